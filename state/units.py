@@ -1,0 +1,43 @@
+"""Units: the smallest thing that is sent and acknowledged, frozen before the first write.
+
+A unit is one request's worth of items of one kind.  Its body speaks of *local* job uids: which uid goes on the wire is
+decided by the route (`protocol.md §6`: a staged publish sends remote uids, the legacy path sends local ones), so one frozen
+plan serves both, and every identity.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What the items of a unit are; the value is what the journal stores."""
+
+    COMPOSITE = "composite"
+    JOBS = "jobs"
+    ARTIFACTS = "artifacts"
+    INPUTS = "inputs"
+    OUTPUTS = "outputs"
+    LABELS = "labels"
+
+
+NODES = frozenset({Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS})
+"""What other units may depend on.  Links depend on nodes; labels wait for finalize."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One request's worth of items.
+
+    seq: position in the plan, from 1; nodes come before links, links before labels.
+    job_uid: the *local* uid of the job that links belong to, else None.
+    items: how many items the body holds.
+    after: every node unit with `seq <= after` must be acknowledged before this one is sent (0: nothing to wait for).
+    body: the items as a JSON array, UTF-8, no spaces; already redacted.
+    """
+
+    seq: int
+    kind: Kind
+    job_uid: str | None
+    items: int
+    after: int
+    body: bytes
