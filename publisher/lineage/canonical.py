@@ -1,0 +1,136 @@
+"""The canonical form of a lineage, its hash, and the remote job uids that follow from it (`protocol.md §6`).
+
+Pure and of the standard library only: the client computes the provisional hash with it, the registry the one that
+counts.  A lineage is never held as a whole.  Each job becomes one canonical JSON text; the texts are fed in final order to
+`LineageHasher`, which writes the envelope around them and keeps nothing but one SHA-256 state per identity.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+
+CANONICAL_VERSION = 1
+ANONYMOUS = "anonymous"
+"""The creator identity of a publish without a credential."""
+DEFAULT_JOB_TYPE = "run"
+"""What a job without a type counts as, here and on the wire."""
+REMOTE_UID_LENGTH = 32
+"""Hex digits of a remote job uid."""
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+def canonical_metadata(value: object) -> dict[str, object]:
+    """A job's metadata in canonical form: an object (or the JSON text of one) in, an object out.
+
+    Whole floats become ints, non-finite ones null, others pass through 16 significant digits.  Whatever is no JSON
+    object (null, a list, a broken text, one nested past Python's recursion limit) becomes `{}`.  Keys are sorted when
+    the job is serialised.
+    """
+    try:
+        parsed = json.loads(value) if isinstance(value, str) else value
+        canonical = _canonical_value(parsed)
+    except (ValueError, RecursionError):
+        return {}
+    return canonical if isinstance(canonical, dict) else {}
+
+
+def canonical_job(
+    *,
+    command: str,
+    job_type: str | None,
+    step_number: int | None,
+    parent_step_number: int | None,
+    inputs: Iterable[tuple[str, str]],
+    outputs: Iterable[tuple[str, str]],
+    metadata: object,
+) -> str:
+    """The canonical JSON text of one job.
+
+    inputs, outputs: (digest, path) pairs in any order; several paths of one digest count once, under the smallest.
+    metadata: an object, its JSON text, or None.
+    """
+    return _encode(
+        {
+            "command": command,
+            "job_type": job_type or DEFAULT_JOB_TYPE,
+            "step_number": step_number,
+            "parent_step_number": parent_step_number,
+            "inputs": _canonical_links(inputs),
+            "outputs": _canonical_links(outputs),
+            "metadata": canonical_metadata(metadata),
+        }
+    )
+
+
+def sort_key(step_number: int | None, canonical_text: str) -> tuple[int, int, str]:
+    """Where a job stands in its lineage: by step, then by canonical text.  Jobs without a step come first."""
+    if step_number is None:
+        return (0, 0, canonical_text)
+    return (1, step_number, canonical_text)
+
+
+class LineageHasher:
+    """The lineage hash under several identities at once, fed job by job.
+
+    Memory does not grow with the lineage.  The order of the jobs is the caller's duty (`sort_key`).
+    """
+
+    def __init__(
+        self, git_repo: str | None, git_commit: str | None, git_branch: str | None, identities: Iterable[str]
+    ) -> None:
+        git = {"repo": _stripped(git_repo), "commit": _stripped(git_commit), "branch": _stripped(git_branch)}
+        self._states = {}
+        self._separator = b""
+        for identity in identities:
+            creator = identity.strip() or ANONYMOUS
+            head = _encode({"canonical_version": CANONICAL_VERSION, "creator_identity": creator, "git": git})
+            # The closing brace gives way to the last key of the envelope, "jobs": keys are in sorted order.
+            self._states[identity] = hashlib.sha256(f'{head[:-1]},"jobs":['.encode())
+
+    def add(self, canonical_text: str) -> None:
+        """Take the next job's canonical text."""
+        chunk = self._separator + canonical_text.encode("ascii")
+        self._separator = b","
+        for state in self._states.values():
+            state.update(chunk)
+
+    def digests(self) -> dict[str, str]:
+        """The lineage hash (64 hex digits) of the jobs added so far, by identity.  May be asked repeatedly."""
+        result = {}
+        for identity, state in self._states.items():
+            final = state.copy()
+            final.update(b"]}")
+            result[identity] = final.hexdigest()
+        return result
+
+
+def remote_job_uid(lineage_hash: str, local_uid: str) -> str:
+    """The uid that a job has on the server: the same for the same job of the same lineage, new for a grown one."""
+    name = f"{lineage_hash.strip().lower()}\0{local_uid.strip()}"
+    return hashlib.sha256(name.encode()).hexdigest()[:REMOTE_UID_LENGTH]
+
+
+def _canonical_links(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str | None]]:
+    smallest: dict[str, str] = {}
+    for digest, path in pairs:
+        if digest and (digest not in smallest or path < smallest[digest]):
+            smallest[digest] = path
+    return [{"hash": digest.strip() or None, "path": path.strip() or None} for digest, path in sorted(smallest.items())]
+
+
+def _stripped(text: str | None) -> str | None:
+    return (text or "").strip() or None
+
+
+def _canonical_value(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _canonical_value(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical_value(item) for item in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return int(value) if value.is_integer() else float(format(value, ".16g"))
+    return value
