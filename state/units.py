@@ -1,8 +1,8 @@
 """Units: the smallest thing that is sent and acknowledged, frozen before the first write.
 
 A unit is one request's worth of items of one kind.  Its body speaks of *local* job uids: which uid goes on the wire is
-decided by the route (`protocol.md §6`: a staged publish sends remote uids, the legacy path sends local ones), so one frozen
-plan serves both, and every identity.
+decided by the route (`protocol.md §6`: a staged publish sends remote uids, the legacy path sends local ones), so one
+frozen plan serves both, and every identity.
 """
 
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ class Unit:
     """One request's worth of items.
 
     seq: position in the plan, from 1; nodes come before links, links before labels.
+    part: 0 as planned; a unit that the server finds too large is split into parts of the same seq.
     job_uid: the *local* uid of the job that links belong to, else None.
     items: how many items the body holds.
     after: every node unit with `seq <= after` must be acknowledged before this one is sent (0: nothing to wait for).
@@ -41,3 +42,4 @@ class Unit:
     items: int
     after: int
     body: bytes
+    part: int = 0

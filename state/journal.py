@@ -1,0 +1,293 @@
+"""The checkpoint store of one publish: an SQLite file that survives `kill -9` and power loss.
+
+Three rules hold everywhere in here:
+
+- *One transaction a fact.*  `checkpoint` writes the event, the new state and what the step learned together; nothing
+  else changes the state.
+- *One owner.*  A `Journal` belongs to whoever holds the publish's lock (`state.lock`), and is used by one thread at a
+  time.
+- *No credential* is ever written: a deleted row can stay readable in the file.
+
+The rollback journal with `synchronous=FULL` is chosen because the write-ahead log has a corruption bug with several
+connections in the SQLite releases that distributions ship.  The file must never be opened by path with anything but
+SQLite while a connection is open: closing such a handle drops SQLite's locks (POSIX).
+"""
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from time import time
+from typing import Any, Self, Unpack
+
+from sqlite_utils import Database
+
+from state.errors import LocalProblem
+from state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
+from state.record import Checkpoint, Learned, Plan, Progress, Tally
+from state.schema import is_full, migrate
+from state.units import Kind, Unit
+
+BUSY_TIMEOUT_MS = 10_000
+"""How long a reader and the owner wait for each other's short transactions."""
+COMPRESSION_LEVEL = 1
+"""zlib level of unit bodies: repetitive JSON shrinks to a tenth at the cheapest level."""
+
+
+_JSON_COLUMNS = frozenset({"intent", "provisional", "redactions", "capabilities", "scope_request"})
+
+
+class Journal:
+    """An open journal.  Every method is synchronous and commits before it returns; repeating a call is harmless.
+
+    Raises LocalProblem (resumable) where the disk refuses: full, read-only, damaged.  After a failed commit nothing is
+    assumed: reopen and read.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time, read_only: bool = False) -> None:
+        """Open or create the journal at `path`.
+
+        read_only: for onlookers.  The file is still opened for writing at SQLite's level, because whoever comes first
+        after a crash has to roll the last transaction back; no statement of theirs can write.
+        """
+        self._path = path
+        self._clock = clock
+        with self._translated():
+            # The capacity limiter of the caller serialises the threads (sqlite3 only forbids, it does not serialise).
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={'rw' if read_only else 'rwc'}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=BUSY_TIMEOUT_MS / 1000,
+            )
+            self._db = Database(connection)
+            try:
+                if read_only:
+                    connection.execute("PRAGMA query_only = ON")
+                else:
+                    connection.execute("PRAGMA journal_mode = TRUNCATE")
+                    connection.execute("PRAGMA synchronous = FULL")
+                    migrate(self._db)
+            except BaseException:
+                connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file.  Closing twice is harmless."""
+        self._db.conn.close()
+
+    # ---------------------------------------------------------------- the plan
+
+    def add_units(self, units: Iterable[Unit]) -> None:
+        """Write units, in one transaction.  Called while the plan is made, before `freeze`."""
+        rows = ((u.seq, u.part, u.kind.value, u.job_uid, u.items, u.after, _pack(u.body)) for u in units)
+        with self._transaction():
+            self._db.conn.executemany(
+                "INSERT INTO units (seq, part, kind, job_uid, items, after, body) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+            )
+
+    def freeze(self, plan: Plan) -> None:
+        """Close the plan: from here on this publish exists, and `Progress` starts at PROBE."""
+        with self._transaction():
+            self._db.table("plan").insert(_to_row(asdict(plan)))
+            start = Progress(updated_at=self._clock())
+            self._db.table("progress").insert(_to_row({"id": plan.id} | asdict(start)))
+
+    def frozen(self) -> bool:
+        """Whether the plan was finished; a journal without a frozen plan never sent anything."""
+        with self._translated():
+            return self._db["plan"].exists() and self._db["plan"].count > 0
+
+    def plan(self) -> Plan:
+        """The frozen plan.  Raises LocalProblem if there is none."""
+        return Plan(**self._only_row("plan"))
+
+    # ---------------------------------------------------------------- the state
+
+    def progress(self) -> Progress:
+        """What is known now."""
+        row = self._only_row("progress")
+        del row["id"]
+        return Progress(**row | {"state": State(row["state"]), "marks_owed": bool(row["marks_owed"])})
+
+    def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
+        """Write an event, the state that it leads to and what was learned, in one transaction.
+
+        Raises ImpossibleEvent if the current state does not know the event; nothing is written then.
+        """
+        with self._transaction():
+            before = self.progress()
+            target = next_state(before.state, event, recounts=before.recounts)
+            changes: dict[str, Any] = {"reason": "", "detail": "", **learned}
+            changes |= {"state": target.value, "updated_at": self._clock()}
+            if event in CLEARS_ACKNOWLEDGEMENTS:
+                self._db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
+            if event is Event.SESSION_LOST:
+                changes |= {"epoch": before.epoch + 1, "remote_session": None}
+            if event is Event.COUNTS_DIFFER:
+                changes["recounts"] = before.recounts + 1
+            self._update(changes)
+            self._db.table("events").insert(
+                {
+                    "at": changes["updated_at"],
+                    "event": event.value,
+                    "source": before.state.value,
+                    "target": target.value,
+                    "detail": changes["detail"],
+                }
+            )
+            return self.progress()
+
+    def note(self, *, reason: str, detail: str) -> None:
+        """Write down why the publish stopped, without changing its state."""
+        with self._transaction():
+            self._update({"reason": reason, "detail": detail, "updated_at": self._clock()})
+
+    def remember(self, **learned: Unpack[Learned]) -> None:
+        """Write down something learned in the middle of a step, without changing the state."""
+        with self._transaction():
+            self._update({**learned})
+
+    def history(self) -> list[Checkpoint]:
+        """Every checkpoint, oldest first."""
+        with self._translated():
+            rows = self._db.query("SELECT at, event, source, target, detail FROM events ORDER BY id")
+            return [Checkpoint(**row) for row in rows]
+
+    # ---------------------------------------------------------------- the units
+
+    def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
+        """Mark units, as (seq, part), as received by the server, in one transaction."""
+        with self._transaction():
+            self._db.conn.executemany("UPDATE units SET acked = 1 WHERE seq = ? AND part = ?", units)
+
+    def split(self, whole: Unit, halves: tuple[Unit, Unit]) -> tuple[Unit, Unit]:
+        """Replace a unit that the server found too large by two; returns them with their parts numbered."""
+        first, second = halves
+        with self._transaction():
+            row = self._db.conn.execute("SELECT max(part) FROM units WHERE seq = ?", [whole.seq]).fetchone()
+            first = _numbered(first, whole.part)
+            second = _numbered(second, row[0] + 1)
+            self._db.conn.execute("DELETE FROM units WHERE seq = ? AND part = ?", [whole.seq, whole.part])
+            self._db.conn.executemany(
+                "INSERT INTO units (seq, part, kind, job_uid, items, after, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                ((u.seq, u.part, u.kind.value, u.job_uid, u.items, u.after, _pack(u.body)) for u in (first, second)),
+            )
+        return first, second
+
+    def pending(
+        self, kinds: Iterable[Kind], *, past: tuple[int, int] = (0, -1), limit: int, max_bytes: int
+    ) -> list[Unit]:
+        """The next unacknowledged units after position `past`, in order: at most `limit`, about `max_bytes` of body."""
+        names = [kind.value for kind in kinds]
+        page: list[Unit] = []
+        size = 0
+        with self._translated():
+            cursor = self._db.conn.execute(
+                "SELECT seq, part, kind, job_uid, items, after, body FROM units"
+                f" WHERE (seq, part) > (?, ?) AND acked = 0 AND kind IN ({', '.join('?' * len(names))})"
+                " ORDER BY seq, part LIMIT ?",
+                [*past, *names, limit],
+            )
+            for seq, part, kind, job_uid, items, after, body in cursor:
+                unit = Unit(seq, Kind(kind), job_uid, items, after, zlib.decompress(body), part)
+                page.append(unit)
+                size += len(unit.body)
+                if size >= max_bytes:
+                    break
+        return page
+
+    def unacknowledged_nodes(self, kinds: Iterable[Kind]) -> list[int]:
+        """The seq of every unit of `kinds` that is not acknowledged, ascending (one entry a part)."""
+        names = [kind.value for kind in kinds]
+        with self._translated():
+            rows = self._db.conn.execute(
+                f"SELECT seq FROM units WHERE acked = 0 AND kind IN ({', '.join('?' * len(names))}) ORDER BY seq", names
+            )
+            return [row[0] for row in rows]
+
+    def bodies(self, kind: Kind) -> Iterator[bytes]:
+        """The body of every unit of one kind, in order, acknowledged or not."""
+        with self._translated():
+            cursor = self._db.conn.execute("SELECT body FROM units WHERE kind = ? ORDER BY seq, part", [kind.value])
+            for (body,) in cursor:
+                yield zlib.decompress(body)
+
+    def tally(self) -> dict[Kind, Tally]:
+        """Units and items per kind, planned and acknowledged."""
+        with self._translated():
+            rows = self._db.conn.execute(
+                "SELECT kind, count(*), sum(acked), sum(items), sum(items * acked) FROM units GROUP BY kind"
+            )
+            return {Kind(kind): Tally(*counts) for kind, *counts in rows}
+
+    # ---------------------------------------------------------------- SQLite
+
+    def _update(self, changes: Mapping[str, Any]) -> None:
+        row = _to_row(changes)
+        assignments = ", ".join(f"{column} = ?" for column in row)
+        self._db.conn.execute(f"UPDATE progress SET {assignments}", list(row.values()))
+
+    def _only_row(self, table: str) -> dict[str, Any]:
+        with self._translated():
+            row = next(iter(self._db[table].rows), None) if self._db[table].exists() else None
+        if row is None:
+            raise LocalProblem(
+                f"{self._path} holds no finished plan",
+                kept="Nothing was sent for it.",
+                next_step="roar journal prune",
+                reason="no plan",
+            )
+        return {name: json.loads(v) if name in _JSON_COLUMNS and v is not None else v for name, v in row.items()}
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing.  IMMEDIATE, because a deferred read-then-write can fail at once with BUSY."""
+        with self._translated():
+            self._db.conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.conn.execute("COMMIT")
+            except BaseException:
+                if self._db.conn.in_transaction:
+                    self._db.conn.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            full = is_full(error)
+            raise LocalProblem(
+                f"the disk is full: {self._path}" if full else f"the journal {self._path} can't be used: {error}",
+                kept="Everything up to the last checkpoint is kept.",
+                next_step="free some room, then: roar publish --resume" if full else "roar journal list",
+                reason="disk full" if full else "journal",
+                resumable=True,
+            ) from error
+
+
+def _pack(body: bytes) -> bytes:
+    return zlib.compress(body, COMPRESSION_LEVEL)
+
+
+def _numbered(unit: Unit, part: int) -> Unit:
+    return Unit(unit.seq, unit.kind, unit.job_uid, unit.items, unit.after, unit.body, part)
+
+
+def _to_row(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: json.dumps(value, sort_keys=True) if name in _JSON_COLUMNS and value is not None else value
+        for name, value in values.items()
+    }

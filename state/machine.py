@@ -1,0 +1,143 @@
+"""The machine of a publish: its states, its events and the one transition table.
+
+    PROBE ─ PROBED ─▶ AUTH_SELECT ─ SELECTED ─▶ OPEN ─ OPENED ─▶ STAGE ─ STAGED ─▶ FINALIZE ─ FINALIZED ─▶ DONE
+                           └─ NO_STAGING ─▶ FALLBACK ─ FELL_BACK ─▶ DONE
+
+A step does the work of a state and returns an event; `next_state` alone says where the event leads.  It is pure:
+nothing is awaited, read or written here.  `transitions.Machine` holds the table and its guard; its asynchronous sibling
+swallows cancellation and does not run on trio, which is why the machine is synchronous.
+
+"Interrupted" is no state: it is a live state that no process owns.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from transitions import Machine, MachineError
+
+
+class State(StrEnum):
+    """Where a publish stands; the value is what the journal stores."""
+
+    PROBE = "probe"
+    AUTH_SELECT = "auth-select"
+    OPEN = "open"
+    STAGE = "stage"
+    FINALIZE = "finalize"
+    FALLBACK = "fallback"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Event(StrEnum):
+    """What a step found out; the value is what the journal stores."""
+
+    PROBED = "probed"
+    SELECTED = "selected"
+    NO_STAGING = "no-staging"
+    OPENED = "opened"
+    ALREADY_PUBLISHED = "already-published"
+    STAGED = "staged"
+    SESSION_LOST = "session-lost"
+    COUNTS_DIFFER = "counts-differ"
+    CREDENTIAL_REJECTED = "credential-rejected"
+    FINALIZED = "finalized"
+    FELL_BACK = "fell-back"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+
+
+LIVE = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK)
+"""States with a step to run."""
+ENDED = (State.DONE, State.FAILED, State.CANCELLED)
+"""States without one."""
+
+CLEARS_ACKNOWLEDGEMENTS = frozenset({Event.SESSION_LOST, Event.COUNTS_DIFFER})
+"""Events after which nothing that was sent counts as received."""
+
+MAX_RECOUNTS = 1
+"""How often a publish stages everything anew because the server counted differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One row of the table.  `guard` names a method of `_Position` that must be true."""
+
+    event: Event
+    source: State
+    target: State
+    guard: str | None = None
+
+
+TABLE: tuple[Transition, ...] = (
+    Transition(Event.PROBED, State.PROBE, State.AUTH_SELECT),
+    Transition(Event.SELECTED, State.AUTH_SELECT, State.OPEN),
+    Transition(Event.NO_STAGING, State.AUTH_SELECT, State.FALLBACK),
+    Transition(Event.OPENED, State.OPEN, State.STAGE),
+    Transition(Event.ALREADY_PUBLISHED, State.OPEN, State.FINALIZE),
+    Transition(Event.STAGED, State.STAGE, State.FINALIZE),
+    Transition(Event.ALREADY_PUBLISHED, State.STAGE, State.FINALIZE),
+    Transition(Event.SESSION_LOST, State.STAGE, State.OPEN),
+    Transition(Event.FINALIZED, State.FINALIZE, State.DONE),
+    Transition(Event.COUNTS_DIFFER, State.FINALIZE, State.STAGE, guard="may_recount"),
+    Transition(Event.COUNTS_DIFFER, State.FINALIZE, State.FAILED),
+    Transition(Event.SESSION_LOST, State.FINALIZE, State.OPEN),
+    Transition(Event.FELL_BACK, State.FALLBACK, State.DONE),
+    Transition(Event.CREDENTIAL_REJECTED, State.OPEN, State.AUTH_SELECT),
+    Transition(Event.CREDENTIAL_REJECTED, State.STAGE, State.AUTH_SELECT),
+    Transition(Event.CREDENTIAL_REJECTED, State.FINALIZE, State.AUTH_SELECT),
+    Transition(Event.RETRIED, State.FAILED, State.PROBE),
+    *(Transition(Event.REJECTED, state, State.FAILED) for state in LIVE),
+    *(Transition(Event.CANCELLED, state, State.CANCELLED) for state in LIVE),
+)
+
+
+class ImpossibleEvent(Exception):
+    """A step returned an event that its state does not know: a defect of ours, never of the input."""
+
+
+class _Position:
+    """The model that `transitions` moves: thrown away after each question."""
+
+    state: str
+
+    def __init__(self, recounts: int) -> None:
+        self.recounts = recounts
+
+    def may_recount(self) -> bool:
+        return self.recounts < MAX_RECOUNTS
+
+
+@cache
+def _machine() -> Machine:
+    return Machine(
+        model=None,
+        states=[state.value for state in State],
+        transitions=[
+            {"trigger": row.event.value, "source": row.source.value, "dest": row.target.value, "conditions": row.guard}
+            for row in TABLE
+        ],
+        initial=State.PROBE.value,
+        auto_transitions=False,
+    )
+
+
+def next_state(state: State, event: Event, *, recounts: int = 0) -> State:
+    """The state that `event` leads to from `state`.
+
+    recounts: how often COUNTS_DIFFER has happened to this publish; past `MAX_RECOUNTS` it leads to FAILED.
+    Raises ImpossibleEvent where the table has no row.
+    """
+    position = _Position(recounts)
+    machine = _machine()
+    machine.add_model(position, initial=state.value)
+    try:
+        machine.events[event.value].trigger(position)
+    except (MachineError, KeyError) as error:
+        raise ImpossibleEvent(f"{event.value} does not happen in {state.value}") from error
+    finally:
+        machine.remove_model(position)
+    return State(position.state)

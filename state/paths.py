@@ -1,0 +1,165 @@
+"""Where publishes live: `$ROAR_STATE_DIR`, else `$XDG_STATE_HOME/roar`, with one folder a publish below `publishes/`.
+
+    publishes/<id>/journal.db       the checkpoints
+    publishes/<id>/lock             who owns it
+    publishes/<id>/session-token    an anonymous session's only credential, 0600, only while that session is open
+    key                             what makes this user's session ids unguessable, 0600
+
+Folders are 0700.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from state.errors import LocalProblem, UsageProblem
+
+KEY_BYTES = 32
+ID = re.compile(r"[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPaths:
+    """The files of one publish."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock"
+
+    @property
+    def session_token(self) -> Path:
+        return self.folder / "session-token"
+
+    def read_session_token(self) -> str | None:
+        """The token of the open anonymous session, None if there is none."""
+        try:
+            return self.session_token.read_text("ascii").strip() or None
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+
+    def write_session_token(self, token: str) -> None:
+        """Keep the token, readable by this user alone; atomic, replacing an older one."""
+        with _state_problems(self.folder):
+            _write_private(self.session_token, token.encode("ascii"))
+
+    def forget_session_token(self) -> None:
+        """Remove the token.  Harmless if there is none."""
+        self.session_token.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """The folder that holds every publish of this user."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "StateFolder":
+        """`$ROAR_STATE_DIR`, else `$XDG_STATE_HOME/roar`, else `~/.local/state/roar`.  Creates nothing."""
+        if chosen := environ.get("ROAR_STATE_DIR"):
+            return cls(Path(chosen).expanduser().absolute())
+        base = environ.get("XDG_STATE_HOME")
+        return cls((Path(base) if base else Path.home() / ".local" / "state") / "roar")
+
+    @property
+    def publishes(self) -> Path:
+        return self.root / "publishes"
+
+    def new_publish(self) -> PublishPaths:
+        """Make the folder of a new publish."""
+        with _state_problems(self.root):
+            self._make_publishes()
+            folder = self.publishes / secrets.token_hex(4)
+            folder.mkdir(mode=0o700)
+            return PublishPaths(folder)
+
+    def all_publishes(self) -> Iterator[PublishPaths]:
+        """Every publish folder there is, finished planning or not, in no particular order."""
+        with _state_problems(self.root):
+            if self.publishes.is_dir():
+                for folder in self.publishes.iterdir():
+                    if ID.fullmatch(folder.name) and folder.is_dir():
+                        yield PublishPaths(folder)
+
+    def find(self, prefix: str) -> PublishPaths:
+        """The publish whose id starts with `prefix`.  Raises UsageProblem for none or several."""
+        found = [paths for paths in self.all_publishes() if prefix and paths.id.startswith(prefix)]
+        if len(found) != 1:
+            what = f"{len(found)} publishes start with {prefix!r}" if found else f"there is no publish {prefix!r}"
+            raise UsageProblem(what, next_step="roar journal list")
+        return found[0]
+
+    def user_key(self) -> bytes:
+        """The key behind this user's `client_session_id`s, made at its first use.
+
+        Two processes that make it at once agree: the file appears complete or not at all, and the first one wins.
+        """
+        path = self.root / "key"
+        with _state_problems(self.root):
+            self._make_publishes()
+            while True:
+                try:
+                    key = path.read_bytes()
+                except FileNotFoundError:
+                    _link_private(path, secrets.token_bytes(KEY_BYTES))
+                    continue
+                if len(key) < KEY_BYTES:
+                    raise LocalProblem(f"{path} is damaged", next_step=f"rm {path}", reason="state directory")
+                return key
+
+    def _make_publishes(self) -> None:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.publishes.mkdir(mode=0o700, exist_ok=True)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _link_private(path: Path, content: bytes) -> None:
+    """Create `path` with `content` unless it exists by now."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        _write_private(temporary, content)
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            pass
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _state_problems(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LocalProblem(
+            f"the state folder {root} can't be used: {error.strerror or error}",
+            kept="Nothing was changed.",
+            next_step="mend its permissions or room, or set ROAR_STATE_DIR to another folder",
+            reason="state directory",
+            resumable=True,
+        ) from error

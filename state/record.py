@@ -1,0 +1,96 @@
+"""What the journal holds of a publish: the frozen plan, what the steps learned, and the history."""
+
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from state.machine import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is frozen before the first write.  Times are Unix seconds; links count distinct digests per job and kind."""
+
+    id: str
+    created_at: float
+    project: str
+    roar_db: str
+    target: str | None
+    registry: str
+    intent: dict[str, Any]
+    digest: str
+    local_session: int
+    git_repo: str | None
+    git_commit: str | None
+    git_branch: str | None
+    jobs: int
+    inputs: int
+    outputs: int
+    artifacts: int
+    labels: int
+    provisional: dict[str, str]
+    redactions: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What the steps have learned so far.
+
+    reason, detail: why the publish stopped last (a short code and a sentence), empty while it runs.
+    epoch: which server session this is; a lost session raises it.
+    published_elsewhere: the hash under which the server already has every job, when it said so.
+    """
+
+    state: State = State.PROBE
+    updated_at: float = 0.0
+    epoch: int = 0
+    recounts: int = 0
+    reason: str = ""
+    detail: str = ""
+    capabilities: dict[str, bool] = field(default_factory=dict)
+    credential: str | None = None
+    identity: str | None = None
+    why: str | None = None
+    scope_request: dict[str, Any] | None = None
+    remote_session: str | None = None
+    published_elsewhere: str | None = None
+    hash: str | None = None
+    url: str | None = None
+    marks_owed: bool = False
+
+
+class Learned(TypedDict, total=False):
+    """What a step may hand to `Journal.checkpoint`: fields of `Progress`."""
+
+    reason: str
+    detail: str
+    capabilities: dict[str, bool]
+    credential: str | None
+    identity: str | None
+    why: str | None
+    scope_request: dict[str, Any] | None
+    remote_session: str | None
+    published_elsewhere: str | None
+    hash: str | None
+    url: str | None
+    marks_owed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One row of the history."""
+
+    at: float
+    event: str
+    source: str
+    target: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How far one kind of unit is."""
+
+    units: int
+    acked_units: int
+    items: int
+    acked_items: int

@@ -1,0 +1,107 @@
+"""The journal's tables and their migrations; a migration and its record are one transaction.
+
+`plan` and `progress` hold one row each: what is frozen at the start, and what the steps learn.  `units` holds the
+bodies that will be sent and whether they were acknowledged.  `events` is the history, one row a checkpoint.
+
+A released migration is never edited: a change of the schema is a new one, so that a journal written by this release
+opens in the next.  No column may hold a credential: a deleted row can stay readable in the file.
+"""
+
+import sqlite3
+
+from sqlite_utils import Database, Migrations
+
+from state.errors import LocalProblem
+
+journal_migrations = Migrations("journal")
+
+
+@journal_migrations()
+def m001_first_tables(db: Database) -> None:
+    """Everything that a publish of lineage needs."""
+    db.table("plan").create(
+        {
+            "id": str,
+            "created_at": float,
+            "project": str,
+            "roar_db": str,
+            "target": str,
+            "registry": str,
+            "intent": str,
+            "digest": str,
+            "local_session": int,
+            "git_repo": str,
+            "git_commit": str,
+            "git_branch": str,
+            "jobs": int,
+            "inputs": int,
+            "outputs": int,
+            "artifacts": int,
+            "labels": int,
+            "provisional": str,
+            "redactions": str,
+        },
+        pk="id",
+    )
+    db.table("progress").create(
+        {
+            "id": str,
+            "state": str,
+            "updated_at": float,
+            "epoch": int,
+            "recounts": int,
+            "reason": str,
+            "detail": str,
+            "capabilities": str,
+            "credential": str,
+            "identity": str,
+            "why": str,
+            "scope_request": str,
+            "remote_session": str,
+            "published_elsewhere": str,
+            "hash": str,
+            "url": str,
+            "marks_owed": int,
+        },
+        pk="id",
+    )
+    db.table("units").create(
+        {
+            "seq": int,
+            "part": int,
+            "kind": str,
+            "job_uid": str,
+            "items": int,
+            "after": int,
+            "body": bytes,
+            "acked": int,
+        },
+        pk=("seq", "part"),
+        not_null={"kind", "items", "after", "body", "acked"},
+        defaults={"acked": 0},
+    )
+    db.table("events").create(
+        {"id": int, "at": float, "event": str, "source": str, "target": str, "detail": str}, pk="id"
+    )
+
+
+def migrate(db: Database) -> None:
+    """Bring the tables up to this release.
+
+    Raises LocalProblem for a journal that a newer release wrote; nothing is changed in it.
+    """
+    known = {migration.name for migration in journal_migrations.pending(Database(memory=True))}
+    if any(applied.name not in known for applied in journal_migrations.applied(db)):
+        raise LocalProblem(
+            "this publish was journaled by a newer release",
+            kept="The journal is untouched.",
+            next_step="pip install --upgrade roar-publisher",
+            reason="newer journal",
+        )
+    if journal_migrations.pending(db):
+        journal_migrations.apply(db)
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether SQLite ran out of room (SQLITE_FULL)."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
