@@ -1,8 +1,8 @@
 """The canonical form of a lineage, its hash, and the remote job uids that follow from it (`protocol.md §6`).
 
 Pure and of the standard library only: the client computes the provisional hash with it, the registry the one that
-counts.  A lineage is never held as a whole.  Each job becomes one canonical JSON text; the texts are fed in final order to
-`LineageHasher`, which writes the envelope around them and keeps nothing but one SHA-256 state per identity.
+counts.  A lineage is never held as a whole.  Each job becomes one canonical JSON text; the texts are fed in final order
+to `LineageHasher`, which writes the envelope around them and keeps nothing but one SHA-256 state per identity.
 """
 
 import hashlib

@@ -1,0 +1,233 @@
+"""The roar project around a folder, and what its configuration says.
+
+The configuration is roar's own: `.roar/config.toml`, else `[tool.roar]` in `pyproject.toml`, over a committed
+`.roarconfig` beside them.  Nothing here writes.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+from state.errors import LocalProblem, UsageProblem
+
+DEFAULT_REGISTRY = "https://api.glaas.ai"
+ROAR_FOLDER = ".roar"
+
+Table = Mapping[str, object]
+
+_DEFAULT_SECRET_VARIABLES = (
+    "WANDB_API_KEY",
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "GITHUB_TOKEN",
+    "DATABASE_URL",
+    "AWS_SECRET_ACCESS_KEY",
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomShape:
+    """A secret's shape as the configuration describes it: `[[registration.omit.patterns]]`."""
+
+    id: str
+    pattern: str
+    replacement: str = "[REDACTED]"
+
+
+@dataclass(frozen=True, slots=True)
+class OmitConfig:
+    """`[registration.omit]`: what is redacted beyond the built-in shapes (`protocol.md §8`)."""
+
+    enabled: bool = True
+    values: tuple[str, ...] = ()
+    variables: tuple[str, ...] = _DEFAULT_SECRET_VARIABLES
+    patterns: tuple[CustomShape, ...] = ()
+    allowlist: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The values that publishing needs.
+
+    table: the merged configuration, for the modules that read a section of their own (`[scope]`, `[treqs]`, …).
+    source: the file that a person edits to change a value.
+    """
+
+    table: Table = field(default_factory=dict)
+    source: Path | None = None
+    glaas_url: str | None = None
+    glaas_key: str | None = None
+    git_remote: str | None = None
+    omit: OmitConfig = field(default_factory=OmitConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A folder that roar captured lineage in."""
+
+    root: Path
+    roar_dir: Path
+    database: Path
+    config: Config
+
+    def registry_url(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The GLaaS URL without a trailing slash: `GLAAS_URL`, else `[glaas] url`, else the public registry.
+
+        Raises UsageProblem where the value is no http(s) URL.
+        """
+        chosen = environ.get("GLAAS_URL") or self.config.glaas_url or DEFAULT_REGISTRY
+        parts = urlsplit(chosen)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise UsageProblem(
+                "The GLaaS URL must start with http:// or https://.",
+                next_step="Set GLAAS_URL, or `[glaas] url` in .roar/config.toml.",
+            )
+        return chosen.rstrip("/")
+
+
+def find_project(start: Path) -> Project:
+    """The project that `start` lies in: the nearest folder upwards that holds `.roar/`.
+
+    Raises LocalProblem where there is none, or where its configuration can't be read.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        roar_dir = folder / ROAR_FOLDER
+        if roar_dir.is_dir():
+            return Project(folder, roar_dir, roar_dir / "roar.db", load_config(folder))
+    raise LocalProblem(
+        f"No roar project here: no {ROAR_FOLDER}/ folder in {start} or above it.",
+        next_step="Go into the project's folder, or start one with `roar init`.",
+        reason="no project",
+    )
+
+
+def load_config(root: Path) -> Config:
+    """The configuration of the project in `root`.
+
+    Raises LocalProblem, with file and line or key, where a file is no TOML or a value has the wrong type.
+    """
+    table = _read_toml(root / ".roarconfig") or {}
+    source = root / ROAR_FOLDER / "config.toml"
+    local = _read_toml(source)
+    if local is None:
+        pyproject = root / "pyproject.toml"
+        tool = (_read_toml(pyproject) or {}).get("tool")
+        section = tool.get("roar") if isinstance(tool, dict) else None
+        if isinstance(section, dict):
+            source, local = pyproject, section
+    _merge(table, local or {})
+    return _Reader(table, source).config()
+
+
+def _read_toml(path: Path) -> dict[str, object] | None:
+    try:
+        with path.open("rb") as handle:
+            return tomllib.load(handle)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LocalProblem(
+            f"{path} can't be read as TOML: {error}.", next_step=f"Mend {path} and try again.", reason="config"
+        ) from error
+    except OSError as error:
+        raise LocalProblem(
+            f"{path} can't be read: {error.strerror}.", next_step="Mend its permissions.", reason="config"
+        ) from error
+
+
+def _merge(base: dict[str, object], over: Table) -> None:
+    for key, value in over.items():
+        below = base.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            _merge(below, value)
+        else:
+            base[key] = value
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Typed access to a table, with the dotted key in every complaint."""
+
+    table: Table
+    source: Path
+
+    def config(self) -> Config:
+        return Config(
+            table=self.table,
+            source=self.source,
+            glaas_url=self._text("glaas.url"),
+            glaas_key=self._text("glaas.key"),
+            git_remote=self._text("git.remote"),
+            omit=self._omit(),
+        )
+
+    def _omit(self) -> OmitConfig:
+        prefix = "registration.omit."
+        variables = self._get(prefix + "env_vars.names")
+        return OmitConfig(
+            enabled=self._flag(prefix + "enabled", default=True),
+            values=self._texts(prefix + "secrets.values"),
+            variables=_DEFAULT_SECRET_VARIABLES if variables is None else self._texts(prefix + "env_vars.names"),
+            patterns=self._shapes(prefix + "patterns"),
+            allowlist=self._texts(prefix + "allowlist.patterns"),
+        )
+
+    def _shapes(self, key: str) -> tuple[CustomShape, ...]:
+        rows = self._get(key)
+        if rows is None:
+            return ()
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise self._wrong(key, "a list of tables")
+        shapes = []
+        for number, row in enumerate(cast(list[dict[str, object]], rows)):
+            texts = {name: row.get(name) for name in ("id", "pattern", "replacement")}
+            if not isinstance(texts["pattern"], str):
+                raise self._wrong(f"{key}[{number}].pattern", "a text")
+            name = str(texts["id"] or f"custom_{number}")
+            shapes.append(CustomShape(name, texts["pattern"], str(texts["replacement"] or "[REDACTED]")))
+        return tuple(shapes)
+
+    def _get(self, key: str) -> object:
+        value: object = self.table
+        walked: list[str] = []
+        for part in key.split("."):
+            if not isinstance(value, dict):
+                raise self._wrong(".".join(walked), "a table")
+            value = value.get(part)
+            walked.append(part)
+            if value is None:
+                return None
+        return value
+
+    def _text(self, key: str) -> str | None:
+        value = self._get(key)
+        if value is not None and not isinstance(value, str):
+            raise self._wrong(key, "a text")
+        return value or None
+
+    def _texts(self, key: str) -> tuple[str, ...]:
+        value = self._get(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self._wrong(key, "a list of texts")
+        return tuple(cast(list[str], value))
+
+    def _flag(self, key: str, *, default: bool) -> bool:
+        value = self._get(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self._wrong(key, "true or false")
+        return value
+
+    def _wrong(self, key: str, wanted: str) -> LocalProblem:
+        return LocalProblem(
+            f"{self.source}: {key} must be {wanted}.", next_step=f"Mend {self.source} and try again.", reason="config"
+        )
