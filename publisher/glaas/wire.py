@@ -1,0 +1,328 @@
+"""The shapes that travel between a publisher and GLaaS (`protocol.md §2, §4`).
+
+Requests are what a registry accepts: unknown fields are ignored, types are not bent (`"1"` is no number), numbers fit
+SQLite, texts hold no NUL.  Replies are what a client believes: unknown fields are ignored and nearly everything may be
+absent, for servers differ in age.  Both are validated with pydantic, at the edge only.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+API_ROOT = "/api/v1"
+ANONYMOUS_PUBLIC = "anonymous_public"
+"""The `mode` of a registration session that nobody signs for."""
+DEFAULT_BODY_LIMIT = 100 * 1024
+"""Bytes of a request body that GLaaS reads (`protocol.md §2`)."""
+
+LARGEST_INTEGER = 2**63 - 1
+"""What a column of SQLite holds."""
+
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+Name = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=256)]
+"""A uid or a digest: printable ASCII without spaces."""
+LineageHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+Integer = Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+
+
+class Request(BaseModel):
+    """A body that a registry accepts."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class OpenRequest(Request):
+    """`POST /registration-sessions`.  Repeating a `client_session_id` gets the same session back."""
+
+    client_session_id: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
+    mode: Literal["anonymous_public"] | None = None
+
+
+class Job(Request):
+    """A recorded command.  `metadata` is a JSON object as text; `step_number` None sorts before every number."""
+
+    command: Text
+    timestamp: float | None = None
+    job_uid: Name
+    git_commit: Text | None = None
+    git_branch: Text | None = None
+    duration_seconds: float | None = None
+    exit_code: Integer | None = None
+    job_type: Text | None = None
+    step_number: Count | None = None
+    metadata: Text | None = None
+    parent_job_uid: Name | None = None
+
+
+class JobsRequest(Request):
+    """`…/jobs/batch`, parents before their children or not: parents are looked up at finalize."""
+
+    jobs: list[Job]
+
+
+class Hash(Request):
+    """One digest of an artifact."""
+
+    algorithm: Name
+    digest: Name
+
+
+class Artifact(Request):
+    """A content-addressed file.  `size` is in bytes; `metadata` a JSON text or an object."""
+
+    hashes: Annotated[list[Hash], Field(min_length=1)]
+    size: Count
+    source_type: Text | None = None
+    metadata: Text | dict[str, Any] | None = None
+
+
+class ArtifactsRequest(Request):
+    """`…/artifacts/batch` of a registration session."""
+
+    artifacts: list[Artifact]
+
+
+class LegacyArtifact(Artifact):
+    """An artifact that names its lineage itself."""
+
+    session_hash: LineageHash
+
+
+class LegacyArtifactsRequest(Request):
+    """`POST /artifacts/batch`."""
+
+    artifacts: list[LegacyArtifact]
+
+
+class Component(Request):
+    """A member of a composite artifact."""
+
+    model_config = ConfigDict(extra="allow")
+
+    relative_path: Text
+    component_digest: Name
+
+
+class CompositeRequest(Artifact):
+    """`…/artifacts/composites`: an artifact made of others, some of them listed, all of them counted."""
+
+    hash: Name
+    component_count_total: Count
+    components: list[Component] = []
+    membership_index: dict[str, Any] | None = None
+
+
+class LegacyCompositeRequest(CompositeRequest):
+    """`POST /artifacts/composites`."""
+
+    session_hash: LineageHash
+
+
+class Link(Request):
+    """A job's input or output, by the artifact's digest."""
+
+    hash: Name
+    path: Text
+    size: Count | None = None
+    source_type: Text | None = None
+    metadata: Text | dict[str, Any] | None = None
+    byte_ranges: Any = None
+
+
+class LinksRequest(Request):
+    """`…/jobs/:uid/inputs` and `/outputs`."""
+
+    artifacts: list[Link]
+
+
+class ViewEdge(Request):
+    """A job's use of a part of a composite artifact; what else it says is kept as it came."""
+
+    model_config = ConfigDict(extra="allow")
+
+    relation: Text
+    target_hash: Name
+
+
+class ViewEdgesRequest(Request):
+    """`…/jobs/:uid/view-edges`."""
+
+    view_edges: list[ViewEdge]
+
+
+class ExpectedCounts(Request):
+    """What the client believes it has staged: jobs, and distinct digests per job and kind (`protocol.md §4`)."""
+
+    jobs: Count | None = None
+    inputs: Count | None = None
+    outputs: Count | None = None
+
+
+class FinalizeRequest(Request):
+    """`…/finalize`."""
+
+    git_repo: Text | None = None
+    git_commit: Text | None = None
+    git_branch: Text | None = None
+    scope_request: dict[str, Any] | None = None
+    expected: ExpectedCounts | None = None
+
+
+class Label(Request):
+    """The label document of one entity of a published lineage."""
+
+    entity_type: Literal["dag", "job", "artifact"]
+    session_hash: LineageHash
+    job_uid: Name | None = None
+    artifact_hash: Name | None = None
+    metadata: dict[str, Any]
+    key_origins: dict[str, str] | None = None
+
+    @property
+    def entity(self) -> str | None:
+        """What names the entity within its lineage: a uid, a digest, `""` for the lineage itself; None if missing."""
+        return {"dag": "", "job": self.job_uid, "artifact": self.artifact_hash}[self.entity_type]
+
+
+class LabelsRequest(Request):
+    """`…/labels/batch` and `POST /labels/sync`."""
+
+    labels: list[Label]
+
+
+class LegacySessionRequest(Request):
+    """`POST /sessions`: the client names the hash."""
+
+    hash: LineageHash
+    git_repo: Text | None = None
+    git_commit: Text | None = None
+    git_branch: Text | None = None
+    scope_request: dict[str, Any] | None = None
+
+
+class Reply(BaseModel):
+    """A success's body, without its envelope (`protocol.md §2`)."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def _object_or_nothing(value: object) -> object:
+    return value if isinstance(value, dict | BaseModel) else {}
+
+
+class RegistrationSessionFeatures(Reply):
+    """What a server says about its registration sessions; whatever is absent or no boolean is not supported."""
+
+    authenticated: bool = False
+    anonymous_public: bool = False
+    finalize_server_authoritative_hash: bool = False
+    finalize_expected_counts: bool = False
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _only_true_counts(cls, value: object) -> bool:
+        return value is True
+
+
+class Features(Reply):
+    """`features` of `GET /health`; any level may be absent."""
+
+    registration_sessions: RegistrationSessionFeatures = RegistrationSessionFeatures()
+
+    _tolerant = field_validator("registration_sessions", mode="before")(_object_or_nothing)
+
+
+class Health(Reply):
+    """`GET /health`."""
+
+    features: Features = Features()
+
+    _tolerant = field_validator("features", mode="before")(_object_or_nothing)
+
+    @classmethod
+    def read(cls, body: object) -> Self:
+        """The health of a server that answered 2xx with `body`, whatever that is."""
+        return cls.model_validate(_object_or_nothing(body))
+
+
+class OpenReply(Reply):
+    """A registration session.  The token is the only credential of an anonymous one."""
+
+    registration_session_id: Annotated[str, Field(min_length=1)]
+    created: bool = True
+    status: Literal["active", "closed"] = "active"
+    mode: str | None = None
+    registration_session_token: str | None = None
+
+
+class JobsReply(Reply):
+    """What became of a batch of jobs."""
+
+    job_ids: list[int | str] = []
+    errors: list[Any] = []
+    created_count: int = 0
+    existing_count: int = 0
+    already_registered_session_hashes: list[str] = []
+
+
+class ArtifactsReply(Reply):
+    """What became of a batch of artifacts: `updated` (staged) or `existing` (legacy) were there before."""
+
+    created: int = 0
+    updated: int = 0
+    existing: int = 0
+    errors: int | list[Any] = 0
+
+
+class CompositeReply(Reply):
+    """What became of a composite artifact."""
+
+    hash: str | None = None
+    created: bool = True
+
+
+class LinksReply(Reply):
+    """How many links stand after the request; the other kind is absent."""
+
+    job_uid: str | None = None
+    inputs_linked: int | None = None
+    outputs_linked: int | None = None
+
+
+class StagedCounts(Reply):
+    """What a finalize found staged."""
+
+    jobs: int | None = None
+    artifacts: int | None = None
+    inputs: int | None = None
+    outputs: int | None = None
+
+
+class Receipt(Reply):
+    """A published lineage.  `created` is False where the hash was published before."""
+
+    hash: LineageHash
+    url: str | None = None
+    created: bool = True
+    status: str | None = None
+    canonical_version: int | None = None
+    staged_counts: StagedCounts | None = None
+
+
+class LabelsReply(Reply):
+    """What became of label documents."""
+
+    created: int = 0
+    updated: int = 0
+    noops: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+
+
+class LegacySessionReply(Reply):
+    """A lineage that takes legacy writes."""
+
+    hash: LineageHash
+    url: str | None = None
+    created: bool = True

@@ -1,0 +1,4 @@
+"""The self-hosted GLaaS: an ASGI app over one SQLite store.
+
+Of the client it imports only `glaas.wire` and `lineage.canonical`.
+"""

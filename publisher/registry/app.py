@@ -1,0 +1,96 @@
+"""The registry as an ASGI app, for uvicorn and for in-process use on asyncio and on trio."""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TypeVar
+
+import anyio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from publisher.glaas.wire import DEFAULT_BODY_LIMIT, RegistrationSessionFeatures
+from publisher.registry.legacy_api import LegacyApi
+from publisher.registry.pages import Pages
+from publisher.registry.public_api import PublicApi
+from publisher.registry.refusals import Refusal
+from publisher.registry.service import Run, Service
+from publisher.registry.staged_api import StagedApi
+from publisher.registry.store import Store
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+ALL_FEATURES = RegistrationSessionFeatures(
+    authenticated=False,
+    anonymous_public=True,
+    finalize_server_authoritative_hash=True,
+    finalize_expected_counts=True,
+)
+"""What this release can do."""
+RETRY_AFTER_STORE_TROUBLE = 5
+"""Seconds that a client is asked to wait when the store cannot write, say because the disk is full."""
+
+
+def create_app(
+    store: Store,
+    *,
+    features: RegistrationSessionFeatures | None = ALL_FEATURES,
+    clock: Callable[[], float] = time.time,
+    body_limit: int = DEFAULT_BODY_LIMIT,
+    run: Run | None = None,
+) -> Starlette:
+    """The registry over `store`, which stays the caller's to close.
+
+    features: what is advertised and honoured; None: no registration sessions (404).  clock: Unix seconds.  body_limit:
+    bytes, 413 past it.  run: how blocking calls are run, one at a time; the default is one worker thread, tests on
+    virtual time pass an inline one.
+    """
+    service = Service(store, features, clock, body_limit, run or _one_worker())
+    staged = StagedApi(service).routes() if features is not None else []
+    return Starlette(
+        routes=[*staged, *LegacyApi(service).routes(), *PublicApi(service).routes(), *Pages(service).routes()],
+        exception_handlers={
+            Refusal: _refused,
+            HTTPException: _not_served,
+            sqlite3.OperationalError: _store_trouble,
+            Exception: _broken,
+        },
+    )
+
+
+def _one_worker() -> Run:
+    limiter = anyio.CapacityLimiter(1)
+
+    async def run(call: Callable[[], T], /) -> T:
+        return await anyio.to_thread.run_sync(call, limiter=limiter)
+
+    return run
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return JSONResponse(error.body(), error.status)
+
+
+async def _not_served(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    # roar tells a missing endpoint from a missing thing by this sentence.
+    detail = "Endpoint not found" if error.status_code == HTTPStatus.NOT_FOUND else error.detail
+    return JSONResponse({"detail": detail}, error.status_code, headers=error.headers)
+
+
+async def _store_trouble(request: Request, error: Exception) -> Response:
+    logger.error("the store cannot serve %s: %s", request.url.path, error)
+    headers = {"Retry-After": str(RETRY_AFTER_STORE_TROUBLE)}
+    detail = "the registry cannot write now, nothing of this request is kept; try again later"
+    return JSONResponse({"detail": detail}, HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": "the registry failed on this request"}, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -1,0 +1,59 @@
+"""Reading request bodies: never more than the limit in memory, never a shape that the wire does not know."""
+
+from http import HTTPStatus
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from publisher.registry.refusals import Refusal
+
+Body = TypeVar("Body", bound=BaseModel)
+
+DRAINED = 1024 * 1024
+"""Bytes past the limit that are read and dropped before a 413: a client that is still sending would otherwise see its
+connection reset instead of the answer."""
+ERRORS_NAMED = 3
+"""Faults that a 422 spells out."""
+
+
+async def read_body(request: Request, model: type[Body], limit: int) -> Body:
+    """The request's body as `model`.
+
+    Raises `Refusal`: 413 past `limit` bytes, 400 for what is no JSON, 422 for JSON of another shape.
+    """
+    raw = await _read(request, limit)
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    too_large = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body exceeds {limit} bytes: send less at once")
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and len(declared) < 20 and int(declared) > limit + DRAINED:
+        raise too_large
+    body = bytearray()
+    received = 0
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > limit + DRAINED:
+                raise too_large
+            if received <= limit:
+                body += chunk
+    except ClientDisconnect:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "the body ended early") from None
+    if received > limit:
+        raise too_large
+    return bytes(body)
+
+
+def _refusal(error: ValidationError) -> Refusal:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    if faults[0]["type"] == "json_invalid":
+        return Refusal(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {faults[0]['msg']}")
+    named = [f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults[:ERRORS_NAMED]]
+    more = f" (and {len(faults) - ERRORS_NAMED} more)" if len(faults) > ERRORS_NAMED else ""
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(named) + more)

@@ -1,0 +1,85 @@
+"""Labels of published lineages: one document per entity, in versions that are never rewritten (`protocol.md §4, §7`).
+
+Who published a lineage labels it.  A session whose lineage had been published before may repeat the labels that stand;
+what it says beyond that is counted as skipped, for anybody can publish a public lineage again.
+"""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from publisher.glaas.wire import Label
+from publisher.registry.refusals import Refusal
+from publisher.registry.sessions import Access, find_session
+
+
+def write_session_labels(connection: sqlite3.Connection, access: Access, labels: Sequence[Label]) -> dict[str, int]:
+    """Write labels under the session that finalized the lineage; returns how many are created, updated, noops, skipped.
+
+    Raises `Refusal`: as `find_session`; 409 before finalize; 404 for another lineage or an entity it does not have.
+    """
+    session = find_session(connection, access)
+    if session.receipt is None:
+        raise Refusal(HTTPStatus.CONFLICT, "finalize first: labels belong to a published lineage")
+    if any(label.session_hash != session.receipt["hash"] for label in labels):
+        raise Refusal(HTTPStatus.NOT_FOUND, "this registration session published another lineage")
+    publisher = connection.execute("SELECT session_id FROM lineages WHERE graph_id = ?", (session.graph_id,)).fetchone()
+    outcomes = Counter({"created": 0, "updated": 0, "noops": 0, "skipped": 0})
+    for label in labels:
+        if publisher["session_id"] == session.id:
+            outcomes[_write(connection, session.graph_id, label, access.now)] += 1
+        else:
+            outcomes["noops" if _stands(connection, session.graph_id, label) else "skipped"] += 1
+    return dict(outcomes)
+
+
+def write_legacy_labels(connection: sqlite3.Connection, graph_id: int, label: Label, now: float) -> str:
+    """Write one label of a legacy lineage; returns `created`, `updated` or `noops`.  Raises `Refusal` (404)."""
+    return _write(connection, graph_id, label, now)
+
+
+def _write(connection: sqlite3.Connection, graph_id: int, label: Label, now: float) -> str:
+    entity = _existing_entity(connection, graph_id, label)
+    current = _current(connection, graph_id, label.entity_type, entity)
+    metadata, origins = _document(label.metadata), _document(label.key_origins or {})
+    if current is not None and (current["metadata"], current["key_origins"]) == (metadata, origins):
+        return "noops"
+    version = 1 if current is None else current["version"] + 1
+    connection.execute(
+        "INSERT INTO labels (graph_id, entity_type, entity, version, metadata, key_origins, written_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (graph_id, label.entity_type, entity, version, metadata, origins, now),
+    )
+    return "created" if current is None else "updated"
+
+
+def _stands(connection: sqlite3.Connection, graph_id: int, label: Label) -> bool:
+    current = _current(connection, graph_id, label.entity_type, label.entity)
+    return current is not None and bool(current["metadata"] == _document(label.metadata))
+
+
+def _existing_entity(connection: sqlite3.Connection, graph_id: int, label: Label) -> str:
+    entity = label.entity
+    if entity is None:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"a label of a {label.entity_type} must name it")
+    if label.entity_type == "dag":
+        return entity
+    table, column = {"job": ("jobs", "uid"), "artifact": ("artifacts", "digest")}[label.entity_type]
+    known = connection.execute(f"SELECT 1 FROM {table} WHERE graph_id = ? AND {column} = ?", (graph_id, entity))
+    if known.fetchone() is None:
+        raise Refusal(HTTPStatus.NOT_FOUND, f"the lineage has no such {label.entity_type}: {entity}")
+    return entity
+
+
+def _current(connection: sqlite3.Connection, graph_id: int, entity_type: str, entity: str | None) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute(
+        "SELECT * FROM labels WHERE graph_id = ? AND entity_type = ? AND entity = ? ORDER BY version DESC LIMIT 1",
+        (graph_id, entity_type, entity),
+    ).fetchone()
+    return row
+
+
+def _document(value: Mapping[str, object]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,195 @@
+"""Reading what is published, and the legacy writes into it."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from publisher.glaas.wire import LegacySessionRequest
+from publisher.lineage.canonical import ANONYMOUS
+from publisher.registry.refusals import Refusal
+from publisher.registry.schema import NO_STEP
+from publisher.registry.sessions import new_graph
+
+LINKS_SHOWN = 100
+"""Links per job and kind that one look at a lineage returns; a job may have a million."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """An input or output.  size: bytes, None where nobody said."""
+
+    digest: str
+    path: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A published job; `inputs` and `outputs` hold the first `LINKS_SHOWN` by path, the counts tell of all."""
+
+    uid: str
+    parent_uid: str | None
+    step_number: int | None
+    command: str
+    job_type: str
+    timestamp: float | None
+    duration_seconds: float | None
+    exit_code: int | None
+    git_commit: str | None
+    git_branch: str | None
+    inputs: list[LinkView]
+    outputs: list[LinkView]
+    inputs_count: int
+    outputs_count: int
+    labels: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class LineageView:
+    """A published lineage and one page of its jobs in step order."""
+
+    hash: str
+    git_repo: str | None
+    git_commit: str | None
+    git_branch: str | None
+    published_at: float
+    jobs_count: int
+    artifacts_count: int
+    labels: dict[str, object]
+    jobs: list[JobView]
+
+
+@dataclass(frozen=True, slots=True)
+class RecentLineage:
+    """A line of the list of lineages."""
+
+    hash: str
+    git_repo: str | None
+    git_branch: str | None
+    published_at: float
+    jobs_count: int
+
+
+def view_lineage(connection: sqlite3.Connection, lineage_hash: str, *, offset: int, limit: int) -> LineageView:
+    """The published lineage with `limit` jobs from `offset` on.  Raises `Refusal` (404) where there is none."""
+    row = _lineage(connection, lineage_hash)
+    graph_id = row["graph_id"]
+    jobs = connection.execute(
+        "SELECT * FROM jobs WHERE graph_id = ? ORDER BY step_number, id LIMIT ? OFFSET ?", (graph_id, limit, offset)
+    ).fetchall()
+    return LineageView(
+        hash=row["hash"],
+        git_repo=row["git_repo"],
+        git_commit=row["git_commit"],
+        git_branch=row["git_branch"],
+        published_at=row["published_at"],
+        jobs_count=_count(connection, "jobs", graph_id),
+        artifacts_count=_count(connection, "artifacts", graph_id),
+        labels=_labels(connection, graph_id, "dag", ""),
+        jobs=[_job(connection, graph_id, job) for job in jobs],
+    )
+
+
+def recent_lineages(connection: sqlite3.Connection, limit: int) -> list[RecentLineage]:
+    """The newest public lineages."""
+    rows = connection.execute("SELECT * FROM lineages ORDER BY published_at DESC, hash LIMIT ?", (limit,)).fetchall()
+    return [
+        RecentLineage(
+            hash=row["hash"],
+            git_repo=row["git_repo"],
+            git_branch=row["git_branch"],
+            published_at=row["published_at"],
+            jobs_count=_count(connection, "jobs", row["graph_id"]),
+        )
+        for row in rows
+    ]
+
+
+def open_legacy(connection: sqlite3.Connection, request: LegacySessionRequest, now: float) -> bool:
+    """Make the lineage that legacy writes go to; False where its hash is published already."""
+    known = connection.execute("SELECT 1 FROM lineages WHERE hash = ?", (request.hash,)).fetchone()
+    if known is not None:
+        return False
+    connection.execute(
+        "INSERT INTO lineages (hash, graph_id, creator, git_repo, git_commit, git_branch, published_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            request.hash,
+            new_graph(connection),
+            ANONYMOUS,
+            request.git_repo,
+            request.git_commit,
+            request.git_branch,
+            now,
+        ),
+    )
+    return True
+
+
+def legacy_graph(connection: sqlite3.Connection, lineage_hash: str) -> int:
+    """The graph that a legacy write goes to.
+
+    Raises `Refusal`: 404 for an unknown lineage, 409 for one that a registration session published: it never changes.
+    """
+    row = _lineage(connection, lineage_hash)
+    if row["session_id"] is not None:
+        detail = "this lineage was finalized by a registration session and does not change any more"
+        raise Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed"})
+    graph_id: int = row["graph_id"]
+    return graph_id
+
+
+def _lineage(connection: sqlite3.Connection, lineage_hash: str) -> sqlite3.Row:
+    row: sqlite3.Row | None = connection.execute("SELECT * FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
+    if row is None:
+        raise Refusal(HTTPStatus.NOT_FOUND, "no lineage is published under this hash")
+    return row
+
+
+def _job(connection: sqlite3.Connection, graph_id: int, row: sqlite3.Row) -> JobView:
+    def links(kind: str) -> tuple[int, list[LinkView]]:
+        (count,) = connection.execute(
+            "SELECT count(*) FROM links WHERE job_id = ? AND kind = ?", (row["id"], kind)
+        ).fetchone()
+        shown = connection.execute(
+            "SELECT link.digest, link.path, coalesce(link.size, artifact.size) FROM links AS link LEFT JOIN artifacts"
+            " AS artifact ON artifact.graph_id = ? AND artifact.digest = link.digest"
+            f" WHERE job_id = ? AND kind = ? ORDER BY path, link.digest LIMIT {LINKS_SHOWN}",
+            (graph_id, row["id"], kind),
+        )
+        return count, [LinkView(*link) for link in shown]
+
+    inputs_count, inputs = links("inputs")
+    outputs_count, outputs = links("outputs")
+    return JobView(
+        uid=row["uid"],
+        parent_uid=row["parent_uid"],
+        step_number=None if row["step_number"] == NO_STEP else row["step_number"],
+        command=row["command"],
+        job_type=row["job_type"] or "run",
+        timestamp=row["timestamp"],
+        duration_seconds=row["duration_seconds"],
+        exit_code=row["exit_code"],
+        git_commit=row["git_commit"],
+        git_branch=row["git_branch"],
+        inputs=inputs,
+        outputs=outputs,
+        inputs_count=inputs_count,
+        outputs_count=outputs_count,
+        labels=_labels(connection, graph_id, "job", row["uid"]),
+    )
+
+
+def _labels(connection: sqlite3.Connection, graph_id: int, entity_type: str, entity: str) -> dict[str, object]:
+    row = connection.execute(
+        "SELECT metadata FROM labels WHERE graph_id = ? AND entity_type = ? AND entity = ?"
+        " ORDER BY version DESC LIMIT 1",
+        (graph_id, entity_type, entity),
+    ).fetchone()
+    return {} if row is None else json.loads(row["metadata"])
+
+
+def _count(connection: sqlite3.Connection, table: str, graph_id: int) -> int:
+    (count,) = connection.execute(f"SELECT count(*) FROM {table} WHERE graph_id = ?", (graph_id,)).fetchone()
+    return int(count)

@@ -1,0 +1,72 @@
+"""The registry as a process: `serve` binds, announces itself, and stops on SIGTERM or SIGINT."""
+
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from publisher.registry.app import create_app
+from publisher.registry.store import Store
+
+BACKLOG = 2048
+GRACE = 1
+"""Whole seconds that requests in flight get when the process is told to stop."""
+
+
+def serve(host: str, port: int, data: Path, announce: Callable[[str], None]) -> None:
+    """Serve the registry in `data` until SIGTERM or SIGINT, then return within 2 s.
+
+    port: 0 takes any free one.  announce: called once with `http://host:port` when connections are accepted; what it
+    raises ends the server.  Called from the main thread, for the signals.  Raises OSError and `sqlite3.Error`
+    as they come.
+    """
+    with socket.create_server(_address(host, port), family=_family(host), backlog=BACKLOG) as listener:
+        store = Store.open(data)
+        try:
+            announce(_url(host, listener.getsockname()[1]))
+            _server(store).run(sockets=[listener])
+        finally:
+            store.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, but for signals: they end `run`, and the caller goes on to close its store."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _server(store: Store) -> uvicorn.Server:
+    config = uvicorn.Config(
+        create_app(store),
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=GRACE,
+    )
+    return _Server(config)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _address(host: str, port: int) -> tuple[str, int]:
+    return (host.strip("[]"), port)
+
+
+def _url(host: str, port: int) -> str:
+    name = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"http://{name}:{port}"

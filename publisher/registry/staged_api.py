@@ -1,0 +1,157 @@
+"""The endpoints of registration sessions: open, stage, finalize, label (`protocol.md §4`)."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Concatenate, ParamSpec, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
+
+from publisher.glaas import wire
+from publisher.registry import finalize, labels, staging
+from publisher.registry.auth import require_user, session_token
+from publisher.registry.refusals import Refusal
+from publisher.registry.service import Service, caller_of, lineage_url, path_text
+from publisher.registry.sessions import Access, open_session, touch_open_session
+from publisher.registry.staging import LinkKind
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+HASHING_ATTEMPTS = 5
+"""How often a finalize starts over when somebody keeps staging meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedApi:
+    """Registration sessions over HTTP.  All writes may be repeated; none is visible to readers before finalize."""
+
+    service: Service
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The routes, the busiest first."""
+        root = f"{wire.API_ROOT}/registration-sessions"
+        return [
+            Route(f"{root}/{{id}}/jobs/{{uid}}/inputs", self.link_inputs, methods=["POST"]),
+            Route(f"{root}/{{id}}/jobs/{{uid}}/outputs", self.link_outputs, methods=["POST"]),
+            Route(f"{root}/{{id}}/jobs/batch", self.stage_jobs, methods=["POST"]),
+            Route(f"{root}/{{id}}/artifacts/batch", self.stage_artifacts, methods=["POST"]),
+            Route(f"{root}/{{id}}/artifacts/composites", self.stage_composite, methods=["POST"]),
+            Route(f"{root}/{{id}}/jobs/{{uid}}/view-edges", self.stage_view_edges, methods=["POST"]),
+            Route(f"{root}/{{id}}/finalize", self.finalize, methods=["POST"]),
+            Route(f"{root}/{{id}}/labels/batch", self.label, methods=["POST"]),
+            Route(root, self.open, methods=["POST"]),
+        ]
+
+    async def open(self, request: Request) -> JSONResponse:
+        """Make a session, or find the one that this client id has already."""
+        caller = caller_of(request)
+        body = await self.service.body(request, wire.OpenRequest)
+        if body.mode is None:
+            require_user(caller)
+            raise Refusal(HTTPStatus.NOT_FOUND, "this registry has no registration sessions for users")
+        if self.service.features is None or not self.service.features.anonymous_public:
+            raise Refusal(HTTPStatus.FORBIDDEN, "this registry does not take anonymous registration sessions")
+        session, created = await self.service.write(
+            open_session,
+            owner=caller.owner,
+            client_session_id=body.client_session_id,
+            mode=body.mode,
+            now=self.service.clock(),
+        )
+        reply = {
+            "registration_session_id": session.id,
+            "created": created,
+            "status": "active" if session.receipt is None else "closed",
+            "mode": session.mode,
+            "registration_session_token": session_token(self.service.store.secret, session.id),
+        }
+        return JSONResponse(reply, HTTPStatus.CREATED if created else HTTPStatus.OK)
+
+    async def stage_jobs(self, request: Request) -> JSONResponse:
+        """Add jobs; those that are there stay as they are."""
+        body = await self.service.body(request, wire.JobsRequest)
+        added = await self._stage(request, staging.add_jobs, body.jobs)
+        existing = len(added.ids) - added.created
+        reply = {"job_ids": added.ids, "errors": [], "created_count": added.created, "existing_count": existing}
+        return JSONResponse({**reply, "already_registered_session_hashes": []})
+
+    async def stage_artifacts(self, request: Request) -> JSONResponse:
+        """Add artifacts; those that are there stay as they are."""
+        body = await self.service.body(request, wire.ArtifactsRequest)
+        created = await self._stage(request, staging.add_artifacts, body.artifacts)
+        return JSONResponse({"created": created, "updated": len(body.artifacts) - created, "errors": 0})
+
+    async def stage_composite(self, request: Request) -> JSONResponse:
+        """Add a composite artifact."""
+        body = await self.service.body(request, wire.CompositeRequest)
+        created = await self._stage(request, staging.add_composite, body)
+        return JSONResponse({"hash": body.hash, "created": created})
+
+    async def link_inputs(self, request: Request) -> JSONResponse:
+        """Link a job's inputs."""
+        return await self._link(request, LinkKind.INPUTS)
+
+    async def link_outputs(self, request: Request) -> JSONResponse:
+        """Link a job's outputs."""
+        return await self._link(request, LinkKind.OUTPUTS)
+
+    async def stage_view_edges(self, request: Request) -> JSONResponse:
+        """Note which parts of composites a job used."""
+        body = await self.service.body(request, wire.ViewEdgesRequest)
+        await self._stage(request, staging.add_view_edges, path_text(request, "uid"), body.view_edges)
+        return JSONResponse({"view_edges_linked": len(body.view_edges)})
+
+    async def finalize(self, request: Request) -> JSONResponse:
+        """Publish the session's lineage, or return the receipt of the publication that there was."""
+        access = self._access(request)
+        body = await self.service.body(request, wire.FinalizeRequest)
+        for _ in range(HASHING_ATTEMPTS):
+            receipt = await self._finalize_once(access, body)
+            if receipt is not None:
+                return JSONResponse({**receipt, "url": lineage_url(request, str(receipt["hash"]))})
+        raise Refusal(HTTPStatus.CONFLICT, "writes keep arriving in this session: finalize when they are done")
+
+    async def label(self, request: Request) -> JSONResponse:
+        """Label the lineage that the session published."""
+        access = self._access(request)
+        body = await self.service.body(request, wire.LabelsRequest)
+        return JSONResponse(await self.service.write(labels.write_session_labels, access, body.labels))
+
+    async def _link(self, request: Request, kind: LinkKind) -> JSONResponse:
+        body = await self.service.body(request, wire.LinksRequest)
+        uid = path_text(request, "uid")
+        await self._stage(request, staging.add_links, uid, kind, body.artifacts)
+        return JSONResponse({"job_uid": uid, f"{kind}_linked": len(body.artifacts)})
+
+    async def _stage(
+        self,
+        request: Request,
+        operation: Callable[Concatenate[sqlite3.Connection, int, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        access = self._access(request)
+
+        def write_into_session(connection: sqlite3.Connection) -> T:
+            session = touch_open_session(connection, access)
+            return operation(connection, session.graph_id, *args, **kwargs)
+
+        return await self.service.write(write_into_session)
+
+    async def _finalize_once(self, access: Access, body: wire.FinalizeRequest) -> dict[str, object] | None:
+        hashing = await self.service.read(finalize.begin, access, body)
+        if isinstance(hashing, dict):
+            return hashing
+        while not hashing.complete:
+            await self.service.read(finalize.hash_slice, hashing)
+        features = self.service.features
+        check_counts = features is not None and features.finalize_expected_counts
+        return await self.service.write(finalize.publish, access, body, hashing, check_counts=check_counts)
+
+    def _access(self, request: Request) -> Access:
+        service = self.service
+        return Access(path_text(request, "id"), caller_of(request), service.store.secret, service.clock())

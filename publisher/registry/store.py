@@ -1,0 +1,116 @@
+"""The registry's SQLite file: one connection, one transaction a request.
+
+The connection holds the file exclusively for as long as it is open, so a second registry on the same data is refused
+by SQLite itself.  The journal is a write-ahead log with `synchronous=NORMAL`: what was acknowledged survives the death
+of the process; the loss of power may take the last moments, never half a transaction.  Calls may come from changing
+threads but only one at a time, which the caller sees to (`app.create_app`'s `run`).
+"""
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+from publisher.registry.finalize import define_functions
+from publisher.registry.schema import migrate
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Operation = Callable[Concatenate[sqlite3.Connection, P], T]
+"""A function that works on the tables, inside the transaction that `Store` opens for it."""
+
+DATABASE_NAME = "registry.db"
+SECRET_NAME = "secret"
+SECRET_SIZE = 32
+"""Bytes of the key that session tokens are derived from."""
+STATEMENTS = 128
+"""Prepared statements that the connection keeps."""
+
+
+class Store:
+    """The tables, and the secret beside them.
+
+    secret: what session tokens are derived from; it is in a file of its own, never in the database.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, secret: bytes) -> None:
+        self._connection = connection
+        self.secret = secret
+        define_functions(connection)
+        migrate(connection)
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """The store in `directory`, which is made (mode 0700) where it is missing.
+
+        Raises OSError and `sqlite3.Error` as they come (`sqlite3.OperationalError: database is locked` where another
+        registry runs on it), and `schema.NewerSchemaError`.
+        """
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        secret = _secret(directory / SECRET_NAME)
+        connection = _connect(str(directory / DATABASE_NAME))
+        try:
+            return cls(connection, secret)
+        except BaseException:
+            connection.close()
+            raise
+
+    @classmethod
+    def in_memory(cls, secret: bytes | None = None) -> Self:
+        """A store that is gone with the process, for tests and simulations."""
+        return cls(_connect(":memory:"), secret or secrets.token_bytes(SECRET_SIZE))
+
+    def close(self) -> None:
+        """Let go of the file.  Repeating it does nothing."""
+        self._connection.close()
+
+    def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `operation` in a transaction that is committed when it returns, rolled back when it raises."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = operation(self._connection, *args, **kwargs)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `operation`, which only reads, against one state of the tables."""
+        return operation(self._connection, *args, **kwargs)
+
+
+def _connect(database: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        database, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS, timeout=1.0
+    )
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _secret(path: Path) -> bytes:
+    """The key in `path`; made, readable for its owner alone, where it is missing."""
+    try:
+        with path.open("rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        pass
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(SECRET_SIZE))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    return path.read_bytes()
