@@ -99,6 +99,13 @@ class Owned(PublisherError):
     reason = "owned"
 
 
+class Interrupted(PublisherError):
+    """A person or the system asked the process to stop (Ctrl-C, SIGTERM); everything acknowledged is checkpointed."""
+
+    exit_code = ExitCode.CTRL_C
+    reason = "interrupted"
+
+
 class UsageProblem(PublisherError):
     """The command line asks for something that does not exist or does not fit together."""
 

@@ -130,10 +130,11 @@ class Journal:
             target = next_state(before.state, event, recounts=before.recounts)
             changes: dict[str, Any] = {"reason": "", "detail": "", **learned}
             changes |= {"state": target.value, "updated_at": self._clock()}
-            if event in CLEARS_ACKNOWLEDGEMENTS:
-                self._db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
             if event is Event.SESSION_LOST:
                 changes |= {"epoch": before.epoch + 1, "remote_session": None}
+            moved = changes.get("remote_session", before.remote_session) != before.remote_session
+            if moved or event in CLEARS_ACKNOWLEDGEMENTS:  # an acknowledgement holds for the session that gave it
+                self._db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
             if event is Event.COUNTS_DIFFER:
                 changes["recounts"] = before.recounts + 1
             self._update(changes)

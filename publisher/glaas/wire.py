@@ -256,38 +256,16 @@ class OpenReply(Reply):
     registration_session_token: str | None = None
 
 
-class JobsReply(Reply):
-    """What became of a batch of jobs."""
+class BatchReply(Reply):
+    """What became of a batch of anything; each endpoint fills in what it knows of.
 
-    job_ids: list[int | str] = []
-    errors: list[Any] = []
+    errors: items that were not taken, as a number or as texts.
+    """
+
     created_count: int = 0
     existing_count: int = 0
-    already_registered_session_hashes: list[str] = []
-
-
-class ArtifactsReply(Reply):
-    """What became of a batch of artifacts: `updated` (staged) or `existing` (legacy) were there before."""
-
-    created: int = 0
-    updated: int = 0
-    existing: int = 0
     errors: int | list[Any] = 0
-
-
-class CompositeReply(Reply):
-    """What became of a composite artifact."""
-
-    hash: str | None = None
-    created: bool = True
-
-
-class LinksReply(Reply):
-    """How many links stand after the request; the other kind is absent."""
-
-    job_uid: str | None = None
-    inputs_linked: int | None = None
-    outputs_linked: int | None = None
+    already_registered_session_hashes: list[str] = []
 
 
 class StagedCounts(Reply):

@@ -1,0 +1,103 @@
+"""The engine: state → step → event → checkpoint, until the publish has ended.
+
+A publish is a plan, frozen in a journal before the first write, and a state.  The engine looks the state up, runs its
+step, and checkpoints the event that the step returned: the event, the new state and what was learned, in one
+transaction.  Then the next step starts.  There is no other way to change the state, so a process may die anywhere:
+whoever owns the publish next reads the last checkpoint and does the same.
+
+    cli ── freezes the plan ──▶ journal ◀── checkpoints ── engine ──▶ steps ──▶ staging, glaas, auth
+                                                             │
+                                                             └── reports ──▶ cli
+
+- A step raises `Rejected` when the server's answer is final: REJECTED, and the publish has FAILED.
+- It raises anything else of `PublisherError` when it can't go on now: the state stays, the reason is noted, and the
+  publish is interrupted until somebody resumes it.
+- SIGINT and SIGTERM set `Run.stop`: the step finishes what is under way, within `GRACE_SECONDS`.
+
+Requests are sent at least once, their effect is exactly once; nothing that was acknowledged is sent again after a
+restart, beyond the batches in flight; what readers see changes once, at finalize.
+"""
+
+from typing import NoReturn
+
+import anyio
+
+from publisher.report import Entered
+from publisher.steps import STEPS
+from publisher.steps.run import Outcome, Run
+from state.errors import Interrupted, PublisherError, Rejected, Transient
+from state.machine import ENDED, Event, State
+from state.record import Progress
+
+GRACE_SECONDS = 5.0
+"""How long requests under way may take after the process was asked to stop."""
+MAX_SETBACKS = 3
+"""How often in one run the server may lose the session or turn the credential down before we stop asking."""
+SETBACKS = frozenset({Event.SESSION_LOST, Event.CREDENTIAL_REJECTED})
+
+
+async def publish(run: Run) -> Progress:
+    """Drive a publish to its end and return where it stands then (DONE, FAILED or CANCELLED).
+
+    Raises a PublisherError, noted in the journal, where it can't go on now; calling again goes on from there.
+    Cancelling leaves the last checkpoint, and loses no acknowledgement.
+    """
+    progress = await run.on_disk(run.journal.progress)
+    event: Event | None = None
+    setbacks = 0
+    while progress.state not in ENDED:
+        if run.stop.is_set():
+            await _note(run, Interrupted("stopped on request"))
+        run.report(Entered(progress.state, event))
+        outcome = await _outcome(run, progress.state)
+        event = outcome.event
+        setbacks += event in SETBACKS
+        if setbacks > MAX_SETBACKS:
+            await _give_up(run, outcome)
+        progress = await run.on_disk(run.journal.checkpoint, event, **outcome.learned)
+    run.report(Entered(progress.state, event))
+    return progress
+
+
+async def _outcome(run: Run, state: State) -> Outcome:
+    """Run a step under the grace period, and turn what it raises into an event or a note."""
+    try:
+        return await _within_grace(run, state)
+    except Rejected as error:
+        return Outcome(Event.REJECTED, {"reason": error.reason, "detail": error.what})
+    except PublisherError as error:
+        await _note(run, error)
+
+
+async def _within_grace(run: Run, state: State) -> Outcome:
+    """The step's outcome; what it raised, raised outside of the task group, which would wrap it."""
+    outcome: Outcome | None = None
+    failure: PublisherError = Interrupted("stopped on request")
+    async with anyio.create_task_group() as tasks:
+
+        async def end_after_grace() -> None:
+            await run.stop.wait()
+            await anyio.sleep(GRACE_SECONDS)
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(end_after_grace)
+        try:
+            outcome = await STEPS[state](run)
+        except PublisherError as error:
+            failure = error
+        tasks.cancel_scope.cancel()
+    if outcome is None:
+        raise failure
+    return outcome
+
+
+async def _note(run: Run, error: PublisherError) -> NoReturn:
+    """Keep the reason for whoever looks at the journal, then raise it."""
+    with anyio.CancelScope(shield=True):
+        await run.on_disk(run.journal.note, reason=error.reason, detail=error.what)
+    raise error
+
+
+async def _give_up(run: Run, outcome: Outcome) -> NoReturn:
+    reason = "auth" if outcome.event is Event.CREDENTIAL_REJECTED else "session lost"
+    await _note(run, Transient(f"the registry keeps turning us away: {outcome.learned['detail']}", reason=reason))

@@ -1,0 +1,169 @@
+"""A call to the registry: sent until it is answered for good, under the retry policy, the gate and the limit.
+
+Requests are sent at least once; every call that is made here is idempotent on the server (protocol.md §4), which makes
+their effect exactly once.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import anyio
+from pydantic import BaseModel, ValidationError
+
+from publisher.glaas.exchange import Exchange, Reply, Unreachable
+from publisher.glaas.gate import Gate
+from publisher.glaas.limit import AdaptiveLimit, Slot
+from publisher.glaas.policy import (
+    MAX_ATTEMPTS,
+    MAX_GARBLED,
+    Verdict,
+    backoff,
+    error_text,
+    judge,
+    parse,
+    redirect_target,
+    retry_after,
+)
+from publisher.report import Reporter, Retrying
+from state.errors import Rejected, Transient
+
+HEALTH = "/api/v1/health"
+R = TypeVar("R", bound=BaseModel)
+
+
+class Refused(Rejected):
+    """The registry's final no.  `status` is the HTTP status; steps turn some of them into events."""
+
+    def __init__(self, what: str, *, status: int) -> None:
+        super().__init__(what)
+        self.status = status
+
+
+class Authorizer(Protocol):
+    """Gives the `Authorization` of a request, at the moment it is sent: no signature or token is ever stale."""
+
+    async def __call__(self, method: str, path: str, body: bytes | None) -> str | None: ...
+
+
+async def anonymous(method: str, path: str, body: bytes | None) -> None:
+    """The Authorizer of a request that names nobody."""
+    return
+
+
+class Caller:
+    """Every call of one publish goes through here.
+
+    clock: Unix seconds, to read a `Retry-After` date against.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        most_requests: int,
+        patience: float,
+        rng: random.Random,
+        clock: Callable[[], float],
+        report: Reporter,
+    ) -> None:
+        self.registry = exchange.registry
+        self._exchange = exchange
+        self._gate = Gate(self._knock, patience=patience, rng=rng, report=report)
+        self._limit = AdaptiveLimit(most_requests)
+        self._patience = patience
+        self._rng = rng
+        self._clock = clock
+        self._report = report
+
+    async def call(
+        self, method: str, path: str, body: bytes | None = None, *, expect: type[R], authorize: Authorizer = anonymous
+    ) -> R:
+        """What the registry answers, as the `expect`ed reply.
+
+        Raises Refused for a final no, Transient when the registry stays away, fails, throttles or garbles for too
+        long.  Cancelling stops waiting; the request may have been carried out.
+        """
+        failures = garbled = 0
+        busy_since: float | None = None
+        while True:
+            await self._gate.passage()
+            async with self._limit.slot() as slot:
+                reply = await self._attempt(slot, method, path, body, authorize)
+            if isinstance(reply, Unreachable):
+                if not await self._gate.no_reply(reply):
+                    failures += 1
+                    await self._pause(failures, str(reply))
+                continue
+            self._gate.answered()
+            document = parse(reply.body)
+            match judge(reply.status, document):
+                case Verdict.ACCEPTED if (accepted := _read(expect, document)) is not None:
+                    return accepted
+                case Verdict.REFUSED:
+                    raise Refused(_explain(reply, document), status=reply.status)
+                case Verdict.BUSY:
+                    busy_since = anyio.current_time() if busy_since is None else busy_since
+                    await self._wait_for_server(reply, busy_since)
+                case Verdict.GARBLED | Verdict.ACCEPTED:
+                    garbled += 1
+                    if garbled >= MAX_GARBLED:
+                        raise _not_glaas(self.registry)
+                    await self._pause(garbled, "an answer that is not GLaaS's")
+                case Verdict.FAILED:
+                    failures += 1
+                    await self._pause(failures, error_text(document, reply.status))
+
+    async def _attempt(
+        self, slot: Slot, method: str, path: str, body: bytes | None, authorize: Authorizer
+    ) -> Reply | Unreachable:
+        try:
+            reply = await self._exchange.send(method, path, body, await authorize(method, path, body))
+        except Unreachable as error:
+            if error.silent:
+                slot.congested()
+            return error
+        if judge(reply.status, None) is Verdict.BUSY:
+            slot.congested()
+        return reply
+
+    async def _pause(self, failures: int, what: str) -> None:
+        if failures >= MAX_ATTEMPTS:
+            raise Transient(f"the registry failed {failures} times: {what}", reason="server failing")
+        seconds = backoff(failures, self._rng)
+        self._report(Retrying(what, failures, seconds))
+        await anyio.sleep(seconds)
+
+    async def _wait_for_server(self, reply: Reply, busy_since: float) -> None:
+        asked = retry_after(reply.headers, self._clock())
+        waited = anyio.current_time() - busy_since
+        if waited + (asked or 0.0) > self._patience:
+            raise Transient("the registry asks to be left alone for a while", reason="throttled")
+        if asked:
+            self._gate.hold(asked * self._rng.uniform(1.0, 1.1))
+        else:
+            await anyio.sleep(backoff(4, self._rng))
+
+    async def _knock(self) -> None:
+        await self._exchange.send("GET", HEALTH, None, None)
+
+
+def _read(expect: type[R], document: object) -> R | None:
+    try:
+        return expect.model_validate(document)
+    except ValidationError:
+        return None
+
+
+def _explain(reply: Reply, document: object) -> str:
+    if 300 <= reply.status < 400:
+        return f"the registry redirects to {redirect_target(reply.headers)}, which is not followed"
+    return f"the registry refused: {error_text(document, reply.status)}"
+
+
+def _not_glaas(registry: str) -> Transient:
+    return Transient(
+        f"{registry} answers, but not as a GLaaS registry does",
+        next_step="check the address (--registry, GLAAS_URL), or whether a proxy stands between",
+        reason="not glaas",
+    )

@@ -1,0 +1,103 @@
+"""One HTTP exchange: a request goes out, a reply of bounded size comes back, and nothing else happens.
+
+No retry, no redirect, no cookie: those are decided above (`caller`) or not wanted at all.  Credentials only ever go to
+the registry's own origin, because redirects are not followed.  This is the only module that knows the HTTP library; its
+exceptions become `Unreachable` here.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import httpx2
+
+from publisher import __version__
+
+MAX_REPLY_BYTES = 8 * 1024 * 1024
+"""A GLaaS reply is some kilobytes; more than this is no GLaaS."""
+CONNECT_SECONDS = 10.0
+REPLY_SECONDS = 60.0
+"""How long the server may stay silent; finalize of a large lineage takes its time."""
+SPEAKS_AS = "0.4.7"
+"""The roar-cli release whose protocol we speak: `X-Roar-Version` (protocol.md §2)."""
+
+# The library's INFO lines print whole URLs and its DEBUG lines print Set-Cookie: neither may reach a log.
+for _name in ("httpx2", "httpcore2"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+class Unreachable(Exception):
+    """No reply came: the request may or may not have been carried out.  `silent`: it timed out."""
+
+    def __init__(self, what: str, *, silent: bool) -> None:
+        super().__init__(what)
+        self.silent = silent
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back.  Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Exchange:
+    """A pool of connections to one registry.  Use it as an async context manager; any number of tasks may `send`."""
+
+    def __init__(self, registry: str, *, connections: int, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        self.registry = registry
+        self._client = httpx2.AsyncClient(
+            transport=transport,
+            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+            timeout=httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS, pool=None),
+            headers={"X-Roar-Version": SPEAKS_AS, "User-Agent": f"roar-publisher/{__version__}"},
+            follow_redirects=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def send(self, method: str, path: str, body: bytes | None, authorization: str | None) -> Reply:
+        """Send one request and read its whole reply.
+
+        path: below the registry's address, with its query.  Raises Unreachable where no whole reply came.
+        When cancelled, the request may have been carried out all the same.
+        """
+        headers = {"Authorization": authorization} if authorization else {}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            async with self._client.stream(method, self.registry + path, content=body, headers=headers) as response:
+                content = bytearray()
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > MAX_REPLY_BYTES:
+                        break
+                return Reply(response.status_code, response.headers, bytes(content[:MAX_REPLY_BYTES]))
+        except httpx2.TimeoutException as error:
+            raise Unreachable("no answer in time", silent=True) from error
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            # The text of the library's errors can hold the URL; its kind says enough.
+            raise Unreachable(_describe(error), silent=False) from None
+
+
+def _describe(error: Exception) -> str:
+    match error:
+        case httpx2.ConnectError():
+            return "no connection"
+        case httpx2.ReadError() | httpx2.WriteError() | httpx2.RemoteProtocolError():
+            return "the connection broke"
+        case httpx2.DecodingError():
+            return "the answer can't be decoded"
+        case _:
+            return f"the connection failed ({type(error).__name__})"

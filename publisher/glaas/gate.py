@@ -1,0 +1,99 @@
+"""The network gate: when the network is gone, everybody waits together while one of them knocks.
+
+Open, it costs nothing.  The first request that gets no reply closes it and asks the registry for its health.  If that
+answers at once, only the request was unlucky, and its owner counts an attempt.  If not, the network is away: all wait,
+no attempt is counted, and one task knocks with a bounded backoff until it answers or patience ends.
+
+A server that asks for patience (`Retry-After`) holds the same gate, so nobody runs into the same answer again.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from publisher.glaas.exchange import Unreachable
+from publisher.report import Reporter, Waiting
+from state.errors import Transient
+
+FIRST_KNOCK_SECONDS = 0.5
+LONGEST_KNOCK_SECONDS = 4.0
+"""The network that comes back is noticed within five seconds."""
+FIRST_CONTACT_SECONDS = 15.0
+"""Patience with a registry that has never answered this process: more likely a wrong address than a bad link."""
+
+
+class Gate:
+    """Shared by every task that sends to one registry.
+
+    knock: sends one small request; returns if anything answered, raises Unreachable if not.
+    patience: seconds without any reply from the registry after which waiting ends in Transient.
+    """
+
+    def __init__(
+        self, knock: Callable[[], Awaitable[None]], *, patience: float, rng: random.Random, report: Reporter
+    ) -> None:
+        self._knock = knock
+        self._patience = patience
+        self._rng = rng
+        self._report = report
+        self._closed: anyio.Event | None = None  # set while one task knocks; written by that task alone
+        self._held_until = 0.0  # anyio time; written by hold
+        self._last_answer = anyio.current_time()  # written by answered
+        self._met = False  # whether the registry ever answered; written by answered
+
+    def answered(self) -> None:
+        """A reply came: patience starts anew."""
+        self._last_answer = anyio.current_time()
+        self._met = True
+
+    def hold(self, seconds: float) -> None:
+        """Keep everybody waiting, because the server asks for it."""
+        self._held_until = max(self._held_until, anyio.current_time() + seconds)
+
+    async def passage(self) -> None:
+        """Return when requests may be sent."""
+        while True:
+            if self._closed is not None:
+                await self._closed.wait()
+            elif (left := self._held_until - anyio.current_time()) > 0:
+                self._report(Waiting("throttled", left))
+                await anyio.sleep(left)
+            else:
+                return
+
+    async def no_reply(self, cause: Unreachable) -> bool:
+        """Tell that a request got no reply; return when the registry answers again.
+
+        Returns whether the network was away (True: nobody's fault), or just this request failed (False).
+        Raises Transient when patience ends.  If the task that knocks is cancelled, the next failure knocks anew.
+        """
+        if self._closed is not None:
+            await self._closed.wait()
+            return True
+        self._closed = anyio.Event()
+        try:
+            return await self._wait_for_answer(cause)
+        finally:
+            self._closed.set()
+            self._closed = None
+
+    async def _wait_for_answer(self, cause: Unreachable) -> bool:
+        delay = FIRST_KNOCK_SECONDS
+        away = False
+        while True:
+            try:
+                await self._knock()
+            except Unreachable as error:
+                cause = error
+            else:
+                self.answered()
+                return away
+            away = True
+            patience = self._patience if self._met else min(self._patience, FIRST_CONTACT_SECONDS)
+            if anyio.current_time() - self._last_answer >= patience:
+                raise Transient(f"the registry can't be reached: {cause}", reason="offline")
+            pause = delay * self._rng.uniform(0.5, 1.0)
+            self._report(Waiting("offline", pause))
+            await anyio.sleep(pause)
+            delay = min(delay * 2, LONGEST_KNOCK_SECONDS)

@@ -1,0 +1,110 @@
+"""What a reply means and how long to wait: decided purely, carried out by `caller`.
+
+| reply | verdict |
+| --- | --- |
+| 2xx with a JSON object | ACCEPTED |
+| 2xx with anything else (HTML of a proxy, nothing, half a document) | GARBLED: try again, but not for long |
+| 429, 503 | BUSY: wait as told, else back off; costs no attempt |
+| 408, 425, other 5xx | FAILED: back off, a bounded number of attempts |
+| 3xx | REFUSED: a redirect is never followed |
+| other 4xx | REFUSED: final |
+"""
+
+import json
+import random
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Any
+from urllib.parse import urlsplit
+
+FIRST_BACKOFF_SECONDS = 0.25
+LONGEST_BACKOFF_SECONDS = 20.0
+LONGEST_RETRY_AFTER_SECONDS = 3600.0
+"""A server that asks for more patience than this gets asked again after an hour."""
+MAX_ATTEMPTS = 8
+"""Attempts of one request that a reachable server answers with a failure."""
+MAX_GARBLED = 4
+"""Attempts of one request that get answers which are not GLaaS's."""
+MAX_TEXT = 300
+"""Characters of a server's own words that are shown to a person."""
+
+
+class Verdict(Enum):
+    ACCEPTED = "accepted"
+    GARBLED = "garbled"
+    BUSY = "busy"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+def judge(status: int, document: object) -> Verdict:
+    """What a reply means, by its status and its parsed body (`parse`)."""
+    if 200 <= status < 300:
+        return Verdict.ACCEPTED if isinstance(document, dict) else Verdict.GARBLED
+    if status in (429, 503):
+        return Verdict.BUSY
+    if status in (408, 425) or status >= 500 or status < 200:
+        return Verdict.FAILED
+    return Verdict.REFUSED
+
+
+def parse(body: bytes) -> Any:
+    """The JSON document in `body`, without its `{"success": true, "data": …}` envelope; None for anything else."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(document, dict) and document.get("success") is True and isinstance(document.get("data"), dict):
+        return document["data"]
+    return document
+
+
+def error_text(document: object, status: int) -> str:
+    """The server's own words, wherever they stand (protocol.md §2), on one line and of bounded length."""
+    if isinstance(document, dict):
+        nested = document.get("error")
+        places = [document.get("detail"), document.get("message"), nested]
+        if isinstance(nested, dict):
+            places += [nested.get("detail"), nested.get("message")]
+        for text in places:
+            if isinstance(text, str) and text.strip():
+                line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+                return line[:MAX_TEXT]
+    return f"HTTP {status}"
+
+
+def backoff(attempt: int, rng: random.Random) -> float:
+    """Seconds before attempt `attempt` + 1: exponential, with full jitter, so that clients do not march in step."""
+    ceiling = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(attempt, 16))
+    return rng.uniform(0, ceiling)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that `Retry-After` asks for, as a number or a date; bounded; None if it says nothing usable.
+
+    now: Unix seconds.
+    """
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(value)
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    if seconds != seconds:  # NaN
+        return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+
+
+def redirect_target(headers: Mapping[str, str]) -> str:
+    """Where a redirect leads, as a host a person recognises; its path and query are not repeated."""
+    try:
+        return urlsplit(headers.get("location", "")).hostname or "another path of the same host"
+    except ValueError:
+        return "an address that can't be read"

@@ -1,0 +1,63 @@
+"""What a running publish tells whoever watches it: typed, small, and without a credential in it.
+
+The engine calls a `Reporter` with each of these; the command line draws them, a test records them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from state.machine import Event, State
+from state.units import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A state's step begins; `event` led to it (None at the start of a run)."""
+
+    state: State
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How much a run has to send: items per kind, and how many of them are acknowledged already."""
+
+    total: dict[Kind, int]
+    acknowledged: dict[Kind, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """Items that the server acknowledged just now."""
+
+    kind: Kind
+    items: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing can be sent for `seconds`: `offline`, or `throttled` by the server."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """One request is tried again after `seconds`; `attempt` counts from 1."""
+
+    what: str
+    attempt: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something a person should know; the publish goes on."""
+
+    text: str
+
+
+Report = Entered | Planned | Advanced | Waiting | Retrying | Noted
+Reporter = Callable[[Report], None]

@@ -1,0 +1,111 @@
+"""A unit on the wire: its path and body, on the staged route and on the legacy one (protocol.md §4).
+
+Bodies are frozen with local job uids.  The staged route sends the remote uids of protocol.md §6, the legacy route the
+local ones; both are decided here, at the moment of sending, from nothing but the unit and the session.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from state.units import Kind, Unit
+
+API = "/api/v1"
+
+
+class Route(Protocol):
+    """Where units go: the staged or the legacy endpoints."""
+
+    def request(self, unit: Unit) -> tuple[str, bytes]:
+        """The path and the body of the POST that delivers `unit`."""
+        ...
+
+
+class StagedRoute:
+    """Into a registration session.
+
+    remote_uid: maps a local job uid to the one on the wire.  lineage_hash: known after finalize; labels need it.
+    labels_in_session: False where the lineage stands under another session's hash, so its labels go beside the session.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        remote_uid: Callable[[str], str],
+        *,
+        lineage_hash: str | None = None,
+        labels_in_session: bool = True,
+    ) -> None:
+        self._base = f"{API}/registration-sessions/{session_id}"
+        self._remote_uid = remote_uid
+        self._lineage_hash = lineage_hash
+        self._labels_path = f"{self._base}/labels/batch" if labels_in_session else f"{API}/labels/sync"
+
+    def request(self, unit: Unit) -> tuple[str, bytes]:
+        match unit.kind:
+            case Kind.JOBS:
+                jobs = [_with_uids(job, self._remote_uid) for job in json.loads(unit.body)]
+                return f"{self._base}/jobs/batch", _wrap("jobs", dump(jobs))
+            case Kind.ARTIFACTS:
+                return f"{self._base}/artifacts/batch", _wrap("artifacts", unit.body)
+            case Kind.COMPOSITE:
+                return f"{self._base}/artifacts/composites", dump(json.loads(unit.body)[0])
+            case Kind.INPUTS | Kind.OUTPUTS:
+                assert unit.job_uid is not None
+                uid = self._remote_uid(unit.job_uid)
+                return f"{self._base}/jobs/{uid}/{unit.kind.value}", _wrap("artifacts", unit.body)
+            case Kind.LABELS:
+                assert self._lineage_hash is not None
+                labels = [
+                    {"session_hash": self._lineage_hash} | _with_uids(label, self._remote_uid)
+                    for label in json.loads(unit.body)
+                ]
+                return self._labels_path, _wrap("labels", dump(labels))
+
+
+class LegacyRoute:
+    """Straight into the lineage `lineage_hash`, visible at once, under local job uids."""
+
+    def __init__(self, lineage_hash: str) -> None:
+        self._hash = lineage_hash
+        self._base = f"{API}/sessions/{lineage_hash}"
+
+    def request(self, unit: Unit) -> tuple[str, bytes]:
+        match unit.kind:
+            case Kind.JOBS:
+                return f"{self._base}/jobs/batch", _wrap("jobs", unit.body)
+            case Kind.ARTIFACTS:
+                return f"{API}/artifacts/batch", _wrap("artifacts", self._with_hash(unit))
+            case Kind.COMPOSITE:
+                return f"{API}/artifacts/composites", dump(json.loads(unit.body)[0] | {"session_hash": self._hash})
+            case Kind.INPUTS | Kind.OUTPUTS:
+                return f"{self._base}/jobs/{unit.job_uid}/{unit.kind.value}", _wrap("artifacts", unit.body)
+            case Kind.LABELS:
+                return f"{API}/labels/sync", _wrap("labels", self._with_hash(unit))
+
+    def _with_hash(self, unit: Unit) -> bytes:
+        return dump([{"session_hash": self._hash} | item for item in json.loads(unit.body)])
+
+
+def halves(unit: Unit) -> tuple[Unit, Unit]:
+    """A unit of several items as two; the second one's part is numbered by the journal."""
+    items = json.loads(unit.body)
+    middle = len(items) // 2
+    first, second = (
+        Unit(unit.seq, unit.kind, unit.job_uid, len(some), unit.after, dump(some), unit.part)
+        for some in (items[:middle], items[middle:])
+    )
+    return first, second
+
+
+def dump(document: object) -> bytes:
+    """JSON as it travels: ASCII, no spaces."""
+    return json.dumps(document, separators=(",", ":")).encode("ascii")
+
+
+def _wrap(name: str, array: bytes) -> bytes:
+    return b'{"%b":%b}' % (name.encode("ascii"), array)
+
+
+def _with_uids(item: dict[str, Any], remote_uid: Callable[[str], str]) -> dict[str, Any]:
+    return item | {name: remote_uid(item[name]) for name in ("job_uid", "parent_job_uid") if item.get(name)}

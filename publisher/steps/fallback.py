@@ -1,0 +1,43 @@
+"""FALLBACK: the legacy path of an older server, through the same units and the same journal (protocol.md §4).
+
+Every write is visible at once there, under the hash that the client computed; there is nothing to finalize.
+"""
+
+from publisher.glaas.wire import BatchReply, LegacySessionReply
+from publisher.staging.pipeline import Pipeline
+from publisher.staging.requests import LegacyRoute, dump
+from publisher.steps.finalize import mark, send_labels
+from publisher.steps.run import Outcome, Run
+from publisher.steps.sessions import prepared_hash
+from publisher.steps.stage import STAGED, announce, refuse_errors
+from state.errors import Rejected
+from state.machine import Event
+from state.record import Learned
+from state.units import Unit
+
+SESSIONS = "/api/v1/sessions"
+
+
+async def fallback(run: Run) -> Outcome:
+    """Register the lineage, its units and its labels.  Repeating sends what is not acknowledged.
+
+    Raises Rejected, Transient, Interrupted.
+    """
+    progress = await run.on_disk(run.journal.progress)
+    lineage_hash = prepared_hash(run, progress)
+    git = {"git_repo": run.plan.git_repo, "git_commit": run.plan.git_commit, "git_branch": run.plan.git_branch}
+    session = await run.caller.call("POST", SESSIONS, dump({"hash": lineage_hash} | git), expect=LegacySessionReply)
+    if session.hash != lineage_hash:
+        raise Rejected("the registry registered another hash than the one that was asked for")
+    route = LegacyRoute(lineage_hash)
+
+    async def deliver(unit: Unit) -> None:
+        path, body = route.request(unit)
+        refuse_errors(unit.kind, await run.caller.call("POST", path, body, expect=BatchReply))
+
+    await announce(run, STAGED)
+    await Pipeline(run, STAGED, deliver).drain()
+    detail = await send_labels(run, route)
+    owed = await mark(run, lineage_hash, lineage_hash, staged=False)
+    learned: Learned = {"hash": lineage_hash, "url": session.url, "marks_owed": owed, "detail": detail}
+    return Outcome(Event.FELL_BACK, learned)

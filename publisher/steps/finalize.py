@@ -1,0 +1,122 @@
+"""FINALIZE: the one flip that readers see, then the labels, then roar.db's own marks."""
+
+import json
+from pathlib import Path
+
+from publisher.glaas.caller import Refused
+from publisher.glaas.wire import LabelsReply, Receipt
+from publisher.lineage.canonical import remote_job_uid
+from publisher.report import Noted
+from publisher.staging.pipeline import Pipeline
+from publisher.staging.requests import Route, dump
+from publisher.steps.run import Outcome, Run
+from publisher.steps.sessions import BASE, prepared_hash, session_authorizer, session_event, staged_route
+from publisher.steps.stage import announce
+from state.errors import LocalProblem
+from state.machine import Event
+from state.record import Progress
+from state.units import Kind, Unit
+
+COUNTS_WORDS = ("expected", "count")
+"""What a 400 to finalize speaks of when the server counted differently."""
+
+
+async def finalize(run: Run) -> Outcome:
+    """Close the session and finish what belongs to it.
+
+    Repeating is harmless: a closed session returns the same receipt, labels that were acknowledged are not sent again,
+    marks are set as they are.  Raises Rejected, Transient, Interrupted.
+    """
+    progress = await run.on_disk(run.journal.progress)
+    lineage_hash, url = progress.hash, progress.url
+    if lineage_hash is None:
+        try:
+            receipt = await _close(run, progress)
+        except Refused as refusal:
+            outcome = _finalize_event(refusal)
+            if outcome is None:
+                raise
+            return outcome
+        lineage_hash, url = receipt.hash, receipt.url
+        await run.on_disk(run.journal.remember, hash=lineage_hash, url=url)
+    detail = await send_labels(run, staged_route(run, progress, lineage_hash=lineage_hash))
+    owed = await mark(run, lineage_hash, prepared_hash(run, progress), staged=True)
+    await run.on_disk(run.paths.forget_session_token)
+    return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, "marks_owed": owed, "detail": detail})
+
+
+async def _close(run: Run, progress: Progress) -> Receipt:
+    body = {
+        "git_repo": run.plan.git_repo,
+        "git_commit": run.plan.git_commit,
+        "git_branch": run.plan.git_branch,
+    }
+    extra = {"scope_request": progress.scope_request} if progress.scope_request else {}
+    expected = {"jobs": run.plan.jobs, "inputs": run.plan.inputs, "outputs": run.plan.outputs}
+    return await run.caller.call(
+        "POST",
+        f"{BASE}/{progress.remote_session}/finalize",
+        dump(body | extra | {"expected": expected}),
+        expect=Receipt,
+        authorize=session_authorizer(run),
+    )
+
+
+def _finalize_event(refusal: Refused) -> Outcome | None:
+    if refusal.status == 400 and any(word in refusal.what.lower() for word in COUNTS_WORDS):
+        return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": "counts differ"})
+    outcome = session_event(refusal)
+    return None if outcome is None or outcome.event is Event.ALREADY_PUBLISHED else outcome
+
+
+async def send_labels(run: Run, route: Route) -> str:
+    """Send the labels.  A registry that refuses them does not undo the publish; returns what to tell the person."""
+    authorize = session_authorizer(run)
+
+    async def deliver(unit: Unit) -> None:
+        path, body = route.request(unit)
+        await run.caller.call("POST", path, body, expect=LabelsReply, authorize=authorize)
+
+    await announce(run, (Kind.LABELS,))
+    try:
+        await Pipeline(run, [Kind.LABELS], deliver).drain()
+    except Refused as refusal:
+        owed = f"the labels are owed ({refusal.what}); send them with: roar label push"
+        run.report(Noted(owed))
+        return owed
+    return ""
+
+
+async def mark(run: Run, lineage_hash: str, prepared: str, *, staged: bool) -> bool:
+    """Write into roar.db what was published (protocol.md §7); returns whether that is owed.
+
+    roar's own file may be gone or locked by now; the publish is done all the same, and the person is told.
+    staged: whether jobs stand under remote uids (else under their local ones).
+    """
+    from publisher.lineage.marks import mark_published
+
+    def write() -> None:
+        locals_ = [job["job_uid"] for body in run.journal.bodies(Kind.JOBS) for job in json.loads(body)]
+        digests = (
+            item["digest"]
+            for kind in (Kind.ARTIFACTS, Kind.COMPOSITE)
+            for body in run.journal.bodies(kind)
+            for artifact in json.loads(body)
+            for item in artifact["hashes"]
+        )
+        mark_published(
+            Path(run.plan.roar_db),
+            session_id=run.plan.local_session,
+            session_hash=lineage_hash,
+            prepared_hash=prepared,
+            job_uids=((uid, remote_job_uid(prepared, uid) if staged else uid) for uid in locals_),
+            digests=digests,
+            now=run.clock(),
+        )
+
+    try:
+        await run.on_disk(write)
+    except LocalProblem as problem:
+        run.report(Noted(f"published, but roar.db could not be marked: {problem.what}"))
+        return True
+    return False

@@ -1,0 +1,35 @@
+"""OPEN: create the registration session, or meet the one that an earlier attempt created."""
+
+from publisher.auth.decide import Decision
+from publisher.glaas.caller import Refused
+from publisher.glaas.wire import OpenReply
+from publisher.staging.requests import dump
+from publisher.steps.run import Outcome, Run
+from publisher.steps.sessions import BASE, client_session_id
+from state.errors import Rejected
+from state.machine import Event
+
+
+async def open_session(run: Run) -> Outcome:
+    """Open the session of this publish and epoch; the same `client_session_id` gets the same session back.
+
+    An anonymous session's token is on disk (0600) before the journal says that the session is open, so no crash can
+    leave a session without its credential.  Raises Refused, Transient.
+    """
+    progress = await run.on_disk(run.journal.progress)
+    body = {"client_session_id": client_session_id(run, progress)}
+    anonymous = progress.credential == Decision.ANONYMOUS_SESSION
+    if anonymous:
+        body["mode"] = "anonymous_public"
+    try:
+        reply = await run.caller.call("POST", BASE, dump(body), expect=OpenReply)
+    except Refused as refusal:
+        if refusal.status in (401, 403) and not anonymous:
+            return Outcome(Event.CREDENTIAL_REJECTED, {"detail": refusal.what})
+        raise
+    if anonymous:
+        if not reply.registration_session_token:
+            raise Rejected("the registry opened an anonymous session without its token")
+        await run.on_disk(run.paths.write_session_token, reply.registration_session_token)
+    event = Event.ALREADY_PUBLISHED if reply.status == "closed" else Event.OPENED
+    return Outcome(event, {"remote_session": reply.registration_session_id})

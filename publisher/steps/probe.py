@@ -1,0 +1,23 @@
+"""PROBE: is there a GLaaS, and what can it do?"""
+
+from publisher.glaas.caller import HEALTH, Refused
+from publisher.glaas.wire import Health
+from publisher.steps.run import Outcome, Run
+from state.machine import Event
+
+NO_HEALTH = frozenset({401, 403, 404, 405})
+"""What an older server says to `GET /health`: it can do nothing of the new."""
+
+
+async def probe(run: Run) -> Outcome:
+    """Ask for the server's health; what it does not advertise, it can't do (protocol.md §4).
+
+    Raises Transient if it can't be reached.  Repeating asks again.
+    """
+    try:
+        health = await run.caller.call("GET", HEALTH, expect=Health)
+    except Refused as refusal:
+        if refusal.status not in NO_HEALTH:
+            raise
+        health = Health()
+    return Outcome(Event.PROBED, {"capabilities": health.features.registration_sessions.model_dump()})

@@ -1,0 +1,61 @@
+"""What the steps around a registration session share: its id, its credential, its route, and what a refusal means."""
+
+import hashlib
+import hmac
+
+from publisher.glaas.caller import Authorizer, Refused
+from publisher.lineage.canonical import ANONYMOUS, remote_job_uid
+from publisher.staging.requests import StagedRoute
+from publisher.steps.run import Outcome, Run
+from state.machine import Event
+from state.record import Progress
+
+BASE = "/api/v1/registration-sessions"
+
+
+def client_session_id(run: Run, progress: Progress) -> str:
+    """The name under which this user asks for this session: the same again after a lost reply or a lost journal.
+
+    An HMAC under the user's own key, because whoever knows the id of an anonymous session gets its token.
+    """
+    subject = "\0".join([run.plan.registry, progress.identity or ANONYMOUS, run.plan.digest, str(progress.epoch)])
+    return hmac.new(run.user_key, subject.encode(), hashlib.sha256).hexdigest()
+
+
+def prepared_hash(run: Run, progress: Progress) -> str:
+    """The provisional lineage hash, from which the remote uids follow (protocol.md §6)."""
+    return run.plan.provisional[progress.identity or ANONYMOUS]
+
+
+def session_authorizer(run: Run) -> Authorizer:
+    """The credential of the open session: its token, read anew for each request."""
+
+    async def authorize(method: str, path: str, body: bytes | None) -> str | None:
+        token = run.paths.read_session_token()
+        return f"RegistrationSession {token}" if token else None
+
+    return authorize
+
+
+def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = None) -> StagedRoute:
+    """Where units go while (and, for labels, after) they are staged."""
+    prepared = prepared_hash(run, progress)
+    return StagedRoute(
+        progress.remote_session or "",
+        lambda local_uid: remote_job_uid(prepared, local_uid),
+        lineage_hash=lineage_hash,
+        labels_in_session=not progress.published_elsewhere,
+    )
+
+
+def session_event(refusal: Refused) -> Outcome | None:
+    """The event that a refusal inside a session stands for; None where it is just a no."""
+    match refusal.status:
+        case 401 | 403:
+            return Outcome(Event.CREDENTIAL_REJECTED, {"detail": refusal.what})
+        case 404 | 410:
+            return Outcome(Event.SESSION_LOST, {"detail": refusal.what})
+        case 409:
+            return Outcome(Event.ALREADY_PUBLISHED, {"detail": refusal.what})
+        case _:
+            return None

@@ -1,0 +1,103 @@
+"""STAGE: send every unacknowledged unit into the session."""
+
+from publisher.glaas.caller import Refused
+from publisher.glaas.policy import error_text
+from publisher.glaas.wire import BatchReply
+from publisher.report import Planned
+from publisher.staging.pipeline import Pipeline
+from publisher.steps.run import Outcome, Run
+from publisher.steps.sessions import session_authorizer, session_event, staged_route
+from state.errors import PublisherError, Rejected
+from state.machine import Event
+from state.units import Kind, Unit
+
+STAGED = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OUTPUTS)
+"""What is sent before finalize."""
+
+
+class _PublishedElsewhere(PublisherError):
+    """The server has these jobs in a published lineage: ask about the other jobs before anything else is sent."""
+
+
+async def stage(run: Run) -> Outcome:
+    """Drain the plan.  Repeating sends what is not acknowledged; cancelling keeps every acknowledgement.
+
+    If every job stands in one published lineage of this user, nothing is staged at all (protocol.md §4); if only some
+    do, the lineage can't be published, because a job belongs to one lineage.  Raises Rejected, Transient, Interrupted.
+    """
+    progress = await run.on_disk(run.journal.progress)
+    route, authorize = staged_route(run, progress), session_authorizer(run)
+    elsewhere = progress.published_elsewhere  # a hash; "" once a job was new; None while unknown
+
+    async def deliver(unit: Unit) -> None:
+        path, body = route.request(unit)
+        reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
+        refuse_errors(unit.kind, reply)
+        if unit.kind is Kind.JOBS:
+            await note_jobs(reply)
+
+    async def note_jobs(reply: BatchReply) -> None:
+        nonlocal elsewhere
+        found = _where(reply)
+        if elsewhere is not None and found != elsewhere:
+            raise _overlap()
+        if elsewhere is None:
+            elsewhere = found
+            await run.on_disk(run.journal.remember, published_elsewhere=found)
+        if found and asking_for_all:
+            raise _PublishedElsewhere(found)
+
+    await announce(run, STAGED)
+    asking_for_all = not elsewhere
+    try:
+        if asking_for_all:
+            try:
+                await Pipeline(run, STAGED, deliver).drain()
+            except _PublishedElsewhere:
+                asking_for_all = False
+        if not asking_for_all:
+            await Pipeline(run, [Kind.JOBS], deliver).drain()
+    except Refused as refusal:
+        outcome = session_event(refusal)
+        if outcome is None:
+            raise
+        return outcome
+    if elsewhere:
+        return Outcome(Event.ALREADY_PUBLISHED, {"hash": elsewhere})
+    return Outcome(Event.STAGED, {})
+
+
+async def announce(run: Run, kinds: tuple[Kind, ...]) -> None:
+    """Report how much there is to send, and how much of it was acknowledged by earlier runs."""
+    tally = await run.on_disk(run.journal.tally)
+    counts = {kind: tally[kind] for kind in kinds if kind in tally}
+    run.report(
+        Planned({kind: t.items for kind, t in counts.items()}, {kind: t.acked_items for kind, t in counts.items()})
+    )
+
+
+def refuse_errors(kind: Kind, reply: BatchReply) -> None:
+    """Raise Rejected where a batch was answered with 2xx but some of its items were not taken."""
+    if reply.errors:
+        first = f": {error_text({'detail': str(reply.errors[0])}, 200)}" if isinstance(reply.errors, list) else ""
+        count = len(reply.errors) if isinstance(reply.errors, list) else reply.errors
+        raise Rejected(f"the registry did not take {count} of the {kind.value} it was sent{first}")
+
+
+def _where(reply: BatchReply) -> str:
+    """The one published lineage that has every job of a batch; "" where none does."""
+    hashes = set(filter(None, reply.already_registered_session_hashes))
+    if not hashes:
+        return ""
+    if len(hashes) > 1 or reply.created_count or reply.existing_count:
+        raise _overlap()
+    return hashes.pop()
+
+
+def _overlap() -> Rejected:
+    return Rejected(
+        "some of these jobs already belong to another published lineage, and a job belongs to one lineage only",
+        kept="What is published there stays as it is.",
+        next_step="publish a target whose jobs are all new, or start a fresh session with: roar reset",
+        reason="overlap",
+    )

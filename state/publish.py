@@ -1,0 +1,61 @@
+"""A publish in this process's hands: its folder, its lock and its open journal, taken and given up together."""
+
+import shutil
+from collections.abc import Callable
+from time import time
+from types import TracebackType
+from typing import Self
+
+from state.journal import Journal
+from state.lock import Lock
+from state.paths import PublishPaths, StateFolder
+
+
+class OwnedPublish:
+    """Made by `create` or `open`; a context manager that gives the publish up on leaving.
+
+    Giving up keeps everything on disk: whoever owns the publish next goes on from the last checkpoint.
+    """
+
+    def __init__(self, paths: PublishPaths, lock: Lock, journal: Journal) -> None:
+        self.paths = paths
+        self.journal = journal
+        self._lock = lock
+
+    @classmethod
+    def create(cls, folder: StateFolder, *, clock: Callable[[], float] = time) -> Self:
+        """A new publish without a plan.  Raises LocalProblem where the state folder can't be written."""
+        return cls._own(folder.new_publish(), clock)
+
+    @classmethod
+    def open(cls, paths: PublishPaths, *, clock: Callable[[], float] = time) -> Self:
+        """An existing publish.  Raises Owned if another process works on it, LocalProblem if it can't be read."""
+        return cls._own(paths, clock)
+
+    @classmethod
+    def _own(cls, paths: PublishPaths, clock: Callable[[], float]) -> Self:
+        lock = Lock(paths.lock).acquire()
+        try:
+            return cls(paths, lock, Journal(paths.journal, clock=clock))
+        except BaseException:
+            lock.release()
+            raise
+
+    def give_up(self) -> None:
+        """Close the journal, then release the lock.  Harmless if repeated."""
+        self.journal.close()
+        self._lock.release()
+
+    def discard(self) -> None:
+        """Remove the publish from this machine for good.  The lock is held until everything else is gone."""
+        self.journal.close()
+        shutil.rmtree(self.paths.folder, ignore_errors=True)
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.give_up()
