@@ -1,0 +1,33 @@
+"""A signature is refused when this machine's clock is off (protocol.md §3); this says by how much."""
+
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+TOLERANCE_S = 30.0
+"""A difference that the way there and back, and the whole seconds of a Date header, can explain."""
+
+
+def clock_skew(server_date: str | None, now: float) -> str | None:
+    """A sentence on how far this clock is from the server's; None when it is close, or the server does not tell.
+
+    server_date: the `Date` header of the answer.  now: Unix seconds, when the answer came.
+    """
+    try:
+        date = parsedate_to_datetime(server_date or "")
+    except ValueError:
+        return None
+    ahead = now - date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+    if abs(ahead) < TOLERANCE_S:
+        return None
+    direction = "ahead of" if ahead > 0 else "behind"
+    return f"This machine's clock is {_span(abs(ahead))} {direction} the server's; signatures need it to be right."
+
+
+def _span(seconds: float) -> str:
+    """The two largest units of a time span."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    parts = [(days, "d"), (hour, "h"), (minute, "min"), (second, "s")]
+    first = next(index for index, (value, _unit) in enumerate(parts) if value)
+    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value)

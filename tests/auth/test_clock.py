@@ -1,0 +1,34 @@
+"""How far a clock is off, as a person reads it."""
+
+from email.utils import formatdate
+
+import pytest
+
+from publisher.auth.clock import clock_skew
+
+NOW = 1_700_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("offset", "words"),
+    [
+        pytest.param(-45, "45 s behind", id="seconds"),
+        pytest.param(425, "7 min 5 s ahead of", id="minutes"),
+        pytest.param(-3600, "1 h behind", id="a whole hour"),
+        pytest.param(2 * 86400 + 3 * 3600 + 61, "2 d 3 h ahead of", id="days"),
+    ],
+)
+def test_a_clock_that_is_off_is_told_by_how_much(offset: int, words: str) -> None:
+    assert clock_skew(formatdate(NOW, usegmt=True), NOW + offset) == (
+        f"This machine's clock is {words} the server's; signatures need it to be right."
+    )
+
+
+@pytest.mark.parametrize("offset", [0, 29, -29])
+def test_a_clock_that_is_close_is_no_matter(offset: int) -> None:
+    assert clock_skew(formatdate(NOW, usegmt=True), NOW + offset) is None
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday", "Tue, 99 Nov 2023 99:99:99 GMT"])
+def test_a_server_that_does_not_tell_the_time_is_no_matter(date: str | None) -> None:
+    assert clock_skew(date, NOW) is None
