@@ -3,17 +3,19 @@
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
 
 from publisher.glaas.wire import DEFAULT_BODY_LIMIT, RegistrationSessionFeatures
+from publisher.registry.label_api import LabelApi
 from publisher.registry.legacy_api import LegacyApi
 from publisher.registry.pages import Pages
 from publisher.registry.public_api import PublicApi
@@ -52,9 +54,11 @@ def create_app(
     virtual time pass an inline one.
     """
     service = Service(store, features, clock, body_limit, run or _one_worker())
-    staged = StagedApi(service).routes() if features is not None else []
+    groups: list[_Routed] = [LegacyApi(service), LabelApi(service), PublicApi(service), Pages(service)]
+    if features is not None:
+        groups.insert(0, StagedApi(service))
     return Starlette(
-        routes=[*staged, *LegacyApi(service).routes(), *PublicApi(service).routes(), *Pages(service).routes()],
+        routes=[route for group in groups for route in group.routes()],
         exception_handlers={
             Refusal: _refused,
             HTTPException: _not_served,
@@ -62,6 +66,10 @@ def create_app(
             Exception: _broken,
         },
     )
+
+
+class _Routed(Protocol):
+    def routes(self) -> Sequence[BaseRoute]: ...
 
 
 def _one_worker() -> Run:

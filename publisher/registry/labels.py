@@ -83,3 +83,28 @@ def _current(connection: sqlite3.Connection, graph_id: int, entity_type: str, en
 
 def _document(value: Mapping[str, object]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def label_versions(
+    connection: sqlite3.Connection, lineage_hash: str, entity_type: str, entity: str
+) -> list[dict[str, object]]:
+    """Every version of an entity's label document, the oldest first.  Raises `Refusal` (404) where there is none."""
+    rows = connection.execute(
+        "SELECT labels.* FROM labels JOIN lineages USING (graph_id)"
+        " WHERE lineages.hash = ? AND entity_type = ? AND entity = ? ORDER BY version",
+        (lineage_hash, entity_type, entity),
+    ).fetchall()
+    if not rows:
+        raise Refusal(HTTPStatus.NOT_FOUND, "no labels are published for this")
+    names = {"job": {"jobUid": entity}, "artifact": {"artifactHash": entity}}.get(entity_type, {})
+    return [
+        {
+            "entityType": entity_type,
+            "sessionHash": lineage_hash,
+            **names,
+            "version": row["version"],
+            "metadata": json.loads(row["metadata"]),
+            "keyOrigins": json.loads(row["key_origins"]),
+        }
+        for row in rows
+    ]

@@ -17,9 +17,9 @@ LINKS_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class LinkView:
-    """An input or output.  size: bytes, None where nobody said."""
+    """An input or output.  hash: the digest.  size: bytes, None where nobody said."""
 
-    digest: str
+    hash: str
     path: str
     size: int | None
 
@@ -28,8 +28,8 @@ class LinkView:
 class JobView:
     """A published job; `inputs` and `outputs` hold the first `LINKS_SHOWN` by path, the counts tell of all."""
 
-    uid: str
-    parent_uid: str | None
+    job_uid: str
+    parent_job_uid: str | None
     step_number: int | None
     command: str
     job_type: str
@@ -163,8 +163,8 @@ def _job(connection: sqlite3.Connection, graph_id: int, row: sqlite3.Row) -> Job
     inputs_count, inputs = links("inputs")
     outputs_count, outputs = links("outputs")
     return JobView(
-        uid=row["uid"],
-        parent_uid=row["parent_uid"],
+        job_uid=row["uid"],
+        parent_job_uid=row["parent_uid"],
         step_number=None if row["step_number"] == NO_STEP else row["step_number"],
         command=row["command"],
         job_type=row["job_type"] or "run",

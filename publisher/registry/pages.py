@@ -1,14 +1,27 @@
-"""The pages for people."""
+"""The pages for people: a lineage, and the newest ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
 
-from publisher.registry.lineages import view_lineage
+from publisher.registry.html import lineage_page, problem_page, recent_page
+from publisher.registry.lineages import recent_lineages, view_lineage
+from publisher.registry.public_api import LARGEST_OFFSET, number_in_query
+from publisher.registry.refusals import Refusal
 from publisher.registry.service import Service, path_text
+
+JOBS_A_PAGE = 50
+LINEAGES_LISTED = 50
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+"""What is shown was written by strangers: nothing of it may run, and nothing may be fetched for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +31,24 @@ class Pages:
     service: Service
 
     def routes(self) -> Sequence[BaseRoute]:
-        """The routes."""
-        return [Route("/dag/{hash}", self.lineage, methods=["GET"], name="page")]
+        """The routes; `page` is the name under which receipts find a lineage's address."""
+        return [
+            Route("/dag/{hash}", self.lineage, methods=["GET"], name="page"),
+            Route("/", self.recent, methods=["GET"]),
+        ]
 
     async def lineage(self, request: Request) -> HTMLResponse:
-        """A published lineage."""
-        view = await self.service.read(view_lineage, path_text(request, "hash"), offset=0, limit=50)
-        return HTMLResponse(f"<h1>{view.hash}</h1>")
+        """A published lineage, `?page=` of it."""
+        try:
+            page = number_in_query(request, "page", default=1, most=LARGEST_OFFSET // JOBS_A_PAGE) or 1
+            offset = (page - 1) * JOBS_A_PAGE
+            lineage_hash = path_text(request, "hash")
+            view = await self.service.read(view_lineage, lineage_hash, offset=offset, limit=JOBS_A_PAGE)
+        except Refusal as refusal:
+            return HTMLResponse(problem_page(refusal.status.phrase, refusal.detail), refusal.status, HEADERS)
+        return HTMLResponse(lineage_page(view, page=page, jobs_a_page=JOBS_A_PAGE), HTTPStatus.OK, HEADERS)
+
+    async def recent(self, request: Request) -> HTMLResponse:
+        """The newest public lineages."""
+        lineages = await self.service.read(recent_lineages, LINEAGES_LISTED)
+        return HTMLResponse(recent_page(lineages), HTTPStatus.OK, HEADERS)

@@ -1,0 +1,186 @@
+"""Published lineages as HTML.  Everything that came from outside goes through `escape`."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from html import escape
+
+from publisher.registry.lineages import JobView, LineageView, LinkView, RecentLineage
+from publisher.registry.style import STYLE
+
+SHORT_DIGEST = 12
+"""Digits of a digest that people see; the title has them all."""
+
+
+def lineage_page(view: LineageView, *, page: int, jobs_a_page: int) -> str:
+    """One page of a lineage; pages count from 1."""
+    facts = {
+        "Repository": _repository(view.git_repo),
+        "Commit": _code(view.git_commit),
+        "Branch": _code(view.git_branch),
+        "Published": escape(_moment(view.published_at)),
+        "Holds": f"{_counted(view.jobs_count, 'job')}, {_counted(view.artifacts_count, 'artifact')}",
+    }
+    producers = {link.hash: job for job in view.jobs for link in job.outputs}
+    navigation = _navigation(view.jobs_count, page, jobs_a_page)
+    body = [
+        '<p class="crumb"><a href="/">Lineages</a></p><h1>Lineage</h1>',
+        f'<p class="hash mono">{escape(view.hash)}</p>',
+        '<div class="card"><dl>',
+        *(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value),
+        "</dl>",
+        _labels(view.labels, opened=True),
+        f"</div><h2>Jobs</h2>{navigation}",
+        *(_job(job, producers) for job in view.jobs),
+        navigation if view.jobs else "",
+    ]
+    return _document(f"Lineage {view.hash[:SHORT_DIGEST]}", body)
+
+
+def recent_page(lineages: Sequence[RecentLineage]) -> str:
+    """The list of the newest lineages."""
+    body = ["<h1>Lineages</h1>", '<p class="hash">Published on this registry, the newest first.</p>']
+    if not lineages:
+        body.append('<div class="card empty">Nothing is published yet.</div>')
+        return _document("Lineages", body)
+    body.append('<div class="card"><table><tr><th>Lineage<th>Repository<th>Branch<th>Jobs<th>Published</tr>')
+    for lineage in lineages:
+        name = escape(lineage.hash)
+        body.append(
+            f'<tr><td class="fixed"><a class="mono" href="/dag/{name}" title="{name}">{name[:SHORT_DIGEST]}</a></td>'
+            f"<td>{escape(lineage.git_repo or '')}</td><td>{escape(lineage.git_branch or '')}</td>"
+            f'<td>{lineage.jobs_count:,}</td><td class="fixed">{escape(_moment(lineage.published_at))}</td></tr>'
+        )
+    body.append("</table></div>")
+    return _document("Lineages", body)
+
+
+def problem_page(title: str, detail: str) -> str:
+    """A page that says what is wrong."""
+    return _document(
+        title, [f'<p class="crumb"><a href="/">Lineages</a></p><h1>{escape(title)}</h1><p>{escape(detail)}</p>']
+    )
+
+
+def _document(title: str, body: Iterable[str]) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{''.join(body)}</main></body></html>"
+    )
+
+
+def _job(job: JobView, producers: Mapping[str, JobView]) -> str:
+    step = "No step" if job.step_number is None else f"Step {job.step_number}"
+    notes = [f'<span class="chip">{escape(job.job_type)}</span>']
+    if job.exit_code:
+        notes.append(f'<span class="bad">exit {job.exit_code}</span>')
+    if job.timestamp is not None:
+        notes.append(f"<span>{escape(_moment(job.timestamp))}</span>")
+    if job.duration_seconds is not None:
+        notes.append(f"<span>{_duration(job.duration_seconds)}</span>")
+    if job.parent_job_uid:
+        parent = escape(job.parent_job_uid)
+        notes.append(f'<span>part of <a class="mono" href="#job-{parent}">{parent[:SHORT_DIGEST]}</a></span>')
+    uid = escape(job.job_uid)
+    notes.append(f'<a class="mono" href="#job-{uid}" title="{uid}">{uid[:SHORT_DIGEST]}</a>')
+    return (
+        f'<article id="job-{uid}"><div class="head"><strong>{step}</strong>{"".join(notes)}</div>'
+        f'<pre class="command mono">{escape(job.command)}</pre><div class="links">'
+        f'<section class="in"><h3>Inputs</h3>{_links(job.inputs, job.inputs_count, producers)}</section>'
+        f'<section class="out"><h3>Outputs</h3>{_links(job.outputs, job.outputs_count, {})}</section></div>'
+        f"{_labels(job.labels, opened=False)}</article>"
+    )
+
+
+def _links(links: Sequence[LinkView], count: int, producers: Mapping[str, JobView]) -> str:
+    if not links:
+        return '<p class="empty">None</p>'
+    rows = []
+    for link in links:
+        digest = escape(link.hash)
+        producer = producers.get(link.hash)
+        source = "" if producer is None else f' <a href="#job-{escape(producer.job_uid)}">&larr; {_step_name(producer)}</a>'
+        rows.append(
+            f'<tr><td><span class="mono">{escape(link.path)}</span>{source}</td>'
+            f'<td class="fixed mono" title="{digest}">{digest[:SHORT_DIGEST]}</td>'
+            f'<td class="number">{"" if link.size is None else _size(link.size)}</td></tr>'
+        )
+    more = f'<p class="empty">&hellip; and {count - len(links):,} more</p>' if count > len(links) else ""
+    return f"<table>{''.join(rows)}</table>{more}"
+
+
+def _labels(labels: Mapping[str, object], *, opened: bool) -> str:
+    flat = list(_flattened("", labels))
+    if not flat:
+        return ""
+    rows = "".join(
+        f'<tr><td class="fixed mono">{escape(key)}</td><td>{escape(str(value))}</td></tr>' for key, value in flat
+    )
+    state = " open" if opened else ""
+    return f"<details{state}><summary>{_counted(len(flat), 'label')}</summary><table>{rows}</table></details>"
+
+
+def _flattened(prefix: str, document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for key, value in document.items():
+        if isinstance(value, dict) and value:
+            yield from _flattened(f"{prefix}{key}.", value)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _navigation(jobs: int, page: int, jobs_a_page: int) -> str:
+    if jobs == 0:
+        return '<p class="empty">This lineage has no jobs.</p>'
+    pages = -(-jobs // jobs_a_page)
+    if pages == 1:
+        return ""
+    first = (page - 1) * jobs_a_page + 1
+    shown = f"{first:,}&ndash;{min(first + jobs_a_page - 1, jobs):,} of {jobs:,}" if first <= jobs else "past the end"
+    targets = {"&laquo; First": 1, "&lsaquo; Previous": page - 1, "Next &rsaquo;": page + 1, "Last &raquo;": pages}
+    links = (
+        f'<a href="?page={target}">{name}</a>'
+        for name, target in targets.items()
+        if target != page and 1 <= target <= pages
+    )
+    return f"<nav><span>{shown}</span>{''.join(links)}</nav>"
+
+
+def _repository(url: str | None) -> str:
+    text = escape(url or "")
+    return f'<a rel="nofollow noreferrer" href="{text}">{text}</a>' if text.startswith("https://") else text
+
+
+def _code(text: str | None) -> str:
+    return f"<code>{escape(text)}</code>" if text else ""
+
+
+def _step_name(job: JobView) -> str:
+    return "earlier" if job.step_number is None else f"step {job.step_number}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _moment(timestamp: float) -> str:
+    """UTC to the second; a time that no calendar has is shown as the number it is."""
+    try:
+        return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return str(timestamp)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:,.1f} h"
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} TiB"

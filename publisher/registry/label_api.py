@@ -1,0 +1,60 @@
+"""The label endpoints that `roar label` reads, and the one that it edits through."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
+
+from publisher.glaas.wire import API_ROOT
+from publisher.registry.auth import require_user
+from publisher.registry.labels import label_versions
+from publisher.registry.refusals import Refusal
+from publisher.registry.service import Service, caller_of
+
+ENTITY_PARAMETERS = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
+"""Which query parameter names an entity, by its type."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelApi:
+    """Labels of published lineages over HTTP."""
+
+    service: Service
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The routes."""
+        root = f"{API_ROOT}/labels"
+        return [
+            Route(f"{root}/current", self.current, methods=["GET"]),
+            Route(f"{root}/history", self.history, methods=["GET"]),
+            Route(f"{root}/reconcile", self.reconcile, methods=["POST"]),
+        ]
+
+    async def current(self, request: Request) -> JSONResponse:
+        """The newest label document of one entity."""
+        versions = await self._versions(request)
+        return JSONResponse({**versions[-1], "canEdit": False})
+
+    async def history(self, request: Request) -> JSONResponse:
+        """All label documents of one entity, the oldest first."""
+        return JSONResponse({"labels": await self._versions(request)})
+
+    async def reconcile(self, request: Request) -> JSONResponse:
+        """Editing labels needs an owner, and nobody owns what was published anonymously."""
+        require_user(caller_of(request))
+        raise Refusal(HTTPStatus.FORBIDDEN, "nobody owns this lineage, so its labels cannot be edited")
+
+    async def _versions(self, request: Request) -> list[dict[str, object]]:
+        caller_of(request)
+        query = request.query_params
+        entity_type = query.get("entity_type", "")
+        if entity_type not in ENTITY_PARAMETERS or "session_hash" not in query:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "name entity_type (dag, job or artifact) and session_hash")
+        parameter = ENTITY_PARAMETERS[entity_type]
+        entity = "" if parameter is None else query.get(parameter)
+        if entity is None:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"a label of this kind is found by {parameter}")
+        return await self.service.read(label_versions, query["session_hash"], entity_type, entity)

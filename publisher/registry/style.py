@@ -1,0 +1,54 @@
+"""The look of the registry's pages: one style sheet, light and dark, no scripts, nothing from elsewhere."""
+
+STYLE = """
+:root {
+  color-scheme: light dark;
+  --ground: #fbfbf9; --card: #ffffff; --text: #1d2024; --faint: #646b74; --line: #e1e3e0; --accent: #1a5fb4;
+  --in: #2a6f97; --out: #3f7d3a; --bad: #b3261e; --chip: #eef0ec;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ground: #15171a; --card: #1d2024; --text: #e4e6e8; --faint: #9aa2ab; --line: #30353b; --accent: #86b6f6;
+    --in: #7cc0e8; --out: #93cf8c; --bad: #f2a29c; --chip: #2a2f35;
+  }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--ground); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
+main { max-width: 68rem; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
+a { color: var(--accent); text-decoration: none; }
+a:hover { text-decoration: underline; }
+h1 { font-size: 1.5rem; margin: 0.25rem 0 0; }
+h2 { font-size: 1.05rem; margin: 2rem 0 0.75rem; }
+h3 { font-size: 0.78rem; margin: 0 0 0.25rem; text-transform: uppercase; letter-spacing: 0.05em; color: var(--faint); }
+code, .mono { font: 0.87em/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
+.hash { overflow-wrap: anywhere; color: var(--faint); margin: 0 0 1rem; }
+.crumb { font-size: 0.85rem; color: var(--faint); }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1.25rem; margin: 0; }
+dt { color: var(--faint); }
+dd { margin: 0; overflow-wrap: anywhere; }
+article, .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
+article { margin: 0 0 1rem; padding: 0.9rem 1.1rem; }
+article:target { border-color: var(--accent); }
+.card { padding: 0.9rem 1.1rem; }
+.head { display: flex; flex-wrap: wrap; gap: 0.3rem 0.75rem; align-items: baseline; color: var(--faint);
+  font-size: 0.85rem; }
+.head strong { color: var(--text); font-size: 1rem; }
+.chip { background: var(--chip); border-radius: 4px; padding: 0 0.45rem; }
+.bad { color: var(--bad); }
+.command { margin: 0.5rem 0 0.8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+.links { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem 1.5rem; }
+@media (max-width: 46rem) { .links { grid-template-columns: 1fr; } }
+.in h3 { color: var(--in); }
+.out h3 { color: var(--out); }
+table { border-collapse: collapse; width: 100%; }
+td, th { text-align: left; vertical-align: baseline; padding: 0.15rem 0.75rem 0.15rem 0; font-weight: normal;
+  overflow-wrap: anywhere; }
+th { color: var(--faint); font-size: 0.85rem; }
+td.fixed { white-space: nowrap; width: 1%; color: var(--faint); }
+td.number { text-align: right; white-space: nowrap; width: 1%; padding-right: 0; }
+details { margin-top: 0.7rem; }
+summary { cursor: pointer; color: var(--faint); font-size: 0.85rem; }
+nav { display: flex; flex-wrap: wrap; gap: 0.5rem 1.25rem; margin: 0 0 1rem; font-size: 0.9rem; color: var(--faint); }
+.empty { color: var(--faint); font-size: 0.9rem; margin: 0; }
+td a, td.number { font-size: 0.87rem; }
+"""
