@@ -1,0 +1,104 @@
+"""Cuts items into units: never more than a number of items, never more than a number of bytes (`protocol.md §2`)."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from state.units import Kind, Unit
+
+BODY_LIMIT = 90 * 1024
+"""Bytes of a unit's body; GLaaS parses about 100 kB.  One item over the limit travels alone."""
+ITEM_LIMITS = {
+    Kind.COMPOSITE: 1,
+    Kind.JOBS: 500,
+    Kind.ARTIFACTS: 500,
+    Kind.INPUTS: 500,
+    Kind.OUTPUTS: 500,
+    Kind.LABELS: 200,
+}
+"""How many items one unit holds at most."""
+CHUNK_BYTES = 4 * 1024 * 1024
+"""How many bytes of bodies are handed to the sink at once."""
+
+encode = json.JSONEncoder(separators=(",", ":")).encode
+"""JSON text without spaces, in ASCII: its characters are its bytes."""
+
+Sink = Callable[[Iterable[Unit]], None]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Items of one kind on their way into a unit, as JSON texts."""
+
+    kind: Kind
+    items: list[str] = field(default_factory=list)
+    size: int = 2
+
+    def has_room(self, item: str) -> bool:
+        """Whether the item may join; into an empty batch every item may."""
+        if not self.items:
+            return True
+        return len(self.items) < ITEM_LIMITS[self.kind] and self.size + len(item) + 1 <= BODY_LIMIT
+
+    def add(self, item: str) -> None:
+        self.items.append(item)
+        self.size += len(item) + 1
+
+    def take(self) -> tuple[int, bytes]:
+        """The number of items and the body; the batch is empty afterwards."""
+        count, body = len(self.items), f"[{','.join(self.items)}]".encode("ascii")
+        self.items.clear()
+        self.size = 2
+        return count, body
+
+
+class UnitWriter:
+    """Numbers units, hands them to the sink in chunks, and digests what was handed over.
+
+    The digest names exactly what will be sent: it covers `seed` and every unit's kind, job and body.
+    """
+
+    def __init__(self, sink: Sink, seed: object) -> None:
+        self._sink = sink
+        self._digest = sha256(encode(seed).encode("ascii"))
+        self._chunk: list[Unit] = []
+        self._chunk_bytes = 0
+        self.seq = 0
+        self.units = 0
+
+    def write(self, kind: Kind, count: int, body: bytes, *, after: int, job_uid: str | None = None) -> int:
+        """Make the next unit and return its number."""
+        self.seq += 1
+        self.units += 1
+        self._digest.update(f"\n{kind.value}\0{job_uid or ''}\0{len(body)}\0".encode())
+        self._digest.update(body)
+        self._chunk.append(Unit(self.seq, kind, job_uid, count, after, body))
+        self._chunk_bytes += len(body)
+        if self._chunk_bytes >= CHUNK_BYTES:
+            self._hand_over()
+        return self.seq
+
+    def write_all(self, kind: Kind, items: Iterable[str], *, after: int, job_uid: str | None = None) -> int:
+        """Make as many units as these items need and return the number of items."""
+        batch = Batch(kind)
+        total = 0
+        for item in items:
+            if not batch.has_room(item):
+                self.write(kind, *batch.take(), after=after, job_uid=job_uid)
+            batch.add(item)
+            total += 1
+        if batch.items:
+            self.write(kind, *batch.take(), after=after, job_uid=job_uid)
+        return total
+
+    def finish(self) -> str:
+        """Hand over what is left and return the digest (64 hex digits)."""
+        self._hand_over()
+        return self._digest.hexdigest()
+
+    def _hand_over(self) -> None:
+        if self._chunk:
+            self._sink(self._chunk)
+            self._chunk = []
+            self._chunk_bytes = 0

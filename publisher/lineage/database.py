@@ -1,0 +1,252 @@
+"""Reads `.roar/roar.db` in one read-only transaction, beside a roar that may be writing (`protocol.md §7`).
+
+roar keeps its database in WAL mode: readers see one snapshot, block nobody and are blocked by nobody.  Which jobs are
+published is collected in temporary tables of this connection, so that a selection of 100,000 jobs costs no memory
+here; rows come as streams.  Every failure of SQLite becomes a LocalProblem that says what to type.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from state.errors import LocalProblem
+
+NEWEST_SCHEMA = 5
+"""The newest `PRAGMA user_version` of roar.db that this release knows (roar-cli 0.4.7)."""
+BUSY_TIMEOUT = 10.0
+"""Seconds to wait where another process recovers the database."""
+
+Row = tuple[Any, ...]
+"""A row as SQLite hands it out: its types are those of the statement."""
+
+_NEEDED_COLUMNS = {
+    "sessions": {"id", "hash", "is_active", "git_repo", "metadata", "synced_at"},
+    "jobs": {"id", "job_uid", "parent_job_uid", "session_id", "step_number", "execution_role", "job_type", "metadata"},
+    "artifacts": {"id", "size", "source_type", "source_url", "kind", "component_count", "metadata"},
+    "artifact_hashes": {"artifact_id", "algorithm", "digest"},
+    "job_inputs": {"job_id", "artifact_id", "path", "byte_ranges"},
+    "job_outputs": {"job_id", "artifact_id", "path", "byte_ranges"},
+    "labels": {"entity_type", "session_id", "job_id", "artifact_id", "version", "metadata", "write_origin"},
+    "composite_artifact_components": {"composite_artifact_id", "ordinal", "relative_path", "component_digest"},
+    "composite_membership_indexes": {"composite_artifact_id", "total_components", "bloom_filter_base64"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A row of `sessions`.  `hash` is roar's local one, not a published one."""
+
+    id: int
+    hash: str | None
+    git_repo: str | None
+    metadata: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """What travels of a row of `jobs`.  `seq` is its place in the publishing order, from 0."""
+
+    seq: int
+    command: str
+    timestamp: float
+    git_commit: str | None
+    git_branch: str | None
+    duration_seconds: float | None
+    exit_code: int | None
+    job_type: str | None
+    metadata: str | None
+
+
+class LinkRow(NamedTuple):
+    """A job's input or output with its artifact (a tuple: there may be a million of them).
+
+    seq: the job's place in the publishing order.  artifact: the artifact's row number.
+    hashes: `algorithm:digest` of every hash, in roar's order.
+    """
+
+    seq: int
+    artifact: int
+    hashes: tuple[str, ...]
+    path: str
+    byte_ranges: str | None
+    size: int
+    source_type: str | None
+    source_url: str | None
+    metadata: str | None
+    kind: str
+
+
+@contextmanager
+def open_database(path: Path) -> Iterator["Database"]:
+    """The database, in one read transaction that ends with the block.
+
+    Raises LocalProblem where there is no database, it is none of roar's, newer or older than this release understands,
+    damaged or unreadable.
+    """
+    if not path.exists():
+        raise LocalProblem(
+            f"There is no {path}: roar has captured nothing here yet.",
+            next_step="Capture something with `roar run <command>` first.",
+            reason="no database",
+        )
+    with closing(_connect(path)) as connection:
+        database = Database(path, connection)
+        database.begin()
+        yield database
+
+
+class Database:
+    """An open roar.db.  Iterators stay valid until the block of `open_database` ends."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    def begin(self) -> None:
+        """Take the snapshot, make the temporary tables, and check that the schema is one that we understand."""
+        self.execute("BEGIN")
+        version = self.one("PRAGMA user_version")
+        newer = version is not None and int(version[0]) > NEWEST_SCHEMA
+        missing = [] if newer else self._missing()
+        if newer or "jobs" in missing:
+            what = "was written by a newer roar" if newer else "is not a database of roar's"
+            raise LocalProblem(
+                f"{self.path} {what}.",
+                kept="Nothing was read or changed.",
+                next_step="Upgrade with `pip install -U roar-publisher`." if newer else "Check what stands there.",
+                reason="schema",
+            )
+        if missing:
+            raise LocalProblem(
+                f"{self.path} was written by an older roar (it lacks {', '.join(missing)}).",
+                next_step="Let a current roar upgrade it: `pip install -U roar-cli`, then `roar status`.",
+                reason="schema",
+            )
+        self.execute("CREATE TEMP TABLE picked(job INTEGER PRIMARY KEY)")
+        self.execute("CREATE TEMP TABLE chosen(seq INTEGER PRIMARY KEY, job INTEGER UNIQUE)")
+
+    def query(self, sql: str, *parameters: object) -> Iterator[Row]:
+        """The rows of a statement, as a stream.  Raises LocalProblem for any failure of SQLite."""
+        try:
+            yield from self._connection.execute(sql, parameters)
+        except (sqlite3.Error, OverflowError) as error:
+            raise problem(self.path, error) from error
+
+    def one(self, sql: str, *parameters: object) -> Row | None:
+        """The first row, or None."""
+        return next(self.query(sql, *parameters), None)
+
+    def execute(self, sql: str, *parameters: object) -> None:
+        """Run a statement for its effect (on temporary tables: roar's own are read-only)."""
+        for _row in self.query(sql, *parameters):
+            pass
+
+    def choose(self, jobs: Iterable[int]) -> None:
+        """Make these job rows, in this order, what `jobs`, `inputs` and `outputs` stream."""
+        try:
+            self._connection.execute("DELETE FROM chosen")
+            self._connection.executemany("INSERT INTO chosen(seq, job) VALUES (?, ?)", enumerate(jobs))
+        except sqlite3.Error as error:
+            raise problem(self.path, error) from error
+
+    def jobs(self) -> Iterator[JobRow]:
+        """The chosen jobs, in order."""
+        rows = self.query(
+            "SELECT c.seq, j.command, j.timestamp, j.git_commit, j.git_branch, j.duration_seconds, j.exit_code,"
+            " j.job_type, j.metadata FROM chosen c CROSS JOIN jobs j ON j.id = c.job ORDER BY c.seq"
+        )
+        return (JobRow(*row) for row in rows)
+
+    def inputs(self) -> Iterator[LinkRow]:
+        """The inputs of the chosen jobs, in the jobs' order."""
+        return self._links("job_inputs")
+
+    def outputs(self) -> Iterator[LinkRow]:
+        """The outputs of the chosen jobs, in the jobs' order."""
+        return self._links("job_outputs")
+
+    def _links(self, table: str) -> Iterator[LinkRow]:
+        rows = self.query(
+            "SELECT c.seq, a.rowid, (SELECT group_concat(h.algorithm || ':' || h.digest, ' ') FROM artifact_hashes h"
+            " WHERE h.artifact_id = a.id), coalesce(nullif(l.path, ''), a.first_seen_path, ''), l.byte_ranges, a.size,"
+            f" a.source_type, a.source_url, a.metadata, a.kind FROM chosen c CROSS JOIN {table} l ON l.job_id = c.job"
+            " CROSS JOIN artifacts a ON a.id = l.artifact_id ORDER BY c.seq, l.artifact_id, l.path"
+        )
+        for seq, artifact, hashes, *rest in rows:
+            yield LinkRow(seq, artifact, tuple((hashes or "").split()), *rest)
+
+    def _missing(self) -> list[str]:
+        missing = []
+        for table, needed in _NEEDED_COLUMNS.items():
+            present = {str(row[1]) for row in self.query(f"PRAGMA table_info({table})")}
+            if not present:
+                missing.append(table)
+            else:
+                missing += [f"{table}.{column}" for column in sorted(needed - present)]
+        return missing
+
+
+def problem(path: Path, error: Exception) -> LocalProblem:
+    """What a failure of SQLite at roar.db means to a person."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return LocalProblem(
+            f"{path} is damaged, or no SQLite database: {error}.",
+            kept="Nothing was changed.",
+            next_step=f'Look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`, or restore it from a copy.',
+            reason="corrupt",
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return LocalProblem(f"No room is left to work on {path}.", next_step="Free some disk.", reason="disk full")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LocalProblem(f"{path} is locked by another process.", next_step="Try again shortly.", reason="busy")
+    return LocalProblem(
+        f"{path} can't be read: {error}.",
+        next_step="Check the file, its folder and their permissions.",
+        reason="database",
+    )
+
+
+def database_uri(path: Path, parameters: str) -> str:
+    """An SQLite URI for the file, whatever characters its path holds."""
+    return f"file:{quote(str(path.absolute()))}?{parameters}"
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A read-only connection that has read the first page.
+
+    A WAL database needs its `-shm` file, which a folder without write permission can't get.  With nothing in the WAL
+    the file itself is complete and is read as it stands; otherwise a roar with write permission has to tidy up.
+    """
+    try:
+        return _readable(database_uri(path, "mode=ro"))
+    except sqlite3.Error as error:
+        cannot_open = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if not cannot_open or not os.access(path, os.R_OK):
+            raise problem(path, error) from error
+        wal = path.with_name(path.name + "-wal")
+        if wal.exists() and wal.stat().st_size > 0:
+            raise LocalProblem(
+                f"{path} has changes waiting in {wal.name}, and {path.parent} can't be written to read them.",
+                next_step="Run `roar status` once with write permission, then try again.",
+                reason="read-only",
+            ) from error
+    try:
+        return _readable(database_uri(path, "mode=ro&immutable=1"))
+    except sqlite3.Error as error:
+        raise problem(path, error) from error
+
+
+def _readable(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection

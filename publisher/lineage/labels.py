@@ -1,0 +1,110 @@
+"""The labels that travel with a lineage: the current one of the session, of each job and of each artifact.
+
+A label is a versioned JSON object; `key_origins` says for every flattened key who last changed it, the user or roar
+itself (`protocol.md §7`).
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+
+from publisher.lineage.database import Database, Row
+from publisher.lineage.redaction import Redactor
+from publisher.lineage.selection import JobHead
+
+USER = "user"
+SYSTEM = "system"
+
+
+def label_items(
+    database: Database,
+    session_id: int,
+    jobs: Sequence[JobHead],
+    published: Callable[[int], str],
+    redactor: Redactor,
+) -> Iterator[dict[str, object]]:
+    """The label items in publishing order; the session's first, then the jobs', then the artifacts'.
+
+    jobs: as chosen in the database.  published: the digest of an artifact's row where it is part of the lineage,
+    else "".  Jobs go by their local uid, and no item has a session hash: the sender fills both in.
+    """
+    columns = "l.metadata, l.write_origin"
+    dag = database.query(
+        f"SELECT 0, {columns} FROM labels l WHERE entity_type = 'dag' AND session_id = ? ORDER BY version", session_id
+    )
+    for _key, item in _current(dag, redactor):
+        yield {"entity_type": "dag"} | item
+    of_jobs = database.query(
+        f"SELECT c.seq, {columns} FROM chosen c CROSS JOIN labels l ON l.job_id = c.job"
+        " WHERE entity_type = 'job' ORDER BY c.seq, version"
+    )
+    for seq, item in _current(of_jobs, redactor):
+        yield {"entity_type": "job", "job_uid": jobs[seq].uid} | item
+    of_artifacts = database.query(
+        f"SELECT a.rowid, {columns} FROM labels l CROSS JOIN artifacts a ON a.id = l.artifact_id"
+        " WHERE entity_type = 'artifact' ORDER BY a.rowid, version"
+    )
+    known = (row for row in of_artifacts if published(row[0]))
+    for artifact, item in _current(known, redactor):
+        yield {"entity_type": "artifact", "artifact_hash": published(artifact)} | item
+
+
+def key_origins(versions: Sequence[tuple[dict[str, object], str | None]]) -> dict[str, str]:
+    """Who last changed each key of the newest version.
+
+    versions: (label, origin) from the first version to the newest.  A version without an origin is older than the
+    column: its `dataset` keys are roar's own, all others the user's.
+    """
+    if len(versions) == 1:
+        label, origin = versions[0]
+        return {path: _origin(path, origin) for path in sorted(_flattened(label))}
+    origins: dict[str, str] = {}
+    before: dict[str, str] = {}
+    for label, origin in versions:
+        # Texts are compared, as roar does: 1, 1.0 and true are equal in Python and different in a label.
+        now = {path: json.dumps(value, sort_keys=True) for path, value in _flattened(label).items()}
+        for path, text in now.items():
+            if before.get(path) != text:
+                origins[path] = _origin(path, origin)
+        before = now
+    return {path: origins[path] for path in sorted(before)}
+
+
+def _current(rows: Iterator[Row], redactor: Redactor) -> Iterator[tuple[int, dict[str, object]]]:
+    """The newest version of every label, redacted, with its origins; rows: (key, metadata, origin), oldest first."""
+    for key, group in groupby(rows, key=itemgetter(0)):
+        versions = [(_parsed(metadata), origin) for _key, metadata, origin in group]
+        newest = versions[-1][0]
+        if newest is not None:
+            history = [(label or {}, origin) for label, origin in versions]
+            yield key, {"metadata": redactor.value(newest), "key_origins": key_origins(history)}
+
+
+def _parsed(metadata: str) -> dict[str, object] | None:
+    try:
+        # JSON has no NaN, though Python reads and writes it.
+        label = json.loads(metadata, parse_constant=lambda _name: None)
+    except (ValueError, RecursionError):
+        return None
+    return label if isinstance(label, dict) else None
+
+
+def _flattened(label: dict[str, object]) -> dict[str, object]:
+    leaves: dict[str, object] = {}
+    level: list[tuple[str, dict[str, object]]] = [("", label)]
+    while level:
+        prefix, branch = level.pop()
+        for key, value in branch.items():
+            path = f"{prefix}.{key}" if prefix else key
+            if isinstance(value, dict):
+                level.append((path, value))
+            elif path:
+                leaves[path] = value
+    return leaves
+
+
+def _origin(path: str, origin: str | None) -> str:
+    if origin in (USER, SYSTEM):
+        return str(origin)
+    return SYSTEM if path == "dataset" or path.startswith("dataset.") else USER

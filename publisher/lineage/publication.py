@@ -1,0 +1,52 @@
+"""The note that a publish leaves in a session's metadata: `roar.remote_publication.glaas` (`protocol.md §7`).
+
+roar's other commands (`roar label push`, `roar show`) find the published jobs through it.
+"""
+
+import json
+
+SCHEMA_VERSION = 1
+
+
+def published_hashes(metadata: str | None) -> list[str]:
+    """The hashes under which a session was published before, from its `metadata`; none of a broken note."""
+    note: object = _parsed(metadata)
+    for key in ("roar", "remote_publication", "glaas"):
+        note = note.get(key) if isinstance(note, dict) else None
+    if not isinstance(note, dict):
+        return []
+    hashes = (note.get("session_hash"), note.get("prepared_session_hash"))
+    return [value for value in hashes if isinstance(value, str)]
+
+
+def with_publication(
+    metadata: str | None, *, session_hash: str, prepared_hash: str, jobs: dict[str, str], now: float
+) -> str:
+    """The session's metadata (JSON text) with a new note in place of an older one; everything else stays.
+
+    jobs: remote uid by local uid.  now: seconds since the epoch.
+    """
+    document = _parsed(metadata)
+    level = document
+    for key in ("roar", "remote_publication"):
+        below = level.get(key)
+        level[key] = level = below if isinstance(below, dict) else {}
+    level["glaas"] = {
+        "schema_version": SCHEMA_VERSION,
+        "session_hash": session_hash,
+        "prepared_session_hash": prepared_hash,
+        "published_at": now,
+        "jobs": jobs,
+    }
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def _parsed(metadata: str | None) -> dict[str, object]:
+    """The metadata as an object; what is none is kept under a key of its own, as roar does."""
+    if not metadata or not metadata.strip():
+        return {}
+    try:
+        value = json.loads(metadata)
+    except (ValueError, RecursionError):
+        return {"raw": metadata}
+    return value if isinstance(value, dict) else {"value": value}

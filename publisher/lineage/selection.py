@@ -1,0 +1,114 @@
+"""Which jobs are published, in which order, and who is whose parent (`protocol.md §7`).
+
+The order is roar's: by step, time and row, but a parent always before its children.  A job that only ran the machinery
+of a distributed backend (`noise`) is left out; a parent that is not part of the lineage is replaced by the nearest
+earlier job that a person started.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from publisher.lineage.database import Database
+from state.errors import LocalProblem
+
+# What roar-cli's backends record of themselves; rows of older releases carry no role, only the command.
+NOISE = (
+    "(coalesce(execution_role, '') = 'noise' OR command IN ('ray_task:unknown', 'ray_task:__init__',"
+    " 'ray_task:shutdown', 'ray_task:s3_proxy', 'ray_task:s3_driver_proxy', 'ray_task:RoarNodeAgent.__init__',"
+    " 'ray_task:RoarNodeAgent.shutdown', 'ray_task:PlacementGroupCleaner.__init__',"
+    " 'ray_task:RayTrainWorker.__init__', 'ray_task:SynchronizationActor.__init__'))"
+)
+TASK = f"(coalesce(execution_role, '') IN ('task', 'phase') OR command LIKE 'ray_task:%') AND NOT {NOISE}"
+_SUBMIT = "(coalesce(execution_role, '') = 'submit' OR command LIKE 'ray job submit%')"
+
+
+@dataclass(frozen=True, slots=True)
+class JobHead:
+    """The few facts of a job that stay in memory.
+
+    row: its row in roar.db.  uid, parent_uid: local uids.  parent: the parent's place in the order, or None.
+    task: a worker's share of a distributed job.  submit: the command that started a distributed job.
+    """
+
+    row: int
+    uid: str
+    parent_uid: str | None
+    step: int
+    timestamp: float
+    build: bool
+    task: bool
+    submit: bool
+    parent: int | None = None
+
+    def when(self) -> tuple[int, float, int]:
+        """The key of roar's order."""
+        return (self.step, self.timestamp, self.row)
+
+
+def ordered_jobs(database: Database) -> list[JobHead]:
+    """The jobs that were picked, noise left out, parents before children.
+
+    Raises LocalProblem for a job that roar recorded too incompletely to be published.
+    """
+    heads = []
+    for row, uid, parent_uid, step, timestamp, build, task, submit in database.query(
+        f"SELECT id, job_uid, nullif(trim(parent_job_uid), ''), step_number, timestamp, job_type IS 'build', {TASK},"
+        f" {_SUBMIT} FROM picked CROSS JOIN jobs ON id = job WHERE NOT {NOISE} ORDER BY step_number, timestamp, id"
+    ):
+        if not (isinstance(row, int) and isinstance(uid, str) and uid and isinstance(step, int)):
+            raise LocalProblem(
+                f"Job {uid or row} of {database.path} can't be published: it has no uid or no step number.",
+                next_step="Publish a target without it (`@N`, a path, a job uid).",
+                reason="incomplete job",
+            )
+        heads.append(JobHead(row, uid, parent_uid, step, timestamp, bool(build), bool(task), bool(submit)))
+    return _parents_first(_with_known_parents(heads))
+
+
+def _with_known_parents(heads: list[JobHead]) -> list[JobHead]:
+    """Every `parent_uid` names another job of the list, or is None."""
+    known = {head.uid for head in heads} if any(head.parent_uid for head in heads) else set()
+    if all(head.parent_uid in known and head.parent_uid != head.uid for head in heads if head.parent_uid):
+        return heads
+    candidates = [head for head in heads if not head.task and not head.build]
+    candidates = candidates or [head for head in heads if not head.task]
+    groups = [[head for head in candidates if head.submit], [head for head in candidates if not head.submit]]
+    return [
+        head
+        if not head.parent_uid or (head.parent_uid in known and head.parent_uid != head.uid)
+        else replace(head, parent_uid=_nearest_earlier(head, groups))
+        for head in heads
+    ]
+
+
+def _nearest_earlier(head: JobHead, groups: Sequence[Sequence[JobHead]]) -> str | None:
+    """The uid of the last candidate before this job, a submitting one if there is any.  Groups are in order."""
+    for group in groups:
+        end = bisect_right(group, (head.step, head.timestamp), key=lambda other: (other.step, other.timestamp))
+        for candidate in reversed(group[max(0, end - 2) : end]):
+            if candidate.row != head.row:
+                return candidate.uid
+    return None
+
+
+def _parents_first(heads: list[JobHead]) -> list[JobHead]:
+    """The same jobs, each after its parent, with `parent` filled in.  A circle of parents is cut where it closes."""
+    if not any(head.parent_uid for head in heads):
+        return heads
+    by_uid = {head.uid: head for head in heads}
+    place: dict[str, int] = {}
+    ordered: list[JobHead] = []
+    for head in heads:
+        chain: list[JobHead] = []
+        waiting: set[str] = set()
+        current: JobHead | None = head
+        while current is not None and current.uid not in place and current.uid not in waiting:
+            chain.append(current)
+            waiting.add(current.uid)
+            current = by_uid[current.parent_uid] if current.parent_uid else None
+        for link in reversed(chain):
+            parent = place.get(link.parent_uid) if link.parent_uid else None
+            place[link.uid] = len(ordered)
+            ordered.append(replace(link, parent=parent, parent_uid=link.parent_uid if parent is not None else None))
+    return ordered
