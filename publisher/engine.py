@@ -23,12 +23,25 @@ from typing import NoReturn
 import anyio
 
 from publisher.report import Entered
-from publisher.steps import STEPS
-from publisher.steps.run import Outcome, Run
+from publisher.steps.auth_select import auth_select
+from publisher.steps.fallback import fallback
+from publisher.steps.finalize import finalize
+from publisher.steps.open import open_session
+from publisher.steps.probe import probe
+from publisher.steps.run import Outcome, Run, Step
+from publisher.steps.stage import stage
 from state.errors import Interrupted, PublisherError, Rejected, Transient
 from state.machine import ENDED, Event, State
 from state.record import Progress
 
+STEPS: dict[State, Step] = {
+    State.PROBE: probe,
+    State.AUTH_SELECT: auth_select,
+    State.OPEN: open_session,
+    State.STAGE: stage,
+    State.FINALIZE: finalize,
+    State.FALLBACK: fallback,
+}
 GRACE_SECONDS = 5.0
 """How long requests under way may take after the process was asked to stop."""
 MAX_SETBACKS = 3

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-FIRST_LIMIT = 16
+FIRST_LIMIT = 32
 
 
 class Slot:
