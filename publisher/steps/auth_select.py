@@ -1,6 +1,6 @@
 """AUTH_SELECT: which credential publishes, under which identity, and by which route."""
 
-from publisher.auth.decide import Capabilities, Choice, Credentials, Decision, Flag, Scope, decide
+from publisher.auth.decide import Capabilities, Choice, Credentials, Decision, Flag, Mode, Scope, decide
 from publisher.lineage.canonical import ANONYMOUS
 from publisher.steps.run import Outcome, Run
 from state.errors import NeedsPerson
@@ -44,10 +44,10 @@ async def auth_select(run: Run) -> Outcome:
 
 
 def _choose(run: Run, progress: Progress) -> Choice:
-    can = progress.capabilities
+    can, scope = progress.capabilities, run.plan.intent["scope"]
     return decide(
         Flag(run.plan.intent["flag"]),
-        Scope(**run.plan.intent["scope"]),
+        Scope(**scope | {"mode": Mode(scope["mode"])}),
         Credentials(bearer=False, ssh=False),
         Capabilities(
             anonymous_public=can.get("anonymous_public", False),
