@@ -1,0 +1,33 @@
+"""Who publishes, as the lineage hash names them (protocol.md §6): `treqs:user:…`, `glaas:user:…` or `anonymous`."""
+
+from collections.abc import Mapping
+
+from publisher.auth.signin import SignIn
+
+ANONYMOUS = "anonymous"
+
+
+def of_sign_in(sign_in: SignIn) -> str | None:
+    """The identity behind a bearer, as far as the sign-in state tells; None: ask `/auth/me` (`of_me`)."""
+    if sign_in.provider.lower().startswith("treqs") and sign_in.sub:
+        return f"treqs:user:{sign_in.sub}"
+    if sign_in.db_user_id:
+        return f"glaas:user:{sign_in.db_user_id}"
+    return None
+
+
+def of_me(me: Mapping[str, object]) -> str | None:
+    """The identity that the JSON of `GET /auth/me` names; None where it names none.
+
+    The server's own `creatorIdentity` goes before the one that is made of the user's id.
+    """
+    for field in ("creatorIdentity", "creator_identity"):
+        if identity := _text(me.get(field)):
+            return identity
+    user = me.get("user")
+    user_id = _text(user.get("id")) if isinstance(user, Mapping) else ""
+    return f"glaas:user:{user_id}" if user_id else None
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value).strip()

@@ -1,0 +1,98 @@
+"""Files that hold credentials: read whole, replaced whole, and one process at a time while they change."""
+
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import anyio
+
+from publisher.auth.secret import Secret
+from state.errors import LocalProblem, Transient
+
+MODE = 0o600
+LOCK_POLL_S = 0.05
+LOCK_ATTEMPTS = 600
+"""Thirty seconds: longer than a refresh takes, shorter than a person waits."""
+
+
+@contextmanager
+def replacing(path: Path, room: int) -> Iterator[Callable[[Secret], None]]:
+    """Gives a function that replaces `path`, atomically and durably, by a file of mode 0600 with the given content.
+
+    `room` bytes are taken on the disk on entry, so that a full disk shows itself before there is anything to lose.
+    Only one process may be in here for a path (`locked`); what one that was killed left behind is overwritten.
+    Raises `LocalProblem` on entry and from the function; the old file then stands as it was.
+    """
+    target = Path(os.path.realpath(path))
+    new = target.with_name(f"{target.name}.new")
+    with _translated(path):
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
+
+    def replace(content: Secret) -> None:
+        with _translated(path):
+            _write(descriptor, content)
+            os.replace(new, target)
+            _sync_folder(target.parent)
+
+    try:
+        with _translated(path):
+            os.fchmod(descriptor, MODE)
+            _write(descriptor, Secret(" " * room))
+        yield replace
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            os.unlink(new)  # gone already where it became the file
+
+
+@asynccontextmanager
+async def locked(path: Path) -> AsyncIterator[None]:
+    """Keeps other processes of this program out while `path` changes, by a lock on a file beside it.
+
+    The kernel drops the lock of a process that dies.  Raises `Transient` when another one holds it for too long.
+    """
+    with _translated(path):
+        descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+    try:
+        for _ in range(LOCK_ATTEMPTS):
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            await anyio.sleep(LOCK_POLL_S)
+        else:
+            raise Transient(f"Another process has been changing {path} for {LOCK_ATTEMPTS * LOCK_POLL_S:.0f} s.")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor: int, content: Secret) -> None:
+    written, length = 0, len(content.reveal().encode())
+    while written < length:
+        written += os.pwrite(descriptor, content.reveal().encode()[written:], written)
+    os.ftruncate(descriptor, length)
+    os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as failure:
+        raise LocalProblem(
+            f"{path} cannot be replaced: {failure.strerror}.",
+            kept="The file is as it was.",
+            next_step=f"Make room and {path.parent} writable, then try again.",
+            reason="disk",
+            resumable=True,
+        ) from None

@@ -1,0 +1,160 @@
+"""roar's sign-in state, as `auth.json` holds it (protocol.md §5): read and changed without being shown."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import NoReturn
+
+from publisher.auth.secret import Secret
+from state.errors import LocalProblem
+
+CLIENT_ID = "roar-cli"
+REFRESH_LEEWAY_S = 300.0
+"""roar-cli's own: a bearer this close to its end is refreshed before it is used."""
+MAX_LIFETIME_S = 10 * 365 * 86400.0
+_TOKENS = ("access_token", "refresh_token", "id_token")
+_FACTS = ("refresh_expires_at", "provider", "issuer")
+
+
+class Standing(Enum):
+    """What can be done with a bearer now."""
+
+    VALID = "valid"
+    DUE = "to be refreshed first"
+    EXPIRED = "expired, and cannot be refreshed"
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Who is signed in, and with what.
+
+    expires_at: Unix seconds; None: not known.  sub, db_user_id: the user, as TReqs and as GLaaS know them; empty where
+    the state does not tell (`ROAR_ACCESS_TOKEN` tells neither).
+    """
+
+    access_token: Secret
+    refresh_token: Secret | None = None
+    expires_at: float | None = None
+    provider: str = ""
+    sub: str = ""
+    db_user_id: str = ""
+
+    def standing(self, now: float) -> Standing:
+        """What can be done with the bearer at `now` (Unix seconds)."""
+        if self.expires_at is None:
+            return Standing.VALID
+        if self.refresh_token is not None:
+            return Standing.DUE if now >= self.expires_at - REFRESH_LEEWAY_S else Standing.VALID
+        return Standing.EXPIRED if now >= self.expires_at else Standing.VALID
+
+
+class Document(dict[str, object]):
+    """A JSON object with credentials in it, `auth.json` or what refreshes it; its repr shows nothing of it."""
+
+    def __repr__(self) -> str:
+        return "<secret document>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret document is neither pickled nor copied")
+
+    @classmethod
+    def parse(cls, content: bytes) -> "Document | None":
+        """The document in `content`; None where there is no JSON object."""
+        try:
+            document = json.loads(content)
+        except (ValueError, RecursionError):
+            return None
+        return cls(document) if isinstance(document, dict) else None
+
+    def serialised(self) -> Secret:
+        """The file's content, in the form that roar-cli gives it."""
+        return Secret(json.dumps(self, indent=2) + "\n")
+
+    def sign_in(self) -> SignIn:
+        """Raises `LocalProblem` for a state that cannot be used, naming the field at fault."""
+        user = self.get("user") or {}
+        if not isinstance(user, Mapping):
+            raise _unusable("user is not an object")
+        access_token = _token(self, "access_token")
+        if access_token is None:
+            raise _unusable("access_token is missing")
+        expires_at = _text(self, "expires_at")
+        expiry = _unix_seconds(expires_at) if expires_at else None
+        if expires_at and expiry is None:
+            raise _unusable("expires_at is no time")
+        return SignIn(
+            access_token,
+            _token(self, "refresh_token"),
+            expiry,
+            _text(self, "provider"),
+            _text(user, "sub"),
+            _text(user, "db_user_id"),
+        )
+
+    def refreshed(self, answer: Mapping[str, object], now: float) -> "Document":
+        """This document with what the answer of `POST /auth/refresh` brings; all other fields stay.
+
+        The end of the new bearer is counted from `now` (Unix seconds); an answer that does not tell it leaves it open.
+        """
+        new = Document(self)
+        tokens = Document({field: answer[field] for field in _TOKENS if _sendable(answer.get(field))})
+        new.update(tokens)
+        new.update({field: answer[field] for field in _FACTS if _text(answer, field)})
+        if "access_token" in tokens:
+            new["expires_at"] = _expiry(answer, now)
+        return new
+
+
+def environment_sign_in(token: Secret) -> SignIn:
+    """The sign-in that `ROAR_ACCESS_TOKEN` is.  Raises `LocalProblem` for what can't be a token."""
+    if not _sendable(token.reveal()):
+        raise LocalProblem("ROAR_ACCESS_TOKEN is not a token.", next_step="unset ROAR_ACCESS_TOKEN", reason="auth")
+    return SignIn(token)
+
+
+def _expiry(answer: Mapping[str, object], now: float) -> str | None:
+    try:
+        seconds = float(_text(answer, "expires_in"))
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_LIFETIME_S:
+        at = _unix_seconds(_text(answer, "expires_at"))
+        seconds = math.nan if at is None else at - now
+    if math.isnan(seconds):
+        return None
+    return datetime.fromtimestamp(now + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _unix_seconds(text: str) -> float | None:
+    """An ISO time as Unix seconds, UTC where it names no zone; None for what is no time."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _text(table: Mapping[str, object], key: str) -> str:
+    """A field as a stripped text, empty for null; roar-cli takes numbers for texts too."""
+    value = table.get(key)
+    return "" if value is None else str(value).strip()
+
+
+def _token(table: Mapping[str, object], key: str) -> Secret | None:
+    if not _text(table, key):
+        return None
+    if not _sendable(_text(table, key)):
+        raise _unusable(f"{key} is not a token")
+    return Secret(_text(table, key))
+
+
+def _sendable(token: object) -> bool:
+    """Whether a value is a text that can stand in a header."""
+    return isinstance(token, str) and token != "" and token.isascii() and token.isprintable() and " " not in token
+
+
+def _unusable(what: str) -> LocalProblem:
+    return LocalProblem(f"roar's sign-in state (auth.json) is unusable: {what}.", next_step="roar login", reason="auth")
