@@ -133,8 +133,9 @@ class Journal:
             if event is Event.SESSION_LOST:
                 changes |= {"epoch": before.epoch + 1, "remote_session": None}
             moved = changes.get("remote_session", before.remote_session) != before.remote_session
-            if moved or event in CLEARS_ACKNOWLEDGEMENTS:  # an acknowledgement holds for the session that gave it
+            if moved or event in CLEARS_ACKNOWLEDGEMENTS:  # what a session said holds for that session
                 self._db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
+                changes.setdefault("published_elsewhere", None)
             if event is Event.COUNTS_DIFFER:
                 changes["recounts"] = before.recounts + 1
             self._update(changes)
@@ -186,26 +187,28 @@ class Journal:
             )
         return first, second
 
-    def pending(
-        self, kinds: Iterable[Kind], *, past: tuple[int, int] = (0, -1), limit: int, max_bytes: int
-    ) -> list[Unit]:
-        """The next unacknowledged units after position `past`, in order: at most `limit`, about `max_bytes` of body."""
+    def pending(self, kinds: Iterable[Kind], *, past: int = 0, limit: int, max_bytes: int) -> list[Unit]:
+        """The next unacknowledged units after the seq `past`, in order: about `limit` of them, or `max_bytes` of body.
+
+        The parts of one seq are never torn apart, so a part that a split makes now is on no later page.
+        """
         names = [kind.value for kind in kinds]
         page: list[Unit] = []
         size = 0
         with self._translated():
             cursor = self._db.conn.execute(
                 "SELECT seq, part, kind, job_uid, items, after, body FROM units"
-                f" WHERE (seq, part) > (?, ?) AND acked = 0 AND kind IN ({', '.join('?' * len(names))})"
-                " ORDER BY seq, part LIMIT ?",
-                [*past, *names, limit],
+                f" WHERE seq > ? AND acked = 0 AND kind IN ({', '.join('?' * len(names))})"
+                " ORDER BY seq, part",
+                [past, *names],
             )
             for seq, part, kind, job_uid, items, after, body in cursor:
+                if (len(page) >= limit or size >= max_bytes) and seq != page[-1].seq:
+                    break
                 unit = Unit(seq, Kind(kind), job_uid, items, after, zlib.decompress(body), part)
                 page.append(unit)
                 size += len(unit.body)
-                if size >= max_bytes:
-                    break
+            cursor.close()
         return page
 
     def unacknowledged_nodes(self, kinds: Iterable[Kind]) -> list[int]:

@@ -61,7 +61,10 @@ class Pipeline:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._commit)
                 tasks.start_soon(self._watch_for_stop)
-                await self._hand_out(tasks)
+                try:
+                    await self._hand_out(tasks)
+                except PublisherError as error:  # the journal can't be read; raised below, outside of the task group
+                    self._failure = self._failure or error
                 tasks.cancel_scope.cancel()
         finally:
             await self._acks.flush()
@@ -71,7 +74,7 @@ class Pipeline:
             raise Interrupted("stopped on request")
 
     async def _hand_out(self, tasks: TaskGroup) -> None:
-        past = (0, -1)
+        past = 0
         exhausted = False
         while self._failure is None:
             stopping = self._run.stop.is_set()
@@ -79,7 +82,7 @@ class Pipeline:
                 page = await self._run.on_disk(self._page, past)
                 exhausted = not page
                 if page:
-                    past = (page[-1].seq, page[-1].part)
+                    past = page[-1].seq
                     self._window.extend(page)
             unit = None
             if not stopping and self._in_flight < self._run.most_requests:
@@ -94,7 +97,7 @@ class Pipeline:
                 await self._changed.wait()
                 self._changed = anyio.Event()
 
-    def _page(self, past: tuple[int, int]) -> list[Unit]:
+    def _page(self, past: int) -> list[Unit]:
         return self._run.journal.pending(self._kinds, past=past, limit=PAGE_UNITS, max_bytes=PAGE_BYTES)
 
     async def _send(self, unit: Unit) -> None:

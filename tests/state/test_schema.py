@@ -1,0 +1,103 @@
+"""Migrations: a journal of this release opens in the next, one of a newer release is left alone."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database, Migrations
+
+from state import schema
+from state.errors import LocalProblem
+from state.journal import Journal
+from state.machine import Event, State
+from tests.lineages import chain, cut, plan_of
+
+FIRST_RELEASE = Path(__file__).with_name("first-release.sql")
+"""A journal in the middle of STAGE, dumped as the first migration made it."""
+
+
+def restore(path: Path, dump: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(dump)
+    connection.close()
+
+
+def test_a_journal_of_the_first_release_opens_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    restore(path, FIRST_RELEASE.read_text())
+    with Journal(path) as journal:
+        assert journal.progress().state is State.STAGE
+        assert journal.plan() == plan_of(cut(chain(3)), "00c0ffee")
+        assert {kind.value: tally.acked_units for kind, tally in journal.tally().items()}["jobs"] == 1
+        assert journal.checkpoint(Event.STAGED).state is State.FINALIZE
+        assert len(journal.history()) == 4
+
+
+def test_the_first_migration_is_as_it_was_released(tmp_path: Path) -> None:
+    """A released migration is never edited: what it makes now is what it made then."""
+
+    def tables(path: Path) -> list[str]:
+        connection = sqlite3.connect(path)
+        rows = connection.execute("SELECT sql FROM sqlite_master WHERE name NOT LIKE '%migrations%' ORDER BY name")
+        found = [row[0] for row in rows if row[0]]
+        connection.close()
+        return found
+
+    restore(tmp_path / "then.db", FIRST_RELEASE.read_text())
+    connection = sqlite3.connect(tmp_path / "now.db")
+    schema.m001_first_tables(Database(connection))
+    connection.close()
+    assert tables(tmp_path / "now.db") == tables(tmp_path / "then.db")
+
+
+def with_later_migration(monkeypatch: pytest.MonkeyPatch, *, fails: bool = False) -> None:
+    later = Migrations("journal")
+    later()(schema.m001_first_tables)
+
+    @later()
+    def m002_next_release(db: Database) -> None:
+        db.table("progress").add_column("later", int)
+        if fails:
+            raise sqlite3.OperationalError("half-way")
+
+    monkeypatch.setattr(schema, "journal_migrations", later)
+
+
+def columns(path: Path) -> set[str]:
+    connection = sqlite3.connect(path)
+    found = {row[1] for row in connection.execute("PRAGMA table_info(progress)")}
+    connection.close()
+    return found
+
+
+def test_a_journal_of_a_newer_release_is_refused_and_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.db"
+    with monkeypatch.context() as next_release:
+        with_later_migration(next_release)
+        Journal(path).close()
+    before = path.read_bytes()
+    with pytest.raises(LocalProblem, match="newer release") as caught:
+        Journal(path)
+    assert caught.value.reason == "newer journal"
+    assert path.read_bytes() == before
+
+
+def test_a_migration_that_fails_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.db"
+    restore(path, FIRST_RELEASE.read_text())
+    with monkeypatch.context() as next_release:
+        with_later_migration(next_release, fails=True)
+        with pytest.raises(LocalProblem):
+            Journal(path)
+    assert "later" not in columns(path)
+    with Journal(path) as journal:
+        assert journal.progress().state is State.STAGE
+
+
+def test_the_next_release_adds_to_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.db"
+    restore(path, FIRST_RELEASE.read_text())
+    with_later_migration(monkeypatch)
+    with pytest.raises(TypeError):  # Progress of this release does not know the column
+        Journal(path).progress()
+    assert "later" in columns(path)
