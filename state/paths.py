@@ -46,10 +46,11 @@ class PublishPaths:
 
     def read_session_token(self) -> str | None:
         """The token of the open anonymous session, None if there is none."""
-        try:
-            return self.session_token.read_text("ascii").strip() or None
-        except (FileNotFoundError, UnicodeDecodeError):
-            return None
+        with _state_problems(self.folder):
+            try:
+                return self.session_token.read_text("ascii").strip() or None
+            except (FileNotFoundError, UnicodeDecodeError):
+                return None
 
     def write_session_token(self, token: str) -> None:
         """Keep the token, readable by this user alone; atomic, replacing an older one."""
@@ -58,7 +59,8 @@ class PublishPaths:
 
     def forget_session_token(self) -> None:
         """Remove the token.  Harmless if there is none."""
-        self.session_token.unlink(missing_ok=True)
+        with _state_problems(self.folder):
+            self.session_token.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

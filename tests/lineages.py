@@ -124,7 +124,7 @@ def random_jobs(rng: random.Random) -> list[SampleJob]:
         inputs = {d: f"in/{d[:6]}" for d in rng.sample(known, min(len(known), rng.randint(0, 3)))}
         outputs = {digest(f"out {step} {n}"): f"out/{step}-{n}" for n in range(rng.randint(0, 4))}
         parent = rng.choice(made).uid if made and rng.random() < 0.3 else None
-        made.append(SampleJob(f"job{step:05d}", step, inputs, outputs, parent, '{"seed":%d}' % step))
+        made.append(SampleJob(f"job{step:05d}", step, inputs, outputs, parent, json.dumps({"seed": step})))
     return made
 
 

@@ -1,0 +1,61 @@
+"""Owning a publish as a whole, and looking at all of them."""
+
+from pathlib import Path
+
+import pytest
+
+from state.errors import LocalProblem, Owned
+from state.machine import Event, State
+from state.paths import StateFolder
+from state.publish import OwnedPublish
+from state.survey import Summary, look, survey
+from tests.lineages import chain, cut, frozen, plan_of
+
+
+def test_an_owned_publish_is_nobody_elses_until_it_is_given_up(folder: StateFolder) -> None:
+    with frozen(folder, cut(chain(2))) as publish:
+        with pytest.raises(Owned):
+            OwnedPublish.open(publish.paths)
+        assert look(publish.paths).owner is not None
+    with OwnedPublish.open(publish.paths) as again:
+        assert again.journal.progress().state is State.PROBE
+
+
+def test_a_discarded_publish_is_gone(folder: StateFolder) -> None:
+    publish = frozen(folder, cut(chain(2)))
+    publish.discard()
+    assert list(folder.all_publishes()) == []
+
+
+def test_a_journal_that_cannot_be_opened_gives_the_lock_back(folder: StateFolder) -> None:
+    paths = folder.new_publish()
+    paths.journal.write_bytes(b"no database at all, but long enough" * 9)
+    for _ in range(2):
+        with pytest.raises(LocalProblem):
+            OwnedPublish.open(paths)
+
+
+def test_the_survey_shows_the_newest_first_and_who_owns_what(folder: StateFolder) -> None:
+    older, newer = (OwnedPublish.create(folder) for _ in range(2))
+    for created_at, publish in ((1.0, older), (2.0, newer)):
+        plan = plan_of(cut(chain(2)), publish.paths.id)
+        plan = type(plan)(**{name: getattr(plan, name) for name in plan.__slots__} | {"created_at": created_at})
+        publish.journal.freeze(plan)
+    newer.give_up()
+    found = [summary for summary in survey(folder) if isinstance(summary, Summary)]
+    assert [summary.paths for summary in found] == [newer.paths, older.paths]
+    assert [summary.interrupted for summary in found] == [True, False]
+    older.journal.checkpoint(Event.CANCELLED)
+    older.give_up()
+    assert not look(older.paths).interrupted
+
+
+def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolder) -> None:
+    empty, unfinished, damaged = folder.new_publish(), folder.new_publish(), folder.new_publish()
+    OwnedPublish.open(unfinished).give_up()
+    damaged.journal.write_bytes(b"garbage" * 100)
+    reasons: dict[Path, str] = {}
+    for found in survey(folder):
+        assert isinstance(found, tuple)
+        reasons[found[0].folder] = found[1].reason
+    assert reasons == {empty.folder: "no plan", unfinished.folder: "no plan", damaged.folder: "journal"}
