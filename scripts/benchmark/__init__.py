@@ -1,0 +1,1 @@
+"""Benchmarks: the same synthetic project, published by roar-cli, by us and by a bare client loop to the same server."""

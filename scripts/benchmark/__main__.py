@@ -1,0 +1,149 @@
+"""Measures `roar publish`: beside roar-cli, beside a bare client loop, its start-up, its memory.
+
+All clients publish the same synthetic project to the same kind of server, each to a fresh one, in one go.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmark.measure import Cost, Failed, fresh_copy, registry, run
+
+LINKS_PER_JOB = 10
+DELAYS = (0.0, 0.05)
+"""Seconds that a request takes longer than the server needs for it."""
+LARGE_JOBS = 100_000
+STARTUPS = 21
+
+PUBLISH = (sys.executable, "-m", "publisher", "publish", "--public", "-y", "-q")
+ROAR_CLI = (sys.executable, "-m", "roar", "register", "--public", "-y")
+HELP = (sys.executable, "-m", "publisher", "publish", "--help")
+BARE_PYTHON = (sys.executable, "-c", "pass")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured client.  ratio: its wall time over that of `roar publish` in the same setting."""
+
+    setting: str
+    client: str
+    cost: Cost
+    ratio: float
+
+
+class Bench:
+    """One session of measuring, in a folder that is thrown away."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._say = say
+        self._runs = 0
+
+    def compare(self, jobs: int) -> list[Row]:
+        """Every client at every delay."""
+        project = self._project(jobs)
+        recording = self._folder / "recording"
+        self._client(PUBLISH, project, 0.0, record=recording)
+        rows = []
+        for delay in DELAYS:
+            bare = (sys.executable, "-m", "benchmark.bare", "{url}", str(recording))
+            clients = {"roar publish": PUBLISH, "bare loop": bare, "roar-cli register": ROAR_CLI}
+            costs = {name: self._client(command, project, delay) for name, command in clients.items()}
+            setting = f"{jobs:,} jobs, {jobs * LINKS_PER_JOB:,} links, {delay * 1000:.0f} ms a request"
+            ours = costs["roar publish"].wall
+            rows += [Row(setting, name, cost, cost.wall / ours) for name, cost in costs.items()]
+        return rows
+
+    def large(self) -> Row:
+        """The largest project that is promised: what counts is the peak of memory."""
+        cost = self._client(PUBLISH, self._project(LARGE_JOBS), 0.0)
+        return Row(f"{LARGE_JOBS:,} jobs, {LARGE_JOBS * LINKS_PER_JOB:,} links", "roar publish", cost, 1.0)
+
+    def startup(self) -> dict[str, float]:
+        """Median seconds of `--help`, and of a Python that does nothing."""
+        self._say("start-up")
+        medians = {}
+        for name, command in {"roar publish --help": HELP, "python -c pass": BARE_PYTHON}.items():
+            medians[name] = statistics.median(self._seconds(command) for _ in range(STARTUPS))
+        return medians
+
+    def _seconds(self, command: Sequence[str]) -> float:
+        began = time.perf_counter()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        return time.perf_counter() - began
+
+    def _project(self, jobs: int) -> Path:
+        """Made by a process of its own: the memory of this one would count as that of its children."""
+        self._say(f"making a project of {jobs:,} jobs")
+        project = self._folder / f"project-{jobs}"
+        command = [sys.executable, "-m", "tests.synthetic", str(project)]
+        subprocess.run([*command, "--jobs", str(jobs), "--links", str(LINKS_PER_JOB)], check=True, capture_output=True)
+        return project
+
+    def _client(self, command: Sequence[str], project: Path, delay: float, record: Path | None = None) -> Cost:
+        self._runs += 1
+        self._say(f"{' '.join(command[2:4])}, {delay * 1000:.0f} ms a request")
+        folder = self._folder / f"run-{self._runs}"
+        with (
+            fresh_copy(project, folder) as (cwd, environ),
+            registry(folder / "data", delay=delay, record=record) as url,
+        ):
+            filled = [part.replace("{url}", url) for part in command]
+            cost, _ = run(filled, cwd=cwd, environ=environ | {"GLAAS_URL": url})
+        return cost
+
+
+def main() -> None:
+    arguments = _arguments()
+    try:
+        with tempfile.TemporaryDirectory(prefix="roar-bench-") as folder:
+            bench = Bench(Path(folder), _say)
+            startup = bench.startup()
+            rows = [bench.large()] if arguments.large else bench.compare(arguments.jobs)
+    except Failed as failure:
+        sys.exit(str(failure))
+    if arguments.json:
+        report: Mapping[str, object] = {"rows": [asdict(row) for row in rows], "startup_seconds": startup}
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    else:
+        sys.stdout.write(_table(rows, startup))
+
+
+def _table(rows: Sequence[Row], startup: Mapping[str, float]) -> str:
+    lines = []
+    for setting in dict.fromkeys(row.setting for row in rows):
+        lines.append(f"\n{setting}")
+        lines.append(f"  {'':20}{'wall s':>9}{'CPU s':>9}{'peak MiB':>10}{'wall ratio':>12}")
+        for row in rows:
+            if row.setting == setting:
+                cost = row.cost
+                figures = f"{cost.wall:9.2f}{cost.cpu:9.2f}{cost.peak_mib:10.0f}{row.ratio:11.2f}x"
+                lines.append(f"  {row.client:20}{figures}")
+    lines.append(f"\nstart-up, median of {STARTUPS}")
+    lines += [f"  {name:20}{seconds * 1000:9.0f} ms" for name, seconds in startup.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"... {text}\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--jobs", type=int, default=1000, help="size of the project (1000; roar-cli takes minutes)")
+    size.add_argument("--quick", action="store_const", dest="jobs", const=100, help="the same as --jobs 100")
+    size.add_argument("--large", action="store_true", help=f"{LARGE_JOBS:,} jobs, `roar publish` alone: its memory")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The registry that every client is measured against: the shipped app, made slower on purpose, and able to record.
+
+    python -m benchmark.server DATA [--delay SECONDS] [--record FILE]
+
+The delay stands in for a network: it is awaited for each request before the app sees it, so requests that are under way
+together wait together.  Prints its address as the first line, and runs until SIGTERM.
+"""
+
+import argparse
+import json
+import signal
+import socket
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import IO
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from publisher.registry.app import create_app
+from publisher.registry.store import Store
+
+BACKLOG = 2048
+
+
+class Delayed:
+    """Awaits `seconds` before each request."""
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await anyio.sleep(self._seconds)
+        await self._app(scope, receive, send)
+
+
+class Recorded:
+    """Writes each POST as one JSON line (path, body) to `file`, in the order of arrival."""
+
+    def __init__(self, app: ASGIApp, file: IO[str]) -> None:
+        self._app = app
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        body = bytearray()
+
+        async def recorded() -> Message:
+            message = await receive()
+            if message["type"] == "http.request":
+                body.extend(message.get("body", b""))
+                if not message.get("more_body"):
+                    self._file.write(json.dumps({"path": scope["path"], "body": body.decode()}) + "\n")
+            return message
+
+        await self._app(scope, recorded, send)
+
+
+def main() -> None:
+    arguments = _arguments()
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(Store.open(arguments.data)))
+        app: ASGIApp = create_app(store)
+        if arguments.delay:
+            app = Delayed(app, arguments.delay)
+        if arguments.record:
+            app = Recorded(app, stack.enter_context(arguments.record.open("w", encoding="utf-8")))
+        _serve(app)
+
+
+def _serve(app: ASGIApp) -> None:
+    config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", ws="none")
+    # The protocol is named because asyncio sets TCP_NODELAY only where it is.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(BACKLOG)
+        sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
+        sys.stdout.flush()
+        # uvicorn raises the signal again when it has stopped; without this, nothing of ours would be closed.
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--record", type=Path, metavar="FILE")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The wheel, installed into an environment of its own by a person without the checkout."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lineage.captured import captured_project, recorded
+
+CHECKOUT = Path(__file__).parent.parent.parent
+TIMEOUT_SECONDS = 300
+"""Generous: the first install on a machine downloads the dependencies."""
+
+# One worker installs; the tests share what it installed.
+pytestmark = pytest.mark.xdist_group("packaging")
+
+
+class Installed:
+    """A virtual environment with the wheel and its dependencies, nothing else, and a home without the checkout."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.bin = folder / "venv" / "bin"
+        self.environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "ROAR_"))}
+        self.environ |= {"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / "state")}
+
+    def run(self, program: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a program of the environment, away from the checkout."""
+        return subprocess.run(
+            [self.bin / program, *arguments],
+            cwd=cwd or self.home,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+        )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    for command in (
+        [*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)],
+        [sys.executable, "-m", "venv", str(folder / "venv")],
+    ):
+        subprocess.run(command, check=True, timeout=TIMEOUT_SECONDS)
+    (wheel,) = folder.glob("*.whl")
+    python = str(folder / "venv" / "bin" / "python")
+    subprocess.run([*pip, "--python", python, "install", str(wheel)], check=True, timeout=TIMEOUT_SECONDS)
+    return Installed(folder)
+
+
+@pytest.mark.parametrize("program", ["roar", "roar-publish"])
+def test_both_console_scripts_are_the_program(installed: Installed, program: str) -> None:
+    done = installed.run(program, "--version")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"roar-publisher \d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_python_dash_m_publisher_is_the_program(installed: Installed) -> None:
+    done = installed.run("python", "-m", "publisher", "publish", "--help")
+
+    assert done.returncode == 0
+    assert "--resume" in done.stdout
+
+
+def test_the_wheel_says_that_it_is_typed_and_brings_its_licence(installed: Installed) -> None:
+    code = (
+        "import importlib.metadata as m, importlib.resources as r;"
+        "print(r.files('publisher').joinpath('py.typed').is_file(), r.files('state').joinpath('py.typed').is_file());"
+        "print(any(path.name == 'LICENSE' for path in m.files('roar-publisher')))"
+    )
+
+    assert installed.run("python", "-c", code).stdout.split() == ["True", "True", "True"]
+
+
+def test_nothing_comes_from_the_checkout(installed: Installed) -> None:
+    done = installed.run("python", "-c", "import publisher, state; print(publisher.__file__, state.__file__)")
+
+    assert str(CHECKOUT) not in done.stdout
+    assert done.stdout.count(str(installed.bin.parent)) == 2
+
+
+def test_a_captured_project_is_published_to_the_registry_of_the_wheel(installed: Installed) -> None:
+    project = captured_project("linear", installed.home)
+    serve = [str(installed.bin / "roar"), "registry", "serve", "--data", str(installed.home / "registry")]
+    with subprocess.Popen(
+        serve, cwd=installed.home, env=installed.environ, stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().split()[-1]
+            done = installed.run("roar", "publish", "--public", "-y", "--json", "--registry", address, cwd=project)
+        finally:
+            server.send_signal(signal.SIGTERM)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["hash"] == recorded("linear", "session")["finalized_hash"]
+
+
+def test_without_roar_cli_its_commands_say_how_to_install_it(installed: Installed) -> None:
+    done = installed.run("roar", "status")
+
+    assert done.returncode == 2
+    assert "pip install roar-cli" in done.stderr
+    assert "Traceback" not in done.stderr
