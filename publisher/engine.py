@@ -30,7 +30,7 @@ from publisher.steps.open import open_session
 from publisher.steps.probe import probe
 from publisher.steps.run import Outcome, Run, Step
 from publisher.steps.stage import stage
-from state.errors import Interrupted, PublisherError, Rejected, Transient
+from state.errors import Interrupted, NeedsPerson, PublisherError, Rejected, Transient
 from state.machine import ENDED, Event, State
 from state.record import Progress
 
@@ -112,5 +112,7 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
 
 
 async def _give_up(run: Run, outcome: Outcome) -> NoReturn:
-    reason = "auth" if outcome.event is Event.CREDENTIAL_REJECTED else "session lost"
-    await _note(run, Transient(f"the registry keeps turning us away: {outcome.learned['detail']}", reason=reason))
+    what = f"the registry keeps turning us away: {outcome.learned['detail']}"
+    if outcome.event is Event.CREDENTIAL_REJECTED:
+        await _note(run, NeedsPerson(what, next_step="sign in anew (`roar login`), then resume", reason="auth"))
+    await _note(run, Transient(what, reason="session lost"))

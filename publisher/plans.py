@@ -37,7 +37,12 @@ class Request:
     @property
     def intent(self) -> dict[str, Any]:
         """What decides about visibility and credential, frozen with the plan."""
-        return {"flag": self.flag.value, "scope": asdict(Scope.from_config(self.project.config.table))}
+        config = self.project.config
+        return {
+            "flag": self.flag.value,
+            "scope": asdict(Scope.from_config(config.table)),
+            "ssh_key": config.glaas_key or "",
+        }
 
 
 @dataclass(frozen=True, slots=True)

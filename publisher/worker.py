@@ -1,16 +1,26 @@
 """One process's work on one owned publish: the connections, the retry state and the clock that the engine runs with."""
 
+import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from time import time
+from typing import Any
 
 import anyio
 import httpx2
 
 from publisher.auth.choice import Choice
+from publisher.auth.decide import possible_decisions
+from publisher.auth.identity import ANONYMOUS
+from publisher.auth.keyring import Keyring
+from publisher.auth.scope import Scope
+from publisher.auth.sshkey import Ask
 from publisher.engine import publish
-from publisher.glaas.caller import Caller
+from publisher.glaas.caller import Caller, Refused
 from publisher.glaas.exchange import Exchange
+from publisher.plans import Request
 from publisher.report import Reporter
 from publisher.steps.run import OnDisk, Run, in_thread
 from state.paths import StateFolder
@@ -23,6 +33,37 @@ PATIENCE_SECONDS = 300.0
 """How long a foreground publish waits for a registry that stays away, before it leaves the rest to `--resume`."""
 
 
+def own_keyring(intent: Mapping[str, Any], *, ask: Ask | None = None, clock: Callable[[], float] = time) -> Keyring:
+    """This user's credentials for a publish of that intent.  ask: gets a passphrase from a person, if there is one."""
+    return Keyring(os.environ, Path.home(), configured_key=intent.get("ssh_key", ""), ask=ask, clock=clock)
+
+
+async def candidate_identities(
+    request: Request,
+    keyring: Keyring,
+    *,
+    report: Reporter,
+    clock: Callable[[], float] = time,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> list[str]:
+    """Everybody that `request` may be published as: the lineage hash, and so the plan, depends on it (protocol.md §6).
+
+    Asks the registry only where an SSH key, or a token that names nobody, might sign.  Raises Transient if it is needed
+    and can't be reached.
+    """
+    held = await keyring.held()
+    wanted = possible_decisions(request.flag, Scope.from_config(request.project.config.table), held)
+    identities = [ANONYMOUS]
+    async with Exchange(request.registry, connections=1, transport=transport) as exchange:
+        caller = Caller(
+            exchange, most_requests=1, patience=PATIENCE_SECONDS, rng=random.Random(), clock=clock, report=report
+        )
+        for decision in wanted:
+            with suppress(Refused):  # the table of AUTH_SELECT decides what that means
+                identities.append(await keyring.identity(decision, caller))
+    return identities
+
+
 async def work(
     owned: OwnedPublish,
     folder: StateFolder,
@@ -30,6 +71,7 @@ async def work(
     report: Reporter,
     confirm: Callable[[Choice], Awaitable[bool]],
     stop: anyio.Event,
+    keyring: Keyring | None = None,
     patience: float = PATIENCE_SECONDS,
     clock: Callable[[], float] = time,
     rng: random.Random | None = None,
@@ -38,11 +80,13 @@ async def work(
 ) -> Progress:
     """Drive an owned publish until it ends or can't go on now; returns where it stands (see `engine.publish`).
 
-    stop: set it to end early and cleanly.  transport, rng, on_disk: for tests on virtual time; the defaults are the
-    real network, an unpredictable jitter and a worker thread.
+    keyring: who signs; the default is this user's own, with nobody to ask for a passphrase.  stop: set it to end early
+    and cleanly.  transport, rng, on_disk: for tests on virtual time; the defaults are the real network, an
+    unpredictable jitter and a worker thread.
     """
     plan = owned.journal.plan()
     rng = rng or random.Random()
+    keyring = keyring or own_keyring(plan.intent, clock=clock)
     async with Exchange(plan.registry, connections=MOST_REQUESTS, transport=transport) as exchange:
         caller = Caller(exchange, most_requests=MOST_REQUESTS, patience=patience, rng=rng, clock=clock, report=report)
         return await publish(
@@ -51,6 +95,7 @@ async def work(
                 paths=owned.paths,
                 journal=owned.journal,
                 caller=caller,
+                keyring=keyring,
                 user_key=folder.user_key(),
                 confirm=confirm,
                 report=report,

@@ -184,6 +184,13 @@ def decide(
     )
 
 
+def possible_decisions(flag: Flag, scope: Scope, credentials: Credentials) -> set[Decision]:
+    """The credentials that the choice may fall on, whatever the server says to the SSH key: BEARER, SSH or neither."""
+    anything = Capabilities(anonymous_public=True, server_hash=True, authenticated=True)
+    choices = {decide(flag, scope, credentials, anything, probe).decision for probe in Probe}
+    return choices & {Decision.BEARER, Decision.SSH}
+
+
 def _repo(scope: Scope) -> _Repo:
     if scope.mode is Mode.PROJECT:
         return _Repo.PUBLIC_PROJECT if scope.visibility == "public" else _Repo.PRIVATE_PROJECT

@@ -6,6 +6,7 @@ their effect exactly once.
 
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Protocol, TypeVar
 
 import anyio
@@ -29,26 +30,47 @@ from publisher.report import Reporter, Retrying
 from state.errors import Rejected, Transient
 
 HEALTH = "/api/v1/health"
+UNAUTHORIZED = 401
+MAX_RENEWALS = 2
+"""How often one request may renew its credential: it can be renewed by another process and expire again meanwhile."""
 R = TypeVar("R", bound=BaseModel)
 
 
 class Refused(Rejected):
-    """The registry's final no.  `status` is the HTTP status; steps turn some of them into events."""
+    """The registry's final no.
 
-    def __init__(self, what: str, *, status: int) -> None:
+    status: the HTTP status; steps turn some of them into events.  date: the registry's own clock, as it wrote it.
+    """
+
+    def __init__(self, what: str, *, status: int, date: str | None = None) -> None:
         super().__init__(what)
         self.status = status
+        self.date = date
 
 
 class Authorizer(Protocol):
     """Gives the `Authorization` of a request, at the moment it is sent: no signature or token is ever stale."""
 
-    async def __call__(self, method: str, path: str, body: bytes | None) -> str | None: ...
+    async def header(self, method: str, path: str, body: bytes | None) -> str | None:
+        """The header's value, None for a request that names nobody."""
+        ...
+
+    async def renew(self, rejected: str) -> bool:
+        """After a 401 to the header `rejected`: whether the same user can sign differently now."""
+        ...
 
 
-async def anonymous(method: str, path: str, body: bytes | None) -> None:
+class Anonymous:
     """The Authorizer of a request that names nobody."""
-    return
+
+    async def header(self, method: str, path: str, body: bytes | None) -> None:
+        return
+
+    async def renew(self, rejected: str) -> bool:
+        return False
+
+
+ANONYMOUS = Anonymous()
 
 
 class Caller:
@@ -77,19 +99,30 @@ class Caller:
         self._report = report
 
     async def call(
-        self, method: str, path: str, body: bytes | None = None, *, expect: type[R], authorize: Authorizer = anonymous
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        expect: type[R],
+        authorize: Authorizer = ANONYMOUS,
+        beside_limit: bool = False,
     ) -> R:
         """What the registry answers, as the `expect`ed reply.
+
+        beside_limit: for what another request needs before it can be sent; waiting for a slot, it would wait for
+        itself.
 
         Raises Refused for a final no, Transient when the registry stays away, fails, throttles or garbles for too
         long.  Cancelling stops waiting; the request may have been carried out.
         """
-        failures = garbled = 0
+        failures = garbled = renewals = 0
         busy_since: float | None = None
         while True:
             await self._gate.passage()
-            async with self._limit.slot() as slot:
-                reply = await self._attempt(slot, method, path, body, authorize)
+            async with nullcontext(Slot(0)) if beside_limit else self._limit.slot() as slot:
+                authorization = await authorize.header(method, path, body)
+                reply = await self._attempt(slot, method, path, body, authorization)
             if isinstance(reply, Unreachable):
                 if not await self._gate.no_reply(reply):
                     failures += 1
@@ -101,7 +134,11 @@ class Caller:
                 case Verdict.ACCEPTED if (accepted := _read(expect, document)) is not None:
                     return accepted
                 case Verdict.REFUSED:
-                    raise Refused(_explain(reply, document), status=reply.status)
+                    if reply.status == UNAUTHORIZED and authorization and renewals < MAX_RENEWALS:
+                        renewals += 1
+                        if await authorize.renew(authorization):
+                            continue
+                    raise Refused(_explain(reply, document), status=reply.status, date=reply.headers.get("date"))
                 case Verdict.BUSY:
                     busy_since = anyio.current_time() if busy_since is None else busy_since
                     await self._wait_for_server(reply, busy_since)
@@ -115,10 +152,10 @@ class Caller:
                     await self._pause(failures, error_text(document, reply.status))
 
     async def _attempt(
-        self, slot: Slot, method: str, path: str, body: bytes | None, authorize: Authorizer
+        self, slot: Slot, method: str, path: str, body: bytes | None, authorization: str | None
     ) -> Reply | Unreachable:
         try:
-            reply = await self._exchange.send(method, path, body, await authorize(method, path, body))
+            reply = await self._exchange.send(method, path, body, authorization)
         except Unreachable as error:
             if error.silent:
                 slot.congested()

@@ -2,7 +2,7 @@
 
 | reply | verdict |
 | --- | --- |
-| 2xx with a JSON object | ACCEPTED |
+| 2xx with JSON | ACCEPTED, if it is the expected reply, else GARBLED |
 | 2xx with anything else (HTML of a proxy, nothing, half a document) | GARBLED: try again, but not for long |
 | 429, 503 | BUSY: wait as told, else back off; costs no attempt |
 | 408, 425, other 5xx | FAILED: back off, a bounded number of attempts |
@@ -42,7 +42,7 @@ class Verdict(Enum):
 def judge(status: int, document: object) -> Verdict:
     """What a reply means, by its status and its parsed body (`parse`)."""
     if 200 <= status < 300:
-        return Verdict.ACCEPTED if isinstance(document, dict) else Verdict.GARBLED
+        return Verdict.GARBLED if document is None else Verdict.ACCEPTED
     if status in (429, 503):
         return Verdict.BUSY
     if status in (408, 425) or status >= 500 or status < 200:
@@ -56,7 +56,7 @@ def parse(body: bytes) -> Any:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if isinstance(document, dict) and document.get("success") is True and isinstance(document.get("data"), dict):
+    if isinstance(document, dict) and document.get("success") is True and "data" in document:
         return document["data"]
     return document
 

@@ -7,7 +7,7 @@ absent, for servers differ in age.  Both are validated with pydantic, at the edg
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
 API_ROOT = "/api/v1"
 ANONYMOUS_PUBLIC = "anonymous_public"
@@ -266,6 +266,27 @@ class BatchReply(Reply):
     existing_count: int = 0
     errors: int | list[Any] = 0
     already_registered_session_hashes: list[str] = []
+
+
+class AnyReply(RootModel[Any]):
+    """Any JSON: where the status alone is the answer."""
+
+
+class MeReply(Reply):
+    """`GET /auth/me`: who the credential belongs to."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class RefreshReply(Reply):
+    """`POST /auth/refresh`: new tokens.  Its repr shows none of them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def __repr__(self) -> str:
+        return "RefreshReply(<secret>)"
+
+    __str__ = __repr__
 
 
 class StagedCounts(Reply):

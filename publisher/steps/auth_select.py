@@ -1,36 +1,42 @@
 """AUTH_SELECT: which credential publishes, under which identity, and by which route."""
 
-from publisher.auth.decide import Capabilities, Choice, Credentials, Decision, Flag, Mode, Scope, decide
-from publisher.lineage.canonical import ANONYMOUS
+from publisher.auth.decide import Capabilities, Choice, Decision, Flag, Mode, Probe, Scope, decide
+from publisher.glaas.caller import Refused
+from publisher.glaas.wire import AnyReply
 from publisher.steps.run import Outcome, Run
+from publisher.steps.sessions import UNAUTHORIZED
 from state.errors import NeedsPerson
 from state.machine import Event
 from state.record import Learned, Progress
+
+AUTH_PROBE = "/api/v1/sessions?limit=1"
 
 
 async def auth_select(run: Run) -> Outcome:
     """Decide by the table of protocol.md §5.
 
-    Raises NeedsPerson where the table stops, where a public publish without credential is not confirmed, and where the
-    identity would differ from the one that this publish began with: that never changes silently.
+    Raises NeedsPerson where the table stops, where a publish that names nobody is not confirmed, and where the identity
+    is not one that the plan was made for, or not the one that this publish began with: that never changes silently.
     """
     progress = await run.on_disk(run.journal.progress)
-    choice = _choose(run, progress)
+    choice = await _choose(run, progress)
     if choice.decision is Decision.STOP:
-        raise choice.problem()
+        problem = choice.problem()
+        problem.what = f"{problem.what} {run.keyring.unusable}".strip()
+        raise problem
     if choice.needs_confirmation and not await run.confirm(choice):
         raise NeedsPerson(
             "this publish is public and names nobody: it needs your consent",
             next_step=f"roar publish --resume {run.plan.id} --yes",
             reason="needs confirmation",
         )
-    identity = ANONYMOUS
-    if progress.identity not in (None, identity):
+    try:
+        identity = await run.keyring.identity(choice.decision, run.caller)
+    except Refused as refusal:
         raise NeedsPerson(
-            f"this publish began as {progress.identity} and would go on as {identity}",
-            next_step=f"sign in as before, or start anew: roar journal cancel {run.plan.id}",
-            reason="auth",
-        )
+            f"the registry does not accept this credential: {refusal.what}", next_step="roar login", reason="auth"
+        ) from refusal
+    _same_person(run, progress, identity)
     learned: Learned = {
         "credential": choice.decision.value,
         "identity": identity,
@@ -43,15 +49,49 @@ async def auth_select(run: Run) -> Outcome:
     return Outcome(Event.SELECTED, learned)
 
 
-def _choose(run: Run, progress: Progress) -> Choice:
+async def _choose(run: Run, progress: Progress) -> Choice:
     can, scope = progress.capabilities, run.plan.intent["scope"]
-    return decide(
-        Flag(run.plan.intent["flag"]),
-        Scope(**scope | {"mode": Mode(scope["mode"])}),
-        Credentials(bearer=False, ssh=False),
-        Capabilities(
-            anonymous_public=can.get("anonymous_public", False),
-            server_hash=can.get("finalize_server_authoritative_hash", False),
-            authenticated=can.get("authenticated", False),
-        ),
+    held = await run.keyring.held()
+
+    def ask_table(probe: Probe) -> Choice:
+        return decide(
+            Flag(run.plan.intent["flag"]),
+            Scope(**scope | {"mode": Mode(scope["mode"])}),
+            held,
+            Capabilities(
+                anonymous_public=can.get("anonymous_public", False),
+                server_hash=can.get("finalize_server_authoritative_hash", False),
+                authenticated=can.get("authenticated", False),
+            ),
+            probe,
+        )
+
+    choice = ask_table(Probe.NOT_ASKED)
+    return choice if choice.decision is not Decision.PROBE_SSH else ask_table(await _probe_ssh(run))
+
+
+async def _probe_ssh(run: Run) -> Probe:
+    """What the registry says to the SSH key (protocol.md §4, the auth probe)."""
+    signer = run.keyring.authorizer(Decision.SSH, run.caller)
+    try:
+        await run.caller.call("GET", AUTH_PROBE, expect=AnyReply, authorize=signer)
+    except Refused as refusal:
+        return Probe.REJECTED if refusal.status == UNAUTHORIZED else Probe.INCONCLUSIVE
+    return Probe.ACCEPTED
+
+
+def _same_person(run: Run, progress: Progress, identity: str) -> None:
+    """Raise NeedsPerson unless `identity` may go on with this publish.
+
+    The remote uids follow from the identity: what was staged as one can't be finished as another.
+    """
+    if progress.identity in (None, identity) and identity in run.plan.provisional:
+        return
+    began = progress.identity or " or ".join(sorted(run.plan.provisional))
+    raise NeedsPerson(
+        f"this publish was begun as {began} and would go on as {identity}",
+        kept="What is staged is kept.",
+        next_step=f"sign in as before, then: roar publish --resume {run.plan.id}\n"
+        f"or start anew: roar journal cancel {run.plan.id}",
+        reason="auth",
     )

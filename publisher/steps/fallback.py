@@ -3,6 +3,7 @@
 Every write is visible at once there, under the hash that the client computed; there is nothing to finalize.
 """
 
+from publisher.glaas.caller import ANONYMOUS
 from publisher.glaas.wire import BatchReply, LegacySessionReply
 from publisher.staging.pipeline import Pipeline
 from publisher.staging.requests import LegacyRoute, dump
@@ -37,7 +38,7 @@ async def fallback(run: Run) -> Outcome:
 
     await announce(run, STAGED)
     await Pipeline(run, STAGED, deliver).drain()
-    detail = await send_labels(run, route)
+    detail = await send_labels(run, route, ANONYMOUS)
     owed = await mark(run, lineage_hash, lineage_hash, staged=False)
     learned: Learned = {"hash": lineage_hash, "url": session.url, "marks_owed": owed, "detail": detail}
     return Outcome(Event.FELL_BACK, learned)

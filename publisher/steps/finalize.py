@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from publisher.glaas.caller import Refused
+from publisher.auth.choice import Decision
+from publisher.glaas.caller import Authorizer, Refused
 from publisher.glaas.wire import LabelsReply, Receipt
 from publisher.lineage.canonical import remote_job_uid
 from publisher.report import Noted
@@ -33,13 +34,14 @@ async def finalize(run: Run) -> Outcome:
         try:
             receipt = await _close(run, progress)
         except Refused as refusal:
-            outcome = _finalize_event(refusal)
+            outcome = _finalize_event(run, refusal)
             if outcome is None:
                 raise
             return outcome
         lineage_hash, url = receipt.hash, receipt.url
         await run.on_disk(run.journal.remember, hash=lineage_hash, url=url)
-    detail = await send_labels(run, staged_route(run, progress, lineage_hash=lineage_hash))
+    route = staged_route(run, progress, lineage_hash=lineage_hash)
+    detail = await send_labels(run, route, session_authorizer(run, progress))
     owed = await mark(run, lineage_hash, prepared_hash(run, progress), staged=True)
     await run.on_disk(run.paths.forget_session_token)
     return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, "marks_owed": owed, "detail": detail})
@@ -51,27 +53,28 @@ async def _close(run: Run, progress: Progress) -> Receipt:
         "git_commit": run.plan.git_commit,
         "git_branch": run.plan.git_branch,
     }
-    extra = {"scope_request": progress.scope_request} if progress.scope_request else {}
-    expected = {"jobs": run.plan.jobs, "inputs": run.plan.inputs, "outputs": run.plan.outputs}
+    extra: dict[str, object] = {"scope_request": progress.scope_request} if progress.scope_request else {}
+    anonymous = progress.credential == Decision.ANONYMOUS_SESSION
+    if anonymous or progress.capabilities.get("finalize_expected_counts"):
+        extra["expected"] = {"jobs": run.plan.jobs, "inputs": run.plan.inputs, "outputs": run.plan.outputs}
     return await run.caller.call(
         "POST",
         f"{BASE}/{progress.remote_session}/finalize",
-        dump(body | extra | {"expected": expected}),
+        dump(body | extra),
         expect=Receipt,
-        authorize=session_authorizer(run),
+        authorize=session_authorizer(run, progress),
     )
 
 
-def _finalize_event(refusal: Refused) -> Outcome | None:
+def _finalize_event(run: Run, refusal: Refused) -> Outcome | None:
     if refusal.status == 400 and any(word in refusal.what.lower() for word in COUNTS_WORDS):
         return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": "counts differ"})
-    outcome = session_event(refusal)
+    outcome = session_event(run, refusal)
     return None if outcome is None or outcome.event is Event.ALREADY_PUBLISHED else outcome
 
 
-async def send_labels(run: Run, route: Route) -> str:
+async def send_labels(run: Run, route: Route, authorize: Authorizer) -> str:
     """Send the labels.  A registry that refuses them does not undo the publish; returns what to tell the person."""
-    authorize = session_authorizer(run)
 
     async def deliver(unit: Unit) -> None:
         path, body = route.request(unit)

@@ -1,11 +1,18 @@
 """OPEN: create the registration session, or meet the one that an earlier attempt created."""
 
 from publisher.auth.decide import Decision
-from publisher.glaas.caller import Refused
+from publisher.glaas.caller import ANONYMOUS, Refused
 from publisher.glaas.wire import OpenReply
 from publisher.staging.requests import dump
 from publisher.steps.run import Outcome, Run
-from publisher.steps.sessions import BASE, client_session_id
+from publisher.steps.sessions import (
+    BASE,
+    FORBIDDEN,
+    UNAUTHORIZED,
+    client_session_id,
+    credential_rejected,
+    session_authorizer,
+)
 from state.errors import Rejected
 from state.machine import Event
 
@@ -21,11 +28,12 @@ async def open_session(run: Run) -> Outcome:
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
     if anonymous:
         body["mode"] = "anonymous_public"
+    authorize = ANONYMOUS if anonymous else session_authorizer(run, progress)
     try:
-        reply = await run.caller.call("POST", BASE, dump(body), expect=OpenReply)
+        reply = await run.caller.call("POST", BASE, dump(body), expect=OpenReply, authorize=authorize)
     except Refused as refusal:
-        if refusal.status in (401, 403) and not anonymous:
-            return Outcome(Event.CREDENTIAL_REJECTED, {"detail": refusal.what})
+        if refusal.status in (UNAUTHORIZED, FORBIDDEN) and not anonymous:
+            return credential_rejected(run, refusal)
         raise
     if anonymous:
         if not reply.registration_session_token:

@@ -9,6 +9,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 
 from publisher.auth.choice import Choice
+from publisher.auth.keyring import Keyring
 from publisher.glaas.caller import Caller
 from publisher.report import Reporter
 from state.journal import Journal
@@ -65,6 +66,7 @@ class Run:
     paths: PublishPaths
     journal: Journal
     caller: Caller
+    keyring: Keyring
     user_key: bytes
     confirm: Callable[[Choice], Awaitable[bool]]
     report: Reporter

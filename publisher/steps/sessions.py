@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 
+from publisher.auth.choice import Decision
+from publisher.auth.clock import clock_skew
 from publisher.glaas.caller import Authorizer, Refused
 from publisher.lineage.canonical import ANONYMOUS, remote_job_uid
 from publisher.staging.requests import StagedRoute
@@ -11,6 +13,7 @@ from state.machine import Event
 from state.record import Progress
 
 BASE = "/api/v1/registration-sessions"
+UNAUTHORIZED, FORBIDDEN = 401, 403
 
 
 def client_session_id(run: Run, progress: Progress) -> str:
@@ -27,14 +30,26 @@ def prepared_hash(run: Run, progress: Progress) -> str:
     return run.plan.provisional[progress.identity or ANONYMOUS]
 
 
-def session_authorizer(run: Run) -> Authorizer:
-    """The credential of the open session: its token, read anew for each request."""
+class _SessionToken:
+    """An anonymous session's only credential, read anew for each request."""
 
-    async def authorize(method: str, path: str, body: bytes | None) -> str | None:
-        token = run.paths.read_session_token()
+    def __init__(self, run: Run) -> None:
+        self._paths = run.paths
+
+    async def header(self, method: str, path: str, body: bytes | None) -> str | None:
+        token = self._paths.read_session_token()
         return f"RegistrationSession {token}" if token else None
 
-    return authorize
+    async def renew(self, rejected: str) -> bool:
+        return False
+
+
+def session_authorizer(run: Run, progress: Progress) -> Authorizer:
+    """What signs the requests inside the session: its own token, or the credential that opened it."""
+    decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
+    if decision is Decision.ANONYMOUS_SESSION:
+        return _SessionToken(run)
+    return run.keyring.authorizer(decision, run.caller)
 
 
 def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = None) -> StagedRoute:
@@ -48,11 +63,17 @@ def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = Non
     )
 
 
-def session_event(refusal: Refused) -> Outcome | None:
+def credential_rejected(run: Run, refusal: Refused) -> Outcome:
+    """The event of a 401 or 403, with what this machine's clock may have to do with it."""
+    skew = clock_skew(refusal.date, run.clock())
+    return Outcome(Event.CREDENTIAL_REJECTED, {"detail": f"{refusal.what} {skew}" if skew else refusal.what})
+
+
+def session_event(run: Run, refusal: Refused) -> Outcome | None:
     """The event that a refusal inside a session stands for; None where it is just a no."""
     match refusal.status:
         case 401 | 403:
-            return Outcome(Event.CREDENTIAL_REJECTED, {"detail": refusal.what})
+            return credential_rejected(run, refusal)
         case 404 | 410:
             return Outcome(Event.SESSION_LOST, {"detail": refusal.what})
         case 409:

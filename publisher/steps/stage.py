@@ -26,7 +26,7 @@ async def stage(run: Run) -> Outcome:
     do, the lineage can't be published, because a job belongs to one lineage.  Raises Rejected, Transient, Interrupted.
     """
     progress = await run.on_disk(run.journal.progress)
-    route, authorize = staged_route(run, progress), session_authorizer(run)
+    route, authorize = staged_route(run, progress), session_authorizer(run, progress)
     elsewhere = progress.published_elsewhere  # a hash; "" once a job was new; None while unknown
 
     async def deliver(unit: Unit) -> None:
@@ -58,7 +58,7 @@ async def stage(run: Run) -> Outcome:
         if not asking_for_all:
             await Pipeline(run, [Kind.JOBS], deliver).drain()
     except Refused as refusal:
-        outcome = session_event(refusal)
+        outcome = session_event(run, refusal)
         if outcome is None:
             raise
         return outcome

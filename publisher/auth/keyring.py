@@ -1,0 +1,156 @@
+"""The credentials of this user towards one registry: which are held, whom they name, and how they sign a request.
+
+The choice among them is `decide`'s; this module only answers its questions and carries its answer out.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from publisher.auth.agent import Agent
+from publisher.auth.bearer import BearerStore, RefreshRefused
+from publisher.auth.choice import Credentials, Decision
+from publisher.auth.identity import ANONYMOUS, of_me, of_sign_in
+from publisher.auth.secret import Secret
+from publisher.auth.signin import Document, SignIn, Standing
+from publisher.auth.sshkey import Ask, SshSigner, find_key, load_signer
+from publisher.glaas.caller import Authorizer, Caller, Refused
+from publisher.glaas.wire import MeReply, RefreshReply
+from publisher.staging.requests import dump
+from state.errors import LocalProblem, NeedsPerson
+
+ME = "/api/v1/auth/me"
+REFRESH = "/api/v1/auth/refresh"
+UNAUTHORIZED = 401
+
+
+class Keyring:
+    """Made once a run.  Credentials that died during the run stay dead; nothing else is remembered.
+
+    ask: how to get a passphrase; None where there is nobody to ask.  clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        home: Path,
+        *,
+        configured_key: str = "",
+        ask: Ask | None = None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._bearer = BearerStore.from_environment(environ, home)
+        self._places = (environ, configured_key, home)
+        self._agent = Agent.from_environment(environ)
+        self._ask = ask
+        self._clock = clock
+        self._bearer_died = ""  # why, once it did
+        self._signer: SshSigner | None = None
+        self._no_signer = ""  # why an SSH key that exists can't sign
+
+    @property
+    def unusable(self) -> str:
+        """Why credentials that exist can't be used, as sentences; empty if there is nothing to say."""
+        return " ".join(filter(None, [self._bearer_died, self._no_signer]))
+
+    async def held(self) -> Credentials:
+        """Which credentials can sign now.  A key that is locked, with nobody to unlock it, cannot."""
+        return Credentials(bearer=self._has_bearer(), ssh=await self._has_signer())
+
+    def _has_bearer(self) -> bool:
+        sign_in = self._bearer.current()
+        if sign_in is not None and sign_in.standing(self._clock()) is Standing.EXPIRED:
+            self._bearer_died = "The sign-in has expired and can't be renewed."
+        return sign_in is not None and not self._bearer_died
+
+    async def _has_signer(self) -> bool:
+        if self._signer is None and not self._no_signer and (path := find_key(*self._places)):
+            try:
+                self._signer = await load_signer(path, agent=self._agent, ask=self._ask)
+            except (NeedsPerson, LocalProblem) as problem:
+                self._no_signer = problem.what
+        return self._signer is not None
+
+    async def identity(self, decision: Decision, caller: Caller) -> str:
+        """Whom a decision publishes as (protocol.md §6).
+
+        Asks `/auth/me` where this machine does not know.  Raises Refused (401) where the registry does not know either.
+        """
+        if decision not in (Decision.BEARER, Decision.SSH):
+            return ANONYMOUS
+        sign_in = self._bearer.current() if decision is Decision.BEARER else None
+        known = of_sign_in(sign_in) if sign_in else None
+        if known is None:
+            me = await caller.call("GET", ME, expect=MeReply, authorize=self.authorizer(decision, caller))
+            known = of_me(me.model_dump())
+        if known is None:
+            raise Refused("the registry does not say who this credential belongs to", status=UNAUTHORIZED)
+        return known
+
+    def authorizer(self, decision: Decision, caller: Caller) -> Authorizer:
+        """What signs the requests of an authenticated publish."""
+        if decision is Decision.SSH and self._signer is not None:
+            return _SshAuthorizer(self._signer, self._clock)
+        return _BearerAuthorizer(self, caller)
+
+    # ---------------------------------------------------------------- the bearer, for its authorizer
+
+    async def bearer_header(self, caller: Caller) -> str:
+        """The header of a request sent now, refreshed first where it is due.
+
+        Raises Refused (401) when there is no bearer any more.
+        """
+        sign_in = self._bearer.current()
+        if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE:
+            sign_in = await self._refresh(sign_in.access_token, caller) or sign_in
+        if sign_in is None or sign_in.standing(self._clock()) is Standing.EXPIRED:
+            raise Refused(self._bearer_died or "nobody is signed in any more", status=UNAUTHORIZED)
+        return f"Bearer {sign_in.access_token.reveal()}"
+
+    async def renew_bearer(self, rejected: Secret, caller: Caller) -> bool:
+        """Whether the same user has another bearer than `rejected`, asking the registry for one if need be."""
+        before = self._bearer.current()
+        after = await self._refresh(rejected, caller)
+        if after is None:
+            return False
+        if before is not None and of_sign_in(before) != of_sign_in(after):
+            raise NeedsPerson(
+                "somebody else has signed in on this machine meanwhile",
+                next_step="sign in as before (`roar login`), then resume",
+                reason="auth",
+            )
+        return True
+
+    async def _refresh(self, rejected: Secret, caller: Caller) -> SignIn | None:
+        async def post(document: Document) -> Document:
+            reply = await caller.call("POST", REFRESH, dump(document), expect=RefreshReply, beside_limit=True)
+            return Document(reply.model_dump())
+
+        outcome = await self._bearer.refresh(post, rejected, self._clock())
+        if isinstance(outcome, RefreshRefused):
+            self._bearer_died = f"{outcome.why[:1].upper()}{outcome.why[1:]}."
+            return None
+        return outcome
+
+
+class _BearerAuthorizer:
+    def __init__(self, keyring: Keyring, caller: Caller) -> None:
+        self._keyring = keyring
+        self._caller = caller
+
+    async def header(self, method: str, path: str, body: bytes | None) -> str:
+        return await self._keyring.bearer_header(self._caller)
+
+    async def renew(self, rejected: str) -> bool:
+        return await self._keyring.renew_bearer(Secret(rejected.removeprefix("Bearer ")), self._caller)
+
+
+class _SshAuthorizer:
+    def __init__(self, signer: SshSigner, clock: Callable[[], float]) -> None:
+        self._signer = signer
+        self._clock = clock
+
+    async def header(self, method: str, path: str, body: bytes | None) -> str:
+        return await self._signer.sign(method, path, body, int(self._clock()))
+
+    async def renew(self, rejected: str) -> bool:
+        return False
