@@ -65,12 +65,10 @@ class UnitWriter:
         self._chunk: list[Unit] = []
         self._chunk_bytes = 0
         self.seq = 0
-        self.units = 0
 
     def write(self, kind: Kind, count: int, body: bytes, *, after: int, job_uid: str | None = None) -> int:
         """Make the next unit and return its number."""
         self.seq += 1
-        self.units += 1
         self._digest.update(f"\n{kind.value}\0{job_uid or ''}\0{len(body)}\0".encode())
         self._digest.update(body)
         self._chunk.append(Unit(self.seq, kind, job_uid, count, after, body))

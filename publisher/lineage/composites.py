@@ -1,8 +1,162 @@
-from collections.abc import Iterator
+"""Dataset artifacts: one artifact that stands for many files, sent ahead of everything else.
 
-from publisher.lineage.database import Database
+The body is what roar-cli sends to `…/artifacts/composites`: the components (at most 1,000, and no more than fit a
+request) and a Bloom filter over all of them, by which the server finds members that were not sent.
+"""
+
+import base64
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from publisher.lineage.batches import BODY_LIMIT, encode
+from publisher.lineage.content import blake3_hasher
+from publisher.lineage.database import Database, Row
+from publisher.lineage.links import COMPOSITE_PREFIX, hash_entries, parsed_json, remote_source
 from publisher.lineage.redaction import Redactor
+from state.errors import LocalProblem
+
+COMPONENTS_SENT = 1_000
+COMPONENTS_READ = 5_000
+# roar-cli measures a body with the session's hash still in it: `"session_hash":"<64 digits>",`.
+_SIZE_LIMIT = BODY_LIMIT - 82
+_COMPONENT_ALGORITHMS = frozenset({"blake3", "sha256", "sha512", "md5"})
+
+BLOOM_PREFIX = b"roar:composite-membership:v1\0"
+BLOOM_FALSE_POSITIVES = 0.001
+"""The rate that the filter is laid out for."""
+BLOOM_LEAST_BITS = 2_048
+BLOOM_MOST_HASHES = 12
+BLOOM_VERSION = 1
+_BLOOM_FIELDS = ("bloom_filter_base64", "bloom_bits", "bloom_hashes", "bloom_version")
+
+Item = dict[str, object]
+
+_COMPOSITES = """
+SELECT a.id, group_concat(h.algorithm || ':' || h.digest, ' '), a.size, a.source_type, a.component_count, a.metadata
+FROM artifacts a CROSS JOIN artifact_hashes h ON h.artifact_id = a.id
+WHERE (a.kind = 'composite' OR a.id IN (SELECT artifact_id FROM artifact_hashes WHERE algorithm LIKE 'composite-%'))
+  AND (EXISTS (SELECT 1 FROM job_inputs l CROSS JOIN chosen c ON c.job = l.job_id WHERE l.artifact_id = a.id)
+    OR EXISTS (SELECT 1 FROM job_outputs l CROSS JOIN chosen c ON c.job = l.job_id WHERE l.artifact_id = a.id))
+GROUP BY a.id ORDER BY a.id
+"""
+_COMPONENTS = """
+SELECT c.relative_path, c.leaf_kind, c.component_algorithm, c.component_digest, c.component_size, c.component_type,
+       (SELECT h.digest FROM artifact_hashes h WHERE h.artifact_id = c.artifact_id AND h.algorithm = 'blake3')
+FROM composite_artifact_components c WHERE c.composite_artifact_id = ? ORDER BY c.ordinal, c.id LIMIT ?
+"""
 
 
-def composite_items(database: Database, redactor: Redactor) -> Iterator[dict[str, object]]:
-    return iter(())
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One file of a dataset, under the names that travel."""
+
+    relative_path: str
+    leaf_kind: str
+    component_algorithm: str
+    component_digest: str
+    component_size: int
+    component_type: str | None
+
+
+def composite_items(database: Database, redactor: Redactor) -> Iterator[Item]:
+    """The body of every dataset artifact that the chosen jobs read or wrote, without a session hash.
+
+    Raises LocalProblem for a dataset whose member index is incomplete, as roar-cli refuses it, too.
+    """
+    for artifact, hashes, size, source_type, count, metadata in database.query(_COMPOSITES):
+        entries = hash_entries(hashes.split())
+        digests = [entry["digest"] for entry in entries if entry["algorithm"].startswith(COMPOSITE_PREFIX)]
+        components = list(_components(database, artifact))
+        stored_index = _stored_index(database, artifact)
+        total = max(_whole(count), _whole(stored_index.get("total_components")), len(components))
+        if not digests or total <= 0:
+            continue
+        item: Item = {
+            "hash": digests[0],
+            "hashes": entries,
+            "size": max(0, size or 0),
+            "source_type": remote_source(source_type),
+            "component_count_total": total,
+            "components": [asdict(component) for component in components],
+            "membership_index": _index(digests[0], components, total, stored_index),
+        }
+        if metadata:
+            parsed = parsed_json(metadata)
+            item["metadata"] = redactor.text(metadata) if parsed is None else encode(redactor.value(parsed))
+        yield _cut_to_fit(item)
+
+
+def bloom_filter(components: list[Component]) -> Item:
+    """The Bloom filter over `algorithm:digest` of the components, as GLaaS tests it."""
+    bits_each = -math.log(BLOOM_FALSE_POSITIVES) / math.log(2) ** 2
+    bits = math.ceil(max(BLOOM_LEAST_BITS, math.ceil(len(components) * bits_each)) / 8) * 8
+    hashes = min(BLOOM_MOST_HASHES, max(1, round(bits / max(len(components), 1) * math.log(2))))
+    field = bytearray(bits // 8)
+    for component in components:
+        name = f"{component.component_algorithm}:{component.component_digest}"
+        seed = blake3_hasher(BLOOM_PREFIX + name.encode()).digest()
+        first, step = int.from_bytes(seed[:8], "little"), int.from_bytes(seed[8:16], "little") or 1
+        for number in range(hashes):
+            bit = (first + number * step) % bits
+            field[bit // 8] |= 1 << (bit % 8)
+    encoded = base64.b64encode(field).decode("ascii")
+    return dict(zip(_BLOOM_FIELDS, (encoded, bits, hashes, BLOOM_VERSION), strict=True))
+
+
+def _components(database: Database, artifact: str) -> Iterator[Component]:
+    """The stored components, under the blake3 digest of the file where roar knows it."""
+    for path, kind, algorithm, digest, size, media_type, blake3 in database.query(
+        _COMPONENTS, artifact, COMPONENTS_READ
+    ):
+        name = "blake3" if blake3 else str(algorithm or "").strip().lower()
+        if path and (blake3 or digest) and name in _COMPONENT_ALGORITHMS:
+            yield Component(path, kind or "file", name, (blake3 or digest).lower(), max(0, _whole(size)), media_type)
+
+
+def _stored_index(database: Database, artifact: str) -> Mapping[str, object]:
+    names = ("total_components", *_BLOOM_FIELDS)
+    row: Row | None = database.one(
+        f"SELECT {', '.join(names)} FROM composite_membership_indexes WHERE composite_artifact_id = ?", artifact
+    )
+    return dict(zip(names, row, strict=True)) if row is not None else {}
+
+
+def _index(digest: str, components: list[Component], total: int, stored: Mapping[str, object]) -> Item:
+    """The member index: computed where every component is known, else the one that roar stored."""
+    known = len(components) == total
+    bloom = bloom_filter(components) if known else {name: stored.get(name) for name in _BLOOM_FIELDS}
+    if None in bloom.values():
+        raise LocalProblem(
+            f"The dataset {digest[:12]} can't be published: roar stored {len(components)} of its {total} components"
+            " and no index of the rest.",
+            next_step="Capture it again with `roar run`, or publish a target that does not use it.",
+            reason="incomplete dataset",
+        )
+    return {"total_components": total, "stored_components": len(components)} | bloom
+
+
+def _cut_to_fit(item: Item) -> Item:
+    """The item with as many components as may be stored and fit a request; the index tells of all."""
+    components, index = item["components"], item["membership_index"]
+    assert isinstance(components, list)
+    assert isinstance(index, dict)
+
+    def holding(count: int) -> Item:
+        return item | {"components": components[:count], "membership_index": index | {"stored_components": count}}
+
+    most = min(len(components), COMPONENTS_SENT)
+    if most == 0 or len(encode(holding(most))) <= _SIZE_LIMIT:
+        return holding(most)
+    fits, too_many = 1, most
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        if len(encode(holding(middle))) <= _SIZE_LIMIT:
+            fits = middle
+        else:
+            too_many = middle
+    return holding(fits)
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0

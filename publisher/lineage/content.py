@@ -1,9 +1,13 @@
 """The blake3 digest of a file, the name that roar knows contents by."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from publisher.lineage.database import Database
 from state.errors import LocalProblem
+
+if TYPE_CHECKING:
+    from blake3 import blake3
 
 
 def blake3_of(database: Database, path: Path) -> str:
@@ -25,15 +29,20 @@ def blake3_of(database: Database, path: Path) -> str:
         raise LocalProblem(f"{path} can't be read: {error.strerror}.", next_step="Check its permissions.") from error
 
 
-def _digest(path: Path) -> str:
+def blake3_hasher(data: bytes = b"") -> "blake3":
+    """A blake3 hasher that has taken `data`.  Raises LocalProblem where the package is not installed."""
     try:
         from blake3 import blake3
     except ImportError as error:
         raise LocalProblem(
-            f"{path} must be hashed to find its lineage, and the package blake3 is not installed.",
-            next_step="Type `pip install blake3`, or name the artifact by its digest.",
+            "This lineage needs blake3 digests, and the package blake3 is not installed.",
+            next_step="Type `pip install blake3`; a path may also be named by its digest.",
             reason="no blake3",
         ) from error
-    hasher = blake3(max_threads=blake3.AUTO)
+    return blake3(data, max_threads=blake3.AUTO)
+
+
+def _digest(path: Path) -> str:
+    hasher = blake3_hasher()
     hasher.update_mmap(path)
-    return str(hasher.hexdigest())
+    return hasher.hexdigest()

@@ -170,6 +170,15 @@ class Database:
         """The outputs of the chosen jobs, in the jobs' order."""
         return self._links("job_outputs")
 
+    def hashes_of(self, artifact: int) -> tuple[str, ...]:
+        """`algorithm:digest` of every hash of an artifact, by its row number."""
+        row = self.one(
+            "SELECT group_concat(algorithm || ':' || digest, ' ') FROM artifact_hashes"
+            " WHERE artifact_id = (SELECT id FROM artifacts WHERE rowid = ?)",
+            artifact,
+        )
+        return tuple((row[0] or "").split()) if row is not None else ()
+
     def _links(self, table: str) -> Iterator[LinkRow]:
         rows = self.query(
             "SELECT c.seq, a.rowid, (SELECT group_concat(h.algorithm || ':' || h.digest, ' ') FROM artifact_hashes h"
@@ -206,7 +215,7 @@ def problem(path: Path, error: Exception) -> LocalProblem:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LocalProblem(f"{path} is locked by another process.", next_step="Try again shortly.", reason="busy")
     return LocalProblem(
-        f"{path} can't be read: {error}.",
+        f"SQLite can't work with {path}: {error}.",
         next_step="Check the file, its folder and their permissions.",
         reason="database",
     )

@@ -10,6 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from publisher.lineage.database import Database, Row
+from publisher.lineage.links import parsed_json
 from publisher.lineage.redaction import Redactor
 from publisher.lineage.selection import JobHead
 
@@ -82,11 +83,7 @@ def _current(rows: Iterator[Row], redactor: Redactor) -> Iterator[tuple[int, dic
 
 
 def _parsed(metadata: str) -> dict[str, object] | None:
-    try:
-        # JSON has no NaN, though Python reads and writes it.
-        label = json.loads(metadata, parse_constant=lambda _name: None)
-    except (ValueError, RecursionError):
-        return None
+    label = parsed_json(metadata)
     return label if isinstance(label, dict) else None
 
 

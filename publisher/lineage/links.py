@@ -1,11 +1,14 @@
 """Links of a job as they come from roar.db: grouped by job, with the digest that names each artifact."""
 
+import json
 from collections.abc import Iterator, Sequence
 
 from publisher.lineage.database import LinkRow
 
 LINK_ALGORITHMS = ("blake3", "composite-blake3", "composite-sha256")
 """Which of an artifact's hashes names it in links; where it has none of these, its first one (`protocol.md §7`)."""
+REMOTE_SOURCES = frozenset({"s3", "gs", "https", "hf"})
+"""The source types that GLaaS knows; any other is sent as null (`protocol.md §7`)."""
 COMPOSITE_PREFIX = "composite-"
 
 
@@ -50,3 +53,19 @@ def hash_entries(hashes: Sequence[str]) -> list[dict[str, str]]:
 def is_composite(kind: str, hashes: Sequence[str]) -> bool:
     """Whether an artifact stands for many files; such a one is not sent among the plain artifacts."""
     return kind == "composite" or any(entry.lower().startswith(COMPOSITE_PREFIX) for entry in hashes)
+
+
+def remote_source(source_type: str | None) -> str | None:
+    """The source type as GLaaS takes it, None for a local file."""
+    source = (source_type or "").strip().lower()
+    return source if source in REMOTE_SOURCES else None
+
+
+def parsed_json(text: str | None) -> object:
+    """The value of a JSON text, None where there is none; what Python reads as NaN is null."""
+    if not text:
+        return None
+    try:
+        return json.loads(text, parse_constant=lambda _name: None)
+    except (ValueError, RecursionError):
+        return None

@@ -30,7 +30,9 @@ def with_publication(
     level = document
     for key in ("roar", "remote_publication"):
         below = level.get(key)
-        level[key] = level = below if isinstance(below, dict) else {}
+        if not isinstance(below, dict):
+            below = level[key] = {}
+        level = below
     level["glaas"] = {
         "schema_version": SCHEMA_VERSION,
         "session_hash": session_hash,

@@ -49,7 +49,7 @@ class JobHead:
 def ordered_jobs(database: Database) -> list[JobHead]:
     """The jobs that were picked, noise left out, parents before children.
 
-    Raises LocalProblem for a job that roar recorded too incompletely to be published.
+    Raises LocalProblem where there are none, and for a job that roar recorded too incompletely to be published.
     """
     heads = []
     for row, uid, parent_uid, step, timestamp, build, task, submit in database.query(
@@ -63,6 +63,12 @@ def ordered_jobs(database: Database) -> list[JobHead]:
                 reason="incomplete job",
             )
         heads.append(JobHead(row, uid, parent_uid, step, timestamp, bool(build), bool(task), bool(submit)))
+    if not heads:
+        raise LocalProblem(
+            "There is nothing to publish: the session has no jobs.",
+            next_step="Capture something with `roar run <command>` first.",
+            reason="nothing to publish",
+        )
     return _parents_first(_with_known_parents(heads))
 
 

@@ -6,15 +6,17 @@ needs is the same everywhere: the latest producer of every input, the session's 
 """
 
 import difflib
+import os
 import re
-from hashlib import sha256
+from collections.abc import Iterable
 from pathlib import Path
 
 from publisher.lineage.content import blake3_of
 from publisher.lineage.database import Database, Row, SessionRow
-from publisher.lineage.links import LinkStream
 from publisher.lineage.publication import published_hashes
-from publisher.lineage.selection import NOISE, TASK
+from publisher.lineage.selection import NOISE
+from publisher.lineage.sessionhash import session_hashes
+from publisher.lineage.upstream import drop_reruns, pick_needs, pick_relatives, pick_upstream
 from state.errors import LocalProblem, UsageProblem
 
 _STEP = re.compile(r"@(B?)(\d{1,9})", re.IGNORECASE)
@@ -28,74 +30,29 @@ _PATHS_COMPARED = 2_000
 """How many recorded paths a misspelt one is compared with."""
 
 _SESSION_COLUMNS = "id, hash, git_repo, metadata"
-# Of several jobs that wrote an artifact the latest counts as its producer, in whichever session it ran.
-_UPSTREAM = """
-INSERT OR IGNORE INTO picked
-WITH RECURSIVE needed(artifact) AS (
-    SELECT artifact FROM wanted
-    UNION
-    SELECT i.artifact_id FROM needed CROSS JOIN job_inputs i ON i.job_id = (
-        SELECT j.id FROM job_outputs o CROSS JOIN jobs j ON j.id = o.job_id
-        WHERE o.artifact_id = needed.artifact ORDER BY j.timestamp DESC, j.id DESC LIMIT 1)
-)
-SELECT (SELECT j.id FROM job_outputs o CROSS JOIN jobs j ON j.id = o.job_id
-        WHERE o.artifact_id = needed.artifact ORDER BY j.timestamp DESC, j.id DESC LIMIT 1) AS producer
-FROM needed WHERE producer IS NOT NULL
-"""
-_BUILD_JOBS = """
-INSERT OR IGNORE INTO picked
-SELECT max(id) FROM jobs WHERE session_id = ? AND job_type = 'build' GROUP BY step_number
-"""
-_PARENTS = """
-INSERT OR IGNORE INTO picked
-WITH RECURSIVE up(uid) AS (
-    SELECT parent_job_uid FROM picked CROSS JOIN jobs ON id = job WHERE parent_job_uid <> ''
-    UNION
-    SELECT j.parent_job_uid FROM up CROSS JOIN jobs j ON j.job_uid = up.uid WHERE j.parent_job_uid <> ''
-)
-SELECT id FROM up CROSS JOIN jobs ON job_uid = uid
-"""
-_TASKS = """
-INSERT OR IGNORE INTO picked
-WITH RECURSIVE down(uid, row) AS (
-    SELECT job_uid, id FROM picked CROSS JOIN jobs ON id = job
-    UNION
-    SELECT t.uid, t.job FROM down CROSS JOIN tasks t ON t.parent = down.uid
-)
-SELECT row FROM down
-"""
 
 
-def pick_target(database: Database, target: str | None, cwd: Path) -> SessionRow:
+def pick_target(database: Database, target: str | None, cwd: Path, identities: Iterable[str]) -> SessionRow:
     """Pick the jobs of a target (in the table `picked`), and return the session that their publish belongs to.
 
-    Raises UsageProblem for a target that means nothing or several things, naming what is near; LocalProblem where
-    there is no active session or it has no jobs.
+    target: as typed; a path counts from `cwd`.  identities: under which a session's canonical hash is tried.
+    Raises UsageProblem for a target that means nothing or several things, naming what is near; LocalProblem where no
+    session is active.
     """
-    session = _resolve(database, (target or "").strip(), cwd)
-    if database.one("SELECT 1 FROM picked") is None:
-        raise LocalProblem(
-            "There is nothing to publish: the active session has no jobs.",
-            next_step="Capture something with `roar run <command>` first.",
-            reason="nothing to publish",
-        )
-    return session
-
-
-def _resolve(database: Database, target: str, cwd: Path) -> SessionRow:
+    target = (target or "").strip()
     if not target:
         return _pick_session(database, _active_session(database))
     step = _STEP.fullmatch(target)
     if step is not None:
         return _pick_step(database, target, int(step[2]), build=bool(step[1]))
-    path = cwd / target
-    if path.is_file():
-        return _pick_file(database, target, path)
+    path = os.path.normpath(os.path.join(cwd, target))
+    if os.path.isfile(path):
+        return _pick_file(database, target, Path(path))
     if _HEX.fullmatch(target):
-        session = _pick_by_hex(database, target.lower())
+        session = _pick_by_hex(database, target.lower(), identities)
         if session is not None:
             return session
-    artifact = _recorded_at(database, target if "://" in target else str(path.absolute()))
+    artifact = _recorded_at(database, target if "://" in target else path)
     if artifact is None:
         raise _unknown(database, target, cwd)
     return _pick_artifact(database, artifact)
@@ -114,7 +71,7 @@ def _active_session(database: Database) -> SessionRow:
 
 def _pick_session(database: Database, session: SessionRow) -> SessionRow:
     database.execute("INSERT OR IGNORE INTO picked SELECT id FROM jobs WHERE session_id = ?", session.id)
-    _pick_relatives(database)
+    pick_relatives(database)
     return session
 
 
@@ -126,21 +83,8 @@ def _pick_step(database: Database, target: str, number: int, *, build: bool) -> 
         raise UsageProblem(
             f"The active session has no step {target}.", next_step=f"Its steps are: {_steps(database, session)}."
         )
-    _pick_needs(database, step, (session.id, number), session)
+    pick_needs(database, step, (session.id, number), session)
     return session
-
-
-def _pick_needs(database: Database, jobs: str, parameters: tuple[object, ...], session: SessionRow) -> None:
-    """Pick jobs (a statement) and what their outputs need; what their inputs need, where they have no outputs."""
-    has_outputs = database.one(f"SELECT 1 FROM job_outputs WHERE job_id IN ({jobs})", *parameters)
-    links = "job_outputs" if has_outputs else "job_inputs"
-    database.execute(
-        f"CREATE TEMP TABLE wanted AS SELECT DISTINCT artifact_id AS artifact FROM {links} WHERE job_id IN ({jobs})",
-        *parameters,
-    )
-    if database.one("SELECT 1 FROM wanted") is not None:
-        _pick_upstream(database, session)
-    database.execute(f"INSERT OR IGNORE INTO picked {jobs}", *parameters)
 
 
 def _pick_file(database: Database, target: str, path: Path) -> SessionRow:
@@ -156,56 +100,16 @@ def _pick_file(database: Database, target: str, path: Path) -> SessionRow:
 
 def _pick_artifact(database: Database, artifact: str) -> SessionRow:
     session = _active_session(database)
-    database.execute("CREATE TEMP TABLE wanted AS SELECT ? AS artifact", artifact)
-    _pick_upstream(database, session)
-    _drop_reruns(database)
-    if database.one("SELECT 1 FROM picked") is None:
+    if database.one("SELECT 1 FROM job_outputs WHERE artifact_id = ?", artifact) is None:
         raise UsageProblem(
             "No recorded job made this artifact.", next_step="Publish the session that used it: `roar publish`."
         )
+    pick_upstream(database, "SELECT ?", (artifact,), session)
+    drop_reruns(database)
     return session
 
 
-def _pick_upstream(database: Database, session: SessionRow) -> None:
-    database.execute(_UPSTREAM)
-    database.execute(_BUILD_JOBS, session.id)
-    _pick_relatives(database)
-
-
-def _pick_relatives(database: Database) -> None:
-    """Parents of what is picked, and the tasks below it."""
-    database.execute(_PARENTS)
-    database.execute(
-        "CREATE TEMP TABLE tasks AS SELECT parent_job_uid AS parent, job_uid AS uid, id AS job FROM jobs"
-        f" WHERE parent_job_uid <> '' AND {TASK}"
-    )
-    if database.one("SELECT 1 FROM tasks") is not None:
-        database.execute("CREATE INDEX temp.tasks_parent ON tasks(parent)")
-        database.execute(_TASKS)
-
-
-def _drop_reruns(database: Database) -> None:
-    """Of picked jobs with the same inputs and outputs only the latest stays; a job without any is no re-run."""
-    jobs = list(database.query("SELECT id, timestamp FROM picked CROSS JOIN jobs ON id = job ORDER BY timestamp, id"))
-    database.choose(row for row, _timestamp in jobs)
-    inputs, outputs = LinkStream(database.inputs()), LinkStream(database.outputs())
-    latest: dict[bytes, tuple[int, float]] = {}
-    dropped = []
-    for seq, (row, timestamp) in enumerate(jobs):
-        sides = [sorted(link.artifact for link in side.of(seq)) for side in (inputs, outputs)]
-        if not any(sides):
-            continue
-        signature = sha256(repr(sides).encode()).digest()
-        kept = latest.get(signature)
-        if kept is None or timestamp > kept[1]:
-            latest[signature] = (row, timestamp)
-        if kept is not None:
-            dropped.append(kept[0] if timestamp > kept[1] else row)
-    for row in dropped:
-        database.execute("DELETE FROM picked WHERE job = ?", row)
-
-
-def _pick_by_hex(database: Database, target: str) -> SessionRow | None:
+def _pick_by_hex(database: Database, target: str, identities: Iterable[str]) -> SessionRow | None:
     """A job by its uid, an artifact by its digest, a session by its hash; None where it is none of them."""
     jobs = _beginning_with(database, "SELECT id, session_id, job_uid FROM jobs WHERE job_uid", target)
     exact = [row for row in jobs if row[2] == target]
@@ -217,7 +121,9 @@ def _pick_by_hex(database: Database, target: str) -> SessionRow | None:
         artifact = database.one("SELECT artifact_id FROM artifact_hashes WHERE digest = ? ORDER BY algorithm", target)
         if artifact is not None:
             return _pick_artifact(database, artifact[0])
-    sessions = _sessions_named(database, target) if len(target) >= _SESSION_PREFIX else []
+    if len(target) < _SESSION_PREFIX:
+        return None
+    sessions = _sessions_named(database, target) or _sessions_hashing_to(database, target, identities)
     if len(sessions) > 1:
         raise _ambiguous(target, "sessions", [session.hash or f"session {session.id}" for session in sessions])
     return _pick_session(database, sessions[0]) if sessions else None
@@ -226,7 +132,7 @@ def _pick_by_hex(database: Database, target: str) -> SessionRow | None:
 def _pick_job(database: Database, job: int, session_id: int | None) -> SessionRow:
     row = database.one(f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE id = ?", session_id)
     session = SessionRow(*row) if row is not None else _active_session(database)
-    _pick_needs(database, "SELECT ?", (job,), session)
+    pick_needs(database, "SELECT ?", (job,), session)
     return session
 
 
@@ -243,6 +149,21 @@ def _sessions_named(database: Database, prefix: str) -> list[SessionRow]:
         if any(name.startswith(prefix) for name in (session.hash or "", *published_hashes(session.metadata))):
             named.append(session)
     return named
+
+
+def _sessions_hashing_to(database: Database, prefix: str, identities: Iterable[str]) -> list[SessionRow]:
+    """The sessions whose canonical hash begins like this: every session is read and hashed."""
+    names = tuple(identities)
+    found = []
+    rows = list(database.query(f"SELECT {_SESSION_COLUMNS} FROM sessions s ORDER BY id DESC"))
+    for session in (SessionRow(*row) for row in rows):
+        if database.one(f"SELECT 1 FROM jobs WHERE session_id = ? AND NOT {NOISE}", session.id) is None:
+            continue
+        _pick_session(database, session)
+        if any(name.startswith(prefix) for name in session_hashes(database, session, names)):
+            found.append(session)
+        database.execute("DELETE FROM picked")
+    return found
 
 
 def _recorded_at(database: Database, path: str) -> str | None:

@@ -1,0 +1,157 @@
+"""Turns the chosen jobs of roar.db into units, in bounded memory.
+
+Three passes over the same snapshot.  The first walks the jobs with their links: it hashes the unredacted lineage
+(`protocol.md §6`) and cuts jobs and artifacts into units, each distinct artifact once.  The second writes the links,
+which need to know the units that their jobs and artifacts went into.  The third writes the labels.  What stays in
+memory is a `JobHead` and two numbers for a job, and one number for an artifact.
+"""
+
+from array import array
+from collections.abc import Iterable, Sequence
+
+from publisher.lineage.batches import Batch, UnitWriter, encode
+from publisher.lineage.canonical import ANONYMOUS, LineageHasher
+from publisher.lineage.composites import composite_items
+from publisher.lineage.database import Database, LinkRow
+from publisher.lineage.gitcontext import GitContext
+from publisher.lineage.items import artifact_item, canonical_key, distinct_digests, job_item, link_item, travelling
+from publisher.lineage.labels import label_items
+from publisher.lineage.links import LinkStream, is_composite, link_digest
+from publisher.lineage.redaction import Redactor
+from publisher.lineage.selection import JobHead
+from publisher.lineage.sorting import ExternalSort
+from state.units import Kind
+
+_AHEAD = 1
+"""The number of the artifact batch that never is: what was sent ahead, as a composite."""
+
+
+class UnitBuilder:
+    """One build; its methods are called once each, in the order they stand in.
+
+    `inputs`, `outputs`, `artifacts` count while the nodes are written.
+    """
+
+    def __init__(
+        self, database: Database, jobs: Sequence[JobHead], git: GitContext, redactor: Redactor, writer: UnitWriter
+    ) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._git = git
+        self._redactor = redactor
+        self._writer = writer
+        self._job_batch = Batch(Kind.JOBS)
+        self._first_in_batch = 0
+        self._artifact_batch = Batch(Kind.ARTIFACTS)
+        # By the job's place in the order: the unit that holds it, and the last artifact batch that it mentions.
+        self._unit_of_job = array("I", bytes(4 * len(jobs)))
+        self._batch_for_job = array("I", bytes(4 * len(jobs)))
+        # By batch number: the unit that it became.  By artifact row: its batch's number, 0 for none.
+        self._unit_of_batch = array("I", [0] * (_AHEAD + 1))
+        self._batch_of_artifact = PagedNumbers()
+        self.inputs = self.outputs = self.artifacts = 0
+
+    def write_composites(self) -> None:
+        """Write the datasets, one in a unit."""
+        for item in composite_items(self._database, self._redactor):
+            self._writer.write_all(Kind.COMPOSITE, [encode(item)], after=0)
+
+    def write_nodes(self, identities: Iterable[str]) -> dict[str, str]:
+        """Write jobs and artifacts, and return the provisional hash by identity."""
+        names = dict.fromkeys((ANONYMOUS, *identities))
+        hasher = LineageHasher(self._git.repo, self._git.commit, self._git.branch, names)
+        input_rows, output_rows = LinkStream(self._database.inputs()), LinkStream(self._database.outputs())
+        with ExternalSort() as sorter:
+            for job in self._database.jobs():
+                head = self._jobs[job.seq]
+                inputs, outputs = travelling(input_rows.of(job.seq)), travelling(output_rows.of(job.seq))
+                parent_step = self._jobs[head.parent].step if head.parent is not None else None
+                sorter.add(canonical_key(head, parent_step, job, inputs, outputs))
+                self._add_job(job.seq, job_item(head, job, self._git, self._redactor))
+                self._batch_for_job[job.seq] = max(map(self._add_artifact, (*inputs, *outputs)), default=0)
+                self.inputs += distinct_digests(inputs)
+                self.outputs += distinct_digests(outputs)
+            self._flush_jobs(len(self._jobs))
+            self._flush_artifacts()
+            for key in sorter.sorted():
+                hasher.add(key[2])
+        return hasher.digests()
+
+    def write_links(self) -> None:
+        """Write every job's inputs and outputs; they wait for its own unit and for its artifacts'."""
+        inputs, outputs = LinkStream(self._database.inputs()), LinkStream(self._database.outputs())
+        for seq, head in enumerate(self._jobs):
+            after = max(self._unit_of_job[seq], self._unit_of_batch[self._batch_for_job[seq]])
+            for kind, side in ((Kind.INPUTS, inputs), (Kind.OUTPUTS, outputs)):
+                items = map(link_item, travelling(side.of(seq)))
+                self._writer.write_all(kind, items, after=after, job_uid=head.uid)
+
+    def write_labels(self, session_id: int) -> int:
+        """Write the labels, which are sent after finalize, and return their number."""
+        items = label_items(self._database, session_id, self._jobs, self._published_digest, self._redactor)
+        return self._writer.write_all(Kind.LABELS, map(encode, items), after=0)
+
+    def _add_job(self, seq: int, item: str) -> None:
+        if not self._job_batch.has_room(item):
+            self._flush_jobs(seq)
+        self._job_batch.add(item)
+
+    def _flush_jobs(self, end: int) -> None:
+        """Write the jobs that wait; `end` is the place of the first job after them."""
+        if not self._job_batch.items:
+            return
+        members = range(self._first_in_batch, end)
+        parents = (self._jobs[seq].parent for seq in members)
+        after = max((self._unit_of_job[parent] for parent in parents if parent is not None), default=0)
+        unit = self._writer.write(Kind.JOBS, *self._job_batch.take(), after=after)
+        self._unit_of_job[self._first_in_batch : end] = array("I", [unit] * len(members))
+        self._first_in_batch = end
+
+    def _add_artifact(self, link: LinkRow) -> int:
+        """Send the link's artifact, if no earlier link did, and return the number of its batch."""
+        batch = self._batch_of_artifact.get(link.artifact)
+        if not batch:
+            batch = self._join_batch(link)
+            self._batch_of_artifact.set(link.artifact, batch)
+            self.artifacts += 1
+        return batch
+
+    def _join_batch(self, link: LinkRow) -> int:
+        if is_composite(link.kind, link.hashes):
+            return _AHEAD
+        item = artifact_item(link, self._redactor)
+        if not self._artifact_batch.has_room(item):
+            self._flush_artifacts()
+        self._artifact_batch.add(item)
+        return len(self._unit_of_batch)
+
+    def _flush_artifacts(self) -> None:
+        if self._artifact_batch.items:
+            self._unit_of_batch.append(self._writer.write(Kind.ARTIFACTS, *self._artifact_batch.take(), after=0))
+
+    def _published_digest(self, artifact: int) -> str:
+        """The digest of an artifact's row where it was sent, else ""."""
+        if not self._batch_of_artifact.get(artifact):
+            return ""
+        return link_digest(self._database.hashes_of(artifact))
+
+
+class PagedNumbers:
+    """Small numbers by row number, 0 where none was set; memory follows the rows in use, however sparse they are."""
+
+    _PAGE = 4096
+
+    def __init__(self) -> None:
+        self._pages: dict[int, array[int]] = {}
+
+    def get(self, row: int) -> int:
+        """The number of a row."""
+        page = self._pages.get(row // self._PAGE)
+        return page[row % self._PAGE] if page is not None else 0
+
+    def set(self, row: int, number: int) -> None:
+        """Give a row its number."""
+        page = self._pages.get(row // self._PAGE)
+        if page is None:
+            page = self._pages[row // self._PAGE] = array("I", bytes(4 * self._PAGE))
+        page[row % self._PAGE] = number

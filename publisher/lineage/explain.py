@@ -1,0 +1,66 @@
+"""What a publish would send, for `--dry-run`: read from the very units that would be sent."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from publisher.lineage.plan import PlanSummary, build_plan
+from publisher.lineage.project import Project
+from state.units import Kind, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """A job as a person looks at it; the command is redacted, the counts are links as they are sent."""
+
+    uid: str
+    step: int
+    build: bool
+    command: str
+    inputs: int
+    outputs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The plan's summary and its jobs in publishing order.  `composites`: datasets among the artifacts."""
+
+    summary: PlanSummary
+    jobs: tuple[JobLine, ...]
+    composites: int
+
+
+def explain(project: Project, target: str | None, *, cwd: Path, identities: Sequence[str]) -> Explanation:
+    """Build the plan and keep what a person wants to see of it; nothing is written or sent.
+
+    Raises what `build_plan` raises.
+    """
+    reader = _UnitReader()
+    summary = build_plan(project, target, cwd=cwd, identities=identities, sink=reader.take)
+    jobs = tuple(
+        JobLine(uid, step, build, command, *reader.links.get(uid, (0, 0))) for uid, step, build, command in reader.jobs
+    )
+    return Explanation(summary, jobs, reader.composites)
+
+
+class _UnitReader:
+    """A sink that keeps a line for each job and drops the bodies."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[str, int, bool, str]] = []
+        self.links: dict[str, tuple[int, int]] = {}
+        self.composites = 0
+
+    def take(self, units: Iterable[Unit]) -> None:
+        for unit in units:
+            if unit.kind is Kind.JOBS:
+                for job in json.loads(unit.body):
+                    build = job["job_type"] == "build"
+                    self.jobs.append((job["job_uid"], job["step_number"], build, job["command"]))
+            elif unit.kind in (Kind.INPUTS, Kind.OUTPUTS) and unit.job_uid is not None:
+                inputs, outputs = self.links.get(unit.job_uid, (0, 0))
+                more = (unit.items, 0) if unit.kind is Kind.INPUTS else (0, unit.items)
+                self.links[unit.job_uid] = inputs + more[0], outputs + more[1]
+            elif unit.kind is Kind.COMPOSITE:
+                self.composites += unit.items

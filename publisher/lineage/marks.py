@@ -1,0 +1,88 @@
+"""What a finished publish writes back into roar.db, so that roar's other commands see it (`protocol.md §7`)."""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from publisher.lineage.database import database_uri, problem
+from publisher.lineage.publication import with_publication
+from state.errors import LocalProblem
+
+WRITE_TIMEOUT = 30.0
+"""Seconds to wait for a roar that is writing."""
+
+
+def mark_published(
+    database: Path,
+    *,
+    session_id: int,
+    session_hash: str,
+    prepared_hash: str,
+    job_uids: Iterable[tuple[str, str]],
+    digests: Iterable[str],
+    now: float,
+) -> None:
+    """Stamp `synced_at` on the session, its jobs and artifacts, and note the publication in the session's metadata.
+
+    session_hash: the hash that the server gave.  prepared_hash: the provisional one, which the remote uids come from.
+    job_uids: (local, remote) of every published job.  digests: of every published artifact.  now: seconds since the
+    epoch.  One short transaction; doing it again with the same arguments changes nothing.  Rows that were deleted since
+    are passed over.  Raises LocalProblem, and then nothing was changed.
+    """
+    if not database.exists():
+        raise LocalProblem(f"There is no {database} to note the publication in.", reason="no database")
+    try:
+        with closing(_writable(database)) as connection:
+            remote = dict(job_uids)
+            _collect(connection, remote, digests)
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                _stamp(connection, session_id, now)
+                row = connection.execute("SELECT metadata FROM sessions WHERE id = ?", (session_id,)).fetchone()
+                if row is not None:
+                    note = with_publication(
+                        row[0], session_hash=session_hash, prepared_hash=prepared_hash, jobs=remote, now=now
+                    )
+                    connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (note, session_id))
+    except sqlite3.Error as error:
+        raise _unmarked(database, error) from error
+
+
+def _writable(database: Path) -> sqlite3.Connection:
+    # mode=rw: a database that was removed meanwhile must not come back empty.
+    return sqlite3.connect(database_uri(database, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
+
+
+def _collect(connection: sqlite3.Connection, jobs: Iterable[str], digests: Iterable[str]) -> None:
+    """Gather what is to be stamped in temporary tables first: the write lock is held only for the updates."""
+    connection.execute("CREATE TEMP TABLE published_jobs(uid TEXT PRIMARY KEY) WITHOUT ROWID")
+    connection.execute("CREATE TEMP TABLE published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
+    connection.execute("BEGIN")
+    connection.executemany("INSERT OR IGNORE INTO published_jobs VALUES (?)", ((uid,) for uid in jobs))
+    connection.executemany("INSERT OR IGNORE INTO published_digests VALUES (?)", ((digest,) for digest in digests))
+    connection.execute("COMMIT")
+
+
+def _stamp(connection: sqlite3.Connection, session_id: int, now: float) -> None:
+    connection.execute("UPDATE sessions SET synced_at = ? WHERE id = ?", (now, session_id))
+    connection.execute(
+        "UPDATE jobs SET synced_at = ? WHERE job_uid IN (SELECT uid FROM published_jobs) AND synced_at IS NOT ?",
+        (now, now),
+    )
+    connection.execute(
+        "UPDATE artifacts SET synced_at = ? WHERE id IN (SELECT h.artifact_id FROM artifact_hashes h"
+        " CROSS JOIN published_digests p ON p.digest = h.digest)",
+        (now,),
+    )
+
+
+def _unmarked(database: Path, error: sqlite3.Error) -> LocalProblem:
+    cause = problem(database, error)
+    return LocalProblem(
+        f"The lineage is published, but roar could not be told: {cause.what}",
+        kept="The publication itself is complete.",
+        next_step=cause.next_step,
+        reason=cause.reason,
+        resumable=True,
+    )

@@ -1,0 +1,30 @@
+"""The hash that `roar session hash` prints: a local session's canonical hash, by which a person may name it."""
+
+from collections.abc import Iterable
+
+from publisher.lineage.canonical import ANONYMOUS, LineageHasher
+from publisher.lineage.database import Database, SessionRow
+from publisher.lineage.items import canonical_key, travelling
+from publisher.lineage.links import LinkStream
+from publisher.lineage.selection import ordered_jobs
+from publisher.lineage.sorting import ExternalSort
+
+
+def session_hashes(database: Database, session: SessionRow, identities: Iterable[str]) -> set[str]:
+    """The canonical hash of the jobs that are picked, under every identity.
+
+    roar takes the repository from the session, and no commit or branch: it knows only where the session began.
+    """
+    jobs = ordered_jobs(database)
+    database.choose(head.row for head in jobs)
+    hasher = LineageHasher(session.git_repo, None, None, dict.fromkeys((ANONYMOUS, *identities)))
+    inputs, outputs = LinkStream(database.inputs()), LinkStream(database.outputs())
+    with ExternalSort() as sorter:
+        for job in database.jobs():
+            head = jobs[job.seq]
+            parent_step = jobs[head.parent].step if head.parent is not None else None
+            sides = travelling(inputs.of(job.seq)), travelling(outputs.of(job.seq))
+            sorter.add(canonical_key(head, parent_step, job, *sides))
+        for key in sorter.sorted():
+            hasher.add(key[2])
+    return set(hasher.digests().values())

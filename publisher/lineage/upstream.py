@@ -1,0 +1,98 @@
+"""Picks the jobs that a lineage needs, in the database: what made its inputs, builds, parents, tasks.
+
+The jobs gather in the temporary table `picked`.
+"""
+
+from hashlib import sha256
+
+from publisher.lineage.database import Database, SessionRow
+from publisher.lineage.links import LinkStream
+from publisher.lineage.selection import TASK
+
+# Of several jobs that wrote an artifact the latest counts as its producer, in whichever session it ran.
+_UPSTREAM = """
+INSERT OR IGNORE INTO picked
+WITH RECURSIVE needed(artifact) AS (
+    SELECT * FROM ({wanted})
+    UNION
+    SELECT i.artifact_id FROM needed CROSS JOIN job_inputs i ON i.job_id = (
+        SELECT j.id FROM job_outputs o CROSS JOIN jobs j ON j.id = o.job_id
+        WHERE o.artifact_id = needed.artifact ORDER BY j.timestamp DESC, j.id DESC LIMIT 1)
+)
+SELECT (SELECT j.id FROM job_outputs o CROSS JOIN jobs j ON j.id = o.job_id
+        WHERE o.artifact_id = needed.artifact ORDER BY j.timestamp DESC, j.id DESC LIMIT 1) AS producer
+FROM needed WHERE producer IS NOT NULL
+"""
+_BUILD_JOBS = """
+INSERT OR IGNORE INTO picked
+SELECT max(id) FROM jobs WHERE session_id = ? AND job_type = 'build' GROUP BY step_number
+"""
+_PARENTS = """
+INSERT OR IGNORE INTO picked
+WITH RECURSIVE up(uid) AS (
+    SELECT parent_job_uid FROM picked CROSS JOIN jobs ON id = job WHERE parent_job_uid <> ''
+    UNION
+    SELECT j.parent_job_uid FROM up CROSS JOIN jobs j ON j.job_uid = up.uid WHERE j.parent_job_uid <> ''
+)
+SELECT id FROM up CROSS JOIN jobs ON job_uid = uid
+"""
+_TASKS = """
+INSERT OR IGNORE INTO picked
+WITH RECURSIVE down(uid, row) AS (
+    SELECT job_uid, id FROM picked CROSS JOIN jobs ON id = job
+    UNION
+    SELECT t.uid, t.job FROM down CROSS JOIN tasks t ON t.parent = down.uid
+)
+SELECT row FROM down
+"""
+
+
+def pick_needs(database: Database, jobs: str, parameters: tuple[object, ...], session: SessionRow) -> None:
+    """Pick jobs (a statement) and what their outputs need; what their inputs need, where they have no outputs."""
+    has_outputs = database.one(f"SELECT 1 FROM job_outputs WHERE job_id IN ({jobs})", *parameters)
+    links = "job_outputs" if has_outputs else "job_inputs"
+    artifacts = f"SELECT DISTINCT artifact_id FROM {links} WHERE job_id IN ({jobs})"
+    if database.one(artifacts, *parameters) is not None:
+        pick_upstream(database, artifacts, parameters, session)
+    database.execute(f"INSERT OR IGNORE INTO picked {jobs}", *parameters)
+
+
+def pick_upstream(database: Database, artifacts: str, parameters: tuple[object, ...], session: SessionRow) -> None:
+    """Pick the jobs that these artifacts (a statement) come from, and the session's build jobs."""
+    database.execute(_UPSTREAM.format(wanted=artifacts), *parameters)
+    database.execute(_BUILD_JOBS, session.id)
+    pick_relatives(database)
+
+
+def pick_relatives(database: Database) -> None:
+    """Parents of what is picked, and the tasks below it."""
+    database.execute(_PARENTS)
+    database.execute("DROP TABLE IF EXISTS temp.tasks")
+    database.execute(
+        "CREATE TEMP TABLE tasks AS SELECT parent_job_uid AS parent, job_uid AS uid, id AS job FROM jobs"
+        f" WHERE parent_job_uid <> '' AND {TASK}"
+    )
+    if database.one("SELECT 1 FROM tasks") is not None:
+        database.execute("CREATE INDEX temp.tasks_parent ON tasks(parent)")
+        database.execute(_TASKS)
+
+
+def drop_reruns(database: Database) -> None:
+    """Of picked jobs with the same inputs and outputs only the latest stays; a job without any is no re-run."""
+    jobs = list(database.query("SELECT id, timestamp FROM picked CROSS JOIN jobs ON id = job ORDER BY timestamp, id"))
+    database.choose(row for row, _timestamp in jobs)
+    inputs, outputs = LinkStream(database.inputs()), LinkStream(database.outputs())
+    latest: dict[bytes, tuple[int, float]] = {}
+    dropped = []
+    for seq, (row, timestamp) in enumerate(jobs):
+        sides = [sorted(link.artifact for link in side.of(seq)) for side in (inputs, outputs)]
+        if not any(sides):
+            continue
+        signature = sha256(repr(sides).encode()).digest()
+        kept = latest.get(signature)
+        if kept is None or timestamp > kept[1]:
+            latest[signature] = (row, timestamp)
+        if kept is not None:
+            dropped.append(kept[0] if timestamp > kept[1] else row)
+    for row in dropped:
+        database.execute("DELETE FROM picked WHERE job = ?", row)
