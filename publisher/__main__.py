@@ -1,0 +1,44 @@
+"""The program: `roar`, `roar-publish` and `python -m publisher`.
+
+The only place that turns an error into text and an exit code.  A command that is not ours goes to roar-cli.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from publisher.cli.commands import OPTIONS, OURS
+
+
+def main() -> None:
+    """Run the command line of this process and exit with the code that state.errors.ExitCode documents."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; a command of roar-cli's replaces this process instead."""
+    try:
+        return _dispatch(arguments)
+    except KeyboardInterrupt as error:
+        return _tell(error, arguments)
+    except Exception as error:
+        return _tell(error, arguments)
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] not in OURS and arguments[0] not in OPTIONS:
+        from publisher.cli.handover import hand_over
+
+        return hand_over(arguments)
+    from publisher.cli.app import start
+
+    return start(arguments)
+
+
+def _tell(error: BaseException, arguments: Sequence[str]) -> int:
+    from publisher.cli.failure import tell
+
+    return tell(error, as_json="--json" in arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The `roar` command group: loads the module of a command when that command is used."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from publisher import __version__
+from publisher.cli.commands import OURS
+from publisher.cli.handover import roar_cli_installed
+
+
+class Program(click.Group):
+    """Our commands, imported one by one as they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(OURS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = OURS.get(cmd_name)
+        if place is None:
+            return None
+        command = getattr(importlib.import_module(place.module), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with their summaries; click's own would import every module."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in OURS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        if roar_cli_installed():
+            formatter.write_text(
+                "Every other command is handed to roar-cli: see `roar status --help`, `roar run --help`."
+            )
+        else:
+            formatter.write_text("roar's other commands come with roar-cli: pip install roar-cli")
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="roar-publisher", message="%(prog)s %(version)s")
+def roar() -> None:
+    """Publish the lineage that roar captured: journaled, resumable, exactly once."""
+
+
+def start(arguments: Sequence[str]) -> int:
+    """Run a command of ours and return its exit code.  Raises whatever the command raises."""
+    result = roar.main(list(arguments), prog_name=program_name(), standalone_mode=False)
+    return result if isinstance(result, int) else 0
+
+
+def program_name() -> str:
+    """The name that we were called by, which shell completion goes by; `roar` under `python -m publisher`."""
+    name = Path(sys.argv[0]).name
+    return name if name == "roar-publish" else "roar"

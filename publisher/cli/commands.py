@@ -1,0 +1,24 @@
+"""Which commands are ours and where they live, known without importing them: `roar --help` stays quick."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command's click object is, and its one line in `roar --help`."""
+
+    module: str
+    summary: str
+
+
+OURS = {
+    "publish": Place("publisher.cli.publish", "Publish captured lineage; survives interruption."),
+    "register": Place("publisher.cli.publish", "The same as publish, under roar's own name."),
+    "journal": Place("publisher.cli.journal", "See, cancel, retry and prune publishes on this machine."),
+    "registry": Place("publisher.cli.registry", "Run a registry of your own."),
+    "completion": Place("publisher.cli.completion", "Print the script that completes commands in your shell."),
+}
+"""Every command of ours; its module has a click command of the same name."""
+
+OPTIONS = frozenset({"--help", "-h", "--version"})
+"""What may stand in place of a command."""

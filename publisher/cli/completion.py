@@ -1,0 +1,25 @@
+"""`roar completion`: the script that makes a shell complete our commands, options and publish ids."""
+
+import click
+from click.shell_completion import get_completion_class
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print the script that completes commands in SHELL.
+
+    \b
+      bash  eval "$(roar completion bash)"      in ~/.bashrc
+      zsh   eval "$(roar completion zsh)"       in ~/.zshrc
+      fish  roar completion fish | source       in ~/.config/fish/config.fish
+    """
+    from publisher.cli.app import program_name, roar
+
+    name = program_name()
+    shell_class = get_completion_class(shell)
+    assert shell_class is not None  # click has all three
+    variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
+    click.echo(shell_class(roar, {}, name, variable).source())

@@ -1,0 +1,100 @@
+"""What a person, or a program with `--json`, reads when something went wrong."""
+
+import json
+import os
+import sys
+import traceback
+
+import click
+
+from publisher.cli.text import printable
+from state.errors import Diagnostics, ExitCode, PublisherError
+
+DEBUG = "ROAR_DEBUG"
+"""Set to 1 to see where a defect lies."""
+
+
+class Unfinished(PublisherError):
+    """An error that leaves a publish behind which `--resume` goes on with."""
+
+    def __init__(self, cause: PublisherError, publish_id: str) -> None:
+        resume = f"roar publish --resume {publish_id}"
+        super().__init__(
+            cause.what,
+            kept=cause.kept or f"Publish {publish_id} keeps everything that the registry acknowledged.",
+            next_step=_then(cause.next_step, resume),
+            reason=cause.reason,
+        )
+        self.exit_code = ExitCode.INTERRUPTED if cause.exit_code is ExitCode.FAILED else cause.exit_code
+        self.publish_id = publish_id
+
+
+class Failed(PublisherError):
+    """A publish that has ended without being published."""
+
+    def __init__(self, publish_id: str, what: str, *, reason: str, retry: bool = False) -> None:
+        command = f"roar journal {'retry' if retry else 'show'} {publish_id}"
+        super().__init__(
+            what or "the publish has failed",
+            kept=f"Publish {publish_id} has failed and is not resumed; its history is kept.",
+            next_step=command,
+            reason=reason,
+        )
+        self.publish_id = publish_id
+
+
+def tell(error: BaseException, *, as_json: bool) -> int:
+    """Say what happened, what is kept and what to type next, and return the exit code.
+
+    On stderr as text; with `as_json` as the last line of stdout instead.
+    """
+    code, reason, words = _read(error)
+    if as_json:
+        event: dict[str, object] = {"event": "error", "what": words.what, "kept": words.kept, "next": words.next_step}
+        event |= {"reason": reason, "exit_code": int(code)}
+        if isinstance(error, Unfinished | Failed):
+            event["publish_id"] = error.publish_id
+        click.echo(json.dumps(event))
+    else:
+        click.echo(f"Error: {printable(_sentence(words.what))}", err=True)
+        if words.kept:
+            click.echo(printable(words.kept), err=True)
+        if words.next_step:
+            click.echo(f"Next: {printable(words.next_step)}", err=True)
+    return code
+
+
+def _read(error: BaseException) -> tuple[ExitCode, str, Diagnostics]:
+    match error:
+        case PublisherError():
+            return error.exit_code, error.reason, error.diagnostics()
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx else "roar"
+            return ExitCode.USAGE, "usage", Diagnostics(error.format_message(), "", f"{command} --help")
+        case click.ClickException():
+            return ExitCode.USAGE, "usage", Diagnostics(error.format_message(), "", "")
+        case KeyboardInterrupt() | click.Abort():
+            return ExitCode.CTRL_C, "interrupted", Diagnostics("stopped on request", "", "")
+        case _:
+            return ExitCode.FAILED, "defect", _defect(error)
+
+
+def _defect(error: BaseException) -> Diagnostics:
+    """An exception that nobody foresaw.  Its text is not shown: it may hold anything."""
+    if os.environ.get(DEBUG) == "1":
+        traceback.print_tb(error.__traceback__, file=sys.stderr)
+    return Diagnostics(
+        f"this is a defect of roar-publisher ({type(error).__name__})",
+        "What was checkpointed is kept.",
+        f"roar journal list; to see where it happened, repeat with {DEBUG}=1",
+    )
+
+
+def _then(first: str, resume: str) -> str:
+    if "--resume" in first:
+        return first
+    return f"{first.rstrip('.')}; then: {resume}" if first else resume
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."

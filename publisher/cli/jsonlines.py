@@ -1,0 +1,89 @@
+"""`--json`: one JSON object a line on stdout, for programs.  `roar publish --help` documents them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+from publisher.cli.meter import Meter
+from publisher.cli.output import Output
+from publisher.cli.watcher import Watcher
+from publisher.report import Advanced, Entered, Noted, Planned, Report, Retrying, Waiting
+from state.record import Plan, Progress
+
+PROGRESS_SECONDS = 1.0
+"""How often `progress` is written, at the most."""
+
+
+class JsonLines(Watcher):
+    """Writes an object a line.  clock: seconds that never go back."""
+
+    def __init__(self, out: Output, clock: Callable[[], float]) -> None:
+        super().__init__(out)
+        self._clock = clock
+        self._meter = Meter(clock)
+        self._publish_id = ""
+        self._written_at = clock()
+        self._written_done = -1
+
+    def planning(self) -> None:
+        pass
+
+    def planned(self, plan: Plan, *, resumed: bool) -> None:
+        self._publish_id = plan.id
+        facts = asdict(plan)
+        names = ("registry", "target", "jobs", "inputs", "outputs", "artifacts", "labels", "redactions")
+        self._write("planned", publish_id=plan.id, resumed=resumed, **{name: facts[name] for name in names})
+
+    def report(self, report: Report) -> None:
+        if isinstance(report, Entered):
+            self._finish_phase()
+        self._meter.take(report)
+        match report:
+            case Entered():
+                self._write("state", publish_id=self._publish_id, state=report.state, because=report.event)
+            case Planned():
+                self._progress()
+            case Advanced():
+                if self._clock() - self._written_at >= PROGRESS_SECONDS:
+                    self._progress()
+            case Waiting():
+                self._write("waiting", reason=report.reason, seconds=round(report.seconds, 3))
+            case Retrying():
+                seconds = round(report.seconds, 3)
+                self._write("retrying", what=report.what, attempt=report.attempt, seconds=seconds)
+            case Noted():
+                self._write("note", text=report.text)
+
+    def published(self, plan: Plan, progress: Progress) -> None:
+        self._write(
+            "published",
+            hash=progress.hash,
+            url=progress.url,
+            jobs=plan.jobs,
+            inputs=plan.inputs,
+            outputs=plan.outputs,
+            publish_id=plan.id,
+        )
+
+    def _finish_phase(self) -> None:
+        """A phase's last progress is never left out."""
+        if self._meter.total and self._meter.done != self._written_done:
+            self._progress()
+
+    def _progress(self) -> None:
+        meter = self._meter
+        if not meter.total:
+            return
+        rate, left = meter.rate, meter.seconds_left
+        self._written_at, self._written_done = self._clock(), meter.done
+        self._write(
+            "progress",
+            state=meter.state,
+            done=meter.done,
+            total=meter.total,
+            per_second=None if rate is None else round(rate, 1),
+            seconds_left=None if left is None else round(left, 1),
+        )
+
+    def _write(self, event: str, **fields: object) -> None:
+        self._out.line(json.dumps({"event": event, **fields}))

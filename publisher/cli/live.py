@@ -1,0 +1,130 @@
+"""Progress on a terminal: phases that are done stay as a line each, the one under way moves below them."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from publisher.cli.meter import Meter
+from publisher.cli.output import Output
+from publisher.cli.plain import delay_words, headline, result_line
+from publisher.cli.text import count, printable, span
+from publisher.cli.watcher import Watcher
+from publisher.cli.words import DELAYS, PHASES, TURNS
+from publisher.report import Entered, Noted, Report, Retrying, Waiting
+from state.record import Plan, Progress
+
+LABEL_WIDTH = max(map(len, PHASES.values())) + 2
+NARROWEST_BAR = 8
+WIDEST_BAR = 40
+
+
+class LiveDisplay(Watcher):
+    """A moving display on stderr.
+
+    console: the terminal.  clock: seconds that never go back.  verbose: every event gets a line that stays.
+    """
+
+    def __init__(self, out: Output, console: Console, clock: Callable[[], float], *, verbose: bool) -> None:
+        super().__init__(out)
+        self._console = console
+        self._clock = clock
+        self._verbose = verbose
+        self._meter = Meter(clock)
+        self._started_at = clock()
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def planning(self) -> None:
+        self._live.start()
+        self._live.update(Text("Reading the lineage", style="dim"), refresh=True)
+
+    def planned(self, plan: Plan, *, resumed: bool) -> None:
+        self._live.start()
+        self._live.update(Text(""))
+        self._keep(headline(plan, resumed=resumed), style="bold")
+
+    def report(self, report: Report) -> None:
+        if isinstance(report, Entered):
+            self._enter(report)
+        self._meter.take(report)
+        match report:
+            case Noted():
+                self._keep(f"! {report.text}", style="yellow")
+            case Waiting() if self._verbose:
+                self._keep(f"  {DELAYS.get(report.reason, report.reason)}: waiting {report.seconds:.1f} s", style="dim")
+            case Retrying() if self._verbose:
+                words = f"  attempt {report.attempt} failed ({report.what}): again in {report.seconds:.1f} s"
+                self._keep(words, style="dim")
+
+    def tick(self) -> None:
+        if self._live.is_started:
+            self._live.update(Group(*draw(self._meter, self._console)), refresh=True)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        started = self._live.is_started
+        self._live.stop()
+        try:
+            yield
+        finally:
+            if started:
+                self._live.start()
+
+    def published(self, plan: Plan, progress: Progress) -> None:
+        self.close()
+        self._console.print(Text(result_line(plan, self._clock() - self._started_at), style="bold green"))
+        super().published(plan, progress)
+
+    def close(self) -> None:
+        if self._live.is_started:
+            self._live.update(Group())
+            self._live.stop()
+            if self._meter.state in PHASES:  # interrupted there: the line stays
+                self._console.print(*draw(self._meter, self._console)[:1])
+
+    def _enter(self, report: Entered) -> None:
+        state = self._meter.state
+        if state in PHASES:
+            items = count(self._meter.done, "item") if self._meter.total else ""
+            self._keep(f"{PHASES[state]:<{LABEL_WIDTH}}{items:<16}{span(self._meter.elapsed):>8}", style="dim")
+        if report.event in TURNS:
+            self._keep(f"! {TURNS[report.event]}", style="yellow")
+        if self._verbose:
+            self._keep(f"  {report.event or 'started'} -> {report.state}", style="dim")
+
+    def _keep(self, text: str, *, style: str) -> None:
+        self._console.print(Text(printable(text), style=style))
+
+
+def draw(meter: Meter, console: Console) -> list[Text]:
+    """The lines of the phase under way: its label, a bar as wide as there is room for, and what holds it up."""
+    if meter.state not in PHASES:
+        return []
+    label = Text(f"{PHASES[meter.state]:<{LABEL_WIDTH}}")
+    if meter.total:
+        numbers = f" {meter.done:,}/{meter.total:,}"
+        if meter.rate:
+            numbers += f"  {meter.rate:,.0f}/s"
+        if meter.seconds_left:
+            numbers += f"  {span(meter.seconds_left)} left"
+        room = min(WIDEST_BAR, console.width - LABEL_WIDTH - len(numbers) - 1)
+        if room >= NARROWEST_BAR:
+            label.append_text(_bar(meter.done / meter.total, room, ascii_only=console.options.ascii_only))
+        label.append(numbers)
+    elif meter.elapsed >= 1:
+        label.append(span(meter.elapsed), style="dim")
+    label.truncate(console.width - 1, overflow="ellipsis")
+    lines = [label]
+    if (delay := delay_words(meter)) is not None:
+        held = Text(f"  {printable(delay)}", style="yellow")
+        held.truncate(console.width - 1, overflow="ellipsis")
+        lines.append(held)
+    return lines
+
+
+def _bar(share: float, width: int, *, ascii_only: bool) -> Text:
+    full, empty = ("=", "-") if ascii_only else ("━", "─")
+    filled = round(min(1.0, share) * width)
+    return Text(full * filled, style="cyan") + Text(empty * (width - filled), style="dim")

@@ -1,0 +1,96 @@
+"""How far a publish is and how fast it goes, worked out from its reports.  Draws nothing."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from publisher.report import Advanced, Entered, Noted, Planned, Report, Retrying, Waiting
+from state.machine import State
+
+WINDOW_SECONDS = 10.0
+"""The rate is that of the last so many seconds."""
+SAMPLE_SECONDS = 0.2
+"""How far apart two points of the rate's window lie, at the least."""
+SETTLED_SECONDS = 1.0
+"""Before a phase has run for so long its rate says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """What the publish waits for, and until when by the meter's clock."""
+
+    what: str
+    until: float
+
+
+class Meter:
+    """Follows the reports of one run.
+
+    clock: seconds that never go back.  Every field is written by `take` alone.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.state: State | None = None
+        self.entered_at = clock()
+        self.done = 0
+        self.total = 0
+        self._delay: Delay | None = None
+        self._samples = deque([(self.entered_at, 0)])  # (when, items done by then), never empty
+
+    def take(self, report: Report) -> None:
+        """Take a report in."""
+        now = self._clock()
+        match report:
+            case Entered():
+                self.state, self.entered_at = report.state, now
+                self._restart(now, 0, 0)
+            case Planned():
+                self._restart(now, sum(report.acknowledged.values()), sum(report.total.values()))
+            case Advanced():
+                self.done += report.items
+                self._delay = None
+                self._sample(now)
+            case Waiting():
+                self._delay = Delay(report.reason, now + report.seconds)
+            case Retrying():
+                self._delay = Delay(report.what, now + report.seconds)
+            case Noted():
+                pass
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this phase began."""
+        return self._clock() - self.entered_at
+
+    @property
+    def delay(self) -> tuple[str, float] | None:
+        """What is waited for and the seconds that are left, or None."""
+        if self._delay is None:
+            return None
+        left = self._delay.until - self._clock()
+        return (self._delay.what, left) if left > 0 else None
+
+    @property
+    def rate(self) -> float | None:
+        """Items a second over the last window; None while it can't be told."""
+        since, done = self._samples[0]
+        seconds = self._clock() - since
+        return (self.done - done) / seconds if seconds >= SETTLED_SECONDS else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """An estimate; None while it can't be told."""
+        rate = self.rate
+        return (self.total - self.done) / rate if rate else None
+
+    def _restart(self, now: float, done: int, total: int) -> None:
+        self.done, self.total, self._delay = done, total, None
+        self._samples.clear()
+        self._samples.append((now, done))
+
+    def _sample(self, now: float) -> None:
+        if now - self._samples[-1][0] >= SAMPLE_SECONDS:
+            self._samples.append((now, self.done))
+        while len(self._samples) > 2 and now - self._samples[0][0] > WINDOW_SECONDS:
+            self._samples.popleft()

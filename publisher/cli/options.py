@@ -1,0 +1,78 @@
+"""What a `publish` command line asks for, checked for sense."""
+
+from dataclasses import dataclass
+
+from publisher.auth.choice import Flag
+from state.errors import UsageProblem
+
+FROZEN = "it was frozen with the publish that is resumed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """One `publish` command line.
+
+    resume: None for a new publish; else the beginning of an id, or "" for the newest interrupted one.
+    """
+
+    target: str | None
+    flag: Flag
+    yes: bool
+    dry_run: bool
+    resume: str | None
+    registry: str | None
+    as_json: bool
+    quiet: bool
+    verbose: bool
+
+    @classmethod
+    def from_command_line(
+        cls,
+        *,
+        target: str | None,
+        public: bool,
+        private: bool,
+        anonymous: bool,
+        yes: bool,
+        dry_run: bool,
+        resume: str | None,
+        registry: str | None,
+        as_json: bool,
+        quiet: bool,
+        verbose: bool,
+    ) -> "Options":
+        """Raises UsageProblem where options contradict each other."""
+        if private and (public or anonymous):
+            raise UsageProblem("--private contradicts --public and --anonymous", next_step="leave one of them out")
+        if quiet and verbose:
+            raise UsageProblem("-q and -v contradict each other", next_step="leave one of them out")
+        flag = _flag(public=public, private=private, anonymous=anonymous)
+        if resume is not None:
+            _refuse_with_resume(target, flag, registry, dry_run=dry_run)
+        return cls(
+            target=target,
+            flag=flag,
+            yes=yes,
+            dry_run=dry_run,
+            resume=resume,
+            registry=registry,
+            as_json=as_json,
+            quiet=quiet,
+            verbose=verbose,
+        )
+
+
+def _flag(*, public: bool, private: bool, anonymous: bool) -> Flag:
+    if anonymous:
+        return Flag.ANONYMOUS
+    if private:
+        return Flag.PRIVATE
+    return Flag.PUBLIC if public else Flag.NONE
+
+
+def _refuse_with_resume(target: str | None, flag: Flag, registry: str | None, *, dry_run: bool) -> None:
+    given = {"a target": target, flag.value: flag is not Flag.NONE, "--registry": registry, "--dry-run": dry_run}
+    for name, present in given.items():
+        if present:
+            why = "" if name == "--dry-run" else f": {FROZEN}"
+            raise UsageProblem(f"--resume does not go with {name}{why}", next_step="roar journal list")

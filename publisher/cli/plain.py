@@ -1,0 +1,102 @@
+"""Progress as plain lines on stderr: a line a phase, and one every ten seconds while a phase lasts."""
+
+from collections.abc import Callable
+
+from publisher.cli.meter import Meter
+from publisher.cli.output import Output
+from publisher.cli.text import count, printable, span
+from publisher.cli.watcher import Watcher
+from publisher.cli.words import DELAYS, PHASES, TURNS
+from publisher.report import Entered, Noted, Report, Retrying, Waiting
+from state.record import Plan, Progress
+
+LINE_SECONDS = 10.0
+"""How long a phase goes on without a new line."""
+
+
+class Plain(Watcher):
+    """Lines for a log, a pipe or a terminal that can't move its cursor.
+
+    err: where the lines go.  clock: seconds that never go back.  verbose: every event gets a line.
+    """
+
+    def __init__(self, out: Output, err: Output, clock: Callable[[], float], *, verbose: bool) -> None:
+        super().__init__(out)
+        self._err = err
+        self._clock = clock
+        self._verbose = verbose
+        self._meter = Meter(clock)
+        self._started_at = self._spoke_at = clock()
+
+    def planning(self) -> None:
+        self._say("Reading the lineage")
+
+    def planned(self, plan: Plan, *, resumed: bool) -> None:
+        self._say(headline(plan, resumed=resumed))
+
+    def report(self, report: Report) -> None:
+        if isinstance(report, Entered):
+            self._enter(report)
+        self._meter.take(report)
+        match report:
+            case Noted():
+                self._say(f"Note: {report.text}")
+            case Waiting() if self._verbose:
+                self._say(f"  {DELAYS.get(report.reason, report.reason)}: waiting {report.seconds:.1f} s")
+            case Retrying() if self._verbose:
+                self._say(f"  attempt {report.attempt} failed ({report.what}): again in {report.seconds:.1f} s")
+
+    def tick(self) -> None:
+        if self._clock() - self._spoke_at >= LINE_SECONDS and self._meter.state in PHASES:
+            self._say(f"{PHASES[self._meter.state]}: {how_far(self._meter)}")
+
+    def published(self, plan: Plan, progress: Progress) -> None:
+        self._say(result_line(plan, self._clock() - self._started_at))
+        super().published(plan, progress)
+
+    def _enter(self, report: Entered) -> None:
+        if self._meter.state in PHASES and self._meter.total:
+            self._say(f"  {count(self._meter.done, 'item')} in {span(self._meter.elapsed)}")
+        if report.event in TURNS:
+            self._say(f"Note: {TURNS[report.event]}")
+        if report.state in PHASES:
+            self._say(PHASES[report.state])
+        if self._verbose:
+            self._say(f"  {report.event or 'started'} → {report.state}")
+
+    def _say(self, text: str) -> None:
+        self._spoke_at = self._clock()
+        self._err.line(printable(text))
+
+
+def headline(plan: Plan, *, resumed: bool) -> str:
+    """What is published where, under which id."""
+    verb = "Resuming" if resumed else "Publishing"
+    links = count(plan.inputs + plan.outputs, "link")
+    return f"{verb} {plan.id}: {count(plan.jobs, 'job')}, {links} to {plan.registry}"
+
+
+def how_far(meter: Meter) -> str:
+    """Where a phase stands, in words: `1,204/3,010 items, 412/s, 4 s left`."""
+    parts = [f"{meter.done:,}/{meter.total:,} items"] if meter.total else [f"{span(meter.elapsed)} so far"]
+    if meter.total and meter.rate:
+        parts.append(f"{meter.rate:,.0f}/s")
+    if meter.seconds_left:
+        parts.append(f"{span(meter.seconds_left)} left")
+    if (delay := delay_words(meter)) is not None:
+        parts.append(delay)
+    return ", ".join(parts)
+
+
+def delay_words(meter: Meter) -> str | None:
+    """What is waited for, with the time that is left."""
+    if meter.delay is None:
+        return None
+    what, left = meter.delay
+    return f"{DELAYS.get(what, what)}, next try in {span(left)}"
+
+
+def result_line(plan: Plan, seconds: float) -> str:
+    """What was published, in a sentence."""
+    inputs, outputs = count(plan.inputs, "input"), count(plan.outputs, "output")
+    return f"Published {count(plan.jobs, 'job')}, {inputs} and {outputs} in {span(seconds)}:"

@@ -1,0 +1,45 @@
+"""Which publish `--resume` means."""
+
+from pathlib import Path
+
+from publisher.cli.failure import Failed
+from publisher.lineage.project import find_project
+from state.errors import Owned, UsageProblem
+from state.machine import State
+from state.paths import StateFolder
+from state.survey import Summary, look, survey
+
+
+def find_publish(wanted: str, folder: StateFolder, cwd: Path) -> Summary:
+    """The publish to resume: the one whose id begins with `wanted`, or for "" the newest interrupted of the project.
+
+    It may be DONE already.  Raises UsageProblem where there is none or it was cancelled, Failed where it has failed,
+    Owned where another process works on it.
+    """
+    summary = look(folder.find(wanted)) if wanted else _newest(folder, cwd)
+    publish_id = summary.plan.id
+    if summary.progress.state is State.FAILED:
+        raise Failed(publish_id, summary.progress.detail, reason=summary.progress.reason, retry=True)
+    if summary.progress.state is State.CANCELLED:
+        raise UsageProblem(f"publish {publish_id} was cancelled", next_step="start anew: roar publish")
+    return summary
+
+
+def _newest(folder: StateFolder, cwd: Path) -> Summary:
+    project = find_project(cwd).root
+    running: Summary | None = None
+    for found in survey(folder):
+        if not isinstance(found, Summary) or found.plan.project != str(project):
+            continue
+        if found.interrupted:
+            return found
+        if found.owner is not None:
+            running = running or found
+    if running is not None:
+        raise Owned(
+            f"publish {running.plan.id} of this project is being worked on (pid {running.owner})",
+            kept="It goes on undisturbed.",
+            next_step=f"roar journal show {running.plan.id}",
+            reason=f"owned by pid {running.owner}",
+        )
+    raise UsageProblem(f"no publish of {project} is interrupted", next_step="roar publish, or: roar journal list")

@@ -1,0 +1,62 @@
+"""Whoever watches a publish on the terminal: what all displays have in common, and the one that stays quiet."""
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from publisher.cli.output import Output
+from publisher.report import Report
+from state.record import Plan, Progress
+
+
+class Watcher(ABC):
+    """A display.  Nothing that it does may stop a publish.
+
+    out: where the result goes, and nothing else.  The calls come in this order: `planning`, `planned`, any number of
+    `report` and `tick`, then `published` if it was, then `close`.
+    """
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+
+    @abstractmethod
+    def planning(self) -> None:
+        """The lineage is being read."""
+
+    @abstractmethod
+    def planned(self, plan: Plan, *, resumed: bool) -> None:
+        """The plan is frozen, or was frozen earlier."""
+
+    @abstractmethod
+    def report(self, report: Report) -> None:
+        """The engine reports."""
+
+    def tick(self) -> None:  # noqa: B027  # most displays have nothing to move
+        """Some time went by."""
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The terminal belongs to a question inside of the block."""
+        yield
+
+    def published(self, plan: Plan, progress: Progress) -> None:
+        """It is published: the hash and the URL are the result."""
+        self._out.line(progress.hash or "")
+        if progress.url:
+            self._out.line(progress.url)
+
+    def close(self) -> None:  # noqa: B027  # most displays have nothing to clean up
+        """The run is over, whichever way.  Closing twice is harmless."""
+
+
+class Quiet(Watcher):
+    """Only the result."""
+
+    def planning(self) -> None:
+        pass
+
+    def planned(self, plan: Plan, *, resumed: bool) -> None:
+        pass
+
+    def report(self, report: Report) -> None:
+        pass

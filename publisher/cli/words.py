@@ -1,0 +1,25 @@
+"""What the states, events and delays of a publish are called on a terminal."""
+
+from state.machine import Event, State
+
+PHASES = {
+    State.PROBE: "Asking the registry",
+    State.AUTH_SELECT: "Choosing a credential",
+    State.OPEN: "Opening a session",
+    State.STAGE: "Sending lineage",
+    State.FINALIZE: "Publishing",
+    State.FALLBACK: "Sending lineage",
+}
+"""What happens in every live state."""
+
+TURNS = {
+    Event.NO_STAGING: "the registry can't stage an anonymous publish: what is sent is visible at once",
+    Event.ALREADY_PUBLISHED: "the registry has this lineage already",
+    Event.SESSION_LOST: "the registry lost the session: everything is sent again into a new one",
+    Event.COUNTS_DIFFER: "the registry counted differently: everything is sent once more",
+    Event.CREDENTIAL_REJECTED: "the credential was turned down: choosing again",
+}
+"""The events that are not plain progress, as a person should hear of them."""
+
+DELAYS = {"offline": "the registry can't be reached", "throttled": "the registry asks to wait"}
+"""What the reasons of report.Waiting mean; a retry brings its own words."""
