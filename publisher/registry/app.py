@@ -83,7 +83,9 @@ def _one_worker() -> Run:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    return JSONResponse(error.body(), error.status)
+    # A body that was not read to its end would be taken for the next request.
+    headers = {"Connection": "close"} if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else None
+    return JSONResponse(error.body(), error.status, headers=headers)
 
 
 async def _not_served(request: Request, error: Exception) -> Response:

@@ -98,7 +98,9 @@ def _links(links: Sequence[LinkView], count: int, producers: Mapping[str, JobVie
     for link in links:
         digest = escape(link.hash)
         producer = producers.get(link.hash)
-        source = "" if producer is None else f' <a href="#job-{escape(producer.job_uid)}">&larr; {_step_name(producer)}</a>'
+        source = (
+            "" if producer is None else f' <a href="#job-{escape(producer.job_uid)}">&larr; {_step_name(producer)}</a>'
+        )
         rows.append(
             f'<tr><td><span class="mono">{escape(link.path)}</span>{source}</td>'
             f'<td class="fixed mono" title="{digest}">{digest[:SHORT_DIGEST]}</td>'

@@ -14,6 +14,11 @@ from publisher.registry.sessions import new_graph
 LINKS_SHOWN = 100
 """Links per job and kind that one look at a lineage returns; a job may have a million."""
 
+SHORTEST_PREFIX = 8
+"""Digits of a digest that suffice to look for it."""
+LAST_CHARACTER = "\U0010ffff"
+"""Sorts after everything that a digest may go on with."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkView:
@@ -104,6 +109,29 @@ def recent_lineages(connection: sqlite3.Connection, limit: int) -> list[RecentLi
         )
         for row in rows
     ]
+
+
+def find_artifact(connection: sqlite3.Connection, digest: str) -> dict[str, object]:
+    """A published artifact by its digest or the first `SHORTEST_PREFIX` or more digits of it, and who had it first.
+
+    The legacy route of roar asks for each digest before it links it.  Raises `Refusal` (404) where nobody has it.
+    """
+    row = None
+    if len(digest) >= SHORTEST_PREFIX:
+        row = connection.execute(
+            "SELECT artifacts.*, lineages.hash AS lineage FROM artifacts JOIN lineages USING (graph_id)"
+            " WHERE digest >= ? AND digest < ? ORDER BY published_at, lineage LIMIT 1",
+            (digest, digest + LAST_CHARACTER),
+        ).fetchone()
+    if row is None:
+        raise Refusal(HTTPStatus.NOT_FOUND, "no published lineage has this artifact")
+    return {
+        "hash": row["digest"],
+        "hashes": json.loads(row["hashes"]),
+        "size": row["size"],
+        "source_type": row["source_type"],
+        "original_session_hash": row["lineage"],
+    }
 
 
 def open_legacy(connection: sqlite3.Connection, request: LegacySessionRequest, now: float) -> bool:

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from publisher.glaas.wire import API_ROOT
 from publisher.registry.auth import require_user
-from publisher.registry.lineages import view_lineage
+from publisher.registry.lineages import find_artifact, view_lineage
 from publisher.registry.refusals import Refusal
 from publisher.registry.service import Service, caller_of, lineage_url, path_text
 
@@ -31,6 +31,7 @@ class PublicApi:
             Route(f"{API_ROOT}/health", self.health, methods=["GET"]),
             Route(f"{API_ROOT}/sessions", self.own_sessions, methods=["GET"]),
             Route(f"{API_ROOT}/sessions/{{hash}}", self.lineage, methods=["GET"]),
+            Route(f"{API_ROOT}/artifacts/{{hash}}", self.artifact, methods=["GET"]),
             Route(f"{API_ROOT}/auth/me", self.own_sessions, methods=["GET"]),
             Route(f"{API_ROOT}/auth/access-context", self.own_sessions, methods=["GET"]),
         ]
@@ -52,6 +53,10 @@ class PublicApi:
         limit = number_in_query(request, "limit", default=JOBS_A_PAGE, most=MOST_JOBS_A_PAGE)
         view = await self.service.read(view_lineage, path_text(request, "hash"), offset=offset, limit=limit)
         return JSONResponse({**asdict(view), "url": lineage_url(request, view.hash), "offset": offset})
+
+    async def artifact(self, request: Request) -> JSONResponse:
+        """A published artifact."""
+        return JSONResponse(await self.service.read(find_artifact, path_text(request, "hash")))
 
 
 def number_in_query(request: Request, name: str, *, default: int, most: int) -> int:

@@ -63,6 +63,7 @@ MIGRATIONS = (
         composite TEXT,                       -- JSON: components and membership index
         UNIQUE (graph_id, digest)
     );
+    CREATE INDEX artifacts_by_digest ON artifacts (digest);
     CREATE TABLE links (
         job_id INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
         kind TEXT NOT NULL,                   -- 'inputs' or 'outputs'

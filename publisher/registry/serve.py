@@ -61,7 +61,7 @@ def _server(store: Store) -> uvicorn.Server:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only where it is: without, a reply waits 40 ms now and then.
+    # The protocol is named because asyncio sets TCP_NODELAY only where it is; without, replies wait 40 ms now and then.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,0 +1,165 @@
+"""Whatever arrives is answered: a status that fits, JSON with a `detail`, no traceback, and nothing half done."""
+
+import json
+
+import pytest
+
+from publisher.registry.store import Store
+from tests.registry.harness import GIT, Json, Registry, job, link, make_registry, refused, succeeded, uid
+
+pytestmark = pytest.mark.anyio
+
+HUGE = 10**400
+DEEP = "[" * 5000 + "]" * 5000
+
+NO_JSON = {
+    "empty": b"",
+    "text": b"hello",
+    "truncated": b'{"jobs": [',
+    "not unicode": b'{"jobs": "\xff\xfe"}',
+    "half a surrogate": b'{"jobs": [{"command": "\\ud800"}]}',
+    "too deep": f'{{"jobs": {DEEP}}}'.encode(),
+    "binary": bytes(range(256)),
+}
+WRONG_SHAPES: dict[str, object] = {
+    "no object": [1],
+    "nothing in it": {},
+    "jobs are no list": {"jobs": {}},
+    "a job is no object": {"jobs": [1]},
+    "no command": {"jobs": [{"job_uid": "a"}]},
+    "no uid": {"jobs": [{"command": "a"}]},
+    "empty uid": {"jobs": [job(1, job_uid="")]},
+    "uid with a space": {"jobs": [job(1, job_uid="a b")]},
+    "endless uid": {"jobs": [job(1, job_uid="a" * 257)]},
+    "NUL in the command": {"jobs": [job(1, command="a\0b")]},
+    "command is a number": {"jobs": [job(1, command=1)]},
+    "step is a text": {"jobs": [job(1, step_number="1")]},
+    "step below zero": {"jobs": [job(1, step_number=-1)]},
+    "step past the column": {"jobs": [job(1, step_number=2**63)]},
+    "exit code past the column": {"jobs": [job(1, exit_code=HUGE)]},
+    "metadata is no text": {"jobs": [job(1, metadata={"a": 1})]},
+    "time is a text": {"jobs": [job(1, timestamp="now")]},
+}
+
+
+@pytest.mark.parametrize("name", NO_JSON)
+async def test_what_is_no_json_is_400(registry: Registry, name: str) -> None:
+    session = await registry.open()
+    token = session.opened["registration_session_token"]
+    headers = {"Authorization": f"RegistrationSession {token}", "Content-Type": "application/json"}
+    refused(await registry.client.post(f"{session.root}/jobs/batch", content=NO_JSON[name], headers=headers), 400)
+
+
+@pytest.mark.parametrize("name", WRONG_SHAPES)
+async def test_json_of_another_shape_is_422(registry: Registry, name: str) -> None:
+    session = await registry.open()
+    refused(await session.post("/jobs/batch", WRONG_SHAPES[name]), 422)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", str(HUGE).encode()])
+async def test_numbers_that_are_not_finite_are_refused(registry: Registry, number: bytes) -> None:
+    session = await registry.open()
+    token = session.opened["registration_session_token"]
+    body = b'{"jobs": [{"command": "a", "job_uid": "a", "timestamp": ' + number + b"}]}"
+    headers = {"Authorization": f"RegistrationSession {token}"}
+    response = await registry.client.post(f"{session.root}/jobs/batch", content=body, headers=headers)
+    assert response.status_code in (400, 422)
+    assert response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/artifacts/batch", {"artifacts": [{"hashes": [], "size": 1}]}),
+        ("/artifacts/batch", {"artifacts": [{"hashes": [{"algorithm": "blake3"}], "size": 1}]}),
+        ("/artifacts/batch", {"artifacts": [{"hashes": [{"algorithm": "blake3", "digest": "a"}], "size": -1}]}),
+        ("/artifacts/batch", {"artifacts": [{"hashes": [{"algorithm": "blake3", "digest": "a"}], "size": 1.5}]}),
+        (f"/jobs/{uid(1)}/inputs", {"artifacts": [{"hash": "", "path": "/a"}]}),
+        (f"/jobs/{uid(1)}/inputs", {"artifacts": [{"hash": "a"}]}),
+        (f"/jobs/{uid(1)}/inputs", {"artifacts": [{"hash": "a", "path": "/a\0"}]}),
+        (f"/jobs/{uid(1)}/outputs", {"artifacts": "all"}),
+        ("/finalize", {"expected": {"jobs": -1}}),
+        ("/finalize", {"expected": {"jobs": True}}),
+        ("/finalize", {"expected": 3}),
+        ("/finalize", {"git_repo": 3}),
+        ("/labels/batch", {"labels": [{"entity_type": "dag", "session_hash": "a" * 64}]}),
+    ],
+)
+async def test_the_other_bodies_are_checked_as_well(registry: Registry, path: str, body: Json) -> None:
+    session = await registry.open()
+    await session.add_jobs(job(1))
+    refused(await session.post(path, body), 422)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "",
+        "no json",
+        "[1, 2]",
+        "null",
+        '{"a": ' * 3000 + "1" + "}" * 3000,
+        '{"n": ' + "9" * 5000 + "}",
+        '{"a": "\\ud800"}',
+    ],
+    ids=["empty", "text", "list", "null", "deep", "huge number", "surrogate"],
+)
+async def test_odd_job_metadata_is_hashed_like_the_client_hashes_it(registry: Registry, metadata: str) -> None:
+    session = await registry.open()
+    await session.add_jobs(job(1, metadata=metadata))
+    lineage_hash = (await session.finalize())["hash"]
+    assert (await registry.client.get(f"/dag/{lineage_hash}")).status_code == 200
+
+
+async def test_a_long_list_of_faults_is_told_shortly(registry: Registry) -> None:
+    session = await registry.open()
+    detail = refused(await session.post("/jobs/batch", {"jobs": [1] * 1000}), 422)
+    assert "more)" in detail
+    assert len(detail) < 500
+
+
+@pytest.mark.parametrize("limit", [1000, 102_400])
+async def test_a_body_past_the_limit_is_413_and_one_at_the_limit_is_taken(
+    anyio_backend: str, store: Store, limit: int
+) -> None:
+    registry = make_registry(store, body_limit=limit)
+    async with registry.client:
+        session = await registry.open()
+        headers = {"Authorization": f"RegistrationSession {session.opened['registration_session_token']}"}
+        fitting = json.dumps({"jobs": [job(1)]}).encode().ljust(limit)
+        url = f"{session.root}/jobs/batch"
+        assert succeeded(await registry.client.post(url, content=fitting, headers=headers))["created_count"] == 1
+        refused(await registry.client.post(url, content=fitting + b" ", headers=headers), 413)
+
+
+@pytest.mark.parametrize("path", ["/", "/nope", "/api/v1/nope", "/api/v1/sessions/x/y", "/dag/", "/%00", "/api/v1/%ff"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_unknown_endpoints_and_methods_are_json_too(registry: Registry, method: str, path: str) -> None:
+    response = await registry.client.request(method, path, follow_redirects=False)
+    assert response.status_code in (404, 405)
+    assert response.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["nope", "%00", "%ff", "a" * 10_000, "'; DROP TABLE jobs; --", "\u00e9"])
+async def test_odd_names_in_paths_are_404(registry: Registry, name: str) -> None:
+    refused(await registry.client.get(f"/api/v1/sessions/{name}"), 404)
+    assert (await registry.client.get(f"/dag/{name}")).status_code == 404
+    refused(await registry.client.post(f"/api/v1/registration-sessions/{name}/finalize", json=GIT), 404)
+    session = await registry.open()
+    refused(await session.post(f"/jobs/{name}/inputs", {"artifacts": [link(1)]}), 404)
+
+
+@pytest.mark.parametrize("query", ["offset=-1", "limit=x", "limit=1001", "offset=" + "9" * 5000, "limit=\u0663"])
+async def test_odd_queries_are_422(registry: Registry, query: str) -> None:
+    refused(await registry.client.get(f"/api/v1/sessions/{'a' * 64}?{query}"), 422)
+
+
+@pytest.mark.parametrize("host", ["", "a b", "[", "<script>", "evil.example:99999", "a" * 5000])
+async def test_an_odd_host_header_breaks_nothing(registry: Registry, host: str) -> None:
+    session = await registry.open()
+    await session.add_jobs(job(1))
+    token = session.opened["registration_session_token"]
+    headers = {"Authorization": f"RegistrationSession {token}", "Host": host}
+    response = await registry.client.post(f"{session.root}/finalize", json=GIT, headers=headers)
+    assert response.status_code in (200, 400)
+    assert "detail" in response.json() or response.json()["hash"]

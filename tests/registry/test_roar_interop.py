@@ -1,0 +1,101 @@
+"""Real roar-cli publishes to a real registry, over both routes, as its users do."""
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.registry.harness import PROJECTS, RECORDINGS, Json, recording, recording_name, succeeded
+from tests.registry.processes import PROGRAM, serving
+
+ROAR = Path(sysconfig.get_path("scripts")) / "roar"
+SECONDS = 120
+LEGACY_PROGRAM = PROGRAM.replace(
+    "from publisher.registry.serve import serve",
+    """from publisher.registry import app, serve as module
+from publisher.registry.serve import serve
+
+module.create_app = lambda store: app.create_app(store, features=None)""",
+)
+"""The registry with registration sessions switched off."""
+
+
+@pytest.fixture(params=["linear", "diamond"])
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A captured project in a clone of its repository."""
+    return cloned(str(request.param), tmp_path)
+
+
+def cloned(name: str, tmp_path: Path) -> Path:
+    source = PROJECTS / name
+    clone = tmp_path / "work" / name
+    subprocess.run(["git", "clone", "-q", source / "repo.bundle", clone], check=True)
+    remote = f"https://github.com/acme/{name}.git"
+    subprocess.run(["git", "-C", clone, "remote", "set-url", "origin", remote], check=True)
+    shutil.copytree(source / "roar", clone / ".roar")
+    return clone
+
+
+def register(project: Path, url: str, *target: str) -> str:
+    """What `roar register --public -y` prints."""
+    home = project.parent / "home"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_STATE_HOME": str(home / "state"),
+        "GLAAS_URL": url,
+        "DO_NOT_TRACK": "1",
+    }
+    done = subprocess.run(
+        [ROAR, "register", "--public", "-y", *target],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def published(url: str, output: str) -> Json:
+    """The lineage whose address roar printed."""
+    found = re.search(r"/dag/([0-9a-f]{64})", output)
+    assert found, output
+    return succeeded(httpx2.get(f"{url}/api/v1/sessions/{found[1]}"))
+
+
+# The files that the projects' jobs wrote are not kept, so targets that are paths cannot be asked for again.
+@pytest.mark.parametrize("path", [path for path in RECORDINGS if path.stem != "model.bin"], ids=recording_name)
+def test_register_reaches_the_recorded_hash(tmp_path: Path, path: Path) -> None:
+    expected = recording(path)
+    project = cloned(path.parent.parent.name, tmp_path)
+    with serving(tmp_path / "registry") as process:
+        lineage = published(process.url, register(project, process.url, *expected["command"][4:]))
+    counts = {kind: sum(job[f"{kind}_count"] for job in lineage["jobs"]) for kind in ("inputs", "outputs")}
+    assert lineage["hash"] == expected["finalized_hash"]
+    assert {"jobs": lineage["jobs_count"], **counts}.items() <= expected["staged"].items()
+    assert all(job["labels"] for job in lineage["jobs"])
+
+
+def test_register_twice_publishes_once(project: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "registry") as process:
+        first = published(process.url, register(project, process.url))
+        assert published(process.url, register(project, process.url)) == first
+
+
+def test_register_takes_the_legacy_route_where_there_is_no_other(project: Path, tmp_path: Path) -> None:
+    expected = recording(PROJECTS / project.name / "expected" / "session.json")
+    with serving(tmp_path / "registry", program=LEGACY_PROGRAM) as process:
+        first = published(process.url, register(project, process.url))
+        again = published(process.url, register(project, process.url))
+    counts = {kind: sum(job[f"{kind}_count"] for job in first["jobs"]) for kind in ("inputs", "outputs")}
+    assert {"jobs": first["jobs_count"], **counts}.items() <= expected["staged"].items()
+    assert first["artifacts_count"] == expected["staged"]["n_artifacts"]
+    assert again == first

@@ -1,0 +1,62 @@
+"""The client's side of the wire: replies of servers of any age are understood or refused, never half believed."""
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from publisher.glaas.wire import BatchReply, Health, LabelsReply, OpenReply, Receipt
+
+ALL = {
+    "authenticated": True,
+    "anonymous_public": True,
+    "finalize_server_authoritative_hash": True,
+    "finalize_expected_counts": True,
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        "ok",
+        {},
+        {"features": None},
+        {"features": []},
+        {"features": {"registration_sessions": None}},
+        {"features": {"registration_sessions": True}},
+        {"features": {"registration_sessions": {}}},
+        {"features": {"registration_sessions": dict.fromkeys(ALL, "true")}},
+        {"features": {"registration_sessions": dict.fromkeys(ALL, 1)}},
+        {"features": {"registration_sessions": dict.fromkeys(ALL)}},
+    ],
+)
+def test_a_feature_that_is_not_plainly_there_is_not_supported(body: object) -> None:
+    assert Health.read(body).features.registration_sessions.model_dump() == dict.fromkeys(ALL, False)
+
+
+def test_features_are_read_one_by_one_and_unknown_ones_ignored() -> None:
+    body = {"status": "ok", "features": {"registration_sessions": {**ALL, "new": True}, "other": 1}}
+    assert Health.read(body).features.registration_sessions.model_dump() == ALL
+
+
+@pytest.mark.parametrize("reply", [BatchReply, LabelsReply])
+def test_optional_fields_may_be_absent_and_unknown_ones_present(reply: type[BaseModel]) -> None:
+    assert reply.model_validate({"new": 1}) == reply()
+
+
+@pytest.mark.parametrize(
+    ("reply", "body"),
+    [
+        (OpenReply, {}),
+        (OpenReply, {"registration_session_id": ""}),
+        (OpenReply, {"registration_session_id": None}),
+        (OpenReply, {"registration_session_id": "a", "status": "asleep"}),
+        (Receipt, {}),
+        (Receipt, {"hash": "short"}),
+        (Receipt, {"hash": "A" * 64}),
+        (BatchReply, {"already_registered_session_hashes": "abc"}),
+    ],
+)
+def test_a_reply_without_what_matters_is_refused(reply: type[BaseModel], body: object) -> None:
+    with pytest.raises(ValidationError):
+        reply.model_validate(body)
