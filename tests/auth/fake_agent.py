@@ -1,8 +1,9 @@
 """Agents that a test controls: one that holds a security key made of software, and ones that misbehave."""
 
 import hashlib
+from base64 import b64encode
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -25,6 +26,13 @@ class SoftwareSecurityKey:
         self._key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
         fields = (self.TYPE, self._key.public_key().public_bytes_raw(), self.APPLICATION)
         self.public = b"".join(map(ssh_string, fields))
+
+    def handle_file(self) -> str:
+        """The private file of the key, up to the handle, which only a token can use."""
+        none = ssh_string(b"none")
+        content = b"openssh-key-v1\0" + none + none + ssh_string(b"") + (1).to_bytes(4, "big") + ssh_string(self.public)
+        body = b64encode(content + ssh_string(b"handle")).decode()
+        return f"-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n"
 
     def sign(self, data: bytes) -> bytes:
         counter = self.TOUCHED + (7).to_bytes(4, "big")
@@ -65,7 +73,8 @@ async def serving(socket: str, reply: Callable[[bytes], bytes], stack: AsyncExit
             received = b""
             while len(received) < 4 or len(received) < 4 + int.from_bytes(received[:4], "big"):
                 received += await stream.receive()
-            await stream.send(reply(received[4:]))
+            with suppress(anyio.BrokenResourceError):  # who asked may hang up before it has heard it all
+                await stream.send(reply(received[4:]))
 
     listener = await stack.enter_async_context(await anyio.create_unix_listener(socket))
     group = await stack.enter_async_context(anyio.create_task_group())

@@ -16,7 +16,7 @@ REPLIES = {
     "says nothing and hangs up": b"",
     "is cut short": (10).to_bytes(4, "big") + b"\x0e",
     "is empty": ssh_string(b""),
-    "is too long": (MAX_REPLY_BYTES + 1).to_bytes(4, "big") + b"\x0e",
+    "is too long": ssh_string(b"\x0e" + ssh_string(b"signature") + bytes(MAX_REPLY_BYTES)),
     "counts more keys than it lists": ssh_string(b"\x0c" + (9).to_bytes(4, "big")),
     "has a field longer than itself": ssh_string(b"\x0e" + (99).to_bytes(4, "big") + b"x"),
 }

@@ -74,7 +74,10 @@ def test_a_token_of_the_environment_that_is_none_is_a_clear_problem(tmp_path: Pa
 
 
 @pytest.mark.anyio
-async def test_many_tasks_refresh_once(tmp_path: Path) -> None:
+async def test_many_tasks_refresh_once_and_wait_for_it_without_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private_file, "LOCK_ATTEMPTS", 1)  # the patience with other processes is not theirs
     bearer, server = store(tmp_path), Renewing()
     outcomes = await refresh_at_once(40, [bearer], server)
     assert server.asked == [{"refresh_token": REFRESH, "client_id": "roar-cli"}]
@@ -107,7 +110,11 @@ async def test_each_rotated_token_serves_the_next_refresh(tmp_path: Path) -> Non
 async def test_the_file_is_private_whole_and_alone_afterwards(tmp_path: Path) -> None:
     bearer = store(tmp_path)
     (tmp_path / "roar" / "auth.json").chmod(0o644)
+    left_behind = tmp_path / "roar" / "auth.json.new"
+    left_behind.write_text("x" * 100_000)
+    left_behind.chmod(0o644)
     await bearer.refresh(Renewing(), FIRST, NOW)
+    assert (tmp_path / "roar" / "auth.json").read_text() == json.dumps(saved(tmp_path), indent=2) + "\n"
     assert (tmp_path / "roar" / "auth.json").stat().st_mode & 0o777 == 0o600
     assert files(tmp_path) == ["auth.json", "auth.json.lock"]
     changed = {"access_token", "refresh_token", "expires_at"}

@@ -160,8 +160,16 @@ async def test_a_security_key_signs_through_its_agent(tmp_path: Path) -> None:
     async with FakeAgent(tmp_path, token.public, token.sign) as socket:
         signer = await load_signer(key, agent=Agent(socket), ask=None)
         assert await is_good(signer, line, tmp_path)
+
+
+@pytest.mark.anyio
+async def test_the_file_of_a_security_key_does_not_sign_without_the_agent_that_holds_the_key(tmp_path: Path) -> None:
+    token, key = SoftwareSecurityKey(), tmp_path / "id_ed25519_sk"
+    key.write_text(token.handle_file())
     with pytest.raises(NeedsPerson, match="is a security key, and no SSH agent holds it"):
         await load_signer(key, agent=None, ask=lambda _prompt: Secret("a passphrase does not help here"))
+    async with FakeAgent(tmp_path, token.public, token.sign) as socket:
+        assert (await load_signer(key, agent=Agent(socket), ask=None)).keyid == fingerprint(token.public)
 
 
 @pytest.mark.parametrize(
