@@ -103,4 +103,5 @@ async def _store_trouble(request: Request, error: Exception) -> Response:
 
 
 async def _broken(request: Request, error: Exception) -> Response:
+    logger.error("a fault of the registry, at %s", request.url.path, exc_info=error)
     return JSONResponse({"detail": "the registry failed on this request"}, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -48,10 +48,10 @@ class _Server(uvicorn.Server):
 def _server(store: Store) -> uvicorn.Server:
     config = uvicorn.Config(
         create_app(store),
-        log_level="error",
+        log_config=None,
+        log_level="critical",  # requests cut off at the end are no news; faults of the app are logged by the app
         access_log=False,
         server_header=False,
-        date_header=True,
         lifespan="off",
         ws="none",
         timeout_graceful_shutdown=GRACE,
