@@ -12,6 +12,8 @@ from state.record import Plan, Progress
 
 LINE_SECONDS = 10.0
 """How long a phase goes on without a new line."""
+SHORT_SECONDS = 1.0
+"""A phase that took no longer needs no second line."""
 
 
 class Plain(Watcher):
@@ -55,7 +57,7 @@ class Plain(Watcher):
         super().published(plan, progress)
 
     def _enter(self, report: Entered) -> None:
-        if self._meter.state in PHASES and self._meter.total:
+        if self._meter.total and self._meter.elapsed >= SHORT_SECONDS:
             self._say(f"  {count(self._meter.done, 'item')} in {span(self._meter.elapsed)}")
         if report.event in TURNS:
             self._say(f"Note: {TURNS[report.event]}")

@@ -41,7 +41,8 @@ def run(options: Options) -> int:
     if options.dry_run:
         from publisher.cli.dryrun import show
 
-        return show(read_request(options, Path.cwd(), os.environ), options)
+        request = read_request(options, Path.cwd(), os.environ)
+        return show(request, as_json=options.as_json, quiet=options.quiet)
     folder = StateFolder.from_environment(os.environ)
     with closing(choose_display(options)) as display:
         person = Person(present=_somebody_there() and not options.as_json, yes=options.yes, display=display)

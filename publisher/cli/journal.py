@@ -1,0 +1,94 @@
+"""`roar journal`: the command lines.  What they do is in `journal_views` and `journal_acts`, imported when needed."""
+
+import os
+import re
+
+import click
+
+from publisher.cli.publish import complete_publish
+from state.paths import StateFolder
+
+PRUNE_AFTER = "30d"
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_AGE = re.compile(r"(\d{1,6})([smhdw])")
+
+
+class Age(click.ParamType[float]):
+    """A time span as a person types it, in seconds."""
+
+    name = "age"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = _AGE.fullmatch(str(value))
+        if match is None:
+            self.fail(f"{value!r} is no age such as 12h, 30d or 4w", param, ctx)
+        return float(int(match[1]) * SECONDS[match[2]])
+
+
+_publish_id = click.argument("publish_id", metavar="ID", shell_complete=complete_publish)
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.group()
+def journal() -> None:
+    """See, cancel, retry and prune publishes on this machine.
+
+    ID is a publish's id or its beginning.
+    """
+
+
+@journal.command("list")
+@_json
+def list_(as_json: bool) -> None:
+    """Every publish, the newest first."""
+    from publisher.cli.journal_views import show_list
+
+    show_list(_folder(), as_json=as_json)
+
+
+@journal.command()
+@_publish_id
+@_json
+def show(publish_id: str, as_json: bool) -> None:
+    """One publish: its plan, how far it is, and its history."""
+    from publisher.cli.journal_views import show_one
+
+    show_one(_folder().find(publish_id), as_json=as_json)
+
+
+@journal.command()
+@_publish_id
+@_json
+def cancel(publish_id: str, as_json: bool) -> None:
+    """Give an interrupted publish up for good."""
+    from publisher.cli.journal_acts import cancel as cancel_publish
+
+    cancel_publish(_folder().find(publish_id), as_json=as_json)
+
+
+@journal.command()
+@_publish_id
+@_json
+def retry(publish_id: str, as_json: bool) -> None:
+    """Make a failed publish resumable again, once its cause is mended."""
+    from publisher.cli.journal_acts import retry as retry_publish
+
+    retry_publish(_folder().find(publish_id), as_json=as_json)
+
+
+@journal.command()
+@click.option("--older-than", type=Age(), default=PRUNE_AFTER, show_default=True, help="Keep what ended since then.")
+@click.option("--all", "everything", is_flag=True, help="Whatever has ended, however young.")
+@_json
+def prune(older_than: float, everything: bool, as_json: bool) -> None:
+    """Remove publishes that have ended, and plans that were never finished.
+
+    What is interrupted stays: cancel it first.
+    """
+    from publisher.cli.journal_acts import prune as prune_publishes
+
+    prune_publishes(_folder(), older_than=0.0 if everything else older_than, as_json=as_json)
+
+
+def _folder() -> StateFolder:
+    return StateFolder.from_environment(os.environ)

@@ -1,0 +1,95 @@
+"""What `roar journal cancel`, `retry` and `prune` do.  Each owns the publish while it changes it."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import click
+
+from publisher.cli.text import span
+from state.errors import Owned, UsageProblem
+from state.machine import ENDED, LIVE, Event, State
+from state.paths import PublishPaths, StateFolder
+from state.publish import OwnedPublish
+from state.survey import Summary, survey
+
+UNFINISHED_SECONDS = 60.0
+"""A folder without a finished plan is left alone for so long: its process may be about to lock it."""
+NO_PLAN = "no plan"
+"""The reason that `survey` gives for such a folder."""
+
+
+def cancel(paths: PublishPaths, *, as_json: bool) -> None:
+    """Cancel a publish.  Raises UsageProblem if it has ended, Owned if a process works on it."""
+    with OwnedPublish.open(paths) as owned:
+        state = owned.journal.progress().state
+        if state not in LIVE:
+            raise UsageProblem(f"publish {paths.id} is {state} already", next_step="roar journal prune")
+        owned.journal.checkpoint(Event.CANCELLED, reason="cancelled")
+        paths.forget_session_token()
+    text = "What an older registry was sent stays visible." if state is State.FALLBACK else "Nothing of it is visible."
+    _say(f"Cancelled {paths.id}. {text}", as_json=as_json, event="cancelled", publish_id=paths.id)
+
+
+def retry(paths: PublishPaths, *, as_json: bool) -> None:
+    """Make a failed publish live again.  Raises UsageProblem if it has not failed, Owned if a process works on it."""
+    with OwnedPublish.open(paths) as owned:
+        state = owned.journal.progress().state
+        if state is not State.FAILED:
+            raise UsageProblem(f"publish {paths.id} has not failed: it is {state}", next_step="roar journal list")
+        owned.journal.checkpoint(Event.RETRIED)
+    command = f"roar publish --resume {paths.id}"
+    text = f"{paths.id} may be tried again: {command}"
+    _say(text, as_json=as_json, event="retried", publish_id=paths.id, next=command)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prunable:
+    """A publish that nobody needs any more, and why.  age: seconds since it ended, or since it was begun."""
+
+    paths: PublishPaths
+    status: str
+    age: float
+
+
+def prune(folder: StateFolder, *, older_than: float, as_json: bool) -> None:
+    """Remove what ended more than `older_than` seconds ago, and plans that were never finished.  Says what it removed.
+
+    What another process owns is left alone.
+    """
+    removed = 0
+    for prunable in _prunable(folder, older_than):
+        try:
+            OwnedPublish.open(prunable.paths).discard()
+        except Owned:
+            continue
+        removed += 1
+        publish_id, status = prunable.paths.id, prunable.status
+        text = f"Removed {publish_id} ({status}, {span(prunable.age)} ago)"
+        _say(text, as_json=as_json, event="removed", publish_id=publish_id, status=status)
+    if not removed and not as_json:
+        click.echo("Nothing to remove.", err=True)
+
+
+def _prunable(folder: StateFolder, older_than: float) -> Iterator[_Prunable]:
+    now = time.time()
+    for found in survey(folder):
+        if isinstance(found, Summary):
+            age = now - found.progress.updated_at
+            if found.progress.state in ENDED and age >= older_than:
+                yield _Prunable(found.paths, found.progress.state, age)
+        elif found[1].reason == NO_PLAN and (begun := _age(found[0], now)) >= UNFINISHED_SECONDS:
+            yield _Prunable(found[0], "never finished", begun)
+
+
+def _age(paths: PublishPaths, now: float) -> float:
+    """Seconds since the folder was touched; 0 for one that just vanished."""
+    try:
+        return now - paths.folder.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _say(text: str, *, as_json: bool, **facts: str) -> None:
+    click.echo(json.dumps(facts) if as_json else text)

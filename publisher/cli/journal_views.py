@@ -1,0 +1,135 @@
+"""What `roar journal list` and `show` print.  They read, and change nothing."""
+
+import json
+import time
+from dataclasses import asdict
+from datetime import datetime
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from publisher.cli.standing import Standing
+from publisher.cli.tables import console
+from publisher.cli.text import Status, count, printable, span
+from state.errors import LocalProblem
+from state.journal import Journal
+from state.paths import PublishPaths, StateFolder
+from state.record import Checkpoint
+from state.survey import Summary, look, survey
+
+COLOURS = {
+    Status.RUNNING: "cyan",
+    Status.INTERRUPTED: "yellow",
+    Status.DONE: "green",
+    Status.FAILED: "red",
+    Status.UNREADABLE: "red",
+}
+
+
+def show_list(folder: StateFolder, *, as_json: bool) -> None:
+    """Print every publish, newest first; one that can't be read with the reason why."""
+    now = time.time()
+    found = list(survey(folder))
+    if as_json:
+        for entry in found:
+            click.echo(json.dumps(Standing(entry, now).facts() if isinstance(entry, Summary) else _unreadable(*entry)))
+    elif not found:
+        click.echo(f"No publishes in {folder.publishes}.", err=True)
+    else:
+        console().print(_table(found, now))
+
+
+def show_one(paths: PublishPaths, *, as_json: bool) -> None:
+    """Print a publish with its history.  Raises LocalProblem if its journal can't be read."""
+    standing = Standing(look(paths), time.time())
+    with Journal(paths.journal, read_only=True) as journal:
+        history = journal.history()
+    if as_json:
+        facts = standing.facts() | standing.more_facts() | {"history": [asdict(row) for row in history]}
+        click.echo(json.dumps(facts))
+        return
+    out = console()
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    for name, value in _rows(standing):
+        if value:
+            rows.add_row(name, Text(printable(value)))
+    out.print(rows)
+    if history:
+        out.print(_history(history))
+
+
+def _table(found: list[Summary | tuple[PublishPaths, LocalProblem]], now: float) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("ID", "STATUS", "DONE", "AGE"):
+        table.add_column(name, no_wrap=True, justify="right" if name in ("DONE", "AGE") else "left")
+    table.add_column("TARGET", overflow="fold")
+    table.add_column("WHY, AND WHAT NEXT", overflow="fold", ratio=1)
+    for entry in found:
+        if isinstance(entry, Summary):
+            standing = Standing(entry, now)
+            share, age = f"{standing.percent} %", span(standing.age)
+            target, status, why = entry.plan.target or "session", standing.status, _why(standing)
+            name = entry.plan.id
+        else:
+            name, status, share, age, target = entry[0].id, Status.UNREADABLE, "", "", ""
+            why = f"{entry[1].what}; {entry[1].next_step}"
+        table.add_row(name, Text(status, style=COLOURS.get(status, "")), share, age, Text(printable(target)), Text(why))
+    return table
+
+
+def _why(standing: Standing) -> str:
+    """The reason that it stopped and the next step, or where it is published."""
+    summary = standing.summary
+    if standing.status is Status.DONE:
+        return summary.progress.url or summary.progress.hash or ""
+    if standing.status is Status.RUNNING:
+        return f"{summary.progress.state}, pid {summary.owner}"
+    reason = summary.progress.reason or ("" if standing.status is Status.CANCELLED else "stopped without a word")
+    return "; ".join(filter(None, (reason, standing.next_step)))
+
+
+def _rows(standing: Standing) -> list[tuple[str, str]]:
+    plan, progress = standing.summary.plan, standing.summary.progress
+    done, total = standing.items
+    owner = f", pid {standing.summary.owner} works on it" if standing.summary.owner else ""
+    kinds = ", ".join(f"{kind.value} {t.acked_items:,}/{t.items:,}" for kind, t in standing.summary.tally.items())
+    links = f"{count(plan.inputs, 'input')}, {count(plan.outputs, 'output')}"
+    lineage = f"{count(plan.jobs, 'job')}, {links}, {count(plan.artifacts, 'artifact')}, {count(plan.labels, 'label')}"
+    return [
+        ("publish", plan.id),
+        ("status", f"{standing.status} ({progress.state}{owner})"),
+        ("reason", ": ".join(filter(None, (progress.reason, progress.detail)))),
+        ("next", standing.next_step),
+        ("hash", progress.hash or ""),
+        ("url", progress.url or ""),
+        ("project", plan.project),
+        ("target", plan.target or "the active session"),
+        ("registry", plan.registry),
+        ("lineage", lineage),
+        ("redacted", ", ".join(f"{shape} ({number})" for shape, number in plan.redactions.items())),
+        ("credential", ", because ".join(filter(None, (progress.credential, progress.why)))),
+        ("planned", f"{_moment(plan.created_at)} ({span(standing.age)} ago)"),
+        ("acknowledged", f"{done:,}/{total:,} items ({kinds})"),
+    ]
+
+
+def _history(history: list[Checkpoint]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("AT", "EVENT", "STATE"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("", overflow="fold")
+    for row in history:
+        table.add_row(_moment(row.at), row.event, f"{row.source} → {row.target}", Text(printable(row.detail)))
+    return table
+
+
+def _unreadable(paths: PublishPaths, problem: LocalProblem) -> dict[str, str]:
+    facts = {"publish_id": paths.id, "status": Status.UNREADABLE, "reason": problem.reason}
+    return facts | {"detail": problem.what, "next": problem.next_step}
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
