@@ -5,18 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from publisher.auth.agent import MAX_REPLY_BYTES, Agent
+from publisher.auth import agent as agent_module
+from publisher.auth.agent import Agent
 from publisher.glaas.signature import ssh_string
 from state.errors import ExitCode, NeedsPerson
 from tests.auth.fake_agent import serving
 
+LIMIT = 1000  # bytes; small, so that an answer beyond it is sent in one go
 KEY = ssh_string(b"ssh-ed25519") + ssh_string(bytes(32))
 REPLIES = {
     "refuses": ssh_string(b"\x05"),
     "says nothing and hangs up": b"",
     "is cut short": (10).to_bytes(4, "big") + b"\x0e",
     "is empty": ssh_string(b""),
-    "is too long": ssh_string(b"\x0e" + ssh_string(b"signature") + bytes(MAX_REPLY_BYTES)),
+    "is too long": ssh_string(b"\x0e" + ssh_string(b"signature") + bytes(LIMIT)),
     "counts more keys than it lists": ssh_string(b"\x0c" + (9).to_bytes(4, "big")),
     "has a field longer than itself": ssh_string(b"\x0e" + (99).to_bytes(4, "big") + b"x"),
 }
@@ -24,7 +26,8 @@ REPLIES = {
 
 @pytest.mark.parametrize("case", REPLIES)
 @pytest.mark.anyio
-async def test_a_bad_answer_needs_a_person(case: str, tmp_path: Path) -> None:
+async def test_a_bad_answer_needs_a_person(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_module, "MAX_REPLY_BYTES", LIMIT)
     async with AsyncExitStack() as stack:
         agent = Agent(await serving(str(tmp_path / "agent"), lambda _request: REPLIES[case], stack))
         assert not await agent.holds(KEY)
