@@ -26,6 +26,7 @@ class Workplace:
         self.root = captured_project(name, folder)
         # roar-cli and ours both look for the output files of a path target.
         run_again(self.root)
+        self._home = folder
         self._environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -40,6 +41,13 @@ class Workplace:
     def ours(self, registry: str, *arguments: str) -> str:
         """Run this project's program; what it wrote on stdout."""
         return self._run("publisher", registry, arguments)
+
+    def make_ssh_key(self) -> None:
+        """Give the home an SSH key, which makes roar-cli think that somebody can sign in."""
+        ssh = self._home / ".ssh"
+        ssh.mkdir(mode=0o700)
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(ssh / "id_ed25519")]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_SECONDS)
 
     def _run(self, module: str, registry: str, arguments: tuple[str, ...]) -> str:
         done = subprocess.run(
