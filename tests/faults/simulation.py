@@ -23,6 +23,7 @@ from publisher.auth.choice import Choice
 from publisher.auth.keyring import Keyring
 from publisher.glaas.wire import RegistrationSessionFeatures
 from publisher.registry.app import ALL_FEATURES, create_app
+from publisher.registry.auth import session_token
 from publisher.registry.store import Store
 from publisher.report import Report
 from publisher.steps.run import inline
@@ -60,6 +61,8 @@ class Broken(AssertionError):
 class World:
     """What outlives a process.  features: what the registry can do.  body_limit: bytes past which it answers 413."""
 
+    SECRET = b"s" * 32
+
     def __init__(
         self,
         root: Path,
@@ -71,7 +74,7 @@ class World:
         self.lineage = lineage
         self.staged = features is not None and features.anonymous_public
         self.folder = StateFolder(root / "state")
-        self.store = Store.in_memory(b"s" * 32)
+        self.store = Store.in_memory(self.SECRET)
         self.app = create_app(self.store, features=features, clock=self.now, body_limit=body_limit, run=_at_once)
         self.reports: list[Report] = []
         self.requests: list[str] = []  # the path of every request that was sent
@@ -216,8 +219,6 @@ class World:
         return self.store.read(lambda connection: [row[0] for row in connection.execute("SELECT id FROM sessions")])
 
     def _token(self, session: str) -> bytes:
-        from publisher.registry.auth import session_token
-
         return session_token(self.store.secret, session).encode()
 
 
