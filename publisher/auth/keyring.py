@@ -86,39 +86,38 @@ class Keyring:
             raise Refused("the registry does not say who this credential belongs to", status=UNAUTHORIZED)
         return known
 
-    def authorizer(self, decision: Decision, caller: Caller) -> Authorizer:
-        """What signs the requests of an authenticated publish."""
+    def authorizer(self, decision: Decision, caller: Caller, identity: str | None = None) -> Authorizer:
+        """What signs the requests of an authenticated publish.
+
+        identity: whom the publish began as; a bearer that names somebody else by now is not used.
+        """
         if decision is Decision.SSH and self._signer is not None:
             return _SshAuthorizer(self._signer, self._clock)
-        return _BearerAuthorizer(self, caller)
+        return _BearerAuthorizer(self, caller, identity)
 
     # ---------------------------------------------------------------- the bearer, for its authorizer
 
-    async def bearer_header(self, caller: Caller) -> str:
+    async def bearer_header(self, caller: Caller, identity: str | None) -> str:
         """The header of a request sent now, refreshed first where it is due.
 
-        Raises Refused (401) when there is no bearer any more.
+        Raises Refused (401) when there is no bearer any more, NeedsPerson when somebody else has signed in.
         """
         sign_in = self._bearer.current()
         if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE:
             sign_in = await self._refresh(sign_in.access_token, caller) or sign_in
         if sign_in is None or sign_in.standing(self._clock()) is Standing.EXPIRED:
             raise Refused(self._bearer_died or "nobody is signed in any more", status=UNAUTHORIZED)
-        return f"Bearer {sign_in.access_token.reveal()}"
-
-    async def renew_bearer(self, rejected: Secret, caller: Caller) -> bool:
-        """Whether the same user has another bearer than `rejected`, asking the registry for one if need be."""
-        before = self._bearer.current()
-        after = await self._refresh(rejected, caller)
-        if after is None:
-            return False
-        if before is not None and of_sign_in(before) != of_sign_in(after):
+        if identity is not None and of_sign_in(sign_in) not in (None, identity):
             raise NeedsPerson(
                 "somebody else has signed in on this machine meanwhile",
                 next_step="sign in as before (`roar login`), then resume",
                 reason="auth",
             )
-        return True
+        return f"Bearer {sign_in.access_token.reveal()}"
+
+    async def renew_bearer(self, rejected: Secret, caller: Caller) -> bool:
+        """Whether there is another bearer than `rejected`, asking the registry for one if need be."""
+        return await self._refresh(rejected, caller) is not None
 
     async def _refresh(self, rejected: Secret, caller: Caller) -> SignIn | None:
         async def post(document: Document) -> Document:
@@ -133,12 +132,13 @@ class Keyring:
 
 
 class _BearerAuthorizer:
-    def __init__(self, keyring: Keyring, caller: Caller) -> None:
+    def __init__(self, keyring: Keyring, caller: Caller, identity: str | None) -> None:
         self._keyring = keyring
         self._caller = caller
+        self._identity = identity
 
     async def header(self, method: str, path: str, body: bytes | None) -> str:
-        return await self._keyring.bearer_header(self._caller)
+        return await self._keyring.bearer_header(self._caller, self._identity)
 
     async def renew(self, rejected: str) -> bool:
         return await self._keyring.renew_bearer(Secret(rejected.removeprefix("Bearer ")), self._caller)

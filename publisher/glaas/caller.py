@@ -56,7 +56,7 @@ class Authorizer(Protocol):
         ...
 
     async def renew(self, rejected: str) -> bool:
-        """After a 401 to the header `rejected`: whether the same user can sign differently now."""
+        """After a 401 to the header `rejected`: whether `header` gives another one now."""
         ...
 
 

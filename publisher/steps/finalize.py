@@ -36,6 +36,7 @@ async def finalize(run: Run) -> Outcome:
         except Refused as refusal:
             outcome = _finalize_event(run, refusal)
             if outcome is None:
+                _explain_old_server(refusal, progress)
                 raise
             return outcome
         lineage_hash, url = receipt.hash, receipt.url
@@ -71,6 +72,13 @@ def _finalize_event(run: Run, refusal: Refused) -> Outcome | None:
         return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": "counts differ"})
     outcome = session_event(run, refusal)
     return None if outcome is None or outcome.event is Event.ALREADY_PUBLISHED else outcome
+
+
+def _explain_old_server(refusal: Refused, progress: Progress) -> None:
+    """An older server knows no `owner_resolution`: name the two ways out (protocol.md §5)."""
+    asked = (progress.scope_request or {}).get("owner_resolution")
+    if asked and any(word in refusal.what for word in ("owner_resolution", "scope_request")):
+        refusal.next_step = "roar scope use <owner>/<project>, or publish with --public"
 
 
 async def send_labels(run: Run, route: Route, authorize: Authorizer) -> str:

@@ -49,7 +49,7 @@ def session_authorizer(run: Run, progress: Progress) -> Authorizer:
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     if decision is Decision.ANONYMOUS_SESSION:
         return _SessionToken(run)
-    return run.keyring.authorizer(decision, run.caller)
+    return run.keyring.authorizer(decision, run.caller, progress.identity)
 
 
 def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = None) -> StagedRoute:
