@@ -77,7 +77,8 @@ async def _outcome(run: Run, state: State) -> Outcome:
     try:
         return await _within_grace(run, state)
     except Rejected as error:
-        return Outcome(Event.REJECTED, {"reason": error.reason, "detail": error.what})
+        remedy = f" (next: {error.next_step})" if error.next_step else ""
+        return Outcome(Event.REJECTED, {"reason": error.reason, "detail": f"{error.what}{remedy}"})
     except PublisherError as error:
         await _note(run, error)
 
