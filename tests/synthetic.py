@@ -33,7 +33,7 @@ def make_project(root: Path, *, jobs: int, links_per_job: int, seed: int) -> Pat
     roar_dir.mkdir()
     shutil.copy(CAPTURED / "config.toml", roar_dir / "config.toml")
     with closing(sqlite3.connect(roar_dir / "roar.db")) as connection:
-        _copy_schema(connection)
+        copy_schema(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
         _Filler(connection, root, commit, random.Random(seed)).fill(jobs, links_per_job)
@@ -57,7 +57,8 @@ def _repository(root: Path) -> str:
     return done.stdout.strip()
 
 
-def _copy_schema(connection: sqlite3.Connection) -> None:
+def copy_schema(connection: sqlite3.Connection) -> None:
+    """Give an empty database the schema of a captured roar.db."""
     with closing(sqlite3.connect(f"file:{CAPTURED / 'roar.db'}?mode=ro&immutable=1", uri=True)) as captured:
         # SQLite makes the tables behind a full-text index itself.
         statements = captured.execute(

@@ -17,7 +17,8 @@ NOISE = (
     "(coalesce(execution_role, '') = 'noise' OR command IN ('ray_task:unknown', 'ray_task:__init__',"
     " 'ray_task:shutdown', 'ray_task:s3_proxy', 'ray_task:s3_driver_proxy', 'ray_task:RoarNodeAgent.__init__',"
     " 'ray_task:RoarNodeAgent.shutdown', 'ray_task:PlacementGroupCleaner.__init__',"
-    " 'ray_task:RayTrainWorker.__init__', 'ray_task:SynchronizationActor.__init__'))"
+    " 'ray_task:RayTrainWorker.__init__', 'ray_task:SynchronizationActor.__init__', 'ray_task:_roar_prime_task',"
+    " 'ray_task:broadcast_from_rank_zero', 'ray_task:poll_status', 'ray_task:shutdown_data_executors'))"
 )
 TASK = f"(coalesce(execution_role, '') IN ('task', 'phase') OR command LIKE 'ray_task:%') AND NOT {NOISE}"
 _SUBMIT = "(coalesce(execution_role, '') = 'submit' OR command LIKE 'ray job submit%')"
