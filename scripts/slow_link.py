@@ -19,7 +19,11 @@ async def main(target: str, pause: float) -> None:
     line = anyio.Lock()
 
     async def carry(client: SocketStream) -> None:
-        server = await anyio.connect_tcp(str(address.hostname), int(address.port or 80))
+        try:
+            server = await anyio.connect_tcp(str(address.hostname), int(address.port or 80))
+        except OSError:
+            await client.aclose()
+            return
         async with client, server, anyio.create_task_group() as tasks:
             tasks.start_soon(_copy, server, client)
             await _copy(client, server, line, pause)
