@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+SHOWN = 2000
+"""Characters of a failed program's output that are shown: the last ones."""
 MEBIBYTE = 1024 * 1024
 KIBIBYTE = 1024
 
@@ -41,7 +43,7 @@ def run(command: Sequence[str], *, cwd: Path, environ: Mapping[str, str]) -> tup
     process.returncode = os.waitstatus_to_exitcode(status)
     text = output.read_text("utf-8", "replace")
     if process.returncode:
-        raise Failed(f"{' '.join(command)} ended with {process.returncode}:\n{text}")
+        raise Failed(f"{' '.join(command)} ended with {process.returncode}:\n{text[-SHOWN:]}")
     return Cost(wall, usage.ru_utime + usage.ru_stime, _peak_mib(usage.ru_maxrss)), text
 
 

@@ -23,6 +23,8 @@ from publisher.registry.app import create_app
 from publisher.registry.store import Store
 
 BACKLOG = 2048
+BODY_LIMIT = 16 * 1024 * 1024
+"""Bytes.  More than GLaaS takes: roar-cli cuts job batches by number alone, and has no answer to 413."""
 
 
 class Delayed:
@@ -65,7 +67,7 @@ def main() -> None:
     arguments = _arguments()
     with ExitStack() as stack:
         store = stack.enter_context(closing(Store.open(arguments.data)))
-        app: ASGIApp = create_app(store)
+        app: ASGIApp = create_app(store, body_limit=BODY_LIMIT)
         if arguments.delay:
             app = Delayed(app, arguments.delay)
         if arguments.record:
