@@ -34,9 +34,7 @@ class Program(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_paragraph()
         if roar_cli_installed():
-            formatter.write_text(
-                "Every other command is handed to roar-cli: see `roar status --help`, `roar run --help`."
-            )
+            formatter.write_text("Every other command (`roar run`, `roar status`, …) is handed to roar-cli.")
         else:
             formatter.write_text("roar's other commands come with roar-cli: pip install roar-cli")
 

@@ -1,19 +1,26 @@
 """Questions to a person: what may go out.  Without a person to ask, `--yes` answers, or nothing goes out."""
 
+import contextlib
+import select
+import shutil
 import sys
-from collections.abc import Mapping
+import termios
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
 import click
 
 from publisher.auth.choice import Choice
-from publisher.cli.text import count
+from publisher.auth.secret import Secret
+from publisher.cli.text import count, printable
 from state.errors import Interrupted, NeedsPerson
 
 YES = frozenset({"y", "yes"})
+GLANCE_SECONDS = 0.1
+"""How often whoever waits for a passphrase looks whether the process was asked to stop."""
 
 
 class Pausing(Protocol):
@@ -22,20 +29,25 @@ class Pausing(Protocol):
     def paused(self) -> AbstractContextManager[None]: ...
 
 
-@dataclass(frozen=True, slots=True)
 class Person:
     """Whoever runs the command.
 
     present: somebody sits at the terminal and may be asked.  yes: everything was agreed to on the command line.
     """
 
-    present: bool
-    yes: bool
-    display: Pausing
+    def __init__(self, *, present: bool, yes: bool, display: Pausing) -> None:
+        self.present = present
+        self._yes = yes
+        self._display = display
+        self._gone = threading.Event()
+
+    def leave(self) -> None:
+        """Whoever waits for a passphrase waits no longer: the process was asked to stop."""
+        self._gone.set()
 
     def accept_redactions(self, redactions: Mapping[str, int]) -> None:
         """Return if the redacted data may be published.  Raises NeedsPerson if not, or if nobody can be asked."""
-        if self.yes:
+        if self._yes:
             return
         found = ", ".join(f"{shape} ({number})" for shape, number in redactions.items())
         total = count(sum(redactions.values()), "secret")
@@ -45,20 +57,33 @@ class Person:
                 kept="Nothing was sent, nothing was kept.",
                 next_step="look with --dry-run, then go on with --yes",
             )
-        with self.display.paused():
-            click.echo(f"{total} will be taken out of what is published: {found}", err=True)
-            _prompt("Publish the rest?")
+        with self._display.paused():
+            _explain(f"{total} will be taken out of what is published: {found}.")
+            _prompt("Publish the rest? [y/N] ")
             if not _affirmed(sys.stdin.readline()):
                 raise NeedsPerson("not published, as you chose", kept="Nothing was sent, nothing was kept.")
 
     async def confirm(self, choice: Choice, stop: anyio.Event) -> bool:
         """Whether a publish that names nobody may go out.  Raises Interrupted if `stop` is set before the answer."""
-        if self.yes or not self.present:
-            return self.yes
-        with self.display.paused():
-            click.echo(f"This will be public and name nobody as its owner ({choice.why}).", err=True)
-            _prompt("Publish it?")
+        if self._yes or not self.present:
+            return self._yes
+        with self._display.paused():
+            _explain(f"This will be public and name nobody as its owner ({choice.why}).")
+            _prompt("Publish it? [y/N] ")
             return _affirmed(await _line(stop))
+
+    def passphrase(self, prompt: str) -> Secret | None:
+        """What the person types, unseen; None if nothing, or if the process is asked to stop.  Blocks its thread."""
+        with self._display.paused(), _unseen():
+            _prompt(prompt)
+            try:
+                while not self._gone.is_set():
+                    if select.select([sys.stdin], [], [], GLANCE_SECONDS)[0]:
+                        text = sys.stdin.readline().rstrip("\n")
+                        return Secret(text) if text else None
+            finally:
+                click.echo(err=True)
+        return None
 
 
 async def _line(stop: anyio.Event) -> str:
@@ -79,8 +104,25 @@ async def _line(stop: anyio.Event) -> str:
     return line
 
 
-def _prompt(question: str) -> None:
-    click.echo(f"{question} [y/N] ", err=True, nl=False)
+@contextlib.contextmanager
+def _unseen() -> Iterator[None]:
+    """The terminal shows nothing of what is typed."""
+    before = termios.tcgetattr(sys.stdin)
+    unseen = [*before]
+    unseen[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, unseen)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, before)
+
+
+def _explain(text: str) -> None:
+    click.echo(click.wrap_text(printable(text), shutil.get_terminal_size().columns), err=True)
+
+
+def _prompt(text: str) -> None:
+    click.echo(printable(text), err=True, nl=False)
 
 
 def _affirmed(answer: str) -> bool:

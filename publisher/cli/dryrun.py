@@ -3,18 +3,20 @@
 import json
 from dataclasses import asdict
 
+import anyio
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from publisher.auth.choice import Choice, Decision
-from publisher.cli.request import offline_choices
-from publisher.cli.tables import console
+from publisher.cli import tables
+from publisher.cli.request import known_identities, possible_choices
 from publisher.cli.text import count, one_line, printable
 from publisher.lineage.canonical import ANONYMOUS
 from publisher.lineage.explain import Explanation, explain
+from publisher.lineage.plan import PlanSummary
 from publisher.plans import Request
+from publisher.worker import own_keyring
 from state.errors import ExitCode
 
 JOBS_SHOWN = 40
@@ -28,14 +30,15 @@ def show(request: Request, *, as_json: bool, quiet: bool) -> int:
 
     Raises what `build_plan` raises: a publish would fail in the same way.
     """
-    explanation = explain(request.project, request.target, cwd=request.cwd, identities=(ANONYMOUS,))
-    choices = offline_choices(request)
+    keyring = own_keyring(request.intent)
+    choices = possible_choices(request, anyio.run(keyring.held))
+    explanation = explain(request.project, request.target, cwd=request.cwd, identities=known_identities(choices))
     if as_json:
         click.echo(json.dumps(_facts(request, explanation, choices)))
     elif quiet:
         click.echo(explanation.summary.provisional[ANONYMOUS])
     else:
-        _print(request, explanation, choices)
+        _print(request, explanation, choices, keyring.unusable)
     return ExitCode.PUBLISHED
 
 
@@ -53,7 +56,7 @@ def _facts(request: Request, explanation: Explanation, choices: list[Choice]) ->
         "composites": explanation.composites,
         "labels": summary.labels,
         "redactions": summary.redactions,
-        "provisional_hash": summary.provisional[ANONYMOUS],
+        "provisional": summary.provisional,
         "routes": [
             {
                 "decision": choice.decision,
@@ -69,22 +72,21 @@ def _facts(request: Request, explanation: Explanation, choices: list[Choice]) ->
     }
 
 
-def _print(request: Request, explanation: Explanation, choices: list[Choice]) -> None:
+def _print(request: Request, explanation: Explanation, choices: list[Choice], unusable: str) -> None:
     summary = explanation.summary
-    out = console()
     links = f"{count(summary.inputs, 'input')}, {count(summary.outputs, 'output')}"
     things = f"{count(summary.artifacts, 'artifact')} and {count(summary.labels, 'label')}"
-    out.print(f"Would publish {count(summary.jobs, 'job')}, {links}, {things}.  Nothing is sent.", style="bold")
-    _print_jobs(out, explanation)
+    headline = f"Would publish {count(summary.jobs, 'job')}, {links}, {things}.  Nothing is sent."
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
-    for name, value in _rows(request, explanation, choices):
-        rows.add_row(name, Text(printable(value)))
-    out.print(rows)
+    for name, value in [*_rows(request, explanation), *_route_rows(choices), *_hash_rows(summary), ("note", unusable)]:
+        if value:
+            rows.add_row(name, Text(printable(value)))
+    tables.show(Text(headline, style="bold"), _job_table(explanation), rows)
 
 
-def _print_jobs(out: Console, explanation: Explanation) -> None:
+def _job_table(explanation: Explanation) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("STEP", "JOB"):
         table.add_column(name, no_wrap=True)
@@ -95,12 +97,12 @@ def _print_jobs(out: Console, explanation: Explanation) -> None:
         step = f"@{'B' if job.build else ''}{job.step}"
         command = Text(one_line(job.command, COMMAND_WIDTH))
         table.add_row(step, Text(printable(job.uid)), str(job.inputs), str(job.outputs), command)
-    out.print(table)
-    if len(explanation.jobs) > JOBS_SHOWN:
-        out.print(f"… and {count(len(explanation.jobs) - JOBS_SHOWN, 'job')} more; --json lists them all", style="dim")
+    if (more := len(explanation.jobs) - JOBS_SHOWN) > 0:
+        table.add_row("…", "", "", "", f"{count(more, 'job')} more; --json lists them all")
+    return table
 
 
-def _rows(request: Request, explanation: Explanation, choices: list[Choice]) -> list[tuple[str, str]]:
+def _rows(request: Request, explanation: Explanation) -> list[tuple[str, str]]:
     summary = explanation.summary
     redactions = ", ".join(f"{shape} ({number})" for shape, number in summary.redactions.items())
     return [
@@ -108,19 +110,25 @@ def _rows(request: Request, explanation: Explanation, choices: list[Choice]) -> 
         ("target", request.target or "the active session"),
         ("git", " ".join(filter(None, (summary.git.repo, summary.git.branch, summary.git.commit))) or "none"),
         ("redacted", redactions or "nothing"),
-        *_route_rows(choices),
-        ("hash", f"{summary.provisional[ANONYMOUS]} (provisional: the registry computes the one that counts)"),
     ]
 
 
 def _route_rows(choices: list[Choice]) -> list[tuple[str, str]]:
-    first, *others = choices
-    if first.decision is Decision.STOP:
-        problem = first.problem().diagnostics()
-        return [("would stop", problem.what), ("what to do", problem.next_step)]
-    rows = [("visibility", "public" if first.public else "private")]
-    rows.append(("route", f"{first.decision}{', if the registry offers it' if others else ''}: {first.why}"))
-    rows += [("else", f"{other.decision}: {other.why}") for other in others]
-    if first.needs_confirmation:
-        rows.append(("owner", "nobody: it names no one, so it needs your confirmation or --yes"))
+    """Every way that this may go, by what the registry answers."""
+    rows = []
+    for number, choice in enumerate(choices):
+        stops = choice.decision is Decision.STOP
+        how = "stop" if stops else f"{choice.decision}, {'public' if choice.public else 'private'}"
+        remedy = f"; {choice.problem().next_step}" if stops else ""
+        rows.append(("or" if number else "route", f"{how}: {choice.why}{remedy}"))
+    if any(choice.needs_confirmation for choice in choices):
+        rows.append(("owner", "what goes out without a credential names nobody: it needs your consent, or --yes"))
     return rows
+
+
+def _hash_rows(summary: PlanSummary) -> list[tuple[str, str]]:
+    """The hash that each identity would get, as far as it can be told here."""
+    first, *others = summary.provisional.items()
+    rows = [("hash", f"{first[1]} as {first[0]}")]
+    rows += [("", f"{digest} as {identity}") for identity, digest in others]
+    return [*rows, ("", "(provisional: the registry computes the one that counts)")]

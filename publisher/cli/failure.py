@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import traceback
 
@@ -56,9 +57,9 @@ def tell(error: BaseException, *, as_json: bool) -> int:
             event["publish_id"] = error.publish_id
         click.echo(json.dumps(event))
     else:
-        click.echo(f"Error: {printable(_sentence(words.what))}", err=True)
-        if words.kept:
-            click.echo(printable(words.kept), err=True)
+        prefix = "" if code is ExitCode.CTRL_C else "Error: "
+        _prose(prefix + _sentence(words.what))
+        _prose(words.kept)
         if words.next_step:
             click.echo(f"Next: {printable(words.next_step)}", err=True)
     return code
@@ -74,7 +75,7 @@ def _read(error: BaseException) -> tuple[ExitCode, str, Diagnostics]:
         case click.ClickException():
             return ExitCode.USAGE, "usage", Diagnostics(error.format_message(), "", "")
         case KeyboardInterrupt() | click.Abort():
-            return ExitCode.CTRL_C, "interrupted", Diagnostics("stopped on request", "", "")
+            return ExitCode.CTRL_C, "interrupted", Diagnostics("Stopped on request", "", "")
         case _:
             return ExitCode.FAILED, "defect", _defect(error)
 
@@ -88,6 +89,14 @@ def _defect(error: BaseException) -> Diagnostics:
         "What was checkpointed is kept.",
         f"roar journal list; to see where it happened, repeat with {DEBUG}=1",
     )
+
+
+def _prose(text: str) -> None:
+    """Sentences on stderr, broken between words where it is a terminal; a command is never broken."""
+    if text:
+        clean = printable(text)
+        width = shutil.get_terminal_size().columns
+        click.echo(click.wrap_text(clean, width) if sys.stderr.isatty() else clean, err=True)
 
 
 def _then(first: str, resume: str) -> str:

@@ -12,8 +12,9 @@ PACKAGE = "roar"
 
 
 def roar_cli_installed() -> bool:
-    """Whether `python -m roar` would find roar-cli.  Imports nothing."""
-    return importlib.util.find_spec(PACKAGE) is not None
+    """Whether `python -P -m roar` would find roar-cli.  Imports nothing."""
+    spec = importlib.util.find_spec(PACKAGE)
+    return spec is not None and spec.origin is not None  # a mere folder of that name has no origin
 
 
 def hand_over(arguments: Sequence[str]) -> int:
@@ -28,4 +29,5 @@ def hand_over(arguments: Sequence[str]) -> int:
         )
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", PACKAGE, *arguments])  # never returns
+    # -P as for a console script: a `roar` in the current folder is not roar-cli.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", PACKAGE, *arguments])

@@ -9,8 +9,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from publisher.cli import tables
 from publisher.cli.standing import Standing
-from publisher.cli.tables import console
 from publisher.cli.text import Status, count, printable, span
 from state.errors import LocalProblem
 from state.journal import Journal
@@ -37,7 +37,7 @@ def show_list(folder: StateFolder, *, as_json: bool) -> None:
     elif not found:
         click.echo(f"No publishes in {folder.publishes}.", err=True)
     else:
-        console().print(_table(found, now))
+        tables.show(_table(found, now))
 
 
 def show_one(paths: PublishPaths, *, as_json: bool) -> None:
@@ -49,16 +49,13 @@ def show_one(paths: PublishPaths, *, as_json: bool) -> None:
         facts = standing.facts() | standing.more_facts() | {"history": [asdict(row) for row in history]}
         click.echo(json.dumps(facts))
         return
-    out = console()
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
     for name, value in _rows(standing):
         if value:
             rows.add_row(name, Text(printable(value)))
-    out.print(rows)
-    if history:
-        out.print(_history(history))
+    tables.show(rows, *([_history(history)] if history else []))
 
 
 def _table(found: list[Summary | tuple[PublishPaths, LocalProblem]], now: float) -> Table:

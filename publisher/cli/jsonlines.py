@@ -54,7 +54,7 @@ class JsonLines(Watcher):
             case Noted():
                 self._write("note", text=report.text)
 
-    def published(self, plan: Plan, progress: Progress) -> None:
+    def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
         self._write(
             "published",
             hash=progress.hash,

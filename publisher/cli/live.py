@@ -9,14 +9,14 @@ from rich.text import Text
 
 from publisher.cli.meter import Meter
 from publisher.cli.output import Output
-from publisher.cli.plain import delay_words, headline, result_line
-from publisher.cli.text import count, printable, span
+from publisher.cli.plain import headline, held_up, pace, result_line
+from publisher.cli.text import count, lasted, printable, span
 from publisher.cli.watcher import Watcher
-from publisher.cli.words import DELAYS, PHASES, TURNS
+from publisher.cli.words import DELAYS, PHASES, PREPARING, STOPPING, TURNS, phase
 from publisher.report import Entered, Noted, Report, Retrying, Waiting
 from state.record import Plan, Progress
 
-LABEL_WIDTH = max(map(len, PHASES.values())) + 2
+LABEL_WIDTH = max(map(len, (PREPARING, *PHASES.values()))) + 2
 NARROWEST_BAR = 8
 WIDEST_BAR = 40
 
@@ -34,16 +34,16 @@ class LiveDisplay(Watcher):
         self._verbose = verbose
         self._meter = Meter(clock)
         self._started_at = clock()
-        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live: Live | None = None  # while the terminal is ours
 
     def planning(self) -> None:
-        self._live.start()
-        self._live.update(Text("Reading the lineage", style="dim"), refresh=True)
+        self._begin()
+        self.tick()
 
     def planned(self, plan: Plan, *, resumed: bool) -> None:
-        self._live.start()
-        self._live.update(Text(""))
+        self._end()
         self._keep(headline(plan, resumed=resumed), style="bold")
+        self._begin()
 
     def report(self, report: Report) -> None:
         if isinstance(report, Entered):
@@ -59,36 +59,49 @@ class LiveDisplay(Watcher):
                 self._keep(words, style="dim")
 
     def tick(self) -> None:
-        if self._live.is_started:
+        if self._live is not None:
             self._live.update(Group(*draw(self._meter, self._console)), refresh=True)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        started = self._live.is_started
-        self._live.stop()
+        self._end()
         try:
             yield
         finally:
-            if started:
-                self._live.start()
+            self._begin()
 
-    def published(self, plan: Plan, progress: Progress) -> None:
+    def stopping(self) -> None:
+        self._keep(STOPPING, style="yellow")
+
+    def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
         self.close()
-        self._console.print(Text(result_line(plan, self._clock() - self._started_at), style="bold green"))
-        super().published(plan, progress)
+        seconds = None if again else self._clock() - self._started_at
+        self._keep(result_line(plan, seconds), style="bold green")
+        super().published(plan, progress, again=again)
 
     def close(self) -> None:
-        if self._live.is_started:
-            self._live.update(Group())
-            self._live.stop()
+        if self._live is not None:
+            self._end()
             if self._meter.state in PHASES:  # interrupted there: the line stays
                 self._console.print(*draw(self._meter, self._console)[:1])
+
+    def _begin(self) -> None:
+        """Take the lines below the cursor.  The cursor stays visible: whoever is killed can't bring it back."""
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._live.start()
+        self._console.show_cursor()
+
+    def _end(self) -> None:
+        if self._live is not None:
+            self._live.update(Group())
+            self._live.stop()
+            self._live = None
 
     def _enter(self, report: Entered) -> None:
         state = self._meter.state
         if state in PHASES:
             items = count(self._meter.done, "item") if self._meter.total else ""
-            self._keep(f"{PHASES[state]:<{LABEL_WIDTH}}{items:<16}{span(self._meter.elapsed):>8}", style="dim")
+            self._keep(f"{PHASES[state]:<{LABEL_WIDTH}}{items:<16}{lasted(self._meter.elapsed):>8}", style="dim")
         if report.event in TURNS:
             self._keep(f"! {TURNS[report.event]}", style="yellow")
         if self._verbose:
@@ -100,15 +113,12 @@ class LiveDisplay(Watcher):
 
 def draw(meter: Meter, console: Console) -> list[Text]:
     """The lines of the phase under way: its label, a bar as wide as there is room for, and what holds it up."""
-    if meter.state not in PHASES:
+    name = phase(meter.state)
+    if name is None:
         return []
-    label = Text(f"{PHASES[meter.state]:<{LABEL_WIDTH}}")
+    label = Text(f"{name:<{LABEL_WIDTH}}")
     if meter.total:
-        numbers = f" {meter.done:,}/{meter.total:,}"
-        if meter.rate:
-            numbers += f"  {meter.rate:,.0f}/s"
-        if meter.seconds_left:
-            numbers += f"  {span(meter.seconds_left)} left"
+        numbers = "  ".join([f" {meter.done:,}/{meter.total:,}", *pace(meter)])
         room = min(WIDEST_BAR, console.width - LABEL_WIDTH - len(numbers) - 1)
         if room >= NARROWEST_BAR:
             label.append_text(_bar(meter.done / meter.total, room, ascii_only=console.options.ascii_only))
@@ -117,8 +127,8 @@ def draw(meter: Meter, console: Console) -> list[Text]:
         label.append(span(meter.elapsed), style="dim")
     label.truncate(console.width - 1, overflow="ellipsis")
     lines = [label]
-    if (delay := delay_words(meter)) is not None:
-        held = Text(f"  {printable(delay)}", style="yellow")
+    for words in held_up(meter):
+        held = Text(f"  {printable(words)}", style="yellow")
         held.truncate(console.width - 1, overflow="ellipsis")
         lines.append(held)
     return lines

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from publisher.cli.meter import Meter
 from publisher.cli.output import Output
-from publisher.cli.text import count, printable, span
+from publisher.cli.text import count, lasted, printable, span
 from publisher.cli.watcher import Watcher
-from publisher.cli.words import DELAYS, PHASES, TURNS
+from publisher.cli.words import DELAYS, PHASES, PREPARING, STOPPING, TURNS, phase
 from publisher.report import Entered, Noted, Report, Retrying, Waiting
 from state.record import Plan, Progress
 
@@ -31,7 +31,7 @@ class Plain(Watcher):
         self._started_at = self._spoke_at = clock()
 
     def planning(self) -> None:
-        self._say("Reading the lineage")
+        self._say(PREPARING)
 
     def planned(self, plan: Plan, *, resumed: bool) -> None:
         self._say(headline(plan, resumed=resumed))
@@ -49,16 +49,20 @@ class Plain(Watcher):
                 self._say(f"  attempt {report.attempt} failed ({report.what}): again in {report.seconds:.1f} s")
 
     def tick(self) -> None:
-        if self._clock() - self._spoke_at >= LINE_SECONDS and self._meter.state in PHASES:
-            self._say(f"{PHASES[self._meter.state]}: {how_far(self._meter)}")
+        name = phase(self._meter.state)
+        if name is not None and self._clock() - self._spoke_at >= LINE_SECONDS:
+            self._say(f"{name}: {how_far(self._meter)}")
 
-    def published(self, plan: Plan, progress: Progress) -> None:
-        self._say(result_line(plan, self._clock() - self._started_at))
-        super().published(plan, progress)
+    def stopping(self) -> None:
+        self._say(STOPPING)
+
+    def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
+        self._say(result_line(plan, None if again else self._clock() - self._started_at))
+        super().published(plan, progress, again=again)
 
     def _enter(self, report: Entered) -> None:
         if self._meter.total and self._meter.elapsed >= SHORT_SECONDS:
-            self._say(f"  {count(self._meter.done, 'item')} in {span(self._meter.elapsed)}")
+            self._say(f"  {count(self._meter.done, 'item')} in {lasted(self._meter.elapsed)}")
         if report.event in TURNS:
             self._say(f"Note: {TURNS[report.event]}")
         if report.state in PHASES:
@@ -73,32 +77,34 @@ class Plain(Watcher):
 
 def headline(plan: Plan, *, resumed: bool) -> str:
     """What is published where, under which id."""
-    verb = "Resuming" if resumed else "Publishing"
     links = count(plan.inputs + plan.outputs, "link")
-    return f"{verb} {plan.id}: {count(plan.jobs, 'job')}, {links} to {plan.registry}"
+    what = f"Resuming {plan.id}, begun earlier" if resumed else f"Publishing {plan.id}"
+    return f"{what}: {count(plan.jobs, 'job')}, {links} to {plan.registry}"
 
 
 def how_far(meter: Meter) -> str:
     """Where a phase stands, in words: `1,204/3,010 items, 412/s, 4 s left`."""
     parts = [f"{meter.done:,}/{meter.total:,} items"] if meter.total else [f"{span(meter.elapsed)} so far"]
-    if meter.total and meter.rate:
-        parts.append(f"{meter.rate:,.0f}/s")
-    if meter.seconds_left:
-        parts.append(f"{span(meter.seconds_left)} left")
-    if (delay := delay_words(meter)) is not None:
-        parts.append(delay)
-    return ", ".join(parts)
+    return ", ".join(parts + pace(meter) + held_up(meter))
 
 
-def delay_words(meter: Meter) -> str | None:
-    """What is waited for, with the time that is left."""
+def pace(meter: Meter) -> list[str]:
+    """How fast a phase is and how long it will take; nothing where nothing moves."""
+    if not meter.total or not meter.rate or meter.delay is not None:
+        return []
+    left = [f"{span(meter.seconds_left)} left"] if meter.seconds_left else []
+    return [f"{meter.rate:,.0f}/s", *left]
+
+
+def held_up(meter: Meter) -> list[str]:
+    """What is waited for, with the time that is left; nothing where nothing is."""
     if meter.delay is None:
-        return None
+        return []
     what, left = meter.delay
-    return f"{DELAYS.get(what, what)}, next try in {span(left)}"
+    return [f"{DELAYS.get(what, what)}, next try in {span(left)}"]
 
 
-def result_line(plan: Plan, seconds: float) -> str:
-    """What was published, in a sentence."""
-    inputs, outputs = count(plan.inputs, "input"), count(plan.outputs, "output")
-    return f"Published {count(plan.jobs, 'job')}, {inputs} and {outputs} in {span(seconds)}:"
+def result_line(plan: Plan, seconds: float | None) -> str:
+    """What was published, in a sentence.  seconds: how long it took, None where an earlier run did it."""
+    what = f"{count(plan.jobs, 'job')}, {count(plan.inputs, 'input')} and {count(plan.outputs, 'output')}"
+    return f"Published earlier: {what}:" if seconds is None else f"Published {what} in {lasted(seconds)}:"

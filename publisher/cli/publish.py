@@ -103,8 +103,9 @@ def publish(**given: Any) -> int:
 @click.option("--bind", multiple=True, hidden=True)
 @click.option("--no-bind", is_flag=True, hidden=True)
 def register(as_blake3: bool, bind: tuple[str, ...], no_bind: bool, **given: Any) -> int:
-    if as_blake3 or bind or no_bind:
-        raise _refusal()
+    given_here = dict(zip(NOT_OURS, (as_blake3, bind, no_bind), strict=True))
+    if refused := [name for name, value in given_here.items() if value]:
+        raise _refusal(refused)
     return _run(Options.from_command_line(**given))
 
 
@@ -114,12 +115,12 @@ def _run(options: Options) -> int:
     return run(options)
 
 
-def _refusal() -> UsageProblem:
+def _refusal(refused: list[str]) -> UsageProblem:
     """Names the command that does what was asked for, as it was typed."""
     import shlex
 
     typed = shlex.join(sys.argv[2:])
     return UsageProblem(
-        f"{', '.join(NOT_OURS)} are carried out by roar-cli's own register",
+        f"{' and '.join(refused)}: only roar-cli's own register can do that",
         next_step=f"{shlex.quote(sys.executable)} -m roar register {typed}",
     )

@@ -1,8 +1,6 @@
 """`roar publish` from beginning to end: freeze or find the publish, drive it, say how it ended."""
 
-import functools
 import os
-import signal
 import sys
 import time
 from contextlib import closing
@@ -11,111 +9,119 @@ from pathlib import Path
 import anyio
 
 from publisher.auth.choice import Choice
+from publisher.auth.keyring import Keyring
+from publisher.auth.sshkey import Ask
 from publisher.cli.consent import Person
 from publisher.cli.display import choose_display
 from publisher.cli.failure import Failed, Unfinished
+from publisher.cli.listening import run_listening, stop_by_exception
 from publisher.cli.options import Options
 from publisher.cli.request import read_request, refuse_hopeless
 from publisher.cli.resuming import find_publish
 from publisher.cli.watcher import Watcher
-from publisher.plans import Frozen, freeze
+from publisher.plans import Frozen, Request, freeze
 from publisher.report import Noted
-from publisher.worker import work
-from state.errors import ExitCode, PublisherError
+from publisher.worker import candidate_identities, own_keyring, work
+from state.errors import ExitCode, Interrupted, PublisherError
 from state.machine import State
 from state.paths import StateFolder
 from state.publish import OwnedPublish
 from state.record import Progress
 
-TICK_SECONDS = 0.1
-"""How often a display may move."""
-STOPPING = (signal.SIGINT, signal.SIGTERM)
-
 
 def run(options: Options) -> int:
     """Carry a `publish` command line out and return its exit code; what goes wrong is raised as PublisherError.
 
-    Repeating resumes.  SIGINT and SIGTERM stop cleanly: KeyboardInterrupt before anything is kept, Interrupted after.
+    Repeating resumes.  SIGINT and SIGTERM stop cleanly: with KeyboardInterrupt or Interrupted before anything is kept,
+    with Unfinished after.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_by_exception()
     if options.dry_run:
         from publisher.cli.dryrun import show
 
         request = read_request(options, Path.cwd(), os.environ)
         return show(request, as_json=options.as_json, quiet=options.quiet)
-    folder = StateFolder.from_environment(os.environ)
     with closing(choose_display(options)) as display:
         person = Person(present=_somebody_there() and not options.as_json, yes=options.yes, display=display)
-        frozen = _obtain(options, folder, display, person)
-        if isinstance(frozen, Progress):
+        return _Publishing(options, display, person).run()
+
+
+class _Publishing:
+    """One `publish` command line being carried out."""
+
+    def __init__(self, options: Options, display: Watcher, person: Person) -> None:
+        self._options = options
+        self._display = display
+        self._person = person
+        self._folder = StateFolder.from_environment(os.environ)
+
+    def run(self) -> int:
+        if self._options.resume is None:
+            frozen, keyring = self._freeze(read_request(self._options, Path.cwd(), os.environ))
+            return self._drive(frozen, keyring)
+        found = find_publish(self._options.resume, self._folder, Path.cwd())
+        if found.progress.state is State.DONE:
+            self._display.published(found.plan, found.progress, again=True)
             return ExitCode.PUBLISHED
+        frozen = Frozen(OwnedPublish.open(found.paths), found.plan, resumed=True)
+        return self._drive(frozen, own_keyring(found.plan.intent, ask=self._ask))
+
+    def _freeze(self, request: Request) -> tuple[Frozen, Keyring]:
+        self._display.planning()
+        keyring = own_keyring(request.intent, ask=self._ask)
+
+        async def identify(stop: anyio.Event) -> list[str]:
+            return await self._identities(request, keyring, stop)
+
+        identities = run_listening(identify, self._display, self._person)
+        consent = self._person.accept_redactions
+        return freeze(request, self._folder, identities=identities, clock=time.time, consent=consent), keyring
+
+    async def _identities(self, request: Request, keyring: Keyring, stop: anyio.Event) -> list[str]:
+        """Everybody that the publish may name.  Raises NeedsPerson if it can't be published at all, or Interrupted."""
+        identities: list[str] | None = None
+        failure: PublisherError = Interrupted("stopped on request", kept="Nothing was sent, nothing was kept.")
+        async with anyio.create_task_group() as tasks:
+
+            async def give_up() -> None:
+                await stop.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(give_up)
+            try:
+                refuse_hopeless(request, await keyring.held(), keyring.unusable)
+                identities = await candidate_identities(request, keyring, report=self._display.report)
+            except PublisherError as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        if identities is None:
+            raise failure
+        return identities
+
+    def _drive(self, frozen: Frozen, keyring: Keyring) -> int:
+        async def drive(stop: anyio.Event) -> Progress:
+            async def confirm(choice: Choice) -> bool:
+                if choice.note:
+                    self._display.report(Noted(choice.note))
+                return await self._person.confirm(choice, stop)
+
+            report = self._display.report
+            return await work(frozen.publish, self._folder, report=report, confirm=confirm, stop=stop, keyring=keyring)
+
         with frozen.publish:
-            display.planned(frozen.plan, resumed=frozen.resumed)
-            progress = _drive(frozen, folder, display, person)
+            self._display.planned(frozen.plan, resumed=frozen.resumed)
+            try:
+                progress = run_listening(drive, self._display, self._person)
+            except PublisherError as error:
+                raise Unfinished(error, frozen.plan.id) from error
         if progress.state is not State.DONE:
             raise Failed(frozen.plan.id, progress.detail, reason=progress.reason)
-        display.published(frozen.plan, progress)
-    return ExitCode.PUBLISHED
+        self._display.published(frozen.plan, progress)
+        return ExitCode.PUBLISHED
 
-
-def _obtain(options: Options, folder: StateFolder, display: Watcher, person: Person) -> Frozen | Progress:
-    """The publish to work on; Progress where it was published already, which is then told again."""
-    if options.resume is None:
-        request = read_request(options, Path.cwd(), os.environ)
-        refuse_hopeless(request)
-        display.planning()
-        return freeze(request, folder, clock=time.time, consent=person.accept_redactions)
-    found = find_publish(options.resume, folder, Path.cwd())
-    if found.progress.state is State.DONE:
-        display.published(found.plan, found.progress)
-        return found.progress
-    return Frozen(OwnedPublish.open(found.paths), found.plan, resumed=True)
-
-
-def _drive(frozen: Frozen, folder: StateFolder, display: Watcher, person: Person) -> Progress:
-    try:
-        return anyio.run(functools.partial(_work, frozen.publish, folder, display, person))
-    except PublisherError as error:
-        raise Unfinished(error, frozen.plan.id) from error
-
-
-async def _work(owned: OwnedPublish, folder: StateFolder, display: Watcher, person: Person) -> Progress:
-    """Work on the publish while the display moves and signals are listened to; raises what `work` raises, unwrapped."""
-    stop = anyio.Event()
-    progress: Progress | None = None
-    failure: PublisherError | None = None
-
-    async def confirm(choice: Choice) -> bool:
-        if choice.note:
-            display.report(Noted(choice.note))
-        return await person.confirm(choice, stop)
-
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(_listen_to_signals, stop)
-        tasks.start_soon(_tick, display)
-        try:
-            progress = await work(owned, folder, report=display.report, confirm=confirm, stop=stop)
-        except PublisherError as error:
-            failure = error
-        tasks.cancel_scope.cancel()
-    if progress is None:
-        assert failure is not None
-        raise failure
-    return progress
-
-
-async def _listen_to_signals(stop: anyio.Event, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-    """Set `stop` at the first signal; further ones do no more, and no harm."""
-    with anyio.open_signal_receiver(*STOPPING) as signals:
-        task_status.started()
-        async for _signal in signals:
-            stop.set()
-
-
-async def _tick(display: Watcher) -> None:
-    while True:
-        await anyio.sleep(TICK_SECONDS)
-        display.tick()
+    @property
+    def _ask(self) -> Ask | None:
+        return self._person.passphrase if self._person.present else None
 
 
 def _somebody_there() -> bool:

@@ -1,10 +1,13 @@
-"""From the command line and the folder that it was typed in to a `plans.Request`, and to the choice it leads to."""
+"""From the command line and the folder that it was typed in to a `plans.Request`, and to the choices it can lead to."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from publisher.auth.choice import Capabilities, Choice, Credentials, Decision
+from publisher.auth.bearer import BearerStore
+from publisher.auth.choice import Capabilities, Choice, Credentials, Decision, Probe
 from publisher.auth.decide import decide
+from publisher.auth.identity import ANONYMOUS, of_sign_in
 from publisher.auth.scope import Scope
 from publisher.cli.options import Options
 from publisher.glaas.address import registry_address
@@ -19,19 +22,36 @@ def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Req
     return Request(project, options.target, cwd, registry_address(chosen, environ), options.flag)
 
 
-def offline_choices(request: Request) -> list[Choice]:
-    """What protocol.md §5 says before the registry was asked: one choice, or one for each of its answers."""
+def possible_choices(request: Request, held: Credentials) -> list[Choice]:
+    """What the table of protocol.md §5 can come to, for every answer that the registry may give.  Asks nobody."""
     scope = Scope.from_config(request.project.config.table)
-    choices: dict[Decision, Choice] = {}
-    for capable in (True, False):
-        capabilities = Capabilities(anonymous_public=capable, server_hash=capable, authenticated=capable)
-        choice = decide(request.flag, scope, Credentials(bearer=False, ssh=False), capabilities)
-        choices.setdefault(choice.decision, choice)
+    choices: dict[str, Choice] = {}
+    for probe in Probe:
+        for capable in (True, False):
+            capabilities = Capabilities(anonymous_public=capable, server_hash=capable, authenticated=capable)
+            choice = decide(request.flag, scope, held, capabilities, probe)
+            if choice.decision is not Decision.PROBE_SSH:
+                choices.setdefault(choice.row, choice)
     return list(choices.values())
 
 
-def refuse_hopeless(request: Request) -> None:
-    """Raise NeedsPerson where no answer of the registry could make this publishable, before anything is kept."""
-    for choice in offline_choices(request):
-        if choice.decision is Decision.STOP:
-            raise choice.problem()
+def refuse_hopeless(request: Request, held: Credentials, unusable: str) -> None:
+    """Raise NeedsPerson where no answer of the registry could make this publishable, before anything is kept.
+
+    unusable: why credentials that exist can't be used, if there is anything to say.
+    """
+    choices = possible_choices(request, held)
+    if all(choice.decision is Decision.STOP for choice in choices):
+        problem = choices[0].problem()
+        problem.what = f"{problem.what} {unusable}".strip()
+        raise problem
+
+
+def known_identities(choices: list[Choice]) -> list[str]:
+    """Whom the choices may publish as, as far as this machine knows without asking the registry."""
+    identities = [ANONYMOUS]
+    if any(choice.decision is Decision.BEARER for choice in choices):
+        sign_in = BearerStore.from_environment(os.environ, Path.home()).current()
+        identity = of_sign_in(sign_in) if sign_in is not None else None
+        identities += [identity] if identity is not None else []
+    return identities

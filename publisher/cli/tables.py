@@ -2,12 +2,18 @@
 
 import sys
 
-from rich.console import Console
+import click
+from rich.console import Console, RenderableType
 
 PIPED_WIDTH = 1000
 """Columns where stdout is no terminal: nothing is folded or cut."""
 
 
-def console() -> Console:
-    """A console on stdout that takes texts as they are: no markup, no guessed colours."""
-    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+def show(*parts: RenderableType) -> None:
+    """Print tables and texts as they are: no markup, no guessed colours, no blanks at the ends of lines."""
+    terminal = sys.stdout.isatty()
+    console = Console(highlight=False, markup=False, emoji=False, width=None if terminal else PIPED_WIDTH)
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip(), color=terminal)

@@ -32,6 +32,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def lasted(seconds: float) -> str:
+    """How long something took: tenths below ten seconds, else as `span`."""
+    return f"{seconds:.1f} s" if seconds < 9.95 else span(seconds)
+
+
 def span(seconds: float) -> str:
     """A duration in its largest unit or two: `8 s`, `3 min 20 s`, `5 h`, `12 d`."""
     whole = max(0, round(seconds))

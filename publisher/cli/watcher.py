@@ -39,8 +39,11 @@ class Watcher(ABC):
         """The terminal belongs to a question inside of the block."""
         yield
 
-    def published(self, plan: Plan, progress: Progress) -> None:
-        """It is published: the hash and the URL are the result."""
+    def stopping(self) -> None:  # noqa: B027  # a display without words has none for this either
+        """Somebody asked the process to stop; requests under way are being finished."""
+
+    def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
+        """It is published: the hash and the URL are the result.  again: an earlier run did it, this one only tells."""
         self._out.line(progress.hash or "")
         if progress.url:
             self._out.line(progress.url)

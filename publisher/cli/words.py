@@ -11,6 +11,7 @@ PHASES = {
     State.FALLBACK: "Sending lineage",
 }
 """What happens in every live state."""
+PREPARING = "Reading the lineage"
 
 TURNS = {
     Event.NO_STAGING: "the registry can't stage an anonymous publish: what is sent is visible at once",
@@ -21,5 +22,12 @@ TURNS = {
 }
 """The events that are not plain progress, as a person should hear of them."""
 
+STOPPING = "Stopping: what is under way is finished first"
+
 DELAYS = {"offline": "the registry can't be reached", "throttled": "the registry asks to wait"}
 """What the reasons of report.Waiting mean; a retry brings its own words."""
+
+
+def phase(state: State | None) -> str | None:
+    """What happens now: in a live state, or before the first (None); nothing once the publish has ended."""
+    return PREPARING if state is None else PHASES.get(state)
