@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from roar.application.labels import (  # type: ignore[import-untyped]
+    build_reconcile_payload_for_current_lineage as labels_to_push,
+)
 from roar.application.publish import (  # type: ignore[import-untyped]
     composite_builder,
     job_preparation,
@@ -25,6 +28,7 @@ __all__ = [
     "build_current_key_origins",
     "composite_builder",
     "create_database_context",
+    "labels_to_push",
     "lineage_composites",
     "lineage_hash",
     "published_jobs",
