@@ -2,6 +2,7 @@
 
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -51,8 +52,6 @@ def acknowledged_items(journal: Journal, lineage_hash: str) -> set[Item]:
 
 
 def _acknowledged_bodies(journal: Journal) -> Iterable[tuple[int, bytes]]:
-    import zlib
-
     for seq, body in journal._db.conn.execute("SELECT seq, body FROM units WHERE acked = 1"):
         yield seq, zlib.decompress(body)
 
@@ -72,7 +71,8 @@ def _items(kind: Kind, uid: str, documents: Iterable[dict[str, Any]], name: Call
         case Kind.INPUTS | Kind.OUTPUTS:
             return {(kind, name(uid), link["hash"]) for link in documents}
         case Kind.LABELS:
-            return {
-                (kind, label["entity_type"], name(label["job_uid"]) if label.get("job_uid") else label["artifact_hash"])
-                for label in documents
-            }
+            return {(kind, label["entity_type"], _entity(label, name)) for label in documents}
+
+
+def _entity(label: dict[str, Any], name: Callable[[str], str]) -> str:
+    return name(label["job_uid"]) if label.get("job_uid") else label.get("artifact_hash") or ""
