@@ -1,4 +1,8 @@
-"""The registry as an ASGI app, for uvicorn and for in-process use on asyncio and on trio."""
+"""The registry as an ASGI app, for uvicorn and for in-process use on asyncio and on trio.
+
+Of the two envelopes of `protocol.md §2` it speaks the bare one: a success is the object itself, an error is
+`{"detail": …}`.
+"""
 
 import logging
 import sqlite3

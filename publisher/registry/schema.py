@@ -97,14 +97,14 @@ MIGRATIONS = (
 )
 
 
-class NewerSchemaError(Exception):
-    """The store was written by a later release."""
+class NewerSchemaError(sqlite3.DatabaseError):
+    """The store was written by a later release, which alone can read it."""
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables to this release's shape; each migration and its record are one transaction.
 
-    Raises `NewerSchemaError` where the file knows more migrations than this release.
+    Raises `NewerSchemaError` where the file has seen more migrations than this release.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):

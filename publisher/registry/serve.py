@@ -65,7 +65,10 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        try:
+            listener.bind((host, port))
+        except UnicodeError as error:
+            raise OSError("this is no name of a host") from error
         listener.listen(BACKLOG)
     except BaseException:
         listener.close()

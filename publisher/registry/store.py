@@ -38,21 +38,24 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, secret: bytes) -> None:
         self._connection = connection
         self.secret = secret
-        define_functions(connection)
-        migrate(connection)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
         """The store in `directory`, which is made (mode 0700) where it is missing.
 
-        Raises OSError and `sqlite3.Error` as they come (`sqlite3.OperationalError: database is locked` where another
-        registry runs on it), and `schema.NewerSchemaError`.
+        Raises OSError and `sqlite3.Error`: `sqlite3.OperationalError` where another registry runs on it,
+        `schema.NewerSchemaError` where a later release did.
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        secret = _secret(directory / SECRET_NAME)
-        connection = _connect(str(directory / DATABASE_NAME))
         try:
-            return cls(connection, secret)
+            connection = _connect(str(directory / DATABASE_NAME))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise sqlite3.OperationalError("another registry runs on this data") from error
+            raise
+        try:
+            # Only now: of two registries that start at once, the one that has the tables also makes the secret.
+            return cls(connection, _secret(directory / SECRET_NAME))
         except BaseException:
             connection.close()
             raise
@@ -93,6 +96,8 @@ def _connect(database: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        define_functions(connection)
+        migrate(connection)
     except BaseException:
         connection.close()
         raise
@@ -101,11 +106,15 @@ def _connect(database: str) -> sqlite3.Connection:
 
 def _secret(path: Path) -> bytes:
     """The key in `path`; made, readable for its owner alone, where it is missing."""
-    try:
-        with path.open("rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        pass
+    if not path.exists():
+        _make_secret(path)
+    secret = path.read_bytes()
+    if len(secret) != SECRET_SIZE:
+        raise OSError(f"{path} is damaged; without it no open session's token is known, remove it to start anew")
+    return secret
+
+
+def _make_secret(path: Path) -> None:
     draft = path.with_suffix(".draft")
     draft.unlink(missing_ok=True)
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -113,4 +122,3 @@ def _secret(path: Path) -> bytes:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    return path.read_bytes()
