@@ -67,7 +67,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-        except UnicodeError as error:
+        except TypeError as error:  # so the socket module says that a name cannot be encoded
             raise OSError("this is no name of a host") from error
         listener.listen(BACKLOG)
     except BaseException:
