@@ -3,8 +3,9 @@
 Every write is visible at once there, under the hash that the client computed; there is nothing to finalize.
 """
 
-from publisher.glaas.caller import ANONYMOUS
+from publisher.glaas.caller import ANONYMOUS, Refused
 from publisher.glaas.wire import BatchReply, LegacySessionReply
+from publisher.report import Noted
 from publisher.staging.pipeline import Pipeline
 from publisher.staging.requests import LegacyRoute, dump
 from publisher.steps.finalize import mark, send_labels
@@ -17,6 +18,7 @@ from state.record import Learned
 from state.units import Unit
 
 SESSIONS = "/api/v1/sessions"
+CONFLICT = 409
 
 
 async def fallback(run: Run) -> Outcome:
@@ -37,7 +39,12 @@ async def fallback(run: Run) -> Outcome:
         refuse_errors(unit.kind, await run.caller.call("POST", path, body, expect=BatchReply))
 
     await announce(run, STAGED)
-    await Pipeline(run, STAGED, deliver).drain()
+    try:
+        await Pipeline(run, STAGED, deliver).drain()
+    except Refused as refusal:
+        if refusal.status != CONFLICT:
+            raise
+        run.report(Noted("this lineage was published before, by a session: it is complete, and takes no more writes"))
     detail = await send_labels(run, route, ANONYMOUS)
     owed = await mark(run, lineage_hash, lineage_hash, staged=False)
     learned: Learned = {"hash": lineage_hash, "url": session.url, "marks_owed": owed, "detail": detail}
