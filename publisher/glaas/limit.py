@@ -54,6 +54,8 @@ class AdaptiveLimit:
             except BaseException:
                 if room.is_set():  # the room that was offered to us is somebody else's now
                     self._wake()
+                else:
+                    self._waiting.remove(room)
                 raise
         self._in_flight += 1
         slot = Slot(self._round)

@@ -69,10 +69,13 @@ def error_text(document: object, status: int) -> str:
         if isinstance(nested, dict):
             places += [nested.get("detail"), nested.get("message")]
         for text in places:
-            if isinstance(text, str) and text.strip():
-                line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+            if isinstance(text, str) and (line := _line(text)):
                 return line[:MAX_TEXT]
     return f"HTTP {status}"
+
+
+def _line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def backoff(attempt: int, rng: random.Random) -> float:

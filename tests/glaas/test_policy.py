@@ -1,0 +1,169 @@
+"""What a reply means, and how long to wait: tables."""
+
+import json
+import random
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+
+from publisher.glaas.policy import (
+    FIRST_BACKOFF_SECONDS,
+    LONGEST_BACKOFF_SECONDS,
+    LONGEST_RETRY_AFTER_SECONDS,
+    MAX_TEXT,
+    Verdict,
+    backoff,
+    error_text,
+    judge,
+    parse,
+    redirect_target,
+    retry_after,
+)
+
+NOW = 1_700_000_000.0
+
+
+def date(seconds: float) -> str:
+    return format_datetime(datetime.fromtimestamp(NOW + seconds, UTC), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "verdict"),
+    [
+        (200, {}, Verdict.ACCEPTED),
+        (201, {"hash": "x"}, Verdict.ACCEPTED),
+        (200, None, Verdict.GARBLED),
+        (204, None, Verdict.GARBLED),
+        (429, None, Verdict.BUSY),
+        (503, {"detail": "later"}, Verdict.BUSY),
+        (408, None, Verdict.FAILED),
+        (425, None, Verdict.FAILED),
+        (500, None, Verdict.FAILED),
+        (502, None, Verdict.FAILED),
+        (504, None, Verdict.FAILED),
+        (599, None, Verdict.FAILED),
+        (101, None, Verdict.FAILED),
+        (301, None, Verdict.REFUSED),
+        (307, {}, Verdict.REFUSED),
+        (400, {}, Verdict.REFUSED),
+        (401, {}, Verdict.REFUSED),
+        (404, None, Verdict.REFUSED),
+        (413, None, Verdict.REFUSED),
+        (418, None, Verdict.REFUSED),
+    ],
+)
+def test_a_reply_is_judged_by_status_and_body(status: int, document: object, verdict: Verdict) -> None:
+    assert judge(status, document) is verdict
+
+
+@pytest.mark.parametrize(
+    ("body", "document"),
+    [
+        (b'{"a": 1}', {"a": 1}),
+        (b'{"success": true, "data": {"a": 1}}', {"a": 1}),
+        (b'{"success": false, "data": {"a": 1}}', {"success": False, "data": {"a": 1}}),
+        (b'{"success": true}', {"success": True}),
+        (b'{"success": 1, "data": {}}', {"success": 1, "data": {}}),
+        (b"", None),
+        (b"<html>", None),
+        (b'{"a": ', None),
+        (b"\xff\xfe\x00", None),
+        (b"[" * 100_000, None),
+        (b"9" * 10_000, None),
+    ],
+)
+def test_a_body_is_parsed_out_of_its_envelope_or_not_at_all(body: bytes, document: object) -> None:
+    assert parse(body) == document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"detail": "no"},
+        {"message": "no"},
+        {"error": "no"},
+        {"error": {"detail": "no"}},
+        {"error": {"message": "no"}},
+        {"detail": "", "message": 3, "error": {"message": "no"}},
+        {"detail": " \n no\x00\x1b "},
+    ],
+)
+def test_the_servers_words_are_found_wherever_they_stand(document: object) -> None:
+    assert error_text(document, 400) == "no"
+
+
+@pytest.mark.parametrize("document", [None, [], "text", {}, {"detail": None}, {"error": []}, {"detail": "\x1b\x00"}])
+def test_without_words_the_status_speaks(document: object) -> None:
+    assert error_text(document, 418) == "HTTP 418"
+
+
+def test_the_servers_words_are_bounded_and_on_one_line() -> None:
+    text = error_text({"detail": "a\nb\r\n" * 10_000}, 400)
+    assert len(text) <= MAX_TEXT
+    assert text.startswith("a b a b")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 7.5 ", 7.5),
+        ("-3", 0.0),
+        ("1e99", LONGEST_RETRY_AFTER_SECONDS),
+        ("inf", LONGEST_RETRY_AFTER_SECONDS),
+        (date(30), 30.0),
+        (date(-30), 0.0),
+        (date(10**7), LONGEST_RETRY_AFTER_SECONDS),
+        ("Tue, 14 Nov 2023 22:13:50", 30.0),
+        ("", None),
+        ("nan", None),
+        ("soon", None),
+        ("Tue, 99 Nov 2023 99:99:99 GMT", None),
+        ("Tue, 14 Nov 99999 22:13:50 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_and_bounded(value: str, seconds: float | None) -> None:
+    assert retry_after({"retry-after": value}, NOW) == seconds
+
+
+def test_no_retry_after_asks_for_nothing() -> None:
+    assert retry_after({}, NOW) is None
+
+
+def test_nonsense_in_retry_after_never_raises() -> None:
+    rng = random.Random(1)
+    alphabet = "0123456789 :,;+-.eETueNovGMT()\\\"\x00é"
+    for _ in range(20_000):
+        value = "".join(rng.choices(alphabet, k=rng.randint(0, 30)))
+        seconds = retry_after({"retry-after": value}, NOW)
+        assert seconds is None or 0 <= seconds <= LONGEST_RETRY_AFTER_SECONDS, repr(value)
+
+
+def test_backoff_grows_with_full_jitter_up_to_a_bound() -> None:
+    rng = random.Random(2)
+    for attempt in range(1, 40):
+        waits = [backoff(attempt, rng) for _ in range(300)]
+        ceiling = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**attempt)
+        assert 0 <= min(waits) < ceiling * 0.1
+        assert ceiling * 0.9 < max(waits) <= ceiling
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("https://elsewhere.example/secret?token=abc", "elsewhere.example"),
+        ("https://user:password@elsewhere.example/", "elsewhere.example"),
+        ("/login", "another path of the same host"),
+        ("", "another path of the same host"),
+        ("http://[broken", "an address that can't be read"),
+    ],
+)
+def test_a_redirect_names_its_host_and_nothing_else(location: str, target: str) -> None:
+    assert redirect_target({"location": location}) == target
+
+
+def test_every_verdict_is_reached_by_a_json_reply() -> None:
+    verdicts = {judge(status, json.loads("{}")) for status in range(100, 600)}
+    assert verdicts == set(Verdict) - {Verdict.GARBLED}
