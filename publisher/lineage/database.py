@@ -133,7 +133,9 @@ class Database:
     def query(self, sql: str, *parameters: object) -> Iterator[Row]:
         """The rows of a statement, as a stream.  Raises LocalProblem for any failure of SQLite."""
         try:
-            yield from self._connection.execute(sql, parameters)
+            # No `yield from`: that would close the cursor of a stream that is dropped after its connection.
+            for row in self._connection.execute(sql, parameters):
+                yield row  # noqa: UP028
         except (sqlite3.Error, OverflowError) as error:
             raise problem(self.path, error) from error
 

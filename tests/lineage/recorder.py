@@ -41,6 +41,10 @@ class Recorder:
         with closing(self.connection):
             self.connection.commit()
 
+    def reopened(self) -> closing[sqlite3.Connection]:
+        """A new connection, to change what was written."""
+        return closing(sqlite3.connect(self.path))
+
     def session(self, *, active: bool = False, **columns: Any) -> int:
         """A new session; returns its row."""
         row = {"created_at": STARTED, "current_step": 1, "is_active": int(active)} | columns

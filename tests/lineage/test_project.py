@@ -1,0 +1,134 @@
+"""Finding the project and reading its configuration, or saying which line is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from publisher.lineage.project import DEFAULT_REGISTRY, CustomShape, OmitConfig, Project, find_project
+from state.errors import LocalProblem, UsageProblem
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / ".roar").mkdir()
+    (tmp_path / "src" / "deep").mkdir(parents=True)
+    return tmp_path
+
+
+def configured(root: Path, text: str, name: str = ".roar/config.toml") -> Project:
+    (root / name).write_text(text)
+    return find_project(root)
+
+
+def test_the_project_is_found_from_below(root: Path) -> None:
+    project = find_project(root / "src" / "deep")
+    assert project.root == root.resolve()
+    assert project.database == root.resolve() / ".roar" / "roar.db"
+
+
+def test_a_project_inside_a_project_counts_for_itself(root: Path) -> None:
+    (root / "src" / ".roar").mkdir()
+    assert find_project(root / "src" / "deep").root == (root / "src").resolve()
+
+
+def test_without_a_project_the_way_to_one_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LocalProblem, match="No roar project here") as caught:
+        find_project(tmp_path)
+    assert "roar init" in caught.value.next_step
+
+
+def test_without_a_configuration_the_defaults_hold(root: Path) -> None:
+    config = find_project(root).config
+    assert config.omit == OmitConfig()
+    assert config.omit.enabled
+    assert "HF_TOKEN" in config.omit.variables
+
+
+def test_every_value_is_read(root: Path) -> None:
+    config = configured(
+        root,
+        """
+        [glaas]
+        url = "https://glaas.example/"
+        key = "~/.ssh/other"
+        [git]
+        remote = "upstream"
+        [scope]
+        mode = "public"
+        [registration.omit]
+        enabled = false
+        patterns = [{ id = "plate", pattern = "[A-Z]+" }, { pattern = "x", replacement = "y" }]
+        [registration.omit.secrets]
+        values = ["s"]
+        [registration.omit.env_vars]
+        names = []
+        [registration.omit.allowlist]
+        patterns = ["ok"]
+        """,
+    ).config
+    assert (config.glaas_url, config.glaas_key, config.git_remote) == (
+        "https://glaas.example/",
+        "~/.ssh/other",
+        "upstream",
+    )
+    assert config.table["scope"] == {"mode": "public"}
+    shapes = (CustomShape("plate", "[A-Z]+"), CustomShape("custom_1", "x", "y"))
+    assert config.omit == OmitConfig(False, ("s",), (), shapes, ("ok",))
+
+
+def test_pyproject_counts_where_there_is_no_config_and_a_committed_file_lies_below_both(root: Path) -> None:
+    (root / ".roarconfig").write_text('[glaas]\nurl = "https://team"\nkey = "team"\n')
+    project = configured(root, '[tool.roar.glaas]\nurl = "https://mine"\n', "pyproject.toml")
+    assert (project.config.glaas_url, project.config.glaas_key) == ("https://mine", "team")
+    project = configured(root, '[glaas]\nurl = "https://local"\n')
+    assert project.config.glaas_url == "https://local"
+
+
+@pytest.mark.parametrize(
+    ("environ", "config", "url"),
+    [
+        ({}, "", DEFAULT_REGISTRY),
+        ({}, '[glaas]\nurl = "http://127.0.0.1:8000/"', "http://127.0.0.1:8000"),
+        ({"GLAAS_URL": "https://env/"}, '[glaas]\nurl = "https://config"', "https://env"),
+        ({"GLAAS_URL": ""}, '[glaas]\nurl = ""', DEFAULT_REGISTRY),
+    ],
+)
+def test_which_registry_counts(root: Path, environ: dict[str, str], config: str, url: str) -> None:
+    assert configured(root, config).registry_url(environ) == url
+
+
+@pytest.mark.parametrize("url", ["glaas.ai", "ftp://x", "https://", "file:///etc/passwd"])
+def test_a_registry_that_is_no_web_address_is_refused(root: Path, url: str) -> None:
+    with pytest.raises(UsageProblem, match="must start with http"):
+        find_project(root).registry_url({"GLAAS_URL": url})
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[glaas\n", "line 1"),
+        ("a = 1\na = 2\n", "line 2"),
+        ("[glaas]\nurl = 3", "glaas.url must be a text"),
+        ("glaas = 3", "glaas must be a table"),
+        ("[registration]\nomit = []", "registration.omit must be a table"),
+        ("[registration.omit]\nenabled = 'no'", "registration.omit.enabled must be true or false"),
+        ("[registration.omit.secrets]\nvalues = 'x'", "registration.omit.secrets.values must be a list of texts"),
+        ("[registration.omit.env_vars]\nnames = [1]", "registration.omit.env_vars.names must be a list of texts"),
+        ("[registration.omit]\npatterns = ['x']", "registration.omit.patterns must be a list of tables"),
+        ("[registration.omit]\npatterns = [{id = 'x'}]", "registration.omit.patterns[0].pattern must be a text"),
+        ("\udcff", "can't be read as TOML"),
+    ],
+)
+def test_a_wrong_configuration_is_named_with_file_and_place(root: Path, text: str, what: str) -> None:
+    (root / ".roar" / "config.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(LocalProblem) as caught:
+        find_project(root)
+    assert what in caught.value.what
+    assert "config.toml" in caught.value.what
+    assert "config.toml" in caught.value.next_step
+
+
+def test_a_configuration_that_is_a_folder_is_a_problem(root: Path) -> None:
+    (root / ".roar" / "config.toml").mkdir()
+    with pytest.raises(LocalProblem, match="can't be read"):
+        find_project(root)

@@ -1,0 +1,41 @@
+"""The order is that of `sorted`, on disk and off it."""
+
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from publisher.lineage import sorting
+from publisher.lineage.sorting import ExternalSort
+from state.errors import LocalProblem
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("characters", [1, 60, 10_000])
+def test_runs_on_disk_merge_to_the_order_of_sorted(seed: int, characters: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorting, "RUN_CHARACTERS", characters)
+    chance = random.Random(seed)
+    keys = [
+        (chance.randrange(2), chance.randrange(-3, 12), chance.choice(["", "a b", '{"x": 1}', "b"])) for _ in range(90)
+    ]
+    with ExternalSort() as sorter:
+        for key in keys:
+            sorter.add(key)
+        assert list(sorter.sorted()) == sorted(keys), f"seed {seed}"
+
+
+def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sorting, "RUN_CHARACTERS", 1)
+    with ExternalSort() as sorter:
+        sorter.add((1, 1, "a"))
+        sorter.add((1, 0, "b"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    monkeypatch.setattr(sorting, "RUN_CHARACTERS", 1)
+    with ExternalSort() as sorter, pytest.raises(LocalProblem, match="can't be sorted in"):
+        sorter.add((1, 1, "a"))
