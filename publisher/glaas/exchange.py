@@ -7,7 +7,9 @@ exceptions become `Unreachable` here.
 
 import logging
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
 
@@ -66,6 +68,7 @@ class Exchange:
                 timeout=httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS, pool=None),
                 headers={"X-Roar-Version": SPEAKS_AS, "User-Agent": f"roar-publisher/{__version__}"},
                 follow_redirects=False,
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is kept, none is sent
             )
             for _ in range(-(-connections // POOL_CONNECTIONS))
         ]
@@ -96,12 +99,7 @@ class Exchange:
             async with self._clients[chosen].stream(
                 method, self.registry + path, content=body, headers=headers
             ) as response:
-                content = bytearray()
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > MAX_REPLY_BYTES:
-                        break
-                return Reply(response.status_code, response.headers, bytes(content[:MAX_REPLY_BYTES]))
+                return Reply(response.status_code, response.headers, await _read(response))
         except httpx2.TimeoutException as error:
             raise Unreachable("no answer in time", silent=True) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
@@ -109,6 +107,17 @@ class Exchange:
             raise Unreachable(_describe(error), silent=False) from None
         finally:
             self._under_way[chosen] -= 1
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    """The body, cut off where it gets larger than any reply of a GLaaS."""
+    content = bytearray()
+    async with aclosing(response.aiter_bytes()) as chunks:
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > MAX_REPLY_BYTES:
+                break
+    return bytes(content[:MAX_REPLY_BYTES])
 
 
 def _describe(error: Exception) -> str:

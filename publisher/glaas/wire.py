@@ -247,13 +247,16 @@ class Health(Reply):
 
 
 class OpenReply(Reply):
-    """A registration session.  The token is the only credential of an anonymous one."""
+    """A registration session.  The token is the only credential of an anonymous one.
 
-    registration_session_id: Annotated[str, Field(min_length=1)]
+    The id goes into paths and the token into a header: neither may hold what ends them.
+    """
+
+    registration_session_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")]
     created: bool = True
     status: Literal["active", "closed"] = "active"
     mode: str | None = None
-    registration_session_token: str | None = None
+    registration_session_token: Annotated[str, Field(pattern=r"^[!-~]{1,4096}$")] | None = None
 
 
 class BatchReply(Reply):

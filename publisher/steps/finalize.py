@@ -1,6 +1,7 @@
 """FINALIZE: the one flip that readers see, then the labels, then roar.db's own marks."""
 
 import json
+import re
 from pathlib import Path
 
 from publisher.auth.choice import Decision
@@ -18,7 +19,7 @@ from state.machine import Event
 from state.record import Progress
 from state.units import Kind, Unit
 
-COUNTS_WORDS = ("expected", "count")
+COUNTS_WORDS = re.compile(r"\b(expected|counts?)\b", re.IGNORECASE)
 """What a 400 to finalize speaks of when the server counted differently."""
 
 
@@ -68,7 +69,7 @@ async def _close(run: Run, progress: Progress) -> Receipt:
 
 
 def _finalize_event(run: Run, refusal: Refused) -> Outcome | None:
-    if refusal.status == 400 and any(word in refusal.what.lower() for word in COUNTS_WORDS):
+    if refusal.status == 400 and COUNTS_WORDS.search(refusal.what):
         return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": "counts differ"})
     outcome = session_event(run, refusal)
     return None if outcome is None or outcome.event is Event.ALREADY_PUBLISHED else outcome

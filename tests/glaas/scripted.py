@@ -1,0 +1,76 @@
+"""A registry that answers from a script: a transport for calls, one after the other."""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+
+import anyio
+import httpx2
+
+from publisher.glaas.caller import HEALTH, Caller
+from publisher.glaas.exchange import Exchange
+from publisher.report import Report
+
+Answer = httpx2.Response | Exception
+NOW = 1_700_000_000.0
+OK = b'{"hash": "%s"}' % (b"a" * 64)
+
+
+class Script(httpx2.AsyncBaseTransport):
+    """Answers each request with the next of `answers`, then with `default` for ever.
+
+    health: what is answered to knocks (default: that it lives).
+    """
+
+    def __init__(
+        self,
+        answers: Iterable[Answer],
+        *,
+        default: Callable[[], Answer] = lambda: reply(200, OK),
+        health: Callable[[], Answer] = lambda: reply(200, b"{}"),
+    ) -> None:
+        self._answers = iter(list(answers))
+        self._default = default
+        self._health = health
+        self.requests: list[httpx2.Request] = []
+        self.times: list[float] = []
+        self.knocks = 0
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith(HEALTH):
+            self.knocks += 1
+            answer: Answer = self._health()
+        else:
+            self.requests.append(request)
+            self.times.append(anyio.current_time())
+            answer = next(self._answers, None) or self._default()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Calls:
+    """A Caller over a script, with what it reported."""
+
+    def __init__(self, script: Script, *, patience: float = 300.0, most: int = 4) -> None:
+        self.script = script
+        self.reports: list[Report] = []
+        self.exchange = Exchange("http://registry.localhost/glaas", connections=most, transport=script)
+        self.caller = Caller(
+            self.exchange,
+            most_requests=most,
+            patience=patience,
+            rng=random.Random(3),
+            clock=lambda: NOW + anyio.current_time(),
+            report=self.reports.append,
+        )
+
+
+def reply(status: int, body: bytes = b"", **headers: str) -> httpx2.Response:
+    """A reply; header names are written with underscores."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx2.Response(status, content=body, headers=named)
+
+
+def repeated(times: int, make: Callable[[], Answer]) -> Sequence[Answer]:
+    """As many fresh answers: a reply can be read only once."""
+    return [make() for _ in range(times)]

@@ -1,0 +1,58 @@
+"""What a client believes of a reply: servers differ in age, and some answers are hostile."""
+
+import pytest
+from pydantic import ValidationError
+
+from publisher.glaas.wire import BatchReply, Health, OpenReply, Receipt, RegistrationSessionFeatures
+
+NOTHING = RegistrationSessionFeatures()
+
+
+@pytest.mark.parametrize(
+    "health",
+    [
+        None,
+        [],
+        "healthy",
+        {},
+        {"features": None},
+        {"features": "all of them"},
+        {"features": {"registration_sessions": True}},
+        {"features": {"registration_sessions": {"anonymous_public": "yes", "authenticated": 1}}},
+    ],
+)
+def test_what_is_not_clearly_advertised_is_not_supported(health: object) -> None:
+    assert Health.read(health).features.registration_sessions == NOTHING
+
+
+def test_what_is_advertised_is_believed_beside_what_is_unknown() -> None:
+    features = {"registration_sessions": {"anonymous_public": True, "time_travel": True}, "more": 1}
+    assert Health.read({"features": features}).features.registration_sessions.anonymous_public
+
+
+@pytest.mark.parametrize("session", ["", "a/b", "..", "a?b", "a#b", "a b", "a\r\nb", "é", "%2e%2e", 7, None, "x" * 257])
+def test_a_session_id_that_would_change_the_path_is_no_reply(session: object) -> None:
+    with pytest.raises(ValidationError):
+        OpenReply.model_validate({"registration_session_id": session})
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\r\nX-Evil: 1", "é", "\x00", 7, "x" * 5000])
+def test_a_token_that_cannot_stand_in_a_header_is_no_reply(token: object) -> None:
+    with pytest.raises(ValidationError):
+        OpenReply.model_validate({"registration_session_id": "a", "registration_session_token": token})
+
+
+@pytest.mark.parametrize("session", ["5f2c", "0b9e6f6a-8a55-4f6e-b6a5-2f1d5f7a9f10", "rs_1.2~3"])
+def test_ordinary_sessions_are_believed(session: str) -> None:
+    reply = {"registration_session_id": session, "registration_session_token": "eyJ.eyJ.sig_-+/="}
+    assert OpenReply.model_validate(reply).registration_session_id == session
+
+
+@pytest.mark.parametrize("hash_", ["", "abc", "A" * 64, "g" * 64, None, 7, "a" * 65, "a" * 64 + "\n"])
+def test_a_hash_that_is_none_is_no_receipt(hash_: object) -> None:
+    with pytest.raises(ValidationError):
+        Receipt.model_validate({"hash": hash_})
+
+
+def test_a_batch_may_say_nothing() -> None:
+    assert BatchReply.model_validate({}).errors == 0
