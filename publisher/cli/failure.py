@@ -9,7 +9,7 @@ import traceback
 import click
 
 from publisher.cli.text import printable
-from state.errors import Diagnostics, ExitCode, PublisherError
+from state.errors import Diagnostics, ExitCode, LocalProblem, PublisherError
 
 DEBUG = "ROAR_DEBUG"
 """Set to 1 to see where a defect lies."""
@@ -28,6 +28,18 @@ class Unfinished(PublisherError):
         )
         self.exit_code = ExitCode.INTERRUPTED if cause.exit_code is ExitCode.FAILED else cause.exit_code
         self.publish_id = publish_id
+
+
+class NotBegun(LocalProblem):
+    """This machine stood in the way before there was anything to resume."""
+
+    def __init__(self, cause: LocalProblem) -> None:
+        super().__init__(
+            cause.what,
+            kept="Nothing was sent, nothing was kept.",
+            next_step="mend its permissions or room, or set ROAR_STATE_DIR to another folder; then publish again",
+            reason=cause.reason,
+        )
 
 
 class Failed(PublisherError):
@@ -57,8 +69,8 @@ def tell(error: BaseException, *, as_json: bool) -> int:
             event["publish_id"] = error.publish_id
         click.echo(json.dumps(event))
     else:
-        prefix = "" if code is ExitCode.CTRL_C else "Error: "
-        _prose(prefix + _sentence(words.what))
+        what = _sentence(words.what)
+        _prose(what if code is ExitCode.CTRL_C else f"Error: {what}")
         _prose(words.kept)
         if words.next_step:
             click.echo(f"Next: {printable(words.next_step)}", err=True)
@@ -106,4 +118,4 @@ def _then(first: str, resume: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -101,7 +101,8 @@ def held_up(meter: Meter) -> list[str]:
     if meter.delay is None:
         return []
     what, left = meter.delay
-    return [f"{DELAYS.get(what, what)}, next try in {span(left)}"]
+    again = f"next try in {span(left)}" if left >= 0.5 else "trying again"
+    return [f"{DELAYS.get(what, what)}, {again}"]
 
 
 def result_line(plan: Plan, seconds: float | None) -> str:

@@ -13,7 +13,7 @@ from publisher.auth.keyring import Keyring
 from publisher.auth.sshkey import Ask
 from publisher.cli.consent import Person
 from publisher.cli.display import choose_display
-from publisher.cli.failure import Failed, Unfinished
+from publisher.cli.failure import Failed, NotBegun, Unfinished
 from publisher.cli.listening import run_listening, stop_by_exception
 from publisher.cli.options import Options
 from publisher.cli.request import read_request, refuse_hopeless
@@ -22,7 +22,7 @@ from publisher.cli.watcher import Watcher
 from publisher.plans import Frozen, Request, freeze
 from publisher.report import Noted
 from publisher.worker import candidate_identities, own_keyring, work
-from state.errors import ExitCode, Interrupted, PublisherError
+from state.errors import ExitCode, Interrupted, LocalProblem, PublisherError
 from state.machine import State
 from state.paths import StateFolder
 from state.publish import OwnedPublish
@@ -75,7 +75,12 @@ class _Publishing:
 
         identities = run_listening(identify, self._display, self._person)
         consent = self._person.accept_redactions
-        return freeze(request, self._folder, identities=identities, clock=time.time, consent=consent), keyring
+        try:
+            return freeze(request, self._folder, identities=identities, clock=time.time, consent=consent), keyring
+        except LocalProblem as problem:
+            if problem.exit_code is ExitCode.INTERRUPTED:
+                raise NotBegun(problem) from problem
+            raise
 
     async def _identities(self, request: Request, keyring: Keyring, stop: anyio.Event) -> list[str]:
         """Everybody that the publish may name.  Raises NeedsPerson if it can't be published at all, or Interrupted."""

@@ -1,0 +1,72 @@
+"""Servers on loopback that are no GLaaS, or a slow one."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+
+ANSWER_SECONDS = 30
+"""After so long a connection that says nothing is given up."""
+
+
+@dataclass
+class Server:
+    """What a server was sent so far; `url` is its address."""
+
+    url: str
+    port: int
+    requests: list[bytes] = field(default_factory=list)
+
+
+@contextmanager
+def answering(answer: bytes | Callable[[bytes], bytes], port: int = 0) -> Iterator[Server]:
+    """A server that gives the same answer (or one made from the request) to everything, then closes the connection."""
+    listener = socket.create_server(("127.0.0.1", port))
+    bound = listener.getsockname()[1]
+    server = Server(f"http://127.0.0.1:{bound}", bound)
+    thread = threading.Thread(target=_serve, args=(listener, answer, server))
+    thread.start()
+    try:
+        yield server
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def _serve(listener: socket.socket, answer: bytes | Callable[[bytes], bytes], server: Server) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with closing(connection), suppress(OSError):
+            connection.settimeout(ANSWER_SECONDS)
+            request = _request(connection)
+            server.requests.append(request)
+            connection.sendall(answer if isinstance(answer, bytes) else answer(request))
+
+
+def _request(connection: socket.socket) -> bytes:
+    """One request with its body, as far as Content-Length tells."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        chunk = connection.recv(65536)
+        if not chunk:
+            return received
+        received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = next(
+        (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")), 0
+    )
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def http(status: str, body: bytes, *headers: str) -> bytes:
+    """A whole HTTP answer."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body

@@ -1,0 +1,238 @@
+"""Whatever is wrong on this machine gets one clear message and the documented exit code, and a later run succeeds."""
+
+import os
+import resource
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from state.paths import StateFolder
+from tests.cli.program import Ended, Program
+from tests.lineage.captured import recorded
+
+HASH = recorded("linear", "session")["finalized_hash"]
+SMALLEST_DISK = 4 * 1024
+NEARLY_FULL = 256 * 1024
+FILE_LIMIT = 24 * 1024
+
+Mend = Callable[[], object]
+
+
+def _database(program: Program) -> Path:
+    return program.cwd / ".roar" / "roar.db"
+
+
+def _replaced(path: Path, content: bytes) -> Mend:
+    """Put `content` in place of a file; returns how to put it back."""
+    before = path.read_bytes()
+    path.write_bytes(content)
+    return lambda: path.write_bytes(before)
+
+
+def _missing_database(program: Program) -> Mend:
+    database = _database(program)
+    hidden = database.rename(database.with_suffix(".hidden"))
+    return lambda: hidden.rename(database)
+
+
+def _database_of_noise(program: Program) -> Mend:
+    return _replaced(_database(program), b"not a database, but long enough to be looked at" * 100)
+
+
+def _truncated_database(program: Program) -> Mend:
+    return _replaced(_database(program), _database(program).read_bytes()[:20_000])
+
+
+def _empty_database(program: Program) -> Mend:
+    return _replaced(_database(program), b"")
+
+
+def _newer_schema(program: Program) -> Mend:
+    return _executed(program, "PRAGMA user_version = 99", "PRAGMA user_version = 5")
+
+
+def _no_active_session(program: Program) -> Mend:
+    return _executed(program, "UPDATE sessions SET is_active = 0", "UPDATE sessions SET is_active = 1")
+
+
+def _executed(program: Program, statement: str, undo: str) -> Mend:
+    def execute(sql: str) -> None:
+        with closing(sqlite3.connect(_database(program))) as connection, connection:
+            connection.execute(sql)
+
+    execute(statement)
+    return lambda: execute(undo)
+
+
+def _config_of_noise(program: Program) -> Mend:
+    return _replaced(program.cwd / ".roar" / "config.toml", b"[glaas\nurl = ")
+
+
+def _config_with_a_wrong_type(program: Program) -> Mend:
+    return _replaced(program.cwd / ".roar" / "config.toml", b"[registration.omit]\nenabled = 'perhaps'\n")
+
+
+def _config_with_a_bad_pattern(program: Program) -> Mend:
+    content = b"[[registration.omit.patterns]]\nid = 'bad'\npattern = '('\n"
+    return _replaced(program.cwd / ".roar" / "config.toml", content)
+
+
+def _config_with_a_bad_scope(program: Program) -> Mend:
+    return _replaced(program.cwd / ".roar" / "config.toml", b"[scope]\nmode = 'publik'\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "words"),
+    [
+        (_missing_database, 1, ["captured nothing here yet", "roar run"]),
+        (_database_of_noise, 1, ["roar.db"]),
+        (_truncated_database, 1, ["roar.db"]),
+        (_empty_database, 1, ["is not a database of roar's"]),
+        (_newer_schema, 1, ["newer roar", "pip install -U roar-publisher"]),
+        (_no_active_session, 1, ["no roar session is active"]),
+        (_config_of_noise, 1, ["config.toml can't be read as TOML"]),
+        (_config_with_a_wrong_type, 1, ["registration.omit.enabled must be true or false"]),
+        (_config_with_a_bad_pattern, 1, ["pattern"]),
+        (_config_with_a_bad_scope, 1, ["publik", "roar scope use"]),
+    ],
+)
+def test_a_project_that_is_not_in_order(
+    program: Program, registry: str, spoil: Callable[[Program], Mend], code: int, words: list[str]
+) -> None:
+    mend = spoil(program)
+    program("publish", "--public", "-y", "--registry", registry).blames(code, *words)
+    assert program.publishes == []
+    mend()
+    _succeeds(program("publish", "--public", "-y", "--registry", registry))
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("@9", ["no step @9", "@1, @2"]),
+        ("no-such-file", ["no-such-file names no file"]),
+        ("modle.bin", ["Did you mean"]),
+        ("ffffffffffff", ["names no file, job, step"]),
+        (".gitignore", ["has not seen .gitignore"]),
+    ],
+)
+def test_a_target_that_is_unknown(program: Program, registry: str, target: str, words: list[str]) -> None:
+    program("publish", target, "--public", "-y", "--registry", registry).blames(2, *words)
+    assert program.publishes == []
+
+
+@pytest.mark.parametrize(
+    ("registry", "words"),
+    [
+        ("nonsense", ["not a http(s) URL"]),
+        ("ftp://host", ["not a http(s) URL"]),
+        ("http://example.org", ["unencrypted", "ROAR_ALLOW_HTTP=1"]),
+        ("https://user:hunter2@example.org", ["more than a host and a path"]),
+        ("http://[::1", ["not a http(s) URL"]),
+    ],
+)
+def test_a_registry_that_is_no_address(program: Program, registry: str, words: list[str]) -> None:
+    done = program("publish", "--public", "-y", "--registry", registry)
+    done.blames(2, *words)
+    assert "hunter2" not in done.err
+
+
+def test_outside_of_a_project(program: Program, tmp_path: Path) -> None:
+    Program(tmp_path, program.state, program.env)("publish", "--public", "-y").blames(1, "no roar project here")
+
+
+def test_a_state_folder_that_is_a_file(program: Program, registry: str) -> None:
+    program.state.write_text("in the way")
+    program("publish", "--public", "-y", "--registry", registry).blames(1, "state folder", "ROAR_STATE_DIR")
+    program.state.unlink()
+    _succeeds(program("publish", "--public", "-y", "--registry", registry))
+
+
+def test_a_state_folder_that_nobody_may_write(program: Program, registry: str) -> None:
+    elsewhere = Program(program.cwd, program.state, program.env | {"ROAR_STATE_DIR": "/proc/roar"})
+    elsewhere("publish", "--public", "-y", "--registry", registry).blames(1, "/proc/roar", "ROAR_STATE_DIR")
+    _succeeds(program("publish", "--public", "-y", "--registry", registry))
+
+
+def test_files_that_may_not_grow(program: Program, registry: str) -> None:
+    """The journal can't be written: the file-size limit stands in for every disk that refuses."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
+
+    done = program("publish", "--public", "-y", "--registry", registry, before=limit)
+    done.blames(1, "Nothing was sent, nothing was kept", "ROAR_STATE_DIR")
+    program("publish", "--resume").blames(2, "is interrupted")
+    _succeeds(program("publish", "--public", "-y", "--registry", registry))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that is nearly full, where this user may mount one."""
+    mounted = tmp_path / "disk"
+    mounted.mkdir()
+    options = f"size={NEARLY_FULL}"
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mounted)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("nobody may mount a small disk here")
+    yield mounted
+    subprocess.run(["umount", str(mounted)], check=True)
+
+
+def test_a_full_disk_before_the_plan_is_kept(program: Program, registry: str, disk: Path) -> None:
+    filler = disk / "filler"
+    filler.write_bytes(bytes(NEARLY_FULL - 3 * SMALLEST_DISK))
+    there = Program(program.cwd, disk, program.env | {"ROAR_STATE_DIR": str(disk)})
+    there("publish", "--public", "-y", "--registry", registry).blames(1, "Nothing was sent, nothing was kept")
+    filler.unlink()
+    _succeeds(there("publish", "--public", "-y", "--registry", registry))
+
+
+def test_a_disk_that_fills_up_leaves_a_publish_that_resumes(program: Program, registry: str, disk: Path) -> None:
+    there = Program(program.cwd, disk, program.env | {"ROAR_STATE_DIR": str(disk)})
+    there("publish", "--anonymous", "--registry", registry).blames(4)
+    [publish_id] = there.publishes
+    filler = disk / "filler"
+    _fill(filler)
+    stopped = there("publish", "--resume", "-y")
+    stopped.blames(3, "disk is full", publish_id)
+    filler.unlink()
+    _succeeds(there("publish", "--resume", "-y"))
+
+
+def test_a_damaged_journal_is_named_and_the_others_stay_visible(program: Program, registry: str) -> None:
+    program("publish", "--anonymous", "--registry", registry).blames(4)
+    [publish_id] = program.publishes
+    journal = program.state / "publishes" / publish_id / "journal.db"
+    mend = _replaced(journal, b"noise" * 5000)
+    program("publish", "--resume", publish_id).blames(3, "journal")
+    listed = program("journal", "list")
+    assert listed.code == 0
+    assert "unreadable" in listed.out
+    mend()
+    _succeeds(program("publish", "--resume", "-y"))
+
+
+def test_a_damaged_user_key_is_named(program: Program, registry: str) -> None:
+    StateFolder(program.state).user_key()
+    (program.state / "key").write_bytes(b"short")
+    program("publish", "--public", "-y", "--registry", registry).blames(3, "key is damaged", "rm ")
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        for size in (65536, 4096, 512, 1):
+            try:
+                while file.write(bytes(size)):
+                    pass
+            except OSError:
+                continue
+
+
+def _succeeds(done: Ended) -> None:
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0] == HASH
