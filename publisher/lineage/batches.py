@@ -1,10 +1,10 @@
 """Cuts items into units: never more than a number of items, never more than a number of bytes (`protocol.md §2`)."""
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from publisher.lineage.jsontext import encode
 from state.units import Kind, Unit
 
 BODY_LIMIT = 90 * 1024
@@ -20,9 +20,6 @@ ITEM_LIMITS = {
 """How many items one unit holds at most."""
 CHUNK_BYTES = 4 * 1024 * 1024
 """How many bytes of bodies are handed to the sink at once."""
-
-encode = json.JSONEncoder(separators=(",", ":")).encode
-"""JSON text without spaces, in ASCII: its characters are its bytes."""
 
 Sink = Callable[[Iterable[Unit]], None]
 

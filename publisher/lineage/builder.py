@@ -9,14 +9,16 @@ memory is a `JobHead` and two numbers for a job, and one number for an artifact.
 from array import array
 from collections.abc import Iterable, Sequence
 
-from publisher.lineage.batches import Batch, UnitWriter, encode
+from publisher.lineage.artifacts import is_composite
+from publisher.lineage.batches import Batch, UnitWriter
 from publisher.lineage.canonical import ANONYMOUS, LineageHasher
 from publisher.lineage.composites import composite_items
 from publisher.lineage.database import Database, LinkRow
 from publisher.lineage.gitcontext import GitContext
 from publisher.lineage.items import artifact_item, canonical_key, distinct_digests, job_item, link_item, travelling
+from publisher.lineage.jsontext import encode
 from publisher.lineage.labels import label_items
-from publisher.lineage.links import LinkStream, is_composite, link_digest
+from publisher.lineage.links import LinkStream
 from publisher.lineage.redaction import Redactor
 from publisher.lineage.selection import JobHead
 from publisher.lineage.sorting import ExternalSort
@@ -133,7 +135,7 @@ class UnitBuilder:
         """The digest of an artifact's row where it was sent, else ""."""
         if not self._batch_of_artifact.get(artifact):
             return ""
-        return link_digest(self._database.hashes_of(artifact))
+        return self._database.digest_of(artifact)
 
 
 class PagedNumbers:

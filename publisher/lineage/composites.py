@@ -9,10 +9,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
-from publisher.lineage.batches import BODY_LIMIT, encode
+from publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
+from publisher.lineage.batches import BODY_LIMIT
 from publisher.lineage.content import blake3_hasher
 from publisher.lineage.database import Database, Row
-from publisher.lineage.links import COMPOSITE_PREFIX, hash_entries, parsed_json, remote_source
+from publisher.lineage.jsontext import encode, parsed
 from publisher.lineage.redaction import Redactor
 from state.errors import LocalProblem
 
@@ -33,7 +34,8 @@ _BLOOM_FIELDS = ("bloom_filter_base64", "bloom_bits", "bloom_hashes", "bloom_ver
 Item = dict[str, object]
 
 _COMPOSITES = """
-SELECT a.id, group_concat(h.algorithm || ':' || h.digest, ' '), a.size, a.source_type, a.component_count, a.metadata
+SELECT a.id, lower(group_concat(h.algorithm || ':' || h.digest, ' ')), a.size, a.source_type, a.component_count,
+       a.metadata
 FROM artifacts a CROSS JOIN artifact_hashes h ON h.artifact_id = a.id
 WHERE (a.kind = 'composite' OR a.id IN (SELECT artifact_id FROM artifact_hashes WHERE algorithm LIKE 'composite-%'))
   AND (EXISTS (SELECT 1 FROM job_inputs l CROSS JOIN chosen c ON c.job = l.job_id WHERE l.artifact_id = a.id)
@@ -65,7 +67,7 @@ def composite_items(database: Database, redactor: Redactor) -> Iterator[Item]:
     Raises LocalProblem for a dataset whose member index is incomplete, as roar-cli refuses it, too.
     """
     for artifact, hashes, size, source_type, count, metadata in database.query(_COMPOSITES):
-        entries = hash_entries(hashes.split())
+        entries = hash_entries(hashes)
         digests = [entry["digest"] for entry in entries if entry["algorithm"].startswith(COMPOSITE_PREFIX)]
         components = list(_components(database, artifact))
         stored_index = _stored_index(database, artifact)
@@ -82,8 +84,8 @@ def composite_items(database: Database, redactor: Redactor) -> Iterator[Item]:
             "membership_index": _index(digests[0], components, total, stored_index),
         }
         if metadata:
-            parsed = parsed_json(metadata)
-            item["metadata"] = redactor.text(metadata) if parsed is None else encode(redactor.value(parsed))
+            value = parsed(metadata)
+            item["metadata"] = redactor.text(metadata) if value is None else encode(redactor.value(value))
         yield _cut_to_fit(item)
 
 

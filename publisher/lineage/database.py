@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from publisher.lineage.artifacts import link_digest
 from state.errors import LocalProblem
 
 NEWEST_SCHEMA = 5
@@ -66,12 +67,13 @@ class LinkRow(NamedTuple):
     """A job's input or output with its artifact (a tuple: there may be a million of them).
 
     seq: the job's place in the publishing order.  artifact: the artifact's row number.
-    hashes: `algorithm:digest` of every hash, in roar's order.
+    digest: the one that names the artifact.  hashes: all of them, as `artifacts` describes.
     """
 
     seq: int
     artifact: int
-    hashes: tuple[str, ...]
+    digest: str
+    hashes: str
     path: str
     byte_ranges: str | None
     size: int
@@ -134,8 +136,9 @@ class Database:
         """The rows of a statement, as a stream.  Raises LocalProblem for any failure of SQLite."""
         try:
             # No `yield from`: that would close the cursor of a stream that is dropped after its connection.
-            for row in self._connection.execute(sql, parameters):
-                yield row  # noqa: UP028
+            cursor = self._connection.execute(sql, parameters)
+            while (row := cursor.fetchone()) is not None:
+                yield row
         except (sqlite3.Error, OverflowError) as error:
             raise problem(self.path, error) from error
 
@@ -172,24 +175,26 @@ class Database:
         """The outputs of the chosen jobs, in the jobs' order."""
         return self._links("job_outputs")
 
-    def hashes_of(self, artifact: int) -> tuple[str, ...]:
-        """`algorithm:digest` of every hash of an artifact, by its row number."""
+    def digest_of(self, artifact: int) -> str:
+        """The digest that names an artifact, by its row number."""
         row = self.one(
-            "SELECT group_concat(algorithm || ':' || digest, ' ') FROM artifact_hashes"
+            "SELECT lower(group_concat(algorithm || ':' || digest, ' ')) FROM artifact_hashes"
             " WHERE artifact_id = (SELECT id FROM artifacts WHERE rowid = ?)",
             artifact,
         )
-        return tuple((row[0] or "").split()) if row is not None else ()
+        return link_digest(row[0] or "") if row is not None else ""
 
     def _links(self, table: str) -> Iterator[LinkRow]:
+        # CROSS JOIN keeps SQLite to this order of loops, in which the rows come out sorted.
         rows = self.query(
-            "SELECT c.seq, a.rowid, (SELECT group_concat(h.algorithm || ':' || h.digest, ' ') FROM artifact_hashes h"
-            " WHERE h.artifact_id = a.id), coalesce(nullif(l.path, ''), a.first_seen_path, ''), l.byte_ranges, a.size,"
-            f" a.source_type, a.source_url, a.metadata, a.kind FROM chosen c CROSS JOIN {table} l ON l.job_id = c.job"
+            "SELECT c.seq, a.rowid, coalesce((SELECT lower(group_concat(h.algorithm || ':' || h.digest, ' '))"
+            " FROM artifact_hashes h WHERE h.artifact_id = a.id), ''),"
+            " coalesce(nullif(l.path, ''), a.first_seen_path, ''), l.byte_ranges, a.size, a.source_type,"
+            f" a.source_url, a.metadata, a.kind FROM chosen c CROSS JOIN {table} l ON l.job_id = c.job"
             " CROSS JOIN artifacts a ON a.id = l.artifact_id ORDER BY c.seq, l.artifact_id, l.path"
         )
         for seq, artifact, hashes, *rest in rows:
-            yield LinkRow(seq, artifact, tuple((hashes or "").split()), *rest)
+            yield LinkRow(seq, artifact, link_digest(hashes), hashes, *rest)
 
     def _missing(self) -> list[str]:
         missing = []

@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from publisher.lineage.database import Database, Row
-from publisher.lineage.links import parsed_json
+from publisher.lineage.jsontext import parsed
 from publisher.lineage.redaction import Redactor
 from publisher.lineage.selection import JobHead
 
@@ -75,15 +75,15 @@ def key_origins(versions: Sequence[tuple[dict[str, object], str | None]]) -> dic
 def _current(rows: Iterator[Row], redactor: Redactor) -> Iterator[tuple[int, dict[str, object]]]:
     """The newest version of every label, redacted, with its origins; rows: (key, metadata, origin), oldest first."""
     for key, group in groupby(rows, key=itemgetter(0)):
-        versions = [(_parsed(metadata), origin) for _key, metadata, origin in group]
+        versions = [(_label(metadata), origin) for _key, metadata, origin in group]
         newest = versions[-1][0]
         if newest is not None:
             history = [(label or {}, origin) for label, origin in versions]
             yield key, {"metadata": redactor.value(newest), "key_origins": key_origins(history)}
 
 
-def _parsed(metadata: str) -> dict[str, object] | None:
-    label = parsed_json(metadata)
+def _label(metadata: str) -> dict[str, object] | None:
+    label = parsed(metadata)
     return label if isinstance(label, dict) else None
 
 

@@ -1,0 +1,41 @@
+"""What is told of an artifact: its hashes, the one that names it in links, and where it came from.
+
+Hashes come from roar.db as one text, `algorithm:digest` separated by spaces, in roar's order and lower case.
+"""
+
+LINK_ALGORITHMS = ("blake3", "composite-blake3", "composite-sha256")
+"""Which of an artifact's hashes names it in links; where it has none of these, its first one (`protocol.md §7`)."""
+COMPOSITE_PREFIX = "composite-"
+REMOTE_SOURCES = frozenset({"s3", "gs", "https", "hf"})
+"""The source types that GLaaS knows; any other is sent as null (`protocol.md §7`)."""
+
+
+def link_digest(hashes: str) -> str:
+    """The digest (hex) that names an artifact; empty where it has no hash."""
+    if " " not in hashes:
+        return hashes.partition(":")[2]
+    digests = dict(reversed([entry.split(":", 1) for entry in hashes.split()]))
+    for algorithm in LINK_ALGORITHMS:
+        if algorithm in digests:
+            return digests[algorithm]
+    return hashes.split()[0].partition(":")[2]
+
+
+def hash_entries(hashes: str) -> list[dict[str, str]]:
+    """An artifact's hashes as they travel, blake3 first."""
+    entries = []
+    for entry in hashes.split():
+        algorithm, _, digest = entry.partition(":")
+        entries.append({"algorithm": algorithm, "digest": digest})
+    return sorted(entries, key=lambda entry: entry["algorithm"] != "blake3")
+
+
+def is_composite(kind: str, hashes: str) -> bool:
+    """Whether an artifact stands for many files; such a one is not sent among the plain artifacts."""
+    return kind == "composite" or COMPOSITE_PREFIX in hashes
+
+
+def remote_source(source_type: str | None) -> str | None:
+    """The source type as GLaaS takes it, None for a local file."""
+    source = (source_type or "").strip().lower()
+    return source if source in REMOTE_SOURCES else None
