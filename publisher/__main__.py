@@ -6,7 +6,7 @@ The only place that turns an error into text and an exit code.  A command that i
 import sys
 from collections.abc import Sequence
 
-from publisher.cli.commands import OPTIONS, OURS
+from publisher.cli.commands import OPTIONS, OURS, SUBSTITUTES
 
 
 def main() -> None:
@@ -26,9 +26,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _dispatch(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] not in OURS and arguments[0] not in OPTIONS:
-        from publisher.cli.handover import hand_over
+        from publisher.cli.handover import hand_over, roar_cli_installed
 
-        return hand_over(arguments)
+        if roar_cli_installed() or arguments[0] not in SUBSTITUTES:
+            return hand_over(arguments)
     from publisher.cli.app import start
 
     return start(arguments)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import anyio
 
-from publisher.auth.private_file import locked, replacing
+from publisher.auth.private_file import locked, replacing, translated
 from publisher.auth.secret import Secret
 from publisher.auth.signin import CLIENT_ID, Document, SignIn, environment_sign_in
 from state.errors import LocalProblem, Rejected
@@ -89,6 +89,20 @@ class BearerStore:
                     if isinstance(known, Secret):
                         known = await self._ask(post, known, rejected, now)
             return known
+
+    async def keep(self, document: Document) -> None:
+        """Replace the sign-in, or begin one.  Atomic; raises `LocalProblem` and leaves the old one where it can't."""
+        with translated(self._path):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        async with locked(self._path):
+            content = document.serialised()
+            with replacing(self._path, len(content.reveal())) as replace:
+                replace(content)
+
+    @property
+    def path(self) -> Path:
+        """Where the sign-in is kept."""
+        return self._path
 
     def _look(self, rejected: Secret) -> SignIn | RefreshRefused | Secret:
         """What the file tells without asking the server, else the refresh token to ask it with."""

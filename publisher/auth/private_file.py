@@ -27,17 +27,17 @@ def replacing(path: Path, room: int) -> Iterator[Callable[[Secret], None]]:
     """
     target = Path(os.path.realpath(path))
     new = target.with_name(f"{target.name}.new")
-    with _translated(path):
+    with translated(path):
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
 
     def replace(content: Secret) -> None:
-        with _translated(path):
+        with translated(path):
             _write(descriptor, content)
             os.replace(new, target)
             _sync_folder(target.parent)
 
     try:
-        with _translated(path):
+        with translated(path):
             os.fchmod(descriptor, MODE)
             _write(descriptor, Secret(" " * room))
         yield replace
@@ -53,7 +53,7 @@ async def locked(path: Path) -> AsyncIterator[None]:
 
     The kernel drops the lock of a process that dies.  Raises `Transient` when another one holds it for too long.
     """
-    with _translated(path):
+    with translated(path):
         descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
     try:
         for _ in range(LOCK_ATTEMPTS):
@@ -85,7 +85,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
+    """Turns what the system says about `path` into `LocalProblem`."""
     try:
         yield
     except OSError as failure:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from publisher import __version__
-from publisher.cli.commands import OURS
+from publisher.cli.commands import OURS, SUBSTITUTES, Place
 from publisher.cli.handover import roar_cli_installed
 
 
@@ -16,10 +16,10 @@ class Program(click.Group):
     """Our commands, imported one by one as they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(OURS)
+        return list(_places())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = OURS.get(cmd_name)
+        place = _places().get(cmd_name)
         if place is None:
             return None
         command = getattr(importlib.import_module(place.module), cmd_name)
@@ -29,7 +29,7 @@ class Program(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands with their summaries; click's own would import every module."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, place.summary) for name, place in OURS.items()])
+            formatter.write_dl([(name, place.summary) for name, place in _places().items()])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_paragraph()
@@ -37,6 +37,10 @@ class Program(click.Group):
             formatter.write_text("Every other command (`roar run`, `roar status`, …) is handed to roar-cli.")
         else:
             formatter.write_text("roar's other commands come with roar-cli: pip install roar-cli")
+
+
+def _places() -> dict[str, Place]:
+    return OURS if roar_cli_installed() else OURS | SUBSTITUTES
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})

@@ -20,5 +20,8 @@ OURS = {
 }
 """Every command of ours; its module has a click command of the same name."""
 
+SUBSTITUTES = {"login": Place("publisher.cli.login", "Sign in with a token file.")}
+"""Commands of roar-cli that are ours where it is not installed."""
+
 OPTIONS = frozenset({"--help", "-h", "--version"})
 """What may stand in place of a command."""

@@ -24,13 +24,17 @@ def serve(host: str, port: int, data: Path | None) -> None:
       roar registry serve --port 8123 --data ./registry
       roar publish --public --registry http://127.0.0.1:8123
     """
+    import signal
     import sqlite3
 
     from publisher.registry.serve import serve as serve_registry
 
     folder = data or _default_data()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server listens to signals itself
     try:
         serve_registry(host, port, folder, click.echo)
+    except KeyboardInterrupt:
+        return
     except OSError as error:
         raise LocalProblem(
             f"the registry can't run on {host}:{port} with its data in {folder}: {error.strerror or error}",

@@ -281,6 +281,21 @@ class MeReply(Reply):
     model_config = ConfigDict(extra="allow")
 
 
+class ContextUser(Reply):
+    """The user of an access context."""
+
+    id: str | None = None
+    sub: str | None = None
+    username: str | None = None
+    email: str | None = None
+
+
+class AccessContextReply(Reply):
+    """`GET /auth/access-context`: who a bearer is."""
+
+    user: ContextUser
+
+
 class RefreshReply(Reply):
     """`POST /auth/refresh`: new tokens.  Its repr shows none of them."""
 

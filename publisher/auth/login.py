@@ -1,0 +1,63 @@
+"""Signing in with a token file: what `auth.json` will hold, checked with the registry first."""
+
+from pathlib import Path
+
+from publisher.auth.signin import Document
+from publisher.glaas.caller import Caller, Refused
+from publisher.glaas.wire import AccessContextReply
+from state.errors import LocalProblem, NeedsPerson
+
+ACCESS_CONTEXT = "/api/v1/auth/access-context"
+MAX_BYTES = 1024 * 1024
+"""A sign-in state is some kilobytes."""
+
+
+class _Token:
+    """The Authorizer of the one request that checks a token which is not kept yet."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+
+    async def header(self, method: str, path: str, body: bytes | None) -> str:
+        return f"Bearer {self._document.sign_in().access_token.reveal()}"
+
+    async def renew(self, rejected: str) -> bool:
+        return False
+
+
+def read_token_file(path: Path) -> Document:
+    """The sign-in state in a file.  Raises LocalProblem for what is none; its text is never shown."""
+    try:
+        with path.open("rb") as file:
+            document = Document.parse(file.read(MAX_BYTES))
+    except OSError as error:
+        raise LocalProblem(f"{path} can't be read: {error.strerror}", reason="auth") from error
+    if document is None:
+        raise LocalProblem(f"{path} holds no JSON object", next_step="ask for a token file anew", reason="auth")
+    document.sign_in()
+    return document
+
+
+async def checked(document: Document, caller: Caller) -> Document:
+    """The document with the user that the registry says it belongs to.
+
+    Raises NeedsPerson where the registry does not accept the token, Transient where it can't be asked.
+    """
+    try:
+        context = await caller.call("GET", ACCESS_CONTEXT, expect=AccessContextReply, authorize=_Token(document))
+    except Refused as refusal:
+        raise NeedsPerson(
+            f"the registry does not accept this token: {refusal.what}",
+            kept="The present sign-in stays.",
+            next_step="ask for a token file anew",
+            reason="auth",
+        ) from refusal
+    user = document.get("user")
+    known = dict(user) if isinstance(user, dict) else {}
+    told = {
+        "sub": context.user.sub,
+        "db_user_id": context.user.id,
+        "email": context.user.email,
+        "username": context.user.username,
+    }
+    return Document(document, user=known | {name: value for name, value in told.items() if value})

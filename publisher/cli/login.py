@@ -1,0 +1,76 @@
+"""`roar login`, where roar-cli is not installed: sign in with a token file."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from state.errors import LocalProblem
+
+if TYPE_CHECKING:
+    from publisher.auth.bearer import BearerStore
+    from publisher.auth.signin import Document
+
+PATIENCE_SECONDS = 30.0
+
+
+@click.command()
+@click.option("--token-file", required=True, type=click.Path(path_type=Path), help="A sign-in state, as JSON.")
+@click.option("--registry", metavar="URL", help="Instead of GLAAS_URL or the project's [glaas] url.")
+def login(token_file: Path, registry: str | None) -> None:
+    """Sign in with a token file; the registry is asked whose it is.
+
+    Signing in with a browser comes with roar-cli (pip install roar-cli), which shares this sign-in.
+
+    \b
+      roar login --token-file token.json
+    """
+    import anyio
+
+    from publisher.auth.bearer import BearerStore
+    from publisher.auth.login import read_token_file
+
+    document = read_token_file(token_file)
+    store = BearerStore.from_environment({**os.environ, "ROAR_ACCESS_TOKEN": ""}, Path.home())
+    name = anyio.run(functools.partial(_sign_in, store, document, _address(registry)))
+    click.echo(f"Signed in as {name}; kept in {store.path}.")
+
+
+async def _sign_in(store: BearerStore, document: Document, registry: str) -> str:
+    from publisher.auth.login import checked
+    from publisher.glaas.caller import Caller
+    from publisher.glaas.exchange import Exchange
+
+    async with Exchange(registry, connections=1) as exchange:
+        caller = Caller(
+            exchange,
+            most_requests=1,
+            patience=PATIENCE_SECONDS,
+            rng=random.Random(),
+            clock=time.time,
+            report=lambda report: None,
+        )
+        full = await checked(document, caller)
+    await store.keep(full)
+    user = full["user"]
+    assert isinstance(user, dict)
+    return str(
+        user.get("username") or user.get("email") or user.get("sub") or "somebody that the registry does not name"
+    )
+
+
+def _address(registry: str | None) -> str:
+    from publisher.glaas.address import registry_address
+    from publisher.lineage.project import DEFAULT_REGISTRY, find_project
+
+    try:
+        known = find_project(Path.cwd()).registry_url(os.environ)
+    except LocalProblem:
+        known = os.environ.get("GLAAS_URL") or DEFAULT_REGISTRY
+    return registry_address(registry or known, os.environ)
