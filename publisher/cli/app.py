@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 import click
@@ -51,6 +52,8 @@ def roar() -> None:
 
 def start(arguments: Sequence[str]) -> int:
     """Run a command of ours and return its exit code.  Raises whatever the command raises."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: no text is worth a crash
     result = roar.main(list(arguments), prog_name=program_name(), standalone_mode=False)
     return result if isinstance(result, int) else 0
 

@@ -74,6 +74,13 @@ def test_show_has_the_plan_the_units_and_the_history(program: Program, interrupt
     assert facts["kinds"]["jobs"] == {"units": 1, "acked_units": 0, "items": 2, "acked_items": 0}
 
 
+def test_a_terminal_without_unicode_is_no_defect(program: Program, interrupted: str) -> None:
+    plain = Program(program.cwd, program.state, program.env | {"PYTHONIOENCODING": "latin-1"})
+    shown = plain("journal", "show", interrupted)
+    assert shown.code == 0
+    assert "probe \\u2192 auth-select" in shown.out
+
+
 def test_show_of_what_is_not_there_is_a_usage_error(program: Program) -> None:
     program("journal", "show", "12ab").blames(2, "there is no publish '12ab'", "roar journal list")
 
