@@ -90,10 +90,10 @@ def composite_items(database: Database, redactor: Redactor) -> Iterator[Item]:
 
 
 def bloom_filter(components: list[Component]) -> Item:
-    """The Bloom filter over `algorithm:digest` of the components, as GLaaS tests it."""
+    """The Bloom filter over `algorithm:digest` of the components (one at least), as GLaaS tests it."""
     bits_each = -math.log(BLOOM_FALSE_POSITIVES) / math.log(2) ** 2
     bits = math.ceil(max(BLOOM_LEAST_BITS, math.ceil(len(components) * bits_each)) / 8) * 8
-    hashes = min(BLOOM_MOST_HASHES, max(1, round(bits / max(len(components), 1) * math.log(2))))
+    hashes = min(BLOOM_MOST_HASHES, round(bits / len(components) * math.log(2)))
     field = bytearray(bits // 8)
     for component in components:
         name = f"{component.component_algorithm}:{component.component_digest}"

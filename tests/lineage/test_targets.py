@@ -103,6 +103,17 @@ def test_a_chain_of_any_depth_is_followed_to_its_start(tmp_path: Path) -> None:
     assert len(picked(recorder.project(), digest_of("a40"))) == 40
 
 
+def test_of_many_reruns_the_latest_counts(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        recorder.job(1, ("raw",), ("model",))
+        for _run in range(3):
+            task = DISTRIBUTED["task"]
+            recorder.job(1, ("raw",), ("part",), parent_job_uid="00000001", command=task)
+    lineage = roarcli.LineageCollector().collect([digest_of("model")], recorder.project().roar_dir)
+    assert picked(recorder.project(), digest_of("model")) == roars(lineage)
+    assert [uid for uid, _parent in roars(lineage)] == ["00000001", "00000004"]
+
+
 def test_parents_in_a_circle_are_all_published(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1, parent_job_uid="00000002")
