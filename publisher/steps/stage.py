@@ -1,5 +1,7 @@
 """STAGE: send every unacknowledged unit into the session."""
 
+import anyio
+
 from publisher.glaas.caller import Refused
 from publisher.glaas.policy import error_text
 from publisher.glaas.wire import BatchReply
@@ -43,7 +45,8 @@ async def stage(run: Run) -> Outcome:
             raise _overlap()
         if elsewhere is None:
             elsewhere = found
-            await run.on_disk(run.journal.remember, published_elsewhere=found)
+            with anyio.CancelScope(shield=True):  # the next batch's answer may end this drain, and relies on it
+                await run.on_disk(run.journal.remember, published_elsewhere=found)
         if found and asking_for_all:
             raise _PublishedElsewhere(found)
 

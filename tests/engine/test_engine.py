@@ -1,0 +1,456 @@
+"""The engine over a registry in the same process: every row of the transition table, reached by its real cause."""
+
+import json
+from collections.abc import Callable
+
+import httpx2
+import pytest
+
+from publisher.engine import MAX_SETBACKS
+from publisher.glaas.wire import RegistrationSessionFeatures
+from publisher.registry.app import ALL_FEATURES
+from publisher.report import Entered, Noted
+from state.errors import ExitCode, Interrupted, NeedsPerson, Transient
+from state.machine import Event, State
+from state.paths import StateFolder
+from state.publish import OwnedPublish
+from tests.engine.publishing import Publishing, Sent, answer, before, instead
+from tests.lineages import chain, cut
+
+pytestmark = pytest.mark.anyio
+LINEAGE = cut(chain(4))
+STRAIGHT = ["probed", "selected", "opened", "staged", "finalized"]
+ELSEWHERE = "e" * 64
+
+
+@pytest.fixture
+def publishing(folder: StateFolder) -> Publishing:
+    return Publishing(folder, LINEAGE)
+
+
+async def test_straight_through(publishing: Publishing) -> None:
+    progress = await publishing.run()
+    assert progress.state is State.DONE
+    assert progress.hash == LINEAGE.hash
+    assert progress.url is not None
+    assert progress.url.endswith(LINEAGE.hash)
+    assert publishing.events() == STRAIGHT
+    assert publishing.published() == publishing.expected()
+    assert len(publishing.items()) == len(set(publishing.items())), "nothing is sent twice"
+    entered = [report.state for report in publishing.reports if isinstance(report, Entered)]
+    assert entered == [State.PROBE, State.AUTH_SELECT, State.OPEN, State.STAGE, State.FINALIZE, State.DONE]
+
+
+async def test_the_token_is_on_disk_only_while_the_session_is_open(publishing: Publishing) -> None:
+    seen: set[str] = set()
+
+    def look(sent: Sent) -> None:
+        seen.update(publishing.files_with_a_token())
+
+    publishing.intercept = look
+    await publishing.run()
+    assert seen == {"session-token"}
+    assert publishing.files_with_a_token() == set()
+    shown = repr(publishing.reports).encode()
+    assert not [token for token in publishing.tokens() if token in shown]
+    bearers = {sent.authorization for sent in publishing.sent}
+    assert bearers == {None, f"RegistrationSession {publishing.tokens()[0].decode()}"}
+
+
+async def test_a_finished_publish_sends_nothing_more(publishing: Publishing) -> None:
+    first = await publishing.run()
+    sent = len(publishing.sent)
+    assert await publishing.run() == first
+    assert len(publishing.sent) == sent
+
+
+async def test_a_cancelled_publish_sends_nothing(publishing: Publishing) -> None:
+    publishing.checkpoint(Event.CANCELLED)
+    assert (await publishing.run()).state is State.CANCELLED
+    assert publishing.sent == []
+
+
+async def test_asked_to_stop_before_it_began_it_says_how_to_go_on(publishing: Publishing) -> None:
+    publishing.stop.set()
+    with pytest.raises(Interrupted) as caught:
+        await publishing.run()
+    assert caught.value.exit_code is ExitCode.CTRL_C
+    assert publishing.sent == []
+    assert publishing.progress().reason == "interrupted"
+
+
+# ---------------------------------------------------------------- PROBE
+
+
+async def test_a_registry_that_redirects_is_a_final_no_until_it_is_retried(publishing: Publishing) -> None:
+    publishing.intercept = instead("health", lambda: httpx2.Response(302, headers={"location": "https://elsewhere.example/"}))
+    progress = await publishing.run()
+    assert (progress.state, progress.reason) == (State.FAILED, "rejected")
+    assert "elsewhere.example" in progress.detail
+    assert len(publishing.sent) == 1
+    publishing.intercept = lambda sent: None
+    publishing.checkpoint(Event.RETRIED)
+    assert (await publishing.run()).state is State.DONE
+    assert publishing.events() == ["rejected", "retried", *STRAIGHT]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405])
+async def test_a_registry_without_health_is_an_older_one(publishing: Publishing, status: int) -> None:
+    publishing.intercept = instead("health", lambda: answer(status))
+    assert (await publishing.run()).state is State.DONE
+    assert publishing.events() == ["probed", "no-staging", "fell-back"]
+
+
+# ---------------------------------------------------------------- AUTH_SELECT
+
+
+async def test_without_consent_nothing_is_published_and_the_publish_waits(publishing: Publishing) -> None:
+    with pytest.raises(NeedsPerson) as caught:
+        await publishing.run(confirmed=False)
+    assert caught.value.exit_code is ExitCode.NEEDS_PERSON
+    assert publishing.progress().state is State.AUTH_SELECT
+    assert publishing.progress().reason == "needs confirmation"
+    assert [sent.call for sent in publishing.sent] == ["health"]
+    assert (await publishing.run()).state is State.DONE
+
+
+async def test_who_publishes_never_changes_silently(publishing: Publishing) -> None:
+    publishing.intercept = instead("registration-sessions", lambda: answer(400, detail="not now"))
+    assert (await publishing.run()).identity == "anonymous"
+    with OwnedPublish.open(publishing.paths) as owned:
+        owned.journal.remember(identity="treqs:user:somebody")
+        owned.journal.checkpoint(Event.RETRIED)
+    with pytest.raises(NeedsPerson, match="treqs:user:somebody"):
+        await publishing.run()
+    assert publishing.progress().state is State.AUTH_SELECT
+
+
+# ---------------------------------------------------------------- OPEN
+
+
+async def test_a_session_that_is_closed_already_only_gives_its_receipt(publishing: Publishing) -> None:
+    """The journal was lost after an earlier finalize: opening again meets the same session."""
+    first = await publishing.run()
+    publishing.begin(LINEAGE)
+    publishing.sent.clear()
+    second = await publishing.run()
+    assert (second.state, second.hash, second.url) == (State.DONE, first.hash, first.url)
+    assert publishing.events() == ["probed", "selected", "already-published", "finalized"]
+    assert publishing.published() == publishing.expected()
+    assert {item[0] for item in publishing.items()} == {"labels"}
+
+
+async def test_opening_is_asked_for_under_the_same_name_until_the_session_is_lost(publishing: Publishing) -> None:
+    publishing.intercept = before("finalize", lambda: publishing.do("DELETE FROM sessions"))
+    await publishing.run()
+    publishing.begin(LINEAGE)
+    publishing.intercept = lambda sent: None
+    await publishing.run()
+    names = [sent.document["client_session_id"] for sent in publishing.calls("registration-sessions")]
+    assert len(names) == 3
+    assert names[0] != names[1], "a lost session is not asked for again"
+    assert names[2] == names[0], "a lost journal changes nothing"
+
+
+@pytest.mark.parametrize("token", [None, "", "line\r\nbreak", "é"])
+async def test_a_session_without_a_usable_token_is_no_session(publishing: Publishing, token: str | None) -> None:
+    reply = {"registration_session_id": "rs", "registration_session_token": token}
+    publishing.intercept = instead("registration-sessions", lambda: answer(200, **reply))
+    if token is None:
+        assert (await publishing.run()).state is State.FAILED
+    else:
+        with pytest.raises(Transient, match="not as a GLaaS"):
+            await publishing.run()
+    assert not publishing.paths.session_token.exists()
+
+
+# ---------------------------------------------------------------- STAGE
+
+
+@pytest.mark.parametrize("call", ["jobs/batch", "artifacts/batch", "inputs", "outputs", "finalize"])
+async def test_a_session_that_is_lost_is_opened_and_staged_anew(publishing: Publishing, call: str) -> None:
+    publishing.intercept = before(call, lambda: publishing.do("DELETE FROM sessions"))
+    progress = await publishing.run()
+    assert (progress.state, progress.epoch) == (State.DONE, 1)
+    assert publishing.events().count("session-lost") == 1
+    assert publishing.published() == publishing.expected()
+
+
+@pytest.mark.parametrize("call", ["inputs", "finalize"])
+async def test_a_registry_that_loses_every_session_is_not_asked_for_ever(publishing: Publishing, call: str) -> None:
+    publishing.intercept = before(call, lambda: publishing.do("DELETE FROM sessions"), times=99)
+    with pytest.raises(Transient, match="keeps turning us away") as caught:
+        await publishing.run()
+    assert caught.value.reason == "session lost"
+    assert publishing.events().count("session-lost") == MAX_SETBACKS
+
+
+async def test_a_lost_token_is_fetched_again_and_nothing_is_sent_again(publishing: Publishing) -> None:
+    publishing.intercept = before("outputs", publishing.paths.forget_session_token)
+    progress = await publishing.run()
+    assert (progress.state, progress.epoch) == (State.DONE, 0)
+    assert publishing.events().count("credential-rejected") == 1
+    assert publishing.published() == publishing.expected()
+    jobs = [item for item in publishing.items() if item[0] == "jobs"]
+    assert len(jobs) == len(set(jobs)), "what was acknowledged before stays acknowledged"
+
+
+async def test_a_token_that_is_rejected_at_finalize_is_fetched_again(publishing: Publishing) -> None:
+    publishing.intercept = instead("finalize", lambda: answer(401), number=1)
+    assert (await publishing.run()).state is State.DONE
+    assert publishing.events() == [*STRAIGHT[:4], "credential-rejected", "selected", "opened", "staged", "finalized"]
+    assert len(publishing.items()) == len(set(publishing.items()))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_registry_that_rejects_every_token_needs_a_person(publishing: Publishing, status: int) -> None:
+    publishing.intercept = instead("inputs", lambda: answer(status, detail="who are you"))
+    with pytest.raises(NeedsPerson, match="who are you") as caught:
+        await publishing.run()
+    assert caught.value.reason == "auth"
+    assert publishing.progress().state is State.STAGE
+    assert publishing.events().count("credential-rejected") == MAX_SETBACKS
+
+
+async def test_a_session_that_somebody_finalized_meanwhile_gives_its_receipt(publishing: Publishing) -> None:
+    """The journal is an older copy: it believes that the session is open."""
+    with pytest.raises(Transient):
+        publishing.intercept = instead("finalize", lambda: httpx2.Response(200, content=b"<html>"))
+        await publishing.run()
+    publishing.intercept = lambda sent: None
+    journal = publishing.paths.journal
+    older = journal.read_bytes()
+    first = await publishing.run()
+    journal.write_bytes(older)
+    with OwnedPublish.open(publishing.paths) as owned:
+        owned.journal._db.conn.execute("UPDATE progress SET state = 'stage'")
+        owned.journal._db.conn.execute("UPDATE units SET acked = 0")
+    publishing.intercept = before("jobs/batch", lambda: None)
+    publishing.paths.write_session_token(publishing.tokens()[0].decode())
+    second = await publishing.run()
+    assert (second.state, second.hash) == (State.DONE, first.hash)
+    assert publishing.events()[-2:] == ["already-published", "finalized"]
+    assert publishing.published() == publishing.expected()
+
+
+@pytest.mark.parametrize("errors", [2, ["job 3 is bad", "job 4 is bad"]])
+async def test_a_batch_that_was_taken_only_in_part_is_a_failure(publishing: Publishing, errors: object) -> None:
+    publishing.intercept = instead("artifacts/batch", lambda: answer(200, created=1, errors=errors))
+    progress = await publishing.run()
+    assert progress.state is State.FAILED
+    assert "did not take 2 of the artifacts" in progress.detail
+
+
+async def test_an_item_that_is_too_large_by_itself_is_a_failure(publishing: Publishing) -> None:
+    publishing.intercept = instead("outputs", lambda: answer(413))
+    progress = await publishing.run()
+    assert (progress.state, progress.reason) == (State.FAILED, "rejected")
+    assert "too large" in progress.detail
+
+
+# ---------------------------------------------------------------- published elsewhere
+
+
+def registered_under(hashes: Callable[[Sent], list[str]]) -> Callable[[Sent], httpx2.Response | None]:
+    """A registry that has the jobs of a batch already, under the hashes it names (none: they are new)."""
+
+    def intercept(sent: Sent) -> httpx2.Response | None:
+        if sent.call != "jobs/batch" or not (found := hashes(sent)):
+            return None
+        return answer(200, created_count=0, existing_count=0, already_registered_session_hashes=found)
+
+    return intercept
+
+
+async def test_a_lineage_that_is_published_already_is_not_finalized_again(publishing: Publishing) -> None:
+    publishing.intercept = registered_under(lambda sent: [ELSEWHERE])
+    progress = await publishing.run()
+    assert (progress.state, progress.hash) == (State.DONE, ELSEWHERE)
+    assert publishing.events() == ["probed", "selected", "opened", "already-published", "finalized"]
+    assert publishing.calls("finalize") == []
+    jobs = [item for item in publishing.items() if item[0] == "jobs"]
+    assert len(set(jobs)) == len(LINEAGE.jobs), "every job was asked about"
+    assert publishing.calls("labels/batch") == []
+    labels = {label["session_hash"] for sent in publishing.calls("sync") for label in sent.document["labels"]}
+    assert labels <= {ELSEWHERE}
+
+
+@pytest.mark.parametrize(
+    "hashes",
+    [
+        lambda sent: [ELSEWHERE] if sent.number == 1 else [],
+        lambda sent: [] if sent.number == 1 else [ELSEWHERE],
+        lambda sent: [ELSEWHERE, "f" * 64],
+        lambda sent: [ELSEWHERE] if sent.number == 1 else ["f" * 64],
+    ],
+    ids=["some are new", "some are old", "under two hashes at once", "under two hashes"],
+)
+async def test_a_lineage_that_overlaps_another_is_a_failure(
+    publishing: Publishing, hashes: Callable[[Sent], list[str]]
+) -> None:
+    batches: list[bytes] = []
+
+    def numbered(sent: Sent) -> list[str]:
+        if sent.body not in batches:
+            batches.append(sent.body)
+        return hashes(Sent(sent.method, sent.path, sent.body, sent.authorization, batches.index(sent.body) + 1))
+
+    publishing.intercept = registered_under(numbered)
+    progress = await publishing.run()
+    assert (progress.state, progress.reason) == (State.FAILED, "overlap")
+    assert publishing.calls("finalize") == []
+
+
+async def test_what_a_lost_session_said_of_its_jobs_does_not_bind_the_next(publishing: Publishing) -> None:
+    """Finalized, the reply was lost, and then the session: the next one hears that all of it is published."""
+    lost = False
+
+    def intercept(sent: Sent) -> httpx2.Response | None:
+        nonlocal lost
+        if sent.call == "finalize" and not lost:
+            lost = True
+            return answer(404, detail="no such session")
+        return registered_under(lambda sent: [LINEAGE.hash] if lost else [])(sent)
+
+    publishing.intercept = intercept
+    progress = await publishing.run()
+    assert (progress.state, progress.hash) == (State.DONE, LINEAGE.hash)
+
+
+# ---------------------------------------------------------------- FINALIZE
+
+
+async def test_counts_that_differ_once_are_staged_anew(publishing: Publishing) -> None:
+    def lose_a_link() -> None:
+        publishing.do("DELETE FROM links WHERE digest IN (SELECT digest FROM links LIMIT 1)")
+
+    publishing.intercept = before("finalize", lose_a_link)
+    progress = await publishing.run()
+    assert (progress.state, progress.recounts) == (State.DONE, 1)
+    assert publishing.events() == [*STRAIGHT[:4], "counts-differ", "staged", "finalized"]
+    assert publishing.published() == publishing.expected()
+
+
+async def test_counts_that_differ_twice_are_a_failure_and_nothing_is_published(publishing: Publishing) -> None:
+    publishing.intercept = before("finalize", lambda: publishing.do("DELETE FROM links"), times=2)
+    progress = await publishing.run()
+    assert (progress.state, progress.reason) == (State.FAILED, "counts differ")
+    assert "staged" in progress.detail
+    assert publishing.published()[0] == 0
+    publishing.checkpoint(Event.RETRIED)
+    assert (await publishing.run()).state is State.DONE
+
+
+@pytest.mark.parametrize("detail", ["your account is suspended", "unexpected field scope_request", "bad git commit"])
+async def test_a_no_that_is_not_about_counts_is_final(publishing: Publishing, detail: str) -> None:
+    publishing.intercept = instead("finalize", lambda: answer(400, detail=detail))
+    progress = await publishing.run()
+    assert (progress.state, progress.recounts) == (State.FAILED, 0)
+    assert detail in progress.detail
+
+
+async def test_a_finalize_whose_reply_is_lost_returns_the_same_receipt(publishing: Publishing) -> None:
+    def intercept(sent: Sent) -> httpx2.Response | None:
+        return httpx2.Response(200, content=b"{") if sent.call == "finalize" and sent.number < 3 else None
+
+    publishing.intercept = intercept
+    progress = await publishing.run()
+    assert (progress.state, progress.hash) == (State.DONE, LINEAGE.hash)
+    assert publishing.published() == publishing.expected()
+
+
+async def test_finalize_carries_git_and_the_expected_counts(publishing: Publishing) -> None:
+    await publishing.run()
+    (sent,) = publishing.calls("finalize")
+    assert sent.document["expected"] == {"jobs": 4, "inputs": LINEAGE.inputs, "outputs": LINEAGE.outputs}
+    assert "scope_request" not in sent.document
+
+
+async def test_labels_that_are_refused_do_not_undo_the_publish(publishing: Publishing) -> None:
+    publishing.intercept = instead("labels/batch", lambda: answer(422, detail="no labels today"))
+    progress = await publishing.run()
+    assert progress.state is State.DONE
+    assert "labels are owed" in progress.detail
+    assert "no labels today" in progress.detail
+    assert publishing.published()[:2] == (1, LINEAGE.hash)
+    assert any(isinstance(report, Noted) and "roar label push" in report.text for report in publishing.reports)
+
+
+async def test_marks_that_cannot_be_written_are_owed(publishing: Publishing) -> None:
+    progress = await publishing.run()
+    assert progress.marks_owed
+    assert any(isinstance(report, Noted) and "could not be marked" in report.text for report in publishing.reports)
+
+
+# ---------------------------------------------------------------- FALLBACK
+
+OLDER: list[RegistrationSessionFeatures | None] = [
+    None,
+    ALL_FEATURES.model_copy(update={"anonymous_public": False}),
+    ALL_FEATURES.model_copy(update={"finalize_server_authoritative_hash": False}),
+]
+
+
+@pytest.mark.parametrize("features", OLDER, ids=["no sessions", "no anonymous", "no server hash"])
+async def test_an_older_registry_is_published_to_in_the_older_way(
+    folder: StateFolder, features: RegistrationSessionFeatures | None
+) -> None:
+    publishing = Publishing(folder, LINEAGE, features=features)
+    progress = await publishing.run()
+    assert (progress.state, progress.hash, progress.remote_session) == (State.DONE, LINEAGE.hash, None)
+    assert publishing.events() == ["probed", "no-staging", "fell-back"]
+    assert publishing.published() == publishing.expected()
+    assert {sent.authorization for sent in publishing.sent} == {None}
+    uids = {job["job_uid"] for sent in publishing.calls("jobs/batch") for job in sent.document["jobs"]}
+    assert uids == {job.uid for job in LINEAGE.jobs}, "the older way sends local uids"
+
+
+async def test_an_older_registry_that_names_another_hash_is_refused(folder: StateFolder) -> None:
+    publishing = Publishing(folder, LINEAGE, features=None)
+    publishing.intercept = instead("sessions", lambda: answer(200, hash="b" * 64))
+    progress = await publishing.run()
+    assert (progress.state, "another hash" in progress.detail) == (State.FAILED, True)
+
+
+async def test_a_fallback_that_failed_goes_on_where_it_was(folder: StateFolder) -> None:
+    publishing = Publishing(folder, LINEAGE, features=None)
+    publishing.intercept = instead("outputs", lambda: answer(422, detail="not like this"))
+    assert (await publishing.run()).state is State.FAILED
+    publishing.intercept = lambda sent: None
+    publishing.checkpoint(Event.RETRIED)
+    assert (await publishing.run()).state is State.DONE
+    jobs = [item for item in publishing.items() if item[0] == "jobs"]
+    assert len(jobs) == len(set(jobs))
+    assert publishing.published() == publishing.expected()
+
+
+# ---------------------------------------------------------------- anywhere
+
+CALLS = ["registration-sessions", "jobs/batch", "artifacts/batch", "artifacts/composites", "inputs", "outputs", "finalize"]
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_final_no_fails_with_the_registrys_words_and_can_be_retried(publishing: Publishing, call: str) -> None:
+    publishing.intercept = instead(call, lambda: answer(422, detail="not like this"))
+    progress = await publishing.run()
+    assert (progress.state, progress.reason) == (State.FAILED, "rejected")
+    assert "not like this" in progress.detail
+    assert publishing.published()[0] == 0
+    publishing.intercept = lambda sent: None
+    publishing.checkpoint(Event.RETRIED)
+    assert (await publishing.run()).state is State.DONE
+    assert publishing.published() == publishing.expected()
+
+
+HOSTILE = [b"", b"<html>", b'{"hash": ', b"[]", b"7", b'"text"', b"[" * 50_000, json.dumps({"errors": {}}).encode()]
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=lambda body: repr(body[:12]))
+async def test_a_registry_that_answers_nonsense_is_said_to_be_none(publishing: Publishing, body: bytes) -> None:
+    publishing.intercept = lambda sent: httpx2.Response(200, content=body) if sent.call == "jobs/batch" else None
+    with pytest.raises(Transient, match="not as a GLaaS registry does") as caught:
+        await publishing.run()
+    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert publishing.progress().state is State.STAGE
+    publishing.intercept = lambda sent: None
+    assert (await publishing.run()).state is State.DONE
