@@ -1,0 +1,52 @@
+"""From `s3://bucket/prefix`, `gs://bucket/prefix`, `file:///folder` or an absolute path to its store."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from publisher.storage.store import ObjectStore
+from state.errors import UsageProblem
+
+CONNECTIONS = 16
+"""Requests to one store under way at once, unless the person says otherwise (`--jobs`)."""
+
+
+async def open_store(
+    url: str, environ: Mapping[str, str] = os.environ, *, connections: int = CONNECTIONS
+) -> ObjectStore:
+    """The store that `url` names; use it as an async context manager.  Connects to nobody yet.
+
+    Raises UsageProblem for what is no destination, or a configuration that makes no sense.
+    """
+    if url.startswith("/"):
+        return _folder(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
+        return _folder(unquote(parts.path))
+    if parts.scheme not in ("s3", "gs") or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
+        raise UsageProblem(
+            "the destination is none that is known",
+            next_step="s3://bucket/prefix, gs://bucket/prefix, file:///folder, or an absolute path",
+        )
+    from publisher.storage.http import Wire
+
+    prefix = parts.path.strip("/")
+    if parts.scheme == "s3":
+        from publisher.storage.s3 import S3Store
+        from publisher.storage.s3_account import open_account
+
+        return S3Store(parts.netloc, prefix, await open_account(parts.netloc, environ), Wire(connections=connections))
+    from publisher.storage.gcs import GcsStore
+    from publisher.storage.gcs_account import open_account as open_google
+
+    return GcsStore(parts.netloc, prefix, open_google(environ), Wire(connections=connections))
+
+
+def _folder(path: str) -> ObjectStore:
+    from publisher.storage.file import FileStore
+
+    return FileStore(Path(path))

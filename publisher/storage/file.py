@@ -1,0 +1,167 @@
+"""A folder as an object store: the embedded default, for a disk, a mount, or a test.
+
+Parts go to their places in a temporary file beside the object, which is read back, hashed, synced and renamed: readers
+see the old object or the whole new one.  The temporary needs no map of its parts, because its content is one: a part
+is there if its bytes have the hash that it should have.
+"""
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+
+from publisher.storage.digest import digest_file
+from publisher.storage.parts import part_count, part_range
+from publisher.storage.slices import Sent, chunks
+from publisher.storage.source import READ_BYTES, Content, Slice, shown
+from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
+from state.errors import LocalProblem, PublisherError
+
+T = TypeVar("T")
+
+
+class FileStore(ObjectStore):
+    """Objects below `folder`, which is created when the first one comes."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder.absolute().as_uri())
+        self._folder = folder.absolute()
+
+    def checksum_of(self, content: Content) -> str:
+        return f"blake3:{content.blake3}"
+
+    async def stat(self, key: str) -> StoredObject | None:
+        """Reads the object: a folder keeps no checksum, so what is there is hashed."""
+        path = self._path(key)
+        if not await self._disk(path.is_file):
+            return None
+        found = await digest_file(str(path))
+        return StoredObject(found.size, f"blake3:{found.blake3}", found.blake3)
+
+    async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
+        upload = await self.begin(key, content)
+        try:
+            part = await self.put_part(upload, 1, content.whole(), sent)
+            return await self.complete(upload, content, {1: part})
+        except BaseException:
+            with anyio.CancelScope(shield=True), suppress(PublisherError):
+                await self.abort(upload)
+            raise
+
+    async def begin(self, key: str, content: Content) -> Upload:
+        upload = Upload(check_key(key), secrets.token_hex(8), content.size, content.part_bytes)
+        await self._disk(self._reserve, upload)
+        return upload
+
+    async def parts(self, upload: Upload) -> dict[int, Part] | None:
+        """Hashes what the temporary holds; parts that were never written are there with the hash of zeros."""
+        temporary = self._temporary(upload)
+        if not await self._disk(temporary.is_file):
+            return None
+        return await self._disk(_parts_in, temporary, upload)
+
+    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: Sent) -> Part:
+        try:
+            descriptor = await self._disk(os.open, self._temporary(upload), os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise _vanished(upload) from error
+        try:
+            offset = slice_.offset
+            async for chunk in chunks(slice_, sent):
+                await self._disk(_write, descriptor, chunk, offset)
+                offset += len(chunk)
+        finally:
+            os.close(descriptor)
+        return Part(number, slice_.length, slice_.sha256, slice_.sha256)
+
+    async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
+        final = self._path(upload.key)
+        found = await self.parts(upload)
+        if found is None:  # gone, or renamed by a completion that nobody heard of
+            stored = await self.stat(upload.key)
+            if stored is None or not self.holds(stored, content):
+                raise _vanished(upload)
+            return stored
+        if [part.sha256 for part in found.values()] != list(content.parts):
+            await self.abort(upload)
+            raise _vanished(upload)
+        await self._disk(_publish, self._temporary(upload), final)
+        # What was read back above had every part's hash, so it is the content that has this blake3.
+        return StoredObject(content.size, self.checksum_of(content), content.blake3)
+
+    async def abort(self, upload: Upload) -> None:
+        await self._disk(self._temporary(upload).unlink, True)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / check_key(key)
+
+    def _temporary(self, upload: Upload) -> Path:
+        return self._path(upload.key).with_name(f".roar-{upload.id}.upload")
+
+    def _reserve(self, upload: Upload) -> None:
+        temporary = self._temporary(upload)
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            os.truncate(descriptor, upload.size)
+        finally:
+            os.close(descriptor)
+
+    async def _disk(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run blocking work in a thread and translate what the file system says."""
+        try:
+            return await anyio.to_thread.run_sync(work, *arguments)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise LocalProblem(
+                f"{shown(str(self._folder))} can't be written: {error.strerror}",
+                next_step="make room and resume" if full else "mend the folder's permissions and resume",
+                reason="disk full" if full else "destination",
+                resumable=True,
+            ) from error
+
+
+def _parts_in(temporary: Path, upload: Upload) -> dict[int, Part]:
+    found = {}
+    with temporary.open("rb", buffering=0) as file:
+        for number in range(1, part_count(upload.size, upload.part_bytes) + 1):
+            _, length = part_range(number, upload.size, upload.part_bytes)
+            digest = hashlib.sha256()
+            left = length
+            while left and (chunk := file.read(min(READ_BYTES, left))):
+                digest.update(chunk)
+                left -= len(chunk)
+            found[number] = Part(number, length - left, digest.hexdigest(), digest.hexdigest())
+    return found
+
+
+def _write(descriptor: int, chunk: bytes, offset: int) -> None:
+    left = memoryview(chunk)
+    while left:
+        written = os.pwrite(descriptor, left, offset)
+        left = left[written:]
+        offset += written
+
+
+def _publish(temporary: Path, final: Path) -> None:
+    """Sync the content, then rename, then sync the folder: after a power loss it is all there or not at all."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(final)
+    folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _vanished(upload: Upload) -> UploadVanished:
+    return UploadVanished(f"the upload of {shown(upload.key)} is gone")

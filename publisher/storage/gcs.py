@@ -1,0 +1,219 @@
+"""Google Cloud Storage: resumable sessions of the JSON API.
+
+One session takes one stream, so parts go in order, each as a chunk (a multiple of 256 KiB).  Where a chunk's reply is
+lost, the session says how much it has (308 with `Range`), and the rest follows from there; what it already has is not
+sent again.  It verifies no single chunk, only the whole: the MD5 goes along when the session begins, and Google refuses
+the last chunk if the bytes it gathered differ.  MD5 rather than CRC32C, because the standard library computes it.
+
+Facts: https://cloud.google.com/storage/docs/performing-resumable-uploads and .../json_api/v1/status-codes.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from publisher.glaas.policy import Verdict, error_text, parse
+from publisher.storage.gcs_account import SIGN_IN, Account
+from publisher.storage.http import FileBody, Reply, Request, Wire, verdict
+from publisher.storage.parts import part_count, part_range
+from publisher.storage.slices import Sent
+from publisher.storage.source import Content, Slice, shown
+from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
+from state.errors import NeedsPerson, PublisherError, Rejected, Transient
+
+INCOMPLETE = 308
+GONE = frozenset({404, 410})
+ABORTED = 499
+"""What Google answers to a session that was cancelled; no 4xx of anybody else."""
+GRANULE_BYTES = 256 * 1024
+"""A session keeps whole granules until its end; an emulator's `Range` of one byte means none."""
+BOUNDARY = "roar-object-and-its-metadata"
+
+
+class GcsStore(ObjectStore):
+    """Objects below `prefix` of one bucket.  prefix: without slashes at its ends, possibly empty."""
+
+    parallel_parts = False
+    wants_md5 = True
+
+    def __init__(self, bucket: str, prefix: str, account: Account, wire: Wire) -> None:
+        super().__init__(f"gs://{bucket}/{prefix}".rstrip("/"))
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._objects = f"{account.base}/storage/v1/b/{quote(bucket, safe='')}/o"
+        self._uploads = f"{account.base}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
+        self._account = account
+        self._wire = wire
+        self._persisted: dict[str, int] = {}  # bytes a session has, by its id; written by parts and put_part
+
+    async def aclose(self) -> None:
+        await self._wire.aclose()
+
+    def checksum_of(self, content: Content) -> str:
+        return f"md5:{_base64(content.md5)}"
+
+    async def stat(self, key: str) -> StoredObject | None:
+        reply = await self._call("GET", f"{self._objects}/{self._name(key)}?fields=size,md5Hash,metadata")
+        if reply.status in (403, 404):
+            return None
+        found = _object(self._accept(reply))
+        metadata = found.get("metadata") or {}
+        md5 = found.get("md5Hash")
+        return StoredObject(int(found.get("size", 0)), f"md5:{md5}" if md5 else "", metadata.get("blake3", ""))
+
+    async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
+        head = (
+            f"--{BOUNDARY}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{_metadata(content)}\r\n"
+            f"--{BOUNDARY}\r\nContent-Type: application/octet-stream\r\n\r\n"
+        )
+        body = FileBody(content.whole(), sent, head=head.encode(), tail=f"\r\n--{BOUNDARY}--\r\n".encode())
+        url = f"{self._uploads}?uploadType=multipart&name={self._name(key)}"
+        headers = {"Content-Type": f"multipart/related; boundary={BOUNDARY}"}
+        found = _object(self._accept(await self._call("POST", url, headers, body)))
+        stored = StoredObject(int(found.get("size", 0)), f"md5:{found.get('md5Hash', '')}", content.blake3)
+        return self.verified(key, stored, content)
+
+    async def begin(self, key: str, content: Content) -> Upload:
+        url = f"{self._uploads}?uploadType=resumable&name={self._name(key)}"
+        headers = {"Content-Type": "application/json; charset=UTF-8", "X-Upload-Content-Length": str(content.size)}
+        reply = self._accept(await self._call("POST", url, headers, _metadata(content).encode()))
+        session = reply.headers.get("location", "")
+        if not session.startswith(("https://", f"{self._account.base}/")):
+            raise _not_gcs()
+        return Upload(key, session, content.size, content.part_bytes)
+
+    async def parts(self, upload: Upload) -> dict[int, Part] | None:
+        persisted = self._bytes_in(await self._wire.call(lambda: _query(upload), judge_gcs), upload)
+        if persisted is None:
+            return None
+        self._persisted[upload.id] = persisted
+        found = {}
+        for number in range(1, part_count(upload.size, upload.part_bytes) + 1):
+            offset, length = part_range(number, upload.size, upload.part_bytes)
+            if offset + length <= persisted:
+                found[number] = Part(number, length, "", "")
+        return found
+
+    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: Sent) -> Part:
+        end = slice_.offset + slice_.length
+        persisted = self._persisted.get(upload.id, slice_.offset)
+        while persisted < end:
+            if persisted < slice_.offset:
+                raise _vanished(upload)  # it lost what it had
+            reply = await self._send_rest(upload, slice_, sent, persisted)
+            now = self._bytes_in(reply, upload)
+            if now is None:
+                raise _vanished(upload)
+            persisted = self._persisted[upload.id] = now
+        return Part(number, slice_.length, "", slice_.sha256)
+
+    async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
+        """The last part completed it: this looks at what came of it."""
+        reply = await self._wire.call(lambda: _query(upload), judge_gcs)
+        self._persisted.pop(upload.id, None)
+        stored = await self.stat(upload.key)
+        if reply.ok:
+            return self.verified(upload.key, stored, content)
+        if stored is None or not self.holds(stored, content):
+            raise _vanished(upload)
+        return stored
+
+    async def abort(self, upload: Upload) -> None:
+        self._persisted.pop(upload.id, None)
+        await self._wire.call(lambda: _empty("DELETE", upload), judge_gcs)
+
+    async def _send_rest(self, upload: Upload, slice_: Slice, sent: Sent, persisted: int) -> Reply:
+        """One attempt at the rest of a part; where it gets no answer, the session is asked how far it came."""
+        attempted = False
+
+        async def attempt() -> Request:
+            nonlocal attempted
+            if attempted:
+                return await _query(upload)
+            attempted = True
+            last = slice_.offset + slice_.length - 1
+            headers = {"Content-Range": f"bytes {persisted}-{last}/{upload.size}"}
+            return Request("PUT", upload.id, headers, FileBody(slice_, sent, skip=persisted - slice_.offset))
+
+        return await self._wire.call(attempt, judge_gcs)
+
+    def _bytes_in(self, reply: Reply, upload: Upload) -> int | None:
+        """How many bytes a session has, by its reply; None if it is gone or refuses what it gathered."""
+        if reply.status == INCOMPLETE:
+            last = reply.headers.get("range", "").rpartition("-")[2]
+            return (int(last) + 1) // GRANULE_BYTES * GRANULE_BYTES if last.isdigit() else 0
+        if reply.status in GONE or reply.status == ABORTED or reply.status == 400:
+            return None
+        self._accept(reply)
+        return upload.size
+
+    async def _call(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | FileBody = b""
+    ) -> Reply:
+        rejected = ""
+        used: dict[str, str] = {}
+
+        async def attempt() -> Request:
+            used.update(await self._account.headers(renew=rejected))
+            return Request(method, url, {**(headers or {}), **used}, body)
+
+        reply = await self._wire.call(attempt, judge_gcs)
+        if reply.status == 401 and used:
+            rejected = used["Authorization"]
+            reply = await self._wire.call(attempt, judge_gcs)
+        return reply
+
+    def _name(self, key: str) -> str:
+        return quote(self._prefix + check_key(key), safe="")
+
+    def _accept(self, reply: Reply) -> Reply:
+        if reply.ok:
+            return reply
+        raise _explain(reply, self.destination)
+
+
+def judge_gcs(reply: Reply) -> Verdict:
+    """By status; 308 is a session's way to say that it wants more."""
+    return Verdict.ACCEPTED if reply.status == INCOMPLETE else verdict(reply)
+
+
+async def _query(upload: Upload) -> Request:
+    return Request("PUT", upload.id, {"Content-Range": f"bytes */{upload.size}"})
+
+
+async def _empty(method: str, upload: Upload) -> Request:
+    return Request(method, upload.id, {})
+
+
+def _metadata(content: Content) -> str:
+    return json.dumps({"md5Hash": _base64(content.md5), "metadata": {"blake3": content.blake3}})
+
+
+def _object(reply: Reply) -> dict[str, Any]:
+    document = parse(reply.body)
+    if not isinstance(document, dict):
+        raise _not_gcs()
+    return document
+
+
+def _explain(reply: Reply, where: str) -> PublisherError:
+    if reply.status == 401:
+        return NeedsPerson("the object store does not accept the Google credentials", next_step=SIGN_IN, reason="auth")
+    if reply.status == 403:
+        return Rejected(f"{where} may not be written with these credentials", reason="access denied")
+    if reply.status == 404:
+        return Rejected(f"{where}: there is no such bucket", next_step="create it, or choose another destination")
+    return Rejected(f"the object store refused: {error_text(parse(reply.body), reply.status)}")
+
+
+def _not_gcs() -> Transient:
+    return Transient("the object store answers, but not as Google's does", reason="not gcs")
+
+
+def _vanished(upload: Upload) -> UploadVanished:
+    return UploadVanished(f"the upload of {shown(upload.key)} is gone")
+
+
+def _base64(hexadecimal: str) -> str:
+    return base64.b64encode(bytes.fromhex(hexadecimal)).decode("ascii")

@@ -1,0 +1,176 @@
+"""The only place where bytes meet the network: one attempt (`Wire.send`), and attempts until an answer (`Wire.call`).
+
+A gate, a limit of requests or a rate belongs into `send`: everything that any store sends passes there.
+"""
+
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from time import time
+
+import anyio
+import httpx2
+
+from publisher import __version__
+from publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, POOL_CONNECTIONS, REPLY_SECONDS, Unreachable
+from publisher.glaas.policy import MAX_ATTEMPTS, Verdict, backoff, judge, retry_after
+from publisher.storage.slices import Sent, chunks
+from publisher.storage.source import Slice
+from state.errors import Transient
+
+PATIENCE_SECONDS = 300.0
+"""How long a store that asks for patience (503 SlowDown) gets it, before the rest is left to a resume."""
+THROTTLED_ATTEMPT = 4
+"""Where the backoff begins for a store that asks for patience without saying how long."""
+
+# Below WARNING these write URLs, signatures and headers.
+for _name in ("botocore", "google.auth", "urllib3"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back.  Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True, slots=True)
+class FileBody:
+    """A slice as a request's body, from its byte `skip` on, between what frames it."""
+
+    slice: Slice
+    sent: Sent
+    skip: int = 0
+    head: bytes = b""
+    tail: bytes = b""
+
+    def __len__(self) -> int:
+        return len(self.head) + self.slice.length - self.skip + len(self.tail)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.head:
+            yield self.head
+        async for chunk in chunks(self.slice, self.sent, skip=self.skip):
+            yield chunk
+        if self.tail:
+            yield self.tail
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One attempt, authorized.  url: already percent-encoded, sent as it stands, because its signature covers it."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | FileBody = b""
+
+
+def verdict(reply: Reply) -> Verdict:
+    """What a reply means by its status alone; a store overrides what its error codes say better."""
+    return judge(reply.status, reply)
+
+
+class Wire:
+    """Connections to one store, spread over small pools (see `glaas.exchange`).
+
+    connections: requests that may be under way at once; more of them wait.
+    """
+
+    def __init__(self, *, connections: int, rng: random.Random | None = None, reply_seconds: float = REPLY_SECONDS):
+        tls = httpx2.create_ssl_context()
+        self._clients = [
+            httpx2.AsyncClient(
+                verify=tls,
+                limits=httpx2.Limits(max_connections=POOL_CONNECTIONS, max_keepalive_connections=POOL_CONNECTIONS),
+                timeout=httpx2.Timeout(reply_seconds, connect=CONNECT_SECONDS, pool=None),
+                headers={"User-Agent": f"roar-publisher/{__version__}", "Accept-Encoding": "identity"},
+                follow_redirects=False,
+            )
+            for _ in range(-(-connections // POOL_CONNECTIONS))
+        ]
+        self._under_way = [0] * len(self._clients)
+        self._slots = anyio.CapacityLimiter(connections)
+        self._rng = rng or random.Random()
+
+    async def aclose(self) -> None:
+        """Close every connection, also when cancelled."""
+        with anyio.CancelScope(shield=True):
+            for client in self._clients:
+                await client.aclose()
+
+    async def send(self, request: Request) -> Reply:
+        """One attempt.  Raises Unreachable where no whole reply came, FileChanged from a body that may not be sent."""
+        async with self._slots:
+            chosen = self._under_way.index(min(self._under_way))
+            self._under_way[chosen] += 1
+            try:
+                return await self._exchange(self._clients[chosen], request)
+            except httpx2.TimeoutException as error:
+                raise Unreachable("no answer in time", silent=True) from error
+            except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+                # The text of the library's errors can hold the URL; its kind says enough.
+                raise Unreachable(f"the connection broke ({type(error).__name__})", silent=False) from None
+            finally:
+                self._under_way[chosen] -= 1
+
+    async def call(
+        self, prepare: Callable[[], Awaitable[Request]], judged: Callable[[Reply], Verdict] = verdict
+    ) -> Reply:
+        """Send until there is an answer, accepted or refused.  `prepare` authorizes each attempt anew.
+
+        Raises Transient when attempts or patience end.
+        """
+        failures = 0
+        busy_since: float | None = None
+        while True:
+            try:
+                reply = await self.send(await prepare())
+            except Unreachable as error:
+                failures += 1
+                await self._pause(failures, str(error), "offline")
+                continue
+            match judged(reply):
+                case Verdict.ACCEPTED | Verdict.REFUSED:
+                    return reply
+                case Verdict.BUSY:
+                    busy_since = anyio.current_time() if busy_since is None else busy_since
+                    await self._wait_for_store(reply, busy_since)
+                case Verdict.FAILED | Verdict.GARBLED:
+                    failures += 1
+                    await self._pause(failures, f"HTTP {reply.status}", "server failing")
+
+    async def _exchange(self, client: httpx2.AsyncClient, request: Request) -> Reply:
+        headers = {**request.headers, "Content-Length": str(len(request.body))}
+        url = httpx2.URL(request.url)
+        # The library would write some characters of the path in its own way, which is not what was signed.
+        target = request.url[request.url.index("/", len(url.scheme) + 3) :].encode("ascii")
+        async with client.stream(
+            request.method, url, headers=headers, content=request.body, extensions={"target": target}
+        ) as response:
+            received = bytearray()
+            async for chunk in response.aiter_bytes():
+                received += chunk
+                if len(received) > MAX_REPLY_BYTES:
+                    break
+            return Reply(response.status_code, response.headers, bytes(received[:MAX_REPLY_BYTES]))
+
+    async def _pause(self, failures: int, what: str, reason: str) -> None:
+        if failures >= MAX_ATTEMPTS:
+            raise Transient(f"the object store failed {failures} times: {what}", reason=reason)
+        await anyio.sleep(backoff(failures, self._rng))
+
+    async def _wait_for_store(self, reply: Reply, busy_since: float) -> None:
+        asked = retry_after(reply.headers, time())
+        waited = anyio.current_time() - busy_since
+        if waited + (asked or 0.0) > PATIENCE_SECONDS:
+            raise Transient("the object store asks to be left alone for a while", reason="throttled")
+        await anyio.sleep(backoff(THROTTLED_ATTEMPT, self._rng) if asked is None else asked)

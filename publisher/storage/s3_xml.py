@@ -1,0 +1,69 @@
+"""S3's XML, both ways.  What comes in is read without any document type: no entity is ever defined or expanded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring
+from xml.parsers import expat
+
+from publisher.storage.store import Part
+
+MAX_TEXT = 300
+"""Characters of a store's own words that are shown to a person."""
+
+
+class NotXml(ValueError):
+    """A body that is no XML, or wants a document type."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Error:
+    """An error document; `code` is S3's stable name, empty for anything that is no such document."""
+
+    code: str
+    message: str
+    region: str
+
+
+def parse(body: bytes) -> Element:
+    """The root element, names without their namespace.  Raises NotXml."""
+    builder = TreeBuilder()
+    parser = expat.ParserCreate(namespace_separator="}")
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = _refuse
+    parser.StartElementHandler = lambda name, attributes: builder.start(name.rpartition("}")[2], attributes)
+    parser.EndElementHandler = lambda name: builder.end(name.rpartition("}")[2])
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(body, True)
+    except expat.ExpatError as error:
+        raise NotXml(str(error)) from error
+    return builder.close()
+
+
+def error_in(body: bytes) -> S3Error:
+    """The error document in `body`, wherever a proxy's HTML or nothing may stand instead."""
+    try:
+        root = parse(body)
+    except NotXml:
+        return S3Error("", "", "")
+    if root.tag != "Error":
+        return S3Error("", "", "")
+    message = "".join(c if c.isprintable() else " " for c in root.findtext("Message") or "")
+    return S3Error(root.findtext("Code") or "", " ".join(message.split())[:MAX_TEXT], root.findtext("Region") or "")
+
+
+def completion(parts: Mapping[int, Part], checksums: Mapping[int, str]) -> bytes:
+    """The body of CompleteMultipartUpload.  checksums: base64 SHA-256 by number, empty where S3 takes none."""
+    root = Element("CompleteMultipartUpload", xmlns="http://s3.amazonaws.com/doc/2006-03-01/")
+    for number in sorted(parts):
+        part = SubElement(root, "Part")
+        if number in checksums:
+            SubElement(part, "ChecksumSHA256").text = checksums[number]
+        SubElement(part, "ETag").text = parts[number].tag
+        SubElement(part, "PartNumber").text = str(number)
+    document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
+
+
+def _refuse(*declaration: object) -> None:
+    raise NotXml("a document type is not accepted")

@@ -1,0 +1,61 @@
+"""Reading a slice to send it: in bounded chunks, hashed as it goes, and never to its end if it is not what it was.
+
+The last chunk is given out only after the hash of all of it, and the file's marks, were compared.  A request whose
+body stops short is no request: no store keeps a part of a file that changed.
+"""
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+
+import anyio
+
+from publisher.storage.source import READ_BYTES, FileChanged, Slice, check, opened
+
+Sent = Callable[[int], None]
+"""Called with the bytes of a slice that were handed to the network so far; a second attempt starts again at 0."""
+
+
+async def chunks(slice_: Slice, sent: Sent, *, skip: int = 0) -> AsyncIterator[bytes]:
+    """The slice's bytes, from `skip` on; each chunk is read in a worker thread.
+
+    Raises FileChanged before the last chunk if any byte of the slice changed, LocalProblem for what can't be read.
+    Repeating reads again; closing it early closes the file.
+    """
+    with opened(slice_.path) as (descriptor, fence):
+        if not slice_.fence.admits(fence):
+            raise FileChanged(slice_.path)
+        digest = hashlib.sha256()
+        end = slice_.offset + slice_.length
+        for offset in range(slice_.offset, end, READ_BYTES):
+            chunk = await anyio.to_thread.run_sync(_read, descriptor, offset, min(READ_BYTES, end - offset), digest)
+            if offset + len(chunk) == end:
+                await anyio.to_thread.run_sync(_verify, slice_, digest.hexdigest())
+            elif len(chunk) < READ_BYTES:
+                raise FileChanged(slice_.path)
+            done = offset + len(chunk) - slice_.offset
+            if done > skip:
+                yield chunk[-(done - skip) :]
+                sent(done)
+
+
+def read_slice(slice_: Slice) -> bytes:
+    """The bytes of a small slice; blocks.  Raises as `chunks`."""
+    with opened(slice_.path) as (descriptor, fence):
+        if not slice_.fence.admits(fence):
+            raise FileChanged(slice_.path)
+        content = os.pread(descriptor, slice_.length, slice_.offset)
+    _verify(slice_, hashlib.sha256(content).hexdigest())
+    return content
+
+
+def _read(descriptor: int, offset: int, length: int, digest: "hashlib._Hash") -> bytes:
+    chunk = os.pread(descriptor, length, offset)
+    digest.update(chunk)
+    return chunk
+
+
+def _verify(slice_: Slice, sha256: str) -> None:
+    check(slice_)
+    if sha256 != slice_.sha256:
+        raise FileChanged(slice_.path)

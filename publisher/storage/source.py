@@ -1,0 +1,138 @@
+"""A local file as it was when its digest was taken, and how a change since then is told.
+
+Size, modification time and inode are compared whenever the file is opened.  They can be forged (a rewrite that restores
+the time), so the hash of every part is compared as well, as it is read.  The change time can't be forged, but moves on
+a harmless `chmod` too: where it alone differs, the content is hashed again (`digest.confirm`).
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from publisher.storage.parts import part_count, part_range
+from state.errors import LocalProblem
+
+READ_BYTES = 1024 * 1024
+"""Bytes read at once; what one part under way holds in memory."""
+
+
+class FileChanged(LocalProblem):
+    """The file is no longer what its digest says.  Raising it again is harmless; nothing of the change was stored."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{shown(path)} changed since its digest was taken",
+            kept="parts that were sent before are kept; nothing is published",
+            next_step="put the file back as it was and resume, or start again with the new content",
+            reason="file changed",
+            resumable=True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What the file system says of a file: bytes, nanoseconds, inode, nanoseconds."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    ctime_ns: int
+
+    def admits(self, other: "Fence") -> bool:
+        """Whether `other` may still be the same content; the change time is `digest.confirm`'s matter."""
+        return (self.size, self.mtime_ns, self.inode) == (other.size, other.mtime_ns, other.inode)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A run of bytes of a file, with the SHA-256 (hex) that they must have."""
+
+    path: str
+    fence: Fence
+    offset: int
+    length: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file's content as digested: JSON-serialisable with `dataclasses.asdict`.
+
+    path: absolute or relative, symlinks are followed.  blake3: hex, of everything.  parts: SHA-256 (hex) of each part
+    of `part_bytes`.  md5: hex of everything, empty unless the store wants it (GCS verifies nothing else of a whole
+    object that the standard library can compute).
+    """
+
+    path: str
+    fence: Fence
+    blake3: str
+    part_bytes: int
+    parts: tuple[str, ...]
+    md5: str = ""
+
+    @property
+    def size(self) -> int:
+        return self.fence.size
+
+    def part(self, number: int) -> Slice:
+        """Part `number`, counted from 1."""
+        offset, length = part_range(number, self.size, self.part_bytes)
+        return Slice(self.path, self.fence, offset, length, self.parts[number - 1])
+
+    def whole(self) -> Slice:
+        """Everything, of a file that is one part."""
+        if part_count(self.size, self.part_bytes) != 1:
+            raise ValueError("only a file of one part is sent whole")
+        return self.part(1)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[tuple[int, Fence]]:
+    """A descriptor of the regular file at `path` (through symlinks) and its fence.
+
+    Raises LocalProblem for what can't be opened or read, or is no regular file; a pipe is never waited for.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise LocalProblem(f"{shown(path)} is no regular file", reason="not a file")
+        yield descriptor, _fence(status)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def fence_of(path: str) -> Fence:
+    """The fence of what stands at `path` now; raises LocalProblem if nothing can be said of it."""
+    try:
+        return _fence(os.stat(path))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+
+
+def check(slice_: Slice) -> None:
+    """Raise FileChanged if the path leads to another file, size or time than the digest saw."""
+    if not slice_.fence.admits(fence_of(slice_.path)):
+        raise FileChanged(slice_.path)
+
+
+def shown(path: str) -> str:
+    """A path on one line, whatever bytes its name holds."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in path)
+
+
+def unreadable(path: str, error: Exception) -> LocalProblem:
+    """The error of a file that can't be read."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return LocalProblem(f"{shown(path)} can't be read: {why}", reason="unreadable", resumable=True)
+
+
+def _fence(status: os.stat_result) -> Fence:
+    return Fence(status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)

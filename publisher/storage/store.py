@@ -1,0 +1,178 @@
+"""The port: what `roar put` asks of an object store, and the words for what is stored.
+
+Everything here may be repeated.  What a reply that got lost has done is always recognised: an object by its size and
+checksum (`holds`), an upload by the parts that the store itself lists.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import ClassVar, Self
+
+from publisher.storage.slices import Sent
+from publisher.storage.source import Content, Slice, shown
+from state.errors import LocalProblem, Rejected, Transient, UsageProblem
+
+LONGEST_KEY_BYTES = 1024
+"""S3's and GCS's limit, in UTF-8."""
+
+
+class UploadVanished(Transient):
+    """The store does not know the upload any more (expired, aborted, or completed): begin again."""
+
+    reason = "upload vanished"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object in a store.
+
+    checksum: the store's own, as `<kind>:<value>`; empty if it tells none.  blake3: hex, as it was written beside the
+    object when it was uploaded; empty if somebody else uploaded it.
+    """
+
+    size: int
+    checksum: str
+    blake3: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload under way: what the journal keeps to resume it.  JSON-serialisable with `dataclasses.asdict`.
+
+    id: the store's name for it.  GCS's is a URL that lets its bearer write this object for a week; it is never shown.
+    checksum: how parts are verified (`s3`), empty elsewhere.
+    """
+
+    key: str
+    id: str = field(repr=False)
+    size: int
+    part_bytes: int
+    checksum: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that the store has.  JSON-serialisable.
+
+    tag: what the store calls it (S3's ETag), needed to complete.  sha256: hex; empty where the store lists a part but
+    not its hash, so that only somebody who remembers its tag can tell what is in it.
+    """
+
+    number: int
+    size: int
+    tag: str
+    sha256: str
+
+
+class ObjectStore(ABC):
+    """One destination: a place where objects have keys.  An async context manager; any number of tasks may use it.
+
+    Errors of every method: Transient when the store stays away or fails for too long, Rejected for its final no,
+    NeedsPerson for credentials, LocalProblem for this machine.  Cancelling stops waiting; what was asked for may have
+    happened all the same, and repeating it is harmless.
+    """
+
+    parallel_parts: ClassVar[bool] = True
+    """Whether the parts of one upload may be sent in any order, several at once."""
+    wants_md5: ClassVar[bool] = False
+    """Whether `Content.md5` must be there."""
+
+    def __init__(self, destination: str) -> None:
+        self.destination = destination  # as a URL without a trailing slash; shown to people and recorded
+
+    def url(self, key: str) -> str:
+        """The address of an object, as the lineage records it (protocol.md §9)."""
+        return f"{self.destination}/{key}"
+
+    @abstractmethod
+    async def stat(self, key: str) -> StoredObject | None:
+        """What is stored under `key`; None if nothing is, or nothing that we may see."""
+
+    @abstractmethod
+    async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
+        """Store a file of one part in one request, replacing what was there."""
+
+    @abstractmethod
+    async def begin(self, key: str, content: Content) -> Upload:
+        """Start an upload.  After a lost reply, a repetition starts another; the first one expires unseen."""
+
+    @abstractmethod
+    async def parts(self, upload: Upload) -> dict[int, Part] | None:
+        """The parts that the store has, by number; None if it does not know the upload (any more)."""
+
+    @abstractmethod
+    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: Sent) -> Part:
+        """Send one part; sending it again replaces it.  Raises UploadVanished, FileChanged."""
+
+    @abstractmethod
+    async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
+        """Turn all parts into the object and compare its size and checksum.
+
+        Recognises a completion whose reply was lost.  Raises UploadVanished if the parts are gone, Rejected if what is
+        stored then is not this content.
+        """
+
+    @abstractmethod
+    async def abort(self, upload: Upload) -> None:
+        """Give up an upload and free what it holds; one that is gone already is fine."""
+
+    @abstractmethod
+    def checksum_of(self, content: Content) -> str:
+        """The checksum that this store tells of an object of that content, uploaded with our layout of parts."""
+
+    def holds(self, stored: StoredObject | None, content: Content) -> bool:
+        """Whether what is stored is this content.
+
+        By the store's checksum where it is of the same kind, else by the blake3 that an earlier upload of ours wrote
+        beside it, whose parts were all verified.
+        """
+        if stored is None or stored.size != content.size:
+            return False
+        expected = self.checksum_of(content)
+        if stored.checksum.partition(":")[0] == expected.partition(":")[0]:
+            return stored.checksum == expected
+        return stored.blake3 == content.blake3
+
+    def verified(self, key: str, stored: StoredObject | None, content: Content) -> StoredObject:
+        """`stored`, if it is this content; raises Rejected if not."""
+        if stored is None or not self.holds(stored, content):
+            raise Rejected(
+                f"{shown(self.url(key))} is not what was sent: "
+                + (
+                    "it can't be found" if stored is None else f"{stored.size} bytes, {stored.checksum or 'unverified'}"
+                ),
+                next_step="look whether something else writes there, then resume",
+                reason="stored object differs",
+            )
+        return stored
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close connections; nothing that is stored is lost."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close what is open; a store without connections has nothing to close."""
+        return
+
+
+def check_key(key: str) -> str:
+    """`key`, if every store can hold it: UTF-8, up to 1,024 bytes, and a path that stays below the destination.
+
+    Raises LocalProblem for a file name that is no UTF-8, UsageProblem for a key that is no such path.
+    """
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError as error:
+        raise LocalProblem(f"the name {shown(key)} is no UTF-8 and can't be a key", reason="file name") from error
+    if not key or "\0" in key or any(segment in ("", ".", "..") for segment in key.split("/")):
+        raise UsageProblem(f"{shown(key)!r} is no key: it must be a path below the destination")
+    if length > LONGEST_KEY_BYTES:
+        raise UsageProblem(f"the key {shown(key[:60])}… is longer than {LONGEST_KEY_BYTES} bytes")
+    return key

@@ -1,0 +1,117 @@
+"""One file into a store, resumable to the part.
+
+Asked first is the store: an object that is there already is not sent again, and of an upload that was begun before,
+only those parts are sent that the store does not list.  What a `Ledger` remembers (the journal) names the upload and
+tells what is in parts that the store lists without their hash.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import anyio
+
+from publisher.storage.digest import confirm
+from publisher.storage.source import Content
+from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished
+from state.errors import PublisherError
+
+MOST_STARTS = 3
+"""How often one transfer begins an upload anew, because the store lost the one before."""
+Advance = Callable[[int, int], None]
+"""Called with a part's number and how many of its bytes are sent so far; an attempt that fails starts again at 0."""
+
+
+class Ledger(ABC):
+    """What is remembered of one file's upload.  Each method returns when it is safe from a crash."""
+
+    @abstractmethod
+    async def upload(self) -> Upload | None:
+        """The upload that was begun last, unless it was forgotten."""
+
+    @abstractmethod
+    async def parts(self) -> Mapping[int, Part]:
+        """Its parts that were acknowledged."""
+
+    @abstractmethod
+    async def begun(self, upload: Upload) -> None: ...
+
+    @abstractmethod
+    async def acknowledged(self, part: Part) -> None: ...
+
+    @abstractmethod
+    async def forgotten(self) -> None:
+        """The upload is gone, and its parts with it."""
+
+
+async def transfer(
+    store: ObjectStore, key: str, content: Content, ledger: Ledger, *, parts_at_once: int, advance: Advance
+) -> StoredObject:
+    """Have `content` stored under `key`, verified; returns what is stored.
+
+    Repeating it, also after a crash, sends what is missing.  Cancelling leaves the parts that were acknowledged.
+    Raises what `ObjectStore` raises, and FileChanged before anything of a changed file is visible.
+    """
+    stored = await store.stat(key)
+    if stored is not None and store.holds(stored, content):
+        await confirm(content)
+        return stored
+    if content.size <= content.part_bytes:
+        return await store.put(key, content, partial(advance, 1))
+    for _ in range(MOST_STARTS):
+        upload = await ledger.upload()
+        if upload is None:
+            upload = await store.begin(key, content)
+            await ledger.begun(upload)
+        try:
+            parts = await _send_missing(store, upload, content, ledger, parts_at_once, advance)
+            await confirm(content)
+            return await store.complete(upload, content, parts)
+        except UploadVanished as error:
+            vanished = error
+            await ledger.forgotten()
+    raise vanished
+
+
+def usable(content: Content, listed: Mapping[int, Part], remembered: Mapping[int, Part]) -> dict[int, Part]:
+    """The listed parts that are this content: by the hash that the store tells, else by the tag that we remember."""
+    found = {}
+    for number, sha256 in enumerate(content.parts, start=1):
+        part, known = listed.get(number), remembered.get(number)
+        if part is None or part.size != content.part(number).length:
+            continue
+        if part.sha256 == sha256:
+            found[number] = part
+        elif not part.sha256 and known is not None and known.tag == part.tag and known.sha256 == sha256:
+            found[number] = known
+    return found
+
+
+async def _send_missing(
+    store: ObjectStore, upload: Upload, content: Content, ledger: Ledger, parts_at_once: int, advance: Advance
+) -> dict[int, Part]:
+    listed = await store.parts(upload)
+    if listed is None:
+        raise UploadVanished("the store lost an upload that was begun")
+    done = usable(content, listed, await ledger.parts())
+    for number, part in done.items():
+        advance(number, part.size)
+    missing = iter([number for number in range(1, len(content.parts) + 1) if number not in done])
+    failures: list[PublisherError] = []
+
+    async def send_next() -> None:
+        try:
+            for number in missing:
+                part = await store.put_part(upload, number, content.part(number), partial(advance, number))
+                await ledger.acknowledged(part)
+                done[number] = part
+        except PublisherError as error:  # raised below, outside of the task group
+            failures.append(error)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(parts_at_once if store.parallel_parts else 1):
+            tasks.start_soon(send_next)
+    if failures:
+        raise failures[0]
+    return done

@@ -1,0 +1,45 @@
+"""What tests hold in memory: a ledger, files with known content, and how they are read back."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict
+from json import dumps, loads
+from pathlib import Path
+
+from publisher.storage.store import Part, Upload
+from publisher.storage.transfer import Ledger
+
+
+class MemoryLedger(Ledger):
+    """Remembers as the journal does: as JSON."""
+
+    def __init__(self) -> None:
+        self._upload = ""
+        self._parts: dict[int, str] = {}
+
+    async def upload(self) -> Upload | None:
+        return Upload(**loads(self._upload)) if self._upload else None
+
+    async def parts(self) -> Mapping[int, Part]:
+        return {number: Part(**loads(part)) for number, part in self._parts.items()}
+
+    async def begun(self, upload: Upload) -> None:
+        self._upload = dumps(asdict(upload))
+        self._parts = {}
+
+    async def acknowledged(self, part: Part) -> None:
+        self._parts[part.number] = dumps(asdict(part))
+
+    async def forgotten(self) -> None:
+        self._upload, self._parts = "", {}
+
+
+def write_file(path: Path, size: int, seed: int = 1) -> str:
+    """A file of `size` bytes that no two seeds share; gives its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(random.Random(seed).randbytes(size))
+    return str(path)
+
+
+def nothing(number: int, sent: int) -> None:
+    """Progress of nobody."""
