@@ -22,6 +22,7 @@ from typing import NoReturn
 
 import anyio
 
+from publisher.glaas.caller import STOPPED
 from publisher.report import Entered
 from publisher.steps.auth_select import auth_select
 from publisher.steps.fallback import fallback
@@ -60,7 +61,7 @@ async def publish(run: Run) -> Progress:
     setbacks = 0
     while progress.state not in ENDED:
         if run.stop.is_set():
-            await _note(run, Interrupted("stopped on request"))
+            await _note(run, Interrupted(STOPPED))
         run.report(Entered(progress.state, event))
         outcome = await _outcome(run, progress.state)
         event = outcome.event
@@ -86,7 +87,7 @@ async def _outcome(run: Run, state: State) -> Outcome:
 async def _within_grace(run: Run, state: State) -> Outcome:
     """The step's outcome; what it raised, raised outside of the task group, which would wrap it."""
     outcome: Outcome | None = None
-    failure: PublisherError = Interrupted("stopped on request")
+    failure: PublisherError = Interrupted(STOPPED)
     async with anyio.create_task_group() as tasks:
 
         async def end_after_grace() -> None:

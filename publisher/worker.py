@@ -88,7 +88,9 @@ async def work(
     rng = rng or random.Random()
     keyring = keyring or own_keyring(plan.intent, clock=clock)
     async with Exchange(plan.registry, connections=MOST_REQUESTS, transport=transport) as exchange:
-        caller = Caller(exchange, most_requests=MOST_REQUESTS, patience=patience, rng=rng, clock=clock, report=report)
+        caller = Caller(
+            exchange, most_requests=MOST_REQUESTS, patience=patience, rng=rng, clock=clock, report=report, stop=stop
+        )
         return await publish(
             Run(
                 plan=plan,

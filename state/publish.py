@@ -25,7 +25,12 @@ class OwnedPublish:
     @classmethod
     def create(cls, folder: StateFolder, *, clock: Callable[[], float] = time) -> Self:
         """A new publish without a plan.  Raises LocalProblem where the state folder can't be written."""
-        return cls._own(folder.new_publish(), clock)
+        paths = folder.new_publish()
+        try:
+            return cls._own(paths, clock)
+        except BaseException:
+            shutil.rmtree(paths.folder, ignore_errors=True)
+            raise
 
     @classmethod
     def open(cls, paths: PublishPaths, *, clock: Callable[[], float] = time) -> Self:

@@ -27,10 +27,11 @@ from publisher.glaas.policy import (
     retry_after,
 )
 from publisher.report import Reporter, Retrying
-from state.errors import Rejected, Transient
+from state.errors import Interrupted, Rejected, Transient
 
 HEALTH = "/api/v1/health"
 UNAUTHORIZED = 401
+STOPPED = "stopped on request"
 MAX_RENEWALS = 2
 """How often one request may renew its credential: it can be renewed by another process and expire again meanwhile."""
 R = TypeVar("R", bound=BaseModel)
@@ -76,7 +77,7 @@ ANONYMOUS = Anonymous()
 class Caller:
     """Every call of one publish goes through here.
 
-    clock: Unix seconds, to read a `Retry-After` date against.
+    clock: Unix seconds, to read a `Retry-After` date against.  stop: set it to end every wait.
     """
 
     def __init__(
@@ -88,15 +89,17 @@ class Caller:
         rng: random.Random,
         clock: Callable[[], float],
         report: Reporter,
+        stop: anyio.Event | None = None,
     ) -> None:
         self.registry = exchange.registry
         self._exchange = exchange
-        self._gate = Gate(self._knock, patience=patience, rng=rng, report=report)
+        self._gate = Gate(self._knock, patience=patience, rng=rng, report=report, sleep=self._sleep)
         self._limit = AdaptiveLimit(most_requests)
         self._patience = patience
         self._rng = rng
         self._clock = clock
         self._report = report
+        self._stop = stop or anyio.Event()
 
     async def call(
         self,
@@ -113,12 +116,15 @@ class Caller:
         beside_limit: for what another request needs before it can be sent; waiting for a slot, it would wait for
         itself.
 
-        Raises Refused for a final no, Transient when the registry stays away, fails, throttles or garbles for too
-        long.  Cancelling stops waiting; the request may have been carried out.
+        Raises Refused for a final no, Transient when the registry stays away, fails, throttles or garbles for too long,
+        Interrupted when it would have to wait or to send again although `stop` is set.  Cancelling stops waiting; the
+        request may have been carried out.
         """
         failures = garbled = renewals = 0
         busy_since: float | None = None
         while True:
+            if self._stop.is_set():
+                raise Interrupted(STOPPED)
             await self._gate.passage()
             async with nullcontext(Slot(0)) if beside_limit else self._limit.slot() as slot:
                 authorization = await authorize.header(method, path, body)
@@ -169,7 +175,7 @@ class Caller:
             raise Transient(f"the registry failed {failures} times: {what}", reason="server failing")
         seconds = backoff(failures, self._rng)
         self._report(Retrying(what, failures, seconds))
-        await anyio.sleep(seconds)
+        await self._sleep(seconds)
 
     async def _wait_for_server(self, reply: Reply, busy_since: float) -> None:
         asked = retry_after(reply.headers, self._clock())
@@ -179,7 +185,13 @@ class Caller:
         if asked:
             self._gate.hold(asked * self._rng.uniform(1.0, 1.1))
         else:
-            await anyio.sleep(backoff(4, self._rng))
+            await self._sleep(backoff(4, self._rng))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, unless the process should end: then there is nothing to wait for."""
+        with anyio.move_on_after(seconds):
+            await self._stop.wait()
+            raise Interrupted(STOPPED)
 
     async def _knock(self) -> None:
         await self._exchange.send("GET", HEALTH, None, None)

@@ -27,16 +27,24 @@ class Gate:
     """Shared by every task that sends to one registry.
 
     knock: sends one small request; returns if anything answered, raises Unreachable if not.
+    sleep: waits, or raises where the process should end.
     patience: seconds without any reply from the registry after which waiting ends in Transient.
     """
 
     def __init__(
-        self, knock: Callable[[], Awaitable[None]], *, patience: float, rng: random.Random, report: Reporter
+        self,
+        knock: Callable[[], Awaitable[None]],
+        *,
+        patience: float,
+        rng: random.Random,
+        report: Reporter,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._knock = knock
         self._patience = patience
         self._rng = rng
         self._report = report
+        self._sleep = sleep
         self._closed: anyio.Event | None = None  # set while one task knocks; written by that task alone
         self._held_until = 0.0  # anyio time; written by hold
         self._last_answer = anyio.current_time()  # written by answered
@@ -58,7 +66,7 @@ class Gate:
                 await self._closed.wait()
             elif (left := self._held_until - anyio.current_time()) > 0:
                 self._report(Waiting("throttled", left))
-                await anyio.sleep(left)
+                await self._sleep(left)
             else:
                 return
 
@@ -95,5 +103,5 @@ class Gate:
                 raise Transient(f"the registry can't be reached: {cause}", reason="offline")
             pause = delay * self._rng.uniform(0.5, 1.0)
             self._report(Waiting("offline", pause))
-            await anyio.sleep(pause)
+            await self._sleep(pause)
             delay = min(delay * 2, LONGEST_KNOCK_SECONDS)

@@ -1,8 +1,13 @@
-"""Sorting more than memory should hold: sorted runs in temporary files, merged at the end."""
+"""Sorting more than memory should hold: sorted runs in temporary files, merged at the end.
+
+What is sorted is not redacted yet, and no secret may reach a disk.  So a run is encrypted with a key that only this
+process has and never tells; its file has no name either.
+"""
 
 import heapq
+import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import IO, Self
 
@@ -10,6 +15,8 @@ from state.errors import LocalProblem
 
 RUN_CHARACTERS = 16 * 1024 * 1024
 """How much text is sorted in memory before it is written out as a run."""
+
+BLOCK_BYTES = 1024 * 1024
 
 Key = tuple[int, int, str]
 
@@ -24,7 +31,7 @@ class ExternalSort:
     def __init__(self) -> None:
         self._keys: list[Key] = []
         self._characters = 0
-        self._runs: list[IO[str]] = []
+        self._runs: list[_SealedRun] = []
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
@@ -43,14 +50,13 @@ class ExternalSort:
     def sorted(self) -> Iterator[Key]:
         """All keys in order, once."""
         self._keys.sort()
-        return heapq.merge(*(_read_run(run) for run in self._runs), self._keys)
+        return heapq.merge(*(run.keys() for run in self._runs), self._keys)
 
     def _write_run(self) -> None:
         self._keys.sort()
         try:
-            run = self._files.enter_context(tempfile.TemporaryFile("w+", encoding="ascii", newline="\n"))
-            run.writelines(f"{known} {step} {text}\n" for known, step, text in self._keys)
-            run.seek(0)
+            run = _SealedRun(self._files.enter_context(tempfile.TemporaryFile()))
+            run.write(self._keys)
         except OSError as error:
             raise LocalProblem(
                 f"The lineage can't be sorted in {tempfile.gettempdir()}: {error.strerror}.",
@@ -62,7 +68,31 @@ class ExternalSort:
         self._characters = 0
 
 
-def _read_run(run: IO[str]) -> Iterator[Key]:
-    for line in run:
-        known, step, text = line.rstrip("\n").split(" ", 2)
-        yield int(known), int(step), text
+class _SealedRun:
+    """One sorted run on disk, readable by this process alone."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        # Loaded when a lineage is large enough: most never get here.
+        from cryptography.hazmat.primitives.ciphers import Cipher
+        from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+
+        self._file = file
+        self._cipher = Cipher(ChaCha20(secrets.token_bytes(32), secrets.token_bytes(16)), mode=None)
+
+    def write(self, keys: Iterable[Key]) -> None:
+        """Write the run, once."""
+        sealing = self._cipher.encryptor()
+        for known, step, text in keys:
+            self._file.write(sealing.update(f"{known} {step} {text}\n".encode("ascii")))
+        self._file.flush()
+
+    def keys(self) -> Iterator[Key]:
+        """The keys as they were written."""
+        self._file.seek(0)
+        opening = self._cipher.decryptor()
+        rest = b""
+        while block := self._file.read(BLOCK_BYTES):
+            *lines, rest = (rest + opening.update(block)).split(b"\n")
+            for line in lines:
+                known, step, text = line.decode("ascii").split(" ", 2)
+                yield int(known), int(step), text

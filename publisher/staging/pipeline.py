@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import anyio
 from anyio.abc import TaskGroup
 
-from publisher.glaas.caller import Refused
+from publisher.glaas.caller import STOPPED, Refused
 from publisher.report import Advanced
 from publisher.staging.acks import Acknowledgements
 from publisher.staging.order import Watermark, Window
@@ -71,7 +71,7 @@ class Pipeline:
         if self._failure is not None:
             raise self._failure
         if not self._drained:
-            raise Interrupted("stopped on request")
+            raise Interrupted(STOPPED)
 
     async def _hand_out(self, tasks: TaskGroup) -> None:
         past = 0

@@ -39,3 +39,15 @@ def test_a_temporary_folder_that_is_gone_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(sorting, "RUN_CHARACTERS", 1)
     with ExternalSort() as sorter, pytest.raises(LocalProblem, match="can't be sorted in"):
         sorter.add((1, 1, "a"))
+
+
+def test_what_reaches_the_disk_can_not_be_read_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = (tmp_path / "run").open("w+b")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: kept)
+    monkeypatch.setattr(sorting, "RUN_CHARACTERS", 1)
+    with ExternalSort() as sorter:
+        sorter.add((1, 1, "--password hunter2"))
+        on_disk = (tmp_path / "run").read_bytes()
+        assert len(on_disk) == len("1 1 --password hunter2\n")
+        assert b"hunter2" not in on_disk
+        assert list(sorter.sorted()) == [(1, 1, "--password hunter2")]
