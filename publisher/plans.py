@@ -93,10 +93,10 @@ def freeze(
     return Frozen(publish, plan, resumed=False)
 
 
-def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], summary: PlanSummary, now: float) -> Plan:
+def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], summary: PlanSummary, began: float) -> Plan:
     return Plan(
         id=publish.paths.id,
-        created_at=now,
+        created_at=began,
         project=str(request.project.root),
         roar_db=str(request.project.database),
         target=request.target,

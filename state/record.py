@@ -8,7 +8,10 @@ from state.machine import State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is frozen before the first write.  Times are Unix seconds; links count distinct digests per job and kind."""
+    """What is frozen before the first write.  Links count distinct digests per job and kind.
+
+    created_at: Unix seconds, before the first read of roar.db: what roar wrote later is not in here.
+    """
 
     id: str
     created_at: float

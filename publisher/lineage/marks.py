@@ -21,14 +21,17 @@ def mark_published(
     prepared_hash: str,
     job_uids: Iterable[tuple[str, str]],
     digests: Iterable[str],
+    labels_as_of: float | None,
     now: float,
 ) -> None:
-    """Stamp `synced_at` on the session, its jobs and artifacts, and note the publication in the session's metadata.
+    """Stamp `synced_at` on what was published, and note the publication in the session's metadata.
 
     session_hash: the hash that the server gave.  prepared_hash: the provisional one, which the remote uids come from.
-    job_uids: (local, remote) of every published job.  digests: of every published artifact.  now: seconds since the
-    epoch.  One short transaction; doing it again with the same arguments changes nothing.  Rows that were deleted since
-    are passed over.  Raises LocalProblem, and then nothing was changed.
+    job_uids: (local, remote) of every published job.  digests: of every published artifact.  labels_as_of: when the
+    labels that were sent were read, None if none were.  now: like it in seconds since the epoch.
+
+    One short transaction; doing it again with the same arguments changes nothing.  Rows that were deleted since are
+    passed over.  Raises LocalProblem, and then nothing was changed.
     """
     if not database.exists():
         raise LocalProblem(f"There is no {database} to note the publication in.", reason="no database")
@@ -39,6 +42,8 @@ def mark_published(
             connection.execute("BEGIN IMMEDIATE")
             with connection:
                 _stamp(connection, session_id, now)
+                if labels_as_of is not None:
+                    _stamp_labels(connection, session_id, labels_as_of, now)
                 row = connection.execute("SELECT metadata FROM sessions WHERE id = ?", (session_id,)).fetchone()
                 if row is not None:
                     note = with_publication(
@@ -74,6 +79,19 @@ def _stamp(connection: sqlite3.Connection, session_id: int, now: float) -> None:
         "UPDATE artifacts SET synced_at = ? WHERE id IN (SELECT h.artifact_id FROM artifact_hashes h"
         " CROSS JOIN published_digests p ON p.digest = h.digest)",
         (now,),
+    )
+
+
+def _stamp_labels(connection: sqlite3.Connection, session_id: int, as_of: float, now: float) -> None:
+    """Stamp what was the newest version of every label then; a version that came later was not sent."""
+    connection.execute(
+        "UPDATE labels SET synced_at = :now WHERE id IN (SELECT id FROM ("
+        "SELECT id, max(version) FROM labels WHERE created_at <= :as_of AND (session_id = :session"
+        " OR job_id IN (SELECT id FROM jobs WHERE job_uid IN (SELECT uid FROM published_jobs))"
+        " OR artifact_id IN (SELECT h.artifact_id FROM artifact_hashes h"
+        " CROSS JOIN published_digests p ON p.digest = h.digest))"
+        " GROUP BY session_id, job_id, artifact_id))",
+        {"now": now, "as_of": as_of, "session": session_id},
     )
 
 

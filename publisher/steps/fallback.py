@@ -46,6 +46,6 @@ async def fallback(run: Run) -> Outcome:
             raise
         run.report(Noted("this lineage was published before, by a session: it is complete, and takes no more writes"))
     detail = await send_labels(run, route, ANONYMOUS)
-    owed = await mark(run, lineage_hash, lineage_hash, staged=False)
+    owed = await mark(run, lineage_hash, lineage_hash, staged=False, labelled=not detail)
     learned: Learned = {"hash": lineage_hash, "url": session.url, "marks_owed": owed, "detail": detail}
     return Outcome(Event.FELL_BACK, learned)

@@ -44,7 +44,7 @@ async def finalize(run: Run) -> Outcome:
         await run.on_disk(run.journal.remember, hash=lineage_hash, url=url)
     route = staged_route(run, progress, lineage_hash=lineage_hash)
     detail = await send_labels(run, route, session_authorizer(run, progress))
-    owed = await mark(run, lineage_hash, prepared_hash(run, progress), staged=True)
+    owed = await mark(run, lineage_hash, prepared_hash(run, progress), staged=True, labelled=not detail)
     await run.on_disk(run.paths.forget_session_token)
     return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, "marks_owed": owed, "detail": detail})
 
@@ -99,11 +99,12 @@ async def send_labels(run: Run, route: Route, authorize: Authorizer) -> str:
     return ""
 
 
-async def mark(run: Run, lineage_hash: str, prepared: str, *, staged: bool) -> bool:
+async def mark(run: Run, lineage_hash: str, prepared: str, *, staged: bool, labelled: bool) -> bool:
     """Write into roar.db what was published (protocol.md §7); returns whether that is owed.
 
     roar's own file may be gone or locked by now; the publish is done all the same, and the person is told.
     staged: whether jobs stand under remote uids (else under their local ones).
+    labelled: whether the labels were taken.
     """
     from publisher.lineage.marks import mark_published
 
@@ -123,6 +124,7 @@ async def mark(run: Run, lineage_hash: str, prepared: str, *, staged: bool) -> b
             prepared_hash=prepared,
             job_uids=((uid, remote_job_uid(prepared, uid) if staged else uid) for uid in locals_),
             digests=digests,
+            labels_as_of=run.plan.created_at if labelled else None,
             now=run.clock(),
         )
 

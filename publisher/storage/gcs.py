@@ -106,6 +106,7 @@ class GcsStore(ObjectStore):
             if now is None:
                 raise _vanished(upload)
             persisted = self._persisted[upload.id] = now
+        sent(slice_.length)
         return Part(number, slice_.length, "", slice_.sha256)
 
     async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:

@@ -12,7 +12,7 @@ no comparable checksum is told.
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import quote, urlencode
 from xml.etree.ElementTree import Element
 
@@ -101,7 +101,14 @@ class S3Store(ObjectStore):
         else:
             headers = {"Content-MD5": _base64(await anyio.to_thread.run_sync(md5_of, slice_))}
         query = {"partNumber": str(number), "uploadId": upload.id}
-        reply = await self._call("PUT", upload.key, query, headers=headers, body=FileBody(slice_, sent))
+
+        async def still_there() -> None:
+            # An endpoint that refuses before it read the body may only be seen to break the connection.
+            if _is_gone(await self._call("GET", upload.key, {"max-parts": "1", "uploadId": upload.id})):
+                raise _vanished(upload)
+
+        body = FileBody(slice_, sent)
+        reply = await self._call("PUT", upload.key, query, headers=headers, body=body, before_retry=still_there)
         if _is_gone(reply):
             raise _vanished(upload)
         return Part(number, slice_.length, self._accept(reply).headers.get("etag", ""), slice_.sha256)
@@ -133,6 +140,7 @@ class S3Store(ObjectStore):
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | FileBody = b"",
+        before_retry: Callable[[], Awaitable[None]] | None = None,
     ) -> Reply:
         url = f"{self._account.place.base}/{quote(self._prefix + check_key(key), safe='/' + UNRESERVED)}"
         if query:
@@ -141,6 +149,8 @@ class S3Store(ObjectStore):
         used: list[Credentials] = []
 
         async def attempt() -> Request:
+            if used and before_retry is not None:
+                await before_retry()
             used.append(await self._account.current())
             signed = self._account.sign(used[-1], method, url, headers or {}, sha256)
             return Request(method, url, signed, body)

@@ -42,6 +42,10 @@ def database(project: Path) -> Path:
     return project / ".roar" / "roar.db"
 
 
+def remove(project: Path) -> None:
+    project.rename(project.with_name("gone"))
+
+
 def bodies(publishing: Publishing) -> set[tuple[str, bytes]]:
     return {(sent.path.split("/")[-1], sent.body) for sent in publishing.sent if sent.call not in ("health",)}
 
@@ -77,7 +81,7 @@ async def test_a_resume_sends_the_very_bytes_that_the_first_try_sent(publishing:
 
 async def test_the_project_may_even_be_gone(publishing: Publishing, project: Path) -> None:
     await interrupt_at(publishing, "outputs")
-    project.rename(project.with_name("gone"))
+    remove(project)
     progress = await publishing.run()
     assert (progress.state, progress.marks_owed) == (State.DONE, True)
     assert progress.hash == recorded("diamond", "session")["finalized_hash"]

@@ -1,8 +1,9 @@
 """One publish in a hostile world, in one process and in virtual time: from its frozen plan to its published lineage.
 
-A `World` holds what outlives a process: the state folder on disk, the registry, the clock.  `World.live` is one process's
-life: it owns the publish, works on it through some weather, and ends, dies or is stopped.  Whatever happened, `judge`
-holds the world to the promise: sent at least once, effect exactly once, nothing acknowledged sent again, visible once.
+A `World` holds what outlives a process: the state folder on disk, the registry, the clock.  `World.live` is one life
+of a process: it owns the publish, works on it through some weather, and ends, dies or is stopped.  Every request is
+held to the promise (nothing acknowledged is sent again; readers see nothing, then everything), and `check_published`
+holds the end to it: one lineage, everything once.
 """
 
 import random

@@ -17,7 +17,6 @@ from tests.lineage.captured import NAMES
 WHOLE_SESSION: list[str] = []
 
 
-@pytest.mark.xfail(strict=True, reason="the labels that were published are not stamped yet")
 @pytest.mark.parametrize("name", NAMES)
 def test_roar_db_reports_the_same_as_after_its_own_register(
     name: str, tmp_path: Path, registry: str, other_registry: str

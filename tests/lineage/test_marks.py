@@ -33,6 +33,7 @@ def mark(database: Path, **changed: Any) -> None:
         "prepared_hash": PREPARED,
         "job_uids": [("3e1aa3ee", "remote1"), ("e4e8c149", "remote2"), ("deleted", "remote3")],
         "digests": ["4942a10e54a2c6862e2860869e9a2dfeb6836f395829a8c9ec0ac9efc317c076", "00" * 32],
+        "labels_as_of": None,
         "now": NOW,
     }
     mark_published(database, **arguments | changed)
@@ -41,6 +42,35 @@ def mark(database: Path, **changed: Any) -> None:
 def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(sql).fetchall()
+
+
+def test_labels_are_stamped_as_they_were_when_they_were_read(database: Path) -> None:
+    (as_of,) = rows(database, "SELECT max(created_at) FROM labels")[0]
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "INSERT INTO labels (entity_type, session_id, version, metadata, created_at)"
+            " VALUES ('dag', 1, 99, '{}', ?)",
+            (as_of + 1,),
+        )
+    mark(database, labels_as_of=as_of)
+    newest = rows(
+        database,
+        "SELECT max(version) = (SELECT max(version) FROM labels WHERE session_id = 1 AND version < 99)"
+        " FROM labels WHERE session_id = 1 AND synced_at IS NOT NULL",
+    )
+    assert newest == [(1,)]
+    assert rows(database, "SELECT count(*) FROM labels WHERE session_id = 1 AND synced_at IS NOT NULL") == [(1,)]
+    stamped = rows(
+        database,
+        "SELECT DISTINCT j.job_uid FROM labels l JOIN jobs j ON j.id = l.job_id WHERE l.synced_at = 1800000000.0"
+        " ORDER BY j.job_uid",
+    )
+    assert stamped == [("3e1aa3ee",), ("e4e8c149",)]
+
+
+def test_labels_that_were_not_sent_are_not_stamped(database: Path) -> None:
+    mark(database)
+    assert rows(database, "SELECT count(*) FROM labels WHERE synced_at IS NOT NULL") == [(0,)]
 
 
 def test_session_jobs_and_artifacts_are_stamped(database: Path) -> None:

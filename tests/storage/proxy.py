@@ -188,6 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
                 connection.send(body)
             response = connection.getresponse()
             content = response.read()
+        except OSError:  # the store answered and closed before it read the body
+            return self._reset()
         finally:
             connection.close()
         if fault is Fault.LOST_REPLY:

@@ -26,6 +26,10 @@ async def content_of(path: str, store: ObjectStore) -> Content:
     return await digest_file(path, md5=store.wants_md5)
 
 
+def bytes_of(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
 async def send(store: ObjectStore, key: str, content: Content, ledger: MemoryLedger | None = None) -> None:
     stored = await transfer(store, key, content, ledger or MemoryLedger(), parts_at_once=4, advance=nothing)
     assert store.holds(stored, content)
@@ -38,7 +42,7 @@ async def test_what_is_sent_can_be_read_back(place: Place, tmp_path: Path, size:
         content = await content_of(path, store)
         await send(store, "deep/er/object.bin", content)
         assert store.holds(await store.stat("deep/er/object.bin"), content)
-    assert sha256(place.read("deep/er/object.bin")).digest() == sha256(Path(path).read_bytes()).digest()
+    assert sha256(place.read("deep/er/object.bin")).digest() == sha256(bytes_of(path)).digest()
 
 
 @pytest.mark.parametrize("key", ["naïve 日本語.txt", "a+b&c=d%20 e~'().bin", "two\nlines", "dot.d/..x", "é/é"])
@@ -49,7 +53,7 @@ async def test_a_key_may_hold_any_name_a_file_has(place: Place, tmp_path: Path, 
     async with place.store() as store:
         content = await content_of(path, store)
         await send(store, key, content)
-    assert place.read(key) == Path(path).read_bytes()
+    assert place.read(key) == bytes_of(path)
 
 
 @pytest.mark.parametrize("key", ["", "..", "a/../b", "/abs", "a/./b", "x//y", "nul\0", "x" * 1025])
@@ -136,7 +140,7 @@ async def test_a_resumed_upload_sends_only_what_is_missing(place: Place, tmp_pat
         sent = [seen for seen in place.proxy.seen if seen.body_bytes >= 8 * MIB]
         assert len(sent) <= 3, "of five parts, two were acknowledged and one was under way"
     assert progress == dict.fromkeys(range(1, 6), 8 * MIB)
-    assert place.read("object") == Path(path).read_bytes()
+    assert place.read("object") == bytes_of(path)
 
 
 async def test_parts_may_come_again_and_in_any_order(place: Place, tmp_path: Path) -> None:
@@ -146,13 +150,13 @@ async def test_parts_may_come_again_and_in_any_order(place: Place, tmp_path: Pat
         upload = Upload(**loads(dumps(asdict(await store.begin("object", content)))))
         parts: Mapping[int, Part] = {}
         for number in [3, 1, 1, 2] if store.parallel_parts else [1, 1, 2, 3]:
+            if len(parts) == 2:
+                listed = await store.parts(upload) or {}
+                assert {n: listed[n].size for n in parts} == {n: content.part(n).length for n in parts}
             part = await store.put_part(upload, number, content.part(number), lambda sent: None)
             parts = {**parts, number: Part(**loads(dumps(asdict(part))))}
-        listed = await store.parts(upload)
-        assert listed is not None
-        assert {number: part.size for number, part in listed.items()} == {1: 8 * MIB, 2: 8 * MIB, 3: LARGE - 16 * MIB}
         assert store.holds(await store.complete(upload, content, parts), content)
-    assert place.read("object") == Path(path).read_bytes()
+    assert place.read("object") == bytes_of(path)
 
 
 async def test_completing_twice_is_completing_once(place: Place, tmp_path: Path) -> None:
@@ -178,7 +182,7 @@ async def test_an_upload_that_vanished_is_told_and_begun_anew(place: Place, tmp_
         with pytest.raises(UploadVanished):
             await store.put_part(upload, 1, content.part(1), lambda sent: None)
         await send(store, "object", content, ledger)
-    assert place.read("object") == Path(path).read_bytes()
+    assert place.read("object") == bytes_of(path)
 
 
 async def test_what_lacks_a_part_is_never_completed(place: Place, tmp_path: Path) -> None:
