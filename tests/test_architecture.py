@@ -1,0 +1,136 @@
+"""The import arrows, from the source itself: who may know whom.
+
+`cli → worker → engine → steps → {staging, glaas, lineage, auth, storage} → state`.  `state` knows nobody, `registry`
+shares the wire and the canonical form with the client and nothing else, and nobody knows the command line.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("publisher", "state")
+
+BELOW_STEPS = {"publisher.glaas", "publisher.lineage", "publisher.auth", "publisher.storage", "publisher.staging"}
+MAY_KNOW: dict[str, set[str]] = {
+    "state": set(),
+    "publisher": set(),
+    "publisher.report": {"state"},
+    "publisher.glaas": {"state", "publisher", "publisher.report"},
+    "publisher.lineage": {"state", "publisher.report"},
+    "publisher.auth": {"state", "publisher.report", "publisher.glaas"},
+    "publisher.storage": {"state", "publisher", "publisher.report", "publisher.glaas"},
+    "publisher.staging": {"state", "publisher.report", "publisher.glaas", "publisher.storage"},
+    "publisher.steps": {"state", "publisher.report"} | BELOW_STEPS,
+    "publisher.engine": {"state", "publisher.report", "publisher.steps", "publisher.glaas"},
+    "publisher.plans": {"state", "publisher.report"} | BELOW_STEPS,
+    "publisher.worker": {"state", "publisher.report", "publisher.plans", "publisher.engine", "publisher.steps"}
+    | BELOW_STEPS,
+    "publisher.daemon": {"state", "publisher", "publisher.report", "publisher.plans", "publisher.worker"} | BELOW_STEPS,
+    "publisher.registry": {"publisher.glaas", "publisher.lineage"},
+    "publisher.__main__": {"publisher.cli"},
+}
+"""By package or module: the packages that it may import from.  The command line may know everybody."""
+
+SHARED_WITH_REGISTRY = {"publisher.glaas.wire", "publisher.glaas.signature", "publisher.lineage.canonical"}
+EXCEPTIONS = {
+    ("publisher.staging.pipeline", "publisher.steps.run"),  # `Run`, what every step is given
+    ("publisher.auth.keyring", "publisher.staging.requests"),  # `dump`, JSON as it travels
+}
+"""Arrows that run the wrong way; each one that is mended leaves this list."""
+STATE_IS_MADE_OF = {"sqlite_utils", "transitions"}
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    """Every module of the two packages, by its dotted name."""
+    for top in OURS:
+        for path in sorted((ROOT / top).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(name: str, tree: ast.Module) -> set[str]:
+    """The modules that a module imports, wherever in it: late imports are imports too."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            module = node.module or ""
+            found |= {
+                f"{module}.{alias.name}" if is_module(f"{module}.{alias.name}") else module for alias in node.names
+            }
+    return found
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def package(name: str) -> str:
+    """What of MAY_KNOW a module belongs to."""
+    return "state" if name.split(".")[0] == "state" else ".".join(name.split(".")[:2])
+
+
+ARROWS = sorted(
+    (name, imported)
+    for name, tree in sources()
+    for imported in imports(name, tree)
+    if imported.split(".")[0] in OURS and package(imported) != package(name)
+)
+
+
+def test_there_are_arrows_to_check() -> None:
+    assert len(ARROWS) > 100
+    assert ("publisher.engine", "state.machine") in ARROWS
+
+
+def test_every_package_has_its_place() -> None:
+    assert {package(name) for name, _ in sources()} <= {*MAY_KNOW, "publisher.cli"}
+
+
+@pytest.mark.parametrize("source", sorted(MAY_KNOW))
+def test_arrows_run_one_way(source: str) -> None:
+    wrong = {
+        (name, imported)
+        for name, imported in ARROWS
+        if package(name) == source and package(imported) not in MAY_KNOW[source]
+    }
+    assert wrong <= EXCEPTIONS
+
+
+def test_exceptions_that_are_mended_are_no_longer_listed() -> None:
+    assert set(ARROWS) >= EXCEPTIONS
+
+
+def test_nobody_knows_the_command_line() -> None:
+    assert {name for name, imported in ARROWS if package(imported) == "publisher.cli"} == {"publisher.__main__"}
+
+
+def test_the_registry_shares_the_wire_and_the_canonical_form_and_nothing_else() -> None:
+    shared = {imported for name, imported in ARROWS if package(name) == "publisher.registry"}
+    assert shared <= SHARED_WITH_REGISTRY
+    known_by = {name for name, imported in ARROWS if package(imported) == "publisher.registry"}
+    assert {package(name) for name in known_by} <= {"publisher.cli"}
+
+
+def test_the_heart_is_made_of_the_standard_library_and_two_others() -> None:
+    for name, tree in sources():
+        if package(name) == "state":
+            foreign = {imported.split(".")[0] for imported in imports(name, tree)} - set(sys.stdlib_module_names)
+            assert foreign <= STATE_IS_MADE_OF | {"state"}, name
+
+
+def test_packages_know_each_other_in_no_circle() -> None:
+    edges: dict[str, set[str]] = {}
+    for name, imported in ARROWS:
+        if (name, imported) not in EXCEPTIONS and package(imported) != "publisher":
+            edges.setdefault(package(name), set()).add(package(imported))
+    while leaves := {source for source, targets in edges.items() if not targets & set(edges)}:
+        edges = {source: targets for source, targets in edges.items() if source not in leaves}
+    assert edges == {}
