@@ -7,32 +7,23 @@ Three rules hold everywhere in here:
 - *One owner.*  A `Journal` belongs to whoever holds the publish's lock (`state.lock`), and is used by one thread at a
   time.
 - *No credential* is ever written: a deleted row can stay readable in the file.
-
-The rollback journal with `synchronous=FULL` is chosen because the write-ahead log has a corruption bug with several
-connections in the SQLite releases that distributions ship.  The file must never be opened by path with anything but
-SQLite while a connection is open: closing such a handle drops SQLite's locks (POSIX).
 """
 
 import json
-import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from time import time
-from typing import Any, Self, Unpack
-
-from sqlite_utils import Database
+from typing import Any, Unpack
 
 from state.errors import LocalProblem
+from state.file import JournalFile
 from state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
+from state.objects import Objects
 from state.record import Checkpoint, Learned, Plan, Progress, Tally
-from state.schema import is_full, migrate
 from state.units import Kind, Unit
 
-BUSY_TIMEOUT_MS = 10_000
-"""How long a reader and the owner wait for each other's short transactions."""
 COMPRESSION_LEVEL = 1
 """zlib level of unit bodies: repetitive JSON shrinks to a tenth at the cheapest level."""
 
@@ -40,7 +31,7 @@ COMPRESSION_LEVEL = 1
 _JSON_COLUMNS = frozenset({"intent", "provisional", "redactions", "capabilities", "scope_request"})
 
 
-class Journal:
+class Journal(JournalFile):
     """An open journal.  Every method is synchronous and commits before it returns; repeating a call is harmless.
 
     Raises LocalProblem (resumable) where the disk refuses: full, read-only, damaged.  After a failed commit nothing is
@@ -48,65 +39,32 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time, read_only: bool = False) -> None:
-        """Open or create the journal at `path`.
-
-        read_only: for onlookers.  The file is still opened for writing at SQLite's level, because whoever comes first
-        after a crash has to roll the last transaction back; no statement of theirs can write.
-        """
-        self._path = path
+        """Open or create the journal at `path`; read_only: for onlookers, whose statements can't write."""
+        super().__init__(path, read_only=read_only)
         self._clock = clock
-        with self._translated():
-            # The capacity limiter of the caller serialises the threads (sqlite3 only forbids, it does not serialise).
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={'rw' if read_only else 'rwc'}",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-                timeout=BUSY_TIMEOUT_MS / 1000,
-            )
-            self._db = Database(connection)
-            try:
-                if read_only:
-                    connection.execute("PRAGMA query_only = ON")
-                else:
-                    connection.execute("PRAGMA journal_mode = TRUNCATE")
-                    connection.execute("PRAGMA synchronous = FULL")
-                    migrate(self._db)
-            except BaseException:
-                connection.close()
-                raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file.  Closing twice is harmless."""
-        self._db.conn.close()
+        self.objects = Objects(self)
 
     # ---------------------------------------------------------------- the plan
 
     def add_units(self, units: Iterable[Unit]) -> None:
         """Write units, in one transaction.  Called while the plan is made, before `freeze`."""
         rows = ((u.seq, u.part, u.kind.value, u.job_uid, u.items, u.after, _pack(u.body)) for u in units)
-        with self._transaction():
-            self._db.conn.executemany(
+        with self.transaction():
+            self.db.conn.executemany(
                 "INSERT INTO units (seq, part, kind, job_uid, items, after, body) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
             )
 
     def freeze(self, plan: Plan) -> None:
         """Close the plan: from here on this publish exists, and `Progress` starts at PROBE."""
-        with self._transaction():
-            self._db.table("plan").insert(_to_row(asdict(plan)))
+        with self.transaction():
+            self.db.table("plan").insert(_to_row(asdict(plan)))
             start = Progress(updated_at=self._clock())
-            self._db.table("progress").insert(_to_row({"id": plan.id} | asdict(start)))
+            self.db.table("progress").insert(_to_row({"id": plan.id} | asdict(start)))
 
     def frozen(self) -> bool:
         """Whether the plan was finished; a journal without a frozen plan never sent anything."""
-        with self._translated():
-            return self._db["plan"].exists() and self._db["plan"].count > 0
+        with self.translated():
+            return self.db["plan"].exists() and self.db["plan"].count > 0
 
     def plan(self) -> Plan:
         """The frozen plan.  Raises LocalProblem if there is none."""
@@ -125,7 +83,7 @@ class Journal:
 
         Raises ImpossibleEvent if the current state does not know the event; nothing is written then.
         """
-        with self._transaction():
+        with self.transaction():
             before = self.progress()
             target = next_state(before.state, event, recounts=before.recounts)
             changes: dict[str, Any] = {"reason": "", "detail": "", **learned}
@@ -134,12 +92,12 @@ class Journal:
                 changes |= {"epoch": before.epoch + 1, "remote_session": None}
             moved = changes.get("remote_session", before.remote_session) != before.remote_session
             if moved or event in CLEARS_ACKNOWLEDGEMENTS:  # what a session said holds for that session
-                self._db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
+                self.db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
                 changes.setdefault("published_elsewhere", None)
             if event is Event.COUNTS_DIFFER:
                 changes["recounts"] = before.recounts + 1
             self._update(changes)
-            self._db.table("events").insert(
+            self.db.table("events").insert(
                 {
                     "at": changes["updated_at"],
                     "event": event.value,
@@ -152,36 +110,36 @@ class Journal:
 
     def note(self, *, reason: str, detail: str) -> None:
         """Write down why the publish stopped, without changing its state."""
-        with self._transaction():
+        with self.transaction():
             self._update({"reason": reason, "detail": detail, "updated_at": self._clock()})
 
     def remember(self, **learned: Unpack[Learned]) -> None:
         """Write down something learned in the middle of a step, without changing the state."""
-        with self._transaction():
+        with self.transaction():
             self._update({**learned})
 
     def history(self) -> list[Checkpoint]:
         """Every checkpoint, oldest first."""
-        with self._translated():
-            rows = self._db.query("SELECT at, event, source, target, detail FROM events ORDER BY id")
+        with self.translated():
+            rows = self.db.query("SELECT at, event, source, target, detail FROM events ORDER BY id")
             return [Checkpoint(**row) for row in rows]
 
     # ---------------------------------------------------------------- the units
 
     def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
         """Mark units, as (seq, part), as received by the server, in one transaction."""
-        with self._transaction():
-            self._db.conn.executemany("UPDATE units SET acked = 1 WHERE seq = ? AND part = ?", units)
+        with self.transaction():
+            self.db.conn.executemany("UPDATE units SET acked = 1 WHERE seq = ? AND part = ?", units)
 
     def split(self, whole: Unit, halves: tuple[Unit, Unit]) -> tuple[Unit, Unit]:
         """Replace a unit that the server found too large by two; returns them with their parts numbered."""
         first, second = halves
-        with self._transaction():
-            row = self._db.conn.execute("SELECT max(part) FROM units WHERE seq = ?", [whole.seq]).fetchone()
+        with self.transaction():
+            row = self.db.conn.execute("SELECT max(part) FROM units WHERE seq = ?", [whole.seq]).fetchone()
             first = _numbered(first, whole.part)
             second = _numbered(second, row[0] + 1)
-            self._db.conn.execute("DELETE FROM units WHERE seq = ? AND part = ?", [whole.seq, whole.part])
-            self._db.conn.executemany(
+            self.db.conn.execute("DELETE FROM units WHERE seq = ? AND part = ?", [whole.seq, whole.part])
+            self.db.conn.executemany(
                 "INSERT INTO units (seq, part, kind, job_uid, items, after, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 ((u.seq, u.part, u.kind.value, u.job_uid, u.items, u.after, _pack(u.body)) for u in (first, second)),
             )
@@ -195,8 +153,8 @@ class Journal:
         names = [kind.value for kind in kinds]
         page: list[Unit] = []
         size = 0
-        with self._translated():
-            cursor = self._db.conn.execute(
+        with self.translated():
+            cursor = self.db.conn.execute(
                 "SELECT seq, part, kind, job_uid, items, after, body FROM units"
                 f" WHERE seq > ? AND acked = 0 AND kind IN ({', '.join('?' * len(names))})"
                 " ORDER BY seq, part",
@@ -214,72 +172,45 @@ class Journal:
     def unacknowledged_nodes(self, kinds: Iterable[Kind]) -> list[int]:
         """The seq of every unit of `kinds` that is not acknowledged, ascending (one entry a part)."""
         names = [kind.value for kind in kinds]
-        with self._translated():
-            rows = self._db.conn.execute(
+        with self.translated():
+            rows = self.db.conn.execute(
                 f"SELECT seq FROM units WHERE acked = 0 AND kind IN ({', '.join('?' * len(names))}) ORDER BY seq", names
             )
             return [row[0] for row in rows]
 
     def bodies(self, kind: Kind) -> Iterator[bytes]:
         """The body of every unit of one kind, in order, acknowledged or not."""
-        with self._translated():
-            cursor = self._db.conn.execute("SELECT body FROM units WHERE kind = ? ORDER BY seq, part", [kind.value])
+        with self.translated():
+            cursor = self.db.conn.execute("SELECT body FROM units WHERE kind = ? ORDER BY seq, part", [kind.value])
             for (body,) in cursor:
                 yield zlib.decompress(body)
 
     def tally(self) -> dict[Kind, Tally]:
         """Units and items per kind, planned and acknowledged."""
-        with self._translated():
-            rows = self._db.conn.execute(
+        with self.translated():
+            rows = self.db.conn.execute(
                 "SELECT kind, count(*), sum(acked), sum(items), sum(items * acked) FROM units GROUP BY kind"
             )
             return {Kind(kind): Tally(*counts) for kind, *counts in rows}
 
-    # ---------------------------------------------------------------- SQLite
+    # ---------------------------------------------------------------- rows
 
     def _update(self, changes: Mapping[str, Any]) -> None:
         row = _to_row(changes)
         assignments = ", ".join(f"{column} = ?" for column in row)
-        self._db.conn.execute(f"UPDATE progress SET {assignments}", list(row.values()))
+        self.db.conn.execute(f"UPDATE progress SET {assignments}", list(row.values()))
 
     def _only_row(self, table: str) -> dict[str, Any]:
-        with self._translated():
-            row = next(iter(self._db[table].rows), None) if self._db[table].exists() else None
+        with self.translated():
+            row = next(iter(self.db[table].rows), None) if self.db[table].exists() else None
         if row is None:
             raise LocalProblem(
-                f"{self._path} holds no finished plan",
+                f"{self.path} holds no finished plan",
                 kept="Nothing was sent for it.",
                 next_step="roar journal prune",
                 reason="no plan",
             )
         return {name: json.loads(v) if name in _JSON_COLUMNS and v is not None else v for name, v in row.items()}
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All or nothing.  IMMEDIATE, because a deferred read-then-write can fail at once with BUSY."""
-        with self._translated():
-            self._db.conn.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.conn.execute("COMMIT")
-            except BaseException:
-                if self._db.conn.in_transaction:
-                    self._db.conn.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            full = is_full(error)
-            raise LocalProblem(
-                f"the disk is full: {self._path}" if full else f"the journal {self._path} can't be used: {error}",
-                kept="Everything up to the last checkpoint is kept.",
-                next_step="free some room, then: roar publish --resume" if full else "roar journal list",
-                reason="disk full" if full else "journal",
-                resumable=True,
-            ) from error
 
 
 def _pack(body: bytes) -> bytes:

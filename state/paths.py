@@ -3,6 +3,7 @@
     publishes/<id>/journal.db       the checkpoints
     publishes/<id>/lock             who owns it
     publishes/<id>/session-token    an anonymous session's only credential, 0600, only while that session is open
+    publishes/<id>/uploads/<n>      what names an upload under way at its store, 0600, only while it is
     key                             what makes this user's session ids unguessable, 0600
 
 Folders are 0700.

@@ -10,6 +10,7 @@ from state.machine import State
 class Plan:
     """What is frozen before the first write.  Links count distinct digests per job and kind.
 
+    destination: where a put stores its objects, as a URL; None for a publish of lineage alone.
     created_at: Unix seconds, before the first read of roar.db: what roar wrote later is not in here.
     """
 
@@ -32,6 +33,7 @@ class Plan:
     labels: int
     provisional: dict[str, str]
     redactions: dict[str, int]
+    destination: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """The journal's tables and their migrations; a migration and its record are one transaction.
 
 `plan` and `progress` hold one row each: what is frozen at the start, and what the steps learn.  `units` holds the
-bodies that will be sent and whether they were acknowledged.  `events` is the history, one row a checkpoint.
+bodies that will be sent and whether they were acknowledged.  `events` is the history, one row a checkpoint.  `objects`
+and `parts` are the files of a put.
 
 A released migration is never edited: a change of the schema is a new one, so that a journal written by this release
 opens in the next.  No column may hold a credential: a deleted row can stay readable in the file.
@@ -82,6 +83,23 @@ def m001_first_tables(db: Database) -> None:
     )
     db.table("events").create(
         {"id": int, "at": float, "event": str, "source": str, "target": str, "detail": str}, pk="id"
+    )
+
+
+@journal_migrations()
+def m002_objects(db: Database) -> None:
+    """What a put needs on top: a destination, the objects to store there, and their parts."""
+    db.table("plan").add_column("destination", str)
+    db.table("objects").create(
+        {"seq": int, "key": str, "url": str, "size": int, "content": str, "stored": int},
+        pk="seq",
+        not_null={"key", "url", "size", "content", "stored"},
+        defaults={"stored": 0},
+    )
+    db.table("parts").create(
+        {"seq": int, "number": int, "size": int, "tag": str, "sha256": str},
+        pk=("seq", "number"),
+        not_null={"size", "tag", "sha256"},
     )
 
 

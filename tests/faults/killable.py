@@ -67,7 +67,7 @@ class Moments:
 
 
 def count_commits(moments: Moments) -> None:
-    transaction = Journal._transaction
+    transaction = Journal.transaction
 
     @contextmanager
     def counted(journal: Journal) -> Iterator[None]:
@@ -76,7 +76,7 @@ def count_commits(moments: Moments) -> None:
             moments.moment("before a commit")
         moments.moment("after a commit")
 
-    setattr(Journal, "_transaction", counted)  # noqa: B010  mypy forbids to assign to a method
+    setattr(Journal, "transaction", counted)  # noqa: B010  mypy forbids to assign to a method
 
 
 def count_requests(moments: Moments) -> None:

@@ -49,7 +49,7 @@ class MortalJournal(Journal):
         self._life = life
         self._watch = watch
         super().__init__(path, clock=clock)
-        self._db.conn.execute("PRAGMA synchronous = OFF")  # processes die here, the power does not fail
+        self.db.conn.execute("PRAGMA synchronous = OFF")  # processes die here, the power does not fail
 
     def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
         super().acknowledge(units)
@@ -61,8 +61,8 @@ class MortalJournal(Journal):
         return progress
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with super()._transaction():
+    def transaction(self) -> Iterator[None]:
+        with super().transaction():
             yield
             self._life.moment("before a commit")
         self._life.moment("after a commit")

@@ -225,7 +225,7 @@ def test_a_journal_that_fails_is_a_local_problem_and_nothing_else(
     drain = Drain(path, units=large(40))
 
     def fail(*_: object, **__: object) -> None:
-        with drain.journal._translated():
+        with drain.journal.translated():
             raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(drain.journal, call, fail)

@@ -1,0 +1,93 @@
+"""The journal's file: opening it, all-or-nothing transactions, and SQLite's errors in words a person understands.
+
+The rollback journal with `synchronous=FULL` is chosen because the write-ahead log has a corruption bug with several
+connections in the SQLite releases that distributions ship.  The file must never be opened by path with anything but
+SQLite while a connection is open: closing such a handle drops SQLite's locks (POSIX).
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from sqlite_utils import Database
+
+from state.errors import LocalProblem
+from state.schema import is_full, migrate
+
+BUSY_TIMEOUT_MS = 10_000
+"""How long a reader and the owner wait for each other's short transactions."""
+
+
+class JournalFile:
+    """An open SQLite file with the journal's tables, used by one thread at a time.
+
+    db: for statements inside `transaction` or `translated`.  Raises LocalProblem (resumable) where the disk refuses:
+    full, read-only, damaged.  After a failed commit nothing is assumed: reopen and read.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open or create the journal at `path`.
+
+        read_only: for onlookers.  The file is still opened for writing at SQLite's level, because whoever comes first
+        after a crash has to roll the last transaction back; no statement of theirs can write.
+        """
+        self.path = path
+        with self.translated():
+            # The capacity limiter of the caller serialises the threads (sqlite3 only forbids, it does not serialise).
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={'rw' if read_only else 'rwc'}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=BUSY_TIMEOUT_MS / 1000,
+            )
+            self.db = Database(connection)
+            try:
+                if read_only:
+                    connection.execute("PRAGMA query_only = ON")
+                else:
+                    connection.execute("PRAGMA journal_mode = TRUNCATE")
+                    connection.execute("PRAGMA synchronous = FULL")
+                    migrate(self.db)
+            except BaseException:
+                connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file.  Closing twice is harmless."""
+        self.db.conn.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing.  IMMEDIATE, because a deferred read-then-write can fail at once with BUSY."""
+        with self.translated():
+            self.db.conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.db.conn.execute("COMMIT")
+            except BaseException:
+                if self.db.conn.in_transaction:
+                    self.db.conn.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            full = is_full(error)
+            raise LocalProblem(
+                f"the disk is full: {self.path}" if full else f"the journal {self.path} can't be used: {error}",
+                kept="Everything up to the last checkpoint is kept.",
+                next_step="free some room, then: roar publish --resume" if full else "roar journal list",
+                reason="disk full" if full else "journal",
+                resumable=True,
+            ) from error

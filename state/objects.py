@@ -1,0 +1,99 @@
+"""The objects of a put, as the journal keeps them: what is to be stored, and which parts the store has acknowledged.
+
+A part belongs to one upload.  The upload's own id is not kept here but in a private file (`state.paths`): for some
+stores it is a credential.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from state.file import JournalFile
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRow:
+    """One object to store.  seq: from 1.  size: bytes.  content: JSON, whose meaning is the storage layer's."""
+
+    seq: int
+    key: str
+    url: str
+    size: int
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartRow:
+    """A part that the store acknowledged.  number: from 1.  size: bytes.  tag: the store's name for it."""
+
+    number: int
+    size: int
+    tag: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectTally:
+    """How far the objects are; sizes in bytes."""
+
+    objects: int
+    stored: int
+    size: int
+    stored_size: int
+
+
+class Objects:
+    """The objects in one journal.  Every method commits before it returns; repeating a call is harmless."""
+
+    def __init__(self, file: JournalFile) -> None:
+        self._file = file
+
+    def add(self, rows: Iterable[ObjectRow]) -> None:
+        """Write objects, in one transaction.  Called while the plan is made."""
+        with self._file.transaction():
+            self._file.db.conn.executemany(
+                "INSERT INTO objects (seq, key, url, size, content) VALUES (?, ?, ?, ?, ?)",
+                ((row.seq, row.key, row.url, row.size, row.content) for row in rows),
+            )
+
+    def all(self, *, only_missing: bool = False) -> list[ObjectRow]:
+        """Every object, or those that are not known to be stored, in order."""
+        where = " WHERE stored = 0" if only_missing else ""
+        with self._file.translated():
+            rows = self._file.db.conn.execute(f"SELECT seq, key, url, size, content FROM objects{where} ORDER BY seq")
+            return [ObjectRow(*row) for row in rows]
+
+    def stored(self, seq: int) -> None:
+        """Note that the store has an object, verified; its parts are forgotten."""
+        with self._file.transaction():
+            self._file.db.conn.execute("UPDATE objects SET stored = 1 WHERE seq = ?", [seq])
+            self._file.db.conn.execute("DELETE FROM parts WHERE seq = ?", [seq])
+
+    def acknowledge_parts(self, parts: Iterable[tuple[int, PartRow]]) -> None:
+        """Note parts, as (object, part), that the store has; in one transaction."""
+        with self._file.transaction():
+            self._file.db.conn.executemany(
+                "INSERT OR REPLACE INTO parts (seq, number, size, tag, sha256) VALUES (?, ?, ?, ?, ?)",
+                ((seq, part.number, part.size, part.tag, part.sha256) for seq, part in parts),
+            )
+
+    def parts(self, seq: int) -> list[PartRow]:
+        """The parts of an object that the store acknowledged."""
+        with self._file.translated():
+            rows = self._file.db.conn.execute(
+                "SELECT number, size, tag, sha256 FROM parts WHERE seq = ? ORDER BY number", [seq]
+            )
+            return [PartRow(*row) for row in rows]
+
+    def forget_parts(self, seq: int) -> None:
+        """The upload that they belong to is gone."""
+        with self._file.transaction():
+            self._file.db.conn.execute("DELETE FROM parts WHERE seq = ?", [seq])
+
+    def tally(self) -> ObjectTally:
+        """How many objects and bytes there are, and how many are stored."""
+        with self._file.translated():
+            row = self._file.db.conn.execute(
+                "SELECT count(*), coalesce(sum(stored), 0), coalesce(sum(size), 0), coalesce(sum(size * stored), 0)"
+                " FROM objects"
+            ).fetchone()
+            return ObjectTally(*row)
