@@ -36,6 +36,33 @@ class Advanced:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectsPlanned:
+    """The objects of a put: how many there are, how many are stored by now, and the same in bytes."""
+
+    objects: int
+    stored: int
+    size: int
+    stored_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Bytes of an object that went out just now; negative where an attempt failed and begins again."""
+
+    key: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStored:
+    """An object is in its store, verified.  sent: False where it was there already."""
+
+    key: str
+    size: int
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """Nothing can be sent for `seconds`: `offline`, or `throttled` by the server."""
 
@@ -59,5 +86,5 @@ class Noted:
     text: str
 
 
-Report = Entered | Planned | Advanced | Waiting | Retrying | Noted
+Report = Entered | Planned | Advanced | ObjectsPlanned | Sent | ObjectStored | Waiting | Retrying | Noted
 Reporter = Callable[[Report], None]

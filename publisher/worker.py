@@ -29,6 +29,8 @@ from state.record import Progress
 
 MOST_REQUESTS = 64
 """Requests under way at once, at the most; the limit in force adapts below it."""
+MOST_UPLOADS = 16
+"""Requests to an object store under way at once, unless the person says otherwise (`--jobs`)."""
 PATIENCE_SECONDS = 300.0
 """How long a foreground publish waits for a registry that stays away, before it leaves the rest to `--resume`."""
 
@@ -72,6 +74,7 @@ async def work(
     confirm: Callable[[Choice], Awaitable[bool]],
     stop: anyio.Event,
     keyring: Keyring | None = None,
+    most_uploads: int = MOST_UPLOADS,
     patience: float = PATIENCE_SECONDS,
     clock: Callable[[], float] = time,
     rng: random.Random | None = None,
@@ -104,6 +107,7 @@ async def work(
                 clock=clock,
                 on_disk=on_disk or in_thread(),
                 most_requests=MOST_REQUESTS,
+                most_uploads=most_uploads,
                 stop=stop,
             )
         )

@@ -62,18 +62,19 @@ class Objects:
             rows = self._file.db.conn.execute(f"SELECT seq, key, url, size, content FROM objects{where} ORDER BY seq")
             return [ObjectRow(*row) for row in rows]
 
-    def stored(self, seq: int) -> None:
-        """Note that the store has an object, verified; its parts are forgotten."""
+    def stored(self, seqs: Iterable[int]) -> None:
+        """Note that the store has these objects, verified; their parts are forgotten."""
+        keys = [(seq,) for seq in seqs]
         with self._file.transaction():
-            self._file.db.conn.execute("UPDATE objects SET stored = 1 WHERE seq = ?", [seq])
-            self._file.db.conn.execute("DELETE FROM parts WHERE seq = ?", [seq])
+            self._file.db.conn.executemany("UPDATE objects SET stored = 1 WHERE seq = ?", keys)
+            self._file.db.conn.executemany("DELETE FROM parts WHERE seq = ?", keys)
 
-    def acknowledge_parts(self, parts: Iterable[tuple[int, PartRow]]) -> None:
-        """Note parts, as (object, part), that the store has; in one transaction."""
+    def acknowledge_part(self, seq: int, part: PartRow) -> None:
+        """Note that the store has a part of an object."""
         with self._file.transaction():
-            self._file.db.conn.executemany(
+            self._file.db.conn.execute(
                 "INSERT OR REPLACE INTO parts (seq, number, size, tag, sha256) VALUES (?, ?, ?, ?, ?)",
-                ((seq, part.number, part.size, part.tag, part.sha256) for seq, part in parts),
+                [seq, part.number, part.size, part.tag, part.sha256],
             )
 
     def parts(self, seq: int) -> list[PartRow]:

@@ -58,6 +58,28 @@ class PublishPaths:
         with _state_problems(self.folder):
             _write_private(self.session_token, token.encode("ascii"))
 
+    def read_upload(self, number: int) -> str | None:
+        """What names the upload under way of an object, None if there is none."""
+        with _state_problems(self.folder):
+            try:
+                return self._upload(number).read_text("utf-8")
+            except FileNotFoundError:
+                return None
+
+    def write_upload(self, number: int, text: str) -> None:
+        """Keep what names an upload, readable by this user alone; atomic, replacing an older one."""
+        with _state_problems(self.folder):
+            self._upload(number).parent.mkdir(mode=0o700, exist_ok=True)
+            _write_private(self._upload(number), text.encode("utf-8"))
+
+    def forget_upload(self, number: int) -> None:
+        """Remove what names an upload.  Harmless if there is none."""
+        with _state_problems(self.folder):
+            self._upload(number).unlink(missing_ok=True)
+
+    def _upload(self, number: int) -> Path:
+        return self.folder / "uploads" / str(number)
+
     def forget_session_token(self) -> None:
         """Remove the token.  Harmless if there is none."""
         with _state_problems(self.folder):

@@ -5,32 +5,33 @@ open group, whose units are then sent again, which the server takes as it did th
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
 
 import anyio
 
-from state.units import Unit
+T = TypeVar("T")
 
-GROUP_UNITS = 64
+GROUP_SIZE = 64
 GROUP_SECONDS = 0.03
 
 
-class Acknowledgements:
-    """Collects acknowledged units and commits them in groups.
+class Acknowledgements(Generic[T]):
+    """Collects what was acknowledged and commits it in groups.
 
-    commit: writes (seq, part) pairs durably.  Run `serve` in a task; `flush` before anything that relies on them.
+    commit: writes a group durably.  Run `serve` in a task; `flush` before anything that relies on them.
     """
 
-    def __init__(self, commit: Callable[[Sequence[tuple[int, int]]], Awaitable[None]]) -> None:
+    def __init__(self, commit: Callable[[Sequence[T]], Awaitable[None]]) -> None:
         self._commit = commit
-        self._open: list[tuple[int, int]] = []
+        self._open: list[T] = []
         self._first = anyio.Event()  # the open group has a first unit
         self._full = anyio.Event()  # the open group need not wait any longer
 
-    def add(self, unit: Unit) -> None:
-        """Note that the server has `unit`."""
-        self._open.append((unit.seq, unit.part))
+    def add(self, acknowledged: T) -> None:
+        """Note that the server has it."""
+        self._open.append(acknowledged)
         self._first.set()
-        if len(self._open) >= GROUP_UNITS:
+        if len(self._open) >= GROUP_SIZE:
             self._full.set()
 
     async def serve(self) -> None:

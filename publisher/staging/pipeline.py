@@ -39,7 +39,7 @@ class Pipeline:
         self._run = run
         self._kinds = frozenset(kinds)
         self._deliver = deliver
-        self._acks = Acknowledgements(lambda group: run.on_disk(run.journal.acknowledge, group))
+        self._acks = Acknowledgements[tuple[int, int]](lambda group: run.on_disk(run.journal.acknowledge, group))
         self._window = Window()
         self._in_flight = 0  # written by the event loop's tasks, between awaits
         self._changed = anyio.Event()  # something was acknowledged, failed or asked to stop: look again
@@ -121,7 +121,7 @@ class Pipeline:
                     raise Rejected(f"one item of {len(unit.body)} bytes is too large for the registry") from error
                 self._too_large = min(self._too_large or len(unit.body), len(unit.body))
             else:
-                self._acks.add(unit)
+                self._acks.add((unit.seq, unit.part))
                 self._watermark.acknowledged(unit)
                 self._changed.set()
                 self._run.report(Advanced(unit.kind, unit.items, len(unit.body)))

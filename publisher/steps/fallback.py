@@ -11,7 +11,7 @@ from publisher.staging.requests import LegacyRoute, dump
 from publisher.steps.finalize import mark, send_labels
 from publisher.steps.run import Outcome, Run
 from publisher.steps.sessions import prepared_hash
-from publisher.steps.stage import STAGED, announce, refuse_errors
+from publisher.steps.stage import STAGED, announce, refuse_errors, store_objects
 from state.errors import Rejected
 from state.machine import Event
 from state.record import Learned
@@ -38,6 +38,7 @@ async def fallback(run: Run) -> Outcome:
         path, body = route.request(unit)
         refuse_errors(unit.kind, await run.caller.call("POST", path, body, expect=BatchReply))
 
+    await store_objects(run)
     await announce(run, STAGED)
     try:
         await Pipeline(run, STAGED, deliver).drain()

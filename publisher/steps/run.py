@@ -58,7 +58,8 @@ class Run:
     """One process's work on one publish.  The process owns the publish for as long as this exists.
 
     confirm: asks a person whether a publish that names nobody may go out; repeated after a resume.
-    user_key: makes this user's session ids unguessable.  clock: Unix seconds.  most_requests: under way at once.
+    user_key: makes this user's session ids unguessable.  clock: Unix seconds.  most_requests, most_uploads: under way
+    at once, to the registry and to an object store.
     stop: set when the process should finish what is under way and end.
     """
 
@@ -73,6 +74,7 @@ class Run:
     clock: Callable[[], float]
     on_disk: OnDisk
     most_requests: int
+    most_uploads: int
     stop: anyio.Event
 
 

@@ -22,11 +22,13 @@ class _PublishedElsewhere(PublisherError):
 
 
 async def stage(run: Run) -> Outcome:
-    """Drain the plan.  Repeating sends what is not acknowledged; cancelling keeps every acknowledgement.
+    """Store the objects, then drain the plan.  Repeating sends what is not acknowledged; cancelling keeps every
+    acknowledgement.
 
     If every job stands in one published lineage of this user, nothing is staged at all (protocol.md §4); if only some
     do, the lineage can't be published, because a job belongs to one lineage.  Raises Rejected, Transient, Interrupted.
     """
+    await store_objects(run)
     progress = await run.on_disk(run.journal.progress)
     route, authorize = staged_route(run, progress), session_authorizer(run, progress)
     elsewhere = progress.published_elsewhere  # a hash; "" once a job was new; None while unknown
@@ -68,6 +70,17 @@ async def stage(run: Run) -> Outcome:
     if elsewhere:
         return Outcome(Event.ALREADY_PUBLISHED, {"hash": elsewhere})
     return Outcome(Event.STAGED, {})
+
+
+async def store_objects(run: Run) -> None:
+    """Store the objects of a put; nothing to do for a publish of lineage alone."""
+    if run.plan.destination is None:
+        return
+    from publisher.staging.objects import Objects
+    from publisher.storage.destinations import open_store
+
+    async with await open_store(run.plan.destination, connections=run.most_uploads) as store:
+        await Objects(run, store).drain()
 
 
 async def announce(run: Run, kinds: tuple[Kind, ...]) -> None:

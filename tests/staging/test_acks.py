@@ -5,14 +5,9 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from publisher.staging.acks import GROUP_SECONDS, GROUP_UNITS, Acknowledgements
+from publisher.staging.acks import GROUP_SECONDS, GROUP_SIZE, Acknowledgements
 from state.errors import LocalProblem
-from state.units import Kind, Unit
 from tests import virtual
-
-
-def unit(seq: int) -> Unit:
-    return Unit(seq, Kind.JOBS, None, 1, 0, b"[1]")
 
 
 class Commits:
@@ -36,7 +31,7 @@ def test_a_group_closes_some_milliseconds_after_its_first() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(acks.serve)
             for seq in range(4):
-                acks.add(unit(seq))
+                acks.add((seq, 0))
                 await anyio.sleep(GROUP_SECONDS * 0.4)
             await anyio.sleep(1)
             tasks.cancel_scope.cancel()
@@ -51,11 +46,11 @@ def test_a_full_group_does_not_wait() -> None:
         acks = Acknowledgements(commits)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(acks.serve)
-            for seq in range(GROUP_UNITS):
-                acks.add(unit(seq))
+            for seq in range(GROUP_SIZE):
+                acks.add((seq, 0))
             await anyio.sleep(GROUP_SECONDS / 2)
             tasks.cancel_scope.cancel()
-        assert commits.groups == [list(range(GROUP_UNITS))]
+        assert commits.groups == [list(range(GROUP_SIZE))]
 
     virtual.run(scenario)
 
@@ -66,9 +61,9 @@ def test_what_comes_during_a_commit_is_in_the_next_group() -> None:
         acks = Acknowledgements(commits)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(acks.serve)
-            acks.add(unit(1))
+            acks.add((1, 0))
             await anyio.sleep(GROUP_SECONDS + 0.005)
-            acks.add(unit(2))
+            acks.add((2, 0))
             await anyio.sleep(1)
             tasks.cancel_scope.cancel()
         assert commits.groups == [[1], [2]]
@@ -83,7 +78,7 @@ def test_cancelled_in_the_middle_nothing_is_lost(wait: float) -> None:
         acks = Acknowledgements(commits)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(acks.serve)
-            acks.add(unit(1))
+            acks.add((1, 0))
             await anyio.sleep(wait)
             tasks.cancel_scope.cancel()
         await acks.flush()
@@ -99,7 +94,7 @@ def test_a_disk_that_refuses_is_heard() -> None:
 
     async def scenario() -> None:
         acks = Acknowledgements(refuse)
-        acks.add(unit(1))
+        acks.add((1, 0))
         with pytest.raises(LocalProblem):
             await acks.serve()
 

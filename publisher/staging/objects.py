@@ -1,0 +1,138 @@
+"""Storing the objects of a put: many files at once, each resumable to the part (`publisher.storage.transfer`).
+
+The journal knows which objects are stored and which parts were acknowledged; the store is asked all the same.  What
+names an upload is a private file, because for some stores it is a credential.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+
+import anyio
+
+from publisher.glaas.caller import STOPPED
+from publisher.report import ObjectsPlanned, ObjectStored, Sent
+from publisher.staging.acks import Acknowledgements
+from publisher.steps.run import Run
+from publisher.storage.digest import confirm
+from publisher.storage.source import Content, Fence
+from publisher.storage.store import ObjectStore, Part, Upload
+from publisher.storage.transfer import Ledger, transfer
+from state.errors import Interrupted, PublisherError
+from state.objects import ObjectRow, PartRow
+
+FILES_AT_ONCE = 16
+PARTS_AT_ONCE = 8
+"""Parts of one file; what is under way at once in all is the store's own limit of requests."""
+
+
+def content_of(row: ObjectRow) -> Content:
+    """The content that an object's row describes."""
+    fields = json.loads(row.content)
+    return Content(**fields | {"fence": Fence(**fields["fence"]), "parts": tuple(fields["parts"])})
+
+
+class Objects:
+    """Drains the objects of one put into a store.  Made for one drain."""
+
+    def __init__(self, run: Run, store: ObjectStore) -> None:
+        self._run = run
+        self._store = store
+        self._ledger = run.journal.objects
+        self._stored = Acknowledgements[int](lambda group: run.on_disk(self._ledger.stored, group))
+        self._failure: PublisherError | None = None
+
+    async def drain(self) -> None:
+        """Return when every object is stored and verified, and every file is still what its digest says.
+
+        Raises what the store or a file raised first; Interrupted when the run is asked to stop, at once: a part under
+        way is sent again later.  Draining again sends only what is missing.
+        """
+        rows = await self._run.on_disk(self._ledger.all)
+        missing = await self._run.on_disk(self._ledger.all, only_missing=True)
+        done = len(rows) - len(missing)
+        self._run.report(ObjectsPlanned(len(rows), done, _bytes(rows), _bytes(rows) - _bytes(missing)))
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._commit, tasks.cancel_scope)
+                tasks.start_soon(self._end_on_stop, tasks.cancel_scope)
+                await self._store_all(missing)
+                tasks.cancel_scope.cancel()
+        finally:
+            await self._stored.flush()
+        if self._failure is not None:
+            raise self._failure
+        for row in rows:
+            await confirm(content_of(row))
+
+    async def _store_all(self, missing: Sequence[ObjectRow]) -> None:
+        queue = iter(missing)
+        async with anyio.create_task_group() as workers:
+
+            async def work() -> None:
+                try:
+                    for row in queue:
+                        await self._store_one(row)
+                except PublisherError as error:
+                    self._failure = self._failure or error
+                    workers.cancel_scope.cancel()
+
+            for _ in range(FILES_AT_ONCE):
+                workers.start_soon(work)
+
+    async def _store_one(self, row: ObjectRow) -> None:
+        sent: dict[int, int] = {}
+
+        def advance(part: int, so_far: int) -> None:
+            self._run.report(Sent(row.key, so_far - sent.get(part, 0)))
+            sent[part] = so_far
+
+        ledger = _JournalLedger(self._run, row.seq)
+        await transfer(self._store, row.key, content_of(row), ledger, parts_at_once=PARTS_AT_ONCE, advance=advance)
+        self._stored.add(row.seq)
+        await self._run.on_disk(self._run.paths.forget_upload, row.seq)
+        self._run.report(ObjectStored(row.key, row.size, sent=bool(sent)))
+
+    async def _commit(self, scope: anyio.CancelScope) -> None:
+        try:
+            await self._stored.serve()
+        except PublisherError as error:
+            self._failure = self._failure or error
+            scope.cancel()
+
+    async def _end_on_stop(self, scope: anyio.CancelScope) -> None:
+        await self._run.stop.wait()
+        self._failure = self._failure or Interrupted(STOPPED)
+        scope.cancel()
+
+
+class _JournalLedger(Ledger):
+    """What the journal and the private files remember of one object's upload."""
+
+    def __init__(self, run: Run, seq: int) -> None:
+        self._run = run
+        self._seq = seq
+
+    async def upload(self) -> Upload | None:
+        text = await self._run.on_disk(self._run.paths.read_upload, self._seq)
+        return Upload(**json.loads(text)) if text else None
+
+    async def parts(self) -> Mapping[int, Part]:
+        rows = await self._run.on_disk(self._run.journal.objects.parts, self._seq)
+        return {row.number: Part(row.number, row.size, row.tag, row.sha256) for row in rows}
+
+    async def begun(self, upload: Upload) -> None:
+        await self._run.on_disk(self._run.journal.objects.forget_parts, self._seq)
+        await self._run.on_disk(self._run.paths.write_upload, self._seq, json.dumps(asdict(upload)))
+
+    async def acknowledged(self, part: Part) -> None:
+        row = PartRow(part.number, part.size, part.tag, part.sha256)
+        await self._run.on_disk(self._run.journal.objects.acknowledge_part, self._seq, row)
+
+    async def forgotten(self) -> None:
+        await self._run.on_disk(self._run.paths.forget_upload, self._seq)
+        await self._run.on_disk(self._run.journal.objects.forget_parts, self._seq)
+
+
+def _bytes(rows: Iterable[ObjectRow]) -> int:
+    return sum(row.size for row in rows)
