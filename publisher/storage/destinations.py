@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from publisher.storage.store import ObjectStore
 from state.errors import UsageProblem
 
-CONNECTIONS = 16
+CONNECTIONS = 32
 """Requests to one store under way at once, unless the person says otherwise (`--jobs`)."""
 
 

@@ -50,9 +50,10 @@ async def confirm(content: Content) -> None:
 def md5_of(slice_: Slice) -> bytes:
     """The MD5 of a slice, for endpoints that verify nothing newer; blocks, so call it in a worker thread."""
     digest = hashlib.md5(usedforsecurity=False)
+    end = slice_.offset + slice_.length
     with opened(slice_.path) as (descriptor, _):
-        for offset in range(slice_.offset, slice_.offset + slice_.length, READ_BYTES):
-            digest.update(os.pread(descriptor, min(READ_BYTES, slice_.offset + slice_.length - offset), offset))
+        for offset in range(slice_.offset, end, READ_BYTES):
+            digest.update(os.pread(descriptor, min(READ_BYTES, end - offset), offset))
     return digest.digest()
 
 

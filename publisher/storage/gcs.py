@@ -20,7 +20,7 @@ from publisher.storage.http import FileBody, Reply, Request, Wire, verdict
 from publisher.storage.parts import part_count, part_range
 from publisher.storage.slices import Sent
 from publisher.storage.source import Content, Slice, shown
-from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
+from publisher.storage.store import GLANCE_PAGES, ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
 from state.errors import NeedsPerson, PublisherError, Rejected, Transient
 
 INCOMPLETE = 308
@@ -61,6 +61,21 @@ class GcsStore(ObjectStore):
         metadata = found.get("metadata") or {}
         md5 = found.get("md5Hash")
         return StoredObject(int(found.get("size", 0)), f"md5:{md5}" if md5 else "", metadata.get("blake3", ""))
+
+    async def glance(self) -> frozenset[str] | None:
+        keys: set[str] = set()
+        page = ""
+        for _ in range(GLANCE_PAGES):
+            query = f"prefix={quote(self._prefix, safe='')}&fields=items(name),nextPageToken&maxResults=1000{page}"
+            reply = await self._call("GET", f"{self._objects}?{query}")
+            if not reply.ok:  # writing may be allowed where listing is not
+                return None
+            found = _object(reply)
+            keys.update(item["name"].removeprefix(self._prefix) for item in found.get("items", []))
+            if not found.get("nextPageToken"):
+                return frozenset(keys)
+            page = "&pageToken=" + quote(found["nextPageToken"], safe="")
+        return None
 
     async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
         head = (

@@ -13,12 +13,14 @@ import anyio
 import httpx2
 
 from publisher import __version__
-from publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, POOL_CONNECTIONS, REPLY_SECONDS, Unreachable
+from publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, REPLY_SECONDS, Unreachable
 from publisher.glaas.policy import MAX_ATTEMPTS, Verdict, backoff, judge, retry_after
 from publisher.storage.slices import Sent, chunks
 from publisher.storage.source import Slice
 from state.errors import Transient
 
+POOL_CONNECTIONS = 2
+"""Connections of one pool: each request looks at all of them, several times (see `glaas.exchange`)."""
 PATIENCE_SECONDS = 300.0
 """How long a store that asks for patience (503 SlowDown) gets it, before the rest is left to a resume."""
 THROTTLED_ATTEMPT = 4

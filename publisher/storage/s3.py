@@ -13,7 +13,7 @@ no comparable checksum is told.
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 from xml.etree.ElementTree import Element
 
 import anyio
@@ -25,13 +25,15 @@ from publisher.storage.s3_errors import GONE_CODES, explain, is_expired, judge_s
 from publisher.storage.s3_xml import NotXml, completion, error_in, parse
 from publisher.storage.slices import Sent
 from publisher.storage.source import Content, Slice, shown
-from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
+from publisher.storage.store import GLANCE_PAGES, ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
 from state.errors import Transient
 
 MAX_RENEWALS = 2
 """How often one request may renew its credentials."""
 BLAKE3_HEADER = "x-amz-meta-blake3"
 SHA256, MD5 = "sha256", "md5"
+QUOTE = '"'
+NO_HEADERS: Mapping[str, str] = {}
 
 
 class S3Store(ObjectStore):
@@ -57,6 +59,20 @@ class S3Store(ObjectStore):
         if reply.status in (403, 404):  # S3 answers 403 for what is missing, to those who may not list
             return None
         return _stored(self._accept(reply))
+
+    async def glance(self) -> frozenset[str] | None:
+        keys: set[str] = set()
+        query = {"encoding-type": "url", "list-type": "2", "prefix": self._prefix}
+        for _ in range(GLANCE_PAGES):
+            reply = await self._ask("GET", self._account.place.base, query)
+            if not reply.ok:  # writing may be allowed where listing is not
+                return None
+            root = _document(reply)
+            keys.update(unquote(key.text or "").removeprefix(self._prefix) for key in root.iterfind("Contents/Key"))
+            if root.findtext("IsTruncated") != "true":
+                return frozenset(keys)
+            query["continuation-token"] = root.findtext("NextContinuationToken") or ""
+        return None
 
     async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
         slice_ = content.whole()
@@ -119,7 +135,9 @@ class S3Store(ObjectStore):
         headers = {"Content-Type": "application/xml"}
         reply = await self._call("POST", upload.key, {"uploadId": upload.id}, headers=headers, body=body)
         if not _is_gone(reply):
-            self._accept(reply)
+            expected = StoredObject(content.size, self.checksum_of(content), content.blake3)
+            if _assembled(self._accept(reply)) in (expected.checksum, _etag_of(parts)):
+                return expected
             return self.verified(upload.key, await self.stat(upload.key), content)
         stored = await self.stat(upload.key)
         if stored is None or not self.holds(stored, content):
@@ -143,6 +161,18 @@ class S3Store(ObjectStore):
         before_retry: Callable[[], Awaitable[None]] | None = None,
     ) -> Reply:
         url = f"{self._account.place.base}/{quote(self._prefix + check_key(key), safe='/' + UNRESERVED)}"
+        return await self._ask(method, url, query or {}, headers or {}, body, before_retry)
+
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] = NO_HEADERS,
+        body: bytes | FileBody = b"",
+        before_retry: Callable[[], Awaitable[None]] | None = None,
+    ) -> Reply:
+        """A final answer, with credentials renewed where they expired."""
         if query:
             url += "?" + urlencode(query, quote_via=quote, safe=UNRESERVED)
         sha256 = body.slice.sha256 if isinstance(body, FileBody) else hashlib.sha256(body).hexdigest()
@@ -152,7 +182,7 @@ class S3Store(ObjectStore):
             if used and before_retry is not None:
                 await before_retry()
             used.append(await self._account.current())
-            signed = self._account.sign(used[-1], method, url, headers or {}, sha256)
+            signed = self._account.sign(used[-1], method, url, headers, sha256)
             return Request(method, url, signed, body)
 
         for _ in range(MAX_RENEWALS):
@@ -175,6 +205,23 @@ def _stored(reply: Reply) -> StoredObject:
     kind = "sha256-parts" if in_parts else "sha256"
     size = int(headers.get("content-length", "0"))
     return StoredObject(size, f"{kind}:{value}" if value else "", headers.get(BLAKE3_HEADER, ""))
+
+
+def _assembled(reply: Reply) -> str:
+    """The checksum of the whole object, where the reply to its completion tells one."""
+    root = _document(reply)
+    if value := root.findtext("ChecksumSHA256"):
+        return f"sha256-parts:{value.partition('-')[0]}"
+    return f"etag:{(root.findtext('ETag') or '').strip(QUOTE)}"
+
+
+def _etag_of(parts: Mapping[int, Part]) -> str:
+    """The ETag of the object that these parts make, where ETags are MD5s; it says which parts, in which order."""
+    try:
+        tags = [bytes.fromhex(parts[number].tag.strip(QUOTE)) for number in sorted(parts)]
+    except ValueError:
+        return "unknown"
+    return f"etag:{hashlib.md5(b''.join(tags), usedforsecurity=False).hexdigest()}-{len(tags)}"
 
 
 def _is_gone(reply: Reply) -> bool:

@@ -55,6 +55,9 @@ class Account:
 
     async def current(self) -> Credentials:
         """Credentials that botocore believes valid, refreshed if need be.  Raises NeedsPerson if there are none."""
+        known = self._credentials
+        if known is not None and not (hasattr(known, "refresh_needed") and known.refresh_needed()):
+            return self._freeze()  # nothing to wait for
         async with self._lock:
             return await anyio.to_thread.run_sync(self._freeze)
 

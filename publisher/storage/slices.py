@@ -12,6 +12,8 @@ import anyio
 
 from publisher.storage.source import READ_BYTES, FileChanged, Slice, check, opened
 
+SEND_BYTES = 256 * 1024
+"""Bytes handed to the network at once: about what a socket takes, because the rest is copied and moved about."""
 Sent = Callable[[int], None]
 """Called with the bytes of a slice that were handed to the network so far; a second attempt starts again at 0."""
 
@@ -33,10 +35,11 @@ async def chunks(slice_: Slice, sent: Sent, *, skip: int = 0) -> AsyncIterator[b
                 await anyio.to_thread.run_sync(_verify, slice_, digest.hexdigest())
             elif len(chunk) < READ_BYTES:
                 raise FileChanged(slice_.path)
-            done = offset + len(chunk) - slice_.offset
-            if done > skip:
-                yield chunk[-(done - skip) :]
-                sent(done)
+            begin = max(0, slice_.offset + skip - offset)
+            for start in range(begin, len(chunk), SEND_BYTES):
+                piece = chunk[start : start + SEND_BYTES]
+                yield piece
+                sent(offset + start + len(piece) - slice_.offset)
 
 
 def read_slice(slice_: Slice) -> bytes:

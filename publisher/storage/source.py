@@ -15,7 +15,7 @@ from publisher.storage.parts import part_count, part_range
 from state.errors import LocalProblem
 
 READ_BYTES = 1024 * 1024
-"""Bytes read at once; what one part under way holds in memory."""
+"""Bytes read at once, in one visit of a worker thread; what one part under way holds in memory."""
 
 
 class FileChanged(LocalProblem):

@@ -14,6 +14,8 @@ from publisher.storage.slices import Sent
 from publisher.storage.source import Content, Slice, shown
 from state.errors import LocalProblem, Rejected, Transient, UsageProblem
 
+GLANCE_PAGES = 10
+"""Pages of 1,000 keys that `glance` reads before it leaves it to `stat`."""
 LONGEST_KEY_BYTES = 1024
 """S3's and GCS's limit, in UTF-8."""
 
@@ -89,6 +91,13 @@ class ObjectStore(ABC):
     @abstractmethod
     async def stat(self, key: str) -> StoredObject | None:
         """What is stored under `key`; None if nothing is, or nothing that we may see."""
+
+    async def glance(self) -> frozenset[str] | None:
+        """The keys below the destination, where a few requests tell them; None where they don't.
+
+        Saves a `stat` for each of many new objects.  Old news at worst make one send what is there already.
+        """
+        return None
 
     @abstractmethod
     async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:

@@ -45,14 +45,22 @@ class Ledger(ABC):
 
 
 async def transfer(
-    store: ObjectStore, key: str, content: Content, ledger: Ledger, *, parts_at_once: int, advance: Advance
+    store: ObjectStore,
+    key: str,
+    content: Content,
+    ledger: Ledger,
+    *,
+    parts_at_once: int,
+    advance: Advance,
+    surely_new: bool = False,
 ) -> StoredObject:
     """Have `content` stored under `key`, verified; returns what is stored.
 
-    Repeating it, also after a crash, sends what is missing.  Cancelling leaves the parts that were acknowledged.
-    Raises what `ObjectStore` raises, and FileChanged before anything of a changed file is visible.
+    surely_new: `ObjectStore.glance` saw no such key, so the store is not asked for it.  Repeating it, also after a
+    crash, sends what is missing.  Cancelling leaves the parts that were acknowledged.  Raises what `ObjectStore`
+    raises, and FileChanged before anything of a changed file is visible.
     """
-    stored = await store.stat(key)
+    stored = None if surely_new else await store.stat(key)
     if stored is not None and store.holds(stored, content):
         await confirm(content)
         return stored
