@@ -1,30 +1,37 @@
 """The registry as an ASGI app, for uvicorn and for in-process use on asyncio and on trio.
 
-Of the two envelopes of `protocol.md §2` it speaks the bare one: a success is the object itself, an error is
-`{"detail": …}`.
+Of the two envelopes of `protocol.md §2` it speaks the bare one, but for `/auth/me`: a success is the object itself, an
+error is `{"detail": …}`.
 """
 
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol, TypeVar
 
 import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from publisher.glaas.wire import DEFAULT_BODY_LIMIT, RegistrationSessionFeatures
+from publisher.registry.auth import Gatekeeper
+from publisher.registry.auth_api import AuthApi
+from publisher.registry.authority import Authority, OwnAccounts, Run
+from publisher.registry.dates import DateHeader
 from publisher.registry.label_api import LabelApi
 from publisher.registry.legacy_api import LegacyApi
 from publisher.registry.pages import Pages
 from publisher.registry.public_api import PublicApi
 from publisher.registry.refusals import Refusal
-from publisher.registry.service import Run, Service
+from publisher.registry.service import Service
 from publisher.registry.staged_api import StagedApi
 from publisher.registry.store import Store
 
@@ -33,7 +40,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 ALL_FEATURES = RegistrationSessionFeatures(
-    authenticated=False,
+    authenticated=True,
     anonymous_public=True,
     finalize_server_authoritative_hash=True,
     finalize_expected_counts=True,
@@ -50,19 +57,31 @@ def create_app(
     clock: Callable[[], float] = time.time,
     body_limit: int = DEFAULT_BODY_LIMIT,
     run: Run | None = None,
+    authority: Callable[[Run], Authority] | None = None,
 ) -> Starlette:
     """The registry over `store`, which stays the caller's to close.
 
     features: what is advertised and honoured; None: no registration sessions (404).  clock: Unix seconds.  body_limit:
     bytes, 413 past it.  run: how blocking calls are run, one at a time; the default is one worker thread, tests on
-    virtual time pass an inline one.
+    virtual time pass an inline one.  authority: makes who vouches for bearers; the default are the store's accounts.
+    The authority is closed with the app's lifespan.
     """
-    service = Service(store, features, clock, body_limit, run or _one_worker())
-    groups: list[_Routed] = [LegacyApi(service), LabelApi(service), PublicApi(service), Pages(service)]
+    run = run or _one_worker()
+    vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
+    service = Service(store, Gatekeeper(store, vouching, run, clock), features, clock, body_limit, run)
+    groups: list[_Routed] = [
+        LegacyApi(service),
+        AuthApi(service),
+        LabelApi(service),
+        PublicApi(service),
+        Pages(service),
+    ]
     if features is not None:
         groups.insert(0, StagedApi(service))
     return Starlette(
         routes=[route for group in groups for route in group.routes()],
+        middleware=[Middleware(DateHeader, clock=clock)],
+        lifespan=partial(_lifespan, vouching),
         exception_handlers={
             Refusal: _refused,
             HTTPException: _not_served,
@@ -70,6 +89,12 @@ def create_app(
             Exception: _broken,
         },
     )
+
+
+@asynccontextmanager
+async def _lifespan(authority: Authority, app: Starlette) -> AsyncIterator[None]:
+    yield
+    await authority.close()
 
 
 class _Routed(Protocol):

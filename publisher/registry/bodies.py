@@ -17,14 +17,25 @@ ERRORS_NAMED = 3
 """Faults that a 422 spells out."""
 
 
-async def read_body(request: Request, model: type[Body], limit: int) -> Body:
-    """The request's body as `model`.
+async def read_raw(request: Request, limit: int) -> bytes:
+    """The request's body.  Repeating it returns the same; who checks a signature reads it before the endpoint does.
 
-    Raises `Refusal`: 413 past `limit` bytes, 400 for what is no JSON, 422 for JSON of another shape.
+    Raises `Refusal`: 413 past `limit` bytes, 400 where the body ended early.
     """
-    raw = await _read(request, limit)
+    if not hasattr(request.state, "raw_body"):
+        request.state.raw_body = await _read(request, limit)
+    raw: bytes = request.state.raw_body
+    return raw
+
+
+async def read_body(request: Request, model: type[Body], limit: int) -> Body:
+    """The request's body as `model`; no body at all counts as an empty object.
+
+    Raises `Refusal`: as `read_raw`, 400 for what is no JSON, 422 for JSON of another shape.
+    """
+    raw = await read_raw(request, limit)
     try:
-        return model.model_validate_json(raw)
+        return model.model_validate_json(raw or b"{}")
     except ValidationError as error:
         raise _refusal(error) from None
 

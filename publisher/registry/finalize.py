@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from publisher.glaas.wire import ExpectedCounts, FinalizeRequest
-from publisher.lineage.canonical import ANONYMOUS, CANONICAL_VERSION, LineageHasher, canonical_job
+from publisher.lineage.canonical import CANONICAL_VERSION, LineageHasher, canonical_job
+from publisher.registry.auth import Credential
 from publisher.registry.refusals import Refusal
 from publisher.registry.schema import NO_STEP
-from publisher.registry.sessions import Access, close_session, discard_graph, find_session
+from publisher.registry.scope import Scope
+from publisher.registry.sessions import Access, Session, close_session, discard_graph, find_session
 
 SLICE_JOBS = 200
 """Jobs that are hashed in one go; a step is never split."""
@@ -62,14 +64,14 @@ def define_functions(connection: sqlite3.Connection) -> None:
 def begin(connection: sqlite3.Connection, access: Access, request: FinalizeRequest) -> Hashing | dict[str, object]:
     """The hashing to go through, or the receipt of a session that is closed.
 
-    Raises `Refusal`: as `find_session`; 400 for a `scope_request`, which needs a user.
+    Raises `Refusal`: as `find_session`; 400 for a `scope_request` from nobody.
     """
     session = find_session(connection, access)
-    if request.scope_request is not None:
+    if request.scope_request is not None and access.caller.credential is Credential.SESSION_TOKEN:
         raise Refusal(HTTPStatus.BAD_REQUEST, "an anonymous registration session has no scope: drop scope_request")
     if session.receipt is not None:
         return session.receipt
-    hasher = LineageHasher(request.git_repo, request.git_commit, request.git_branch, [ANONYMOUS])
+    hasher = LineageHasher(request.git_repo, request.git_commit, request.git_branch, [session.identity])
     return Hashing(session.graph_id, session.revision, hasher)
 
 
@@ -92,14 +94,15 @@ def publish(
     access: Access,
     request: FinalizeRequest,
     hashing: Hashing,
+    scope: Scope,
     *,
     check_counts: bool,
 ) -> dict[str, object] | None:
     """Publish what was hashed and close the session; the receipt, or None where staging went on meanwhile.
 
     Repeated on a closed session it returns the same receipt.  A hash that is published already is not published again:
-    the staged graph is discarded and the session speaks of the older one.  Raises `Refusal` (400) where the expected
-    counts differ; nothing is published then.
+    the staged graph is discarded and the session speaks of the older one.  Raises `Refusal`, and nothing is published:
+    400 where the expected counts differ, 409 where the hash stands in another scope or for somebody else.
     """
     session = find_session(connection, access)
     if session.receipt is not None:
@@ -110,9 +113,9 @@ def publish(
         raise Refusal(HTTPStatus.BAD_REQUEST, "nothing is staged: register jobs before finalizing")
     if check_counts and request.expected is not None:
         _check_counts(request.expected, hashing.counts)
-    lineage_hash = hashing.hasher.digests()[ANONYMOUS]
+    lineage_hash = hashing.hasher.digests()[session.identity]
     artifacts = connection.execute("SELECT count(*) FROM artifacts WHERE graph_id = ?", (hashing.graph_id,)).fetchone()
-    graph_id, created = _publish_graph(connection, access, lineage_hash, request, hashing.graph_id)
+    graph_id, created = _publish_graph(connection, session, lineage_hash, request, scope, access.now)
     receipt: dict[str, object] = {
         "hash": lineage_hash,
         "created": created,
@@ -120,37 +123,52 @@ def publish(
         "canonical_version": CANONICAL_VERSION,
         "staged_counts": {**hashing.counts, "artifacts": artifacts[0]},
     }
-    close_session(connection, access.session_id, graph_id, receipt)
+    close_session(connection, access, graph_id, receipt)
     return receipt
 
 
 def _publish_graph(
     connection: sqlite3.Connection,
-    access: Access,
+    session: Session,
     lineage_hash: str,
     request: FinalizeRequest,
-    graph_id: int,
+    scope: Scope,
+    now: float,
 ) -> tuple[int, bool]:
-    """The graph that the hash stands for from now on, and whether it is the given one."""
-    known = connection.execute("SELECT graph_id FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
+    """The graph that the hash stands for from now on, and whether it is the session's."""
+    known = connection.execute("SELECT * FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
     if known is not None:
-        discard_graph(connection, graph_id)
+        _check_same_place(known, session, scope)
+        discard_graph(connection, session.graph_id)
         return known["graph_id"], False
     connection.execute(
-        "INSERT INTO lineages (hash, graph_id, session_id, creator, git_repo, git_commit, git_branch, published_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO lineages (hash, graph_id, session_id, creator, owner, visibility, scope_owner, scope_project,"
+        " git_repo, git_commit, git_branch, published_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             lineage_hash,
-            graph_id,
-            access.session_id,
-            ANONYMOUS,
+            session.graph_id,
+            session.id,
+            session.identity,
+            session.owner,
+            scope.visibility,
+            scope.owner_id,
+            scope.project_id,
             request.git_repo,
             request.git_commit,
             request.git_branch,
-            access.now,
+            now,
         ),
     )
-    return graph_id, True
+    return session.graph_id, True
+
+
+def _check_same_place(known: sqlite3.Row, session: Session, scope: Scope) -> None:
+    """A receipt must not promise what is not so: that something is private now, or public, or one's own."""
+    if known["owner"] != session.owner:
+        raise Refusal(HTTPStatus.CONFLICT, "somebody else has written a lineage under this hash, on the legacy path")
+    if Scope(known["visibility"], known["scope_owner"], known["scope_project"]) != scope:
+        detail = f"this lineage is published already, as {known['visibility']}; publishing again does not move it"
+        raise Refusal(HTTPStatus.CONFLICT, detail)
 
 
 def _end_of_slice(connection: sqlite3.Connection, hashing: Hashing) -> int | None:

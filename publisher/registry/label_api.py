@@ -12,7 +12,7 @@ from publisher.glaas.wire import API_ROOT
 from publisher.registry.auth import require_user
 from publisher.registry.labels import label_versions
 from publisher.registry.refusals import Refusal
-from publisher.registry.service import Service, caller_of
+from publisher.registry.service import Service
 
 ENTITY_PARAMETERS = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
 """Which query parameter names an entity, by its type."""
@@ -44,11 +44,11 @@ class LabelApi:
 
     async def reconcile(self, request: Request) -> JSONResponse:
         """Editing labels needs an owner, and nobody owns what was published anonymously."""
-        require_user(caller_of(request))
+        require_user(await self.service.caller(request))
         raise Refusal(HTTPStatus.FORBIDDEN, "nobody owns this lineage, so its labels cannot be edited")
 
     async def _versions(self, request: Request) -> list[dict[str, object]]:
-        caller_of(request)
+        reader = await self.service.reader(request)
         query = request.query_params
         entity_type = query.get("entity_type", "")
         if entity_type not in ENTITY_PARAMETERS or "session_hash" not in query:
@@ -57,4 +57,4 @@ class LabelApi:
         entity = "" if parameter is None else query.get(parameter)
         if entity is None:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"a label of this kind is found by {parameter}")
-        return await self.service.read(label_versions, query["session_hash"], entity_type, entity)
+        return await self.service.read(label_versions, query["session_hash"], reader, entity_type, entity)

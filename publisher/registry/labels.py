@@ -1,7 +1,8 @@
 """Labels of published lineages: one document per entity, in versions that are never rewritten (`protocol.md §4, §7`).
 
-Who published a lineage labels it.  A session whose lineage had been published before may repeat the labels that stand;
-what it says beyond that is counted as skipped, for anybody can publish a public lineage again.
+Who published a lineage labels it: the session that did, or the user whom it belongs to.  An anonymous session whose
+lineage had been published before may repeat the labels that stand; what it says beyond that is counted as skipped, for
+anybody can publish such a lineage again.
 """
 
 import json
@@ -11,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from publisher.glaas.wire import Label
+from publisher.registry.lineages import readable_lineage
 from publisher.registry.refusals import Refusal
+from publisher.registry.scope import Reader
 from publisher.registry.sessions import Access, find_session
 
 
@@ -25,22 +28,19 @@ def write_session_labels(connection: sqlite3.Connection, access: Access, labels:
         raise Refusal(HTTPStatus.CONFLICT, "finalize first: labels belong to a published lineage")
     if any(label.session_hash != session.receipt["hash"] for label in labels):
         raise Refusal(HTTPStatus.NOT_FOUND, "this registration session published another lineage")
-    publisher = connection.execute("SELECT session_id FROM lineages WHERE graph_id = ?", (session.graph_id,)).fetchone()
+    lineage = connection.execute("SELECT * FROM lineages WHERE graph_id = ?", (session.graph_id,)).fetchone()
+    own = lineage["session_id"] == session.id or (session.owner and lineage["owner"] == session.owner)
     outcomes = Counter({"created": 0, "updated": 0, "noops": 0, "skipped": 0})
     for label in labels:
-        if publisher["session_id"] == session.id:
-            outcomes[_write(connection, session.graph_id, label, access.now)] += 1
+        if own:
+            outcomes[write_label(connection, session.graph_id, label, access.now)] += 1
         else:
             outcomes["noops" if _stands(connection, session.graph_id, label) else "skipped"] += 1
     return dict(outcomes)
 
 
-def write_legacy_labels(connection: sqlite3.Connection, graph_id: int, label: Label, now: float) -> str:
-    """Write one label of a legacy lineage; returns `created`, `updated` or `noops`.  Raises `Refusal` (404)."""
-    return _write(connection, graph_id, label, now)
-
-
-def _write(connection: sqlite3.Connection, graph_id: int, label: Label, now: float) -> str:
+def write_label(connection: sqlite3.Connection, graph_id: int, label: Label, now: float) -> str:
+    """Write one label; returns `created`, `updated` or `noops`.  Raises `Refusal`: 404, 422."""
     entity = _existing_entity(connection, graph_id, label)
     current = _current(connection, graph_id, label.entity_type, entity)
     metadata, origins = _document(label.metadata), _document(label.key_origins or {})
@@ -86,13 +86,16 @@ def _document(value: Mapping[str, object]) -> str:
 
 
 def label_versions(
-    connection: sqlite3.Connection, lineage_hash: str, entity_type: str, entity: str
+    connection: sqlite3.Connection, lineage_hash: str, reader: Reader, entity_type: str, entity: str
 ) -> list[dict[str, object]]:
-    """Every version of an entity's label document, the oldest first.  Raises `Refusal` (404) where there is none."""
+    """Every version of an entity's label document, the oldest first.
+
+    Raises `Refusal` (404) where there is none that this reader may know of.
+    """
+    lineage = readable_lineage(connection, lineage_hash, reader)
     rows = connection.execute(
-        "SELECT labels.* FROM labels JOIN lineages USING (graph_id)"
-        " WHERE lineages.hash = ? AND entity_type = ? AND entity = ? ORDER BY version",
-        (lineage_hash, entity_type, entity),
+        "SELECT * FROM labels WHERE graph_id = ? AND entity_type = ? AND entity = ? ORDER BY version",
+        (lineage["graph_id"], entity_type, entity),
     ).fetchall()
     if not rows:
         raise Refusal(HTTPStatus.NOT_FOUND, "no labels are published for this")

@@ -13,10 +13,11 @@ from starlette.routing import BaseRoute, Route
 
 from publisher.glaas import wire
 from publisher.registry import staging
-from publisher.registry.labels import write_legacy_labels
-from publisher.registry.lineages import legacy_graph, open_legacy
+from publisher.registry.auth import Caller
+from publisher.registry.labels import write_label
+from publisher.registry.legacy import labelled_graph, legacy_graph, open_legacy
 from publisher.registry.refusals import Refusal
-from publisher.registry.service import Service, caller_of, lineage_url, path_text
+from publisher.registry.service import Service, lineage_url, path_text
 from publisher.registry.staging import LinkKind
 
 P = ParamSpec("P")
@@ -44,18 +45,20 @@ class LegacyApi:
 
     async def open(self, request: Request) -> JSONResponse:
         """Name a lineage; from now on it is visible and takes writes."""
-        caller_of(request)
+        caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LegacySessionRequest)
-        if body.scope_request is not None:
+        if body.scope_request is not None and caller.user is None:
             raise Refusal(HTTPStatus.FORBIDDEN, "a scope needs a signed-in user: sign in, or publish without a scope")
-        created = await self.service.write(open_legacy, body, self.service.clock())
+        scope = await self.service.scope(caller, body.scope_request)
+        created = await self.service.write(open_legacy, caller, body, scope, self.service.clock())
         reply = {"hash": body.hash, "url": lineage_url(request, body.hash), "created": created}
         return JSONResponse(reply, HTTPStatus.CREATED if created else HTTPStatus.OK)
 
     async def add_jobs(self, request: Request) -> JSONResponse:
         """Add jobs; those that are there stay as they are."""
+        caller = await self.service.caller(request)
         body = await self.service.body(request, wire.JobsRequest)
-        added = await self._into_lineage(request, staging.add_jobs, body.jobs)
+        added = await self._into_lineage(request, caller, staging.add_jobs, body.jobs)
         existing = len(added.ids) - added.created
         reply = {"job_ids": added.ids, "errors": [], "created_count": added.created, "existing_count": existing}
         return JSONResponse(reply)
@@ -70,64 +73,65 @@ class LegacyApi:
 
     async def add_artifacts(self, request: Request) -> JSONResponse:
         """Add artifacts to the lineages that they name."""
-        caller_of(request)
+        caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LegacyArtifactsRequest)
-        created = await self.service.write(_add_artifacts, body.artifacts)
+        created = await self.service.write(_add_artifacts, caller, body.artifacts)
         return JSONResponse({"created": created, "existing": len(body.artifacts) - created, "errors": []})
 
     async def add_composite(self, request: Request) -> JSONResponse:
         """Add a composite artifact to the lineage that it names."""
-        caller_of(request)
+        caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LegacyCompositeRequest)
-        created = await self.service.write(_add_composite, body)
+        created = await self.service.write(_add_composite, caller, body)
         return JSONResponse({"hash": body.hash, "created": created})
 
     async def label(self, request: Request) -> JSONResponse:
         """Label lineages."""
-        caller_of(request)
+        caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LabelsRequest)
-        outcomes = await self.service.write(_label, body.labels, self.service.clock())
+        outcomes = await self.service.write(_label, caller, body.labels, self.service.clock())
         return JSONResponse({**outcomes, "unchanged": outcomes["noops"]})
 
     async def _link(self, request: Request, kind: LinkKind) -> JSONResponse:
+        caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LinksRequest)
         uid = path_text(request, "uid")
-        await self._into_lineage(request, staging.add_links, uid, kind, body.artifacts)
+        await self._into_lineage(request, caller, staging.add_links, uid, kind, body.artifacts)
         return JSONResponse({"job_uid": uid, f"{kind}_linked": len(body.artifacts)})
 
     async def _into_lineage(
         self,
         request: Request,
+        caller: Caller,
         operation: Callable[Concatenate[sqlite3.Connection, int, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        caller_of(request)
         lineage_hash = path_text(request, "hash")
 
         def write_into_lineage(connection: sqlite3.Connection) -> T:
-            return operation(connection, legacy_graph(connection, lineage_hash), *args, **kwargs)
+            return operation(connection, legacy_graph(connection, caller, lineage_hash), *args, **kwargs)
 
         return await self.service.write(write_into_lineage)
 
 
-def _add_artifacts(connection: sqlite3.Connection, artifacts: Sequence[wire.LegacyArtifact]) -> int:
+def _add_artifacts(connection: sqlite3.Connection, caller: Caller, artifacts: Sequence[wire.LegacyArtifact]) -> int:
     by_lineage: dict[str, list[wire.LegacyArtifact]] = {}
     for artifact in artifacts:
         by_lineage.setdefault(artifact.session_hash, []).append(artifact)
     return sum(
-        staging.add_artifacts(connection, legacy_graph(connection, lineage_hash), group)
+        staging.add_artifacts(connection, legacy_graph(connection, caller, lineage_hash), group)
         for lineage_hash, group in by_lineage.items()
     )
 
 
-def _add_composite(connection: sqlite3.Connection, composite: wire.LegacyCompositeRequest) -> bool:
-    return staging.add_composite(connection, legacy_graph(connection, composite.session_hash), composite)
+def _add_composite(connection: sqlite3.Connection, caller: Caller, composite: wire.LegacyCompositeRequest) -> bool:
+    return staging.add_composite(connection, legacy_graph(connection, caller, composite.session_hash), composite)
 
 
-def _label(connection: sqlite3.Connection, labels: Sequence[wire.Label], now: float) -> dict[str, int]:
+def _label(connection: sqlite3.Connection, caller: Caller, labels: Sequence[wire.Label], now: float) -> dict[str, int]:
     outcomes = Counter({"created": 0, "updated": 0, "noops": 0})
     for label in labels:
-        graph_id = legacy_graph(connection, label.session_hash)
-        outcomes[write_legacy_labels(connection, graph_id, label, now)] += 1
+        graph_id = labelled_graph(connection, caller, label.session_hash)
+        outcomes[write_label(connection, graph_id, label, now)] += 1
     return dict(outcomes)

@@ -1,15 +1,15 @@
-"""Reading what is published, and the legacy writes into it."""
+"""Reading what is published, each reader what that reader may read, and the legacy writes into it."""
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from publisher.glaas.wire import LegacySessionRequest
-from publisher.lineage.canonical import ANONYMOUS
+from publisher.registry.auth import ANONYMOUS_OWNER
 from publisher.registry.refusals import Refusal
 from publisher.registry.schema import NO_STEP
-from publisher.registry.sessions import new_graph
+from publisher.registry.scope import READABLE, Reader
 
 LINKS_SHOWN = 100
 """Links per job and kind that one look at a lineage returns; a job may have a million."""
@@ -55,6 +55,8 @@ class LineageView:
     """A published lineage and one page of its jobs in step order."""
 
     hash: str
+    creator: str
+    visibility: str
     git_repo: str | None
     git_commit: str | None
     git_branch: str | None
@@ -70,21 +72,26 @@ class RecentLineage:
     """A line of the list of lineages."""
 
     hash: str
+    visibility: str
     git_repo: str | None
     git_branch: str | None
     published_at: float
     jobs_count: int
 
 
-def view_lineage(connection: sqlite3.Connection, lineage_hash: str, *, offset: int, limit: int) -> LineageView:
-    """The published lineage with `limit` jobs from `offset` on.  Raises `Refusal` (404) where there is none."""
-    row = _lineage(connection, lineage_hash)
+def view_lineage(
+    connection: sqlite3.Connection, lineage_hash: str, reader: Reader, *, offset: int, limit: int
+) -> LineageView:
+    """The published lineage with `limit` jobs from `offset` on.  Raises `Refusal` (404) as `readable_lineage`."""
+    row = readable_lineage(connection, lineage_hash, reader)
     graph_id = row["graph_id"]
     jobs = connection.execute(
         "SELECT * FROM jobs WHERE graph_id = ? ORDER BY step_number, id LIMIT ? OFFSET ?", (graph_id, limit, offset)
     ).fetchall()
     return LineageView(
         hash=row["hash"],
+        creator=row["creator"],
+        visibility=row["visibility"],
         git_repo=row["git_repo"],
         git_commit=row["git_commit"],
         git_branch=row["git_branch"],
@@ -98,10 +105,25 @@ def view_lineage(connection: sqlite3.Connection, lineage_hash: str, *, offset: i
 
 def recent_lineages(connection: sqlite3.Connection, limit: int) -> list[RecentLineage]:
     """The newest public lineages."""
-    rows = connection.execute("SELECT * FROM lineages ORDER BY published_at DESC, hash LIMIT ?", (limit,)).fetchall()
+    rows = connection.execute(
+        "SELECT * FROM lineages WHERE visibility = 'public' ORDER BY published_at DESC, hash LIMIT ?", (limit,)
+    )
+    return _listed(connection, rows.fetchall())
+
+
+def own_lineages(connection: sqlite3.Connection, owner: str, limit: int) -> list[RecentLineage]:
+    """The newest lineages that a user has published, wherever."""
+    rows = connection.execute(
+        "SELECT * FROM lineages WHERE owner = ? ORDER BY published_at DESC, hash LIMIT ?", (owner, limit)
+    )
+    return _listed(connection, rows.fetchall())
+
+
+def _listed(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list[RecentLineage]:
     return [
         RecentLineage(
             hash=row["hash"],
+            visibility=row["visibility"],
             git_repo=row["git_repo"],
             git_branch=row["git_branch"],
             published_at=row["published_at"],
@@ -111,8 +133,20 @@ def recent_lineages(connection: sqlite3.Connection, limit: int) -> list[RecentLi
     ]
 
 
-def find_artifact(connection: sqlite3.Connection, digest: str) -> dict[str, object]:
-    """A published artifact by its digest or the first `SHORTEST_PREFIX` or more digits of it, and who had it first.
+def registered_jobs(connection: sqlite3.Connection, owner: str, uids: Sequence[str]) -> dict[str, str]:
+    """Which of these jobs stand in published lineages of this user: the lineage's hash by the job's uid."""
+    if owner == ANONYMOUS_OWNER:
+        return {}
+    rows = connection.execute(
+        "SELECT uid, hash FROM jobs JOIN lineages USING (graph_id)"
+        " WHERE uid IN (SELECT value FROM json_each(?)) AND owner = ? ORDER BY published_at DESC",
+        (json.dumps(uids), owner),
+    )
+    return dict(tuple(row) for row in rows)
+
+
+def find_artifact(connection: sqlite3.Connection, digest: str, reader: Reader) -> dict[str, object]:
+    """An artifact by its digest or the first `SHORTEST_PREFIX` or more digits of it, and which lineage had it first.
 
     The legacy route of roar asks for each digest before it links it.  Raises `Refusal` (404) where nobody has it.
     """
@@ -120,8 +154,8 @@ def find_artifact(connection: sqlite3.Connection, digest: str) -> dict[str, obje
     if len(digest) >= SHORTEST_PREFIX:
         row = connection.execute(
             "SELECT artifacts.*, lineages.hash AS lineage FROM artifacts JOIN lineages USING (graph_id)"
-            " WHERE digest >= ? AND digest < ? ORDER BY published_at, lineage LIMIT 1",
-            (digest, digest + LAST_CHARACTER),
+            f" WHERE digest >= :first AND digest < :last AND {READABLE} ORDER BY published_at, lineage LIMIT 1",
+            {"first": digest, "last": digest + LAST_CHARACTER, **reader.parameters()},
         ).fetchone()
     if row is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "no published lineage has this artifact")
@@ -134,42 +168,11 @@ def find_artifact(connection: sqlite3.Connection, digest: str) -> dict[str, obje
     }
 
 
-def open_legacy(connection: sqlite3.Connection, request: LegacySessionRequest, now: float) -> bool:
-    """Make the lineage that legacy writes go to; False where its hash is published already."""
-    known = connection.execute("SELECT 1 FROM lineages WHERE hash = ?", (request.hash,)).fetchone()
-    if known is not None:
-        return False
-    connection.execute(
-        "INSERT INTO lineages (hash, graph_id, creator, git_repo, git_commit, git_branch, published_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            request.hash,
-            new_graph(connection),
-            ANONYMOUS,
-            request.git_repo,
-            request.git_commit,
-            request.git_branch,
-            now,
-        ),
-    )
-    return True
-
-
-def legacy_graph(connection: sqlite3.Connection, lineage_hash: str) -> int:
-    """The graph that a legacy write goes to.
-
-    Raises `Refusal`: 404 for an unknown lineage, 409 for one that a registration session published: it never changes.
-    """
-    row = _lineage(connection, lineage_hash)
-    if row["session_id"] is not None:
-        detail = "this lineage was finalized by a registration session and does not change any more"
-        raise Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed"})
-    graph_id: int = row["graph_id"]
-    return graph_id
-
-
-def _lineage(connection: sqlite3.Connection, lineage_hash: str) -> sqlite3.Row:
-    row: sqlite3.Row | None = connection.execute("SELECT * FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
+def readable_lineage(connection: sqlite3.Connection, lineage_hash: str, reader: Reader) -> sqlite3.Row:
+    """The row of a lineage.  Raises `Refusal` (404) where there is none that this reader may know of."""
+    row: sqlite3.Row | None = connection.execute(
+        f"SELECT * FROM lineages WHERE hash = :hash AND {READABLE}", {"hash": lineage_hash, **reader.parameters()}
+    ).fetchone()
     if row is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "no lineage is published under this hash")
     return row

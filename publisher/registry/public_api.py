@@ -1,4 +1,4 @@
-"""The endpoints that anybody may ask: health, who am I, published lineages (`protocol.md §4`)."""
+"""The endpoints that anybody may ask: health, published lineages, their artifacts (`protocol.md §4`)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,10 +9,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from publisher.glaas.wire import API_ROOT
-from publisher.registry.auth import require_user
 from publisher.registry.lineages import find_artifact, view_lineage
 from publisher.registry.refusals import Refusal
-from publisher.registry.service import Service, caller_of, lineage_url, path_text
+from publisher.registry.service import Service, lineage_url, path_text
 
 JOBS_A_PAGE = 100
 MOST_JOBS_A_PAGE = 1000
@@ -29,11 +28,8 @@ class PublicApi:
         """The routes."""
         return [
             Route(f"{API_ROOT}/health", self.health, methods=["GET"]),
-            Route(f"{API_ROOT}/sessions", self.own_sessions, methods=["GET"]),
             Route(f"{API_ROOT}/sessions/{{hash}}", self.lineage, methods=["GET"]),
             Route(f"{API_ROOT}/artifacts/{{hash}}", self.artifact, methods=["GET"]),
-            Route(f"{API_ROOT}/auth/me", self.own_sessions, methods=["GET"]),
-            Route(f"{API_ROOT}/auth/access-context", self.own_sessions, methods=["GET"]),
         ]
 
     async def health(self, request: Request) -> JSONResponse:
@@ -42,21 +38,18 @@ class PublicApi:
         advertised = {} if features is None else {"registration_sessions": features.model_dump()}
         return JSONResponse({"status": "healthy", "features": advertised})
 
-    async def own_sessions(self, request: Request) -> JSONResponse:
-        """What belongs to the caller: nobody can be signed in yet, so nobody gets past 401."""
-        require_user(caller_of(request))
-        raise Refusal(HTTPStatus.NOT_FOUND, "this registry knows no users")
-
     async def lineage(self, request: Request) -> JSONResponse:
         """A published lineage; its jobs in step order from `?offset=` on, `?limit=` of them."""
         offset = number_in_query(request, "offset", default=0, most=LARGEST_OFFSET)
         limit = number_in_query(request, "limit", default=JOBS_A_PAGE, most=MOST_JOBS_A_PAGE)
-        view = await self.service.read(view_lineage, path_text(request, "hash"), offset=offset, limit=limit)
+        reader = await self.service.reader(request)
+        view = await self.service.read(view_lineage, path_text(request, "hash"), reader, offset=offset, limit=limit)
         return JSONResponse({**asdict(view), "url": lineage_url(request, view.hash), "offset": offset})
 
     async def artifact(self, request: Request) -> JSONResponse:
         """A published artifact."""
-        return JSONResponse(await self.service.read(find_artifact, path_text(request, "hash")))
+        reader = await self.service.reader(request)
+        return JSONResponse(await self.service.read(find_artifact, path_text(request, "hash"), reader))
 
 
 def number_in_query(request: Request, name: str, *, default: int, most: int) -> int:

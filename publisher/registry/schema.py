@@ -1,10 +1,8 @@
-"""The registry's tables and their migrations.
+"""The tables of lineages and registration sessions, with their migrations.
 
 A *graph* is one lineage's jobs, artifacts, links and labels.  While it is staged only its registration session knows
 it; a row in `lineages` publishes it, so a finalize of any size is one small transaction: readers see all or nothing.
 """
-
-import sqlite3
 
 NO_STEP = -1
 """`jobs.step_number` of a job without one: it sorts before every step, as `protocol.md §6` wants."""
@@ -94,20 +92,18 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE TABLE discarded_graphs (graph_id INTEGER PRIMARY KEY REFERENCES graphs (id));
     """,
-)
-
-
-class NewerSchemaError(sqlite3.DatabaseError):
-    """The store was written by a later release, which alone can read it."""
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the tables to this release's shape; each migration and its record are one transaction.
-
-    Raises `NewerSchemaError` where the file has seen more migrations than this release.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise NewerSchemaError(f"the store has schema {version}, this release knows up to {len(MIGRATIONS)}")
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+    ALTER TABLE sessions ADD COLUMN identity TEXT NOT NULL DEFAULT 'anonymous';  -- whom the hash will name
+    ALTER TABLE lineages ADD COLUMN owner TEXT NOT NULL DEFAULT '';              -- id of a user; '' is nobody
+    ALTER TABLE lineages ADD COLUMN visibility TEXT NOT NULL DEFAULT 'public';   -- 'public' or 'private'
+    ALTER TABLE lineages ADD COLUMN scope_owner TEXT;    -- null: the owner's own space
+    ALTER TABLE lineages ADD COLUMN scope_project TEXT;
+    CREATE INDEX lineages_by_owner ON lineages (owner, published_at);
+    CREATE INDEX jobs_by_uid ON jobs (uid);
+    CREATE TABLE spent_signatures (
+        digest BLOB PRIMARY KEY,                         -- of the key and of what was signed, never of the signature
+        until REAL NOT NULL                              -- Unix seconds; afterwards the timestamp itself is refused
+    ) WITHOUT ROWID;
+    CREATE INDEX spent_signatures_until ON spent_signatures (until);
+    """,
+)

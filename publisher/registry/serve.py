@@ -3,31 +3,34 @@
 import contextlib
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
 
 from publisher.registry.app import create_app
+from publisher.registry.authority import Authority, Run
 from publisher.registry.store import Store
+from publisher.registry.treqs import TreqsService
 
 BACKLOG = 2048
 GRACE = 1
 """Whole seconds that requests in flight get when the process is told to stop."""
 
 
-def serve(host: str, port: int, data: Path, announce: Callable[[str], None]) -> None:
+def serve(host: str, port: int, data: Path, announce: Callable[[str], None], *, treqs_url: str | None = None) -> None:
     """Serve the registry in `data` until SIGTERM or SIGINT, then return within 2 s.
 
     port: 0 takes any free one.  announce: called once with `http://host:port` when connections are accepted; what it
-    raises ends the server.  Called from the main thread, for the signals.  Raises OSError and `sqlite3.Error`
-    as they come.
+    raises ends the server.  treqs_url: the service that vouches for bearers; None: the accounts in `data`.  Called from
+    the main thread, for the signals.  Raises OSError and `sqlite3.Error` as they come.
     """
     with _listen(host, port) as listener:
         store = Store.open(data)
         try:
             announce(_url(host, listener.getsockname()[1]))
-            _server(store).run(sockets=[listener])
+            _server(store, treqs_url).run(sockets=[listener])
         finally:
             store.close()
 
@@ -45,14 +48,19 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _server(store: Store) -> uvicorn.Server:
+def _server(store: Store, treqs_url: str | None) -> uvicorn.Server:
+    def ask_treqs(run: Run) -> Authority:
+        assert treqs_url is not None
+        return TreqsService(treqs_url, store.accounts, run, time.time)
+
     config = uvicorn.Config(
-        create_app(store),
+        create_app(store, authority=ask_treqs if treqs_url else None),
         log_config=None,
         log_level="critical",  # requests cut off at the end are no news; faults of the app are logged by the app
         access_log=False,
         server_header=False,
-        lifespan="off",
+        date_header=False,  # the app has its own
+        lifespan="on",
         ws="none",
         timeout_graceful_shutdown=GRACE,
     )

@@ -1,27 +1,27 @@
-"""What every endpoint needs: the store, the clock, the limits, and the way to the store's one worker."""
+"""What every endpoint needs: the store, the clock, the limits, the caller, and the way to the store's one worker."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ParamSpec, Protocol, TypeVar
+from http import HTTPStatus
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 from starlette.requests import Request
 
 from publisher.glaas.wire import RegistrationSessionFeatures
-from publisher.registry.auth import Caller, identify
-from publisher.registry.bodies import read_body
-from publisher.registry.store import Operation, Store
+from publisher.registry.auth import Asked, Caller, Credential, Gatekeeper
+from publisher.registry.authority import Run
+from publisher.registry.bodies import read_body, read_raw
+from publisher.registry.context import AccessContext
+from publisher.registry.database import Operation
+from publisher.registry.refusals import Refusal
+from publisher.registry.scope import UNSCOPED, Reader, Scope, resolve
+from publisher.registry.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Body = TypeVar("Body", bound=BaseModel)
-
-
-class Run(Protocol):
-    """Runs a blocking call, one at a time, and returns what it returns."""
-
-    def __call__(self, call: Callable[[], T], /) -> Awaitable[T]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Service:
     """
 
     store: Store
+    gatekeeper: Gatekeeper
     features: RegistrationSessionFeatures | None
     clock: Callable[[], float]
     body_limit: int
@@ -50,10 +51,36 @@ class Service:
         """The request's body; raises `Refusal` as `bodies.read_body`."""
         return await read_body(request, model, self.body_limit)
 
+    async def caller(self, request: Request) -> Caller:
+        """Who sent the request; raises `Refusal` as `auth.Gatekeeper.identify`.  To be asked once a request."""
+        asked = Asked(request.method, _signed_path(request), lambda: read_raw(request, self.body_limit))
+        return await self.gatekeeper.identify(request.headers.get("authorization"), asked)
 
-def caller_of(request: Request) -> Caller:
-    """Who sent the request; raises `Refusal` as `auth.identify`."""
-    return identify(request.headers.get("authorization"))
+    async def context(self, caller: Caller) -> AccessContext | None:
+        """Where a signed-in caller belongs: asked for now with a bearer, as it is known with an SSH key.
+
+        Raises `Refusal` (401) where the bearer has died meanwhile, 503 where nobody can tell.
+        """
+        if caller.credential is Credential.BEARER:
+            context = await self.gatekeeper.authority.context_of_bearer(caller.token)
+            if context is None:
+                raise Refusal(HTTPStatus.UNAUTHORIZED, "the bearer token is not valid any more: sign in again")
+            return context
+        return None if caller.user is None else await self.gatekeeper.authority.known_context(caller.user)
+
+    async def reader(self, request: Request) -> Reader:
+        """Who wants to read, with all that this caller may read.  Raises `Refusal` as `caller`."""
+        caller = await self.caller(request)
+        if caller.user is None:
+            return Reader()
+        return Reader.of(caller.user, await self.gatekeeper.authority.known_context(caller.user))
+
+    async def scope(self, caller: Caller, scope_request: dict[str, Any] | None) -> Scope:
+        """Where a caller wants to publish.  Raises `Refusal` as `scope.resolve`, and as `context`."""
+        if scope_request is None:
+            return UNSCOPED
+        assert caller.user is not None
+        return resolve(scope_request, caller.user, await self.context(caller))
 
 
 def lineage_url(request: Request, lineage_hash: str) -> str:
@@ -65,3 +92,11 @@ def path_text(request: Request, name: str) -> str:
     """A part of the request's path."""
     value: Any = request.path_params[name]
     return str(value)
+
+
+def _signed_path(request: Request) -> str:
+    """The path as it was sent, below the address of this registry: clients do not sign what stands before."""
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    path = raw.decode("ascii", errors="replace").removeprefix(request.scope.get("root_path", ""))
+    query = request.scope["query_string"].decode("ascii", errors="replace")
+    return f"{path}?{query}" if query else path

@@ -1,7 +1,12 @@
 """Registration sessions: private staging areas, one graph each (`protocol.md §1, §4`).
 
-A session lives for `LIFETIME` after its last write.  What has expired is put away when somebody opens a session, a
+A session belongs to whoever opened it: to a user, whichever credential the user shows, or to nobody, and then to its
+token.  It lives for `LIFETIME` after its last write.  What has expired is put away when somebody opens a session, a
 bounded piece each time, so no request pays for another's gigabytes.
+
+The token of an anonymous session dies with the session; of a session that was finalized, `LABELLING_TIME` after that,
+which is for its labels and for a receipt that was lost on the way.  Whoever opens the session again, by its
+`client_session_id`, has that time again.
 """
 
 import json
@@ -11,11 +16,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from publisher.registry.auth import Caller, check_session_token
+from publisher.registry.auth import ANONYMOUS_OWNER, Caller, Credential, check_session_token
 from publisher.registry.refusals import Refusal
 
 LIFETIME = 24 * 3600.0
 """Seconds from the last write to the end of an open session."""
+LABELLING_TIME = 7 * 24 * 3600.0
+"""Seconds from a finalize to the end of the session's token: a publisher may be cut off before its labels are out."""
 SWEEP_ROWS = 500
 """Rows of discarded graphs that one opening deletes at most, per table."""
 
@@ -32,9 +39,14 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A row of `sessions`.  `receipt` is None while it is open."""
+    """A row of `sessions`.
+
+    owner: the user's id, or nobody.  identity: whom the hash will name, as of the opening.  receipt: None while open.
+    """
 
     id: str
+    owner: str
+    identity: str
     graph_id: int
     mode: str
     revision: int
@@ -42,36 +54,50 @@ class Session:
 
 
 def open_session(
-    connection: sqlite3.Connection, *, owner: str, client_session_id: str | None, mode: str, now: float
+    connection: sqlite3.Connection, caller: Caller, *, client_session_id: str | None, mode: str, now: float
 ) -> tuple[Session, bool]:
-    """The session of this owner and client id, and whether it was made just now.  Without a client id: a new one."""
+    """The caller's session of this client id, and whether it was made just now.  Without a client id: a new one."""
     _expire(connection, now)
     _sweep(connection)
     if client_session_id is not None:
         row = connection.execute(
-            "SELECT * FROM sessions WHERE owner = ? AND client_session_id = ?", (owner, client_session_id)
+            "SELECT * FROM sessions WHERE owner = ? AND client_session_id = ?", (caller.owner, client_session_id)
         ).fetchone()
         if row is not None:
-            connection.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (now + LIFETIME, row["id"]))
+            left = LIFETIME if row["receipt"] is None else LABELLING_TIME
+            connection.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (now + left, row["id"]))
             return _session(row), False
-    graph_id = new_graph(connection)
-    session = Session(id=secrets.token_hex(16), graph_id=graph_id, mode=mode, revision=0, receipt=None)
     connection.execute(
-        "INSERT INTO sessions (id, owner, client_session_id, mode, graph_id, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
-        (session.id, owner, client_session_id, mode, graph_id, now + LIFETIME),
+        "INSERT INTO sessions (id, owner, identity, client_session_id, mode, graph_id, expires_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            session_id := secrets.token_hex(16),
+            caller.owner,
+            caller.identity,
+            client_session_id,
+            mode,
+            new_graph(connection),
+            now + LIFETIME,
+        ),
     )
-    return session, True
+    return _session(connection.execute("SELECT * FROM sessions WHERE id = ?", (session_id,)).fetchone()), True
 
 
 def find_session(connection: sqlite3.Connection, access: Access) -> Session:
     """The session, open or closed, for the caller that it belongs to.
 
-    Raises `Refusal`: 404 where it is unknown or has expired, 401 or 403 as `auth.check_session_token`.
+    Raises `Refusal`: 404 where it is unknown, has expired or is another user's; 401 for nobody, and for a token whose
+    time is over; 403 for the token of another session.
     """
     row = connection.execute("SELECT * FROM sessions WHERE id = ?", (access.session_id,)).fetchone()
     if row is None or (row["receipt"] is None and row["expires_at"] <= access.now):
-        raise Refusal(HTTPStatus.NOT_FOUND, "no such registration session, or it has expired: open a new one")
-    check_session_token(access.secret, access.session_id, access.caller)
+        raise _no_such_session()
+    if row["owner"] == ANONYMOUS_OWNER:
+        check_session_token(access.secret, access.session_id, access.caller)
+        if row["expires_at"] <= access.now:
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "this registration session is over, and its token with it")
+    else:
+        _check_owner(row["owner"], access.caller)
     return _session(row)
 
 
@@ -91,10 +117,11 @@ def touch_open_session(connection: sqlite3.Connection, access: Access) -> Sessio
     return session
 
 
-def close_session(connection: sqlite3.Connection, session_id: str, graph_id: int, receipt: dict[str, Any]) -> None:
+def close_session(connection: sqlite3.Connection, access: Access, graph_id: int, receipt: dict[str, Any]) -> None:
     """End the session with its receipt; from now on it speaks of the published graph."""
     connection.execute(
-        "UPDATE sessions SET receipt = ?, graph_id = ? WHERE id = ?", (json.dumps(receipt), graph_id, session_id)
+        "UPDATE sessions SET receipt = ?, graph_id = ?, expires_at = ? WHERE id = ?",
+        (json.dumps(receipt), graph_id, access.now + LABELLING_TIME, access.session_id),
     )
 
 
@@ -108,6 +135,19 @@ def new_graph(connection: sqlite3.Connection) -> int:
 def discard_graph(connection: sqlite3.Connection, graph_id: int) -> None:
     """Mark a graph that nothing refers to any more; later openings delete it piece by piece."""
     connection.execute("INSERT INTO discarded_graphs (graph_id) VALUES (?)", (graph_id,))
+
+
+def _check_owner(owner: str, caller: Caller) -> None:
+    if caller.credential is Credential.NOTHING:
+        raise Refusal(HTTPStatus.UNAUTHORIZED, "this registration session belongs to a user: sign in")
+    if caller.credential is Credential.SESSION_TOKEN:
+        raise Refusal(HTTPStatus.FORBIDDEN, "this token belongs to another registration session")
+    if caller.owner != owner:
+        raise _no_such_session()
+
+
+def _no_such_session() -> Refusal:
+    return Refusal(HTTPStatus.NOT_FOUND, "no such registration session, or it has expired: open a new one")
 
 
 def _expire(connection: sqlite3.Connection, now: float) -> None:
@@ -137,6 +177,8 @@ def _session(row: sqlite3.Row) -> Session:
     receipt = row["receipt"]
     return Session(
         id=row["id"],
+        owner=row["owner"],
+        identity=row["identity"],
         graph_id=row["graph_id"],
         mode=row["mode"],
         revision=row["revision"],

@@ -12,15 +12,18 @@ from starlette.routing import BaseRoute, Route
 
 from publisher.glaas import wire
 from publisher.registry import finalize, labels, staging
-from publisher.registry.auth import require_user, session_token
+from publisher.registry.auth import NOBODY, Caller, require_user, session_token
+from publisher.registry.lineages import registered_jobs
 from publisher.registry.refusals import Refusal
-from publisher.registry.service import Service, caller_of, lineage_url, path_text
+from publisher.registry.service import Service, lineage_url, path_text
 from publisher.registry.sessions import Access, open_session, touch_open_session
 from publisher.registry.staging import LinkKind
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+AUTHENTICATED = "authenticated"
+"""The `mode` of a session that a user opened."""
 HASHING_ATTEMPTS = 5
 """How often a finalize starts over when somebody keeps staging meanwhile."""
 
@@ -48,18 +51,15 @@ class StagedApi:
 
     async def open(self, request: Request) -> JSONResponse:
         """Make a session, or find the one that this client id has already."""
-        caller = caller_of(request)
+        caller = await self.service.caller(request)
         body = await self.service.body(request, wire.OpenRequest)
-        if body.mode is None:
-            require_user(caller)
-            raise Refusal(HTTPStatus.NOT_FOUND, "this registry has no registration sessions for users")
-        if self.service.features is None or not self.service.features.anonymous_public:
-            raise Refusal(HTTPStatus.FORBIDDEN, "this registry does not take anonymous registration sessions")
+        anonymous = body.mode == wire.ANONYMOUS_PUBLIC
+        self._check_opener(caller, anonymous)
         session, created = await self.service.write(
             open_session,
-            owner=caller.owner,
+            NOBODY if anonymous else caller,
             client_session_id=body.client_session_id,
-            mode=body.mode,
+            mode=body.mode or AUTHENTICATED,
             now=self.service.clock(),
         )
         reply = {
@@ -67,28 +67,48 @@ class StagedApi:
             "created": created,
             "status": "active" if session.receipt is None else "closed",
             "mode": session.mode,
-            "registration_session_token": session_token(self.service.store.secret, session.id),
         }
+        if anonymous:
+            reply["registration_session_token"] = session_token(self.service.store.secret, session.id)
         return JSONResponse(reply, HTTPStatus.CREATED if created else HTTPStatus.OK)
 
+    def _check_opener(self, caller: Caller, anonymous: bool) -> None:
+        features = self.service.features
+        if anonymous and (features is None or not features.anonymous_public):
+            raise Refusal(HTTPStatus.FORBIDDEN, "this registry does not take anonymous registration sessions")
+        if anonymous:
+            return
+        require_user(caller)
+        if features is None or not features.authenticated:
+            raise Refusal(HTTPStatus.NOT_FOUND, "this registry has no registration sessions for users")
+
     async def stage_jobs(self, request: Request) -> JSONResponse:
-        """Add jobs; those that are there stay as they are."""
+        """Add jobs; those that are there stay as they are, and those of another lineage of this user stay there."""
+        access = await self._access(request)
         body = await self.service.body(request, wire.JobsRequest)
-        added = await self._stage(request, staging.add_jobs, body.jobs)
-        existing = len(added.ids) - added.created
-        reply = {"job_ids": added.ids, "errors": [], "created_count": added.created, "existing_count": existing}
-        return JSONResponse({**reply, "already_registered_session_hashes": []})
+        added, published = await self.service.write(_stage_jobs, access, body.jobs)
+        return JSONResponse(
+            {
+                "job_ids": added.ids,
+                "errors": [],
+                "created_count": added.created,
+                "existing_count": len(added.ids) - added.created,
+                "already_registered_session_hashes": published,
+            }
+        )
 
     async def stage_artifacts(self, request: Request) -> JSONResponse:
         """Add artifacts; those that are there stay as they are."""
+        access = await self._access(request)
         body = await self.service.body(request, wire.ArtifactsRequest)
-        created = await self._stage(request, staging.add_artifacts, body.artifacts)
+        created = await self._stage(access, staging.add_artifacts, body.artifacts)
         return JSONResponse({"created": created, "updated": len(body.artifacts) - created, "errors": 0})
 
     async def stage_composite(self, request: Request) -> JSONResponse:
         """Add a composite artifact."""
+        access = await self._access(request)
         body = await self.service.body(request, wire.CompositeRequest)
-        created = await self._stage(request, staging.add_composite, body)
+        created = await self._stage(access, staging.add_composite, body)
         return JSONResponse({"hash": body.hash, "created": created})
 
     async def link_inputs(self, request: Request) -> JSONResponse:
@@ -101,13 +121,14 @@ class StagedApi:
 
     async def stage_view_edges(self, request: Request) -> JSONResponse:
         """Note which parts of composites a job used."""
+        access = await self._access(request)
         body = await self.service.body(request, wire.ViewEdgesRequest)
-        await self._stage(request, staging.add_view_edges, path_text(request, "uid"), body.view_edges)
+        await self._stage(access, staging.add_view_edges, path_text(request, "uid"), body.view_edges)
         return JSONResponse({"view_edges_linked": len(body.view_edges)})
 
     async def finalize(self, request: Request) -> JSONResponse:
         """Publish the session's lineage, or return the receipt of the publication that there was."""
-        access = self._access(request)
+        access = await self._access(request)
         body = await self.service.body(request, wire.FinalizeRequest)
         for _ in range(HASHING_ATTEMPTS):
             receipt = await self._finalize_once(access, body)
@@ -117,25 +138,24 @@ class StagedApi:
 
     async def label(self, request: Request) -> JSONResponse:
         """Label the lineage that the session published."""
-        access = self._access(request)
+        access = await self._access(request)
         body = await self.service.body(request, wire.LabelsRequest)
         return JSONResponse(await self.service.write(labels.write_session_labels, access, body.labels))
 
     async def _link(self, request: Request, kind: LinkKind) -> JSONResponse:
+        access = await self._access(request)
         body = await self.service.body(request, wire.LinksRequest)
         uid = path_text(request, "uid")
-        await self._stage(request, staging.add_links, uid, kind, body.artifacts)
+        await self._stage(access, staging.add_links, uid, kind, body.artifacts)
         return JSONResponse({"job_uid": uid, f"{kind}_linked": len(body.artifacts)})
 
     async def _stage(
         self,
-        request: Request,
+        access: Access,
         operation: Callable[Concatenate[sqlite3.Connection, int, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        access = self._access(request)
-
         def write_into_session(connection: sqlite3.Connection) -> T:
             session = touch_open_session(connection, access)
             return operation(connection, session.graph_id, *args, **kwargs)
@@ -146,12 +166,24 @@ class StagedApi:
         hashing = await self.service.read(finalize.begin, access, body)
         if isinstance(hashing, dict):
             return hashing
+        scope = await self.service.scope(access.caller, body.scope_request)
         while not hashing.complete:
             await self.service.read(finalize.hash_slice, hashing)
         features = self.service.features
         check_counts = features is not None and features.finalize_expected_counts
-        return await self.service.write(finalize.publish, access, body, hashing, check_counts=check_counts)
+        return await self.service.write(finalize.publish, access, body, hashing, scope, check_counts=check_counts)
 
-    def _access(self, request: Request) -> Access:
+    async def _access(self, request: Request) -> Access:
         service = self.service
-        return Access(path_text(request, "id"), caller_of(request), service.store.secret, service.clock())
+        caller = await service.caller(request)
+        return Access(path_text(request, "id"), caller, service.store.secret, service.clock())
+
+
+def _stage_jobs(
+    connection: sqlite3.Connection, access: Access, jobs: Sequence[wire.Job]
+) -> tuple[staging.Added, list[str]]:
+    """Stage the jobs that are new to this user; the published lineages that have the others."""
+    session = touch_open_session(connection, access)
+    elsewhere = registered_jobs(connection, session.owner, [job.job_uid for job in jobs])
+    fresh = [job for job in jobs if job.job_uid not in elsewhere]
+    return staging.add_jobs(connection, session.graph_id, fresh), sorted(set(elsewhere.values()))

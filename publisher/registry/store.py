@@ -1,25 +1,21 @@
-"""The registry's SQLite file: one connection, one transaction a request.
+"""What the registry keeps: lineages and sessions in one SQLite file, accounts in another, a secret beside them.
 
-The connection holds the file exclusively for as long as it is open, so a second registry on the same data is refused
-by SQLite itself.  The journal is a write-ahead log with `synchronous=NORMAL`: what was acknowledged survives the death
-of the process; the loss of power may take the last moments, never half a transaction.  Calls may come from changing
-threads but only one at a time, which the caller sees to (`app.create_app`'s `run`).
+The connection to the lineages holds its file exclusively for as long as it is open, so a second registry on the same
+data is refused by SQLite itself; the accounts stay open to commands (`accounts`).  The journal of the lineages is a
+write-ahead log with `synchronous=NORMAL`: what was acknowledged survives the death of the process; the loss of power
+may take the last moments, never half a transaction.
 """
 
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Self
 
+from publisher.registry.accounts import Accounts
+from publisher.registry.database import Database, migrate
 from publisher.registry.finalize import define_functions
-from publisher.registry.schema import migrate
-
-P = ParamSpec("P")
-T = TypeVar("T")
-Operation = Callable[Concatenate[sqlite3.Connection, P], T]
-"""A function that works on the tables, inside the transaction that `Store` opens for it."""
+from publisher.registry.schema import MIGRATIONS
 
 DATABASE_NAME = "registry.db"
 SECRET_NAME = "secret"
@@ -29,14 +25,16 @@ STATEMENTS = 128
 """Prepared statements that the connection keeps."""
 
 
-class Store:
-    """The tables, and the secret beside them.
+class Store(Database):
+    """Lineages and sessions, and what is beside them.
 
-    secret: what session tokens are derived from; it is in a file of its own, never in the database.
+    accounts: users and their credentials.  secret: what session tokens are derived from; it is in a file of its own,
+    never in a database.
     """
 
-    def __init__(self, connection: sqlite3.Connection, secret: bytes) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, accounts: Accounts, secret: bytes) -> None:
+        super().__init__(connection)
+        self.accounts = accounts
         self.secret = secret
 
     @classmethod
@@ -44,7 +42,7 @@ class Store:
         """The store in `directory`, which is made (mode 0700) where it is missing.
 
         Raises OSError and `sqlite3.Error`: `sqlite3.OperationalError` where another registry runs on it,
-        `schema.NewerSchemaError` where a later release did.
+        `database.NewerSchemaError` where a later release did.
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -55,7 +53,8 @@ class Store:
             raise
         try:
             # Only now: of two registries that start at once, the one that has the tables also makes the secret.
-            return cls(connection, _secret(directory / SECRET_NAME))
+            secret = _secret(directory / SECRET_NAME)
+            return cls(connection, Accounts.open(directory), secret)
         except BaseException:
             connection.close()
             raise
@@ -63,27 +62,12 @@ class Store:
     @classmethod
     def in_memory(cls, secret: bytes | None = None) -> Self:
         """A store that is gone with the process, for tests and simulations."""
-        return cls(_connect(":memory:"), secret or secrets.token_bytes(SECRET_SIZE))
+        return cls(_connect(":memory:"), Accounts.in_memory(), secret or secrets.token_bytes(SECRET_SIZE))
 
     def close(self) -> None:
-        """Let go of the file.  Repeating it does nothing."""
-        self._connection.close()
-
-    def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `operation` in a transaction that is committed when it returns, rolled back when it raises."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            result = operation(self._connection, *args, **kwargs)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-        return result
-
-    def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `operation`, which only reads, against one state of the tables."""
-        return operation(self._connection, *args, **kwargs)
+        """Let go of the files.  Repeating it does nothing."""
+        self.accounts.close()
+        super().close()
 
 
 def _connect(database: str) -> sqlite3.Connection:
@@ -97,7 +81,7 @@ def _connect(database: str) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         define_functions(connection)
-        migrate(connection)
+        migrate(connection, MIGRATIONS)
     except BaseException:
         connection.close()
         raise

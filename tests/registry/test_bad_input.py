@@ -13,7 +13,6 @@ HUGE = 10**400
 DEEP = "[" * 5000 + "]" * 5000
 
 NO_JSON = {
-    "empty": b"",
     "text": b"hello",
     "truncated": b'{"jobs": [',
     "not unicode": b'{"jobs": "\xff\xfe"}',
@@ -48,6 +47,12 @@ async def test_what_is_no_json_is_400(registry: Registry, name: str) -> None:
     token = session.opened["registration_session_token"]
     headers = {"Authorization": f"RegistrationSession {token}", "Content-Type": "application/json"}
     refused(await registry.client.post(f"{session.root}/jobs/batch", content=NO_JSON[name], headers=headers), 400)
+
+
+async def test_no_body_counts_as_an_empty_object(registry: Registry) -> None:
+    session = await registry.open()
+    headers = {"Authorization": f"RegistrationSession {session.opened['registration_session_token']}"}
+    refused(await registry.client.post(f"{session.root}/jobs/batch", headers=headers), 422)
 
 
 @pytest.mark.parametrize("name", WRONG_SHAPES)

@@ -20,7 +20,7 @@ LEGACY_PROGRAM = PROGRAM.replace(
     """from publisher.registry import app, serve as module
 from publisher.registry.serve import serve
 
-module.create_app = lambda store: app.create_app(store, features=None)""",
+module.create_app = lambda store, **options: app.create_app(store, features=None, **options)""",
 )
 """The registry with registration sessions switched off."""
 

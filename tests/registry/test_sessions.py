@@ -3,9 +3,9 @@
 import pytest
 
 from publisher.registry.auth import session_token
-from publisher.registry.sessions import LIFETIME, SWEEP_ROWS
+from publisher.registry.sessions import LABELLING_TIME, LIFETIME, SWEEP_ROWS
 from publisher.registry.store import Store
-from tests.registry.harness import Registry, artifact, job, link, refused
+from tests.registry.harness import Json, Registry, artifact, job, link, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -129,8 +129,24 @@ async def test_a_closed_session_never_expires(registry: Registry) -> None:
     receipt = await session.finalize()
     registry.clock.now += 100 * LIFETIME
     await registry.open("somebody else's")
-    assert await session.finalize() == receipt
     assert (await registry.open("mine")).opened["status"] == "closed"
+    assert await session.finalize() == receipt
+
+
+async def test_a_token_dies_a_while_after_finalize_and_lives_again_for_who_opens_the_session_again(
+    registry: Registry,
+) -> None:
+    session = await registry.open("mine")
+    await session.add_jobs(job(1))
+    receipt = await session.finalize()
+    registry.clock.now += LABELLING_TIME - 1
+    assert await session.finalize() == receipt
+    registry.clock.now += 1
+    bodies: dict[str, Json] = {"/finalize": {}, "/labels/batch": {"labels": []}, "/jobs/batch": {"jobs": []}}
+    for path, body in bodies.items():
+        assert "over" in refused(await session.post(path, body), 401)
+    await registry.open("mine")
+    assert await session.finalize() == receipt
 
 
 async def test_what_has_expired_is_deleted_piece_by_piece(registry: Registry, store: Store) -> None:

@@ -1,0 +1,107 @@
+"""What the commands on a registry's data share: where it is, how it is opened, how lists are shown."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from state.errors import LocalProblem, UsageProblem
+
+if TYPE_CHECKING:
+    from publisher.registry.accounts import Accounts
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def default_data() -> Path:
+    """Where a registry keeps its data unless it is told."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "roar" / "registry"
+
+
+def data_option(command: Command) -> Command:
+    """The option `--data`."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        default=default_data,
+        help="The registry's data; else below $XDG_DATA_HOME.",
+    )(command)
+
+
+def as_json(command: Command) -> Command:
+    """The option `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")(command)
+
+
+def named(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A name that can stand in a path of names."""
+    if not NAME.fullmatch(value):
+        raise click.BadParameter(
+            "a name has up to 64 letters, digits, dots, dashes and underscores", context, parameter
+        )
+    return value
+
+
+@contextmanager
+def opened(data: Path) -> Iterator["Accounts"]:
+    """The accounts in `data`, which a running registry may have open too.
+
+    Raises `UsageProblem` where a name is taken or unknown, `LocalProblem` where the file can't be used; nothing of the
+    command is done then.
+    """
+    import sqlite3
+
+    from publisher.registry.accounts import Accounts, Taken, Unknown
+
+    try:
+        accounts = Accounts.open(data)
+        try:
+            yield accounts
+        finally:
+            accounts.close()
+    except (Taken, Unknown) as error:
+        raise UsageProblem(str(error), next_step="see what there is with: roar registry user|owner|… list") from error
+    except (OSError, sqlite3.Error) as error:
+        raise LocalProblem(
+            f"the registry's accounts in {data} can't be used: {error}",
+            next_step="check its permissions and room, or choose another --data",
+            reason="registry",
+        ) from error
+
+
+def listed(as_json: bool, rows: Sequence[Mapping[str, object]]) -> None:
+    """Show a list: one JSON array, or a table whose columns are the rows' keys."""
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from rich.table import Table
+
+    from publisher.cli.tables import show
+
+    table = Table(box=None, pad_edge=False)
+    for column in rows[0] if rows else ():
+        table.add_column(column.replace("_", " ").upper(), no_wrap=True)
+    for row in rows:
+        table.add_row(*(_cell(name, value) for name, value in row.items()))
+    show(table if rows else "none")
+
+
+def shown_time(seconds: float) -> str:
+    """Unix seconds as people read them."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _cell(name: str, value: object) -> str:
+    if name.endswith("_at") and isinstance(value, float):
+        return shown_time(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value in (None, "") else str(value)

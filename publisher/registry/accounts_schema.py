@@ -1,0 +1,55 @@
+"""The tables of accounts, with their migrations."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE users (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        sub TEXT NOT NULL UNIQUE,
+        email TEXT,
+        context TEXT                    -- JSON, the last that the TReqs service gave; null: never asked
+    ) WITHOUT ROWID;
+    CREATE TABLE keys (
+        fingerprint TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        public TEXT NOT NULL,           -- type and base64, as in authorized_keys
+        comment TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE grants (               -- one sign-in; its tokens change
+        id TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        refresh_hash BLOB NOT NULL UNIQUE,
+        expires_at REAL NOT NULL,       -- Unix seconds; of the refresh token
+        issued_at REAL NOT NULL,
+        lifetime REAL NOT NULL          -- seconds of each access token
+    ) WITHOUT ROWID;
+    CREATE TABLE access_tokens (
+        hash BLOB PRIMARY KEY,
+        grant_id TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
+        expires_at REAL NOT NULL        -- Unix seconds
+    ) WITHOUT ROWID;
+    CREATE INDEX access_tokens_by_grant ON access_tokens (grant_id);
+    CREATE TABLE owners (               -- organizations; a user owns a space without a row here
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE
+    ) WITHOUT ROWID;
+    CREATE TABLE owner_members (
+        owner_id TEXT NOT NULL REFERENCES owners (id) ON DELETE CASCADE,
+        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        PRIMARY KEY (owner_id, user_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE projects (
+        id TEXT PRIMARY KEY,
+        owner_id TEXT NOT NULL,         -- of `owners` or of `users`
+        name TEXT NOT NULL,
+        visibility TEXT NOT NULL,       -- 'public' or 'private'
+        UNIQUE (owner_id, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE project_members (
+        project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        can_write INTEGER NOT NULL,
+        PRIMARY KEY (project_id, user_id)
+    ) WITHOUT ROWID;
+    """,
+)

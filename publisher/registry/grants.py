@@ -1,0 +1,125 @@
+"""Bearer tokens of the registry's own: issued, checked, refreshed, revoked.
+
+A token is 256 random bits; the file has its SHA-256, which is as good as the token's own randomness.  A grant is one
+sign-in: it has one refresh token, which is replaced when it is used, and the access tokens made with it.
+"""
+
+import hashlib
+import secrets
+import sqlite3
+from dataclasses import dataclass, field
+
+from publisher.registry.accounts import Unknown, User, find_user, new_id, user_of
+
+TOKEN_SIZE = 32
+"""Bytes."""
+ACCESS_LIFETIME = 3600.0
+"""Seconds that an access token lives, unless it is issued for another time."""
+REFRESH_LIFETIME = 30 * 86400.0
+"""Seconds from the last refresh to the end of a grant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What is shown once, to the person or program that signs in.  expires_at, refresh_expires_at: Unix seconds."""
+
+    grant_id: str
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_at: float
+    refresh_expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A sign-in as it is listed.  issued_at, expires_at: Unix seconds; the end is the refresh token's."""
+
+    id: str
+    user: str
+    issued_at: float
+    expires_at: float
+
+
+def issue(
+    connection: sqlite3.Connection, user_name: str, *, now: float, lifetime: float = ACCESS_LIFETIME
+) -> tuple[User, Tokens]:
+    """Sign a user in.  lifetime: seconds of this access token, and of each that it is refreshed to.
+
+    Raises `Unknown`.
+    """
+    user = find_user(connection, user_name)
+    _forget_expired(connection, now)
+    tokens = _new_tokens(new_id(), now, lifetime)
+    connection.execute(
+        "INSERT INTO grants (id, user_id, refresh_hash, expires_at, issued_at, lifetime) VALUES (?, ?, ?, ?, ?, ?)",
+        (tokens.grant_id, user.id, _hash(tokens.refresh_token), tokens.refresh_expires_at, now, lifetime),
+    )
+    _keep_access_token(connection, tokens)
+    return user, tokens
+
+
+def bearer(connection: sqlite3.Connection, access_token: str, now: float) -> User | None:
+    """Whose access token this is; None where it is nobody's, or has expired, or was revoked."""
+    row = connection.execute(
+        "SELECT users.* FROM access_tokens AS token"
+        " JOIN grants ON grants.id = grant_id JOIN users ON users.id = user_id"
+        " WHERE hash = ? AND token.expires_at > ?",
+        (_hash(access_token), now),
+    ).fetchone()
+    return None if row is None else user_of(row)
+
+
+def refresh(connection: sqlite3.Connection, refresh_token: str, now: float) -> Tokens | None:
+    """New tokens for a refresh token, which is dead afterwards; None where it is already, or never was.
+
+    The access tokens made before live on to their end: requests that are under way carry them.
+    """
+    _forget_expired(connection, now)
+    row = connection.execute(
+        "SELECT id, lifetime FROM grants WHERE refresh_hash = ?", (_hash(refresh_token),)
+    ).fetchone()
+    if row is None:
+        return None
+    tokens = _new_tokens(row["id"], now, row["lifetime"])
+    connection.execute(
+        "UPDATE grants SET refresh_hash = ?, expires_at = ? WHERE id = ?",
+        (_hash(tokens.refresh_token), tokens.refresh_expires_at, tokens.grant_id),
+    )
+    _keep_access_token(connection, tokens)
+    return tokens
+
+
+def revoke(connection: sqlite3.Connection, grant_id: str) -> None:
+    """End a sign-in: all its tokens are dead.  Raises `Unknown`."""
+    if connection.execute("DELETE FROM grants WHERE id = ?", (grant_id,)).rowcount == 0:
+        raise Unknown(f"there is no token {grant_id}")
+
+
+def grants(connection: sqlite3.Connection) -> list[Grant]:
+    """All sign-ins."""
+    rows = connection.execute(
+        "SELECT grants.id, name, issued_at, expires_at FROM grants JOIN users ON users.id = user_id"
+        " ORDER BY name, issued_at"
+    )
+    return [Grant(*row) for row in rows]
+
+
+def _new_tokens(grant_id: str, now: float, lifetime: float) -> Tokens:
+    access, refreshing = (secrets.token_urlsafe(TOKEN_SIZE) for _ in range(2))
+    return Tokens(grant_id, access, refreshing, now + lifetime, now + max(lifetime, REFRESH_LIFETIME))
+
+
+def _keep_access_token(connection: sqlite3.Connection, tokens: Tokens) -> None:
+    connection.execute(
+        "INSERT INTO access_tokens (hash, grant_id, expires_at) VALUES (?, ?, ?)",
+        (_hash(tokens.access_token), tokens.grant_id, tokens.expires_at),
+    )
+
+
+def _forget_expired(connection: sqlite3.Connection, now: float) -> None:
+    connection.execute("DELETE FROM grants WHERE expires_at <= ?", (now,))
+    connection.execute("DELETE FROM access_tokens WHERE expires_at <= ?", (now,))
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

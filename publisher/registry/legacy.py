@@ -1,0 +1,83 @@
+"""Legacy writes: straight into a visible lineage whose hash the client names (`protocol.md §4`).
+
+What nobody signed for takes writes from anybody, as it always did.  A user's lineage takes them from that user alone.
+"""
+
+import sqlite3
+from http import HTTPStatus
+
+from publisher.glaas.wire import LegacySessionRequest
+from publisher.registry.auth import ANONYMOUS_OWNER, Caller
+from publisher.registry.lineages import readable_lineage
+from publisher.registry.refusals import Refusal
+from publisher.registry.scope import Reader, Scope
+from publisher.registry.sessions import new_graph
+
+
+def open_legacy(
+    connection: sqlite3.Connection, caller: Caller, request: LegacySessionRequest, scope: Scope, now: float
+) -> bool:
+    """Make the lineage that legacy writes go to; False where its hash is published already.
+
+    Raises `Refusal` (409) where the hash is published and the caller's request for a scope would not hold for it.
+    """
+    known = connection.execute("SELECT * FROM lineages WHERE hash = ?", (request.hash,)).fetchone()
+    if known is not None:
+        if Scope(known["visibility"], known["scope_owner"], known["scope_project"]) != scope:
+            raise Refusal(HTTPStatus.CONFLICT, "this hash is published already, in another scope")
+        return False
+    connection.execute(
+        "INSERT INTO lineages (hash, graph_id, creator, owner, visibility, scope_owner, scope_project,"
+        " git_repo, git_commit, git_branch, published_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            request.hash,
+            new_graph(connection),
+            caller.identity,
+            caller.owner,
+            scope.visibility,
+            scope.owner_id,
+            scope.project_id,
+            request.git_repo,
+            request.git_commit,
+            request.git_branch,
+            now,
+        ),
+    )
+    return True
+
+
+def legacy_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> int:
+    """The graph that a legacy write goes to.
+
+    Raises `Refusal`: as `_writable`, and 409 for a lineage that a registration session published: it never changes.
+    """
+    row = _writable(connection, caller, lineage_hash)
+    if row["session_id"] is not None:
+        detail = "this lineage was finalized by a registration session and does not change any more"
+        raise Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed"})
+    graph_id: int = row["graph_id"]
+    return graph_id
+
+
+def labelled_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> int:
+    """The graph that a label beside any session goes to.  A user labels any own lineage, finalized or not.
+
+    Raises `Refusal` as `legacy_graph`.
+    """
+    row = _writable(connection, caller, lineage_hash)
+    if row["owner"] == ANONYMOUS_OWNER:
+        return legacy_graph(connection, caller, lineage_hash)
+    graph_id: int = row["graph_id"]
+    return graph_id
+
+
+def _writable(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> sqlite3.Row:
+    """Raises `Refusal`: 404 for what is not there for this caller, 403 for what the caller may only read."""
+    row = connection.execute(
+        "SELECT * FROM lineages WHERE hash = ? AND owner IN (?, ?)", (lineage_hash, ANONYMOUS_OWNER, caller.owner)
+    ).fetchone()
+    if row is None:
+        readable_lineage(connection, lineage_hash, Reader(caller.owner))
+        raise Refusal(HTTPStatus.FORBIDDEN, "this lineage belongs to another user")
+    written: sqlite3.Row = row
+    return written
