@@ -225,8 +225,8 @@ async def test_a_session_that_somebody_finalized_meanwhile_gives_its_receipt(pub
     first = await publishing.run()
     journal.write_bytes(older)
     with OwnedPublish.open(publishing.paths) as owned:
-        owned.journal._db.conn.execute("UPDATE progress SET state = 'stage'")
-        owned.journal._db.conn.execute("UPDATE units SET acked = 0")
+        owned.journal.db.conn.execute("UPDATE progress SET state = 'stage'")
+        owned.journal.db.conn.execute("UPDATE units SET acked = 0")
     publishing.paths.write_session_token(publishing.tokens()[0].decode())
     second = await publishing.run()
     assert (second.state, second.hash) == (State.DONE, first.hash)

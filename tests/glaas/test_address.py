@@ -1,0 +1,77 @@
+"""The registry's address: one spelling, and nothing unencrypted leaves this machine unasked."""
+
+import socket
+
+import pytest
+
+from publisher.glaas.address import is_loopback, registry_address
+from state.errors import ExitCode, UsageProblem
+
+
+@pytest.mark.parametrize(
+    ("typed", "address"),
+    [
+        ("https://api.glaas.ai", "https://api.glaas.ai"),
+        (" https://API.glaas.ai/ ", "https://api.glaas.ai"),
+        ("https://host:8443/glaas/", "https://host:8443/glaas"),
+        ("http://localhost:3001", "http://localhost:3001"),
+        ("http://127.0.0.1:3001", "http://127.0.0.1:3001"),
+        ("http://[::1]:3001/", "http://[::1]:3001"),
+    ],
+)
+def test_an_address_has_one_spelling(typed: str, address: str) -> None:
+    assert registry_address(typed, {}) == address
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "api.glaas.ai",
+        "ftp://api.glaas.ai",
+        "https://",
+        "https://host:port",
+        "https://host:99999",
+        "https://[broken",
+        "https://user:password@host",
+        "https://host/?token=abc",
+        "https://host/#there",
+        "javascript:alert(1)",
+    ],
+)
+def test_what_is_no_address_is_refused(typed: str) -> None:
+    with pytest.raises(UsageProblem) as caught:
+        registry_address(typed, {"ROAR_ALLOW_HTTP": "1"})
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert "password" not in caught.value.what
+    assert "abc" not in caught.value.what
+
+
+@pytest.mark.parametrize("allowed", ["", "0", "yes"])
+def test_nothing_goes_unencrypted_to_another_machine_unless_it_is_meant(allowed: str) -> None:
+    with pytest.raises(UsageProblem, match="unencrypted"):
+        registry_address("http://glaas.example", {"ROAR_ALLOW_HTTP": allowed})
+    assert registry_address("http://glaas.example", {"ROAR_ALLOW_HTTP": "1"}) == "http://glaas.example"
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("registry.localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("127.0.0.1.example.org", False),
+        ("notlocalhost", False),
+        ("10.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_this_machine_is_known_by_its_names(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+def test_no_test_reaches_another_machine() -> None:
+    with socket.socket() as connection, pytest.raises(RuntimeError, match="a test tried to connect"):
+        connection.connect(("192.0.2.1", 443))
