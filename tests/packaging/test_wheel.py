@@ -1,5 +1,6 @@
 """The wheel, installed into an environment of its own by a person without the checkout."""
 
+import fcntl
 import json
 import os
 import re
@@ -16,24 +17,24 @@ CHECKOUT = Path(__file__).parent.parent.parent
 TIMEOUT_SECONDS = 300
 """Generous: the first install on a machine downloads the dependencies."""
 
-# One worker installs; the tests share what it installed.
-pytestmark = pytest.mark.xdist_group("packaging")
-
 
 class Installed:
     """A virtual environment with the wheel and its dependencies, nothing else, and a home without the checkout."""
 
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "home"
-        self.home.mkdir()
-        self.bin = folder / "venv" / "bin"
+    def __init__(self, venv: Path, home: Path) -> None:
+        self.venv = venv
+        self.home = home
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "ROAR_"))}
-        self.environ |= {"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / "state")}
+        self.environ |= {"HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
+
+    def program(self, name: str) -> str:
+        """The path of one of its programs."""
+        return str(self.venv / "bin" / name)
 
     def run(self, program: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment, away from the checkout."""
         return subprocess.run(
-            [self.bin / program, *arguments],
+            [self.program(program), *arguments],
             cwd=cwd or self.home,
             env=self.environ,
             stdin=subprocess.DEVNULL,
@@ -43,19 +44,23 @@ class Installed:
         )
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    folder = tmp_path_factory.mktemp("installed")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    for command in (
-        [*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)],
-        [sys.executable, "-m", "venv", str(folder / "venv")],
-    ):
-        subprocess.run(command, check=True, timeout=TIMEOUT_SECONDS)
-    (wheel,) = folder.glob("*.whl")
-    python = str(folder / "venv" / "bin" / "python")
-    subprocess.run([*pip, "--python", python, "install", str(wheel)], check=True, timeout=TIMEOUT_SECONDS)
-    return Installed(folder)
+@pytest.fixture(scope="session")
+def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The environment; where several workers run tests, the first one installs and the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "packaging"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            _install(folder, folder / "venv")
+            (folder / "complete").touch()
+    return folder / "venv"
+
+
+@pytest.fixture
+def installed(venv: Path, tmp_path: Path) -> Installed:
+    return Installed(venv, tmp_path)
 
 
 @pytest.mark.parametrize("program", ["roar", "roar-publish"])
@@ -87,12 +92,12 @@ def test_nothing_comes_from_the_checkout(installed: Installed) -> None:
     done = installed.run("python", "-c", "import publisher, state; print(publisher.__file__, state.__file__)")
 
     assert str(CHECKOUT) not in done.stdout
-    assert done.stdout.count(str(installed.bin.parent)) == 2
+    assert done.stdout.count(str(installed.venv)) == 2
 
 
 def test_a_captured_project_is_published_to_the_registry_of_the_wheel(installed: Installed) -> None:
     project = captured_project("linear", installed.home)
-    serve = [str(installed.bin / "roar"), "registry", "serve", "--data", str(installed.home / "registry")]
+    serve = [installed.program("roar"), "registry", "serve", "--data", str(installed.home / "registry")]
     with subprocess.Popen(
         serve, cwd=installed.home, env=installed.environ, stdout=subprocess.PIPE, text=True
     ) as server:
@@ -113,3 +118,15 @@ def test_without_roar_cli_its_commands_say_how_to_install_it(installed: Installe
     assert done.returncode == 2
     assert "pip install roar-cli" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _install(folder: Path, venv: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    _must([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)])
+    _must([sys.executable, "-m", "venv", "--clear", str(venv)])
+    (wheel,) = folder.glob("*.whl")
+    _must([*pip, "--python", str(venv / "bin" / "python"), "install", str(wheel)])
+
+
+def _must(command: list[str]) -> None:
+    subprocess.run(command, check=True, timeout=TIMEOUT_SECONDS)
