@@ -27,6 +27,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "publisher.steps": {"state", "publisher.report"} | BELOW_STEPS,
     "publisher.engine": {"state", "publisher.report", "publisher.steps", "publisher.glaas"},
     "publisher.plans": {"state", "publisher.report"} | BELOW_STEPS,
+    "publisher.put": {"state", "publisher.report", "publisher.plans"} | BELOW_STEPS,
     "publisher.worker": {"state", "publisher.report", "publisher.plans", "publisher.engine", "publisher.steps"}
     | BELOW_STEPS,
     "publisher.daemon": {"state", "publisher", "publisher.report", "publisher.plans", "publisher.worker"} | BELOW_STEPS,
@@ -38,6 +39,7 @@ MAY_KNOW: dict[str, set[str]] = {
 SHARED_WITH_REGISTRY = {"publisher.glaas.wire", "publisher.glaas.signature", "publisher.lineage.canonical"}
 EXCEPTIONS = {
     ("publisher.staging.pipeline", "publisher.steps.run"),  # `Run`, what every step is given
+    ("publisher.staging.objects", "publisher.steps.run"),  # the same
     ("publisher.auth.keyring", "publisher.staging.requests"),  # `dump`, JSON as it travels
 }
 """Arrows that run the wrong way; each one that is mended leaves this list."""

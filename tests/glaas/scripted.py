@@ -54,6 +54,7 @@ class Calls:
     def __init__(self, script: Script, *, patience: float = 300.0, most: int = 4) -> None:
         self.script = script
         self.reports: list[Report] = []
+        self.stop = anyio.Event()
         self.exchange = Exchange("http://registry.localhost/glaas", connections=most, transport=script)
         self.caller = Caller(
             self.exchange,
@@ -62,6 +63,7 @@ class Calls:
             rng=random.Random(3),
             clock=lambda: NOW + anyio.current_time(),
             report=self.reports.append,
+            stop=self.stop,
         )
 
 

@@ -12,7 +12,7 @@ from publisher.glaas.caller import MAX_RENEWALS, Refused
 from publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED
 from publisher.glaas.wire import Receipt
 from publisher.report import Retrying, Waiting
-from state.errors import Transient
+from state.errors import Interrupted, Transient
 from tests import virtual
 from tests.glaas.scripted import NOW, OK, Answer, Calls, Script, repeated, reply
 
@@ -246,6 +246,34 @@ def test_a_reply_without_end_is_cut_off() -> None:
         calls = Calls(Script([huge]))
         await call(calls)
         assert len(calls.script.requests) == 2, "cut off, it was no JSON"
+
+    virtual.run(scenario)
+
+
+@pytest.mark.parametrize(
+    "trouble", [lambda: reply(500), lambda: reply(429), lambda: reply(503, retry_after="200"), lost]
+)
+def test_asked_to_stop_it_neither_waits_nor_sends_again(trouble: Callable[[], Answer]) -> None:
+    async def scenario() -> None:
+        def away() -> Answer:
+            return httpx2.ConnectError("away")
+
+        calls = Calls(Script([reply(200, OK)], default=trouble, health=away))
+        await call(calls)
+        sent = 0
+
+        async def stop_during_a_wait() -> None:
+            nonlocal sent
+            await anyio.sleep(0.01)
+            sent = len(calls.script.requests)
+            calls.stop.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop_during_a_wait)
+            with pytest.raises(Interrupted):
+                await call(calls)
+        assert anyio.current_time() < 0.1
+        assert len(calls.script.requests) == sent
 
     virtual.run(scenario)
 
