@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -73,9 +73,10 @@ class FileStore(ObjectStore):
             raise _vanished(upload) from error
         try:
             offset = slice_.offset
-            async for chunk in chunks(slice_, sent):
-                await self._disk(_write, descriptor, chunk, offset)
-                offset += len(chunk)
+            async with aclosing(chunks(slice_, sent)) as pieces:
+                async for piece in pieces:
+                    await self._disk(_write, descriptor, piece, offset)
+                    offset += len(piece)
         finally:
             os.close(descriptor)
         return Part(number, slice_.length, slice_.sha256, slice_.sha256)

@@ -118,6 +118,8 @@ class GcsStore(ObjectStore):
                 raise _vanished(upload)  # it lost what it had
             reply = await self._send_rest(upload, slice_, sent, persisted)
             now = self._bytes_in(reply, upload)
+            if now is None and end == upload.size:
+                break  # it may be gone because it is complete, which `complete` finds out
             if now is None:
                 raise _vanished(upload)
             persisted = self._persisted[upload.id] = now

@@ -5,7 +5,8 @@ A gate, a limit of requests or a rate belongs into `send`: everything that any s
 
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import time
 
@@ -57,11 +58,13 @@ class FileBody:
     def __len__(self) -> int:
         return len(self.head) + self.slice.length - self.skip + len(self.tail)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def read(self) -> AsyncGenerator[bytes, None]:
+        """The bytes.  Close it (`aclosing`): it holds the file open."""
         if self.head:
             yield self.head
-        async for chunk in chunks(self.slice, self.sent, skip=self.skip):
-            yield chunk
+        async with aclosing(chunks(self.slice, self.sent, skip=self.skip)) as pieces:
+            async for piece in pieces:
+                yield piece
         if self.tail:
             yield self.tail
 
@@ -151,12 +154,20 @@ class Wire:
                     await self._pause(failures, f"HTTP {reply.status}", "server failing")
 
     async def _exchange(self, client: httpx2.AsyncClient, request: Request) -> Reply:
+        if not isinstance(request.body, FileBody):
+            return await self._stream(client, request, request.body)
+        async with aclosing(request.body.read()) as content:
+            return await self._stream(client, request, content)
+
+    async def _stream(
+        self, client: httpx2.AsyncClient, request: Request, content: bytes | AsyncGenerator[bytes, None]
+    ) -> Reply:
         headers = {**request.headers, "Content-Length": str(len(request.body))}
         url = httpx2.URL(request.url)
         # The library would write some characters of the path in its own way, which is not what was signed.
         target = request.url[request.url.index("/", len(url.scheme) + 3) :].encode("ascii")
         async with client.stream(
-            request.method, url, headers=headers, content=request.body, extensions={"target": target}
+            request.method, url, headers=headers, content=content, extensions={"target": target}
         ) as response:
             received = bytearray()
             async for chunk in response.aiter_bytes():

@@ -6,7 +6,7 @@ body stops short is no request: no store keeps a part of a file that changed.
 
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 import anyio
 
@@ -18,11 +18,11 @@ Sent = Callable[[int], None]
 """Called with the bytes of a slice that were handed to the network so far; a second attempt starts again at 0."""
 
 
-async def chunks(slice_: Slice, sent: Sent, *, skip: int = 0) -> AsyncIterator[bytes]:
+async def chunks(slice_: Slice, sent: Sent, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
     """The slice's bytes, from `skip` on; each chunk is read in a worker thread.
 
     Raises FileChanged before the last chunk if any byte of the slice changed, LocalProblem for what can't be read.
-    Repeating reads again; closing it early closes the file.
+    Repeating reads again.  Close it (`aclosing`): it holds the file open.
     """
     with opened(slice_.path) as (descriptor, fence):
         if not slice_.fence.admits(fence):

@@ -50,6 +50,7 @@ class Seen:
     path: str
     authorization: str
     body_bytes: int
+    content_range: str = ""
 
 
 Plan = Callable[[Seen], Fault | None]
@@ -65,14 +66,14 @@ class Proxy:
 
 
 def once(fault: Fault, method: str, holding: str, times: int = 1) -> Plan:
-    """`fault` for the first requests of that method whose path holds a text."""
+    """`fault` for the first requests of that method whose path or Content-Range holds a text."""
     left = times
     lock = Lock()
 
     def plan(seen: Seen) -> Fault | None:
         nonlocal left
         with lock:
-            if left and seen.method == method and holding in seen.path:
+            if left and seen.method == method and (holding in seen.path or holding in seen.content_range):
                 left -= 1
                 return fault
         return None
@@ -123,7 +124,13 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(self.server, ThreadingHTTPServer)
         settings = self.registry[self.server.server_port]
         length = int(self.headers.get("Content-Length", 0))
-        seen = Seen(self.command, self.path, self.headers.get("Authorization", ""), length)
+        seen = Seen(
+            self.command,
+            self.path,
+            self.headers.get("Authorization", ""),
+            length,
+            self.headers.get("Content-Range", ""),
+        )
         settings.proxy.seen.append(seen)
         fault = settings.proxy.plan(seen)
         if fault is Fault.RESET:
