@@ -1,6 +1,6 @@
 """The note that a publish leaves in a session's metadata: `roar.remote_publication.glaas` (`protocol.md §7`).
 
-roar's other commands (`roar label push`, `roar show`) find the published jobs through it.
+roar's other commands (`roar label sync`, `roar show`) find the published jobs through it.
 """
 
 import json

@@ -93,7 +93,7 @@ async def send_labels(run: Run, route: Route, authorize: Authorizer) -> str:
     try:
         await Pipeline(run, [Kind.LABELS], deliver).drain()
     except Refused as refusal:
-        owed = f"the labels are owed ({refusal.what}); send them with: roar label push"
+        owed = f"the labels are owed ({refusal.what}); send them with: roar label sync"
         run.report(Noted(owed))
         return owed
     return ""
