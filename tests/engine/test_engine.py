@@ -374,7 +374,7 @@ async def test_labels_that_are_refused_do_not_undo_the_publish(publishing: Publi
     assert "labels are owed" in progress.detail
     assert "no labels today" in progress.detail
     assert publishing.published()[:2] == (1, LINEAGE.hash)
-    assert any(isinstance(report, Noted) and "roar label push" in report.text for report in publishing.reports)
+    assert any(isinstance(report, Noted) and "roar label sync" in report.text for report in publishing.reports)
 
 
 async def test_marks_that_cannot_be_written_are_owed(publishing: Publishing) -> None:
