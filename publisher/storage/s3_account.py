@@ -114,7 +114,7 @@ def _open(bucket: str, environ: Mapping[str, str]) -> Account:
     try:
         profile = session.get_scoped_config()
         services = session.full_config.get("services", {}).get(profile.get("services", ""), {}).get("s3", {})
-        region = session.get_config_variable("region") or environ.get("AWS_REGION") or DEFAULT_REGION
+        region = environ.get("AWS_REGION") or session.get_config_variable("region") or DEFAULT_REGION
     except BotoCoreError as error:
         raise UsageProblem(f"the AWS configuration can't be used: {error}") from None
     endpoint = (

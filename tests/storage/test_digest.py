@@ -1,0 +1,85 @@
+"""The hashes of files of every kind, and files that have none."""
+
+import hashlib
+import os
+import socket
+from dataclasses import asdict
+from json import dumps, loads
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from publisher.storage.digest import digest_file, md5_of
+from publisher.storage.parts import MIB
+from publisher.storage.source import Content, Fence
+from state.errors import LocalProblem
+from tests.storage.memory import write_file
+
+pytestmark = pytest.mark.anyio
+
+
+def check(content: Content, data: bytes) -> None:
+    assert content.blake3 == blake3(data).hexdigest()
+    step = content.part_bytes
+    pieces = [data[start : start + step] for start in range(0, max(len(data), 1), step)]
+    assert content.parts == tuple(hashlib.sha256(piece).hexdigest() for piece in pieces)
+    assert content.size == len(data)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4 * MIB, 4 * MIB + 1, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 35 * MIB + 7])
+async def test_the_hashes_are_those_of_the_bytes(tmp_path: Path, size: int) -> None:
+    path = write_file(tmp_path / "file", size)
+    read: list[int] = []
+    content = await digest_file(path, read.append, md5=True)
+    data = Path(path).read_bytes()  # noqa: ASYNC240 - nothing else runs
+    check(content, data)
+    assert content.md5 == hashlib.md5(data).hexdigest()
+    assert sum(read) == size
+    assert [md5_of(content.part(n + 1)) for n in range(len(content.parts))] == [
+        hashlib.md5(data[n * 8 * MIB : (n + 1) * 8 * MIB]).digest() for n in range(len(content.parts))
+    ]
+
+
+async def test_a_sparse_file_is_its_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(20 * MIB)
+    check(await digest_file(str(path)), bytes(20 * MIB))
+
+
+async def test_a_link_is_what_it_leads_to(tmp_path: Path) -> None:
+    target = write_file(tmp_path / "target", 1000)
+    link = tmp_path / "li\nnk"
+    link.symlink_to(target)
+    assert (await digest_file(str(link))).blake3 == (await digest_file(target)).blake3
+
+
+async def test_any_name_is_read_and_survives_the_journal(tmp_path: Path) -> None:
+    name = os.fsdecode(b"bad \xff\xfe name")
+    content = await digest_file(write_file(tmp_path / name, 10))
+    document = loads(dumps(asdict(content)))
+    fence, parts = Fence(**document.pop("fence")), tuple(document.pop("parts"))
+    assert Content(fence=fence, parts=parts, **document) == content
+
+
+async def test_what_is_no_readable_file_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        for name in ("pipe", "loop", "dangling", "socket", "missing", "", "nul\0"):
+            with pytest.raises(LocalProblem) as caught:
+                await digest_file(str(tmp_path / name))
+            assert "\0" not in caught.value.what
+
+
+async def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        path = Path("/proc/self/mem")  # nobody reads it from its start, whoever asks
+    else:
+        path = tmp_path / "secret"
+        path.touch(mode=0)
+    with pytest.raises(LocalProblem, match="can't be read"):
+        await digest_file(str(path))

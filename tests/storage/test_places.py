@@ -1,0 +1,182 @@
+"""Which destination is which store, and where a bucket is."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from publisher.glaas.policy import Verdict
+from publisher.storage.destinations import open_store
+from publisher.storage.gcs_account import open_account as open_google
+from publisher.storage.http import Reply
+from publisher.storage.s3_account import locate, open_account
+from publisher.storage.s3_errors import judge_s3
+from publisher.storage.s3_xml import NotXml, completion, error_in, parse
+from publisher.storage.store import Part
+from state.errors import UsageProblem
+
+LAUGHS = (
+    b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><Error><Code>&b;</Code></Error>"""
+)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("url", "destination"),
+    [
+        ("s3://bucket", "s3://bucket"),
+        ("s3://bucket/", "s3://bucket"),
+        ("s3://my.bucket/a b/c/", "s3://my.bucket/a b/c"),
+        ("gs://bucket/x", "gs://bucket/x"),
+        ("/tmp/a b", "file:///tmp/a%20b"),
+        ("file:///tmp/a%20b", "file:///tmp/a%20b"),
+        ("file://localhost/tmp", "file:///tmp"),
+    ],
+)
+async def test_a_destination_is_one_store(url: str, destination: str) -> None:
+    async with await open_store(url, {}) as store:
+        assert store.destination == destination
+        assert store.url("k/ey") == f"{destination}/k/ey"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "bucket",
+        "relative/path",
+        "s3:",
+        "s3://",
+        "s3:///key",
+        "http://host/x",
+        "file://host/x",
+        "s3://[",
+        "s3://b/?x=1",
+        "s3://user:secret@bucket/x",
+    ],
+)
+async def test_what_is_no_destination_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(UsageProblem) as caught:
+        await open_store(url, {})
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "region", "endpoint", "style", "base"),
+    [
+        ("b", "eu-west-1", None, "auto", "https://b.s3.eu-west-1.amazonaws.com"),
+        ("b", "eu-west-1", None, "path", "https://s3.eu-west-1.amazonaws.com/b"),
+        ("my.bucket", "eu-west-1", None, "auto", "https://s3.eu-west-1.amazonaws.com/my.bucket"),
+        ("b", "cn-north-1", None, "auto", "https://b.s3.cn-north-1.amazonaws.com.cn"),
+        ("b", "auto", "https://account.example.com/", "auto", "https://account.example.com/b"),
+        ("b", "r", "https://store.example.com", "virtual", "https://b.store.example.com"),
+        ("b", "r", "http://127.0.0.1:9000/s3", "auto", "http://127.0.0.1:9000/s3/b"),
+    ],
+)
+def test_a_bucket_has_one_address(bucket: str, region: str, endpoint: str | None, style: str, base: str) -> None:
+    assert locate(bucket, region, endpoint, style).base == base
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["", "ftp://x", "https://", "https://user:pw@host", "https://host?x=1", "host:9000"]
+)
+def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+    with pytest.raises(UsageProblem):
+        locate("b", "r", endpoint, "auto")
+
+
+class TestConfiguration:
+    """What `~/.aws/config` and the environment say, by botocore's own reading."""
+
+    CONFIG: ClassVar[str] = """
+[default]
+region = eu-west-3
+[profile lab]
+region = us-west-2
+endpoint_url = https://lab.example.com
+s3 =
+    addressing_style = virtual
+[profile team]
+services = ours
+[services ours]
+s3 =
+    endpoint_url = https://team.example.com
+"""
+
+    @pytest.mark.anyio
+    @pytest.mark.parametrize(
+        ("environ", "base", "region"),
+        [
+            ({}, "https://b.s3.eu-west-3.amazonaws.com", "eu-west-3"),
+            ({"AWS_PROFILE": "lab"}, "https://b.lab.example.com", "us-west-2"),
+            ({"AWS_PROFILE": "team"}, "https://team.example.com/b", "us-east-1"),
+            (
+                {"AWS_ENDPOINT_URL": "http://one:1", "AWS_ENDPOINT_URL_S3": "http://two:2"},
+                "http://two:2/b",
+                "eu-west-3",
+            ),
+            ({"AWS_PROFILE": "lab", "AWS_REGION": "eu-north-1"}, "https://b.lab.example.com", "eu-north-1"),
+        ],
+    )
+    async def test_the_bucket_is_where_it_says(
+        self, environ: dict[str, str], base: str, region: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = tmp_path / "config"
+        config.write_text(self.CONFIG)
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        for name, value in ({"AWS_CONFIG_FILE": str(config)} | environ).items():
+            monkeypatch.setenv(name, value)
+        account = await open_account("b", environ)
+        assert (account.place.base, account.place.region) == (base, region)
+
+    @pytest.mark.anyio
+    async def test_a_profile_that_does_not_exist_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_PROFILE", "nobody")
+        with pytest.raises(UsageProblem, match="nobody"):
+            await open_account("b", {})
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:9", "127.0.0.1:9", "http://127.0.0.1:9/"])
+def test_an_emulator_is_asked_where_it_is(host: str) -> None:
+    assert open_google({"STORAGE_EMULATOR_HOST": host}).base == "http://127.0.0.1:9"
+    assert open_google({}).base == "https://storage.googleapis.com"
+
+
+@pytest.mark.parametrize("body", [LAUGHS, b"", b"<html>", b"\xff\xfe<\0", b"not xml", LAUGHS.decode().encode("utf-16")])
+def test_what_is_no_plain_xml_is_not_read(body: bytes) -> None:
+    with pytest.raises(NotXml):
+        parse(body)
+    assert error_in(body).code == ""
+
+
+def test_an_error_document_is_read_and_shown_on_one_line() -> None:
+    body = "<Error xmlns='http://s3.amazonaws.com/doc/'><Code>Odd</Code><Message>a\n\x85 b</Message></Error>".encode()
+    assert (error_in(body).code, error_in(body).message) == ("Odd", "a b")
+
+
+def test_a_completion_names_parts_in_order() -> None:
+    parts = {n: Part(n, 5, f'"tag<{n}>"', "") for n in (10, 2, 1)}
+    root = parse(completion(parts, {1: "c1"}))
+    assert [part.findtext("PartNumber") for part in root.iter("Part")] == ["1", "2", "10"]
+    assert [part.findtext("ETag") for part in root.iter("Part")] == ['"tag<1>"', '"tag<2>"', '"tag<10>"']
+    assert [part.findtext("ChecksumSHA256") for part in root.iter("Part")] == ["c1", None, None]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (200, "", Verdict.ACCEPTED),
+        (200, "InternalError", Verdict.FAILED),
+        (200, "AccessDenied", Verdict.REFUSED),
+        (503, "SlowDown", Verdict.BUSY),
+        (400, "RequestTimeout", Verdict.FAILED),
+        (400, "BadDigest", Verdict.FAILED),
+        (400, "EntityTooSmall", Verdict.REFUSED),
+        (500, "", Verdict.FAILED),
+        (301, "PermanentRedirect", Verdict.REFUSED),
+    ],
+)
+def test_a_code_says_more_than_a_status(status: int, code: str, expected: Verdict) -> None:
+    body = f"<Error><Code>{code}</Code></Error>".encode() if code else b""
+    assert judge_s3(Reply(status, {}, body)) is expected
