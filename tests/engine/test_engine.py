@@ -360,6 +360,17 @@ async def test_a_finalize_whose_reply_is_lost_returns_the_same_receipt(publishin
     assert publishing.published() == publishing.expected()
 
 
+async def test_what_is_finalized_is_not_finalized_again_for_its_labels(publishing: Publishing) -> None:
+    publishing.intercept = instead("labels/batch", lambda: httpx2.Response(200, content=b"<html>"))
+    with pytest.raises(Transient):
+        await publishing.run()
+    assert publishing.progress().hash == LINEAGE.hash
+    publishing.intercept = lambda sent: None
+    assert (await publishing.run()).state is State.DONE
+    assert len(publishing.calls("finalize")) == 1
+    assert publishing.published() == publishing.expected()
+
+
 async def test_finalize_carries_git_and_the_expected_counts(publishing: Publishing) -> None:
     await publishing.run()
     (sent,) = publishing.calls("finalize")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from publisher.engine import GRACE_SECONDS
 from publisher.glaas.gate import LONGEST_KNOCK_SECONDS
 from publisher.report import Advanced, Retrying, Waiting
 from publisher.staging.acks import GROUP_SIZE
@@ -98,6 +99,22 @@ def test_ctrl_c_while_offline_ends_within_the_grace_period(memory: Path) -> None
         end = await world.live(weather, stop_after=60)
         assert isinstance(end, Interrupted)
         assert trio.current_time() < 60.1
+        done(await world.live(Weather(random.Random(2))), world)
+
+    run_virtually(scenario, 1)
+
+
+def test_ctrl_c_waits_no_longer_than_the_grace_period_for_a_silent_registry(memory: Path) -> None:
+    world = World(memory, cut(chain(30)))
+
+    class Silent(Weather):
+        def fault(self) -> Fault:
+            return Fault.SILENT_AFTER if trio.current_time() > 3 else Fault.NONE
+
+    async def scenario() -> None:
+        end = await world.live(Silent(random.Random(1), slowness=1), stop_after=10)
+        assert isinstance(end, Interrupted)
+        assert 10 + GRACE_SECONDS <= trio.current_time() < 10 + GRACE_SECONDS + 0.1
         done(await world.live(Weather(random.Random(2))), world)
 
     run_virtually(scenario, 1)
