@@ -15,7 +15,15 @@ from publisher.lineage.canonical import ANONYMOUS, LineageHasher
 from publisher.lineage.composites import composite_items
 from publisher.lineage.database import Database, LinkRow
 from publisher.lineage.gitcontext import GitContext
-from publisher.lineage.items import artifact_item, canonical_key, distinct_digests, job_item, link_item, travelling
+from publisher.lineage.items import (
+    artifact_item,
+    canonical_key,
+    described_link_item,
+    distinct_digests,
+    job_item,
+    link_item,
+    travelling,
+)
 from publisher.lineage.jsontext import encode
 from publisher.lineage.labels import label_items
 from publisher.lineage.links import LinkStream
@@ -79,13 +87,17 @@ class UnitBuilder:
                 hasher.add(key[2])
         return hasher.digests()
 
-    def write_links(self) -> None:
-        """Write every job's inputs and outputs; they wait for its own unit and for its artifacts'."""
+    def write_links(self, described: int | None = None) -> None:
+        """Write every job's inputs and outputs; they wait for its own unit and for its artifacts'.
+
+        described: the row of the job whose links tell the size and source of their artifacts, too.
+        """
         inputs, outputs = LinkStream(self._database.inputs()), LinkStream(self._database.outputs())
         for seq, head in enumerate(self._jobs):
             after = max(self._unit_of_job[seq], self._unit_of_batch[self._batch_for_job[seq]])
             for kind, side in ((Kind.INPUTS, inputs), (Kind.OUTPUTS, outputs)):
-                items = map(link_item, travelling(side.of(seq)))
+                item = described_link_item if head.row == described else link_item
+                items = map(item, travelling(side.of(seq)))
                 self._writer.write_all(kind, items, after=after, job_uid=head.uid)
 
     def write_labels(self, session_id: int) -> int:

@@ -6,7 +6,7 @@ request) and a Bloom filter over all of them, by which the server finds members 
 
 import base64
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
@@ -21,7 +21,9 @@ COMPONENTS_SENT = 1_000
 COMPONENTS_READ = 5_000
 # roar-cli measures a body with the session's hash still in it: `"session_hash":"<64 digits>",`.
 _SIZE_LIMIT = BODY_LIMIT - 82
-_COMPONENT_ALGORITHMS = frozenset({"blake3", "sha256", "sha512", "md5"})
+_COMPONENT_ALGORITHMS = frozenset({"blake3", "sha256", "sha512", "md5", "composite-blake3", "composite-sha256"})
+NESTED = "composite"
+"""The kind of a component that is a dataset itself: the index is over the files in it."""
 
 BLOOM_PREFIX = b"roar:composite-membership:v1\0"
 BLOOM_FALSE_POSITIVES = 0.001
@@ -74,22 +76,40 @@ def composite_items(database: Database, redactor: Redactor) -> Iterator[Item]:
         total = max(_whole(count), _whole(stored_index.get("total_components")), len(components))
         if not digests or total <= 0:
             continue
-        item: Item = {
-            "hash": digests[0],
-            "hashes": entries,
-            "size": max(0, size or 0),
-            "source_type": remote_source(source_type),
-            "component_count_total": total,
-            "components": [asdict(component) for component in components],
-            "membership_index": _index(digests[0], components, total, stored_index),
-        }
+        text = None
         if metadata:
             value = parsed(metadata)
-            item["metadata"] = redactor.text(metadata) if value is None else encode(redactor.value(value))
-        yield _cut_to_fit(item)
+            text = redactor.text(metadata) if value is None else encode(redactor.value(value))
+        index = _index(digests[0], components, total, stored_index)
+        yield composite_item(entries, size or 0, remote_source(source_type), total, components, index, text)
 
 
-def bloom_filter(components: list[Component]) -> Item:
+def composite_item(
+    entries: list[dict[str, str]],
+    size: int,
+    source_type: str | None,
+    total: int,
+    components: Sequence[Component],
+    index: Item,
+    metadata: str | None,
+) -> Item:
+    """The body of a dataset, with as many of its components as may be sent.
+
+    entries: its hashes, first the composite one.  total: of the files in it.  index: `bloom_filter` over all of them.
+    """
+    item: Item = {
+        "hash": next(entry["digest"] for entry in entries if entry["algorithm"].startswith(COMPOSITE_PREFIX)),
+        "hashes": entries,
+        "size": max(0, size),
+        "source_type": source_type,
+        "component_count_total": total,
+        "components": [asdict(component) for component in components],
+        "membership_index": {"total_components": total, "stored_components": len(components)} | index,
+    }
+    return _cut_to_fit(item if metadata is None else item | {"metadata": metadata})
+
+
+def bloom_filter(components: Sequence[Component]) -> Item:
     """The Bloom filter over `algorithm:digest` of the components (one at least), as GLaaS tests it."""
     bits_each = -math.log(BLOOM_FALSE_POSITIVES) / math.log(2) ** 2
     bits = math.ceil(max(BLOOM_LEAST_BITS, math.ceil(len(components) * bits_each)) / 8) * 8
@@ -126,7 +146,7 @@ def _stored_index(database: Database, artifact: str) -> Mapping[str, object]:
 
 def _index(digest: str, components: list[Component], total: int, stored: Mapping[str, object]) -> Item:
     """The member index: computed where every component is known, else the one that roar stored."""
-    known = len(components) == total
+    known = len(components) == total and all(component.leaf_kind != NESTED for component in components)
     bloom = bloom_filter(components) if known else {name: stored.get(name) for name in _BLOOM_FIELDS}
     if None in bloom.values():
         raise LocalProblem(
@@ -135,7 +155,7 @@ def _index(digest: str, components: list[Component], total: int, stored: Mapping
             next_step="Capture it again with `roar run`, or publish a target that does not use it.",
             reason="incomplete dataset",
         )
-    return {"total_components": total, "stored_components": len(components)} | bloom
+    return bloom
 
 
 def _cut_to_fit(item: Item) -> Item:

@@ -21,6 +21,8 @@ NEWEST_SCHEMA = 5
 """The newest `PRAGMA user_version` of roar.db that this release knows (roar-cli 0.4.7)."""
 BUSY_TIMEOUT = 10.0
 """Seconds to wait where another process recovers the database."""
+WRITE_TIMEOUT = 30.0
+"""Seconds to wait for a roar that is writing."""
 
 Row = tuple[Any, ...]
 """A row as SQLite hands it out: its types are those of the statement."""
@@ -159,6 +161,24 @@ class Database:
         except sqlite3.Error as error:
             raise problem(self.path, error) from error
 
+    def pick(self, jobs: Iterable[int]) -> None:
+        """Add job rows to those that are picked."""
+        try:
+            self._connection.executemany("INSERT OR IGNORE INTO picked VALUES (?)", ((job,) for job in jobs))
+        except sqlite3.Error as error:
+            raise problem(self.path, error) from error
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the snapshot to a new file, which is the caller's to change.
+
+        Raises LocalProblem where there is no room; what stands there then is no database.
+        """
+        try:
+            with closing(sqlite3.connect(path)) as copy:
+                self._connection.backup(copy)
+        except sqlite3.Error as error:
+            raise problem(path, error) from error
+
     def jobs(self) -> Iterator[JobRow]:
         """The chosen jobs, in order."""
         rows = self.query(
@@ -205,6 +225,12 @@ class Database:
             else:
                 missing += [f"{table}.{column}" for column in sorted(needed - present)]
         return missing
+
+
+def open_writable(path: Path) -> sqlite3.Connection:
+    """A connection that may write; transactions are the caller's.  Raises sqlite3.Error, also where nothing stands."""
+    # mode=rw: a database that was removed meanwhile must not come back empty.
+    return sqlite3.connect(database_uri(path, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
 
 
 def problem(path: Path, error: Exception) -> LocalProblem:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from publisher.lineage.artifacts import hash_entries, remote_source
+from publisher.lineage.artifacts import hash_entries, is_composite, remote_source
 from publisher.lineage.canonical import DEFAULT_JOB_TYPE, canonical_job, sort_key
 from publisher.lineage.database import JobRow, LinkRow
 from publisher.lineage.gitcontext import GitContext
@@ -78,6 +78,14 @@ def link_item(link: LinkRow) -> str:
     more = f',"byte_ranges":{encode(ranges)}' if ranges is not None else ""
     # There may be a million links: two encoded texts cost a third of an encoded object.
     return f'{{"hash":{encode(link.digest)},"path":{encode(link.path)}{more}}}'
+
+
+def described_link_item(link: LinkRow) -> str:
+    """A link of a put job: a file's tells its size and source (`protocol.md §9`), a dataset's does not."""
+    if is_composite(link.kind, link.hashes):
+        return link_item(link)
+    size, source = max(0, link.size or 0), remote_source(link.source_type)
+    return f'{link_item(link)[:-1]},"size":{size},"source_type":{encode(source)}}}'
 
 
 def _redacted_metadata(text: str, redactor: Redactor) -> str:

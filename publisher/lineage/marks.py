@@ -5,12 +5,9 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from publisher.lineage.database import database_uri, problem
+from publisher.lineage.database import open_writable, problem
 from publisher.lineage.publication import with_publication
 from state.errors import LocalProblem
-
-WRITE_TIMEOUT = 30.0
-"""Seconds to wait for a roar that is writing."""
 
 
 def mark_published(
@@ -36,7 +33,7 @@ def mark_published(
     if not database.exists():
         raise LocalProblem(f"There is no {database} to note the publication in.", reason="no database")
     try:
-        with closing(_writable(database)) as connection:
+        with closing(open_writable(database)) as connection:
             remote = dict(job_uids)
             _collect(connection, remote, digests)
             connection.execute("BEGIN IMMEDIATE")
@@ -52,11 +49,6 @@ def mark_published(
                     connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (note, session_id))
     except sqlite3.Error as error:
         raise _unmarked(database, error) from error
-
-
-def _writable(database: Path) -> sqlite3.Connection:
-    # mode=rw: a database that was removed meanwhile must not come back empty.
-    return sqlite3.connect(database_uri(database, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
 
 
 def _collect(connection: sqlite3.Connection, jobs: Iterable[str], digests: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from publisher.lineage.batches import Sink, UnitWriter
 from publisher.lineage.builder import UnitBuilder
-from publisher.lineage.database import open_database
+from publisher.lineage.database import Database, SessionRow, open_database
 from publisher.lineage.gitcontext import GitContext, read_git_context
 from publisher.lineage.project import Project
 from publisher.lineage.redaction import Redactor
@@ -51,28 +51,45 @@ def build_plan(
     git = published_git_context(project, cwd, redactor)
     with open_database(project.database) as database:
         session = pick_target(database, target, cwd, identities)
-        jobs = ordered_jobs(database)
-        database.choose(head.row for head in jobs)
-        writer = UnitWriter(sink, [git.repo, git.commit, git.branch])
-        builder = UnitBuilder(database, jobs, git, redactor, writer)
-        builder.write_composites()
-        provisional = builder.write_nodes(identities)
-        builder.write_links()
-        labels = builder.write_labels(session.id)
-        return PlanSummary(
-            git=git,
-            session_id=session.id,
-            session_hash=session.hash,
-            jobs=len(jobs),
-            inputs=builder.inputs,
-            outputs=builder.outputs,
-            artifacts=builder.artifacts,
-            labels=labels,
-            units=writer.seq,
-            provisional=provisional,
-            digest=writer.finish(),
-            redactions=redactor.findings(),
-        )
+        return write_units(database, session, git, redactor, identities=identities, sink=sink)
+
+
+def write_units(
+    database: Database,
+    session: SessionRow,
+    git: GitContext,
+    redactor: Redactor,
+    *,
+    identities: Sequence[str],
+    sink: Sink,
+    described: int | None = None,
+) -> PlanSummary:
+    """Hand the units of the picked jobs to `sink`, as `build_plan` does.
+
+    described: the row of the job whose links tell the size and source of their artifacts (`protocol.md §9`).
+    """
+    jobs = ordered_jobs(database)
+    database.choose(head.row for head in jobs)
+    writer = UnitWriter(sink, [git.repo, git.commit, git.branch])
+    builder = UnitBuilder(database, jobs, git, redactor, writer)
+    builder.write_composites()
+    provisional = builder.write_nodes(identities)
+    builder.write_links(described)
+    labels = builder.write_labels(session.id)
+    return PlanSummary(
+        git=git,
+        session_id=session.id,
+        session_hash=session.hash,
+        jobs=len(jobs),
+        inputs=builder.inputs,
+        outputs=builder.outputs,
+        artifacts=builder.artifacts,
+        labels=labels,
+        units=writer.seq,
+        provisional=provisional,
+        digest=writer.finish(),
+        redactions=redactor.findings(),
+    )
 
 
 def published_git_context(project: Project, cwd: Path, redactor: Redactor) -> GitContext:

@@ -41,7 +41,7 @@ def pick_target(database: Database, target: str | None, cwd: Path, identities: I
     """
     target = (target or "").strip()
     if not target:
-        return _pick_session(database, _active_session(database))
+        return _pick_session(database, active_session(database))
     step = _STEP.fullmatch(target)
     if step is not None:
         return _pick_step(database, target, int(step[2]), build=bool(step[1]))
@@ -58,7 +58,8 @@ def pick_target(database: Database, target: str | None, cwd: Path, identities: I
     return _pick_artifact(database, artifact)
 
 
-def _active_session(database: Database) -> SessionRow:
+def active_session(database: Database) -> SessionRow:
+    """The session that roar records into now.  Raises LocalProblem where none is active."""
     row = database.one(f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE is_active = 1 ORDER BY id DESC")
     if row is None:
         raise LocalProblem(
@@ -76,7 +77,7 @@ def _pick_session(database: Database, session: SessionRow) -> SessionRow:
 
 
 def _pick_step(database: Database, target: str, number: int, *, build: bool) -> SessionRow:
-    session = _active_session(database)
+    session = active_session(database)
     kind = "job_type IS 'build'" if build else "job_type IS NOT 'build'"
     step = f"SELECT id FROM jobs WHERE session_id = ? AND step_number = ? AND {kind}"
     if database.one(step, session.id, number) is None:
@@ -99,7 +100,7 @@ def _pick_file(database: Database, target: str, path: Path) -> SessionRow:
 
 
 def _pick_artifact(database: Database, artifact: str) -> SessionRow:
-    session = _active_session(database)
+    session = active_session(database)
     if database.one("SELECT 1 FROM job_outputs WHERE artifact_id = ?", artifact) is None:
         raise UsageProblem(
             "No recorded job made this artifact.", next_step="Publish the session that used it: `roar publish`."
@@ -131,7 +132,7 @@ def _pick_by_hex(database: Database, target: str, identities: Iterable[str]) -> 
 
 def _pick_job(database: Database, job: int, session_id: int | None) -> SessionRow:
     row = database.one(f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE id = ?", session_id)
-    session = SessionRow(*row) if row is not None else _active_session(database)
+    session = SessionRow(*row) if row is not None else active_session(database)
     pick_needs(database, "SELECT ?", (job,), session)
     return session
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from publisher.lineage import marks
 from publisher.lineage.marks import mark_published
 from publisher.lineage.plan import build_plan
 from publisher.lineage.project import find_project
@@ -127,7 +126,7 @@ def test_the_search_index_still_agrees(database: Path) -> None:
 def test_a_roar_that_keeps_writing_is_waited_for_and_then_named(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marks, "WRITE_TIMEOUT", 0.05)
+    monkeypatch.setattr("publisher.lineage.database.WRITE_TIMEOUT", 0.05)
     with closing(sqlite3.connect(database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         with pytest.raises(LocalProblem) as caught:

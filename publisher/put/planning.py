@@ -1,0 +1,89 @@
+"""From digested sources to a frozen put: units for the journal, objects for the store, a record for roar.db.
+
+The lineage of a put is what its files come from, re-runs reduced to the latest, and one more job whose inputs they are.
+"""
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+from publisher.lineage.batches import Sink
+from publisher.lineage.database import Database, SessionRow, open_database
+from publisher.lineage.jsontext import encode
+from publisher.lineage.plan import published_git_context, write_units
+from publisher.lineage.redaction import Redactor
+from publisher.lineage.targets import active_session
+from publisher.lineage.upstream import drop_reruns, pick_upstream
+from publisher.put.assembly import assemble, uploaded_files
+from publisher.put.objects import Digested, Object, PutRequest, PutSummary, Tag
+from publisher.put.record import PutFile, PutRecord
+from publisher.put.shadow import shadow_of
+from publisher.put.tags import committed, tag_of
+from state.errors import UsageProblem
+
+
+def plan_put(
+    request: PutRequest,
+    digested: Sequence[Digested],
+    url: Callable[[str], str],
+    *,
+    identities: Sequence[str],
+    sink: Sink,
+    now: float,
+) -> PutSummary:
+    """Hand the units of the lineage, the put job among them, to `sink`.
+
+    url: `ObjectStore.url` of the destination.  identities, sink: as in `build_plan`.  now: Unix seconds, what the put
+    job is dated.  Every call makes a new job with a new uid.  Touches no network.  Raises UsageProblem for uncommitted
+    changes, LocalProblem for whatever is wrong with the project; an error of the sink passes through.
+    """
+    _check_texts(request)
+    redactor = Redactor(request.project.config.omit)
+    commit = committed(request.project.root)
+    git = published_git_context(request.project, request.project.root, redactor)
+    with open_database(request.project.database) as database:
+        session = active_session(database)
+        files = uploaded_files(database, digested, url)
+        _pick_lineage(database, session, files)
+        record = assemble(request, database, session, files, digested, commit=commit, now=now)
+        with shadow_of(database, record) as (shadow, job):
+            lineage = write_units(shadow, session, git, redactor, identities=identities, sink=sink, described=job)
+        return PutSummary(
+            lineage=lineage,
+            fingerprint=_fingerprint(database, record, digested, commit),
+            objects=_objects(digested, url),
+            record=record.as_json(),
+            tags=(Tag(tag_of(commit), commit),) if request.tag else (),
+        )
+
+
+def _check_texts(request: PutRequest) -> None:
+    for text in (request.message, request.destination, request.name or "", *request.sources):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageProblem(f"{text!r} is no UTF-8.", next_step="Type it again in UTF-8.") from error
+
+
+def _pick_lineage(database: Database, session: SessionRow, files: Sequence[PutFile]) -> None:
+    """Pick the jobs that the files come from, and choose them in the order that they were run in."""
+    database.execute("CREATE TEMP TABLE uploaded(artifact TEXT PRIMARY KEY) WITHOUT ROWID")
+    for file in files:
+        database.execute("INSERT OR IGNORE INTO uploaded VALUES (?)", file.artifact)
+    pick_upstream(database, "SELECT artifact FROM uploaded", (), session)
+    drop_reruns(database)
+    picked = database.query("SELECT id FROM picked CROSS JOIN jobs ON id = job ORDER BY step_number, timestamp, id")
+    database.choose([row[0] for row in picked])
+
+
+def _fingerprint(database: Database, record: PutRecord, digested: Sequence[Digested], commit: str) -> str:
+    jobs = database.query("SELECT job_uid FROM chosen c CROSS JOIN jobs j ON j.id = c.job ORDER BY seq")
+    contents = [[str(one.source.path), one.source.key, one.content.blake3] for one in digested]
+    return sha256(encode([record.command, commit, [row[0] for row in jobs], contents]).encode()).hexdigest()
+
+
+def _objects(digested: Sequence[Digested], url: Callable[[str], str]) -> tuple[Object, ...]:
+    """One object a key, in the order of the sources; all files of one key have the same content."""
+    by_key: dict[str, Digested] = {}
+    for one in digested:
+        by_key.setdefault(one.source.key, one)
+    return tuple(Object(key, url(key), one.content) for key, one in by_key.items())

@@ -1,0 +1,89 @@
+"""What a put leaves in roar.db, frozen with its plan: the job, its files and its datasets (`protocol.md §9`)."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from publisher.lineage.composites import Component
+
+
+@dataclass(frozen=True, slots=True)
+class PutFile:
+    """An uploaded file as the lineage knows it.
+
+    artifact: its id in roar.db, a fresh one where roar has not seen the content.  path: absolute.  digest: blake3, hex.
+    size: bytes.
+    """
+
+    artifact: str
+    path: str
+    digest: str
+    size: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A composite artifact that a put makes of a folder.
+
+    artifact: its id in roar.db.  root: the folder.  size: bytes of all members.  total: how many files are in it, which
+    for a dataset of datasets is more than it has components.  stored: how many components travel.  index: the Bloom
+    filter over all files.  sent, kept: its metadata on the wire and in roar.db, JSON texts.
+    """
+
+    artifact: str
+    root: str
+    digest: str
+    size: int
+    total: int
+    stored: int
+    components: tuple[Component, ...]
+    index: dict[str, object]
+    sent: str
+    kept: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutRecord:
+    """The put job and what hangs on it.
+
+    session: the session's row.  timestamp: Unix seconds.  sent, kept: its metadata on the wire and in roar.db, JSON
+    texts.  label: its system label.  source_type: the destination's, None where GLaaS knows none.
+    read: (artifact, path) of the datasets that the lineage went through; they are inputs, too.
+    """
+
+    session: int
+    job_uid: str
+    timestamp: float
+    command: str
+    step_number: int
+    sent: str
+    kept: str
+    label: dict[str, object]
+    name: str | None
+    source_type: str | None
+    files: tuple[PutFile, ...]
+    datasets: tuple[Dataset, ...]
+    read: tuple[tuple[str, str], ...]
+
+    def as_json(self) -> str:
+        """The record as the journal keeps it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "PutRecord":
+        """The record back from `as_json`."""
+        fields = json.loads(text)
+        return cls(
+            **fields
+            | {
+                "files": tuple(PutFile(**file) for file in fields["files"]),
+                "datasets": tuple(_dataset(dataset) for dataset in fields["datasets"]),
+                "read": tuple((artifact, path) for artifact, path in fields["read"]),
+            }
+        )
+
+
+def _dataset(fields: dict[str, object]) -> Dataset:
+    components = fields["components"]
+    assert isinstance(components, list)
+    return Dataset(**fields | {"components": tuple(Component(**component) for component in components)})  # type: ignore[arg-type]

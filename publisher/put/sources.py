@@ -1,0 +1,169 @@
+"""From what a person typed to the files that are uploaded, each with its key.
+
+As roar-cli takes them: a path counts from the project's root and is followed if it is a symlink; a file's key is its
+name, a folder's files keep their paths below it; `@N` is what that step wrote, nothing is what the session wrote.  A
+digest is the file that roar recorded with that content.  Below a folder, symlinks to files are followed and symlinks to
+folders are not; what is no file (a pipe, a dangling link) is passed over.
+
+Unlike roar-cli, `.git` and `.roar` are left out of a folder: they are no artifacts, change meanwhile, and hold secrets.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from publisher.lineage.database import Database, open_database
+from publisher.lineage.selection import NOISE
+from publisher.lineage.targets import active_session
+from publisher.put.objects import PutRequest, Source
+from publisher.storage.source import shown
+from publisher.storage.store import check_key
+from state.errors import LocalProblem, UsageProblem
+
+_STEP = re.compile(r"@(\d{1,9})")
+_DIGEST = re.compile(r"[0-9a-f]{8,64}", re.IGNORECASE)
+_LEFT_OUT = frozenset({".git", ".roar"})
+_SHOWN = 5
+"""How many missing files an error lists."""
+
+
+def resolve_sources(request: PutRequest) -> tuple[Source, ...]:
+    """The files to upload, in the order of the sources, below a folder in the order of their paths; each once.
+
+    Touches the disk (folders are walked) and reads roar.db.  Raises UsageProblem for a source that names nothing, has
+    no files, or whose files are gone; LocalProblem for what can't be read, or a name that is no UTF-8.
+    """
+    root = request.project.root
+    found: list[Source] = []
+    with open_database(request.project.database) as database:
+        if not request.sources:
+            found.extend(_session_outputs(database))
+        for typed in request.sources:
+            found.extend(_one(database, root, typed))
+    sources = tuple(dict.fromkeys(found))
+    for source in sources:
+        _check(source)
+    return sources
+
+
+def _one(database: Database, root: Path, typed: str) -> Iterable[Source]:
+    step = _STEP.fullmatch(typed)
+    if step is not None:
+        return _step_outputs(database, typed, int(step[1]))
+    try:
+        path = (root / typed).resolve()
+        if path.is_dir():
+            return _below(path, typed)
+        if path.exists():
+            return [_regular(path, typed)]
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a circle of symlinks
+        raise LocalProblem(f"{shown(typed)} can't be read: {error}", reason="unreadable") from error
+    if _DIGEST.fullmatch(typed):
+        return [_by_digest(database, typed.lower())]
+    raise UsageProblem(
+        f"There is no {shown(typed)} to upload.",
+        next_step=f"Name a file, a folder, `@N` or a digest; paths count from {shown(str(root))}.",
+    )
+
+
+def _below(folder: Path, typed: str) -> list[Source]:
+    """The files below a folder, sorted by path."""
+    files = [Path(name) for name in _walk(str(folder))]
+    if not files:
+        raise UsageProblem(f"The folder {shown(typed)} has no files to upload.")
+    return [Source(path, path.relative_to(folder).as_posix(), folder) for path in sorted(files)]
+
+
+def _walk(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in _LEFT_OUT:
+                    yield from _walk(entry.path)
+            elif entry.is_file():
+                yield entry.path
+
+
+def _regular(path: Path, typed: str) -> Source:
+    if not path.is_file():
+        raise UsageProblem(f"{shown(typed)} is neither a file nor a folder.")
+    return Source(path, path.name)
+
+
+def _step_outputs(database: Database, typed: str, number: int) -> list[Source]:
+    """What the latest run of a step wrote."""
+    job = database.one(
+        f"SELECT id FROM jobs WHERE session_id = ? AND step_number = ? AND job_type IS NOT 'build' ORDER BY {NOISE},"
+        " timestamp DESC, id DESC",
+        active_session(database).id,
+        number,
+    )
+    if job is None:
+        raise UsageProblem(f"The active session has no step {typed}.", next_step="`roar dag` shows its steps.")
+    return _outputs(database, "j.id = ?", job[0], what=f"Step {typed}")
+
+
+def _session_outputs(database: Database) -> list[Source]:
+    return _outputs(database, "j.session_id = ?", active_session(database).id, what="The active session")
+
+
+def _outputs(database: Database, condition: str, parameter: object, *, what: str) -> list[Source]:
+    rows = database.query(
+        "SELECT coalesce(nullif(o.path, ''), a.first_seen_path, '') FROM jobs j CROSS JOIN job_outputs o"
+        f" ON o.job_id = j.id CROSS JOIN artifacts a ON a.id = o.artifact_id WHERE {condition}"
+        " AND a.kind <> 'composite' ORDER BY j.step_number, j.timestamp, j.id, o.rowid",
+        parameter,
+    )
+    paths = [Path(row[0]) for row in rows]
+    if not paths:
+        raise UsageProblem(f"{what} wrote no files.", next_step="Name the files or folders to upload.")
+    gone = [str(path) for path in dict.fromkeys(paths) if not path.is_file()]
+    if gone:
+        more = f" and {len(gone) - _SHOWN} more" if len(gone) > _SHOWN else ""
+        raise UsageProblem(
+            f"{what} wrote files that are not here any more: {', '.join(map(shown, gone[:_SHOWN]))}{more}.",
+            next_step="Make them again, or name the files to upload.",
+        )
+    return [Source(path, path.name) for path in paths]
+
+
+def _by_digest(database: Database, digest: str) -> Source:
+    """The file that roar recorded with this content, where it was last written or read."""
+    found = list(
+        database.query(
+            "SELECT artifact_id, digest FROM artifact_hashes WHERE algorithm = 'blake3' AND digest BETWEEN ? AND ?"
+            " LIMIT 2",
+            digest,
+            digest + "g",  # nothing in hex sorts after it
+        )
+    )
+    if not found:
+        raise UsageProblem(f"{digest} names no file, and no artifact that roar knows by its blake3 digest.")
+    if len(found) > 1:
+        raise UsageProblem(f"{digest} is the beginning of several artifacts' digests.", next_step="Type more of it.")
+    artifact, whole = found[0]
+    for path in _recorded_paths(database, artifact):
+        if path.is_file():
+            return Source(path, path.name, digest=whole)
+    raise UsageProblem(f"The artifact {digest} is in no file here any more.", next_step="Name a copy of it by path.")
+
+
+def _recorded_paths(database: Database, artifact: str) -> Iterator[Path]:
+    """Where an artifact was written, then where it was read; the latest first."""
+    for table in ("job_outputs", "job_inputs"):
+        for (path,) in database.query(
+            f"SELECT l.path FROM {table} l CROSS JOIN jobs j ON j.id = l.job_id WHERE l.artifact_id = ?"
+            " ORDER BY j.timestamp DESC, j.id DESC",
+            artifact,
+        ):
+            yield Path(path)
+
+
+def _check(source: Source) -> None:
+    """Whether the key can be one, and the path can be recorded."""
+    check_key(source.key)
+    try:
+        str(source.path).encode()
+    except UnicodeEncodeError as error:
+        raise LocalProblem(f"The path {shown(str(source.path))} is no UTF-8.", reason="file name") from error
