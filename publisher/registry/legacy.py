@@ -10,7 +10,7 @@ from publisher.glaas.wire import LegacySessionRequest
 from publisher.registry.auth import ANONYMOUS_OWNER, Caller
 from publisher.registry.lineages import readable_lineage
 from publisher.registry.refusals import Refusal
-from publisher.registry.scope import Reader, Scope
+from publisher.registry.scope import PUBLIC, Reader, Scope
 from publisher.registry.sessions import new_graph
 
 
@@ -19,11 +19,12 @@ def open_legacy(
 ) -> bool:
     """Make the lineage that legacy writes go to; False where its hash is published already.
 
-    Raises `Refusal` (409) where the hash is published and the caller's request for a scope would not hold for it.
+    Raises `Refusal` (409) where the hash is published, but not where the caller asks for, or not for the caller.
     """
     known = connection.execute("SELECT * FROM lineages WHERE hash = ?", (request.hash,)).fetchone()
     if known is not None:
-        if Scope(known["visibility"], known["scope_owner"], known["scope_project"]) != scope:
+        same_place = Scope(known["visibility"], known["scope_owner"], known["scope_project"]) == scope
+        if not same_place or (scope.visibility != PUBLIC and known["owner"] != caller.owner):
             raise Refusal(HTTPStatus.CONFLICT, "this hash is published already, in another scope")
         return False
     connection.execute(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,10 +11,13 @@ from starlette.applications import Starlette
 
 from publisher.registry.app import create_app
 from publisher.registry.store import Store
+from tests.registry.people import Person, add_person
 
 T = TypeVar("T")
 Json = dict[str, Any]
 
+NOBODY = httpx2.Auth()
+"""Signs nothing."""
 PROJECTS = Path(__file__).parents[1] / "projects"
 RECORDINGS = sorted(PROJECTS.glob("*/expected/*.json"))
 GIT = {"git_repo": "https://github.com/acme/linear.git", "git_commit": "c" * 40, "git_branch": "main"}
@@ -80,14 +83,20 @@ class Session:
 
     client: httpx2.AsyncClient
     opened: Json
+    auth: httpx2.Auth = NOBODY
 
     @property
     def root(self) -> str:
         return f"/api/v1/registration-sessions/{self.opened['registration_session_id']}"
 
+    @property
+    def token(self) -> str:
+        """The header of an anonymous session's token."""
+        return f"RegistrationSession {self.opened['registration_session_token']}"
+
     async def post(self, path: str, body: object) -> httpx2.Response:
-        headers = {"Authorization": f"RegistrationSession {self.opened['registration_session_token']}"}
-        return await self.client.post(self.root + path, json=body, headers=headers)
+        headers = {"Authorization": self.token} if self.auth is NOBODY else {}
+        return await self.client.post(self.root + path, json=body, headers=headers, auth=self.auth)
 
     async def add_jobs(self, *jobs: Json) -> Json:
         return succeeded(await self.post("/jobs/batch", {"jobs": jobs}))
@@ -108,16 +117,23 @@ class Registry:
 
     app: Starlette
     client: httpx2.AsyncClient
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock
+    store: Store
 
-    async def open(self, client_session_id: str | None = None) -> Session:
-        body = {"mode": "anonymous_public"}
+    async def open(self, client_session_id: str | None = None, auth: httpx2.Auth = NOBODY) -> Session:
+        """A session of nobody, or of who signs the requests by `auth`."""
+        body = {"mode": "anonymous_public"} if auth is NOBODY else {}
         if client_session_id is not None:
             body["client_session_id"] = client_session_id
-        return Session(self.client, succeeded(await self.client.post("/api/v1/registration-sessions", json=body)))
+        opened = await self.client.post("/api/v1/registration-sessions", json=body, auth=auth)
+        return Session(self.client, succeeded(opened), auth)
 
-    async def lineage(self, lineage_hash: str) -> Json:
-        return succeeded(await self.client.get(f"/api/v1/sessions/{lineage_hash}"))
+    async def lineage(self, lineage_hash: str, auth: httpx2.Auth = NOBODY) -> Json:
+        return succeeded(await self.client.get(f"/api/v1/sessions/{lineage_hash}", auth=auth))
+
+    def person(self, name: str, *, sub: str | None = None, user_id: str | None = None) -> Person:
+        """A new user with an SSH key and a sign-in."""
+        return add_person(self.store.accounts, name, self.clock, sub=sub, user_id=user_id)
 
     async def is_published(self, lineage_hash: str) -> bool:
         return (await self.client.get(f"/api/v1/sessions/{lineage_hash}")).status_code == 200
@@ -128,7 +144,7 @@ def make_registry(store: Store, **options: Any) -> Registry:
     clock = options.pop("clock", None) or Clock()
     app = create_app(store, clock=clock, **options)
     client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://registry")
-    return Registry(app, client, clock)
+    return Registry(app, client, clock, store)
 
 
 def succeeded(response: httpx2.Response) -> Json:

@@ -1,0 +1,205 @@
+"""Who is asking: signatures of every kind of key, their window and their one use; bearers and how they are renewed."""
+
+import shutil
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from publisher.glaas.signature import authorization, signing_payload
+from publisher.registry import accounts, grants, keys
+from publisher.registry.accounts import Accounts, Unknown
+from publisher.registry.auth import WINDOW
+from publisher.registry.grants import ACCESS_LIFETIME, REFRESH_LIFETIME
+from tests.auth.openssh import KEY_TYPES, make_key, public_blob, ssh_keygen_signs
+from tests.registry.harness import Json, Registry, job, refused, succeeded
+from tests.registry.people import Bearer, Ssh, add_person
+from tests.registry.processes import serving
+
+pytestmark = pytest.mark.anyio
+
+ME = "/api/v1/auth/me"
+PROBE = "/api/v1/sessions?limit=1"
+
+
+async def me(registry: Registry, header: str) -> Json:
+    body: Json = succeeded(await registry.client.get(ME, headers={"Authorization": header}))["data"]
+    return body
+
+
+async def test_a_person_has_one_id_and_an_identity_by_credential(registry: Registry) -> None:
+    alice = registry.person("alice", sub="sub-alice", user_id="u-ssh")
+    by_bearer, by_key = await me(registry, alice.bearer), await me(registry, alice.signed("GET", ME))
+    assert by_bearer["creatorIdentity"] == "treqs:user:sub-alice"
+    assert by_key["creatorIdentity"] == "glaas:user:u-ssh"
+    assert by_bearer["user"] == by_key["user"] == {"id": "u-ssh", "username": "alice", "email": "alice@example.org"}
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH is the judge here")
+@pytest.mark.parametrize("kind", KEY_TYPES)
+async def test_what_ssh_keygen_signs_is_accepted(registry: Registry, tmp_path: Path, kind: str) -> None:
+    private = make_key(tmp_path / "key", kind)
+    store = registry.store.accounts
+    store.write(accounts.add_user, "alice")
+    key = keys.parse_key((tmp_path / "key.pub").read_text())
+    store.write(keys.add_key, "alice", key)
+    ts = int(registry.clock())
+    blob = ssh_keygen_signs(private, signing_payload(ts, "GET", ME, None))
+    assert key.public.endswith(public_line_of(private))
+    assert (await me(registry, authorization(key.fingerprint, ts, blob)))["user"]["username"] == "alice"
+
+
+def public_line_of(private: Path) -> str:
+    from base64 import b64encode
+
+    return b64encode(public_blob(private)).decode()
+
+
+@pytest.mark.parametrize("off", [-WINDOW, 0, WINDOW])
+async def test_a_signature_is_good_within_its_window(registry: Registry, off: int) -> None:
+    alice = registry.person("alice")
+    header = alice.signed("GET", PROBE, ts=registry.clock() + off)
+    assert succeeded(await registry.client.get(PROBE, headers={"Authorization": header})) == {"sessions": []}
+
+
+@pytest.mark.parametrize(("off", "words"), [(-WINDOW - 1, "301 s behind"), (7200, "7200 s ahead of")])
+async def test_a_clock_that_is_off_is_told_by_how_much(registry: Registry, off: int, words: str) -> None:
+    header = registry.person("alice").signed("GET", PROBE, ts=registry.clock() + off)
+    response = await registry.client.get(PROBE, headers={"Authorization": header})
+    assert words in refused(response, 401)
+    assert parsedate_to_datetime(response.headers["date"]).timestamp() == registry.clock()
+
+
+async def test_every_reply_has_one_date(registry: Registry) -> None:
+    for path in ("/api/v1/health", "/api/v1/nowhere", "/", ME):
+        assert len((await registry.client.get(path)).headers.get_list("date")) == 1
+
+
+async def test_what_was_signed_is_forgotten_when_its_time_is_over(registry: Registry) -> None:
+    alice = registry.person("alice")
+    for _ in range(3):
+        await registry.client.get(PROBE, auth=Ssh(alice))
+        registry.clock.now += 10 * WINDOW
+    remembered = registry.store.read(lambda db: db.execute("SELECT count(*) FROM spent_signatures").fetchone()[0])
+    assert remembered == 1
+
+
+async def test_a_signed_body_past_the_limit_is_not_read_to_check_it(registry: Registry) -> None:
+    alice = registry.person("alice")
+    path, body = "/api/v1/registration-sessions", b'{"client_session_id": "' + b"x" * 200_000 + b'"}'
+    header = alice.signed("POST", path, body)
+    refused(await registry.client.post(path, content=body, headers={"Authorization": header}), 413)
+
+
+def test_a_signature_counts_once_even_across_a_restart(tmp_path: Path) -> None:
+    import time
+
+    store = Accounts.open(tmp_path)
+    alice = add_person(store, "alice", time.time)
+    store.close()
+    header = {"Authorization": alice.signed("GET", PROBE)}
+    with serving(tmp_path) as process:
+        assert httpx2.get(process.url + PROBE, headers=header).status_code == 200
+        process.kill()
+    with serving(tmp_path) as process:
+        assert "used before" in refused(httpx2.get(process.url + PROBE, headers=header), 401)
+
+
+async def refresh(registry: Registry, token: str) -> httpx2.Response:
+    body = {"refresh_token": token, "client_id": "roar-cli"}
+    return await registry.client.post("/api/v1/auth/refresh", json=body)
+
+
+async def test_a_refresh_token_works_once(registry: Registry) -> None:
+    alice = registry.person("alice")
+    new = succeeded(await refresh(registry, alice.tokens.refresh_token))
+    assert new["expires_in"] == ACCESS_LIFETIME
+    assert (await me(registry, f"Bearer {new['access_token']}"))["user"]["username"] == "alice"
+    assert "sign in again" in refused(await refresh(registry, alice.tokens.refresh_token), 401)
+    succeeded(await refresh(registry, new["refresh_token"]))
+    assert (await me(registry, alice.bearer))["user"]["username"] == "alice", "requests under way carry the old one"
+
+
+async def test_tokens_end(registry: Registry) -> None:
+    alice = registry.person("alice")
+    registry.clock.now += ACCESS_LIFETIME
+    refused(await registry.client.get(ME, auth=Bearer(alice)), 401)
+    registry.clock.now += REFRESH_LIFETIME
+    refused(await refresh(registry, alice.tokens.refresh_token), 401)
+
+
+@pytest.mark.parametrize("body", [{}, {"refresh_token": ""}, {"refresh_token": 1}, {"refresh_token": "a\0b"}])
+async def test_a_refresh_without_a_token_is_422(registry: Registry, body: Json) -> None:
+    refused(await registry.client.post("/api/v1/auth/refresh", json=body), 422)
+
+
+async def test_revoking_ends_access_and_refresh(registry: Registry) -> None:
+    alice = registry.person("alice")
+    registry.store.accounts.write(grants.revoke, alice.tokens.grant_id)
+    refused(await registry.client.get(ME, auth=Bearer(alice)), 401)
+    refused(await refresh(registry, alice.tokens.refresh_token), 401)
+    with pytest.raises(Unknown):
+        registry.store.accounts.write(grants.revoke, alice.tokens.grant_id)
+
+
+async def test_a_removed_user_and_a_removed_key_are_out(registry: Registry) -> None:
+    alice, bob = registry.person("alice"), registry.person("bob")
+    registry.store.accounts.write(accounts.remove_user, "alice")
+    registry.store.accounts.write(keys.remove_key, bob.keyid)
+    for auth in (Bearer(alice), Ssh(alice), Ssh(bob)):
+        refused(await registry.client.get(PROBE, auth=auth), 401)
+    succeeded(await registry.client.get(PROBE, auth=Bearer(bob)))
+
+
+async def test_a_session_may_change_the_credential_of_its_owner_and_keeps_the_identity(registry: Registry) -> None:
+    alice = registry.person("alice")
+    session = await registry.open("mine", auth=Bearer(alice))
+    await session.add_jobs(job(1))
+    session.auth = Ssh(alice)
+    assert "registration_session_token" not in session.opened
+    receipt = await session.finalize()
+    lineage = await registry.lineage(receipt["hash"])
+    assert lineage["creator"] == f"treqs:user:{alice.user.sub}"
+
+
+async def test_two_users_may_name_their_sessions_alike(registry: Registry) -> None:
+    alice, bob = registry.person("alice"), registry.person("bob")
+    hers, his = await registry.open("mine", auth=Bearer(alice)), await registry.open("mine", auth=Bearer(bob))
+    assert hers.root != his.root
+    assert (await registry.open("mine", auth=Ssh(alice))).root == hers.root
+
+
+def test_no_token_is_in_the_files_and_no_repr_shows_one(tmp_path: Path) -> None:
+    store = Accounts.open(tmp_path)
+    alice = add_person(store, "alice", lambda: 0.0)
+    store.close()
+    secrets = [alice.tokens.access_token, alice.tokens.refresh_token]
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert not [secret for secret in secrets if secret.encode() in content or secret in repr(alice.tokens)]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no single line"),
+        ("one two\nthree four", "no single line"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----", "no single line"),
+        ("ssh-dss AAAA", "kind of key"),
+        ("ssh-ed25519-cert-v01@openssh.com AAAA", "kind of key"),
+        ("ssh-ed25519 ####", "damaged"),
+        ("ssh-ed25519 AAAA", "damaged"),
+        ('command="x" ssh-ed25519 AAAA', "kind of key"),
+    ],
+)
+def test_what_is_no_public_key_is_not_taken(text: str, why: str) -> None:
+    with pytest.raises(keys.NoKey, match=why):
+        keys.parse_key(text)
+
+
+def test_a_short_rsa_key_is_not_taken(tmp_path: Path) -> None:
+    import asyncssh
+
+    short = asyncssh.generate_private_key("ssh-rsa", key_size=1024).export_public_key().decode()
+    with pytest.raises(keys.NoKey, match="1024 bits"):
+        keys.parse_key(short)
