@@ -31,14 +31,13 @@ def prepared_hash(run: Run, progress: Progress) -> str:
 
 
 class _SessionToken:
-    """An anonymous session's only credential, read anew for each request."""
+    """An anonymous session's only credential, as it is on disk when a step begins."""
 
     def __init__(self, run: Run) -> None:
-        self._paths = run.paths
+        self._token = run.paths.read_session_token()
 
     async def header(self, method: str, path: str, body: bytes | None) -> str | None:
-        token = self._paths.read_session_token()
-        return f"RegistrationSession {token}" if token else None
+        return f"RegistrationSession {self._token}" if self._token else None
 
     async def renew(self, rejected: str) -> bool:
         return False
