@@ -2,6 +2,8 @@
 
 - `Bearer`: the authority vouches for it, the registry's own accounts or a TReqs service.
 - `Signature`: an SSH key that the accounts know has signed this very request, within `WINDOW` of now, and never before.
+  Most keys sign the same request in the same second with the same bytes, so an honest client that repeats one looks
+  like a thief.  It is answered 425 (RFC 8470), not 401: the credential is good, and a later signature will do.
 - `RegistrationSession`: a token of one anonymous session.  It is derived from the server's secret and the session's id,
   so nothing secret is stored and opening a session again can return it again.
 - Nothing: nobody is asking.
@@ -96,8 +98,8 @@ class Gatekeeper:
     async def identify(self, authorization: str | None, asked: Asked) -> Caller:
         """The caller that an `Authorization` header speaks of.
 
-        Raises `Refusal`: 401 where the credential cannot be accepted, 503 where nobody can tell now, and what reading
-        the body raises.  Repeating a signed request is refused: each signature counts once, whatever came of it.
+        Raises `Refusal`: 401 where the credential cannot be accepted, 425 where it was used up, 503 where nobody can
+        tell now, and what reading the body raises.  Each signature counts once, whatever came of it.
         """
         if authorization is None:
             return NOBODY
@@ -142,7 +144,7 @@ class Gatekeeper:
         # What was signed is remembered, not the signature: of one signature others can be made that are valid too.
         digest = hashlib.sha256(f"{keyid}\n".encode() + payload).digest()
         if not self.store.write(_spend, digest, until=ts + WINDOW, now=self.clock()):
-            raise _unaccepted("this signature was used before: sign the request anew, a second later")
+            raise Refusal(HTTPStatus.TOO_EARLY, "this was signed and sent before: sign it anew, a second later")
         return user
 
 

@@ -103,7 +103,7 @@ def test_a_signature_counts_once_even_across_a_restart(tmp_path: Path) -> None:
         assert httpx2.get(process.url + PROBE, headers=header).status_code == 200
         process.kill()
     with serving(tmp_path) as process:
-        assert "used before" in refused(httpx2.get(process.url + PROBE, headers=header), 401)
+        assert "sign it anew" in refused(httpx2.get(process.url + PROBE, headers=header), 425)
 
 
 async def refresh(registry: Registry, token: str) -> httpx2.Response:

@@ -221,7 +221,7 @@ async def test_a_signature_counts_once(scene: Scene) -> None:
         await scene.send(endpoint, _always(header))
         before = scene.state()
         for variant in (header, _with_other_reserved_bytes(header)):
-            assert (await scene.send(endpoint, _always(variant))).status_code == 401, endpoint
+            assert (await scene.send(endpoint, _always(variant))).status_code == 425, endpoint
         assert scene.state() == before
         scene.registry.clock.now += 1
 
