@@ -67,10 +67,7 @@ class FileStore(ObjectStore):
         return await self._disk(_parts_in, temporary, upload)
 
     async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: Sent) -> Part:
-        try:
-            descriptor = await self._disk(os.open, self._temporary(upload), os.O_WRONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise _vanished(upload) from error
+        descriptor = await self._disk(os.open, self._temporary(upload), os.O_WRONLY | os.O_CLOEXEC)
         try:
             offset = slice_.offset
             async with aclosing(chunks(slice_, sent)) as pieces:
@@ -118,8 +115,8 @@ class FileStore(ObjectStore):
         """Run blocking work in a thread and translate what the file system says."""
         try:
             return await anyio.to_thread.run_sync(work, *arguments)
-        except FileNotFoundError:
-            raise
+        except FileNotFoundError as error:  # nothing is opened here that was not reserved before
+            raise UploadVanished("the upload's temporary file is gone") from error
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise LocalProblem(

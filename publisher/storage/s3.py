@@ -13,7 +13,7 @@ no comparable checksum is told.
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote_plus, urlencode
 from xml.etree.ElementTree import Element
 
 import anyio
@@ -68,7 +68,9 @@ class S3Store(ObjectStore):
             if not reply.ok:  # writing may be allowed where listing is not
                 return None
             root = _document(reply)
-            keys.update(unquote(key.text or "").removeprefix(self._prefix) for key in root.iterfind("Contents/Key"))
+            keys.update(
+                unquote_plus(key.text or "").removeprefix(self._prefix) for key in root.iterfind("Contents/Key")
+            )
             if root.findtext("IsTruncated") != "true":
                 return frozenset(keys)
             query["continuation-token"] = root.findtext("NextContinuationToken") or ""

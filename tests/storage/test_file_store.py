@@ -1,0 +1,80 @@
+"""What only a folder can do: be full, be in the way, and hold temporaries."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from publisher.storage.destinations import open_store
+from publisher.storage.digest import digest_file
+from publisher.storage.parts import MIB
+from publisher.storage.source import Content
+from publisher.storage.transfer import transfer
+from state.errors import LocalProblem
+from tests.storage.memory import MemoryLedger, nothing, write_file
+
+pytestmark = pytest.mark.anyio
+
+
+async def put(folder: Path, key: str, content: Content, ledger: MemoryLedger | None = None) -> None:
+    async with await open_store(str(folder), {}) as store:
+        await transfer(store, key, content, ledger or MemoryLedger(), parts_at_once=2, advance=nothing)
+
+
+def everything_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+async def test_nothing_is_left_beside_the_object(tmp_path: Path) -> None:
+    for name, size in (("small", 10), ("large", 20 * MIB)):
+        await put(tmp_path / "to", f"a/{name}", await digest_file(write_file(tmp_path / name, size)))
+    assert everything_in(tmp_path / "to") == ["a/large", "a/small"]
+
+
+@pytest.mark.parametrize("size", [1000, 20 * MIB])
+async def test_a_full_disk_is_told_and_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    content = await digest_file(write_file(tmp_path / "source", size))
+    ledger = MemoryLedger()
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        with pytest.raises(LocalProblem, match="No space left") as caught:
+            await put(tmp_path / "to", "object", content, ledger)
+    assert caught.value.reason == "disk full"
+    assert "object" not in everything_in(tmp_path / "to")
+    await put(tmp_path / "to", "object", content, ledger)
+    assert everything_in(tmp_path / "to") == ["object"]
+
+
+async def test_a_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 10))
+    (tmp_path / "to").write_bytes(b"")
+    with pytest.raises(LocalProblem, match="can't be written"):
+        await put(tmp_path / "to", "object", content)
+
+
+async def test_a_folder_where_the_object_should_be_is_told(tmp_path: Path) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 10))
+    write_file(tmp_path / "to" / "object" / "inside", 1)
+    with pytest.raises(LocalProblem, match="can't be written"):
+        await put(tmp_path / "to", "object", content)
+    assert everything_in(tmp_path / "to") == ["object/inside"]
+
+
+async def test_a_temporary_that_was_damaged_is_not_taken(tmp_path: Path) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 20 * MIB))
+    async with await open_store(str(tmp_path / "to"), {}) as store:
+        ledger = MemoryLedger()
+        upload = await store.begin("object", content)
+        await ledger.begun(upload)
+        for number in (1, 2):
+            await ledger.acknowledged(await store.put_part(upload, number, content.part(number), lambda sent: None))
+    (temporary,) = (tmp_path / "to").iterdir()
+    with temporary.open("r+b") as file:
+        file.seek(9 * MIB)
+        file.write(b"damage")
+    await put(tmp_path / "to", "object", content, ledger)
+    assert (tmp_path / "to" / "object").read_bytes() == (tmp_path / "source").read_bytes()
