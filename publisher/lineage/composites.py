@@ -76,10 +76,7 @@ def composite_items(database: Database, redactor: Redactor) -> Iterator[Item]:
         total = max(_whole(count), _whole(stored_index.get("total_components")), len(components))
         if not digests or total <= 0:
             continue
-        text = None
-        if metadata:
-            value = parsed(metadata)
-            text = redactor.text(metadata) if value is None else encode(redactor.value(value))
+        text = _redacted(metadata, redactor) if metadata else None
         index = _index(digests[0], components, total, stored_index)
         yield composite_item(entries, size or 0, remote_source(source_type), total, components, index, text)
 
@@ -124,6 +121,24 @@ def bloom_filter(components: Sequence[Component]) -> Item:
             field[bit // 8] |= 1 << (bit % 8)
     encoded = base64.b64encode(field).decode("ascii")
     return dict(zip(_BLOOM_FIELDS, (encoded, bits, hashes, BLOOM_VERSION), strict=True))
+
+
+def _redacted(metadata: str, redactor: Redactor) -> str:
+    """A dataset's metadata without its secrets.
+
+    Its profile stays as it is: it repeats what the members' paths say, which travel, too, and calls a partition's
+    column its `key`.
+    """
+    value = parsed(metadata)
+    if value is None:
+        return redactor.text(metadata)
+    about = value.get("dataset") if isinstance(value, dict) else None
+    if not isinstance(about, dict) or "profile" not in about:
+        return encode(redactor.value(value))
+    profile = {"profile": about.pop("profile")}
+    redacted = redactor.value(value)
+    assert isinstance(redacted, dict)
+    return encode(redacted | {"dataset": redacted["dataset"] | profile})
 
 
 def _components(database: Database, artifact: str) -> Iterator[Component]:
