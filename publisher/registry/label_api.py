@@ -9,8 +9,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from publisher.glaas.wire import API_ROOT
-from publisher.registry.auth import require_user
+from publisher.registry.auth import Caller, require_user
 from publisher.registry.labels import label_versions
+from publisher.registry.reconcile import ReconcileRequest, is_own, reconcile
 from publisher.registry.refusals import Refusal
 from publisher.registry.service import Service
 
@@ -35,20 +36,27 @@ class LabelApi:
 
     async def current(self, request: Request) -> JSONResponse:
         """The newest label document of one entity."""
-        versions = await self._versions(request)
-        return JSONResponse({**versions[-1], "canEdit": False})
+        caller = await self.service.caller(request)
+        versions = await self._versions(request, caller)
+        lineage_hash = request.query_params["session_hash"]
+        own = await self.service.read(is_own, lineage_hash, caller)
+        return JSONResponse({**versions[-1], "canEdit": own})
 
     async def history(self, request: Request) -> JSONResponse:
         """All label documents of one entity, the oldest first."""
-        return JSONResponse({"labels": await self._versions(request)})
+        return JSONResponse({"labels": await self._versions(request, await self.service.caller(request))})
 
     async def reconcile(self, request: Request) -> JSONResponse:
-        """Editing labels needs an owner, and nobody owns what was published anonymously."""
-        require_user(await self.service.caller(request))
-        raise Refusal(HTTPStatus.FORBIDDEN, "nobody owns this lineage, so its labels cannot be edited")
+        """Edit labels of a lineage of one's own."""
+        caller = await self.service.caller(request)
+        require_user(caller)
+        body = await self.service.body(request, ReconcileRequest)
+        reader = await self.service.reader(caller)
+        now = self.service.clock()
+        return JSONResponse(await self.service.write(reconcile, caller, reader, body, now))
 
-    async def _versions(self, request: Request) -> list[dict[str, object]]:
-        reader = await self.service.reader(request)
+    async def _versions(self, request: Request, caller: Caller) -> list[dict[str, object]]:
+        reader = await self.service.reader(caller)
         query = request.query_params
         entity_type = query.get("entity_type", "")
         if entity_type not in ENTITY_PARAMETERS or "session_hash" not in query:

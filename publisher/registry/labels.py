@@ -42,7 +42,7 @@ def write_session_labels(connection: sqlite3.Connection, access: Access, labels:
 def write_label(connection: sqlite3.Connection, graph_id: int, label: Label, now: float) -> str:
     """Write one label; returns `created`, `updated` or `noops`.  Raises `Refusal`: 404, 422."""
     entity = _existing_entity(connection, graph_id, label)
-    current = _current(connection, graph_id, label.entity_type, entity)
+    current = current_label(connection, graph_id, label.entity_type, entity)
     metadata, origins = _document(label.metadata), _document(label.key_origins or {})
     if current is not None and (current["metadata"], current["key_origins"]) == (metadata, origins):
         return "noops"
@@ -56,7 +56,7 @@ def write_label(connection: sqlite3.Connection, graph_id: int, label: Label, now
 
 
 def _stands(connection: sqlite3.Connection, graph_id: int, label: Label) -> bool:
-    current = _current(connection, graph_id, label.entity_type, label.entity)
+    current = current_label(connection, graph_id, label.entity_type, label.entity)
     return current is not None and bool(current["metadata"] == _document(label.metadata))
 
 
@@ -73,7 +73,10 @@ def _existing_entity(connection: sqlite3.Connection, graph_id: int, label: Label
     return entity
 
 
-def _current(connection: sqlite3.Connection, graph_id: int, entity_type: str, entity: str | None) -> sqlite3.Row | None:
+def current_label(
+    connection: sqlite3.Connection, graph_id: int, entity_type: str, entity: str | None
+) -> sqlite3.Row | None:
+    """The newest version of an entity's label document, a row of `labels`; None where there is none."""
     row: sqlite3.Row | None = connection.execute(
         "SELECT * FROM labels WHERE graph_id = ? AND entity_type = ? AND entity = ? ORDER BY version DESC LIMIT 1",
         (graph_id, entity_type, entity),

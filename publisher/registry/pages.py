@@ -43,7 +43,7 @@ class Pages:
             page = number_in_query(request, "page", default=1, most=LARGEST_OFFSET // JOBS_A_PAGE) or 1
             offset = (page - 1) * JOBS_A_PAGE
             lineage_hash = path_text(request, "hash")
-            reader = await self.service.reader(request)
+            reader = await self.service.reader(await self.service.caller(request))
             view = await self.service.read(view_lineage, lineage_hash, reader, offset=offset, limit=JOBS_A_PAGE)
         except Refusal as refusal:
             return HTMLResponse(problem_page(refusal.status.phrase, refusal.detail), refusal.status, HEADERS)

@@ -42,13 +42,13 @@ class PublicApi:
         """A published lineage; its jobs in step order from `?offset=` on, `?limit=` of them."""
         offset = number_in_query(request, "offset", default=0, most=LARGEST_OFFSET)
         limit = number_in_query(request, "limit", default=JOBS_A_PAGE, most=MOST_JOBS_A_PAGE)
-        reader = await self.service.reader(request)
+        reader = await self.service.reader(await self.service.caller(request))
         view = await self.service.read(view_lineage, path_text(request, "hash"), reader, offset=offset, limit=limit)
         return JSONResponse({**asdict(view), "url": lineage_url(request, view.hash), "offset": offset})
 
     async def artifact(self, request: Request) -> JSONResponse:
         """A published artifact."""
-        reader = await self.service.reader(request)
+        reader = await self.service.reader(await self.service.caller(request))
         return JSONResponse(await self.service.read(find_artifact, path_text(request, "hash"), reader))
 
 

@@ -68,9 +68,8 @@ class Service:
             return context
         return None if caller.user is None else await self.gatekeeper.authority.known_context(caller.user)
 
-    async def reader(self, request: Request) -> Reader:
-        """Who wants to read, with all that this caller may read.  Raises `Refusal` as `caller`."""
-        caller = await self.caller(request)
+    async def reader(self, caller: Caller) -> Reader:
+        """A caller with all that this caller may read."""
         if caller.user is None:
             return Reader()
         return Reader.of(caller.user, await self.gatekeeper.authority.known_context(caller.user))

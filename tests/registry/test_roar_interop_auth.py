@@ -199,6 +199,21 @@ def test_a_second_register_finds_the_first(desk: Desk) -> None:
         assert [lineage["hash"] for lineage in succeeded(listed)["sessions"]] == [first]
 
 
+@pytest.mark.parametrize("credential", ["ssh", "bearer"])
+def test_labels_are_pushed_after_a_register(desk: Desk, credential: str) -> None:
+    if credential == "ssh":
+        desk.make_key()
+    authorization = desk.sign_in()
+    if credential == "ssh":
+        (desk.home / "config" / "roar" / "auth.json").unlink()
+    with serving(desk.data) as process:
+        lineage_hash = hash_in(desk.roar(process.url, "register", "--private", "-y"))
+        desk.roar(process.url, "label", "set", "job", "@2", "stage=reviewed")
+        assert "updated=1" in desk.roar(process.url, "label", "sync", "-y")
+        labels = succeeded(read(process.url, lineage_hash, authorization))["jobs"][1]["labels"]
+        assert labels["stage"] == "reviewed"
+
+
 def test_a_bearer_close_to_its_end_is_renewed_and_the_new_one_is_kept(desk: Desk) -> None:
     desk.sign_in(lifetime=240.0)
     path = desk.home / "config" / "roar" / "auth.json"

@@ -1,0 +1,141 @@
+"""Editing the labels of what one owns: `roar label sync` and its like (`POST /labels/reconcile`).
+
+An edit is a patch: keys that it does not name stay.  It is applied whole or, where one of its labels cannot be, not at
+all.
+"""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from copy import deepcopy
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from publisher.glaas.wire import Count, Label, LineageHash, Name, Request, Text
+from publisher.registry.auth import Caller
+from publisher.registry.labels import current_label, write_label
+from publisher.registry.lineages import readable_lineage
+from publisher.registry.refusals import Refusal
+from publisher.registry.scope import Reader
+
+USER_ORIGIN = "user"
+"""What `key_origins` says of keys that were edited here."""
+
+
+class LabelEdit(Request):
+    """A patch of one entity's label document.
+
+    deleted_keys: dotted paths.  base_version: the version that was edited, 0 where there was none; None: whichever.
+    """
+
+    entity_type: Literal["dag", "job", "artifact"]
+    job_uid: Name | None = None
+    artifact_hash: Name | None = None
+    metadata: Annotated[dict[str, Any], Field(default_factory=dict)]
+    deleted_keys: Annotated[list[Text], Field(default_factory=list)]
+    base_version: Count | None = None
+
+
+class ReconcileRequest(Request):
+    """`POST /labels/reconcile`.  dry_run: say what would happen, and do nothing."""
+
+    session_hash: LineageHash
+    dry_run: bool = False
+    labels: list[LabelEdit]
+
+
+def reconcile(
+    connection: sqlite3.Connection, caller: Caller, reader: Reader, request: ReconcileRequest, now: float
+) -> dict[str, object]:
+    """Apply the edits; what became of each.
+
+    Raises `Refusal`: 404 for a lineage that is not there for the caller or an entity that it does not have, 403 for
+    one of somebody else's, 409 where a document has changed since it was edited, 422 for an edit of nothing known.
+    """
+    lineage = readable_lineage(connection, request.session_hash, reader)
+    if lineage["owner"] != caller.owner:
+        raise Refusal(HTTPStatus.FORBIDDEN, "this lineage is not yours, so you can't edit its labels")
+    connection.execute("SAVEPOINT edits")
+    results = [_edit(connection, lineage["graph_id"], request.session_hash, edit, now) for edit in request.labels]
+    if request.dry_run:
+        connection.execute("ROLLBACK TO edits")
+    connection.execute("RELEASE edits")
+    outcomes = Counter(str(result["action"]) for result in results)
+    deleted = sum(len(edit.deleted_keys) for edit in request.labels)
+    counts = {name: outcomes[name] for name in ("created", "updated", "noops")}
+    return {"processed": len(results), **counts, "deletedKeys": deleted, "conflicts": [], "results": results}
+
+
+def is_own(connection: sqlite3.Connection, lineage_hash: str, caller: Caller) -> bool:
+    """Whether a lineage belongs to a signed-in caller."""
+    row = connection.execute("SELECT owner FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
+    return caller.user is not None and row is not None and bool(row["owner"] == caller.owner)
+
+
+def _edit(
+    connection: sqlite3.Connection, graph_id: int, lineage_hash: str, edit: LabelEdit, now: float
+) -> dict[str, object]:
+    label = _label(edit, lineage_hash)
+    current = current_label(connection, graph_id, label.entity_type, label.entity)
+    version = 0 if current is None else current["version"]
+    if edit.base_version is not None and edit.base_version != version:
+        raise Refusal(HTTPStatus.CONFLICT, f"a label has changed meanwhile: it is at version {version}")
+    if current is not None:
+        label.metadata, label.key_origins = json.loads(current["metadata"]), json.loads(current["key_origins"])
+    for path in edit.deleted_keys:
+        _delete(label.metadata, path)
+    label.metadata = _patched(label.metadata, edit.metadata)
+    origins = {**(label.key_origins or {}), **dict.fromkeys(_paths(edit.metadata), USER_ORIGIN)}
+    label.key_origins = {path: origin for path, origin in origins.items() if path in _paths(label.metadata)}
+    action = write_label(connection, graph_id, label, now)
+    names = {"sessionHash": lineage_hash, "jobUid": edit.job_uid, "artifactHash": edit.artifact_hash}
+    return {
+        "entityType": label.entity_type,
+        **{name: value for name, value in names.items() if value is not None},
+        "action": action,
+        "version": version if action == "noops" else version + 1,
+        "deletedKeys": edit.deleted_keys,
+    }
+
+
+def _label(edit: LabelEdit, lineage_hash: str) -> Label:
+    return Label(
+        entity_type=edit.entity_type,
+        session_hash=lineage_hash,
+        job_uid=edit.job_uid,
+        artifact_hash=edit.artifact_hash,
+        metadata={},
+    )
+
+
+def _patched(document: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(document)
+    for key, value in patch.items():
+        known = result.get(key)
+        if isinstance(known, dict) and isinstance(value, dict):
+            result[key] = _patched(known, value)
+        else:
+            result[key] = deepcopy(value)
+    return result
+
+
+def _delete(document: dict[str, Any], path: str) -> None:
+    """Remove a key, and the objects that are empty without it; one that is not there is removed already."""
+    head, _, rest = path.partition(".")
+    inner = document.get(head)
+    if rest and isinstance(inner, dict):
+        _delete(inner, rest)
+    if not rest or inner == {}:
+        document.pop(head, None)
+
+
+def _paths(document: Mapping[str, Any], prefix: str = "") -> set[str]:
+    """The dotted paths of a document's leaves."""
+    paths = set()
+    for key, value in document.items():
+        path = f"{prefix}{key}"
+        paths |= _paths(value, f"{path}.") if isinstance(value, dict) else {path}
+    return paths
