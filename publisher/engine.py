@@ -24,12 +24,12 @@ import anyio
 
 from publisher.glaas.caller import STOPPED
 from publisher.report import Entered
+from publisher.run import Outcome, Run, Step
 from publisher.steps.auth_select import auth_select
 from publisher.steps.fallback import fallback
 from publisher.steps.finalize import finalize
 from publisher.steps.open import open_session
 from publisher.steps.probe import probe
-from publisher.steps.run import Outcome, Run, Step
 from publisher.steps.stage import stage
 from state.errors import Interrupted, NeedsPerson, PublisherError, Rejected, Transient
 from state.machine import ENDED, Event, State

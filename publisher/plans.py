@@ -4,17 +4,19 @@ Nothing here touches the network.  The plan is written into the journal of a new
 on its way to the same registry, that publish is taken instead, and the new one is discarded.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from publisher.auth.choice import Flag
 from publisher.auth.scope import Scope
+from publisher.lineage.batches import Sink
 from publisher.lineage.canonical import ANONYMOUS
 from publisher.lineage.plan import PlanSummary, build_plan
 from publisher.lineage.project import Project
 from state.machine import LIVE
+from state.objects import ObjectRow
 from state.paths import StateFolder
 from state.publish import OwnedPublish
 from state.record import Plan
@@ -46,6 +48,35 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Storing:
+    """What a put stores before its lineage is published, and what it leaves behind afterwards.
+
+    destination: of the store, as a URL.  tags: git tags, as [name, commit].  record: for roar.db, as JSON text.
+    """
+
+    destination: str
+    objects: tuple[ObjectRow, ...]
+    tags: tuple[tuple[str, str], ...]
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What planning came to.
+
+    fingerprint: names what is asked for, so that an interrupted publish of the same is found again.
+    """
+
+    summary: PlanSummary
+    fingerprint: str
+    storing: Storing | None = None
+
+
+Planner = Callable[[Sequence[str], Sink], Draft]
+"""Plans for these identities, and hands the units to the sink."""
+
+
+@dataclass(frozen=True, slots=True)
 class Frozen:
     """An owned publish with a plan.  resumed: it was interrupted earlier; else it is new."""
 
@@ -54,38 +85,47 @@ class Frozen:
     resumed: bool
 
 
+def lineage_planner(request: Request) -> Planner:
+    """Plans the lineage of the request's target."""
+
+    def plan(identities: Sequence[str], sink: Sink) -> Draft:
+        summary = build_plan(request.project, request.target, cwd=request.cwd, identities=tuple(identities), sink=sink)
+        return Draft(summary, summary.digest)
+
+    return plan
+
+
 def freeze(
     request: Request,
     folder: StateFolder,
     *,
-    identities: Iterable[str] = (ANONYMOUS,),
+    identities: Sequence[str] = (ANONYMOUS,),
     clock: Callable[[], float],
     consent: Callable[[Mapping[str, int]], None] = lambda redactions: None,
+    planner: Planner | None = None,
 ) -> Frozen:
-    """Freeze the plan of `request`, or take the interrupted publish of the very same lineage.
+    """Freeze the plan of `request`, or take the interrupted publish of the very same.
 
     identities: who it may be published as; the lineage hash is computed for each.
     consent: called with what was redacted ({shape: count}), if anything was; raises to stop before anything is kept.
+    planner: what to plan; the lineage of the target by default.
     Raises UsageProblem for an unknown target, LocalProblem for what can't be read or written, Owned if another process
-    works on the same lineage.  If interrupted, nothing but an unfinished plan is left, which `prune` removes.
+    works on the same.  If interrupted, nothing but an unfinished plan is left, which `prune` removes.
     """
-    intent = request.intent
+    intent, began = request.intent, clock()
     publish = OwnedPublish.create(folder, clock=clock)
     try:
-        summary = build_plan(
-            request.project,
-            request.target,
-            cwd=request.cwd,
-            identities=tuple(identities),
-            sink=publish.journal.add_units,
-        )
-        if summary.redactions:
-            consent(summary.redactions)
-        if earlier := _same_lineage(folder, request, intent, summary):
+        draft = (planner or lineage_planner(request))(identities, publish.journal.add_units)
+        if draft.summary.redactions:
+            consent(draft.summary.redactions)
+        if earlier := _same(folder, request, intent, draft):
             resumed = OwnedPublish.open(earlier.paths, clock=clock)
             publish.discard()
             return Frozen(resumed, earlier.plan, resumed=True)
-        plan = _plan(publish, request, intent, summary, clock())
+        plan = _plan(publish, request, intent, draft, began)
+        if draft.storing is not None:
+            publish.journal.objects.add(draft.storing.objects)
+            publish.paths.write_put_record(draft.storing.record)
         publish.journal.freeze(plan)
     except BaseException:
         publish.discard()
@@ -93,7 +133,8 @@ def freeze(
     return Frozen(publish, plan, resumed=False)
 
 
-def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], summary: PlanSummary, began: float) -> Plan:
+def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], draft: Draft, began: float) -> Plan:
+    summary, storing = draft.summary, draft.storing
     return Plan(
         id=publish.paths.id,
         created_at=began,
@@ -114,17 +155,19 @@ def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], summa
         labels=summary.labels,
         provisional=summary.provisional,
         redactions=summary.redactions,
+        fingerprint=draft.fingerprint,
+        destination=storing.destination if storing else None,
+        tags=[list(tag) for tag in storing.tags] if storing else [],
     )
 
 
-def _same_lineage(
-    folder: StateFolder, request: Request, intent: dict[str, Any], summary: PlanSummary
-) -> Summary | None:
-    """The newest unfinished publish of the same bytes to the same registry with the same intent, owned or not."""
-    wanted = (request.registry, summary.digest, intent)
+def _same(folder: StateFolder, request: Request, intent: dict[str, Any], draft: Draft) -> Summary | None:
+    """The newest unfinished publish of the same to the same registry with the same intent, owned or not."""
+    destination = draft.storing.destination if draft.storing else None
+    wanted = (request.registry, draft.fingerprint, intent, destination)
     for found in survey(folder):
         if isinstance(found, Summary) and found.progress.state in LIVE:
             plan = found.plan
-            if (plan.registry, plan.digest, plan.intent) == wanted:
+            if (plan.registry, plan.fingerprint, plan.intent, plan.destination) == wanted:
                 return found
     return None

@@ -22,7 +22,7 @@ from publisher.glaas.caller import Caller, Refused
 from publisher.glaas.exchange import Exchange
 from publisher.plans import Request
 from publisher.report import Reporter
-from publisher.steps.run import OnDisk, Run, in_thread
+from publisher.run import OnDisk, Run, in_thread
 from state.paths import StateFolder
 from state.publish import OwnedPublish
 from state.record import Progress

@@ -28,7 +28,7 @@ COMPRESSION_LEVEL = 1
 """zlib level of unit bodies: repetitive JSON shrinks to a tenth at the cheapest level."""
 
 
-_JSON_COLUMNS = frozenset({"intent", "provisional", "redactions", "capabilities", "scope_request"})
+_JSON_COLUMNS = frozenset({"intent", "provisional", "redactions", "capabilities", "scope_request", "tags"})
 
 
 class Journal(JournalFile):

@@ -3,6 +3,7 @@
     publishes/<id>/journal.db       the checkpoints
     publishes/<id>/lock             who owns it
     publishes/<id>/session-token    an anonymous session's only credential, 0600, only while that session is open
+    publishes/<id>/put-record       what a put will write into roar.db, 0600, until it is there
     publishes/<id>/uploads/<n>      what names an upload under way at its store, 0600, only while it is
     key                             what makes this user's session ids unguessable, 0600
 
@@ -76,6 +77,28 @@ class PublishPaths:
         """Remove what names an upload.  Harmless if there is none."""
         with _state_problems(self.folder):
             self._upload(number).unlink(missing_ok=True)
+
+    def read_put_record(self) -> str | None:
+        """What a put will write into roar.db, None if there is none."""
+        with _state_problems(self.folder):
+            try:
+                return self._put_record.read_text("utf-8")
+            except FileNotFoundError:
+                return None
+
+    def write_put_record(self, text: str) -> None:
+        """Keep what a put will write into roar.db.  It is not redacted, as roar.db is not: so it is private, too."""
+        with _state_problems(self.folder):
+            _write_private(self._put_record, text.encode("utf-8"))
+
+    def forget_put_record(self) -> None:
+        """Remove it.  Harmless if there is none."""
+        with _state_problems(self.folder):
+            self._put_record.unlink(missing_ok=True)
+
+    @property
+    def _put_record(self) -> Path:
+        return self.folder / "put-record"
 
     def _upload(self, number: int) -> Path:
         return self.folder / "uploads" / str(number)

@@ -10,6 +10,8 @@ from state.machine import State
 class Plan:
     """What is frozen before the first write.  Links count distinct digests per job and kind.
 
+    digest: names exactly what is sent.  fingerprint: names what was asked for; the same again is resumed by it.
+    tags: the git tags of a put, as [name, commit].
     destination: where a put stores its objects, as a URL; None for a publish of lineage alone.
     created_at: Unix seconds, before the first read of roar.db: what roar wrote later is not in here.
     """
@@ -33,7 +35,9 @@ class Plan:
     labels: int
     provisional: dict[str, str]
     redactions: dict[str, int]
+    fingerprint: str
     destination: str | None = None
+    tags: list[list[str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,7 +89,11 @@ def m001_first_tables(db: Database) -> None:
 @journal_migrations()
 def m002_objects(db: Database) -> None:
     """What a put needs on top: a destination, the objects to store there, and their parts."""
+    db.table("plan").add_column("fingerprint", str)
+    db.conn.execute("UPDATE plan SET fingerprint = digest")
     db.table("plan").add_column("destination", str)
+    db.table("plan").add_column("tags", str)
+    db.conn.execute("UPDATE plan SET tags = '[]'")
     db.table("objects").create(
         {"seq": int, "key": str, "url": str, "size": int, "content": str, "stored": int},
         pk="seq",

@@ -173,6 +173,7 @@ def plan_of(lineage: Lineage, publish_id: str, *, registry: str = REGISTRY, roar
         registry=registry,
         intent={"flag": Flag.ANONYMOUS.value, "scope": asdict(Scope())},
         digest=digest(repr([unit.body for unit in lineage.units])),
+        fingerprint=digest(repr([unit.body for unit in lineage.units])),
         local_session=1,
         git_repo=GIT[0],
         git_commit=GIT[1],

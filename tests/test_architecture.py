@@ -23,12 +23,13 @@ MAY_KNOW: dict[str, set[str]] = {
     "publisher.lineage": {"state", "publisher.report"},
     "publisher.auth": {"state", "publisher.report", "publisher.glaas"},
     "publisher.storage": {"state", "publisher", "publisher.report", "publisher.glaas"},
-    "publisher.staging": {"state", "publisher.report", "publisher.glaas", "publisher.storage"},
-    "publisher.steps": {"state", "publisher.report"} | BELOW_STEPS,
-    "publisher.engine": {"state", "publisher.report", "publisher.steps", "publisher.glaas"},
+    "publisher.run": {"state", "publisher.report", "publisher.glaas", "publisher.auth"},
+    "publisher.staging": {"state", "publisher.report", "publisher.run", "publisher.glaas", "publisher.storage"},
+    "publisher.steps": {"state", "publisher.report", "publisher.run", "publisher.put"} | BELOW_STEPS,
+    "publisher.engine": {"state", "publisher.report", "publisher.run", "publisher.steps", "publisher.glaas"},
     "publisher.plans": {"state", "publisher.report"} | BELOW_STEPS,
-    "publisher.put": {"state", "publisher.report", "publisher.plans"} | BELOW_STEPS,
-    "publisher.worker": {"state", "publisher.report", "publisher.plans", "publisher.engine", "publisher.steps"}
+    "publisher.put": {"state", "publisher.lineage", "publisher.storage", "publisher.auth"},
+    "publisher.worker": {"state", "publisher.report", "publisher.run", "publisher.plans", "publisher.engine"}
     | BELOW_STEPS,
     "publisher.daemon": {"state", "publisher", "publisher.report", "publisher.plans", "publisher.worker"} | BELOW_STEPS,
     "publisher.registry": {"publisher.glaas", "publisher.lineage"},
@@ -37,11 +38,7 @@ MAY_KNOW: dict[str, set[str]] = {
 """By package or module: the packages that it may import from.  The command line may know everybody."""
 
 SHARED_WITH_REGISTRY = {"publisher.glaas.wire", "publisher.glaas.signature", "publisher.lineage.canonical"}
-EXCEPTIONS = {
-    ("publisher.staging.pipeline", "publisher.steps.run"),  # `Run`, what every step is given
-    ("publisher.staging.objects", "publisher.steps.run"),  # the same
-    ("publisher.auth.keyring", "publisher.staging.requests"),  # `dump`, JSON as it travels
-}
+EXCEPTIONS: set[tuple[str, str]] = set()
 """Arrows that run the wrong way; each one that is mended leaves this list."""
 STATE_IS_MADE_OF = {"sqlite_utils", "transitions"}
 

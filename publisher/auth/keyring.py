@@ -14,8 +14,8 @@ from publisher.auth.secret import Secret
 from publisher.auth.signin import Document, SignIn, Standing
 from publisher.auth.sshkey import Ask, SshSigner, find_key, load_signer
 from publisher.glaas.caller import Authorizer, Caller, Refused
+from publisher.glaas.policy import dump
 from publisher.glaas.wire import MeReply, RefreshReply
-from publisher.staging.requests import dump
 from state.errors import LocalProblem, NeedsPerson
 
 ME = "/api/v1/auth/me"

@@ -136,7 +136,10 @@ class Caller:
                 continue
             self._gate.answered()
             document = parse(reply.body)
-            match judge(reply.status, document):
+            verdict = judge(reply.status, document)
+            if verdict is not Verdict.BUSY:
+                busy_since = None
+            match verdict:
                 case Verdict.ACCEPTED if (accepted := _read(expect, document)) is not None:
                     return accepted
                 case Verdict.REFUSED:

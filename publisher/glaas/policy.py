@@ -61,6 +61,11 @@ def parse(body: bytes) -> Any:
     return document
 
 
+def dump(document: object) -> bytes:
+    """JSON as it travels: ASCII, no spaces."""
+    return json.dumps(document, separators=(",", ":")).encode("ascii")
+
+
 def error_text(document: object, status: int) -> str:
     """The server's own words, wherever they stand (protocol.md §2), on one line and of bounded length."""
     if isinstance(document, dict):

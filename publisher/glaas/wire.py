@@ -22,6 +22,8 @@ Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Name = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=256)]
 """A uid or a digest: printable ASCII without spaces."""
 LineageHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Address = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=2048)]
+"""A URL that is shown to people: nothing in it steers a terminal."""
 Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 Integer = Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 
@@ -268,7 +270,7 @@ class BatchReply(Reply):
     created_count: int = 0
     existing_count: int = 0
     errors: int | list[Any] = 0
-    already_registered_session_hashes: list[str] = []
+    already_registered_session_hashes: list[LineageHash] = []
 
 
 class AnyReply(RootModel[Any]):
@@ -320,7 +322,7 @@ class Receipt(Reply):
     """A published lineage.  `created` is False where the hash was published before."""
 
     hash: LineageHash
-    url: str | None = None
+    url: Address | None = None
     created: bool = True
     status: str | None = None
     canonical_version: int | None = None
@@ -341,5 +343,5 @@ class LegacySessionReply(Reply):
     """A lineage that takes legacy writes."""
 
     hash: LineageHash
-    url: str | None = None
+    url: Address | None = None
     created: bool = True

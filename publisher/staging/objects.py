@@ -12,8 +12,8 @@ import anyio
 
 from publisher.glaas.caller import STOPPED
 from publisher.report import ObjectsPlanned, ObjectStored, Sent
+from publisher.run import Run
 from publisher.staging.acks import Acknowledgements
-from publisher.steps.run import Run
 from publisher.storage.digest import confirm
 from publisher.storage.source import Content, Fence
 from publisher.storage.store import ObjectStore, Part, Upload

@@ -15,10 +15,10 @@ from anyio.abc import TaskGroup
 
 from publisher.glaas.caller import STOPPED, Refused
 from publisher.report import Advanced
+from publisher.run import Run
 from publisher.staging.acks import Acknowledgements
 from publisher.staging.order import Watermark, Window
 from publisher.staging.requests import halves
-from publisher.steps.run import Run
 from state.errors import Interrupted, PublisherError, Rejected
 from state.units import NODES, Kind, Unit
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from publisher.glaas.policy import dump
 from state.units import Kind, Unit
 
 API = "/api/v1"
@@ -96,11 +97,6 @@ def halves(unit: Unit) -> tuple[Unit, Unit]:
         for some in (items[:middle], items[middle:])
     )
     return first, second
-
-
-def dump(document: object) -> bytes:
-    """JSON as it travels: ASCII, no spaces."""
-    return json.dumps(document, separators=(",", ":")).encode("ascii")
 
 
 def _wrap(name: str, array: bytes) -> bytes:

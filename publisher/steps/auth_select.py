@@ -3,7 +3,7 @@
 from publisher.auth.decide import Capabilities, Choice, Decision, Flag, Mode, Probe, Scope, decide
 from publisher.glaas.caller import Refused
 from publisher.glaas.wire import AnyReply
-from publisher.steps.run import Outcome, Run
+from publisher.run import Outcome, Run
 from publisher.steps.sessions import UNAUTHORIZED
 from state.errors import NeedsPerson
 from state.machine import Event

@@ -4,17 +4,17 @@ Every write is visible at once there, under the hash that the client computed; t
 """
 
 from publisher.glaas.caller import ANONYMOUS, Refused
+from publisher.glaas.policy import dump
 from publisher.glaas.wire import BatchReply, LegacySessionReply
 from publisher.report import Noted
+from publisher.run import Outcome, Run
 from publisher.staging.pipeline import Pipeline
-from publisher.staging.requests import LegacyRoute, dump
-from publisher.steps.finalize import mark, send_labels
-from publisher.steps.run import Outcome, Run
+from publisher.staging.requests import LegacyRoute
+from publisher.steps.afterwards import Published, finish
 from publisher.steps.sessions import prepared_hash
 from publisher.steps.stage import STAGED, announce, refuse_errors, store_objects
 from state.errors import Rejected
 from state.machine import Event
-from state.record import Learned
 from state.units import Unit
 
 SESSIONS = "/api/v1/sessions"
@@ -46,7 +46,5 @@ async def fallback(run: Run) -> Outcome:
         if refusal.status != CONFLICT:
             raise
         run.report(Noted("this lineage was published before, by a session: it is complete, and takes no more writes"))
-    detail = await send_labels(run, route, ANONYMOUS)
-    owed = await mark(run, lineage_hash, lineage_hash, staged=False, labelled=not detail)
-    learned: Learned = {"hash": lineage_hash, "url": session.url, "marks_owed": owed, "detail": detail}
-    return Outcome(Event.FELL_BACK, learned)
+    owed = await finish(run, Published(lineage_hash, lineage_hash, staged=False), route, ANONYMOUS)
+    return Outcome(Event.FELL_BACK, {"hash": lineage_hash, "url": session.url, **owed})

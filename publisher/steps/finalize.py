@@ -1,23 +1,17 @@
-"""FINALIZE: the one flip that readers see, then the labels, then roar.db's own marks."""
+"""FINALIZE: the one flip that readers see, and what follows it."""
 
-import json
 import re
-from pathlib import Path
 
 from publisher.auth.choice import Decision
-from publisher.glaas.caller import Authorizer, Refused
-from publisher.glaas.wire import LabelsReply, Receipt
-from publisher.lineage.canonical import remote_job_uid
-from publisher.report import Noted
-from publisher.staging.pipeline import Pipeline
-from publisher.staging.requests import Route, dump
-from publisher.steps.run import Outcome, Run
+from publisher.glaas.caller import Refused
+from publisher.glaas.policy import dump
+from publisher.glaas.wire import Receipt
+from publisher.run import Outcome, Run
+from publisher.steps.afterwards import Published, finish
 from publisher.steps.sessions import BASE, prepared_hash, session_authorizer, session_event, staged_route
-from publisher.steps.stage import announce
-from state.errors import LocalProblem
+from state.errors import Transient
 from state.machine import Event
 from state.record import Progress
-from state.units import Kind, Unit
 
 COUNTS_WORDS = re.compile(r"\b(expected|counts?)\b", re.IGNORECASE)
 """What a 400 to finalize speaks of when the server counted differently."""
@@ -42,11 +36,11 @@ async def finalize(run: Run) -> Outcome:
             return outcome
         lineage_hash, url = receipt.hash, receipt.url
         await run.on_disk(run.journal.remember, hash=lineage_hash, url=url)
+    published = Published(lineage_hash, prepared_hash(run, progress), staged=True)
     route = staged_route(run, progress, lineage_hash=lineage_hash)
-    detail = await send_labels(run, route, session_authorizer(run, progress))
-    owed = await mark(run, lineage_hash, prepared_hash(run, progress), staged=True, labelled=not detail)
+    owed = await finish(run, published, route, session_authorizer(run, progress))
     await run.on_disk(run.paths.forget_session_token)
-    return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, "marks_owed": owed, "detail": detail})
+    return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
 
 
 async def _close(run: Run, progress: Progress) -> Receipt:
@@ -69,10 +63,16 @@ async def _close(run: Run, progress: Progress) -> Receipt:
 
 
 def _finalize_event(run: Run, refusal: Refused) -> Outcome | None:
+    """The event that a refusal stands for; None where it is just a no.
+
+    Raises Transient where the registry can't finish just now (409 to an open session).
+    """
     if refusal.status == 400 and COUNTS_WORDS.search(refusal.what):
         return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": "counts differ"})
     outcome = session_event(run, refusal)
-    return None if outcome is None or outcome.event is Event.ALREADY_PUBLISHED else outcome
+    if outcome is not None and outcome.event is Event.ALREADY_PUBLISHED:
+        raise Transient(refusal.what, reason="server finalizing") from refusal
+    return outcome
 
 
 def _explain_old_server(refusal: Refused, progress: Progress) -> None:
@@ -80,57 +80,3 @@ def _explain_old_server(refusal: Refused, progress: Progress) -> None:
     asked = (progress.scope_request or {}).get("owner_resolution")
     if asked and any(word in refusal.what for word in ("owner_resolution", "scope_request")):
         refusal.next_step = "roar scope use <owner>/<project>, or publish with --public"
-
-
-async def send_labels(run: Run, route: Route, authorize: Authorizer) -> str:
-    """Send the labels.  A registry that refuses them does not undo the publish; returns what to tell the person."""
-
-    async def deliver(unit: Unit) -> None:
-        path, body = route.request(unit)
-        await run.caller.call("POST", path, body, expect=LabelsReply, authorize=authorize)
-
-    await announce(run, (Kind.LABELS,))
-    try:
-        await Pipeline(run, [Kind.LABELS], deliver).drain()
-    except Refused as refusal:
-        owed = f"the labels are owed ({refusal.what}); send them with: roar label sync"
-        run.report(Noted(owed))
-        return owed
-    return ""
-
-
-async def mark(run: Run, lineage_hash: str, prepared: str, *, staged: bool, labelled: bool) -> bool:
-    """Write into roar.db what was published (protocol.md §7); returns whether that is owed.
-
-    roar's own file may be gone or locked by now; the publish is done all the same, and the person is told.
-    staged: whether jobs stand under remote uids (else under their local ones).
-    labelled: whether the labels were taken.
-    """
-    from publisher.lineage.marks import mark_published
-
-    def write() -> None:
-        locals_ = [job["job_uid"] for body in run.journal.bodies(Kind.JOBS) for job in json.loads(body)]
-        digests = (
-            item["digest"]
-            for kind in (Kind.ARTIFACTS, Kind.COMPOSITE)
-            for body in run.journal.bodies(kind)
-            for artifact in json.loads(body)
-            for item in artifact["hashes"]
-        )
-        mark_published(
-            Path(run.plan.roar_db),
-            session_id=run.plan.local_session,
-            session_hash=lineage_hash,
-            prepared_hash=prepared,
-            job_uids=((uid, remote_job_uid(prepared, uid) if staged else uid) for uid in locals_),
-            digests=digests,
-            labels_as_of=run.plan.created_at if labelled else None,
-            now=run.clock(),
-        )
-
-    try:
-        await run.on_disk(write)
-    except LocalProblem as problem:
-        run.report(Noted(f"published, but roar.db could not be marked: {problem.what}"))
-        return True
-    return False

@@ -2,9 +2,9 @@
 
 from publisher.auth.decide import Decision
 from publisher.glaas.caller import ANONYMOUS, Refused
+from publisher.glaas.policy import dump
 from publisher.glaas.wire import OpenReply
-from publisher.staging.requests import dump
-from publisher.steps.run import Outcome, Run
+from publisher.run import Outcome, Run
 from publisher.steps.sessions import (
     BASE,
     FORBIDDEN,

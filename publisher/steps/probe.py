@@ -2,7 +2,7 @@
 
 from publisher.glaas.caller import HEALTH, Refused
 from publisher.glaas.wire import Health
-from publisher.steps.run import Outcome, Run
+from publisher.run import Outcome, Run
 from state.machine import Event
 
 NO_HEALTH = frozenset({401, 403, 404, 405})

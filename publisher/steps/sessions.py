@@ -7,8 +7,8 @@ from publisher.auth.choice import Decision
 from publisher.auth.clock import clock_skew
 from publisher.glaas.caller import Authorizer, Refused
 from publisher.lineage.canonical import ANONYMOUS, remote_job_uid
+from publisher.run import Outcome, Run
 from publisher.staging.requests import StagedRoute
-from publisher.steps.run import Outcome, Run
 from state.machine import Event
 from state.record import Progress
 

@@ -6,8 +6,8 @@ from publisher.glaas.caller import Refused
 from publisher.glaas.policy import error_text
 from publisher.glaas.wire import BatchReply
 from publisher.report import Planned
+from publisher.run import Outcome, Run
 from publisher.staging.pipeline import Pipeline
-from publisher.steps.run import Outcome, Run
 from publisher.steps.sessions import session_authorizer, session_event, staged_route
 from state.errors import PublisherError, Rejected
 from state.machine import Event

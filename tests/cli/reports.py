@@ -11,6 +11,7 @@ PLAN = Plan(
     registry="https://registry.example",
     intent={},
     digest="d" * 64,
+    fingerprint="d" * 64,
     local_session=1,
     git_repo=None,
     git_commit=None,

@@ -391,7 +391,7 @@ async def test_labels_that_are_refused_do_not_undo_the_publish(publishing: Publi
 async def test_marks_that_cannot_be_written_are_owed(publishing: Publishing) -> None:
     progress = await publishing.run()
     assert progress.marks_owed
-    assert any(isinstance(report, Noted) and "could not be marked" in report.text for report in publishing.reports)
+    assert any(isinstance(report, Noted) and "could not be told" in report.text for report in publishing.reports)
 
 
 # ---------------------------------------------------------------- FALLBACK

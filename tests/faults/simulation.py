@@ -27,7 +27,7 @@ from publisher.registry.app import ALL_FEATURES, create_app
 from publisher.registry.auth import session_token
 from publisher.registry.store import Store
 from publisher.report import Report
-from publisher.steps.run import inline
+from publisher.run import inline
 from publisher.worker import work
 from state.errors import PublisherError
 from state.journal import Journal

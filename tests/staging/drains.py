@@ -9,7 +9,7 @@ import anyio
 
 from publisher.report import Report
 from publisher.staging.pipeline import Pipeline
-from publisher.steps.run import Run, inline
+from publisher.run import Run, inline
 from state.journal import Journal
 from state.units import NODES, Kind, Unit
 from tests.lineages import Lineage, cut, plan_of

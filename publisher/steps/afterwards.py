@@ -1,0 +1,131 @@
+"""What follows once the lineage is published: labels, roar.db, and the git tags of a put.
+
+None of it undoes the publish.  What can't be done now is owed: the person is told what to type, and the journal keeps
+it.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from publisher.glaas.caller import Authorizer, Refused
+from publisher.glaas.wire import LabelsReply
+from publisher.lineage.canonical import remote_job_uid
+from publisher.report import Noted
+from publisher.run import Run
+from publisher.staging.pipeline import Pipeline
+from publisher.staging.requests import Route
+from publisher.steps.stage import announce
+from state.errors import LocalProblem
+from state.record import Learned
+from state.units import Kind, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A lineage that readers see.
+
+    hash: the server's.  prepared: the provisional one.  staged: whether jobs stand under the remote uids that follow
+    from it (else under their local ones).
+    """
+
+    hash: str
+    prepared: str
+    staged: bool
+
+
+async def finish(run: Run, published: Published, route: Route, authorize: Authorizer) -> Learned:
+    """Do everything that follows; returns what is owed, for the journal.
+
+    Repeating is harmless: labels that were acknowledged are not sent again, rows and tags stand as they are.  Raises
+    Transient and Interrupted from the labels.
+    """
+    owed = [await _send_labels(run, route, authorize)]
+    recorded = await _told(run, lambda: _record_put(run))
+    marked = await _told(run, lambda: _mark(run, published, labelled=not owed[0]))
+    owed.append(await _tag(run))
+    for text in filter(None, owed):
+        run.report(Noted(text))
+    return {"marks_owed": not (recorded and marked), "detail": "; ".join(filter(None, owed))}
+
+
+async def _send_labels(run: Run, route: Route, authorize: Authorizer) -> str:
+    """Send the labels; returns what is owed where the registry refuses them."""
+
+    async def deliver(unit: Unit) -> None:
+        path, body = route.request(unit)
+        await run.caller.call("POST", path, body, expect=LabelsReply, authorize=authorize)
+
+    await announce(run, (Kind.LABELS,))
+    try:
+        await Pipeline(run, [Kind.LABELS], deliver).drain()
+    except Refused as refusal:
+        return f"the labels are owed ({refusal.what}); send them with: roar label sync"
+    return ""
+
+
+async def _told(run: Run, write: Callable[[], None]) -> bool:
+    """Whether roar.db was written.  It may be gone or locked by now; then the person is told."""
+    try:
+        await run.on_disk(write)
+    except LocalProblem as problem:
+        run.report(Noted(f"published, but roar.db could not be told: {problem.what}"))
+        return False
+    return True
+
+
+def _mark(run: Run, published: Published, *, labelled: bool) -> None:
+    """Write into roar.db what was published (protocol.md §7).  labelled: whether the labels were taken."""
+    from publisher.lineage.marks import mark_published
+
+    uids = [job["job_uid"] for body in run.journal.bodies(Kind.JOBS) for job in json.loads(body)]
+    digests = (
+        item["digest"]
+        for kind in (Kind.ARTIFACTS, Kind.COMPOSITE)
+        for body in run.journal.bodies(kind)
+        for artifact in json.loads(body)
+        for item in artifact["hashes"]
+    )
+    mark_published(
+        Path(run.plan.roar_db),
+        session_id=run.plan.local_session,
+        session_hash=published.hash,
+        prepared_hash=published.prepared,
+        job_uids=((uid, remote_job_uid(published.prepared, uid) if published.staged else uid) for uid in uids),
+        digests=digests,
+        labels_as_of=run.plan.created_at if labelled else None,
+        now=run.clock(),
+    )
+
+
+def _record_put(run: Run) -> None:
+    """Write the put job into roar.db (protocol.md §9), once."""
+    text = run.paths.read_put_record()
+    if text is None:
+        return
+    from publisher.put.record import PutRecord
+    from publisher.put.recording import record_put
+
+    record_put(Path(run.plan.roar_db), PutRecord.from_json(text))
+    run.paths.forget_put_record()
+
+
+async def _tag(run: Run) -> str:
+    """Make and push the tags of a put; returns what is owed where git or its remote does not take them."""
+    if not run.plan.tags:
+        return ""
+    from publisher.lineage.project import find_project
+    from publisher.put.objects import Tag
+    from publisher.put.tags import Owed, make_tags, push_tags
+
+    def make() -> Owed | None:
+        tags = tuple(Tag(name, commit) for name, commit in run.plan.tags)
+        project = find_project(Path(run.plan.project))
+        return make_tags(project.root, tags) or push_tags(project, tags)
+
+    try:
+        owed = await run.on_disk(make)
+    except LocalProblem as problem:
+        return f"the git tag is owed ({problem.what})"
+    return f"the git tag is owed ({owed.why}); pay it with: {owed.command}" if owed else ""
