@@ -5,6 +5,7 @@ does not take the tag delays nobody; the tag is owed, with the command that pays
 """
 
 import os
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,16 +99,34 @@ def _complaint(done: subprocess.CompletedProcess[str]) -> str:
 
 def _git(root: Path, *arguments: str, seconds: float) -> subprocess.CompletedProcess[str]:
     """Run git; a failure to run it at all is a failure of its own, with a complaint."""
-    # Variables that point git elsewhere (set inside a hook) must not choose the repository for us.
-    environ = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE")}
-    environ |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}
-    environ.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
     command = ["git", *arguments]
     try:
-        return subprocess.run(
-            command, cwd=root, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, text=True,
-            errors="replace", start_new_session=True,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        why = f"no answer within {seconds:.0f} s" if isinstance(error, subprocess.TimeoutExpired) else str(error)
-        return subprocess.CompletedProcess(command, -1, "", why)
+        with subprocess.Popen(
+            command,
+            cwd=root,
+            env=_environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # no terminal to ask on, and a group of its own to end
+        ) as process:
+            try:
+                output, complaint = process.communicate(timeout=seconds)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)  # git's helpers, too: they would outlive it
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, output, complaint)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, -1, "", f"no answer within {seconds:.0f} s")
+    except OSError as error:
+        return subprocess.CompletedProcess(command, -1, "", str(error))
+
+
+def _environ() -> dict[str, str]:
+    # Variables that point git elsewhere (set inside a hook) must not choose the repository for us.
+    environ = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE")}
+    environ |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}
+    environ.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
+    return environ

@@ -1,5 +1,6 @@
 """Captured projects whose files are really there, and what is planned from them."""
 
+import atexit
 import json
 import shutil
 import sqlite3
@@ -59,7 +60,9 @@ def put_project(folder: Path, name: str = "linear") -> Path:
 
 @cache
 def _template(name: str) -> Path:
-    root = captured_project(name, Path(mkdtemp(prefix="roar-put-template-")))
+    folder = Path(mkdtemp(prefix="put-template-"))
+    atexit.register(shutil.rmtree, folder)
+    root = captured_project(name, folder)
     run_again(root)
     return root
 

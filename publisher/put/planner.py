@@ -1,0 +1,44 @@
+"""From a `roar put` as it was typed to a planner that `plans.freeze` runs: the files are found and digested first."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from anyio import to_thread
+
+from publisher.lineage.batches import Sink
+from publisher.plans import Draft, Planner, Storing
+from publisher.put.digesting import digest_sources
+from publisher.put.objects import Object, PutRequest
+from publisher.put.planning import plan_put
+from publisher.put.sources import resolve_sources
+from publisher.report import ObjectsPlanned, Reporter, Sent
+from publisher.storage.destinations import open_store
+from publisher.storage.source import fence_of
+from state.objects import ObjectRow
+
+
+async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[[], float]) -> Planner:
+    """Find and read every file, once, then plan from what was read.
+
+    report: hears of the bytes as they are read.  Connects to nobody.  Raises UsageProblem for sources and destinations
+    that name nothing, LocalProblem for what can't be read, FileChanged for what changes meanwhile.
+    """
+    async with await open_store(request.destination) as store:
+        url, md5, destination = store.url, store.wants_md5, store.destination
+    sources = await to_thread.run_sync(resolve_sources, request)
+    size = sum([fence_of(str(source.path)).size for source in sources])
+    report(ObjectsPlanned(len(sources), 0, size, 0))
+    digested = await digest_sources(sources, lambda read: report(Sent("", read)), md5=md5)
+
+    def plan(identities: Sequence[str], sink: Sink) -> Draft:
+        summary = plan_put(request, digested, url, identities=identities, sink=sink, now=clock())
+        rows = tuple(_row(number, one) for number, one in enumerate(summary.objects, start=1))
+        tags = tuple((tag.name, tag.commit) for tag in summary.tags)
+        return Draft(summary.lineage, summary.fingerprint, Storing(destination, rows, tags, summary.record))
+
+    return plan
+
+
+def _row(number: int, one: Object) -> ObjectRow:
+    return ObjectRow(number, one.key, one.url, one.content.size, json.dumps(asdict(one.content)))
