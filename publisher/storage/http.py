@@ -71,7 +71,11 @@ class FileBody:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One attempt, authorized.  url: already percent-encoded, sent as it stands, because its signature covers it."""
+    """One attempt, authorized.
+
+    url: percent-encoded down to the unreserved characters and without dot segments, so that the library sends it as it
+    was signed.
+    """
 
     method: str
     url: str = field(repr=False)
@@ -163,12 +167,7 @@ class Wire:
         self, client: httpx2.AsyncClient, request: Request, content: bytes | AsyncGenerator[bytes, None]
     ) -> Reply:
         headers = {**request.headers, "Content-Length": str(len(request.body))}
-        url = httpx2.URL(request.url)
-        # The library would write some characters of the path in its own way, which is not what was signed.
-        target = request.url[request.url.index("/", len(url.scheme) + 3) :].encode("ascii")
-        async with client.stream(
-            request.method, url, headers=headers, content=content, extensions={"target": target}
-        ) as response:
+        async with client.stream(request.method, request.url, headers=headers, content=content) as response:
             received = bytearray()
             async for chunk in response.aiter_bytes():
                 received += chunk

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 from urllib.parse import urlsplit
 
+CHECKS = ("x-amz-content-sha256", "x-amz-checksum-sha256", "content-md5")
+
 
 class Fault(Enum):
     """What happens to one request."""
@@ -51,6 +53,8 @@ class Seen:
     authorization: str
     body_bytes: int
     content_range: str = ""
+    checks: frozenset[str] = frozenset()
+    """The headers that let the store verify the body."""
 
 
 Plan = Callable[[Seen], Fault | None]
@@ -124,13 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(self.server, ThreadingHTTPServer)
         settings = self.registry[self.server.server_port]
         length = int(self.headers.get("Content-Length", 0))
-        seen = Seen(
-            self.command,
-            self.path,
-            self.headers.get("Authorization", ""),
-            length,
-            self.headers.get("Content-Range", ""),
-        )
+        checks = frozenset(name for name in CHECKS if self.headers.get(name, "UNSIGNED-PAYLOAD") != "UNSIGNED-PAYLOAD")
+        authorization, content_range = (self.headers.get(name, "") for name in ("Authorization", "Content-Range"))
+        seen = Seen(self.command, self.path, authorization, length, content_range, checks)
         settings.proxy.seen.append(seen)
         fault = settings.proxy.plan(seen)
         if fault is Fault.RESET:

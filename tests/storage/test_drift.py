@@ -103,6 +103,18 @@ async def test_a_change_within_a_small_file_is_caught(place: Place, tmp_path: Pa
         assert await store.stat("object") is None
 
 
+async def test_an_empty_file_that_fills_is_caught(place: Place, tmp_path: Path) -> None:
+    path = Path(write_file(tmp_path / "source", 0))
+    async with place.store() as store:
+        content = await digest_file(str(path), md5=store.wants_md5)
+        append(path, random.Random(1))
+        with pytest.raises(FileChanged):
+            await transfer(store, "object", content, MemoryLedger(), parts_at_once=1, advance=nothing)
+        # A request without a body is sent before its body is looked at; what it made is what the digest says.
+        stored = await store.stat("object")
+        assert stored is None or store.holds(stored, content)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("mutate", [truncate, rewrite, substitute], ids=lambda m: m.__name__)
 async def test_a_change_while_a_part_is_being_sent_is_caught(

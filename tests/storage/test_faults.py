@@ -13,7 +13,7 @@ from publisher.storage.http import Wire
 from publisher.storage.parts import MIB
 from publisher.storage.s3 import S3Store
 from publisher.storage.s3_account import open_account
-from publisher.storage.store import ObjectStore
+from publisher.storage.store import ObjectStore, UploadVanished
 from publisher.storage.transfer import transfer
 from state.errors import NeedsPerson, PublisherError, Rejected
 from tests.storage.conftest import Place
@@ -65,6 +65,14 @@ async def test_a_part_that_fails_is_sent_again_alone(s3_place: Place, tmp_path: 
     await upload(s3_place, path)
     assert s3_place.read("object") == bytes_of(path)
     assert sent_parts(proxy) <= 4
+
+
+async def test_every_part_can_be_verified_by_the_store(s3_place: Place, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    await upload(s3_place, path)
+    newer = "x-amz-checksum-sha256" if s3_place.name == "s3-moto" else "content-md5"
+    checks = [seen.checks for seen in proxy_of(s3_place).seen if seen.method == "PUT"]
+    assert checks == [{"x-amz-content-sha256", newer}] * 3
 
 
 async def test_a_body_that_is_damaged_on_its_way_is_sent_again(s3_place: Place, tmp_path: Path) -> None:
@@ -185,6 +193,17 @@ async def test_a_session_goes_on_where_it_was(
     assert gs_place.read("object") == bytes_of(path)
     assert sent_parts(proxy) <= 4
     assert sum("uploadType=resumable&name" in seen.path and seen.method == "POST" for seen in proxy.seen) == 1
+
+
+async def test_a_session_that_lost_bytes_is_begun_anew(gs_place: Place, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    async with gs_place.store() as store:
+        content = await digest_file(path, md5=True)
+        begun = await store.begin("object", content)
+        assert await store.parts(begun) == {}
+        with pytest.raises(UploadVanished):
+            await store.put_part(begun, 2, content.part(2), lambda sent: None)
+    assert sent_parts(proxy_of(gs_place)) == 0
 
 
 async def test_nothing_that_is_logged_or_shown_holds_a_secret(
