@@ -8,7 +8,7 @@ import json
 import mimetypes
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from publisher.lineage.composites import NESTED, Component, bloom_filter, composite_item
@@ -94,14 +94,14 @@ def _leaf(one: Digested) -> Component:
 
 
 def _composites(root: str, leaves: list[Component], *, declared: bool) -> list[_Composite]:
-    children = []
-    for folder in datasets_below([leaf.relative_path for leaf in leaves]):
-        inner = [
-            _moved(leaf, leaf.relative_path.removeprefix(f"{folder}/"))
-            for leaf in leaves
-            if leaf.relative_path.startswith(f"{folder}/")
-        ]
-        children.append((folder, _flat(f"{root}/{folder}", inner)))
+    inner: dict[str, list[Component]] = {
+        folder: [] for folder in datasets_below([leaf.relative_path for leaf in leaves])
+    }
+    for leaf in leaves:
+        folder, _slash, rest = leaf.relative_path.partition("/")
+        if folder in inner:
+            inner[folder].append(replace(leaf, relative_path=rest))
+    children = [(folder, _flat(f"{root}/{folder}", below)) for folder, below in inner.items()]
     if children:
         return [*(child for _folder, child in children), _nested(root, children)]
     flat = _flat(root, leaves)
@@ -121,7 +121,11 @@ def _nested(root: str, children: Sequence[tuple[str, _Composite]]) -> _Composite
     members = [
         Component(folder, NESTED, ALGORITHM, child.digest, child.size, _NESTED_TYPE) for folder, child in children
     ]
-    leaves = [_moved(leaf, f"{folder}/{leaf.relative_path}") for folder, child in children for leaf in child.leaves]
+    leaves = [
+        replace(leaf, relative_path=f"{folder}/{leaf.relative_path}")
+        for folder, child in children
+        for leaf in child.leaves
+    ]
     return _Composite(root, tuple(sorted(members, key=_by_path)), tuple(leaves))
 
 
@@ -157,10 +161,6 @@ def _dataset(
         sent=sent,
         kept=json.dumps({"composite": counts, "dataset": about}),
     )
-
-
-def _moved(leaf: Component, relative_path: str) -> Component:
-    return Component(**asdict(leaf) | {"relative_path": relative_path})
 
 
 def _by_path(component: Component) -> bytes:

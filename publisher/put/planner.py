@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from anyio import to_thread
+from anyio import from_thread, to_thread
 
 from publisher.lineage.batches import Sink
 from publisher.plans import Draft, Planner, Storing
@@ -29,7 +29,7 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
     sources = await to_thread.run_sync(resolve_sources, request)
     size = sum([fence_of(str(source.path)).size for source in sources])
     report(ObjectsPlanned(len(sources), 0, size, 0))
-    digested = await digest_sources(sources, lambda read: report(Sent("", read)), md5=md5)
+    digested = await digest_sources(sources, lambda read: from_thread.run_sync(report, Sent("", read)), md5=md5)
 
     def plan(identities: Sequence[str], sink: Sink) -> Draft:
         summary = plan_put(request, digested, url, identities=identities, sink=sink, now=clock())
