@@ -60,7 +60,8 @@ class Run:
     confirm: asks a person whether a publish that names nobody may go out; repeated after a resume.
     user_key: makes this user's session ids unguessable.  clock: Unix seconds.  most_requests, most_uploads: under way
     at once, to the registry and to an object store.
-    stop: set when the process should finish what is under way and end.
+    upload_rate: bytes a second to an object store, None for as many as go.  stop: set when the process should finish
+    what is under way and end.
     """
 
     plan: Plan
@@ -75,6 +76,7 @@ class Run:
     on_disk: OnDisk
     most_requests: int
     most_uploads: int
+    upload_rate: int | None
     stop: anyio.Event
 
 

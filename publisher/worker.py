@@ -75,6 +75,7 @@ async def work(
     stop: anyio.Event,
     keyring: Keyring | None = None,
     most_uploads: int = MOST_UPLOADS,
+    upload_rate: int | None = None,
     patience: float = PATIENCE_SECONDS,
     clock: Callable[[], float] = time,
     rng: random.Random | None = None,
@@ -108,6 +109,7 @@ async def work(
                 on_disk=on_disk or in_thread(),
                 most_requests=MOST_REQUESTS,
                 most_uploads=most_uploads,
+                upload_rate=upload_rate,
                 stop=stop,
             )
         )

@@ -7,7 +7,18 @@ from dataclasses import asdict
 from publisher.cli.meter import Meter
 from publisher.cli.output import Output
 from publisher.cli.watcher import Watcher
-from publisher.report import Advanced, Entered, Noted, Planned, Report, Retrying, Waiting
+from publisher.report import (
+    Advanced,
+    Entered,
+    Noted,
+    ObjectsPlanned,
+    ObjectStored,
+    Planned,
+    Report,
+    Retrying,
+    Sent,
+    Waiting,
+)
 from state.record import Plan, Progress
 
 PROGRESS_SECONDS = 1.0
@@ -31,7 +42,7 @@ class JsonLines(Watcher):
     def planned(self, plan: Plan, *, resumed: bool) -> None:
         self._publish_id = plan.id
         facts = asdict(plan)
-        names = ("registry", "target", "jobs", "inputs", "outputs", "artifacts", "labels", "redactions")
+        names = ("registry", "target", "destination", "jobs", "inputs", "outputs", "artifacts", "labels", "redactions")
         self._write("planned", publish_id=plan.id, resumed=resumed, **{name: facts[name] for name in names})
 
     def report(self, report: Report) -> None:
@@ -41,9 +52,11 @@ class JsonLines(Watcher):
         match report:
             case Entered():
                 self._write("state", publish_id=self._publish_id, state=report.state, because=report.event)
-            case Planned():
+            case Planned() | ObjectsPlanned():
                 self._progress()
-            case Advanced():
+            case ObjectStored():
+                self._write("stored", key=report.key, bytes=report.size, sent=report.sent)
+            case Advanced() | Sent():
                 if self._clock() - self._written_at >= PROGRESS_SECONDS:
                     self._progress()
             case Waiting():
@@ -81,6 +94,7 @@ class JsonLines(Watcher):
             state=meter.state,
             done=meter.done,
             total=meter.total,
+            unit="bytes" if meter.in_bytes else "items",
             per_second=None if rate is None else round(rate, 1),
             seconds_left=None if left is None else round(left, 1),
         )

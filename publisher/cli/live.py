@@ -9,11 +9,11 @@ from rich.text import Text
 
 from publisher.cli.meter import Meter
 from publisher.cli.output import Output
-from publisher.cli.plain import headline, held_up, pace, result_line
-from publisher.cli.text import count, lasted, printable, span
+from publisher.cli.plain import headline, held_up, pace, result_line, share
+from publisher.cli.text import lasted, printable, size, span
 from publisher.cli.watcher import Watcher
 from publisher.cli.words import DELAYS, PHASES, PREPARING, STOPPING, TURNS, phase
-from publisher.report import Entered, Noted, Report, Retrying, Waiting
+from publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from state.record import Plan, Progress
 
 LABEL_WIDTH = max(map(len, (PREPARING, *PHASES.values()))) + 2
@@ -54,6 +54,9 @@ class LiveDisplay(Watcher):
                 self._keep(f"! {report.text}", style="yellow")
             case Waiting() if self._verbose:
                 self._keep(f"  {DELAYS.get(report.reason, report.reason)}: waiting {report.seconds:.1f} s", style="dim")
+            case ObjectStored() if self._verbose:
+                before = "" if report.sent else ", stored before"
+                self._keep(f"  {report.key}: {size(report.size)}{before}", style="dim")
             case Retrying() if self._verbose:
                 words = f"  attempt {report.attempt} failed ({report.what}): again in {report.seconds:.1f} s"
                 self._keep(words, style="dim")
@@ -100,7 +103,7 @@ class LiveDisplay(Watcher):
     def _enter(self, report: Entered) -> None:
         state = self._meter.state
         if state in PHASES:
-            items = count(self._meter.done, "item") if self._meter.total else ""
+            items = self._meter.amount(self._meter.done - self._meter.before) if self._meter.total else ""
             self._keep(f"{PHASES[state]:<{LABEL_WIDTH}}{items:<16}{lasted(self._meter.elapsed):>8}", style="dim")
         if report.event in TURNS:
             self._keep(f"! {TURNS[report.event]}", style="yellow")
@@ -118,7 +121,7 @@ def draw(meter: Meter, console: Console) -> list[Text]:
         return []
     label = Text(f"{name:<{LABEL_WIDTH}}")
     if meter.total:
-        numbers = "  ".join([f" {meter.done:,}/{meter.total:,}", *pace(meter)])
+        numbers = "  ".join([f" {share(meter)}", *pace(meter)])
         room = min(WIDEST_BAR, console.width - LABEL_WIDTH - len(numbers) - 1)
         if room >= NARROWEST_BAR:
             label.append_text(_bar(meter.done / meter.total, room, ascii_only=console.options.ascii_only))

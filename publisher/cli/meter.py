@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from publisher.report import Advanced, Entered, Noted, Planned, Report, Retrying, Waiting
+from publisher.cli.text import count, size
+from publisher.report import Advanced, Entered, ObjectsPlanned, ObjectStored, Planned, Report, Retrying, Sent, Waiting
 from state.machine import State
 
 WINDOW_SECONDS = 10.0
@@ -35,6 +36,8 @@ class Meter:
         self.entered_at = clock()
         self.done = 0
         self.total = 0
+        self.before = 0  # done by earlier runs
+        self.in_bytes = False  # whether done and total are bytes of files, else items of lineage
         self._delay: Delay | None = None
         self._samples = deque([(self.entered_at, 0)])  # (when, items done by then), never empty
 
@@ -45,18 +48,28 @@ class Meter:
             case Entered():
                 self.state, self.entered_at = report.state, now
                 self._restart(now, 0, 0)
+            case ObjectsPlanned():
+                self._restart(now, report.stored_size, report.size)
+                self.in_bytes = True
+            case Sent():
+                self._advance(now, report.bytes)
+            case ObjectStored():
+                if not report.sent:
+                    self._advance(now, report.size)
             case Planned():
                 self._restart(now, sum(report.acknowledged.values()), sum(report.total.values()))
             case Advanced():
-                self.done += report.items
-                self._delay = None
-                self._sample(now)
+                self._advance(now, report.items)
             case Waiting():
                 self._delay = Delay(report.reason, now + report.seconds)
             case Retrying():
                 self._delay = Delay(report.what, now + report.seconds)
-            case Noted():
+            case _:
                 pass
+
+    def amount(self, number: float) -> str:
+        """So many of what is counted, with its unit: `1,204 items`, `3.4 GB`."""
+        return size(number) if self.in_bytes else count(round(number), "item")
 
     @property
     def elapsed(self) -> float:
@@ -73,7 +86,7 @@ class Meter:
 
     @property
     def rate(self) -> float | None:
-        """Items a second over the last window; None while it can't be told."""
+        """Items or bytes a second over the last window; None while it can't be told."""
         since, done = self._samples[0]
         seconds = self._clock() - since
         return (self.done - done) / seconds if seconds >= SETTLED_SECONDS else None
@@ -84,8 +97,13 @@ class Meter:
         rate = self.rate
         return (self.total - self.done) / rate if rate else None
 
+    def _advance(self, now: float, amount: int) -> None:
+        self.done += amount
+        self._delay = None
+        self._sample(now)
+
     def _restart(self, now: float, done: int, total: int) -> None:
-        self.done, self.total, self._delay = done, total, None
+        self.done, self.total, self.before, self.in_bytes, self._delay = done, total, done, False, None
         self._samples.clear()
         self._samples.append((now, done))
 

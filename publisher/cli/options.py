@@ -9,10 +9,23 @@ FROZEN = "it was frozen with the publish that is resumed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PutOptions:
+    """What `roar put`, or `roar publish --to`, uploads, and how it is told."""
+
+    sources: tuple[str, ...]
+    destination: str
+    message: str
+    name: str | None = None
+    dataset: bool = False
+    tag: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """One `publish` command line.
+    """One `publish` or `put` command line.
 
     resume: None for a new publish; else the beginning of an id, or "" for the newest interrupted one.
+    jobs: requests to an object store at once.  limit_rate: bytes a second to it.  None: as it comes.
     """
 
     target: str | None
@@ -24,6 +37,9 @@ class Options:
     as_json: bool
     quiet: bool
     verbose: bool
+    put: PutOptions | None = None
+    jobs: int | None = None
+    limit_rate: int | None = None
 
     @classmethod
     def from_command_line(
@@ -40,6 +56,9 @@ class Options:
         as_json: bool,
         quiet: bool,
         verbose: bool,
+        put: PutOptions | None = None,
+        jobs: int | None = None,
+        limit_rate: int | None = None,
     ) -> "Options":
         """Raises UsageProblem where options contradict each other."""
         if private and (public or anonymous):
@@ -48,7 +67,7 @@ class Options:
             raise UsageProblem("-q and -v contradict each other", next_step="leave one of them out")
         flag = _flag(public=public, private=private, anonymous=anonymous)
         if resume is not None:
-            _refuse_with_resume(target, flag, registry, dry_run=dry_run)
+            _refuse_with_resume(target, flag, registry, put, dry_run=dry_run)
         return cls(
             target=target,
             flag=flag,
@@ -59,6 +78,9 @@ class Options:
             as_json=as_json,
             quiet=quiet,
             verbose=verbose,
+            put=put,
+            jobs=jobs,
+            limit_rate=limit_rate,
         )
 
 
@@ -70,8 +92,16 @@ def _flag(*, public: bool, private: bool, anonymous: bool) -> Flag:
     return Flag.PUBLIC if public else Flag.NONE
 
 
-def _refuse_with_resume(target: str | None, flag: Flag, registry: str | None, *, dry_run: bool) -> None:
-    given = {"a target": target, flag.value: flag is not Flag.NONE, "--registry": registry, "--dry-run": dry_run}
+def _refuse_with_resume(
+    target: str | None, flag: Flag, registry: str | None, put: PutOptions | None, *, dry_run: bool
+) -> None:
+    given = {
+        "a target": target,
+        "--to": put,
+        flag.value: flag is not Flag.NONE,
+        "--registry": registry,
+        "--dry-run": dry_run,
+    }
     for name, present in given.items():
         if present:
             why = "" if name == "--dry-run" else f": {FROZEN}"

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from publisher.cli.meter import Meter
 from publisher.cli.output import Output
-from publisher.cli.text import count, lasted, printable, span
+from publisher.cli.text import count, lasted, printable, size, span
 from publisher.cli.watcher import Watcher
 from publisher.cli.words import DELAYS, PHASES, PREPARING, STOPPING, TURNS, phase
-from publisher.report import Entered, Noted, Report, Retrying, Waiting
+from publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from state.record import Plan, Progress
 
 LINE_SECONDS = 10.0
@@ -45,6 +45,8 @@ class Plain(Watcher):
                 self._say(f"Note: {report.text}")
             case Waiting() if self._verbose:
                 self._say(f"  {DELAYS.get(report.reason, report.reason)}: waiting {report.seconds:.1f} s")
+            case ObjectStored() if self._verbose:
+                self._say(f"  {report.key}: {size(report.size)}{'' if report.sent else ', stored before'}")
             case Retrying() if self._verbose:
                 self._say(f"  attempt {report.attempt} failed ({report.what}): again in {report.seconds:.1f} s")
 
@@ -62,7 +64,7 @@ class Plain(Watcher):
 
     def _enter(self, report: Entered) -> None:
         if self._meter.total and self._meter.elapsed >= SHORT_SECONDS:
-            self._say(f"  {count(self._meter.done, 'item')} in {lasted(self._meter.elapsed)}")
+            self._say(f"  {self._meter.amount(self._meter.done - self._meter.before)} in {lasted(self._meter.elapsed)}")
         if report.event in TURNS:
             self._say(f"Note: {TURNS[report.event]}")
         if report.state in PHASES:
@@ -79,12 +81,17 @@ def headline(plan: Plan, *, resumed: bool) -> str:
     """What is published where, under which id."""
     links = count(plan.inputs + plan.outputs, "link")
     what = f"Resuming {plan.id}, begun earlier" if resumed else f"Publishing {plan.id}"
-    return f"{what}: {count(plan.jobs, 'job')}, {links} to {plan.registry}"
+    files = f"files to {plan.destination}, then " if plan.destination else ""
+    return f"{what}: {files}{count(plan.jobs, 'job')}, {links} to {plan.registry}"
 
 
 def how_far(meter: Meter) -> str:
     """Where a phase stands, in words: `1,204/3,010 items, 412/s, 4 s left`."""
-    parts = [f"{meter.done:,}/{meter.total:,} items"] if meter.total else [f"{span(meter.elapsed)} so far"]
+    parts = (
+        [f"{share(meter)} items" if not meter.in_bytes else share(meter)]
+        if meter.total
+        else [f"{span(meter.elapsed)} so far"]
+    )
     return ", ".join(parts + pace(meter) + held_up(meter))
 
 
@@ -93,7 +100,14 @@ def pace(meter: Meter) -> list[str]:
     if not meter.total or not meter.rate or meter.delay is not None:
         return []
     left = [f"{span(meter.seconds_left)} left"] if meter.seconds_left else []
-    return [f"{meter.rate:,.0f}/s", *left]
+    return [f"{size(meter.rate)}/s" if meter.in_bytes else f"{meter.rate:,.0f}/s", *left]
+
+
+def share(meter: Meter) -> str:
+    """How much of how much: `1,204/3,010`, `1.2 GB/3 GB`."""
+    if meter.in_bytes:
+        return f"{size(meter.done)}/{size(meter.total)}"
+    return f"{meter.done:,}/{meter.total:,}"
 
 
 def held_up(meter: Meter) -> list[str]:

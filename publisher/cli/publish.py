@@ -1,11 +1,13 @@
 """`roar publish` and `roar register`: the command lines.  What they do is in `publishing`, imported when needed."""
 
+import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from publisher.cli.options import Options
+from publisher.cli.options import Options, PutOptions
 from state.errors import UsageProblem
 
 HELP = """\
@@ -22,6 +24,8 @@ Examples:
   roar publish @4 -y               step 4 and what it needs; ask nothing
   roar publish --resume            go on with what was interrupted in this project
   roar publish --public -y -q      for scripts: prints the hash and the URL
+  roar publish model.pt --to s3://bucket/run -m "v1"
+                                   the file too: the same as `roar put`
 """
 
 EXIT_CODES = """\
@@ -39,10 +43,12 @@ Exit codes:
 JSON = """\
 \b
 With --json every line of stdout is an object with "event":
-  planned    publish_id, resumed, registry, target, jobs, inputs, outputs,
-             artifacts, labels, redactions
+  planned    publish_id, resumed, registry, target, destination, jobs, inputs,
+             outputs, artifacts, labels, redactions
   state      publish_id, state, because (the event that led there)
-  progress   state, done, total, per_second, seconds_left; at most once a second
+  progress   state, done, total, unit (items, bytes), per_second,
+             seconds_left; at most once a second
+  stored     key, bytes, sent (false: it was there); put only
   waiting    reason (offline, throttled), seconds
   retrying   what, attempt, seconds
   note       text
@@ -60,6 +66,29 @@ def complete_publish(ctx: click.Context, param: click.Parameter, incomplete: str
     from publisher.cli.ids import publish_ids
 
     return publish_ids(incomplete)
+
+
+def transfer_options() -> list[Callable[[Any], Any]]:
+    """How files go to an object store; not frozen, so each resume may say it anew."""
+    return [
+        click.option("--jobs", type=click.IntRange(1, 64), metavar="N", help="Requests to the store at once."),
+        click.option("--limit-rate", type=Rate(), metavar="RATE", help="Bytes a second to the store, as 500k or 10M."),
+    ]
+
+
+class Rate(click.ParamType[int]):
+    """Bytes a second: a number, with k, M or G behind it for thousands, millions and thousands of millions."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)(?:B(?:/s)?)?", str(value).strip())
+        rate = round(float(match[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]]) if match else 0
+        if rate < 1:
+            self.fail(f"{value!r} is no rate; write it as 500k or 10M", param, ctx)
+        return rate
 
 
 def _options(command: Any) -> Any:
@@ -82,6 +111,11 @@ def _options(command: Any) -> Any:
                 help="Go on with an interrupted publish; without ID the newest of this project.",
             ),
             click.option("--registry", metavar="URL", help="Instead of GLAAS_URL or the project's [glaas] url."),
+            click.option(
+                "--to", "destination", metavar="DEST", help="Store TARGET's files there first; as `roar put`."
+            ),
+            click.option("-m", "--message", help="What a put is for; goes with --to."),
+            *transfer_options(),
             click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout; see below."),
             click.option("-q", "--quiet", is_flag=True, help="Only the hash and the URL."),
             click.option("-v", "--verbose", is_flag=True, help="A line for every event."),
@@ -94,7 +128,7 @@ def _options(command: Any) -> Any:
 @click.command(help=HELP, epilog=EXIT_CODES + "\n" + JSON)
 @_options
 def publish(**given: Any) -> int:
-    return _run(Options.from_command_line(**given))
+    return _run(read_options(**given))
 
 
 @click.command(help=HELP, epilog=EXIT_CODES + "\n" + JSON)
@@ -106,7 +140,18 @@ def register(as_blake3: bool, bind: tuple[str, ...], no_bind: bool, **given: Any
     given_here = dict(zip(NOT_OURS, (as_blake3, bind, no_bind), strict=True))
     if refused := [name for name, value in given_here.items() if value]:
         raise _refusal(refused)
-    return _run(Options.from_command_line(**given))
+    return _run(read_options(**given))
+
+
+def read_options(*, destination: str | None, message: str | None, **given: Any) -> Options:
+    """The options of a `publish`; with --to it is a put of the target."""
+    if (destination is None) is not (message is None):
+        raise UsageProblem("--to and -m go together", next_step='roar publish model.pt --to s3://bucket/run -m "v1"')
+    put = None
+    if destination is not None and message is not None:
+        sources = (given["target"],) if given["target"] is not None else ()
+        put = PutOptions(sources=sources, destination=destination, message=message)
+    return Options.from_command_line(**given, put=put)
 
 
 def _run(options: Options) -> int:

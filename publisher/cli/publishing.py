@@ -16,12 +16,12 @@ from publisher.cli.display import choose_display
 from publisher.cli.failure import Failed, NotBegun, Unfinished
 from publisher.cli.listening import run_listening, stop_by_exception
 from publisher.cli.options import Options
-from publisher.cli.request import read_request, refuse_hopeless
+from publisher.cli.request import put_request, read_request, refuse_hopeless
 from publisher.cli.resuming import find_publish
 from publisher.cli.watcher import Watcher
-from publisher.plans import Frozen, Request, freeze
+from publisher.plans import Frozen, Planner, Request, freeze
 from publisher.report import Noted
-from publisher.worker import candidate_identities, own_keyring, work
+from publisher.worker import MOST_UPLOADS, candidate_identities, own_keyring, work
 from state.errors import ExitCode, Interrupted, LocalProblem, PublisherError
 from state.machine import State
 from state.paths import StateFolder
@@ -70,21 +70,27 @@ class _Publishing:
         self._display.planning()
         keyring = own_keyring(request.intent, ask=self._ask)
 
-        async def identify(stop: anyio.Event) -> list[str]:
-            return await self._identities(request, keyring, stop)
+        async def prepare(stop: anyio.Event) -> tuple[list[str], Planner | None]:
+            return await self._prepare(request, keyring, stop)
 
-        identities = run_listening(identify, self._display, self._person)
+        identities, planner = run_listening(prepare, self._display, self._person)
         consent = self._person.accept_redactions
         try:
-            return freeze(request, self._folder, identities=identities, clock=time.time, consent=consent), keyring
+            frozen = freeze(
+                request, self._folder, identities=identities, clock=time.time, consent=consent, planner=planner
+            )
+            return frozen, keyring
         except LocalProblem as problem:
             if problem.exit_code is ExitCode.INTERRUPTED:
                 raise NotBegun(problem) from problem
             raise
 
-    async def _identities(self, request: Request, keyring: Keyring, stop: anyio.Event) -> list[str]:
-        """Everybody that the publish may name.  Raises NeedsPerson if it can't be published at all, or Interrupted."""
-        identities: list[str] | None = None
+    async def _prepare(self, request: Request, keyring: Keyring, stop: anyio.Event) -> tuple[list[str], Planner | None]:
+        """Everybody that the publish may name, and the planner of a put.
+
+        Raises NeedsPerson if it can't be published at all, what the sources of a put raise, or Interrupted.
+        """
+        prepared: tuple[list[str], Planner | None] | None = None
         failure: PublisherError = Interrupted("stopped on request", kept="Nothing was sent, nothing was kept.")
         async with anyio.create_task_group() as tasks:
 
@@ -95,13 +101,22 @@ class _Publishing:
             tasks.start_soon(give_up)
             try:
                 refuse_hopeless(request, await keyring.held(), keyring.unusable)
-                identities = await candidate_identities(request, keyring, report=self._display.report)
+                planner = await self._planner(request)
+                prepared = (await candidate_identities(request, keyring, report=self._display.report), planner)
             except PublisherError as error:
                 failure = error
             tasks.cancel_scope.cancel()
-        if identities is None:
+        if prepared is None:
             raise failure
-        return identities
+        return prepared
+
+    async def _planner(self, request: Request) -> Planner | None:
+        if self._options.put is None:
+            return None
+        from publisher.put.planner import put_planner
+
+        order = put_request(self._options.put, request)
+        return await put_planner(order, report=self._display.report, clock=time.time)
 
     def _drive(self, frozen: Frozen, keyring: Keyring) -> int:
         async def drive(stop: anyio.Event) -> Progress:
@@ -111,7 +126,16 @@ class _Publishing:
                 return await self._person.confirm(choice, stop)
 
             report = self._display.report
-            return await work(frozen.publish, self._folder, report=report, confirm=confirm, stop=stop, keyring=keyring)
+            return await work(
+                frozen.publish,
+                self._folder,
+                report=report,
+                confirm=confirm,
+                stop=stop,
+                keyring=keyring,
+                most_uploads=self._options.jobs or MOST_UPLOADS,
+                upload_rate=self._options.limit_rate,
+            )
 
         with frozen.publish:
             self._display.planned(frozen.plan, resumed=frozen.resumed)

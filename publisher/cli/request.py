@@ -1,6 +1,7 @@
 """From the command line and the folder that it was typed in to a `plans.Request`, and to the choices it can lead to."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,17 +10,33 @@ from publisher.auth.choice import Capabilities, Choice, Credentials, Decision, P
 from publisher.auth.decide import decide
 from publisher.auth.identity import ANONYMOUS, of_sign_in
 from publisher.auth.scope import Scope
-from publisher.cli.options import Options
+from publisher.cli.options import Options, PutOptions
 from publisher.glaas.address import registry_address
 from publisher.lineage.project import find_project
 from publisher.plans import Request
+from publisher.put.objects import PutRequest
 
 
 def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Request:
     """What is asked for.  Raises LocalProblem outside of a project, UsageProblem for a bad registry address."""
     project = find_project(cwd)
     chosen = options.registry or project.registry_url(environ)
-    return Request(project, options.target, cwd, registry_address(chosen, environ), options.flag)
+    target = options.target if options.put is None else shlex.join(options.put.sources) or None
+    return Request(project, target, cwd, registry_address(chosen, environ), options.flag)
+
+
+def put_request(options: PutOptions, request: Request) -> PutRequest:
+    """What a put is asked to store."""
+    return PutRequest(
+        project=request.project,
+        sources=options.sources,
+        destination=options.destination,
+        message=options.message,
+        flag=request.flag,
+        name=options.name,
+        dataset=options.dataset,
+        tag=options.tag,
+    )
 
 
 def possible_choices(request: Request, held: Credentials) -> list[Choice]:

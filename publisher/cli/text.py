@@ -49,3 +49,12 @@ def span(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
     return f"{hours // 24} d"
+
+
+def size(number: float) -> str:
+    """An amount of bytes, to three digits: `812 B`, `1.25 MB`, `3.4 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(number) < 999.5:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB"

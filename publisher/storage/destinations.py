@@ -13,9 +13,11 @@ CONNECTIONS = 32
 
 
 async def open_store(
-    url: str, environ: Mapping[str, str] = os.environ, *, connections: int = CONNECTIONS
+    url: str, environ: Mapping[str, str] = os.environ, *, connections: int = CONNECTIONS, rate: int | None = None
 ) -> ObjectStore:
     """The store that `url` names; use it as an async context manager.  Connects to nobody yet.
+
+    rate: bytes a second that go over the network, if limited; a folder takes what the disk takes.
 
     Raises UsageProblem for what is no destination, or a configuration that makes no sense.
     """
@@ -39,11 +41,13 @@ async def open_store(
         from publisher.storage.s3 import S3Store
         from publisher.storage.s3_account import open_account
 
-        return S3Store(parts.netloc, prefix, await open_account(parts.netloc, environ), Wire(connections=connections))
+        return S3Store(
+            parts.netloc, prefix, await open_account(parts.netloc, environ), Wire(connections=connections, rate=rate)
+        )
     from publisher.storage.gcs import GcsStore
     from publisher.storage.gcs_account import open_account as open_google
 
-    return GcsStore(parts.netloc, prefix, open_google(environ), Wire(connections=connections))
+    return GcsStore(parts.netloc, prefix, open_google(environ), Wire(connections=connections, rate=rate))
 
 
 def _folder(path: str) -> ObjectStore:

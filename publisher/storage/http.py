@@ -16,6 +16,7 @@ import httpx2
 from publisher import __version__
 from publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, REPLY_SECONDS, Unreachable
 from publisher.glaas.policy import MAX_ATTEMPTS, Verdict, backoff, judge, retry_after
+from publisher.storage.pace import Pace
 from publisher.storage.slices import Sent, chunks
 from publisher.storage.source import Slice
 from state.errors import Transient
@@ -91,10 +92,17 @@ def verdict(reply: Reply) -> Verdict:
 class Wire:
     """Connections to one store, spread over small pools (see `glaas.exchange`).
 
-    connections: requests that may be under way at once; more of them wait.
+    connections: requests that may be under way at once; more of them wait.  rate: bytes of files a second, if limited.
     """
 
-    def __init__(self, *, connections: int, rng: random.Random | None = None, reply_seconds: float = REPLY_SECONDS):
+    def __init__(
+        self,
+        *,
+        connections: int,
+        rate: int | None = None,
+        rng: random.Random | None = None,
+        reply_seconds: float = REPLY_SECONDS,
+    ) -> None:
         tls = httpx2.create_ssl_context()
         self._clients = [
             httpx2.AsyncClient(
@@ -107,6 +115,7 @@ class Wire:
             for _ in range(-(-connections // POOL_CONNECTIONS))
         ]
         self._under_way = [0] * len(self._clients)
+        self._pace = Pace(rate) if rate else None
         self._slots = anyio.CapacityLimiter(connections)
         self._rng = rng or random.Random()
 
@@ -161,7 +170,9 @@ class Wire:
         if not isinstance(request.body, FileBody):
             return await self._stream(client, request, request.body)
         async with aclosing(request.body.read()) as content:
-            return await self._stream(client, request, content)
+            paced = self._pace.paced(content) if self._pace else content
+            async with aclosing(paced):
+                return await self._stream(client, request, paced)
 
     async def _stream(
         self, client: httpx2.AsyncClient, request: Request, content: bytes | AsyncGenerator[bytes, None]

@@ -1,0 +1,58 @@
+"""`roar put`: the command line.  What it does is in `publishing`, imported when needed."""
+
+from typing import Any
+
+import click
+
+from publisher.cli.options import Options, PutOptions
+from publisher.cli.publish import EXIT_CODES, JSON, transfer_options
+
+HELP = """\
+Store files in object storage and publish their lineage with them, as one visible step.
+
+The last argument is the destination, all before it are sources: files, folders, steps (@N: what it wrote) or digests;
+no source is everything that the active session wrote.  Readers never meet a link to a file that is not there.  Whatever
+interrupts it, `roar publish --resume` goes on, with the parts that the store does not have yet.
+
+\b
+Destinations:
+  s3://bucket/prefix     any S3-compatible store (AWS_ENDPOINT_URL, profiles, …)
+  gs://bucket/prefix     Google Cloud Storage
+  file:///folder         a folder; an absolute path is the same
+
+\b
+Examples:
+  roar put model.pt s3://bucket/release -m "v1.0" --public
+  roar put outputs/ @4 s3://bucket/run-42 -m "all of it"
+  roar put s3://bucket/run-42 -m "what the session wrote"
+  roar put outputs/ s3://bucket/run-42 -m "look first" --dry-run
+"""
+
+
+@click.command(help=HELP, epilog=EXIT_CODES + "\n" + JSON)
+@click.argument("arguments", nargs=-1, required=True, metavar="[SOURCES]... DEST")
+@click.option("-m", "--message", required=True, help="What this put is for; kept with it.")
+@click.option("--public", is_flag=True, help="Everybody may see the lineage; without either flag the repo's scope.")
+@click.option("--private", is_flag=True, help="Only you, or your project's members, may see it.")
+@click.option("--anonymous", is_flag=True, help="Public, and without a credential.")
+@click.option("-y", "--yes", is_flag=True, help="Ask nothing: publish redacted data, and anonymously.")
+@click.option("--dry-run", is_flag=True, help="Show what would be stored and published; send nothing.")
+@click.option("-n", "--name", metavar="NAME", help="The name label of the put job.")
+@click.option("--no-tag", is_flag=True, help="Make no git tag roar/<commit>.")
+@click.option("--dataset", is_flag=True, help="Every source folder is a dataset, even if nothing in it says so.")
+@click.option("--registry", metavar="URL", help="Instead of GLAAS_URL or the project's [glaas] url.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout; see below.")
+@click.option("-q", "--quiet", is_flag=True, help="Only the hash and the URL.")
+@click.option("-v", "--verbose", is_flag=True, help="A line for every event and file.")
+def put(arguments: tuple[str, ...], message: str, name: str | None, no_tag: bool, dataset: bool, **given: Any) -> int:
+    from publisher.cli.publishing import run
+
+    *sources, destination = arguments
+    order = PutOptions(
+        sources=tuple(sources), destination=destination, message=message, name=name, dataset=dataset, tag=not no_tag
+    )
+    return run(Options.from_command_line(target=None, resume=None, put=order, **given))
+
+
+for _option in reversed(transfer_options()):
+    put = _option(put)
