@@ -108,7 +108,7 @@ def test_plain_lines_are_one_a_phase_and_one_every_ten_seconds(seconds: HandCloc
         "Sending lineage: 3,000/4,000 items, 100/s, 10 s left",
         "Sending lineage: 3,500/4,000 items, the registry asks to wait, next try in 24 s",
         "Note: the labels are owed",
-        "  3,500 items in 31 s",
+        "  2,500 items in 31 s",
         "Publishing",
         "Published 1,500 jobs, 7,500 inputs and 7,500 outputs in 31 s:",
     ]
@@ -169,7 +169,7 @@ def test_json_progress_ends_a_phase_with_what_was_done(seconds: HandClock) -> No
 
 
 def _progress(done: int, per_second: float | None, seconds_left: float | None) -> dict[str, Any]:
-    counts = {"event": "progress", "state": "stage", "done": done, "total": 4_000}
+    counts = {"event": "progress", "state": "stage", "done": done, "total": 4_000, "unit": "items"}
     return counts | {"per_second": per_second, "seconds_left": seconds_left}
 
 
