@@ -4,10 +4,13 @@ import shutil
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
+import asyncssh
 import httpx2
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from publisher.glaas.signature import authorization, signing_payload
+from publisher.glaas.signature import authorization, fingerprint, signing_payload
 from publisher.registry import accounts, grants, keys
 from publisher.registry.accounts import Accounts, Unknown
 from publisher.registry.auth import WINDOW
@@ -90,6 +93,31 @@ async def test_a_signed_body_past_the_limit_is_not_read_to_check_it(registry: Re
     path, body = "/api/v1/registration-sessions", b'{"client_session_id": "' + b"x" * 200_000 + b'"}'
     header = alice.signed("POST", path, body)
     refused(await registry.client.post(path, content=body, headers={"Authorization": header}), 413)
+
+
+async def test_a_certificate_in_the_place_of_the_key_is_not_accepted(registry: Registry) -> None:
+    alice = registry.person("alice")
+    certificate = asyncssh.generate_private_key("ssh-ed25519").generate_user_certificate(alice.key, "alice")
+    ts = int(registry.clock())
+    signed = asyncssh.create_sshsig(
+        (alice.key, certificate), signing_payload(ts, "GET", ME, None), namespace="glaas", raw=True
+    )
+    for keyid in (alice.keyid, fingerprint(certificate.public_data)):
+        header = {"Authorization": authorization(keyid, ts, signed)}
+        refused(await registry.client.get(ME, headers=header), 401)
+
+
+async def test_below_a_prefix_clients_sign_the_path_without_it(registry: Registry) -> None:
+    alice = registry.person("alice")
+    below = Starlette(routes=[Mount("/base", registry.app)])
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(below), base_url="http://host/base") as client:
+        header = {"Authorization": alice.signed("GET", PROBE)}
+        assert succeeded(await client.get(PROBE, headers=header)) == {"sessions": []}
+
+
+def test_a_served_reply_has_one_date(tmp_path: Path) -> None:
+    with serving(tmp_path) as process:
+        assert len(httpx2.get(f"{process.url}/api/v1/health").headers.get_list("date")) == 1
 
 
 def test_a_signature_counts_once_even_across_a_restart(tmp_path: Path) -> None:

@@ -140,6 +140,22 @@ async def test_publishing_again_elsewhere_is_refused_and_the_session_stays_open(
     assert await acme.readers(receipt["hash"]) == {"alice"}
 
 
+async def test_a_hash_that_somebody_else_has_taken_is_no_receipt_of_ones_own(acme: Acme) -> None:
+    first, second = await acme.staged(acme.alice), await acme.staged(acme.alice)
+    await first.finalize()
+    acme.registry.store.write(lambda db: db.execute("UPDATE lineages SET owner = '', session_id = NULL"))
+    assert "somebody else" in refused(await second.post("/finalize", GIT), 409)
+
+
+async def test_an_anonymous_session_is_nobodys_whoever_opens_it(acme: Acme) -> None:
+    body = {"mode": "anonymous_public"}
+    opened = await acme.registry.client.post("/api/v1/registration-sessions", json=body, auth=Bearer(acme.alice))
+    session = Session(acme.registry.client, succeeded(opened))
+    await session.add_jobs(job(1))
+    lineage = await acme.registry.lineage((await session.finalize())["hash"])
+    assert lineage["creator"] == "anonymous"
+
+
 async def test_jobs_that_stand_in_a_lineage_of_this_user_are_named_and_not_staged(acme: Acme) -> None:
     receipt = await (await acme.staged(acme.alice)).finalize(scope_request=OWN)
     again = await acme.registry.open(auth=Ssh(acme.alice))
@@ -152,7 +168,7 @@ async def test_jobs_that_stand_in_a_lineage_of_this_user_are_named_and_not_stage
         assert (reply["created_count"], reply["already_registered_session_hashes"]) == (1, [])
 
 
-async def test_her_labels_go_with_any_session_of_hers_or_beside_them(acme: Acme) -> None:
+async def test_her_labels_go_beside_her_sessions_too(acme: Acme) -> None:
     receipt = await (await acme.staged(acme.alice)).finalize(scope_request=OWN)
     second = await acme.staged(acme.bob)
     label = {"entity_type": "dag", "session_hash": receipt["hash"], "metadata": {"team": "ml"}}
@@ -165,10 +181,19 @@ async def test_her_labels_go_with_any_session_of_hers_or_beside_them(acme: Acme)
     assert lineage["labels"] == {"team": "ml"}
 
 
+async def test_her_second_session_of_the_same_lineage_labels_it(acme: Acme) -> None:
+    first, second = await acme.staged(acme.alice), await acme.staged(acme.alice)
+    receipt = await first.finalize(scope_request=OWN)
+    assert not (await second.finalize(scope_request=OWN))["created"]
+    label = {"entity_type": "dag", "session_hash": receipt["hash"], "metadata": {"team": "ml"}}
+    assert succeeded(await second.post("/labels/batch", {"labels": [label]}))["created"] == 1
+
+
 async def test_the_access_context_names_what_the_user_may_write(acme: Acme) -> None:
     async def context(person: Person) -> Json:
         return succeeded(await acme.registry.client.get("/api/v1/auth/access-context", auth=Bearer(person)))
 
+    acme.registry.store.accounts.write(directory.add_project, "acme", "hidden", "private")
     hers, his = await context(acme.alice), await context(acme.bob)
     assert hers["user"].items() >= {"id": acme.alice.user.id, "sub": acme.alice.user.sub, "username": "alice"}.items()
     assert [(owner["type"], owner["role"]) for owner in hers["owners"]] == [

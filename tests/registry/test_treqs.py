@@ -152,9 +152,15 @@ async def test_a_key_goes_by_what_was_said_to_the_bearer(registry: Registry, tre
 async def test_another_member_reads_and_others_do_not(registry: Registry, treqs: Treqs) -> None:
     receipt = await (await staged(registry, ByTreqs())).finalize(scope_request=SCOPE)
     treqs.answers["Bearer his"] = {**CONTEXT, "user": {"id": "db-2", "sub": "sub-max"}}
+    treqs.answers["Bearer beside"] = {
+        **CONTEXT,
+        "user": {"id": "db-4", "sub": "sub-kim"},
+        "projects_by_owner": {"org-1": [{**PROJECT, "id": "proj-2"}]},
+    }
     treqs.answers["Bearer outside"] = {"user": {"id": "db-3", "sub": "sub-eve"}, "owners": [], "projects_by_owner": {}}
     succeeded(await registry.client.get(f"/api/v1/sessions/{receipt['hash']}", auth=ByTreqs("his")))
-    refused(await registry.client.get(f"/api/v1/sessions/{receipt['hash']}", auth=ByTreqs("outside")), 404)
+    for token in ("beside", "outside"):
+        refused(await registry.client.get(f"/api/v1/sessions/{receipt['hash']}", auth=ByTreqs(token)), 404)
 
 
 @pytest.mark.parametrize(
