@@ -7,6 +7,7 @@ from state.errors import LocalProblem
 from state.journal import Journal
 from state.lock import owner
 from state.machine import LIVE
+from state.objects import ObjectTally
 from state.paths import PublishPaths, StateFolder
 from state.record import Plan, Progress, Tally
 from state.units import Kind
@@ -20,6 +21,7 @@ class Summary:
     plan: Plan
     progress: Progress
     tally: dict[Kind, Tally]
+    objects: ObjectTally
     owner: int | None
 
     @property
@@ -33,7 +35,14 @@ def look(paths: PublishPaths) -> Summary:
     if not paths.journal.exists():
         raise LocalProblem(f"publish {paths.id} has no journal", next_step="roar journal prune", reason="no plan")
     with Journal(paths.journal, read_only=True) as journal:
-        return Summary(paths, journal.plan(), journal.progress(), journal.tally(), owner(paths.lock))
+        return Summary(
+            paths,
+            journal.plan(),
+            journal.progress(),
+            journal.tally(),
+            journal.objects.tally(),
+            owner(paths.lock),
+        )
 
 
 def survey(folder: StateFolder) -> Iterator[Summary | tuple[PublishPaths, LocalProblem]]:

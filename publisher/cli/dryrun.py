@@ -1,6 +1,7 @@
 """`roar publish --dry-run`: what would be published, by which route, under which hash.  Sends and keeps nothing."""
 
 import json
+import time
 from dataclasses import asdict
 
 import anyio
@@ -11,11 +12,13 @@ from rich.text import Text
 from publisher.auth.choice import Choice, Decision
 from publisher.cli import tables
 from publisher.cli.request import known_identities, possible_choices
-from publisher.cli.text import count, one_line, printable
+from publisher.cli.text import count, one_line, printable, size
+from publisher.lineage.batches import Sink
 from publisher.lineage.canonical import ANONYMOUS
-from publisher.lineage.explain import Explanation, explain
+from publisher.lineage.explain import Explanation, explained
 from publisher.lineage.plan import PlanSummary
-from publisher.plans import Request
+from publisher.plans import Draft, Planner, Request, Storing, lineage_planner
+from publisher.put.objects import PutRequest
 from publisher.worker import own_keyring
 from state.errors import ExitCode
 
@@ -25,25 +28,42 @@ COMMAND_WIDTH = 200
 """Characters of a command where stdout is no terminal."""
 
 
-def show(request: Request, *, as_json: bool, quiet: bool) -> int:
+def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool) -> int:
     """Print the plan and return 0, also where the publish itself would stop.
 
-    Raises what `build_plan` raises: a publish would fail in the same way.
+    Raises what planning raises: a publish would fail in the same way.
     """
     keyring = own_keyring(request.intent)
     choices = possible_choices(request, anyio.run(keyring.held))
-    explanation = explain(request.project, request.target, cwd=request.cwd, identities=known_identities(choices))
+    planner = lineage_planner(request) if put is None else anyio.run(_put_planner, put)
+    drafts: list[Draft] = []
+
+    def build(sink: Sink) -> PlanSummary:
+        drafts.append(planner(known_identities(choices), sink))
+        return drafts[0].summary
+
+    explanation = explained(build)
+    storing = drafts[0].storing
     if as_json:
-        click.echo(json.dumps(_facts(request, explanation, choices)))
+        click.echo(json.dumps(_facts(request, explanation, choices, storing)))
     elif quiet:
         click.echo(explanation.summary.provisional[ANONYMOUS])
     else:
-        _print(request, explanation, choices, keyring.unusable)
+        _print(request, explanation, choices, keyring.unusable, storing)
     return ExitCode.PUBLISHED
 
 
-def _facts(request: Request, explanation: Explanation, choices: list[Choice]) -> dict[str, object]:
+async def _put_planner(put: PutRequest) -> Planner:
+    from publisher.put.planner import put_planner
+
+    return await put_planner(put, report=lambda report: None, clock=time.time)
+
+
+def _facts(
+    request: Request, explanation: Explanation, choices: list[Choice], storing: Storing | None
+) -> dict[str, object]:
     summary = explanation.summary
+    files = [{"key": row.key, "url": row.url, "bytes": row.size} for row in storing.objects] if storing else []
     return {
         "event": "dry-run",
         "registry": request.registry,
@@ -69,10 +89,14 @@ def _facts(request: Request, explanation: Explanation, choices: list[Choice]) ->
             for choice in choices
         ],
         "job_list": [asdict(job) for job in explanation.jobs],
+        "destination": storing.destination if storing else None,
+        "files": files,
     }
 
 
-def _print(request: Request, explanation: Explanation, choices: list[Choice], unusable: str) -> None:
+def _print(
+    request: Request, explanation: Explanation, choices: list[Choice], unusable: str, storing: Storing | None
+) -> None:
     summary = explanation.summary
     links = f"{count(summary.inputs, 'input')}, {count(summary.outputs, 'output')}"
     things = f"{count(summary.artifacts, 'artifact')} and {count(summary.labels, 'label')}"
@@ -83,7 +107,25 @@ def _print(request: Request, explanation: Explanation, choices: list[Choice], un
     for name, value in [*_rows(request, explanation), *_route_rows(choices), *_hash_rows(summary), ("note", unusable)]:
         if value:
             rows.add_row(name, Text(printable(value)))
+    if storing is not None:
+        tables.show(Text(_files_headline(storing), style="bold"), _file_table(storing))
     tables.show(Text(headline, style="bold"), _job_table(explanation), rows)
+
+
+def _files_headline(storing: Storing) -> str:
+    total = size(sum(row.size for row in storing.objects))
+    return f"Would store {count(len(storing.objects), 'file')}, {total}, in {printable(storing.destination)}."
+
+
+def _file_table(storing: Storing) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(overflow="fold")
+    for row in storing.objects[:JOBS_SHOWN]:
+        table.add_row(size(row.size), Text(printable(row.key)))
+    if (more := len(storing.objects) - JOBS_SHOWN) > 0:
+        table.add_row("…", f"{count(more, 'file')} more; --json lists them all")
+    return table
 
 
 def _job_table(explanation: Explanation) -> Table:

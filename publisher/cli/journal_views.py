@@ -11,7 +11,7 @@ from rich.text import Text
 
 from publisher.cli import tables
 from publisher.cli.standing import Standing
-from publisher.cli.text import Status, count, printable, span
+from publisher.cli.text import Status, count, printable, size, span
 from state.errors import LocalProblem
 from state.journal import Journal
 from state.paths import PublishPaths, StateFolder
@@ -95,6 +95,9 @@ def _rows(standing: Standing) -> list[tuple[str, str]]:
     kinds = ", ".join(f"{kind.value} {t.acked_items:,}/{t.items:,}" for kind, t in standing.summary.tally.items())
     links = f"{count(plan.inputs, 'input')}, {count(plan.outputs, 'output')}"
     lineage = f"{count(plan.jobs, 'job')}, {links}, {count(plan.artifacts, 'artifact')}, {count(plan.labels, 'label')}"
+    objects = standing.summary.objects
+    stored = f"{objects.stored:,}/{count(objects.objects, 'file')}, {size(objects.stored_size)}/{size(objects.size)}"
+    files = f"{stored}, in {plan.destination}" if plan.destination else ""
     return [
         ("publish", plan.id),
         ("status", f"{standing.status} ({progress.state}{owner})"),
@@ -105,6 +108,7 @@ def _rows(standing: Standing) -> list[tuple[str, str]]:
         ("project", plan.project),
         ("target", plan.target or "the active session"),
         ("registry", plan.registry),
+        ("files", files),
         ("lineage", lineage),
         ("redacted", ", ".join(f"{shape} ({number})" for shape, number in plan.redactions.items())),
         ("credential", ", because ".join(filter(None, (progress.credential, progress.why)))),

@@ -116,7 +116,7 @@ class LiveDisplay(Watcher):
 
 def draw(meter: Meter, console: Console) -> list[Text]:
     """The lines of the phase under way: its label, a bar as wide as there is room for, and what holds it up."""
-    name = phase(meter.state)
+    name = phase(meter.state, files=meter.in_bytes)
     if name is None:
         return []
     label = Text(f"{name:<{LABEL_WIDTH}}")

@@ -51,7 +51,7 @@ class Plain(Watcher):
                 self._say(f"  attempt {report.attempt} failed ({report.what}): again in {report.seconds:.1f} s")
 
     def tick(self) -> None:
-        name = phase(self._meter.state)
+        name = phase(self._meter.state, files=self._meter.in_bytes)
         if name is not None and self._clock() - self._spoke_at >= LINE_SECONDS:
             self._say(f"{name}: {how_far(self._meter)}")
 

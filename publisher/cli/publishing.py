@@ -40,7 +40,8 @@ def run(options: Options) -> int:
         from publisher.cli.dryrun import show
 
         request = read_request(options, Path.cwd(), os.environ)
-        return show(request, as_json=options.as_json, quiet=options.quiet)
+        put = put_request(options.put, request) if options.put else None
+        return show(request, put, as_json=options.as_json, quiet=options.quiet)
     with closing(choose_display(options)) as display:
         person = Person(present=_somebody_there() and not options.as_json, yes=options.yes, display=display)
         return _Publishing(options, display, person).run()

@@ -38,9 +38,15 @@ class Standing:
 
     @property
     def percent(self) -> int:
-        """How much is acknowledged, rounded down; 100 only where it is published."""
+        """How much is acknowledged, rounded down; 100 only where it is published.
+
+        Of a put, the bytes of its files count until all of them are stored.
+        """
         if self.status is Status.DONE:
             return 100
+        objects = self.summary.objects
+        if objects.stored < objects.objects:
+            return min(99, 100 * objects.stored_size // objects.size) if objects.size else 0
         done, total = self.items
         return min(99, 100 * done // total) if total else 0
 
@@ -71,6 +77,8 @@ class Standing:
             "project": plan.project,
             "target": plan.target,
             "registry": plan.registry,
+            "destination": plan.destination,
+            "files": asdict(self.summary.objects),
             "jobs": plan.jobs,
             "inputs": plan.inputs,
             "outputs": plan.outputs,

@@ -12,6 +12,8 @@ PHASES = {
 }
 """What happens in every live state."""
 PREPARING = "Reading the lineage"
+READING = "Reading files"
+STORING = "Storing files"
 
 TURNS = {
     Event.NO_STAGING: "the registry can't stage an anonymous publish: what is sent is visible at once",
@@ -28,6 +30,11 @@ DELAYS = {"offline": "the registry can't be reached", "throttled": "the registry
 """What the reasons of report.Waiting mean; a retry brings its own words."""
 
 
-def phase(state: State | None) -> str | None:
-    """What happens now: in a live state, or before the first (None); nothing once the publish has ended."""
-    return PREPARING if state is None else PHASES.get(state)
+def phase(state: State | None, *, files: bool) -> str | None:
+    """What happens now: in a live state, or before the first (None); nothing once the publish has ended.
+
+    files: the files of a put are being read or stored, not its lineage.
+    """
+    if state is None:
+        return READING if files else PREPARING
+    return STORING if files else PHASES.get(state)

@@ -1,10 +1,11 @@
 """What a publish would send, for `--dry-run`: read from the very units that would be sent."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from publisher.lineage.batches import Sink
 from publisher.lineage.plan import PlanSummary, build_plan
 from publisher.lineage.project import Project
 from state.units import Kind, Unit
@@ -32,12 +33,17 @@ class Explanation:
 
 
 def explain(project: Project, target: str | None, *, cwd: Path, identities: Sequence[str]) -> Explanation:
-    """Build the plan and keep what a person wants to see of it; nothing is written or sent.
+    """Build the plan of a target and keep what a person wants to see of it; nothing is written or sent.
 
     Raises what `build_plan` raises.
     """
+    return explained(lambda sink: build_plan(project, target, cwd=cwd, identities=identities, sink=sink))
+
+
+def explained(build: Callable[[Sink], PlanSummary]) -> Explanation:
+    """Run `build` and keep what a person wants to see of its units.  Raises what it raises."""
     reader = _UnitReader()
-    summary = build_plan(project, target, cwd=cwd, identities=identities, sink=reader.take)
+    summary = build(reader.take)
     jobs = tuple(
         JobLine(uid, step, build, command, *reader.links.get(uid, (0, 0))) for uid, step, build, command in reader.jobs
     )

@@ -29,14 +29,25 @@ def serve(host: str, port: int, data: Path, announce: Callable[[str], None], *, 
     with _listen(host, port) as listener:
         store = Store.open(data)
         try:
-            announce(_url(host, listener.getsockname()[1]))
-            _server(store, treqs_url).run(sockets=[listener])
+            url = _url(host, listener.getsockname()[1])
+            _Server(_config(store, treqs_url), lambda: announce(url)).run(sockets=[listener])
         finally:
             store.close()
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, but for signals: they end `run`, and the caller goes on to close its store."""
+    """uvicorn's server, but for signals: they end `run`, and the caller goes on to close its store.
+
+    started: called once connections are accepted and signals are listened to.
+    """
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._when_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._when_started()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -48,12 +59,12 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _server(store: Store, treqs_url: str | None) -> uvicorn.Server:
+def _config(store: Store, treqs_url: str | None) -> uvicorn.Config:
     def ask_treqs(run: Run) -> Authority:
         assert treqs_url is not None
         return TreqsService(treqs_url, store.accounts, run, time.time)
 
-    config = uvicorn.Config(
+    return uvicorn.Config(
         create_app(store, authority=ask_treqs if treqs_url else None),
         log_config=None,
         log_level="critical",  # requests cut off at the end are no news; faults of the app are logged by the app
@@ -64,7 +75,6 @@ def _server(store: Store, treqs_url: str | None) -> uvicorn.Server:
         ws="none",
         timeout_graceful_shutdown=GRACE,
     )
-    return _Server(config)
 
 
 def _listen(host: str, port: int) -> socket.socket:
