@@ -28,7 +28,14 @@ MAY_KNOW: dict[str, set[str]] = {
     "publisher.steps": {"state", "publisher.report", "publisher.run", "publisher.put"} | BELOW_STEPS,
     "publisher.engine": {"state", "publisher.report", "publisher.run", "publisher.steps", "publisher.glaas"},
     "publisher.plans": {"state", "publisher.report"} | BELOW_STEPS,
-    "publisher.put": {"state", "publisher.lineage", "publisher.storage", "publisher.auth"},
+    "publisher.put": {
+        "state",
+        "publisher.report",
+        "publisher.plans",
+        "publisher.lineage",
+        "publisher.storage",
+        "publisher.auth",
+    },
     "publisher.worker": {"state", "publisher.report", "publisher.run", "publisher.plans", "publisher.engine"}
     | BELOW_STEPS,
     "publisher.daemon": {"state", "publisher", "publisher.report", "publisher.plans", "publisher.worker"} | BELOW_STEPS,

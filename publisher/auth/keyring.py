@@ -13,6 +13,7 @@ from publisher.auth.identity import ANONYMOUS, of_me, of_sign_in
 from publisher.auth.secret import Secret
 from publisher.auth.signin import Document, SignIn, Standing
 from publisher.auth.sshkey import Ask, SshSigner, find_key, load_signer
+from publisher.auth.timestamps import Timestamps
 from publisher.glaas.caller import Authorizer, Caller, Refused
 from publisher.glaas.policy import dump
 from publisher.glaas.wire import MeReply, RefreshReply
@@ -45,6 +46,7 @@ class Keyring:
         self._clock = clock
         self._bearer_died = ""  # why, once it did
         self._signer: SshSigner | None = None
+        self._timestamps = Timestamps()
         self._no_signer = ""  # why an SSH key that exists can't sign
 
     @property
@@ -92,7 +94,7 @@ class Keyring:
         identity: whom the publish began as; a bearer that names somebody else by now is not used.
         """
         if decision is Decision.SSH and self._signer is not None:
-            return _SshAuthorizer(self._signer, self._clock)
+            return _SshAuthorizer(self._signer, self._timestamps, self._clock)
         return _BearerAuthorizer(self, caller, identity)
 
     # ---------------------------------------------------------------- the bearer, for its authorizer
@@ -145,12 +147,14 @@ class _BearerAuthorizer:
 
 
 class _SshAuthorizer:
-    def __init__(self, signer: SshSigner, clock: Callable[[], float]) -> None:
+    def __init__(self, signer: SshSigner, timestamps: Timestamps, clock: Callable[[], float]) -> None:
         self._signer = signer
+        self._timestamps = timestamps
         self._clock = clock
 
     async def header(self, method: str, path: str, body: bytes | None) -> str:
-        return await self._signer.sign(method, path, body, int(self._clock()))
+        second = self._timestamps.for_request(method, path, body, int(self._clock()))
+        return await self._signer.sign(method, path, body, second)
 
     async def renew(self, rejected: str) -> bool:
         return False

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from publisher.cli.registry_admin import registry_admin
+from publisher.cli.registry_data import data_option
 from state.errors import LocalProblem
 
 
@@ -16,8 +18,9 @@ def registry() -> None:
 @registry.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), show_default=True, help="0 takes any free port.")
-@click.option("--data", type=click.Path(path_type=Path), help="Where lineages are kept; else below $XDG_DATA_HOME.")
-def serve(host: str, port: int, data: Path | None) -> None:
+@click.option("--treqs-url", metavar="URL", help="The service that vouches for bearer tokens; else the accounts here.")
+@data_option
+def serve(host: str, port: int, treqs_url: str | None, data: Path) -> None:
     """Serve until Ctrl-C or SIGTERM.  The first line on stdout is the URL.
 
     \b
@@ -27,28 +30,27 @@ def serve(host: str, port: int, data: Path | None) -> None:
     import signal
     import sqlite3
 
+    from publisher.glaas.address import registry_address
     from publisher.registry.serve import serve as serve_registry
 
-    folder = data or _default_data()
+    vouching = registry_address(treqs_url, os.environ) if treqs_url else None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server listens to signals itself
     try:
-        serve_registry(host, port, folder, click.echo)
+        serve_registry(host, port, data, click.echo, treqs_url=vouching)
     except KeyboardInterrupt:
         return
     except OSError as error:
         raise LocalProblem(
-            f"the registry can't run on {host}:{port} with its data in {folder}: {error.strerror or error}",
+            f"the registry can't run on {host}:{port} with its data in {data}: {error.strerror or error}",
             next_step="choose another --port, --host or --data",
             reason="registry",
         ) from error
     except sqlite3.Error as error:
         raise LocalProblem(
-            f"the registry's data in {folder} can't be used: {error}",
+            f"the registry's data in {data} can't be used: {error}",
             next_step="check its permissions and room, or choose another --data",
             reason="registry",
         ) from error
 
 
-def _default_data() -> Path:
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "roar" / "registry"
+registry.commands.update(registry_admin.commands)

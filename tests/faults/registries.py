@@ -57,7 +57,7 @@ def _once(body: bytes) -> Receive:
 def main() -> None:
     listener = _listen("127.0.0.1", 0)
     config = uvicorn.Config(
-        Registries(Path(sys.argv[1])), log_level="error", access_log=False, lifespan="off", ws="none"
+        Registries(Path(sys.argv[1])), log_level="error", access_log=False, lifespan="off", ws="none", date_header=False
     )
     sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
     sys.stdout.flush()
