@@ -5,19 +5,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from publisher.report import Report, Reporter
 from publisher.storage.store import ObjectStore
 from state.errors import UsageProblem
 
 CONNECTIONS = 32
 """Requests to one store under way at once, unless the person says otherwise (`--jobs`)."""
+PATIENCE_SECONDS = 300.0
+"""How long a store that stays away, or asks for patience (503 SlowDown), gets it; the rest is left to a resume."""
+
+
+def unheard(report: Report) -> None:
+    """The Reporter of nobody."""
 
 
 async def open_store(
-    url: str, environ: Mapping[str, str] = os.environ, *, connections: int = CONNECTIONS, rate: int | None = None
+    url: str,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    connections: int = CONNECTIONS,
+    rate: int | None = None,
+    report: Reporter = unheard,
+    patience: float = PATIENCE_SECONDS,
 ) -> ObjectStore:
     """The store that `url` names; use it as an async context manager.  Connects to nobody yet.
 
-    rate: bytes a second that go over the network, if limited; a folder takes what the disk takes.
+    rate: bytes a second that go over the network, if limited; a folder takes what the disk takes.  report: hears of
+    every wait for the network.  patience: seconds without an answer after which a call fails.
 
     Raises UsageProblem for what is no destination, or a configuration that makes no sense.
     """
@@ -37,17 +51,16 @@ async def open_store(
     from publisher.storage.http import Wire
 
     prefix = parts.path.strip("/")
+    wire = Wire(connections=connections, rate=rate, report=report, patience=patience)
     if parts.scheme == "s3":
         from publisher.storage.s3 import S3Store
         from publisher.storage.s3_account import open_account
 
-        return S3Store(
-            parts.netloc, prefix, await open_account(parts.netloc, environ), Wire(connections=connections, rate=rate)
-        )
+        return S3Store(parts.netloc, prefix, await open_account(parts.netloc, environ), wire)
     from publisher.storage.gcs import GcsStore
     from publisher.storage.gcs_account import open_account as open_google
 
-    return GcsStore(parts.netloc, prefix, open_google(environ), Wire(connections=connections, rate=rate))
+    return GcsStore(parts.netloc, prefix, open_google(environ), wire)
 
 
 def _folder(path: str) -> ObjectStore:

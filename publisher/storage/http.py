@@ -1,6 +1,7 @@
 """The only place where bytes meet the network: one attempt (`Wire.send`), and attempts until an answer (`Wire.call`).
 
-A gate, a limit of requests or a rate belongs into `send`: everything that any store sends passes there.
+Everything that any store sends passes here: the limit of requests, the rate, and the gate at which all wait together
+while the network is away (`glaas.gate`).
 """
 
 import logging
@@ -9,13 +10,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import time
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
 from publisher import __version__
 from publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, REPLY_SECONDS, Unreachable
+from publisher.glaas.gate import Gate
 from publisher.glaas.policy import MAX_ATTEMPTS, Verdict, backoff, judge, retry_after
+from publisher.report import Reporter, Retrying
 from publisher.storage.pace import Pace
 from publisher.storage.slices import Sent, chunks
 from publisher.storage.source import Slice
@@ -23,8 +27,6 @@ from state.errors import Transient
 
 POOL_CONNECTIONS = 2
 """Connections of one pool: each request looks at all of them, several times (see `glaas.exchange`)."""
-PATIENCE_SECONDS = 300.0
-"""How long a store that asks for patience (503 SlowDown) gets it, before the rest is left to a resume."""
 THROTTLED_ATTEMPT = 4
 """Where the backoff begins for a store that asks for patience without saying how long."""
 
@@ -90,39 +92,51 @@ def verdict(reply: Reply) -> Verdict:
 
 
 class Wire:
-    """Connections to one store, spread over small pools (see `glaas.exchange`).
+    """Connections to one store, spread over small pools (see `glaas.exchange`).  Made inside of an event loop.
 
     connections: requests that may be under way at once; more of them wait.  rate: bytes of files a second, if limited.
+    report: hears of every wait.  patience: seconds without any answer, or of being asked to wait, until a call fails.
     """
 
     def __init__(
         self,
         *,
         connections: int,
+        report: Reporter,
+        patience: float,
         rate: int | None = None,
         rng: random.Random | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
         tls = httpx2.create_ssl_context()
-        self._clients = [
-            httpx2.AsyncClient(
+
+        def client(connections: int, kept: int, seconds: float) -> httpx2.AsyncClient:
+            return httpx2.AsyncClient(
                 verify=tls,
-                limits=httpx2.Limits(max_connections=POOL_CONNECTIONS, max_keepalive_connections=POOL_CONNECTIONS),
-                timeout=httpx2.Timeout(reply_seconds, connect=CONNECT_SECONDS, pool=None),
+                limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=kept),
+                timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS, pool=None),
                 headers={"User-Agent": f"roar-publisher/{__version__}", "Accept-Encoding": "identity"},
                 follow_redirects=False,
             )
-            for _ in range(-(-connections // POOL_CONNECTIONS))
+
+        self._clients = [
+            client(POOL_CONNECTIONS, POOL_CONNECTIONS, reply_seconds) for _ in range(-(-connections // POOL_CONNECTIONS))
         ]
         self._under_way = [0] * len(self._clients)
+        # A knock needs no slot, which a request that got no answer may hold, and trusts no connection from before.
+        self._knocker = client(1, 0, min(reply_seconds, CONNECT_SECONDS))
+        self._door = ""  # the URL to knock at; written by call
         self._pace = Pace(rate) if rate else None
         self._slots = anyio.CapacityLimiter(connections)
         self._rng = rng or random.Random()
+        self._report = report
+        self._patience = patience
+        self._gate = Gate(self._knock, patience=patience, rng=self._rng, report=report)
 
     async def aclose(self) -> None:
         """Close every connection, also when cancelled."""
         with anyio.CancelScope(shield=True):
-            for client in self._clients:
+            for client in (*self._clients, self._knocker):
                 await client.aclose()
 
     async def send(self, request: Request) -> Reply:
@@ -131,12 +145,7 @@ class Wire:
             chosen = self._under_way.index(min(self._under_way))
             self._under_way[chosen] += 1
             try:
-                return await self._exchange(self._clients[chosen], request)
-            except httpx2.TimeoutException as error:
-                raise Unreachable("no answer in time", silent=True) from error
-            except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-                # The text of the library's errors can hold the URL; its kind says enough.
-                raise Unreachable(f"the connection broke ({type(error).__name__})", silent=False) from None
+                return await _translated(self._exchange(self._clients[chosen], request))
             finally:
                 self._under_way[chosen] -= 1
 
@@ -145,17 +154,22 @@ class Wire:
     ) -> Reply:
         """Send until there is an answer, accepted or refused.  `prepare` authorizes each attempt anew.
 
-        Raises Transient when attempts or patience end.
+        While the store's host can't be reached at all, it waits at the gate and no attempt is counted.  Raises
+        Transient when attempts or patience end.  Cancelling ends every wait at once.
         """
         failures = 0
         busy_since: float | None = None
         while True:
+            await self._gate.passage()
+            request = await prepare()
             try:
-                reply = await self.send(await prepare())
+                reply = await self.send(request)
             except Unreachable as error:
-                failures += 1
-                await self._pause(failures, str(error), "offline")
+                if not await self._was_away(request, error):
+                    failures += 1
+                    await self._pause(failures, str(error), "offline")
                 continue
+            self._gate.answered()
             match judged(reply):
                 case Verdict.ACCEPTED | Verdict.REFUSED:
                     return reply
@@ -189,11 +203,40 @@ class Wire:
     async def _pause(self, failures: int, what: str, reason: str) -> None:
         if failures >= MAX_ATTEMPTS:
             raise Transient(f"the object store failed {failures} times: {what}", reason=reason)
-        await anyio.sleep(backoff(failures, self._rng))
+        seconds = backoff(failures, self._rng)
+        self._report(Retrying(f"the object store: {what}", failures, seconds))
+        await anyio.sleep(seconds)
+
+    async def _was_away(self, request: Request, error: Unreachable) -> bool:
+        """Return when the store's host answers; whether it was away, or just this request failed."""
+        parts = urlsplit(request.url)
+        self._door = f"{parts.scheme}://{parts.netloc}/"
+        try:
+            return await self._gate.no_reply(error)
+        except Transient:  # it speaks of the registry
+            raise Transient(f"the object store can't be reached: {error}", reason="offline") from None
+
+    async def _knock(self) -> None:
+        """Ask the host for anything at all, unauthenticated.  Raises Unreachable where no reply came."""
+        await _translated(self._stream(self._knocker, Request("HEAD", self._door, {}), b""))
 
     async def _wait_for_store(self, reply: Reply, busy_since: float) -> None:
         asked = retry_after(reply.headers, time())
         waited = anyio.current_time() - busy_since
-        if waited + (asked or 0.0) > PATIENCE_SECONDS:
+        if waited + (asked or 0.0) > self._patience:
             raise Transient("the object store asks to be left alone for a while", reason="throttled")
-        await anyio.sleep(backoff(THROTTLED_ATTEMPT, self._rng) if asked is None else asked)
+        if asked is None:
+            await anyio.sleep(backoff(THROTTLED_ATTEMPT, self._rng))
+        else:
+            self._gate.hold(asked)
+
+
+async def _translated(exchange: Awaitable[Reply]) -> Reply:
+    """The reply; the library's errors become Unreachable."""
+    try:
+        return await exchange
+    except httpx2.TimeoutException as error:
+        raise Unreachable("no answer in time", silent=True) from error
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        # The text of the library's errors can hold the URL; its kind says enough.
+        raise Unreachable(f"the connection broke ({type(error).__name__})", silent=False) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher.storage.destinations import open_store
+from publisher.storage.destinations import open_store, unheard
 from publisher.storage.digest import digest_file
 from publisher.storage.http import Wire
 from publisher.storage.parts import MIB
@@ -235,5 +235,6 @@ async def s3_store(place: Place, *, reply_seconds: float) -> AsyncIterator[S3Sto
     """The store of a place with little patience."""
     bucket, _, prefix = place.url.removeprefix("s3://").partition("/")
     account = await open_account(bucket, place.environ)
-    async with S3Store(bucket, prefix, account, Wire(connections=4, reply_seconds=reply_seconds)) as store:
+    wire = Wire(connections=4, report=unheard, patience=1.0, reply_seconds=reply_seconds)
+    async with S3Store(bucket, prefix, account, wire) as store:
         yield store
