@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from anyio import to_thread
+
 from publisher.glaas.caller import Authorizer, Refused
 from publisher.glaas.wire import LabelsReply
 from publisher.lineage.canonical import remote_job_uid
@@ -125,7 +127,8 @@ async def _tag(run: Run) -> str:
         return make_tags(project.root, tags) or push_tags(project, tags)
 
     try:
-        owed = await run.on_disk(make)
+        # Not one of the journal's calls: a remote may take its time, and a stop need not wait for it.
+        owed = await to_thread.run_sync(make, abandon_on_cancel=True)
     except LocalProblem as problem:
         return f"the git tag is owed ({problem.what})"
     return f"the git tag is owed ({owed.why}); pay it with: {owed.command}" if owed else ""
