@@ -12,7 +12,7 @@ from publisher.lineage.plan import build_plan
 from publisher.put.recording import record_put
 from state.errors import LocalProblem, UsageProblem
 from state.units import NODES, Kind
-from tests.put.projects import commit, plan, plan_of, put_project, request, write
+from tests.put.projects import NOW, commit, plan, plan_of, put_project, request, write
 
 
 @pytest.fixture
@@ -74,7 +74,9 @@ def test_the_fingerprint_tells_every_put_from_another(root: Path) -> None:
     (root / "model.bin").write_text("retrained")
     commit(root)
     prints.add(plan(root, "model.bin").summary.fingerprint)
-    assert len(prints) == 8
+    commit(root)
+    prints.add(plan(root, "model.bin").summary.fingerprint)
+    assert len(prints) == 9
 
 
 def test_planning_leaves_roar_db_and_the_disk_as_they_were(
@@ -155,6 +157,41 @@ def test_what_was_put_can_be_published_again_from_roar_db(root: Path) -> None:
     )
     assert summary.jobs == 3
     assert units.count("composite") == len(planned.items(Kind.COMPOSITE)) == 3
+    indexes = {item["hash"]: item["membership_index"] for item in planned.items(Kind.COMPOSITE)}
+    for dataset in planned.record.datasets:
+        assert dataset.index.items() <= indexes[dataset.digest].items(), "the index is over files, not over datasets"
+
+
+def test_a_rerun_counts_once(root: Path) -> None:
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
+        for step in (10, 11):
+            job = connection.execute(
+                "INSERT INTO jobs(job_uid, timestamp, command, session_id, step_number, job_type, exit_code)"
+                " VALUES (?, ?, 'make', 1, ?, 'build', 0)",
+                (f"build{step}", NOW + step, step),
+            ).lastrowid
+            connection.execute(
+                "INSERT INTO job_outputs(job_id, artifact_id, path) SELECT ?, artifact_id, path FROM job_inputs"
+                " WHERE job_id = 1",
+                (job,),
+            )
+    assert [job["step_number"] for job in plan(root, "model.bin").items(Kind.JOBS)] == [1, 2, 11, 12]
+
+
+def test_an_uploaded_download_comes_from_where_it_was_uploaded_to(root: Path) -> None:
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
+        connection.execute("UPDATE artifacts SET source_type = 'https', source_url = 'https://example.org/x'")
+    artifacts = plan(root, "model.bin").items(Kind.ARTIFACTS)
+    uploaded = [artifact for artifact in artifacts if artifact["source_type"] == "s3"]
+    assert [("metadata" in artifact, artifact["size"]) for artifact in uploaded] == [(False, 90)]
+    assert all("metadata" in artifact for artifact in artifacts if artifact not in uploaded)
+
+
+def test_a_file_that_is_typed_beside_its_folder_takes_nothing_from_the_dataset(root: Path) -> None:
+    write(root, {f"web/{number}.tar": str(number) for number in range(3)})
+    planned = plan(root, "web", "web/0.tar", "web/1.tar")
+    assert [dataset.total for dataset in planned.record.datasets] == [3]
+    assert [one.key for one in planned.summary.objects] == ["0.tar", "1.tar", "2.tar"]
 
 
 def test_uncommitted_changes_and_no_commit_at_all_are_refused(root: Path, tmp_path: Path) -> None:

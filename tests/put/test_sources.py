@@ -168,6 +168,14 @@ def test_a_folder_whose_name_is_no_utf8_is_refused_too(root: Path) -> None:
     assert "UTF-8" in refusal(root, os.fsdecode(b"caf\xe9"))
 
 
+def test_a_path_that_is_too_long_for_a_key_is_refused(root: Path) -> None:
+    folder = root / "out" / "/".join(["d" * 200] * 6)
+    folder.mkdir(parents=True)
+    (folder / "f").touch()
+    assert "longer than 1024 bytes" in refusal(root, "out")
+    assert keys(root, str(folder)) == ["f"]
+
+
 def test_two_contents_under_one_key_name_both_files(root: Path) -> None:
     for folder in ("a", "b"):
         (root / folder).mkdir()
