@@ -140,8 +140,12 @@ class Wire:
                 await client.aclose()
 
     async def send(self, request: Request) -> Reply:
-        """One attempt.  Raises Unreachable where no whole reply came, FileChanged from a body that may not be sent."""
+        """One attempt, once the gate lets it pass.
+
+        Raises Unreachable where no whole reply came, FileChanged from a body that may not be sent.
+        """
         async with self._slots:
+            await self._gate.passage()  # here, so that nobody who waited for a slot runs into a network that is gone
             chosen = self._under_way.index(min(self._under_way))
             self._under_way[chosen] += 1
             try:
@@ -160,7 +164,6 @@ class Wire:
         failures = 0
         busy_since: float | None = None
         while True:
-            await self._gate.passage()
             request = await prepare()
             try:
                 reply = await self.send(request)

@@ -15,6 +15,7 @@ from publisher.storage.store import ObjectStore
 from tests.storage.proxy import Proxy, proxied
 from tests.storage.servers import AWS, BUCKET, gcs_emulator, moto, rclone
 
+PATIENCE_SECONDS = 2.0
 _prefixes = count(1)
 
 
@@ -62,7 +63,7 @@ class Place:
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[ObjectStore]:
-        async with await open_store(self.url, self.environ) as store:
+        async with await open_store(self.url, self.environ, patience=PATIENCE_SECONDS) as store:
             yield store
 
 
