@@ -6,6 +6,7 @@ names an upload is a private file, because for some stores it is a credential.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
 import anyio
@@ -14,22 +15,55 @@ from publisher.glaas.caller import STOPPED
 from publisher.report import ObjectsPlanned, ObjectStored, Sent
 from publisher.run import Run
 from publisher.staging.acks import Acknowledgements
+from publisher.storage.destinations import open_store
 from publisher.storage.digest import confirm
 from publisher.storage.source import Content, Fence
 from publisher.storage.store import ObjectStore, Part, Upload
 from publisher.storage.transfer import Ledger, transfer
 from state.errors import Interrupted, PublisherError
+from state.journal import Journal
 from state.objects import ObjectRow, PartRow
+from state.paths import PublishPaths
+from state.record import Plan
 
 FILES_AT_ONCE = 16
 PARTS_AT_ONCE = 8
 """Parts of one file; what is under way at once in all is the store's own limit of requests."""
+WORTH_A_GLANCE = 16
+"""Objects from which on listing what is there, in up to ten requests, costs less than asking for each."""
+ABANDON_SECONDS = 10.0
+"""How long giving up uploads may take in all, for a person who waits for a prompt."""
 
 
 def content_of(row: ObjectRow) -> Content:
     """The content that an object's row describes."""
     fields = json.loads(row.content)
     return Content(**fields | {"fence": Fence(**fields["fence"]), "parts": tuple(fields["parts"])})
+
+
+async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
+    """Give up every upload under way of a put, so that its store keeps no parts; returns how many are left.
+
+    Best effort, within ABANDON_SECONDS: a store that can't be reached or refuses keeps what it has, and the upload stays
+    known.  Nothing to do for a publish of lineage alone.  Call it as the owner of the publish.  Repeating it tries what
+    is left; cancelling leaves the rest.
+    """
+    if plan.destination is None:
+        return 0
+    left = await anyio.to_thread.run_sync(_under_way, paths, journal)
+
+    async def give_up(store: ObjectStore, seq: int, upload: Upload) -> None:
+        with suppress(PublisherError):
+            await store.abort(upload)
+            await anyio.to_thread.run_sync(paths.forget_upload, seq)
+            del left[seq]
+
+    if left:
+        with anyio.move_on_after(ABANDON_SECONDS), suppress(PublisherError):
+            async with await open_store(plan.destination) as store, anyio.create_task_group() as tasks:
+                for seq, upload in tuple(left.items()):
+                    tasks.start_soon(give_up, store, seq, upload)
+    return len(left)
 
 
 class Objects:
@@ -67,12 +101,17 @@ class Objects:
 
     async def _store_all(self, missing: Sequence[ObjectRow]) -> None:
         queue = iter(missing)
+        try:
+            there = await self._store.glance() if len(missing) >= WORTH_A_GLANCE else None
+        except PublisherError as error:
+            self._failure = error
+            return
         async with anyio.create_task_group() as workers:
 
             async def work() -> None:
                 try:
                     for row in queue:
-                        await self._store_one(row)
+                        await self._store_one(row, surely_new=there is not None and row.key not in there)
                 except PublisherError as error:
                     self._failure = self._failure or error
                     workers.cancel_scope.cancel()
@@ -80,7 +119,7 @@ class Objects:
             for _ in range(FILES_AT_ONCE):
                 workers.start_soon(work)
 
-    async def _store_one(self, row: ObjectRow) -> None:
+    async def _store_one(self, row: ObjectRow, *, surely_new: bool) -> None:
         sent: dict[int, int] = {}
 
         def advance(part: int, so_far: int) -> None:
@@ -88,7 +127,15 @@ class Objects:
             sent[part] = so_far
 
         ledger = _JournalLedger(self._run, row.seq)
-        await transfer(self._store, row.key, content_of(row), ledger, parts_at_once=PARTS_AT_ONCE, advance=advance)
+        await transfer(
+            self._store,
+            row.key,
+            content_of(row),
+            ledger,
+            parts_at_once=PARTS_AT_ONCE,
+            advance=advance,
+            surely_new=surely_new,
+        )
         self._stored.add(row.seq)
         await self._run.on_disk(self._run.paths.forget_upload, row.seq)
         self._run.report(ObjectStored(row.key, row.size, sent=bool(sent)))
@@ -114,8 +161,7 @@ class _JournalLedger(Ledger):
         self._seq = seq
 
     async def upload(self) -> Upload | None:
-        text = await self._run.on_disk(self._run.paths.read_upload, self._seq)
-        return Upload(**json.loads(text)) if text else None
+        return await self._run.on_disk(_upload_of, self._run.paths, self._seq)
 
     async def parts(self) -> Mapping[int, Part]:
         rows = await self._run.on_disk(self._run.journal.objects.parts, self._seq)
@@ -132,6 +178,17 @@ class _JournalLedger(Ledger):
     async def forgotten(self) -> None:
         await self._run.on_disk(self._run.paths.forget_upload, self._seq)
         await self._run.on_disk(self._run.journal.objects.forget_parts, self._seq)
+
+
+def _upload_of(paths: PublishPaths, seq: int) -> Upload | None:
+    text = paths.read_upload(seq)
+    return Upload(**json.loads(text)) if text else None
+
+
+def _under_way(paths: PublishPaths, journal: Journal) -> dict[int, Upload]:
+    """The uploads that are known, by their object's seq."""
+    known = ((row.seq, _upload_of(paths, row.seq)) for row in journal.objects.all())
+    return {seq: upload for seq, upload in known if upload is not None}
 
 
 def _bytes(rows: Iterable[ObjectRow]) -> int:

@@ -120,7 +120,8 @@ class Wire:
             )
 
         self._clients = [
-            client(POOL_CONNECTIONS, POOL_CONNECTIONS, reply_seconds) for _ in range(-(-connections // POOL_CONNECTIONS))
+            client(POOL_CONNECTIONS, POOL_CONNECTIONS, reply_seconds)
+            for _ in range(-(-connections // POOL_CONNECTIONS))
         ]
         self._under_way = [0] * len(self._clients)
         # A knock needs no slot, which a request that got no answer may hold, and trusts no connection from before.

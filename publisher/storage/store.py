@@ -105,7 +105,12 @@ class ObjectStore(ABC):
 
     @abstractmethod
     async def begin(self, key: str, content: Content) -> Upload:
-        """Start an upload.  After a lost reply, a repetition starts another; the first one expires unseen."""
+        """Start an upload.
+
+        After a lost reply, a repetition starts another, and the first one stays behind without any part.  It is left
+        alone: nothing tells it from one that another process just began for the same key, and it holds no bytes, which
+        is what stores charge for.
+        """
 
     @abstractmethod
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
