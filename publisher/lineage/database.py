@@ -168,16 +168,15 @@ class Database:
         except sqlite3.Error as error:
             raise problem(self.path, error) from error
 
-    def copy_to(self, path: Path) -> None:
-        """Write a copy of the snapshot to a new file, which is the caller's to change.
+    def copy_to(self, copy: sqlite3.Connection) -> None:
+        """Copy the snapshot into an empty database, which is the caller's to change.
 
         Raises LocalProblem where there is no room; what stands there then is no database.
         """
         try:
-            with closing(sqlite3.connect(path)) as copy:
-                self._connection.backup(copy)
+            self._connection.backup(copy)
         except sqlite3.Error as error:
-            raise problem(path, error) from error
+            raise problem(self.path, error) from error
 
     def jobs(self) -> Iterator[JobRow]:
         """The chosen jobs, in order."""

@@ -31,7 +31,7 @@ def record_put(database: Path, record: PutRecord) -> None:
             connection.execute("BEGIN IMMEDIATE")
             with connection:
                 if not connection.execute("SELECT 1 FROM jobs WHERE job_uid = ?", (record.job_uid,)).fetchone():
-                    _write(connection, record)
+                    write_record(connection, record)
     except sqlite3.Error as error:
         cause = problem(database, error)
         raise LocalProblem(
@@ -43,7 +43,8 @@ def record_put(database: Path, record: PutRecord) -> None:
         ) from error
 
 
-def _write(connection: sqlite3.Connection, record: PutRecord) -> None:
+def write_record(connection: sqlite3.Connection, record: PutRecord) -> None:
+    """Write the put's rows.  Raises `sqlite3.Error`; the transaction is the caller's."""
     job = _insert_job(connection, record)
     files = {file.artifact: _artifact_of(connection, record, file) for file in record.files}
     datasets = {dataset.artifact: _dataset_of(connection, record, dataset) for dataset in record.datasets}

@@ -2,17 +2,22 @@
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 
 from publisher.auth.choice import Flag
 from publisher.lineage.plan import build_plan
+from publisher.put.digesting import digest_sources
+from publisher.put.planning import plan_put
 from publisher.put.recording import record_put
+from publisher.put.sources import resolve_sources
 from state.errors import LocalProblem, UsageProblem
-from state.units import NODES, Kind
-from tests.put.projects import NOW, commit, plan, plan_of, put_project, request, write
+from state.units import NODES, Kind, Unit
+from tests.put.projects import NOW, commit, plan, put_project, request, write
 
 
 @pytest.fixture
@@ -210,7 +215,17 @@ def test_a_text_that_is_no_utf8_is_refused(root: Path, field: str) -> None:
         plan(root, "model.bin", **{field: "s3://caf\udce9"})
 
 
-def test_no_room_for_the_copy_is_said_plainly(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_copy_to_plan_from_has_no_name_on_the_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not redacted: nobody else may open it, and nothing is left of it by SIGKILL."""
     monkeypatch.setattr("tempfile.tempdir", str(root / "not there"))
-    with pytest.raises(LocalProblem, match="can't be planned"):
-        plan_of(request(root, "model.bin"))
+    named: list[str] = []
+
+    def look(units: Iterable[Unit]) -> None:
+        for _unit in units:
+            links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+            named.extend(link for link in links if "etilqs" in link and not link.endswith("(deleted)"))
+
+    wanted = request(root, "model.bin")
+    digested = anyio.run(digest_sources, resolve_sources(wanted))
+    plan_put(wanted, digested, "s3://bucket/{}".format, identities=(), sink=look, now=NOW)
+    assert named == []
