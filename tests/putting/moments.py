@@ -1,0 +1,147 @@
+"""The moments at which a put can die: around each commit, each request, each private file, each step of a folder store.
+
+`count_moments` puts them into the running program, which then kills itself at the one that it was told.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import publisher.lineage.marks
+import publisher.put.recording
+import publisher.put.tags
+import state.paths
+from publisher.glaas.exchange import Exchange
+from publisher.storage.file import FileStore
+from publisher.storage.http import FileBody, Request, Wire
+from state.file import JournalFile
+from state.paths import PublishPaths
+
+CHUNK_WITHIN = 3
+"""A body is cut after so many chunks, if it has more."""
+
+
+class Moments:
+    """Counts moments by what they are, and kills this very process at one of them.
+
+    dies_at: what, and the how-manieth of it from 1; None lives to the end.
+    """
+
+    def __init__(self, dies_at: tuple[str, int] | None) -> None:
+        self.passed: Counter[str] = Counter()
+        self._dies_at = dies_at
+        self._lock = threading.Lock()  # commits happen in worker threads
+
+    def moment(self, what: str) -> None:
+        with self._lock:
+            self.passed[what] += 1
+            if (what, self.passed[what]) == self._dies_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def count_moments(moments: Moments) -> None:
+    """Count in every place, from now on, in this process."""
+    _count_commits(moments)
+    _count_registry(moments)
+    _count_store(moments)
+    _count_folder(moments)
+    for owner, name in (
+        (state.paths, "_write_private"),
+        (PublishPaths, "forget_upload"),
+        (PublishPaths, "forget_put_record"),
+        (PublishPaths, "forget_session_token"),
+        (publisher.put.recording, "record_put"),
+        (publisher.lineage.marks, "mark_published"),
+        (publisher.put.tags, "make_tags"),
+    ):
+        _count_calls(moments, owner, name)
+
+
+def _count_calls(moments: Moments, owner: Any, name: str) -> None:
+    call = getattr(owner, name)
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        moments.moment(f"before {name}")
+        result = call(*arguments, **options)
+        moments.moment(f"after {name}")
+        return result
+
+    setattr(owner, name, counted)
+
+
+def _count_commits(moments: Moments) -> None:
+    transaction = JournalFile.transaction
+
+    @contextmanager
+    def counted(journal: JournalFile) -> Iterator[None]:
+        method = sys._getframe(2).f_code.co_name  # whoever says `with ...transaction()`
+        with transaction(journal):
+            yield
+            moments.moment(f"before commit of {method}")
+        moments.moment(f"after commit of {method}")
+
+    setattr(JournalFile, "transaction", counted)  # noqa: B010  mypy forbids to assign to a method
+
+
+def _count_registry(moments: Moments) -> None:
+    send = Exchange.send
+
+    async def counted(exchange: Exchange, method: str, path: str, *rest: Any) -> Any:
+        # Ids and hashes are no kinds of request.
+        what = f"registry {method} {'/'.join(part for part in path.split('/') if not _is_id(part))}"
+        moments.moment(f"before {what}")
+        reply = await send(exchange, method, path, *rest)
+        moments.moment(f"after {what}")
+        return reply
+
+    setattr(Exchange, "send", counted)  # noqa: B010  as above
+
+
+def _count_store(moments: Moments) -> None:
+    send, read = Wire.send, FileBody.read
+
+    async def counted(wire: Wire, request: Request) -> Any:
+        parts = urlsplit(request.url)
+        query = ",".join(sorted(name for name, _ in parse_qsl(parts.query, keep_blank_values=True)))
+        what = f"store {request.method} {query} {'body' if isinstance(request.body, FileBody) else ''}".strip()
+        moments.moment(f"before {what}")
+        reply = await send(wire, request)
+        moments.moment(f"after {what}")
+        return reply
+
+    async def cut(body: FileBody) -> AsyncGenerator[bytes, None]:
+        number = 0
+        async for chunk in read(body):
+            yield chunk
+            number += 1
+            if number == CHUNK_WITHIN:
+                moments.moment("within a body")
+
+    setattr(Wire, "send", counted)  # noqa: B010  as above
+    setattr(FileBody, "read", cut)  # noqa: B010  as above
+
+
+def _count_folder(moments: Moments) -> None:
+    disk = FileStore._disk
+
+    def counted(store: FileStore, work: Callable[..., Any], *arguments: object) -> Awaitable[Any]:
+        async def worked() -> Any:
+            what = f"folder {work.__name__}"
+            moments.moment(f"before {what}")
+            result = await disk(store, work, *arguments)
+            moments.moment(f"after {what}")
+            return result
+
+        return worked()
+
+    setattr(FileStore, "_disk", counted)  # noqa: B010  as above
+
+
+def _is_id(part: str) -> bool:
+    return len(part) > 8 and not set(part) - set("0123456789abcdef-_")

@@ -1,0 +1,133 @@
+"""SIGKILL around every journal write, private file, store request and registry request of a put, in real processes.
+
+Whatever the moment, `roar publish --resume` (or, where nothing was frozen yet, the same put again) ends with the very
+bytes in the store, one published lineage, one put job in roar.db, and nothing sent again that was acknowledged.
+"""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from state.machine import State
+from tests.putting.conftest import MakePlace
+from tests.putting.destinations import KINDS
+from tests.putting.place import Left, Place
+from tests.putting.project import EXHAUSTIVE
+
+PORTIONS = 4
+"""Tests that share the moments of a sweep, to run side by side."""
+CHUNK_BYTES = 256 * 1024
+"""What a folder store writes at once."""
+SHARED = ("registry", "commit", "make_tags", "record_put", "mark_published", "forget_session_token")
+"""What is the same wherever the objects go: one sweep goes through it."""
+Moment = tuple[str, int]
+
+
+def moments_of(passed: dict[str, int], kind: str) -> list[Moment]:
+    """Which of the moments of a reference run are tried: all of them, or one of each kind, from its middle."""
+    found = []
+    for what, count in sorted(passed.items()):
+        if EXHAUSTIVE:
+            found += [(what, number) for number in range(1, count + 1)]
+        elif kind == "s3" or not any(word in what for word in SHARED) or "acknowledge_part" in what:
+            found.append((what, (count + 1) // 2))
+    return found
+
+
+@pytest.mark.parametrize("portion", range(PORTIONS))
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_any_moment_it_is_published_once(
+    kind: str, portion: int, reference: Callable[[str], dict[str, int]], make_place: MakePlace
+) -> None:
+    moments = moments_of(reference(kind), kind)[portion::PORTIONS]
+    assert moments
+    reached = 0
+    for moment in moments:
+        try:
+            reached += check_moment(make_place(kind), moment)
+        except AssertionError as error:
+            error.add_note(f"killed at {moment} on the way to {kind}")
+            raise
+    # How often something happens varies a little, with what happens side by side.
+    assert reached > 0.8 * len(moments)
+
+
+def check_moment(place: Place, moment: Moment) -> bool:
+    """Kill at the moment, resume, judge.  False where the run ended before it got there."""
+    killed = place.put(dies_at=moment)
+    if not killed.killed:
+        assert killed.code == 0, killed.err
+        place.check_published_once()
+        return False
+    left = place.only_left()
+    present, orphans = set(place.destination.keys()), place.destination.uploads() - left.uploads.keys()
+    before = len(place.seen)
+    if left.state is not State.DONE:
+        again = place.resume() if left.interrupted else place.put()
+        assert again.code == 0, again.err
+        check_not_sent_again(place, left, before, present, again.passed)
+    lineage_hash = place.check_published_once()
+    assert not left.provisional or lineage_hash == left.provisional
+    assert place.destination.uploads() <= orphans, "only what was begun unheard stays, until it expires"
+    return True
+
+
+def check_not_sent_again(place: Place, left: Left, before: int, present: set[str], passed: dict[str, int]) -> None:
+    """Nothing that was acknowledged, or stands in the store, is sent again."""
+    sent = place.destination.parts_sent(place.seen[before:], left.uploads)
+    assert not set(sent) & left.parts
+    assert not {key for key, _ in sent} & (left.stored | present)
+    assert len(sent) == len(set(sent)), "and nothing twice"
+    if left.interrupted and place.destination.proxy is None:
+        assert passed.get("before folder _write", 0) <= chunks_missing(place, left)
+
+
+def chunks_missing(place: Place, left: Left) -> int:
+    return sum(
+        -(-length // CHUNK_BYTES)
+        for key in left.missing
+        for number, length in place.part_sizes(key)
+        if (key, number) not in left.parts
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reference_run_passes_through_every_kind_of_moment(
+    kind: str, reference: Callable[[str], dict[str, int]]
+) -> None:
+    passed = " ".join(reference(kind))
+    wanted = ["commit of acknowledge_part", "commit of checkpoint", "_write_private", "/finalize", "record_put"]
+    wanted += {
+        "s3": ["PUT partNumber,uploadId body", "POST uploads", "POST uploadId", "PUT  body", "within a body"],
+        "gs": ["POST name,uploadType", "PUT name,uploadType,upload_id body", "within a body"],
+        "file": ["folder _reserve", "folder _write", "folder _publish"],
+    }[kind]
+    assert [what for what in wanted if what not in passed] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_again_and_again_it_still_ends(kind: str, make_place: MakePlace) -> None:
+    """Each life gets a little further than the one before, and what it got done is not done again."""
+    place = make_place(kind)
+    answer = place.put(dies_at=("after commit of freeze", 1))
+    lives = 1
+    while answer.killed:
+        lives += 1
+        answer = place.resume(dies_at=("after commit of acknowledge_part", 1) if lives < 6 else None)
+    assert answer.code == 0, answer.err
+    assert lives >= place.parts_of_large
+    place.check_published_once()
+    sent = place.destination.parts_sent(place.seen, {})
+    assert len(sent) <= len(set(sent)) + lives * 16
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plan_that_was_never_finished_is_pruned(kind: str, make_place: MakePlace) -> None:
+    place = make_place(kind)
+    assert place.put(dies_at=("before commit of freeze", 1)).killed
+    (left,) = place.left()
+    os.utime(left.paths.folder, (0, 0))
+    assert place.roar("journal", "prune").code == 0
+    assert place.left() == []
+    place.check_not_published()
