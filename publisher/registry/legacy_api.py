@@ -37,6 +37,7 @@ class LegacyApi:
             Route(f"{lineage}/jobs/{{uid}}/inputs", self.link_inputs, methods=["POST"]),
             Route(f"{lineage}/jobs/{{uid}}/outputs", self.link_outputs, methods=["POST"]),
             Route(f"{lineage}/jobs/batch", self.add_jobs, methods=["POST"]),
+            Route(f"{lineage}/jobs", self.add_job, methods=["POST"]),
             Route(f"{wire.API_ROOT}/artifacts/batch", self.add_artifacts, methods=["POST"]),
             Route(f"{wire.API_ROOT}/artifacts/composites", self.add_composite, methods=["POST"]),
             Route(f"{wire.API_ROOT}/labels/sync", self.label, methods=["POST"]),
@@ -62,6 +63,13 @@ class LegacyApi:
         existing = len(added.ids) - added.created
         reply = {"job_ids": added.ids, "errors": [], "created_count": added.created, "existing_count": existing}
         return JSONResponse(reply)
+
+    async def add_job(self, request: Request) -> JSONResponse:
+        """Add one job, as roar-cli's `put` does; one that is there stays as it is."""
+        caller = await self.service.caller(request)
+        job = await self.service.body(request, wire.Job)
+        added = await self._into_lineage(request, caller, staging.add_jobs, [job])
+        return JSONResponse({"id": added.ids[0], "job_uid": job.job_uid, "created": added.created == 1})
 
     async def link_inputs(self, request: Request) -> JSONResponse:
         """Link a job's inputs."""

@@ -41,6 +41,7 @@ class StagedApi:
             Route(f"{root}/{{id}}/jobs/{{uid}}/inputs", self.link_inputs, methods=["POST"]),
             Route(f"{root}/{{id}}/jobs/{{uid}}/outputs", self.link_outputs, methods=["POST"]),
             Route(f"{root}/{{id}}/jobs/batch", self.stage_jobs, methods=["POST"]),
+            Route(f"{root}/{{id}}/jobs", self.stage_job, methods=["POST"]),
             Route(f"{root}/{{id}}/artifacts/batch", self.stage_artifacts, methods=["POST"]),
             Route(f"{root}/{{id}}/artifacts/composites", self.stage_composite, methods=["POST"]),
             Route(f"{root}/{{id}}/jobs/{{uid}}/view-edges", self.stage_view_edges, methods=["POST"]),
@@ -96,6 +97,15 @@ class StagedApi:
                 "already_registered_session_hashes": published,
             }
         )
+
+    async def stage_job(self, request: Request) -> JSONResponse:
+        """Add one job, as roar-cli's `put` does; one that is there stays as it is."""
+        access = await self._access(request)
+        job = await self.service.body(request, wire.Job)
+        added, published = await self.service.write(_stage_jobs, access, [job])
+        if published:
+            raise Refusal(HTTPStatus.CONFLICT, f"the job belongs to the published lineage {published[0]}")
+        return JSONResponse({"id": added.ids[0], "job_uid": job.job_uid, "created": added.created == 1})
 
     async def stage_artifacts(self, request: Request) -> JSONResponse:
         """Add artifacts; those that are there stay as they are."""

@@ -31,6 +31,7 @@ GROUPS = {
     ("POST", "/api/v1/registration-sessions/{id}/jobs/{uid}/inputs"): SESSION,
     ("POST", "/api/v1/registration-sessions/{id}/jobs/{uid}/outputs"): SESSION,
     ("POST", "/api/v1/registration-sessions/{id}/jobs/batch"): SESSION,
+    ("POST", "/api/v1/registration-sessions/{id}/jobs"): SESSION,
     ("POST", "/api/v1/registration-sessions/{id}/artifacts/batch"): SESSION,
     ("POST", "/api/v1/registration-sessions/{id}/artifacts/composites"): SESSION,
     ("POST", "/api/v1/registration-sessions/{id}/jobs/{uid}/view-edges"): SESSION,
@@ -44,6 +45,7 @@ GROUPS = {
     ("POST", "/api/v1/sessions/{hash}/jobs/{uid}/inputs"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs/{uid}/outputs"): LEGACY,
     ("POST", "/api/v1/sessions/{hash}/jobs/batch"): LEGACY,
+    ("POST", "/api/v1/sessions/{hash}/jobs"): LEGACY,
     ("POST", "/api/v1/artifacts/batch"): LEGACY,
     ("POST", "/api/v1/artifacts/composites"): LEGACY,
     ("POST", "/api/v1/labels/sync"): LEGACY,
@@ -91,6 +93,8 @@ class Scene:
                 return {"client_session_id": "mine"}
             case "inputs" | "outputs":
                 return {"artifacts": [link(9)]}
+            case "jobs":
+                return job(2)
             case "batch" if "/jobs/" in template:
                 return {"jobs": [job(2)]}
             case "batch" if "/artifacts/" in template:

@@ -69,6 +69,15 @@ async def test_links_to_a_job_that_is_not_staged_are_404(registry: Registry, kin
     refused(await session.post(f"/jobs/{uid(1)}/{kind}", {"artifacts": [link(1)]}), 404)
 
 
+async def test_one_job_is_staged_like_a_batch_of_one(registry: Registry) -> None:
+    session = await registry.open()
+    first = (await session.post("/jobs", job(1))).json()
+    assert (first["job_uid"], first["created"]) == (uid(1), True)
+    assert (await session.post("/jobs", job(1))).json() == {**first, "created": False}
+    assert (await session.add_jobs(job(1), job(2)))["existing_count"] == 1
+    refused(await session.post("/jobs", {"jobs": [job(1)]}), 422)
+
+
 async def test_a_refused_request_leaves_nothing_behind(registry: Registry) -> None:
     session = await registry.open()
     refused(await session.post("/jobs/batch", {"jobs": [job(1), job(2, step_number="two")]}), 422)
