@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from publisher.cli.text import span
+from publisher.cli.text import count, span
 from state.errors import Owned, UsageProblem
 from state.machine import ENDED, LIVE, Event, State
 from state.paths import PublishPaths, StateFolder
@@ -28,7 +28,11 @@ def cancel(paths: PublishPaths, *, as_json: bool) -> None:
             raise UsageProblem(f"publish {paths.id} is {state} already", next_step="roar journal prune")
         owned.journal.checkpoint(Event.CANCELLED, reason="cancelled")
         paths.forget_session_token()
+        paths.forget_put_record()
+        left = _abandon(owned)
     text = "What an older registry was sent stays visible." if state is State.FALLBACK else "Nothing of it is visible."
+    if left:
+        text += f" {count(left, 'upload')} could not be given up; `roar journal prune --all` tries again."
     _say(f"Cancelled {paths.id}. {text}", as_json=as_json, event="cancelled", publish_id=paths.id)
 
 
@@ -61,9 +65,12 @@ def prune(folder: StateFolder, *, older_than: float, as_json: bool) -> None:
     removed = 0
     for prunable in _prunable(folder, older_than):
         try:
-            OwnedPublish.open(prunable.paths).discard()
+            owned = OwnedPublish.open(prunable.paths)
         except Owned:
             continue
+        if owned.journal.frozen():
+            _abandon(owned)
+        owned.discard()
         removed += 1
         publish_id, status = prunable.paths.id, prunable.status
         text = f"Removed {publish_id} ({status}, {span(prunable.age)} ago)"
@@ -89,6 +96,17 @@ def _age(paths: PublishPaths, now: float) -> float:
         return now - paths.folder.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def _abandon(owned: OwnedPublish) -> int:
+    """Give up the uploads under way of a put; how many the store keeps all the same."""
+    if owned.journal.plan().destination is None:
+        return 0
+    import anyio
+
+    from publisher.staging.objects import abandon
+
+    return anyio.run(abandon, owned.paths, owned.journal, owned.journal.plan())
 
 
 def _say(text: str, *, as_json: bool, **facts: str) -> None:
