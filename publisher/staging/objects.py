@@ -44,9 +44,9 @@ def content_of(row: ObjectRow) -> Content:
 async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
     """Give up every upload under way of a put, so that its store keeps no parts; returns how many are left.
 
-    Best effort, within ABANDON_SECONDS: a store that can't be reached or refuses keeps what it has, and the upload stays
-    known.  Nothing to do for a publish of lineage alone.  Call it as the owner of the publish.  Repeating it tries what
-    is left; cancelling leaves the rest.
+    Best effort, within ABANDON_SECONDS: a store that can't be reached or refuses keeps what it has, and the upload
+    stays known.  Nothing to do for a publish of lineage alone.  Call it as the owner of the publish, with the
+    environment that the put had.  Repeating it tries what is left; cancelling leaves the rest.
     """
     if plan.destination is None:
         return 0

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import boto3  # type: ignore[import-untyped]
 
-from tests.storage.proxy import Proxy, Seen, proxied
+from tests.storage.proxy import Plan, Proxy, Seen, proxied
 from tests.storage.servers import ACCESS_KEY, BUCKET, SECRET_KEY, gcs_emulator, rclone
 
 KINDS = ("s3", "gs", "file")
@@ -29,6 +29,11 @@ class Destination(ABC):
         self.url = url
         self.env = env
         self.proxy = proxy
+
+    def weather(self, plan: Plan) -> None:
+        """What happens to each request from now on."""
+        assert self.proxy is not None
+        self.proxy.plan = plan
 
     @abstractmethod
     def keys(self) -> list[str]:

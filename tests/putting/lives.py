@@ -15,9 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import publisher.cli
+import publisher.glaas.caller
+import publisher.glaas.gate
 import publisher.put
 import publisher.steps
-import publisher.storage
+import publisher.storage.destinations
+import publisher.storage.http
+import publisher.worker
 from publisher.__main__ import run
 from tests.putting.moments import Moments, count_moments
 
@@ -27,7 +31,7 @@ class Order:
     """One life.  folder: gets the files `out`, `err` and `passed`.
 
     dies_at: what, and the how-manieth of it; None lives to the end.
-    hasty: a fraction of the waiting that failures ask for.
+    hasty: failures are waited for a fraction of the time.
     """
 
     arguments: list[str]
@@ -49,8 +53,8 @@ class Answer:
     passed: dict[str, int]
 
 
-HASTY_SECONDS = 1.0
-"""How long a hasty life waits for a store's answer."""
+HASTY_REPLY_SECONDS, HASTY_PATIENCE_SECONDS, HASTY_PAUSE_SECONDS = 1.0, 1.5, 0.01
+"""How long a hasty life waits for a store's answer, for a store that is away, and between two attempts."""
 
 
 def live(order: Order) -> int:
@@ -76,13 +80,16 @@ def live(order: Order) -> int:
 
 
 def _hurry() -> None:
-    import publisher.glaas.caller
-    import publisher.storage.http
-
+    """Have failures cost moments instead of minutes; how they are told apart stays the same."""
     for module in (publisher.storage.http, publisher.glaas.caller):
-        setattr(module, "backoff", lambda attempt, rng: 0.01)  # noqa: B010  a name that they import
-    Wire = publisher.storage.http.Wire
-    Wire.__init__.__kwdefaults__["reply_seconds"] = HASTY_SECONDS  # type: ignore[index]
+        setattr(module, "backoff", lambda attempt, rng: HASTY_PAUSE_SECONDS)  # noqa: B010  a name that they import
+    publisher.glaas.gate.FIRST_KNOCK_SECONDS = HASTY_PAUSE_SECONDS
+    for function, name, seconds in (
+        (publisher.storage.http.Wire.__init__, "reply_seconds", HASTY_REPLY_SECONDS),
+        (publisher.storage.destinations.open_store, "patience", HASTY_PATIENCE_SECONDS),
+        (publisher.worker.work, "patience", HASTY_PATIENCE_SECONDS),
+    ):
+        function.__kwdefaults__[name] = seconds  # type: ignore[attr-defined]
 
 
 def carry_out(order: Order) -> Answer:

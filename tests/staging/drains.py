@@ -8,8 +8,8 @@ from typing import cast
 import anyio
 
 from publisher.report import Report
-from publisher.staging.pipeline import Pipeline
 from publisher.run import Run, inline
+from publisher.staging.pipeline import Pipeline
 from state.journal import Journal
 from state.units import NODES, Kind, Unit
 from tests.lineages import Lineage, cut, plan_of
