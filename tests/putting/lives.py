@@ -89,7 +89,9 @@ def _hurry() -> None:
         (publisher.storage.destinations.open_store, "patience", HASTY_PATIENCE_SECONDS),
         (publisher.worker.work, "patience", HASTY_PATIENCE_SECONDS),
     ):
-        function.__kwdefaults__[name] = seconds  # type: ignore[attr-defined]
+        defaults = function.__kwdefaults__
+        assert defaults is not None
+        defaults[name] = seconds
 
 
 def carry_out(order: Order) -> Answer:
