@@ -6,6 +6,8 @@ The choice among them is `decide`'s; this module only answers its questions and 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import anyio
+
 from publisher.auth.agent import Agent
 from publisher.auth.bearer import BearerStore, RefreshRefused
 from publisher.auth.choice import Credentials, Decision
@@ -47,6 +49,7 @@ class Keyring:
         self._bearer_died = ""  # why, once it did
         self._signer: SshSigner | None = None
         self._timestamps = Timestamps()
+        self._one_at_a_time = anyio.Lock()
         self._no_signer = ""  # why an SSH key that exists can't sign
 
     @property
@@ -93,9 +96,20 @@ class Keyring:
 
         identity: whom the publish began as; a bearer that names somebody else by now is not used.
         """
-        if decision is Decision.SSH and self._signer is not None:
-            return _SshAuthorizer(self._signer, self._timestamps, self._clock)
+        if decision is Decision.SSH:
+            return _SshAuthorizer(self, self._timestamps, self._clock)
         return _BearerAuthorizer(self, caller, identity)
+
+    async def signer(self) -> SshSigner:
+        """The key, also in a process that goes on with what another one began.
+
+        Raises Refused (401) where there is none that can sign.
+        """
+        async with self._one_at_a_time:  # a passphrase is asked for once
+            await self._has_signer()
+        if self._signer is None:
+            raise Refused(self._no_signer or "there is no SSH key any more", status=UNAUTHORIZED)
+        return self._signer
 
     # ---------------------------------------------------------------- the bearer, for its authorizer
 
@@ -147,14 +161,15 @@ class _BearerAuthorizer:
 
 
 class _SshAuthorizer:
-    def __init__(self, signer: SshSigner, timestamps: Timestamps, clock: Callable[[], float]) -> None:
-        self._signer = signer
+    def __init__(self, keyring: Keyring, timestamps: Timestamps, clock: Callable[[], float]) -> None:
+        self._keyring = keyring
         self._timestamps = timestamps
         self._clock = clock
 
     async def header(self, method: str, path: str, body: bytes | None) -> str:
+        signer = await self._keyring.signer()
         second = self._timestamps.for_request(method, path, body, int(self._clock()))
-        return await self._signer.sign(method, path, body, second)
+        return await signer.sign(method, path, body, second)
 
     async def renew(self, rejected: str) -> bool:
         return False
