@@ -18,8 +18,10 @@ from publisher.report import Noted
 from publisher.run import Run
 from publisher.staging.pipeline import Pipeline
 from publisher.staging.requests import Route
+from publisher.steps.sessions import FORBIDDEN, UNAUTHORIZED
 from publisher.steps.stage import announce
 from state.errors import LocalProblem
+from state.machine import Event, State
 from state.record import Learned
 from state.units import Kind, Unit
 
@@ -41,9 +43,9 @@ async def finish(run: Run, published: Published, route: Route, authorize: Author
     """Do everything that follows; returns what is owed, for the journal.
 
     Repeating is harmless: labels that were acknowledged are not sent again, rows and tags stand as they are.  Raises
-    Transient and Interrupted from the labels.
+    Transient and Interrupted from the labels, and Refused (401, 403) where they want another credential, once.
     """
-    owed = [await _send_labels(run, route, authorize)]
+    owed = [await _send_labels(run, published, route, authorize)]
     recorded = await _told(run, lambda: _record_put(run))
     marked = await _told(run, lambda: _mark(run, published, labelled=not owed[0]))
     owed.append(await _tag(run))
@@ -52,8 +54,12 @@ async def finish(run: Run, published: Published, route: Route, authorize: Author
     return {"marks_owed": not (recorded and marked), "detail": "; ".join(filter(None, owed))}
 
 
-async def _send_labels(run: Run, route: Route, authorize: Authorizer) -> str:
-    """Send the labels; returns what is owed where the registry refuses them."""
+async def _send_labels(run: Run, published: Published, route: Route, authorize: Authorizer) -> str:
+    """Send the labels; returns what is owed where the registry refuses them.
+
+    The session's credential may have died meanwhile: the first time that it is turned down, this raises Refused, and a
+    credential is chosen again.  A registry that turns that one down too wants no labels.
+    """
 
     async def deliver(unit: Unit) -> None:
         path, body = route.request(unit)
@@ -63,8 +69,16 @@ async def _send_labels(run: Run, route: Route, authorize: Authorizer) -> str:
     try:
         await Pipeline(run, [Kind.LABELS], deliver).drain()
     except Refused as refusal:
+        turned_down = published.staged and refusal.status in (UNAUTHORIZED, FORBIDDEN)
+        if turned_down and not await run.on_disk(_turned_down_before, run):
+            raise
         return f"the labels are owed ({refusal.what}); send them with: roar label sync"
     return ""
+
+
+def _turned_down_before(run: Run) -> bool:
+    turned_down = (Event.CREDENTIAL_REJECTED, State.FINALIZE)
+    return any((checkpoint.event, checkpoint.source) == turned_down for checkpoint in run.journal.history())
 
 
 async def _told(run: Run, write: Callable[[], None]) -> bool:

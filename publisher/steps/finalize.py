@@ -8,7 +8,14 @@ from publisher.glaas.policy import dump
 from publisher.glaas.wire import Receipt
 from publisher.run import Outcome, Run
 from publisher.steps.afterwards import Published, finish
-from publisher.steps.sessions import BASE, prepared_hash, session_authorizer, session_event, staged_route
+from publisher.steps.sessions import (
+    BASE,
+    credential_rejected,
+    prepared_hash,
+    session_authorizer,
+    session_event,
+    staged_route,
+)
 from state.errors import Transient
 from state.machine import Event
 from state.record import Progress
@@ -38,7 +45,10 @@ async def finalize(run: Run) -> Outcome:
         await run.on_disk(run.journal.remember, hash=lineage_hash, url=url)
     published = Published(lineage_hash, prepared_hash(run, progress), staged=True)
     route = staged_route(run, progress, lineage_hash=lineage_hash)
-    owed = await finish(run, published, route, session_authorizer(run, progress))
+    try:
+        owed = await finish(run, published, route, session_authorizer(run, progress))
+    except Refused as refusal:
+        return credential_rejected(run, refusal)
     await run.on_disk(run.paths.forget_session_token)
     return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
 

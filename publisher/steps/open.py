@@ -39,5 +39,6 @@ async def open_session(run: Run) -> Outcome:
         if not reply.registration_session_token:
             raise Rejected("the registry opened an anonymous session without its token")
         await run.on_disk(run.paths.write_session_token, reply.registration_session_token)
-    event = Event.ALREADY_PUBLISHED if reply.status == "closed" else Event.OPENED
+    finalized = reply.status == "closed" or progress.hash is not None
+    event = Event.ALREADY_PUBLISHED if finalized else Event.OPENED
     return Outcome(event, {"remote_session": reply.registration_session_id})
