@@ -1,10 +1,11 @@
 """AUTH_SELECT: which credential publishes, under which identity, and by which route."""
 
+from publisher.auth.clock import clock_skew
 from publisher.auth.decide import Capabilities, Choice, Decision, Flag, Mode, Probe, Scope, decide
 from publisher.glaas.caller import Refused
 from publisher.glaas.wire import AnyReply
 from publisher.run import Outcome, Run
-from publisher.steps.sessions import UNAUTHORIZED
+from publisher.steps.sessions import UNAUTHORIZED, explained
 from state.errors import NeedsPerson
 from state.machine import Event
 from state.record import Learned, Progress
@@ -19,24 +20,28 @@ async def auth_select(run: Run) -> Outcome:
     is not one that the plan was made for, or not the one that this publish began with: that never changes silently.
     """
     progress = await run.on_disk(run.journal.progress)
+    try:
+        return await _select(run, progress)
+    except NeedsPerson as problem:
+        if progress.hash is not None:
+            problem.kept = "The lineage is published; its labels are not, yet."
+        raise
+
+
+async def _select(run: Run, progress: Progress) -> Outcome:
     choice = await _choose(run, progress)
     if choice.decision is Decision.STOP:
         problem = choice.problem()
         problem.what = f"{problem.what} {run.keyring.unusable}".strip()
         raise problem
-    if choice.needs_confirmation and not await run.confirm(choice):
+    identity = await _identity(run, choice.decision)
+    await _same_person(run, progress, identity)
+    if choice.needs_confirmation and progress.hash is None and not await run.confirm(choice):
         raise NeedsPerson(
             "this publish is public and names nobody: it needs your consent",
             next_step=f"roar publish --resume {run.plan.id} --yes",
             reason="needs confirmation",
         )
-    try:
-        identity = await run.keyring.identity(choice.decision, run.caller)
-    except Refused as refusal:
-        raise NeedsPerson(
-            f"the registry does not accept this credential: {refusal.what}", next_step="roar login", reason="auth"
-        ) from refusal
-    _same_person(run, progress, identity)
     learned: Learned = {
         "credential": choice.decision.value,
         "identity": identity,
@@ -47,6 +52,19 @@ async def auth_select(run: Run) -> Outcome:
         learned["remote_session"] = None
         return Outcome(Event.NO_STAGING, learned)
     return Outcome(Event.SELECTED, learned)
+
+
+async def _identity(run: Run, decision: Decision) -> str:
+    try:
+        return await run.keyring.identity(decision, run.caller)
+    except Refused as refusal:
+        raise _not_accepted(run, refusal) from refusal
+
+
+def _not_accepted(run: Run, refusal: Refused) -> NeedsPerson:
+    mend = "set this machine's clock" if clock_skew(refusal.date, run.clock()) else "roar login"
+    what = f"the registry does not accept this credential: {explained(run, refusal)}"
+    return NeedsPerson(what, next_step=mend, reason="auth")
 
 
 async def _choose(run: Run, progress: Progress) -> Choice:
@@ -71,16 +89,23 @@ async def _choose(run: Run, progress: Progress) -> Choice:
 
 
 async def _probe_ssh(run: Run) -> Probe:
-    """What the registry says to the SSH key (protocol.md §4, the auth probe)."""
+    """What the registry says to the SSH key (protocol.md §4, the auth probe).
+
+    Raises NeedsPerson where it is this machine's clock that the registry can't accept: the key may well be good.
+    """
     signer = run.keyring.authorizer(Decision.SSH, run.caller)
     try:
         await run.caller.call("GET", AUTH_PROBE, expect=AnyReply, authorize=signer)
     except Refused as refusal:
-        return Probe.REJECTED if refusal.status == UNAUTHORIZED else Probe.INCONCLUSIVE
+        if refusal.status != UNAUTHORIZED:
+            return Probe.INCONCLUSIVE
+        if clock_skew(refusal.date, run.clock()):
+            raise _not_accepted(run, refusal) from refusal
+        return Probe.REJECTED
     return Probe.ACCEPTED
 
 
-def _same_person(run: Run, progress: Progress, identity: str) -> None:
+async def _same_person(run: Run, progress: Progress, identity: str) -> None:
     """Raise NeedsPerson unless `identity` may go on with this publish.
 
     The remote uids follow from the identity: what was staged as one can't be finished as another.
@@ -88,8 +113,10 @@ def _same_person(run: Run, progress: Progress, identity: str) -> None:
     if progress.identity in (None, identity) and identity in run.plan.provisional:
         return
     began = progress.identity or " or ".join(sorted(run.plan.provisional))
+    last = (await run.on_disk(run.journal.history))[-1]
+    because = f" ({last.detail.rstrip('.')})" if last.event == Event.CREDENTIAL_REJECTED else ""
     raise NeedsPerson(
-        f"this publish was begun as {began} and would go on as {identity}",
+        f"this publish was begun as {began} and would go on as {identity}{because}",
         kept="What is staged is kept.",
         next_step=f"sign in as before, then: roar publish --resume {run.plan.id}\n"
         f"or start anew: roar journal cancel {run.plan.id}",

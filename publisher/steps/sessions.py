@@ -63,9 +63,14 @@ def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = Non
 
 
 def credential_rejected(run: Run, refusal: Refused) -> Outcome:
-    """The event of a 401 or 403, with what this machine's clock may have to do with it."""
+    """The event of a 401 or 403."""
+    return Outcome(Event.CREDENTIAL_REJECTED, {"detail": explained(run, refusal)})
+
+
+def explained(run: Run, refusal: Refused) -> str:
+    """Why a credential is turned down, with what this machine's clock may have to do with it."""
     skew = clock_skew(refusal.date, run.clock())
-    return Outcome(Event.CREDENTIAL_REJECTED, {"detail": f"{refusal.what} {skew}" if skew else refusal.what})
+    return f"{refusal.what.rstrip('.')}. {skew}" if skew else refusal.what
 
 
 def session_event(run: Run, refusal: Refused) -> Outcome | None:
