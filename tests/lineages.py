@@ -66,7 +66,11 @@ class Lineage:
 
     @property
     def hash(self) -> str:
-        """What the registry must compute, by the rules of protocol.md §6."""
+        """What the registry must compute for what nobody signed, by the rules of protocol.md §6."""
+        return self.hash_as(ANONYMOUS)
+
+    def hash_as(self, identity: str) -> str:
+        """What the registry must compute for what `identity` publishes."""
         steps = {job.uid: job.step for job in self.jobs}
         texts = [
             (
@@ -83,10 +87,10 @@ class Lineage:
             )
             for job in self.jobs
         ]
-        hasher = LineageHasher(*GIT, [ANONYMOUS])
+        hasher = LineageHasher(*GIT, [identity])
         for _, text in sorted(texts, key=lambda pair: sort_key(*pair)):
             hasher.add(text)
-        return hasher.digests()[ANONYMOUS]
+        return hasher.digests()[identity]
 
     @property
     def inputs(self) -> int:
