@@ -1,7 +1,8 @@
 """From a `roar put` as it was typed to a planner that `plans.freeze` runs: the files are found and digested first."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 
 from anyio import from_thread, to_thread
@@ -15,6 +16,7 @@ from publisher.put.sources import resolve_sources
 from publisher.report import ObjectsPlanned, Reporter, Sent
 from publisher.storage.destinations import open_store
 from publisher.storage.source import fence_of
+from state.errors import LocalProblem
 from state.objects import ObjectRow
 
 
@@ -22,14 +24,15 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
     """Find and read every file, once, then plan from what was read.
 
     report: hears of the bytes as they are read.  Connects to nobody.  Raises UsageProblem for sources and destinations
-    that name nothing, LocalProblem for what can't be read, FileChanged for what changes meanwhile.
+    that name nothing, LocalProblem for what can't be read or changes meanwhile.
     """
     async with await open_store(request.destination) as store:
         url, md5, destination = store.url, store.wants_md5, store.destination
     sources = await to_thread.run_sync(resolve_sources, request)
-    size = sum([fence_of(str(source.path)).size for source in sources])
-    report(ObjectsPlanned(len(sources), 0, size, 0))
-    digested = await digest_sources(sources, lambda read: from_thread.run_sync(report, Sent("", read)), md5=md5)
+    with _nothing_to_resume():
+        size = sum([fence_of(str(source.path)).size for source in sources])
+        report(ObjectsPlanned(len(sources), 0, size, 0))
+        digested = await digest_sources(sources, lambda read: from_thread.run_sync(report, Sent("", read)), md5=md5)
 
     def plan(identities: Sequence[str], sink: Sink) -> Draft:
         summary = plan_put(request, digested, url, identities=identities, sink=sink, now=clock())
@@ -38,6 +41,20 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
         return Draft(summary.lineage, summary.fingerprint, Storing(destination, rows, tags, summary.record))
 
     return plan
+
+
+@contextmanager
+def _nothing_to_resume() -> Iterator[None]:
+    """What is wrong with a file leaves a publish to resume once there is one; here there is none yet."""
+    try:
+        yield
+    except LocalProblem as problem:
+        raise LocalProblem(
+            problem.what,
+            kept="Nothing was sent, nothing was kept.",
+            next_step="mend the file, or wait until nothing writes to it; then put again",
+            reason=problem.reason,
+        ) from problem
 
 
 def _row(number: int, one: Object) -> ObjectRow:

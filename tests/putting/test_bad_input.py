@@ -87,7 +87,9 @@ CASES = {
     "clashing keys": Case(
         ("raw.bin", "outputs/raw.bin", "{}"), ExitCode.USAGE, ("differ", "would be stored as raw.bin"), same_name
     ),
-    "an unreadable file": Case(("outputs", "{}"), ExitCode.FAILED, ("copy.bin", "can't be read"), unreadable),
+    "an unreadable file": Case(
+        ("outputs", "{}"), ExitCode.FAILED, ("copy.bin", "can't be read", "nothing was kept"), unreadable
+    ),
     "a name that is no UTF-8": Case(("outputs", "{}"), ExitCode.FAILED, ("is no UTF-8",), no_utf8),
     "no destination": Case(("outputs",), ExitCode.USAGE, ("destination", "s3://")),
     "an unknown scheme": Case(("outputs", "ftp://host/x"), ExitCode.USAGE, ("destination", "s3://")),
