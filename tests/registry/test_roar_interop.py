@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-import sysconfig
+import sys
 from pathlib import Path
 
 import httpx2
@@ -13,7 +13,8 @@ import pytest
 from tests.registry.harness import PROJECTS, RECORDINGS, Json, recording, recording_name, succeeded
 from tests.registry.processes import PROGRAM, serving
 
-ROAR = Path(sysconfig.get_path("scripts")) / "roar"
+ROAR_CLI = (sys.executable, "-P", "-m", "roar")
+"""The real roar-cli: `roar` on the PATH may be ours, which is installed beside it."""
 SECONDS = 120
 LEGACY_PROGRAM = PROGRAM.replace(
     "from publisher.registry.serve import serve",
@@ -53,7 +54,7 @@ def register(project: Path, url: str, *target: str) -> str:
         "DO_NOT_TRACK": "1",
     }
     done = subprocess.run(
-        [ROAR, "register", "--public", "-y", *target],
+        [*ROAR_CLI, "register", "--public", "-y", *target],
         cwd=project,
         env=environment,
         capture_output=True,

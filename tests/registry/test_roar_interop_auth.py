@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from tests.registry.test_roar_interop import SECONDS, cloned
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="roar-cli signs with ssh-keygen")
 
-ROAR = Path(sysconfig.get_path("scripts")) / "roar"
+ROAR_CLI = (sys.executable, "-P", "-m", "roar")
+"""The real roar-cli: `roar` on the PATH may be ours, which is installed beside it."""
 CASES = json.loads((Path(__file__).parents[1] / "auth" / "auth-cases.json").read_text())
 SUB, USER_ID = "sub-alice", "u-ssh"
 """Whom the recorded hashes name: the user by her bearer, and by her SSH key."""
@@ -56,7 +56,7 @@ class Desk:
             "DO_NOT_TRACK": "1",
         }
         done = subprocess.run(
-            [sys.executable, ROAR, *arguments],
+            [*ROAR_CLI, *arguments],
             cwd=self.project,
             env=environment,
             stdin=subprocess.DEVNULL,
