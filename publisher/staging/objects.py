@@ -38,7 +38,8 @@ ABANDON_SECONDS = 10.0
 def content_of(row: ObjectRow) -> Content:
     """The content that an object's row describes."""
     fields = json.loads(row.content)
-    return Content(**fields | {"fence": Fence(**fields["fence"]), "parts": tuple(fields["parts"])})
+    hashes = {name: tuple(fields[name]) for name in ("parts", "part_blake3s")}
+    return Content(**fields | hashes | {"fence": Fence(**fields["fence"])})
 
 
 async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:

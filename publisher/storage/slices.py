@@ -4,11 +4,11 @@ The last chunk is given out only after the hash of all of it, and the file's mar
 body stops short is no request: no store keeps a part of a file that changed.
 """
 
-import hashlib
 import os
 from collections.abc import AsyncGenerator, Callable
 
 import anyio
+import blake3 as blake3_package
 
 from publisher.storage.source import READ_BYTES, FileChanged, Slice, check, opened
 
@@ -27,7 +27,7 @@ async def chunks(slice_: Slice, sent: Sent, *, skip: int = 0) -> AsyncGenerator[
     with opened(slice_.path) as (descriptor, fence):
         if not slice_.fence.admits(fence):
             raise FileChanged(slice_.path)
-        digest = hashlib.sha256()
+        digest = blake3_package.blake3()
         end = slice_.offset + slice_.length
         for offset in range(slice_.offset, end, READ_BYTES):
             chunk = await anyio.to_thread.run_sync(_read, descriptor, offset, min(READ_BYTES, end - offset), digest)
@@ -42,23 +42,13 @@ async def chunks(slice_: Slice, sent: Sent, *, skip: int = 0) -> AsyncGenerator[
                 sent(offset + start + len(piece) - slice_.offset)
 
 
-def read_slice(slice_: Slice) -> bytes:
-    """The bytes of a small slice; blocks.  Raises as `chunks`."""
-    with opened(slice_.path) as (descriptor, fence):
-        if not slice_.fence.admits(fence):
-            raise FileChanged(slice_.path)
-        content = os.pread(descriptor, slice_.length, slice_.offset)
-    _verify(slice_, hashlib.sha256(content).hexdigest())
-    return content
-
-
-def _read(descriptor: int, offset: int, length: int, digest: "hashlib._Hash") -> bytes:
+def _read(descriptor: int, offset: int, length: int, digest: blake3_package.blake3) -> bytes:
     chunk = os.pread(descriptor, length, offset)
     digest.update(chunk)
     return chunk
 
 
-def _verify(slice_: Slice, sha256: str) -> None:
+def _verify(slice_: Slice, blake3: str) -> None:
     check(slice_)
-    if sha256 != slice_.sha256:
+    if blake3 != slice_.blake3:
         raise FileChanged(slice_.path)

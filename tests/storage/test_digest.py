@@ -4,16 +4,18 @@ import hashlib
 import os
 import socket
 from dataclasses import asdict
-from json import dumps, loads
+from json import dumps
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
 
+from publisher.staging.objects import content_of
 from publisher.storage.digest import digest_file, md5_of
 from publisher.storage.parts import MIB
-from publisher.storage.source import Content, Fence
+from publisher.storage.source import Content
 from state.errors import LocalProblem
+from state.objects import ObjectRow
 from tests.storage.memory import write_file
 
 pytestmark = pytest.mark.anyio
@@ -24,6 +26,7 @@ def check(content: Content, data: bytes) -> None:
     step = content.part_bytes
     pieces = [data[start : start + step] for start in range(0, max(len(data), 1), step)]
     assert content.parts == tuple(hashlib.sha256(piece).hexdigest() for piece in pieces)
+    assert content.part_blake3s == tuple(blake3(piece).hexdigest() for piece in pieces)
     assert content.size == len(data)
 
 
@@ -58,9 +61,7 @@ async def test_a_link_is_what_it_leads_to(tmp_path: Path) -> None:
 async def test_any_name_is_read_and_survives_the_journal(tmp_path: Path) -> None:
     name = os.fsdecode(b"bad \xff\xfe name")
     content = await digest_file(write_file(tmp_path / name, 10))
-    document = loads(dumps(asdict(content)))
-    fence, parts = Fence(**document.pop("fence")), tuple(document.pop("parts"))
-    assert Content(fence=fence, parts=parts, **document) == content
+    assert content_of(ObjectRow(1, "key", "url", content.size, dumps(asdict(content)))) == content
 
 
 async def test_what_is_no_readable_file_is_told(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from blake3 import blake3
 
 from publisher.storage.digest import digest_file
 from publisher.storage.source import Content
@@ -35,7 +36,13 @@ async def test_more_parts_than_a_page_holds_are_all_listed(s3_place: Place, tmp_
     path = write_file(tmp_path / "source", MORE_THAN_A_PAGE)
     whole = await digest_file(path)
     data = Path(path).read_bytes()  # noqa: ASYNC240 - nothing else runs
-    content: Content = replace(whole, part_bytes=1, parts=tuple(sha256(bytes([byte])).hexdigest() for byte in data))
+    pieces = [bytes([byte]) for byte in data]
+    content: Content = replace(
+        whole,
+        part_bytes=1,
+        parts=tuple(sha256(piece).hexdigest() for piece in pieces),
+        part_blake3s=tuple(blake3(piece).hexdigest() for piece in pieces),
+    )
     async with s3_place.store() as store:
         upload = await store.begin("object", content)
         await for_each(lambda n: store.put_part(upload, n, content.part(n), lambda sent: None))
