@@ -2,8 +2,8 @@
 
 blake3 (9 GB/s on one core where this was written) of everything runs in the reading thread, the hashes of several parts
 at once in others; all of them release the interpreter.  SHA-256 (1.7 GB/s) is what stores verify and is taken here
-alone: as the parts are read again to be sent, their blake3 is compared.  A file holds `SEGMENT_BYTES` times the segments
-under way, whatever its size.
+alone: as the parts are read again to be sent, their blake3 is compared.  A file holds as many `SEGMENT_BYTES` as there
+are segments under way, whatever its size.
 """
 
 import hashlib
