@@ -162,12 +162,16 @@ def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], draft
 
 
 def _same(folder: StateFolder, request: Request, intent: dict[str, Any], draft: Draft) -> Summary | None:
-    """The newest unfinished publish of the same to the same registry with the same intent, owned or not."""
+    """The newest unfinished publish of the same to the same registry with the same intent, owned or not.
+
+    One that was planned for fewer people than may publish it now is another.
+    """
     destination = draft.storing.destination if draft.storing else None
     wanted = (request.registry, draft.fingerprint, intent, destination)
     for found in survey(folder):
         if isinstance(found, Summary) and found.progress.state in LIVE:
             plan = found.plan
-            if (plan.registry, plan.fingerprint, plan.intent, plan.destination) == wanted:
+            named = draft.summary.provisional.keys() <= plan.provisional.keys()
+            if named and (plan.registry, plan.fingerprint, plan.intent, plan.destination) == wanted:
                 return found
     return None

@@ -3,7 +3,6 @@
 import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from time import time
 from typing import Any
@@ -17,6 +16,7 @@ from publisher.auth.identity import ANONYMOUS
 from publisher.auth.keyring import Keyring
 from publisher.auth.scope import Scope
 from publisher.auth.sshkey import Ask
+from publisher.auth.turned_down import not_accepted
 from publisher.engine import publish
 from publisher.glaas.caller import Caller, Refused
 from publisher.glaas.exchange import Exchange
@@ -51,18 +51,34 @@ async def candidate_identities(
     """Everybody that `request` may be published as: the lineage hash, and so the plan, depends on it (protocol.md §6).
 
     Asks the registry only where an SSH key, or a token that names nobody, might sign.  Raises Transient if it is needed
-    and can't be reached.
+    and can't be reached, NeedsPerson if it accepts none of the credentials and one is needed.
     """
-    held = await keyring.held()
-    wanted = possible_decisions(request.flag, Scope.from_config(request.project.config.table), held)
-    identities = [ANONYMOUS]
     async with Exchange(request.registry, connections=1, transport=transport) as exchange:
         caller = Caller(
             exchange, most_requests=1, patience=PATIENCE_SECONDS, rng=random.Random(), clock=clock, report=report
         )
-        for decision in wanted:
-            with suppress(Refused):  # the table of AUTH_SELECT decides what that means
-                identities.append(await keyring.identity(decision, caller))
+        found = await _identities(request, keyring, caller, clock)
+    return [ANONYMOUS, *(identity for identity in found if identity != ANONYMOUS)]
+
+
+async def _identities(
+    request: Request, keyring: Keyring, caller: Caller, clock: Callable[[], float], turned_down: Refused | None = None
+) -> list[str]:
+    """As `candidate_identities`.  turned_down: what the registry said to credentials that died of it."""
+    held = await keyring.held()
+    identities = []
+    for decision in sorted(possible_decisions(request.flag, Scope.from_config(request.project.config.table), held)):
+        try:
+            identities.append(await keyring.identity(decision, caller))
+        except Refused as refusal:  # where something is left to publish with, the table of AUTH_SELECT decides
+            turned_down = refusal
+    if await keyring.held() != held:
+        return await _identities(request, keyring, caller, clock, turned_down)
+    if not identities and turned_down is not None:
+        problem = not_accepted(turned_down, clock())
+        problem.what = f"{problem.what.rstrip('.')}. {keyring.unusable}".strip()
+        problem.kept = "Nothing was sent, nothing was kept."
+        raise problem
     return identities
 
 

@@ -26,10 +26,14 @@ class Probe(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What this machine can sign with: a bearer that is valid or can be refreshed, a usable SSH key."""
+    """What this machine can sign with: a bearer that is valid or can be refreshed, a usable SSH key.
+
+    lapsed: there is a bearer that is neither, so somebody meant to be named.
+    """
 
     bearer: bool
     ssh: bool
+    lapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,10 +45,12 @@ class _Intent(Enum):
 
 
 class _Held(Enum):
-    """The best credential at hand: a bearer goes before an SSH key."""
+    """The best credential at hand: a bearer goes before an SSH key, and one that has lapsed is not forgotten."""
 
     NOTHING = "nothing"
+    LAPSED = "a bearer that has lapsed"
     SSH = "ssh"
+    SSH_AND_LAPSED = "ssh, and a bearer that has lapsed"
     BEARER = "bearer"
 
 
@@ -80,6 +82,7 @@ class _RouteRow(NamedTuple):
 
 
 _ANY_REPO, _ANY_HELD, _ANY_PROBE = frozenset(_Repo), frozenset(_Held), frozenset(Probe)
+_KEY, _NONE = {_Held.SSH, _Held.SSH_AND_LAPSED}, {_Held.NOTHING, _Held.LAPSED}
 _PROJECTS = {_Repo.PRIVATE_PROJECT, _Repo.PUBLIC_PROJECT}
 _NO_PROJECT = _ANY_REPO - _PROJECTS
 _NO_PUBLIC_PROJECT = _ANY_REPO - {_Repo.PUBLIC_PROJECT}
@@ -106,6 +109,7 @@ INTENTS = (
 _SCOPED = {_Intent.OWN, _Intent.PROJECT, _Intent.PROJECT_PRIVATE}
 _SIGN_IN_REMEDIES = ("run `roar login`", "configure SSH (`[glaas] key` or ROAR_SSH_KEY)")
 _LINK_REMEDY = "link the repo (`roar scope use <owner>/<project>`)"
+_LAPSED_REMEDIES = ("run `roar login`", "rerun with --anonymous")
 _UNSET_REMEDIES = (_LINK_REMEDY, "sign in (`roar login`)", "rerun with --public")
 
 CARRIERS = (
@@ -113,37 +117,42 @@ CARRIERS = (
                 "no credential is used"),
     # Not public, or scoped: an authenticated credential is required, and the server is the judge of it at open.
     _CarrierRow("bearer", _SCOPED, {_Held.BEARER}, _ANY_PROBE, Decision.BEARER, "the bearer token signs"),
-    _CarrierRow("ssh", _SCOPED, {_Held.SSH}, _ANY_PROBE, Decision.SSH,
+    _CarrierRow("ssh", _SCOPED, _KEY, _ANY_PROBE, Decision.SSH,
                 "there is no bearer token, so the SSH key signs"),
-    _CarrierRow("nobody", _SCOPED, {_Held.NOTHING}, _ANY_PROBE, Decision.STOP,
+    _CarrierRow("nobody", _SCOPED, _NONE, _ANY_PROBE, Decision.STOP,
                 "this needs a signed-in user, and there is neither a bearer token nor an SSH key", _SIGN_IN_REMEDIES),
     # Nobody asked for anything: private for who is signed in, else nothing.
     _CarrierRow("own-bearer", {_Intent.OWN_IF_SIGNED_IN}, {_Held.BEARER}, _ANY_PROBE, Decision.BEARER,
                 "signed in with a bearer token, so it stays private"),
-    _CarrierRow("own-ssh", {_Intent.OWN_IF_SIGNED_IN}, {_Held.SSH}, {Probe.NOT_ASKED}, Decision.PROBE_SSH,
+    _CarrierRow("own-ssh", {_Intent.OWN_IF_SIGNED_IN}, _KEY, {Probe.NOT_ASKED}, Decision.PROBE_SSH,
                 "the server is asked whether the SSH key signs in"),
-    _CarrierRow("own-ssh-accepted", {_Intent.OWN_IF_SIGNED_IN}, {_Held.SSH}, {Probe.ACCEPTED}, Decision.SSH,
+    _CarrierRow("own-ssh-accepted", {_Intent.OWN_IF_SIGNED_IN}, _KEY, {Probe.ACCEPTED}, Decision.SSH,
                 "signed in with an SSH key that the server accepts, so it stays private"),
-    _CarrierRow("own-ssh-rejected", {_Intent.OWN_IF_SIGNED_IN}, {_Held.SSH}, {Probe.REJECTED}, Decision.STOP,
+    _CarrierRow("own-ssh-rejected", {_Intent.OWN_IF_SIGNED_IN}, _KEY, {Probe.REJECTED}, Decision.STOP,
                 "the server rejects the SSH key, and public is never a default", _UNSET_REMEDIES),
-    _CarrierRow("own-ssh-inconclusive", {_Intent.OWN_IF_SIGNED_IN}, {_Held.SSH}, {Probe.INCONCLUSIVE}, Decision.STOP,
+    _CarrierRow("own-ssh-inconclusive", {_Intent.OWN_IF_SIGNED_IN}, _KEY, {Probe.INCONCLUSIVE}, Decision.STOP,
                 "the server did not say whether it accepts the SSH key, and public is never a default",
                 (*_UNSET_REMEDIES, "with --private to use the SSH key anyway")),
-    _CarrierRow("own-nobody", {_Intent.OWN_IF_SIGNED_IN}, {_Held.NOTHING}, _ANY_PROBE, Decision.STOP,
+    _CarrierRow("own-nobody", {_Intent.OWN_IF_SIGNED_IN}, _NONE, _ANY_PROBE, Decision.STOP,
                 "nobody is signed in, and public is never a default", _UNSET_REMEDIES),
     # Public and unscoped: a credential is welcome but not required.
     _CarrierRow("public-bearer", {_Intent.PUBLIC}, {_Held.BEARER}, _ANY_PROBE, Decision.BEARER,
                 "the bearer token signs"),
-    _CarrierRow("public-ssh", {_Intent.PUBLIC}, {_Held.SSH}, {Probe.NOT_ASKED}, Decision.PROBE_SSH,
+    _CarrierRow("public-ssh", {_Intent.PUBLIC}, _KEY, {Probe.NOT_ASKED}, Decision.PROBE_SSH,
                 "the server is asked whether it accepts the SSH key"),
-    _CarrierRow("public-ssh-accepted", {_Intent.PUBLIC}, {_Held.SSH}, {Probe.ACCEPTED}, Decision.SSH,
+    _CarrierRow("public-ssh-accepted", {_Intent.PUBLIC}, _KEY, {Probe.ACCEPTED}, Decision.SSH,
                 "the server accepts the SSH key"),
     _CarrierRow("public-ssh-rejected", {_Intent.PUBLIC}, {_Held.SSH}, {Probe.REJECTED}, Decision.ANONYMOUS_SESSION,
                 "the server rejects the SSH key, so no credential is used"),
-    _CarrierRow("public-ssh-inconclusive", {_Intent.PUBLIC}, {_Held.SSH}, {Probe.INCONCLUSIVE}, Decision.SSH,
+    _CarrierRow("public-ssh-inconclusive", {_Intent.PUBLIC}, _KEY, {Probe.INCONCLUSIVE}, Decision.SSH,
                 "the server did not say whether it accepts the SSH key, so it signs"),
     _CarrierRow("public-nobody", {_Intent.PUBLIC}, {_Held.NOTHING}, _ANY_PROBE, Decision.ANONYMOUS_SESSION,
                 "there is no credential"),
+    # A bearer that can't be refreshed gives way to SSH, else stops: what was to name somebody does not name nobody.
+    _CarrierRow("public-lapsed", {_Intent.PUBLIC}, {_Held.LAPSED}, _ANY_PROBE, Decision.STOP,
+                "the sign-in has ended, and without it this would name nobody", _LAPSED_REMEDIES),
+    _CarrierRow("public-lapsed-ssh-rejected", {_Intent.PUBLIC}, {_Held.SSH_AND_LAPSED}, {Probe.REJECTED}, Decision.STOP,
+                "the sign-in has ended, and the server rejects the SSH key", _LAPSED_REMEDIES),
 )
 
 ROUTES = (
@@ -185,10 +194,10 @@ def decide(
 
 
 def possible_decisions(flag: Flag, scope: Scope, credentials: Credentials) -> set[Decision]:
-    """The credentials that the choice may fall on, whatever the server says to the SSH key: BEARER, SSH or neither."""
+    """What the choice may come to on a server that stages: BEARER, SSH, ANONYMOUS_SESSION; nothing where it stops."""
     anything = Capabilities(anonymous_public=True, server_hash=True, authenticated=True)
     choices = {decide(flag, scope, credentials, anything, probe).decision for probe in Probe}
-    return choices & {Decision.BEARER, Decision.SSH}
+    return choices - {Decision.STOP, Decision.PROBE_SSH}
 
 
 def _repo(scope: Scope) -> _Repo:
@@ -202,6 +211,8 @@ def _repo(scope: Scope) -> _Repo:
 def _held(credentials: Credentials) -> _Held:
     if credentials.bearer:
         return _Held.BEARER
+    if credentials.lapsed:
+        return _Held.SSH_AND_LAPSED if credentials.ssh else _Held.LAPSED
     return _Held.SSH if credentials.ssh else _Held.NOTHING
 
 

@@ -59,7 +59,8 @@ class Keyring:
 
     async def held(self) -> Credentials:
         """Which credentials can sign now.  A key that is locked, with nobody to unlock it, cannot."""
-        return Credentials(bearer=self._has_bearer(), ssh=await self._has_signer())
+        bearer, ssh = self._has_bearer(), await self._has_signer()
+        return Credentials(bearer=bearer, ssh=ssh, lapsed=bool(self._bearer_died))
 
     def _has_bearer(self) -> bool:
         sign_in = self._bearer.current()

@@ -20,7 +20,6 @@ from publisher.cli.request import put_request, read_request, refuse_hopeless
 from publisher.cli.resuming import find_publish
 from publisher.cli.watcher import Watcher
 from publisher.plans import Frozen, Planner, Request, freeze
-from publisher.report import Noted
 from publisher.worker import MOST_UPLOADS, candidate_identities, own_keyring, work
 from state.errors import ExitCode, Interrupted, LocalProblem, PublisherError
 from state.machine import State
@@ -122,8 +121,6 @@ class _Publishing:
     def _drive(self, frozen: Frozen, keyring: Keyring) -> int:
         async def drive(stop: anyio.Event) -> Progress:
             async def confirm(choice: Choice) -> bool:
-                if choice.note:
-                    self._display.report(Noted(choice.note))
                 return await self._person.confirm(choice, stop)
 
             report = self._display.report

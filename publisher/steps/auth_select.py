@@ -2,10 +2,12 @@
 
 from publisher.auth.clock import clock_skew
 from publisher.auth.decide import Capabilities, Choice, Decision, Flag, Mode, Probe, Scope, decide
+from publisher.auth.turned_down import not_accepted
 from publisher.glaas.caller import Refused
 from publisher.glaas.wire import AnyReply
+from publisher.report import Noted
 from publisher.run import Outcome, Run
-from publisher.steps.sessions import UNAUTHORIZED, explained
+from publisher.steps.sessions import UNAUTHORIZED
 from state.errors import NeedsPerson
 from state.machine import Event
 from state.record import Learned, Progress
@@ -30,6 +32,8 @@ async def auth_select(run: Run) -> Outcome:
 
 async def _select(run: Run, progress: Progress) -> Outcome:
     choice = await _choose(run, progress)
+    if choice.note:
+        run.report(Noted(choice.note))
     if choice.decision is Decision.STOP:
         problem = choice.problem()
         problem.what = f"{problem.what} {run.keyring.unusable}".strip()
@@ -58,13 +62,7 @@ async def _identity(run: Run, decision: Decision) -> str:
     try:
         return await run.keyring.identity(decision, run.caller)
     except Refused as refusal:
-        raise _not_accepted(run, refusal) from refusal
-
-
-def _not_accepted(run: Run, refusal: Refused) -> NeedsPerson:
-    mend = "set this machine's clock" if clock_skew(refusal.date, run.clock()) else "roar login"
-    what = f"the registry does not accept this credential: {explained(run, refusal)}"
-    return NeedsPerson(what, next_step=mend, reason="auth")
+        raise not_accepted(refusal, run.clock()) from refusal
 
 
 async def _choose(run: Run, progress: Progress) -> Choice:
@@ -100,7 +98,7 @@ async def _probe_ssh(run: Run) -> Probe:
         if refusal.status != UNAUTHORIZED:
             return Probe.INCONCLUSIVE
         if clock_skew(refusal.date, run.clock()):
-            raise _not_accepted(run, refusal) from refusal
+            raise not_accepted(refusal, run.clock()) from refusal
         return Probe.REJECTED
     return Probe.ACCEPTED
 

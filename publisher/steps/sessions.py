@@ -4,7 +4,7 @@ import hashlib
 import hmac
 
 from publisher.auth.choice import Decision
-from publisher.auth.clock import clock_skew
+from publisher.auth.turned_down import explained
 from publisher.glaas.caller import Authorizer, Refused
 from publisher.lineage.canonical import ANONYMOUS, remote_job_uid
 from publisher.run import Outcome, Run
@@ -64,13 +64,7 @@ def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = Non
 
 def credential_rejected(run: Run, refusal: Refused) -> Outcome:
     """The event of a 401 or 403."""
-    return Outcome(Event.CREDENTIAL_REJECTED, {"detail": explained(run, refusal)})
-
-
-def explained(run: Run, refusal: Refused) -> str:
-    """Why a credential is turned down, with what this machine's clock may have to do with it."""
-    skew = clock_skew(refusal.date, run.clock())
-    return f"{refusal.what.rstrip('.')}. {skew}" if skew else refusal.what
+    return Outcome(Event.CREDENTIAL_REJECTED, {"detail": explained(refusal, run.clock())})
 
 
 def session_event(run: Run, refusal: Refused) -> Outcome | None:

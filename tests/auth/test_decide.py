@@ -14,6 +14,8 @@ NOBODY = Credentials(bearer=False, ssh=False)
 SSH = Credentials(bearer=False, ssh=True)
 BEARER = Credentials(bearer=True, ssh=False)
 BOTH = Credentials(bearer=True, ssh=True)
+LAPSED = Credentials(bearer=False, ssh=False, lapsed=True)
+SSH_AND_LAPSED = Credentials(bearer=False, ssh=True, lapsed=True)
 
 UNSET = Scope()
 UNSET_PUBLIC = Scope(public_by_default=True)
@@ -76,6 +78,10 @@ ROWS: dict[str, Expected] = {
     "public-flag/public-ssh-inconclusive": (Flag.PUBLIC, UNSET, SSH, Probe.INCONCLUSIVE, Decision.SSH, None),
     "public-flag/public-nobody/session": (
         Flag.PUBLIC, PRIVATE, NOBODY, Probe.NOT_ASKED, Decision.ANONYMOUS_SESSION, None),
+    # §5, the last paragraph: a bearer that can't be refreshed gives way to SSH, else stops
+    "public-flag/public-lapsed": (Flag.PUBLIC, UNSET, LAPSED, Probe.NOT_ASKED, Decision.STOP, None),
+    "public-flag/public-lapsed-ssh-rejected": (
+        Flag.PUBLIC, UNSET, SSH_AND_LAPSED, Probe.REJECTED, Decision.STOP, None),
 }
 # fmt: on
 
@@ -123,7 +129,7 @@ def test_the_stop_for_a_private_publish_names_both_credentials() -> None:
 
 def every_input() -> Iterator[tuple[Flag, Scope, Credentials, Capabilities, Probe]]:
     booleans = (False, True)
-    credentials = [Credentials(bearer, ssh) for bearer, ssh in product(booleans, repeat=2)]
+    credentials = [Credentials(*levels) for levels in product(booleans, repeat=3)]
     capabilities = [Capabilities(*levels) for levels in product(booleans, repeat=3)]
     return product(Flag, SCOPES, credentials, capabilities, Probe)
 
@@ -174,6 +180,12 @@ def test_what_no_credential_carries_is_confirmed_and_unscoped() -> None:
         assert choice.needs_confirmation == (choice.decision in (Decision.ANONYMOUS_SESSION, Decision.LEGACY))
         if choice.needs_confirmation:
             assert choice.scope_request is None
+
+
+def test_what_was_to_name_somebody_never_names_nobody_unasked() -> None:
+    for flag, scope, credentials, _probe, choice in every_choice():
+        if choice.needs_confirmation and (credentials.lapsed or credentials.bearer):
+            assert flag is Flag.ANONYMOUS or (flag is Flag.NONE and scope is ANONYMOUS)
 
 
 def test_the_server_is_asked_about_the_key_at_most_once() -> None:

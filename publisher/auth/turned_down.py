@@ -1,0 +1,18 @@
+"""A credential that the registry turns down: why, and what a person can do about it."""
+
+from publisher.auth.clock import clock_skew
+from publisher.glaas.caller import Refused
+from state.errors import NeedsPerson
+
+
+def explained(refusal: Refused, now: float) -> str:
+    """Why, with what this machine's clock may have to do with it.  now: Unix seconds."""
+    skew = clock_skew(refusal.date, now)
+    return f"{refusal.what.rstrip('.')}. {skew}" if skew else refusal.what
+
+
+def not_accepted(refusal: Refused, now: float) -> NeedsPerson:
+    """The error for a person.  now: Unix seconds."""
+    mend = "set this machine's clock" if clock_skew(refusal.date, now) else "roar login"
+    what = f"the registry does not accept this credential: {explained(refusal, now)}"
+    return NeedsPerson(what, next_step=mend, reason="auth")
