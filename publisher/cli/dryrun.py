@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import anyio
@@ -24,6 +25,8 @@ from state.errors import ExitCode
 
 JOBS_SHOWN = 40
 """Jobs that a terminal gets to see; `--json` has them all."""
+UNNAMED = "known once the registry names the owner of the credential"
+"""In place of a hash: it depends on whom the lineage names."""
 COMMAND_WIDTH = 200
 """Characters of a command where stdout is no terminal."""
 
@@ -35,21 +38,22 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
     """
     keyring = own_keyring(request.intent)
     choices = possible_choices(request, anyio.run(keyring.held))
+    identities = known_identities(choices)
     planner = lineage_planner(request) if put is None else anyio.run(_put_planner, put)
     drafts: list[Draft] = []
 
     def build(sink: Sink) -> PlanSummary:
-        drafts.append(planner(known_identities(choices), sink))
+        drafts.append(planner(identities or [ANONYMOUS], sink))
         return drafts[0].summary
 
     explanation = explained(build)
-    storing = drafts[0].storing
+    storing, hashes = drafts[0].storing, {name: explanation.summary.provisional[name] for name in identities}
     if as_json:
-        click.echo(json.dumps(_facts(request, explanation, choices, storing)))
+        click.echo(json.dumps(_facts(request, explanation, choices, storing) | {"provisional": hashes}))
     elif quiet:
-        click.echo(explanation.summary.provisional[ANONYMOUS])
+        click.echo(next(iter(hashes.values()), UNNAMED))
     else:
-        _print(request, explanation, choices, keyring.unusable, storing)
+        _print(request, explanation, choices, hashes, keyring.unusable, storing)
     return ExitCode.PUBLISHED
 
 
@@ -76,7 +80,6 @@ def _facts(
         "composites": explanation.composites,
         "labels": summary.labels,
         "redactions": summary.redactions,
-        "provisional": summary.provisional,
         "routes": [
             {
                 "decision": choice.decision,
@@ -95,7 +98,12 @@ def _facts(
 
 
 def _print(
-    request: Request, explanation: Explanation, choices: list[Choice], unusable: str, storing: Storing | None
+    request: Request,
+    explanation: Explanation,
+    choices: list[Choice],
+    hashes: Mapping[str, str],
+    unusable: str,
+    storing: Storing | None,
 ) -> None:
     summary = explanation.summary
     links = f"{count(summary.inputs, 'input')}, {count(summary.outputs, 'output')}"
@@ -104,7 +112,12 @@ def _print(
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
-    for name, value in [*_rows(request, explanation), *_route_rows(choices), *_hash_rows(summary), ("note", unusable)]:
+    for name, value in [
+        *_rows(request, explanation),
+        *_route_rows(choices),
+        *_hash_rows(choices, hashes),
+        ("note", unusable),
+    ]:
         if value:
             rows.add_row(name, Text(printable(value)))
     if storing is not None:
@@ -162,15 +175,16 @@ def _route_rows(choices: list[Choice]) -> list[tuple[str, str]]:
         stops = choice.decision is Decision.STOP
         how = "stop" if stops else f"{choice.decision}, {'public' if choice.public else 'private'}"
         remedy = f"; {choice.problem().next_step}" if stops else ""
-        rows.append(("or" if number else "route", f"{how}: {choice.why}{remedy}"))
+        rows.append(("or" if number else "route", f"{how}: {choice.why}{remedy} ({choice.row})"))
     if any(choice.needs_confirmation for choice in choices):
         rows.append(("owner", "what goes out without a credential names nobody: it needs your consent, or --yes"))
     return rows
 
 
-def _hash_rows(summary: PlanSummary) -> list[tuple[str, str]]:
+def _hash_rows(choices: list[Choice], hashes: Mapping[str, str]) -> list[tuple[str, str]]:
     """The hash that each identity would get, as far as it can be told here."""
-    first, *others = summary.provisional.items()
-    rows = [("hash", f"{first[1]} as {first[0]}")]
-    rows += [("", f"{digest} as {identity}") for identity, digest in others]
-    return [*rows, ("", "(provisional: the registry computes the one that counts)")]
+    texts = [f"{digest} as {identity}" for identity, digest in hashes.items()]
+    if not hashes or any(choice.decision is Decision.SSH for choice in choices):
+        texts.append(UNNAMED)
+    texts.append("(provisional: the registry computes the one that counts)")
+    return [("" if number else "hash", text) for number, text in enumerate(texts)]

@@ -65,8 +65,12 @@ def refuse_hopeless(request: Request, held: Credentials, unusable: str) -> None:
 
 
 def known_identities(choices: list[Choice]) -> list[str]:
-    """Whom the choices may publish as, as far as this machine knows without asking the registry."""
-    identities = [ANONYMOUS]
+    """Whom the choices may publish as, as far as this machine knows without asking the registry.
+
+    Where they can only stop, nobody: anonymous.
+    """
+    stops = all(choice.decision is Decision.STOP for choice in choices)
+    identities = [ANONYMOUS] if stops or any(choice.needs_confirmation for choice in choices) else []
     if any(choice.decision is Decision.BEARER for choice in choices):
         sign_in = BearerStore.from_environment(os.environ, Path.home()).current()
         identity = of_sign_in(sign_in) if sign_in is not None else None
