@@ -1,0 +1,208 @@
+"""Publishing as somebody through the real command line, to a registry that really runs, with real credentials.
+
+The hashes are those that real roar-cli 0.4.7 reached with the same credentials.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.auth.openssh import PASSPHRASE, add_to_agent, running_agent
+from tests.identity.desk import BY_BEARER, BY_KEY, BY_NOBODY, Desk, alices_desk, recorded_hash
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Alice, without a credential yet."""
+    with alices_desk(tmp_path) as desk:
+        yield desk
+
+
+def is_private_to_alice(desk: Desk, lineage_hash: str) -> None:
+    """Assert that she reads the lineage, and that for anybody else there is none."""
+    desk.admin("user", "add", "bob")
+    assert desk.read(lineage_hash)[0] == 404
+    assert desk.page(lineage_hash) == 404
+    assert desk.read(lineage_hash, desk.token("bob"))[0] == 404
+    status, lineage = desk.read(lineage_hash, desk.token())
+    assert (status, lineage["visibility"], lineage["jobs_count"]) == (200, "private", 2)
+
+
+def is_public_and_names(desk: Desk, lineage_hash: str, creator: str) -> None:
+    status, lineage = desk.read(lineage_hash)
+    assert (status, lineage["visibility"], lineage["creator"]) == (200, "public", creator)
+
+
+@pytest.mark.parametrize("flags", [["--private"], []], ids=["private", "no flag"])
+def test_a_bearer_publishes_privately_into_its_users_own_space(desk: Desk, flags: list[str]) -> None:
+    desk.sign_in()
+    event = desk.publish(*flags)
+    assert event["hash"] == recorded_hash("bearer")
+    is_private_to_alice(desk, event["hash"])
+
+
+@pytest.mark.parametrize("flags", [["--private"], []], ids=["private", "no flag"])
+def test_an_ssh_key_publishes_privately_into_its_users_own_space(desk: Desk, flags: list[str]) -> None:
+    desk.make_key()
+    event = desk.publish(*flags)
+    assert event["hash"] == recorded_hash("ssh")
+    is_private_to_alice(desk, event["hash"])
+
+
+def test_an_encrypted_key_publishes_through_its_agent(desk: Desk, tmp_path: Path) -> None:
+    key = desk.make_key(passphrase=PASSPHRASE)
+    desk.roar("publish", "--private").blames(4, "is locked, and no SSH agent holds it")
+    with running_agent(tmp_path) as socket:
+        add_to_agent(socket, key, tmp_path)
+        event = desk.with_environment(SSH_AUTH_SOCK=socket).publish("--private")
+    assert event["hash"] == recorded_hash("ssh")
+
+
+def test_a_token_of_the_environment_publishes_and_leaves_no_file(desk: Desk) -> None:
+    event = desk.with_environment(ROAR_ACCESS_TOKEN=desk.token()).publish("--private")
+    assert event["hash"] == recorded_hash("bearer")
+    assert not desk.auth_json.exists()
+    is_private_to_alice(desk, event["hash"])
+
+
+def test_public_names_whoever_signs(desk: Desk) -> None:
+    event = desk.publish("--public")
+    assert event["hash"] == recorded_hash("none")
+    is_public_and_names(desk, event["hash"], BY_NOBODY)
+    desk.make_key()
+    event = desk.publish("--public")
+    assert event["hash"] == recorded_hash("ssh")
+    is_public_and_names(desk, event["hash"], BY_KEY)
+    desk.sign_in()
+    event = desk.publish("--public")
+    assert event["hash"] == recorded_hash("bearer")
+    is_public_and_names(desk, event["hash"], BY_BEARER)
+
+
+def test_anonymous_shows_no_credential_that_is_at_hand(desk: Desk) -> None:
+    desk.sign_in()
+    desk.make_key()
+    event = desk.publish("--anonymous")
+    assert event["hash"] == recorded_hash("none")
+    is_public_and_names(desk, event["hash"], BY_NOBODY)
+
+
+@pytest.mark.parametrize("credential", ["bearer", "ssh"])
+def test_a_project_that_the_repo_is_bound_to_takes_the_lineage(desk: Desk, credential: str) -> None:
+    """Bound by roar-cli's own `roar scope use`, which our program hands on."""
+    desk.admin("owner", "add", "acme")
+    desk.admin("project", "add", "acme/models")
+    desk.admin("project", "member", "acme/models", "alice")
+    desk.sign_in()
+    bound = desk.roar("scope", "use", "acme/models")
+    assert bound.code == 0, bound.out + bound.err
+    if credential == "ssh":
+        desk.auth_json.unlink()
+        desk.make_key()
+    event = desk.publish()
+    assert event["hash"] == recorded_hash(credential)
+    is_private_to_alice(desk, event["hash"])
+    desk.admin("project", "member", "acme/models", "bob", "--access", "read")
+    assert desk.read(event["hash"], desk.token("bob"))[0] == 200
+
+
+def test_a_project_that_may_only_be_read_takes_nothing_and_says_so(desk: Desk) -> None:
+    desk.admin("owner", "add", "acme")
+    desk.admin("project", "add", "acme/models")
+    desk.admin("project", "member", "acme/models", "alice")
+    desk.sign_in()
+    assert desk.roar("scope", "use", "acme/models").code == 0
+    desk.admin("project", "member", "acme/models", "alice", "--access", "read")
+    done = desk.roar("publish", "-y")
+    done.blames(done.code, "but not write to it")
+    assert done.code in (1, 4)
+    assert desk.read(recorded_hash("bearer"), desk.token())[0] == 404
+
+
+# ---------------------------------------------------------------- what can't go on
+
+
+def test_a_token_of_the_environment_that_is_dead_is_not_replaced_by_nobody(desk: Desk) -> None:
+    """What was to name Alice never goes out as nobody's, not with -y either."""
+    dead = desk.with_environment(ROAR_ACCESS_TOKEN="dead")
+    for flag in ("--public", "--private"):
+        dead.roar("publish", "-y", flag).blames(4, "ROAR_ACCESS_TOKEN is not accepted")
+    assert desk.read(recorded_hash("none"))[0] == 404
+    assert desk.program.publishes == [], "nothing is kept that nobody could resume"
+
+
+def test_a_sign_in_that_has_ended_is_not_replaced_by_nobody(desk: Desk) -> None:
+    desk.sign_in()
+    document = json.loads(desk.auth_json.read_text()) | {"refresh_token": None, "expires_at": "2020-01-01T00:00:00Z"}
+    desk.auth_json.write_text(json.dumps(document))
+    desk.roar("publish", "-y", "--public").blames(4, "the sign-in has", "roar login", "--anonymous")
+    assert desk.publish("--anonymous")["hash"] == recorded_hash("none")
+
+
+def test_a_key_that_the_registry_gets_to_know_later_publishes_then(desk: Desk) -> None:
+    key = desk.make_key()
+    fingerprint = json.loads(desk.admin("key", "list", "--json"))[0]["fingerprint"]
+    desk.admin("key", "remove", fingerprint)
+    desk.roar("publish", "-y", "--private").blames(4, "does not accept this credential", fingerprint)
+    desk.admin("key", "add", "alice", f"{key}.pub")
+    assert desk.publish("--private")["hash"] == recorded_hash("ssh")
+
+
+def test_a_sign_in_that_is_revoked_half_way_is_resumed_after_the_next_one(desk: Desk) -> None:
+    desk.sign_in()
+    grant = json.loads(desk.admin("token", "list", "--json"))[0]["id"]
+    desk.admin("token", "revoke", grant)
+    done = desk.roar("publish", "--private", "--json")
+    assert (done.code, done.last["reason"]) == (4, "auth")
+    assert "roar login" in done.last["next"]
+    assert f"--resume {done.last['publish_id']}" in done.last["next"]
+    desk.sign_in()
+    event = desk.publish("--resume")
+    assert (event["hash"], event["publish_id"]) == (recorded_hash("bearer"), done.last["publish_id"])
+
+
+def test_a_sign_in_close_to_its_end_is_renewed_first_and_the_new_one_kept(desk: Desk) -> None:
+    desk.sign_in(seconds=240)
+    before = json.loads(desk.auth_json.read_text())
+    desk.publish("--private")
+    after = json.loads(desk.auth_json.read_text())
+    assert after["access_token"] != before["access_token"]
+    assert after["refresh_token"] != before["refresh_token"]
+    assert after["user"] == before["user"]
+    assert desk.auth_json.stat().st_mode & 0o777 == 0o600
+
+
+# ---------------------------------------------------------------- what is said before
+
+
+@pytest.mark.parametrize(
+    ("credential", "flags", "row", "why", "identity"),
+    [
+        ("bearer", ["--private"], "private-flag/bearer", "the bearer token signs", BY_BEARER),
+        ("bearer", [], "unset/own-bearer", "so it stays private", BY_BEARER),
+        ("environment", ["--public"], "public-flag/public-bearer", "the bearer token signs", "the registry names"),
+        ("ssh", ["--private"], "private-flag/ssh", "so the SSH key signs", "the registry names"),
+        ("bearer", ["--anonymous"], "anonymous-flag/none-wanted/session", "no credential is used", BY_NOBODY),
+    ],
+)
+def test_a_dry_run_shows_the_row_why_and_whom_it_names(
+    desk: Desk, credential: str, flags: list[str], row: str, why: str, identity: str
+) -> None:
+    seat = desk
+    if credential == "bearer":
+        desk.sign_in()
+    elif credential == "ssh":
+        desk.make_key()
+    else:
+        seat = desk.with_environment(ROAR_ACCESS_TOKEN=desk.token())
+    shown = " ".join(seat.roar("publish", "--dry-run", *flags).out.split())
+    assert row in shown
+    assert why in shown
+    assert f"as {identity}" in shown or identity in shown
+    assert ("anonymous" in shown) is (identity == BY_NOBODY)
+    routes: list[dict[str, Any]] = seat.roar("publish", "--dry-run", "--json", *flags).last["routes"]
+    assert routes[0]["row"] == row
+    assert why in routes[0]["why"]
