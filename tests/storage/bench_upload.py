@@ -11,23 +11,24 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
 
 import anyio
 
-from publisher.storage.destinations import CONNECTIONS, open_store
+from publisher.staging.objects import FILES_AT_ONCE, PARTS_AT_ONCE
+from publisher.storage.destinations import open_store
 from publisher.storage.digest import digest_file
 from publisher.storage.parts import MIB
 from publisher.storage.transfer import transfer
+from publisher.worker import MOST_UPLOADS
 from tests.processes import environment
 from tests.storage.memory import MemoryLedger, nothing
-from tests.storage.servers import AWS, BUCKET, moto, rclone
+from tests.storage.servers import AWS, BUCKET, far_away, moto, rclone
 
 SMALL_BYTES = 20_000
-FILES_AT_ONCE = 16
-PARTS_AT_ONCE = 8
 _BOTO = """
 import os, sys, json, boto3
 from pathlib import Path
@@ -63,7 +64,7 @@ async def _ours(folder: Path, prefix: str) -> None:
                 store, key, content, MemoryLedger(), parts_at_once=PARTS_AT_ONCE, advance=nothing, surely_new=new
             )
 
-    async with await open_store(f"s3://{BUCKET}/{prefix}", connections=CONNECTIONS) as store:
+    async with await open_store(f"s3://{BUCKET}/{prefix}", connections=MOST_UPLOADS) as store:
         await store.stat("nothing")  # boto3's clock starts with its client ready, too
         started = perf_counter()
         there = await store.glance()
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--large-mib", type=int, default=2048)
     parser.add_argument("--small", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--delay-ms", type=int, default=0, help="every reply comes so much later")
     parser.add_argument("--moto", action="store_true", help="another server")
     parser.add_argument("--client", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -123,7 +125,10 @@ def main() -> None:
                 file.write(os.urandom(MIB))
         for number in range(options.small):
             (root / "small" / f"{number:05}.bin").write_bytes(os.urandom(SMALL_BYTES))
-        with moto() if options.moto else rclone(root / "served") as endpoint:
+        with ExitStack() as servers:
+            endpoint = servers.enter_context(moto() if options.moto else rclone(root / "served"))
+            if options.delay_ms:
+                endpoint = servers.enter_context(far_away(endpoint, options.delay_ms / 1000))
             for kind in ("large", "small"):
                 _compare(kind, root / kind, endpoint, options.rounds)
 

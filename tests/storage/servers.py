@@ -79,6 +79,13 @@ def gcs_emulator() -> Iterator[str]:
 
 
 @contextmanager
+def far_away(target: str, seconds: float) -> Iterator[str]:
+    """A way to `target` on which every reply takes so long; gives its URL."""
+    with _serving(sys.executable, "-m", "tests.storage.far_away", target, str(seconds)) as url:
+        yield url
+
+
+@contextmanager
 def _serving(*command: str) -> Iterator[str]:
     process = subprocess.Popen(
         command, env=environment(**AWS), stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
