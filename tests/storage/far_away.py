@@ -1,8 +1,8 @@
 """An object store that is further away: every reply comes so much later.
 
 `python -m tests.storage.far_away URL SECONDS`, a process of its own, so that it takes no time from who is measured.
+"""
 
-A process of its own, so that it takes no time from who is measured.
 import asyncio
 import sys
 from contextlib import suppress
