@@ -151,12 +151,13 @@ class Place:
 
     def check_published_once(self) -> str:
         """Assert that everything is where it should be, and nothing else; returns the lineage's hash."""
-        assert self.destination.objects() == self.files
+        assert self.destination.keys() == sorted(self.files), self.destination.keys()
+        assert [key for key, content in self.files.items() if self.destination.read(key) != content] == []
         count, lineage_hash, *counts = self.ask("published")
         assert (count, counts[0]) == (1, 3), "one lineage, of two steps and the put"
         assert self.status_of(lineage_hash) == 200
         assert self.rows("SELECT count(*) FROM jobs WHERE job_type = 'put' AND synced_at IS NOT NULL") == [(1,)]
-        assert self.leftovers() == []
+        assert not (leftovers := self.leftovers()), leftovers
         return str(lineage_hash)
 
     def check_not_published(self) -> None:
