@@ -138,7 +138,9 @@ class Keyring:
 
     async def _refresh(self, rejected: Secret, caller: Caller) -> SignIn | None:
         async def post(document: Document) -> Document:
-            reply = await caller.call("POST", REFRESH, dump(document), expect=RefreshReply, beside_limit=True)
+            token = str(document["refresh_token"])
+            body = dump(document)
+            reply = await caller.call("POST", REFRESH, body, expect=RefreshReply, beside_limit=True, secret=token)
             return Document(reply.model_dump())
 
         outcome = await self._bearer.refresh(post, rejected, self._clock())

@@ -5,6 +5,7 @@ their effect exactly once.
 """
 
 import random
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Protocol, TypeVar
@@ -34,6 +35,9 @@ UNAUTHORIZED = 401
 STOPPED = "stopped on request"
 MAX_RENEWALS = 2
 """How often one request may renew its credential: it can be renewed by another process and expire again meanwhile."""
+SHORTEST_CREDENTIAL = 16
+"""Characters.  What is shorter is a word of the protocol, a time, or no credential worth the name."""
+FIRST_ERROR = 400
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -110,11 +114,13 @@ class Caller:
         expect: type[R],
         authorize: Authorizer = ANONYMOUS,
         beside_limit: bool = False,
+        secret: str = "",
     ) -> R:
         """What the registry answers, as the `expect`ed reply.
 
         beside_limit: for what another request needs before it can be sent; waiting for a slot, it would wait for
         itself.
+        secret: a credential in the body.  Where a server repeats what it was shown, that is cut out of its words.
 
         Raises Refused for a final no, Transient when the registry stays away, fails, throttles or garbles for too long,
         Interrupted when it would have to wait or to send again although `stop` is set.  Cancelling stops waiting; the
@@ -135,7 +141,7 @@ class Caller:
                     await self._pause(failures, str(reply))
                 continue
             self._gate.answered()
-            document = parse(reply.body)
+            document = parse(_without(reply, authorization or "", secret))
             verdict = judge(reply.status, document)
             if verdict is not Verdict.BUSY:
                 busy_since = None
@@ -205,6 +211,18 @@ def _read(expect: type[R], document: object) -> R | None:
         return expect.model_validate(document)
     except ValidationError:
         return None
+
+
+def _without(reply: Reply, authorization: str, secret: str) -> bytes:
+    """The reply's body without the credentials of its request, for a server may repeat them in its complaint."""
+    shown = [part for part in re.split(r'[ "]', authorization) if not part.startswith("SHA256:")]
+    if reply.status >= FIRST_ERROR:  # else it may be the same credential, given once more
+        shown.append(secret)
+    body = reply.body
+    for part in shown:
+        if len(part) >= SHORTEST_CREDENTIAL:
+            body = body.replace(part.encode(), b"[credential]")
+    return body
 
 
 def _explain(reply: Reply, document: object) -> str:
