@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
 from publisher import __version__
+from publisher.glaas.address import is_loopback
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 """A GLaaS reply is some kilobytes; more than this is no GLaaS."""
@@ -64,6 +66,8 @@ class Exchange:
             httpx2.AsyncClient(
                 transport=transport,
                 verify=tls,
+                # Plain http:// is for this machine alone; a proxy of the environment would carry it off.
+                trust_env=not is_loopback(urlsplit(registry).hostname or ""),
                 limits=httpx2.Limits(max_connections=POOL_CONNECTIONS, max_keepalive_connections=POOL_CONNECTIONS),
                 timeout=httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS, pool=None),
                 headers={"X-Roar-Version": SPEAKS_AS, "User-Agent": f"roar-publisher/{__version__}"},
