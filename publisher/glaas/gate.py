@@ -28,7 +28,7 @@ class Gate:
 
     knock: sends one small request; returns if anything answered, raises Unreachable if not.
     sleep: waits, or raises where the process should end.
-    patience: seconds without any reply from the registry after which waiting ends in Transient.
+    patience: seconds from the first request without a reply after which waiting ends in Transient.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Gate:
         self._sleep = sleep
         self._closed: anyio.Event | None = None  # set while one task knocks; written by that task alone
         self._held_until = 0.0  # anyio time; written by hold
-        self._last_answer = anyio.current_time()  # written by answered
+        self._away_since: float | None = None  # the first request without a reply since the last answer; anyio time
         self._met = False  # whether the registry ever answered; written by answered
 
     def answered(self) -> None:
         """A reply came: patience starts anew."""
-        self._last_answer = anyio.current_time()
+        self._away_since = None
         self._met = True
 
     def hold(self, seconds: float) -> None:
@@ -89,6 +89,8 @@ class Gate:
     async def _wait_for_answer(self, cause: Unreachable) -> bool:
         delay = FIRST_KNOCK_SECONDS
         away = False
+        if self._away_since is None:
+            self._away_since = anyio.current_time()
         while True:
             try:
                 await self._knock()
@@ -99,7 +101,7 @@ class Gate:
                 return away
             away = True
             patience = self._patience if self._met else min(self._patience, FIRST_CONTACT_SECONDS)
-            if anyio.current_time() - self._last_answer >= patience:
+            if anyio.current_time() - self._away_since >= patience:
                 raise Transient(f"the registry can't be reached: {cause}", reason="offline")
             pause = delay * self._rng.uniform(0.5, 1.0)
             self._report(Waiting("offline", pause))

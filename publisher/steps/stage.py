@@ -79,7 +79,10 @@ async def store_objects(run: Run) -> None:
     from publisher.staging.objects import Objects
     from publisher.storage.destinations import open_store
 
-    async with await open_store(run.plan.destination, connections=run.most_uploads, rate=run.upload_rate) as store:
+    store = await open_store(
+        run.plan.destination, connections=run.most_uploads, rate=run.upload_rate, report=run.report
+    )
+    async with store:
         await Objects(run, store).drain()
 
 

@@ -99,6 +99,19 @@ def test_patience_ends_sooner_with_a_registry_that_was_never_met(met: bool, pati
     virtual.run(scenario)
 
 
+def test_patience_begins_with_the_first_request_that_gets_no_reply() -> None:
+    """An hour of work elsewhere, a large upload, is no hour of silence."""
+
+    async def scenario() -> None:
+        gate = Door(away=lambda now: now < 3_600 + 30).gate(300)
+        gate.answered()
+        await anyio.sleep(3_600)
+        assert await gate.no_reply(CAUSE)
+        assert anyio.current_time() < 3_600 + 30 + LONGEST_KNOCK_SECONDS + 0.1
+
+    virtual.run(scenario)
+
+
 def test_those_who_waited_with_one_whose_patience_ended_find_out_for_themselves() -> None:
     async def scenario() -> None:
         gate = Door(away=lambda now: True).gate(10)
