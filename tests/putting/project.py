@@ -16,7 +16,7 @@ from tests.processes import environment
 from tests.storage.servers import AWS
 
 EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
-"""Every moment and 200 MB instead of a sample and 26 MB."""
+"""200 MB and all kill points instead of 26 MB and one of each kind."""
 LARGE = (90_000_000, 70_000_000, 40_000_000) if EXHAUSTIVE else (26_000_000,)
 """Bytes of the files of several parts; none is a whole number of parts."""
 TIMEOUT_SECONDS = 120
