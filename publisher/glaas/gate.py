@@ -87,10 +87,8 @@ class Gate:
             self._closed = None
 
     async def _wait_for_answer(self, cause: Unreachable) -> bool:
-        delay = FIRST_KNOCK_SECONDS
+        delay, began = FIRST_KNOCK_SECONDS, anyio.current_time()
         away = False
-        if self._away_since is None:
-            self._away_since = anyio.current_time()
         while True:
             try:
                 await self._knock()
@@ -99,9 +97,12 @@ class Gate:
             else:
                 self.answered()
                 return away
+            now = anyio.current_time()
+            if self._away_since is None:  # at first, and when a request that was under way got its reply meanwhile
+                self._away_since = now if away else began
             away = True
             patience = self._patience if self._met else min(self._patience, FIRST_CONTACT_SECONDS)
-            if anyio.current_time() - self._away_since >= patience:
+            if now - self._away_since >= patience:
                 raise Transient(f"the registry can't be reached: {cause}", reason="offline")
             pause = delay * self._rng.uniform(0.5, 1.0)
             self._report(Waiting("offline", pause))

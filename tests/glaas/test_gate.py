@@ -112,6 +112,24 @@ def test_patience_begins_with_the_first_request_that_gets_no_reply() -> None:
     virtual.run(scenario)
 
 
+def test_a_late_reply_to_somebody_else_starts_patience_anew() -> None:
+    async def scenario() -> None:
+        gate = Door(away=lambda now: True).gate(100)
+        gate.answered()
+        async with anyio.create_task_group() as tasks:
+
+            async def late() -> None:
+                await anyio.sleep(60)
+                gate.answered()
+
+            tasks.start_soon(late)
+            with pytest.raises(Transient):
+                await gate.no_reply(CAUSE)
+        assert 160 <= anyio.current_time() <= 160 + 2 * LONGEST_KNOCK_SECONDS
+
+    virtual.run(scenario)
+
+
 def test_those_who_waited_with_one_whose_patience_ended_find_out_for_themselves() -> None:
     async def scenario() -> None:
         gate = Door(away=lambda now: True).gate(10)
