@@ -10,7 +10,6 @@
 Folders are 0700.
 """
 
-import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from state.errors import LocalProblem, UsageProblem
+from state.private import forget_private, read_private, write_private
 
 KEY_BYTES = 32
 ID = re.compile(r"[0-9a-f]{8}")
@@ -47,54 +47,53 @@ class PublishPaths:
         return self.folder / "session-token"
 
     def read_session_token(self) -> str | None:
-        """The token of the open anonymous session, None if there is none."""
+        """The token of the open anonymous session, None if there is none that could be one."""
         with _state_problems(self.folder):
-            try:
-                return self.session_token.read_text("ascii").strip() or None
-            except (FileNotFoundError, UnicodeDecodeError):
-                return None
+            content = read_private(self.session_token) or b""
+        return content.decode("ascii").strip() or None if content.isascii() else None
 
     def write_session_token(self, token: str) -> None:
         """Keep the token, readable by this user alone; atomic, replacing an older one."""
         with _state_problems(self.folder):
-            _write_private(self.session_token, token.encode("ascii"))
+            write_private(self.session_token, token.encode("ascii"))
+
+    def forget_session_token(self) -> None:
+        """Remove the token.  Harmless if there is none."""
+        with _state_problems(self.folder):
+            forget_private(self.session_token)
 
     def read_upload(self, number: int) -> str | None:
         """What names the upload under way of an object, None if there is none."""
         with _state_problems(self.folder):
-            try:
-                return self._upload(number).read_text("utf-8")
-            except FileNotFoundError:
-                return None
+            content = read_private(self._upload(number))
+        return None if content is None else content.decode("utf-8")
 
     def write_upload(self, number: int, text: str) -> None:
         """Keep what names an upload, readable by this user alone; atomic, replacing an older one."""
         with _state_problems(self.folder):
             self._upload(number).parent.mkdir(mode=0o700, exist_ok=True)
-            _write_private(self._upload(number), text.encode("utf-8"))
+            write_private(self._upload(number), text.encode("utf-8"))
 
     def forget_upload(self, number: int) -> None:
         """Remove what names an upload.  Harmless if there is none."""
         with _state_problems(self.folder):
-            self._upload(number).unlink(missing_ok=True)
+            forget_private(self._upload(number))
 
     def read_put_record(self) -> str | None:
         """What a put will write into roar.db, None if there is none."""
         with _state_problems(self.folder):
-            try:
-                return self._put_record.read_text("utf-8")
-            except FileNotFoundError:
-                return None
+            content = read_private(self._put_record)
+        return None if content is None else content.decode("utf-8")
 
     def write_put_record(self, text: str) -> None:
         """Keep what a put will write into roar.db.  It is not redacted, as roar.db is not: so it is private, too."""
         with _state_problems(self.folder):
-            _write_private(self._put_record, text.encode("utf-8"))
+            write_private(self._put_record, text.encode("utf-8"))
 
     def forget_put_record(self) -> None:
         """Remove it.  Harmless if there is none."""
         with _state_problems(self.folder):
-            self._put_record.unlink(missing_ok=True)
+            forget_private(self._put_record)
 
     @property
     def _put_record(self) -> Path:
@@ -102,11 +101,6 @@ class PublishPaths:
 
     def _upload(self, number: int) -> Path:
         return self.folder / "uploads" / str(number)
-
-    def forget_session_token(self) -> None:
-        """Remove the token.  Harmless if there is none."""
-        with _state_problems(self.folder):
-            self.session_token.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,29 +168,17 @@ class StateFolder:
         self.publishes.mkdir(mode=0o700, exist_ok=True)
 
 
-def _write_private(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _link_private(path: Path, content: bytes) -> None:
-    """Create `path` with `content` unless it exists by now."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    """Create `path` with `content` unless it exists by now; several processes may try at once."""
+    mine = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
-        _write_private(temporary, content)
+        write_private(mine, content)
         try:
-            path.hardlink_to(temporary)
+            path.hardlink_to(mine)
         except FileExistsError:
             pass
     finally:
-        temporary.unlink(missing_ok=True)
+        mine.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def count_moments(moments: Moments) -> None:
     _count_store(moments)
     _count_folder(moments)
     for owner, name in (
-        (state.paths, "_write_private"),
+        (state.paths, "write_private"),
         (PublishPaths, "forget_upload"),
         (PublishPaths, "forget_put_record"),
         (PublishPaths, "forget_session_token"),

@@ -90,6 +90,17 @@ def test_the_token_is_private_atomic_and_forgotten(folder: StateFolder) -> None:
     assert paths.read_session_token() is None
 
 
+def test_what_a_killed_writer_left_goes_with_the_token(folder: StateFolder) -> None:
+    paths = folder.new_publish()
+    paths.folder.joinpath("session-token.new").write_text("half a tok")
+    assert paths.read_session_token() is None
+    paths.write_session_token("token")
+    assert [path.name for path in paths.folder.iterdir()] == ["session-token"]
+    paths.folder.joinpath("session-token.new").write_text("half a tok")
+    paths.forget_session_token()
+    assert list(paths.folder.iterdir()) == []
+
+
 def test_a_token_that_cannot_be_written_is_a_local_problem(folder: StateFolder) -> None:
     paths = folder.new_publish()
     paths.session_token.mkdir()
