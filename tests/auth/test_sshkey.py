@@ -22,6 +22,7 @@ from tests.auth.openssh import (
     signature_of,
     ssh_keygen_accepts,
 )
+from tests.processes import running
 
 TS = 1_700_000_000
 PATH = "/api/v1/registration-sessions"
@@ -205,3 +206,27 @@ async def test_a_public_file_that_is_none_is_not_taken_for_one(tmp_path: Path) -
     with pytest.raises(NeedsPerson, match="has no private file here"):
         await load_signer(key, agent=None, ask=None)
     assert signer.keyid.startswith("SHA256:")
+
+
+@pytest.mark.parametrize(("kind", "loads"), [("ed25519", False), ("ecdsa-256", True)])
+def test_the_most_usual_key_signs_without_the_library_that_takes_long_to_load(
+    kind: str, loads: bool, tmp_path: Path
+) -> None:
+    program = """
+import sys, anyio
+from pathlib import Path
+from publisher.auth.sshkey import load_signer
+
+async def main():
+    signer = await load_signer(Path(sys.argv[1]), agent=None, ask=None)
+    print(await signer.sign("GET", "/api/v1/auth/me", None, 1), "asyncssh" in sys.modules, sep="\\n")
+
+anyio.run(main)
+"""
+    key = make_key(tmp_path / "key", kind)
+    with running("-c", program, str(key)) as process:
+        out, _ = process.communicate()
+    header, loaded = out.splitlines()
+    assert loaded == str(loads)
+    payload = signing_payload(1, "GET", "/api/v1/auth/me", None)
+    assert ssh_keygen_accepts(public_line(key), payload, signature_of(header)[2], tmp_path)
