@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmark.measure import Cost, Failed, fresh_copy, registry, run
+from benchmark.person import give_key
 
 LINKS_PER_JOB = 10
 DELAYS = (0.0, 0.05)
@@ -23,8 +24,11 @@ LARGE_JOBS = 100_000
 STARTUPS = 21
 REPEATS = 3
 """Runs of a quick client, of which the one with the median wall time counts; roar-cli takes minutes and runs once."""
+SIGNING_REPEATS = 5
+"""The same, where a few per cent are looked for."""
 
 PUBLISH = (sys.executable, "-m", "publisher", "publish", "--public", "-y", "-q")
+ANONYMOUS = (sys.executable, "-m", "publisher", "publish", "--anonymous", "-y", "-q")
 ROAR_CLI = (sys.executable, "-m", "roar", "register", "--public", "-y")
 HELP = (sys.executable, "-m", "publisher", "publish", "--help")
 BARE_PYTHON = (sys.executable, "-c", "pass")
@@ -69,6 +73,23 @@ class Bench:
             rows += [Row(setting, name, cost, cost.wall / ours) for name, cost in costs.items()]
         return rows
 
+    def signing(self, jobs: int) -> list[Row]:
+        """The same publish without a credential and with an SSH key, in turn: what signing every request adds."""
+        project = self._project(jobs)
+        rows = []
+        for delay in DELAYS:
+            pairs = [
+                (self._client(ANONYMOUS, project, delay), self._client(PUBLISH, project, delay, signed=True))
+                for _ in range(SIGNING_REPEATS)
+            ]
+            anonymous, signed = (_median(list(costs)) for costs in zip(*pairs, strict=True))
+            setting = f"{jobs:,} jobs, {jobs * LINKS_PER_JOB:,} links, {delay * 1000:.0f} ms a request"
+            rows += [
+                Row(setting, "anonymous", anonymous, 1.0),
+                Row(setting, "signed by SSH key", signed, signed.wall / anonymous.wall),
+            ]
+        return rows
+
     def large(self) -> Row:
         """The largest project that is promised: what counts is the peak of memory."""
         cost = self._client(PUBLISH, self._project(LARGE_JOBS), 0.0)
@@ -95,16 +116,18 @@ class Bench:
         subprocess.run([*command, "--jobs", str(jobs), "--links", str(LINKS_PER_JOB)], check=True, capture_output=True)
         return project
 
-    def _client(self, command: Sequence[str], project: Path, delay: float, record: Path | None = None) -> Cost:
+    def _client(
+        self, command: Sequence[str], project: Path, delay: float, *, record: Path | None = None, signed: bool = False
+    ) -> Cost:
         self._runs += 1
         self._say(f"{' '.join(command[2:4])}, {delay * 1000:.0f} ms a request")
         folder = self._folder / f"run-{self._runs}"
-        with (
-            fresh_copy(project, folder) as (cwd, environ),
-            registry(folder / "data", delay=delay, record=record) as url,
-        ):
-            filled = [part.replace("{url}", url) for part in command]
-            cost, _ = run(filled, cwd=cwd, environ=environ | {"GLAAS_URL": url})
+        with fresh_copy(project, folder) as (cwd, environ):
+            if signed:
+                give_key(folder, folder / "data")
+            with registry(folder / "data", delay=delay, record=record) as url:
+                filled = [part.replace("{url}", url) for part in command]
+                cost, _ = run(filled, cwd=cwd, environ=environ | {"GLAAS_URL": url})
         return cost
 
 
@@ -114,7 +137,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="roar-bench-") as folder:
             bench = Bench(Path(folder), _say)
             startup = bench.startup()
-            rows = [bench.large()] if arguments.large else bench.compare(arguments.jobs)
+            if arguments.large:
+                rows = [bench.large()]
+            else:
+                rows = bench.signing(arguments.jobs) if arguments.signing else bench.compare(arguments.jobs)
     except Failed as failure:
         sys.exit(str(failure))
     if arguments.json:
@@ -153,6 +179,7 @@ def _arguments() -> argparse.Namespace:
     size.add_argument("--jobs", type=int, default=1000, help="size of the project (1000; roar-cli takes minutes)")
     size.add_argument("--quick", action="store_const", dest="jobs", const=100, help="the same as --jobs 100")
     size.add_argument("--large", action="store_true", help=f"{LARGE_JOBS:,} jobs, `roar publish` alone: its memory")
+    parser.add_argument("--signing", action="store_true", help="compare an SSH key with no credential instead")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     return parser.parse_args()
 
