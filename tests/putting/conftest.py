@@ -70,19 +70,21 @@ def _references() -> dict[str, dict[str, int]]:
 def make_place(
     template: Path, living: Living, registries: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[MakePlace]:
-    """Makes places that put to one of `destinations.KINDS`; every call makes a new one."""
-    proxies: list[Proxy] = []
+    """Makes places that put to one of `destinations.KINDS`; every call makes a new one, discarded in the end."""
+    places: list[Place] = []
 
     def make(kind: str) -> Place:
         name = f"run {next(_names)}"
         destination: Destination = Folder(tmp_path / name / "stored")
         if kind != "file":
             proxy: Proxy = request.getfixturevalue(f"{'s3' if kind == 's3' else 'gcs'}_proxy")
-            proxies.append(proxy)
             proxy.seen.clear()
             destination = S3(proxy, name) if kind == "s3" else Gcs(proxy, name)
-        return Place(tmp_path / name, template, registries, destination, living, name.replace(" ", "-"))
+        places.append(Place(tmp_path / name, template, registries, destination, living, name.replace(" ", "-")))
+        return places[-1]
 
     yield make
-    for proxy in proxies:
-        proxy.plan = lambda seen: None
+    for place in places:
+        if place.destination.proxy:
+            place.destination.weather(lambda seen: None)
+        place.discard()

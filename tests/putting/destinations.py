@@ -1,13 +1,14 @@
 """Where the puts of the tests go: three kinds of store, each with what reads them without our code."""
 
 import json
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import boto3  # type: ignore[import-untyped]
 
@@ -54,6 +55,10 @@ class Destination(ABC):
         uploads: the keys of uploads by their ids, for a store whose requests do not name the key.
         """
 
+    @abstractmethod
+    def clear(self) -> None:
+        """Remove everything: what many puts leave adds up."""
+
     def objects(self) -> dict[str, bytes]:
         """Everything, by key."""
         return {key: self.read(key) for key in self.keys()}
@@ -82,8 +87,14 @@ class S3(Destination):
         return content
 
     def uploads(self) -> set[str]:
-        found = self._client.list_multipart_uploads(Bucket=BUCKET).get("Uploads") or []
-        return {one["UploadId"] for one in found if one["Key"].startswith(self._prefix)}
+        return {one["UploadId"] for one in self._under_way()}
+
+    def _under_way(self) -> list[dict[str, Any]]:
+        try:
+            found = self._client.list_multipart_uploads(Bucket=BUCKET).get("Uploads") or []
+        except self._client.exceptions.NoSuchUpload:  # what rclone says of a bucket that never had any
+            return []
+        return [one for one in found if one["Key"].startswith(self._prefix)]
 
     def parts_sent(self, seen: list[Seen], uploads: Mapping[str, str]) -> list[tuple[str, int]]:
         sent = []
@@ -93,6 +104,12 @@ class S3(Destination):
             if one.method == "PUT":
                 sent.append((key, int(parse_qs(parts.query).get("partNumber", ["1"])[0])))
         return sent
+
+    def clear(self) -> None:
+        for key in self.keys():
+            self._client.delete_object(Bucket=BUCKET, Key=self._prefix + key)
+        for one in self._under_way():
+            self._client.abort_multipart_upload(Bucket=BUCKET, Key=one["Key"], UploadId=one["UploadId"])
 
 
 class Gcs(Destination):
@@ -129,6 +146,10 @@ class Gcs(Destination):
                 sent.append((name.removeprefix(self._prefix), 1))
         return sent
 
+    def clear(self) -> None:
+        for key in self.keys():
+            urlopen(Request(f"{self._objects}/{quote(self._prefix + key, safe='')}", method="DELETE")).close()
+
 
 class Folder(Destination):
     """A folder."""
@@ -150,6 +171,9 @@ class Folder(Destination):
 
     def parts_sent(self, seen: list[Seen], uploads: Mapping[str, str]) -> list[tuple[str, int]]:
         return []
+
+    def clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @contextmanager

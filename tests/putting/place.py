@@ -1,6 +1,7 @@
 """One test's own project, state folder, registry and destination, and the program in it."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import urllib.request
@@ -92,6 +93,11 @@ class Place:
         answer.mkdir(exist_ok=True)
         order = Order(list(arguments), str(self.project), self.env, str(answer), dies_at, hasty)
         return self._living.live(order)
+
+    def discard(self) -> None:
+        """Free the disk; nothing else works afterwards.  Repeating it is harmless."""
+        self.destination.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     # ---------------------------------------------------------------- what came of it
 

@@ -1,4 +1,4 @@
-"""A project that roar-cli captured for real: two steps, one of them writing what is put, one file of four parts.
+"""A project that roar-cli captured for real: two steps, one of them writing what is put, one file of three parts.
 
 Its folder `outputs` has what uploads stumble over: a file of several parts, an empty one, a duplicate, a name beyond
 ASCII, a folder.  With ROAR_TEST_EXHAUSTIVE=1 it holds 200 MB in three files of many parts.
@@ -16,8 +16,8 @@ from tests.processes import environment
 from tests.storage.servers import AWS
 
 EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
-"""200 MB and all kill points instead of 26 MB and one of each kind."""
-LARGE = (90_000_000, 70_000_000, 40_000_000) if EXHAUSTIVE else (26_000_000,)
+"""200 MB and all kill points instead of 18 MB and one of each kind."""
+LARGE = (90_000_000, 70_000_000, 40_000_000) if EXHAUSTIVE else (18_000_000,)
 """Bytes of the files of several parts; none is a whole number of parts."""
 TIMEOUT_SECONDS = 120
 

@@ -21,7 +21,7 @@ S3_REQUESTS = {
 }
 GCS_REQUESTS = {
     "a part": ("PUT", "bytes 8388608-"),
-    "the last part": ("PUT", "bytes 25165824-"),
+    "the last part": ("PUT", "bytes 16777216-"),
     "a small file": ("POST", "small-1.bin"),
     "the beginning": ("POST", "uploadType=resumable"),
 }
