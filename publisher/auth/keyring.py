@@ -27,7 +27,7 @@ UNAUTHORIZED = 401
 
 
 class Keyring:
-    """Made once a run.  Credentials that died during the run stay dead; nothing else is remembered.
+    """Made once a run.  Credentials that died during the run stay dead; besides, it is remembered whom the key names.
 
     ask: how to get a passphrase; None where there is nobody to ask.  clock: Unix seconds.
     """
@@ -48,6 +48,7 @@ class Keyring:
         self._clock = clock
         self._bearer_died = ""  # why, once it did
         self._signer: SshSigner | None = None
+        self._key_names: str | None = None  # as the registry said; None once it turned the key down
         self._timestamps = Timestamps()
         self._one_at_a_time = anyio.Lock()
         self._no_signer = ""  # why an SSH key that exists can't sign
@@ -84,12 +85,14 @@ class Keyring:
         if decision not in (Decision.BEARER, Decision.SSH):
             return ANONYMOUS
         sign_in = self._bearer.current() if decision is Decision.BEARER else None
-        known = of_sign_in(sign_in) if sign_in else None
+        known = self._key_names if decision is Decision.SSH else of_sign_in(sign_in) if sign_in else None
         if known is None:
             me = await caller.call("GET", ME, expect=MeReply, authorize=self.authorizer(decision, caller))
             known = of_me(me.model_dump())
         if known is None:
             raise Refused("the registry does not say who this credential belongs to", status=UNAUTHORIZED)
+        if decision is Decision.SSH:
+            self._key_names = known
         return known
 
     def authorizer(self, decision: Decision, caller: Caller, identity: str | None = None) -> Authorizer:
@@ -111,6 +114,10 @@ class Keyring:
         if self._signer is None:
             raise Refused(self._no_signer or "there is no SSH key any more", status=UNAUTHORIZED)
         return self._signer
+
+    def turned_down(self) -> None:
+        """The registry does not accept the key: whom it names is asked for again."""
+        self._key_names = None
 
     # ---------------------------------------------------------------- the bearer, for its authorizer
 
@@ -175,4 +182,5 @@ class _SshAuthorizer:
         return await signer.sign(method, path, body, second)
 
     async def renew(self, rejected: str) -> bool:
+        self._keyring.turned_down()
         return False

@@ -8,6 +8,8 @@ from publisher.glaas.wire import AccessContextReply
 from state.errors import LocalProblem, NeedsPerson
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
+PROVIDER = "treqs"
+"""Whose a token is that does not say it: TReqs stands behind every bearer token of GLaaS (protocol.md §1)."""
 MAX_BYTES = 1024 * 1024
 """A sign-in state is some kilobytes."""
 
@@ -60,4 +62,8 @@ async def checked(document: Document, caller: Caller) -> Document:
         "email": context.user.email,
         "username": context.user.username,
     }
-    return Document(document, user=known | {name: value for name, value in told.items() if value})
+    return Document(
+        document,
+        provider=document.get("provider") or PROVIDER,
+        user=known | {name: value for name, value in told.items() if value},
+    )
