@@ -12,6 +12,7 @@ import pytest
 
 from tests.auth.openssh import PASSPHRASE, add_to_agent, running_agent
 from tests.identity.desk import BY_BEARER, BY_KEY, BY_NOBODY, Desk, alices_desk, recorded_hash
+from tests.identity.front import front
 
 
 @pytest.fixture
@@ -50,6 +51,13 @@ def test_an_ssh_key_publishes_privately_into_its_users_own_space(desk: Desk, fla
     event = desk.publish(*flags)
     assert event["hash"] == recorded_hash("ssh")
     is_private_to_alice(desk, event["hash"])
+
+
+def test_the_registry_is_asked_once_whom_the_key_names(desk: Desk) -> None:
+    desk.make_key()
+    with front(desk.url) as fore:
+        desk.with_environment(GLAAS_URL=fore.url).publish("--private")
+    assert len(fore.replies("/auth/me")) == 1
 
 
 def test_an_encrypted_key_publishes_through_its_agent(desk: Desk, tmp_path: Path) -> None:
