@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import IO
 
 import anyio
-import asyncssh  # noqa: F401  a registry that has met one signature has it loaded, and so has this one
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
