@@ -137,8 +137,9 @@ class Objects:
             advance=advance,
             surely_new=surely_new,
         )
-        self._stored.add(row.seq)
+        # First the name, which may be a credential: killed in between, the store itself tells that the object is there.
         await self._run.on_disk(self._run.paths.forget_upload, row.seq)
+        self._stored.add(row.seq)
         self._run.report(ObjectStored(row.key, row.size, sent=bool(sent)))
 
     async def _commit(self, scope: anyio.CancelScope) -> None:
