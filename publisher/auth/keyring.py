@@ -115,6 +115,11 @@ class Keyring:
             raise Refused(self._no_signer or "there is no SSH key any more", status=UNAUTHORIZED)
         return self._signer
 
+    @property
+    def key_accepted(self) -> bool:
+        """Whether the registry has told whose the key is, and has not turned it down since: no need to probe it."""
+        return self._key_names is not None
+
     def turned_down(self) -> None:
         """The registry does not accept the key: whom it names is asked for again."""
         self._key_names = None

@@ -53,11 +53,12 @@ def test_an_ssh_key_publishes_privately_into_its_users_own_space(desk: Desk, fla
     is_private_to_alice(desk, event["hash"])
 
 
-def test_the_registry_is_asked_once_whom_the_key_names(desk: Desk) -> None:
+def test_the_registry_is_asked_about_a_key_once(desk: Desk) -> None:
     desk.make_key()
     with front(desk.url) as fore:
-        desk.with_environment(GLAAS_URL=fore.url).publish("--private")
+        desk.with_environment(GLAAS_URL=fore.url).publish("--public")
     assert len(fore.replies("/auth/me")) == 1
+    assert fore.replies("/sessions?limit=1") == []
 
 
 def test_an_encrypted_key_publishes_through_its_agent(desk: Desk, tmp_path: Path) -> None:

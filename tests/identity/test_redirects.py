@@ -12,7 +12,7 @@ CALLS = {
     "bearer": ["/health", "/registration-sessions", "/jobs/batch", "/artifacts/batch", "/finalize", "/labels/batch"],
     "due bearer": ["/auth/refresh"],
     "environment": ["/auth/me", "/outputs"],
-    "key": ["/auth/me", "/sessions?limit=1", "/registration-sessions", "/inputs", "/finalize"],
+    "key": ["/auth/me", "/registration-sessions", "/inputs", "/finalize"],
     "nothing": ["/registration-sessions", "/jobs/batch", "/finalize", "/labels/batch"],
 }
 """The calls of a publish with each credential that are answered with a redirect, by the ends of their paths."""
