@@ -233,12 +233,14 @@ class World(httpx2.AsyncBaseTransport):
 
     def _note(self, journal: Journal) -> None:
         """Remember what the journal holds now, and that its identity never changes."""
-        identity = journal.progress().identity or ""
+        progress = journal.progress()
+        identity = progress.identity or ""
         if self._identity not in ("", identity):
             raise Broken(f"begun as {self._identity}, and now {identity}")
         self._identity = identity
         if identity:
-            self._acknowledged = acknowledged_items(journal, self.lineage.hash_as(identity))
+            # No session is lost in these worlds: what was acknowledged once is acknowledged for good.
+            self._acknowledged |= acknowledged_items(journal, self.lineage.hash_as(identity))
 
     # ------------------------------------------------------------ what a test asks about
 
