@@ -57,10 +57,25 @@ class PublisherError(Exception):
 
 
 class Transient(PublisherError):
-    """The network or the server could not answer now; the publish stays where it is and can be resumed."""
+    """The network or the server could not answer now; the publish stays where it is and can be resumed.
+
+    retry_after: seconds that the server asked for, None if it did not.
+    """
 
     exit_code = ExitCode.INTERRUPTED
     reason = "offline"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        kept: str = "",
+        next_step: str = "",
+        reason: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(what, kept=kept, next_step=next_step, reason=reason)
+        self.retry_after = retry_after
 
 
 class Rejected(PublisherError):

@@ -21,6 +21,7 @@ from state.errors import LocalProblem
 from state.file import JournalFile
 from state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
 from state.objects import Objects
+from state.queue import Queue
 from state.record import Checkpoint, Learned, Plan, Progress, Tally
 from state.units import Kind, Unit
 
@@ -43,6 +44,7 @@ class Journal(JournalFile):
         super().__init__(path, read_only=read_only)
         self._clock = clock
         self.objects = Objects(self)
+        self.queue = Queue(self, clock)
 
     # ---------------------------------------------------------------- the plan
 

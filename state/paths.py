@@ -2,10 +2,15 @@
 
     publishes/<id>/journal.db       the checkpoints
     publishes/<id>/lock             who owns it
+    publishes/<id>/claim            who asks the daemon to let go of it
     publishes/<id>/session-token    an anonymous session's only credential, 0600, only while that session is open
     publishes/<id>/put-record       what a put will write into roar.db, 0600, until it is there
     publishes/<id>/uploads/<n>      what names an upload under way at its store, 0600, only while it is
     key                             what makes this user's session ids unguessable, 0600
+    identities                      whom each SSH key names at each registry, as it said last
+    daemon.lock                     which daemon runs
+    daemon.sock                     where it is woken, 0600
+    daemon.log                      what it did, 0600
 
 Folders are 0700.
 """
@@ -41,6 +46,10 @@ class PublishPaths:
     @property
     def lock(self) -> Path:
         return self.folder / "lock"
+
+    @property
+    def claim(self) -> Path:
+        return self.folder / "claim"
 
     @property
     def session_token(self) -> Path:
@@ -120,6 +129,18 @@ class StateFolder:
     @property
     def publishes(self) -> Path:
         return self.root / "publishes"
+
+    @property
+    def daemon_lock(self) -> Path:
+        return self.root / "daemon.lock"
+
+    @property
+    def daemon_socket(self) -> Path:
+        return self.root / "daemon.sock"
+
+    @property
+    def daemon_log(self) -> Path:
+        return self.root / "daemon.log"
 
     def new_publish(self) -> PublishPaths:
         """Make the folder of a new publish."""

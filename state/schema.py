@@ -1,6 +1,7 @@
 """The journal's tables and their migrations; a migration and its record are one transaction.
 
-`plan` and `progress` hold one row each: what is frozen at the start, and what the steps learn.  `units` holds the
+`plan`, `progress` and `queue` hold one row each: what is frozen at the start, what the steps learn, and what the daemon
+has to remember.  `units` holds the
 bodies that will be sent and whether they were acknowledged.  `events` is the history, one row a checkpoint.  `objects`
 and `parts` are the files of a put.
 
@@ -105,6 +106,26 @@ def m002_objects(db: Database) -> None:
         pk=("seq", "number"),
         not_null={"size", "tag", "sha256"},
     )
+
+
+@journal_migrations()
+def m003_queue(db: Database) -> None:
+    """What the daemon remembers of a publish."""
+    db.table("queue").create(
+        {
+            "detached_at": float,
+            "agreed": int,
+            "most_uploads": int,
+            "upload_rate": int,
+            "attempts": int,
+            "next_attempt": float,
+            "parked": int,
+            "told": int,
+        },
+        not_null={"agreed", "attempts", "parked"},
+        defaults={"agreed": 0, "attempts": 0, "parked": 0},
+    )
+    db.conn.execute("INSERT INTO queue DEFAULT VALUES")
 
 
 def migrate(db: Database) -> None:

@@ -6,43 +6,86 @@ from dataclasses import dataclass
 from state.errors import LocalProblem
 from state.journal import Journal
 from state.lock import owner
-from state.machine import LIVE
+from state.machine import LIVE, State
 from state.objects import ObjectTally
 from state.paths import PublishPaths, StateFolder
+from state.queue import Queued
+from state.reasons import Reason
 from state.record import Plan, Progress, Tally
 from state.units import Kind
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Glance:
     """One publish as it stands.  owner: the pid that works on it now, None if nobody does."""
 
     paths: PublishPaths
     plan: Plan
     progress: Progress
-    tally: dict[Kind, Tally]
-    objects: ObjectTally
+    queued: Queued
     owner: int | None
+
+    @property
+    def live(self) -> bool:
+        """Whether it has work left."""
+        return self.progress.state in LIVE
 
     @property
     def interrupted(self) -> bool:
         """Whether it has work left and nobody works on it."""
-        return self.progress.state in LIVE and self.owner is None
+        return self.live and self.owner is None
+
+    @property
+    def reason(self) -> Reason | str:
+        """Why it is not under way, or that it is: the code that `state.reasons` documents."""
+        noted = self.progress.reason
+        match self.progress.state:
+            case State.DONE:
+                return Reason.PUBLISHED
+            case State.CANCELLED:
+                return Reason.CANCELLED
+            case State.FAILED:
+                return noted or Reason.FAILED
+        if self.owner is not None:
+            return noted or Reason.OWNED
+        if noted:
+            return noted
+        never_begun = self.progress.state is State.PROBE and self.queued.detached_at is not None
+        return Reason.QUEUED if never_begun else Reason.CRASHED
+
+
+@dataclass(frozen=True, slots=True)
+class Summary(Glance):
+    """As a glance, with how far everything is."""
+
+    tally: dict[Kind, Tally]
+    objects: ObjectTally
+
+
+def glance(paths: PublishPaths) -> Glance:
+    """As `look`, but what it costs does not grow with the lineage."""
+    with _reading(paths) as journal:
+        return Glance(paths, journal.plan(), journal.progress(), journal.queue.read(), owner(paths.lock))
 
 
 def look(paths: PublishPaths) -> Summary:
     """One publish.  Raises LocalProblem if it has no finished plan or its journal can't be read."""
-    if not paths.journal.exists():
-        raise LocalProblem(f"publish {paths.id} has no journal", next_step="roar journal prune", reason="no plan")
-    with Journal(paths.journal, read_only=True) as journal:
+    with _reading(paths) as journal:
         return Summary(
             paths,
             journal.plan(),
             journal.progress(),
+            journal.queue.read(),
+            owner(paths.lock),
             journal.tally(),
             journal.objects.tally(),
-            owner(paths.lock),
         )
+
+
+def _reading(paths: PublishPaths) -> Journal:
+    if not paths.journal.exists():
+        raise LocalProblem(f"publish {paths.id} has no journal", next_step="roar journal prune", reason="no plan")
+    return Journal(paths.journal, read_only=True)
 
 
 def survey(folder: StateFolder) -> Iterator[Summary | tuple[PublishPaths, LocalProblem]]:

@@ -1,0 +1,148 @@
+"""Why a publish is not under way: one short stable code each, whose turn it is, and what that means.
+
+The code is what the journal stores beside the state and what `roar journal show ID --why --json` prints.  Whose turn it
+is decides what the daemon does: what a person must settle is parked, everything else is tried again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from state.errors import ExitCode
+
+
+class Turn(StrEnum):
+    """Who has to act before the publish can go on."""
+
+    NOBODY = "nobody"
+    DAEMON = "daemon"
+    NETWORK = "network"
+    SERVER = "server"
+    MACHINE = "machine"
+    PERSON = "person"
+
+
+class Reason(StrEnum):
+    """The value is the code."""
+
+    # nothing stands in the way
+    QUEUED = "queued"
+    RUNNING = "running"
+    PUBLISHED = "published"
+    OWNED = "owned"
+    # somebody stopped it
+    INTERRUPTED = "interrupted"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+    EXPORTED = "exported"
+    # the network and the servers
+    OFFLINE = "offline"
+    THROTTLED = "throttled"
+    SERVER_FAILING = "server failing"
+    SERVER_FINALIZING = "server finalizing"
+    SESSION_LOST = "session lost"
+    NOT_GLAAS = "not glaas"
+    NOT_S3 = "not s3"
+    NOT_GCS = "not gcs"
+    UPLOAD_VANISHED = "upload vanished"
+    # this machine
+    DISK_FULL = "disk full"
+    DISK = "disk"
+    STATE_DIRECTORY = "state directory"
+    JOURNAL = "journal"
+    CLOCK = "clock"
+    LOCAL = "local"
+    # a person
+    AUTH = "auth"
+    SSH_KEY = "ssh key"
+    NEEDS_CONFIRMATION = "needs confirmation"
+    FILE_CHANGED = "file changed"
+    UNREADABLE = "unreadable"
+    NOT_A_FILE = "not a file"
+    DESTINATION = "destination"
+    REGION = "region"
+    USAGE = "usage"
+    NEWER_JOURNAL = "newer journal"
+    DEFECT = "defect"
+    # a final no
+    REJECTED = "rejected"
+    OVERLAP = "overlap"
+    COUNTS_DIFFER = "counts differ"
+    ACCESS_DENIED = "access denied"
+    STORED_OBJECT_DIFFERS = "stored object differs"
+    FAILED = "failed"
+    NO_PLAN = "no plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """turn: who acts next.  text: what it means, in a line.  code: what `roar publish` exits with for it."""
+
+    turn: Turn
+    text: str
+    code: ExitCode
+
+
+def _resumable(turn: Turn, text: str) -> Meaning:
+    return Meaning(turn, text, ExitCode.INTERRUPTED)
+
+
+def _person(text: str, code: ExitCode = ExitCode.NEEDS_PERSON) -> Meaning:
+    return Meaning(Turn.PERSON, text, code)
+
+
+def _final(text: str) -> Meaning:
+    return Meaning(Turn.PERSON, text, ExitCode.FAILED)
+
+
+MEANINGS: Mapping[Reason, Meaning] = {
+    Reason.QUEUED: _resumable(Turn.DAEMON, "left to the daemon, not begun yet"),
+    Reason.RUNNING: _resumable(Turn.NOBODY, "on its way"),
+    Reason.PUBLISHED: Meaning(Turn.NOBODY, "published", ExitCode.PUBLISHED),
+    Reason.OWNED: Meaning(Turn.NOBODY, "another process works on it", ExitCode.OWNED),
+    Reason.INTERRUPTED: Meaning(Turn.DAEMON, "asked to stop (Ctrl-C, SIGTERM)", ExitCode.CTRL_C),
+    Reason.CRASHED: _resumable(Turn.DAEMON, "its process ended without a word"),
+    Reason.CANCELLED: Meaning(Turn.NOBODY, "given up by a person", ExitCode.USAGE),
+    Reason.EXPORTED: _person("moved to another machine with `roar journal export`", ExitCode.INTERRUPTED),
+    Reason.OFFLINE: _resumable(Turn.NETWORK, "the registry or the object store can't be reached"),
+    Reason.THROTTLED: _resumable(Turn.SERVER, "the server asked to be left alone until a certain time"),
+    Reason.SERVER_FAILING: _resumable(Turn.SERVER, "the server answers with failures"),
+    Reason.SERVER_FINALIZING: _resumable(Turn.SERVER, "the registry is still closing the session"),
+    Reason.SESSION_LOST: _resumable(Turn.SERVER, "the registry keeps losing the session"),
+    Reason.NOT_GLAAS: _resumable(Turn.SERVER, "what answers is no GLaaS registry: a proxy, or a wrong address"),
+    Reason.NOT_S3: _resumable(Turn.SERVER, "what answers is no S3-compatible store"),
+    Reason.NOT_GCS: _resumable(Turn.SERVER, "what answers is not Google's object store"),
+    Reason.UPLOAD_VANISHED: _resumable(Turn.SERVER, "the object store forgot an upload; it begins anew"),
+    Reason.DISK_FULL: _resumable(Turn.MACHINE, "no room is left on a disk"),
+    Reason.DISK: _resumable(Turn.MACHINE, "a file of this user can't be written"),
+    Reason.STATE_DIRECTORY: _resumable(Turn.MACHINE, "the state folder can't be used"),
+    Reason.JOURNAL: _resumable(Turn.MACHINE, "the journal can't be read or written"),
+    Reason.CLOCK: _resumable(Turn.MACHINE, "this machine's clock is off"),
+    Reason.LOCAL: _resumable(Turn.MACHINE, "this machine stands in the way"),
+    Reason.AUTH: _person("a sign-in is missing, has expired or is not accepted"),
+    Reason.SSH_KEY: _person("the SSH key can't be used"),
+    Reason.NEEDS_CONFIRMATION: _person("only a person may decide that this becomes public"),
+    Reason.FILE_CHANGED: _person("a file is no longer what was planned", ExitCode.INTERRUPTED),
+    Reason.UNREADABLE: _person("a file can't be read", ExitCode.INTERRUPTED),
+    Reason.NOT_A_FILE: _person("what was a file is none any more", ExitCode.INTERRUPTED),
+    Reason.DESTINATION: _person("the folder that files go to can't be used", ExitCode.INTERRUPTED),
+    Reason.REGION: _person("the bucket is in another region", ExitCode.INTERRUPTED),
+    Reason.USAGE: _person("the environment or configuration makes no sense", ExitCode.USAGE),
+    Reason.NEWER_JOURNAL: _person("a newer release journaled it", ExitCode.FAILED),
+    Reason.DEFECT: _person("a defect of this program", ExitCode.FAILED),
+    Reason.REJECTED: _final("the server's final no"),
+    Reason.OVERLAP: _final("some of its jobs belong to another published lineage"),
+    Reason.COUNTS_DIFFER: _final("the registry counts other jobs or links than were sent"),
+    Reason.ACCESS_DENIED: _final("these credentials may not write there"),
+    Reason.STORED_OBJECT_DIFFERS: _final("the object store holds something else than was sent"),
+    Reason.FAILED: _final("it can't be published"),
+    Reason.NO_PLAN: _final("planning was never finished; nothing was sent"),
+}
+
+
+def meaning(code: str) -> Meaning:
+    """What a code means; one that is not known (of a newer release) is a person's turn."""
+    try:
+        return MEANINGS[Reason(code)]
+    except ValueError:
+        return _person(code, ExitCode.FAILED)
