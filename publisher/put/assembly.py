@@ -13,9 +13,8 @@ from publisher.lineage.redaction import Redactor
 from publisher.put.command import destination_type, put_command, put_label, put_metadata
 from publisher.put.datasets import datasets_in
 from publisher.put.identifiers import dataset_identifiers
-from publisher.put.objects import Digested, PutRequest
+from publisher.put.objects import Digested, PutRequest, Tag
 from publisher.put.record import Dataset, PutFile, PutRecord
-from publisher.put.tags import tag_of
 
 _UID_BYTES = 4
 """A job's uid is as long as roar-cli's."""
@@ -46,11 +45,12 @@ def assemble(
     digested: Sequence[Digested],
     *,
     commit: str,
+    tag: Tag | None,
     now: float,
 ) -> PutRecord:
     """The record of a new put job in `session`; the jobs of its lineage are chosen in `database`.
 
-    commit: that the files come from.  now: Unix seconds.
+    commit: that the files come from.  tag: that it gets, if any.  now: Unix seconds.
     """
     source_type = remote_source(destination_type(request.destination))
     identifiers = dataset_identifiers(request, digested)
@@ -67,7 +67,7 @@ def assemble(
         urls={file.artifact: file.url for file in files},
         identifiers=identifiers,
         commit=commit,
-        tag=tag_of(commit) if request.tag else None,
+        tag=tag.name if tag else None,
         now=now,
     )
     # How the datasets were registered is roar.db's business and does not travel.

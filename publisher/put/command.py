@@ -42,7 +42,8 @@ def put_metadata(
 ) -> dict[str, object]:
     """The put job's metadata as it travels.
 
-    urls: by artifact id.  identifiers: of the datasets that the paths look like.  tag: None with `--no-tag`.
+    urls: by artifact id.  identifiers: of the datasets that the paths look like.  tag: its name, None where
+    none is made.
     """
     return {
         "message": request.message,

@@ -20,7 +20,7 @@ class PutRequest:
 
     sources: as typed; none are all outputs of the active session.  destination: as typed.  flag: the visibility that
     the command line asks for.  name: the put job's name label.  dataset: every source folder is a dataset, even if
-    nothing in it says so.  tag: whether git tags are wanted (`--no-tag` is False).
+    nothing in it says so.  tag: False for `--no-tag`; the configuration is asked all the same (`tags.wanted_tag`).
     """
 
     project: Project

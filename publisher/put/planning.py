@@ -17,7 +17,7 @@ from publisher.put.assembly import assemble, uploaded_files
 from publisher.put.objects import Digested, Object, PutRequest, PutSummary, Tag
 from publisher.put.record import PutFile, PutRecord
 from publisher.put.shadow import shadow_of
-from publisher.put.tags import committed, tag_of
+from publisher.put.tags import committed, wanted_tag
 from state.errors import UsageProblem
 
 
@@ -39,20 +39,21 @@ def plan_put(
     _check_texts(request)
     redactor = Redactor(request.project.config.omit)
     commit = committed(request.project.root)
+    tag = wanted_tag(request, commit)
     git = published_git_context(request.project, request.project.root, redactor)
     with open_database(request.project.database) as database:
         session = active_session(database)
         files = uploaded_files(database, digested, url)
         _pick_lineage(database, session, files)
-        record = assemble(request, database, session, files, digested, commit=commit, now=now)
+        record = assemble(request, database, session, files, digested, commit=commit, tag=tag, now=now)
         with shadow_of(database, record) as (shadow, job):
             lineage = write_units(shadow, session, git, redactor, identities=identities, sink=sink, described=job)
         return PutSummary(
             lineage=lineage,
-            fingerprint=_fingerprint(database, record, digested, commit),
+            fingerprint=_fingerprint(database, record, digested, commit, tag),
             objects=_objects(digested, url),
             record=record.as_json(),
-            tags=(Tag(tag_of(commit), commit),) if request.tag else (),
+            tags=(tag,) if tag else (),
         )
 
 
@@ -75,10 +76,13 @@ def _pick_lineage(database: Database, session: SessionRow, files: Sequence[PutFi
     database.choose([row[0] for row in picked])
 
 
-def _fingerprint(database: Database, record: PutRecord, digested: Sequence[Digested], commit: str) -> str:
+def _fingerprint(
+    database: Database, record: PutRecord, digested: Sequence[Digested], commit: str, tag: Tag | None
+) -> str:
     jobs = database.query("SELECT job_uid FROM chosen c CROSS JOIN jobs j ON j.id = c.job ORDER BY seq")
     contents = [[str(one.source.path), one.source.key, one.content.blake3] for one in digested]
-    return sha256(encode([record.command, commit, [row[0] for row in jobs], contents]).encode()).hexdigest()
+    said = [record.command, commit, tag is not None, [row[0] for row in jobs], contents]
+    return sha256(encode(said).encode()).hexdigest()
 
 
 def _objects(digested: Sequence[Digested], url: Callable[[str], str]) -> tuple[Object, ...]:

@@ -7,11 +7,12 @@ does not take the tag delays nobody; the tag is owed, with the command that pays
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from publisher.lineage.project import Project
-from publisher.put.objects import Tag
+from publisher.lineage.project import Config, Project
+from publisher.put.objects import PutRequest, Tag
 from state.errors import LocalProblem, UsageProblem
 
 PREFIX = "roar/"
@@ -34,6 +35,34 @@ class Owed:
 def tag_of(commit: str) -> str:
     """The name of the tag of a commit."""
     return PREFIX + commit
+
+
+def wanted_tag(request: PutRequest, commit: str) -> Tag | None:
+    """The tag that a put from this commit makes; None with `--no-tag`, or where the configuration wants no tags.
+
+    Raises LocalProblem for a configuration that makes no sense.
+    """
+    enabled = tagging_enabled(request.project.config)
+    return Tag(tag_of(commit), commit) if request.tag and enabled else None
+
+
+def tagging_enabled(config: Config) -> bool:
+    """`[registration.tagging] enabled`: roar's own switch, on unless it says otherwise.
+
+    roar-cli 0.4.7 reads it when it registers and forgets it when it puts; here it holds for both.
+    """
+    value: object = config.table
+    for name in ("registration", "tagging", "enabled"):
+        value = value.get(name) if isinstance(value, Mapping) else value
+        if value is None:
+            return True
+    if not isinstance(value, bool):
+        raise LocalProblem(
+            f"{config.source}: registration.tagging.enabled must be true or false.",
+            next_step=f"Mend {config.source} and try again.",
+            reason="config",
+        )
+    return value
 
 
 def committed(root: Path) -> str:

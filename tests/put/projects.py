@@ -26,6 +26,8 @@ from tests.lineage.captured import captured_project, git, run_again
 
 DESTINATION = "s3://bucket/some/where"
 NOW = 1_800_000_000.0
+TAGGING = "[registration.tagging]\n# Create git tag on successful registration\nenabled = "
+"""The switch for tags, as roar writes it: captured off, tested on, because roar-cli's put tags whatever it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ def _template(name: str) -> Path:
     atexit.register(shutil.rmtree, folder)
     root = captured_project(name, folder)
     run_again(root)
+    config = root / ".roar" / "config.toml"
+    before = config.read_text()
+    assert f"{TAGGING}false" in before
+    config.write_text(before.replace(f"{TAGGING}false", f"{TAGGING}true"))
     return root
 
 

@@ -84,6 +84,56 @@ def test_the_fingerprint_tells_every_put_from_another(root: Path) -> None:
     assert len(prints) == 9
 
 
+def test_a_put_with_a_tag_is_not_the_one_without(root: Path) -> None:
+    configure(root, "config.toml", "true")
+    before = plan(root, "model.bin").summary.fingerprint
+    (root / ".roar" / "config.toml").write_text("[registration.tagging]\nenabled = false\n")
+    assert plan(root, "model.bin").summary.fingerprint != before
+
+
+CONFIGURED = {
+    "config.toml": (".roar/config.toml", "[registration.tagging]\nenabled = {}\n"),
+    "pyproject.toml": ("pyproject.toml", "[tool.roar.registration.tagging]\nenabled = {}\n"),
+}
+
+
+def configure(root: Path, where: str, value: str) -> None:
+    name, text = CONFIGURED[where]
+    (root / ".roar" / "config.toml").unlink(missing_ok=True)  # which wins over pyproject.toml
+    (root / name).write_text(text.format(value))
+    commit(root)
+
+
+@pytest.mark.parametrize("where", CONFIGURED)
+def test_no_tag_is_made_where_the_configuration_wants_none(root: Path, where: str) -> None:
+    configure(root, where, "false")
+    planned = plan(root, "model.bin")
+    assert planned.summary.tags == ()
+    assert json.loads(planned.record.sent)["put"]["git_tag"] is None
+    assert "--no-tag" not in planned.record.command, "nobody typed it"
+
+
+@pytest.mark.parametrize("where", CONFIGURED)
+def test_no_tag_is_made_where_nobody_wants_one_whatever_is_configured(root: Path, where: str) -> None:
+    configure(root, where, "true")
+    (made,) = plan(root, "model.bin").summary.tags
+    assert made.name == f"roar/{made.commit}"
+    unwanted = plan(root, "model.bin", tag=False)
+    assert unwanted.summary.tags == ()
+    assert json.loads(unwanted.record.sent)["put"]["git_tag"] is None
+
+
+def test_without_a_word_in_the_configuration_there_is_a_tag(root: Path) -> None:
+    (root / ".roar" / "config.toml").unlink(missing_ok=True)
+    assert len(plan(root, "model.bin").summary.tags) == 1
+
+
+def test_a_switch_for_tags_that_is_none_is_complained_about(root: Path) -> None:
+    configure(root, "config.toml", '"no"')
+    with pytest.raises(LocalProblem, match=r"config\.toml: registration\.tagging\.enabled must be true or false"):
+        plan(root, "model.bin")
+
+
 def test_planning_leaves_roar_db_and_the_disk_as_they_were(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

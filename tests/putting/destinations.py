@@ -185,6 +185,9 @@ def s3_server(folder: Path) -> Iterator[Proxy]:
 
 @contextmanager
 def gcs_server() -> Iterator[Proxy]:
-    """The emulator, behind a proxy."""
+    """The emulator, behind a proxy.  What is deleted is gone at once: many puts of many bytes must fit into memory."""
     with gcs_emulator() as url, proxied(url) as proxy:
+        policy = json.dumps({"softDeletePolicy": {"retentionDurationSeconds": "0"}}).encode()
+        json_body = {"Content-Type": "application/json"}
+        urlopen(Request(f"{url}/storage/v1/b/{BUCKET}", policy, json_body, method="PATCH")).close()
         yield proxy

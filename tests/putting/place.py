@@ -95,8 +95,9 @@ class Place:
         return self._living.live(order)
 
     def discard(self) -> None:
-        """Free the disk; nothing else works afterwards.  Repeating it is harmless."""
+        """Free disk and memory; nothing else works afterwards.  Repeating it is harmless."""
         self.destination.clear()
+        self.files.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # ---------------------------------------------------------------- what came of it

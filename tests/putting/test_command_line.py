@@ -11,7 +11,7 @@ from tests.putting.conftest import MakePlace
 from tests.putting.destinations import KINDS
 from tests.putting.lives import Answer
 from tests.putting.place import MESSAGE, Place
-from tests.putting.project import git
+from tests.putting.project import git, roar_cli
 from tests.storage.proxy import Fault, Seen
 
 FASTEST_SHARE = 0.8
@@ -118,6 +118,14 @@ def test_it_tags_the_commit_unless_told_not_to(make_place: MakePlace) -> None:
     assert place.put().code == 0
     assert tags(place).split() == [f"roar/{head(place)}"]
     assert git(place.project, "rev-parse", tags(place).strip()).strip() == head(place)
+
+
+def test_a_project_that_wants_no_tags_gets_none(make_place: MakePlace) -> None:
+    place = make_place("file")
+    roar_cli(place.project, "config", "set", "registration.tagging.enabled", "false")
+    assert place.put().code == 0
+    assert tags(place) == ""
+    place.check_published_once()
 
 
 def test_the_tag_is_pushed_to_the_remote(make_place: MakePlace) -> None:
