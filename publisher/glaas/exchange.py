@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
@@ -25,7 +26,6 @@ MAX_REPLY_BYTES = 8 * 1024 * 1024
 CONNECT_SECONDS = 10.0
 REPLY_SECONDS = 60.0
 """How long the server may stay silent; finalize of a large lineage takes its time."""
-POOL_CONNECTIONS = 8
 SPEAKS_AS = "0.4.7"
 """The roar-cli release whose protocol we speak: `X-Roar-Version` (protocol.md §2)."""
 
@@ -52,31 +52,31 @@ class Reply:
 
 
 class Exchange:
-    """A pool of connections to one registry.  Use it as an async context manager; any number of tasks may `send`.
+    """Connections to one registry.  Use it as an async context manager; any number of tasks may `send`.
 
-    The connections are spread over several small clients, because the library's pool looks at every one of its
-    connections twice a request: with 64 in one pool, that is half of the CPU of a small request.
+    Each connection has a client of its own, made when it is first needed, because the library's pool looks at every
+    idle connection twice a request: with many in one pool, that is up to half of the CPU of a small request.
+
+    connections: how many are kept open; a request that finds all of them busy gets one that is closed afterwards.
     """
 
     def __init__(self, registry: str, *, connections: int, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self.registry = registry
-        # Reading the certificates takes 20 ms, and a registry on loopback needs none of them.
-        tls = httpx2.create_ssl_context() if registry.startswith("https:") else False
-        self._clients = [
-            httpx2.AsyncClient(
-                transport=transport,
-                verify=tls,
-                # Plain http:// is for this machine alone; a proxy of the environment would carry it off.
-                trust_env=not is_loopback(urlsplit(registry).hostname or ""),
-                limits=httpx2.Limits(max_connections=POOL_CONNECTIONS, max_keepalive_connections=POOL_CONNECTIONS),
-                timeout=httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS, pool=None),
-                headers={"X-Roar-Version": SPEAKS_AS, "User-Agent": f"roar-publisher/{__version__}"},
-                follow_redirects=False,
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is kept, none is sent
-            )
-            for _ in range(-(-connections // POOL_CONNECTIONS))
-        ]
-        self._under_way = [0] * len(self._clients)
+        self._connections = connections
+        self._new_client = partial(
+            httpx2.AsyncClient,
+            transport=transport,
+            # Reading the certificates takes 20 ms, and a registry on loopback needs none of them.
+            verify=httpx2.create_ssl_context() if registry.startswith("https:") else False,
+            # Plain http:// is for this machine alone; a proxy of the environment would carry it off.
+            trust_env=not is_loopback(urlsplit(registry).hostname or ""),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=1),
+            timeout=httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS, pool=None),
+            headers={"X-Roar-Version": SPEAKS_AS, "User-Agent": f"roar-publisher/{__version__}"},
+            follow_redirects=False,
+        )
+        self._clients: list[httpx2.AsyncClient] = []
+        self._under_way: list[int] = []  # requests, by client
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,7 +97,7 @@ class Exchange:
         headers = {"Authorization": authorization} if authorization else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        chosen = self._under_way.index(min(self._under_way))
+        chosen = self._least_busy()
         self._under_way[chosen] += 1
         try:
             async with self._clients[chosen].stream(
@@ -111,6 +111,14 @@ class Exchange:
             raise Unreachable(_describe(error), silent=False) from None
         finally:
             self._under_way[chosen] -= 1
+
+    def _least_busy(self) -> int:
+        """The place of the client that has the least to do: a new one where all are busy and there may be more."""
+        if min(self._under_way, default=1) and len(self._clients) < self._connections:
+            no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))  # none is kept, none is sent
+            self._clients.append(self._new_client(cookies=no_cookies))
+            self._under_way.append(0)
+        return self._under_way.index(min(self._under_way))
 
 
 async def _read(response: httpx2.Response) -> bytes:

@@ -32,6 +32,7 @@ from publisher.registry.pages import Pages
 from publisher.registry.public_api import PublicApi
 from publisher.registry.refusals import Refusal
 from publisher.registry.service import Service
+from publisher.registry.signatures import Signatures
 from publisher.registry.staged_api import StagedApi
 from publisher.registry.store import Store
 
@@ -68,7 +69,8 @@ def create_app(
     """
     run = run or _one_worker()
     vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
-    service = Service(store, Gatekeeper(store, vouching, run, clock), features, clock, body_limit, run)
+    gatekeeper = Gatekeeper(vouching, Signatures(store, run, clock), clock)
+    service = Service(store, gatekeeper, features, clock, body_limit, run)
     groups: list[_Routed] = [
         LegacyApi(service),
         AuthApi(service),

@@ -19,3 +19,8 @@ class Refusal(Exception):
     def body(self) -> dict[str, object]:
         """What the client reads."""
         return {"detail": self.detail, **self.extra}
+
+
+def unaccepted(detail: str) -> Refusal:
+    """401: the credential is not accepted, or there is none where one is needed."""
+    return Refusal(HTTPStatus.UNAUTHORIZED, detail)

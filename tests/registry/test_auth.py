@@ -13,8 +13,8 @@ from starlette.routing import Mount
 from publisher.glaas.signature import authorization, fingerprint, signing_payload
 from publisher.registry import accounts, grants, keys
 from publisher.registry.accounts import Accounts, Unknown
-from publisher.registry.auth import WINDOW
 from publisher.registry.grants import ACCESS_LIFETIME, REFRESH_LIFETIME
+from publisher.registry.signatures import WINDOW
 from tests.auth.openssh import KEY_TYPES, make_key, public_blob, ssh_keygen_signs
 from tests.registry.harness import Json, Registry, job, refused, succeeded
 from tests.registry.people import Bearer, Ssh, add_person

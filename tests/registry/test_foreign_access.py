@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from publisher.glaas.signature import NAMESPACE, ssh_string
 from publisher.registry import grants
-from publisher.registry.auth import WINDOW
+from publisher.registry.signatures import WINDOW
 from tests.registry.harness import GIT, Registry, Session, artifact, digest, job, link, succeeded, uid
 from tests.registry.people import Bearer, Person, Ssh
 

@@ -1,0 +1,60 @@
+"""Whether an SSH signature was made by a given key (`protocol.md §3`)."""
+
+import functools
+from base64 import b64decode
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from publisher.glaas.signature import NAMESPACE, framed, ssh_string, sshsig
+
+if TYPE_CHECKING:
+    from asyncssh.sshsig import SSHAllowedSigners
+
+PARSED_KEYS = 256
+"""Public keys that are kept parsed."""
+ED25519_KEY_SIZE, ED25519_SIZE = 32, 64
+"""Bytes of a key, and of a signature (RFC 8032)."""
+_ED25519 = b"ssh-ed25519"
+_PRINCIPAL = "user"
+_BLOB_HEAD = b"SSHSIG" + (1).to_bytes(4, "big")
+
+
+def is_signature(public: str, payload: bytes, blob: bytes) -> bool:
+    """Whether `blob` is an SSHSIG of `payload`, in our namespace, by exactly this key."""
+    known = b64decode(public.split()[1])
+    # A certificate in the key's place would bring validity rules that nobody here keeps.
+    if not blob.startswith(_BLOB_HEAD + ssh_string(known)):
+        return False
+    raw = blob[-ED25519_SIZE:]
+    if known.startswith(ssh_string(_ED25519)) and blob == sshsig(known, ssh_string(_ED25519) + ssh_string(raw)):
+        return _is_ed25519_signature(known, framed(payload), raw)
+    import asyncssh
+
+    try:
+        return asyncssh.validate_sshsig(payload, blob, _PRINCIPAL, _allowed_signers(public))
+    except (ValueError, asyncssh.Error):  # a hash or a signature algorithm that nobody knows
+        return False
+
+
+def _is_ed25519_signature(public: bytes, data: bytes, signature: bytes) -> bool:
+    """The most usual case: every byte of the blob is known but these, and nothing is left for asyncssh to look at."""
+    try:
+        _ed25519_key(public).verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@functools.lru_cache(PARSED_KEYS)
+def _ed25519_key(public: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(public[-ED25519_KEY_SIZE:])
+
+
+@functools.lru_cache(PARSED_KEYS)
+def _allowed_signers(public: str) -> "SSHAllowedSigners":
+    from asyncssh.sshsig import import_allowed_signers
+
+    # Without the namespace a signature that was made for git would pass.
+    return import_allowed_signers(f'{_PRINCIPAL} namespaces="{NAMESPACE.decode()}" {public}\n')
