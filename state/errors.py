@@ -60,6 +60,7 @@ class Transient(PublisherError):
     """The network or the server could not answer now; the publish stays where it is and can be resumed.
 
     retry_after: seconds that the server asked for, None if it did not.
+    knock_at: the URL that does not answer, empty if something answers.
     """
 
     exit_code = ExitCode.INTERRUPTED
@@ -73,9 +74,11 @@ class Transient(PublisherError):
         next_step: str = "",
         reason: str | None = None,
         retry_after: float | None = None,
+        knock_at: str = "",
     ) -> None:
         super().__init__(what, kept=kept, next_step=next_step, reason=reason)
         self.retry_after = retry_after
+        self.knock_at = knock_at
 
 
 class Rejected(PublisherError):

@@ -115,6 +115,11 @@ class Journal(JournalFile):
         with self.transaction():
             self._update({"reason": reason, "detail": detail, "updated_at": self._clock()})
 
+    def note_wait(self, reason: str) -> None:
+        """Write down what the owner waits for now; "" when it goes on.  Why it stopped for good is not written over."""
+        with self.transaction():
+            self.db.conn.execute("UPDATE progress SET reason = ? WHERE detail = ''", [reason])
+
     def remember(self, **learned: Unpack[Learned]) -> None:
         """Write down something learned in the middle of a step, without changing the state."""
         with self.transaction():

@@ -131,6 +131,10 @@ class StateFolder:
         return self.root / "publishes"
 
     @property
+    def identities(self) -> Path:
+        return self.root / "identities"
+
+    @property
     def daemon_lock(self) -> Path:
         return self.root / "daemon.lock"
 

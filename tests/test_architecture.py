@@ -36,8 +36,10 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.storage",
         "publisher.auth",
     },
-    "publisher.worker": {"state", "publisher.report", "publisher.run", "publisher.plans", "publisher.engine"}
+    "publisher.worker": {"state", "publisher.report", "publisher.run", "publisher.engine", "publisher.waits"}
     | BELOW_STEPS,
+    "publisher.candidates": {"state", "publisher.report", "publisher.plans"} | BELOW_STEPS,
+    "publisher.waits": {"state", "publisher.report", "publisher.run"},
     "publisher.daemon": {"state", "publisher", "publisher.report", "publisher.plans", "publisher.worker"} | BELOW_STEPS,
     "publisher.registry": {"publisher.glaas", "publisher.lineage"},
     "publisher.__main__": {"publisher.cli"},

@@ -45,12 +45,11 @@ def login(token_file: Path, registry: str | None) -> None:
 async def _sign_in(store: BearerStore, document: Document, registry: str) -> str:
     from publisher.auth.login import checked
     from publisher.glaas.caller import Caller
-    from publisher.glaas.exchange import Exchange
+    from publisher.glaas.line import Line
 
-    async with Exchange(registry, connections=1) as exchange:
+    async with Line(registry, most_requests=1) as line:
         caller = Caller(
-            exchange,
-            most_requests=1,
+            line,
             patience=PATIENCE_SECONDS,
             rng=random.Random(),
             clock=time.time,

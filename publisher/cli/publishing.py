@@ -10,7 +10,9 @@ import anyio
 
 from publisher.auth.choice import Choice
 from publisher.auth.keyring import Keyring
+from publisher.auth.known import KnownKeys
 from publisher.auth.sshkey import Ask
+from publisher.candidates import candidate_identities
 from publisher.cli.consent import Person
 from publisher.cli.display import choose_display
 from publisher.cli.failure import Failed, NotBegun, Unfinished
@@ -20,7 +22,7 @@ from publisher.cli.request import put_request, read_request, refuse_hopeless
 from publisher.cli.resuming import find_publish
 from publisher.cli.watcher import Watcher
 from publisher.plans import Frozen, Planner, Request, freeze
-from publisher.worker import MOST_UPLOADS, candidate_identities, own_keyring, work
+from publisher.worker import MOST_UPLOADS, own_keyring, work
 from state.errors import ExitCode, Interrupted, LocalProblem, PublisherError
 from state.machine import State
 from state.paths import StateFolder
@@ -102,7 +104,9 @@ class _Publishing:
             try:
                 refuse_hopeless(request, await keyring.held(), keyring.unusable)
                 planner = await self._planner(request)
-                prepared = (await candidate_identities(request, keyring, report=self._display.report), planner)
+                known = KnownKeys(self._folder.identities)
+                report = self._display.report
+                prepared = (await candidate_identities(request, keyring, report=report, known=known), planner)
             except PublisherError as error:
                 failure = error
             tasks.cancel_scope.cancel()

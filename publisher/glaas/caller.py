@@ -13,9 +13,10 @@ from typing import Protocol, TypeVar
 import anyio
 from pydantic import BaseModel, ValidationError
 
-from publisher.glaas.exchange import Exchange, Reply, Unreachable
+from publisher.glaas.exchange import Reply, Unreachable
 from publisher.glaas.gate import Gate
-from publisher.glaas.limit import AdaptiveLimit, Slot
+from publisher.glaas.limit import Slot
+from publisher.glaas.line import Line
 from publisher.glaas.policy import (
     MAX_ATTEMPTS,
     MAX_GARBLED,
@@ -81,24 +82,32 @@ ANONYMOUS = Anonymous()
 class Caller:
     """Every call of one publish goes through here.
 
-    clock: Unix seconds, to read a `Retry-After` date against.  stop: set it to end every wait.
+    line: to the registry, shared by every publish of this process.  patience: seconds.  clock: Unix seconds, to read a
+    `Retry-After` date against.  stop: set it to end every wait.
     """
 
     def __init__(
         self,
-        exchange: Exchange,
+        line: Line,
         *,
-        most_requests: int,
         patience: float,
         rng: random.Random,
         clock: Callable[[], float],
         report: Reporter,
         stop: anyio.Event | None = None,
     ) -> None:
-        self.registry = exchange.registry
-        self._exchange = exchange
-        self._gate = Gate(self._knock, patience=patience, rng=rng, report=report, sleep=self._sleep)
-        self._limit = AdaptiveLimit(most_requests)
+        self.registry = line.exchange.registry
+        self._exchange = line.exchange
+        self._gate = Gate(
+            self._knock,
+            patience=patience,
+            rng=rng,
+            report=report,
+            knock_at=self.registry + HEALTH,
+            sleep=self._sleep,
+            door=line.door,
+        )
+        self._limit = line.limit
         self._patience = patience
         self._rng = rng
         self._clock = clock
@@ -190,7 +199,8 @@ class Caller:
         asked = retry_after(reply.headers, self._clock())
         waited = anyio.current_time() - busy_since
         if waited + (asked or 0.0) > self._patience:
-            raise Transient("the registry asks to be left alone for a while", reason="throttled")
+            what = "the registry asks to be left alone for a while"
+            raise Transient(what, reason="throttled", retry_after=asked)
         if asked:
             self._gate.hold(asked * self._rng.uniform(1.0, 1.1))
         else:

@@ -9,6 +9,7 @@ A server that asks for patience (`Retry-After`) holds the same gate, so nobody r
 
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import anyio
 
@@ -23,12 +24,30 @@ FIRST_CONTACT_SECONDS = 15.0
 """Patience with a registry that has never answered this process: more likely a wrong address than a bad link."""
 
 
+@dataclass(slots=True)
+class Door:
+    """What every publish to one server shares of its gate.  Times are anyio's.
+
+    closed: set while one task knocks; written by that task alone.
+    held_until: until when the server asked for patience.
+    away_since: the first request without a reply since the last answer.
+    met: whether the server ever answered.
+    """
+
+    closed: anyio.Event | None = None
+    held_until: float = 0.0
+    away_since: float | None = None
+    met: bool = False
+
+
 class Gate:
-    """Shared by every task that sends to one registry.
+    """Shared by every task of one publish that sends to one server.
 
     knock: sends one small request; returns if anything answered, raises Unreachable if not.
     sleep: waits, or raises where the process should end.
     patience: seconds from the first request without a reply after which waiting ends in Transient.
+    knock_at: a URL of that server, for whoever waits on after that.
+    door: shared with the other publishes to the same server; its own by default.
     """
 
     def __init__(
@@ -38,33 +57,33 @@ class Gate:
         patience: float,
         rng: random.Random,
         report: Reporter,
+        knock_at: str = "",
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        door: Door | None = None,
     ) -> None:
         self._knock = knock
         self._patience = patience
         self._rng = rng
         self._report = report
         self._sleep = sleep
-        self._closed: anyio.Event | None = None  # set while one task knocks; written by that task alone
-        self._held_until = 0.0  # anyio time; written by hold
-        self._away_since: float | None = None  # the first request without a reply since the last answer; anyio time
-        self._met = False  # whether the registry ever answered; written by answered
+        self._knock_at = knock_at
+        self._door = door or Door()
 
     def answered(self) -> None:
         """A reply came: patience starts anew."""
-        self._away_since = None
-        self._met = True
+        self._door.away_since = None
+        self._door.met = True
 
     def hold(self, seconds: float) -> None:
         """Keep everybody waiting, because the server asks for it."""
-        self._held_until = max(self._held_until, anyio.current_time() + seconds)
+        self._door.held_until = max(self._door.held_until, anyio.current_time() + seconds)
 
     async def passage(self) -> None:
         """Return when requests may be sent."""
         while True:
-            if self._closed is not None:
-                await self._closed.wait()
-            elif (left := self._held_until - anyio.current_time()) > 0:
+            if self._door.closed is not None:
+                await self._door.closed.wait()
+            elif (left := self._door.held_until - anyio.current_time()) > 0:
                 self._report(Waiting("throttled", left))
                 await self._sleep(left)
             else:
@@ -76,15 +95,15 @@ class Gate:
         Returns whether the network was away (True: nobody's fault), or just this request failed (False).
         Raises Transient when patience ends.  If the task that knocks is cancelled, the next failure knocks anew.
         """
-        if self._closed is not None:
-            await self._closed.wait()
+        if self._door.closed is not None:
+            await self._door.closed.wait()
             return True
-        self._closed = anyio.Event()
+        self._door.closed = reopened = anyio.Event()
         try:
             return await self._wait_for_answer(cause)
         finally:
-            self._closed.set()
-            self._closed = None
+            self._door.closed = None
+            reopened.set()
 
     async def _wait_for_answer(self, cause: Unreachable) -> bool:
         delay, began = FIRST_KNOCK_SECONDS, anyio.current_time()
@@ -98,12 +117,12 @@ class Gate:
                 self.answered()
                 return away
             now = anyio.current_time()
-            if self._away_since is None:  # at first, and when a request that was under way got its reply meanwhile
-                self._away_since = now if away else began
+            if self._door.away_since is None:  # at first, and when a request that was under way got its reply meanwhile
+                self._door.away_since = now if away else began
             away = True
-            patience = self._patience if self._met else min(self._patience, FIRST_CONTACT_SECONDS)
-            if now - self._away_since >= patience:
-                raise Transient(f"the registry can't be reached: {cause}", reason="offline")
+            patience = self._patience if self._door.met else min(self._patience, FIRST_CONTACT_SECONDS)
+            if now - self._door.away_since >= patience:
+                raise Transient(f"the registry can't be reached: {cause}", reason="offline", knock_at=self._knock_at)
             pause = delay * self._rng.uniform(0.5, 1.0)
             self._report(Waiting("offline", pause))
             await self._sleep(pause)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from publisher.worker import MOST_REQUESTS
+from publisher.glaas.line import MOST_REQUESTS
 from state.errors import LocalProblem
 from state.journal import Journal
 from state.machine import LIVE, State

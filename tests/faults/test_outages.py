@@ -10,9 +10,9 @@ import trio
 
 from publisher.engine import GRACE_SECONDS
 from publisher.glaas.gate import LONGEST_KNOCK_SECONDS
+from publisher.glaas.line import MOST_REQUESTS
 from publisher.report import Advanced, Retrying, Waiting
 from publisher.staging.acks import GROUP_SIZE
-from publisher.worker import MOST_REQUESTS
 from state.errors import Interrupted, Transient
 from state.machine import State
 from state.record import Progress

@@ -7,7 +7,7 @@ import anyio
 import httpx2
 
 from publisher.glaas.caller import HEALTH, Caller
-from publisher.glaas.exchange import Exchange
+from publisher.glaas.line import Line
 from publisher.report import Report
 
 Answer = httpx2.Response | Exception
@@ -55,10 +55,9 @@ class Calls:
         self.script = script
         self.reports: list[Report] = []
         self.stop = anyio.Event()
-        self.exchange = Exchange("http://registry.localhost/glaas", connections=most, transport=script)
+        self.line = Line("http://registry.localhost/glaas", most_requests=most, transport=script)
         self.caller = Caller(
-            self.exchange,
-            most_requests=most,
+            self.line,
             patience=patience,
             rng=random.Random(3),
             clock=lambda: NOW + anyio.current_time(),

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from publisher.auth.choice import Flag
+from publisher.glaas.line import MOST_REQUESTS
 from publisher.lineage.canonical import ANONYMOUS
-from publisher.worker import MOST_REQUESTS
 from state.errors import ExitCode, NeedsPerson
 from state.machine import State
 from state.record import Progress
