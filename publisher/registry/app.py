@@ -47,8 +47,8 @@ ALL_FEATURES = RegistrationSessionFeatures(
     finalize_expected_counts=True,
 )
 """What this release can do."""
-RETRY_AFTER_STORE_TROUBLE = 5
-"""Seconds that a client is asked to wait when the store cannot write, say because the disk is full."""
+RETRY_AFTER = {"Retry-After": "5"}
+"""For 503: seconds that a client is asked to wait when the disk is full, say, or nobody can tell who it is."""
 
 
 def create_app(
@@ -115,8 +115,8 @@ def _one_worker() -> Run:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     # A body that was not read to its end would be taken for the next request.
-    headers = {"Connection": "close"} if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else None
-    return JSONResponse(error.body(), error.status, headers=headers)
+    more = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"Connection": "close"}, HTTPStatus.SERVICE_UNAVAILABLE: RETRY_AFTER}
+    return JSONResponse(error.body(), error.status, headers=more.get(error.status))
 
 
 async def _not_served(request: Request, error: Exception) -> Response:
@@ -128,9 +128,8 @@ async def _not_served(request: Request, error: Exception) -> Response:
 
 async def _store_trouble(request: Request, error: Exception) -> Response:
     logger.error("the store cannot serve %s: %s", request.url.path, error)
-    headers = {"Retry-After": str(RETRY_AFTER_STORE_TROUBLE)}
     detail = "the registry cannot write now, nothing of this request is kept; try again later"
-    return JSONResponse({"detail": detail}, HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
+    return JSONResponse({"detail": detail}, HTTPStatus.SERVICE_UNAVAILABLE, headers=RETRY_AFTER)
 
 
 async def _broken(request: Request, error: Exception) -> Response:

@@ -55,6 +55,8 @@ class TreqsService:
         self._client = httpx2.AsyncClient(
             base_url=url.rstrip("/"),
             transport=transport,
+            # Plain http:// is for this machine; a proxy of the environment would carry the bearers off.
+            trust_env=url.startswith("https:"),
             timeout=httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS),
             follow_redirects=False,
         )
