@@ -1,48 +1,19 @@
 """What every step is given: one process's work on one publish."""
 
-import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar
 
 import anyio
-from anyio import CapacityLimiter, to_thread
 
 from publisher.auth.choice import Choice
 from publisher.auth.keyring import Keyring
+from publisher.disk import OnDisk
 from publisher.glaas.caller import Caller
 from publisher.report import Reporter
 from state.journal import Journal
 from state.machine import Event
 from state.paths import PublishPaths
 from state.record import Learned, Plan
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class OnDisk(Protocol):
-    """Runs a blocking call, one at a time, and returns its result."""
-
-    async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
-
-
-def in_thread() -> OnDisk:
-    """Blocking calls in a worker thread, so that the network goes on meanwhile.
-
-    One at a time: an SQLite connection has one user.  A cancelled caller still lets its call finish.
-    """
-    limiter = CapacityLimiter(1)
-
-    async def run(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await to_thread.run_sync(functools.partial(call, *args, **kwargs), limiter=limiter)
-
-    return run
-
-
-async def inline(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Blocking calls right here: for virtual time, which does not wait for threads."""
-    return call(*args, **kwargs)
 
 
 @dataclass(frozen=True, slots=True)

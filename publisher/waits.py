@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager, suppress
 
 import anyio
 
+from publisher.disk import OnDisk
 from publisher.report import Advanced, Entered, ObjectStored, Report, Reporter, Sent, Waiting
-from publisher.run import OnDisk
 from state.errors import PublisherError
 from state.journal import Journal
 

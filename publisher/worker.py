@@ -14,11 +14,12 @@ import httpx2
 from publisher.auth.choice import Choice
 from publisher.auth.keyring import Keyring
 from publisher.auth.sshkey import Ask
+from publisher.disk import OnDisk, in_thread
 from publisher.engine import publish
 from publisher.glaas.caller import Caller
 from publisher.glaas.line import MOST_REQUESTS, Line
 from publisher.report import Reporter
-from publisher.run import OnDisk, Run, in_thread
+from publisher.run import Run
 from publisher.waits import Waits
 from state.paths import StateFolder
 from state.publish import OwnedPublish

@@ -61,6 +61,25 @@ class Lock:
         self._handle = handle
         return self
 
+    @classmethod
+    def inherited(cls, path: Path, handle: int) -> Self:
+        """The lock that this process held before it replaced itself by `exec` (`inheritable`).
+
+        Raises OSError if `handle` is not that lock's.
+        """
+        if not os.path.samestat(os.fstat(handle), path.stat()):
+            raise OSError(errno.EBADF, "not the lock's handle")
+        os.set_inheritable(handle, False)
+        lock = cls(path)
+        lock._handle = handle
+        return lock
+
+    def inheritable(self) -> int:
+        """Let the lock survive `exec`; returns the handle that `inherited` takes."""
+        assert self._handle is not None, "only what is held can be handed on"
+        os.set_inheritable(self._handle, True)
+        return self._handle
+
     def release(self) -> None:
         """Give it up.  Releasing twice is harmless.  The file stays: removing it would race with the next owner."""
         if self._handle is not None:

@@ -22,12 +22,12 @@ from trio.testing import MockClock
 
 from publisher.auth.choice import Choice
 from publisher.auth.keyring import Keyring
+from publisher.disk import inline
 from publisher.glaas.wire import RegistrationSessionFeatures
 from publisher.registry.app import ALL_FEATURES, create_app
 from publisher.registry.auth import session_token
 from publisher.registry.store import Store
 from publisher.report import Report
-from publisher.run import inline
 from publisher.worker import work
 from state.errors import PublisherError
 from state.journal import Journal

@@ -7,8 +7,9 @@ from typing import cast
 
 import anyio
 
+from publisher.disk import inline
 from publisher.report import Report
-from publisher.run import Run, inline
+from publisher.run import Run
 from publisher.staging.pipeline import Pipeline
 from state.journal import Journal
 from state.units import NODES, Kind, Unit

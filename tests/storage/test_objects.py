@@ -10,8 +10,9 @@ from typing import ParamSpec, TypeVar, cast
 import anyio
 import pytest
 
+from publisher.disk import inline
 from publisher.report import ObjectsPlanned, ObjectStored, Report, Sent
-from publisher.run import Run, inline
+from publisher.run import Run
 from publisher.staging import objects
 from publisher.staging.objects import WORTH_A_GLANCE, Objects, abandon
 from publisher.storage.digest import digest_file

@@ -1,0 +1,151 @@
+"""One publish in the daemon's hands: own it, work on it, write down what follows."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from publisher.auth.choice import Choice
+from publisher.daemon.log import Log, about
+from publisher.daemon.means import Errand, Means
+from publisher.daemon.schedule import Then, Verdict, verdict
+from publisher.disk import OnDisk
+from publisher.engine import SETBACKS
+from publisher.glaas.line import Line
+from publisher.report import Advanced, Entered, Noted, ObjectStored, Report, Retrying, Waiting
+from publisher.worker import MOST_UPLOADS, work
+from state.errors import LocalProblem, PublisherError
+from state.machine import State
+from state.paths import StateFolder
+from state.publish import OwnedPublish
+from state.reasons import Reason
+from state.record import Progress
+from state.survey import Glance
+
+PATIENCE_SECONDS = 20.0
+"""How long a publish under way waits for a server that stays away, before another one gets its place.
+
+It is begun again as soon as the server answers.
+"""
+
+
+async def carry_out(
+    found: Glance, errand: Errand, folder: StateFolder, line: Line, *, log: logging.Logger, means: Means
+) -> Verdict | None:
+    """Work on a publish until it ends (None) or can't go on now, and write what follows into its journal.
+
+    Raises LocalProblem where the journal itself can't be read or written.  Cancelling leaves the last checkpoint.
+    """
+    on_disk = means.on_disk()
+    with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
+        queued = await on_disk(owned.journal.queue.read)
+        if queued.told is None:
+            await on_disk(owned.journal.queue.tell, False)
+
+        async def agreed(choice: Choice) -> bool:
+            return queued.agreed
+
+        heard = _Heard(about(log, found.paths.id))
+        try:
+            progress = await work(
+                owned,
+                folder,
+                report=heard.report,
+                confirm=agreed,
+                stop=errand.stop,
+                line=line,
+                keyring=means.keyring() if means.keyring else None,
+                most_uploads=queued.most_uploads or MOST_UPLOADS,
+                upload_rate=queued.upload_rate,
+                patience=PATIENCE_SECONDS,
+                clock=means.clock,
+                rng=means.rng,
+                on_disk=on_disk,
+            )
+        except PublisherError as error:
+            then = verdict(error, attempts=0 if heard.moved else queued.attempts, rng=means.rng)
+            await _write_down(owned, error, then, on_disk, means.clock)
+            heard.stopped(error, then)
+            return then
+        heard.ended(progress)
+        return None
+
+
+async def _write_down(
+    owned: OwnedPublish, error: PublisherError, then: Verdict, on_disk: OnDisk, clock: Callable[[], float]
+) -> None:
+    queue = owned.journal.queue
+    match then.then:
+        case Then.PARK:
+            remedy = f" (next: {error.next_step})" if error.next_step else ""
+            await on_disk(queue.park, reason=error.reason, detail=f"{error.what}{remedy}")
+        case Then.RETRY:
+            await on_disk(queue.postpone, attempts=then.attempts, until=clock() + then.seconds)
+        case Then.AWAY:
+            await on_disk(queue.postpone, attempts=then.attempts, until=None)
+        case Then.LEAVE:
+            pass
+
+
+async def park_defect(found: Glance, error: Exception, *, log: logging.Logger, means: Means) -> None:
+    """An exception that nobody foresaw: leave the publish to a person.  Its text is not kept: it may hold anything."""
+    about(log, found.paths.id).error("a defect of roar-publisher", exc_info=error)
+    on_disk = means.on_disk()
+    try:
+        with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
+            detail = f"this is a defect of roar-publisher ({type(error).__name__})"
+            await on_disk(owned.journal.queue.park, reason=Reason.DEFECT, detail=detail)
+    except PublisherError as problem:
+        about(log, found.paths.id).error(problem.what)
+
+
+async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, log: logging.Logger, means: Means) -> None:
+    """Tell the end of a publish, then note that it was told: told again if the daemon dies in between."""
+    on_disk = means.on_disk()
+    try:
+        with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
+            await hear(found)
+            await on_disk(owned.journal.queue.tell, True)
+    except LocalProblem as problem:
+        about(log, found.paths.id).error(problem.what)
+
+
+class _Heard:
+    """Turns the reports of one publish into lines of the log, and tells whether anything moved."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._waiting_for = ""
+        self.moved = False
+
+    def report(self, report: Report) -> None:
+        match report:
+            case Entered():
+                self._waiting_for = ""
+                self.moved = self.moved or (report.event is not None and report.event not in SETBACKS)
+                self._log.info(f"{report.event or 'begun'} -> {report.state}")
+            case Advanced() | ObjectStored():
+                self._waiting_for = ""
+                self.moved = True
+            case Waiting() if report.reason != self._waiting_for:
+                self._waiting_for = report.reason
+                self._log.info(f"waits: {report.reason}")
+            case Retrying():
+                self._log.info(f"attempt {report.attempt} failed ({report.what}); again in {report.seconds:.1f} s")
+            case Noted():
+                self._log.info(f"note: {report.text}")
+
+    def stopped(self, error: PublisherError, then: Verdict) -> None:
+        match then.then:
+            case Then.PARK:
+                self._log.warning(f"waits for a person ({error.reason}): {error.what}; next: {error.next_step}")
+            case Then.RETRY:
+                self._log.info(f"stopped ({error.reason}): {error.what}; again in {then.seconds:.0f} s")
+            case Then.AWAY:
+                self._log.info(f"stopped ({error.reason}): {error.what}; goes on when it answers")
+            case Then.LEAVE:
+                self._log.info(f"let go of ({error.reason}): {error.what}")
+
+    def ended(self, progress: Progress) -> None:
+        if progress.state is State.DONE:
+            self._log.info(f"published {progress.hash} {progress.url or ''}")
+        else:
+            self._log.warning(f"{progress.state} ({progress.reason}): {progress.detail}")

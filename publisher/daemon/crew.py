@@ -1,0 +1,129 @@
+"""The publishes under way: each a task of its own, over lines that all of them share."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from publisher.daemon.carrying import carry_out, park_defect, tell
+from publisher.daemon.ended import Ended, tell_end
+from publisher.daemon.lines import Lines
+from publisher.daemon.log import about
+from publisher.daemon.means import Errand, Means
+from publisher.daemon.schedule import FIRST_RETRY_SECONDS, Then, Verdict
+from publisher.daemon.settings import Settings, project_settings
+from publisher.glaas.exchange import Exchange, Unreachable
+from publisher.glaas.line import Line
+from state.errors import Owned, PublisherError
+from state.paths import StateFolder
+from state.survey import Glance
+
+KNOCK_SECONDS = 4.0
+
+
+class Crew:
+    """over: called with the id of a publish and what follows, when the daemon has let go of it; None: it has ended."""
+
+    def __init__(
+        self,
+        tasks: TaskGroup,
+        folder: StateFolder,
+        settings: Settings,
+        *,
+        log: logging.Logger,
+        means: Means,
+        over: Callable[[str, Verdict | None], None],
+    ) -> None:
+        self._tasks = tasks
+        self._folder = folder
+        self._settings = settings
+        self._log = log
+        self._means = means
+        self._over = over
+        self._lines = Lines(lambda registry: Line(registry, transport=means.transport))
+        self.active: dict[str, Errand] = {}
+
+    def begin(self, found: Glance) -> None:
+        """Work on a publish, in a task of its own."""
+        errand = self.active[found.paths.id] = Errand(found.plan.project)
+        self._tasks.start_soon(self._carry_out, found, errand)
+
+    def tell(self, found: Glance) -> None:
+        """Tell the end of a publish, in a task of its own."""
+        errand = self.active[found.paths.id] = Errand(found.plan.project, telling=True)
+        self._tasks.start_soon(self._tell, found, errand)
+
+    def drop_all(self) -> None:
+        """Begin everything anew, with new connections: those there are were cut without a word."""
+        self._lines.renew()
+        for errand in self.active.values():
+            errand.scope.cancel()
+
+    def stop_all(self) -> None:
+        """Let go of everything cleanly; a hook that runs is ended, and run again by the next daemon."""
+        for errand in self.active.values():
+            errand.stop.set()
+            if errand.telling:
+                errand.scope.cancel()
+
+    async def _carry_out(self, found: Glance, errand: Errand) -> None:
+        then: Verdict | None = Verdict(Then.LEAVE)
+        try:
+            with errand.scope:
+                async with self._lines.to(found.plan.registry) as line:
+                    then = await carry_out(found, errand, self._folder, line, log=self._log, means=self._means)
+        except Owned:
+            pass
+        except PublisherError as problem:  # its journal can't be used: nothing can be written down there
+            about(self._log, found.paths.id).error(problem.what)
+            then = Verdict(Then.RETRY, seconds=FIRST_RETRY_SECONDS)
+        except Exception as error:
+            await park_defect(found, error, log=self._log, means=self._means)
+        finally:
+            del self.active[found.paths.id]
+            self._over(found.paths.id, then)
+
+    async def _tell(self, found: Glance, errand: Errand) -> None:
+        try:
+            with errand.scope:
+                await tell(found, self._hear, log=self._log, means=self._means)
+        finally:
+            del self.active[found.paths.id]
+            self._over(found.paths.id, None)
+
+    async def _hear(self, found: Glance) -> None:
+        try:
+            settings = project_settings(self._settings, Path(found.plan.project))
+        except PublisherError as problem:
+            about(self._log, found.paths.id).warning(problem.what)
+            settings = self._settings
+        progress = found.progress
+        ended = Ended(
+            publish_id=found.paths.id,
+            state=progress.state,
+            hash=progress.hash or "",
+            url=progress.url or "",
+            project=found.plan.project,
+            reason=progress.reason,
+            detail=progress.detail,
+        )
+        await tell_end(ended, settings.on_done or None, notify=settings.notify, log=self._log)
+
+
+@asynccontextmanager
+async def knocking(url: str, means: Means) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """A way to ask whether anything answers at a URL, over and over."""
+    async with Exchange(url, connections=1, transport=means.transport) as exchange:
+
+        async def anything_answers() -> bool:
+            try:
+                with anyio.fail_after(KNOCK_SECONDS):
+                    await exchange.send("HEAD", "", None, None)
+            except (Unreachable, TimeoutError):
+                return False
+            return True
+
+        yield anything_answers

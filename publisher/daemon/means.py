@@ -1,0 +1,49 @@
+"""What the daemon works with.  Cheap to import: at rest, it has nothing else in memory."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from publisher.daemon.asleep import slept
+from publisher.disk import OnDisk, in_thread
+from state.room import has_room
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from publisher.auth.keyring import Keyring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """The real ones by default; tests on virtual time bring their own.
+
+    clock: Unix seconds.  slept: seconds that the machine has been suspended so far.  has_room: whether the disk of a
+    folder has room to work on.  on_disk: made anew for each publish.  keyring: who signs; None for this user's own.
+    """
+
+    clock: Callable[[], float] = time.time
+    slept: Callable[[], float] = slept
+    has_room: Callable[[Path], bool] = has_room
+    rng: random.Random = field(default_factory=random.Random)
+    on_disk: Callable[[], OnDisk] = in_thread
+    keyring: "Callable[[], Keyring] | None" = None
+    transport: "httpx2.AsyncBaseTransport | None" = None
+
+
+@dataclass(slots=True)
+class Errand:
+    """A publish under way.  stop: set to let go of it cleanly.  scope: cancelled to drop it, for the next scan.
+
+    telling: it has ended, and its hook runs.
+    """
+
+    project: str
+    telling: bool = False
+    stop: anyio.Event = field(default_factory=anyio.Event)
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)

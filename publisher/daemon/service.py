@@ -1,0 +1,260 @@
+"""The daemon: scan the journals → choose who is next → carry it out → write down what follows, until asked to stop.
+
+    journals ──▶ roster ──▶ schedule ──▶ crew ──▶ worker ──▶ journals
+                    ▲                      │
+                    └─ woken by a socket, an end, a server that answers again (sentinel)
+
+It keeps nothing that the journals don't: killed at any moment, the next one goes on.  At rest it looks at the state
+folder every few seconds and has little in memory; whoever has something for it wakes it.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from publisher.daemon.means import Means
+from publisher.daemon.roster import Roster
+from publisher.daemon.schedule import Candidate, Then, Verdict, choose, due
+from publisher.daemon.sentinel import Knocking, Sentinel
+from publisher.daemon.settings import Settings, user_settings
+from publisher.daemon.wake import serve
+from state.errors import Owned, PublisherError
+from state.lock import Lock, owner
+from state.paths import StateFolder
+from state.survey import Glance
+
+if TYPE_CHECKING:
+    from publisher.daemon.crew import Crew
+
+SCAN_SECONDS = 4.0
+"""How long something that nobody woke us for may lie there."""
+PULSE_SECONDS = 2.0
+SLEEP_SECONDS = 5.0
+"""A machine that was suspended for longer has lost its connections."""
+STOP_SECONDS = 8.0
+"""How long publishes under way may take to let go; the engine needs five at most."""
+REST_SECONDS = 60.0
+"""After so long without work the daemon begins anew, and has the memory back that work took."""
+LOCK_HANDLE = "ROAR_DAEMON_LOCK"
+"""The environment variable that hands the lock on to the program that replaces us."""
+
+
+def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None = None) -> None:
+    """Be the daemon of a state folder until SIGTERM or SIGINT.
+
+    Raises Owned if another one is, LocalProblem where the folder or the configuration can't be used.
+    """
+    lock = _only_daemon(folder)
+    try:
+        settings = user_settings(os.environ, Path.home())
+        anew = anyio.run(_until_signal, Daemon(folder, settings, log=log, means=means or Means()))
+        if anew:
+            os.environ[LOCK_HANDLE] = str(lock.inheritable())
+            os.execv(sys.executable, sys.orig_argv)
+    finally:
+        lock.release()
+
+
+def _only_daemon(folder: StateFolder) -> Lock:
+    """The lock of the folder's daemon: handed on by our former self, or new."""
+    folder.user_key()  # makes the folder
+    handle = os.environ.pop(LOCK_HANDLE, "")
+    if handle.isdigit():
+        with suppress(OSError):
+            return Lock.inherited(folder.daemon_lock, int(handle))
+    try:
+        return Lock(folder.daemon_lock).acquire()
+    except Owned as owned:
+        pid = owner(folder.daemon_lock)
+        raise Owned(
+            f"a daemon runs already for {folder.root}{f' (pid {pid})' if pid else ''}",
+            kept="It goes on undisturbed.",
+            next_step="roar daemon status",
+            reason="owned",
+        ) from owned
+
+
+async def _until_signal(daemon: "Daemon") -> bool:
+    stop = anyio.Event()
+
+    async def receive(*, task_status: TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
+            async for _signal in signals:
+                stop.set()
+
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(receive)
+        anew = await daemon.run(stop)
+        tasks.cancel_scope.cancel()
+    return anew
+
+
+class Daemon:
+    """The loop.  Whoever makes it holds the folder's daemon lock."""
+
+    def __init__(self, folder: StateFolder, settings: Settings, *, log: logging.Logger, means: Means) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._log = log
+        self._means = means
+        self._on_disk = means.on_disk()
+        self._roster = Roster(folder)
+        self._crew: Crew | None = None  # made for the first publish: what it needs fills the memory
+        self._woken = anyio.Event()
+        self._away: dict[str, str] = {}  # what has to answer before a publish is begun again, by its id
+        self._rested: dict[str, float] = {}  # anyio time before which an unusable journal is left alone
+        self._served: dict[str, float] = {}  # when a publish of a project was begun last; anyio time
+        self._full = False  # whether it was said that the disk is full
+
+    async def run(self, stop: anyio.Event) -> bool:
+        """Serve until `stop` is set.  Returns whether it ended by itself, to begin anew with an empty memory."""
+        self._log.info(f"the daemon runs (pid {os.getpid()}), at most {self._settings.max_active} at once")
+        async with anyio.create_task_group() as tasks:
+            sentinel = Sentinel(tasks, self._knocking, rng=self._means.rng, back=self.wake)
+            tasks.start_soon(self._serve_socket)
+            tasks.start_soon(self._notice_sleep, sentinel)
+            tasks.start_soon(self._end, stop)
+            resting_since = anyio.current_time()
+            while not stop.is_set():
+                self._woken = anyio.Event()
+                wait, resting = await self._turn(tasks, sentinel)
+                if not resting:
+                    resting_since = anyio.current_time()
+                elif self._crew is not None and anyio.current_time() - resting_since >= REST_SECONDS:
+                    break
+                with anyio.move_on_after(wait):
+                    await self._woken.wait()
+            await self._let_go()
+            tasks.cancel_scope.cancel()
+        self._log.info("the daemon ends" if stop.is_set() else "nothing to do: the daemon begins anew")
+        return not stop.is_set()
+
+    def wake(self) -> None:
+        """Look at the journals now."""
+        self._woken.set()
+
+    async def _turn(self, tasks: TaskGroup, sentinel: Sentinel) -> tuple[float, bool]:
+        """Begin what can be begun.  Returns the seconds until there may be more, and whether there is nothing to do."""
+        active = self._crew.active if self._crew is not None else {}
+        try:
+            waiting, untold, claimed = await self._on_disk(self._look, frozenset(active))
+        except PublisherError as problem:
+            self._log.error(problem.what)
+            return SCAN_SECONDS, False
+        for publish_id in claimed:
+            active[publish_id].stop.set()
+        wanted = [found for found in waiting if not found.queued.parked]
+        ready = [found for found in wanted if self._ready(found, sentinel)]
+        if ready or untold:
+            crew = self._hire(tasks, sentinel)
+            for found in untold:
+                crew.tell(found)
+            if self._room_on_disk():
+                self._begin(crew, ready)
+        now = self._means.clock()
+        later = [at - now for found in wanted if (at := found.queued.next_attempt) is not None and at > now]
+        return min([SCAN_SECONDS, *later]), not (wanted or untold or active)
+
+    def _look(self, skip: frozenset[str]) -> tuple[list[Glance], list[Glance], list[str]]:
+        """What waits, what ended untold, and which of those under way somebody else claims.  Blocks."""
+        waiting = self._roster.waiting(skip)
+        claimed = [id_ for id_ in skip if owner(self._folder.publishes / id_ / "claim") is not None]
+        return waiting, self._roster.untold(skip), claimed
+
+    def _ready(self, found: Glance, sentinel: Sentinel) -> bool:
+        publish_id = found.paths.id
+        if sentinel.is_away(self._away.get(publish_id, "")):
+            return False
+        return due(found.queued.next_attempt, self._means.clock()) and (
+            self._rested.get(publish_id, 0.0) <= anyio.current_time()
+        )
+
+    def _begin(self, crew: "Crew", ready: list[Glance]) -> None:
+        by_id = {found.paths.id: found for found in ready}
+        candidates = [Candidate(id_, found.plan.project, found.plan.created_at) for id_, found in by_id.items()]
+        busy = Counter(errand.project for errand in crew.active.values() if not errand.telling)
+        for chosen in choose(candidates, busy, self._served, self._settings.max_active - busy.total()):
+            self._served[chosen.project] = anyio.current_time()
+            self._away.pop(chosen.id, None)
+            self._rested.pop(chosen.id, None)
+            crew.begin(by_id[chosen.id])
+
+    def _room_on_disk(self) -> bool:
+        room = self._means.has_room(self._folder.root)
+        if not room and not self._full:
+            self._log.warning(f"the disk of {self._folder.root} is full: nothing is begun until there is room")
+        self._full = not room
+        return room
+
+    def _hire(self, tasks: TaskGroup, sentinel: Sentinel) -> "Crew":
+        if self._crew is None:
+            from publisher.daemon.crew import Crew
+
+            def over(publish_id: str, then: Verdict | None) -> None:
+                self._over(publish_id, then, sentinel)
+
+            self._crew = Crew(tasks, self._folder, self._settings, log=self._log, means=self._means, over=over)
+        return self._crew
+
+    def _over(self, publish_id: str, then: Verdict | None, sentinel: Sentinel) -> None:
+        """A publish is out of our hands."""
+        self._roster.forget(publish_id)
+        if then is not None and then.then is Then.AWAY:
+            self._away[publish_id] = then.knock_at
+            sentinel.wait_for(then.knock_at)
+        elif then is not None and then.then is Then.RETRY:
+            self._rested[publish_id] = anyio.current_time() + min(then.seconds, SCAN_SECONDS)
+        self.wake()
+
+    # ---------------------------------------------------------------- beside the loop
+
+    def _knocking(self, url: str) -> Knocking:
+        # Imported when first needed, as the crew is.
+        from publisher.daemon.crew import knocking
+
+        return knocking(url, self._means)
+
+    async def _serve_socket(self) -> None:
+        try:
+            await serve(self._folder, self.wake)
+        except OSError as error:
+            self._log.warning(
+                f"no socket to be woken at ({error.strerror}): looking every {SCAN_SECONDS:.0f} s instead"
+            )
+
+    async def _notice_sleep(self, sentinel: Sentinel) -> None:
+        before = self._means.slept()
+        while True:
+            await anyio.sleep(PULSE_SECONDS)
+            now = self._means.slept()
+            if now - before > SLEEP_SECONDS:
+                self._log.info(f"the machine slept for {now - before:.0f} s: everything under way begins anew")
+                if self._crew is not None:
+                    self._crew.drop_all()
+                sentinel.hurry()
+                self.wake()
+            before = now
+
+    async def _end(self, stop: anyio.Event) -> None:
+        await stop.wait()
+        self.wake()
+
+    async def _let_go(self) -> None:
+        """Stop what is under way, and wait until its last checkpoint is written."""
+        if self._crew is None:
+            return
+        self._crew.stop_all()
+        with anyio.move_on_after(STOP_SECONDS):
+            while self._crew.active:
+                self._woken = anyio.Event()
+                if self._crew.active:
+                    await self._woken.wait()

@@ -1,0 +1,117 @@
+"""`[publisher]` in the configuration: how much the daemon does at once, and whom it tells.
+
+The user's own file, `$XDG_CONFIG_HOME/roar/config.toml`, holds for everything.  A project's `.roar/config.toml` may say
+`on_done` and `notify` for its publishes.  What a repository brings along (`.roarconfig`, `pyproject.toml`) may not: a
+clone must not be able to name a command that runs here.
+"""
+
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from state.errors import LocalProblem
+
+MAX_ACTIVE = 4
+MOST_UPLOADS = 16
+_RATE = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)(?:B(?:/s)?)?")
+_SCALE = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """max_active: publishes under way at once.  jobs: requests to object stores at once, over all publishes.
+    limit_rate: bytes a second to object stores, over all publishes; None for as many as go.
+    on_done: the command that hears of every end, as its arguments; empty for none.
+    notify: whether the desktop is told.
+    """
+
+    max_active: int = MAX_ACTIVE
+    jobs: int = MOST_UPLOADS
+    limit_rate: int | None = None
+    on_done: tuple[str, ...] = ()
+    notify: bool = True
+
+
+def user_settings(environ: Mapping[str, str], home: Path) -> Settings:
+    """What the user's file says, if there is one.  Raises LocalProblem where it makes no sense."""
+    base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    return _Reader.of(base / "roar" / "config.toml").settings(Settings())
+
+
+def project_settings(base: Settings, project: Path) -> Settings:
+    """`base` with what the project's own file says about its ends.  Raises LocalProblem."""
+    said = _Reader.of(project / ".roar" / "config.toml").settings(base)
+    return replace(base, on_done=said.on_done, notify=said.notify)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Typed access to the `[publisher]` of one file."""
+
+    path: Path
+    table: Mapping[str, object]
+
+    @classmethod
+    def of(cls, path: Path) -> "_Reader":
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8")).get("publisher", {})
+        except (FileNotFoundError, NotADirectoryError):
+            return cls(path, {})
+        except (OSError, ValueError) as error:
+            raise LocalProblem(
+                f"{path} can't be read ({type(error).__name__})", next_step=f"mend {path}", reason="config"
+            ) from error
+        if not isinstance(table, dict):
+            raise cls(path, {})._wrong("publisher", "a table")
+        return cls(path, table)
+
+    def settings(self, base: Settings) -> Settings:
+        return Settings(
+            max_active=self._number("max_active", base.max_active),
+            jobs=self._number("jobs", base.jobs),
+            limit_rate=self._rate(base.limit_rate),
+            on_done=self._command(base.on_done),
+            notify=self._flag(base.notify),
+        )
+
+    def _number(self, key: str, default: int) -> int:
+        value = self.table.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 64:
+            raise self._wrong(key, "a number from 1 to 64")
+        return value
+
+    def _rate(self, default: int | None) -> int | None:
+        value = self.table.get("limit_rate", default)
+        if value is None:
+            return None
+        match = _RATE.fullmatch(str(value))
+        rate = round(float(match[1]) * _SCALE[match[2]]) if match else 0
+        if rate < 1:
+            raise self._wrong("limit_rate", "bytes a second, as 500k or 10M")
+        return rate
+
+    def _command(self, default: tuple[str, ...]) -> tuple[str, ...]:
+        value = self.table.get("on_done", list(default))
+        if isinstance(value, str):
+            try:
+                value = [os.path.expanduser(word) for word in shlex.split(value)]
+            except ValueError:
+                raise self._wrong("on_done", "a command whose quotes are closed") from None
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            raise self._wrong("on_done", "a command, or a list of its words")
+        return tuple(value)
+
+    def _flag(self, default: bool) -> bool:
+        value = self.table.get("notify", default)
+        if not isinstance(value, bool):
+            raise self._wrong("notify", "true or false")
+        return value
+
+    def _wrong(self, key: str, wanted: str) -> LocalProblem:
+        return LocalProblem(
+            f"{self.path}: [publisher] {key} must be {wanted}", next_step=f"mend {self.path}", reason="config"
+        )
