@@ -7,6 +7,7 @@ import click
 
 from publisher.cli.publish import complete_publish
 from state.paths import StateFolder
+from state.reasons import MEANINGS
 
 PRUNE_AFTER = "30d"
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -23,6 +24,13 @@ class Age(click.ParamType[float]):
         if match is None:
             self.fail(f"{value!r} is no age such as 12h, 30d or 4w", param, ctx)
         return float(int(match[1]) * SECONDS[match[2]])
+
+
+def _reasons() -> str:
+    """Every reason with its exit code, a line each."""
+    width = max(map(len, MEANINGS))
+    lines = [f"  {reason:<{width}}  {meaning.code:>3}  {meaning.text}" for reason, meaning in MEANINGS.items()]
+    return "\n".join(["\b", "Reasons, and the exit code of `roar publish` for each:", *lines])
 
 
 _publish_id = click.argument("publish_id", metavar="ID", shell_complete=complete_publish)
@@ -46,34 +54,46 @@ def list_(as_json: bool) -> None:
     show_list(_folder(), as_json=as_json)
 
 
-@journal.command()
+@journal.command(epilog=_reasons())
 @_publish_id
+@click.option("--why", is_flag=True, help="Only why it stands as it does: one of the reasons below.")
 @_json
-def show(publish_id: str, as_json: bool) -> None:
-    """One publish: its plan, how far it is, and its history."""
+def show(publish_id: str, why: bool, as_json: bool) -> None:
+    """One publish: its plan, how far it is, and its history.
+
+    With --why --json: reason, meaning, turn (who acts next: nobody, daemon, network, server, machine, person), detail,
+    owner, parked, attempts, next_attempt (Unix seconds), exit_code (what `roar publish` exits with for it) and next.
+    """
+    folder = _folder()
+    if why:
+        from publisher.cli.why import show_why
+
+        return show_why(folder.find(publish_id), folder, as_json=as_json)
     from publisher.cli.journal_views import show_one
 
-    show_one(_folder().find(publish_id), as_json=as_json)
+    return show_one(folder.find(publish_id), folder, as_json=as_json)
 
 
 @journal.command()
 @_publish_id
 @_json
 def cancel(publish_id: str, as_json: bool) -> None:
-    """Give an interrupted publish up for good."""
+    """Give a publish up for good, unless another terminal works on it."""
     from publisher.cli.journal_acts import cancel as cancel_publish
 
-    cancel_publish(_folder().find(publish_id), as_json=as_json)
+    folder = _folder()
+    cancel_publish(folder.find(publish_id), folder, as_json=as_json)
 
 
 @journal.command()
 @_publish_id
 @_json
 def retry(publish_id: str, as_json: bool) -> None:
-    """Make a failed publish resumable again, once its cause is mended."""
+    """Have a publish tried again once its cause is mended: a failed, a parked or a waiting one."""
     from publisher.cli.journal_acts import retry as retry_publish
 
-    retry_publish(_folder().find(publish_id), as_json=as_json)
+    folder = _folder()
+    retry_publish(folder.find(publish_id), folder, as_json=as_json)
 
 
 @journal.command()

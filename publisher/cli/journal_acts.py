@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import click
 
+from publisher.cli.taking import taken
 from publisher.cli.text import count, span
 from state.errors import Owned, UsageProblem
 from state.machine import ENDED, LIVE, Event, State
 from state.paths import PublishPaths, StateFolder
 from state.publish import OwnedPublish
+from state.reasons import Reason
 from state.survey import Summary, survey
 
 UNFINISHED_SECONDS = 60.0
@@ -20,31 +22,48 @@ NO_PLAN = "no plan"
 """The reason that `survey` gives for such a folder."""
 
 
-def cancel(paths: PublishPaths, *, as_json: bool) -> None:
-    """Cancel a publish.  Raises UsageProblem if it has ended, Owned if a process works on it."""
-    with OwnedPublish.open(paths) as owned:
+def cancel(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
+    """Cancel a publish; the daemon lets go of it first.
+
+    Raises UsageProblem if it has ended, Owned if another terminal works on it.
+    """
+    with taken(paths, folder) as owned:
         state = owned.journal.progress().state
         if state not in LIVE:
             raise UsageProblem(f"publish {paths.id} is {state} already", next_step="roar journal prune")
+        exported = owned.journal.progress().reason == Reason.EXPORTED
         owned.journal.checkpoint(Event.CANCELLED, reason="cancelled")
         paths.forget_session_token()
         paths.forget_put_record()
         left = _abandon(owned)
     text = "What an older registry was sent stays visible." if state is State.FALLBACK else "Nothing of it is visible."
+    if exported:
+        text = "What the other machine does with it is not changed."
     if left:
         text += f" {count(left, 'upload')} could not be given up; `roar journal prune --all` tries again."
     _say(f"Cancelled {paths.id}. {text}", as_json=as_json, event="cancelled", publish_id=paths.id)
 
 
-def retry(paths: PublishPaths, *, as_json: bool) -> None:
-    """Make a failed publish live again.  Raises UsageProblem if it has not failed, Owned if a process works on it."""
+def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
+    """Have a publish tried again: one that has failed, one that is parked, one that waits for its next attempt.
+
+    Raises UsageProblem if it has ended otherwise, Owned if a process works on it.
+    """
+    from publisher.daemon.wake import wake
+
     with OwnedPublish.open(paths) as owned:
         state = owned.journal.progress().state
-        if state is not State.FAILED:
-            raise UsageProblem(f"publish {paths.id} has not failed: it is {state}", next_step="roar journal list")
-        owned.journal.checkpoint(Event.RETRIED)
-    command = f"roar publish --resume {paths.id}"
-    text = f"{paths.id} may be tried again: {command}"
+        if state not in (*LIVE, State.FAILED):
+            raise UsageProblem(f"publish {paths.id} is {state} already", next_step="roar journal list")
+        if state is State.FAILED:
+            owned.journal.checkpoint(Event.RETRIED)
+        owned.journal.queue.unpark()
+    if wake(folder):
+        command = f"roar publish --watch {paths.id}"
+        text = f"The daemon tries {paths.id} again: {command}"
+    else:
+        command = f"roar publish --resume {paths.id}"
+        text = f"{paths.id} may be tried again: {command}"
     _say(text, as_json=as_json, event="retried", publish_id=paths.id, next=command)
 
 

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from publisher.cli import tables
-from publisher.cli.standing import Standing
+from publisher.cli.standing import Standing, Surroundings
 from publisher.cli.text import Status, count, printable, size, span
+from publisher.cli.why import named
 from state.errors import LocalProblem
 from state.journal import Journal
 from state.paths import PublishPaths, StateFolder
@@ -29,36 +30,31 @@ COLOURS = {
 
 def show_list(folder: StateFolder, *, as_json: bool) -> None:
     """Print every publish, newest first; one that can't be read with the reason why."""
-    now = time.time()
+    around = Surroundings.of(folder, time.time())
     found = list(survey(folder))
     if as_json:
         for entry in found:
-            click.echo(json.dumps(Standing(entry, now).facts() if isinstance(entry, Summary) else _unreadable(*entry)))
+            facts = Standing(entry, around).facts() if isinstance(entry, Summary) else _unreadable(*entry)
+            click.echo(json.dumps(facts))
     elif not found:
         click.echo(f"No publishes in {folder.publishes}.", err=True)
     else:
-        tables.show(_table(found, now))
+        tables.show(_table(found, around))
 
 
-def show_one(paths: PublishPaths, *, as_json: bool) -> None:
+def show_one(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
     """Print a publish with its history.  Raises LocalProblem if its journal can't be read."""
-    standing = Standing(look(paths), time.time())
+    standing = Standing(look(paths), Surroundings.of(folder, time.time()))
     with Journal(paths.journal, read_only=True) as journal:
         history = journal.history()
     if as_json:
         facts = standing.facts() | standing.more_facts() | {"history": [asdict(row) for row in history]}
         click.echo(json.dumps(facts))
         return
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim", no_wrap=True)
-    rows.add_column(overflow="fold")
-    for name, value in _rows(standing):
-        if value:
-            rows.add_row(name, Text(printable(value)))
-    tables.show(rows, *([_history(history)] if history else []))
+    tables.show(named(_rows(standing)), *([_history(history)] if history else []))
 
 
-def _table(found: list[Summary | tuple[PublishPaths, LocalProblem]], now: float) -> Table:
+def _table(found: list[Summary | tuple[PublishPaths, LocalProblem]], around: Surroundings) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("ID", "STATUS", "DONE", "AGE"):
         table.add_column(name, no_wrap=True, justify="right" if name in ("DONE", "AGE") else "left")
@@ -66,26 +62,27 @@ def _table(found: list[Summary | tuple[PublishPaths, LocalProblem]], now: float)
     table.add_column("WHY, AND WHAT NEXT", overflow="fold", ratio=1)
     for entry in found:
         if isinstance(entry, Summary):
-            standing = Standing(entry, now)
+            standing = Standing(entry, around)
             share, age = f"{standing.percent} %", span(standing.age)
-            target, status, why = entry.plan.target or "session", standing.status, _why(standing)
-            name = entry.plan.id
+            target, why, colour = entry.plan.target or "session", _why(standing), COLOURS.get(standing.status, "")
+            name, status = entry.plan.id, standing.word
         else:
             name, status, share, age, target = entry[0].id, Status.UNREADABLE, "", "", ""
-            why = f"{entry[1].what}; {entry[1].next_step}"
-        table.add_row(name, Text(status, style=COLOURS.get(status, "")), share, age, Text(printable(target)), Text(why))
+            why, colour = f"{entry[1].what}; {entry[1].next_step}", COLOURS[Status.UNREADABLE]
+        table.add_row(name, Text(status, style=colour), share, age, Text(printable(target)), Text(printable(why)))
     return table
 
 
 def _why(standing: Standing) -> str:
-    """The reason that it stopped and the next step, or where it is published."""
-    summary = standing.summary
-    if standing.status is Status.DONE:
-        return summary.progress.url or summary.progress.hash or ""
-    if standing.status is Status.RUNNING:
-        return f"{summary.progress.state}, pid {summary.owner}"
-    reason = summary.progress.reason or ("" if standing.status is Status.CANCELLED else "stopped without a word")
-    return "; ".join(filter(None, (reason, standing.next_step)))
+    """The reason in words and the next step, or where it is published."""
+    progress = standing.summary.progress
+    match standing.status:
+        case Status.DONE:
+            return progress.url or progress.hash or ""
+        case Status.RUNNING:
+            return f"{progress.state}, {standing.why}"
+        case _:
+            return "; ".join(filter(None, (standing.why, standing.next_step)))
 
 
 def _rows(standing: Standing) -> list[tuple[str, str]]:
@@ -100,8 +97,8 @@ def _rows(standing: Standing) -> list[tuple[str, str]]:
     files = f"{stored}, in {plan.destination}" if plan.destination else ""
     return [
         ("publish", plan.id),
-        ("status", f"{standing.status} ({progress.state}{owner})"),
-        ("reason", ": ".join(filter(None, (progress.reason, progress.detail)))),
+        ("status", f"{standing.word} ({progress.state}{owner})"),
+        ("reason", ": ".join(filter(None, (standing.why, progress.detail)))),
         ("next", standing.next_step),
         ("hash", progress.hash or ""),
         ("url", progress.url or ""),

@@ -1,11 +1,12 @@
 """What a `publish` command line asks for, checked for sense."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from publisher.auth.choice import Flag
 from state.errors import UsageProblem
 
-FROZEN = "it was frozen with the publish that is resumed"
+FROZEN = "it was frozen with that publish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Options:
     """One `publish` or `put` command line.
 
     resume: None for a new publish; else the beginning of an id, or "" for the newest interrupted one.
+    watch: as resume, for a publish that is only looked at; "" is the newest live one.
     jobs: requests to an object store at once.  limit_rate: bytes a second to it.  None: as it comes.
     """
 
@@ -37,6 +39,7 @@ class Options:
     as_json: bool
     quiet: bool
     verbose: bool
+    watch: str | None = None
     put: PutOptions | None = None
     jobs: int | None = None
     limit_rate: int | None = None
@@ -56,6 +59,7 @@ class Options:
         as_json: bool,
         quiet: bool,
         verbose: bool,
+        watch: str | None = None,
         put: PutOptions | None = None,
         jobs: int | None = None,
         limit_rate: int | None = None,
@@ -66,8 +70,11 @@ class Options:
         if quiet and verbose:
             raise UsageProblem("-q and -v contradict each other", next_step="leave one of them out")
         flag = _flag(public=public, private=private, anonymous=anonymous)
+        frozen = {"a target": target, "--to": put, flag.value: flag is not Flag.NONE, "--registry": registry}
         if resume is not None:
-            _refuse_with_resume(target, flag, registry, put, dry_run=dry_run)
+            _refuse_with("--resume", frozen, {"--dry-run": dry_run})
+        if watch is not None:
+            _refuse_with("--watch", frozen, {"--dry-run": dry_run, "--resume": resume is not None})
         return cls(
             target=target,
             flag=flag,
@@ -78,6 +85,7 @@ class Options:
             as_json=as_json,
             quiet=quiet,
             verbose=verbose,
+            watch=watch,
             put=put,
             jobs=jobs,
             limit_rate=limit_rate,
@@ -92,17 +100,9 @@ def _flag(*, public: bool, private: bool, anonymous: bool) -> Flag:
     return Flag.PUBLIC if public else Flag.NONE
 
 
-def _refuse_with_resume(
-    target: str | None, flag: Flag, registry: str | None, put: PutOptions | None, *, dry_run: bool
-) -> None:
-    given = {
-        "a target": target,
-        "--to": put,
-        flag.value: flag is not Flag.NONE,
-        "--registry": registry,
-        "--dry-run": dry_run,
-    }
-    for name, present in given.items():
+def _refuse_with(option: str, frozen: Mapping[str, object], others: Mapping[str, object]) -> None:
+    """Refuse beside `option` what was frozen with the publish that it names, and the others that contradict it."""
+    for name, present in {**frozen, **others}.items():
         if present:
-            why = "" if name == "--dry-run" else f": {FROZEN}"
-            raise UsageProblem(f"--resume does not go with {name}{why}", next_step="roar journal list")
+            why = f": {FROZEN}" if name in frozen else ""
+            raise UsageProblem(f"{option} does not go with {name}{why}", next_step="roar journal list")

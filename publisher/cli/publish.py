@@ -23,6 +23,7 @@ Examples:
   roar publish --public            the active session, for everybody to see
   roar publish @4 -y               step 4 and what it needs; ask nothing
   roar publish --resume            go on with what was interrupted in this project
+  roar publish --watch             look at what is under way, in whatever process
   roar publish --public -y -q      for scripts: prints the hash and the URL
   roar publish model.pt --to s3://bucket/run -m "v1"
                                    the file too: the same as `roar put`
@@ -110,6 +111,15 @@ def _options(command: Any) -> Any:
                 shell_complete=complete_publish,
                 help="Go on with an interrupted publish; without ID the newest of this project.",
             ),
+            click.option(
+                "--watch",
+                metavar="[ID]",
+                is_flag=False,
+                flag_value="",
+                default=None,
+                shell_complete=complete_publish,
+                help="Look at a publish, whoever works on it; Ctrl-C stops looking. Without ID as above.",
+            ),
             click.option("--registry", metavar="URL", help="Instead of GLAAS_URL or the project's [glaas] url."),
             click.option(
                 "--to", "destination", metavar="DEST", help="Store TARGET's files there first; as `roar put`."
@@ -155,6 +165,10 @@ def read_options(*, destination: str | None, message: str | None, **given: Any) 
 
 
 def _run(options: Options) -> int:
+    if options.watch is not None:
+        from publisher.cli.watching import watch
+
+        return watch(options)
     from publisher.cli.publishing import run
 
     return run(options)

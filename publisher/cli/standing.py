@@ -1,21 +1,42 @@
-"""How a publish stands, for `roar journal`: a status, an age, a share done and what to type next."""
+"""How a publish stands, for `roar journal`: a status, a reason, whose turn it is, and what to type next."""
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from publisher.cli.text import Status
+from publisher.cli.words import REMEDIES
+from state.lock import owner
 from state.machine import State
+from state.paths import StateFolder
+from state.reasons import Meaning, Reason, Turn, meaning
+from state.room import has_room
 from state.survey import Summary
 
+DOCUMENTED = frozenset(reason.value for reason in Reason)
 _ENDED = {State.DONE: Status.DONE, State.FAILED: Status.FAILED, State.CANCELLED: Status.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a publish stands in.  now: Unix seconds.  daemon: the pid of the one that runs.  room: on the disk."""
+
+    now: float
+    daemon: int | None = None
+    room: bool = True
+
+    @classmethod
+    def of(cls, folder: StateFolder, now: float) -> "Surroundings":
+        """As they are now."""
+        return cls(now, owner(folder.daemon_lock), has_room(folder.root))
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """One publish, seen at `now` (Unix seconds)."""
+    """One publish, as it stands in its surroundings."""
 
     summary: Summary
-    now: float
+    around: Surroundings
 
     @property
     def status(self) -> Status:
@@ -26,9 +47,55 @@ class Standing:
         return Status.INTERRUPTED if self.summary.owner is None else Status.RUNNING
 
     @property
+    def word(self) -> str:
+        """The status as a table says it: what nobody works on may be queued at the daemon, or parked by it."""
+        if self.parked:
+            return "parked"
+        left_to_it = self.summary.queued.detached_at is not None and self.meaning.turn is not Turn.PERSON
+        return "queued" if self.summary.interrupted and (left_to_it or self.by_daemon) else self.status
+
+    @property
+    def reason(self) -> str:
+        """Why it is not under way, or that it is: one of the codes of `state.reasons`.
+
+        A disk without room is a fact of now, whatever stopped the publish before.
+        """
+        if self.summary.interrupted and not self.around.room:
+            return Reason.DISK_FULL
+        code = self.summary.reason
+        if code in DOCUMENTED:
+            return code
+        return Reason.LOCAL if self.summary.live else Reason.FAILED
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the reason means.  What is parked is a person's turn, whatever the reason."""
+        found = meaning(self.reason)
+        return Meaning(Turn.PERSON, found.text, found.code) if self.parked else found
+
+    @property
+    def parked(self) -> bool:
+        """Whether the daemon leaves it to a person."""
+        return self.summary.interrupted and self.summary.queued.parked
+
+    @property
+    def by_daemon(self) -> bool:
+        """Whether the daemon works on it, or takes it without being asked."""
+        if self.around.daemon is None or not self.summary.live:
+            return False
+        return self.summary.owner == self.around.daemon or (self.summary.owner is None and not self.parked)
+
+    @property
+    def next_attempt(self) -> float | None:
+        """Unix seconds until which the daemon leaves it alone; None where it does not."""
+        until = self.summary.queued.next_attempt
+        waits = self.summary.interrupted and until is not None and until > self.around.now
+        return until if waits else None
+
+    @property
     def age(self) -> float:
         """Seconds since it was planned."""
-        return max(0.0, self.now - self.summary.plan.created_at)
+        return max(0.0, self.around.now - self.summary.plan.created_at)
 
     @property
     def items(self) -> tuple[int, int]:
@@ -51,16 +118,33 @@ class Standing:
         return min(99, 100 * done // total) if total else 0
 
     @property
+    def why(self) -> str:
+        """The reason in words: with who owns it, and until when it waits."""
+        if self.status is Status.RUNNING:
+            owned = f"owned by {'the daemon, ' if self.by_daemon else ''}pid {self.summary.owner}"
+            return f"{owned}, {self.reason}" if self.summary.progress.reason else owned
+        if self.next_attempt is None:
+            return str(self.reason)
+        until = moment(self.next_attempt, self.around.now)
+        if self.reason == Reason.THROTTLED:
+            return f"throttled until {until}"
+        return f"{self.reason}, next attempt {until}"
+
+    @property
     def next_step(self) -> str:
         """The command to type next; empty where nothing is left to do."""
         publish_id = self.summary.plan.id
-        match self.status:
-            case Status.INTERRUPTED:
-                return f"roar publish --resume {publish_id}"
-            case Status.FAILED:
-                return f"roar journal retry {publish_id}"
-            case _:
-                return ""
+        if self.status is Status.FAILED:
+            return f"roar journal retry {publish_id}"
+        if not self.summary.live:
+            return ""
+        if self.summary.owner is not None:
+            return f"roar publish --watch {publish_id}"
+        remedy = REMEDIES.get(self.reason)
+        if self.by_daemon and self.meaning.turn is not Turn.PERSON:
+            return f"{remedy}; the daemon goes on then" if remedy else f"roar publish --watch {publish_id}"
+        resume = f"roar publish --resume {publish_id}"
+        return f"{remedy}; then: {resume}" if remedy else resume
 
     def facts(self) -> dict[str, Any]:
         """One publish as `roar journal list --json` and `show --json` tell it."""
@@ -71,6 +155,8 @@ class Standing:
             "status": self.status,
             "state": progress.state,
             "owner": self.summary.owner,
+            "detached": self.summary.queued.detached_at is not None,
+            "parked": self.parked,
             "created_at": plan.created_at,
             "updated_at": progress.updated_at,
             "age_seconds": round(self.age, 1),
@@ -86,8 +172,11 @@ class Standing:
             "labels": plan.labels,
             "items": {"done": done, "total": total},
             "percent": self.percent,
-            "reason": progress.reason,
+            "reason": self.reason,
+            "turn": self.meaning.turn,
             "detail": progress.detail,
+            "attempts": self.summary.queued.attempts,
+            "next_attempt": self.next_attempt,
             "hash": progress.hash,
             "url": progress.url,
             "next": self.next_step,
@@ -108,3 +197,10 @@ class Standing:
             "marks_owed": progress.marks_owed,
             "kinds": {kind.value: asdict(tally) for kind, tally in self.summary.tally.items()},
         }
+
+
+def moment(at: float, now: float) -> str:
+    """A time of day here, with its date where that is not today's.  at, now: Unix seconds."""
+    then = datetime.fromtimestamp(at).astimezone()
+    today = then.date() == datetime.fromtimestamp(now).astimezone().date()
+    return then.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")

@@ -1,6 +1,9 @@
 """What the states, events and delays of a publish are called on a terminal."""
 
+from collections.abc import Mapping
+
 from state.machine import Event, State
+from state.reasons import Reason
 
 PHASES = {
     State.PROBE: "Asking the registry",
@@ -26,8 +29,29 @@ TURNS = {
 
 STOPPING = "Stopping: what is under way is finished first"
 
-DELAYS = {"offline": "the registry can't be reached", "throttled": "the registry asks to wait"}
+DELAYS: Mapping[str, str] = {
+    Reason.OFFLINE: "the registry can't be reached",
+    Reason.THROTTLED: "the registry asks to wait",
+    Reason.SERVER_FAILING: "the server fails",
+    Reason.SERVER_FINALIZING: "the registry is still closing the session",
+    Reason.DISK_FULL: "the disk is full",
+}
 """What the reasons of report.Waiting mean; a retry brings its own words."""
+
+REMEDIES: Mapping[str, str] = {
+    Reason.AUTH: "sign in (roar login)",
+    Reason.SSH_KEY: "make the key usable, or name another in ROAR_SSH_KEY",
+    Reason.FILE_CHANGED: "put the file back as it was",
+    Reason.UNREADABLE: "make the file readable",
+    Reason.NOT_A_FILE: "put the file back as it was",
+    Reason.DESTINATION: "make the folder usable",
+    Reason.REGION: "name the bucket's region in AWS_REGION",
+    Reason.USAGE: "mend the environment or configuration",
+    Reason.DISK_FULL: "free some room",
+    Reason.CLOCK: "set this machine's clock",
+    Reason.NEWER_JOURNAL: "pip install --upgrade roar-publisher",
+}
+"""What to do first, before a publish can go on: for the reasons that say so."""
 
 
 def phase(state: State | None, *, files: bool) -> str | None:

@@ -61,7 +61,7 @@ def test_list_shows_who_works_on_a_publish(program: Program, interrupted: str) -
         [facts] = program("journal", "list", "--json").events
         shown = program("journal", "list").out
     assert (facts["status"], facts["owner"]) == ("running", os.getpid())
-    assert f"auth-select, pid {os.getpid()}" in shown
+    assert f"auth-select, owned by pid {os.getpid()}" in shown
 
 
 def test_show_has_the_plan_the_units_and_the_history(program: Program, interrupted: str) -> None:
@@ -111,8 +111,20 @@ def test_a_failed_publish_is_retried_and_then_published(program: Program, interr
     assert program("publish", "--resume", interrupted, "-y").code == 0
 
 
-def test_only_what_has_failed_is_retried(program: Program, interrupted: str) -> None:
-    program("journal", "retry", interrupted).blames(2, "has not failed")
+def test_what_is_parked_or_waits_may_be_tried_again_at_once(program: Program, interrupted: str) -> None:
+    with Journal(_journal(program, interrupted)) as journal:
+        journal.queue.postpone(attempts=3, until=time.time() + DAY)
+        journal.queue.park(reason="auth", detail="sign in")
+    [facts] = program("journal", "list", "--json").events
+    assert (facts["parked"], facts["attempts"], facts["turn"]) == (True, 3, "person")
+    assert program("journal", "retry", interrupted).code == 0
+    [facts] = program("journal", "list", "--json").events
+    assert (facts["parked"], facts["attempts"], facts["next_attempt"]) == (False, 0, None)
+
+
+def test_what_was_cancelled_is_not_tried_again(program: Program, interrupted: str) -> None:
+    _end(program, interrupted, Event.CANCELLED)
+    program("journal", "retry", interrupted).blames(2, "is cancelled already")
 
 
 def test_prune_removes_what_ended_long_ago_and_says_so(program: Program, interrupted: str, registry: str) -> None:

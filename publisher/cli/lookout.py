@@ -1,0 +1,137 @@
+"""Looking at one publish again and again, whoever works on it: one connection, and nothing that its owner would feel.
+
+The journal of a large publish takes a while to count, so how long counting takes decides how often it is done.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from state.errors import LocalProblem
+from state.journal import Journal
+from state.lock import owner
+from state.machine import LIVE, State
+from state.paths import PublishPaths
+from state.queue import Queued
+from state.record import Checkpoint, Plan, Progress, Tally
+from state.units import Kind
+
+COUNTING_SHARE = 0.05
+"""How much of the time may go by with counting."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An object of a put.  size, there: bytes of it in all, and in its store."""
+
+    key: str
+    size: int
+    there: int
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How far everything is.  files: by their seq."""
+
+    tally: dict[Kind, Tally]
+    files: dict[int, File]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one look found.  owner: the pid that works on it, None if nobody does."""
+
+    owner: int | None
+    progress: Progress
+    queued: Queued
+    history: list[Checkpoint]
+    counts: Counts
+
+    @property
+    def live(self) -> bool:
+        """Whether it has work left."""
+        return self.progress.state in LIVE
+
+
+class Lookout:
+    """A context manager.  clock: seconds that never go back, which counting is measured by."""
+
+    def __init__(self, paths: PublishPaths, clock: Callable[[], float]) -> None:
+        self.paths = paths
+        self._clock = clock
+        self._journal: Journal | None = None
+        self._inode = 0  # of the file that is open
+        self._counted: tuple[tuple[State, int], Counts] | None = None  # what they are of, and the last counts
+        self._count_again_at = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the journal.  Harmless if repeated."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def plan(self) -> Plan:
+        """The frozen plan.  Raises as `look`."""
+        return self._open().plan()
+
+    def look(self) -> Sight:
+        """How it stands.  Raises LocalProblem where it is gone, or can't be read."""
+        working = owner(self.paths.lock)  # before the journal: what an owner wrote last is seen, whenever it left
+        journal = self._open()
+        progress = journal.progress()
+        return Sight(working, progress, journal.queue.read(), journal.history(), self._count(journal, progress.state))
+
+    def _count(self, journal: Journal, state: State) -> Counts:
+        """The counts of now; those of before where nothing changed, or counting is dear and was done just now."""
+        of = (state, _version(journal))
+        if self._counted is not None:
+            (before, version), counts = self._counted
+            if (before, version) == of or (before is state and self._clock() < self._count_again_at):
+                return counts
+        began = self._clock()
+        counts = Counts(journal.tally(), _files(journal))
+        now = self._clock()
+        self._count_again_at = now + (now - began) / COUNTING_SHARE
+        self._counted = (of, counts)
+        return counts
+
+    def _open(self) -> Journal:
+        """The journal as it is on disk now: it may be removed and brought back while it is looked at."""
+        try:
+            inode = os.stat(self.paths.journal).st_ino
+        except OSError as error:
+            raise LocalProblem(
+                f"publish {self.paths.id} is no longer on this machine",
+                next_step="roar journal list",
+                reason="no plan",
+            ) from error
+        if self._journal is None or inode != self._inode:
+            self.close()
+            self._journal, self._inode, self._counted = Journal(self.paths.journal, read_only=True), inode, None
+        return self._journal
+
+
+def _version(journal: Journal) -> int:
+    """Changes whenever another connection wrote."""
+    with journal.translated():
+        return int(journal.db.conn.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _files(journal: Journal) -> dict[int, File]:
+    with journal.translated():
+        rows = journal.db.conn.execute(
+            "SELECT o.seq, key, o.size, CASE WHEN stored THEN o.size ELSE coalesce(there, 0) END, stored FROM objects o"
+            " LEFT JOIN (SELECT seq, sum(size) AS there FROM parts GROUP BY seq) p ON p.seq = o.seq ORDER BY o.seq"
+        )
+        return {seq: File(key, size, there, bool(stored)) for seq, key, size, there, stored in rows}

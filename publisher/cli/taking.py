@@ -1,0 +1,62 @@
+"""Taking a publish over, to change it: at once where nobody works on it, from the daemon where that does."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from state.errors import Owned
+from state.lock import Lock, owner
+from state.paths import PublishPaths, StateFolder
+from state.publish import OwnedPublish
+
+LETTING_GO_SECONDS = 10.0
+"""How long the daemon may take to checkpoint a publish and let go of it."""
+POLL_SECONDS = 0.05
+
+
+@contextmanager
+def taken(
+    paths: PublishPaths,
+    folder: StateFolder,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[OwnedPublish]:
+    """The publish, in this process's hands for the length of the block; the daemon leaves it alone meanwhile.
+
+    Raises Owned where another terminal works on it, or the daemon does not let go in time; LocalProblem for a journal
+    that can't be read.  clock: seconds that never go back.
+    """
+    try:
+        owned = OwnedPublish.open(paths)
+    except Owned:
+        if not _with_daemon(paths, folder):
+            raise
+    else:
+        with owned:
+            yield owned
+        return
+    with Lock(paths.claim), _let_go_of(paths, folder, clock, sleep) as owned:
+        yield owned
+
+
+def _let_go_of(
+    paths: PublishPaths, folder: StateFolder, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> OwnedPublish:
+    """Wait until the daemon, which sees that the publish is claimed, has let go of it."""
+    from publisher.daemon.wake import wake
+
+    wake(folder)
+    until = clock() + LETTING_GO_SECONDS
+    while True:
+        try:
+            return OwnedPublish.open(paths)
+        except Owned:
+            if clock() >= until:
+                raise
+            sleep(POLL_SECONDS)
+
+
+def _with_daemon(paths: PublishPaths, folder: StateFolder) -> bool:
+    daemon = owner(folder.daemon_lock)
+    return daemon is not None and owner(paths.lock) in (daemon, None)

@@ -1,0 +1,82 @@
+"""`roar journal show ID --why`: one reason, whose turn it is, and what to type.  It reads, and changes nothing."""
+
+import json
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from publisher.cli import tables
+from publisher.cli.standing import Standing, Surroundings, moment
+from publisher.cli.text import Status, printable
+from state.errors import LocalProblem
+from state.lock import owner
+from state.paths import PublishPaths, StateFolder
+from state.reasons import meaning
+from state.survey import look
+
+
+def show_why(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
+    """Print why a publish stands as it does; a journal that can't be read is an answer, too."""
+    around = Surroundings.of(folder, time.time())
+    try:
+        answer = _answer(Standing(look(paths), around))
+    except LocalProblem as problem:
+        answer = _unreadable(paths, problem)
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    until = answer["next_attempt"]
+    shown = answer | {"next_attempt": until and moment(until, around.now)}
+    names = ("reason", "meaning", "turn", "detail", "owner", "attempts", "next_attempt", "next")
+    tables.show(named((name.replace("_", " "), str(shown[name] or "")) for name in names))
+
+
+def named(facts: Iterable[tuple[str, str]]) -> Table:
+    """Names and values below each other; what is empty is left out."""
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    for name, value in facts:
+        if value:
+            rows.add_row(name, Text(printable(value)))
+    return rows
+
+
+def _answer(standing: Standing) -> dict[str, Any]:
+    queued = standing.summary.queued
+    return {
+        "publish_id": standing.summary.plan.id,
+        "status": standing.status,
+        "reason": standing.reason,
+        "meaning": standing.meaning.text,
+        "turn": standing.meaning.turn,
+        "detail": standing.summary.progress.detail,
+        "owner": standing.summary.owner,
+        "parked": standing.parked,
+        "attempts": queued.attempts,
+        "next_attempt": standing.next_attempt,
+        "exit_code": int(standing.meaning.code),
+        "next": standing.next_step,
+    }
+
+
+def _unreadable(paths: PublishPaths, problem: LocalProblem) -> dict[str, Any]:
+    found = meaning(problem.reason)
+    return {
+        "publish_id": paths.id,
+        "status": Status.UNREADABLE,
+        "reason": problem.reason,
+        "meaning": found.text,
+        "turn": found.turn,
+        "detail": problem.what,
+        "owner": owner(paths.lock),
+        "parked": False,
+        "attempts": 0,
+        "next_attempt": None,
+        "exit_code": int(found.code),
+        "next": problem.next_step,
+    }
