@@ -16,6 +16,7 @@ OURS = {
     "register": Place("publisher.cli.publish", "The same as publish, under roar's own name."),
     "put": Place("publisher.cli.put", "Store files and publish their lineage with them."),
     "journal": Place("publisher.cli.journal", "See, cancel, retry and prune publishes on this machine."),
+    "daemon": Place("publisher.cli.daemon", "Publish in the background."),
     "registry": Place("publisher.cli.registry", "Run a registry of your own."),
     "completion": Place("publisher.cli.completion", "Print the script that completes commands in your shell."),
 }

@@ -1,0 +1,149 @@
+"""What `roar daemon` prints.  It reads locks, journals and the log, and changes nothing."""
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from publisher.cli import tables
+from publisher.cli.standing import Standing, Surroundings, moment
+from publisher.cli.text import printable
+from publisher.daemon.background import running
+from publisher.daemon.install import Installed
+from publisher.daemon.log import follow as follow_log
+from publisher.daemon.log import last_lines
+from state.errors import LocalProblem
+from state.paths import StateFolder
+from state.survey import glance, look
+
+
+class Place(StrEnum):
+    """Where a publish that has not ended stands with the daemon."""
+
+    RUNNING = "running"
+    QUEUED = "queued"
+    WAITING = "waiting"
+    PARKED = "parked"
+
+
+def show_status(folder: StateFolder, *, as_json: bool) -> bool:
+    """Print whether a daemon runs and what is left to publish, newest first; whether one runs."""
+    pid = running(folder)
+    around = Surroundings.of(folder, time.time())
+    live = _live(folder, around)
+    counts = Counter(_place(standing) for standing in live)
+    next_attempt = min((at for standing in live if (at := standing.next_attempt) is not None), default=None)
+    if as_json:
+        facts = {
+            "running": pid is not None,
+            "pid": pid,
+            "state_folder": str(folder.root),
+            "log": str(folder.daemon_log),
+            "counts": {place.value: counts[place] for place in Place},
+            "next_attempt": next_attempt,
+            "publishes": [standing.facts() for standing in live],
+        }
+        click.echo(json.dumps(facts))
+        return pid is not None
+    click.echo("No daemon runs." if pid is None else f"The daemon runs (pid {pid}).")
+    click.echo(f"State folder: {printable(str(folder.root))}")
+    click.echo(f"Log: {printable(str(folder.daemon_log))}")
+    if live:
+        until = f" (next attempt {moment(next_attempt, around.now)})" if next_attempt is not None else ""
+        words = {place: f"{counts[place]} {place}{until if place is Place.WAITING else ''}" for place in Place}
+        click.echo(", ".join(words[place] for place in Place if counts[place]))
+        tables.show(_table(live))
+    if pid is None and counts[Place.QUEUED] + counts[Place.WAITING]:
+        click.echo("Next: roar daemon start", err=True)
+    return pid is not None
+
+
+def _live(folder: StateFolder, around: Surroundings) -> list[Standing]:
+    """Every publish that has not ended, newest first.  What can't be read is left to `roar journal list`."""
+    found = []
+    for paths in folder.all_publishes():
+        with suppress(LocalProblem):
+            if glance(paths).live:  # its tallies cost more to read, so those of the others are not
+                found.append(Standing(look(paths), around))
+    return sorted(found, key=lambda standing: standing.summary.plan.created_at, reverse=True)
+
+
+def _place(standing: Standing) -> Place:
+    if standing.summary.owner is not None:
+        return Place.RUNNING
+    if standing.parked:
+        return Place.PARKED
+    return Place.QUEUED if standing.next_attempt is None else Place.WAITING
+
+
+def _table(live: list[Standing]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("ID", "STATUS", "DONE"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "DONE" else "left")
+    table.add_column("PROJECT", overflow="fold")
+    table.add_column("WHY, AND WHAT NEXT", overflow="fold", ratio=1)
+    for standing in live:
+        plan = standing.summary.plan
+        why = "; ".join(filter(None, (standing.why, standing.next_step)))
+        project = Text(printable(Path(plan.project).name))
+        table.add_row(plan.id, _place(standing), f"{standing.percent} %", project, Text(printable(why)))
+    return table
+
+
+def show_log(path: Path, lines: int, *, follow: bool) -> None:
+    """Print the last lines of the log, and with `follow` each new one until Ctrl-C.  Raises LocalProblem."""
+    if not follow and not path.exists():
+        click.echo(f"There is no log yet: {printable(str(path))}", err=True)
+    try:
+        for line in follow_log(path, lines) if follow else last_lines(path, lines):
+            click.echo(printable(line))
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+    except BrokenPipeError:
+        _silence_stdout()
+    except OSError as error:
+        raise LocalProblem(
+            f"the log {path} can't be read: {error.strerror}", next_step=f"ls -l {path}", reason="daemon"
+        ) from error
+
+
+def _silence_stdout() -> None:
+    """Its reader has gone: the interpreter's last flush goes nowhere."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def show_installed(installed: Installed) -> None:
+    """Say where the service is, and what is left to type."""
+    if installed.pid is None:
+        click.echo(f"Wrote {installed.path}. No service manager answers here; where one does, type:")
+        _show_commands(installed.left)
+        return
+    click.echo(f"Installed {installed.path}. The daemon runs (pid {installed.pid}), and starts when you log in.")
+    if sys.platform.startswith("linux"):
+        click.echo("To have it run while you are not logged in: loginctl enable-linger")
+
+
+def show_uninstalled(removed: Installed | None) -> None:
+    """Say what is gone, and what is left to type."""
+    if removed is None:
+        click.echo("The service is not installed.")
+    elif removed.left:
+        click.echo(f"Removed {removed.path}. No service manager answers here; where one does, type:")
+        _show_commands(removed.left)
+    else:
+        click.echo(f"Stopped the service and removed {removed.path}.")
+
+
+def _show_commands(commands: tuple[str, ...]) -> None:
+    for command in commands:
+        click.echo(f"  {command}")

@@ -1,0 +1,191 @@
+"""What happens when a publish ends: a command of the user's own, and a word on the desktop.
+
+Both are courtesies.  Whatever goes wrong with them is logged, and nothing else happens.
+"""
+
+import html
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio.abc import Process
+
+from publisher.daemon.log import Log, about, one_line
+from state.machine import State
+
+HOOK_SECONDS = 60.0
+"""How long the command of `[publisher] on_done` may take."""
+NOTIFY_SECONDS = 5.0
+"""How long the desktop may take to take a notification."""
+LAST_WORDS_SECONDS = 1.0
+"""How long to read on after a command's end: a child that it left behind may hold its stderr open for ever."""
+LAST_WORDS_BYTES = 4096
+LINE_CHARACTERS = 300
+"""Of a command's last line, in the log."""
+
+PASSED_ON = frozenset(
+    "PATH HOME USER LOGNAME SHELL TMPDIR TZ LANG LANGUAGE VIRTUAL_ENV CONDA_PREFIX "
+    "DISPLAY WAYLAND_DISPLAY XAUTHORITY DBUS_SESSION_BUS_ADDRESS ROAR_STATE_DIR".split()
+)
+"""The variables that a command gets.  What has another name may be a credential, so it is left out: no list of names
+knows them all.  A command that needs one of its own reads it from a file, or is `["env", "NAME=value", …]`."""
+PASSED_ON_PREFIXES = ("LC_", "XDG_")
+
+_APPLESCRIPT = (
+    "on run argv",
+    "display notification (item 2 of argv) with title (item 1 of argv)",
+    "end run",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A publish that has ended.  state: DONE or FAILED.  hash, url: empty where nothing was published.
+
+    project: the folder that it came from.  reason: a code of `state.reasons`; detail: a sentence about it.
+    """
+
+    publish_id: str
+    state: State
+    hash: str
+    url: str
+    project: str
+    reason: str
+    detail: str
+
+
+async def tell_end(ended: Ended, command: Sequence[str] | None, *, notify: bool, log: logging.Logger) -> None:
+    """Run the hook `command`, if there is one, and show a notification, if asked for and there is a desktop.
+
+    The command is run without a shell, in `/`, with the variables of `hook_environment`; after 60 s it is ended with
+    its whole process group.  Raises nothing.  Telling twice runs it twice: it should bear that, as a daemon that dies
+    meanwhile tells again.  Cancelled, it ends the command first.
+    """
+    publish_log = about(log, ended.publish_id)
+    if command:
+        await _run("hook", command, HOOK_SECONDS, hook_environment(ended, os.environ), publish_log)
+    if notify and (notice := notification(ended, os.environ)) is not None:
+        await _run("notification", notice, NOTIFY_SECONDS, _passed_on(os.environ), publish_log)
+
+
+def hook_environment(ended: Ended, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the command of `on_done` gets: the variables of PASSED_ON, and how the publish ended.
+
+    ROAR_PUBLISH_ID, _STATE (`done` or `failed`), _HASH and _URL (empty unless published), _PROJECT (its folder) and
+    _REASON (the code that `roar journal show --why` tells).
+    """
+    told = {
+        "ROAR_PUBLISH_ID": ended.publish_id,
+        "ROAR_PUBLISH_STATE": ended.state.value,
+        "ROAR_PUBLISH_HASH": one_line(ended.hash),
+        "ROAR_PUBLISH_URL": one_line(ended.url),
+        "ROAR_PUBLISH_PROJECT": ended.project,
+        "ROAR_PUBLISH_REASON": ended.reason,
+    }
+    return _passed_on(environ) | told
+
+
+def notification(ended: Ended, environ: Mapping[str, str], *, platform: str = sys.platform) -> list[str] | None:
+    """The command that shows the end on this desktop; None where there is no desktop, or no such program.
+
+    The texts are arguments of their own: none is ever part of a script or of markup.
+    """
+    title = "Published" if ended.state is State.DONE else "Could not publish"
+    name = Path(ended.project).name or ended.project
+    text = one_line(f"{name}: {ended.url or ended.hash or ended.detail or ended.reason}")
+    if platform == "darwin":
+        script = [part for line in _APPLESCRIPT for part in ("-e", line)]
+        return ["osascript", *script, title, text] if shutil.which("osascript") else None
+    if not _has_session_bus(environ) or shutil.which("notify-send") is None:
+        return None
+    return ["notify-send", "--app-name=roar", "--", title, html.escape(text, quote=False)]
+
+
+def _has_session_bus(environ: Mapping[str, str]) -> bool:
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    return bool(environ.get("DBUS_SESSION_BUS_ADDRESS")) or (runtime is not None and Path(runtime, "bus").exists())
+
+
+def _passed_on(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)}
+
+
+async def _run(what: str, command: Sequence[str], seconds: float, environ: dict[str, str], log: Log) -> None:
+    """Run it to its end, or to the end of its time, and log how it went.  Cancelled, it is ended first."""
+    words = bytearray()
+    try:
+        with anyio.move_on_after(seconds):
+            code = await _run_to_end(command, environ, words)
+            level = logging.WARNING if code else logging.INFO
+            log.log(level, "the %s ended with exit code %d%s", what, code, _last_line(words))
+            return
+    except (OSError, ValueError) as error:  # ValueError: a null character in an argument
+        log.warning("the %s can't be run: %s", what, error)
+        return
+    log.warning("the %s was ended, as it took longer than %.0f s%s", what, seconds, _last_line(words))
+
+
+async def _run_to_end(command: Sequence[str], environ: dict[str, str], words: bytearray) -> int:
+    """The exit code.  `words` gets the last of what it writes to its stderr.
+
+    The pipe is read by hand: where a child that the command leaves behind holds it open, asyncio's own would not see
+    the end of the command.
+    """
+    reading, writing = os.pipe()
+    try:
+        try:
+            process = await anyio.open_process(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=writing,
+                cwd="/",
+                env=environ,
+                start_new_session=True,
+            )
+        finally:
+            os.close(writing)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_read, reading, words)
+            await _end_of(process)
+            tasks.cancel_scope.deadline = anyio.current_time() + LAST_WORDS_SECONDS
+        assert process.returncode is not None
+        return process.returncode
+    finally:
+        os.close(reading)
+
+
+async def _end_of(process: Process) -> None:
+    """Wait for it.  Cancelled, its whole process group is killed, and it is waited for all the same."""
+    try:
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with anyio.CancelScope(shield=True):
+                await process.wait()
+
+
+async def _read(descriptor: int, words: bytearray) -> None:
+    while True:
+        await anyio.wait_readable(descriptor)
+        chunk = os.read(descriptor, LAST_WORDS_BYTES)
+        if not chunk:
+            return
+        words += chunk
+        del words[:-LAST_WORDS_BYTES]
+
+
+def _last_line(words: bytearray) -> str:
+    lines = words.decode("utf-8", errors="replace").split("\n")
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f"; it said: {said[:LINE_CHARACTERS]}" if said else ""

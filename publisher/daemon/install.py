@@ -1,0 +1,240 @@
+"""The daemon as a service of this user: a systemd unit, or a launchd agent on macOS.
+
+The service gets folders by name (state, configuration) and nothing else of the environment: a credential in a variable
+is not written anywhere.  What it needs is found as by any publish: roar's sign-in, `~/.ssh`, the stores' profiles.
+"""
+
+import os
+import plistlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from publisher.daemon.background import COMMAND, START_SECONDS, STOP_SECONDS, import_path, stop, wait_for
+from state.errors import ExitCode, LocalProblem
+from state.paths import StateFolder
+from state.private import forget_private, write_private
+
+NAME = "roar-publisher"
+UNIT = f"{NAME}.service"
+RESTART_SECONDS = 10
+"""Between a daemon that failed and the next: short for a person, too long to keep a machine busy."""
+MANAGER_SECONDS = 30.0
+"""How long the service manager may take to answer one command; it waits for the daemon that it stops."""
+
+Command = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a service manager is given.  path: of the file that describes the service.  text: its content.
+
+    probe: succeeds if the manager is there.  ask: tells a person how the service stands.
+    enable: starts the service, now and at every login.  disable: undoes that.
+    forget: makes the manager notice that the file is gone, if it must be told.
+    """
+
+    path: Path
+    text: str
+    probe: Command
+    ask: Command
+    enable: tuple[Command, ...]
+    disable: tuple[Command, ...]
+    forget: tuple[Command, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """pid: of the daemon, None if no manager answered.  left: what is left to type then, one command a line."""
+
+    path: Path
+    pid: int | None
+    left: tuple[str, ...] = ()
+
+
+def service(folder: StateFolder, environ: Mapping[str, str], *, platform: str = sys.platform) -> Service:
+    """The service that keeps the daemon of this folder running, for the manager of this platform."""
+    return _launchd(folder, environ) if platform == "darwin" else _systemd(folder, environ)
+
+
+def install(service: Service, folder: StateFolder) -> Installed:
+    """Write the file, and have the manager start the service where it answers.  Repeating it renews both.
+
+    A daemon that runs already is asked to stop first, as two can't run.  Raises LocalProblem.
+    """
+    with _translated(service.path):
+        service.path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(service.path, os.fsencode(service.text))
+    if not _answers(service.probe):
+        return Installed(service.path, None, _to_type(service.enable))
+    stop(folder)
+    for command in service.enable:
+        _run(command)
+    pid = wait_for(folder, START_SECONDS)
+    if pid is None:
+        raise LocalProblem(
+            f"the service is installed, but no daemon came up within {START_SECONDS:.0f} s",
+            next_step=f"roar daemon logs, or: {shlex.join(service.ask)}",
+            reason="daemon",
+        )
+    return Installed(service.path, pid)
+
+
+def uninstall(service: Service) -> Installed | None:
+    """Stop the service and remove its file; None if there was none.  What is queued stays queued.
+
+    Where no manager answers, the file is removed and `left` tells what else to type.  Raises LocalProblem.
+    """
+    if not service.path.exists():
+        return None
+    answers = _answers(service.probe)
+    for command in service.disable if answers else ():
+        _run(command)
+    with _translated(service.path):
+        forget_private(service.path)
+    for command in service.forget if answers else ():
+        _run(command)
+    return Installed(service.path, None, () if answers else _to_type((*service.disable, *service.forget)))
+
+
+def _systemd(folder: StateFolder, environ: Mapping[str, str]) -> Service:
+    program, *arguments = (sys.executable, *COMMAND)
+    variables = "".join(
+        f"Environment={_quoted(f'{name}={value}')}\n" for name, value in _folders(folder, environ).items()
+    )
+    base = environ.get("XDG_CONFIG_HOME")
+    systemctl = ("systemctl", "--user")
+    return Service(
+        path=(Path(base) if base else Path.home() / ".config") / "systemd" / "user" / UNIT,
+        text=UNIT_TEXT.format(
+            # A colon before the program: no $ in any of it is a variable.
+            start=" ".join([_quoted(f":{program}"), *arguments]),
+            variables=variables,
+            restart=RESTART_SECONDS,
+            owned=int(ExitCode.OWNED),
+            stop=int(STOP_SECONDS),
+        ),
+        probe=(*systemctl, "show-environment"),
+        ask=(*systemctl, "status", UNIT),
+        enable=((*systemctl, "daemon-reload"), (*systemctl, "enable", "--now", UNIT)),
+        disable=((*systemctl, "disable", "--now", UNIT),),
+        forget=((*systemctl, "daemon-reload"),),
+    )
+
+
+def _launchd(folder: StateFolder, environ: Mapping[str, str]) -> Service:
+    path = Path.home() / "Library" / "LaunchAgents" / f"{NAME}.plist"
+    domain = f"gui/{os.getuid()}"
+    agent = {
+        "Label": NAME,
+        "ProgramArguments": [sys.executable, *COMMAND, "--quiet"],
+        "EnvironmentVariables": _folders(folder, environ),
+        "RunAtLoad": True,
+        "KeepAlive": {"SuccessfulExit": False},
+        "ThrottleInterval": RESTART_SECONDS,
+        "ExitTimeOut": int(STOP_SECONDS),
+        "ProcessType": "Background",
+        "Umask": 0o077,
+    }
+    return Service(
+        path=path,
+        text=plistlib.dumps(agent).decode("utf-8"),
+        probe=("launchctl", "print", domain),
+        ask=("launchctl", "print", f"{domain}/{NAME}"),
+        enable=(("launchctl", "bootstrap", domain, str(path)),),
+        disable=(("launchctl", "bootout", f"{domain}/{NAME}"),),
+    )
+
+
+UNIT_TEXT = """\
+# Made by `roar daemon install`; `roar daemon uninstall` removes it.
+[Unit]
+Description=Publishes the lineage that roar captured
+
+[Service]
+Type=exec
+ExecStart={start}
+{variables}UMask=0077
+WorkingDirectory=/
+Restart=on-failure
+RestartSec={restart}
+RestartPreventExitStatus={owned}
+TimeoutStopSec={stop}
+KillMode=mixed
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def _folders(folder: StateFolder, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the service: folders that were chosen in this environment, as absolute names."""
+    chosen = {}
+    if environ.get("ROAR_STATE_DIR") or environ.get("XDG_STATE_HOME"):
+        chosen["ROAR_STATE_DIR"] = str(folder.root.absolute())
+    if base := environ.get("XDG_CONFIG_HOME"):
+        chosen["XDG_CONFIG_HOME"] = os.path.abspath(base)
+    if path := import_path({}):
+        chosen["PYTHONPATH"] = path
+    return chosen
+
+
+_SPECIAL = re.compile(r'[\\"\x00-\x1f\x7f]')
+
+
+def _quoted(word: str) -> str:
+    """One word of a unit's line, as systemd.syntax(7) reads it: quotes, C escapes, and %% for %."""
+    escaped = _SPECIAL.sub(lambda match: f"\\x{ord(match[0]):02x}", word)
+    return '"' + escaped.replace("%", "%%") + '"'
+
+
+def _answers(probe: Command) -> bool:
+    """Whether a service manager of this user is there."""
+    if shutil.which(probe[0]) is None:
+        return False
+    try:
+        return subprocess.run(probe, capture_output=True, timeout=MANAGER_SECONDS).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _run(command: Command) -> None:
+    """Have the manager do it.  Raises LocalProblem with its last words."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=MANAGER_SECONDS)
+        said = done.stderr.strip().splitlines()
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _failed(command, str(error)) from error
+    if done.returncode:
+        raise _failed(command, said[-1] if said else f"exit code {done.returncode}")
+
+
+def _failed(command: Command, said: str) -> LocalProblem:
+    return LocalProblem(
+        f"the service manager refuses: {said}",
+        kept="What is queued stays queued.",
+        next_step=shlex.join(command),
+        reason="daemon",
+    )
+
+
+def _to_type(commands: tuple[Command, ...]) -> tuple[str, ...]:
+    return tuple(shlex.join(command) for command in commands)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LocalProblem(
+            f"{path} can't be changed: {error.strerror}",
+            next_step="mend its permissions or room; or see what would be written: roar daemon install --print",
+            reason="daemon",
+        ) from error

@@ -1,0 +1,191 @@
+"""The daemon's log: one line an event, rotated, readable by this user alone, and without a credential in it.
+
+    2026-03-01T03:00:12.345Z INFO 1f2e3d4c published https://…
+
+Time is UTC; `-` stands where a line is about no publish.  What is logged are texts of reports and errors, which hold no
+credential by contract; they pass the built-in shapes of `protocol.md §8` all the same.  Neither a full disk nor a file
+that can't be written ever stops who logs.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import stat
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TextIO
+
+MOST_BYTES = 1024 * 1024
+"""Of one file."""
+FILES = 3
+"""The log and the two before it, `daemon.log.1` and `.2`."""
+MODE = 0o600
+POLL_SECONDS = 0.25
+"""How often who follows the log looks again."""
+NAME = "publisher.daemon"
+
+Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+
+def open_log(path: Path, *, echo: TextIO | None = None) -> logging.Logger:
+    """The daemon's logger, writing to `path`.  echo: a stream that gets every line, too.
+
+    The file is opened when the first line is written: a second daemon, which ends without a word here, leaves it alone.
+    Called again, it closes what it had open.
+    """
+    log = logging.getLogger(NAME)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    for old in tuple(log.handlers):
+        log.removeHandler(old)
+        old.close()
+    handlers: list[logging.Handler] = [_File(path)]
+    if echo is not None:
+        handlers.append(_Echo(echo))
+    for handler in handlers:
+        handler.setFormatter(_Line())
+        log.addHandler(handler)
+    return log
+
+
+def about(log: logging.Logger, publish_id: str) -> Log:
+    """The same log, for lines about one publish."""
+    return logging.LoggerAdapter(log, {"publish_id": publish_id})
+
+
+class _Line(logging.Formatter):
+    """One printable line; of an exception its kind and place, never its text, which may hold anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from publisher.lineage.project import OmitConfig
+        from publisher.lineage.redaction import Redactor
+
+        self._scrubbed: Callable[[str], str] = Redactor(OmitConfig()).text
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        publish_id = getattr(record, "publish_id", "-")
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text = f"{text}: {_kind_and_place(record.exc_info[1])}"
+        return f"{moment}.{int(record.msecs):03d}Z {record.levelname} {publish_id} {one_line(self._scrubbed(text))}"
+
+
+class _File(RotatingFileHandler):
+    """The rotating file.  The first time that it can't be written is told on stderr, and nothing else happens."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, maxBytes=MOST_BYTES, backupCount=FILES - 1, encoding="utf-8", delay=True)
+        self.errors = "backslashreplace"
+        self._told = False
+
+    def _open(self) -> io.TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not a device that the log was linked to
+            os.fchmod(descriptor, MODE)
+        return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self._told:
+            self._told = True
+            _tell(f"{self.baseFilename} can't be written; the daemon goes on without it")
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+class _Echo(logging.StreamHandler[TextIO]):
+    """A second reader, who may be gone."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nobody reads: nothing to do about it."""
+
+
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        os.write(2, f"{text}\n".encode(errors="backslashreplace"))
+
+
+def one_line(text: str) -> str:
+    """The text with everything that could end a line or steer a terminal as an escape sequence in letters."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _kind_and_place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__, limit=-1)
+    place = f" in {frames[0].name} ({Path(frames[0].filename).name}:{frames[0].lineno})" if frames else ""
+    return f"{type(error).__name__}{place}"
+
+
+def last_lines(path: Path, number: int) -> list[str]:
+    """The last lines of the log, at most `number`, from the files before it as far as they are needed.
+
+    Raises OSError if a file can't be read; one that does not exist is empty.
+    """
+    return _with_older(path, _all_lines(path), number)
+
+
+def follow(path: Path, number: int, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[str]:
+    """The last lines of the log, then each new one as it is written, over rotations; it never ends by itself.
+
+    A log that does not exist yet is waited for.  Raises OSError if it can't be read.
+    """
+    file = _opened(path)
+    try:
+        yield from _with_older(path, list(_whole_lines(file)) if file else [], number)
+        while True:
+            rotated = file is None or not _has_name(file, path)  # asked first: a file without its name grows no more
+            if file is not None:
+                yield from _whole_lines(file)
+            if rotated:
+                if file is not None:
+                    file.close()
+                file = _opened(path)
+            if file is None or not rotated:
+                sleep(POLL_SECONDS)
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _with_older(path: Path, lines: list[str], number: int) -> list[str]:
+    for age in range(1, FILES):
+        if len(lines) >= number:
+            break
+        lines = [*_all_lines(path.with_name(f"{path.name}.{age}")), *lines]
+    return lines[-number:] if number else []
+
+
+def _all_lines(path: Path) -> list[str]:
+    file = _opened(path)
+    if file is None:
+        return []
+    with file:
+        return list(_whole_lines(file))
+
+
+def _opened(path: Path) -> io.BufferedReader | None:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        return None
+
+
+def _whole_lines(file: io.BufferedReader) -> Iterator[str]:
+    """What can be read from here on; a line that is not ended yet is left for the next time."""
+    while (line := file.readline()).endswith(b"\n"):
+        yield line[:-1].decode("utf-8", errors="backslashreplace")
+    file.seek(-len(line), os.SEEK_CUR)
+
+
+def _has_name(file: io.BufferedReader, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

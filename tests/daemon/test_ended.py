@@ -1,0 +1,305 @@
+"""What happens when a publish ends: the user's command, as a real process, and a word on the desktop."""
+
+import fcntl
+import json
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from publisher.daemon import ended as ended_module
+from publisher.daemon.ended import Ended, hook_environment, notification, tell_end
+from state.machine import State
+
+DONE = Ended(
+    publish_id="1f2e3d4c",
+    state=State.DONE,
+    hash="ab" * 32,
+    url="https://registry.example/dag/abab",
+    project="/home/someone/my model",
+    reason="published",
+    detail="",
+)
+MARKED = {
+    "ROAR_ACCESS_TOKEN": "marked",
+    "AWS_ACCESS_KEY_ID": "marked",
+    "AWS_SECRET_ACCESS_KEY": "marked",
+    "AWS_SESSION_TOKEN": "marked",
+    "GOOGLE_APPLICATION_CREDENTIALS": "marked",
+    "SSH_AUTH_SOCK": "marked",
+    "HTTPS_PROXY": "http://somebody:marked@proxy.example",
+    "DATABASE_URL": "postgres://somebody:marked@db.example/x",
+    "GH_PAT": "marked",
+}
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> logging.Logger:
+    """A logger whose records `caplog` has."""
+    caplog.set_level(logging.INFO)
+    return logging.getLogger("tests.daemon.ended")
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-P", "-c", code]
+
+
+def said(caplog: pytest.LogCaptureFixture) -> str:
+    """The one line that was logged, with the publish that it is about."""
+    (record,) = caplog.records
+    assert record.__dict__["publish_id"] == DONE.publish_id
+    return f"{record.levelname} {record.getMessage()}"
+
+
+async def test_the_hook_is_told_everything_by_variables(
+    tmp_path: Path, log: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    code = (
+        f"import json, os; told = {{n: v for n, v in os.environ.items() if 'PUBLISH' in n}};"
+        f"open({str(out)!r}, 'w').write(json.dumps(told))"
+    )
+
+    await tell_end(DONE, python(code), notify=False, log=log)
+
+    assert json.loads(out.read_text()) == {
+        "ROAR_PUBLISH_ID": "1f2e3d4c",
+        "ROAR_PUBLISH_STATE": "done",
+        "ROAR_PUBLISH_HASH": "ab" * 32,
+        "ROAR_PUBLISH_URL": "https://registry.example/dag/abab",
+        "ROAR_PUBLISH_PROJECT": "/home/someone/my model",
+        "ROAR_PUBLISH_REASON": "published",
+    }
+    assert said(caplog) == "INFO the hook ended with exit code 0"
+
+
+async def test_no_shell_reads_the_command(tmp_path: Path, log: logging.Logger) -> None:
+    out = tmp_path / "out"
+    code = f"import sys; open({str(out)!r}, 'w').write(sys.argv[1])"
+
+    await tell_end(DONE, [*python(code), "$HOME; `id` && *"], notify=False, log=log)
+
+    assert out.read_text() == "$HOME; `id` && *"
+
+
+async def test_no_credential_of_the_daemon_reaches_the_hook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: logging.Logger
+) -> None:
+    for name, value in MARKED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LC_TIME", "C")
+    out = tmp_path / "out"
+
+    code = f"import json, os; open({str(out)!r}, 'w').write(json.dumps(dict(os.environ)))"
+    await tell_end(DONE, python(code), notify=False, log=log)
+
+    variables = json.loads(out.read_text())
+    assert "marked" not in repr(variables)
+    assert (variables["PATH"], variables["LC_TIME"]) == (os.environ["PATH"], "C")
+
+
+def test_what_a_server_made_up_cannot_break_the_environment() -> None:
+    told = hook_environment(replace(DONE, url="https://x/\0\nHOSTILE=1\ud800"), {"PATH": "/bin"})
+
+    assert told["ROAR_PUBLISH_URL"] == r"https://x/\x00\nHOSTILE=1\ud800"
+
+
+async def test_of_a_failing_hook_the_exit_code_and_its_last_line_are_logged(
+    log: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = "import sys; sys.stderr.write('x' * 100_000 + '\\nfirst\\nno such channel\\n\\n'); sys.exit(7)"
+
+    await tell_end(DONE, python(code), notify=False, log=log)
+
+    assert said(caplog) == "WARNING the hook ended with exit code 7; it said: no such channel"
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["/no/such/program"], "No such file or directory"),
+        (["/"], "Permission denied"),
+        (["a\0b"], "embedded null byte"),
+    ],
+)
+async def test_a_command_that_cannot_be_run_is_logged(
+    command: list[str], why: str, log: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    await tell_end(DONE, command, notify=False, log=log)
+
+    assert said(caplog).startswith("WARNING the hook can't be run: ")
+    assert why in said(caplog)
+
+
+async def test_a_hook_that_takes_too_long_is_ended_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    patience = anyio.CancelScope()
+    asked = []
+
+    def until_the_child_is_there(seconds: float) -> anyio.CancelScope:
+        asked.append(seconds)
+        return patience
+
+    monkeypatch.setattr(ended_module.anyio, "move_on_after", until_the_child_is_there)
+    async with anyio.create_task_group() as tasks:
+
+        async def tell() -> None:
+            await tell_end(DONE, lasting(tmp_path), notify=False, log=log)
+
+        tasks.start_soon(tell)
+        await until((tmp_path / "child").exists)
+        patience.cancel()
+
+    assert asked == [60.0]
+    assert said(caplog) == "WARNING the hook was ended, as it took longer than 60 s; it said: waiting"
+    await gone(tmp_path)
+
+
+async def test_a_daemon_that_stops_ends_the_hook_first(tmp_path: Path, log: logging.Logger) -> None:
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+
+            async def tell() -> None:
+                await tell_end(DONE, lasting(tmp_path), notify=False, log=log)
+
+            tasks.start_soon(tell)
+            await until((tmp_path / "child").exists)
+            tasks.cancel_scope.cancel()
+
+    await gone(tmp_path)
+
+
+async def test_a_child_that_a_hook_leaves_behind_is_not_waited_for(
+    tmp_path: Path, log: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    held = os.open(fifo, os.O_RDWR)
+    try:
+        with anyio.fail_after(30):
+            await tell_end(DONE, ["sh", "-c", f"cat {shlex.quote(str(fifo))} & echo bye >&2"], notify=False, log=log)
+        assert said(caplog) == "INFO the hook ended with exit code 0; it said: bye"
+    finally:
+        with os.fdopen(held, "wb") as let_go:
+            del let_go  # closed: `cat` reads the end of its file and ends
+
+
+async def test_nothing_is_run_where_nothing_is_asked_for(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+    await tell_end(DONE, None, notify=False, log=log)
+    await tell_end(DONE, (), notify=False, log=log)
+
+    assert caplog.records == []
+
+
+class Desktop:
+    """A folder of programs that write their arguments down, first on PATH."""
+
+    def __init__(self, folder: Path, program: str, code: int = 0) -> None:
+        self.shown = folder / "shown"
+        script = folder / program
+        script.write_text(
+            f"#!/bin/sh\nfor word; do printf '%s\\0' \"$word\"; done > {shlex.quote(str(self.shown))}\nexit {code}\n"
+        )
+        script.chmod(0o755)
+
+    def words(self) -> list[str]:
+        return self.shown.read_text().split("\0")[:-1]
+
+
+@pytest.fixture
+def bus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/user/1000/bus")
+
+
+@pytest.mark.usefixtures("bus")
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has another notification")
+async def test_the_desktop_is_told(tmp_path: Path, log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+    desktop = Desktop(tmp_path, "notify-send")
+
+    await tell_end(DONE, None, notify=True, log=log)
+
+    assert desktop.words()[-3:] == ["--", "Published", "my model: https://registry.example/dag/abab"]
+    assert said(caplog) == "INFO the notification ended with exit code 0"
+
+
+@pytest.mark.usefixtures("bus")
+def test_a_notification_of_a_failure_says_why_and_is_no_markup(tmp_path: Path) -> None:
+    Desktop(tmp_path, "notify-send")
+    failed = replace(DONE, state=State.FAILED, hash="", url="", reason="rejected", detail="<a href='x'>& no\nmore")
+
+    command = notification(failed, dict(os.environ), platform="linux")
+
+    assert command is not None
+    assert command[-2:] == ["Could not publish", r"my model: &lt;a href='x'&gt;&amp; no\nmore"]
+
+
+@pytest.mark.usefixtures("bus")
+def test_on_macos_the_texts_are_arguments_and_no_script(tmp_path: Path) -> None:
+    Desktop(tmp_path, "osascript")
+    hostile = replace(DONE, url='" & (do shell script "id") & "')
+
+    command = notification(hostile, dict(os.environ), platform="darwin")
+
+    assert command is not None
+    assert command[-2:] == ["Published", f"my model: {hostile.url}"]
+    assert not any("do shell script" in word for word in command[:-1])
+
+
+@pytest.mark.parametrize(
+    ("environ", "program"),
+    [({}, "notify-send"), ({"DBUS_SESSION_BUS_ADDRESS": "unix:path=/x"}, "another program")],
+    ids=["no session", "no program"],
+)
+def test_without_a_desktop_nothing_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], program: str
+) -> None:
+    Desktop(tmp_path, program)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert notification(DONE, environ, platform="linux") is None
+
+
+def lasting(folder: Path) -> list[str]:
+    """A command that never ends, with a child that never ends; the child locks a file for as long as it lives."""
+    child = (
+        f"import fcntl, signal; held = open({str(folder / 'lock')!r}, 'w'); fcntl.flock(held, fcntl.LOCK_EX);"
+        f"open({str(folder / 'child')!r}, 'w').close(); signal.pause()"
+    )
+    code = (
+        "import signal, subprocess, sys\n"
+        "sys.stderr.write('waiting\\n'); sys.stderr.flush()\n"
+        f"subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "signal.pause()"
+    )
+    return python(code)
+
+
+async def gone(folder: Path) -> None:
+    """Wait until nobody holds the lock of that child: the kernel drops it when it dies."""
+    with (folder / "lock").open() as lock:
+
+        def free() -> bool:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        await until(free)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does."""
+    with anyio.fail_after(30):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await anyio.sleep(0.01)
