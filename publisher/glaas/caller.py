@@ -131,9 +131,9 @@ class Caller:
         itself.
         secret: a credential in the body.  Where a server repeats what it was shown, that is cut out of its words.
 
-        Raises Refused for a final no, Transient when the registry stays away, fails, throttles or garbles for too long,
-        Interrupted when it would have to wait or to send again although `stop` is set.  Cancelling stops waiting; the
-        request may have been carried out.
+        Raises Refused for a final no, Transient when the registry redirects, and when it stays away, fails, throttles
+        or garbles for too long, Interrupted when it would have to wait or to send again although `stop` is set.
+        Cancelling stops waiting; the request may have been carried out.
         """
         failures = garbled = renewals = 0
         busy_since: float | None = None
@@ -162,7 +162,10 @@ class Caller:
                         renewals += 1
                         if await authorize.renew(authorization):
                             continue
-                    raise Refused(_explain(reply, document), status=reply.status, date=reply.headers.get("date"))
+                    what = f"the registry refused: {error_text(document, reply.status)}"
+                    raise Refused(what, status=reply.status, date=reply.headers.get("date"))
+                case Verdict.REDIRECTED:
+                    raise _redirected(reply)
                 case Verdict.BUSY:
                     busy_since = anyio.current_time() if busy_since is None else busy_since
                     await self._wait_for_server(reply, busy_since)
@@ -235,10 +238,12 @@ def _without(reply: Reply, authorization: str, secret: str) -> bytes:
     return body
 
 
-def _explain(reply: Reply, document: object) -> str:
-    if 300 <= reply.status < 400:
-        return f"the registry redirects to {redirect_target(reply.headers)}, which is not followed"
-    return f"the registry refused: {error_text(document, reply.status)}"
+def _redirected(reply: Reply) -> Transient:
+    return Transient(
+        f"the registry redirects to {redirect_target(reply.headers)}, which is not followed",
+        next_step="check the address (--registry, GLAAS_URL), or whether this network wants a sign-in first",
+        reason="redirected",
+    )
 
 
 def _not_glaas(registry: str) -> Transient:

@@ -6,7 +6,7 @@
 | 2xx with anything else (HTML of a proxy, nothing, half a document) | GARBLED: try again, but not for long |
 | 429, 503 | BUSY: wait as told, else back off; costs no attempt |
 | 408, 425, other 5xx | FAILED: back off, a bounded number of attempts |
-| 3xx | REFUSED: a redirect is never followed |
+| 3xx | REDIRECTED: never followed, and no word of the registry's: a network that wants a sign-in first redirects all |
 | other 4xx | REFUSED: final |
 """
 
@@ -36,6 +36,7 @@ class Verdict(Enum):
     GARBLED = "garbled"
     BUSY = "busy"
     FAILED = "failed"
+    REDIRECTED = "redirected"
     REFUSED = "refused"
 
 
@@ -47,7 +48,7 @@ def judge(status: int, document: object) -> Verdict:
         return Verdict.BUSY
     if status in (408, 425) or status >= 500 or status < 200:
         return Verdict.FAILED
-    return Verdict.REFUSED
+    return Verdict.REDIRECTED if status < 400 else Verdict.REFUSED
 
 
 def parse(body: bytes) -> Any:

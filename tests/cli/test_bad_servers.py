@@ -58,7 +58,7 @@ def test_a_redirect_is_not_followed(program: Program) -> None:
             done = program("publish", "--public", "-y", "--registry", server.url)
         assert len(server.requests) == 1
         assert elsewhere.requests == []
-    done.blames(1, "redirects to 127.0.0.1", "not followed")
+    done.blames(3, "redirects to 127.0.0.1", "not followed")
 
 
 def test_what_a_bad_server_interrupted_is_resumed_with_a_good_one(program: Program, tmp_path: Path) -> None:

@@ -82,13 +82,25 @@ async def test_asked_to_stop_before_it_began_it_says_how_to_go_on(publishing: Pu
 # ---------------------------------------------------------------- PROBE
 
 
-async def test_a_registry_that_redirects_is_a_final_no_until_it_is_retried(publishing: Publishing) -> None:
+async def test_a_registry_that_redirects_is_asked_again_by_the_next_run(publishing: Publishing) -> None:
     publishing.intercept = instead(
         "health", lambda: httpx2.Response(302, headers={"location": "https://elsewhere.example/"})
     )
+    with pytest.raises(Transient, match=r"redirects to elsewhere\.example"):
+        await publishing.run()
+    progress = publishing.progress()
+    assert (progress.state, progress.reason) == (State.PROBE, "redirected")
+    assert len(publishing.sent) == 1
+    publishing.intercept = lambda sent: None
+    assert (await publishing.run()).state is State.DONE
+    assert publishing.events() == STRAIGHT
+
+
+async def test_a_registry_that_wants_no_health_asked_is_a_final_no_until_it_is_retried(publishing: Publishing) -> None:
+    publishing.intercept = instead("health", lambda: httpx2.Response(400, json={"detail": "not like this"}))
     progress = await publishing.run()
     assert (progress.state, progress.reason) == (State.FAILED, "rejected")
-    assert "elsewhere.example" in progress.detail
+    assert "not like this" in progress.detail
     assert len(publishing.sent) == 1
     publishing.intercept = lambda sent: None
     publishing.checkpoint(Event.RETRIED)

@@ -38,7 +38,7 @@ from state.record import Progress
 from tests.faults.items import Item, acknowledged_items, items_of_request
 from tests.faults.mortal import Crash, Life, MortalJournal
 from tests.faults.simulation import COUNTS, Broken
-from tests.lineages import Lineage, plan_of
+from tests.lineages import REGISTRY, Lineage, plan_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,12 +65,12 @@ class Sent:
 class World(httpx2.AsyncBaseTransport):
     """What outlives a process; to the publish, the network.
 
-    flag: what was asked for.  environ: what a process finds in its environment.  clock_ahead: seconds that the
-    registry's clock is ahead of the publisher's.  agrees: whether whoever is asked agrees to name nobody.
-    before: called before each request, with its number from 1.
+    flag: what was asked for.  registry: the address that it was asked of.  environ: what a process finds in its
+    environment.  clock_ahead: seconds that the registry's clock is ahead of the publisher's.  agrees: whether who is
+    asked agrees to name nobody.  before: called before each request, with its number from 1.
     """
 
-    def __init__(self, root: Path, lineage: Lineage, flag: Flag) -> None:
+    def __init__(self, root: Path, lineage: Lineage, flag: Flag, *, registry: str = REGISTRY) -> None:
         self.lineage = lineage
         self.home = root / "home"
         self.folder = StateFolder(root / "state")
@@ -96,7 +96,7 @@ class World(httpx2.AsyncBaseTransport):
         with publish:
             self.paths = publish.paths
             publish.journal.add_units(lineage.units)
-            plan = plan_of(lineage, publish.paths.id)
+            plan = plan_of(lineage, publish.paths.id, registry=registry)
             publish.journal.freeze(
                 replace(
                     plan,
