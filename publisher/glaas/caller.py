@@ -242,7 +242,7 @@ def _redirected(reply: Reply) -> Transient:
     return Transient(
         f"the registry redirects to {redirect_target(reply.headers)}, which is not followed",
         next_step="check the address (--registry, GLAAS_URL), or whether this network wants a sign-in first",
-        reason="redirected",
+        reason="not glaas",
     )
 
 

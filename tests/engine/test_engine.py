@@ -89,7 +89,7 @@ async def test_a_registry_that_redirects_is_asked_again_by_the_next_run(publishi
     with pytest.raises(Transient, match=r"redirects to elsewhere\.example"):
         await publishing.run()
     progress = publishing.progress()
-    assert (progress.state, progress.reason) == (State.PROBE, "redirected")
+    assert (progress.state, progress.reason) == (State.PROBE, "not glaas")
     assert len(publishing.sent) == 1
     publishing.intercept = lambda sent: None
     assert (await publishing.run()).state is State.DONE

@@ -110,7 +110,7 @@ def test_wherever_any_call_is_redirected_nothing_goes_there_and_the_publish_goes
         world.call, world.place, world.status = call, place, status
         end = await world.live()
         assert isinstance(end, Transient), end
-        assert (end.exit_code, end.reason) == (ExitCode.INTERRUPTED, "redirected")
+        assert (end.exit_code, end.reason) == (ExitCode.INTERRUPTED, "not glaas")
         assert "which is not followed" in end.what
         assert end.next_step
         assert world.progress().state in LIVE
