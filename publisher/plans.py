@@ -15,6 +15,7 @@ from publisher.lineage.batches import Sink
 from publisher.lineage.canonical import ANONYMOUS
 from publisher.lineage.plan import PlanSummary, build_plan
 from publisher.lineage.project import Project
+from state.errors import Owned
 from state.machine import LIVE
 from state.objects import ObjectRow
 from state.paths import StateFolder
@@ -119,7 +120,7 @@ def freeze(
         if draft.summary.redactions:
             consent(draft.summary.redactions)
         if earlier := _same(folder, request, intent, draft):
-            resumed = OwnedPublish.open(earlier.paths, clock=clock)
+            resumed = _take(earlier, clock)
             publish.discard()
             return Frozen(resumed, earlier.plan, resumed=True)
         plan = _plan(publish, request, intent, draft, began)
@@ -131,6 +132,14 @@ def freeze(
         publish.discard()
         raise
     return Frozen(publish, plan, resumed=False)
+
+
+def _take(earlier: Summary, clock: Callable[[], float]) -> OwnedPublish:
+    try:
+        return OwnedPublish.open(earlier.paths, clock=clock)
+    except Owned as owned:
+        owned.publish_id = earlier.paths.id
+        raise
 
 
 def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], draft: Draft, began: float) -> Plan:

@@ -111,10 +111,11 @@ class NeedsPerson(PublisherError):
 
 
 class Owned(PublisherError):
-    """Another process works on this publish now."""
+    """Another process works on this publish now.  publish_id: which, where that is not what was asked for."""
 
     exit_code = ExitCode.OWNED
     reason = "owned"
+    publish_id = ""
 
 
 class Interrupted(PublisherError):

@@ -54,7 +54,7 @@ class Lock:
                 f"another process works on this publish{f' (pid {pid})' if pid else ''}",
                 kept="It goes on undisturbed.",
                 next_step="roar journal list",
-                reason=f"owned by pid {pid}" if pid else "owned",
+                reason="owned",
             ) from error
         os.truncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)

@@ -16,13 +16,16 @@ DEBUG = "ROAR_DEBUG"
 
 
 class Unfinished(PublisherError):
-    """An error that leaves a publish behind which `--resume` goes on with."""
+    """An error that leaves a publish behind which `--resume` goes on with; `by_daemon`: a daemon does so by itself."""
 
-    def __init__(self, cause: PublisherError, publish_id: str) -> None:
+    def __init__(self, cause: PublisherError, publish_id: str, *, by_daemon: bool = False) -> None:
         resume = f"roar publish --resume {publish_id}"
+        if by_daemon:
+            resume = f"roar publish --watch {publish_id} (or give it up: roar journal cancel {publish_id})"
+        kept = cause.kept or f"Publish {publish_id} keeps everything that the registry acknowledged."
         super().__init__(
             cause.what,
-            kept=cause.kept or f"Publish {publish_id} keeps everything that the registry acknowledged.",
+            kept=f"{kept} The daemon goes on with it." if by_daemon else kept,
             next_step=_then(cause.next_step, resume),
             reason=cause.reason,
         )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from publisher.cli.meter import Meter
 from publisher.cli.output import Output
 from publisher.cli.watcher import Watcher
+from publisher.cli.words import watch_command
 from publisher.report import (
     Advanced,
     Entered,
@@ -77,6 +78,9 @@ class JsonLines(Watcher):
             outputs=plan.outputs,
             publish_id=plan.id,
         )
+
+    def detached(self, plan: Plan, *, resumed: bool) -> None:
+        self._write("detached", publish_id=plan.id, resumed=resumed, watch=watch_command(plan))
 
     def _finish_phase(self) -> None:
         """A phase's last progress is never left out."""

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from publisher.cli.meter import Meter
 from publisher.cli.output import Output
-from publisher.cli.plain import headline, held_up, pace, result_line, share
+from publisher.cli.plain import detached_line, headline, held_up, pace, result_line, share
 from publisher.cli.text import lasted, printable, size, span
 from publisher.cli.watcher import Watcher
-from publisher.cli.words import DELAYS, PHASES, PREPARING, STOPPING, TURNS, phase
+from publisher.cli.words import DELAYS, PHASES, PREPARING, STOPPING, TURNS, phase, watch_command
 from publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from state.record import Plan, Progress
 
@@ -81,6 +81,12 @@ class LiveDisplay(Watcher):
         seconds = None if again else self._clock() - self._started_at
         self._keep(result_line(plan, seconds), style="bold green")
         super().published(plan, progress, again=again)
+
+    def detached(self, plan: Plan, *, resumed: bool) -> None:
+        self.close()
+        self._keep(detached_line(plan), style="bold")
+        super().detached(plan, resumed=resumed)
+        self._keep(f"Watch it: {watch_command(plan)}", style="dim")
 
     def close(self) -> None:
         if self._live is not None:

@@ -26,6 +26,7 @@ class Options:
     """One `publish` or `put` command line.
 
     resume: None for a new publish; else the beginning of an id, or "" for the newest interrupted one.
+    detach: leave it to the daemon.
     watch: as resume, for a publish that is only looked at; "" is the newest live one.
     jobs: requests to an object store at once.  limit_rate: bytes a second to it.  None: as it comes.
     """
@@ -39,6 +40,7 @@ class Options:
     as_json: bool
     quiet: bool
     verbose: bool
+    detach: bool = False
     watch: str | None = None
     put: PutOptions | None = None
     jobs: int | None = None
@@ -59,6 +61,7 @@ class Options:
         as_json: bool,
         quiet: bool,
         verbose: bool,
+        detach: bool = False,
         watch: str | None = None,
         put: PutOptions | None = None,
         jobs: int | None = None,
@@ -74,7 +77,9 @@ class Options:
         if resume is not None:
             _refuse_with("--resume", frozen, {"--dry-run": dry_run})
         if watch is not None:
-            _refuse_with("--watch", frozen, {"--dry-run": dry_run, "--resume": resume is not None})
+            _refuse_with("--watch", frozen, {"--dry-run": dry_run, "--resume": resume is not None, "--detach": detach})
+        if detach:
+            _refuse_with("--detach", {}, {"--dry-run": dry_run})
         return cls(
             target=target,
             flag=flag,
@@ -85,6 +90,7 @@ class Options:
             as_json=as_json,
             quiet=quiet,
             verbose=verbose,
+            detach=detach,
             watch=watch,
             put=put,
             jobs=jobs,

@@ -6,7 +6,7 @@ from publisher.cli.meter import Meter
 from publisher.cli.output import Output
 from publisher.cli.text import count, lasted, printable, size, span
 from publisher.cli.watcher import Watcher
-from publisher.cli.words import DELAYS, PHASES, PREPARING, STOPPING, TURNS, phase
+from publisher.cli.words import DELAYS, PHASES, PREPARING, STOPPING, TURNS, phase, watch_command
 from publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from state.record import Plan, Progress
 
@@ -61,6 +61,11 @@ class Plain(Watcher):
     def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
         self._say(result_line(plan, None if again else self._clock() - self._started_at))
         super().published(plan, progress, again=again)
+
+    def detached(self, plan: Plan, *, resumed: bool) -> None:
+        self._say(detached_line(plan))
+        super().detached(plan, resumed=resumed)
+        self._say(f"Watch it: {watch_command(plan)}")
 
     def _enter(self, report: Entered) -> None:
         if self._meter.total and self._meter.elapsed >= SHORT_SECONDS:
@@ -123,3 +128,10 @@ def result_line(plan: Plan, seconds: float | None) -> str:
     """What was published, in a sentence.  seconds: how long it took, None where an earlier run did it."""
     what = f"{count(plan.jobs, 'job')}, {count(plan.inputs, 'input')} and {count(plan.outputs, 'output')}"
     return f"Published earlier: {what}:" if seconds is None else f"Published {what} in {lasted(seconds)}:"
+
+
+def detached_line(plan: Plan) -> str:
+    """What is left to the daemon."""
+    files = f"files to {plan.destination}, then " if plan.destination else ""
+    links = count(plan.inputs + plan.outputs, "link")
+    return f"Left to the daemon: {files}{count(plan.jobs, 'job')}, {links} to {plan.registry}"

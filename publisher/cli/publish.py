@@ -23,6 +23,8 @@ Examples:
   roar publish --public            the active session, for everybody to see
   roar publish @4 -y               step 4 and what it needs; ask nothing
   roar publish --resume            go on with what was interrupted in this project
+  roar publish --public -y --detach
+                                   leave it to the daemon, which survives the night
   roar publish --watch             look at what is under way, in whatever process
   roar publish --public -y -q      for scripts: prints the hash and the URL
   roar publish model.pt --to s3://bucket/run -m "v1"
@@ -54,8 +56,9 @@ With --json every line of stdout is an object with "event":
   retrying   what, attempt, seconds
   note       text
   published  hash, url, jobs, inputs, outputs, publish_id
+  detached   publish_id, resumed, watch (the command that follows it)
   error      what, kept, next, reason, exit_code, publish_id if there is one
-The last line is always published or error; with --dry-run the one line is dry-run.
+The last line is always published, detached or error; with --dry-run the one line is dry-run.
 """
 
 NOT_OURS = ("--as-blake3", "--bind", "--no-bind")
@@ -67,6 +70,10 @@ def complete_publish(ctx: click.Context, param: click.Parameter, incomplete: str
     from publisher.cli.ids import publish_ids
 
     return publish_ids(incomplete)
+
+
+def detach_option() -> Callable[[Any], Any]:
+    return click.option("--detach", is_flag=True, help="Plan it, leave it to the daemon, and return at once.")
 
 
 def transfer_options() -> list[Callable[[Any], Any]]:
@@ -111,6 +118,7 @@ def _options(command: Any) -> Any:
                 shell_complete=complete_publish,
                 help="Go on with an interrupted publish; without ID the newest of this project.",
             ),
+            detach_option(),
             click.option(
                 "--watch",
                 metavar="[ID]",

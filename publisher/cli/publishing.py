@@ -10,24 +10,27 @@ import anyio
 
 from publisher.auth.choice import Choice
 from publisher.auth.keyring import Keyring
-from publisher.auth.known import KnownKeys
 from publisher.auth.sshkey import Ask
-from publisher.candidates import candidate_identities
 from publisher.cli.consent import Person
 from publisher.cli.display import choose_display
 from publisher.cli.failure import Failed, NotBegun, Unfinished
 from publisher.cli.listening import run_listening, stop_by_exception
 from publisher.cli.options import Options
-from publisher.cli.request import put_request, read_request, refuse_hopeless
-from publisher.cli.resuming import find_publish
+from publisher.cli.preparing import Preparation
+from publisher.cli.request import put_request, read_request
+from publisher.cli.resuming import daemon_works_on, find_publish
 from publisher.cli.watcher import Watcher
-from publisher.plans import Frozen, Planner, Request, freeze
+from publisher.daemon.wake import wake
+from publisher.plans import Frozen, Request, freeze
+from publisher.report import Noted
 from publisher.worker import MOST_UPLOADS, own_keyring, work
-from state.errors import ExitCode, Interrupted, LocalProblem, PublisherError
+from state.errors import ExitCode, LocalProblem, Owned, PublisherError
 from state.machine import State
 from state.paths import StateFolder
 from state.publish import OwnedPublish
+from state.reasons import Turn, meaning
 from state.record import Progress
+from state.survey import Summary, look
 
 
 def run(options: Options) -> int:
@@ -59,68 +62,67 @@ class _Publishing:
 
     def run(self) -> int:
         if self._options.resume is None:
-            frozen, keyring = self._freeze(read_request(self._options, Path.cwd(), os.environ))
-            return self._drive(frozen, keyring)
+            return self._begin(read_request(self._options, Path.cwd(), os.environ))
         found = find_publish(self._options.resume, self._folder, Path.cwd())
         if found.progress.state is State.DONE:
             self._display.published(found.plan, found.progress, again=True)
             return ExitCode.PUBLISHED
+        if daemon_works_on(self._folder, found):
+            return self._look_on(found)
         frozen = Frozen(OwnedPublish.open(found.paths), found.plan, resumed=True)
+        if self._options.detach:
+            return self._detach(frozen, agreed=self._options.yes)
         return self._drive(frozen, own_keyring(found.plan.intent, ask=self._ask))
 
-    def _freeze(self, request: Request) -> tuple[Frozen, Keyring]:
+    def _begin(self, request: Request) -> int:
         self._display.planning()
         keyring = own_keyring(request.intent, ask=self._ask)
-
-        async def prepare(stop: anyio.Event) -> tuple[list[str], Planner | None]:
-            return await self._prepare(request, keyring, stop)
-
-        identities, planner = run_listening(prepare, self._display, self._person)
-        consent = self._person.accept_redactions
+        preparation = Preparation(request, self._options, keyring, self._folder, self._display, self._person)
+        prepared = run_listening(preparation.run, self._display, self._person)
         try:
             frozen = freeze(
-                request, self._folder, identities=identities, clock=time.time, consent=consent, planner=planner
+                request,
+                self._folder,
+                identities=prepared.identities,
+                clock=time.time,
+                consent=self._person.accept_redactions,
+                planner=prepared.planner,
             )
-            return frozen, keyring
         except LocalProblem as problem:
             if problem.exit_code is ExitCode.INTERRUPTED:
                 raise NotBegun(problem) from problem
             raise
+        except Owned as owned:
+            found = look(self._folder.find(owned.publish_id)) if owned.publish_id else None
+            if found is None or not daemon_works_on(self._folder, found):
+                raise
+            return self._look_on(found)
+        return self._detach(frozen, agreed=prepared.agreed) if self._options.detach else self._drive(frozen, keyring)
 
-    async def _prepare(self, request: Request, keyring: Keyring, stop: anyio.Event) -> tuple[list[str], Planner | None]:
-        """Everybody that the publish may name, and the planner of a put.
+    def _detach(self, frozen: Frozen, *, agreed: bool) -> int:
+        from publisher.cli.detaching import leave_to_daemon
 
-        Raises NeedsPerson if it can't be published at all, what the sources of a put raise, or Interrupted.
-        """
-        prepared: tuple[list[str], Planner | None] | None = None
-        failure: PublisherError = Interrupted("stopped on request", kept="Nothing was sent, nothing was kept.")
-        async with anyio.create_task_group() as tasks:
+        leave_to_daemon(
+            frozen,
+            self._folder,
+            self._display,
+            agreed=agreed,
+            most_uploads=self._options.jobs,
+            upload_rate=self._options.limit_rate,
+        )
+        return ExitCode.PUBLISHED
 
-            async def give_up() -> None:
-                await stop.wait()
-                tasks.cancel_scope.cancel()
+    def _look_on(self, found: Summary) -> int:
+        """The daemon works on it already: what is left to do is to watch, or to say so."""
+        if self._options.detach:
+            self._display.detached(found.plan, resumed=True)
+            return ExitCode.PUBLISHED
+        from publisher.cli.lookout import Lookout
+        from publisher.cli.watching import Watching
 
-            tasks.start_soon(give_up)
-            try:
-                refuse_hopeless(request, await keyring.held(), keyring.unusable)
-                planner = await self._planner(request)
-                known = KnownKeys(self._folder.identities)
-                report = self._display.report
-                prepared = (await candidate_identities(request, keyring, report=report, known=known), planner)
-            except PublisherError as error:
-                failure = error
-            tasks.cancel_scope.cancel()
-        if prepared is None:
-            raise failure
-        return prepared
-
-    async def _planner(self, request: Request) -> Planner | None:
-        if self._options.put is None:
-            return None
-        from publisher.put.planner import put_planner
-
-        order = put_request(self._options.put, request)
-        return await put_planner(order, report=self._display.report, clock=time.time)
+        self._display.report(Noted(f"the daemon works on {found.plan.id} already; Ctrl-C stops watching only"))
+        with Lookout(found.paths, time.monotonic) as lookout:
+            return Watching(lookout, self._folder, self._display).run()
 
     def _drive(self, frozen: Frozen, keyring: Keyring) -> int:
         async def drive(stop: anyio.Event) -> Progress:
@@ -139,12 +141,13 @@ class _Publishing:
                 upload_rate=self._options.limit_rate,
             )
 
-        with frozen.publish:
-            self._display.planned(frozen.plan, resumed=frozen.resumed)
-            try:
+        try:
+            with frozen.publish:
+                self._display.planned(frozen.plan, resumed=frozen.resumed)
                 progress = run_listening(drive, self._display, self._person)
-            except PublisherError as error:
-                raise Unfinished(error, frozen.plan.id) from error
+        except PublisherError as error:
+            by_daemon = wake(self._folder) and meaning(error.reason).turn is not Turn.PERSON
+            raise Unfinished(error, frozen.plan.id, by_daemon=by_daemon) from error
         if progress.state is not State.DONE:
             raise Failed(frozen.plan.id, progress.detail, reason=progress.reason)
         self._display.published(frozen.plan, progress)

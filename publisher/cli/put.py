@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from publisher.cli.options import Options, PutOptions
-from publisher.cli.publish import EXIT_CODES, JSON, transfer_options
+from publisher.cli.publish import EXIT_CODES, JSON, detach_option, transfer_options
 
 HELP = """\
 Store files in object storage and publish their lineage with them, as one visible step.
@@ -25,6 +25,7 @@ Examples:
   roar put model.pt s3://bucket/release -m "v1.0" --public
   roar put outputs/ @4 s3://bucket/run-42 -m "all of it"
   roar put s3://bucket/run-42 -m "what the session wrote"
+  roar put outputs/ s3://bucket/run-42 -m "overnight" -y --detach
   roar put outputs/ s3://bucket/run-42 -m "look first" --dry-run
 """
 
@@ -54,5 +55,5 @@ def put(arguments: tuple[str, ...], message: str, name: str | None, no_tag: bool
     return run(Options.from_command_line(target=None, resume=None, put=order, **given))
 
 
-for _option in reversed(transfer_options()):
+for _option in reversed((detach_option(), *transfer_options())):
     put = _option(put)

@@ -5,6 +5,7 @@ from pathlib import Path
 from publisher.cli.failure import Failed
 from publisher.lineage.project import find_project
 from state.errors import Owned, UsageProblem
+from state.lock import owner
 from state.machine import State
 from state.paths import StateFolder
 from state.survey import Summary, look, survey
@@ -13,8 +14,8 @@ from state.survey import Summary, look, survey
 def find_publish(wanted: str, folder: StateFolder, cwd: Path) -> Summary:
     """The publish to resume: the one whose id begins with `wanted`, or for "" the newest interrupted of the project.
 
-    It may be DONE already.  Raises UsageProblem where there is none or it was cancelled, Failed where it has failed,
-    Owned where another process works on it.
+    It may be DONE already, or in the daemon's hands.  Raises UsageProblem where there is none or it was cancelled,
+    Failed where it has failed, Owned where another terminal works on the only one there is.
     """
     summary = look(folder.find(wanted)) if wanted else _newest(folder, cwd)
     publish_id = summary.plan.id
@@ -23,6 +24,11 @@ def find_publish(wanted: str, folder: StateFolder, cwd: Path) -> Summary:
     if summary.progress.state is State.CANCELLED:
         raise UsageProblem(f"publish {publish_id} was cancelled", next_step="start anew: roar publish")
     return summary
+
+
+def daemon_works_on(folder: StateFolder, found: Summary) -> bool:
+    """Whether it is the daemon that works on a publish now."""
+    return found.owner is not None and found.owner == owner(folder.daemon_lock)
 
 
 def _newest(folder: StateFolder, cwd: Path) -> Summary:
@@ -35,11 +41,13 @@ def _newest(folder: StateFolder, cwd: Path) -> Summary:
             return found
         if found.owner is not None:
             running = running or found
+    if running is not None and daemon_works_on(folder, running):
+        return running
     if running is not None:
         raise Owned(
             f"publish {running.plan.id} of this project is being worked on (pid {running.owner})",
             kept="It goes on undisturbed.",
-            next_step=f"roar journal show {running.plan.id}",
-            reason=f"owned by pid {running.owner}",
+            next_step=f"roar publish --watch {running.plan.id}",
+            reason="owned",
         )
     raise UsageProblem(f"no publish of {project} is interrupted", next_step="roar publish, or: roar journal list")

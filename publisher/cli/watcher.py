@@ -13,7 +13,7 @@ class Watcher(ABC):
     """A display.  Nothing that it does may stop a publish.
 
     out: where the result goes, and nothing else.  The calls come in this order: `planning`, `planned`, any number of
-    `report` and `tick`, then `published` if it was, then `close`.
+    `report` and `tick`, then `published` or `detached` if it was, then `close`.
     """
 
     def __init__(self, out: Output) -> None:
@@ -47,6 +47,10 @@ class Watcher(ABC):
         self._out.line(progress.hash or "")
         if progress.url:
             self._out.line(progress.url)
+
+    def detached(self, plan: Plan, *, resumed: bool) -> None:
+        """It is left to the daemon: its id is the result."""
+        self._out.line(plan.id)
 
     def close(self) -> None:  # noqa: B027  # most displays have nothing to clean up
         """The run is over, whichever way.  Closing twice is harmless."""

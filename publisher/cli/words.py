@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from state.machine import Event, State
 from state.reasons import Reason
+from state.record import Plan
 
 PHASES = {
     State.PROBE: "Asking the registry",
@@ -62,3 +63,8 @@ def phase(state: State | None, *, files: bool) -> str | None:
     if state is None:
         return READING if files else PREPARING
     return STORING if files else PHASES.get(state)
+
+
+def watch_command(plan: Plan) -> str:
+    """What shows how a publish goes on, whoever works on it."""
+    return f"roar publish --watch {plan.id}"

@@ -1,0 +1,57 @@
+"""`--detach`: a planned publish is left to the daemon, which is started where none runs."""
+
+from collections.abc import Sequence
+
+from publisher.auth.choice import Choice, Decision
+from publisher.cli.failure import Unfinished
+from publisher.cli.watcher import Watcher
+from publisher.daemon.background import start
+from publisher.daemon.wake import wake
+from publisher.plans import Frozen
+from state.errors import LocalProblem, NeedsPerson
+from state.paths import StateFolder
+
+
+def leave_to_daemon(
+    frozen: Frozen,
+    folder: StateFolder,
+    display: Watcher,
+    *,
+    agreed: bool,
+    most_uploads: int | None,
+    upload_rate: int | None,
+) -> None:
+    """Queue an owned publish, let go of it, and see to it that a daemon runs.
+
+    Raises Unfinished if none can be started: the publish is queued all the same.  Repeating is harmless.
+    """
+    with frozen.publish as owned:
+        owned.journal.queue.detach(agreed=agreed, most_uploads=most_uploads, upload_rate=upload_rate)
+    hand_on(frozen.plan.id, folder)
+    display.detached(frozen.plan, resumed=frozen.resumed)
+
+
+def hand_on(publish_id: str, folder: StateFolder) -> None:
+    """Have a daemon that takes what is queued.  Raises Unfinished if none can be started."""
+    try:
+        start(folder)
+    except LocalProblem as problem:
+        problem.kept = f"Publish {publish_id} is queued; a daemon takes it as soon as one runs."
+        raise Unfinished(problem, publish_id) from problem
+    wake(folder)
+
+
+def must_ask(choices: Sequence[Choice]) -> Choice | None:
+    """The choice that needs a person's consent, if the daemon may come to one: it has nobody to ask."""
+    return next((choice for choice in choices if choice.needs_confirmation), None)
+
+
+def refuse_unasked(choices: Sequence[Choice]) -> None:
+    """Raise NeedsPerson where nothing but what nobody consented to could come of it."""
+    possible = [choice for choice in choices if choice.decision is not Decision.STOP]
+    if possible and all(choice.needs_confirmation for choice in possible):
+        raise NeedsPerson(
+            "this publish is public and names nobody: it needs your consent before it is left to the daemon",
+            kept="Nothing was sent, nothing was kept.",
+            next_step="the same with --yes",
+        )

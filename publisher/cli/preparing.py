@@ -1,0 +1,90 @@
+"""What a new publish needs before its plan is frozen: whom it may name, what a put stores, what a person agrees to."""
+
+import time
+from dataclasses import dataclass
+
+import anyio
+
+from publisher.auth.keyring import Keyring
+from publisher.auth.known import KnownKeys
+from publisher.candidates import candidate_identities
+from publisher.cli.consent import Person
+from publisher.cli.options import Options
+from publisher.cli.request import possible_choices, put_request, refuse_hopeless
+from publisher.cli.watcher import Watcher
+from publisher.plans import Planner, Request
+from state.errors import Interrupted, PublisherError
+from state.paths import StateFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """planner: of a put; None for the lineage alone.  agreed: to a publish that names nobody, before it is detached."""
+
+    identities: list[str]
+    planner: Planner | None
+    agreed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """One command line's preparation of a request."""
+
+    request: Request
+    options: Options
+    keyring: Keyring
+    folder: StateFolder
+    display: Watcher
+    person: Person
+
+    async def run(self, stop: anyio.Event) -> Prepared:
+        """Raises NeedsPerson if it can't be published at all, what the sources of a put raise, or Interrupted."""
+        prepared: Prepared | None = None
+        failure: PublisherError = Interrupted("stopped on request", kept="Nothing was sent, nothing was kept.")
+        async with anyio.create_task_group() as tasks:
+
+            async def give_up() -> None:
+                await stop.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(give_up)
+            try:
+                prepared = await self._prepare(stop)
+            except PublisherError as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        if prepared is None:
+            raise failure
+        return prepared
+
+    async def _prepare(self, stop: anyio.Event) -> Prepared:
+        refuse_hopeless(self.request, await self.keyring.held(), self.keyring.unusable)
+        agreed = await self._agreed(stop) if self.options.detach else self.options.yes
+        planner = await self._planner()
+        identities = await candidate_identities(
+            self.request,
+            self.keyring,
+            report=self.display.report,
+            known=KnownKeys(self.folder.identities),
+            ask_if_known=not self.options.detach,
+        )
+        return Prepared(identities, planner, agreed)
+
+    async def _agreed(self, stop: anyio.Event) -> bool:
+        """The daemon has nobody to ask: ask now what it may come to."""
+        from publisher.cli.detaching import must_ask, refuse_unasked
+
+        choices = possible_choices(self.request, await self.keyring.held())
+        asked = must_ask(choices)
+        agreed = self.options.yes or (asked is not None and await self.person.confirm(asked, stop))
+        if not agreed:
+            refuse_unasked(choices)
+        return agreed
+
+    async def _planner(self) -> Planner | None:
+        if self.options.put is None:
+            return None
+        from publisher.put.planner import put_planner
+
+        order = put_request(self.options.put, self.request)
+        return await put_planner(order, report=self.display.report, clock=time.time)
