@@ -19,11 +19,12 @@ MAY_KNOW: dict[str, set[str]] = {
     "state": set(),
     "publisher": set(),
     "publisher.report": {"state"},
+    "publisher.disk": set(),
     "publisher.glaas": {"state", "publisher", "publisher.report"},
     "publisher.lineage": {"state", "publisher.report"},
     "publisher.auth": {"state", "publisher.report", "publisher.glaas"},
     "publisher.storage": {"state", "publisher", "publisher.report", "publisher.glaas"},
-    "publisher.run": {"state", "publisher.report", "publisher.glaas", "publisher.auth"},
+    "publisher.run": {"state", "publisher.report", "publisher.disk", "publisher.glaas", "publisher.auth"},
     "publisher.staging": {"state", "publisher.report", "publisher.run", "publisher.glaas", "publisher.storage"},
     "publisher.steps": {"state", "publisher.report", "publisher.run", "publisher.put"} | BELOW_STEPS,
     "publisher.engine": {"state", "publisher.report", "publisher.run", "publisher.steps", "publisher.glaas"},
@@ -36,11 +37,26 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.storage",
         "publisher.auth",
     },
-    "publisher.worker": {"state", "publisher.report", "publisher.run", "publisher.engine", "publisher.waits"}
+    "publisher.worker": {
+        "state",
+        "publisher.report",
+        "publisher.disk",
+        "publisher.run",
+        "publisher.engine",
+        "publisher.waits",
+    }
     | BELOW_STEPS,
     "publisher.candidates": {"state", "publisher.report", "publisher.plans"} | BELOW_STEPS,
-    "publisher.waits": {"state", "publisher.report", "publisher.run"},
-    "publisher.daemon": {"state", "publisher", "publisher.report", "publisher.plans", "publisher.worker"} | BELOW_STEPS,
+    "publisher.waits": {"state", "publisher.report", "publisher.disk"},
+    "publisher.daemon": {
+        "state",
+        "publisher",
+        "publisher.report",
+        "publisher.disk",
+        "publisher.engine",
+        "publisher.worker",
+    }
+    | BELOW_STEPS,
     "publisher.registry": {"publisher.glaas", "publisher.lineage"},
     "publisher.__main__": {"publisher.cli"},
 }
