@@ -1,5 +1,7 @@
 """What `roar daemon` prints.  It reads locks, journals and the log, and changes nothing."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys
@@ -8,6 +10,7 @@ from collections import Counter
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
@@ -17,12 +20,14 @@ from publisher.cli import tables
 from publisher.cli.standing import Standing, Surroundings, moment
 from publisher.cli.text import printable
 from publisher.daemon.background import running
-from publisher.daemon.install import Installed
 from publisher.daemon.log import follow as follow_log
 from publisher.daemon.log import last_lines
 from state.errors import LocalProblem
 from state.paths import StateFolder
 from state.survey import glance, look
+
+if TYPE_CHECKING:
+    from publisher.daemon.install import Installed
 
 
 class Place(StrEnum):

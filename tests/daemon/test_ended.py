@@ -13,7 +13,6 @@ from pathlib import Path
 import anyio
 import pytest
 
-from publisher.daemon import ended as ended_module
 from publisher.daemon.ended import Ended, hook_environment, notification, tell_end
 from state.machine import State
 
@@ -149,7 +148,7 @@ async def test_a_hook_that_takes_too_long_is_ended_with_its_children(
         asked.append(seconds)
         return patience
 
-    monkeypatch.setattr(ended_module.anyio, "move_on_after", until_the_child_is_there)
+    monkeypatch.setattr(anyio, "move_on_after", until_the_child_is_there)
     async with anyio.create_task_group() as tasks:
 
         async def tell() -> None:
