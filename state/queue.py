@@ -48,17 +48,13 @@ class Queue:
         flags = {name: None if row[name] is None else bool(row[name]) for name in ("agreed", "parked", "told")}
         return Queued(**row | flags)
 
-    def detach(self, *, agreed: bool, most_uploads: int | None, upload_rate: int | None) -> None:
+    def order(self, *, agreed: bool, most_uploads: int | None, upload_rate: int | None) -> None:
+        """How a person wants it done; whoever goes on with it does it so."""
+        self._write(agreed=agreed, most_uploads=most_uploads, upload_rate=upload_rate)
+
+    def detach(self) -> None:
         """Leave the publish to the daemon, which takes it as soon as it can."""
-        self._write(
-            detached_at=self._clock(),
-            agreed=agreed,
-            most_uploads=most_uploads,
-            upload_rate=upload_rate,
-            attempts=0,
-            next_attempt=None,
-            parked=False,
-        )
+        self._write(detached_at=self._clock(), attempts=0, next_attempt=None, parked=False)
 
     def begun(self) -> None:
         """Somebody works on it: why it stopped before is history."""

@@ -12,21 +12,13 @@ from state.errors import LocalProblem, NeedsPerson
 from state.paths import StateFolder
 
 
-def leave_to_daemon(
-    frozen: Frozen,
-    folder: StateFolder,
-    display: Watcher,
-    *,
-    agreed: bool,
-    most_uploads: int | None,
-    upload_rate: int | None,
-) -> None:
+def leave_to_daemon(frozen: Frozen, folder: StateFolder, display: Watcher) -> None:
     """Queue an owned publish, let go of it, and see to it that a daemon runs.
 
     Raises Unfinished if none can be started: the publish is queued all the same.  Repeating is harmless.
     """
     with frozen.publish as owned:
-        owned.journal.queue.detach(agreed=agreed, most_uploads=most_uploads, upload_rate=upload_rate)
+        owned.journal.queue.detach()
     hand_on(frozen.plan.id, folder)
     display.detached(frozen.plan, resumed=frozen.resumed)
 

@@ -70,9 +70,7 @@ class _Publishing:
         if daemon_works_on(self._folder, found):
             return self._look_on(found)
         frozen = Frozen(OwnedPublish.open(found.paths), found.plan, resumed=True)
-        if self._options.detach:
-            return self._detach(frozen, agreed=self._options.yes)
-        return self._drive(frozen, own_keyring(found.plan.intent, ask=self._ask))
+        return self._go_on(frozen, own_keyring(found.plan.intent, ask=self._ask), agreed=self._options.yes)
 
     def _begin(self, request: Request) -> int:
         self._display.planning()
@@ -97,19 +95,19 @@ class _Publishing:
             if found is None or not daemon_works_on(self._folder, found):
                 raise
             return self._look_on(found)
-        return self._detach(frozen, agreed=prepared.agreed) if self._options.detach else self._drive(frozen, keyring)
+        return self._go_on(frozen, keyring, agreed=prepared.agreed)
 
-    def _detach(self, frozen: Frozen, *, agreed: bool) -> int:
+    def _go_on(self, frozen: Frozen, keyring: Keyring, *, agreed: bool) -> int:
+        """Here and now, or in the daemon; either way it is known how, to whoever goes on with it in the end."""
+        options = self._options
+        if agreed or options.jobs or options.limit_rate:
+            queue = frozen.publish.journal.queue
+            queue.order(agreed=agreed, most_uploads=options.jobs, upload_rate=options.limit_rate)
+        if not options.detach:
+            return self._drive(frozen, keyring)
         from publisher.cli.detaching import leave_to_daemon
 
-        leave_to_daemon(
-            frozen,
-            self._folder,
-            self._display,
-            agreed=agreed,
-            most_uploads=self._options.jobs,
-            upload_rate=self._options.limit_rate,
-        )
+        leave_to_daemon(frozen, self._folder, self._display)
         return ExitCode.PUBLISHED
 
     def _look_on(self, found: Summary) -> int:

@@ -12,7 +12,7 @@ from publisher.engine import SETBACKS
 from publisher.glaas.line import Line
 from publisher.report import Advanced, Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from publisher.worker import MOST_UPLOADS, work
-from state.errors import LocalProblem, PublisherError
+from state.errors import PublisherError
 from state.machine import State
 from state.paths import StateFolder
 from state.publish import OwnedPublish
@@ -97,15 +97,15 @@ async def park_defect(found: Glance, error: Exception, *, log: logging.Logger, m
         about(log, found.paths.id).error(problem.what)
 
 
-async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, log: logging.Logger, means: Means) -> None:
-    """Tell the end of a publish, then note that it was told: told again if the daemon dies in between."""
+async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, means: Means) -> None:
+    """Tell the end of a publish, then note that it was told: told again if the daemon dies in between.
+
+    Raises LocalProblem where the journal can't be used, Owned where another process has it just now.
+    """
     on_disk = means.on_disk()
-    try:
-        with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
-            await hear(found)
-            await on_disk(owned.journal.queue.tell, True)
-    except LocalProblem as problem:
-        about(log, found.paths.id).error(problem.what)
+    with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
+        await hear(found)
+        await on_disk(owned.journal.queue.tell, True)
 
 
 class _Heard:

@@ -87,12 +87,16 @@ class Crew:
             self._over(found.paths.id, then)
 
     async def _tell(self, found: Glance, errand: Errand) -> None:
+        then: Verdict | None = None
         try:
             with errand.scope:
-                await tell(found, self._hear, log=self._log, means=self._means)
+                await tell(found, self._hear, means=self._means)
+        except PublisherError as problem:
+            about(self._log, found.paths.id).error(problem.what)
+            then = Verdict(Then.RETRY, seconds=FIRST_RETRY_SECONDS)
         finally:
             del self.active[found.paths.id]
-            self._over(found.paths.id, None)
+            self._over(found.paths.id, then)
 
     async def _hear(self, found: Glance) -> None:
         try:

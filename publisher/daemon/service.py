@@ -58,7 +58,7 @@ def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None 
         anew = anyio.run(_until_signal, Daemon(folder, settings, log=log, means=means or Means()))
         if anew:
             os.environ[LOCK_HANDLE] = str(lock.inheritable())
-            os.execv(sys.executable, sys.orig_argv)
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     finally:
         lock.release()
 
@@ -147,19 +147,19 @@ class Daemon:
         active = self._crew.active if self._crew is not None else {}
         try:
             waiting, untold, claimed = await self._on_disk(self._look, frozenset(active))
-        except PublisherError as problem:
+        except PublisherError as problem:  # the state folder can't be read just now
             self._log.error(problem.what)
             return SCAN_SECONDS, False
         for publish_id in claimed:
             active[publish_id].stop.set()
         wanted = [found for found in waiting if not found.queued.parked]
         ready = [found for found in wanted if self._ready(found, sentinel)]
-        if ready or untold:
+        if (ready or untold) and self._room_on_disk():
             crew = self._hire(tasks, sentinel)
             for found in untold:
-                crew.tell(found)
-            if self._room_on_disk():
-                self._begin(crew, ready)
+                if self._rested.get(found.paths.id, 0.0) <= anyio.current_time():
+                    crew.tell(found)
+            self._begin(crew, ready)
         now = self._means.clock()
         later = [at - now for found in wanted if (at := found.queued.next_attempt) is not None and at > now]
         return min([SCAN_SECONDS, *later]), not (wanted or untold or active)

@@ -65,7 +65,7 @@ def test_a_disk_without_room_is_a_fact_of_now(left: OwnedPublish) -> None:
 
 def test_what_is_left_to_the_daemon_is_queued(left: OwnedPublish) -> None:
     assert (standing(left).reason, standing(left).word) == (Reason.CRASHED, "interrupted")
-    left.journal.queue.detach(agreed=False, most_uploads=None, upload_rate=None)
+    left.journal.queue.detach()
     assert (standing(left).reason, standing(left).word) == (Reason.QUEUED, "queued")
     left.journal.queue.park(reason="auth", detail="sign in")
     assert (standing(left).reason, standing(left).word) == (Reason.AUTH, "parked")
