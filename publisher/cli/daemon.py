@@ -35,7 +35,8 @@ def run(quiet: bool) -> int:
     What goes into the log file goes to stderr, too. Ctrl-C and SIGTERM end it within 10 s, everything checkpointed.
 
     \b
-    Exit codes: 0 asked to stop, 5 another daemon runs, 1 or 3 the state folder can't be used.
+    Exit codes: 0 asked to stop, 5 another daemon runs,
+                1 or 3 the state folder or the configuration can't be used.
     """
     from publisher.daemon.background import make_folder
     from publisher.daemon.log import open_log
@@ -101,12 +102,15 @@ def status(as_json: bool) -> int:
 
     \b
     With --json one object:
-      running, pid                   pid is null where no daemon runs
-      state_folder, log              their paths
-      counts                         of publishes: running (somebody works on it), queued (the next one free
-                                     takes it), waiting (until its next attempt), parked (needs a person)
-      next_attempt                   the earliest one, in Unix seconds, or null
-      publishes                      each that has not ended, as roar journal list --json tells it
+      running, pid        pid is null where no daemon runs
+      state_folder, log   their paths
+      counts              publishes by where they stand:
+                            running   somebody works on it
+                            queued    the daemon takes it as soon as it can
+                            waiting   until its next attempt
+                            parked    until a person acts
+      next_attempt        the earliest one, in Unix seconds, or null
+      publishes           each of them, as roar journal list --json tells it
 
     \b
     Exit codes: 0 it runs, 3 it does not.
@@ -125,8 +129,9 @@ def logs(follow: bool, lines: int) -> None:
     \b
       roar daemon logs -n 200
       roar daemon logs -f | grep 1f2e3d4c      one publish
+
     \b
-    Exit codes: 0, also when Ctrl-C ends -f; 1 the log can't be read.
+    Exit codes: 0 also when Ctrl-C ends -f, 1 the log can't be read.
     """
     from publisher.cli.daemon_views import show_log
 
@@ -136,15 +141,17 @@ def logs(follow: bool, lines: int) -> None:
 @daemon.command()
 @click.option("--print", "only_print", is_flag=True, help="Print what would be written, and change nothing.")
 def install(only_print: bool) -> None:
-    """Make it a service of yours: a systemd user unit, a launchd agent on macOS.
+    """Make it a service: a systemd user unit, or a launchd agent.
 
     The service gets none of this environment but the names of its folders. Credentials that are in variables only are
     not found by it: sign in (roar login, or a key in ~/.ssh), and use the profiles of the object store.
 
     \b
       roar daemon install --print > roar-publisher.service
+
     \b
-    Exit codes: 0 installed, and running where a service manager answers; 1 the manager refuses.
+    Exit codes: 0 installed, and running where a service manager answers,
+                1 the manager refuses, or the file can't be written.
     """
     from publisher.cli.daemon_views import show_installed
     from publisher.daemon.install import install as install_service
@@ -163,7 +170,7 @@ def uninstall() -> None:
     """Stop the service and remove it. What is queued stays queued.
 
     \b
-    Exit codes: 0 it is gone, 1 the manager refuses.
+    Exit codes: 0 it is gone, 1 the manager refuses, or the file can't be removed.
     """
     from publisher.cli.daemon_views import show_uninstalled
     from publisher.daemon.install import service
