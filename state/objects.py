@@ -62,6 +62,11 @@ class Objects:
             rows = self._file.db.conn.execute(f"SELECT seq, key, url, size, content FROM objects{where} ORDER BY seq")
             return [ObjectRow(*row) for row in rows]
 
+    def revise(self, seq: int, content: str) -> None:
+        """Replace what is known of an object's file; its bytes are the same."""
+        with self._file.transaction():
+            self._file.db.conn.execute("UPDATE objects SET content = ? WHERE seq = ?", [content, seq])
+
     def stored(self, seqs: Iterable[int]) -> None:
         """Note that the store has these objects, verified; their parts are forgotten."""
         keys = [(seq,) for seq in seqs]

@@ -1,13 +1,16 @@
 """Storing the objects of a put: many files at once, each resumable to the part (`publisher.storage.transfer`).
 
-The journal knows which objects are stored and which parts were acknowledged; the store is asked all the same.  What
-names an upload is a private file, because for some stores it is a credential.
+The journal knows which objects are stored and which parts were acknowledged (`ledger`); the store is asked all the
+same.
+
+A file that is not the one that was digested (another inode or time: a restored copy) is read once more.  If its bytes
+are what they were, the journal takes note of the file as it is now, and the fence stands around that one.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import anyio
 
@@ -15,14 +18,15 @@ from publisher.glaas.caller import STOPPED
 from publisher.report import ObjectsPlanned, ObjectStored, Sent
 from publisher.run import Run
 from publisher.staging.acks import Acknowledgements
+from publisher.staging.ledger import JournalLedger, under_way
 from publisher.storage.destinations import open_store
-from publisher.storage.digest import confirm
-from publisher.storage.source import Content, Fence
-from publisher.storage.store import ObjectStore, Part, Upload
-from publisher.storage.transfer import Ledger, transfer
+from publisher.storage.digest import confirm, digest_file
+from publisher.storage.source import Content, Fence, FileChanged, fence_of
+from publisher.storage.store import ObjectStore
+from publisher.storage.transfer import transfer
 from state.errors import Interrupted, PublisherError
 from state.journal import Journal
-from state.objects import ObjectRow, PartRow
+from state.objects import ObjectRow
 from state.paths import PublishPaths
 from state.record import Plan
 
@@ -42,6 +46,11 @@ def content_of(row: ObjectRow) -> Content:
     return Content(**fields | hashes | {"fence": Fence(**fields["fence"])})
 
 
+def owner_of(plan: Plan) -> str:
+    """Who stores the objects of this publish: nobody else, in no other state folder either (`open_store`)."""
+    return f"{plan.id} {plan.created_at}"
+
+
 async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
     """Give up every upload under way of a put, so that its store keeps no parts; returns how many are left.
 
@@ -51,20 +60,26 @@ async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
     """
     if plan.destination is None:
         return 0
-    left = await anyio.to_thread.run_sync(_under_way, paths, journal)
+    left = await anyio.to_thread.run_sync(under_way, paths, journal)
+    waiting = iter(list(left.items()))
 
-    async def give_up(store: ObjectStore, seq: int, upload: Upload) -> None:
-        with suppress(PublisherError):
-            await store.abort(upload)
-            await anyio.to_thread.run_sync(paths.forget_upload, seq)
-            del left[seq]
+    async def give_up(store: ObjectStore) -> None:
+        for seq, begun in waiting:
+            with suppress(PublisherError):
+                if begun.upload is not None:
+                    await store.abort(begun.upload)
+                else:
+                    await store.clear(begun.key, begun.asked)
+                if begun.known:
+                    await anyio.to_thread.run_sync(paths.forget_upload, seq)
+                del left[seq]
 
-    if left:
-        with anyio.move_on_after(ABANDON_SECONDS), suppress(PublisherError):
-            async with await open_store(plan.destination) as store, anyio.create_task_group() as tasks:
-                for seq, upload in tuple(left.items()):
-                    tasks.start_soon(give_up, store, seq, upload)
-    return len(left)
+    with anyio.move_on_after(ABANDON_SECONDS), suppress(PublisherError):
+        store = await open_store(plan.destination, owner=owner_of(plan))
+        async with store, anyio.create_task_group() as tasks:
+            for _ in range(FILES_AT_ONCE):
+                tasks.start_soon(give_up, store)
+    return sum(begun.known for begun in left.values())
 
 
 class Objects:
@@ -97,8 +112,8 @@ class Objects:
             await self._stored.flush()
         if self._failure is not None:
             raise self._failure
-        for row in rows:
-            await confirm(content_of(row))
+        for row in await self._run.on_disk(self._ledger.all):
+            await self._confirm(row)
 
     async def _store_all(self, missing: Sequence[ObjectRow]) -> None:
         queue = iter(missing)
@@ -127,20 +142,39 @@ class Objects:
             self._run.report(Sent(row.key, so_far - sent.get(part, 0)))
             sent[part] = so_far
 
-        ledger = _JournalLedger(self._run, row.seq)
-        await transfer(
-            self._store,
-            row.key,
-            content_of(row),
-            ledger,
-            parts_at_once=PARTS_AT_ONCE,
-            advance=advance,
-            surely_new=surely_new,
-        )
+        async def send(content: Content) -> None:
+            ledger = JournalLedger(self._run, row.seq, row.key)
+            at_once = PARTS_AT_ONCE
+            await transfer(
+                self._store, row.key, content, ledger, parts_at_once=at_once, advance=advance, surely_new=surely_new
+            )
+
+        try:
+            await send(content_of(row))
+        except FileChanged:
+            await send(await self._restored(row))
         # First the name, which may be a credential: killed in between, the store itself tells that the object is there.
         await self._run.on_disk(self._run.paths.forget_upload, row.seq)
         self._stored.add(row.seq)
         self._run.report(ObjectStored(row.key, row.size, sent=bool(sent)))
+
+    async def _confirm(self, row: ObjectRow) -> None:
+        try:
+            await confirm(content_of(row))
+        except FileChanged:
+            await self._restored(row)
+
+    async def _restored(self, row: ObjectRow) -> Content:
+        """The content of a file that is another now, if its bytes are the same; raises FileChanged if they are not."""
+        before = content_of(row)
+        if (await anyio.to_thread.run_sync(fence_of, before.path)).size != before.size:
+            raise FileChanged(before.path)
+        now = await digest_file(before.path)
+        if now.blake3 != before.blake3:
+            raise FileChanged(before.path)
+        restored = replace(before, fence=now.fence)
+        await self._run.on_disk(self._ledger.revise, row.seq, json.dumps(asdict(restored)))
+        return restored
 
     async def _commit(self, scope: anyio.CancelScope) -> None:
         try:
@@ -153,44 +187,6 @@ class Objects:
         await self._run.stop.wait()
         self._failure = self._failure or Interrupted(STOPPED)
         scope.cancel()
-
-
-class _JournalLedger(Ledger):
-    """What the journal and the private files remember of one object's upload."""
-
-    def __init__(self, run: Run, seq: int) -> None:
-        self._run = run
-        self._seq = seq
-
-    async def upload(self) -> Upload | None:
-        return await self._run.on_disk(_upload_of, self._run.paths, self._seq)
-
-    async def parts(self) -> Mapping[int, Part]:
-        rows = await self._run.on_disk(self._run.journal.objects.parts, self._seq)
-        return {row.number: Part(row.number, row.size, row.tag, row.sha256) for row in rows}
-
-    async def begun(self, upload: Upload) -> None:
-        await self._run.on_disk(self._run.journal.objects.forget_parts, self._seq)
-        await self._run.on_disk(self._run.paths.write_upload, self._seq, json.dumps(asdict(upload)))
-
-    async def acknowledged(self, part: Part) -> None:
-        row = PartRow(part.number, part.size, part.tag, part.sha256)
-        await self._run.on_disk(self._run.journal.objects.acknowledge_part, self._seq, row)
-
-    async def forgotten(self) -> None:
-        await self._run.on_disk(self._run.paths.forget_upload, self._seq)
-        await self._run.on_disk(self._run.journal.objects.forget_parts, self._seq)
-
-
-def _upload_of(paths: PublishPaths, seq: int) -> Upload | None:
-    text = paths.read_upload(seq)
-    return Upload(**json.loads(text)) if text else None
-
-
-def _under_way(paths: PublishPaths, journal: Journal) -> dict[int, Upload]:
-    """The uploads that are known, by their object's seq."""
-    known = ((row.seq, _upload_of(paths, row.seq)) for row in journal.objects.all())
-    return {seq: upload for seq, upload in known if upload is not None}
 
 
 def _bytes(rows: Iterable[ObjectRow]) -> int:

@@ -76,11 +76,15 @@ async def store_objects(run: Run) -> None:
     """Store the objects of a put; nothing to do for a publish of lineage alone."""
     if run.plan.destination is None:
         return
-    from publisher.staging.objects import Objects
+    from publisher.staging.objects import Objects, owner_of
     from publisher.storage.destinations import open_store
 
     store = await open_store(
-        run.plan.destination, connections=run.most_uploads, rate=run.upload_rate, report=run.report
+        run.plan.destination,
+        owner=owner_of(run.plan),
+        connections=run.most_uploads,
+        rate=run.upload_rate,
+        report=run.report,
     )
     async with store:
         await Objects(run, store).drain()

@@ -1,6 +1,7 @@
 """From `s3://bucket/prefix`, `gs://bucket/prefix`, `file:///folder` or an absolute path to its store."""
 
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -23,6 +24,7 @@ async def open_store(
     url: str,
     environ: Mapping[str, str] = os.environ,
     *,
+    owner: str = "",
     connections: int = CONNECTIONS,
     rate: int | None = None,
     report: Reporter = unheard,
@@ -30,19 +32,20 @@ async def open_store(
 ) -> ObjectStore:
     """The store that `url` names; use it as an async context manager.  Connects to nobody yet.
 
+    owner: tells one publish from all others; with the same one a killed process's temporaries are found again.
     rate: bytes a second that go over the network, if limited; a folder takes what the disk takes.  report: hears of
     every wait for the network.  patience: seconds without an answer after which a call fails.
 
     Raises UsageProblem for what is no destination, or a configuration that makes no sense.
     """
     if url.startswith("/"):
-        return _folder(url)
+        return _folder(url, owner)
     try:
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
-        return _folder(unquote(parts.path))
+        return _folder(unquote(parts.path), owner)
     if parts.scheme not in ("s3", "gs") or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
         raise UsageProblem(
             "the destination is none that is known",
@@ -63,7 +66,7 @@ async def open_store(
     return GcsStore(parts.netloc, prefix, open_google(environ), wire)
 
 
-def _folder(path: str) -> ObjectStore:
+def _folder(path: str, owner: str) -> ObjectStore:
     from publisher.storage.file import FileStore
 
-    return FileStore(Path(path))
+    return FileStore(Path(path), owner or secrets.token_hex())

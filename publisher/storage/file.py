@@ -2,13 +2,13 @@
 
 Parts go to their places in a temporary file beside the object, which is read back, hashed, synced and renamed: readers
 see the old object or the whole new one.  The temporary needs no map of its parts, because its content is one: a part
-is there if its bytes have the hash that it should have.
+is there if its bytes have the hash that it should have.  Its name follows from the owner and the key, so that whoever
+goes on after a kill finds it without having written anything down.
 """
 
 import errno
 import hashlib
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -23,15 +23,18 @@ from publisher.storage.source import READ_BYTES, Content, Slice, shown
 from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
 from state.errors import LocalProblem, PublisherError
 
+NAME_LENGTH = 16
+"""Hex digits of a temporary's name; two owners never share one."""
 T = TypeVar("T")
 
 
 class FileStore(ObjectStore):
     """Objects below `folder`, which is created when the first one comes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, owner: str) -> None:
         super().__init__(folder.absolute().as_uri())
         self._folder = folder.absolute()
+        self._owner = owner
 
     def checksum_of(self, content: Content) -> str:
         return f"blake3:{content.blake3}"
@@ -55,9 +58,12 @@ class FileStore(ObjectStore):
             raise
 
     async def begin(self, key: str, content: Content) -> Upload:
-        upload = Upload(check_key(key), secrets.token_hex(8), content.size, content.part_bytes)
+        upload = self._upload(key, content.size, content.part_bytes)
         await self._disk(self._reserve, upload)
         return upload
+
+    async def clear(self, key: str, asked: float | None) -> None:
+        await self.abort(self._upload(key, size=0, part_bytes=0))
 
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
         """Hashes what the temporary holds; parts that were never written are there with the hash of zeros."""
@@ -96,6 +102,10 @@ class FileStore(ObjectStore):
     async def abort(self, upload: Upload) -> None:
         await self._disk(self._temporary(upload).unlink, True)
 
+    def _upload(self, key: str, size: int, part_bytes: int) -> Upload:
+        name = hashlib.sha256(f"{self._owner}\0{check_key(key)}".encode()).hexdigest()[:NAME_LENGTH]
+        return Upload(key, name, size, part_bytes)
+
     def _path(self, key: str) -> Path:
         return self._folder / check_key(key)
 
@@ -105,6 +115,7 @@ class FileStore(ObjectStore):
     def _reserve(self, upload: Upload) -> None:
         temporary = self._temporary(upload)
         temporary.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             os.truncate(descriptor, upload.size)

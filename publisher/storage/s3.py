@@ -13,6 +13,8 @@ no comparable checksum is told.
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from time import time
 from urllib.parse import quote, unquote_plus, urlencode
 from xml.etree.ElementTree import Element
 
@@ -22,11 +24,12 @@ from publisher.storage.digest import md5_of
 from publisher.storage.http import FileBody, Reply, Request, Wire
 from publisher.storage.s3_account import UNRESERVED, Account, Credentials
 from publisher.storage.s3_errors import GONE_CODES, explain, is_expired, judge_s3
+from publisher.storage.s3_unheard import unheard_uploads
 from publisher.storage.s3_xml import NotXml, completion, error_in, parse
 from publisher.storage.slices import Sent
 from publisher.storage.source import Content, Slice, shown
 from publisher.storage.store import GLANCE_PAGES, ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
-from state.errors import Transient
+from state.errors import Rejected, Transient
 
 MAX_RENEWALS = 2
 """How often one request may renew its credentials."""
@@ -90,9 +93,17 @@ class S3Store(ObjectStore):
 
     async def begin(self, key: str, content: Content) -> Upload:
         headers = {"x-amz-checksum-algorithm": "SHA256", BLAKE3_HEADER: content.blake3}
-        reply = self._accept(await self._call("POST", key, {"uploads": ""}, headers=headers))
+        asked, unheard = time(), False
+
+        async def again() -> None:
+            nonlocal unheard
+            unheard = True
+
+        reply = self._accept(await self._call("POST", key, {"uploads": ""}, headers=headers, before_retry=again))
         upload_id = _field(reply, "UploadId")
         known = reply.headers.get("x-amz-checksum-algorithm", "").upper() == "SHA256"
+        if unheard:
+            await self._abort_unheard(key, asked, heard=upload_id)
         return Upload(key, upload_id, content.size, content.part_bytes, SHA256 if known else MD5)
 
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
@@ -147,10 +158,24 @@ class S3Store(ObjectStore):
             raise _vanished(upload)
         return stored  # an earlier completion went through, only its reply was lost
 
+    async def clear(self, key: str, asked: float | None) -> None:
+        if asked is not None:
+            await self._abort_unheard(key, asked)
+
     async def abort(self, upload: Upload) -> None:
         reply = await self._call("DELETE", upload.key, {"uploadId": upload.id})
         if not _is_gone(reply):
             self._accept(reply)
+
+    async def _abort_unheard(self, key: str, asked: float, heard: str = "") -> None:
+        """Abort what was begun for `key` since `asked` and whose name was not heard (`s3_unheard`)."""
+        name = self._prefix + key
+        listing = await self._ask("GET", self._account.place.base, {"prefix": name, "uploads": ""})
+        for upload_id in unheard_uploads(listing, name, time() - asked):
+            upload = Upload(key, upload_id, size=0, part_bytes=0)
+            with suppress(Rejected):  # who may not list or give up may upload all the same
+                if upload_id != heard and await self.parts(upload) == {}:
+                    await self.abort(upload)
 
     async def _call(
         self,

@@ -107,10 +107,16 @@ class ObjectStore(ABC):
     async def begin(self, key: str, content: Content) -> Upload:
         """Start an upload.
 
-        After a lost reply, a repetition starts another, and the first one stays behind without any part.  It is left
-        alone: nothing tells it from one that another process just began for the same key, and it holds no bytes, which
-        is what stores charge for.
+        After a lost reply a repetition starts another, and gives the first one up where the store can tell it.
         """
+
+    async def clear(self, key: str, asked: float | None) -> None:
+        """Give up what an earlier life of this owner may have begun for `key` without keeping its name.
+
+        asked: when it last asked for an upload without hearing of one, in Unix seconds; None if it heard.  Does nothing
+        where such things vanish by themselves (the sessions of GCS, within a week).
+        """
+        return
 
     @abstractmethod
     async def parts(self, upload: Upload) -> dict[int, Part] | None:

@@ -7,6 +7,7 @@ tells what is in parts that the store lists without their hash.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -14,7 +15,7 @@ import anyio
 from publisher.storage.digest import confirm
 from publisher.storage.source import Content
 from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished
-from state.errors import PublisherError
+from state.errors import PublisherError, Rejected
 
 MOST_STARTS = 3
 """How often one transfer begins an upload anew, because the store lost the one before."""
@@ -32,6 +33,14 @@ class Ledger(ABC):
     @abstractmethod
     async def parts(self) -> Mapping[int, Part]:
         """Its parts that were acknowledged."""
+
+    @abstractmethod
+    async def asked(self) -> float | None:
+        """When an upload was asked for (Unix seconds), if that is all that is known of it."""
+
+    @abstractmethod
+    async def asking(self) -> None:
+        """An upload is about to be asked for: the store may know one from now on that is not remembered."""
 
     @abstractmethod
     async def begun(self, upload: Upload) -> None: ...
@@ -62,6 +71,7 @@ async def transfer(
     """
     stored = None if surely_new else await store.stat(key)
     if stored is not None and store.holds(stored, content):
+        await _give_up(store, key, ledger)
         await confirm(content)
         return stored
     if content.size <= content.part_bytes:
@@ -69,6 +79,8 @@ async def transfer(
     for _ in range(MOST_STARTS):
         upload = await ledger.upload()
         if upload is None:
+            await store.clear(key, await ledger.asked())
+            await ledger.asking()
             upload = await store.begin(key, content)
             await ledger.begun(upload)
         try:
@@ -93,6 +105,15 @@ def usable(content: Content, listed: Mapping[int, Part], remembered: Mapping[int
         elif not part.sha256 and known is not None and known.tag == part.tag and known.sha256 == sha256:
             found[number] = known
     return found
+
+
+async def _give_up(store: ObjectStore, key: str, ledger: Ledger) -> None:
+    """Somebody else stored the object meanwhile: what is under way for it would only take room."""
+    with suppress(Rejected):  # who may not give up an upload may have stored the object all the same
+        if upload := await ledger.upload():
+            await store.abort(upload)
+        else:
+            await store.clear(key, await ledger.asked())
 
 
 async def _send_missing(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
+from publisher.staging.ledger import under_way
 from publisher.storage.parts import part_count, part_range, part_size
 from state.errors import LocalProblem
 from state.journal import Journal
@@ -180,14 +181,14 @@ def _left(paths: PublishPaths) -> Left:
         with Journal(paths.journal, read_only=True) as journal:
             progress, plan, objects = journal.progress(), journal.plan(), journal.objects
             missing = objects.all(only_missing=True)
-            uploads = [(paths.read_upload(row.seq), row.key) for row in missing]
+            uploads = [(begun.upload.id, begun.key) for begun in under_way(paths, journal).values() if begun.upload]
             return Left(
                 paths,
                 progress.state,
                 stored=frozenset(row.key for row in objects.all()) - {row.key for row in missing},
                 missing=frozenset(row.key for row in missing),
                 parts=frozenset((row.key, part.number) for row in missing for part in objects.parts(row.seq)),
-                uploads={json.loads(text)["id"]: key for text, key in uploads if text},
+                uploads=dict(uploads),
                 provisional=plan.provisional["anonymous"],
             )
     except LocalProblem:

@@ -6,6 +6,7 @@ Both the moment and the place in the file come from a seed.
 
 import os
 import random
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ import pytest
 
 from state.errors import ExitCode
 from tests.putting.conftest import MakePlace
+from tests.putting.destinations import KINDS
 from tests.putting.place import Place
+from tests.putting.project import git
 from tests.storage.proxy import Fault, Seen
 
 SEEDS = range(3)
@@ -162,6 +165,63 @@ def test_a_touched_file_is_no_changed_file(kind: str, make_place: MakePlace) -> 
     assert happened
     assert answer.code == 0, answer.err
     place.check_published_once()
+
+
+def copied_over(path: Path) -> None:
+    """A copy takes the name, with an inode and a time of its own, as `rsync` without `-t` leaves it."""
+    copy = path.with_name(".copy")
+    shutil.copyfile(path, copy)
+    copy.replace(path)
+
+
+def checked_out(path: Path) -> None:
+    """git removes the file and writes it again, as it does from one branch to another and back."""
+    git(path.parent, "add", "--force", path.name)
+    git(path.parent, "commit", "--quiet", "-m", "with the file")
+    path.unlink()
+    git(path.parent, "checkout", "--quiet", "--", path.name)
+
+
+@pytest.mark.parametrize("restore", [copied_over, checked_out], ids=lambda restore: restore.__name__)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_was_restored_between_two_lives_is_no_changed_file(
+    kind: str, restore: Callable[[Path], None], make_place: MakePlace
+) -> None:
+    place = make_place(kind)
+    assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
+    path = place.project / "outputs" / "large-0.bin"
+    before, left, seen = path.stat(), place.only_left(), len(place.seen)
+    restore(path)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) != (before.st_ino, before.st_mtime_ns)
+    answer = place.resume()
+    assert answer.code == 0, answer.err
+    assert place.check_published_once() == left.provisional
+    assert not set(place.destination.parts_sent(place.seen[seen:], left.uploads)) & left.parts
+
+
+@pytest.mark.parametrize("number", range(1, BODIES + 1))
+def test_a_file_that_is_restored_while_it_runs_is_no_changed_file(number: int, make_place: MakePlace) -> None:
+    place = make_place("s3")
+    happened = meanwhile(place, number, lambda: copied_over(place.project / "outputs" / "large-0.bin"))
+    answer = place.put()
+    assert happened
+    assert answer.code == 0, answer.err
+    place.check_published_once()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_with_one_other_byte_stops_it_all_the_same(kind: str, make_place: MakePlace) -> None:
+    for seed in SEEDS:
+        place = make_place(kind)
+        assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
+        path = place.project / "outputs" / "large-0.bin"
+        copied_over(path)
+        rewrite(path, random.Random(seed))
+        answer = place.resume()
+        assert answer.code == ExitCode.INTERRUPTED, answer.err
+        assert "large-0.bin changed" in answer.err
+        place.check_not_published()
+        place.discard()
 
 
 def test_a_file_of_a_folder_store_that_changes_is_caught_too(make_place: MakePlace) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from state.errors import ExitCode
 from tests.putting.conftest import MakePlace
+from tests.putting.destinations import S3
 from tests.putting.place import Place
 from tests.storage.proxy import Fault, Plan, Seen, once
 from tests.storage.servers import ACCESS_KEY, SECRET_KEY
@@ -49,6 +50,18 @@ def test_one_fault_costs_one_request(
     assert hit, f"nothing asked for {what}"
     place.check_published_once()
     assert sent_again(place) <= 1
+
+
+def test_a_beginning_whose_reply_was_lost_leaves_nothing_behind(make_place: MakePlace) -> None:
+    place = make_place("s3")
+    assert isinstance(place.destination, S3)
+    theirs = place.destination.begin("large-0.bin", parts=1)
+    place.seen.clear()
+    plan_of(place, once(Fault.LOST_REPLY, "POST", "?uploads", times=2))
+    assert place.put(hasty=True).code == 0
+    place.check_published_once()
+    assert place.destination.uploads() == {theirs}
+    assert sent_again(place) == 0
 
 
 def test_a_completion_whose_reply_was_lost_is_not_repeated_with_its_parts(make_place: MakePlace) -> None:

@@ -11,14 +11,17 @@ import pytest
 
 from state.machine import State
 from tests.putting.conftest import MakePlace
-from tests.putting.destinations import KINDS
+from tests.putting.destinations import KINDS, S3
 from tests.putting.place import Left, Place
 from tests.putting.project import EXHAUSTIVE
+from tests.storage.proxy import Fault
 
 PORTIONS = 4
 """Tests that share the moments of a sweep, to run side by side."""
 CHUNK_BYTES = 256 * 1024
 """What a folder store writes at once."""
+SOME = 3
+"""How many of the same kind are tried where the moments are chosen by hand."""
 SHARED = ("registry", "commit", "make_tags", "record_put", "mark_published", "forget_session_token")
 """What is the same wherever the objects go: one sweep goes through it."""
 MOST_OF_A_KIND = 50
@@ -65,7 +68,7 @@ def check_moment(place: Place, moment: Moment) -> bool:
         place.check_published_once()
         return False
     left = place.only_left()
-    present, orphans = set(place.destination.keys()), place.destination.uploads() - left.uploads.keys()
+    present = set(place.destination.keys())
     before = len(place.seen)
     if left.state is not State.DONE:
         again = place.resume() if left.interrupted else place.put()
@@ -73,7 +76,7 @@ def check_moment(place: Place, moment: Moment) -> bool:
         check_not_sent_again(place, left, before, present, again.passed)
     lineage_hash = place.check_published_once()
     assert not left.provisional or lineage_hash == left.provisional
-    assert place.destination.uploads() <= orphans, "only what was begun unheard stays, until it expires"
+    assert place.destination.uploads() == set(), "nothing is left under way, whether its name was known or not"
     return True
 
 
@@ -124,6 +127,57 @@ def test_killed_again_and_again_it_still_ends(kind: str, make_place: MakePlace) 
     place.check_published_once()
     sent = place.destination.parts_sent(place.seen, {})
     assert len(sent) <= len(set(sent)) + lives * 16
+
+
+UNHEARD = {
+    "s3": ("before commit of forget_parts", "before store POST uploads", "after store POST uploads", "within a body"),
+    "file": ("before folder _reserve", "after folder _reserve", "after folder _write", "before folder _publish"),
+}
+"""Moments around the beginning of an upload, and while it is under way."""
+
+
+@pytest.mark.parametrize(("kind", "what"), [(kind, what) for kind, whats in UNHEARD.items() for what in whats])
+def test_given_up_after_a_kill_nothing_of_it_is_left_in_the_store(
+    kind: str, what: str, reference: Callable[[str], dict[str, int]], make_place: MakePlace
+) -> None:
+    for number in range(1, min(reference(kind)[what], SOME) + 1):
+        place = make_place(kind)
+        killed = place.put(dies_at=(what, number))
+        left = place.only_left()
+        assert killed.killed
+        assert left.interrupted
+        answer = place.roar("journal", "cancel", left.paths.id)
+        assert answer.code == 0, answer.err
+        assert "could not be given up" not in answer.out
+        assert place.destination.uploads() == set()
+        place.discard()
+
+
+def test_given_up_by_prune_nothing_of_it_is_left_in_the_store(make_place: MakePlace) -> None:
+    """Where the store was away when the publish was cancelled."""
+    place = make_place("s3")
+    assert place.put(dies_at=("after store POST uploads", 1)).killed
+    assert len(place.destination.uploads()) == 1
+    place.destination.weather(lambda seen: Fault.RESET)
+    answer = place.roar("journal", "cancel", place.only_left().paths.id, hasty=True)
+    assert "could not be given up" in answer.out
+    place.destination.weather(lambda seen: None)
+    assert place.roar("journal", "prune", "--all").code == 0
+    assert place.left() == []
+    assert place.destination.uploads() == set()
+
+
+def test_what_somebody_else_has_under_way_is_left_alone(make_place: MakePlace) -> None:
+    """Another upload of the same key that was there before, or has a part, and one of another key."""
+    place = make_place("s3")
+    assert isinstance(place.destination, S3)
+    others = {place.destination.begin(f"large-0.bin{more}", parts) for more, parts in (("", 1), (".more", 0))}
+    assert place.put(dies_at=("after store POST uploads", 1)).killed
+    others.add(place.destination.begin("large-0.bin", parts=1))
+    assert len(place.destination.uploads() - others) == 1
+    assert place.resume().code == 0
+    place.check_published_once()
+    assert place.destination.uploads() == others
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -62,8 +62,8 @@ class Place:
     proxy: Proxy | None
 
     @asynccontextmanager
-    async def store(self) -> AsyncIterator[ObjectStore]:
-        async with await open_store(self.url, self.environ, patience=PATIENCE_SECONDS) as store:
+    async def store(self, owner: str = "me") -> AsyncIterator[ObjectStore]:
+        async with await open_store(self.url, self.environ, owner=owner, patience=PATIENCE_SECONDS) as store:
             yield store
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from json import dumps, loads
 from pathlib import Path
+from time import time
 
 from publisher.storage.store import Part, Upload
 from publisher.storage.transfer import Ledger
@@ -15,6 +16,7 @@ class MemoryLedger(Ledger):
 
     def __init__(self) -> None:
         self._upload = ""
+        self._asked: float | None = None
         self._parts: dict[int, str] = {}
 
     async def upload(self) -> Upload | None:
@@ -23,8 +25,14 @@ class MemoryLedger(Ledger):
     async def parts(self) -> Mapping[int, Part]:
         return {number: Part(**loads(part)) for number, part in self._parts.items()}
 
+    async def asked(self) -> float | None:
+        return self._asked
+
+    async def asking(self) -> None:
+        self._asked = time()
+
     async def begun(self, upload: Upload) -> None:
-        self._upload = dumps(asdict(upload))
+        self._upload, self._asked = dumps(asdict(upload)), None
         self._parts = {}
 
     async def acknowledged(self, part: Part) -> None:

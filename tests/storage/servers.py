@@ -36,8 +36,9 @@ _BIN = Path(sys.executable).parent
 _GCS = """
 import sys
 from gcp_storage_emulator.server import create_server
+create_server("127.0.0.1", int(sys.argv[1]), in_memory=True, default_bucket=sys.argv[2]).start()
 print("emulating on http://127.0.0.1:" + sys.argv[1], file=sys.stderr, flush=True)
-create_server("127.0.0.1", int(sys.argv[1]), in_memory=True, default_bucket=sys.argv[2]).run()
+sys.stdin.read()
 """
 _MOTO = """
 import boto3, sys

@@ -1,6 +1,8 @@
 """The objects of a put, from a journal into a store: every crash, stop and failure leaves something to go on from."""
 
 import json
+import shutil
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from publisher.disk import inline
 from publisher.report import ObjectsPlanned, ObjectStored, Report, Sent
 from publisher.run import Run
 from publisher.staging import objects
-from publisher.staging.objects import WORTH_A_GLANCE, Objects, abandon
+from publisher.staging.objects import WORTH_A_GLANCE, Objects, abandon, owner_of
 from publisher.storage.digest import digest_file
 from publisher.storage.slices import Sent as SentBytes
 from publisher.storage.source import Content, FileChanged, Slice
@@ -91,6 +93,9 @@ class MortalStore(ObjectStore):
     async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
         return await self._mortal.does(lambda: self._store.complete(upload, content, parts))
 
+    async def clear(self, key: str, asked: float | None) -> None:
+        await self._mortal.does(lambda: self._store.clear(key, asked))
+
     async def abort(self, upload: Upload) -> None:
         await self._mortal.does(lambda: self._store.abort(upload))
 
@@ -126,9 +131,10 @@ class Put:
             paths=self.owned.paths,
             on_disk=mortal.on_disk if mortal else inline,
             report=self._report,
+            clock=time.time,
             stop=self.stop,
         )
-        async with self.place.store() as store:
+        async with self.place.store(owner_of(self.plan)) as store:
             await Objects(cast(Run, run), MortalStore(store, mortal) if mortal else store).drain()
 
     @property
@@ -244,6 +250,33 @@ async def test_a_file_that_changes_once_it_is_stored_ends_the_put(place: Place, 
         await put.drain()
     with pytest.raises(FileChanged, match="large"):
         await put.drain()  # also when nothing is left to send
+
+
+def restore(path: str) -> None:
+    """A copy of a file takes its place."""
+    shutil.copyfile(path, f"{path} copied")
+    Path(f"{path} copied").replace(path)
+
+
+@ANY_SIZE
+async def test_a_restored_file_is_read_once_more_and_then_known(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    async def counted(path: str) -> Content:
+        read.append(path)
+        return await digest_file(path)
+
+    monkeypatch.setattr(objects, "digest_file", counted)
+    put, paths = await put_of_two(tmp_path, place)
+    for path in paths.values():
+        restore(path)
+    await put.drain()
+    check_stored(put, paths)
+    assert sorted(read) == sorted(paths.values())
+    await put.drain()
+    assert len(read) == len(paths), "the journal knows the files as they are now"
 
 
 @ANY_SIZE
