@@ -38,12 +38,11 @@ def run(quiet: bool) -> int:
     Exit codes: 0 asked to stop, 5 another daemon runs,
                 1 or 3 the state folder or the configuration can't be used.
     """
-    from publisher.daemon.background import make_folder
     from publisher.daemon.log import open_log
     from publisher.daemon.service import run_daemon
 
     folder = _folder()
-    make_folder(folder)
+    folder.user_key()  # makes the folder, or tells why that can't be
     log = open_log(folder.daemon_log, echo=None if quiet else sys.stderr)
     try:
         run_daemon(folder, log=log)
@@ -66,7 +65,8 @@ def start() -> None:
     It gets this environment, and outlives this terminal. Where one runs already, nothing happens.
 
     \b
-    Exit codes: 0 it runs, 1 it does not come up within 10 s.
+    Exit codes: 0 it runs, 1 it does not come up within 10 s,
+                3 the state folder can't be used.
     """
     from publisher.daemon.background import start as start_daemon
 

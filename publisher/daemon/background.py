@@ -50,12 +50,13 @@ def running(folder: StateFolder) -> int | None:
 def start(folder: StateFolder, *, patience: float = START_SECONDS) -> Started:
     """Start a daemon that outlives this process and its terminal; returns when a daemon holds the lock.
 
-    Repeated or called by several processes at once, one daemon runs and every call succeeds.  Raises LocalProblem with
-    its last words if it dies, or does not come up within `patience` seconds.
+    Repeated or called by several processes at once, one daemon runs and every call succeeds.  Raises LocalProblem if
+    the state folder can't be used, if the daemon dies (with its last words), or has not come up after `patience`
+    seconds; then it is left alone, and may still.
     """
     if (pid := running(folder)) is not None:
         return Started(pid, already=True)
-    make_folder(folder)
+    folder.user_key()  # makes the folder, or tells why that can't be
     log_begins = _size(folder.daemon_log)
     process = _spawn(folder)
     _until(lambda: running(folder) is not None or _died(process), patience)
@@ -96,18 +97,6 @@ def wait_for(folder: StateFolder, seconds: float) -> int | None:
     """The pid of the daemon as soon as one holds the lock, None if none does in time."""
     _until(lambda: running(folder) is not None, seconds)
     return running(folder)
-
-
-def make_folder(folder: StateFolder) -> None:
-    """Make the state folder if there is none.  Raises LocalProblem if that can't be."""
-    try:
-        folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise LocalProblem(
-            f"the state folder {folder.root} can't be made: {error.strerror}",
-            next_step="mend its permissions or room, or set ROAR_STATE_DIR to another folder",
-            reason="state directory",
-        ) from error
 
 
 def import_path(environ: Mapping[str, str]) -> str | None:

@@ -185,10 +185,14 @@ def test_one_that_cannot_start_tells_why(program: Program) -> None:
     assert daemons_of(program) == []
 
 
-def test_a_state_folder_that_cannot_be_made_is_named(program: Program) -> None:
+@pytest.mark.parametrize("command", ["start", "run"])
+def test_a_state_folder_that_cannot_be_made_is_named(command: str, program: Program) -> None:
     program.state.write_text("in the way")
 
-    program("daemon", "start").blames(1, f"the state folder {program.state} can't be made")
+    done = program("daemon", command)
+
+    done.blames(3, f"the state folder {program.state} can't be used")
+    assert len(done.err.splitlines()) == 3
 
 
 def test_one_that_does_not_come_up_in_time_is_told_of(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
