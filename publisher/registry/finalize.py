@@ -15,7 +15,7 @@ from publisher.lineage.canonical import CANONICAL_VERSION, LineageHasher, canoni
 from publisher.registry.auth import Credential
 from publisher.registry.refusals import Refusal
 from publisher.registry.schema import NO_STEP
-from publisher.registry.scope import Scope
+from publisher.registry.scope import PUBLIC, Scope
 from publisher.registry.sessions import Access, Session, close_session, discard_graph, find_session
 
 SLICE_JOBS = 200
@@ -64,15 +64,16 @@ def define_functions(connection: sqlite3.Connection) -> None:
 def begin(connection: sqlite3.Connection, access: Access, request: FinalizeRequest) -> Hashing | dict[str, object]:
     """The hashing to go through, or the receipt of a session that is closed.
 
+    Of a private lineage there is nothing to hash, but its scope may be asked for anew: that is `publish`'s to settle.
     Raises `Refusal`: as `find_session`; 400 for a `scope_request` from nobody.
     """
     session = find_session(connection, access)
     if request.scope_request is not None and access.caller.credential is Credential.SESSION_TOKEN:
         raise Refusal(HTTPStatus.BAD_REQUEST, "an anonymous registration session has no scope: drop scope_request")
-    if session.receipt is not None:
+    if session.receipt is not None and _private_lineage(connection, session) is None:
         return session.receipt
     hasher = LineageHasher(request.git_repo, request.git_commit, request.git_branch, [session.identity])
-    return Hashing(session.graph_id, session.revision, hasher)
+    return Hashing(session.graph_id, session.revision, hasher, complete=session.receipt is not None)
 
 
 def hash_slice(connection: sqlite3.Connection, hashing: Hashing) -> None:
@@ -101,11 +102,14 @@ def publish(
     """Publish what was hashed and close the session; the receipt, or None where staging went on meanwhile.
 
     Repeated on a closed session it returns the same receipt.  A hash that is published already is not published again:
-    the staged graph is discarded and the session speaks of the older one.  Raises `Refusal`, and nothing is published:
-    400 where the expected counts differ, 409 where the hash stands in another scope or for somebody else.
+    the staged graph is discarded and the session speaks of the older one.  In both cases what was private is public
+    from now on if that is what its owner asks for.  Raises `Refusal`, and nothing is published: 400 where the expected
+    counts differ, 422 where the hash stands in another scope or for somebody else.
     """
     session = find_session(connection, access)
     if session.receipt is not None:
+        if private := _private_lineage(connection, session):
+            _settle(connection, private, session, scope)
         return session.receipt
     if session.revision != hashing.revision:
         return None
@@ -136,9 +140,9 @@ def _publish_graph(
     now: float,
 ) -> tuple[int, bool]:
     """The graph that the hash stands for from now on, and whether it is the session's."""
-    known = connection.execute("SELECT * FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
+    known = _lineage(connection, lineage_hash)
     if known is not None:
-        _check_same_place(known, session, scope)
+        _settle(connection, known, session, scope)
         discard_graph(connection, session.graph_id)
         return known["graph_id"], False
     connection.execute(
@@ -162,13 +166,30 @@ def _publish_graph(
     return session.graph_id, True
 
 
-def _check_same_place(known: sqlite3.Row, session: Session, scope: Scope) -> None:
-    """A receipt must not promise what is not so: that something is private now, or public, or one's own."""
+def _lineage(connection: sqlite3.Connection, lineage_hash: object) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute("SELECT * FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
+    return row
+
+
+def _private_lineage(connection: sqlite3.Connection, session: Session) -> sqlite3.Row | None:
+    """The lineage that a closed session published, where it is private."""
+    known = None if session.receipt is None else _lineage(connection, session.receipt["hash"])
+    return None if known is None or known["visibility"] == PUBLIC else known
+
+
+def _settle(connection: sqlite3.Connection, known: sqlite3.Row, session: Session, scope: Scope) -> None:
+    """Make a known lineage public, if that is what is asked for.
+
+    A receipt must not promise what is not so: that something is private now, or elsewhere, or one's own.
+    """
     if known["owner"] != session.owner:
-        raise Refusal(HTTPStatus.CONFLICT, "somebody else has written a lineage under this hash, on the legacy path")
-    if Scope(known["visibility"], known["scope_owner"], known["scope_project"]) != scope:
-        detail = f"this lineage is published already, as {known['visibility']}; publishing again does not move it"
-        raise Refusal(HTTPStatus.CONFLICT, detail)
+        detail = "somebody else has written a lineage under this hash, on the legacy path"
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+    if not Scope(known["visibility"], known["scope_owner"], known["scope_project"]).may_become(scope):
+        place = "the own space of its publisher" if known["scope_owner"] is None else "a project"
+        detail = f"this lineage is published already, as {known['visibility']} in {place}, and does not move"
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+    connection.execute("UPDATE lineages SET visibility = ? WHERE hash = ?", (scope.visibility, known["hash"]))
 
 
 def _end_of_slice(connection: sqlite3.Connection, hashing: Hashing) -> int | None:

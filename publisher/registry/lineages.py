@@ -9,7 +9,7 @@ from http import HTTPStatus
 from publisher.registry.auth import ANONYMOUS_OWNER
 from publisher.registry.refusals import Refusal
 from publisher.registry.schema import NO_STEP
-from publisher.registry.scope import READABLE, Reader
+from publisher.registry.scope import PUBLIC, READABLE, Reader
 
 LINKS_SHOWN = 100
 """Links per job and kind that one look at a lineage returns; a job may have a million."""
@@ -134,13 +134,16 @@ def _listed(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list
 
 
 def registered_jobs(connection: sqlite3.Connection, owner: str, uids: Sequence[str]) -> dict[str, str]:
-    """Which of these jobs stand in published lineages of this user: the lineage's hash by the job's uid."""
+    """Which of these jobs stand in public lineages of this user: the lineage's hash by the job's uid.
+
+    Those of private lineages are staged once more: only finalize says whether they are to be public now.
+    """
     if owner == ANONYMOUS_OWNER:
         return {}
     rows = connection.execute(
         "SELECT uid, hash FROM jobs JOIN lineages USING (graph_id)"
-        " WHERE uid IN (SELECT value FROM json_each(?)) AND owner = ? ORDER BY published_at DESC",
-        (json.dumps(uids), owner),
+        " WHERE uid IN (SELECT value FROM json_each(?)) AND owner = ? AND visibility = ? ORDER BY published_at DESC",
+        (json.dumps(uids), owner, PUBLIC),
     )
     return dict(tuple(row) for row in rows)
 

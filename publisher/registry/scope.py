@@ -34,6 +34,14 @@ class Scope:
     owner_id: str | None = None
     project_id: str | None = None
 
+    def may_become(self, wanted: "Scope") -> bool:
+        """Whether publishing again may put a lineage that stands here there: it may become public where it is.
+
+        It never becomes private again, for it has been read, and it does not move: its project decides about it.
+        """
+        published = Scope(PUBLIC, self.owner_id, self.project_id)
+        return wanted in (self, published)
+
 
 UNSCOPED = Scope(PUBLIC)
 """What is published without a `scope_request`."""

@@ -61,6 +61,44 @@ def test_the_registry_is_asked_about_a_key_once(desk: Desk) -> None:
     assert fore.replies("/sessions?limit=1") == []
 
 
+@pytest.mark.parametrize("journals", ["kept", "gone"])
+@pytest.mark.parametrize("credential", ["bearer", "ssh"])
+def test_what_was_published_privately_becomes_public_when_its_owner_says_so(
+    desk: Desk, tmp_path: Path, credential: str, journals: str
+) -> None:
+    """With the journals the key goes by which the same session is met again."""
+    if credential == "bearer":
+        desk.sign_in()
+    else:
+        desk.make_key()
+    private = desk.publish("--private")
+    assert desk.read(private["hash"])[0] == 404
+    if journals == "gone":
+        desk = desk.with_environment(ROAR_STATE_DIR=str(tmp_path / "another-state"))
+    assert desk.publish("--private")["hash"] == private["hash"]
+    assert desk.read(private["hash"])[0] == 404
+    assert desk.publish("--public")["hash"] == private["hash"]
+    is_public_and_names(desk, private["hash"], BY_BEARER if credential == "bearer" else BY_KEY)
+    assert desk.page(private["hash"]) == 200
+
+
+@pytest.mark.parametrize("journals", ["kept", "gone"])
+def test_what_is_in_a_private_project_does_not_become_public_beside_it(
+    desk: Desk, tmp_path: Path, journals: str
+) -> None:
+    """Its project decides about it; the publish says so and changes nothing."""
+    desk.admin("owner", "add", "acme")
+    desk.admin("project", "add", "acme/models")
+    desk.admin("project", "member", "acme/models", "alice")
+    desk.sign_in()
+    assert desk.roar("scope", "use", "acme/models").code == 0
+    lineage_hash = desk.publish()["hash"]
+    if journals == "gone":
+        desk = desk.with_environment(ROAR_STATE_DIR=str(tmp_path / "another-state"))
+    desk.roar("publish", "-y", "--public").blames(1, "published already, as private in a project")
+    assert desk.read(lineage_hash)[0] == 404
+
+
 def test_an_encrypted_key_publishes_through_its_agent(desk: Desk, tmp_path: Path) -> None:
     key = desk.make_key(passphrase=PASSPHRASE)
     desk.roar("publish", "--private").blames(4, "is locked, and no SSH agent holds it")

@@ -199,6 +199,15 @@ def test_a_second_register_finds_the_first(desk: Desk) -> None:
         assert [lineage["hash"] for lineage in succeeded(listed)["sessions"]] == [first]
 
 
+def test_what_was_registered_privately_becomes_public_when_its_owner_says_so(desk: Desk) -> None:
+    desk.sign_in()
+    with serving(desk.data) as process:
+        first = hash_in(desk.roar(process.url, "register", "--private", "-y"))
+        assert read(process.url, first).status_code == 404
+        assert hash_in(desk.roar(process.url, "register", "--public", "-y")) == first
+        assert succeeded(read(process.url, first))["visibility"] == "public"
+
+
 @pytest.mark.parametrize("credential", ["ssh", "bearer"])
 def test_labels_are_pushed_after_a_register(desk: Desk, credential: str) -> None:
     if credential == "ssh":

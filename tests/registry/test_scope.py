@@ -42,6 +42,7 @@ class Acme:
         return session
 
     async def readers(self, lineage_hash: str) -> set[str]:
+        self.registry.clock.now += 1  # asked twice in a second, they would sign the same
         people = {"alice": self.alice, "ruth": self.ruth, "max": self.max, "bob": self.bob}
         seen = set()
         for name, person in people.items():
@@ -132,19 +133,104 @@ async def test_what_may_not_be_written_to_is_refused_and_nothing_is_published(
     assert acme.registry.store.read(lambda db: db.execute("SELECT count(*) FROM lineages").fetchone()[0]) == 0
 
 
-async def test_publishing_again_elsewhere_is_refused_and_the_session_stays_open(acme: Acme) -> None:
+PLACES: dict[str, dict[str, Any] | None] = {
+    "own space": {},
+    "project": {"visibility": "private"},
+    "project, public": {"visibility": "public"},
+    "public": None,
+}
+"""Where Alice publishes: what differs from a private publish into her project; nothing for her own space."""
+AGAIN = {
+    ("own space", "own space"): "private",
+    ("own space", "public"): "public",
+    ("project", "project"): "private",
+    ("project", "project, public"): "public",
+    ("project, public", "project, public"): "public",
+    ("public", "public"): "public",
+}
+"""How a lineage is visible that was published in one place and then in the other; what is missing is refused."""
+
+
+def place(acme: Acme, name: str) -> Json:
+    """The body of a finalize that publishes there."""
+    changes = PLACES[name]
+    if changes is None:
+        return GIT
+    return {**GIT, "scope_request": acme.request(**changes) if changes else OWN}
+
+
+@pytest.mark.parametrize("then", PLACES)
+@pytest.mark.parametrize("first", PLACES)
+async def test_a_lineage_may_become_public_where_it_is_and_nothing_else(acme: Acme, first: str, then: str) -> None:
+    sessions = [await acme.staged(acme.alice), await acme.staged(acme.alice)]
+    receipt = succeeded(await sessions[0].post("/finalize", place(acme, first)))
+    readers = await acme.readers(receipt["hash"])
+    again = await sessions[1].post("/finalize", place(acme, then))
+    if visibility := AGAIN.get((first, then)):
+        assert succeeded(again) == {**receipt, "created": False}
+    else:
+        visibility = "public" if "public" in first else "private"
+        words = refused(again, 422)
+        assert f"published already, as {visibility}" in words
+        assert "count" not in words, "a client would take it for another fault"
+        assert succeeded(await sessions[1].post("/finalize", place(acme, first))) == {**receipt, "created": False}
+    everybody = {"alice", "ruth", "max", "bob"}
+    assert await acme.readers(receipt["hash"]) == (everybody if visibility == "public" else readers)
+    assert await acme.registry.is_published(receipt["hash"]) is (visibility == "public")
+
+
+@pytest.mark.parametrize("then", PLACES)
+@pytest.mark.parametrize("first", PLACES)
+async def test_a_closed_session_makes_its_lineage_public_and_else_gives_its_receipt(
+    acme: Acme, first: str, then: str
+) -> None:
+    """What is public stays so, whatever is asked for; what is private elsewhere does not come."""
+    session = await acme.staged(acme.alice)
+    receipt = succeeded(await session.post("/finalize", place(acme, first)))
+    readers = await acme.readers(receipt["hash"])
+    again = await session.post("/finalize", place(acme, then))
+    is_public = "public" in first or AGAIN.get((first, then)) == "public"
+    if is_public or first == then:
+        assert succeeded(again) == receipt
+    else:
+        assert "published already, as private" in refused(again, 422)
+    assert await acme.registry.is_published(receipt["hash"]) is is_public
+    if not is_public:
+        assert await acme.readers(receipt["hash"]) == readers
+
+
+async def test_what_becomes_public_is_found_by_everybody(acme: Acme) -> None:
     first, second = await acme.staged(acme.alice), await acme.staged(acme.alice)
     receipt = await first.finalize(scope_request=OWN)
-    assert "published already, as private" in refused(await second.post("/finalize", GIT), 409)
-    assert await second.finalize(scope_request=OWN) == {**receipt, "created": False}
-    assert await acme.readers(receipt["hash"]) == {"alice"}
+    missing = await acme.registry.client.get(f"/api/v1/artifacts/{digest(1)}")
+    await second.finalize()
+    found = await acme.registry.client.get(f"/api/v1/artifacts/{digest(1)}")
+    assert (missing.status_code, found.status_code) == (404, 200)
+    assert succeeded(found)["original_session_hash"] == receipt["hash"]
+
+
+async def test_nobody_else_makes_it_public(acme: Acme) -> None:
+    """Ruth and Max stage the very same jobs: theirs is another lineage, for it names another creator."""
+    receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request())
+    for person in (acme.ruth, acme.max):
+        assert (await (await acme.staged(person)).finalize())["hash"] != receipt["hash"]
+    assert not await acme.registry.is_published(receipt["hash"])
+
+
+async def test_who_may_not_write_to_the_project_any_more_does_not_make_its_lineage_public(acme: Acme) -> None:
+    receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request())
+    acme.registry.store.accounts.write(directory.set_project_member, "acme", "models", "alice", can_write=False)
+    again = await acme.staged(acme.alice)
+    refused(await again.post("/finalize", place(acme, "project, public")), 403)
+    refused(await again.post("/finalize", GIT), 422)
+    assert not await acme.registry.is_published(receipt["hash"])
 
 
 async def test_a_hash_that_somebody_else_has_taken_is_no_receipt_of_ones_own(acme: Acme) -> None:
     first, second = await acme.staged(acme.alice), await acme.staged(acme.alice)
     await first.finalize()
     acme.registry.store.write(lambda db: db.execute("UPDATE lineages SET owner = '', session_id = NULL"))
-    assert "somebody else" in refused(await second.post("/finalize", GIT), 409)
+    assert "somebody else" in refused(await second.post("/finalize", GIT), 422)
 
 
 async def test_an_anonymous_session_is_nobodys_whoever_opens_it(acme: Acme) -> None:
@@ -156,8 +242,8 @@ async def test_an_anonymous_session_is_nobodys_whoever_opens_it(acme: Acme) -> N
     assert lineage["creator"] == "anonymous"
 
 
-async def test_jobs_that_stand_in_a_lineage_of_this_user_are_named_and_not_staged(acme: Acme) -> None:
-    receipt = await (await acme.staged(acme.alice)).finalize(scope_request=OWN)
+async def test_jobs_that_stand_in_a_public_lineage_of_this_user_are_named_and_not_staged(acme: Acme) -> None:
+    receipt = await (await acme.staged(acme.alice)).finalize()
     again = await acme.registry.open(auth=Ssh(acme.alice))
     reply = await again.add_jobs(job(1), job(2))
     assert reply["already_registered_session_hashes"] == [receipt["hash"]]
@@ -166,6 +252,13 @@ async def test_jobs_that_stand_in_a_lineage_of_this_user_are_named_and_not_stage
     nobodys = await (await acme.registry.open()).add_jobs(job(1))
     for reply in (other, nobodys):
         assert (reply["created_count"], reply["already_registered_session_hashes"]) == (1, [])
+
+
+async def test_jobs_that_stand_in_a_private_lineage_are_staged_again(acme: Acme) -> None:
+    """Finalize alone says whether they are to be public now."""
+    await (await acme.staged(acme.alice)).finalize(scope_request=OWN)
+    reply = await (await acme.registry.open(auth=Ssh(acme.alice))).add_jobs(job(1))
+    assert (reply["created_count"], reply["already_registered_session_hashes"]) == (1, [])
 
 
 async def test_her_labels_go_beside_her_sessions_too(acme: Acme) -> None:
