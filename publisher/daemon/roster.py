@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from state.errors import LocalProblem
@@ -12,6 +13,8 @@ from state.survey import Glance, glance
 
 SETTLED_SECONDS = 1.0
 """A file that changed less than this ago may change again without its timestamp showing it."""
+UNREADABLE = (LocalProblem, ValueError, TypeError, LookupError)
+"""What reading a journal raises: where SQLite finds it whole, a damaged row can still be no row of ours."""
 
 _Stamp = tuple[int, int, int]
 
@@ -74,11 +77,12 @@ class Roster:
             del self._known[gone]
 
     def _read(self, paths: PublishPaths, stamp: _Stamp | None) -> _Known:
-        settled = stamp is not None and self._wall_clock() - stamp[1] / 1e9 > SETTLED_SECONDS
-        try:
-            return _Known(stamp if settled else None, glance(paths))
-        except LocalProblem:
-            return _Known(stamp if settled else None, None)
+        # One that changed in the future, by a clock that was set back since, is as good: it can't change then again.
+        settled = stamp is not None and abs(self._wall_clock() - stamp[1] / 1e9) > SETTLED_SECONDS
+        found: Glance | None = None
+        with suppress(*UNREADABLE):
+            found = glance(paths)
+        return _Known(stamp if settled else None, found)
 
 
 def _stamp(paths: PublishPaths) -> _Stamp | None:
