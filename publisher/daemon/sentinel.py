@@ -51,9 +51,10 @@ class Sentinel:
         async with self._knocking(url) as anything_answers:
             while True:
                 pause = self._away[url] = anyio.Event()  # before the knock: who hurries us meanwhile is heard after it
+                next_knock = anyio.current_time() + seconds * self._rng.uniform(0.5, 1.0)
                 if await anything_answers():
                     break
-                with anyio.move_on_after(seconds * self._rng.uniform(0.5, 1.0)):
+                with anyio.CancelScope(deadline=next_knock):  # a knock that hung has taken the pause already
                     await pause.wait()
                 seconds = min(seconds * 2, LONGEST_KNOCK_SECONDS)
         del self._away[url]
