@@ -109,22 +109,30 @@ async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, mean
 
 
 class _Heard:
-    """Turns the reports of one publish into lines of the log, and tells whether anything moved."""
+    """Turns the reports of one publish into lines of the log, and tells whether it got any further.
+
+    A server that loses the session has everything sent anew, over and over: that is no way further.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._waiting_for = ""
-        self.moved = False
+        self._moved = self._set_back = False
+
+    @property
+    def moved(self) -> bool:
+        return self._moved and not self._set_back
 
     def report(self, report: Report) -> None:
         match report:
             case Entered():
                 self._waiting_for = ""
-                self.moved = self.moved or (report.event is not None and report.event not in SETBACKS)
+                self._moved = self._moved or report.event is not None
+                self._set_back = self._set_back or report.event in SETBACKS
                 self._log.info(f"{report.event or 'begun'} -> {report.state}")
             case Advanced() | ObjectStored():
                 self._waiting_for = ""
-                self.moved = True
+                self._moved = True
             case Waiting() if report.reason != self._waiting_for:
                 self._waiting_for = report.reason
                 self._log.info(f"waits: {report.reason}")

@@ -13,7 +13,7 @@ from publisher.daemon.ended import Ended, tell_end
 from publisher.daemon.lines import Lines
 from publisher.daemon.log import about
 from publisher.daemon.means import Errand, Means
-from publisher.daemon.schedule import FIRST_RETRY_SECONDS, Then, Verdict
+from publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS, Then, Verdict
 from publisher.daemon.settings import Settings, project_settings
 from publisher.glaas.exchange import Exchange, Unreachable
 from publisher.glaas.line import Line
@@ -57,10 +57,11 @@ class Crew:
         self._tasks.start_soon(self._tell, found, errand)
 
     def drop_all(self) -> None:
-        """Begin everything anew, with new connections: those there are were cut without a word."""
+        """Begin everything anew, with new connections: those there are were cut without a word.  A hook goes on."""
         self._lines.renew()
         for errand in self.active.values():
-            errand.scope.cancel()
+            if not errand.telling:
+                errand.scope.cancel()
 
     def stop_all(self) -> None:
         """Let go of everything cleanly; a hook that runs is ended, and run again by the next daemon."""
@@ -79,7 +80,7 @@ class Crew:
             pass
         except PublisherError as problem:  # its journal can't be used: nothing can be written down there
             about(self._log, found.paths.id).error(problem.what)
-            then = Verdict(Then.RETRY, seconds=FIRST_RETRY_SECONDS)
+            then = Verdict(Then.REST, seconds=UNUSABLE_REST_SECONDS)
         except Exception as error:
             await park_defect(found, error, log=self._log, means=self._means)
         finally:
@@ -93,7 +94,7 @@ class Crew:
                 await tell(found, self._hear, means=self._means)
         except PublisherError as problem:
             about(self._log, found.paths.id).error(problem.what)
-            then = Verdict(Then.RETRY, seconds=FIRST_RETRY_SECONDS)
+            then = Verdict(Then.REST, seconds=FIRST_RETRY_SECONDS)
         finally:
             del self.active[found.paths.id]
             self._over(found.paths.id, then)

@@ -5,8 +5,10 @@
 | a person's turn: sign in, confirm, mend a file | PARK: left alone until that person says so |
 | nothing answers at an address | AWAY: begun again as soon as something answers there; costs no attempt |
 | the server asked for patience | RETRY when it said; costs no attempt |
+| a disk is full | RETRY every half minute, until there is room; costs no attempt |
 | the server fails, this machine stands in the way | RETRY, later each time, `MAX_ATTEMPTS` times in a row |
 | it was asked to stop, or somebody else has it | LEAVE: the next scan finds it |
+| its journal can't be used, so nothing can be written down | REST: left alone for a while |
 """
 
 import random
@@ -15,13 +17,17 @@ from dataclasses import dataclass
 from enum import Enum
 
 from state.errors import Interrupted, NeedsPerson, Owned, PublisherError, Transient
-from state.reasons import Turn, meaning
+from state.reasons import Reason, Turn, meaning
 
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 900.0
 """A server that fails is asked four times an hour in the end."""
 LONGEST_LOCAL_RETRY_SECONDS = 60.0
 """This machine may be asked more often: it costs nobody anything."""
+FULL_DISK_RETRY_SECONDS = 30.0
+UNUSABLE_REST_SECONDS = 30.0
+LONGEST_LATENESS_SECONDS = 4.0
+"""By how much those whom a server asked for patience spread out, so that they do not all come back at once."""
 LONGEST_WAIT_SECONDS = 2 * 3600.0
 """Nothing is postponed for longer, so a time further away was written by a clock that has been set back since."""
 MAX_ATTEMPTS = 60
@@ -35,6 +41,7 @@ class Then(Enum):
     AWAY = "away"
     PARK = "park"
     LEAVE = "leave"
+    REST = "rest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,10 @@ def verdict(error: PublisherError, *, attempts: int, rng: random.Random) -> Verd
         if error.knock_at:
             return Verdict(Then.AWAY, attempts, knock_at=error.knock_at)
         if error.retry_after:
-            return Verdict(Then.RETRY, attempts, error.retry_after * rng.uniform(1.0, 1.02))
+            lateness = min(error.retry_after / 10, LONGEST_LATENESS_SECONDS) * rng.random()
+            return Verdict(Then.RETRY, attempts, error.retry_after + lateness)
+    if error.reason == Reason.DISK_FULL:
+        return Verdict(Then.RETRY, attempts, FULL_DISK_RETRY_SECONDS)
     if attempts + 1 >= MAX_ATTEMPTS:
         return Verdict(Then.PARK, attempts + 1)
     longest = LONGEST_LOCAL_RETRY_SECONDS if turn is Turn.MACHINE else LONGEST_RETRY_SECONDS

@@ -9,6 +9,7 @@ folder every few seconds and has little in memory; whoever has something for it 
 """
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -112,6 +113,8 @@ class Daemon:
         self._woken = anyio.Event()
         self._away: dict[str, str] = {}  # what has to answer before a publish is begun again, by its id
         self._rested: dict[str, float] = {}  # anyio time before which an unusable journal is left alone
+        self._due: dict[str, float] = {}  # anyio time at which a publish is due, wherever the wall clock was set to
+        self._changed: set[str] = set()  # publishes that we let go of since the last look
         self._served: dict[str, float] = {}  # when a publish of a project was begun last; anyio time
         self._full = False  # whether it was said that the disk is full
 
@@ -145,13 +148,15 @@ class Daemon:
     async def _turn(self, tasks: TaskGroup, sentinel: Sentinel) -> tuple[float, bool]:
         """Begin what can be begun.  Returns the seconds until there may be more, and whether there is nothing to do."""
         active = self._crew.active if self._crew is not None else {}
+        changed, self._changed = self._changed, set()
         try:
-            waiting, untold, claimed = await self._on_disk(self._look, frozenset(active))
+            waiting, untold, claimed = await self._on_disk(self._look, frozenset(active), changed)
         except PublisherError as problem:  # the state folder can't be read just now
             self._log.error(problem.what)
             return SCAN_SECONDS, False
         for publish_id in claimed:
-            active[publish_id].stop.set()
+            if publish_id in active:  # it may have ended during the look
+                active[publish_id].stop.set()
         wanted = [found for found in waiting if not found.queued.parked]
         ready = [found for found in wanted if self._ready(found, sentinel)]
         if (ready or untold) and self._room_on_disk():
@@ -164,8 +169,10 @@ class Daemon:
         later = [at - now for found in wanted if (at := found.queued.next_attempt) is not None and at > now]
         return min([SCAN_SECONDS, *later]), not (wanted or untold or active)
 
-    def _look(self, skip: frozenset[str]) -> tuple[list[Glance], list[Glance], list[str]]:
+    def _look(self, skip: frozenset[str], changed: set[str]) -> tuple[list[Glance], list[Glance], list[str]]:
         """What waits, what ended untold, and which of those under way somebody else claims.  Blocks."""
+        for publish_id in changed:
+            self._roster.forget(publish_id)
         waiting = self._roster.waiting(skip)
         claimed = [id_ for id_ in skip if owner(self._folder.publishes / id_ / "claim") is not None]
         return waiting, self._roster.untold(skip), claimed
@@ -174,9 +181,10 @@ class Daemon:
         publish_id = found.paths.id
         if sentinel.is_away(self._away.get(publish_id, "")):
             return False
-        return due(found.queued.next_attempt, self._means.clock()) and (
-            self._rested.get(publish_id, 0.0) <= anyio.current_time()
-        )
+        now = anyio.current_time()
+        if self._rested.get(publish_id, 0.0) > now:
+            return False
+        return due(found.queued.next_attempt, self._means.clock()) or self._due.get(publish_id, math.inf) <= now
 
     def _begin(self, crew: "Crew", ready: list[Glance]) -> None:
         by_id = {found.paths.id: found for found in ready}
@@ -184,8 +192,8 @@ class Daemon:
         busy = Counter(errand.project for errand in crew.active.values() if not errand.telling)
         for chosen in choose(candidates, busy, self._served, self._settings.max_active - busy.total()):
             self._served[chosen.project] = anyio.current_time()
-            self._away.pop(chosen.id, None)
-            self._rested.pop(chosen.id, None)
+            for memory in (self._away, self._rested, self._due):
+                memory.pop(chosen.id, None)
             crew.begin(by_id[chosen.id])
 
     def _room_on_disk(self) -> bool:
@@ -207,12 +215,15 @@ class Daemon:
 
     def _over(self, publish_id: str, then: Verdict | None, sentinel: Sentinel) -> None:
         """A publish is out of our hands."""
-        self._roster.forget(publish_id)
-        if then is not None and then.then is Then.AWAY:
-            self._away[publish_id] = then.knock_at
-            sentinel.wait_for(then.knock_at)
-        elif then is not None and then.then is Then.RETRY:
-            self._rested[publish_id] = anyio.current_time() + min(then.seconds, SCAN_SECONDS)
+        self._changed.add(publish_id)
+        match then:
+            case Verdict(then=Then.AWAY):
+                self._away[publish_id] = then.knock_at
+                sentinel.wait_for(then.knock_at)
+            case Verdict(then=Then.RETRY):
+                self._due[publish_id] = anyio.current_time() + then.seconds
+            case Verdict(then=Then.REST):
+                self._rested[publish_id] = anyio.current_time() + then.seconds
         self.wake()
 
     # ---------------------------------------------------------------- beside the loop

@@ -1,0 +1,161 @@
+"""Who is next, and what follows an error: the table of `publisher.daemon.schedule`, row by row."""
+
+import random
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from publisher.daemon.schedule import (
+    FIRST_RETRY_SECONDS,
+    FULL_DISK_RETRY_SECONDS,
+    LONGEST_LOCAL_RETRY_SECONDS,
+    LONGEST_RETRY_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    MAX_ATTEMPTS,
+    Candidate,
+    Then,
+    Verdict,
+    choose,
+    due,
+    verdict,
+)
+from publisher.glaas.policy import LONGEST_RETRY_AFTER_SECONDS
+from state.errors import Interrupted, LocalProblem, NeedsPerson, Owned, PublisherError, Rejected, Transient
+from state.reasons import MEANINGS, Reason, Turn
+
+SOON = 5.0
+"""Seconds after which what can go on has gone on."""
+NOW = 1_700_000_000.0
+
+
+def after(error: PublisherError, attempts: int = 0, seed: int = 1) -> Verdict:
+    return verdict(error, attempts=attempts, rng=random.Random(seed))
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if MEANINGS[reason].turn is Turn.PERSON])
+def test_what_a_person_must_settle_is_parked(reason: Reason) -> None:
+    assert after(LocalProblem("…", reason=reason, resumable=True), attempts=3) == Verdict(Then.PARK, 3)
+
+
+@pytest.mark.parametrize("reason", ["needs confirmation", "auth", "offline", "what a newer release says"])
+def test_who_needs_a_person_is_parked_whatever_the_reason(reason: str) -> None:
+    assert after(NeedsPerson("…", reason=reason)).then is Then.PARK
+
+
+def test_a_reason_that_nobody_knows_is_parked() -> None:
+    assert after(PublisherError("…", reason="what a newer release says")).then is Then.PARK
+
+
+@pytest.mark.parametrize("attempts", [0, 7, MAX_ATTEMPTS])
+def test_what_nobody_answers_is_knocked_at_and_costs_no_attempt(attempts: int) -> None:
+    error = Transient("…", reason="offline", knock_at="http://registry/health")
+    assert after(error, attempts) == Verdict(Then.AWAY, attempts, knock_at="http://registry/health")
+
+
+@pytest.mark.parametrize("asked", [0.5, 5.0, 60.0, LONGEST_RETRY_AFTER_SECONDS])
+def test_who_asked_for_patience_is_left_alone_so_long_and_hardly_longer(asked: float) -> None:
+    verdicts = [after(Transient("…", reason="throttled", retry_after=asked), 9, seed) for seed in range(200)]
+    assert {(found.then, found.attempts) for found in verdicts} == {(Then.RETRY, 9)}
+    assert asked <= min(found.seconds for found in verdicts)
+    assert max(found.seconds for found in verdicts) < asked + SOON
+    assert len({found.seconds for found in verdicts}) > 100, "everybody comes back at the same moment"
+
+
+def test_a_full_disk_costs_no_attempt() -> None:
+    error = LocalProblem("…", reason="disk full", resumable=True)
+    assert after(error, MAX_ATTEMPTS) == Verdict(Then.RETRY, MAX_ATTEMPTS, FULL_DISK_RETRY_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("error", "longest"),
+    [
+        (Transient("…", reason="server failing"), LONGEST_RETRY_SECONDS),
+        (Transient("…", reason="throttled"), LONGEST_RETRY_SECONDS),
+        (Transient("…", reason="session lost"), LONGEST_RETRY_SECONDS),
+        (Transient("…", reason="not glaas"), LONGEST_RETRY_SECONDS),
+        (LocalProblem("…", reason="journal", resumable=True), LONGEST_LOCAL_RETRY_SECONDS),
+        (LocalProblem("…", reason="clock"), LONGEST_LOCAL_RETRY_SECONDS),
+    ],
+    ids=lambda value: value.reason if isinstance(value, PublisherError) else "",
+)
+def test_what_fails_is_tried_again_later_each_time_and_not_for_ever(error: PublisherError, longest: float) -> None:
+    waits = [after(error, attempts) for attempts in range(MAX_ATTEMPTS - 1)]
+    assert {found.then for found in waits} == {Then.RETRY}
+    assert [found.attempts for found in waits] == list(range(1, MAX_ATTEMPTS))
+    assert waits[0].seconds <= FIRST_RETRY_SECONDS
+    assert longest / 2 <= waits[-1].seconds <= longest
+    assert all(later.seconds > earlier.seconds for earlier, later in pairwise(waits[:4]))
+    assert after(error, MAX_ATTEMPTS - 1) == Verdict(Then.PARK, MAX_ATTEMPTS)
+
+
+def test_a_huge_count_of_attempts_is_no_overflow() -> None:
+    assert after(Transient("…", reason="server failing"), 10**6).then is Then.PARK
+
+
+@pytest.mark.parametrize("error", [Interrupted("…"), Owned("…"), Owned("…", reason="owned by pid 1")])
+def test_what_was_stopped_or_taken_is_left(error: PublisherError) -> None:
+    assert after(error, 4) == Verdict(Then.LEAVE, 4)
+
+
+def test_a_final_no_parks() -> None:
+    assert after(Rejected("…")).then is Then.PARK
+
+
+@pytest.mark.parametrize(
+    ("next_attempt", "expected"),
+    [
+        (None, True),
+        (NOW - 1, True),
+        (NOW, True),
+        (NOW + 0.5, False),
+        (NOW + LONGEST_RETRY_AFTER_SECONDS + SOON, False),
+        (NOW + LONGEST_WAIT_SECONDS, False),
+        (NOW + LONGEST_WAIT_SECONDS + 1, True),
+        (NOW + 10 * 365 * 86_400, True),
+    ],
+)
+def test_due_at_its_time_or_where_the_clock_was_set_back_since(next_attempt: float | None, expected: bool) -> None:
+    assert due(next_attempt, NOW) is expected
+
+
+def queue(**counts: int) -> list[Candidate]:
+    """So many candidates of each project, the first project's queued first."""
+    made: list[Candidate] = []
+    for project, count in counts.items():
+        made += [Candidate(f"{project}{number}", project, float(len(made) + number)) for number in range(count)]
+    return made
+
+
+def test_small_projects_do_not_wait_behind_a_large_one() -> None:
+    chosen = list(choose(queue(large=100, small=5, single=1), {}, {}, 4))
+    assert Counter(candidate.project for candidate in chosen) == {"large": 2, "small": 1, "single": 1}
+    assert {candidate.id for candidate in chosen} >= {"large0", "small0", "single0"}
+
+
+def test_oldest_first_within_a_project_and_in_the_order_of_their_turn() -> None:
+    served: dict[str, float] = {}
+    waiting = queue(large=100, small=5, single=1)
+    begun = []
+    for moment in range(1, 13):  # one place, free again at once
+        (chosen,) = choose(waiting, {}, served, 1)
+        begun.append(chosen.id)
+        served[chosen.project] = float(moment)
+        waiting.remove(chosen)
+    assert begun[:5] == ["large0", "small0", "single0", "large1", "small1"]
+    assert begun[5:] == ["large2", "small2", "large3", "small3", "large4", "small4", "large5"]
+
+
+def test_a_project_with_publishes_under_way_yields_to_one_without() -> None:
+    (chosen,) = choose(queue(busy=3, idle=1), {"busy": 1}, {"idle": 99.0}, 1)
+    assert chosen.project == "idle"
+
+
+@pytest.mark.parametrize(("room", "begun"), [(0, 0), (-1, 0), (3, 3), (50, 6)])
+def test_never_more_than_there_is_room_for(room: int, begun: int) -> None:
+    assert len(list(choose(queue(one=5, two=1), {}, {}, room))) == begun
+
+
+def test_every_candidate_gets_its_turn() -> None:
+    waiting = queue(one=30, two=20, three=10)
+    assert {chosen.id for chosen in choose(waiting, {}, {}, 60)} == {candidate.id for candidate in waiting}
