@@ -37,6 +37,23 @@ with Lock(Path(sys.argv[1])):
 """Holds a lock and is deaf to SIGTERM; may claim to be another process."""
 
 
+LOSER = "import os, sys; from pathlib import Path; Path(sys.argv[1]).write_text(str(os.getpid())); sys.exit(5)"
+"""Another daemon was quicker."""
+
+QUICKER = """
+import sys, time
+from pathlib import Path
+from state.lock import Lock
+
+lost = Path(sys.argv[2])
+while not lost.exists() or Path(f"/proc/{lost.read_text()}").exists():
+    time.sleep(0.005)
+with Lock(Path(sys.argv[1])):
+    sys.stdin.read()
+"""
+"""Holds the lock visibly only after the other has ended, and was seen to have ended."""
+
+
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[Program]:
     with program_with_daemons(tmp_path, tmp_path) as program:
@@ -91,6 +108,16 @@ def test_started_by_several_at_once_one_runs_and_everybody_is_told_of_it(program
     assert sum(out.startswith("Started") for out in outs) == 1
     until(lambda: daemons_of(program) == [pid])
     assert "ERROR" not in (program.state / "daemon.log").read_text()
+
+
+def test_who_loses_to_another_waits_until_that_one_shows(
+    folder: StateFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = tmp_path / "lost"
+    monkeypatch.setattr(background, "COMMAND", ("-c", LOSER, str(lost)))
+    folder.root.mkdir()
+    with process("-c", QUICKER, str(folder.daemon_lock), str(lost)) as quicker:
+        assert start(folder) == Started(quicker.pid, already=True)
 
 
 def test_each_state_folder_has_a_daemon_of_its_own(program: Program, tmp_path: Path) -> None:
@@ -236,7 +263,7 @@ def test_an_installed_package_needs_no_path(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(publisher, "__file__", "/venv/lib/python3.11/site-packages/publisher/__init__.py")
 
     assert import_path({}) is None
-    assert import_path({"PYTHONPATH": "/mine:"}) == "/mine"
+    assert import_path({"PYTHONPATH": "/mine::mine"}) == f"/mine:{Path.cwd() / 'mine'}"
 
 
 def test_in_process_it_is_started_and_stopped_alike(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_a_full_log_is_rotated_and_every_file_is_private(path: Path, small: int) -> None:
-    os.close(os.open(path, os.O_CREAT, 0o644))  # a person's umask, or an earlier release
     log = open_log(path)
     for _ in range(10 * FILES):
         log.info("x" * (small // 5))
@@ -103,6 +102,15 @@ def test_a_full_log_is_rotated_and_every_file_is_private(path: Path, small: int)
     assert [file.name for file in files] == ["daemon.log", *(f"daemon.log.{age}" for age in range(1, FILES))]
     assert all(file.stat().st_size <= small for file in files)
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+def test_a_file_that_others_could_read_becomes_private(path: Path) -> None:
+    path.touch(0o644)
+    path.chmod(0o644)
+
+    open_log(path).info("here")
+
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_file_is_opened_at_the_first_line(path: Path) -> None:
@@ -180,6 +188,23 @@ def test_who_follows_sees_every_line_once_over_rotations(path: Path, small: int)
 
     assert seen == list(range(40))
     assert path.with_name("daemon.log.2").exists()
+
+
+def test_what_is_written_just_before_a_rotation_is_seen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text("one\n")
+    has_name = daemon_log._has_name
+
+    def rotated_meanwhile(file: io.BufferedReader, path: Path) -> bool:
+        if not path.with_name("daemon.log.1").exists():
+            with path.open("a") as log:
+                log.write("two\n")
+            path.rename(path.with_name("daemon.log.1"))
+            path.write_text("three\n")
+        return has_name(file, path)
+
+    monkeypatch.setattr(daemon_log, "_has_name", rotated_meanwhile)
+
+    assert list(itertools.islice(follow(path, 10), 3)) == ["one", "two", "three"]
 
 
 def test_who_follows_waits_for_a_log_that_does_not_exist_yet(path: Path) -> None:
