@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import click
 
@@ -39,7 +40,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object a 
 
 @click.group()
 def journal() -> None:
-    """See, cancel, retry and prune publishes on this machine.
+    """See, cancel, retry, prune and move publishes of this machine.
 
     ID is a publish's id or its beginning.
     """
@@ -108,6 +109,41 @@ def prune(older_than: float, everything: bool, as_json: bool) -> None:
     from publisher.cli.journal_acts import prune as prune_publishes
 
     prune_publishes(_folder(), older_than=0.0 if everything else older_than, as_json=as_json)
+
+
+@journal.command("export")
+@_publish_id
+@click.argument("file", type=click.Path(path_type=Path))
+@_json
+def export(publish_id: str, file: Path, as_json: bool) -> None:
+    """Write an interrupted publish to FILE, to go on with it on another machine.
+
+    Files of a put are not in it, they are found there by their digests; nor is any credential: sign in there. Here it
+    is left alone from then on, until `roar publish --resume ID` takes it back.
+    """
+    from publisher.cli.portable import export_publish
+
+    folder = _folder()
+    export_publish(folder.find(publish_id), folder, file, as_json=as_json)
+
+
+@journal.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Where its files and roar.db are; else where they were, else here.",
+)
+@_json
+def import_(file: Path, project: Path | None, as_json: bool) -> None:
+    """Take a publish over that another machine exported to FILE.
+
+    It goes on to the registry and the destination that it was begun for; both are printed.
+    """
+    from publisher.cli.portable import import_publish
+
+    import_publish(file, _folder(), project, as_json=as_json)
 
 
 def _folder() -> StateFolder:

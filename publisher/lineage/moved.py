@@ -1,0 +1,20 @@
+"""Whether the roar.db of this machine knows a lineage that was planned on another one."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from publisher.lineage.database import open_database
+from state.errors import LocalProblem
+
+
+def knows_any(database: Path, jobs: Iterable[tuple[str, float]]) -> bool:
+    """Whether one of the jobs, as (uid, timestamp), was captured in `database`; False where that can't be told.
+
+    One is enough: a roar.db is copied as a whole.  The timestamp, because uids are short.
+    """
+    try:
+        with open_database(database) as rows:
+            wanted = "SELECT 1 FROM jobs WHERE job_uid = ? AND timestamp = ?"
+            return any(rows.one(wanted, uid, timestamp) is not None for uid, timestamp in jobs)
+    except LocalProblem:
+        return False

@@ -1,0 +1,185 @@
+"""A publish that moves to another machine: packed into one file here, arriving there.
+
+    journal.db   a consistent copy of the journal, which by its own rule holds no credential
+    put-record   what a put will write into roar.db, as the caller hands it in
+
+Neither the session's token, nor the names of uploads (some are credentials), nor this user's key leave.  Whoever
+arrives without the token opens another session, and what an upload had sent is sent again.
+"""
+
+import errno
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+from state.bundle import Bundle, damaged, write_bundle
+from state.errors import LocalProblem, UsageProblem
+from state.journal import Journal
+from state.lock import Lock
+from state.machine import LIVE
+from state.paths import PublishPaths, StateFolder
+from state.record import Plan
+
+JOURNAL, RECORD = "journal.db", "put-record"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A publish out of its file, in this process's hands and not yet there for anybody else.
+
+    record: what a put will write into roar.db, None for other publishes.
+    """
+
+    paths: PublishPaths
+    journal: Journal
+    record: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """What of a plan is this machine's matter: folders, roar.db, its session's row, and the SSH key that is meant."""
+
+    project: str
+    roar_db: str
+    local_session: int
+    ssh_key: str
+
+
+def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) -> int:
+    """Write the publish to `file` (0600), whole or not at all; returns its size in bytes.
+
+    The caller owns the publish.  Raises UsageProblem if the file exists, LocalProblem where it can't be written.
+    """
+    copy = paths.folder / "export"  # a killed export leaves it behind; the next one removes it
+    try:
+        copy.unlink(missing_ok=True)
+        with journal.translated(), closing(sqlite3.connect(copy)) as target:
+            journal.db.conn.backup(target)
+        with copy.open("rb") as content:
+            members: dict[str, IO[bytes]] = {JOURNAL: content}
+            if record is not None:
+                members[RECORD] = BytesIO(record.encode())
+            return write_bundle(file, paths.id, members)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+@contextmanager
+def arriving(file: Path, folder: StateFolder) -> Iterator[Arrival]:
+    """The publish in `file`.  When the block ends it is there; when it raises, nothing is.
+
+    Killed in between, it leaves a folder without a journal, which a repetition takes over and `prune` removes.  Raises
+    UsageProblem where there is no such file or the publish is here already, Owned where another process brings it in,
+    LocalProblem where the file is damaged or of a newer release, or the publish can't be kept.
+    """
+    with Bundle.opened(file, {JOURNAL, RECORD}) as bundle:
+        if JOURNAL not in bundle.files:
+            raise damaged(file)
+        paths = PublishPaths(folder.publishes / bundle.publish_id)
+        with _keeping(folder), _new_folder(folder, paths):
+            new = paths.folder / "journal.db.new"
+            with new.open("wb") as out:
+                for piece in bundle.pieces(JOURNAL):
+                    out.write(piece)
+            record = _text(bundle) if RECORD in bundle.files else None
+            with _foreign_journal(file, new, paths.id) as journal:
+                yield Arrival(paths, journal, record)
+            new.with_name("journal.db.new-journal").unlink(missing_ok=True)
+            new.replace(paths.journal)
+
+
+def settle(journal: Journal, whereabouts: Whereabouts, contents: Mapping[int, str]) -> None:
+    """Make an arriving publish this machine's, in one transaction.  contents: of its objects, by their seq.
+
+    Whoever left it to the daemon there, agreed to it or limited its uploads still does; attempts and parking are over.
+    """
+    intent = json.dumps(journal.plan().intent | {"ssh_key": whereabouts.ssh_key}, sort_keys=True)
+    place = (whereabouts.project, whereabouts.roar_db, whereabouts.local_session, intent)
+    with journal.transaction():
+        journal.db.conn.execute("UPDATE plan SET project = ?, roar_db = ?, local_session = ?, intent = ?", place)
+        rows = ((content, seq) for seq, content in contents.items())
+        journal.db.conn.executemany("UPDATE objects SET content = ? WHERE seq = ?", rows)
+        journal.db.conn.execute("DELETE FROM parts")  # of uploads whose names stayed behind
+        journal.db.conn.execute("UPDATE queue SET parked = 0, attempts = 0, next_attempt = NULL")
+        journal.db.conn.execute("UPDATE progress SET reason = 'interrupted', detail = 'brought from another machine'")
+
+
+def _text(bundle: Bundle) -> str:
+    try:
+        return b"".join(bundle.pieces(RECORD)).decode()
+    except UnicodeDecodeError as error:
+        raise damaged(bundle.file) from error
+
+
+@contextmanager
+def _new_folder(folder: StateFolder, paths: PublishPaths) -> Iterator[None]:
+    """The publish's own folder, locked; gone again if the block raises."""
+    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.publishes.mkdir(mode=0o700, exist_ok=True)
+    paths.folder.mkdir(mode=0o700, exist_ok=True)
+    _refuse_known(paths)
+    with Lock(paths.lock):
+        _refuse_known(paths)  # another import may have been faster
+        try:
+            yield
+        except BaseException:
+            shutil.rmtree(paths.folder, ignore_errors=True)
+            raise
+
+
+def _refuse_known(paths: PublishPaths) -> None:
+    if paths.journal.exists():
+        raise UsageProblem(
+            f"publish {paths.id} is on this machine already",
+            kept="It stays as it is.",
+            next_step=f"roar journal show {paths.id}",
+        )
+
+
+@contextmanager
+def _foreign_journal(file: Path, path: Path, publish_id: str) -> Iterator[Journal]:
+    """The journal at `path`, read once in full: it came from elsewhere."""
+    try:
+        journal = Journal(path)
+    except LocalProblem as problem:
+        raise problem if problem.reason in ("newer journal", "disk full") else damaged(file) from problem
+    with journal:
+        try:
+            fitting = _readable(journal).id == publish_id
+        except (LocalProblem, TypeError, ValueError, KeyError) as error:
+            raise damaged(file) from error
+        if not fitting:
+            raise damaged(file)
+        yield journal
+
+
+def _readable(journal: Journal) -> Plan:
+    """The plan, once everything that is read later was read.  Raises ValueError for what no export of ours holds."""
+    with journal.translated():
+        acting = journal.db.conn.execute("SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchone()
+    if acting is not None or journal.progress().state not in LIVE:
+        raise ValueError("not a journal that was exported")
+    journal.queue.read()
+    journal.history()
+    journal.tally()
+    journal.objects.all()
+    return journal.plan()
+
+
+@contextmanager
+def _keeping(folder: StateFolder) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LocalProblem(
+            f"the state folder {folder.root} can't be used: {error.strerror or error}",
+            kept="Nothing was imported.",
+            next_step="mend its permissions or room, or set ROAR_STATE_DIR to another folder",
+            reason="disk full" if error.errno == errno.ENOSPC else "state directory",
+        ) from error
