@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from dataclasses import fields as dataclass_fields
 
 import anyio
 
@@ -41,9 +42,10 @@ ABANDON_SECONDS = 10.0
 
 def content_of(row: ObjectRow) -> Content:
     """The content that an object's row describes."""
-    fields = json.loads(row.content)
-    hashes = {name: tuple(fields[name]) for name in ("parts", "part_blake3s")}
-    return Content(**fields | hashes | {"fence": Fence(**fields["fence"])})
+    told = json.loads(row.content)
+    fields = {field.name: told[field.name] for field in dataclass_fields(Content)}
+    parts = {"part_blake3s": tuple(told["part_blake3s"])}
+    return Content(**fields | parts | {"fence": Fence(**told["fence"])})
 
 
 def owner_of(plan: Plan) -> str:

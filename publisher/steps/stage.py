@@ -78,12 +78,13 @@ async def store_objects(run: Run) -> None:
         return
     from publisher.staging.objects import Objects, owner_of
     from publisher.storage.destinations import open_store
+    from publisher.storage.pace import Pace
 
     store = await open_store(
         run.plan.destination,
         owner=owner_of(run.plan),
         connections=run.most_uploads,
-        rate=run.upload_rate,
+        pace=Pace(run.upload_rate) if run.upload_rate else None,
         report=run.report,
     )
     async with store:

@@ -2,8 +2,8 @@
 
 Parts go to their places in a temporary file beside the object, which is read back, hashed, synced and renamed: readers
 see the old object or the whole new one.  The temporary needs no map of its parts, because its content is one: a part
-is there if its bytes have the hash that it should have.  Its name follows from the owner and the key, so that whoever
-goes on after a kill finds it without having written anything down.
+is there if its bytes have the hash that it should have: their blake3 is what this store calls a part.  Its name follows
+from the owner and the key, so that whoever goes on after a kill finds it without having written anything down.
 """
 
 import errno
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
+import blake3 as blake3_package
 
 from publisher.storage.digest import digest_file
 from publisher.storage.parts import part_count, part_range
@@ -82,7 +83,7 @@ class FileStore(ObjectStore):
                     offset += len(piece)
         finally:
             os.close(descriptor)
-        return Part(number, slice_.length, slice_.sha256, slice_.sha256)
+        return Part(number, slice_.length, slice_.blake3, "")
 
     async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
         final = self._path(upload.key)
@@ -92,7 +93,7 @@ class FileStore(ObjectStore):
             if stored is None or not self.holds(stored, content):
                 raise _vanished(upload)
             return stored
-        if [part.sha256 for part in found.values()] != list(content.parts):
+        if [part.tag for part in found.values()] != list(content.part_blake3s):
             await self.abort(upload)
             raise _vanished(upload)
         await self._disk(_publish, self._temporary(upload), final)
@@ -143,12 +144,12 @@ def _parts_in(temporary: Path, upload: Upload) -> dict[int, Part]:
     with temporary.open("rb", buffering=0) as file:
         for number in range(1, part_count(upload.size, upload.part_bytes) + 1):
             _, length = part_range(number, upload.size, upload.part_bytes)
-            digest = hashlib.sha256()
+            digest = blake3_package.blake3()
             left = length
             while left and (chunk := file.read(min(READ_BYTES, left))):
                 digest.update(chunk)
                 left -= len(chunk)
-            found[number] = Part(number, length - left, digest.hexdigest(), digest.hexdigest())
+            found[number] = Part(number, length - left, digest.hexdigest(), "")
     return found
 
 

@@ -50,13 +50,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class FileBody:
-    """A slice as a request's body, from its byte `skip` on, between what frames it."""
+    """A slice as a request's body, from its byte `skip` on, between what frames it.  sha256: where it is signed."""
 
     slice: Slice
     sent: Sent
     skip: int = 0
     head: bytes = b""
     tail: bytes = b""
+    sha256: bytes = b""
 
     def __len__(self) -> int:
         return len(self.head) + self.slice.length - self.skip + len(self.tail)
@@ -87,15 +88,20 @@ class Request:
 
 
 def verdict(reply: Reply) -> Verdict:
-    """What a reply means by its status alone; a store overrides what its error codes say better."""
-    return judge(reply.status, reply)
+    """What a reply means by its status alone; a store overrides what its error codes say better.
+
+    A redirect is a no: the store is elsewhere, which it explains, and a person says so in the configuration.
+    """
+    found = judge(reply.status, reply)
+    return Verdict.REFUSED if found is Verdict.REDIRECTED else found
 
 
 class Wire:
     """Connections to one store, spread over small pools (see `glaas.exchange`).  Made inside of an event loop.
 
-    connections: requests that may be under way at once; more of them wait.  rate: bytes of files a second, if limited.
-    report: hears of every wait.  patience: seconds without any answer, or of being asked to wait, until a call fails.
+    connections: requests that may be under way at once; more of them wait.  pace: the rate that files go at, if it is
+    limited; several stores may share one.  report: hears of every wait.  patience: seconds without any answer, or of
+    being asked to wait, until a call fails.
     """
 
     def __init__(
@@ -104,7 +110,7 @@ class Wire:
         connections: int,
         report: Reporter,
         patience: float,
-        rate: int | None = None,
+        pace: Pace | None = None,
         rng: random.Random | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
@@ -127,7 +133,7 @@ class Wire:
         # A knock needs no slot, which a request that got no answer may hold, and trusts no connection from before.
         self._knocker = client(1, 0, min(reply_seconds, CONNECT_SECONDS))
         self._door = ""  # the URL to knock at; written by call
-        self._pace = Pace(rate) if rate else None
+        self._pace = pace
         self._slots = anyio.CapacityLimiter(connections)
         self._rng = rng or random.Random()
         self._report = report

@@ -19,7 +19,7 @@ Sent = Callable[[int], None]
 
 
 async def chunks(slice_: Slice, sent: Sent, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
-    """The slice's bytes, from `skip` on; each chunk is read in a worker thread.
+    """The slice's bytes, from `skip` on; read in a worker thread.
 
     Raises FileChanged before the last chunk if any byte of the slice changed, LocalProblem for what can't be read.
     Repeating reads again.  Close it (`aclosing`): it holds the file open.
@@ -28,27 +28,28 @@ async def chunks(slice_: Slice, sent: Sent, *, skip: int = 0) -> AsyncGenerator[
         if not slice_.fence.admits(fence):
             raise FileChanged(slice_.path)
         digest = blake3_package.blake3()
-        end = slice_.offset + slice_.length
-        for offset in range(slice_.offset, end, READ_BYTES):
-            chunk = await anyio.to_thread.run_sync(_read, descriptor, offset, min(READ_BYTES, end - offset), digest)
-            if offset + len(chunk) == end:
-                await anyio.to_thread.run_sync(_verify, slice_, digest.hexdigest())
-            elif len(chunk) < READ_BYTES:
-                raise FileChanged(slice_.path)
-            begin = max(0, slice_.offset + skip - offset)
-            for start in range(begin, len(chunk), SEND_BYTES):
-                piece = chunk[start : start + SEND_BYTES]
-                yield piece
-                sent(offset + start + len(piece) - slice_.offset)
+        for offset in range(0, slice_.length, READ_BYTES):
+            end = offset
+            for chunk in await anyio.to_thread.run_sync(_read, descriptor, slice_, offset, digest):
+                begin, end = end, end + len(chunk)
+                if end > skip:
+                    yield chunk[max(0, skip - begin) :]
+                    sent(end)
 
 
-def _read(descriptor: int, offset: int, length: int, digest: blake3_package.blake3) -> bytes:
-    chunk = os.pread(descriptor, length, offset)
-    digest.update(chunk)
-    return chunk
-
-
-def _verify(slice_: Slice, blake3: str) -> None:
-    check(slice_)
-    if blake3 != slice_.blake3:
-        raise FileChanged(slice_.path)
+def _read(descriptor: int, slice_: Slice, offset: int, digest: blake3_package.blake3) -> list[bytes]:
+    """The next chunks, of READ_BYTES in all, hashed while they are in the core's own cache."""
+    found = []
+    stop = min(offset + READ_BYTES, slice_.length)
+    while offset < stop:
+        chunk = os.pread(descriptor, min(SEND_BYTES, stop - offset), slice_.offset + offset)
+        if not chunk:
+            raise FileChanged(slice_.path)
+        digest.update(chunk)
+        offset += len(chunk)
+        found.append(chunk)
+    if offset == slice_.length:
+        check(slice_)
+        if digest.hexdigest() != slice_.blake3:
+            raise FileChanged(slice_.path)
+    return found

@@ -15,7 +15,7 @@ from publisher.storage.parts import part_count, part_range
 from state.errors import LocalProblem
 
 READ_BYTES = 1024 * 1024
-"""Bytes read at once, in one visit of a worker thread; what one part under way holds in memory."""
+"""Bytes read in one visit of a worker thread; what one part under way holds in memory."""
 
 
 class FileChanged(LocalProblem):
@@ -47,16 +47,12 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A run of bytes of a file, with the hashes (hex) that they must have.
-
-    sha256: what stores verify.  blake3: what is compared as it is read, five times as fast.
-    """
+    """A run of bytes of a file, with the blake3 (hex) that they must have as they are read to be sent."""
 
     path: str
     fence: Fence
     offset: int
     length: int
-    sha256: str
     blake3: str
 
 
@@ -64,18 +60,17 @@ class Slice:
 class Content:
     """A file's content as digested: JSON-serialisable with `dataclasses.asdict`.
 
-    path: absolute or relative, symlinks are followed.  blake3: hex, of everything.  parts: SHA-256 (hex) of each part
-    of `part_bytes`.  md5: hex of everything, empty unless the store wants it (GCS verifies nothing else of a whole
-    object that the standard library can compute).  part_blake3s: hex, of each part; what is sent is compared to it.
+    path: absolute or relative, symlinks are followed.  blake3: hex, of everything.  part_blake3s: hex, of each part of
+    `part_bytes`; what is sent is compared to it.  md5: hex of everything, empty unless the store wants it (GCS verifies
+    nothing else of a whole object that the standard library can compute).
     """
 
     path: str
     fence: Fence
     blake3: str
     part_bytes: int
-    parts: tuple[str, ...]
+    part_blake3s: tuple[str, ...]
     md5: str = ""
-    part_blake3s: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -84,7 +79,7 @@ class Content:
     def part(self, number: int) -> Slice:
         """Part `number`, counted from 1."""
         offset, length = part_range(number, self.size, self.part_bytes)
-        return Slice(self.path, self.fence, offset, length, self.parts[number - 1], self.part_blake3s[number - 1])
+        return Slice(self.path, self.fence, offset, length, self.part_blake3s[number - 1])
 
     def whole(self) -> Slice:
         """Everything, of a file that is one part."""

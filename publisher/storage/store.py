@@ -58,8 +58,9 @@ class Upload:
 class Part:
     """A part that the store has.  JSON-serialisable.
 
-    tag: what the store calls it (S3's ETag), needed to complete.  sha256: hex; empty where the store lists a part but
-    not its hash, so that only somebody who remembers its tag can tell what is in it.
+    tag: what the store calls it (S3's ETag), needed to complete; where it is the part's blake3, it tells what is in it.
+    sha256: hex; empty where the store verifies none, or lists a part without it, so that only somebody who remembers
+    its tag can tell what is in it.
     """
 
     number: int
@@ -138,26 +139,26 @@ class ObjectStore(ABC):
     async def abort(self, upload: Upload) -> None:
         """Give up an upload and free what it holds; one that is gone already is fine."""
 
-    @abstractmethod
     def checksum_of(self, content: Content) -> str:
-        """The checksum that this store tells of an object of that content, uploaded with our layout of parts."""
+        """The checksum that this store tells of an object of that content; empty if the digest alone can't tell."""
+        return ""
 
-    def holds(self, stored: StoredObject | None, content: Content) -> bool:
+    def holds(self, stored: StoredObject | None, content: Content, checksum: str = "") -> bool:
         """Whether what is stored is this content.
 
-        By the store's checksum where it is of the same kind, else by the blake3 that an earlier upload of ours wrote
-        beside it, whose parts were all verified.
+        By the store's checksum where it is of the same kind as the expected one (`checksum`, else `checksum_of`), else
+        by the blake3 that an earlier upload of ours wrote beside it, whose parts were all verified.
         """
         if stored is None or stored.size != content.size:
             return False
-        expected = self.checksum_of(content)
-        if stored.checksum.partition(":")[0] == expected.partition(":")[0]:
+        expected = checksum or self.checksum_of(content)
+        if expected and stored.checksum.partition(":")[0] == expected.partition(":")[0]:
             return stored.checksum == expected
         return stored.blake3 == content.blake3
 
-    def verified(self, key: str, stored: StoredObject | None, content: Content) -> StoredObject:
-        """`stored`, if it is this content; raises Rejected if not."""
-        if stored is None or not self.holds(stored, content):
+    def verified(self, key: str, stored: StoredObject | None, content: Content, checksum: str = "") -> StoredObject:
+        """`stored`, if it is this content (`holds`); raises Rejected if not."""
+        if stored is None or not self.holds(stored, content, checksum):
             raise Rejected(
                 f"{shown(self.url(key))} is not what was sent: "
                 + (

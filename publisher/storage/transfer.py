@@ -12,6 +12,7 @@ from functools import partial
 
 import anyio
 
+from publisher.storage.checksums import checksums_of
 from publisher.storage.digest import confirm
 from publisher.storage.source import Content
 from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished
@@ -93,17 +94,22 @@ async def transfer(
     raise vanished
 
 
-def usable(content: Content, listed: Mapping[int, Part], remembered: Mapping[int, Part]) -> dict[int, Part]:
-    """The listed parts that are this content: by the hash that the store tells, else by the tag that we remember."""
+async def usable(content: Content, listed: Mapping[int, Part], remembered: Mapping[int, Part]) -> dict[int, Part]:
+    """The listed parts that are this content: by what is remembered of the upload, else by the hash that is listed.
+
+    Reads those whose acknowledgement a crash forgot, where the store tells their SHA-256.
+    """
     found = {}
-    for number, sha256 in enumerate(content.parts, start=1):
-        part, known = listed.get(number), remembered.get(number)
-        if part is None or part.size != content.part(number).length:
+    for number, blake3 in enumerate(content.part_blake3s, start=1):
+        part, known, slice_ = listed.get(number), remembered.get(number), content.part(number)
+        if part is None or part.size != slice_.length:
             continue
-        if part.sha256 == sha256:
-            found[number] = part
-        elif not part.sha256 and known is not None and known.tag == part.tag and known.sha256 == sha256:
+        if known is not None and known.tag == part.tag and part.sha256 in ("", known.sha256):
             found[number] = known
+        elif part.tag == blake3 or (
+            part.sha256 and part.sha256 == (await checksums_of(slice_, md5=False)).sha256.hex()
+        ):
+            found[number] = part
     return found
 
 
@@ -122,10 +128,10 @@ async def _send_missing(
     listed = await store.parts(upload)
     if listed is None:
         raise UploadVanished("the store lost an upload that was begun")
-    done = usable(content, listed, await ledger.parts())
+    done = await usable(content, listed, await ledger.parts())
     for number, part in done.items():
         advance(number, part.size)
-    missing = iter([number for number in range(1, len(content.parts) + 1) if number not in done])
+    missing = iter([number for number in range(1, len(content.part_blake3s) + 1) if number not in done])
     failures: list[PublisherError] = []
 
     async def send_next() -> None:

@@ -1,0 +1,77 @@
+"""What S3's replies tell of objects, uploads and parts, and the checksums that objects in parts must have."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from xml.etree.ElementTree import Element
+
+from publisher.storage.checksums import in_base64
+from publisher.storage.http import Reply
+from publisher.storage.s3_errors import GONE_CODES
+from publisher.storage.s3_xml import NotXml, error_in, parse
+from publisher.storage.store import Part, StoredObject
+from state.errors import Transient
+
+BLAKE3_HEADER = "x-amz-meta-blake3"
+QUOTE = '"'
+
+
+def stored_in(reply: Reply) -> StoredObject:
+    """What HEAD tells.  The checksum of an object in parts is a hash of hashes, which only its ETag shows for sure."""
+    headers = reply.headers
+    in_parts = "-" in headers.get("etag", "")
+    value = headers.get("x-amz-checksum-sha256", "").partition("-")[0]
+    kind = "sha256-parts" if in_parts else "sha256"
+    size = int(headers.get("content-length", "0"))
+    return StoredObject(size, f"{kind}:{value}" if value else "", headers.get(BLAKE3_HEADER, ""))
+
+
+def part_in(element: Element) -> Part:
+    """One part of a listing."""
+    sha256 = base64.b64decode(element.findtext("ChecksumSHA256") or "").hex()
+    number, size = int(element.findtext("PartNumber") or 0), int(element.findtext("Size") or 0)
+    return Part(number, size, element.findtext("ETag") or "", sha256)
+
+
+def assembled_in(reply: Reply) -> str:
+    """The checksum of the whole object, where the reply to its completion tells one."""
+    root = document_in(reply)
+    if value := root.findtext("ChecksumSHA256"):
+        return f"sha256-parts:{value.partition('-')[0]}"
+    return f"etag:{(root.findtext('ETag') or '').strip(QUOTE)}"
+
+
+def sha256_of_parts(parts: Mapping[int, Part]) -> str:
+    """The checksum that the object of these parts has, where the store keeps SHA-256s."""
+    hashes = b"".join(bytes.fromhex(parts[number].sha256) for number in sorted(parts))
+    return f"sha256-parts:{in_base64(hashlib.sha256(hashes).digest())}"
+
+
+def etag_of_parts(parts: Mapping[int, Part]) -> str:
+    """The ETag of the object that these parts make, where ETags are MD5s; it says which parts, in which order."""
+    try:
+        tags = [bytes.fromhex(parts[number].tag.strip(QUOTE)) for number in sorted(parts)]
+    except ValueError:
+        return "unknown"
+    return f"etag:{hashlib.md5(b''.join(tags), usedforsecurity=False).hexdigest()}-{len(tags)}"
+
+
+def is_gone(reply: Reply) -> bool:
+    """Whether S3 does not know the upload, or a part of it, any more."""
+    return error_in(reply.body).code in GONE_CODES
+
+
+def document_in(reply: Reply) -> Element:
+    """The document that a reply is; raises Transient if it is none."""
+    try:
+        return parse(reply.body)
+    except NotXml:
+        raise Transient("the object store answers, but not as S3 does", reason="not s3") from None
+
+
+def text_in(reply: Reply, name: str) -> str:
+    """The text of an element; raises Transient if it is not there."""
+    text = document_in(reply).findtext(name)
+    if not text:
+        raise Transient(f"the object store's answer lacks {name}", reason="not s3")
+    return text
