@@ -22,7 +22,6 @@ from publisher.cli.resuming import daemon_works_on, find_publish
 from publisher.cli.watcher import Watcher
 from publisher.daemon.wake import wake
 from publisher.plans import Frozen, Request, freeze
-from publisher.report import Noted
 from publisher.worker import MOST_UPLOADS, own_keyring, work
 from state.errors import ExitCode, LocalProblem, Owned, PublisherError
 from state.machine import State
@@ -118,9 +117,9 @@ class _Publishing:
         from publisher.cli.lookout import Lookout
         from publisher.cli.watching import Watching
 
-        self._display.report(Noted(f"the daemon works on {found.plan.id} already; Ctrl-C stops watching only"))
         with Lookout(found.paths, time.monotonic) as lookout:
-            return Watching(lookout, self._folder, self._display).run()
+            note = "the daemon works on it already; Ctrl-C stops watching only"
+            return Watching(lookout, self._folder, self._display).run(note=note)
 
     def _drive(self, frozen: Frozen, keyring: Keyring) -> int:
         async def drive(stop: anyio.Event) -> Progress:

@@ -85,10 +85,15 @@ class Watching:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
-    def run(self) -> int:
-        """Look until nobody goes on with it; see `watch`.  A KeyboardInterrupt anywhere ends it, too."""
+    def run(self, *, note: str = "") -> int:
+        """Look until nobody goes on with it; see `watch`.  A KeyboardInterrupt anywhere ends it, too.
+
+        note: what a person should hear first.
+        """
         try:
             self.display.planned(self.lookout.plan(), resumed=False)
+            if note:
+                self.display.report(Noted(note))
             first = sight = self.lookout.look()
             if first.live:
                 sight = self._follow(sight)
