@@ -68,6 +68,14 @@ def test_systemd_reads_the_names_of_folders_as_they_are(
     assert f"Command {python} is not executable" in verified(unit, tmp_path)
 
 
+@needs_systemd
+def test_a_folder_with_quotes_in_its_name_stays_one_variable(tmp_path: Path) -> None:
+    unit = unit_of(Path('/state/a "b"\\c\n'), {"ROAR_STATE_DIR": "set"}, tmp_path)
+
+    assert r'Environment="ROAR_STATE_DIR=/state/a \x22b\x22\x5cc\x0a"' in unit.read_text().splitlines()
+    assert verified(unit, tmp_path) == ""
+
+
 def test_the_unit_says_when_the_daemon_is_started_again_and_how_long_it_may_take_to_end(tmp_path: Path) -> None:
     lines = service(StateFolder(tmp_path), {}, platform="linux").text.splitlines()
 

@@ -3,7 +3,6 @@
 import io
 import itertools
 import logging
-import os
 import re
 import subprocess
 import sys
