@@ -14,6 +14,7 @@ from state.room import has_room
 from state.survey import Summary
 
 DOCUMENTED = frozenset(reason.value for reason in Reason)
+QUEUED, PARKED = "queued", "parked"
 _ENDED = {State.DONE: Status.DONE, State.FAILED: Status.FAILED, State.CANCELLED: Status.CANCELLED}
 
 
@@ -50,9 +51,9 @@ class Standing:
     def word(self) -> str:
         """The status as a table says it: what nobody works on may be queued at the daemon, or parked by it."""
         if self.parked:
-            return "parked"
+            return PARKED
         left_to_it = self.summary.queued.detached_at is not None and self.meaning.turn is not Turn.PERSON
-        return "queued" if self.summary.interrupted and (left_to_it or self.by_daemon) else self.status
+        return QUEUED if self.summary.interrupted and (left_to_it or self.by_daemon) else self.status
 
     @property
     def reason(self) -> str:
@@ -123,12 +124,10 @@ class Standing:
         if self.status is Status.RUNNING:
             owned = f"owned by {'the daemon, ' if self.by_daemon else ''}pid {self.summary.owner}"
             return f"{owned}, {self.reason}" if self.summary.progress.reason else owned
-        if self.next_attempt is None:
-            return str(self.reason)
-        until = moment(self.next_attempt, self.around.now)
-        if self.reason == Reason.THROTTLED:
+        until = "" if self.next_attempt is None else moment(self.next_attempt, self.around.now)
+        if until and self.reason == Reason.THROTTLED:
             return f"throttled until {until}"
-        return f"{self.reason}, next attempt {until}"
+        return f"{self.reason}, next attempt {until}" if until and self.by_daemon else str(self.reason)
 
     @property
     def next_step(self) -> str:
@@ -144,6 +143,8 @@ class Standing:
         if self.by_daemon and self.meaning.turn is not Turn.PERSON:
             return f"{remedy}; the daemon goes on then" if remedy else f"roar publish --watch {publish_id}"
         resume = f"roar publish --resume {publish_id}"
+        if self.word == QUEUED:
+            resume = f"roar daemon start, or: {resume}"
         return f"{remedy}; then: {resume}" if remedy else resume
 
     def facts(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from publisher.cli.failure import Failed
 from publisher.cli.listening import stop_by_exception
 from publisher.cli.lookout import Lookout, Sight
 from publisher.cli.options import Options
-from publisher.cli.standing import Standing, Surroundings
+from publisher.cli.standing import QUEUED, Standing, Surroundings
 from publisher.cli.watcher import Watcher
 from publisher.lineage.project import find_project
 from publisher.report import Noted
@@ -65,7 +65,7 @@ class Halted(PublisherError):
             what, code, or_else = "waits for you", standing.meaning.code, ""
         else:
             what, code = "stands still: nobody works on it, and no daemon runs", ExitCode.INTERRUPTED
-            or_else = ", or leave it to the daemon: roar daemon start"
+            or_else = "" if standing.word == QUEUED else ", or: roar daemon start"
         super().__init__(
             f"publish {publish_id} {what} ({because})",
             kept="What the registry acknowledged is kept.",

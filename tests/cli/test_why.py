@@ -67,6 +67,7 @@ def test_what_is_left_to_the_daemon_is_queued(left: OwnedPublish) -> None:
     assert (standing(left).reason, standing(left).word) == (Reason.CRASHED, "interrupted")
     left.journal.queue.detach()
     assert (standing(left).reason, standing(left).word) == (Reason.QUEUED, "queued")
+    assert standing(left).next_step == f"roar daemon start, or: roar publish --resume {left.paths.id}"
     left.journal.queue.park(reason="auth", detail="sign in")
     assert (standing(left).reason, standing(left).word) == (Reason.AUTH, "parked")
 
@@ -77,7 +78,8 @@ def test_waiting_says_until_when(left: OwnedPublish) -> None:
     at = time.strftime("%H:%M:%S", time.localtime(NOON + 90))
     assert standing(left).why == f"throttled until {at}"
     left.journal.note(reason="offline", detail="x")
-    assert standing(left).why == f"offline, next attempt {at}"
+    assert standing(left, daemon=1).why == f"offline, next attempt {at}"
+    assert standing(left).why == "offline"  # nobody will attempt anything
     left.journal.queue.postpone(attempts=1, until=NOON - 1)
     assert standing(left).why == "offline"
 
