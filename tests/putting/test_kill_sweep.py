@@ -20,7 +20,7 @@ PORTIONS = 4
 """Tests that share the moments of a sweep, to run side by side."""
 CHUNK_BYTES = 256 * 1024
 """What a folder store writes at once."""
-SOME = 3
+SOME = 2
 """How many of the same kind are tried where the moments are chosen by hand."""
 SHARED = ("registry", "commit", "make_tags", "record_put", "mark_published", "forget_session_token")
 """What is the same wherever the objects go: one sweep goes through it."""
@@ -149,6 +149,22 @@ def test_given_up_after_a_kill_nothing_of_it_is_left_in_the_store(
         answer = place.roar("journal", "cancel", left.paths.id)
         assert answer.code == 0, answer.err
         assert "could not be given up" not in answer.out
+        assert place.destination.uploads() == set()
+        place.discard()
+
+
+@pytest.mark.parametrize(("kind", "what"), [(kind, what) for kind, whats in UNHEARD.items() for what in whats])
+def test_what_another_put_stored_meanwhile_is_not_kept_under_way(
+    kind: str, what: str, reference: Callable[[str], dict[str, int]], make_place: MakePlace
+) -> None:
+    for number in range(1, min(reference(kind)[what], SOME) + 1):
+        place = make_place(kind)
+        assert place.put(dies_at=(what, number)).killed
+        left = place.only_left()
+        assert place.put("-n", "another put").code == 0
+        answer = place.roar("publish", "--resume", left.paths.id, "-y")
+        assert answer.code == 0, answer.err
+        assert place.destination.objects() == place.files
         assert place.destination.uploads() == set()
         place.discard()
 
