@@ -1,0 +1,118 @@
+"""`roar journal export` and `import` on the command line: what they say, what they refuse, and where things belong."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from state.journal import Journal
+from state.machine import Event
+from state.paths import StateFolder
+from state.survey import look
+from tests.cli.program import Program
+from tests.lineage.captured import captured_project, recorded
+
+
+@pytest.fixture
+def interrupted(program: Program, registry: str) -> str:
+    """The id of a publish that waits for a person's consent."""
+    program("publish", "--anonymous", "--registry", registry).blames(4)
+    return program.publishes[0]
+
+
+@pytest.fixture
+def file(program: Program, interrupted: str, tmp_path: Path) -> Path:
+    """What was exported of it."""
+    assert program("journal", "export", interrupted, str(tmp_path / "moved.tar")).code == 0
+    return tmp_path / "moved.tar"
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Program:
+    """The program on another machine, in its own copy of the project."""
+    folder = tmp_path / "there"
+    folder.mkdir()
+    return Program.within(captured_project("linear", folder), folder)
+
+
+def test_both_say_what_they_did_and_what_to_type(
+    program: Program, interrupted: str, there: Program, registry: str, tmp_path: Path
+) -> None:
+    exported = program("journal", "export", interrupted[:4], "moved.tar")
+    assert f"Exported {interrupted} to moved.tar" in exported.out
+    assert f"roar journal cancel {interrupted}" in exported.out
+    imported = there("journal", "import", str(program.cwd / "moved.tar"))
+    assert imported.code == 0, imported.err
+    assert f"Imported {interrupted}: 2 jobs to {registry}" in imported.out
+    assert f"Next: roar publish --resume {interrupted}" in imported.out
+    done = there("publish", "--resume", interrupted, "-y", "-q")
+    assert done.out.split()[0] == recorded("linear", "session")["finalized_hash"]
+
+
+def test_it_belongs_to_the_project_that_is_named_or_was_recorded_or_is_around(
+    program: Program, file: Path, there: Program, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for number, (arguments, gone, expected) in enumerate(
+        [
+            (["--project", str(elsewhere)], False, elsewhere),
+            (["--project", str(there.cwd / ".roar")], False, there.cwd),
+            ([], False, program.cwd),
+            ([], True, there.cwd),
+        ]
+    ):
+        if gone:
+            program.cwd.rename(program.cwd.with_name("gone"))
+        fresh = Program(there.cwd, tmp_path / f"state {number}", there.env)
+        fresh.env["ROAR_STATE_DIR"] = str(fresh.state)
+        [facts] = fresh("journal", "import", str(file), "--json", *arguments).events
+        plan = look(StateFolder(fresh.state).find(facts["publish_id"])).plan
+        assert (facts["project"], plan.project) == (str(expected), str(expected))
+        assert plan.roar_db == str(expected / ".roar" / "roar.db")
+        assert facts["noted_in_roar_db"] is (expected != elsewhere)
+
+
+def test_what_has_ended_is_not_exported(program: Program, interrupted: str, tmp_path: Path) -> None:
+    with Journal(StateFolder(program.state).find(interrupted).journal) as journal:
+        journal.checkpoint(Event.REJECTED)
+    program("journal", "export", interrupted, str(tmp_path / "moved.tar")).blames(
+        2, "is failed: nothing is left to move"
+    )
+    assert not (tmp_path / "moved.tar").exists()
+
+
+def test_a_file_is_never_written_over(program: Program, interrupted: str, file: Path) -> None:
+    before = file.read_bytes()
+    program("journal", "export", interrupted, str(file)).blames(2, "exists already")
+    assert file.read_bytes() == before
+    program("journal", "export", interrupted, str(file / "below")).blames(1, "can't be written", "stays as it is")
+
+
+def test_it_is_imported_once(file: Path, there: Program, interrupted: str) -> None:
+    assert there("journal", "import", str(file)).code == 0
+    there("journal", "import", str(file)).blames(2, f"publish {interrupted} is on this machine already")
+    assert there.publishes == [interrupted]
+
+
+def test_where_it_came_from_it_is_taken_back_and_not_imported(program: Program, file: Path, interrupted: str) -> None:
+    program("journal", "import", str(file)).blames(2, "is on this machine already")
+    assert program("publish", "--resume", interrupted, "-y").code == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096, os.urandom(9000), b"{}"])
+def test_another_file_is_refused_and_leaves_nothing(there: Program, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "other").write_bytes(content)
+    there("journal", "import", str(tmp_path / "other")).blames(1, "is damaged, or no exported publish", "imported")
+    there("journal", "import", str(tmp_path / "none")).blames(2, "there is no")
+    assert there.publishes == []
+
+
+def test_a_registry_that_would_get_everything_unencrypted_is_refused(
+    program: Program, interrupted: str, there: Program, tmp_path: Path
+) -> None:
+    with Journal(StateFolder(program.state).find(interrupted).journal) as journal:
+        journal.db.conn.execute("UPDATE plan SET registry = 'http://registry.example'")
+    assert program("journal", "export", interrupted, str(tmp_path / "moved.tar")).code == 0
+    there("journal", "import", str(tmp_path / "moved.tar")).blames(2, "would send everything unencrypted")
+    assert there.publishes == []
