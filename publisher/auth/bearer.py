@@ -7,7 +7,8 @@ and a refresh goes like this:
 - Whoever waited looks again: if the token is not the one that was rejected, somebody else has refreshed it.
 - Room for the answer is made before the question: the server may rotate the refresh token, and the old one dies.
 - The answer is on disk before anybody uses it.  A cancelled refresh gets a little time to get that far.
-- roar-cli takes no lock.  When the server refuses, the file is read once more: roar-cli may have been first.
+- roar-cli takes no lock.  When the server refuses, the file is watched for a moment: roar-cli may have been first, and
+  be about to write down what it got.
 """
 
 import time
@@ -26,6 +27,9 @@ CANCELLED_GRACE_S = 4.0
 """What a cancelled refresh may still take; a Ctrl-C is over within 5 s (protocol of the command line)."""
 ROOM_BYTES = 16 * 1024
 """What the new tokens may take more than the old ones."""
+THEIR_ANSWER_LOOKS = 60
+THEIR_ANSWER_WAIT_S = 0.05
+"""Three seconds: how long roar-cli's answer may be under way when ours, to the same token, was a refusal."""
 HALF_WRITTEN_READS = 5
 HALF_WRITTEN_WAIT_S = 0.02
 """roar-cli empties the file before it writes it: what is no JSON is read again, a few times."""
@@ -133,11 +137,19 @@ class BearerStore:
             await _with_grace(ask_and_keep)
         except Rejected as refusal:
             why = f"the server does not renew the sign-in: {refusal.what.rstrip('.')}"
+            await self._watch(rejected)
         known = self._look(rejected)
         if isinstance(known, Secret):
             self._refused = token
             return RefreshRefused(why)
         return known
+
+    async def _watch(self, rejected: Secret) -> None:
+        """Return when somebody else has renewed the sign-in, or had time enough to."""
+        for _ in range(THEIR_ANSWER_LOOKS):
+            if not isinstance(self._look(rejected), Secret):
+                return
+            await anyio.sleep(THEIR_ANSWER_WAIT_S)
 
     def _latest(self, document: Document) -> Document:
         """What the file holds now, or `document` where it is unreadable: nothing may keep an answer from being kept."""

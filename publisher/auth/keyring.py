@@ -4,6 +4,7 @@ The choice among them is `decide`'s; this module only answers its questions and 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -19,7 +20,7 @@ from publisher.auth.timestamps import Timestamps
 from publisher.glaas.caller import Authorizer, Caller, Refused
 from publisher.glaas.policy import dump
 from publisher.glaas.wire import MeReply, RefreshReply
-from state.errors import LocalProblem, NeedsPerson
+from state.errors import LocalProblem, NeedsPerson, Transient
 
 ME = "/api/v1/auth/me"
 REFRESH = "/api/v1/auth/refresh"
@@ -80,10 +81,13 @@ class Keyring:
     async def identity(self, decision: Decision, caller: Caller) -> str:
         """Whom a decision publishes as (protocol.md §6).
 
-        Asks `/auth/me` where this machine does not know.  Raises Refused (401) where the registry does not know either.
+        Asks `/auth/me` where this machine does not know.  Raises Refused (401) where the registry does not know either,
+        and for a sign-in that is due, is not renewed, and so gives way to the key at hand.
         """
         if decision not in (Decision.BEARER, Decision.SSH):
             return ANONYMOUS
+        if decision is Decision.BEARER:
+            await self._renew_while_there_is_a_choice(caller)
         sign_in = self._bearer.current() if decision is Decision.BEARER else None
         known = self._key_names if decision is Decision.SSH else of_sign_in(sign_in) if sign_in else None
         if known is None:
@@ -123,6 +127,18 @@ class Keyring:
     def turned_down(self) -> None:
         """The registry does not accept the key: whom it names is asked for again."""
         self._key_names = None
+
+    async def _renew_while_there_is_a_choice(self, caller: Caller) -> None:
+        """Renew a sign-in that is due where a key could take its place: once a publish names somebody, it is too late.
+
+        A registry that can't be asked now is asked again with the first request.
+        """
+        sign_in = self._bearer.current()
+        if sign_in is None or sign_in.standing(self._clock()) is not Standing.DUE or not await self._has_signer():
+            return
+        with suppress(Transient):
+            if await self._refresh(sign_in.access_token, caller) is None:
+                raise Refused(self._bearer_died, status=UNAUTHORIZED)
 
     # ---------------------------------------------------------------- the bearer, for its authorizer
 

@@ -25,6 +25,12 @@ REPO = Path(__file__).parents[2]
 FIRST = Secret(ACCESS)
 
 
+@pytest.fixture(autouse=True)
+def _nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal is final at once, but where a test is about roar-cli beside us."""
+    monkeypatch.setattr(bearer_module, "THEIR_ANSWER_LOOKS", 0)
+
+
 def environment_store(folder: Path, **environ: str) -> BearerStore:
     return BearerStore.from_environment({"XDG_CONFIG_HOME": str(folder), **environ}, Path("/nowhere"))
 
@@ -173,6 +179,28 @@ async def test_a_lost_race_with_roar_cli_is_no_refusal(tmp_path: Path) -> None:
         raise Rejected("this refresh token has been used")
 
     outcome = await bearer.refresh(post, FIRST, NOW)
+    assert isinstance(outcome, SignIn)
+    assert outcome.access_token == Secret("theirs")
+
+
+@pytest.mark.anyio
+async def test_roar_cli_may_write_down_its_answer_after_our_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bearer_module, "THEIR_ANSWER_LOOKS", 1000)
+    bearer = store(tmp_path)
+
+    async def write_down() -> None:
+        await anyio.lowlevel.checkpoint()
+        auth_json(tmp_path, access_token="theirs", refresh_token="their-next")
+
+    async with anyio.create_task_group() as roar_cli:
+
+        async def post(_body: Document) -> dict[str, object]:
+            roar_cli.start_soon(write_down)
+            raise Rejected("this refresh token has been used")
+
+        outcome = await bearer.refresh(post, FIRST, NOW)
     assert isinstance(outcome, SignIn)
     assert outcome.access_token == Secret("theirs")
 

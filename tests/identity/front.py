@@ -62,9 +62,10 @@ class Front:
         own = self.rule(seen)
         if own is not None:
             return own
-        return self._ask(seen) if self.registry else Answer(404)
+        return self.ask(seen) if self.registry else Answer(404)
 
-    def _ask(self, seen: Seen) -> Answer:
+    def ask(self, seen: Seen) -> Answer:
+        """What the registry says to a request."""
         headers = {name: value for name, value in seen.headers.items() if name in CARRIED}
         request = urllib.request.Request(
             self.registry + seen.path, seen.body or None, headers=headers, method=seen.method

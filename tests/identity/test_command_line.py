@@ -189,6 +189,14 @@ def test_a_sign_in_that_has_ended_is_not_replaced_by_nobody(desk: Desk) -> None:
     assert desk.publish("--anonymous")["hash"] == recorded_hash("none")
 
 
+@pytest.mark.parametrize("flag", ["--private", "--public"])
+def test_a_sign_in_that_the_registry_does_not_renew_gives_way_to_a_key(desk: Desk, flag: str) -> None:
+    desk.make_key()
+    desk.sign_in(seconds=240)
+    desk.admin("token", "revoke", json.loads(desk.admin("token", "list", "--json"))[0]["id"])
+    assert desk.publish(flag)["hash"] == recorded_hash("ssh")
+
+
 def test_a_key_that_the_registry_gets_to_know_later_publishes_then(desk: Desk) -> None:
     key = desk.make_key()
     fingerprint = json.loads(desk.admin("key", "list", "--json"))[0]["fingerprint"]

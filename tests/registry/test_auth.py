@@ -1,6 +1,7 @@
 """Who is asking: signatures of every kind of key, their window and their one use; bearers and how they are renewed."""
 
 import shutil
+from base64 import b64encode
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from publisher.glaas.signature import authorization, fingerprint, signing_payload
+from publisher.glaas.signature import authorization, fingerprint, framed, signing_payload, sshsig
 from publisher.registry import accounts, grants, keys
 from publisher.registry.accounts import Accounts, Unknown
 from publisher.registry.grants import ACCESS_LIFETIME, REFRESH_LIFETIME
 from publisher.registry.signatures import WINDOW
+from tests.auth.fake_agent import SoftwareSecurityKey
 from tests.auth.openssh import KEY_TYPES, make_key, public_blob, ssh_keygen_signs
 from tests.registry.harness import Json, Registry, job, refused, succeeded
 from tests.registry.people import Bearer, Ssh, add_person
@@ -53,9 +55,21 @@ async def test_what_ssh_keygen_signs_is_accepted(registry: Registry, tmp_path: P
     assert (await me(registry, authorization(key.fingerprint, ts, blob)))["user"]["username"] == "alice"
 
 
-def public_line_of(private: Path) -> str:
-    from base64 import b64encode
+async def test_a_security_key_is_accepted_with_its_counter_and_the_touch(registry: Registry) -> None:
+    token = SoftwareSecurityKey()
+    store = registry.store.accounts
+    store.write(accounts.add_user, "alice")
+    line = f"sk-ssh-ed25519@openssh.com {b64encode(token.public).decode()}"
+    store.write(keys.add_key, "alice", keys.parse_key(line))
+    ts = int(registry.clock())
+    signature = token.sign(framed(signing_payload(ts, "GET", ME, None)))
+    header = authorization(fingerprint(token.public), ts, sshsig(token.public, signature))
+    assert (await me(registry, header))["user"]["username"] == "alice"
+    other = authorization(fingerprint(token.public), ts + 1, sshsig(token.public, signature))
+    refused(await registry.client.get(ME, headers={"Authorization": other}), 401)
 
+
+def public_line_of(private: Path) -> str:
     return b64encode(public_blob(private)).decode()
 
 
