@@ -10,6 +10,7 @@ from publisher.auth.keyring import Keyring
 from publisher.disk import OnDisk
 from publisher.glaas.caller import Caller
 from publisher.report import Reporter
+from publisher.storage.share import Share
 from state.journal import Journal
 from state.machine import Event
 from state.paths import PublishPaths
@@ -31,7 +32,8 @@ class Run:
     confirm: asks a person whether a publish that names nobody may go out; repeated after a resume.
     user_key: makes this user's session ids unguessable.  clock: Unix seconds.  most_requests, most_uploads: under way
     at once, to the registry and to an object store.
-    upload_rate: bytes a second to an object store, None for as many as go.  stop: set when the process should finish
+    upload_rate: bytes a second to an object store, None for as many as go.  share: of uploads, with the other publishes
+    of this process.  patience: seconds to wait for a server that stays away.  stop: set when the process should finish
     what is under way and end.
     """
 
@@ -48,6 +50,8 @@ class Run:
     most_requests: int
     most_uploads: int
     upload_rate: int | None
+    share: Share | None
+    patience: float
     stop: anyio.Event
 
 

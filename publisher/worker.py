@@ -20,6 +20,7 @@ from publisher.glaas.caller import Caller
 from publisher.glaas.line import MOST_REQUESTS, Line
 from publisher.report import Reporter
 from publisher.run import Run
+from publisher.storage.share import Share
 from publisher.waits import Waits
 from state.paths import StateFolder
 from state.publish import OwnedPublish
@@ -47,6 +48,7 @@ async def work(
     keyring: Keyring | None = None,
     most_uploads: int = MOST_UPLOADS,
     upload_rate: int | None = None,
+    share: Share | None = None,
     patience: float = PATIENCE_SECONDS,
     clock: Callable[[], float] = time,
     rng: random.Random | None = None,
@@ -55,9 +57,10 @@ async def work(
 ) -> Progress:
     """Drive an owned publish until it ends or can't go on now; returns where it stands (see `engine.publish`).
 
-    line: to its registry, where this process has one; else one is made.  keyring: who signs; the default is this user's
-    own, with nobody to ask for a passphrase.  stop: set it to end early and cleanly.  transport, rng, on_disk: for
-    tests on virtual time; the defaults are the real network, an unpredictable jitter and a worker thread.
+    line, share: to its registry, and of uploads, where this process works on several publishes; else of its own.
+    keyring: who signs; the default is this user's own, with nobody to ask for a passphrase.  stop: set it to end early
+    and cleanly.  transport, rng, on_disk: for tests on virtual time; the defaults are the real network, an
+    unpredictable jitter and a worker thread.
     """
     plan = owned.journal.plan()
     on_disk = on_disk or in_thread()
@@ -82,6 +85,8 @@ async def work(
                 most_requests=MOST_REQUESTS,
                 most_uploads=most_uploads,
                 upload_rate=upload_rate,
+                share=share,
+                patience=patience,
                 stop=stop,
             )
         )

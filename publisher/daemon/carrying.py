@@ -11,6 +11,7 @@ from publisher.disk import OnDisk
 from publisher.engine import SETBACKS
 from publisher.glaas.line import Line
 from publisher.report import Advanced, Entered, Noted, ObjectStored, Report, Retrying, Waiting
+from publisher.storage.share import Share
 from publisher.worker import MOST_UPLOADS, work
 from state.errors import PublisherError
 from state.machine import State
@@ -28,7 +29,7 @@ It is begun again as soon as the server answers.
 
 
 async def carry_out(
-    found: Glance, errand: Errand, folder: StateFolder, line: Line, *, log: logging.Logger, means: Means
+    found: Glance, errand: Errand, folder: StateFolder, line: Line, share: Share, *, log: logging.Logger, means: Means
 ) -> Verdict | None:
     """Work on a publish until it ends (None) or can't go on now, and write what follows into its journal.
 
@@ -52,6 +53,7 @@ async def carry_out(
                 confirm=agreed,
                 stop=errand.stop,
                 line=line,
+                share=share,
                 keyring=means.keyring() if means.keyring else None,
                 most_uploads=queued.most_uploads or MOST_UPLOADS,
                 upload_rate=queued.upload_rate,

@@ -17,6 +17,7 @@ from publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS
 from publisher.daemon.settings import Settings, project_settings
 from publisher.glaas.exchange import Exchange, Unreachable
 from publisher.glaas.line import Line
+from publisher.storage.share import Share
 from state.errors import Owned, PublisherError
 from state.paths import StateFolder
 from state.survey import Glance
@@ -44,6 +45,7 @@ class Crew:
         self._means = means
         self._over = over
         self._lines = Lines(lambda registry: Line(registry, transport=means.transport))
+        self._share = Share.of(settings.jobs, settings.limit_rate)
         self.active: dict[str, Errand] = {}
 
     def begin(self, found: Glance) -> None:
@@ -75,7 +77,9 @@ class Crew:
         try:
             with errand.scope:
                 async with self._lines.to(found.plan.registry) as line:
-                    then = await carry_out(found, errand, self._folder, line, log=self._log, means=self._means)
+                    then = await carry_out(
+                        found, errand, self._folder, line, self._share, log=self._log, means=self._means
+                    )
         except Owned:
             pass
         except PublisherError as problem:  # its journal can't be used: nothing can be written down there

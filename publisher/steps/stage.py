@@ -85,7 +85,9 @@ async def store_objects(run: Run) -> None:
         owner=owner_of(run.plan),
         connections=run.most_uploads,
         pace=Pace(run.upload_rate) if run.upload_rate else None,
+        share=run.share,
         report=run.report,
+        patience=run.patience,
     )
     async with store:
         await Objects(run, store).drain()

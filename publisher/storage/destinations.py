@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from publisher.report import Report, Reporter
 from publisher.storage.pace import Pace
+from publisher.storage.share import Share
 from publisher.storage.store import ObjectStore
 from state.errors import UsageProblem
 
@@ -28,14 +29,16 @@ async def open_store(
     owner: str = "",
     connections: int = CONNECTIONS,
     pace: Pace | None = None,
+    share: Share | None = None,
     report: Reporter = unheard,
     patience: float = PATIENCE_SECONDS,
 ) -> ObjectStore:
     """The store that `url` names; use it as an async context manager.  Connects to nobody yet.
 
     owner: tells one publish from all others; with the same one a killed process's temporaries are found again.
-    pace: what goes over the network shares this rate with all others that were given it; a folder takes what the disk
-    takes.  report: hears of every wait for the network.  patience: seconds without an answer after which a call fails.
+    pace: the rate of what goes over the network; a folder takes what the disk takes.  share: with the other uploads of
+    this process.  report: hears of every wait for the network.  patience: seconds without an answer after which a call
+    fails.
 
     Raises UsageProblem for what is no destination, or a configuration that makes no sense.
     """
@@ -55,7 +58,8 @@ async def open_store(
     from publisher.storage.http import Wire
 
     prefix = parts.path.strip("/")
-    wire = Wire(connections=connections, pace=pace, report=report, patience=patience)
+    door = share.door(f"{parts.scheme}://{parts.netloc}") if share else None
+    wire = Wire(connections=connections, pace=pace, share=share, door=door, report=report, patience=patience)
     if parts.scheme == "s3":
         from publisher.storage.s3 import S3Store
         from publisher.storage.s3_account import open_account

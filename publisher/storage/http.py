@@ -7,7 +7,7 @@ while the network is away (`glaas.gate`).
 import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from time import time
 from urllib.parse import urlsplit
@@ -17,10 +17,11 @@ import httpx2
 
 from publisher import __version__
 from publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, REPLY_SECONDS, Unreachable
-from publisher.glaas.gate import Gate
+from publisher.glaas.gate import Door, Gate
 from publisher.glaas.policy import MAX_ATTEMPTS, Verdict, backoff, judge, retry_after
 from publisher.report import Reporter, Retrying
 from publisher.storage.pace import Pace
+from publisher.storage.share import Share
 from publisher.storage.slices import Sent, chunks
 from publisher.storage.source import Slice
 from state.errors import Transient
@@ -100,8 +101,8 @@ class Wire:
     """Connections to one store, spread over small pools (see `glaas.exchange`).  Made inside of an event loop.
 
     connections: requests that may be under way at once; more of them wait.  pace: the rate that files go at, if it is
-    limited; several stores may share one.  report: hears of every wait.  patience: seconds without any answer, or of
-    being asked to wait, until a call fails.
+    limited.  share, door: with the other uploads of this process; its own by default.  report: hears of every wait.
+    patience: seconds without any answer, or of being asked to wait, until a call fails.
     """
 
     def __init__(
@@ -111,6 +112,8 @@ class Wire:
         report: Reporter,
         patience: float,
         pace: Pace | None = None,
+        share: Share | None = None,
+        door: Door | None = None,
         rng: random.Random | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
@@ -133,12 +136,14 @@ class Wire:
         # A knock needs no slot, which a request that got no answer may hold, and trusts no connection from before.
         self._knocker = client(1, 0, min(reply_seconds, CONNECT_SECONDS))
         self._door = ""  # the URL to knock at; written by call
-        self._pace = pace
+        share = share or Share.of(connections, None)
+        self._paces = [found for found in (pace, share.pace) if found is not None]
         self._slots = anyio.CapacityLimiter(connections)
+        self._shared_slots = share.slots
         self._rng = rng or random.Random()
         self._report = report
         self._patience = patience
-        self._gate = Gate(self._knock, patience=patience, rng=self._rng, report=report)
+        self._gate = Gate(self._knock, patience=patience, rng=self._rng, report=report, door=door)
 
     async def aclose(self) -> None:
         """Close every connection, also when cancelled."""
@@ -151,7 +156,7 @@ class Wire:
 
         Raises Unreachable where no whole reply came, FileChanged from a body that may not be sent.
         """
-        async with self._slots:
+        async with self._slots, self._shared_slots:
             await self._gate.passage()  # here, so that nobody who waited for a slot runs into a network that is gone
             chosen = self._under_way.index(min(self._under_way))
             self._under_way[chosen] += 1
@@ -194,9 +199,10 @@ class Wire:
         if not isinstance(request.body, FileBody):
             return await self._stream(client, request, request.body)
         async with aclosing(request.body.read()) as content:
-            paced = self._pace.paced(content) if self._pace else content
-            async with aclosing(paced):
-                return await self._stream(client, request, paced)
+            async with AsyncExitStack() as paced:
+                for pace in self._paces:
+                    content = await paced.enter_async_context(aclosing(pace.paced(content)))
+                return await self._stream(client, request, content)
 
     async def _stream(
         self, client: httpx2.AsyncClient, request: Request, content: bytes | AsyncGenerator[bytes, None]
@@ -224,7 +230,8 @@ class Wire:
         try:
             return await self._gate.no_reply(error)
         except Transient:  # it speaks of the registry
-            raise Transient(f"the object store can't be reached: {error}", reason="offline") from None
+            what = f"the object store can't be reached: {error}"
+            raise Transient(what, reason="offline", knock_at=self._door) from None
 
     async def _knock(self) -> None:
         """Ask the host for anything at all, unauthenticated.  Raises Unreachable where no reply came."""
@@ -234,7 +241,8 @@ class Wire:
         asked = retry_after(reply.headers, time())
         waited = anyio.current_time() - busy_since
         if waited + (asked or 0.0) > self._patience:
-            raise Transient("the object store asks to be left alone for a while", reason="throttled")
+            what = "the object store asks to be left alone for a while"
+            raise Transient(what, reason="throttled", retry_after=asked)
         if asked is None:
             await anyio.sleep(backoff(THROTTLED_ATTEMPT, self._rng))
         else:
