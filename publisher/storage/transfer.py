@@ -79,13 +79,18 @@ async def transfer(
         return await store.put(key, content, partial(advance, 1))
     for _ in range(MOST_STARTS):
         upload = await ledger.upload()
+        begins = upload is None
         if upload is None:
             await store.clear(key, await ledger.asked())
             await ledger.asking()
             upload = await store.begin(key, content)
             await ledger.begun(upload)
         try:
-            parts = await _send_missing(store, upload, content, ledger, parts_at_once, advance)
+            listed = {} if begins else await store.parts(upload)
+            if listed is None:
+                raise UploadVanished("the store lost an upload that was begun")
+            there = await usable(content, listed, await ledger.parts())
+            parts = await _send_missing(store, upload, content, there, ledger, parts_at_once, advance)
             await confirm(content)
             return await store.complete(upload, content, parts)
         except UploadVanished as error:
@@ -123,12 +128,15 @@ async def _give_up(store: ObjectStore, key: str, ledger: Ledger) -> None:
 
 
 async def _send_missing(
-    store: ObjectStore, upload: Upload, content: Content, ledger: Ledger, parts_at_once: int, advance: Advance
+    store: ObjectStore,
+    upload: Upload,
+    content: Content,
+    there: Mapping[int, Part],
+    ledger: Ledger,
+    parts_at_once: int,
+    advance: Advance,
 ) -> dict[int, Part]:
-    listed = await store.parts(upload)
-    if listed is None:
-        raise UploadVanished("the store lost an upload that was begun")
-    done = await usable(content, listed, await ledger.parts())
+    done = dict(there)
     for number, part in done.items():
         advance(number, part.size)
     missing = iter([number for number in range(1, len(content.part_blake3s) + 1) if number not in done])

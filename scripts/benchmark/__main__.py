@@ -1,6 +1,6 @@
-"""Measures `roar publish`: beside roar-cli, beside a bare client loop, its start-up, its memory.
+"""Measures `roar publish`: beside roar-cli, beside a bare client loop, its start-up, its memory; and uploads.
 
-All clients publish the same synthetic project to the same kind of server, each to a fresh one, in one go.
+All clients do the same to the same kind of server, each to a fresh one, in one go.
 """
 
 import argparse
@@ -11,11 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from benchmark.measure import Cost, Failed, fresh_copy, registry, run
+from benchmark.measure import Cost, Failed, Row, fresh_copy, median, registry, run
 from benchmark.person import give_key
+from benchmark.upload import SERVERS, compare_uploads
 
 LINKS_PER_JOB = 10
 DELAYS = (0.0, 0.05)
@@ -32,16 +33,6 @@ ANONYMOUS = (sys.executable, "-m", "publisher", "publish", "--anonymous", "-y", 
 ROAR_CLI = (sys.executable, "-m", "roar", "register", "--public", "-y")
 HELP = (sys.executable, "-m", "publisher", "publish", "--help")
 BARE_PYTHON = (sys.executable, "-c", "pass")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One measured client.  ratio: its wall time over that of `roar publish` in the same setting."""
-
-    setting: str
-    client: str
-    cost: Cost
-    ratio: float
 
 
 class Bench:
@@ -64,8 +55,8 @@ class Bench:
                 (self._client(PUBLISH, project, delay), self._client(bare, project, delay)) for _ in range(REPEATS)
             ]
             costs = {
-                "roar publish": _median([ours for ours, _ in quick]),
-                "bare loop": _median([theirs for _, theirs in quick]),
+                "roar publish": median([ours for ours, _ in quick]),
+                "bare loop": median([theirs for _, theirs in quick]),
                 "roar-cli register": self._client(ROAR_CLI, project, delay),
             }
             setting = f"{jobs:,} jobs, {jobs * LINKS_PER_JOB:,} links, {delay * 1000:.0f} ms a request"
@@ -82,7 +73,7 @@ class Bench:
                 (self._client(ANONYMOUS, project, delay), self._client(PUBLISH, project, delay, signed=True))
                 for _ in range(SIGNING_REPEATS)
             ]
-            anonymous, signed = (_median(list(costs)) for costs in zip(*pairs, strict=True))
+            anonymous, signed = (median(list(costs)) for costs in zip(*pairs, strict=True))
             setting = f"{jobs:,} jobs, {jobs * LINKS_PER_JOB:,} links, {delay * 1000:.0f} ms a request"
             rows += [
                 Row(setting, "anonymous", anonymous, 1.0),
@@ -137,7 +128,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="roar-bench-") as folder:
             bench = Bench(Path(folder), _say)
             startup = bench.startup()
-            if arguments.large:
+            if arguments.upload:
+                rows = compare_uploads(Path(folder), DELAYS, SERVERS[arguments.store], _say)
+            elif arguments.large:
                 rows = [bench.large()]
             else:
                 rows = bench.signing(arguments.jobs) if arguments.signing else bench.compare(arguments.jobs)
@@ -165,10 +158,6 @@ def _table(rows: Sequence[Row], startup: Mapping[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _median(costs: Sequence[Cost]) -> Cost:
-    return sorted(costs, key=lambda cost: cost.wall)[len(costs) // 2]
-
-
 def _say(text: str) -> None:
     sys.stderr.write(f"... {text}\n")
 
@@ -180,6 +169,8 @@ def _arguments() -> argparse.Namespace:
     size.add_argument("--quick", action="store_const", dest="jobs", const=100, help="the same as --jobs 100")
     size.add_argument("--large", action="store_true", help=f"{LARGE_JOBS:,} jobs, `roar publish` alone: its memory")
     parser.add_argument("--signing", action="store_true", help="compare an SSH key with no credential instead")
+    parser.add_argument("--upload", action="store_true", help="compare uploads to an object store with boto3's instead")
+    parser.add_argument("--store", choices=SERVERS, default="rclone", help="the object store of --upload (rclone)")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     return parser.parse_args()
 

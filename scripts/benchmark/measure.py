@@ -26,6 +26,21 @@ class Cost:
     peak_mib: float
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured client.  ratio: its wall time over that of ours in the same setting."""
+
+    setting: str
+    client: str
+    cost: Cost
+    ratio: float
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """The cost of the run with the median wall time."""
+    return sorted(costs, key=lambda cost: cost.wall)[len(costs) // 2]
+
+
 class Failed(Exception):
     """A measured program failed; the text is its output."""
 

@@ -11,9 +11,9 @@ import pytest
 from publisher.storage.digest import digest_file
 from publisher.storage.parts import MIB
 from publisher.storage.source import Content
-from publisher.storage.store import ObjectStore, Part, Upload, UploadVanished
+from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished
 from publisher.storage.transfer import transfer
-from state.errors import LocalProblem, UsageProblem
+from state.errors import LocalProblem, Rejected, UsageProblem
 from tests.storage.conftest import Place
 from tests.storage.memory import MemoryLedger, nothing, write_file
 
@@ -81,6 +81,30 @@ async def test_nothing_is_where_nothing_was_put(place: Place, tmp_path: Path) ->
         await store.put_part(upload, 1, content.part(1), lambda sent: None)
         assert await store.stat("begun") is None
         await store.abort(upload)
+
+
+async def test_an_upload_that_was_just_begun_is_not_asked_for_its_parts(s3_place: Place, tmp_path: Path) -> None:
+    async with s3_place.store() as store:
+        await send(store, "object", await content_of(write_file(tmp_path / "source", LARGE), store))
+    assert s3_place.proxy is not None
+    assert sorted(seen.method for seen in s3_place.proxy.seen) == ["HEAD", "POST", "POST", "PUT", "PUT", "PUT"]
+
+
+async def test_what_is_stored_is_known_by_its_checksum_or_by_what_was_written_beside_it(
+    place: Place, tmp_path: Path
+) -> None:
+    async with place.store() as store:
+        content = await content_of(write_file(tmp_path / "source", 1000), store)
+        checksum = store.checksum_of(content) or "sha256-parts:ours"
+        kind = checksum.partition(":")[0]
+        ours = StoredObject(1000, checksum, content.blake3)
+        assert store.holds(ours, content, checksum)
+        assert store.holds(replace(ours, checksum="crc32:AAAA"), content, checksum)
+        assert not store.holds(replace(ours, checksum=f"{kind}:other"), content, checksum)
+        assert not store.holds(replace(ours, checksum="", blake3=""), content, checksum)
+        assert not store.holds(replace(ours, size=999), content, checksum)
+        with pytest.raises(Rejected, match="not what was sent"):
+            store.verified("object", replace(ours, checksum=f"{kind}:other"), content, checksum)
 
 
 async def test_an_object_that_is_there_is_not_sent_again(place: Place, tmp_path: Path) -> None:
