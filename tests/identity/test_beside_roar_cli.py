@@ -1,6 +1,7 @@
 """Real roar-cli and ours use one sign-in at the same time: its refresh tokens work once, and none of them is lost."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -96,6 +97,28 @@ def test_roar_cli_finds_the_sign_in_that_we_renewed(desk: Desk, second_project: 
         said, _ = theirs.communicate(timeout=SECONDS)
     assert theirs.returncode == 0, said
     goes_on(desk)
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="roar-cli signs with ssh-keygen")
+@pytest.mark.parametrize("credential", ["bearer", "key"])
+def test_roar_cli_edits_the_labels_of_what_we_published(desk: Desk, credential: str) -> None:
+    if credential == "key":
+        desk.auth_json.unlink()
+        desk.make_key()
+    lineage_hash = desk.publish("--private")["hash"]
+    for arguments in (["label", "set", "job", "@2", "stage=shipped"], ["label", "sync", "-y"]):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "roar", *arguments],
+            cwd=desk.program.cwd,
+            env=desk.program.env | {"DO_NOT_TRACK": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    _, lineage = desk.read(lineage_hash, desk.token())
+    assert [job["labels"].get("stage") for job in lineage["jobs"]][1] == "shipped"
 
 
 def goes_on(desk: Desk) -> None:

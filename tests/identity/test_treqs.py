@@ -74,34 +74,36 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """The service runs and knows everybody; Alice shows her bearer."""
-    folder, data = tmp_path / "treqs", tmp_path / "registry"
-    folder.mkdir()
-    treqs = Treqs(folder)
-    treqs.tell(EVERYBODY)
-    with treqs.running(), _registry(data, treqs) as url:
-        program = Program.within(captured_project("linear", tmp_path), tmp_path, GLAAS_URL=url, ROAR_ACCESS_TOKEN=HERS)
-        yield World(Desk(program, tmp_path / "home", data, url), treqs)
+    treqs = _service(tmp_path)
+    with treqs.running(), _world(tmp_path, treqs) as world:
+        yield world
 
 
 @pytest.fixture
 def away(tmp_path: Path) -> Iterator[World]:
     """The same, but the service does not run now."""
-    folder, data = tmp_path / "treqs", tmp_path / "registry"
-    folder.mkdir()
-    treqs = Treqs(folder)
-    treqs.tell(EVERYBODY)
+    treqs = _service(tmp_path)
     with treqs.running():
-        pass
-    with _registry(data, treqs) as url:
-        program = Program.within(captured_project("linear", tmp_path), tmp_path, GLAAS_URL=url, ROAR_ACCESS_TOKEN=HERS)
-        yield World(Desk(program, tmp_path / "home", data, url), treqs)
+        pass  # it has a port from now on
+    with _world(tmp_path, treqs) as world:
+        yield world
+
+
+def _service(folder: Path) -> Treqs:
+    treqs = Treqs(folder / "treqs")
+    treqs.folder.mkdir()
+    treqs.tell(EVERYBODY)
+    return treqs
 
 
 @contextmanager
-def _registry(data: Path, treqs: Treqs) -> Iterator[str]:
+def _world(folder: Path, treqs: Treqs) -> Iterator[World]:
+    data = folder / "registry"
     arguments = ("registry", "serve", "--data", str(data), "--treqs-url", treqs.url)
     with running("-m", "publisher", *arguments) as process:
-        yield line_of(process).split()[-1]
+        url = line_of(process).split()[-1]
+        program = Program.within(captured_project("linear", folder), folder, GLAAS_URL=url, ROAR_ACCESS_TOKEN=HERS)
+        yield World(Desk(program, folder / "home", data, url), treqs)
 
 
 def test_a_bearer_of_the_service_publishes_and_its_user_is_made(world: World) -> None:
