@@ -15,6 +15,7 @@ from publisher.cli.watcher import Quiet
 from publisher.cli.watching import Halted, StillGoing, Watching
 from publisher.report import Advanced, Entered, Noted, ObjectsPlanned, ObjectStored, Planned, Report, Sent, Waiting
 from state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
+from state.journal import Journal
 from state.lock import Lock
 from state.machine import Event, State
 from state.objects import ObjectRow, PartRow
@@ -206,6 +207,40 @@ def test_one_process_may_hand_it_to_another(watched: Watched) -> None:
             owned.journal.checkpoint(Event.FINALIZED)
 
     assert watched.watch(watched.owned.give_up, *nothing, come_and_finish) == ExitCode.PUBLISHED
+
+
+def test_every_handover_has_its_own_time(watched: Watched) -> None:
+    watched.enter(*STAGING)
+    nothing: list[Act] = [lambda: None] * 5
+    held = [watched.owned]
+
+    def come() -> None:
+        held.append(OwnedPublish.open(watched.owned.paths))
+
+    def leave() -> None:
+        held[-1].give_up()
+
+    def finish() -> None:
+        held[-1].journal.checkpoint(Event.STAGED)
+        held[-1].journal.checkpoint(Event.FINALIZED)
+        leave()
+
+    back_and_forth = [leave, *nothing, come, leave, *nothing, come]
+    assert watched.watch(*back_and_forth, *back_and_forth, finish) == ExitCode.PUBLISHED
+
+
+def test_a_journal_that_is_replaced_is_looked_at_anew(watched: Watched) -> None:
+    """As when a publish is pruned and brought back from another machine."""
+    watched.enter(*STAGING)
+    paths = watched.owned.paths
+    copy = paths.folder / "copy"
+    copy.write_bytes(paths.journal.read_bytes())
+    with Lookout(paths, watched.clock) as lookout:
+        assert lookout.look().progress.state is State.STAGE
+        copy.replace(paths.journal)
+        with Journal(paths.journal) as journal:
+            journal.checkpoint(Event.STAGED)
+        assert lookout.look().progress.state is State.FINALIZE
 
 
 @pytest.mark.parametrize(

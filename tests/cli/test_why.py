@@ -80,8 +80,10 @@ def test_waiting_says_until_when(left: OwnedPublish) -> None:
     left.journal.note(reason="offline", detail="x")
     assert standing(left, daemon=1).why == f"offline, next attempt {at}"
     assert standing(left).why == "offline"  # nobody will attempt anything
+    with Lock(left.paths.lock):
+        assert standing(left, daemon=1).next_attempt is None
     left.journal.queue.postpone(attempts=1, until=NOON - 1)
-    assert standing(left).why == "offline"
+    assert (standing(left, daemon=1).next_attempt, standing(left, daemon=1).why) == (None, "offline")
 
 
 def test_what_to_type_follows_from_whose_turn_it_is(left: OwnedPublish) -> None:

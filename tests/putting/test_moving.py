@@ -107,6 +107,36 @@ def test_it_stops_at_what_is_not_there_until_it_is(make_place: MakePlace) -> Non
     there.check_published_once()
 
 
+@pytest.mark.parametrize("moment", ["before commit of settle", "after commit of settle", "after write_private"])
+def test_an_import_that_is_killed_is_repeated(moment: str, make_place: MakePlace) -> None:
+    place = make_place("file")
+    assert place.put(dies_at=WITHIN_A_FILE).killed
+    file = exported(place)
+    there = another_machine(place)
+    typed = ("journal", "import", str(file), "--project", str(there.project))
+    assert there.roar(*typed, dies_at=(moment, 1)).killed
+    assert there.only_left().state is None
+    imported(there, file)
+    assert resumed(there).code == 0
+    there.check_published_once()
+
+
+@pytest.mark.parametrize("moment", ["before commit of park", "after commit of park"])
+def test_an_export_that_is_killed_leaves_a_whole_file_and_a_publish_that_goes_on(
+    moment: str, make_place: MakePlace
+) -> None:
+    place = make_place("file")
+    assert place.put(dies_at=WITHIN_A_FILE).killed
+    file = place.folder / "moved.tar"
+    assert place.roar("journal", "export", place.only_left().paths.id, str(file), dies_at=(moment, 1)).killed
+    assert place.resume().code == 0
+    lineage_hash = place.check_published_once()
+    there = another_machine(place)
+    imported(there, file)
+    assert json.loads(resumed(there).out.splitlines()[-1])["hash"] == lineage_hash
+    there.check_published_once()
+
+
 def test_missing_files_are_named_to_a_person(make_place: MakePlace) -> None:
     place = make_place("file")
     assert place.put(dies_at=WITHIN_A_FILE).killed
