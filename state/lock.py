@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -56,9 +57,10 @@ class Lock:
                 next_step="roar journal list",
                 reason="owned",
             ) from error
-        os.truncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
         self._handle = handle
+        with suppress(OSError):  # a full disk: the text only serves a message
+            os.truncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
         return self
 
     @classmethod
@@ -79,6 +81,14 @@ class Lock:
         assert self._handle is not None, "only what is held can be handed on"
         os.set_inheritable(self._handle, True)
         return self._handle
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the lock that is held is still the one that others would find; not if its file was removed."""
+        try:
+            return self._handle is not None and os.path.samestat(os.fstat(self._handle), self._path.stat())
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Give it up.  Releasing twice is harmless.  The file stays: removing it would race with the next owner."""

@@ -116,7 +116,7 @@ class Crew:
             hash=progress.hash or "",
             url=progress.url or "",
             project=found.plan.project,
-            reason=progress.reason,
+            reason=str(found.reason),
             detail=progress.detail,
         )
         await tell_end(ended, settings.on_done or None, notify=settings.notify, log=self._log)

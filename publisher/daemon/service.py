@@ -56,7 +56,7 @@ def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None 
     lock = _only_daemon(folder)
     try:
         settings = user_settings(os.environ, Path.home())
-        anew = anyio.run(_until_signal, Daemon(folder, settings, log=log, means=means or Means()))
+        anew = anyio.run(_until_signal, Daemon(folder, settings, log=log, means=means or Means(), lock=lock))
         if anew:
             os.environ[LOCK_HANDLE] = str(lock.inheritable())
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
@@ -100,13 +100,16 @@ async def _until_signal(daemon: "Daemon") -> bool:
 
 
 class Daemon:
-    """The loop.  Whoever makes it holds the folder's daemon lock."""
+    """The loop.  lock: that of the folder's daemon, held; without one, nobody else may serve the folder meanwhile."""
 
-    def __init__(self, folder: StateFolder, settings: Settings, *, log: logging.Logger, means: Means) -> None:
+    def __init__(
+        self, folder: StateFolder, settings: Settings, *, log: logging.Logger, means: Means, lock: Lock | None = None
+    ) -> None:
         self._folder = folder
         self._settings = settings
         self._log = log
         self._means = means
+        self._lock = lock
         self._on_disk = means.on_disk()
         self._roster = Roster(folder)
         self._crew: Crew | None = None  # made for the first publish: what it needs fills the memory
@@ -136,6 +139,9 @@ class Daemon:
                     break
                 with anyio.move_on_after(wait):
                     await self._woken.wait()
+                if self._lock is not None and not self._lock.in_place:
+                    self._log.warning(f"{self._folder.root} was removed or replaced: it is not ours any more")
+                    stop.set()
             await self._let_go()
             tasks.cancel_scope.cancel()
         self._log.info("the daemon ends" if stop.is_set() else "nothing to do: the daemon begins anew")
