@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -20,7 +20,7 @@ from publisher.glaas.line import Line
 from publisher.storage.share import Share
 from state.errors import Owned, PublisherError
 from state.paths import StateFolder
-from state.survey import Glance
+from state.survey import Glance, glance
 
 KNOCK_SECONDS = 4.0
 
@@ -90,6 +90,9 @@ class Crew:
         finally:
             del self.active[found.paths.id]
             self._over(found.paths.id, then)
+        if then is not None and then.then is Then.PARK:
+            with suppress(PublisherError):  # it is parked all the same
+                await self._hear(await self._means.on_disk()(glance, found.paths), hook=False)
 
     async def _tell(self, found: Glance, errand: Errand) -> None:
         then: Verdict | None = None
@@ -103,7 +106,8 @@ class Crew:
             del self.active[found.paths.id]
             self._over(found.paths.id, then)
 
-    async def _hear(self, found: Glance) -> None:
+    async def _hear(self, found: Glance, *, hook: bool = True) -> None:
+        """Tell the hook and the desktop of an end; the desktop alone of a publish that waits for a person."""
         try:
             settings = project_settings(self._settings, Path(found.plan.project))
         except PublisherError as problem:
@@ -119,7 +123,8 @@ class Crew:
             reason=str(found.reason),
             detail=progress.detail,
         )
-        await tell_end(ended, settings.on_done or None, notify=settings.notify, log=self._log)
+        command = settings.on_done if hook else None
+        await tell_end(ended, command or None, notify=settings.notify, log=self._log)
 
 
 @asynccontextmanager

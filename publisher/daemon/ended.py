@@ -39,6 +39,8 @@ PASSED_ON = frozenset(
 knows them all.  A command that needs one of its own reads it from a file, or is `["env", "NAME=value", …]`."""
 PASSED_ON_PREFIXES = ("LC_", "XDG_")
 
+TITLES = {State.DONE: "Published", State.FAILED: "Could not publish"}
+
 _APPLESCRIPT = (
     "on run argv",
     "display notification (item 2 of argv) with title (item 1 of argv)",
@@ -48,9 +50,10 @@ _APPLESCRIPT = (
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A publish that has ended.  state: DONE or FAILED.  hash, url: empty where nothing was published.
+    """A publish that has ended, or waits for a person.  state: DONE, FAILED, or a live one.
 
-    project: the folder that it came from.  reason: a code of `state.reasons`; detail: a sentence about it.
+    hash, url: empty where nothing was published.  project: the folder that it came from.  reason: a code of
+    `state.reasons`; detail: a sentence about it.
     """
 
     publish_id: str
@@ -98,7 +101,7 @@ def notification(ended: Ended, environ: Mapping[str, str], *, platform: str = sy
 
     The texts are arguments of their own: none is ever part of a script or of markup.
     """
-    title = "Published" if ended.state is State.DONE else "Could not publish"
+    title = TITLES.get(ended.state, "A publish waits for you")
     name = Path(ended.project).name or ended.project
     text = one_line(f"{name}: {ended.url or ended.hash or ended.detail or ended.reason}")
     if platform == "darwin":

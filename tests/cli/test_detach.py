@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -133,15 +134,19 @@ def test_what_a_foreground_publish_leaves_the_daemon_goes_on_with(program: Progr
         until(lambda: why(program, publish_id)["next_attempt"] is not None)
 
 
-def test_without_a_daemon_it_is_queued_all_the_same(program: Program, registry: str) -> None:
+@contextmanager
+def no_daemon(program: Program) -> Iterator[None]:
+    """Something that is no daemon stands in the way of each."""
     folder = StateFolder(program.state)
     folder.user_key()
-    held = Lock(folder.daemon_lock).acquire()  # something that is no daemon stands in its way
-    os.truncate(folder.daemon_lock, 0)
-    try:
+    with Lock(folder.daemon_lock):
+        os.truncate(folder.daemon_lock, 0)
+        yield
+
+
+def test_without_a_daemon_it_is_queued_all_the_same(program: Program, registry: str) -> None:
+    with no_daemon(program):
         left = program("publish", "--public", "-y", "--detach", "--registry", registry)
-    finally:
-        held.release()
     [publish_id] = program.publishes
     assert left.code == 3
     assert f"Publish {publish_id} is queued" in left.err
@@ -161,6 +166,41 @@ def test_a_put_is_left_to_the_daemon_with_its_files(registry: str, tmp_path: Pat
     kept = [path.name for path in store.rglob("*") if path.is_file()]
     assert kept
     assert not [name for name in kept if name.startswith(".roar-")]
+
+
+def test_what_waits_for_a_person_is_parked_and_the_desktop_says_so(registry: str, tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    desktop = tmp_path / "bin" / "notify-send"
+    desktop.parent.mkdir()
+    desktop.write_text(f'#!/bin/sh\necho "$@" > {shown}\n')
+    desktop.chmod(0o755)
+    on_desktop = {"PATH": f"{desktop.parent}:{os.environ['PATH']}", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}
+    project = put_project(tmp_path)
+    with program_with_daemons(project, tmp_path, **on_desktop) as program:
+        order = (
+            "put",
+            str(tmp_path / "store"),
+            "-m",
+            "overnight",
+            "--public",
+            "-y",
+            "--no-tag",
+            "--registry",
+            registry,
+        )
+        with no_daemon(program):
+            program(*order, "--detach")
+        [publish_id] = program.publishes
+        stored = json.loads(program("put", *order[1:], "--dry-run", "--json").out)["files"]
+        changed = next(path for path in project.rglob(Path(stored[0]["key"]).name) if path.is_file())
+        with changed.open("ab") as file:
+            file.write(b"more")
+        assert program("daemon", "start").code == 0
+        until(shown.exists)
+        assert (why(program, publish_id)["reason"], why(program, publish_id)["turn"]) == ("file changed", "person")
+        program("publish", "--watch", publish_id).blames(3, changed.name, "waits for you")
+    assert "A publish waits for you" in shown.read_text()
+    assert changed.name in shown.read_text()
 
 
 def test_detach_goes_with_what_makes_sense(program: Program) -> None:

@@ -243,6 +243,17 @@ def test_a_notification_of_a_failure_says_why_and_is_no_markup(tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("bus")
+def test_what_waits_for_a_person_says_for_what(tmp_path: Path) -> None:
+    Desktop(tmp_path, "notify-send")
+    parked = replace(DONE, state=State.STAGE, hash="", url="", reason="auth", detail="nobody is signed in any more")
+
+    command = notification(parked, dict(os.environ), platform="linux")
+
+    assert command is not None
+    assert command[-2:] == ["A publish waits for you", "my model: nobody is signed in any more"]
+
+
+@pytest.mark.usefixtures("bus")
 def test_on_macos_the_texts_are_arguments_and_no_script(tmp_path: Path) -> None:
     Desktop(tmp_path, "osascript")
     hostile = replace(DONE, url='" & (do shell script "id") & "')
