@@ -8,7 +8,7 @@ are what they were, the journal takes note of the file as it is now, and the fen
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from dataclasses import fields as dataclass_fields
@@ -108,7 +108,7 @@ class Objects:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._commit, tasks.cancel_scope)
                 tasks.start_soon(self._end_on_stop, tasks.cancel_scope)
-                await self._store_all(missing)
+                await self._store_all(rows, missing)
                 tasks.cancel_scope.cancel()
         finally:
             await self._stored.flush()
@@ -117,19 +117,28 @@ class Objects:
         for row in await self._run.on_disk(self._ledger.all):
             await self._confirm(row)
 
-    async def _store_all(self, missing: Sequence[ObjectRow]) -> None:
-        queue = iter(missing)
+    async def _store_all(self, rows: Sequence[ObjectRow], missing: Sequence[ObjectRow]) -> None:
         try:
             there = await self._store.glance() if len(missing) >= WORTH_A_GLANCE else None
         except PublisherError as error:
             self._failure = error
             return
+        twins = _twins(rows)
+        await self._store_side_by_side([row for row in missing if row.seq not in twins], there, {})
+        if self._failure is None:  # now every twin is there
+            await self._store_side_by_side([row for row in missing if row.seq in twins], there, twins)
+
+    async def _store_side_by_side(
+        self, rows: Sequence[ObjectRow], there: frozenset[str] | None, twins: Mapping[int, str]
+    ) -> None:
+        queue = iter(rows)
         async with anyio.create_task_group() as workers:
 
             async def work() -> None:
                 try:
                     for row in queue:
-                        await self._store_one(row, surely_new=there is not None and row.key not in there)
+                        surely_new = there is not None and row.key not in there
+                        await self._store_one(row, surely_new=surely_new, twin=twins.get(row.seq))
                 except PublisherError as error:
                     self._failure = self._failure or error
                     workers.cancel_scope.cancel()
@@ -137,7 +146,7 @@ class Objects:
             for _ in range(FILES_AT_ONCE):
                 workers.start_soon(work)
 
-    async def _store_one(self, row: ObjectRow, *, surely_new: bool) -> None:
+    async def _store_one(self, row: ObjectRow, *, surely_new: bool, twin: str | None) -> None:
         sent: dict[int, int] = {}
 
         def advance(part: int, so_far: int) -> None:
@@ -146,9 +155,15 @@ class Objects:
 
         async def send(content: Content) -> None:
             ledger = JournalLedger(self._run, row.seq, row.key)
-            at_once = PARTS_AT_ONCE
             await transfer(
-                self._store, row.key, content, ledger, parts_at_once=at_once, advance=advance, surely_new=surely_new
+                self._store,
+                row.key,
+                content,
+                ledger,
+                parts_at_once=PARTS_AT_ONCE,
+                advance=advance,
+                surely_new=surely_new,
+                twin=twin,
             )
 
         try:
@@ -189,6 +204,13 @@ class Objects:
         await self._run.stop.wait()
         self._failure = self._failure or Interrupted(STOPPED)
         scope.cancel()
+
+
+def _twins(rows: Iterable[ObjectRow]) -> dict[int, str]:
+    """For each row whose content another row before it has (and that is not empty): the key of the first of them."""
+    first: dict[str, str] = {}
+    digests = [(row, content_of(row).blake3) for row in rows if row.size]
+    return {row.seq: first[digest] for row, digest in digests if first.setdefault(digest, row.key) != row.key}
 
 
 def _bytes(rows: Iterable[ObjectRow]) -> int:

@@ -41,8 +41,9 @@ class GcsStore(ObjectStore):
     def __init__(self, bucket: str, prefix: str, account: Account, wire: Wire) -> None:
         super().__init__(f"gs://{bucket}/{prefix}".rstrip("/"))
         self._prefix = f"{prefix}/" if prefix else ""
-        self._objects = f"{account.base}/storage/v1/b/{quote(bucket, safe='')}/o"
-        self._uploads = f"{account.base}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
+        self._bucket = f"b/{quote(bucket, safe='')}/o"
+        self._objects = f"{account.base}/storage/v1/{self._bucket}"
+        self._uploads = f"{account.base}/upload/storage/v1/{self._bucket}"
         self._account = account
         self._wire = wire
         self._persisted: dict[str, int] = {}  # bytes a session has, by its id; written by parts and put_part
@@ -88,6 +89,20 @@ class GcsStore(ObjectStore):
         found = _object(self._accept(await self._call("POST", url, headers, body)))
         stored = StoredObject(int(found.get("size", 0)), f"md5:{found.get('md5Hash', '')}", content.blake3)
         return self.verified(key, stored, content)
+
+    async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
+        url = f"{self._objects}/{self._name(source)}/rewriteTo/{self._bucket}/{self._name(key)}"
+        token = ""
+        while True:
+            reply = await self._call("POST", url + token)
+            if not reply.ok:  # reading may be forbidden where writing is not
+                return None
+            answer = _object(reply)
+            if answer.get("done"):
+                break
+            token = "?rewriteToken=" + quote(answer.get("rewriteToken", ""), safe="")  # a large object takes its time
+        stored = await self.stat(key)
+        return stored if self.holds(stored, content) else None
 
     async def begin(self, key: str, content: Content) -> Upload:
         url = f"{self._uploads}?uploadType=resumable&name={self._name(key)}"

@@ -40,6 +40,8 @@ from state.errors import Rejected
 
 MAX_RENEWALS = 2
 """How often one request may renew its credentials."""
+LARGEST_COPY_BYTES = 5 * 1024**3
+"""What S3 copies in one request."""
 SHA256, MD5 = "sha256", "md5"
 NO_HEADERS: Mapping[str, str] = {}
 
@@ -49,6 +51,7 @@ class S3Store(ObjectStore):
 
     def __init__(self, bucket: str, prefix: str, account: Account, wire: Wire) -> None:
         super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"))
+        self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._account = account
         self._wire = wire
@@ -91,6 +94,16 @@ class S3Store(ObjectStore):
         self._accept(await self._call("PUT", key, headers=headers, body=body))
         # The store read everything and compared two checksums before it answered: nothing is left to ask.
         return StoredObject(content.size, f"sha256:{sha256}", content.blake3)
+
+    async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
+        if content.size > LARGEST_COPY_BYTES:
+            return None
+        path = quote(f"{self._bucket}/{self._prefix}{source}", safe="/" + UNRESERVED)
+        reply = await self._call("PUT", key, headers={"x-amz-copy-source": path})
+        if not reply.ok or error_in(reply.body).code:  # reading may be forbidden where writing is not
+            return None
+        stored = await self.stat(key)  # with the metadata of its source, the blake3 among it
+        return stored if self.holds(stored, content) else None
 
     async def begin(self, key: str, content: Content) -> Upload:
         headers = {"x-amz-checksum-algorithm": "SHA256", BLAKE3_HEADER: content.blake3}

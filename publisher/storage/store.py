@@ -104,6 +104,13 @@ class ObjectStore(ABC):
     async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
         """Store a file of one part in one request, replacing what was there."""
 
+    async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
+        """Have the store itself copy this very content from the key `source`; None where it can't, may not, or did not.
+
+        Harmless to repeat: what stood under `key` is replaced.
+        """
+        return None
+
     @abstractmethod
     async def begin(self, key: str, content: Content) -> Upload:
         """Start an upload.

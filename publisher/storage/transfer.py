@@ -63,18 +63,23 @@ async def transfer(
     parts_at_once: int,
     advance: Advance,
     surely_new: bool = False,
+    twin: str | None = None,
 ) -> StoredObject:
     """Have `content` stored under `key`, verified; returns what is stored.
 
-    surely_new: `ObjectStore.glance` saw no such key, so the store is not asked for it.  Repeating it, also after a
-    crash, sends what is missing.  Cancelling leaves the parts that were acknowledged.  Raises what `ObjectStore`
-    raises, and FileChanged before anything of a changed file is visible.
+    surely_new: `ObjectStore.glance` saw no such key, so the store is not asked for it.  twin: a key that has the same
+    content already.  Repeating it, also after a crash, sends what is missing.  Cancelling leaves the parts that were
+    acknowledged.  Raises what `ObjectStore` raises, and FileChanged before anything of a changed file is visible.
     """
     stored = None if surely_new else await store.stat(key)
     if stored is not None and store.holds(stored, content):
         await _give_up(store, key, ledger)
         await confirm(content)
         return stored
+    if twin is not None and (copied := await store.copy(twin, key, content)):
+        await _give_up(store, key, ledger)
+        await confirm(content)
+        return copied
     if content.size <= content.part_bytes:
         return await store.put(key, content, partial(advance, 1))
     for _ in range(MOST_STARTS):
@@ -119,7 +124,7 @@ async def usable(content: Content, listed: Mapping[int, Part], remembered: Mappi
 
 
 async def _give_up(store: ObjectStore, key: str, ledger: Ledger) -> None:
-    """Somebody else stored the object meanwhile: what is under way for it would only take room."""
+    """The object is stored without it: what is under way for it would only take room."""
     with suppress(Rejected):  # who may not give up an upload may have stored the object all the same
         if upload := await ledger.upload():
             await store.abort(upload)

@@ -1,6 +1,7 @@
 """What a person types around a put: its options, doing it twice, and what owes something afterwards."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 from threading import Event, Lock
@@ -11,11 +12,13 @@ from tests.putting.conftest import MakePlace
 from tests.putting.destinations import KINDS
 from tests.putting.lives import Answer
 from tests.putting.place import MESSAGE, Place
-from tests.putting.project import git, roar_cli
+from tests.putting.project import git, output_files, roar_cli
 from tests.storage.proxy import Fault, Seen
 
 FASTEST_SHARE = 0.8
 """A rate is a mean: what fits into buffers at the start goes faster."""
+SMALL_TALK_BYTES = 20_000
+"""What requests for a few files say besides their content."""
 COMPANY_SECONDS = 0.05
 """How long a request waits for another one to come."""
 
@@ -62,6 +65,23 @@ def test_putting_again_sends_no_file_again(kind: str, make_place: MakePlace) -> 
     assert again.passed.get("before folder _write", 0) == 0
     assert place.destination.objects() == place.files
     assert place.rows("SELECT count(*) FROM jobs WHERE job_type = 'put'") == [(2,)], "and yet it is another put"
+
+
+@pytest.mark.parametrize("kind", ["s3", "gs"])
+def test_what_two_files_hold_is_sent_once(kind: str, make_place: MakePlace) -> None:
+    """The store makes the second object out of the first; readers find both."""
+    place = make_place(kind)
+    outputs = place.project / "outputs"
+    shutil.copyfile(outputs / "large-0.bin", outputs / "again.bin")
+    shutil.copyfile(outputs / "größe 测试.txt", outputs / "deeper" / "größe 测试\nagain.txt")
+    place.files = output_files(place.project)
+    answer = place.put()
+    assert answer.code == 0, answer.err
+    place.check_published_once()
+    contents = set(place.files.values())
+    assert len(contents) == len(place.files) - 3, "with the one that is in the project anyway"
+    bodies = sum(seen.body_bytes for seen in place.seen if seen.method in ("PUT", "POST"))
+    assert bodies < sum(map(len, contents)) + SMALL_TALK_BYTES
 
 
 @pytest.mark.parametrize("kind", KINDS)

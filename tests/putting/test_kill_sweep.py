@@ -85,9 +85,15 @@ def check_not_sent_again(place: Place, left: Left, before: int, present: set[str
     sent = place.destination.parts_sent(place.seen[before:], left.uploads)
     assert not set(sent) & left.parts
     assert not {key for key, _ in sent} & (left.stored | present)
-    assert len(sent) == len(set(sent)), "and nothing twice"
+    assert len(sent) - len(set(sent)) <= unanswered(passed), "and twice only what got no reply"
     if left.interrupted and place.destination.proxy is None:
         assert passed.get("before folder _write", 0) <= chunks_missing(place, left)
+
+
+def unanswered(passed: dict[str, int]) -> int:
+    """How many requests to the store broke; on a busy machine some do."""
+    asked = sum(count for what, count in passed.items() if what.startswith("before store "))
+    return asked - sum(count for what, count in passed.items() if what.startswith("after store "))
 
 
 def chunks_missing(place: Place, left: Left) -> int:

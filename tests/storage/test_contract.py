@@ -226,3 +226,27 @@ async def test_what_an_upload_shows_is_not_its_id(place: Place, tmp_path: Path) 
         upload = await store.begin("object", content)
         assert upload.id not in repr(upload)
         await store.abort(upload)
+
+
+async def test_a_copy_is_the_content_or_is_not_made(place: Place, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "source", 1000)
+    async with place.store() as store:
+        content = await digest_file(path, md5=store.wants_md5)
+        await store.put("a/first", content, lambda sent: None)
+        copied = await store.copy("a/first", "the second ü", content)
+        other = await digest_file(write_file(tmp_path / "other", 1000, seed=2), md5=store.wants_md5)
+        assert await store.copy("a/first", "third", other) is None, "what is there is something else"
+        assert await store.copy("missing", "fourth", content) is None
+    assert (copied is None) == (place.name == "file")
+    if copied is not None:
+        assert store.holds(copied, content)
+        assert place.read("the second ü") == bytes_of(path)
+
+
+@pytest.mark.parametrize("size", [1000, 20 * MIB])
+async def test_what_can_not_be_copied_is_sent(place: Place, tmp_path: Path, size: int) -> None:
+    path = write_file(tmp_path / "source", size)
+    async with place.store() as store:
+        content = await digest_file(path, md5=store.wants_md5)
+        await transfer(store, "key", content, MemoryLedger(), parts_at_once=2, advance=nothing, twin="missing")
+    assert place.read("key") == bytes_of(path)

@@ -93,6 +93,9 @@ class MortalStore(ObjectStore):
     async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
         return await self._mortal.does(lambda: self._store.complete(upload, content, parts))
 
+    async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
+        return await self._mortal.does(lambda: self._store.copy(source, key, content))
+
     async def clear(self, key: str, asked: float | None) -> None:
         await self._mortal.does(lambda: self._store.clear(key, asked))
 
@@ -277,6 +280,36 @@ async def test_a_restored_file_is_read_once_more_and_then_known(
     assert sorted(read) == sorted(paths.values())
     await put.drain()
     assert len(read) == len(paths), "the journal knows the files as they are now"
+
+
+@ANY_SIZE
+async def test_a_file_that_is_restored_once_it_is_stored_is_no_changed_file(place: Place, tmp_path: Path) -> None:
+    put, paths = await put_of_two(tmp_path, place)
+
+    def restore_the_stored_one(report: Report) -> None:
+        if isinstance(report, ObjectStored) and report.key == LARGE_KEY:
+            restore(paths[LARGE_KEY])
+
+    put.on_report = restore_the_stored_one
+    await put.drain()
+    check_stored(put, paths)
+
+
+@ANY_SIZE
+async def test_what_several_files_hold_is_copied_however_often_it_is_interrupted(place: Place, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "large", LARGE)
+    paths = {key: path for key in ("first", "in/second", "third")}
+    mortals = [Mortal(point) for point in range(40, 100, 7)] + [Mortal()]
+    put = Put(tmp_path / "state", place)
+    await put.add(paths)
+    for mortal in mortals:
+        try:
+            await put.drain(mortal)
+        except (Crash, BaseExceptionGroup) as error:
+            raise_what_is_no_crash(error)
+    check_stored(put, paths)
+    if place.proxy:
+        assert sum(mortal.parts_sent for mortal in mortals) <= PARTS + len(mortals) - 1
 
 
 @ANY_SIZE
