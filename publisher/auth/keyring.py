@@ -113,8 +113,9 @@ class Keyring:
 
         Raises Refused (401) where there is none that can sign.
         """
-        async with self._one_at_a_time:  # a passphrase is asked for once
-            await self._has_signer()
+        if self._signer is None:
+            async with self._one_at_a_time:  # a passphrase is asked for once
+                await self._has_signer()
         if self._signer is None:
             raise Refused(self._no_signer or "there is no SSH key any more", status=UNAUTHORIZED)
         return self._signer

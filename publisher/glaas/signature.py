@@ -9,9 +9,17 @@ from base64 import b64encode
 
 NAMESPACE = b"glaas"
 _MAGIC = b"SSHSIG"
-_VERSION = 1
+_VERSION = (1).to_bytes(4, "big")
 _RESERVED = b""
 _HASH = b"sha512"
+
+
+def ssh_string(data: bytes) -> bytes:
+    """SSH's `string`: a length of four bytes, then the bytes (RFC 4251 §5)."""
+    return len(data).to_bytes(4, "big") + data
+
+
+_PURPOSE = b"".join(map(ssh_string, (NAMESPACE, _RESERVED, _HASH)))
 
 
 def signing_payload(ts: int, method: str, path: str, body: bytes | None) -> bytes:
@@ -25,8 +33,7 @@ def signing_payload(ts: int, method: str, path: str, body: bytes | None) -> byte
 
 def framed(payload: bytes) -> bytes:
     """The bytes that the key itself signs."""
-    digest = hashlib.sha512(payload).digest()
-    return _MAGIC + b"".join(map(ssh_string, (NAMESPACE, _RESERVED, _HASH, digest)))
+    return _MAGIC + _PURPOSE + ssh_string(hashlib.sha512(payload).digest())
 
 
 def sshsig(public: bytes, signature: bytes) -> bytes:
@@ -34,8 +41,7 @@ def sshsig(public: bytes, signature: bytes) -> bytes:
 
     public: the key's public blob.  signature: of `framed` bytes, in SSH's own encoding.
     """
-    fields = (public, NAMESPACE, _RESERVED, _HASH, signature)
-    return _MAGIC + _VERSION.to_bytes(4, "big") + b"".join(map(ssh_string, fields))
+    return _MAGIC + _VERSION + ssh_string(public) + _PURPOSE + ssh_string(signature)
 
 
 def fingerprint(public: bytes) -> str:
@@ -46,8 +52,3 @@ def fingerprint(public: bytes) -> str:
 def authorization(keyid: str, ts: int, blob: bytes) -> str:
     """The `Authorization` header of a signed request."""
     return f'Signature keyid="{keyid}" ts="{ts}" sig="{b64encode(blob).decode("ascii")}"'
-
-
-def ssh_string(data: bytes) -> bytes:
-    """SSH's `string`: a length of four bytes, then the bytes (RFC 4251 §5)."""
-    return len(data).to_bytes(4, "big") + data
