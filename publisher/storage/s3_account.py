@@ -94,7 +94,7 @@ class Account:
             if self._credentials is None:
                 raise NeedsPerson("there are no AWS credentials", next_step=SIGN_IN, reason="auth")
             frozen = self._credentials.get_frozen_credentials()
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, OSError, ValueError) as error:  # the last two: files, programs, addresses
             raise _no_credentials(error) from None
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
