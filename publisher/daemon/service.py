@@ -9,7 +9,6 @@ folder every few seconds and has little in memory; whoever has something for it 
 """
 
 import logging
-import math
 import os
 import signal
 import sys
@@ -116,7 +115,7 @@ class Daemon:
         self._woken = anyio.Event()
         self._away: dict[str, str] = {}  # what has to answer before a publish is begun again, by its id
         self._rested: dict[str, float] = {}  # anyio time before which an unusable journal is left alone
-        self._due: dict[str, float] = {}  # anyio time at which a publish is due, wherever the wall clock was set to
+        self._due: dict[str, float] = {}  # anyio time until which we postponed it, wherever the wall clock is set to
         self._changed: set[str] = set()  # publishes that we let go of since the last look
         self._served: dict[str, float] = {}  # when a publish of a project was begun last; anyio time
         self._full = False  # whether it was said that the disk is full
@@ -190,7 +189,10 @@ class Daemon:
         now = anyio.current_time()
         if self._rested.get(publish_id, 0.0) > now:
             return False
-        return due(found.queued.next_attempt, self._means.clock()) or self._due.get(publish_id, math.inf) <= now
+        next_attempt, postponed_until = found.queued.next_attempt, self._due.get(publish_id)
+        if next_attempt is None or postponed_until is None:
+            return due(next_attempt, self._means.clock())
+        return next_attempt <= self._means.clock() or postponed_until <= now
 
     def _begin(self, crew: "Crew", ready: list[Glance]) -> None:
         by_id = {found.paths.id: found for found in ready}
