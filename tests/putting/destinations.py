@@ -116,6 +116,10 @@ class S3(Destination):
     def clear(self) -> None:
         for key in self.keys():
             self._client.delete_object(Bucket=BUCKET, Key=self._prefix + key)
+        self.drop_uploads()
+
+    def drop_uploads(self) -> None:
+        """Give up every upload under way, as a bucket's rule does it after some days."""
         for one in self._under_way():
             self._client.abort_multipart_upload(Bucket=BUCKET, Key=one["Key"], UploadId=one["UploadId"])
 

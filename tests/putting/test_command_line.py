@@ -244,6 +244,15 @@ def test_programs_read_how_it_went(make_place: MakePlace) -> None:
     assert answer.err == ""
 
 
+def test_verbosely_every_file_has_a_line(make_place: MakePlace) -> None:
+    place = make_place("s3")
+    first, again = place.put("-v"), place.put("-v")
+    for answer, ending in ((first, "\n"), (again, ", stored before\n")):
+        assert answer.code == 0, answer.err
+        for key in ("large-0.bin: 18 MB", "copy.bin: 1 kB", "deeper/small-0.bin: 1 kB", "empty: 0 B"):
+            assert f"  {key}{ending}" in answer.err, answer.err
+
+
 def test_quietly_it_says_the_hash_and_the_url(make_place: MakePlace) -> None:
     place = make_place("file")
     answer = place.put("-q")

@@ -74,6 +74,17 @@ def test_a_completion_whose_reply_was_lost_is_not_repeated_with_its_parts(make_p
     assert place.destination.uploads() == set()
 
 
+def test_an_upload_that_the_store_dropped_meanwhile_is_begun_anew(make_place: MakePlace) -> None:
+    """Without a person having to know."""
+    place = make_place("s3")
+    assert isinstance(place.destination, S3)
+    assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
+    place.destination.drop_uploads()
+    answer = place.resume()
+    assert answer.code == 0, answer.err
+    place.check_published_once()
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", ["s3", "gs"])
 def test_a_storm_ends_with_everything_published(kind: str, seed: int, make_place: MakePlace) -> None:
