@@ -47,6 +47,15 @@ async def test_the_hashes_are_those_of_the_bytes(tmp_path: Path, size: int) -> N
         assert (one.sha256, one.md5) == (both.sha256, b"")
 
 
+@pytest.mark.parametrize("segment", [3 * MIB, 5 * MIB, 16 * MIB])
+async def test_parts_that_are_no_whole_segments_are_hashed_to_their_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment: int
+) -> None:
+    monkeypatch.setattr("publisher.storage.digest.SEGMENT_BYTES", segment)
+    path = write_file(tmp_path / "file", 18 * MIB + 7)
+    check(await digest_file(path), Path(path).read_bytes())  # noqa: ASYNC240 - nothing else runs
+
+
 async def test_a_sparse_file_is_its_zeros(tmp_path: Path) -> None:
     path = tmp_path / "sparse"
     with path.open("wb") as file:

@@ -18,27 +18,28 @@ Passed = list[tuple[float, int]]
 """When how many bytes went out."""
 
 
-async def endless() -> AsyncGenerator[bytes, None]:
-    chunk = bytes(SEND_BYTES)
-    while True:
-        yield chunk
+async def plenty(rate: int) -> AsyncGenerator[bytes, None]:
+    """More than a rate lets through; it ends, so that a limit that limits nothing ends as well."""
+    for _ in range(2 * rate * SECONDS // SEND_BYTES + 1):
+        yield bytes(SEND_BYTES)
 
 
-async def upload(pace: Pace, passed: Passed) -> None:
-    async with aclosing(endless()) as body, aclosing(pace.paced(body)) as pieces:
+async def upload(pace: Pace, passed: Passed, rate: int = RATE) -> None:
+    async with aclosing(plenty(rate)) as body, aclosing(pace.paced(body)) as pieces:
         async for piece in pieces:
             passed.append((anyio.current_time(), len(piece)))
 
 
-def run(*rates_of: Pace, seconds: float = SECONDS) -> list[Passed]:
-    """One upload that never ends for each pace given; what each of them sent."""
-    passed: list[Passed] = [[] for _ in rates_of]
+def run(rate: int) -> list[Passed]:
+    """UPLOADS of plenty, for SECONDS, that share one rate; what each of them sent."""
+    passed: list[Passed] = [[] for _ in range(UPLOADS)]
 
     async def main() -> None:
-        with anyio.move_on_after(seconds):
+        pace = Pace(rate)
+        with anyio.move_on_after(SECONDS):
             async with anyio.create_task_group() as tasks:
-                for pace, log in zip(rates_of, passed, strict=True):
-                    tasks.start_soon(upload, pace, log)
+                for log in passed:
+                    tasks.start_soon(upload, pace, log, rate)
 
     virtual.run(main)
     return passed
@@ -50,30 +51,26 @@ def sent_between(logs: list[Passed], begin: float, end: float) -> int:
 
 @pytest.mark.parametrize("rate", [1000, RATE, 50 * RATE])
 def test_the_rate_holds_over_every_window(rate: int) -> None:
-    pace = Pace(rate)
-    logs = run(*[pace] * UPLOADS)
+    logs = run(rate)
     for begin in range(0, SECONDS, 5):
         assert abs(sent_between(logs, begin, begin + 5) - 5 * rate) <= 2 * rate / SHARES
 
 
 def test_uploads_that_share_a_rate_get_the_same() -> None:
-    pace = Pace(RATE)
-    shares = [sum(size for _, size in log) for log in run(*[pace] * UPLOADS)]
+    shares = [sum(size for _, size in log) for log in run(RATE)]
     assert max(shares) - min(shares) <= RATE / SHARES
 
 
 @pytest.mark.parametrize("rate", [1000, RATE])
 def test_no_upload_stands_still_for_long(rate: int) -> None:
-    pace = Pace(rate)
-    for log in run(*[pace] * UPLOADS):
+    for log in run(rate):
         times = [when for when, _ in log]
         assert max(later - earlier for earlier, later in pairwise(times)) < 1.1
 
 
 def test_a_wait_is_one_wait() -> None:
     """No upload looks again and again whether it may go: a piece costs one wake-up."""
-    pace = Pace(RATE)
-    pieces = sum(len(log) for log in run(*[pace] * UPLOADS))
+    pieces = sum(len(log) for log in run(RATE))
     assert pieces <= 1.2 * SECONDS * SHARES, "a chunk's last piece may be smaller"
 
 
