@@ -21,7 +21,7 @@ STORING = "Storing files"
 
 TURNS = {
     Event.NO_STAGING: "the registry can't stage an anonymous publish: what is sent is visible at once",
-    Event.ALREADY_PUBLISHED: "the registry has this lineage already; who may see it stays as it was",
+    Event.ALREADY_PUBLISHED: "the registry has this lineage already",
     Event.SESSION_LOST: "the registry lost the session: everything is sent again into a new one",
     Event.COUNTS_DIFFER: "the registry counted differently: everything is sent once more",
     Event.CREDENTIAL_REJECTED: "the credential was turned down: choosing again",

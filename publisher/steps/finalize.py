@@ -6,6 +6,7 @@ from publisher.auth.choice import Decision
 from publisher.glaas.caller import Refused
 from publisher.glaas.policy import dump
 from publisher.glaas.wire import Receipt
+from publisher.report import Noted
 from publisher.run import Outcome, Run
 from publisher.steps.afterwards import Published, finish
 from publisher.steps.sessions import (
@@ -22,6 +23,7 @@ from state.record import Progress
 
 COUNTS_WORDS = re.compile(r"\b(expected|counts?)\b", re.IGNORECASE)
 """What a 400 to finalize speaks of when the server counted differently."""
+PUBLISHED_BEFORE = "this lineage was published before; where it is public, publishing it again does not make it private"
 
 
 async def finalize(run: Run) -> Outcome:
@@ -32,6 +34,7 @@ async def finalize(run: Run) -> Outcome:
     """
     progress = await run.on_disk(run.journal.progress)
     lineage_hash, url = progress.hash, progress.url
+    published_before = bool(progress.published_elsewhere)
     if lineage_hash is None:
         try:
             receipt = await _close(run, progress)
@@ -42,7 +45,10 @@ async def finalize(run: Run) -> Outcome:
                 raise
             return outcome
         lineage_hash, url = receipt.hash, receipt.url
+        published_before = not receipt.created or await run.on_disk(_found_published, run)
         await run.on_disk(run.journal.remember, hash=lineage_hash, url=url)
+    if published_before and (progress.scope_request or {}).get("visibility") == "private":
+        run.report(Noted(PUBLISHED_BEFORE))
     published = Published(lineage_hash, prepared_hash(run, progress), staged=True)
     route = staged_route(run, progress, lineage_hash=lineage_hash)
     try:
@@ -51,6 +57,11 @@ async def finalize(run: Run) -> Outcome:
         return credential_rejected(run, refusal)
     await run.on_disk(run.paths.forget_session_token)
     return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
+
+
+def _found_published(run: Run) -> bool:
+    """Whether the registry had closed the session before this publish came to finalize it."""
+    return run.journal.history()[-1].event == Event.ALREADY_PUBLISHED
 
 
 async def _close(run: Run, progress: Progress) -> Receipt:

@@ -62,6 +62,21 @@ def test_the_registry_is_asked_about_a_key_once(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("journals", ["kept", "gone"])
+def test_what_is_public_stays_so_and_whoever_wants_it_private_hears_of_it(
+    desk: Desk, tmp_path: Path, journals: str
+) -> None:
+    desk.sign_in()
+    public = desk.publish("--public")
+    if journals == "gone":
+        desk = desk.with_environment(ROAR_STATE_DIR=str(tmp_path / "another-state"))
+    again = desk.roar("publish", "-y", "--json", "--private")
+    assert (again.code, again.last["hash"]) == (0, public["hash"])
+    notes = [event["text"] for event in again.events if event["event"] == "note"]
+    assert any("does not make it private" in note for note in notes), again.out
+    is_public_and_names(desk, public["hash"], BY_BEARER)
+
+
+@pytest.mark.parametrize("journals", ["kept", "gone"])
 @pytest.mark.parametrize("credential", ["bearer", "ssh"])
 def test_what_was_published_privately_becomes_public_when_its_owner_says_so(
     desk: Desk, tmp_path: Path, credential: str, journals: str
