@@ -39,7 +39,7 @@ def run(quiet: bool) -> int:
                 1 or 3 the state folder or the configuration can't be used.
     """
     from publisher.daemon.log import open_log
-    from publisher.daemon.service import run_daemon
+    from publisher.daemon.process import run_daemon
 
     folder = _folder()
     folder.user_key()  # makes the folder, or tells why that can't be

@@ -10,23 +10,19 @@ folder every few seconds and has little in memory; whoever has something for it 
 
 import logging
 import os
-import signal
-import sys
 from collections import Counter
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
 from publisher.daemon.means import Means
 from publisher.daemon.roster import Roster
 from publisher.daemon.schedule import Candidate, Then, Verdict, choose, due
 from publisher.daemon.sentinel import Knocking, Sentinel
-from publisher.daemon.settings import Settings, user_settings
+from publisher.daemon.settings import Settings
 from publisher.daemon.wake import serve
-from state.errors import Owned, PublisherError
+from state.errors import PublisherError
 from state.lock import Lock, owner
 from state.paths import StateFolder
 from state.survey import Glance
@@ -43,59 +39,6 @@ STOP_SECONDS = 8.0
 """How long publishes under way may take to let go; the engine needs five at most."""
 REST_SECONDS = 60.0
 """After so long without work the daemon begins anew, and has the memory back that work took."""
-LOCK_HANDLE = "ROAR_DAEMON_LOCK"
-"""The environment variable that hands the lock on to the program that replaces us."""
-
-
-def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None = None) -> None:
-    """Be the daemon of a state folder until SIGTERM or SIGINT.
-
-    Raises Owned if another one is, LocalProblem where the folder or the configuration can't be used.
-    """
-    lock = _only_daemon(folder)
-    try:
-        settings = user_settings(os.environ, Path.home())
-        anew = anyio.run(_until_signal, Daemon(folder, settings, log=log, means=means or Means(), lock=lock))
-        if anew:
-            os.environ[LOCK_HANDLE] = str(lock.inheritable())
-            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    finally:
-        lock.release()
-
-
-def _only_daemon(folder: StateFolder) -> Lock:
-    """The lock of the folder's daemon: handed on by our former self, or new."""
-    folder.user_key()  # makes the folder
-    handle = os.environ.pop(LOCK_HANDLE, "")
-    if handle.isdigit():
-        with suppress(OSError):
-            return Lock.inherited(folder.daemon_lock, int(handle))
-    try:
-        return Lock(folder.daemon_lock).acquire()
-    except Owned as owned:
-        pid = owner(folder.daemon_lock)
-        raise Owned(
-            f"a daemon runs already for {folder.root}{f' (pid {pid})' if pid else ''}",
-            kept="It goes on undisturbed.",
-            next_step="roar daemon status",
-            reason="owned",
-        ) from owned
-
-
-async def _until_signal(daemon: "Daemon") -> bool:
-    stop = anyio.Event()
-
-    async def receive(*, task_status: TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            task_status.started()
-            async for _signal in signals:
-                stop.set()
-
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(receive)
-        anew = await daemon.run(stop)
-        tasks.cancel_scope.cancel()
-    return anew
 
 
 class Daemon:
