@@ -39,7 +39,7 @@ Examples:
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing: publish redacted data, and anonymously.")
 @click.option("--dry-run", is_flag=True, help="Show what would be stored and published; send nothing.")
 @click.option("-n", "--name", metavar="NAME", help="The name label of the put job.")
-@click.option("--no-tag", is_flag=True, help="Make no git tag roar/<commit>; nor does [registration.tagging] enabled = false.")
+@click.option("--no-tag", is_flag=True, help="Make no git tag; as [registration.tagging] enabled = false.")
 @click.option("--dataset", is_flag=True, help="Every source folder is a dataset, even if nothing in it says so.")
 @click.option("--registry", metavar="URL", help="Instead of GLAAS_URL or the project's [glaas] url.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout; see below.")
