@@ -171,7 +171,8 @@ class Objects:
         except FileChanged:
             await send(await self._restored(row))
         # First the name, which may be a credential: killed in between, the store itself tells that the object is there.
-        await self._run.on_disk(self._run.paths.forget_upload, row.seq)
+        with anyio.CancelScope(shield=True):  # another file's failure does not make this one unsent
+            await self._run.on_disk(self._run.paths.forget_upload, row.seq)
         self._stored.add(row.seq)
         self._run.report(ObjectStored(row.key, row.size, sent=bool(sent)))
 

@@ -154,7 +154,8 @@ async def _send_missing(
         try:
             for number in missing:
                 part = await store.put_part(upload, number, content.part(number), partial(advance, number))
-                await ledger.acknowledged(part)
+                with anyio.CancelScope(shield=True):  # another part's failure does not make this one unsent
+                    await ledger.acknowledged(part)
                 done[number] = part
         except PublisherError as error:  # raised below, outside of the task group
             failures.append(error)
