@@ -80,8 +80,8 @@ class Crew:
                     then = await carry_out(
                         found, errand, self._folder, line, self._share, log=self._log, means=self._means
                     )
-        except Owned:
-            pass
+        except Owned:  # by somebody who is not seen in its lock: never asked for again and again
+            then = Verdict(Then.REST, seconds=FIRST_RETRY_SECONDS)
         except PublisherError as problem:  # its journal can't be used: nothing can be written down there
             about(self._log, found.paths.id).error(problem.what)
             then = Verdict(Then.REST, seconds=UNUSABLE_REST_SECONDS)

@@ -2,8 +2,10 @@
 
 import os
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -495,6 +497,43 @@ def test_one_who_looks_into_an_ended_publish_delays_the_telling_and_ends_nothing
                 assert len(machine.told) == 1
             await machine.until(lambda: machine.glance(paths).queued.told is True, 60)
         machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_a_lock_that_does_not_tell_its_holder_is_not_tried_over_and_over(tmp_path: Path) -> None:
+    """Where the disk was full, nobody's number is in it."""
+
+    async def scenario(machine: Machine) -> None:
+        held, other = machine.leave(), machine.leave()
+        async with machine.daemon():
+            with Lock(held.lock):
+                held.lock.write_text("")
+                await anyio.sleep(HOUR)
+                assert machine.scans <= 2 * HOUR * SLOW_SCANS
+                assert len(machine.lines) < 100
+                assert not machine.glance(other).live
+            await machine.until(machine.ended, 2 * RESUMED_SECONDS + WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_a_journal_that_cannot_be_opened_is_complained_of_now_and_then(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        newer, other = machine.leave(), machine.leave()
+        with closing(sqlite3.connect(newer.journal)) as connection, connection:
+            connection.execute(
+                "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
+                " SELECT migration_set, 'm999_of_tomorrow', applied_at FROM _sqlite_migrations LIMIT 1"
+            )
+        before = newer.journal.read_bytes()
+        async with machine.daemon():
+            await anyio.sleep(HOUR)
+            assert not machine.glance(other).live
+            assert machine.scans <= 2 * HOUR * SLOW_SCANS
+            assert sum(newer.id in line for line in machine.lines) <= HOUR / 20
+        assert newer.journal.read_bytes() == before
 
     on(tmp_path, scenario)
 
