@@ -20,6 +20,7 @@ from tests.daemon.daemons import daemons_of, pid_of, until
 from tests.daemon.worlds import PUBLISHED
 from tests.processes import line_of, running
 
+ENDED_SECONDS = 5.0
 SERVING = ("-m", "publisher", "registry", "serve", "--port")
 
 
@@ -117,7 +118,7 @@ def wanted_of(found: list[Glance]) -> list[tuple[object, ...]]:
 
 def check_clean(program: Program) -> None:
     """Every publish is published with nothing held against it; no process, lock or temporary file is left."""
-    assert daemons_of(program) == []
+    wait_until(lambda: not daemons_of(program), ENDED_SECONDS)  # the lock is free an instant before the process is gone
     folder = StateFolder(program.state)
     for found in publishes_of(program):
         assert found.progress.state is State.DONE, found.progress
