@@ -5,6 +5,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -35,6 +36,11 @@ class Destination(ABC):
         """What happens to each request from now on."""
         assert self.proxy is not None
         self.proxy.plan = plan
+
+    def settle(self) -> None:
+        """After a client died: return when the store has heard all that it said."""
+        if self.proxy is not None:
+            self.proxy.settle()
 
     @abstractmethod
     def keys(self) -> list[str]:
@@ -70,13 +76,11 @@ class S3(Destination):
     def __init__(self, proxy: Proxy, name: str) -> None:
         super().__init__(f"s3://{BUCKET}/{name}", {"AWS_ENDPOINT_URL": proxy.url}, proxy)
         self._prefix = f"{name}/"
-        self._client: Any = boto3.client(
-            "s3",
-            endpoint_url=proxy.url,
-            region_name="us-east-1",
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-        )
+        self._client = _client_of(proxy.url)
+
+    def settle(self) -> None:
+        self._client.close()  # else it stays connected; it connects again by itself
+        super().settle()
 
     def keys(self) -> list[str]:
         found = self._client.list_objects_v2(Bucket=BUCKET, Prefix=self._prefix)
@@ -186,6 +190,13 @@ class Folder(Destination):
 
     def clear(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@cache
+def _client_of(url: str) -> Any:
+    """One for all places of a server, so that one is connected at the most."""
+    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
+    return boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
 
 
 @contextmanager

@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Lock, Thread
+from threading import Condition, Event, Lock, Thread
+from typing import Any
 from urllib.parse import urlsplit
 
+SETTLE_SECONDS = 60.0
+"""How long a busy machine may take to notice that a client is gone."""
 CHECKS = ("x-amz-content-sha256", "x-amz-checksum-sha256", "content-md5")
 
 
@@ -67,6 +70,42 @@ class Proxy:
     url: str
     plan: Plan = lambda seen: None
     seen: list[Seen] = field(default_factory=list)
+    connections: "Connections" = field(default_factory=lambda: Connections())
+
+    def settle(self) -> None:
+        """Return when nobody is connected any more: what a killed client had sent is seen by then."""
+        parts = urlsplit(self.url)
+        assert parts.hostname
+        with socket.create_connection((parts.hostname, parts.port or 80)) as last:
+            address = last.getsockname()
+        self.connections.wait_for_all(address)  # whoever connected before was met before
+
+
+class Connections:
+    """Who is connected, and who ever was.  Written by the thread that accepts and by those that end."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._open = 0
+        self._met: set[object] = set()
+
+    def opened(self, address: object) -> None:
+        with self._changed:
+            self._open += 1
+            self._met.add(address)
+            self._changed.notify_all()
+
+    def closed(self) -> None:
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+
+    def wait_for_all(self, last: object) -> None:
+        """Return when `last` was met and nobody is connected."""
+        with self._changed:
+            settled = self._changed.wait_for(lambda: last in self._met and not self._open, SETTLE_SECONDS)
+            self._met.clear()
+        assert settled, "somebody stays connected"
 
 
 def once(fault: Fault, method: str, holding: str, times: int = 1) -> Plan:
@@ -93,9 +132,8 @@ def proxied(upstream: str, *, verifies: bool = False) -> Iterator[Proxy]:
     emulator can't: DELETE answers 499, and so does the session from then on
     (https://cloud.google.com/storage/docs/performing-resumable-uploads#cancel-upload).
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    proxy = Proxy(f"http://127.0.0.1:{server.server_port}")
+    server = _Server(("127.0.0.1", 0), _Handler)
+    proxy = Proxy(f"http://127.0.0.1:{server.server_port}", connections=server.connections)
     ended = Event()
     _Handler.registry[server.server_port] = _Settings(proxy, upstream, verifies, ended)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -117,6 +155,22 @@ class _Settings:
     verifies: bool
     ended: Event
     cancelled: set[str] = field(default_factory=set)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.connections = Connections()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.opened(client_address)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.connections.closed()
 
 
 class _Handler(BaseHTTPRequestHandler):
