@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from publisher.registry.store import DATABASE_NAME
+from state.errors import LocalProblem
 from state.lock import owner
 from state.machine import State
 from state.paths import StateFolder
@@ -71,7 +72,8 @@ class Link:
         assert self._process.stdin is not None
         self._process.stdin.write(order + "\n")
         self._process.stdin.flush()
-        assert line_of(self._process) == "ready"
+        while (line := line_of(self._process)) != "ready":
+            assert line == "stalled"
 
     def cut(self) -> None:
         """Nothing arrives any more, and nobody says so."""
@@ -107,7 +109,12 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 def publishes_of(program: Program) -> list[Glance]:
-    return [glance(paths) for paths in StateFolder(program.state).all_publishes()]
+    """Every publish that is planned."""
+    found = []
+    for paths in StateFolder(program.state).all_publishes():
+        with suppress(LocalProblem):
+            found.append(glance(paths))
+    return found
 
 
 def wanted_of(found: list[Glance]) -> list[tuple[object, ...]]:
