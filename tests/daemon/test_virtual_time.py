@@ -442,6 +442,7 @@ def test_asked_to_stop_it_ends_within_ten_seconds_and_loses_nothing(
             daemon.stop.set()
             await machine.until(daemon.over.is_set, LET_GO_SECONDS)
         assert not machine.owned
+        assert {found.reason for found in machine.all()} <= {Reason.QUEUED, Reason.INTERRUPTED}
         machine.home.spells, machine.home.seconds = [], 0.2
         async with machine.daemon():
             await machine.until(machine.ended, 4 * WORK_SECONDS)

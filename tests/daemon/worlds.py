@@ -28,6 +28,7 @@ from publisher.daemon.means import Means
 from publisher.daemon.service import Daemon
 from publisher.daemon.settings import Settings
 from publisher.disk import OnDisk, inline
+from publisher.glaas.line import Line
 from publisher.registry.app import ALL_FEATURES, create_app
 from publisher.registry.store import Store
 from state.journal import Journal
@@ -47,6 +48,8 @@ HOME_SITE = "registry.localhost"
 NO_ANSWER_SECONDS = 60.0
 """After so long awake without an answer, a request is given up by the client."""
 LOOK_SECONDS = 0.1
+SCAN_SECONDS = 0.05
+"""How long the daemon takes to look at its journals."""
 
 
 class Sky(Enum):
@@ -107,15 +110,20 @@ class Site:
 
 
 class Network(httpx2.AsyncBaseTransport):
-    """Carries requests to the sites of a machine through whatever is wrong with them."""
+    """Carries requests to the sites of a machine through whatever is wrong with them.
 
-    def __init__(self, machine: "Machine") -> None:
+    kept: its connections are, so that none of them answers once the machine has slept.
+    """
+
+    def __init__(self, machine: "Machine", *, kept: bool) -> None:
         self._machine = machine
+        self._made_before = machine.naps if kept else None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         machine, site = self._machine, self._machine.sites[request.url.host]
         machine.requests.append(Asked(trio.current_time(), site.name, request.method, request.url.path))
-        naps, spell = machine.naps, site.spell()
+        naps = machine.naps if self._made_before is None else self._made_before
+        spell = site.spell()
         if request.method == "POST":
             machine.check_request(request.url.path, request.content)
         await anyio.sleep(site.seconds / 2)
@@ -237,8 +245,8 @@ class Machine:
         return {paths.id for paths in self.folder.all_publishes() if owner(paths.lock) is not None}
 
     def ended(self) -> bool:
-        """Whether every publish has."""
-        return all(not found.live for found in self.all())
+        """Whether every publish has, and its end was told."""
+        return all(not found.live and found.queued.told for found in self.all())
 
     async def until(self, condition: Callable[[], bool], within: float, *, every: float = LOOK_SECONDS) -> float:
         """Return when it has come about, as a virtual time; raise Broken if it takes longer than so many seconds."""
@@ -280,7 +288,7 @@ class Machine:
             rng=self.rng,
             on_disk=self._new_on_disk(),
             keyring=lambda: Keyring({}, self.folder.root, clock=self.now),
-            transport=Network(self),
+            transport=Network(self, kept=False),
         )
 
     def _new_on_disk(self) -> Callable[[], OnDisk]:
@@ -288,7 +296,9 @@ class Machine:
 
         async def scan(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
             self.scans += 1
-            return call(*args, **kwargs)
+            found = call(*args, **kwargs)
+            await anyio.sleep(SCAN_SECONDS)  # the world goes on meanwhile
+            return found
 
         firsts: Iterator[OnDisk] = iter([scan])
         return lambda: next(firsts, inline)
@@ -298,8 +308,12 @@ class Machine:
         with (
             mock.patch("state.publish.Journal", _journal_of(self)),
             mock.patch("publisher.daemon.crew.tell_end", self._tell_end),
+            mock.patch("publisher.daemon.crew.Line", self._line),
         ):
             yield
+
+    def _line(self, registry: str, *, transport: httpx2.AsyncBaseTransport | None) -> Line:
+        return Line(registry, transport=Network(self, kept=True))
 
     async def _tell_end(
         self, ended: Ended, command: Sequence[str] | None, *, notify: bool, log: logging.Logger
