@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmark.daemon import idle_daemon, table
 from benchmark.measure import Cost, Failed, Row, fresh_copy, median, registry, run
 from benchmark.person import give_key
 from benchmark.upload import SERVERS, compare_uploads
@@ -126,6 +127,9 @@ def main() -> None:
     arguments = _arguments()
     try:
         with tempfile.TemporaryDirectory(prefix="roar-bench-") as folder:
+            if arguments.daemon:
+                sys.stdout.write(table(idle_daemon(Path(folder), _say)))
+                return
             bench = Bench(Path(folder), _say)
             startup = bench.startup()
             if arguments.upload:
@@ -169,6 +173,7 @@ def _arguments() -> argparse.Namespace:
     size.add_argument("--quick", action="store_const", dest="jobs", const=100, help="the same as --jobs 100")
     size.add_argument("--large", action="store_true", help=f"{LARGE_JOBS:,} jobs, `roar publish` alone: its memory")
     parser.add_argument("--signing", action="store_true", help="compare an SSH key with no credential instead")
+    parser.add_argument("--daemon", action="store_true", help="what a daemon at rest takes (Linux; three minutes)")
     parser.add_argument("--upload", action="store_true", help="compare uploads to an object store with boto3's instead")
     parser.add_argument("--store", choices=SERVERS, default="rclone", help="the object store of --upload (rclone)")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")

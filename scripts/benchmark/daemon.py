@@ -1,0 +1,110 @@
+"""What a daemon at rest takes: CPU time and memory, as the kernel counts them, before work and after it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.measure import Failed, registry
+from state.machine import Event, State
+from state.paths import PublishPaths, StateFolder
+from state.survey import glance
+from tests.lineages import Lineage, chain, cut, frozen
+
+ENDED = 100
+"""Publishes in the state folder that have ended long ago."""
+WORK = 20
+JOBS = 50
+"""Of each publish that the daemon works on in between."""
+SETTLED_SECONDS = 10.0
+WATCHED_SECONDS = 60.0
+REST_SECONDS = 75.0
+"""After so long without work a daemon has begun anew."""
+DAEMON = (sys.executable, "-P", "-m", "publisher", "daemon", "run", "--quiet")
+TO_ITS_END = (Event.PROBED, Event.SELECTED, Event.OPENED, Event.STAGED, Event.FINALIZED)
+LONG_AGO = 1_700_000_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """cpu: per cent of one core.  resident, own: MiB, with and without the pages that other processes share."""
+
+    when: str
+    cpu: float
+    resident: float
+    own: float
+
+
+def idle_daemon(folder: Path, say: Callable[[str], None]) -> list[Idle]:
+    """Measure a real daemon over a folder of ended publishes: new, after work, and once it has begun anew."""
+    state = StateFolder(folder / "state")
+    for _ in range(ENDED):
+        _ended(state)
+    environ = os.environ | {"ROAR_STATE_DIR": str(state.root), "HOME": str(folder)}
+    with registry(folder / "data", delay=0.0) as url, _daemon(environ) as daemon:
+        measured = [_watch(daemon, "before work", say)]
+        say(f"{WORK} publishes of {JOBS} jobs")
+        work = [_queued(state, cut(chain(JOBS + number)), url) for number in range(WORK)]
+        while not all(glance(paths).progress.state is State.DONE for paths in work):
+            time.sleep(1)
+        measured.append(Idle("right after work", float("nan"), *_memory(daemon.pid)))
+        time.sleep(REST_SECONDS)
+        measured.append(_watch(daemon, "after work, begun anew", say))
+    return measured
+
+
+def table(measured: list[Idle]) -> str:
+    """As lines for people."""
+    lines = [f"\na daemon at rest, {ENDED} ended publishes", f"  {'':26}{'CPU %':>8}{'RSS MiB':>9}{'own MiB':>9}"]
+    lines += [f"  {row.when:26}{row.cpu:8.3f}{row.resident:9.1f}{row.own:9.1f}" for row in measured]
+    return "\n".join(lines) + "\n"
+
+
+def _watch(daemon: "subprocess.Popen[bytes]", when: str, say: Callable[[str], None]) -> Idle:
+    say(f"a daemon at rest, {when}, for {WATCHED_SECONDS:.0f} s")
+    time.sleep(SETTLED_SECONDS)
+    if daemon.poll() is not None:
+        raise Failed(f"the daemon ended with {daemon.returncode}")
+    before, began = _cpu_seconds(daemon.pid), time.monotonic()
+    time.sleep(WATCHED_SECONDS)
+    cpu = (_cpu_seconds(daemon.pid) - before) / (time.monotonic() - began)
+    return Idle(when, 100 * cpu, *_memory(daemon.pid))
+
+
+@contextmanager
+def _daemon(environ: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(DAEMON, env=environ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time; to a nanosecond, where ticks of 10 ms would say nothing of so little."""
+    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def _memory(pid: int) -> tuple[float, float]:
+    facts = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    kib = {name: int(value.split()[0]) for name, value in facts.items()}
+    return kib["Rss"] / 1024, (kib["Private_Clean"] + kib["Private_Dirty"]) / 1024
+
+
+def _queued(state: StateFolder, lineage: Lineage, url: str) -> PublishPaths:
+    with frozen(state, lineage, registry=url) as owned:
+        owned.journal.queue.order(agreed=True, most_uploads=None, upload_rate=None)
+        owned.journal.queue.detach()
+        return owned.paths
+
+
+def _ended(state: StateFolder) -> None:
+    with frozen(state, cut(chain(JOBS))) as owned:
+        for event in TO_ITS_END:
+            owned.journal.checkpoint(event)
+        owned.journal.queue.tell(True)
+    os.utime(owned.paths.journal, (LONG_AGO, LONG_AGO))
