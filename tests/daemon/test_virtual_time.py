@@ -414,6 +414,7 @@ def test_claimed_over_and_over_and_the_daemon_lives_on(tmp_path: Path) -> None:
 
     async def scenario(machine: Machine) -> None:
         publishes = [machine.leave(3) for _ in range(12)]
+        machine.scan_seconds = 1.0
         chance = random.Random(3)
         async with machine.daemon() as daemon:
             while not machine.ended():

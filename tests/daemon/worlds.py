@@ -48,8 +48,6 @@ HOME_SITE = "registry.localhost"
 NO_ANSWER_SECONDS = 60.0
 """After so long awake without an answer, a request is given up by the client."""
 LOOK_SECONDS = 0.1
-SCAN_SECONDS = 0.05
-"""How long the daemon takes to look at its journals."""
 
 
 class Sky(Enum):
@@ -179,6 +177,7 @@ class Machine:
         self.telling_seconds = 0.0
         self.lines: list[str] = []
         self.scans = 0
+        self.scan_seconds = 0.05  # how long the daemon takes to look at its journals
         self.room = True  # on the disk, as the system tells
         self.writes: Callable[[], bool] = lambda: True  # whether a journal can be written just now
         self.naps = 0
@@ -297,7 +296,7 @@ class Machine:
         async def scan(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
             self.scans += 1
             found = call(*args, **kwargs)
-            await anyio.sleep(SCAN_SECONDS)  # the world goes on meanwhile
+            await anyio.sleep(self.scan_seconds)  # the world goes on meanwhile
             return found
 
         firsts: Iterator[OnDisk] = iter([scan])

@@ -1,0 +1,60 @@
+"""Publishes to one registry share a line to it, for as long as one of them is under way."""
+
+import pytest
+
+from publisher.daemon.lines import Lines
+from publisher.glaas.line import Line
+
+HERE, THERE = "http://here.localhost", "http://there.localhost"
+
+pytestmark = pytest.mark.anyio
+
+
+class Counted(Line):
+    """closed: whether its connections are."""
+
+    closed = False
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closed = True
+        await super().__aexit__(None, None, None)
+
+
+def closed(line: Line) -> bool:
+    assert isinstance(line, Counted)
+    return line.closed
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines(Counted)
+
+
+async def test_one_line_a_registry_closed_after_the_last(lines: Lines) -> None:
+    async with lines.to(HERE) as first:
+        async with lines.to(HERE) as second, lines.to(THERE) as other:
+            assert first is second
+            assert first is not other
+        assert not closed(first)
+        assert closed(other)
+    assert closed(first)
+    async with lines.to(HERE) as later:
+        assert later is not first
+
+
+async def test_renewed_it_is_another_one_and_the_old_one_is_closed_by_its_last(lines: Lines) -> None:
+    async with lines.to(HERE) as old:
+        lines.renew()
+        async with lines.to(HERE) as new:
+            assert new is not old
+            async with lines.to(HERE) as same:
+                assert same is new
+        assert (closed(new), closed(old)) == (True, False)
+    assert closed(old)
+
+
+async def test_an_error_gives_it_back_too(lines: Lines) -> None:
+    with pytest.raises(KeyError):
+        async with lines.to(HERE) as line:
+            raise KeyError
+    assert closed(line)
