@@ -14,6 +14,7 @@ from tests.cli.program import Program, ended
 from tests.daemon.daemons import daemons_of, pid_of, program_with_daemons
 from tests.daemon.surroundings import Link, Registry, kill_daemon, link_to, publishes_of, registry_at, wait_until
 from tests.lineage.captured import captured_project, recorded
+from tests.processes import line_of
 
 HASH = str(recorded("diamond", "session")["finalized_hash"])
 PUBLISH = ("publish", "--public", "-y", "--json")
@@ -110,6 +111,7 @@ def test_resumed_beside_the_daemon_it_is_watched(program: Program, registry: Reg
     assert program(*PUBLISH, "--detach").code == 0
     wait_until(lambda: publishes_of(program)[0].owner == pid_of(program) is not None, SOON_SECONDS)
     with program.started("publish", "--resume", "--json", "-y") as person:
+        assert json.loads(line_of(person))["event"] == "planned"
         link.order("calm")
         done = ended(person)
     assert (done.code, last_event(done.out)["hash"]) == (0, HASH), done.err
