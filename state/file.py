@@ -14,7 +14,7 @@ from typing import Self
 from sqlite_utils import Database
 
 from state.errors import LocalProblem
-from state.schema import is_full, migrate
+from state.schema import is_full, migrate, refuse_newer
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a reader and the owner wait for each other's short transactions."""
@@ -47,6 +47,7 @@ class JournalFile:
             try:
                 if read_only:
                     connection.execute("PRAGMA query_only = ON")
+                    refuse_newer(self.db)
                 else:
                     connection.execute("PRAGMA journal_mode = TRUNCATE")
                     connection.execute("PRAGMA synchronous = FULL")

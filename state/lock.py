@@ -18,6 +18,8 @@ from state.errors import LocalProblem, Owned
 
 GLANCES = 3
 GLANCE_SECONDS = 0.01
+PID_WIDTH = 20
+"""Characters, so that a pid covers any other."""
 
 
 class Lock:
@@ -59,8 +61,7 @@ class Lock:
             ) from error
         self._handle = handle
         with suppress(OSError):  # a full disk: the text only serves a message
-            os.truncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            os.pwrite(handle, f"{os.getpid():<{PID_WIDTH}}".encode(), 0)  # over the last one: that takes no room
         return self
 
     @classmethod
@@ -125,7 +126,7 @@ def owner(path: Path) -> int | None:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
-            text = os.pread(handle, 20, 0)
+            text = os.pread(handle, PID_WIDTH, 0).rstrip()
             return int(text) if text.isdigit() else None
         return None
     finally:

@@ -129,10 +129,14 @@ def m003_queue(db: Database) -> None:
 
 
 def migrate(db: Database) -> None:
-    """Bring the tables up to this release.
+    """Bring the tables up to this release.  Raises LocalProblem for a journal that a newer release wrote."""
+    refuse_newer(db)
+    if journal_migrations.pending(db):
+        journal_migrations.apply(db)
 
-    Raises LocalProblem for a journal that a newer release wrote; nothing is changed in it.
-    """
+
+def refuse_newer(db: Database) -> None:
+    """Raise LocalProblem for a journal that a newer release wrote.  Changes nothing."""
     known = {migration.name for migration in journal_migrations.pending(Database(memory=True))}
     if any(applied.name not in known for applied in journal_migrations.applied(db)):
         raise LocalProblem(
@@ -141,8 +145,6 @@ def migrate(db: Database) -> None:
             next_step="pip install --upgrade roar-publisher",
             reason="newer journal",
         )
-    if journal_migrations.pending(db):
-        journal_migrations.apply(db)
 
 
 def is_full(error: sqlite3.Error) -> bool:

@@ -1,6 +1,7 @@
 """Looking at publishes without owning them: what `roar journal list` shows, and what `--resume` chooses from."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from state.errors import LocalProblem
@@ -82,10 +83,20 @@ def look(paths: PublishPaths) -> Summary:
         )
 
 
-def _reading(paths: PublishPaths) -> Journal:
+@contextmanager
+def _reading(paths: PublishPaths) -> Iterator[Journal]:
     if not paths.journal.exists():
         raise LocalProblem(f"publish {paths.id} has no journal", next_step="roar journal prune", reason="no plan")
-    return Journal(paths.journal, read_only=True)
+    try:
+        with Journal(paths.journal, read_only=True) as journal:
+            yield journal
+    except (ValueError, TypeError, LookupError) as error:  # SQLite finds it whole, but a row is none of ours
+        raise LocalProblem(
+            f"the journal {paths.journal} is damaged",
+            kept="Nothing of it was changed.",
+            next_step="publish the same anew",
+            reason="journal",
+        ) from error
 
 
 def survey(folder: StateFolder) -> Iterator[Summary | tuple[PublishPaths, LocalProblem]]:

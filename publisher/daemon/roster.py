@@ -13,8 +13,6 @@ from state.survey import Glance, glance
 
 SETTLED_SECONDS = 1.0
 """A file that changed less than this ago may change again without its timestamp showing it."""
-UNREADABLE = (LocalProblem, ValueError, TypeError, LookupError)
-"""What reading a journal raises: where SQLite finds it whole, a damaged row can still be no row of ours."""
 
 _Stamp = tuple[int, int, int]
 
@@ -80,7 +78,7 @@ class Roster:
         # One that changed in the future, by a clock that was set back since, is as good: it can't change then again.
         settled = stamp is not None and abs(self._wall_clock() - stamp[1] / 1e9) > SETTLED_SECONDS
         found: Glance | None = None
-        with suppress(*UNREADABLE):
+        with suppress(LocalProblem):
             found = glance(paths)
         return _Known(stamp if settled else None, found)
 

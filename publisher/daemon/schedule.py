@@ -4,7 +4,7 @@
 | --- | --- |
 | a person's turn: sign in, confirm, mend a file | PARK: left alone until that person says so |
 | nothing answers at an address | AWAY: begun again as soon as something answers there; costs no attempt |
-| the server asked for patience | RETRY when it said; costs no attempt |
+| the server asked for patience | RETRY when it said, or in a minute; costs no attempt |
 | a disk is full | RETRY every half minute, until there is room; costs no attempt |
 | the server fails, this machine stands in the way | RETRY, later each time, `MAX_ATTEMPTS` times in a row |
 | it was asked to stop, or somebody else has it | LEAVE: the next scan finds it |
@@ -26,6 +26,8 @@ LONGEST_LOCAL_RETRY_SECONDS = 60.0
 """This machine may be asked more often: it costs nobody anything."""
 FULL_DISK_RETRY_SECONDS = 30.0
 UNUSABLE_REST_SECONDS = 30.0
+THROTTLED_SECONDS = 60.0
+"""For a server that asks for patience without saying how long."""
 LONGEST_LATENESS_SECONDS = 4.0
 """By how much those whom a server asked for patience spread out, so that they do not all come back at once."""
 LONGEST_WAIT_SECONDS = 2 * 3600.0
@@ -64,9 +66,10 @@ def verdict(error: PublisherError, *, attempts: int, rng: random.Random) -> Verd
     if isinstance(error, Transient):
         if error.knock_at:
             return Verdict(Then.AWAY, attempts, knock_at=error.knock_at)
-        if error.retry_after:
-            lateness = min(error.retry_after / 10, LONGEST_LATENESS_SECONDS) * rng.random()
-            return Verdict(Then.RETRY, attempts, error.retry_after + lateness)
+        if error.retry_after or error.reason == Reason.THROTTLED:
+            seconds = error.retry_after or THROTTLED_SECONDS
+            lateness = min(seconds / 10, LONGEST_LATENESS_SECONDS) * rng.random()
+            return Verdict(Then.RETRY, attempts, seconds + lateness)
     if error.reason == Reason.DISK_FULL:
         return Verdict(Then.RETRY, attempts, FULL_DISK_RETRY_SECONDS)
     if attempts + 1 >= MAX_ATTEMPTS:

@@ -154,7 +154,7 @@ def test_after_a_kill_the_next_one_starts_over_a_stale_pid_and_a_stale_socket(pr
     os.kill(killed, signal.SIGKILL)
     until(lambda: pid_of(program) is None)
     assert (program.state / "daemon.sock").exists()
-    assert (program.state / "daemon.lock").read_text() == str(killed)
+    assert (program.state / "daemon.lock").read_text().rstrip() == str(killed)
 
     assert program("daemon", "status").code == 3
     assert worked(program("daemon", "stop")) == "No daemon runs.\n"

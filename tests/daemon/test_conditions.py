@@ -387,6 +387,7 @@ def test_a_journal_of_a_newer_release(alone: Program) -> None:
             "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
             " SELECT migration_set, 'm999_of_tomorrow', applied_at FROM _sqlite_migrations LIMIT 1"
         )
+    assert alone("journal", "show", publish_id, "--why", "--json").last["reason"] == Reason.NEWER_JOURNAL
     blamed(alone("publish", "--resume", publish_id, "-y", "--json"), Reason.NEWER_JOURNAL)
 
 

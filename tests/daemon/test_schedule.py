@@ -13,6 +13,7 @@ from publisher.daemon.schedule import (
     LONGEST_RETRY_SECONDS,
     LONGEST_WAIT_SECONDS,
     MAX_ATTEMPTS,
+    THROTTLED_SECONDS,
     Candidate,
     Then,
     Verdict,
@@ -62,6 +63,12 @@ def test_who_asked_for_patience_is_left_alone_so_long_and_hardly_longer(asked: f
     assert len({found.seconds for found in verdicts}) > 100, "everybody comes back at the same moment"
 
 
+def test_who_asks_for_patience_without_saying_how_long_gets_a_minute_and_costs_no_attempt() -> None:
+    found = after(Transient("…", reason="throttled"), MAX_ATTEMPTS)
+    assert (found.then, found.attempts) == (Then.RETRY, MAX_ATTEMPTS)
+    assert THROTTLED_SECONDS <= found.seconds < THROTTLED_SECONDS + SOON
+
+
 def test_a_full_disk_costs_no_attempt() -> None:
     error = LocalProblem("…", reason="disk full", resumable=True)
     assert after(error, MAX_ATTEMPTS) == Verdict(Then.RETRY, MAX_ATTEMPTS, FULL_DISK_RETRY_SECONDS)
@@ -71,7 +78,6 @@ def test_a_full_disk_costs_no_attempt() -> None:
     ("error", "longest"),
     [
         (Transient("…", reason="server failing"), LONGEST_RETRY_SECONDS),
-        (Transient("…", reason="throttled"), LONGEST_RETRY_SECONDS),
         (Transient("…", reason="session lost"), LONGEST_RETRY_SECONDS),
         (Transient("…", reason="not glaas"), LONGEST_RETRY_SECONDS),
         (LocalProblem("…", reason="journal", resumable=True), LONGEST_LOCAL_RETRY_SECONDS),

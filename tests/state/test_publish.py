@@ -1,5 +1,7 @@
 """Owning a publish as a whole, and looking at all of them."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,21 @@ def test_the_survey_shows_the_newest_first_and_who_owns_what(folder: StateFolder
     older.journal.checkpoint(Event.CANCELLED)
     older.give_up()
     assert not look(older.paths).interrupted
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("progress", "state"), ("progress", "capabilities"), ("plan", "provisional"), ("units", "kind")],
+)
+def test_a_row_that_is_none_of_ours_damages_its_own_publish_alone(folder: StateFolder, table: str, column: str) -> None:
+    good, bad = frozen(folder, cut(chain(2))), frozen(folder, cut(chain(2)))
+    good.give_up()
+    bad.give_up()
+    with closing(sqlite3.connect(bad.paths.journal)) as connection, connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", ["no {such"])
+    found = list(survey(folder))
+    assert [summary.paths for summary in found if isinstance(summary, Summary)] == [good.paths]
+    assert [problem.reason for _, problem in (entry for entry in found if isinstance(entry, tuple))] == ["journal"]
 
 
 def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolder) -> None:

@@ -70,14 +70,17 @@ def columns(path: Path) -> set[str]:
     return found
 
 
-def test_a_journal_of_a_newer_release_is_refused_and_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("read_only", [False, True], ids=["owner", "onlooker"])
+def test_a_journal_of_a_newer_release_is_refused_and_untouched(
+    read_only: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "journal.db"
     with monkeypatch.context() as next_release:
         with_later_migration(next_release)
         Journal(path).close()
     before = path.read_bytes()
     with pytest.raises(LocalProblem, match="newer release") as caught:
-        Journal(path)
+        Journal(path, read_only=read_only)
     assert caught.value.reason == "newer journal"
     assert path.read_bytes() == before
 
