@@ -5,7 +5,7 @@
     publishes/<id>/claim            who asks the daemon to let go of it
     publishes/<id>/session-token    an anonymous session's only credential, 0600, only while that session is open
     publishes/<id>/put-record       what a put will write into roar.db, 0600, until it is there
-    publishes/<id>/uploads/<n>      what names an upload under way at its store, 0600, only while it is
+    publishes/<id>/uploads/<n>      what names an upload under way at its store, or when one was asked for, 0600
     key                             what makes this user's session ids unguessable, 0600
     identities                      whom each SSH key names at each registry, as it said last
     daemon.lock                     which daemon runs
