@@ -5,10 +5,12 @@ It runs in threads, so it is the same for both backends.  A plan looks at each r
 
 import base64
 import hashlib
+import os
 import socket
+import stat
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.client import HTTPConnection
@@ -73,7 +75,7 @@ class Proxy:
     connections: "Connections" = field(default_factory=lambda: Connections())
 
     def settle(self) -> None:
-        """Return when nobody is connected any more: what a killed client had sent is seen by then."""
+        """Return when no other process is connected any more: what a killed client had sent is seen by then."""
         parts = urlsplit(self.url)
         assert parts.hostname
         with socket.create_connection((parts.hostname, parts.port or 80)) as last:
@@ -86,26 +88,38 @@ class Connections:
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._open = 0
+        self._open: set[object] = set()
         self._met: set[object] = set()
 
     def opened(self, address: object) -> None:
         with self._changed:
-            self._open += 1
+            self._open.add(address)
             self._met.add(address)
             self._changed.notify_all()
 
-    def closed(self) -> None:
+    def closed(self, address: object) -> None:
         with self._changed:
-            self._open -= 1
+            self._open.discard(address)
             self._changed.notify_all()
 
     def wait_for_all(self, last: object) -> None:
-        """Return when `last` was met and nobody is connected."""
+        """Return when `last` was met and no other process than this one, whose clients may stay, is connected."""
+        ours = _own_addresses()
         with self._changed:
-            settled = self._changed.wait_for(lambda: last in self._met and not self._open, SETTLE_SECONDS)
+            settled = self._changed.wait_for(lambda: last in self._met and self._open <= ours, SETTLE_SECONDS)
             self._met.clear()
         assert settled, "somebody stays connected"
+
+
+def _own_addresses() -> set[object]:
+    """The address of every socket of this process."""
+    found: set[object] = set()
+    for descriptor in map(int, os.listdir("/dev/fd")):
+        with suppress(OSError):  # the listing's own is gone by now
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                with socket.socket(fileno=os.dup(descriptor)) as own:
+                    found.add(own.getsockname())
+    return found
 
 
 def once(fault: Fault, method: str, holding: str, times: int = 1) -> Plan:
@@ -168,9 +182,11 @@ class _Server(ThreadingHTTPServer):
         self.connections.opened(client_address)
         super().process_request(request, client_address)
 
-    def shutdown_request(self, request: Any) -> None:
-        super().shutdown_request(request)
-        self.connections.closed()
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.connections.closed(client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
