@@ -206,6 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is Fault.RESET:
             return self._reset()
         if fault is Fault.STALL:
+            settings.proxy.connections.closed(self.client_address)  # it stands still to the end, whoever is there
             settings.ended.wait()
             return self._reset()
         try:
