@@ -74,6 +74,11 @@ class Objects:
             self._file.db.conn.executemany("UPDATE objects SET stored = 1 WHERE seq = ?", keys)
             self._file.db.conn.executemany("DELETE FROM parts WHERE seq = ?", keys)
 
+    def lost(self, seqs: Iterable[int]) -> None:
+        """Note that the store has these objects no more."""
+        with self._file.transaction():
+            self._file.db.conn.executemany("UPDATE objects SET stored = 0 WHERE seq = ?", [(seq,) for seq in seqs])
+
     def acknowledge_part(self, seq: int, part: PartRow) -> None:
         """Note that the store has a part of an object."""
         with self._file.transaction():

@@ -1,14 +1,14 @@
 """Storing the objects of a put: many files at once, each resumable to the part (`publisher.storage.transfer`).
 
 The journal knows which objects are stored and which parts were acknowledged (`ledger`); the store is asked all the
-same.
+same: what somebody deleted there between two lives of a publish is sent again, before anything links to it.
 
 A file that is not the one that was digested (another inode or time: a restored copy) is read once more.  If its bytes
 are what they were, the journal takes note of the file as it is now, and the fence stands around that one.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from dataclasses import fields as dataclass_fields
@@ -16,7 +16,7 @@ from dataclasses import fields as dataclass_fields
 import anyio
 
 from publisher.glaas.caller import STOPPED
-from publisher.report import ObjectsPlanned, ObjectStored, Sent
+from publisher.report import Noted, ObjectsPlanned, ObjectStored, Sent
 from publisher.run import Run
 from publisher.staging.acks import Acknowledgements
 from publisher.staging.ledger import JournalLedger, under_way
@@ -34,8 +34,7 @@ from state.record import Plan
 FILES_AT_ONCE = 16
 PARTS_AT_ONCE = 8
 """Parts of one file; what is under way at once in all is the store's own limit of requests."""
-WORTH_A_GLANCE = 16
-"""Objects from which on listing what is there, in up to ten requests, costs less than asking for each."""
+LOST = "{} of {} objects were stored before, and are gone from the store: they are sent again"
 ABANDON_SECONDS = 10.0
 """How long giving up uploads may take in all, for a person who waits for a prompt."""
 
@@ -100,15 +99,11 @@ class Objects:
         Raises what the store or a file raised first; Interrupted when the run is asked to stop, at once: a part under
         way is sent again later.  Draining again sends only what is missing.
         """
-        rows = await self._run.on_disk(self._ledger.all)
-        missing = await self._run.on_disk(self._ledger.all, only_missing=True)
-        done = len(rows) - len(missing)
-        self._run.report(ObjectsPlanned(len(rows), done, _bytes(rows), _bytes(rows) - _bytes(missing)))
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._commit, tasks.cancel_scope)
                 tasks.start_soon(self._end_on_stop, tasks.cancel_scope)
-                await self._store_all(rows, missing)
+                await self._store_all()
                 tasks.cancel_scope.cancel()
         finally:
             await self._stored.flush()
@@ -117,34 +112,67 @@ class Objects:
         for row in await self._run.on_disk(self._ledger.all):
             await self._confirm(row)
 
-    async def _store_all(self, rows: Sequence[ObjectRow], missing: Sequence[ObjectRow]) -> None:
+    async def _store_all(self) -> None:
+        rows = await self._run.on_disk(self._ledger.all)
+        missing = await self._run.on_disk(self._ledger.all, only_missing=True)
+        await self._store_these(missing, rows)
+        stored_now = {row.seq for row in missing}
+        lost = await self._lost([row for row in rows if row.seq not in stored_now])
+        if lost:
+            await self._run.on_disk(self._ledger.lost, [row.seq for row in lost])
+            self._run.report(Noted(LOST.format(len(lost), len(rows))))
+            await self._store_these(lost, rows)
+
+    async def _store_these(self, missing: Sequence[ObjectRow], rows: Sequence[ObjectRow]) -> None:
+        """Store what is missing of all rows."""
+        done = len(rows) - len(missing)
+        self._run.report(ObjectsPlanned(len(rows), done, _bytes(rows), _bytes(rows) - _bytes(missing)))
+        there = await self._glance(len(missing))
+        twins = _twins(rows)
+
+        async def store(row: ObjectRow) -> None:
+            surely_new = there is not None and row.key not in there
+            await self._store_one(row, surely_new=surely_new, twin=twins.get(row.seq))
+
+        await self._side_by_side([row for row in missing if row.seq not in twins], store)
+        await self._side_by_side([row for row in missing if row.seq in twins], store)  # now every twin is there
+
+    async def _lost(self, stored: Sequence[ObjectRow]) -> list[ObjectRow]:
+        """Those of what an earlier life stored that the store has no more."""
+        there = await self._glance(len(stored)) or {}
+        lost: list[ObjectRow] = []
+
+        async def look(row: ObjectRow) -> None:
+            if await self._store.lost(row.key, row.size):
+                lost.append(row)
+
+        await self._side_by_side([row for row in stored if there.get(row.key) != row.size], look)
+        return lost
+
+    async def _glance(self, questions: int) -> Mapping[str, int] | None:
         try:
-            there = await self._store.glance() if len(missing) >= WORTH_A_GLANCE else None
+            return await self._store.glance(questions) if self._failure is None else None
         except PublisherError as error:
             self._failure = error
-            return
-        twins = _twins(rows)
-        await self._store_side_by_side([row for row in missing if row.seq not in twins], there, {})
-        if self._failure is None:  # now every twin is there
-            await self._store_side_by_side([row for row in missing if row.seq in twins], there, twins)
+            return None
 
-    async def _store_side_by_side(
-        self, rows: Sequence[ObjectRow], there: frozenset[str] | None, twins: Mapping[int, str]
-    ) -> None:
+    async def _side_by_side(self, rows: Iterable[ObjectRow], work: Callable[[ObjectRow], Awaitable[None]]) -> None:
+        """Do `work` for every row, many at once, until something fails."""
+        if self._failure is not None:
+            return
         queue = iter(rows)
         async with anyio.create_task_group() as workers:
 
-            async def work() -> None:
+            async def take() -> None:
                 try:
                     for row in queue:
-                        surely_new = there is not None and row.key not in there
-                        await self._store_one(row, surely_new=surely_new, twin=twins.get(row.seq))
+                        await work(row)
                 except PublisherError as error:
                     self._failure = self._failure or error
                     workers.cancel_scope.cancel()
 
             for _ in range(FILES_AT_ONCE):
-                workers.start_soon(work)
+                workers.start_soon(take)
 
     async def _store_one(self, row: ObjectRow, *, surely_new: bool, twin: str | None) -> None:
         sent: dict[int, int] = {}

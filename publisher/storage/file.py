@@ -48,6 +48,10 @@ class FileStore(ObjectStore):
         found = await digest_file(str(path))
         return StoredObject(found.size, f"blake3:{found.blake3}", found.blake3)
 
+    async def lost(self, key: str, size: int) -> bool:
+        path = self._path(key)
+        return not await self._disk(path.is_file) or (await self._disk(path.stat)).st_size != size
+
     async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
         upload = await self.begin(key, content)
         try:

@@ -20,7 +20,7 @@ from publisher.storage.http import FileBody, Reply, Request, Wire, verdict
 from publisher.storage.parts import part_count, part_range
 from publisher.storage.slices import Sent
 from publisher.storage.source import Content, Slice, shown
-from publisher.storage.store import GLANCE_PAGES, ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
+from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key, pages
 from state.errors import NeedsPerson, PublisherError, Rejected, Transient
 
 INCOMPLETE = 308
@@ -63,18 +63,25 @@ class GcsStore(ObjectStore):
         md5 = found.get("md5Hash")
         return StoredObject(int(found.get("size", 0)), f"md5:{md5}" if md5 else "", metadata.get("blake3", ""))
 
-    async def glance(self) -> frozenset[str] | None:
-        keys: set[str] = set()
+    async def lost(self, key: str, size: int) -> bool:
+        reply = await self._call("GET", f"{self._objects}/{self._name(key)}?fields=size")
+        if reply.status in (403, 404):
+            return reply.status == 404
+        return int(_object(self._accept(reply)).get("size", 0)) != size
+
+    async def glance(self, questions: int) -> Mapping[str, int] | None:
+        sizes: dict[str, int] = {}
         page = ""
-        for _ in range(GLANCE_PAGES):
-            query = f"prefix={quote(self._prefix, safe='')}&fields=items(name),nextPageToken&maxResults=1000{page}"
+        for _ in pages(questions):
+            query = f"prefix={quote(self._prefix, safe='')}&fields=items(name,size),nextPageToken&maxResults=1000{page}"
             reply = await self._call("GET", f"{self._objects}?{query}")
             if not reply.ok:  # writing may be allowed where listing is not
                 return None
             found = _object(reply)
-            keys.update(item["name"].removeprefix(self._prefix) for item in found.get("items", []))
+            items = found.get("items", [])
+            sizes.update((item["name"].removeprefix(self._prefix), int(item.get("size", 0))) for item in items)
             if not found.get("nextPageToken"):
-                return frozenset(keys)
+                return sizes
             page = "&pageToken=" + quote(found["nextPageToken"], safe="")
         return None
 

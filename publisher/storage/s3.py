@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import time
-from urllib.parse import quote, unquote_plus, urlencode
+from urllib.parse import quote, urlencode
 
 from publisher.storage.checksums import checksums_of, in_base64
 from publisher.storage.http import FileBody, Reply, Request, Wire
@@ -26,6 +26,7 @@ from publisher.storage.s3_replies import (
     document_in,
     etag_of_parts,
     is_gone,
+    listed_in,
     part_in,
     sha256_of_parts,
     stored_in,
@@ -35,7 +36,7 @@ from publisher.storage.s3_unheard import unheard_uploads
 from publisher.storage.s3_xml import completion, error_in
 from publisher.storage.slices import Sent
 from publisher.storage.source import Content, Slice, shown
-from publisher.storage.store import GLANCE_PAGES, ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
+from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key, pages
 from state.errors import Rejected
 
 MAX_RENEWALS = 2
@@ -65,19 +66,25 @@ class S3Store(ObjectStore):
             return None
         return stored_in(self._accept(reply))
 
-    async def glance(self) -> frozenset[str] | None:
-        keys: set[str] = set()
+    async def lost(self, key: str, size: int) -> bool:
+        reply = await self._call("HEAD", key)
+        if reply.status in (403, 404):
+            return reply.status == 404
+        return stored_in(self._accept(reply)).size != size
+
+    async def glance(self, questions: int) -> Mapping[str, int] | None:
+        found: dict[str, int] = {}
         query = {"encoding-type": "url", "list-type": "2", "prefix": self._prefix}
-        for _ in range(GLANCE_PAGES):
+        for _ in pages(questions):
             reply = await self._ask("GET", self._account.place.base, query)
             if not reply.ok:  # writing may be allowed where listing is not
                 return None
             root = document_in(reply)
-            keys.update(
-                unquote_plus(key.text or "").removeprefix(self._prefix) for key in root.iterfind("Contents/Key")
+            found.update(
+                (name.removeprefix(self._prefix), size) for name, size in map(listed_in, root.iterfind("Contents"))
             )
             if root.findtext("IsTruncated") != "true":
-                return frozenset(keys)
+                return found
             query["continuation-token"] = root.findtext("NextContinuationToken") or ""
         return None
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
 from publisher.storage.checksums import in_base64
@@ -24,6 +25,11 @@ def stored_in(reply: Reply) -> StoredObject:
     kind = "sha256-parts" if in_parts else "sha256"
     size = int(headers.get("content-length", "0"))
     return StoredObject(size, f"{kind}:{value}" if value else "", headers.get(BLAKE3_HEADER, ""))
+
+
+def listed_in(element: Element) -> tuple[str, int]:
+    """The key of one object of a listing that is URL-encoded, and its size."""
+    return unquote_plus(element.findtext("Key") or ""), int(element.findtext("Size") or 0)
 
 
 def part_in(element: Element) -> Part:

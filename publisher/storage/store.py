@@ -14,8 +14,10 @@ from publisher.storage.slices import Sent
 from publisher.storage.source import Content, Slice, shown
 from state.errors import LocalProblem, Rejected, Transient, UsageProblem
 
-GLANCE_PAGES = 10
-"""Pages of 1,000 keys that `glance` reads before it leaves it to `stat`."""
+QUESTIONS_PER_PAGE = 16
+"""What may be asked at once takes as long as one page of a listing."""
+MOST_PAGES = 100
+"""Of 1,000 keys: a bound on what `glance` has in memory."""
 LONGEST_KEY_BYTES = 1024
 """S3's and GCS's limit, in UTF-8."""
 
@@ -93,10 +95,14 @@ class ObjectStore(ABC):
     async def stat(self, key: str) -> StoredObject | None:
         """What is stored under `key`; None if nothing is, or nothing that we may see."""
 
-    async def glance(self) -> frozenset[str] | None:
-        """The keys below the destination, where a few requests tell them; None where they don't.
+    @abstractmethod
+    async def lost(self, key: str, size: int) -> bool:
+        """Whether an object of `size` bytes that was stored is surely gone; False for who may not look."""
 
-        Saves a `stat` for each of many new objects.  Old news at worst make one send what is there already.
+    async def glance(self, questions: int) -> Mapping[str, int] | None:
+        """The keys below the destination and their sizes; None where few requests (`pages`) don't tell them.
+
+        questions: about single objects, which it saves.  Old news at worst make one send what is there already.
         """
         return None
 
@@ -188,6 +194,11 @@ class ObjectStore(ABC):
     async def aclose(self) -> None:
         """Close what is open; a store without connections has nothing to close."""
         return
+
+
+def pages(questions: int) -> range:
+    """How many pages of a listing `ObjectStore.glance` may read."""
+    return range(min(questions // QUESTIONS_PER_PAGE, MOST_PAGES))
 
 
 def check_key(key: str) -> str:

@@ -5,16 +5,13 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
-import boto3  # type: ignore[import-untyped]
-
 from tests.storage.proxy import Plan, Proxy, Seen, proxied
-from tests.storage.servers import ACCESS_KEY, BUCKET, SECRET_KEY, gcs_emulator, rclone
+from tests.storage.servers import BUCKET, client_of, gcs_emulator, rclone
 
 KINDS = ("s3", "gs", "file")
 UNDER_WAY = ".roar-*.upload"
@@ -62,8 +59,13 @@ class Destination(ABC):
         """
 
     @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove one object, as somebody else would."""
+
     def clear(self) -> None:
         """Remove everything: what many puts leave adds up."""
+        for key in self.keys():
+            self.delete(key)
 
     def objects(self) -> dict[str, bytes]:
         """Everything, by key."""
@@ -76,7 +78,7 @@ class S3(Destination):
     def __init__(self, proxy: Proxy, name: str) -> None:
         super().__init__(f"s3://{BUCKET}/{name}", {"AWS_ENDPOINT_URL": proxy.url}, proxy)
         self._prefix = f"{name}/"
-        self._client = _client_of(proxy.url)
+        self._client = client_of(proxy.url)
 
     def settle(self) -> None:
         self._client.close()  # else it stays connected; it connects again by itself
@@ -117,9 +119,11 @@ class S3(Destination):
                 sent.append((key, int(parse_qs(parts.query).get("partNumber", ["1"])[0])))
         return sent
 
+    def delete(self, key: str) -> None:
+        self._client.delete_object(Bucket=BUCKET, Key=self._prefix + key)
+
     def clear(self) -> None:
-        for key in self.keys():
-            self._client.delete_object(Bucket=BUCKET, Key=self._prefix + key)
+        super().clear()
         self.drop_uploads()
 
     def drop_uploads(self) -> None:
@@ -162,9 +166,8 @@ class Gcs(Destination):
                 sent.append((name.removeprefix(self._prefix), 1))
         return sent
 
-    def clear(self) -> None:
-        for key in self.keys():
-            urlopen(Request(f"{self._objects}/{quote(self._prefix + key, safe='')}", method="DELETE")).close()
+    def delete(self, key: str) -> None:
+        urlopen(Request(f"{self._objects}/{quote(self._prefix + key, safe='')}", method="DELETE")).close()
 
 
 class Folder(Destination):
@@ -188,15 +191,11 @@ class Folder(Destination):
     def parts_sent(self, seen: list[Seen], uploads: Mapping[str, str]) -> list[tuple[str, int]]:
         return []
 
+    def delete(self, key: str) -> None:
+        (self._folder / key).unlink()
+
     def clear(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-@cache
-def _client_of(url: str) -> Any:
-    """One for all places of a server, so that one is connected at the most."""
-    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
-    return boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
 
 
 @contextmanager

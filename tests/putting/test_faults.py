@@ -8,7 +8,7 @@ import pytest
 
 from state.errors import ExitCode
 from tests.putting.conftest import MakePlace
-from tests.putting.destinations import S3
+from tests.putting.destinations import KINDS, S3
 from tests.putting.place import Place
 from tests.storage.proxy import Fault, Plan, Seen, once
 from tests.storage.servers import ACCESS_KEY, SECRET_KEY
@@ -72,6 +72,24 @@ def test_a_completion_whose_reply_was_lost_is_not_repeated_with_its_parts(make_p
     assert sent_again(place) == 0
     assert sum(seen.method == "POST" and seen.path.endswith("?uploads=") for seen in place.seen) == 1
     assert place.destination.uploads() == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_deleted_from_the_store_between_two_lives_is_sent_again(kind: str, make_place: MakePlace) -> None:
+    """Before anything links to it."""
+    place = make_place(kind)
+    died = place.put(dies_at=("before registry POST /api/v1/registration-sessions/jobs/batch", 1))
+    assert died.killed
+    left = place.only_left()
+    assert left.stored == set(place.files)
+    place.destination.delete("deeper/small-1.bin")
+    place.seen.clear()
+    resumed = place.resume()
+    assert resumed.code == 0, resumed.err
+    assert f"1 of {len(place.files)} objects were stored before, and are gone" in resumed.err
+    assert place.check_published_once() == left.provisional
+    if place.destination.proxy:
+        assert place.destination.parts_sent(place.seen, {}) == [("deeper/small-1.bin", 1)]
 
 
 def test_an_upload_that_the_store_dropped_meanwhile_is_begun_anew(make_place: MakePlace) -> None:

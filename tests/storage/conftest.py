@@ -13,7 +13,7 @@ import pytest
 from publisher.storage.destinations import open_store
 from publisher.storage.store import ObjectStore
 from tests.storage.proxy import Proxy, proxied
-from tests.storage.servers import AWS, BUCKET, gcs_emulator, moto, rclone
+from tests.storage.servers import AWS, BUCKET, client_of, gcs_emulator, moto, rclone
 
 PATIENCE_SECONDS = 2.0
 _prefixes = count(1)
@@ -53,12 +53,13 @@ def gcs_proxy() -> Iterator[Proxy]:
 
 @dataclass(frozen=True)
 class Place:
-    """A destination of one test: how to open it, and how to read it without our code."""
+    """A destination of one test: how to open it, and how to read and delete what is there without our code."""
 
     name: str
     url: str
     environ: dict[str, str]
     read: Callable[[str], bytes]
+    delete: Callable[[str], None]
     proxy: Proxy | None
 
     @asynccontextmanager
@@ -88,7 +89,9 @@ def _place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
     prefix = f"run {next(_prefixes)}"
     if kind == "file":
         root = tmp_path / "stored"
-        yield Place(kind, root.as_uri(), {}, lambda key: (root / key).read_bytes(), None)
+        yield Place(
+            kind, root.as_uri(), {}, lambda key: (root / key).read_bytes(), lambda key: (root / key).unlink(), None
+        )
         return
     proxy: Proxy = request.getfixturevalue(
         {"s3-rclone": "rclone_proxy", "s3-moto": "moto_proxy"}.get(kind, "gcs_proxy")
@@ -96,17 +99,21 @@ def _place(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
     proxy.seen.clear()
     if kind == "s3-rclone":
         folder: Path = request.getfixturevalue("rclone_folder")
-        environ = {"AWS_ENDPOINT_URL": proxy.url}
         read: Callable[[str], bytes] = lambda key: (folder / BUCKET / prefix / key).read_bytes()  # noqa: E731
     elif kind == "s3-moto":
-        environ = {"AWS_ENDPOINT_URL": proxy.url}
         read = lambda key: _get(f"{proxy.url}/{BUCKET}/{quote(f'{prefix}/{key}')}")  # noqa: E731
     else:
-        environ = {"STORAGE_EMULATOR_HOST": proxy.url}
         name = f"{proxy.url}/storage/v1/b/{BUCKET}/o/"
         read = lambda key: _get(name + quote(f"{prefix}/{key}", safe="") + "?alt=media")  # noqa: E731
-    scheme = "gs" if kind == "gs" else "s3"
-    yield Place(kind, f"{scheme}://{BUCKET}/{prefix}", environ, read, proxy)
+    if kind == "gs":
+        environ = {"STORAGE_EMULATOR_HOST": proxy.url}
+        delete: Callable[[str], None] = lambda key: urlopen(  # noqa: E731
+            Request(name + quote(f"{prefix}/{key}", safe=""), method="DELETE")
+        ).close()
+    else:
+        environ = {"AWS_ENDPOINT_URL": proxy.url}
+        delete = lambda key: client_of(proxy.url).delete_object(Bucket=BUCKET, Key=f"{prefix}/{key}")  # noqa: E731
+    yield Place(kind, f"{'gs' if kind == 'gs' else 's3'}://{BUCKET}/{prefix}", environ, read, delete, proxy)
     proxy.plan = lambda seen: None
 
 

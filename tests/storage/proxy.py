@@ -45,6 +45,8 @@ class Fault(Enum):
     """400 ExpiredToken."""
     INTERNAL_IN_200 = auto()
     """The store does nothing, and the reply is a 200 that holds an InternalError."""
+    DENIED = auto()
+    """403 AccessDenied."""
     MOVED = auto()
     """301 with another region."""
 
@@ -237,6 +239,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return 400, {}, b"" if self.command == "HEAD" else _error("ExpiredToken")
             case Fault.INTERNAL_IN_200:
                 return 200, {}, _error("InternalError")
+            case Fault.DENIED:
+                return 403, {}, b"" if self.command == "HEAD" else _error("AccessDenied")
             case Fault.MOVED:
                 return 301, {"x-amz-bucket-region": "eu-north-1"}, _error("PermanentRedirect")
             case _:

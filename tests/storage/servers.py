@@ -15,9 +15,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import Thread
-from typing import IO
+from typing import IO, Any
+
+import boto3  # type: ignore[import-untyped]
 
 from tests.processes import environment
 
@@ -60,6 +63,13 @@ def rclone(folder: Path) -> Iterator[str]:
     key = f"--auth-key={ACCESS_KEY},{SECRET_KEY}"
     with _serving(str(_BIN / "rclone"), "serve", "s3", str(folder), "--addr=127.0.0.1:0", key, "--config=") as url:
         yield url
+
+
+@cache
+def client_of(url: str) -> Any:
+    """boto3's client of a server here: one for all tests of a process, so that one is connected at the most."""
+    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
+    return boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
 
 
 @contextmanager

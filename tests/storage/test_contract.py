@@ -16,6 +16,7 @@ from publisher.storage.transfer import transfer
 from state.errors import LocalProblem, Rejected, UsageProblem
 from tests.storage.conftest import Place
 from tests.storage.memory import MemoryLedger, nothing, write_file
+from tests.storage.proxy import Fault
 
 pytestmark = pytest.mark.anyio
 LARGE = 20 * MIB + 12_345
@@ -117,6 +118,24 @@ async def test_an_object_that_is_there_is_not_sent_again(place: Place, tmp_path:
             await send(store, "object", content)
         if place.proxy:
             assert {seen.method for seen in place.proxy.seen} <= {"HEAD", "GET"}
+
+
+async def test_what_was_stored_is_lost_once_it_is_deleted_or_another(place: Place, tmp_path: Path) -> None:
+    async with place.store() as store:
+        content = await content_of(write_file(tmp_path / "source", 1000), store)
+        await send(store, "object", content)
+        assert not await store.lost("object", 1000)
+        assert await store.lost("object", 999)
+        place.delete("object")
+        assert await store.lost("object", 1000)
+
+
+@pytest.mark.parametrize("place", ["s3-rclone", "s3-moto", "gs"], indirect=True)
+async def test_who_may_not_look_believes_that_it_is_there(place: Place) -> None:
+    assert place.proxy is not None
+    place.proxy.plan = lambda seen: Fault.DENIED
+    async with place.store() as store:
+        assert not await store.lost("object", 1000)
 
 
 async def test_another_object_of_the_same_size_is_replaced(place: Place, tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ import anyio
 import pytest
 
 from publisher.disk import inline
-from publisher.report import ObjectsPlanned, ObjectStored, Report, Sent
+from publisher.report import Noted, ObjectsPlanned, ObjectStored, Report, Sent
 from publisher.run import Run
 from publisher.staging import objects
-from publisher.staging.objects import WORTH_A_GLANCE, Objects, abandon, owner_of
+from publisher.staging.objects import Objects, abandon, owner_of
 from publisher.storage.digest import digest_file
 from publisher.storage.slices import Sent as SentBytes
 from publisher.storage.source import Content, FileChanged, Slice
-from publisher.storage.store import ObjectStore, Part, StoredObject, Upload
+from publisher.storage.store import QUESTIONS_PER_PAGE, ObjectStore, Part, StoredObject, Upload
 from state.errors import Interrupted, Rejected
 from state.objects import ObjectRow
 from state.paths import StateFolder
@@ -76,6 +76,9 @@ class MortalStore(ObjectStore):
 
     async def stat(self, key: str) -> StoredObject | None:
         return await self._mortal.does(lambda: self._store.stat(key))
+
+    async def lost(self, key: str, size: int) -> bool:
+        return await self._mortal.does(lambda: self._store.lost(key, size))
 
     async def put(self, key: str, content: Content, sent: SentBytes) -> StoredObject:
         return await self._mortal.does(lambda: self._store.put(key, content, sent))
@@ -337,7 +340,7 @@ async def test_a_store_that_refuses_ends_the_put_and_keeps_the_rest(
 
 @pytest.mark.parametrize("place", ["s3-rclone", "gs"], indirect=True)
 async def test_many_new_objects_are_not_asked_for_one_by_one(place: Place, tmp_path: Path) -> None:
-    count = WORTH_A_GLANCE + 4
+    count = QUESTIONS_PER_PAGE + 4
     paths = {f"{number}": write_file(tmp_path / f"{number}", 100, seed=number) for number in range(count)}
     assert place.proxy is not None
     for again in (False, True):
@@ -348,6 +351,40 @@ async def test_many_new_objects_are_not_asked_for_one_by_one(place: Place, tmp_p
         sent, requests = sum(seen.body_bytes > 0 for seen in place.proxy.seen), len(place.proxy.seen)
         check_stored(put, paths)
         assert (sent, requests) == ((0, count + 1) if again else (count, count + 1))
+
+
+@pytest.mark.parametrize("deleted", [1, 3])
+@pytest.mark.parametrize("count", [4, QUESTIONS_PER_PAGE + 4])
+async def test_what_was_deleted_since_it_was_stored_is_sent_again_and_told(
+    count: int, deleted: int, place: Place, tmp_path: Path
+) -> None:
+    paths = {f"{number}": write_file(tmp_path / f"{number}", 100, seed=number) for number in range(count)}
+    put = Put(tmp_path / "state", place)
+    await put.add(paths)
+    await put.drain()
+    gone = list(paths)[:deleted]
+    for key in gone:
+        place.delete(key)
+    put.reports.clear()
+    await put.drain()
+    check_stored(put, paths)
+    assert [report.key for report in put.reports if isinstance(report, ObjectStored) and report.sent] == gone
+    assert [report.text for report in put.reports if isinstance(report, Noted)] == [objects.LOST.format(deleted, count)]
+    size = count * 100
+    assert put.reports[0] == ObjectsPlanned(count, count, size, size)
+    assert ObjectsPlanned(count, count - deleted, size, size - deleted * 100) in put.reports
+
+
+@pytest.mark.parametrize("place", ["s3-rclone", "gs"], indirect=True)
+async def test_many_stored_objects_are_looked_for_at_a_glance(place: Place, tmp_path: Path) -> None:
+    count = QUESTIONS_PER_PAGE + 4
+    put = Put(tmp_path / "state", place)
+    await put.add({f"{number}": write_file(tmp_path / f"{number}", 100, seed=number) for number in range(count)})
+    await put.drain()
+    assert place.proxy is not None
+    place.proxy.seen.clear()
+    await put.drain()
+    assert len(place.proxy.seen) == 1
 
 
 @pytest.fixture
