@@ -1,5 +1,6 @@
 """What every test shares: both anyio backends, no way out of this machine, and a state folder of its own."""
 
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -23,6 +24,8 @@ def _stay_on_this_machine(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_stay_on_this_machine)
+# A shell's background job ignores Ctrl-C, and so would every program that it starts: tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
