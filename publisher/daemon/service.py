@@ -56,9 +56,7 @@ class Daemon:
         self._roster = Roster(folder)
         self._crew: Crew | None = None  # made for the first publish: what it needs fills the memory
         self._woken = anyio.Event()
-        self._away: dict[str, str] = {}  # what has to answer before a publish is begun again, by its id
-        self._rested: dict[str, float] = {}  # anyio time before which an unusable journal is left alone
-        self._due: dict[str, float] = {}  # anyio time until which we postponed it, wherever the wall clock is set to
+        self._verdicts: dict[str, tuple[Verdict, float]] = {}  # the last one on a publish by its id, and its anyio time
         self._changed: set[str] = set()  # publishes that we let go of since the last look
         self._served: dict[str, float] = {}  # when a publish of a project was begun last; anyio time
         self._full = False  # whether it was said that the disk is full
@@ -110,7 +108,7 @@ class Daemon:
         if (ready or untold) and self._room_on_disk():
             crew = self._hire(tasks, sentinel)
             for found in untold:
-                if self._rested.get(found.paths.id, 0.0) <= anyio.current_time():
+                if not self._rests(found.paths.id):
                     crew.tell(found)
             self._begin(crew, ready)
         now = self._means.clock()
@@ -126,16 +124,18 @@ class Daemon:
         return waiting, self._roster.untold(skip), claimed
 
     def _ready(self, found: Glance, sentinel: Sentinel) -> bool:
-        publish_id = found.paths.id
-        if sentinel.is_away(self._away.get(publish_id, "")):
+        last, since = self._verdicts.get(found.paths.id, (None, 0.0))
+        if self._rests(found.paths.id) or (last is not None and sentinel.is_away(last.knock_at)):
             return False
-        now = anyio.current_time()
-        if self._rested.get(publish_id, 0.0) > now:
-            return False
-        next_attempt, postponed_until = found.queued.next_attempt, self._due.get(publish_id)
-        if next_attempt is None or postponed_until is None:
-            return due(next_attempt, self._means.clock())
-        return next_attempt <= self._means.clock() or postponed_until <= now
+        next_attempt, now = found.queued.next_attempt, self._means.clock()
+        if next_attempt is None or last is None or last.then is not Then.RETRY:
+            return due(next_attempt, now)
+        # What we postponed ourselves waits neither shorter nor longer because somebody sets the wall clock.
+        return next_attempt <= now or since + last.seconds <= anyio.current_time()
+
+    def _rests(self, publish_id: str) -> bool:
+        last, since = self._verdicts.get(publish_id, (None, 0.0))
+        return last is not None and last.then is Then.REST and anyio.current_time() < since + last.seconds
 
     def _begin(self, crew: "Crew", ready: list[Glance]) -> None:
         by_id = {found.paths.id: found for found in ready}
@@ -143,8 +143,7 @@ class Daemon:
         busy = Counter(errand.project for errand in crew.active.values() if not errand.telling)
         for chosen in choose(candidates, busy, self._served, self._settings.max_active - busy.total()):
             self._served[chosen.project] = anyio.current_time()
-            for memory in (self._away, self._rested, self._due):
-                memory.pop(chosen.id, None)
+            self._verdicts.pop(chosen.id, None)
             crew.begin(by_id[chosen.id])
 
     def _room_on_disk(self) -> bool:
@@ -167,14 +166,10 @@ class Daemon:
     def _over(self, publish_id: str, then: Verdict | None, sentinel: Sentinel) -> None:
         """A publish is out of our hands."""
         self._changed.add(publish_id)
-        match then:
-            case Verdict(then=Then.AWAY):
-                self._away[publish_id] = then.knock_at
+        if then is not None:
+            self._verdicts[publish_id] = (then, anyio.current_time())
+            if then.then is Then.AWAY:
                 sentinel.wait_for(then.knock_at)
-            case Verdict(then=Then.RETRY):
-                self._due[publish_id] = anyio.current_time() + then.seconds
-            case Verdict(then=Then.REST):
-                self._rested[publish_id] = anyio.current_time() + then.seconds
         self.wake()
 
     # ---------------------------------------------------------------- beside the loop
