@@ -38,10 +38,12 @@ class PublisherError(Exception):
     """The root.  `what` is one sentence without a credential in it.
 
     `reason` is a short stable code (`offline`, `auth`, `disk full`, …) that the journal stores beside the state.
+    `publish_id` names the publish that it is about, where whoever asked may not know.
     """
 
     exit_code = ExitCode.FAILED
     reason = "failed"
+    publish_id = ""
 
     def __init__(self, what: str, *, kept: str = "", next_step: str = "", reason: str | None = None) -> None:
         super().__init__(what)
@@ -111,11 +113,10 @@ class NeedsPerson(PublisherError):
 
 
 class Owned(PublisherError):
-    """Another process works on this publish now.  publish_id: which, where that is not what was asked for."""
+    """Another process works on this publish now."""
 
     exit_code = ExitCode.OWNED
     reason = "owned"
-    publish_id = ""
 
 
 class Interrupted(PublisherError):

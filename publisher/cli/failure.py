@@ -9,7 +9,7 @@ import traceback
 import click
 
 from publisher.cli.text import printable
-from state.errors import Diagnostics, ExitCode, LocalProblem, PublisherError
+from state.errors import Diagnostics, ExitCode, LocalProblem, PublisherError, UsageProblem
 
 DEBUG = "ROAR_DEBUG"
 """Set to 1 to see where a defect lies."""
@@ -59,6 +59,14 @@ class Failed(PublisherError):
         self.publish_id = publish_id
 
 
+class Cancelled(UsageProblem):
+    """A publish that somebody has given up."""
+
+    def __init__(self, publish_id: str) -> None:
+        super().__init__(f"publish {publish_id} was cancelled", next_step="start anew: roar publish")
+        self.publish_id = publish_id
+
+
 def tell(error: BaseException, *, as_json: bool) -> int:
     """Say what happened, what is kept and what to type next, and return the exit code.
 
@@ -68,7 +76,7 @@ def tell(error: BaseException, *, as_json: bool) -> int:
     if as_json:
         event: dict[str, object] = {"event": "error", "what": words.what, "kept": words.kept, "next": words.next_step}
         event |= {"reason": reason, "exit_code": int(code)}
-        if isinstance(error, Unfinished | Failed):
+        if isinstance(error, PublisherError) and error.publish_id:
             event["publish_id"] = error.publish_id
         click.echo(json.dumps(event))
     else:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from publisher.cli.failure import Failed
+from publisher.cli.failure import Cancelled, Failed
 from publisher.lineage.project import find_project
 from state.errors import Owned, UsageProblem
 from state.lock import owner
@@ -14,7 +14,7 @@ from state.survey import Summary, look, survey
 def find_publish(wanted: str, folder: StateFolder, cwd: Path) -> Summary:
     """The publish to resume: the one whose id begins with `wanted`, or for "" the newest interrupted of the project.
 
-    It may be DONE already, or in the daemon's hands.  Raises UsageProblem where there is none or it was cancelled,
+    It may be DONE already, or in the daemon's hands.  Raises UsageProblem where there is none, Cancelled,
     Failed where it has failed, Owned where another terminal works on the only one there is.
     """
     summary = look(folder.find(wanted)) if wanted else _newest(folder, cwd)
@@ -22,7 +22,7 @@ def find_publish(wanted: str, folder: StateFolder, cwd: Path) -> Summary:
     if summary.progress.state is State.FAILED:
         raise Failed(publish_id, summary.progress.detail, reason=summary.progress.reason, retry=True)
     if summary.progress.state is State.CANCELLED:
-        raise UsageProblem(f"publish {publish_id} was cancelled", next_step="start anew: roar publish")
+        raise Cancelled(publish_id)
     return summary
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from publisher.cli.changes import Changes
 from publisher.cli.display import choose_display
-from publisher.cli.failure import Failed
+from publisher.cli.failure import Cancelled, Failed
 from publisher.cli.listening import stop_by_exception
 from publisher.cli.lookout import Lookout, Sight
 from publisher.cli.options import Options
@@ -53,6 +53,7 @@ class StillGoing(Interrupted):
         goes_on = standing.summary.owner is not None or standing.by_daemon
         kept = f"Publish {publish_id} goes on." if goes_on else f"Publish {publish_id} stands still: {standing.why}."
         super().__init__("stopped watching", kept=kept, next_step=f"roar publish --watch {publish_id}")
+        self.publish_id = publish_id
 
 
 class Halted(PublisherError):
@@ -73,6 +74,7 @@ class Halted(PublisherError):
             reason=standing.reason,
         )
         self.exit_code = code
+        self.publish_id = publish_id
 
 
 @dataclass(slots=True)
@@ -122,7 +124,7 @@ class Watching:
             case State.FAILED:
                 raise Failed(plan.id, progress.detail, reason=progress.reason)
             case State.CANCELLED:
-                raise UsageProblem(f"publish {plan.id} was cancelled", next_step="start anew: roar publish")
+                raise Cancelled(plan.id)
             case _:
                 raise Halted(self._standing())
 

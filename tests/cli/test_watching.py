@@ -343,6 +343,24 @@ def test_a_signal_ends_a_watch_and_nothing_else(program: Program, registry: str)
     assert f"Publish {publish_id} goes on." in done.err
 
 
+def test_a_program_that_watches_is_told_of_which_publish_its_error_speaks(program: Program, registry: str) -> None:
+    program("publish", "--anonymous", "--registry", registry).blames(4)
+    [publish_id] = program.publishes
+    halted = program("publish", "--watch", "--json")
+    assert (halted.code, halted.last["event"], halted.last["publish_id"]) == (4, "error", publish_id)
+    with Lock(StateFolder(program.state).find(publish_id).lock):
+        with program.started("publish", "--watch", "--json") as watching:
+            assert watching.stdout is not None
+            watching.stdout.readline()
+            watching.send_signal(signal.SIGTERM)
+            stopped = ended(watching)
+    assert (stopped.code, stopped.last["publish_id"]) == (130, publish_id)
+    program("journal", "cancel", publish_id)
+    for command in ("--watch", "--resume"):
+        cancelled = program("publish", command, publish_id[:4], "--json")
+        assert (cancelled.code, cancelled.last["publish_id"]) == (2, publish_id)
+
+
 def test_there_is_nothing_to_watch(program: Program) -> None:
     program("publish", "--watch").blames(2, "no publish of", "is under way")
     program("publish", "--watch", "12ab").blames(2, "there is no publish '12ab'")

@@ -68,6 +68,15 @@ def another_machine(desk: Desk, folder: Path, credential: str) -> Desk:
     return there
 
 
+def moved(here: Desk, publish_id: str, folder: Path, credential: str) -> Desk:
+    """Another machine, with what was exported from here."""
+    file = str(folder / "moved.tar")
+    here.roar("journal", "export", publish_id, file)
+    there = another_machine(here, folder / "there", credential)
+    there.roar("journal", "import", file)
+    return there
+
+
 def published(data: Path) -> tuple[int, str]:
     """How many lineages the registry has, and the hash of the first, once it has stopped."""
     with closing(sqlite3.connect(data / "registry.db")) as connection:
@@ -109,9 +118,7 @@ def test_a_publish_whose_both_copies_go_on_is_published_once(tmp_path: Path) -> 
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
         publish_id = interrupted(here, fore, "/outputs", "bearer")
-        here.roar("journal", "export", publish_id, str(tmp_path / "moved.tar"))
-        there = another_machine(here, tmp_path / "there", "bearer")
-        there.roar("journal", "import", str(tmp_path / "moved.tar"))
+        there = moved(here, publish_id, tmp_path, "bearer")
         hashes = [desk.roar("publish", "--resume", publish_id, "-q").out.split()[0] for desk in (there, here)]
     assert hashes == [recorded_hash("bearer")] * 2
     assert published(alone.data) == (1, recorded_hash("bearer"))
@@ -122,9 +129,7 @@ def test_what_was_acknowledged_to_alice_is_not_sent_again_from_there(tmp_path: P
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
         publish_id = interrupted(here, fore, "/finalize", "bearer")
-        here.roar("journal", "export", publish_id, str(tmp_path / "moved.tar"))
-        there = another_machine(here, tmp_path / "there", "bearer")
-        there.roar("journal", "import", str(tmp_path / "moved.tar"))
+        there = moved(here, publish_id, tmp_path, "bearer")
         fore.seen.clear()
         assert there.roar("publish", "--resume", publish_id).code == 0
         staged = ("/jobs/batch", "/artifacts/batch", "/composites", "/inputs", "/outputs")
@@ -135,11 +140,9 @@ def test_somebody_else_can_not_go_on_with_it(tmp_path: Path) -> None:
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
         publish_id = interrupted(here, fore, "/outputs", "bearer")
-        here.roar("journal", "export", publish_id, str(tmp_path / "moved.tar"))
-        there = another_machine(here, tmp_path / "there", "none")
+        there = moved(here, publish_id, tmp_path, "none")
         there.admin("user", "add", "bob")
         there.sign_in("bob")
-        there.roar("journal", "import", str(tmp_path / "moved.tar"))
         there.roar("publish", "--resume", publish_id, "-y").blames(4)
     assert published(alone.data)[0] == 0
 
@@ -181,9 +184,7 @@ def test_an_anonymous_session_is_left_for_another(tmp_path: Path) -> None:
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
         publish_id = interrupted(here, fore, "/finalize", "none")
-        here.roar("journal", "export", publish_id, str(tmp_path / "moved.tar"))
-        there = another_machine(here, tmp_path / "there", "none")
-        there.roar("journal", "import", str(tmp_path / "moved.tar"))
+        there = moved(here, publish_id, tmp_path, "none")
         with Journal(StateFolder(there.program.state).find(publish_id).journal) as journal:
             progress = journal.progress()
             assert (progress.state, progress.remote_session, progress.epoch) == (State.OPEN, None, 1)
