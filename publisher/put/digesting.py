@@ -18,8 +18,8 @@ async def digest_sources(
 
     progress: is told of bytes as they are read, from worker threads.  md5: as `ObjectStore.wants_md5`.  Raises
     UsageProblem where two sources want one key for different contents, or a file is not what its digest says;
-    LocalProblem for what can't be read, FileChanged for what changes meanwhile.  Cancelling takes effect once the files
-    under way are read; repeating reads everything again.
+    LocalProblem for what can't be read, FileChanged for what changes meanwhile.  Cancelling ends it
+    at once; repeating reads everything again.
     """
     found: list[Digested | None] = [None] * len(sources)
     waiting = iter(enumerate(sources))

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from threading import Lock
+from time import monotonic
 
 from anyio import from_thread, to_thread
 
@@ -19,6 +21,9 @@ from publisher.storage.source import fence_of
 from state.errors import LocalProblem
 from state.objects import ObjectRow
 
+TELL_SECONDS = 0.1
+"""How often a display is told of what was read."""
+
 
 async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[[], float]) -> Planner:
     """Find and read every file, once, then plan from what was read.
@@ -32,7 +37,9 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
     with _nothing_to_resume():
         size = sum([fence_of(str(source.path)).size for source in sources])
         report(ObjectsPlanned(len(sources), 0, size, 0))
-        digested = await digest_sources(sources, lambda read: from_thread.run_sync(report, Sent("", read)), md5=md5)
+        reading = _Reading(lambda read: report(Sent("", read)))
+        digested = await digest_sources(sources, reading, md5=md5)
+        reading.tell_rest()
 
     def plan(identities: Sequence[str], sink: Sink) -> Draft:
         summary = plan_put(request, digested, url, identities=identities, sink=sink, now=clock())
@@ -41,6 +48,33 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
         return Draft(summary.lineage, summary.fingerprint, Storing(destination, rows, tags, summary.record))
 
     return plan
+
+
+class _Reading:
+    """What worker threads read, passed on to the event loop a few times a second.
+
+    To ask the loop for each segment, and to wait for it, takes longer than to read one.
+    """
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        self._tell = tell
+        self._lock = Lock()
+        self._untold = 0
+        self._told_at = 0.0
+
+    def __call__(self, read: int) -> None:
+        with self._lock:
+            self._untold += read
+            now = monotonic()
+            if now - self._told_at < TELL_SECONDS:
+                return
+            untold, self._untold, self._told_at = self._untold, 0, now
+        from_thread.run_sync(self._tell, untold)
+
+    def tell_rest(self) -> None:
+        """Nothing is read any more; called in the event loop."""
+        self._tell(self._untold)
+        self._untold = 0
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 
-import anyio
+from anyio import from_thread, to_thread
 
 from publisher.storage.source import Slice, opened
 
@@ -29,9 +29,9 @@ async def checksums_of(slice_: Slice, *, md5: bool) -> Checksums:
     """Read a slice in a worker thread.
 
     Whether it still is what it was, is told when it is sent (`slices`).  Raises LocalProblem for what can't be read.
-    Cancelling takes effect once the slice is read.
+    Cancelling ends it with the piece under way.
     """
-    return await anyio.to_thread.run_sync(_read, slice_, md5)
+    return await to_thread.run_sync(_read, slice_, md5)
 
 
 def in_base64(digest: bytes) -> str:
@@ -47,4 +47,5 @@ def _read(slice_: Slice, md5: bool) -> Checksums:
             piece = os.pread(descriptor, min(HASHED_BYTES, end - offset), offset)
             for digest in hashes:
                 digest.update(piece)
+            from_thread.check_cancelled()
     return Checksums(*(digest.digest() for digest in hashes))

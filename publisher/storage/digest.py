@@ -7,11 +7,12 @@ part when it is sent (`checksums`), while others are on their way.  A file holds
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 
-import anyio
 import blake3 as blake3_package
+from anyio import from_thread, to_thread
 
 from publisher.storage.parts import part_size
 from publisher.storage.source import Content, FileChanged, fence_of, opened
@@ -25,9 +26,9 @@ async def digest_file(path: str, progress: Progress | None = None, *, md5: bool 
     """Read `path` once, in a worker thread, and return its content.
 
     md5: take the MD5 of everything as well (`ObjectStore.wants_md5`).  Raises LocalProblem for what can't be read,
-    FileChanged if it changes meanwhile.  Cancelling takes effect once the file is read; repeating reads it again.
+    FileChanged if it changes meanwhile.  Cancelling ends it with the segment under way; repeating reads it all again.
     """
-    return await anyio.to_thread.run_sync(_digest, path, progress or _ignore, md5)
+    return await to_thread.run_sync(_digest, path, progress or _ignore, md5)
 
 
 async def confirm(content: Content) -> None:
@@ -36,7 +37,7 @@ async def confirm(content: Content) -> None:
     Costs one `stat`, unless something touched the file without changing its size and modification time: then it is
     read once more.
     """
-    now = await anyio.to_thread.run_sync(fence_of, content.path)
+    now = await to_thread.run_sync(fence_of, content.path)
     if not content.fence.admits(now):
         raise FileChanged(content.path)
     if now != content.fence and (await digest_file(content.path)).blake3 != content.blake3:
@@ -46,11 +47,13 @@ async def confirm(content: Content) -> None:
 def _digest(path: str, progress: Progress, md5: bool) -> Content:
     whole = _blake3()
     whole_md5 = hashlib.md5(usedforsecurity=False) if md5 else None
-    with opened(path) as (descriptor, fence):
+    with ExitStack() as open_ones:
+        descriptor, fence = open_ones.enter_context(opened(path))
         part_bytes = part_size(fence.size)
+        segments = open_ones.enter_context(closing(_segments(descriptor, fence.size, part_bytes)))
         parts = [_blake3()]
         read = 0
-        for segment in _segments(descriptor, fence.size, part_bytes):
+        for segment in segments:
             if read + len(segment) > fence.size:
                 raise FileChanged(path)  # it grows while it is read
             if read == len(parts) * part_bytes:
@@ -61,6 +64,7 @@ def _digest(path: str, progress: Progress, md5: bool) -> Content:
                 whole_md5.update(segment)
             read += len(segment)
             progress(len(segment))
+            from_thread.check_cancelled()
         if read != fence.size or fence_of(path) != fence:
             raise FileChanged(path)
     return Content(
@@ -73,8 +77,11 @@ def _digest(path: str, progress: Progress, md5: bool) -> Content:
     )
 
 
-def _segments(descriptor: int, size: int, part_bytes: int) -> Iterator[bytes]:
-    """The file in order, no segment across two parts.  While one is hashed, the next is read, if there may be one."""
+def _segments(descriptor: int, size: int, part_bytes: int) -> Generator[bytes, None, None]:
+    """The file in order, no segment across two parts.  While one is hashed, the next is read, if there may be one.
+
+    Close it before the descriptor: it reads ahead.
+    """
     offset = 0
 
     def read() -> bytes:

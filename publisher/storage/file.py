@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import anyio
 import blake3 as blake3_package
+from anyio import from_thread
 
 from publisher.storage.digest import digest_file
 from publisher.storage.parts import part_count, part_range
@@ -153,6 +154,7 @@ def _parts_in(temporary: Path, upload: Upload) -> dict[int, Part]:
             while left and (chunk := file.read(min(READ_BYTES, left))):
                 digest.update(chunk)
                 left -= len(chunk)
+                from_thread.check_cancelled()
             found[number] = Part(number, length - left, digest.hexdigest(), "")
     return found
 

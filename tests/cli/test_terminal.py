@@ -22,6 +22,7 @@ from tests.lineage.captured import recorded
 HASH = recorded("linear", "session")["finalized_hash"]
 SECRET = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
 CTRL_C = "\x03"
+MANY_MINUTES_TO_READ_BYTES = 4 * 1024**4
 ECHO = 3
 """Where termios keeps the flags that ECHO is one of."""
 
@@ -189,3 +190,15 @@ def _locked_key(home: Path, passphrase: str) -> None:
     folder.mkdir(mode=0o700)
     key.write_private_key(folder / "id_ed25519", passphrase=passphrase)
     key.write_public_key(folder / "id_ed25519.pub")
+
+
+def test_ctrl_c_does_not_wait_for_a_large_file_to_be_read(program: Program, tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(MANY_MINUTES_TO_READ_BYTES)
+    put = ("put", str(tmp_path / "large"), str(tmp_path / "stored"), "-m", "v1", "--public", "-y")
+    with at_terminal(program, *put) as terminal:
+        terminal.wait_for("/4.4 TB")
+        terminal.type(CTRL_C)
+        assert terminal.ended() == 130
+    assert "Nothing was sent, nothing was kept." in terminal.text
+    assert program.publishes == []

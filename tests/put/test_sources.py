@@ -9,7 +9,9 @@ import pytest
 
 from publisher.put.digesting import digest_sources
 from publisher.put.objects import Digested, Source
+from publisher.put.planner import put_planner
 from publisher.put.sources import resolve_sources
+from publisher.report import ObjectsPlanned, Report, Sent
 from state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
 from tests.put.projects import put_project, request
 
@@ -202,6 +204,24 @@ def test_many_files_are_read_once_each_and_keep_their_order(root: Path) -> None:
     assert [one.content.size for one in found] == list(range(50))
     assert sum(read) == sum(range(50))
     assert all(one.content.md5 for one in found)
+
+
+def test_all_that_is_read_is_told_in_a_few_words(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word a segment would take longer than reading it."""
+    monkeypatch.setattr("publisher.put.planner.monotonic", lambda: 1000.0)
+    size = 64 * 1024 * 1024
+    with (root / "large.bin").open("wb") as file:
+        file.truncate(size)
+    reports: list[Report] = []
+
+    async def plan() -> None:
+        await put_planner(request(root, "large.bin"), report=reports.append, clock=lambda: 0.0)
+
+    anyio.run(plan)
+    first, *read = reports
+    assert first == ObjectsPlanned(1, 0, size, 0)
+    assert len(read) == 2, "one when the clock began, one in the end"
+    assert sum(report.bytes for report in read if isinstance(report, Sent)) == size
 
 
 def test_a_file_that_vanishes_before_it_is_read_is_named(root: Path) -> None:

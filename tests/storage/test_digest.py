@@ -7,7 +7,9 @@ from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 
+import anyio
 import pytest
+from anyio import from_thread
 from blake3 import blake3
 
 from publisher.staging.objects import content_of
@@ -57,10 +59,44 @@ async def test_parts_that_are_no_whole_segments_are_hashed_to_their_ends(
 
 
 async def test_a_sparse_file_is_its_zeros(tmp_path: Path) -> None:
-    path = tmp_path / "sparse"
+    check(await digest_file(sparse_file(tmp_path / "sparse", 20 * MIB)), bytes(20 * MIB))
+
+
+def sparse_file(path: Path, size: int) -> str:
     with path.open("wb") as file:
-        file.truncate(20 * MIB)
-    check(await digest_file(str(path)), bytes(20 * MIB))
+        file.truncate(size)
+    return str(path)
+
+
+async def test_a_cancelled_digest_leaves_the_rest_unread(tmp_path: Path) -> None:
+    path = sparse_file(tmp_path / "large", 4096 * MIB)
+    read: list[int] = []
+    with anyio.CancelScope() as scope:
+
+        def cancel(bytes_read: int) -> None:
+            read.append(bytes_read)
+            from_thread.run_sync(scope.cancel)
+
+        await digest_file(path, cancel)
+    assert scope.cancelled_caught
+    assert len(read) == 1
+
+
+async def test_cancelled_checksums_leave_the_rest_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = await digest_file(sparse_file(tmp_path / "large", 64 * MIB))
+    pread, reads = os.pread, 0
+    with anyio.CancelScope() as scope:
+
+        def cancel(descriptor: int, length: int, offset: int) -> bytes:
+            nonlocal reads
+            reads += 1
+            from_thread.run_sync(scope.cancel)
+            return pread(descriptor, length, offset)
+
+        monkeypatch.setattr(os, "pread", cancel)
+        await checksums_of(content.part(1), md5=True)
+    assert scope.cancelled_caught
+    assert reads == 1
 
 
 async def test_a_link_is_what_it_leads_to(tmp_path: Path) -> None:
