@@ -26,6 +26,8 @@ _SESSION_PREFIX = 8
 """The shortest beginning of a session's hash that is taken for one."""
 _SHOWN = 5
 """How many near misses or ambiguous matches an error lists."""
+_ALIKE = 0.8
+"""How much two file names must have in common for one to be a misspelling of the other."""
 _PATHS_COMPARED = 2_000
 """How many recorded paths a misspelt one is compared with."""
 
@@ -54,7 +56,7 @@ def pick_target(database: Database, target: str | None, cwd: Path, identities: I
             return session
     artifact = _recorded_at(database, target if "://" in target else path)
     if artifact is None:
-        raise _unknown(database, target, cwd)
+        raise _unknown(database, target)
     return _pick_artifact(database, artifact)
 
 
@@ -192,16 +194,18 @@ def _steps(database: Database, session: SessionRow) -> str:
 
 def _ambiguous(target: str, what: str, matches: list[str]) -> UsageProblem:
     return UsageProblem(
-        f"{target} is the beginning of several {what}.", next_step=f"Type more of it: {', '.join(matches[:_SHOWN])}."
+        f"The target {target} is the beginning of several {what}.",
+        next_step=f"Type more of it: {', '.join(matches[:_SHOWN])}.",
     )
 
 
-def _unknown(database: Database, target: str, cwd: Path) -> UsageProblem:
+def _unknown(database: Database, target: str) -> UsageProblem:
     """The complaint about a target that names nothing, with what is spelt like it."""
     rows = database.query("SELECT DISTINCT path FROM job_outputs ORDER BY job_id DESC LIMIT ?", _PATHS_COMPARED)
     paths = [str(row[0]) for row in rows]
-    names = {Path(path).name: path for path in paths} | dict(zip(paths, paths, strict=True))
-    near = {names[name] for name in difflib.get_close_matches(target, names, n=_SHOWN)}
-    near |= {names[name] for name in difflib.get_close_matches(str(cwd / target), paths, n=1)}
+    names = {Path(path).name: path for path in paths}
+    near = {names[name] for name in difflib.get_close_matches(Path(target).name, names, n=_SHOWN, cutoff=_ALIKE)}
     hint = f"Did you mean {', '.join(sorted(near))}?" if near else "Type a path, a digest, `@N`, a job uid, or nothing."
-    return UsageProblem(f"{target} names no file, job, step, artifact or session that roar knows.", next_step=hint)
+    return UsageProblem(
+        f"The target {target} names no file, job, step, artifact or session that roar knows.", next_step=hint
+    )
