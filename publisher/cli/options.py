@@ -67,7 +67,8 @@ class Options:
         jobs: int | None = None,
         limit_rate: int | None = None,
     ) -> "Options":
-        """Raises UsageProblem where options contradict each other."""
+        """Raises UsageProblem where options contradict each other, or where one is given without a value."""
+        _refuse_empty(target, registry, put)
         if private and (public or anonymous):
             raise UsageProblem("--private contradicts --public and --anonymous", next_step="leave one of them out")
         if quiet and verbose:
@@ -104,6 +105,17 @@ def _flag(*, public: bool, private: bool, anonymous: bool) -> Flag:
     if private:
         return Flag.PRIVATE
     return Flag.PUBLIC if public else Flag.NONE
+
+
+def _refuse_empty(target: str | None, registry: str | None, put: PutOptions | None) -> None:
+    """Refuse what a script's unset variable leaves: taken for "not given", it would publish more, or elsewhere."""
+    given = [("the target", target), ("--registry", registry)]
+    if put is not None:
+        given += [("a source", source) for source in put.sources]
+        given += [("the destination", put.destination), ("-m", put.message)]
+    for name, value in given:
+        if value is not None and not value.strip():
+            raise UsageProblem(f"{name} is empty", next_step="give it a value, or leave it out")
 
 
 def _refuse_with(option: str, frozen: Mapping[str, object], others: Mapping[str, object]) -> None:
