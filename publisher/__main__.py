@@ -7,10 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from publisher.cli.commands import OPTIONS, OURS, SUBSTITUTES
+from publisher.cli.streams import open_closed
 
 
 def main() -> None:
     """Run the command line of this process and exit with the code that state.errors.ExitCode documents."""
+    open_closed()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -3,7 +3,6 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ import click
 from publisher import __version__
 from publisher.cli.commands import OURS, SUBSTITUTES, Place
 from publisher.cli.handover import roar_cli_installed
+from publisher.cli.streams import name_failures
 
 
 class Program(click.Group):
@@ -52,8 +52,7 @@ def roar() -> None:
 
 def start(arguments: Sequence[str]) -> int:
     """Run a command of ours and return its exit code.  Raises whatever the command raises."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: no text is worth a crash
+    name_failures()
     result = roar.main(list(arguments), prog_name=program_name(), standalone_mode=False)
     return result if isinstance(result, int) else 0
 

@@ -8,6 +8,8 @@ import traceback
 
 import click
 
+from publisher.cli.output import Output
+from publisher.cli.streams import StdoutLost
 from publisher.cli.text import printable
 from state.errors import Diagnostics, ExitCode, LocalProblem, PublisherError, UsageProblem
 
@@ -59,6 +61,18 @@ class Failed(PublisherError):
         self.publish_id = publish_id
 
 
+class OutputLost(PublisherError):
+    """What a command had to print can't be written to stdout."""
+
+    reason = "output"
+
+    def __init__(self, cause: StdoutLost) -> None:
+        super().__init__(
+            f"stdout can't be written: {cause.strerror or cause}",
+            next_step="give stdout room, and repeat the command",
+        )
+
+
 class Cancelled(UsageProblem):
     """A publish that somebody has given up."""
 
@@ -70,21 +84,28 @@ class Cancelled(UsageProblem):
 def tell(error: BaseException, *, as_json: bool) -> int:
     """Say what happened, what is kept and what to type next, and return the exit code.
 
-    On stderr as text; with `as_json` as the last line of stdout instead.
+    On stderr as text; with `as_json` as the last line of stdout instead, unless stdout is what failed.
     """
+    out, err = Output(sys.stdout), Output(sys.stderr)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        err.line(error.format_message())
+        return ExitCode.USAGE
+    if isinstance(error, StdoutLost):
+        out.drop()
+        error, as_json = OutputLost(error), False
     code, reason, words = _read(error)
     if as_json:
         event: dict[str, object] = {"event": "error", "what": words.what, "kept": words.kept, "next": words.next_step}
         event |= {"reason": reason, "exit_code": int(code)}
         if isinstance(error, PublisherError) and error.publish_id:
             event["publish_id"] = error.publish_id
-        click.echo(json.dumps(event))
+        out.line(json.dumps(event))
     else:
         what = _sentence(words.what)
-        _prose(what if code is ExitCode.CTRL_C else f"Error: {what}")
-        _prose(words.kept)
+        _prose(err, what if code is ExitCode.CTRL_C else f"Error: {what}")
+        _prose(err, words.kept)
         if words.next_step:
-            click.echo(f"Next: {printable(words.next_step)}", err=True)
+            err.line(f"Next: {printable(words.next_step)}")
     return code
 
 
@@ -114,19 +135,23 @@ def _defect(error: BaseException) -> Diagnostics:
     )
 
 
-def _prose(text: str) -> None:
-    """Sentences on stderr, broken between words where it is a terminal; a command is never broken."""
+def _prose(err: Output, text: str) -> None:
+    """Sentences, broken between words where it is a terminal; a command is never broken."""
     if text:
         clean = printable(text)
         width = shutil.get_terminal_size().columns
-        click.echo(click.wrap_text(clean, width) if sys.stderr.isatty() else clean, err=True)
+        err.line(click.wrap_text(clean, width) if sys.stderr.isatty() else clean)
 
 
 def _then(first: str, resume: str) -> str:
     if "--resume" in first:
         return first
-    return f"{first.rstrip('.')}; then: {resume}" if first else resume
+    first = first.rstrip(".").removesuffix(", then resume")
+    return f"{first}; then: {resume}" if first else resume
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    """With a capital letter where it begins with a word of ours: a file's name, a URL or an option stays as typed."""
+    if text.partition(" ")[0].isalpha():
+        text = text[:1].upper() + text[1:]
+    return text + ("" if text.endswith((".", "!", "?")) else ".")

@@ -21,10 +21,10 @@ class Output:
         try:
             click.echo(text, file=self._stream)
         except OSError:
-            self._gone = True
-            self._drop_buffer()
+            self.drop()
 
-    def _drop_buffer(self) -> None:
-        """Let the interpreter's last flush succeed: what it still holds goes nowhere."""
+    def drop(self) -> None:
+        """Write nothing more, and let the interpreter's last flush succeed: what it still holds goes nowhere."""
+        self._gone = True
         with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), self._stream.fileno())
