@@ -25,7 +25,7 @@ import anyio
 from publisher.glaas.caller import STOPPED
 from publisher.report import Entered
 from publisher.run import Outcome, Run, Step
-from publisher.steps.auth_select import auth_select
+from publisher.steps.auth_select import as_begun, auth_select
 from publisher.steps.fallback import fallback
 from publisher.steps.finalize import finalize
 from publisher.steps.open import open_session
@@ -38,9 +38,9 @@ from state.record import Progress
 STEPS: dict[State, Step] = {
     State.PROBE: probe,
     State.AUTH_SELECT: auth_select,
-    State.OPEN: open_session,
-    State.STAGE: stage,
-    State.FINALIZE: finalize,
+    State.OPEN: as_begun(open_session),
+    State.STAGE: as_begun(stage),
+    State.FINALIZE: as_begun(finalize),
     State.FALLBACK: fallback,
 }
 GRACE_SECONDS = 5.0

@@ -28,7 +28,7 @@ UNAUTHORIZED = 401
 
 
 class Keyring:
-    """Made once a run.  Credentials that died during the run stay dead; besides, it is remembered whom the key names.
+    """Made once a run.  Credentials that died during the run stay dead; besides, it is remembered whom they name.
 
     ask: how to get a passphrase; None where there is nobody to ask.  clock: Unix seconds.
     """
@@ -50,6 +50,7 @@ class Keyring:
         self._bearer_died = ""  # why, once it did
         self._signer: SshSigner | None = None
         self._key_names: str | None = None  # as the registry said; None once it turned the key down
+        self._token_names: tuple[Secret, str] | None = None  # an access token, as the registry said
         self._timestamps = Timestamps()
         self._one_at_a_time = anyio.Lock()
         self._no_signer = ""  # why an SSH key that exists can't sign
@@ -89,7 +90,7 @@ class Keyring:
         if decision is Decision.BEARER:
             await self._renew_while_there_is_a_choice(caller)
         sign_in = self._bearer.current() if decision is Decision.BEARER else None
-        known = self._key_names if decision is Decision.SSH else of_sign_in(sign_in) if sign_in else None
+        known = self._key_names if decision is Decision.SSH else self._names(sign_in)
         if known is None:
             me = await caller.call("GET", ME, expect=MeReply, authorize=self.authorizer(decision, caller))
             known = of_me(me.model_dump())
@@ -97,7 +98,16 @@ class Keyring:
             raise Refused("the registry does not say who this credential belongs to", status=UNAUTHORIZED)
         if decision is Decision.SSH:
             self._key_names = known
+        elif sign_in is not None:
+            self._token_names = (sign_in.access_token, known)
         return known
+
+    def _names(self, sign_in: SignIn | None) -> str | None:
+        """Whom a sign-in names, by what it says itself or the registry said of its token; None: not known."""
+        if sign_in is None:
+            return None
+        token, name = self._token_names or (None, None)
+        return of_sign_in(sign_in) or (name if sign_in.access_token == token else None)
 
     def authorizer(self, decision: Decision, caller: Caller, identity: str | None = None) -> Authorizer:
         """What signs the requests of an authenticated publish.

@@ -1,4 +1,7 @@
-"""AUTH_SELECT: which credential publishes, under which identity, and by which route."""
+"""AUTH_SELECT: which credential publishes, under which identity, and by which route; and that it stays the same."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from publisher.auth.clock import clock_skew
 from publisher.auth.decide import Capabilities, Choice, Decision, Flag, Mode, Probe, Scope, decide
@@ -6,8 +9,8 @@ from publisher.auth.turned_down import not_accepted
 from publisher.glaas.caller import Refused
 from publisher.glaas.wire import AnyReply
 from publisher.report import Noted
-from publisher.run import Outcome, Run
-from publisher.steps.sessions import UNAUTHORIZED
+from publisher.run import Outcome, Run, Step
+from publisher.steps.sessions import UNAUTHORIZED, credential_rejected
 from state.errors import NeedsPerson
 from state.machine import Event
 from state.record import Learned, Progress
@@ -22,8 +25,36 @@ async def auth_select(run: Run) -> Outcome:
     is not one that the plan was made for, or not the one that this publish began with: that never changes silently.
     """
     progress = await run.on_disk(run.journal.progress)
-    try:
+    with _telling_what_is_published(progress):
         return await _select(run, progress)
+
+
+def as_begun(step: Step) -> Step:
+    """`step`, taken only by the one whom the publish names since AUTH_SELECT.
+
+    Another process may find another credential in the same place, and neither a key nor `ROAR_ACCESS_TOKEN` tells whose
+    it is: the registry is asked, once a process.  A credential that it turns down is CREDENTIAL_REJECTED.
+    Raises what the step raises, and NeedsPerson where the credential names somebody else by now.
+    """
+
+    async def checked(run: Run) -> Outcome:
+        progress = await run.on_disk(run.journal.progress)
+        decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
+        try:
+            identity = await run.keyring.identity(decision, run.caller)
+        except Refused as refusal:
+            return credential_rejected(run, refusal)
+        with _telling_what_is_published(progress):
+            await _same_person(run, progress, identity)
+        return await step(run)
+
+    return checked
+
+
+@contextmanager
+def _telling_what_is_published(progress: Progress) -> Iterator[None]:
+    try:
+        yield
     except NeedsPerson as problem:
         if progress.hash is not None:
             problem.kept = "The lineage is published; its labels are not, yet."

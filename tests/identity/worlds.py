@@ -9,6 +9,7 @@ publish began with).
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -124,20 +125,21 @@ class World(httpx2.AsyncBaseTransport):
         self._grants[name] = tokens.grant_id
         self.environ["ROAR_ACCESS_TOKEN"] = tokens.access_token
 
-    def make_key(self) -> None:
-        """Put a key of Alice's in her home, which the registry knows."""
+    def make_key(self, name: str = ALICE) -> None:
+        """Put a key of somebody's in the home, which the registry knows."""
         path = self.home / ".ssh" / "id_ed25519"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(alices_key().export_private_key())
-        self.let_key_in()
+        path.write_bytes(key_of(name).export_private_key())
+        self.let_key_in(name)
 
-    def let_key_in(self) -> None:
-        """The registry knows Alice's key from now on."""
-        self.store.accounts.write(keys.add_key, ALICE, keys.parse_key(alices_key().export_public_key().decode()))
+    def let_key_in(self, name: str = ALICE) -> None:
+        """The registry knows somebody's key from now on."""
+        with suppress(accounts.Taken):
+            self.store.accounts.write(keys.add_key, name, keys.parse_key(key_of(name).export_public_key().decode()))
 
     def lock_key_out(self) -> None:
         """The registry knows Alice's key no more."""
-        self.store.accounts.write(keys.remove_key, alices_key().get_fingerprint())
+        self.store.accounts.write(keys.remove_key, key_of(ALICE).get_fingerprint())
 
     def end_access_tokens(self) -> None:
         """Every access token is dead before its time; the refresh tokens live."""
@@ -272,8 +274,8 @@ class World(httpx2.AsyncBaseTransport):
 
 
 @cache
-def alices_key() -> asyncssh.SSHKey:
-    """One key for all worlds."""
+def key_of(name: str) -> asyncssh.SSHKey:
+    """Somebody's key, one for all worlds."""
     return asyncssh.generate_private_key("ssh-ed25519")
 
 

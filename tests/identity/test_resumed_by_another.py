@@ -1,0 +1,109 @@
+"""A publish is killed, and whoever goes on with it holds somebody else's credential in the same place.
+
+Neither `ROAR_ACCESS_TOKEN` nor a key tells whose it is, so the registry is asked before anything else is sent.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from publisher.auth.choice import Flag
+from state.errors import ExitCode, NeedsPerson
+from state.machine import State
+from state.record import Progress
+from tests.faults.mortal import Crash, Life
+from tests.faults.simulation import run_virtually
+from tests.identity.worlds import ALICE, BOB, BY_BEARER, BY_KEY, World
+from tests.lineages import chain, cut
+
+LINEAGE = cut(chain(4), batch=lambda: 2)
+CREDENTIALS: dict[str, tuple[Callable[[World, str], None], str]] = {
+    "token": (World.export_token, BY_BEARER),
+    "key": (World.make_key, BY_KEY),
+}
+MOMENTS = {
+    "before /registration-sessions": State.OPEN,
+    "before /outputs": State.STAGE,
+    "before /finalize": State.FINALIZE,
+    "before /labels/batch": State.FINALIZE,
+}
+
+
+async def killed(root: Path, flag: Flag, give: Callable[[World, str], None], moment: str) -> World:
+    """Alice's publish after its process died before the first request of a kind."""
+    reference, life = World(root / "reference", LINEAGE, flag), Life()
+    give(reference, ALICE)
+    await reference.live(life)
+    what, ending = moment.split()
+    dies_at = next(n for n, m in enumerate(life.moments, 1) if m.startswith(what) and m.endswith(ending))
+    world = World(root / "world", LINEAGE, flag)
+    give(world, ALICE)
+    assert isinstance(await world.live(Life(dies_at)), Crash)
+    return world
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("flag", [Flag.PRIVATE, Flag.PUBLIC])
+@pytest.mark.parametrize("credential", CREDENTIALS)
+def test_somebody_elses_credential_does_not_go_on_with_it(
+    credential: str, flag: Flag, moment: str, tmp_path: Path
+) -> None:
+    give, identity = CREDENTIALS[credential]
+
+    async def scenario() -> None:
+        world = await killed(tmp_path, flag, give, moment)
+        before, sent = world.progress(), len(world.sent)
+        assert (before.state, before.identity) == (MOMENTS[moment], identity)
+        give(world, BOB)
+        end = await world.live()
+        assert isinstance(end, NeedsPerson), end
+        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_PERSON, "auth")
+        assert f"begun as {identity} and would go on as " in end.what
+        assert ("The lineage is published" in end.kept) == (before.hash is not None)
+        assert [sent.path for sent in world.sent[sent:]] == ["/api/v1/auth/me"]
+        assert world.progress().state is before.state
+        give(world, ALICE)
+        end = await world.live()
+        assert isinstance(end, Progress), end
+        assert (end.state, end.identity) == (State.DONE, identity)
+        assert "credential-rejected" not in world.events()
+        world.check_published(identity)
+
+    run_virtually(scenario, 0)
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_registry_that_does_not_say_whose_the_credential_is_gets_nothing_else(
+    status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        world = await killed(tmp_path, Flag.PRIVATE, World.make_key, "before /outputs")
+        deliver, asked = world.handle_async_request, []
+
+        async def turn_away(request: httpx2.Request) -> httpx2.Response:
+            asked.append(request.url.path)
+            return httpx2.Response(status) if request.url.path.endswith("/auth/me") else await deliver(request)
+
+        monkeypatch.setattr(world, "handle_async_request", turn_away)
+        end = await world.live()
+        assert isinstance(end, NeedsPerson), end
+        assert set(asked) == {"/api/v1/auth/me"}
+        assert world.progress().state is State.AUTH_SELECT
+
+    run_virtually(scenario, 0)
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS)
+def test_a_process_asks_once_whose_the_credential_is(credential: str, tmp_path: Path) -> None:
+    give, identity = CREDENTIALS[credential]
+
+    async def scenario() -> None:
+        world = World(tmp_path, LINEAGE, Flag.PRIVATE)
+        give(world, ALICE)
+        assert isinstance(await world.live(), Progress)
+        assert len(world.calls("/auth/me")) == 1
+        world.check_published(identity)
+
+    run_virtually(scenario, 0)
