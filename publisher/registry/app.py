@@ -69,7 +69,7 @@ def create_app(
     """
     run = run or _one_worker()
     vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
-    gatekeeper = Gatekeeper(vouching, Signatures(store, run, clock), clock)
+    gatekeeper = Gatekeeper(vouching, Signatures(store, run, clock))
     service = Service(store, gatekeeper, features, clock, body_limit, run)
     groups: list[_Routed] = [
         LegacyApi(service),
@@ -115,7 +115,11 @@ def _one_worker() -> Run:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     # A body that was not read to its end would be taken for the next request.
-    more = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"Connection": "close"}, HTTPStatus.SERVICE_UNAVAILABLE: RETRY_AFTER}
+    more = {
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"Connection": "close"},
+        HTTPStatus.REQUEST_TIMEOUT: {"Connection": "close"},
+        HTTPStatus.SERVICE_UNAVAILABLE: RETRY_AFTER,
+    }
     return JSONResponse(error.body(), error.status, headers=more.get(error.status))
 
 

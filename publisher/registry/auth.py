@@ -80,11 +80,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Gatekeeper:
-    """Tells callers apart.  clock: Unix seconds."""
+    """Tells callers apart."""
 
     authority: Authority
     signatures: Signatures
-    clock: Callable[[], float]
 
     async def identify(self, authorization: str | None, asked: Asked) -> Caller:
         """The caller that an `Authorization` header speaks of.
@@ -101,7 +100,7 @@ class Gatekeeper:
                 return Caller(Credential.SESSION_TOKEN, token=credential)
             case "bearer" if _TOKEN.fullmatch(credential):
                 return await self._bearer(credential)
-            case "signature" if signature := Signature.parse(credential, self.clock()):
+            case "signature" if signature := Signature.parse(credential):
                 return await self._signed(signature, asked)
         raise unaccepted("this registry does not understand this credential")
 

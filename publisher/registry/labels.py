@@ -5,13 +5,13 @@ lineage had been published before may repeat the labels that stand; what it says
 anybody can publish such a lineage again.
 """
 
-import json
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from publisher.glaas.wire import Label
+from publisher.registry.documents import kept_text, read_text
 from publisher.registry.lineages import readable_lineage
 from publisher.registry.refusals import Refusal
 from publisher.registry.scope import Reader
@@ -43,7 +43,7 @@ def write_label(connection: sqlite3.Connection, graph_id: int, label: Label, now
     """Write one label; returns `created`, `updated` or `noops`.  Raises `Refusal`: 404, 422."""
     entity = _existing_entity(connection, graph_id, label)
     current = current_label(connection, graph_id, label.entity_type, entity)
-    metadata, origins = _document(label.metadata), _document(label.key_origins or {})
+    metadata, origins = kept_text(label.metadata), kept_text(label.key_origins or {})
     if current is not None and (current["metadata"], current["key_origins"]) == (metadata, origins):
         return "noops"
     version = 1 if current is None else current["version"] + 1
@@ -57,7 +57,7 @@ def write_label(connection: sqlite3.Connection, graph_id: int, label: Label, now
 
 def _stands(connection: sqlite3.Connection, graph_id: int, label: Label) -> bool:
     current = current_label(connection, graph_id, label.entity_type, label.entity)
-    return current is not None and bool(current["metadata"] == _document(label.metadata))
+    return current is not None and bool(current["metadata"] == kept_text(label.metadata))
 
 
 def _existing_entity(connection: sqlite3.Connection, graph_id: int, label: Label) -> str:
@@ -84,10 +84,6 @@ def current_label(
     return row
 
 
-def _document(value: Mapping[str, object]) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
 def label_versions(
     connection: sqlite3.Connection, lineage_hash: str, reader: Reader, entity_type: str, entity: str
 ) -> list[dict[str, object]]:
@@ -109,8 +105,8 @@ def label_versions(
             "sessionHash": lineage_hash,
             **names,
             "version": row["version"],
-            "metadata": json.loads(row["metadata"]),
-            "keyOrigins": json.loads(row["key_origins"]),
+            "metadata": read_text(row["metadata"]),
+            "keyOrigins": read_text(row["key_origins"]),
         }
         for row in rows
     ]

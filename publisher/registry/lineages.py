@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from publisher.registry.auth import ANONYMOUS_OWNER
+from publisher.registry.documents import read_text
 from publisher.registry.refusals import Refusal
 from publisher.registry.schema import NO_STEP
 from publisher.registry.scope import PUBLIC, READABLE, Reader
@@ -136,13 +137,15 @@ def _listed(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list
 def registered_jobs(connection: sqlite3.Connection, owner: str, uids: Sequence[str]) -> dict[str, str]:
     """Which of these jobs stand in public lineages of this user: the lineage's hash by the job's uid.
 
-    Those of private lineages are staged once more: only finalize says whether they are to be public now.
+    Those of private lineages are staged once more: only finalize says whether they are to be public now.  So are those
+    of legacy lineages, which nobody has found complete.
     """
     if owner == ANONYMOUS_OWNER:
         return {}
     rows = connection.execute(
         "SELECT uid, hash FROM jobs JOIN lineages USING (graph_id)"
-        " WHERE uid IN (SELECT value FROM json_each(?)) AND owner = ? AND visibility = ? ORDER BY published_at DESC",
+        " WHERE uid IN (SELECT value FROM json_each(?)) AND owner = ? AND visibility = ? AND session_id IS NOT NULL"
+        " ORDER BY published_at DESC",
         (json.dumps(uids), owner, PUBLIC),
     )
     return dict(tuple(row) for row in rows)
@@ -221,7 +224,7 @@ def _labels(connection: sqlite3.Connection, graph_id: int, entity_type: str, ent
         " ORDER BY version DESC LIMIT 1",
         (graph_id, entity_type, entity),
     ).fetchone()
-    return {} if row is None else json.loads(row["metadata"])
+    return {} if row is None else read_text(row["metadata"])
 
 
 def _count(connection: sqlite3.Connection, table: str, graph_id: int) -> int:

@@ -4,7 +4,6 @@ An edit is a patch: keys that it does not name stay.  It is applied whole or, wh
 all.
 """
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from pydantic import Field
 
 from publisher.glaas.wire import Count, Label, LineageHash, Name, Request, Text
 from publisher.registry.auth import Caller
+from publisher.registry.documents import read_text
 from publisher.registry.labels import current_label, write_label
 from publisher.registry.lineages import readable_lineage
 from publisher.registry.refusals import Refusal
@@ -84,7 +84,7 @@ def _edit(
     if edit.base_version is not None and edit.base_version != version:
         raise Refusal(HTTPStatus.CONFLICT, f"a label has changed meanwhile: it is at version {version}")
     if current is not None:
-        label.metadata, label.key_origins = json.loads(current["metadata"]), json.loads(current["key_origins"])
+        label.metadata, label.key_origins = read_text(current["metadata"]), read_text(current["key_origins"])
     for path in edit.deleted_keys:
         _delete(label.metadata, path)
     label.metadata = _patched(label.metadata, edit.metadata)

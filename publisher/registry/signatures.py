@@ -1,5 +1,8 @@
 """Signed requests (`protocol.md §3`): who signed, within `WINDOW` of now, and never the same thing twice.
 
+"Now" is the moment of the check, when the whole request has come; what was spent is forgotten by the same moment, so
+nothing is good and forgotten at once, however slowly a body arrives.
+
 All requests that arrive while others are being checked are checked together, in one trip to the worker: one look at the
 accounts and one transaction for what they spend.  So a busy registry pays for them once, keys count as they are now,
 and nothing that was spent is forgotten with the process.
@@ -39,16 +42,12 @@ class Signature:
     blob: bytes
 
     @classmethod
-    def parse(cls, credential: str, now: float) -> "Signature | None":
-        """None for what is none.  Raises `Refusal` (401) where it is not of the window around `now` (Unix seconds)."""
+    def parse(cls, credential: str) -> "Signature | None":
+        """None for what is none.  Raises `Refusal` (401) for what cannot be decoded."""
         found = _CREDENTIAL.fullmatch(credential)
         if found is None:
             return None
         keyid, ts, encoded = found.groups()
-        off = int(ts) - now
-        if abs(off) > WINDOW:
-            direction = "ahead of" if off > 0 else "behind"
-            raise unaccepted(f"the signature's timestamp is {abs(off):.0f} s {direction} the registry's clock")
         try:
             return cls(keyid, int(ts), b64decode(encoded, validate=True))
         except ValueError:
@@ -96,8 +95,8 @@ class Signatures:
     async def signer(self, signature: Signature, payload: bytes) -> User:
         """Whose key has signed `payload`.
 
-        Raises `Refusal`: 401 for an unknown key and a bad signature, 425 where the same was accepted before; and what
-        the store raises.  A caller that is cancelled has spent its signature all the same.
+        Raises `Refusal`: 401 for another time, an unknown key and a bad signature, 425 where the same was accepted
+        before; and what the store raises.  A caller that is cancelled has spent its signature all the same.
         """
         group = self._gathering
         if group is None:
@@ -127,11 +126,12 @@ class Signatures:
                 group.checked.set()
 
     def _verdicts(self, group: Sequence[_Signed]) -> list[_Verdict]:
+        now = self._clock()
         holders = self._store.accounts.read(_holders, {signed.signature.keyid for signed in group})
-        verdicts = [_verdict(signed, holders[signed.signature.keyid]) for signed in group]
+        verdicts = [_verdict(signed, holders[signed.signature.keyid], now) for signed in group]
         good = [place for place, verdict in enumerate(verdicts) if isinstance(verdict, User)]
         if good:
-            fresh = self._store.write(_spend, [group[place].spent for place in good], now=self._clock())
+            fresh = self._store.write(_spend, [group[place].spent for place in good], now=now)
             for place, first in zip(good, fresh, strict=True):
                 if not first:
                     verdicts[place] = Refusal(HTTPStatus.TOO_EARLY, "this was signed and sent before: sign it anew")
@@ -142,7 +142,11 @@ def _holders(connection: sqlite3.Connection, keyids: set[str]) -> dict[str, tupl
     return {keyid: key_holder(connection, keyid) for keyid in keyids}
 
 
-def _verdict(signed: _Signed, holder: tuple[User, str] | None) -> _Verdict:
+def _verdict(signed: _Signed, holder: tuple[User, str] | None, now: float) -> _Verdict:
+    off = signed.signature.ts - now
+    if abs(off) > WINDOW:
+        direction = "ahead of" if off > 0 else "behind"
+        return unaccepted(f"the signature's timestamp is {abs(off):.0f} s {direction} the registry's clock")
     if holder is None:
         return unaccepted(f"the key {signed.signature.keyid} is unknown here")
     user, public = holder

@@ -4,7 +4,6 @@ Every write is idempotent: a job by its uid, an artifact by its digest, a link b
 §4`).  The first job and the first artifact stay as they came; of a link's paths the smallest survives.
 """
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from publisher.glaas.wire import Artifact, CompositeRequest, Hash, Job, Link, ViewEdge
+from publisher.registry.documents import kept_text
 from publisher.registry.refusals import Refusal
 from publisher.registry.schema import NO_STEP
 
@@ -65,7 +65,7 @@ def add_composite(connection: sqlite3.Connection, graph_id: int, composite: Comp
         "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata, composite)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (graph_id, digest) DO UPDATE SET composite = excluded.composite"
         " WHERE composite IS NULL RETURNING id",
-        (*_artifact_row(graph_id, composite.hash, composite), json.dumps(members)),
+        (*_artifact_row(graph_id, composite.hash, composite), kept_text(members)),
     ).fetchone()
     return row is not None
 
@@ -119,7 +119,7 @@ def _job_row(graph_id: int, job: Job) -> tuple[object, ...]:
 
 
 def _artifact_row(graph_id: int, digest: str, artifact: Artifact) -> tuple[object, ...]:
-    hashes = json.dumps([{"algorithm": item.algorithm, "digest": item.digest} for item in artifact.hashes])
+    hashes = kept_text([{"algorithm": item.algorithm, "digest": item.digest} for item in artifact.hashes])
     return (graph_id, digest, hashes, artifact.size, artifact.source_type, _text(artifact.metadata))
 
 
@@ -134,8 +134,8 @@ def _primary_digest(hashes: Sequence[Hash]) -> str:
 
 
 def _text(metadata: str | dict[str, object] | None) -> str | None:
-    return metadata if metadata is None or isinstance(metadata, str) else json.dumps(metadata)
+    return metadata if metadata is None or isinstance(metadata, str) else kept_text(metadata)
 
 
 def _json(value: object) -> str | None:
-    return None if value is None else json.dumps(value)
+    return None if value is None else kept_text(value)

@@ -2,6 +2,7 @@
 
 import shutil
 from base64 import b64encode
+from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -100,6 +101,25 @@ async def test_what_was_signed_is_forgotten_when_its_time_is_over(registry: Regi
         registry.clock.now += 10 * WINDOW
     remembered = registry.store.read(lambda db: db.execute("SELECT count(*) FROM spent_signatures").fetchone()[0])
     assert remembered == 1
+
+
+@pytest.mark.parametrize(("late", "status"), [(WINDOW, 425), (WINDOW + 1, 401), (288 * WINDOW, 401)])
+async def test_a_body_that_takes_its_time_does_not_make_a_signature_good_again(
+    registry: Registry, late: int, status: int
+) -> None:
+    """While it is under way, another request makes the registry forget what is over."""
+    alice = registry.person("alice")
+    path, body = "/api/v1/registration-sessions", b'{"client_session_id": "x"}'
+    header = {"Authorization": alice.signed("POST", path, body)}
+    assert succeeded(await registry.client.post(path, content=body, headers=header))["created"]
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield body[:3]
+        registry.clock.now += late
+        assert (await me(registry, alice.signed("GET", ME)))["user"]["id"] == alice.user.id
+        yield body[3:]
+
+    refused(await registry.client.post(path, content=slowly(), headers=header), status)
 
 
 async def test_a_signed_body_past_the_limit_is_not_read_to_check_it(registry: Registry) -> None:

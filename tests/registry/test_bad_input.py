@@ -1,11 +1,28 @@
 """Whatever arrives is answered: a status that fits, JSON with a `detail`, no traceback, and nothing half done."""
 
 import json
+from collections.abc import AsyncIterator
 
+import anyio
 import pytest
 
+from publisher.registry.bodies import BODY_SECONDS
 from publisher.registry.store import Store
-from tests.registry.harness import GIT, Json, Registry, job, link, make_registry, refused, succeeded, uid
+from tests import virtual
+from tests.registry.harness import (
+    GIT,
+    Json,
+    Registry,
+    digest,
+    job,
+    link,
+    make_registry,
+    refused,
+    run_inline,
+    succeeded,
+    uid,
+)
+from tests.registry.people import Bearer
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +87,87 @@ async def test_numbers_that_are_not_finite_are_refused(registry: Registry, numbe
     response = await registry.client.post(f"{session.root}/jobs/batch", content=body, headers=headers)
     assert response.status_code in (400, 422)
     assert response.json()["detail"]
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
+async def test_numbers_that_are_not_finite_are_kept_as_null_in_free_documents(
+    registry: Registry, store: Store, number: bytes
+) -> None:
+    session = await registry.open()
+    await session.add_jobs(job(1))
+    named = digest(1).encode()
+
+    async def send(path: str, body: bytes) -> None:
+        body = body.replace(b"?", b'{"x": [1.5, %s]}' % number)
+        headers = {"Authorization": session.token}
+        succeeded(await registry.client.post(session.root + path, content=body, headers=headers))
+
+    hashes = b'"hashes": [{"algorithm": "blake3", "digest": "%s"}], "size": 1' % named
+    await send("/artifacts/batch", b'{"artifacts": [{%s, "metadata": ?}]}' % hashes)
+    await send(
+        "/artifacts/composites",
+        b'{"hash": "c", %s, "metadata": ?, "component_count_total": 1, "membership_index": ?,'
+        b' "components": [{"relative_path": "a", "component_digest": "b", "more": ?}]}' % hashes,
+    )
+    use = b'{"hash": "%s", "path": "/a", "metadata": ?, "byte_ranges": ?}' % named
+    await send(f"/jobs/{uid(1)}/inputs", b'{"artifacts": [%s]}' % use)
+    edge = b'{"relation": "reads", "target_hash": "c", "more": ?}'
+    await send(f"/jobs/{uid(1)}/view-edges", b'{"view_edges": [%s]}' % edge)
+    lineage_hash = (await session.finalize())["hash"]
+    label = b'{"entity_type": "dag", "session_hash": "%s", "metadata": ?}' % lineage_hash.encode()
+    await send("/labels/batch", b'{"labels": [%s]}' % label)
+
+    kept = store.read(lambda connection: "".join(connection.iterdump()))
+    assert "NaN" not in kept
+    assert "Infinity" not in kept
+    assert kept.count("[1.5,null]") == 8
+    assert await labels_read(registry, lineage_hash) == {"x": [1.5, None]}
+
+
+async def test_numbers_that_are_not_finite_and_were_kept_before_are_read_as_null(
+    registry: Registry, store: Store
+) -> None:
+    alice = registry.person("alice")
+    session = await registry.open(auth=Bearer(alice))
+    await session.add_jobs(job(1))
+    lineage_hash = (await session.finalize())["hash"]
+    label = {"entity_type": "dag", "session_hash": lineage_hash, "metadata": {}}
+    succeeded(await session.post("/labels/batch", {"labels": [label]}))
+    earlier = '{"x":[NaN,Infinity,-Infinity]}'
+    store.write(lambda connection: connection.execute("UPDATE labels SET metadata = ?", (earlier,)))
+    assert await labels_read(registry, lineage_hash) == {"x": [None, None, None]}
+    edit = {"session_hash": lineage_hash, "labels": [{"entity_type": "dag", "metadata": {"y": 1}}]}
+    succeeded(await registry.client.post("/api/v1/labels/reconcile", json=edit, auth=Bearer(alice)))
+    assert await labels_read(registry, lineage_hash) == {"x": [None, None, None], "y": 1}
+
+
+async def labels_read(registry: Registry, lineage_hash: str) -> Json:
+    """A lineage's labels, the same wherever they are read."""
+    where = {"entity_type": "dag", "session_hash": lineage_hash}
+    current = succeeded(await registry.client.get("/api/v1/labels/current", params=where))["metadata"]
+    history = succeeded(await registry.client.get("/api/v1/labels/history", params=where))["labels"]
+    labels: Json = (await registry.lineage(lineage_hash))["labels"]
+    assert labels == current == history[-1]["metadata"]
+    assert (await registry.client.get(f"/dag/{lineage_hash}")).status_code == 200
+    return labels
+
+
+def test_a_body_that_does_not_come_is_408_and_keeps_nobody_waiting() -> None:
+    async def scenario() -> None:
+        registry = make_registry(Store.in_memory(), run=run_inline)
+
+        async def stuck() -> AsyncIterator[bytes]:
+            yield b'{"hash": '
+            await anyio.sleep_forever()
+
+        began = anyio.current_time()
+        response = await registry.client.post("/api/v1/sessions", content=stuck())
+        assert f"{BODY_SECONDS:.0f} s" in refused(response, 408)
+        assert response.headers["connection"] == "close"
+        assert anyio.current_time() - began == pytest.approx(BODY_SECONDS)
+        registry.store.close()
+
+    virtual.run(scenario)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def signed(person: Person, number: int) -> tuple[Signature, bytes]:
     """The request `number` of a person, as the registry reads it."""
     path = f"{PATH}?limit={number}"
     header = person.signed("GET", path).removeprefix("Signature ")
-    signature = Signature.parse(header, START)
+    signature = Signature.parse(header)
     assert signature is not None
     return signature, signing_payload(signature.ts, "GET", path, None)
 
@@ -118,6 +118,17 @@ async def test_what_was_spent_stays_spent_for_another_process(
     await verdicts(signatures, worker, requests)
     again = await verdicts(Signatures(store, worker, Clock(START + WINDOW)), worker, requests)
     assert [status(verdict) for verdict in again] == [425] * GROUP
+
+
+async def test_what_is_still_good_is_not_forgotten_by_a_clock_that_goes_on(
+    signatures: Signatures, worker: Worker, alice: Person, store: Store
+) -> None:
+    """The last moment of the window, and the next one whenever the clock is read again."""
+    request = signed(alice, 1)
+    assert await verdicts(signatures, worker, [request]) == [alice.user]
+    moments = iter(range(int(START) + WINDOW, int(START) + WINDOW + 10))
+    (again,) = await verdicts(Signatures(store, worker, lambda: float(next(moments))), worker, [request])
+    assert status(again) == 425
 
 
 async def test_a_bad_signature_spends_nothing(signatures: Signatures, worker: Worker, alice: Person) -> None:
