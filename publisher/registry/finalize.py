@@ -13,6 +13,7 @@ from http import HTTPStatus
 from publisher.glaas.wire import ExpectedCounts, FinalizeRequest
 from publisher.lineage.canonical import CANONICAL_VERSION, LineageHasher, canonical_job
 from publisher.registry.auth import Credential
+from publisher.registry.legacy import supersede
 from publisher.registry.refusals import Refusal
 from publisher.registry.schema import NO_STEP
 from publisher.registry.scope import PUBLIC, Scope
@@ -101,10 +102,10 @@ def publish(
 ) -> dict[str, object] | None:
     """Publish what was hashed and close the session; the receipt, or None where staging went on meanwhile.
 
-    Repeated on a closed session it returns the same receipt.  A hash that is published already is not published again:
-    the staged graph is discarded and the session speaks of the older one.  In both cases what was private is public
-    from now on if that is what its owner asks for.  Raises `Refusal`, and nothing is published: 400 where the expected
-    counts differ, 422 where the hash stands in another scope or for somebody else.
+    Repeated on a closed session it returns the same receipt.  A hash that a session published already is not published
+    again: the staged graph is discarded and the session speaks of the older one.  In both cases what was private is
+    public from now on if that is what its owner asks for.  Raises `Refusal`, and nothing is published: 400 where the
+    expected counts differ, 422 where the hash stands in another scope or for somebody else.
     """
     session = find_session(connection, access)
     if session.receipt is not None:
@@ -143,10 +144,12 @@ def _publish_graph(
     known = _lineage(connection, lineage_hash)
     if known is not None:
         _settle(connection, known, session, scope)
-        discard_graph(connection, session.graph_id)
-        return known["graph_id"], False
+        if known["session_id"] is not None:
+            discard_graph(connection, session.graph_id)
+            return known["graph_id"], False
+        supersede(connection, known["graph_id"], session.graph_id)
     connection.execute(
-        "INSERT INTO lineages (hash, graph_id, session_id, creator, owner, visibility, scope_owner, scope_project,"
+        "REPLACE INTO lineages (hash, graph_id, session_id, creator, owner, visibility, scope_owner, scope_project,"
         " git_repo, git_commit, git_branch, published_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             lineage_hash,

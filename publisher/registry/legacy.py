@@ -1,6 +1,8 @@
 """Legacy writes: straight into a visible lineage whose hash the client names (`protocol.md §4`).
 
 What nobody signed for takes writes from anybody, as it always did.  A user's lineage takes them from that user alone.
+A legacy lineage is what was written so far, and nobody checks it: as soon as a registration session finalizes the same
+hash, what was staged takes its place.
 """
 
 import sqlite3
@@ -11,7 +13,7 @@ from publisher.registry.auth import ANONYMOUS_OWNER, Caller
 from publisher.registry.lineages import readable_lineage
 from publisher.registry.refusals import Refusal
 from publisher.registry.scope import PUBLIC, Reader, Scope
-from publisher.registry.sessions import new_graph
+from publisher.registry.sessions import discard_graph, new_graph
 
 
 def open_legacy(
@@ -19,7 +21,9 @@ def open_legacy(
 ) -> bool:
     """Make the lineage that legacy writes go to; False where its hash is published already.
 
-    Raises `Refusal` (409) where the hash is published, but not where the caller asks for, or not for the caller.
+    Raises `Refusal` (409) where the hash is published, but not where the caller asks for, or not for the caller.  That
+    tells of private lineages too, which are 404 elsewhere: a hash has one lineage, so this one can't be made, whatever
+    the words.  Only who knows all that a lineage says, its creator included, knows its hash before it is told.
     """
     known = connection.execute("SELECT * FROM lineages WHERE hash = ?", (request.hash,)).fetchone()
     if known is not None:
@@ -45,6 +49,21 @@ def open_legacy(
         ),
     )
     return True
+
+
+def supersede(connection: sqlite3.Connection, graph_id: int, staged: int) -> None:
+    """Put away a legacy graph whose hash the graph `staged` was found to have; nothing that it rightly showed is lost.
+
+    The hash says which jobs there are, with which inputs and outputs: of a complete legacy graph the staged one has
+    them all, and what else a legacy graph has was never part of this lineage.  Of artifacts and labels it says nothing.
+    Those that were not staged move over, labels in all their versions.  For a lineage of nobody's they may be
+    anybody's, but that is so anyway: whoever publishes it first may say as much, and the session may label it anew.
+    """
+    connection.execute("UPDATE OR IGNORE artifacts SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
+    connection.execute("UPDATE labels SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
+    # Earlier releases closed sessions with the legacy graph.
+    connection.execute("UPDATE sessions SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
+    discard_graph(connection, graph_id)
 
 
 def legacy_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> int:

@@ -1,0 +1,198 @@
+"""A legacy lineage is what was written so far; what a session finalizes under the same hash takes its place."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx2
+import pytest
+
+from publisher.registry.store import Store
+from tests.registry.harness import (
+    GIT,
+    NOBODY,
+    Json,
+    Registry,
+    Session,
+    artifact,
+    digest,
+    job,
+    link,
+    make_registry,
+    refused,
+    run_inline,
+    succeeded,
+    uid,
+    uids_of,
+)
+from tests.registry.people import Bearer, Person
+
+pytestmark = pytest.mark.anyio
+
+OWN: Json = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
+COUNTS = {"jobs": 2, "inputs": 1, "outputs": 2}
+
+
+async def staged(registry: Registry, auth: httpx2.Auth = NOBODY, *, artifacts: bool = True) -> Session:
+    """Two jobs, the second of which reads what the first one wrote."""
+    session = await registry.open(auth=auth)
+    await session.add_jobs(job(1), job(2))
+    if artifacts:
+        await session.add_artifacts(artifact(1), artifact(2))
+    await session.add_links(1, "outputs", link(1))
+    await session.add_links(2, "inputs", link(1))
+    await session.add_links(2, "outputs", link(2))
+    return session
+
+
+async def hash_beforehand(person: Person | None = None) -> str:
+    """The hash that `staged` will have: what somebody knows who has the same lineage."""
+    elsewhere = make_registry(Store.in_memory(), run=run_inline)
+    async with elsewhere.client:
+        auth = NOBODY
+        if person is not None:
+            auth = Bearer(elsewhere.person("same", sub=person.user.sub, user_id=person.user.id))
+        found: str = (await (await staged(elsewhere, auth)).finalize())["hash"]
+    elsewhere.store.close()
+    return found
+
+
+class Legacy:
+    """Legacy writes under one hash."""
+
+    def __init__(self, registry: Registry, lineage_hash: str, auth: httpx2.Auth = NOBODY) -> None:
+        self._client = registry.client
+        self._auth = auth
+        self.hash = lineage_hash
+
+    async def post(self, path: str, body: Json) -> httpx2.Response:
+        return await self._client.post(f"/api/v1/{path}", json=body, auth=self._auth)
+
+    async def open(self, **scope: object) -> None:
+        succeeded(await self.post("sessions", {"hash": self.hash, **GIT, **scope}))
+
+    async def add_jobs(self, *jobs: Json) -> None:
+        succeeded(await self.post(f"sessions/{self.hash}/jobs/batch", {"jobs": jobs}))
+
+    async def add_links(self, number: int, kind: str, *links: Json) -> None:
+        succeeded(await self.post(f"sessions/{self.hash}/jobs/{uid(number)}/{kind}", {"artifacts": links}))
+
+    async def add_artifacts(self, *artifacts: Json) -> None:
+        named = [{**each, "session_hash": self.hash} for each in artifacts]
+        succeeded(await self.post("artifacts/batch", {"artifacts": named}))
+
+    async def label(self, metadata: Json, **entity: str) -> None:
+        label = {"entity_type": "dag", "session_hash": self.hash, "metadata": metadata, **entity}
+        succeeded(await self.post("labels/sync", {"labels": [label]}))
+
+
+async def test_what_was_staged_takes_the_place_of_what_nobody_checked(registry: Registry) -> None:
+    legacy = Legacy(registry, await hash_beforehand())
+    await legacy.open()
+    await legacy.add_jobs(job(2), job(9, command="never run"))
+    await legacy.add_links(9, "outputs", link(9))
+    session = await staged(registry)
+    receipt = await session.finalize(expected=COUNTS)
+    assert (receipt["hash"], receipt["created"]) == (legacy.hash, True)
+    lineage = await registry.lineage(legacy.hash)
+    assert uids_of(lineage) == [uid(1), uid(2)]
+    assert [(each["inputs_count"], each["outputs_count"]) for each in lineage["jobs"]] == [(0, 1), (1, 1)]
+    assert await session.finalize() == receipt
+    refused(await legacy.post(f"sessions/{legacy.hash}/jobs/batch", {"jobs": [job(3)]}), 409)
+    assert (await (await staged(registry)).finalize())["created"] is False
+
+
+async def test_a_complete_legacy_lineage_loses_nothing_that_readers_saw(registry: Registry) -> None:
+    """What the session does not say again, because the hash does not ask for it: artifacts, and labels."""
+    legacy = Legacy(registry, await hash_beforehand())
+    await legacy.open()
+    await legacy.add_jobs(job(1), job(2))
+    await legacy.add_artifacts(artifact(1, size=111), artifact(2, size=222), artifact(3))
+    await legacy.add_links(1, "outputs", link(1))
+    await legacy.add_links(2, "inputs", link(1))
+    await legacy.add_links(2, "outputs", link(2))
+    entities: list[dict[str, str]] = [
+        {},
+        {"entity_type": "job", "job_uid": uid(1)},
+        {"entity_type": "artifact", "artifact_hash": digest(3)},
+    ]
+    for entity in entities:
+        await legacy.label({"team": "ml"}, **entity)
+        await legacy.label({"team": "vision"}, **entity)
+    before = await everything_read(registry, legacy.hash, entities)
+    session = await staged(registry, artifacts=False)
+    await session.finalize(expected=COUNTS)
+    assert await everything_read(registry, legacy.hash, entities) == before
+
+    again = {"entity_type": "dag", "session_hash": legacy.hash, "metadata": {"team": "audio"}}
+    assert succeeded(await session.post("/labels/batch", {"labels": [again]}))["updated"] == 1
+    assert (await registry.lineage(legacy.hash))["labels"] == {"team": "audio"}
+
+
+async def test_what_was_staged_says_what_an_artifact_is(registry: Registry) -> None:
+    legacy = Legacy(registry, await hash_beforehand())
+    await legacy.open()
+    await legacy.add_artifacts(artifact(1, size=111))
+    await (await staged(registry)).finalize()
+    found = succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(1)}"))
+    assert (found["size"], (await registry.lineage(legacy.hash))["artifacts_count"]) == (10, 2)
+
+
+async def everything_read(registry: Registry, lineage_hash: str, labelled: Sequence[dict[str, str]]) -> list[Any]:
+    """What readers see of a lineage, but for the time."""
+    lineage = await registry.lineage(lineage_hash)
+    del lineage["published_at"]
+    found = [succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(number)}")) for number in (1, 2, 3)]
+    histories = []
+    for entity in labelled:
+        where = {"entity_type": "dag", "session_hash": lineage_hash, **entity}
+        histories.append(succeeded(await registry.client.get("/api/v1/labels/history", params=where)))
+    return [lineage, found, histories]
+
+
+async def test_jobs_of_a_users_own_legacy_lineage_are_staged_again(registry: Registry) -> None:
+    """She began on the legacy path and got half-way."""
+    alice = registry.person("alice")
+    legacy = Legacy(registry, await hash_beforehand(alice), Bearer(alice))
+    await legacy.open()
+    await legacy.add_jobs(job(1), job(2))
+    session = await registry.open(auth=Bearer(alice))
+    reply = await session.add_jobs(job(1), job(2))
+    assert (reply["created_count"], reply["already_registered_session_hashes"]) == (2, [])
+    receipt = await (await staged(registry, Bearer(alice))).finalize(expected=COUNTS)
+    assert (receipt["hash"], receipt["created"]) == (legacy.hash, True)
+    assert [each["outputs_count"] for each in (await registry.lineage(legacy.hash))["jobs"]] == [1, 1]
+
+
+@pytest.mark.parametrize("then", ["public", "private"])
+@pytest.mark.parametrize("first", ["public", "private"])
+async def test_it_stays_where_the_legacy_lineage_was_or_becomes_public(
+    registry: Registry, first: str, then: str
+) -> None:
+    alice = registry.person("alice")
+    scopes: dict[str, dict[str, object]] = {"public": {}, "private": {"scope_request": OWN}}
+    legacy = Legacy(registry, await hash_beforehand(alice), Bearer(alice))
+    await legacy.open(**scopes[first])
+    answer = await (await staged(registry, Bearer(alice))).post("/finalize", {**GIT, **scopes[then]})
+    if (first, then) == ("public", "private"):
+        assert "published already, as public" in refused(answer, 422)
+        assert (await registry.lineage(legacy.hash))["jobs_count"] == 0
+        return
+    assert succeeded(answer)["created"] is True
+    assert (await registry.lineage(legacy.hash, auth=Bearer(alice)))["jobs_count"] == 2
+    assert await registry.is_published(legacy.hash) is (then == "public")
+
+
+async def test_a_session_that_an_earlier_release_closed_with_the_legacy_graph_goes_on(
+    registry: Registry, store: Store
+) -> None:
+    earlier = await staged(registry)
+    receipt = await earlier.finalize()
+    store.write(lambda connection: connection.execute("UPDATE lineages SET session_id = NULL"))
+    assert (await (await staged(registry)).finalize())["created"] is True
+    label = {"entity_type": "dag", "session_hash": receipt["hash"], "metadata": {"team": "ml"}}
+    assert succeeded(await earlier.post("/labels/batch", {"labels": [label]}))["skipped"] == 1
+    assert await earlier.finalize() == receipt
+    await registry.open()  # deletes what is put away
+    left = store.read(lambda connection: connection.execute("SELECT count(*) FROM discarded_graphs").fetchone()[0])
+    assert left == 0
+    assert (await registry.lineage(receipt["hash"]))["jobs_count"] == 2
