@@ -25,6 +25,15 @@ LABELLING_TIME = 7 * 24 * 3600.0
 """Seconds from a finalize to the end of the session's token: a publisher may be cut off before its labels are out."""
 SWEEP_ROWS = 500
 """Rows of discarded graphs that one opening deletes at most, per table."""
+_OF_FIRST_JOBS = f"job_id IN (SELECT id FROM jobs WHERE graph_id = ? ORDER BY uid LIMIT {SWEEP_ROWS})"
+_SWEEPS = (
+    ("links", ("job_id", "kind", "digest"), _OF_FIRST_JOBS),
+    ("view_edges", ("job_id", "relation", "target_hash"), _OF_FIRST_JOBS),
+    ("jobs", ("id",), "graph_id = ? ORDER BY uid"),
+    ("artifacts", ("id",), "graph_id = ?"),
+)
+"""Table, key and place of what a graph is made of, in the order of its deletion: a deleted job takes all that hangs on
+it along, which may be a million links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +171,16 @@ def _sweep(connection: sqlite3.Connection) -> None:
     discarded = connection.execute("SELECT graph_id FROM discarded_graphs LIMIT 1").fetchone()
     if discarded is None:
         return
-    deleted = 0
-    for table in ("jobs", "artifacts"):
-        deleted += connection.execute(
-            f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE graph_id = ? LIMIT {SWEEP_ROWS})",
-            tuple(discarded),
-        ).rowcount
-    if deleted == 0:
-        connection.execute("DELETE FROM discarded_graphs WHERE graph_id = ?", tuple(discarded))
-        connection.execute("DELETE FROM graphs WHERE id = ?", tuple(discarded))
+    for table, key, place in _SWEEPS:
+        columns, values = ", ".join(key), ", ".join("?" * len(key))
+        piece = connection.execute(
+            f"SELECT {columns} FROM {table} WHERE {place} LIMIT {SWEEP_ROWS}", tuple(discarded)
+        ).fetchall()
+        connection.executemany(f"DELETE FROM {table} WHERE ({columns}) = ({values})", piece)
+        if len(piece) == SWEEP_ROWS:
+            return  # there may be more
+    connection.execute("DELETE FROM discarded_graphs WHERE graph_id = ?", tuple(discarded))
+    connection.execute("DELETE FROM graphs WHERE id = ?", tuple(discarded))
 
 
 def _session(row: sqlite3.Row) -> Session:

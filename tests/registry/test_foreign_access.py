@@ -220,6 +220,30 @@ async def test_what_is_somebody_elses_is_not_there(scene: Scene, name: str) -> N
     assert scene.state() == before
 
 
+ALMOST: dict[str, Callable[[str], str]] = {
+    "nothing": lambda token: "",
+    "its first character": lambda token: token[:1],
+    "all but its last character": lambda token: token[:-1],
+    "all but its first character": lambda token: token[1:],
+    "a character more": lambda token: f"{token}0",
+    "it twice": lambda token: token * 2,
+}
+
+
+@pytest.mark.parametrize("name", ALMOST)
+async def test_a_token_is_the_whole_token_and_nothing_more(scene: Scene, name: str) -> None:
+    scene.session = await scene.registry.open()
+    await scene.session.add_jobs(job(4))
+    shown = ALMOST[name](scene.session.opened["registration_session_token"])
+    before = scene.state()
+    endpoints = [endpoint for endpoint, group in GROUPS.items() if group == SESSION]
+    answers = {
+        (await scene.send(endpoint, _always(f"RegistrationSession {shown}"))).status_code for endpoint in endpoints
+    }
+    assert answers == {403 if shown else 401}
+    assert scene.state() == before
+
+
 async def test_a_signature_counts_once(scene: Scene) -> None:
     for endpoint in GROUPS:
         method, path, body = scene.request(endpoint)

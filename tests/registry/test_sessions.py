@@ -5,7 +5,7 @@ import pytest
 from publisher.registry.auth import session_token
 from publisher.registry.sessions import LABELLING_TIME, LIFETIME, SWEEP_ROWS
 from publisher.registry.store import Store
-from tests.registry.harness import Json, Registry, artifact, job, link, refused
+from tests.registry.harness import Json, Registry, artifact, digest, job, link, refused, succeeded, uid
 
 pytestmark = pytest.mark.anyio
 
@@ -163,6 +163,22 @@ async def test_what_has_expired_is_deleted_piece_by_piece(registry: Registry, st
         left.append(count(store, "jobs"))
     assert left == [1, 0, 0, 0, 0]
     assert [count(store, table) for table in ("links", "artifacts", "discarded_graphs")] == [0, 0, 0]
+
+
+async def test_what_hangs_on_one_job_is_deleted_piece_by_piece_too(registry: Registry, store: Store) -> None:
+    session = await registry.open()
+    await session.add_jobs(job(1))
+    for first in range(0, SWEEP_ROWS + 1, 100):
+        numbers = range(first, min(first + 100, SWEEP_ROWS + 1))
+        await session.add_links(1, "inputs", *(link(number) for number in numbers))
+        edges = [{"relation": "reads", "target_hash": digest(number)} for number in numbers]
+        succeeded(await session.post(f"/jobs/{uid(1)}/view-edges", {"view_edges": edges}))
+    registry.clock.now += LIFETIME
+    left = []
+    for _ in range(3):
+        await registry.open()
+        left.append([count(store, table) for table in ("links", "view_edges", "jobs", "discarded_graphs")])
+    assert left == [[1, SWEEP_ROWS + 1, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0]]
 
 
 def count(store: Store, table: str) -> int:
