@@ -2,7 +2,8 @@
 
 google-auth rather than a token request of our own, because what people have is rarely a service account's key alone:
 `gcloud auth application-default login`, workload identity and impersonation are files and exchanges of their own.  It
-blocks, so it runs in a worker thread.
+blocks, so it runs in a worker thread.  It asks with `requests`, because it can't do without: its client of the metadata
+server imports that, and `default` passes the server over, silently, where it can't be imported.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from state.errors import NeedsPerson
+from state.errors import NeedsPerson, Transient
 
 GOOGLE = "https://storage.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -33,7 +34,7 @@ class Account:
         """The `Authorization` header, empty for an emulator.
 
         renew: a value that the store rejected; another one is asked for, unless somebody has it already.  Raises
-        NeedsPerson if there are no credentials.
+        NeedsPerson if there are no credentials, Transient if who gives them out does not answer.
         """
         if self._emulated:
             return {}
@@ -42,20 +43,20 @@ class Account:
 
     def _token(self, rejected: str) -> str:
         import google.auth
-        from google.auth.exceptions import GoogleAuthError
-        from google.auth.transport import urllib3 as transport
-        from urllib3 import PoolManager
+        from google.auth.exceptions import GoogleAuthError, TransportError
+        from google.auth.transport.requests import Request
 
         try:
             if self._credentials is None:
-                self._credentials, _ = google.auth.default(scopes=[SCOPE])
+                self._credentials, _ = google.auth.default(scopes=[SCOPE], request=Request())
             if not self._credentials.valid or f"Bearer {self._credentials.token}" == rejected:
-                self._credentials.refresh(transport.Request(PoolManager()))  # type: ignore[no-untyped-call]
+                self._credentials.refresh(Request())
         except GoogleAuthError as error:
             # Its text can quote a token endpoint's answer; its kind says enough.
-            raise NeedsPerson(
-                f"Google credentials can't be had ({type(error).__name__})", next_step=SIGN_IN, reason="auth"
-            ) from None
+            what = f"Google credentials can't be had ({type(error).__name__})"
+            if isinstance(error, TransportError) or error.retryable:
+                raise Transient(what) from None
+            raise NeedsPerson(what, next_step=SIGN_IN, reason="auth") from None
         return f"Bearer {self._credentials.token}"
 
 

@@ -7,11 +7,15 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.cli.servers import answering, http
 from tests.lineage.captured import captured_project, recorded
+from tests.put.projects import put_project
 
 CHECKOUT = Path(__file__).parent.parent.parent
 TIMEOUT_SECONDS = 300
@@ -97,19 +101,42 @@ def test_nothing_comes_from_the_checkout(installed: Installed) -> None:
 
 def test_a_captured_project_is_published_to_the_registry_of_the_wheel(installed: Installed) -> None:
     project = captured_project("linear", installed.home)
-    serve = [installed.program("roar"), "registry", "serve", "--data", str(installed.home / "registry")]
-    with subprocess.Popen(
-        serve, cwd=installed.home, env=installed.environ, stdout=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            assert server.stdout is not None
-            address = server.stdout.readline().split()[-1]
-            done = installed.run("roar", "publish", "--public", "-y", "--json", "--registry", address, cwd=project)
-        finally:
-            server.send_signal(signal.SIGTERM)
+    with registry_of(installed) as address:
+        done = installed.run("roar", "publish", "--public", "-y", "--json", "--registry", address, cwd=project)
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["hash"] == recorded("linear", "session")["finalized_hash"]
+
+
+def test_a_put_to_google_without_credentials_says_what_is_missing(installed: Installed) -> None:
+    project = put_project(installed.home)
+    installed.environ |= {"NO_GCE_CHECK": "true"}  # asking this machine for its metadata server takes a while
+    with registry_of(installed) as address:
+        typed = ["put", "out0.txt", "gs://bucket/x", "-m", "x", "--public", "-y", "--no-tag", "--json"]
+        done = installed.run("roar", *typed, "--registry", address, cwd=project)
+
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, told["reason"]) == (4, "auth"), done.stdout + done.stderr
+    assert "Google credentials can't be had" in told["what"]
+    assert "gcloud auth application-default login" in told["next"]
+
+
+def test_the_metadata_server_of_google_gives_out_credentials(installed: Installed) -> None:
+    def metadata(request: bytes) -> bytes:
+        answer = {"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"}
+        body = json.dumps(answer if b"/token" in request.split(b" ")[1] else {"email": "default"}).encode()
+        return http("200 OK", body, "Metadata-Flavor: Google", "Content-Type: application/json")
+
+    code = (
+        "import anyio; from publisher.storage.gcs_account import open_account;"
+        "print(anyio.run(open_account({}).headers))"
+    )
+    with answering(metadata) as server:
+        host = server.url.removeprefix("http://")
+        installed.environ |= {"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host}
+        done = installed.run("python", "-c", code)
+
+    assert done.stdout == "{'Authorization': 'Bearer a-token'}\n", done.stderr
 
 
 def test_without_roar_cli_its_commands_say_how_to_install_it(installed: Installed) -> None:
@@ -118,6 +145,20 @@ def test_without_roar_cli_its_commands_say_how_to_install_it(installed: Installe
     assert done.returncode == 2
     assert "pip install roar-cli" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@contextmanager
+def registry_of(installed: Installed) -> Iterator[str]:
+    """The registry of the wheel, on loopback; its address."""
+    serve = [installed.program("roar"), "registry", "serve", "--data", str(installed.home / "registry")]
+    with subprocess.Popen(
+        serve, cwd=installed.home, env=installed.environ, stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().split()[-1]
+        finally:
+            server.send_signal(signal.SIGTERM)
 
 
 def _install(folder: Path, venv: Path) -> None:
