@@ -6,7 +6,7 @@ their effect exactly once.
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Protocol, TypeVar
 
@@ -46,12 +46,16 @@ class Refused(Rejected):
     """The registry's final no.
 
     status: the HTTP status; steps turn some of them into events.  date: the registry's own clock, as it wrote it.
+    body: what else the registry says, for programs; empty where that is no JSON object.
     """
 
-    def __init__(self, what: str, *, status: int, date: str | None = None) -> None:
+    def __init__(
+        self, what: str, *, status: int, date: str | None = None, body: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__(what)
         self.status = status
         self.date = date
+        self.body = body or {}
 
 
 class Authorizer(Protocol):
@@ -162,8 +166,7 @@ class Caller:
                         renewals += 1
                         if await authorize.renew(authorization):
                             continue
-                    what = f"the registry refused: {error_text(document, reply.status)}"
-                    raise Refused(what, status=reply.status, date=reply.headers.get("date"))
+                    raise _refused(reply, document)
                 case Verdict.REDIRECTED:
                     raise _redirected(reply)
                 case Verdict.BUSY:
@@ -236,6 +239,12 @@ def _without(reply: Reply, authorization: str, secret: str) -> bytes:
         if len(part) >= SHORTEST_CREDENTIAL:
             body = body.replace(part.encode(), b"[credential]")
     return body
+
+
+def _refused(reply: Reply, document: object) -> Refused:
+    what = f"the registry refused: {error_text(document, reply.status)}"
+    body = document if isinstance(document, dict) else None
+    return Refused(what, status=reply.status, date=reply.headers.get("date"), body=body)
 
 
 def _redirected(reply: Reply) -> Transient:

@@ -9,8 +9,10 @@ from publisher.glaas.wire import Receipt
 from publisher.report import Noted
 from publisher.run import Outcome, Run
 from publisher.steps.afterwards import Published, finish
+from publisher.steps.objects import look_for_objects
 from publisher.steps.sessions import (
     BASE,
+    CONFLICT,
     credential_rejected,
     prepared_hash,
     session_authorizer,
@@ -21,8 +23,10 @@ from state.errors import Transient
 from state.machine import Event
 from state.record import Progress
 
-COUNTS_WORDS = re.compile(r"\b(expected|counts?)\b", re.IGNORECASE)
-"""What a 400 to finalize speaks of when the server counted differently."""
+BAD_REQUEST = 400
+COUNTS_WORDS = re.compile(r"(?<![a-z])(count|expected|staged)")
+"""What a 400 to finalize speaks of when the server counted differently: two of these at least, for a field that should
+be something else is `expected` to be it, too."""
 PUBLISHED_BEFORE = "this lineage was published before; where it is public, publishing it again does not make it private"
 
 
@@ -30,12 +34,13 @@ async def finalize(run: Run) -> Outcome:
     """Close the session and finish what belongs to it.
 
     Repeating is harmless: a closed session returns the same receipt, labels that were acknowledged are not sent again,
-    marks are set as they are.  Raises Rejected, Transient, Interrupted.
+    marks are set as they are.  Raises Rejected, Transient, Interrupted, and what storing objects raises.
     """
     progress = await run.on_disk(run.journal.progress)
     lineage_hash, url = progress.hash, progress.url
     published_before = bool(progress.published_elsewhere)
     if lineage_hash is None:
+        await look_for_objects(run)
         try:
             receipt = await _close(run, progress)
         except Refused as refusal:
@@ -88,12 +93,15 @@ def _finalize_event(run: Run, refusal: Refused) -> Outcome | None:
 
     Raises Transient where the registry can't finish just now (409 to an open session).
     """
-    if refusal.status == 400 and COUNTS_WORDS.search(refusal.what):
+    if refusal.status == BAD_REQUEST and _counts_differ(refusal):
         return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": "counts differ"})
-    outcome = session_event(run, refusal)
-    if outcome is not None and outcome.event is Event.ALREADY_PUBLISHED:
+    if refusal.status == CONFLICT:
         raise Transient(refusal.what, reason="server finalizing") from refusal
-    return outcome
+    return session_event(run, refusal)
+
+
+def _counts_differ(refusal: Refused) -> bool:
+    return "staged_counts" in refusal.body or len(set(COUNTS_WORDS.findall(refusal.what.lower()))) > 1
 
 
 def _explain_old_server(refusal: Refused, progress: Progress) -> None:

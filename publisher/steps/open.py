@@ -15,6 +15,7 @@ from publisher.steps.sessions import (
 )
 from state.errors import Rejected
 from state.machine import Event
+from state.record import Progress
 
 
 async def open_session(run: Run) -> Outcome:
@@ -24,13 +25,9 @@ async def open_session(run: Run) -> Outcome:
     leave a session without its credential.  Raises Refused, Transient.
     """
     progress = await run.on_disk(run.journal.progress)
-    body = {"client_session_id": client_session_id(run, progress)}
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
-    if anonymous:
-        body["mode"] = "anonymous_public"
-    authorize = ANONYMOUS if anonymous else session_authorizer(run, progress)
     try:
-        reply = await run.caller.call("POST", BASE, dump(body), expect=OpenReply, authorize=authorize)
+        reply = await ask_for_session(run, progress)
     except Refused as refusal:
         if refusal.status in (UNAUTHORIZED, FORBIDDEN) and not anonymous:
             return credential_rejected(run, refusal)
@@ -42,3 +39,13 @@ async def open_session(run: Run) -> Outcome:
     finalized = reply.status == "closed" or progress.hash is not None
     event = Event.ALREADY_PUBLISHED if finalized else Event.OPENED
     return Outcome(event, {"remote_session": reply.registration_session_id})
+
+
+async def ask_for_session(run: Run, progress: Progress) -> OpenReply:
+    """The session of this publish and epoch as the registry has it, or has it now.  Raises Refused, Transient."""
+    body = {"client_session_id": client_session_id(run, progress)}
+    anonymous = progress.credential == Decision.ANONYMOUS_SESSION
+    if anonymous:
+        body["mode"] = "anonymous_public"
+    authorize = ANONYMOUS if anonymous else session_authorizer(run, progress)
+    return await run.caller.call("POST", BASE, dump(body), expect=OpenReply, authorize=authorize)

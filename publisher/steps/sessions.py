@@ -13,7 +13,7 @@ from state.machine import Event
 from state.record import Progress
 
 BASE = "/api/v1/registration-sessions"
-UNAUTHORIZED, FORBIDDEN = 401, 403
+UNAUTHORIZED, FORBIDDEN, CONFLICT = 401, 403, 409
 
 
 def client_session_id(run: Run, progress: Progress) -> str:
@@ -74,7 +74,5 @@ def session_event(run: Run, refusal: Refused) -> Outcome | None:
             return credential_rejected(run, refusal)
         case 404 | 410:
             return Outcome(Event.SESSION_LOST, {"detail": refusal.what})
-        case 409:
-            return Outcome(Event.ALREADY_PUBLISHED, {"detail": refusal.what})
         case _:
             return None

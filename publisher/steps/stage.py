@@ -1,5 +1,7 @@
 """STAGE: send every unacknowledged unit into the session."""
 
+from contextlib import suppress
+
 import anyio
 
 from publisher.glaas.caller import Refused
@@ -8,9 +10,11 @@ from publisher.glaas.wire import BatchReply
 from publisher.report import Planned
 from publisher.run import Outcome, Run
 from publisher.staging.pipeline import Pipeline
-from publisher.steps.sessions import session_authorizer, session_event, staged_route
-from state.errors import PublisherError, Rejected
+from publisher.steps.open import ask_for_session
+from publisher.steps.sessions import CONFLICT, session_authorizer, session_event, staged_route
+from state.errors import PublisherError, Rejected, Transient
 from state.machine import Event
+from state.record import Progress
 from state.units import Kind, Unit
 
 STAGED = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OUTPUTS)
@@ -63,6 +67,8 @@ async def stage(run: Run) -> Outcome:
         if not asking_for_all:
             await Pipeline(run, [Kind.JOBS], deliver).drain()
     except Refused as refusal:
+        if refusal.status == CONFLICT:
+            return await _conflict(run, progress, refusal)
         outcome = session_event(run, refusal)
         if outcome is None:
             raise
@@ -70,6 +76,17 @@ async def stage(run: Run) -> Outcome:
     if elsewhere:
         return Outcome(Event.ALREADY_PUBLISHED, {"hash": elsewhere})
     return Outcome(Event.STAGED, {})
+
+
+async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
+    """The event of a 409: somebody finalized the session, if the registry says that it is closed.
+
+    Raises Transient where it does not: an open session must not be finalized before everything is staged.
+    """
+    with suppress(Refused):  # what is refused here, the next run meets again
+        if (await ask_for_session(run, progress)).status == "closed":
+            return Outcome(Event.ALREADY_PUBLISHED, {"detail": refusal.what})
+    raise Transient(refusal.what, reason="server failing") from refusal
 
 
 async def store_objects(run: Run) -> None:

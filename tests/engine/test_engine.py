@@ -246,6 +246,37 @@ async def test_a_session_that_somebody_finalized_meanwhile_gives_its_receipt(pub
     assert publishing.published() == publishing.expected()
 
 
+@pytest.mark.parametrize("call", ["jobs/batch", "artifacts/batch", "inputs", "outputs"])
+async def test_a_conflict_in_an_open_session_finalizes_nothing(publishing: Publishing, call: str) -> None:
+    """Without expected counts, the registry would publish what is staged so far."""
+    publishing.intercept = instead(call, lambda: answer(409, detail="concurrent update, try again"))
+    with pytest.raises(Transient, match="concurrent update") as caught:
+        await publishing.run()
+    assert caught.value.reason == "server failing"
+    assert publishing.progress().state is State.STAGE
+    assert publishing.calls("finalize") == []
+    publishing.intercept = lambda sent: None
+    progress = await publishing.run()
+    assert (progress.state, progress.epoch) == (State.DONE, 0)
+    assert publishing.events() == STRAIGHT
+    assert publishing.published() == publishing.expected()
+
+
+async def test_a_conflict_is_one_also_where_the_registry_does_not_say_how_the_session_stands(
+    publishing: Publishing,
+) -> None:
+    def intercept(sent: Sent) -> httpx2.Response | None:
+        if sent.call == "registration-sessions" and sent.number > 1:
+            return answer(422, detail="not like this")
+        return answer(409, detail="concurrent update") if sent.call == "outputs" else None
+
+    publishing.intercept = intercept
+    with pytest.raises(Transient, match="concurrent update"):
+        await publishing.run()
+    publishing.intercept = lambda sent: None
+    assert (await publishing.run()).state is State.DONE
+
+
 @pytest.mark.parametrize("errors", [2, ["job 3 is bad", "job 4 is bad"]])
 async def test_a_batch_that_was_taken_only_in_part_is_a_failure(publishing: Publishing, errors: object) -> None:
     publishing.intercept = instead("artifacts/batch", lambda: answer(200, created=1, errors=errors))
@@ -354,7 +385,33 @@ async def test_counts_that_differ_twice_are_a_failure_and_nothing_is_published(p
     assert (await publishing.run()).state is State.DONE
 
 
-@pytest.mark.parametrize("detail", ["your account is suspended", "unexpected field scope_request", "bad git commit"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"detail": "4 jobs expected, 3 staged"},
+        {"message": "Staged counts do not match"},
+        {"error": {"message": "count mismatch: expected 4"}},
+        {"detail": "try again", "staged_counts": {"jobs": 3}},
+    ],
+)
+async def test_counts_that_differ_are_recognised_in_other_words(
+    publishing: Publishing, reply: dict[str, object]
+) -> None:
+    publishing.intercept = instead("finalize", lambda: answer(400, **reply), number=1)
+    progress = await publishing.run()
+    assert (progress.state, progress.recounts) == (State.DONE, 1)
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "your account is suspended",
+        "unexpected field scope_request",
+        "bad git commit",
+        "git_repo: invalid type, expected string",
+        "this account expected another plan",
+    ],
+)
 async def test_a_no_that_is_not_about_counts_is_final(publishing: Publishing, detail: str) -> None:
     publishing.intercept = instead("finalize", lambda: answer(400, detail=detail))
     progress = await publishing.run()
@@ -446,6 +503,29 @@ async def test_a_fallback_that_failed_goes_on_where_it_was(folder: StateFolder) 
     jobs = [item for item in publishing.items() if item[0] == "jobs"]
     assert len(jobs) == len(set(jobs))
     assert publishing.published() == publishing.expected()
+
+
+async def test_a_conflict_in_the_older_way_is_a_no_unless_the_lineage_is_closed(folder: StateFolder) -> None:
+    publishing = Publishing(folder, LINEAGE, features=None)
+    publishing.intercept = instead("outputs", lambda: answer(409, detail="concurrent update"), number=1)
+    progress = await publishing.run()
+    assert (progress.state, progress.reason) == (State.FAILED, "rejected")
+    assert "concurrent update" in progress.detail
+    publishing.checkpoint(Event.RETRIED)
+    assert (await publishing.run()).state is State.DONE
+    assert publishing.published() == publishing.expected()
+
+
+async def test_what_a_session_published_takes_no_more_in_the_older_way(folder: StateFolder) -> None:
+    publishing = Publishing(folder, LINEAGE)
+    await publishing.run()
+    publishing.begin(LINEAGE)
+    publishing.intercept = instead("health", lambda: answer(404))
+    progress = await publishing.run()
+    assert (progress.state, progress.hash) == (State.DONE, LINEAGE.hash)
+    assert publishing.events() == ["probed", "no-staging", "fell-back"]
+    assert publishing.published() == publishing.expected()
+    assert any(isinstance(report, Noted) and "published before" in report.text for report in publishing.reports)
 
 
 # ---------------------------------------------------------------- anywhere
