@@ -161,7 +161,8 @@ def test_a_body_that_does_not_come_is_408_and_keeps_nobody_waiting() -> None:
             await anyio.sleep_forever()
 
         began = anyio.current_time()
-        response = await registry.client.post("/api/v1/sessions", content=stuck())
+        with anyio.fail_after(2 * BODY_SECONDS):
+            response = await registry.client.post("/api/v1/sessions", content=stuck())
         assert f"{BODY_SECONDS:.0f} s" in refused(response, 408)
         assert response.headers["connection"] == "close"
         assert anyio.current_time() - began == pytest.approx(BODY_SECONDS)

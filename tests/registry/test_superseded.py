@@ -193,6 +193,6 @@ async def test_a_session_that_an_earlier_release_closed_with_the_legacy_graph_go
     assert succeeded(await earlier.post("/labels/batch", {"labels": [label]}))["skipped"] == 1
     assert await earlier.finalize() == receipt
     await registry.open()  # deletes what is put away
-    left = store.read(lambda connection: connection.execute("SELECT count(*) FROM discarded_graphs").fetchone()[0])
-    assert left == 0
+    counts = "SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM discarded_graphs)"
+    assert store.read(lambda connection: tuple(connection.execute(counts).fetchone())) == (2, 0)
     assert (await registry.lineage(receipt["hash"]))["jobs_count"] == 2
