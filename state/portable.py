@@ -24,6 +24,7 @@ from state.journal import Journal
 from state.lock import Lock
 from state.machine import LIVE
 from state.paths import PublishPaths, StateFolder
+from state.reasons import Reason
 from state.record import Plan
 
 JOURNAL, RECORD = "journal.db", "put-record"
@@ -97,7 +98,8 @@ def arriving(file: Path, folder: StateFolder) -> Iterator[Arrival]:
 def settle(journal: Journal, whereabouts: Whereabouts, contents: Mapping[int, str]) -> None:
     """Make an arriving publish this machine's, in one transaction.  contents: of its objects, by their seq.
 
-    Whoever left it to the daemon there, agreed to it or limited its uploads still does; attempts and parking are over.
+    It is parked: a file names the address that credentials of this machine would go to, so a person has to say that it
+    goes on.  What was agreed to elsewhere is not agreed to here; limits of its uploads hold, attempts are over.
     """
     intent = json.dumps(journal.plan().intent | {"ssh_key": whereabouts.ssh_key}, sort_keys=True)
     place = (whereabouts.project, whereabouts.roar_db, whereabouts.local_session, intent)
@@ -106,8 +108,9 @@ def settle(journal: Journal, whereabouts: Whereabouts, contents: Mapping[int, st
         rows = ((content, seq) for seq, content in contents.items())
         journal.db.conn.executemany("UPDATE objects SET content = ? WHERE seq = ?", rows)
         journal.db.conn.execute("DELETE FROM parts")  # of uploads whose names stayed behind
-        journal.db.conn.execute("UPDATE queue SET parked = 0, attempts = 0, next_attempt = NULL")
-        journal.db.conn.execute("UPDATE progress SET reason = 'interrupted', detail = 'brought from another machine'")
+        journal.db.conn.execute("UPDATE queue SET agreed = 0, parked = 1, attempts = 0, next_attempt = NULL")
+        detail = "it was brought from another machine: nothing is sent before you resume it"
+        journal.db.conn.execute("UPDATE progress SET reason = ?, detail = ?", (Reason.NEEDS_CONFIRMATION, detail))
 
 
 def _text(bundle: Bundle) -> str:

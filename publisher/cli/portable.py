@@ -13,7 +13,6 @@ import click
 from publisher.auth.choice import Decision
 from publisher.cli.taking import taken
 from publisher.cli.text import count, printable, size
-from publisher.daemon.wake import wake
 from publisher.glaas.address import registry_address
 from publisher.lineage.moved import knows_any
 from publisher.lineage.project import ROAR_FOLDER, OmitConfig, find_project, load_config
@@ -62,6 +61,7 @@ def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_j
 def import_publish(file: Path, folder: StateFolder, project: Path | None, *, as_json: bool) -> None:
     """Bring a publish in from `file`, and name the files of it that are not here: it stops at them.
 
+    Nothing is sent, and no daemon takes it, before a person resumes it: `file` names where credentials would go.
     project: where its files and its roar.db are; by default where they were, else the project around the current
     folder.  Raises as `arriving`, and then nothing of it is left here.
     """
@@ -80,7 +80,7 @@ def import_publish(file: Path, folder: StateFolder, project: Path | None, *, as_
             paths = {path: content.path for path, content in found.items()}
             arrival.paths.write_put_record(moved(record, home.move, paths).as_json())
         plan = arrival.journal.plan()
-    _tell(plan, missing, known=home.known, daemon=wake(folder), as_json=as_json)
+    _tell(plan, missing, known=home.known, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ def _reading(file: Path) -> Iterator[None]:
         raise damaged(file) from error
 
 
-def _tell(plan: Plan, missing: list[str], *, known: bool, daemon: bool, as_json: bool) -> None:
-    command = f"roar publish --{'watch' if daemon else 'resume'} {plan.id}"
+def _tell(plan: Plan, missing: list[str], *, known: bool, as_json: bool) -> None:
+    command = f"roar publish --resume {plan.id}"
     if as_json:
         facts = {name: getattr(plan, name) for name in ("project", "registry", "destination")}
         facts = {"event": "imported", "publish_id": plan.id} | facts | {"missing": missing, "noted_in_roar_db": known}

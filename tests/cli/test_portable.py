@@ -8,9 +8,13 @@ import pytest
 from state.journal import Journal
 from state.machine import Event
 from state.paths import StateFolder
+from state.portable import pack
 from state.survey import look
 from tests.cli.program import Program
+from tests.cli.servers import answering, http
+from tests.daemon.daemons import program_with_daemons, until
 from tests.lineage.captured import captured_project, recorded
+from tests.lineages import chain, cut, frozen
 
 
 @pytest.fixture
@@ -71,6 +75,33 @@ def test_it_belongs_to_the_project_that_is_named_or_was_recorded_or_is_around(
         assert (facts["project"], plan.project) == (str(expected), str(expected))
         assert plan.roar_db == str(expected / ".roar" / "roar.db")
         assert facts["noted_in_roar_db"] is (expected != elsewhere)
+
+
+def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp_path: Path, registry: str) -> None:
+    """Left to the daemon there and agreed to there; here is a daemon, too, and somebody is signed in."""
+    (tmp_path / "here").mkdir()
+    file = tmp_path / "moved.tar"
+    with (
+        answering(http("500 Internal Server Error", b"{}")) as elsewhere,
+        program_with_daemons(tmp_path, tmp_path / "here") as here,
+    ):
+        with frozen(StateFolder(tmp_path / "sender"), cut(chain(2)), registry=elsewhere.url) as owned:
+            owned.journal.queue.order(agreed=True, most_uploads=None, upload_rate=None)
+            owned.journal.queue.detach()
+            pack(owned.paths, owned.journal, None, file)
+        assert here("daemon", "start").code == 0
+        imported = here("journal", "import", str(file), "--json")
+        assert (imported.code, imported.last["registry"]) == (0, elsewhere.url), imported.err
+        assert imported.last["next"] == f"roar publish --resume {owned.paths.id}"
+        [answer] = here("journal", "show", owned.paths.id, "--why", "--json").events
+        assert (answer["reason"], answer["parked"], answer["turn"]) == ("needs confirmation", True, "person")
+        with frozen(StateFolder(here.state), cut(chain(3)), registry=registry) as other:
+            other.journal.queue.order(agreed=True, most_uploads=None, upload_rate=None)
+            other.journal.queue.detach()
+        until(lambda: not look(other.paths).live)  # the daemon has looked at both since
+        assert elsewhere.requests == []
+        assert here("journal", "retry", owned.paths.id).code == 0
+        until(lambda: bool(elsewhere.requests))
 
 
 def test_what_has_ended_is_not_exported(program: Program, interrupted: str, tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ from state.errors import LocalProblem, Owned, PublisherError, UsageProblem
 from state.journal import Journal
 from state.lock import Lock
 from state.machine import Event, State
+from state.objects import ObjectRow, PartRow
 from state.paths import StateFolder
 from state.portable import JOURNAL, RECORD, Whereabouts, arriving, pack, settle
 from state.publish import OwnedPublish
+from state.reasons import Reason
 from state.units import Kind
 from tests.lineages import chain, cut, frozen
 
@@ -71,7 +73,7 @@ def test_packing_leaves_the_publish_and_its_folder_as_they_were(folder: StateFol
     assert sorted(os.listdir(packed.parent)) == ["file", "state"]
 
 
-def test_parking_and_attempts_stay_behind_but_what_a_person_chose_does_not(
+def test_it_waits_for_a_person_who_agrees_here_whatever_was_agreed_there(
     folder: StateFolder, there: StateFolder, tmp_path: Path
 ) -> None:
     with frozen(folder, LINEAGE) as owned:
@@ -81,9 +83,24 @@ def test_parking_and_attempts_stay_behind_but_what_a_person_chose_does_not(
         pack(owned.paths, owned.journal, None, tmp_path / "file")
     with arriving(tmp_path / "file", there) as arrival:
         settle(arrival.journal, HERE, {})
-        queued = arrival.journal.queue.read()
-    assert (queued.parked, queued.attempts, queued.next_attempt) == (False, 0, None)
-    assert (queued.agreed, queued.most_uploads, queued.upload_rate) == (True, 3, 5)
+        queued, progress = arrival.journal.queue.read(), arrival.journal.progress()
+    assert (queued.parked, queued.agreed, progress.reason) == (True, False, Reason.NEEDS_CONFIRMATION)
+    assert (queued.attempts, queued.next_attempt) == (0, None)
+    assert (queued.most_uploads, queued.upload_rate) == (3, 5)
+
+
+def test_parts_stay_behind_with_the_upload_that_they_belong_to(
+    folder: StateFolder, there: StateFolder, tmp_path: Path
+) -> None:
+    with frozen(folder, LINEAGE) as owned:
+        owned.journal.objects.add([ObjectRow(1, "large.bin", "s3://b/large.bin", 9, "{}")])
+        owned.journal.objects.acknowledge_part(1, PartRow(1, 5, "tag", "0" * 64))
+        pack(owned.paths, owned.journal, None, tmp_path / "file")
+    with arriving(tmp_path / "file", there) as arrival:
+        assert len(arrival.journal.objects.parts(1)) == 1
+        settle(arrival.journal, HERE, {1: '{"moved": true}'})
+        assert arrival.journal.objects.parts(1) == []
+        assert [row.content for row in arrival.journal.objects.all(only_missing=True)] == ['{"moved": true}']
 
 
 def test_a_file_that_exists_is_not_written_over(folder: StateFolder, packed: Path) -> None:
