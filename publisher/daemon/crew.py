@@ -108,11 +108,11 @@ class Crew:
 
     async def _hear(self, found: Glance, *, hook: bool = True) -> None:
         """Tell the hook and the desktop of an end; the desktop alone of a publish that waits for a person."""
+        log, settings = about(self._log, found.paths.id), self._settings
         try:
-            settings = project_settings(self._settings, Path(found.plan.project))
+            settings = project_settings(settings, Path(found.plan.project), log=log)
         except PublisherError as problem:
-            about(self._log, found.paths.id).warning(problem.what)
-            settings = self._settings
+            log.warning(problem.what)
         progress = found.progress
         ended = Ended(
             publish_id=found.paths.id,

@@ -1,8 +1,8 @@
 """`[publisher]` in the configuration: how much the daemon does at once, and whom it tells.
 
 The user's own file, `$XDG_CONFIG_HOME/roar/config.toml`, holds for everything.  A project's `.roar/config.toml` may say
-`on_done` and `notify` for its publishes.  What a repository brings along (`.roarconfig`, `pyproject.toml`) may not: a
-clone must not be able to name a command that runs here.
+`notify` for its publishes, and nothing else: what is in a project's folder may have come with a clone or an archive,
+which must not be able to name a command that runs here.
 """
 
 import os
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from publisher.daemon.log import Log
 from state.errors import LocalProblem
 
 MAX_ACTIVE = 4
@@ -42,10 +43,15 @@ def user_settings(environ: Mapping[str, str], home: Path) -> Settings:
     return _Reader.of(base / "roar" / "config.toml").settings(Settings())
 
 
-def project_settings(base: Settings, project: Path) -> Settings:
-    """`base` with what the project's own file says about its ends.  Raises LocalProblem."""
-    said = _Reader.of(project / ".roar" / "config.toml").settings(base)
-    return replace(base, on_done=said.on_done, notify=said.notify)
+def project_settings(base: Settings, project: Path, *, log: Log) -> Settings:
+    """`base` with what the project's own file says about its ends; a command there is told of, and left alone.
+
+    Raises LocalProblem.
+    """
+    said = _Reader.of(project / ".roar" / "config.toml")
+    if "on_done" in said.table:
+        log.warning("%s: on_done is left alone: a project may not name a command", said.path)
+    return replace(base, notify=said.settings(base).notify)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,69 @@
+"""What the daemon takes from the user's own file, and what it does not take from a project's."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from publisher.daemon.settings import Settings, project_settings, user_settings
+from state.errors import LocalProblem
+
+LOG = logging.getLogger("tests.daemon.settings")
+BASE = Settings(on_done=("mine",), jobs=3)
+
+
+def config(folder: Path, text: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(text)
+
+
+def test_the_users_own_file_says_everything(tmp_path: Path) -> None:
+    text = "max_active = 2\njobs = 5\nlimit_rate = '1.5M'\non_done = 'tell \"a b\"'\nnotify = false\n"
+    config(tmp_path / ".config" / "roar", f"[publisher]\n{text}")
+
+    assert user_settings({}, tmp_path) == Settings(
+        max_active=2, jobs=5, limit_rate=1_500_000, on_done=("tell", "a b"), notify=False
+    )
+
+
+def test_without_a_file_nothing_is_said(tmp_path: Path) -> None:
+    assert user_settings({}, tmp_path) == Settings()
+    assert project_settings(BASE, tmp_path, log=LOG) == BASE
+
+
+def test_a_project_names_no_command_and_that_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It may have come with a clone or an archive."""
+    config(tmp_path / ".roar", "[publisher]\non_done = ['touch', '/tmp/x']\njobs = 9\n")
+
+    assert project_settings(BASE, tmp_path, log=LOG) == BASE
+
+    assert f"{tmp_path}/.roar/config.toml: on_done is left alone" in caplog.text
+
+
+def test_a_project_says_whether_the_desktop_is_told(tmp_path: Path) -> None:
+    config(tmp_path / ".roar", "[publisher]\nnotify = false\n")
+
+    assert project_settings(BASE, tmp_path, log=LOG) == Settings(on_done=("mine",), jobs=3, notify=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "publisher = 1",
+        "[publisher]\nmax_active = true",
+        "[publisher]\njobs = 65",
+        "[publisher]\nlimit_rate = '0.1'",
+        "[publisher]\nlimit_rate = '1 M'",
+        "[publisher]\non_done = [1]",
+        "[publisher]\non_done = '\"'",
+        "[publisher]\nnotify = 'no'",
+        "[publisher",
+    ],
+)
+def test_what_makes_no_sense_is_named_with_its_file(tmp_path: Path, text: str) -> None:
+    config(tmp_path / ".config" / "roar", text)
+
+    with pytest.raises(LocalProblem, match=r"/\.config/roar/config\.toml") as problem:
+        user_settings({}, tmp_path)
+
+    assert problem.value.reason == "config"
