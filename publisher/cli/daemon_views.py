@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from publisher.cli import tables
@@ -65,7 +64,8 @@ def show_status(folder: StateFolder, *, as_json: bool) -> bool:
         until = f" (next attempt {moment(next_attempt, around.now)})" if next_attempt is not None else ""
         words = {place: f"{counts[place]} {place}{until if place is Place.WAITING else ''}" for place in Place}
         click.echo(", ".join(words[place] for place in Place if counts[place]))
-        tables.show(_table(live))
+        names = ("ID", "STATUS", "DONE", "PROJECT")
+        tables.show_noted(names, [_row(standing) for standing in live], "WHY, AND WHAT NEXT", right=("DONE",))
     if pid is None and counts[Place.QUEUED] + counts[Place.WAITING]:
         click.echo("Next: roar daemon start", err=True)
     return pid is not None
@@ -89,18 +89,12 @@ def _place(standing: Standing) -> Place:
     return Place.QUEUED if standing.next_attempt is None else Place.WAITING
 
 
-def _table(live: list[Standing]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("ID", "STATUS", "DONE"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "DONE" else "left")
-    table.add_column("PROJECT", overflow="fold")
-    table.add_column("WHY, AND WHAT NEXT", overflow="fold", ratio=1)
-    for standing in live:
-        plan = standing.summary.plan
-        why = "; ".join(filter(None, (standing.why, standing.next_step)))
-        project = Text(printable(Path(plan.project).name))
-        table.add_row(plan.id, _place(standing), f"{standing.percent} %", project, Text(printable(why)))
-    return table
+def _row(standing: Standing) -> tuple[list[str | Text], str]:
+    """The cells of a publish, and why it stands as it does."""
+    plan = standing.summary.plan
+    project = Text(printable(Path(plan.project).name))
+    why = "; ".join(filter(None, (standing.why, standing.next_step)))
+    return [plan.id, _place(standing), f"{standing.percent} %", project], why
 
 
 def show_log(path: Path, lines: int, *, follow: bool) -> None:

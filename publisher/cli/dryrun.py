@@ -147,10 +147,11 @@ def _job_table(explanation: Explanation) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("IN", "OUT"):
         table.add_column(name, no_wrap=True, justify="right")
-    table.add_column("COMMAND", no_wrap=True, overflow="ellipsis")
+    table.add_column("COMMAND")
     for job in explanation.jobs[:JOBS_SHOWN]:
         step = f"@{'B' if job.build else ''}{job.step}"
-        command = Text(one_line(job.command, COMMAND_WIDTH))
+        # The cell's, not the column's: a column that may not wrap takes the room of all others.
+        command = Text(one_line(job.command, COMMAND_WIDTH), no_wrap=True, overflow="ellipsis")
         table.add_row(step, Text(printable(job.uid)), str(job.inputs), str(job.outputs), command)
     if (more := len(explanation.jobs) - JOBS_SHOWN) > 0:
         table.add_row("…", "", "", "", f"{count(more, 'job')} more; --json lists them all")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from publisher.cli import tables
 from publisher.cli.standing import Standing, Surroundings
-from publisher.cli.text import Status, count, printable, size, span
+from publisher.cli.text import Status, count, one_line, printable, size, span
 from publisher.cli.why import named
 from state.errors import LocalProblem
 from state.journal import Journal
@@ -27,6 +27,9 @@ COLOURS = {
     Status.UNREADABLE: "red",
 }
 
+TARGET_WIDTH = 200
+"""Characters of a target in the list; `roar journal show` has all of it."""
+
 
 def show_list(folder: StateFolder, *, as_json: bool) -> None:
     """Print every publish, newest first; one that can't be read with the reason why."""
@@ -39,7 +42,9 @@ def show_list(folder: StateFolder, *, as_json: bool) -> None:
     elif not found:
         click.echo(f"No publishes in {folder.publishes}.", err=True)
     else:
-        tables.show(_table(found, around))
+        names = ("ID", "STATUS", "DONE", "AGE", "TARGET")
+        rows = [_row(entry, around) for entry in found]
+        tables.show_noted(names, rows, "WHY, AND WHAT NEXT", right=("DONE", "AGE"))
 
 
 def show_one(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
@@ -54,23 +59,16 @@ def show_one(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None
     tables.show(named(_rows(standing)), *([_history(history)] if history else []))
 
 
-def _table(found: list[Summary | tuple[PublishPaths, LocalProblem]], around: Surroundings) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("ID", "STATUS", "DONE", "AGE"):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("DONE", "AGE") else "left")
-    table.add_column("TARGET", overflow="fold")
-    table.add_column("WHY, AND WHAT NEXT", overflow="fold", ratio=1)
-    for entry in found:
-        if isinstance(entry, Summary):
-            standing = Standing(entry, around)
-            share, age = f"{standing.percent} %", span(standing.age)
-            target, why, colour = entry.plan.target or "session", _why(standing), COLOURS.get(standing.status, "")
-            name, status = entry.plan.id, standing.word
-        else:
-            name, status, share, age, target = entry[0].id, Status.UNREADABLE, "", "", ""
-            why, colour = f"{entry[1].what}; {entry[1].next_step}", COLOURS[Status.UNREADABLE]
-        table.add_row(name, Text(status, style=colour), share, age, Text(printable(target)), Text(printable(why)))
-    return table
+def _row(entry: Summary | tuple[PublishPaths, LocalProblem], around: Surroundings) -> tuple[list[str | Text], str]:
+    """The cells of a publish, and why it stands as it does."""
+    if not isinstance(entry, Summary):
+        paths, problem = entry
+        status = Text(Status.UNREADABLE, style=COLOURS[Status.UNREADABLE])
+        return [paths.id, status, "", "", ""], "; ".join(filter(None, (problem.what, problem.next_step)))
+    standing = Standing(entry, around)
+    status = Text(standing.word, style=COLOURS.get(standing.status, ""))
+    target = one_line(entry.plan.target or "session", TARGET_WIDTH)
+    return [entry.plan.id, status, f"{standing.percent} %", span(standing.age), Text(target)], _why(standing)
 
 
 def _why(standing: Standing) -> str:

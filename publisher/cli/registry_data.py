@@ -91,7 +91,7 @@ def listed(as_json: bool, rows: Sequence[Mapping[str, object]]) -> None:
         table.add_column(column.replace("_", " ").upper(), no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
-    show(table if rows else "none")
+    show(table if rows else "none", unbroken=True)
 
 
 def shown_time(seconds: float) -> str:

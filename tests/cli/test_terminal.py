@@ -54,7 +54,16 @@ class Terminal:
     @property
     def text(self) -> str:
         """What was shown, without what steers the terminal, and with single spaces."""
-        return " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.shown).split())
+        return " ".join(self._clean.split())
+
+    @property
+    def lines(self) -> list[str]:
+        """What was shown, line by line, without blanks at their ends."""
+        return [line.rstrip() for line in self._clean.splitlines()]
+
+    @property
+    def _clean(self) -> str:
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.shown)
 
     def echoes(self) -> bool:
         """Whether the terminal shows what is typed."""
