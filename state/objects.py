@@ -12,13 +12,17 @@ from state.file import JournalFile
 
 @dataclass(frozen=True, slots=True)
 class ObjectRow:
-    """One object to store.  seq: from 1.  size: bytes.  content: JSON, whose meaning is the storage layer's."""
+    """One object to store.  seq: from 1.  size: bytes.  content: JSON, whose meaning is the storage layer's.
+
+    tag: what the store calls the state that the object was stored in; empty before, and where it tells none.
+    """
 
     seq: int
     key: str
     url: str
     size: int
     content: str
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,9 @@ class Objects:
         """Every object, or those that are not known to be stored, in order."""
         where = " WHERE stored = 0" if only_missing else ""
         with self._file.translated():
-            rows = self._file.db.conn.execute(f"SELECT seq, key, url, size, content FROM objects{where} ORDER BY seq")
+            rows = self._file.db.conn.execute(
+                f"SELECT seq, key, url, size, content, tag FROM objects{where} ORDER BY seq"
+            )
             return [ObjectRow(*row) for row in rows]
 
     def revise(self, seq: int, content: str) -> None:
@@ -67,12 +73,14 @@ class Objects:
         with self._file.transaction():
             self._file.db.conn.execute("UPDATE objects SET content = ? WHERE seq = ?", [content, seq])
 
-    def stored(self, seqs: Iterable[int]) -> None:
-        """Note that the store has these objects, verified; their parts are forgotten."""
-        keys = [(seq,) for seq in seqs]
+    def stored(self, tags: Iterable[tuple[int, str]]) -> None:
+        """Note that the store has these objects, by seq, verified, and under which tags; their parts are forgotten."""
+        rows = list(tags)
         with self._file.transaction():
-            self._file.db.conn.executemany("UPDATE objects SET stored = 1 WHERE seq = ?", keys)
-            self._file.db.conn.executemany("DELETE FROM parts WHERE seq = ?", keys)
+            self._file.db.conn.executemany(
+                "UPDATE objects SET stored = 1, tag = ? WHERE seq = ?", [(tag, seq) for seq, tag in rows]
+            )
+            self._file.db.conn.executemany("DELETE FROM parts WHERE seq = ?", [(seq,) for seq, _ in rows])
 
     def lost(self, seqs: Iterable[int]) -> None:
         """Note that the store has these objects no more."""

@@ -128,6 +128,12 @@ def m003_queue(db: Database) -> None:
     db.conn.execute("INSERT INTO queue DEFAULT VALUES")
 
 
+@journal_migrations()
+def m004_tags(db: Database) -> None:
+    """By what a stored object is known again."""
+    db.table("objects").add_column("tag", str, not_null_default="")
+
+
 def migrate(db: Database) -> None:
     """Bring the tables up to this release.  Raises LocalProblem for a journal that a newer release wrote."""
     refuse_newer(db)

@@ -78,6 +78,11 @@ class Gate:
         """Keep everybody waiting, because the server asks for it."""
         self._door.held_until = max(self._door.held_until, anyio.current_time() + seconds)
 
+    @property
+    def shut(self) -> bool:
+        """Whether `passage` would wait."""
+        return self._door.closed is not None or self._door.held_until > anyio.current_time()
+
     async def passage(self) -> None:
         """Return when requests may be sent."""
         while True:

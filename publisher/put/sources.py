@@ -8,6 +8,7 @@ folders are not; what is no file (a pipe, a dangling link) is passed over.
 Unlike roar-cli, `.git` and `.roar` are left out of a folder: they are no artifacts, change meanwhile, and hold secrets.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -81,8 +82,18 @@ def _walk(folder: str) -> Iterator[str]:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name not in _LEFT_OUT:
                     yield from _walk(entry.path)
-            elif entry.is_file():
+            elif _leads_to_file(entry):
                 yield entry.path
+
+
+def _leads_to_file(entry: os.DirEntry[str]) -> bool:
+    """False for what is none: a link to nothing, or to itself."""
+    try:
+        return entry.is_file()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False
 
 
 def _regular(path: Path, typed: str) -> Source:

@@ -1,7 +1,7 @@
 """Storing the objects of a put: many files at once, each resumable to the part (`publisher.storage.transfer`).
 
 The journal knows which objects are stored and which parts were acknowledged (`ledger`); the store is asked all the
-same: what somebody deleted there between two lives of a publish is sent again, before anything links to it.
+same: what somebody deleted or overwrote there since is sent again, before anything links to it.
 
 A file that is not the one that was digested (another inode or time: a restored copy) is read once more.  If its bytes
 are what they were, the journal takes note of the file as it is now, and the fence stands around that one.
@@ -23,7 +23,7 @@ from publisher.staging.ledger import JournalLedger, under_way
 from publisher.storage.destinations import open_store
 from publisher.storage.digest import confirm, digest_file
 from publisher.storage.source import Content, Fence, FileChanged, fence_of
-from publisher.storage.store import ObjectStore
+from publisher.storage.store import ObjectStore, StoredObject
 from publisher.storage.transfer import transfer
 from state.errors import Interrupted, PublisherError
 from state.journal import Journal
@@ -34,7 +34,7 @@ from state.record import Plan
 FILES_AT_ONCE = 16
 PARTS_AT_ONCE = 8
 """Parts of one file; what is under way at once in all is the store's own limit of requests."""
-LOST = "{} of {} objects were stored before, and are gone from the store: they are sent again"
+LOST = "{} of {} objects were stored before, and are gone from the store or overwritten there: they are sent again"
 ABANDON_SECONDS = 10.0
 """How long giving up uploads may take in all, for a person who waits for a prompt."""
 
@@ -90,7 +90,7 @@ class Objects:
         self._run = run
         self._store = store
         self._ledger = run.journal.objects
-        self._stored = Acknowledgements[int](lambda group: run.on_disk(self._ledger.stored, group))
+        self._stored = Acknowledgements[tuple[int, str]](lambda group: run.on_disk(self._ledger.stored, group))
         self._failure: PublisherError | None = None
 
     async def drain(self) -> None:
@@ -99,25 +99,36 @@ class Objects:
         Raises what the store or a file raised first; Interrupted when the run is asked to stop, at once: a part under
         way is sent again later.  Draining again sends only what is missing.
         """
+        rows = await self._run.on_disk(self._ledger.all)
+        await self._unless_stopped(lambda: self._store_missing(rows))
+        for row in await self._run.on_disk(self._ledger.all):
+            await self._confirm(row)
+
+    async def look_again(self) -> None:
+        """Return when the store has every object as it was stored: hours, and other people, may have come between.
+
+        What is gone, or another now, is stored once more, and told.  Raises as `drain` does; harmless to repeat.
+        """
+        rows = await self._run.on_disk(self._ledger.all)
+        await self._unless_stopped(lambda: self._store_lost(rows))
+
+    async def _unless_stopped(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._commit, tasks.cancel_scope)
                 tasks.start_soon(self._end_on_stop, tasks.cancel_scope)
-                await self._store_all()
+                await work()
                 tasks.cancel_scope.cancel()
         finally:
             await self._stored.flush()
         if self._failure is not None:
             raise self._failure
-        for row in await self._run.on_disk(self._ledger.all):
-            await self._confirm(row)
 
-    async def _store_all(self) -> None:
-        rows = await self._run.on_disk(self._ledger.all)
-        missing = await self._run.on_disk(self._ledger.all, only_missing=True)
-        await self._store_these(missing, rows)
-        stored_now = {row.seq for row in missing}
-        lost = await self._lost([row for row in rows if row.seq not in stored_now])
+    async def _store_missing(self, rows: Sequence[ObjectRow]) -> None:
+        await self._store_these(await self._run.on_disk(self._ledger.all, only_missing=True), rows)
+
+    async def _store_lost(self, rows: Sequence[ObjectRow]) -> None:
+        lost = await self._lost(rows)
         if lost:
             await self._run.on_disk(self._ledger.lost, [row.seq for row in lost])
             self._run.report(Noted(LOST.format(len(lost), len(rows))))
@@ -137,19 +148,19 @@ class Objects:
         await self._side_by_side([row for row in missing if row.seq not in twins], store)
         await self._side_by_side([row for row in missing if row.seq in twins], store)  # now every twin is there
 
-    async def _lost(self, stored: Sequence[ObjectRow]) -> list[ObjectRow]:
-        """Those of what an earlier life stored that the store has no more."""
-        there = await self._glance(len(stored)) or {}
+    async def _lost(self, rows: Sequence[ObjectRow]) -> list[ObjectRow]:
+        """Those that the store has no more, or not as they were."""
+        there = await self._glance(len(rows)) or {}
         lost: list[ObjectRow] = []
 
         async def look(row: ObjectRow) -> None:
-            if await self._store.lost(row.key, row.size):
+            if await self._store.lost(row.key, content_of(row), row.tag):
                 lost.append(row)
 
-        await self._side_by_side([row for row in stored if there.get(row.key) != row.size], look)
+        await self._side_by_side([row for row in rows if not row.tag or there.get(row.key) != row.tag], look)
         return lost
 
-    async def _glance(self, questions: int) -> Mapping[str, int] | None:
+    async def _glance(self, questions: int) -> Mapping[str, str] | None:
         try:
             return await self._store.glance(questions) if self._failure is None else None
         except PublisherError as error:
@@ -181,9 +192,9 @@ class Objects:
             self._run.report(Sent(row.key, so_far - sent.get(part, 0)))
             sent[part] = so_far
 
-        async def send(content: Content) -> None:
+        async def send(content: Content) -> StoredObject:
             ledger = JournalLedger(self._run, row.seq, row.key)
-            await transfer(
+            return await transfer(
                 self._store,
                 row.key,
                 content,
@@ -195,13 +206,13 @@ class Objects:
             )
 
         try:
-            await send(content_of(row))
+            stored = await send(content_of(row))
         except FileChanged:
-            await send(await self._restored(row))
+            stored = await send(await self._restored(row))
         # First the name, which may be a credential: killed in between, the store itself tells that the object is there.
         with anyio.CancelScope(shield=True):  # another file's failure does not make this one unsent
             await self._run.on_disk(self._run.paths.forget_upload, row.seq)
-        self._stored.add(row.seq)
+        self._stored.add((row.seq, stored.tag))
         self._run.report(ObjectStored(row.key, row.size, sent=bool(sent)))
 
     async def _confirm(self, row: ObjectRow) -> None:

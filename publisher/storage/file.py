@@ -47,11 +47,14 @@ class FileStore(ObjectStore):
         if not await self._disk(path.is_file):
             return None
         found = await digest_file(str(path))
-        return StoredObject(found.size, f"blake3:{found.blake3}", found.blake3)
+        return StoredObject(found.size, f"blake3:{found.blake3}", found.blake3, await self._disk(_tag_of, path))
 
-    async def lost(self, key: str, size: int) -> bool:
-        path = self._path(key)
-        return not await self._disk(path.is_file) or (await self._disk(path.stat)).st_size != size
+    async def lost(self, key: str, content: Content, tag: str) -> bool:
+        """Reads the object only if something wrote there since."""
+        if tag and tag == await self._disk(_tag_of, self._path(key)):
+            return False
+        stored = await self.stat(key)
+        return stored is None or not self.remains(stored, content, tag)
 
     async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
         upload = await self.begin(key, content)
@@ -65,7 +68,10 @@ class FileStore(ObjectStore):
 
     async def begin(self, key: str, content: Content) -> Upload:
         upload = self._upload(key, content.size, content.part_bytes)
-        await self._disk(self._reserve, upload)
+        try:
+            await self._disk(self._reserve, upload)
+        except UploadVanished as error:  # no folder can be made there
+            raise self._unusable("there can be no folder", full=False) from error
         return upload
 
     async def clear(self, key: str, asked: float | None) -> None:
@@ -103,7 +109,8 @@ class FileStore(ObjectStore):
             raise _vanished(upload)
         await self._disk(_publish, self._temporary(upload), final)
         # What was read back above had every part's hash, so it is the content that has this blake3.
-        return StoredObject(content.size, self.checksum_of(content), content.blake3)
+        tag = await self._disk(_tag_of, final)
+        return StoredObject(content.size, self.checksum_of(content), content.blake3, tag)
 
     async def abort(self, upload: Upload) -> None:
         await self._disk(self._temporary(upload).unlink, True)
@@ -136,12 +143,15 @@ class FileStore(ObjectStore):
             raise UploadVanished("the upload's temporary file is gone") from error
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise LocalProblem(
-                f"{shown(str(self._folder))} can't be written: {error.strerror}",
-                next_step="make room and resume" if full else "mend the folder's permissions and resume",
-                reason="disk full" if full else "destination",
-                resumable=True,
-            ) from error
+            raise self._unusable(error.strerror or "it fails", full=full) from error
+
+    def _unusable(self, why: str, *, full: bool) -> LocalProblem:
+        return LocalProblem(
+            f"{shown(str(self._folder))} can't be written: {why}",
+            next_step="make room and resume" if full else "mend the folder's permissions and resume",
+            reason="disk full" if full else "destination",
+            resumable=True,
+        )
 
 
 def _parts_in(temporary: Path, upload: Upload) -> dict[int, Part]:
@@ -157,6 +167,15 @@ def _parts_in(temporary: Path, upload: Upload) -> dict[int, Part]:
                 from_thread.check_cancelled()
             found[number] = Part(number, length - left, digest.hexdigest(), "")
     return found
+
+
+def _tag_of(path: Path) -> str:
+    """Which file it is, and when it was written last; empty if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
 
 
 def _write(descriptor: int, chunk: bytes, offset: int) -> None:

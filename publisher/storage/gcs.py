@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from publisher.glaas.policy import Verdict, error_text, parse
+from publisher.glaas.policy import MAX_ATTEMPTS, Verdict, error_text, parse
 from publisher.storage.gcs_account import SIGN_IN, Account
 from publisher.storage.http import FileBody, Reply, Request, Wire, verdict
 from publisher.storage.parts import part_count, part_range
@@ -55,33 +55,28 @@ class GcsStore(ObjectStore):
         return f"md5:{_base64(content.md5)}"
 
     async def stat(self, key: str) -> StoredObject | None:
-        reply = await self._call("GET", f"{self._objects}/{self._name(key)}?fields=size,md5Hash,metadata")
-        if reply.status in (403, 404):
-            return None
-        found = _object(self._accept(reply))
-        metadata = found.get("metadata") or {}
-        md5 = found.get("md5Hash")
-        return StoredObject(int(found.get("size", 0)), f"md5:{md5}" if md5 else "", metadata.get("blake3", ""))
+        reply = await self._look(key)
+        return None if reply.status in (403, 404) else _stored_in(self._accept(reply))
 
-    async def lost(self, key: str, size: int) -> bool:
-        reply = await self._call("GET", f"{self._objects}/{self._name(key)}?fields=size")
+    async def lost(self, key: str, content: Content, tag: str) -> bool:
+        reply = await self._look(key)
         if reply.status in (403, 404):
             return reply.status == 404
-        return int(_object(self._accept(reply)).get("size", 0)) != size
+        return not self.remains(_stored_in(self._accept(reply)), content, tag)
 
-    async def glance(self, questions: int) -> Mapping[str, int] | None:
-        sizes: dict[str, int] = {}
+    async def glance(self, questions: int) -> Mapping[str, str] | None:
+        tags: dict[str, str] = {}
         page = ""
         for _ in pages(questions):
-            query = f"prefix={quote(self._prefix, safe='')}&fields=items(name,size),nextPageToken&maxResults=1000{page}"
-            reply = await self._call("GET", f"{self._objects}?{query}")
+            fields = "fields=items(name,generation),nextPageToken&maxResults=1000"
+            reply = await self._call("GET", f"{self._objects}?prefix={quote(self._prefix, safe='')}&{fields}{page}")
             if not reply.ok:  # writing may be allowed where listing is not
                 return None
             found = _object(reply)
             items = found.get("items", [])
-            sizes.update((item["name"].removeprefix(self._prefix), int(item.get("size", 0))) for item in items)
+            tags.update((item["name"].removeprefix(self._prefix), str(item.get("generation", ""))) for item in items)
             if not found.get("nextPageToken"):
-                return sizes
+                return tags
             page = "&pageToken=" + quote(found["nextPageToken"], safe="")
         return None
 
@@ -93,13 +88,12 @@ class GcsStore(ObjectStore):
         body = FileBody(content.whole(), sent, head=head.encode(), tail=f"\r\n--{BOUNDARY}--\r\n".encode())
         url = f"{self._uploads}?uploadType=multipart&name={self._name(key)}"
         headers = {"Content-Type": f"multipart/related; boundary={BOUNDARY}"}
-        found = _object(self._accept(await self._call("POST", url, headers, body)))
-        stored = StoredObject(int(found.get("size", 0)), f"md5:{found.get('md5Hash', '')}", content.blake3)
+        stored = _stored_in(self._accept(await self._call("POST", url, headers, body)))
         return self.verified(key, stored, content)
 
     async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
         url = f"{self._objects}/{self._name(source)}/rewriteTo/{self._bucket}/{self._name(key)}"
-        token = ""
+        token, rewritten = "", -1
         while True:
             reply = await self._call("POST", url + token)
             if not reply.ok:  # reading may be forbidden where writing is not
@@ -107,7 +101,10 @@ class GcsStore(ObjectStore):
             answer = _object(reply)
             if answer.get("done"):
                 break
-            token = "?rewriteToken=" + quote(answer.get("rewriteToken", ""), safe="")  # a large object takes its time
+            before, rewritten = rewritten, int(answer.get("totalBytesRewritten", -1))
+            if rewritten <= before:  # a large object takes its time, but gets on
+                return None
+            token = "?rewriteToken=" + quote(answer.get("rewriteToken", ""), safe="")
         stored = await self.stat(key)
         return stored if self.holds(stored, content) else None
 
@@ -135,6 +132,7 @@ class GcsStore(ObjectStore):
     async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: Sent) -> Part:
         end = slice_.offset + slice_.length
         persisted = self._persisted.get(upload.id, slice_.offset)
+        in_vain = 0
         while persisted < end:
             if persisted < slice_.offset:
                 raise _vanished(upload)  # it lost what it had
@@ -144,6 +142,9 @@ class GcsStore(ObjectStore):
                 break  # it may be gone because it is complete, which `complete` finds out
             if now is None:
                 raise _vanished(upload)
+            in_vain = 0 if now > persisted else in_vain + 1
+            if in_vain >= MAX_ATTEMPTS:
+                raise Transient("the object store takes nothing more of an upload", reason="server failing")
             persisted = self._persisted[upload.id] = now
         sent(slice_.length)
         return Part(number, slice_.length, "", "")
@@ -162,6 +163,9 @@ class GcsStore(ObjectStore):
     async def abort(self, upload: Upload) -> None:
         self._persisted.pop(upload.id, None)
         await self._wire.call(lambda: _empty("DELETE", upload), judge_gcs)
+
+    async def _look(self, key: str) -> Reply:
+        return await self._call("GET", f"{self._objects}/{self._name(key)}?fields=size,md5Hash,metadata,generation")
 
     async def _send_rest(self, upload: Upload, slice_: Slice, sent: Sent, persisted: int) -> Reply:
         """One attempt at the rest of a part; where it gets no answer, the session is asked how far it came."""
@@ -235,6 +239,16 @@ def _object(reply: Reply) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _not_gcs()
     return document
+
+
+def _stored_in(reply: Reply) -> StoredObject:
+    """What an object's resource tells.  An object that was composed has no MD5."""
+    found = _object(reply)
+    md5 = found.get("md5Hash")
+    blake3 = (found.get("metadata") or {}).get("blake3", "")
+    return StoredObject(
+        int(found.get("size", 0)), f"md5:{md5}" if md5 else "", blake3, str(found.get("generation", ""))
+    )
 
 
 def _explain(reply: Reply, where: str) -> PublisherError:

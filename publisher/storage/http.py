@@ -6,8 +6,8 @@ while the network is away (`glaas.gate`).
 
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from time import time
 from urllib.parse import urlsplit
@@ -28,6 +28,8 @@ from state.errors import Transient
 
 POOL_CONNECTIONS = 2
 """Connections of one pool: each request looks at all of them, several times (see `glaas.exchange`)."""
+MAX_OUTAGES = 32
+"""How often one request may meet a store that goes away, and comes back: it may be the request that ends it."""
 THROTTLED_ATTEMPT = 4
 """Where the backoff begins for a store that asks for patience without saying how long."""
 
@@ -135,6 +137,7 @@ class Wire:
         self._under_way = [0] * len(self._clients)
         # A knock needs no slot, which a request that got no answer may hold, and trusts no connection from before.
         self._knocker = client(1, 0, min(reply_seconds, CONNECT_SECONDS))
+        self._reply_seconds = reply_seconds
         self._door = ""  # the URL to knock at; written by call
         share = share or Share.of(connections, None)
         self._paces = [found for found in (pace, share.pace) if found is not None]
@@ -151,38 +154,56 @@ class Wire:
             for client in (*self._clients, self._knocker):
                 await client.aclose()
 
-    async def send(self, request: Request) -> Reply:
-        """One attempt, once the gate lets it pass.
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """A slot, once the gate is open.  Who waits at the gate holds none that another store could use."""
+        async with self._slots:
+            while True:
+                await self._gate.passage()
+                async with self._shared_slots:
+                    if not self._gate.shut:  # nobody who waited for a slot runs into a network that is gone
+                        yield
+                        return
 
-        Raises Unreachable where no whole reply came, FileChanged from a body that may not be sent.
-        """
-        async with self._slots, self._shared_slots:
-            await self._gate.passage()  # here, so that nobody who waited for a slot runs into a network that is gone
-            chosen = self._under_way.index(min(self._under_way))
-            self._under_way[chosen] += 1
-            try:
-                return await _translated(self._exchange(self._clients[chosen], request))
-            finally:
-                self._under_way[chosen] -= 1
+    async def send(self, request: Request) -> Reply:
+        """One attempt.  Raises Unreachable where no whole reply came, FileChanged from a body that may not be sent."""
+        chosen = self._under_way.index(min(self._under_way))
+        self._under_way[chosen] += 1
+        try:
+            return await _translated(self._exchange(self._clients[chosen], request))
+        finally:
+            self._under_way[chosen] -= 1
 
     async def call(
-        self, prepare: Callable[[], Awaitable[Request]], judged: Callable[[Reply], Verdict] = verdict
+        self,
+        prepare: Callable[[], Awaitable[Request]],
+        judged: Callable[[Reply], Verdict] = verdict,
+        *,
+        before_retry: Callable[[], Awaitable[None]] | None = None,
     ) -> Reply:
-        """Send until there is an answer, accepted or refused.  `prepare` authorizes each attempt anew.
+        """Send until there is an answer, accepted or refused.
 
-        While the store's host can't be reached at all, it waits at the gate and no attempt is counted.  Raises
-        Transient when attempts or patience end.  Cancelling ends every wait at once.
+        `prepare` authorizes each attempt, when it is its turn: a signature that waits in a queue would grow too old.
+        `before_retry` may send requests of its own.  While the store's host can't be reached at all, it waits at the
+        gate and no attempt is counted, `MAX_OUTAGES` times.  Raises Transient when attempts or patience end.
+        Cancelling ends every wait at once.
         """
-        failures = 0
+        failures = outages = 0
         busy_since: float | None = None
         while True:
-            request = await prepare()
             try:
-                reply = await self.send(request)
+                async with self._turn():
+                    request = await prepare()
+                    reply = await self.send(request)
             except Unreachable as error:
                 if not await self._was_away(request, error):
                     failures += 1
                     await self._pause(failures, str(error), "offline")
+                elif (outages := outages + 1) >= MAX_OUTAGES:
+                    what = "the object store goes away each time it gets this request"
+                    raise Transient(what, reason="server failing") from error
+                if before_retry is not None:
+                    await before_retry()
                 continue
             self._gate.answered()
             match judged(reply):
@@ -194,6 +215,8 @@ class Wire:
                 case Verdict.FAILED | Verdict.GARBLED:
                     failures += 1
                     await self._pause(failures, f"HTTP {reply.status}", "server failing")
+            if before_retry is not None:
+                await before_retry()
 
     async def _exchange(self, client: httpx2.AsyncClient, request: Request) -> Reply:
         if not isinstance(request.body, FileBody):
@@ -210,10 +233,11 @@ class Wire:
         headers = {**request.headers, "Content-Length": str(len(request.body))}
         async with client.stream(request.method, request.url, headers=headers, content=content) as response:
             received = bytearray()
-            async for chunk in response.aiter_bytes():
-                received += chunk
-                if len(received) > MAX_REPLY_BYTES:
-                    break
+            with anyio.fail_after(self._reply_seconds):  # the client's own limit is for each read
+                async for chunk in response.aiter_bytes():
+                    received += chunk
+                    if len(received) > MAX_REPLY_BYTES:
+                        break
             return Reply(response.status_code, response.headers, bytes(received[:MAX_REPLY_BYTES]))
 
     async def _pause(self, failures: int, what: str, reason: str) -> None:
@@ -243,7 +267,7 @@ class Wire:
         if waited + (asked or 0.0) > self._patience:
             what = "the object store asks to be left alone for a while"
             raise Transient(what, reason="throttled", retry_after=asked)
-        if asked is None:
+        if not asked:
             await anyio.sleep(backoff(THROTTLED_ATTEMPT, self._rng))
         else:
             self._gate.hold(asked)
@@ -253,7 +277,7 @@ async def _translated(exchange: Awaitable[Reply]) -> Reply:
     """The reply; the library's errors become Unreachable."""
     try:
         return await exchange
-    except httpx2.TimeoutException as error:
+    except (httpx2.TimeoutException, TimeoutError) as error:
         raise Unreachable("no answer in time", silent=True) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
         # The text of the library's errors can hold the URL; its kind says enough.

@@ -30,6 +30,7 @@ from publisher.storage.s3_replies import (
     part_in,
     sha256_of_parts,
     stored_in,
+    tag_in,
     text_in,
 )
 from publisher.storage.s3_unheard import unheard_uploads
@@ -61,28 +62,27 @@ class S3Store(ObjectStore):
         await self._wire.aclose()
 
     async def stat(self, key: str) -> StoredObject | None:
-        reply = await self._call("HEAD", key, headers={"x-amz-checksum-mode": "ENABLED"})
+        reply = await self._head(key)
         if reply.status in (403, 404):  # S3 answers 403 for what is missing, to those who may not list
             return None
         return stored_in(self._accept(reply))
 
-    async def lost(self, key: str, size: int) -> bool:
-        reply = await self._call("HEAD", key)
+    async def lost(self, key: str, content: Content, tag: str) -> bool:
+        reply = await self._head(key)
         if reply.status in (403, 404):
             return reply.status == 404
-        return stored_in(self._accept(reply)).size != size
+        return not self.remains(stored_in(self._accept(reply)), content, tag)
 
-    async def glance(self, questions: int) -> Mapping[str, int] | None:
-        found: dict[str, int] = {}
+    async def glance(self, questions: int) -> Mapping[str, str] | None:
+        found: dict[str, str] = {}
         query = {"encoding-type": "url", "list-type": "2", "prefix": self._prefix}
         for _ in pages(questions):
             reply = await self._ask("GET", self._account.place.base, query)
             if not reply.ok:  # writing may be allowed where listing is not
                 return None
             root = document_in(reply)
-            found.update(
-                (name.removeprefix(self._prefix), size) for name, size in map(listed_in, root.iterfind("Contents"))
-            )
+            listed = map(listed_in, root.iterfind("Contents"))
+            found.update((name.removeprefix(self._prefix), tag) for name, tag in listed)
             if root.findtext("IsTruncated") != "true":
                 return found
             query["continuation-token"] = root.findtext("NextContinuationToken") or ""
@@ -98,9 +98,9 @@ class S3Store(ObjectStore):
             BLAKE3_HEADER: content.blake3,
         }
         body = FileBody(slice_, sent, sha256=taken.sha256)
-        self._accept(await self._call("PUT", key, headers=headers, body=body))
+        reply = self._accept(await self._call("PUT", key, headers=headers, body=body))
         # The store read everything and compared two checksums before it answered: nothing is left to ask.
-        return StoredObject(content.size, f"sha256:{sha256}", content.blake3)
+        return StoredObject(content.size, f"sha256:{sha256}", content.blake3, tag_in(reply.headers.get("etag")))
 
     async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
         if content.size > LARGEST_COPY_BYTES:
@@ -168,8 +168,9 @@ class S3Store(ObjectStore):
         reply = await self._call("POST", upload.key, {"uploadId": upload.id}, headers=headers, body=body)
         expected = sha256_of_parts(parts)
         if not is_gone(reply):
-            if assembled_in(self._accept(reply)) in (expected, etag_of_parts(parts)):
-                return StoredObject(content.size, expected, content.blake3)
+            checksum, tag = assembled_in(self._accept(reply))
+            if checksum in (expected, etag_of_parts(parts)):
+                return StoredObject(content.size, expected, content.blake3, tag)
             return self.verified(upload.key, await self.stat(upload.key), content, expected)
         stored = await self.stat(upload.key)
         if stored is None or not self.holds(stored, content, expected):
@@ -185,6 +186,9 @@ class S3Store(ObjectStore):
         reply = await self._call("DELETE", upload.key, {"uploadId": upload.id})
         if not is_gone(reply):
             self._accept(reply)
+
+    async def _head(self, key: str) -> Reply:
+        return await self._call("HEAD", key, headers={"x-amz-checksum-mode": "ENABLED"})
 
     async def _abort_unheard(self, key: str, asked: float, heard: str = "") -> None:
         """Abort what was begun for `key` since `asked` and whose name was not heard (`s3_unheard`)."""
@@ -225,17 +229,15 @@ class S3Store(ObjectStore):
         used: list[Credentials] = []
 
         async def attempt() -> Request:
-            if used and before_retry is not None:
-                await before_retry()
             used.append(await self._account.current())
             signed = self._account.sign(used[-1], method, url, headers, sha256.hex())
             return Request(method, url, signed, body)
 
         for _ in range(MAX_RENEWALS):
-            reply = await self._wire.call(attempt, judge_s3)
+            reply = await self._wire.call(attempt, judge_s3, before_retry=before_retry)
             if not is_expired(method, reply) or not await self._account.renew(used[-1]):
                 return reply
-        return await self._wire.call(attempt, judge_s3)
+        return await self._wire.call(attempt, judge_s3, before_retry=before_retry)
 
     def _accept(self, reply: Reply) -> Reply:
         if reply.ok and not error_in(reply.body).code:

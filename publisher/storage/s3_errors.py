@@ -51,7 +51,7 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
             next_step=f"set AWS_REGION={right_region or '…'} and resume",
             reason="region",
         )
-    if error.code in EXPIRED_CODES:
+    if error.code in EXPIRED_CODES or (reply.status == NO_BODY_EXPIRED and not reply.body):
         return NeedsPerson("the AWS credentials expired", next_step=SIGN_IN, reason="auth")
     if error.code in WRONG_KEY_CODES:
         return NeedsPerson("the object store does not accept the AWS credentials", next_step=SIGN_IN, reason="auth")

@@ -24,12 +24,18 @@ def stored_in(reply: Reply) -> StoredObject:
     value = headers.get("x-amz-checksum-sha256", "").partition("-")[0]
     kind = "sha256-parts" if in_parts else "sha256"
     size = int(headers.get("content-length", "0"))
-    return StoredObject(size, f"{kind}:{value}" if value else "", headers.get(BLAKE3_HEADER, ""))
+    checksum = f"{kind}:{value}" if value else ""
+    return StoredObject(size, checksum, headers.get(BLAKE3_HEADER, ""), tag_in(headers.get("etag")))
 
 
-def listed_in(element: Element) -> tuple[str, int]:
-    """The key of one object of a listing that is URL-encoded, and its size."""
-    return unquote_plus(element.findtext("Key") or ""), int(element.findtext("Size") or 0)
+def listed_in(element: Element) -> tuple[str, str]:
+    """The key of one object of a listing that is URL-encoded, and its tag."""
+    return unquote_plus(element.findtext("Key") or ""), tag_in(element.findtext("ETag"))
+
+
+def tag_in(etag: str | None) -> str:
+    """An ETag, which some write in quotes and some don't."""
+    return (etag or "").strip(QUOTE)
 
 
 def part_in(element: Element) -> Part:
@@ -39,12 +45,12 @@ def part_in(element: Element) -> Part:
     return Part(number, size, element.findtext("ETag") or "", sha256)
 
 
-def assembled_in(reply: Reply) -> str:
-    """The checksum of the whole object, where the reply to its completion tells one."""
+def assembled_in(reply: Reply) -> tuple[str, str]:
+    """The checksum of the whole object, as far as the reply to its completion tells one, and its tag."""
     root = document_in(reply)
-    if value := root.findtext("ChecksumSHA256"):
-        return f"sha256-parts:{value.partition('-')[0]}"
-    return f"etag:{(root.findtext('ETag') or '').strip(QUOTE)}"
+    tag = tag_in(root.findtext("ETag"))
+    value = root.findtext("ChecksumSHA256")
+    return f"sha256-parts:{value.partition('-')[0]}" if value else f"etag:{tag}", tag
 
 
 def sha256_of_parts(parts: Mapping[int, Part]) -> str:

@@ -33,12 +33,14 @@ class StoredObject:
     """An object in a store.
 
     checksum: the store's own, as `<kind>:<value>`; empty if it tells none.  blake3: hex, as it was written beside the
-    object when it was uploaded; empty if somebody else uploaded it.
+    object when it was uploaded; empty if somebody else uploaded it.  tag: the store's name for the object as it is now:
+    whoever writes there changes it; empty if it tells none.
     """
 
     size: int
     checksum: str
     blake3: str = ""
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,14 @@ class ObjectStore(ABC):
         """What is stored under `key`; None if nothing is, or nothing that we may see."""
 
     @abstractmethod
-    async def lost(self, key: str, size: int) -> bool:
-        """Whether an object of `size` bytes that was stored is surely gone; False for who may not look."""
+    async def lost(self, key: str, content: Content, tag: str) -> bool:
+        """Whether what was stored under `key`, with that tag, is surely not there any more, but nothing or another.
 
-    async def glance(self, questions: int) -> Mapping[str, int] | None:
-        """The keys below the destination and their sizes; None where few requests (`pages`) don't tell them.
+        False for who may not look.
+        """
+
+    async def glance(self, questions: int) -> Mapping[str, str] | None:
+        """The keys below the destination and their tags; None where few requests (`pages`) don't tell them.
 
         questions: about single objects, which it saves.  Old news at worst make one send what is there already.
         """
@@ -168,6 +173,10 @@ class ObjectStore(ABC):
         if expected and stored.checksum.partition(":")[0] == expected.partition(":")[0]:
             return stored.checksum == expected
         return stored.blake3 == content.blake3
+
+    def remains(self, stored: StoredObject, content: Content, tag: str) -> bool:
+        """Whether it is what was stored with that tag; read closely only where something wrote there since."""
+        return (stored.tag == tag and tag != "") or self.holds(stored, content)
 
     def verified(self, key: str, stored: StoredObject | None, content: Content, checksum: str = "") -> StoredObject:
         """`stored`, if it is this content (`holds`); raises Rejected if not."""

@@ -128,12 +128,12 @@ def test_files_are_followed_to_the_part_and_then_the_lineage(watched: Watched) -
     journal = watched.owned.journal
     journal.objects.add(ObjectRow(seq, key, f"s3://b/{key}", 100, "{}") for seq, key in ((1, "a"), (2, "b")))
     watched.enter(*STAGING)
-    journal.objects.stored([1])
+    journal.objects.stored([(1, "")])
     journal.objects.acknowledge_part(2, PartRow(1, 30, "tag", "f" * 64))
     told = watched.told(
         lambda: journal.objects.acknowledge_part(2, PartRow(2, 30, "tag", "f" * 64)),
         lambda: journal.objects.forget_parts(2),
-        lambda: journal.objects.stored([2]),
+        lambda: journal.objects.stored([(2, "")]),
     )
     assert [report for report in told if not isinstance(report, Entered)] == [
         ObjectsPlanned(2, 1, 200, 100),

@@ -81,6 +81,7 @@ def test_below_a_folder_links_to_files_are_followed_and_all_else_is_passed_over(
     (folder / "to-folder").symlink_to("real")
     (folder / "to-itself").symlink_to(".")
     (folder / "dangling").symlink_to("nowhere")
+    (folder / "round-and-round").symlink_to("round-and-round")
     os.mkfifo(folder / "pipe")
     assert keys(root, "out") == ["real/f", "to-file"]
 

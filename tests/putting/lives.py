@@ -53,7 +53,7 @@ class Answer:
     passed: dict[str, int]
 
 
-HASTY_REPLY_SECONDS, HASTY_PATIENCE_SECONDS, HASTY_PAUSE_SECONDS = 3.0, 1.5, 0.01
+HASTY_REPLY_SECONDS, HASTY_PATIENCE_SECONDS, HASTY_PAUSE_SECONDS = 6.0, 1.5, 0.01
 """How long a hasty life waits for a store's answer, for a store that is away, and between two attempts."""
 
 

@@ -74,11 +74,14 @@ def test_a_completion_whose_reply_was_lost_is_not_repeated_with_its_parts(make_p
     assert place.destination.uploads() == set()
 
 
+@pytest.mark.parametrize("step", ["jobs/batch", "finalize"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_deleted_from_the_store_between_two_lives_is_sent_again(kind: str, make_place: MakePlace) -> None:
+def test_what_was_deleted_from_the_store_between_two_lives_is_sent_again(
+    kind: str, step: str, make_place: MakePlace
+) -> None:
     """Before anything links to it."""
     place = make_place(kind)
-    died = place.put(dies_at=("before registry POST /api/v1/registration-sessions/jobs/batch", 1))
+    died = place.put(dies_at=(f"before registry POST /api/v1/registration-sessions/{step}", 1))
     assert died.killed
     left = place.only_left()
     assert left.stored == set(place.files)
@@ -90,6 +93,19 @@ def test_what_was_deleted_from_the_store_between_two_lives_is_sent_again(kind: s
     assert place.check_published_once() == left.provisional
     if place.destination.proxy:
         assert place.destination.parts_sent(place.seen, {}) == [("deeper/small-1.bin", 1)]
+
+
+def test_credentials_that_expired_overnight_need_a_person_and_then_it_goes_on(make_place: MakePlace) -> None:
+    """A resume begins with questions that are answered without a word."""
+    place = make_place("s3")
+    assert place.put(dies_at=("after commit of stored", 1)).killed
+    place.destination.weather(lambda seen: Fault.EXPIRED)
+    stopped = place.resume()
+    assert stopped.code == ExitCode.NEEDS_PERSON, stopped.err
+    assert "credentials expired" in stopped.err
+    place.destination.weather(lambda seen: None)
+    assert place.resume().code == 0
+    place.check_published_once()
 
 
 def test_an_upload_that_the_store_dropped_meanwhile_is_begun_anew(make_place: MakePlace) -> None:

@@ -1,30 +1,38 @@
 """A store that can't be reached: everybody waits, one knocks, and the budget of attempts is for other trouble."""
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 
-from publisher.glaas.exchange import Unreachable
+from publisher.glaas.exchange import REPLY_SECONDS, Unreachable
 from publisher.glaas.gate import FIRST_CONTACT_SECONDS
 from publisher.glaas.policy import MAX_ATTEMPTS
 from publisher.report import Report, Retrying, Waiting
-from publisher.storage.http import Reply, Request, Wire
+from publisher.storage.http import MAX_OUTAGES, Reply, Request, Wire
+from publisher.storage.share import Share
 from state.errors import Transient
 from tests import virtual
 
 URL = "https://bucket.example.com/a/key?partNumber=1"
 AWAY = Unreachable("no connection", silent=False)
+NO_HEADERS: Mapping[str, str] = {}
 
 
 class Network:
     """What a Wire meets instead of sockets; each request takes a tenth of a second."""
 
-    def __init__(self, away: Callable[[float], bool] = lambda now: False, answer: int | None = 200) -> None:
+    def __init__(
+        self,
+        away: Callable[[float], bool] = lambda now: False,
+        answer: int | None = 200,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
         self._away = away
         self._answer = answer
+        self._headers = headers
         self.sent: list[str] = []
         self.knocks: list[str] = []
         self.reports: list[Report] = []
@@ -34,7 +42,7 @@ class Network:
         await self._travel()
         if self._answer is None:
             raise AWAY
-        return Reply(self._answer, {}, b"")
+        return Reply(self._answer, self._headers, b"")
 
     async def stream(self, client: object, request: Request, content: object) -> Reply:
         self.knocks.append(f"{request.method} {request.url} {dict(request.headers)}")
@@ -42,8 +50,8 @@ class Network:
         return Reply(403, {}, b"")
 
     @asynccontextmanager
-    async def wire(self, patience: float = 300.0) -> AsyncIterator[Wire]:
-        wire = Wire(connections=2, report=self.reports.append, patience=patience, rng=random.Random(1))
+    async def wire(self, patience: float = 300.0, share: Share | None = None) -> AsyncIterator[Wire]:
+        wire = Wire(connections=2, report=self.reports.append, patience=patience, share=share, rng=random.Random(1))
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(wire, "_exchange", self.exchange)
             patched.setattr(wire, "_stream", self.stream)
@@ -130,3 +138,131 @@ def test_a_wait_ends_at_once_when_it_is_cancelled() -> None:
             await wire.call(prepare)
 
     assert run(network, scenario) == 3
+
+
+def test_a_request_that_ends_its_store_each_time_is_given_up() -> None:
+    """The store is back a second later: no attempt is counted, and it would go on for ever."""
+    deaths: list[float] = []
+
+    class Fragile(Network):
+        async def exchange(self, client: object, request: Request) -> Reply:
+            deaths.append(anyio.current_time())
+            raise AWAY
+
+    network = Fragile(away=lambda now: now < deaths[-1] + 1)
+
+    async def scenario(wire: Wire) -> None:
+        with pytest.raises(Transient, match="goes away each time") as caught:
+            await wire.call(prepare)
+        assert caught.value.reason == "server failing"
+
+    run(network, scenario)
+    assert len(deaths) == MAX_OUTAGES
+
+
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "0"}])
+def test_a_busy_store_is_not_run_into_again_and_again(headers: Mapping[str, str]) -> None:
+    network = Network(answer=503, headers=headers)
+
+    async def scenario(wire: Wire) -> None:
+        with pytest.raises(Transient, match="left alone"):
+            await wire.call(prepare)
+
+    run(network, scenario)
+    assert len(network.sent) < 300, "every two seconds"
+
+
+def test_a_request_is_signed_when_it_is_its_turn() -> None:
+    """Else it would be too old after a while in the queue."""
+    signed: dict[str, float] = {}
+    lags: list[float] = []
+
+    class Queue(Network):
+        async def exchange(self, client: object, request: Request) -> Reply:
+            lags.append(anyio.current_time() - signed[request.url])
+            return await super().exchange(client, request)
+
+    network = Queue(away=lambda now: 2 < now < 200)
+
+    async def scenario(wire: Wire) -> None:
+        async def call(number: int) -> None:
+            async def sign() -> Request:
+                signed[f"{URL}&{number}"] = anyio.current_time()
+                return Request("PUT", f"{URL}&{number}", {}, b"")
+
+            await wire.call(sign)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(100):
+                tasks.start_soon(call, number)
+
+    run(network, scenario)
+    assert len(lags) >= 100
+    assert max(lags) == 0
+
+
+@pytest.mark.parametrize(
+    "troubled",
+    [Network(away=lambda now: True), Network(answer=503, headers={"retry-after": "60"})],
+    ids=["away", "throttled"],
+)
+def test_a_store_in_trouble_takes_no_slot_from_another(troubled: Network) -> None:
+    healthy = Network()
+
+    async def main() -> float:
+        share = Share.of(2, None)
+        async with troubled.wire(share=share) as bad, healthy.wire(share=share) as good:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(20):
+                    tasks.start_soon(bad.call, prepare)
+                await anyio.sleep(5)
+                began = anyio.current_time()
+                async with anyio.create_task_group() as uploads:
+                    for _ in range(20):
+                        uploads.start_soon(good.call, prepare)
+                took = anyio.current_time() - began
+                tasks.cancel_scope.cancel()
+        return took
+
+    assert virtual.run(main) == pytest.approx(1), "two at a time, a tenth of a second each"
+
+
+def test_the_requests_of_all_stores_share_their_slots() -> None:
+    first, second = Network(), Network()
+
+    async def main() -> float:
+        share = Share.of(2, None)
+        async with first.wire(share=share) as one, second.wire(share=share) as other:
+            async with anyio.create_task_group() as tasks:
+                for wire in (one, other):
+                    for _ in range(10):
+                        tasks.start_soon(wire.call, prepare)
+        return anyio.current_time()
+
+    assert virtual.run(main) == pytest.approx(1), "two at a time in all"
+
+
+def test_a_reply_that_drips_is_no_answer() -> None:
+    class Dripping:
+        status_code = 200
+        headers: Mapping[str, str] = NO_HEADERS
+
+        async def aiter_bytes(self) -> AsyncIterator[bytes]:
+            while True:
+                await anyio.sleep(50)
+                yield b"."
+
+    @asynccontextmanager
+    async def stream(*arguments: object, **options: object) -> AsyncIterator[Dripping]:
+        yield Dripping()
+
+    async def main() -> float:
+        wire = Wire(connections=1, report=lambda report: None, patience=300.0)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(wire._clients[0], "stream", stream)
+            with pytest.raises(Unreachable, match="no answer in time"):
+                await wire.send(Request("GET", URL, {}, b""))
+        await wire.aclose()
+        return anyio.current_time()
+
+    assert virtual.run(main) == REPLY_SECONDS

@@ -11,7 +11,7 @@ import pytest
 from publisher.storage.digest import digest_file
 from publisher.storage.parts import MIB
 from publisher.storage.source import Content
-from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished
+from publisher.storage.store import QUESTIONS_PER_PAGE, ObjectStore, Part, StoredObject, Upload, UploadVanished
 from publisher.storage.transfer import transfer
 from state.errors import LocalProblem, Rejected, UsageProblem
 from tests.storage.conftest import Place
@@ -120,22 +120,47 @@ async def test_an_object_that_is_there_is_not_sent_again(place: Place, tmp_path:
             assert {seen.method for seen in place.proxy.seen} <= {"HEAD", "GET"}
 
 
-async def test_what_was_stored_is_lost_once_it_is_deleted_or_another(place: Place, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [1000, LARGE])
+async def test_what_was_stored_is_lost_once_it_is_deleted_or_another(place: Place, tmp_path: Path, size: int) -> None:
     async with place.store() as store:
-        content = await content_of(write_file(tmp_path / "source", 1000), store)
+        content = await content_of(write_file(tmp_path / "source", size), store)
+        stored = await transfer(store, "object", content, MemoryLedger(), parts_at_once=4, advance=nothing)
+        assert stored.tag
+        assert not await store.lost("object", content, stored.tag)
+        assert not await store.lost("object", content, ""), "its tag was not told, its content is the same"
+        other = await content_of(write_file(tmp_path / "other", size, seed=2), store)
+        await send(store, "object", other)
+        assert await store.lost("object", content, stored.tag), "another of the same size"
         await send(store, "object", content)
-        assert not await store.lost("object", 1000)
-        assert await store.lost("object", 999)
+        assert not await store.lost("object", content, stored.tag), "the same, written once more"
         place.delete("object")
-        assert await store.lost("object", 1000)
+        assert await store.lost("object", content, stored.tag)
+
+
+async def test_one_object_has_one_tag_whoever_tells_it(place: Place, tmp_path: Path) -> None:
+    """What a glance tells is known again without a question for each."""
+    async with place.store() as store:
+        for key, size in (("small", 1000), ("large", LARGE)):
+            content = await content_of(write_file(tmp_path / key, size), store)
+            stored = await transfer(store, key, content, MemoryLedger(), parts_at_once=4, advance=nothing)
+            if (place.name, key) == ("s3-rclone", "large"):
+                continue  # its reply to a completion tells another ETag: asked about by itself
+            seen = await store.stat(key)
+            assert seen is not None
+            assert seen.tag == stored.tag
+            if place.name != "file":
+                listed = await store.glance(QUESTIONS_PER_PAGE)
+                assert listed is not None
+                assert listed[key] == stored.tag
 
 
 @pytest.mark.parametrize("place", ["s3-rclone", "s3-moto", "gs"], indirect=True)
-async def test_who_may_not_look_believes_that_it_is_there(place: Place) -> None:
+async def test_who_may_not_look_believes_that_it_is_there(place: Place, tmp_path: Path) -> None:
     assert place.proxy is not None
     place.proxy.plan = lambda seen: Fault.DENIED
     async with place.store() as store:
-        assert not await store.lost("object", 1000)
+        content = await content_of(write_file(tmp_path / "source", 10), store)
+        assert not await store.lost("object", content, "tag")
 
 
 async def test_another_object_of_the_same_size_is_replaced(place: Place, tmp_path: Path) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from publisher.glaas.policy import MAX_ATTEMPTS
 from publisher.storage.destinations import open_store, unheard
 from publisher.storage.digest import digest_file
-from publisher.storage.http import Wire
+from publisher.storage.http import Reply, Wire
 from publisher.storage.parts import MIB
 from publisher.storage.s3 import S3Store
 from publisher.storage.s3_account import open_account
-from publisher.storage.store import ObjectStore, UploadVanished
+from publisher.storage.store import ObjectStore, StoredObject, UploadVanished
 from publisher.storage.transfer import transfer
-from state.errors import NeedsPerson, PublisherError, Rejected
+from state.errors import NeedsPerson, PublisherError, Rejected, Transient
 from tests.storage.conftest import Place
 from tests.storage.memory import MemoryLedger, nothing, write_file
 from tests.storage.proxy import Fault, Proxy, once
@@ -144,6 +145,62 @@ async def test_credentials_that_stay_expired_need_a_person(s3_place: Place, tmp_
     proxy_of(s3_place).plan = once(Fault.EXPIRED, "PUT", PART, ALWAYS)
     with pytest.raises(NeedsPerson, match="expired"):
         await upload(s3_place, path)
+
+
+async def test_a_question_with_expired_credentials_needs_a_person(s3_place: Place) -> None:
+    proxy_of(s3_place).plan = once(Fault.EXPIRED, "HEAD", "", ALWAYS)
+    async with s3_place.store() as store:
+        with pytest.raises(NeedsPerson, match="expired"):
+            await store.stat("object")
+
+
+async def test_a_completion_that_speaks_of_another_content_is_looked_at(
+    s3_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.storage.s3.assembled_in", lambda reply: ("etag:other", "other"))
+    await upload(s3_place, write_file(tmp_path / "source", LARGE))
+
+    async def another(store: S3Store, key: str) -> StoredObject:
+        return StoredObject(LARGE, "", "f" * 64)
+
+    monkeypatch.setattr(S3Store, "stat", another)
+    with pytest.raises(Rejected, match="is not what was sent"):
+        await upload(s3_place, write_file(tmp_path / "source", LARGE, seed=2))
+
+
+@pytest.mark.parametrize("headers", [{"range": "bytes=0-262143"}, {}])
+async def test_a_session_that_takes_nothing_more_is_given_up(
+    gs_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    async with gs_place.store() as store:
+        content = await digest_file(write_file(tmp_path / "source", LARGE), md5=True)
+        session = await store.begin("object", content)
+        asked = 0
+
+        async def stuck(self: Wire, *arguments: object) -> Reply:
+            nonlocal asked
+            asked += 1
+            return Reply(308, headers, b"")
+
+        monkeypatch.setattr(Wire, "call", stuck)
+        with pytest.raises(Transient, match="takes nothing more"):
+            await store.put_part(session, 1, content.part(1), lambda sent: None)
+    assert asked <= MAX_ATTEMPTS + 1
+
+
+async def test_a_copy_that_does_not_get_on_is_left(
+    gs_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replies = [b'{"done": false, "totalBytesRewritten": "1", "rewriteToken": "t"}'] * 2
+
+    async def slow(self: Wire, *arguments: object) -> Reply:
+        return Reply(200, {}, replies.pop())
+
+    async with gs_place.store() as store:
+        content = await digest_file(write_file(tmp_path / "source", 1000), md5=True)
+        monkeypatch.setattr(Wire, "call", slow)
+        assert await store.copy("a", "b", content) is None
+    assert replies == []
 
 
 async def test_a_bucket_in_another_region_is_explained(s3_place: Place, tmp_path: Path) -> None:

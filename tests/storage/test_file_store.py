@@ -64,6 +64,13 @@ async def test_a_folder_where_the_object_should_be_is_told(tmp_path: Path) -> No
     assert everything_in(tmp_path / "to") == ["object/inside"]
 
 
+async def test_where_no_folder_can_be_it_is_the_destination_that_is_wrong(tmp_path: Path) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 10))
+    with pytest.raises(LocalProblem, match="can't be written") as caught:
+        await put(Path("/proc/nowhere"), "object", content)
+    assert caught.value.reason == "destination"
+
+
 async def test_a_temporary_that_was_damaged_is_not_taken(tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 20 * MIB))
     async with await open_store(str(tmp_path / "to"), {}) as store:

@@ -17,6 +17,7 @@ from publisher.report import Noted, ObjectsPlanned, ObjectStored, Report, Sent
 from publisher.run import Run
 from publisher.staging import objects
 from publisher.staging.objects import Objects, abandon, owner_of
+from publisher.storage.destinations import open_store
 from publisher.storage.digest import digest_file
 from publisher.storage.slices import Sent as SentBytes
 from publisher.storage.source import Content, FileChanged, Slice
@@ -77,8 +78,8 @@ class MortalStore(ObjectStore):
     async def stat(self, key: str) -> StoredObject | None:
         return await self._mortal.does(lambda: self._store.stat(key))
 
-    async def lost(self, key: str, size: int) -> bool:
-        return await self._mortal.does(lambda: self._store.lost(key, size))
+    async def lost(self, key: str, content: Content, tag: str) -> bool:
+        return await self._mortal.does(lambda: self._store.lost(key, content, tag))
 
     async def put(self, key: str, content: Content, sent: SentBytes) -> StoredObject:
         return await self._mortal.does(lambda: self._store.put(key, content, sent))
@@ -132,6 +133,12 @@ class Put:
         self.owned.journal.freeze(self.plan)
 
     async def drain(self, mortal: Mortal | None = None) -> None:
+        await self._with_objects(Objects.drain, mortal)
+
+    async def look_again(self) -> None:
+        await self._with_objects(Objects.look_again)
+
+    async def _with_objects(self, work: Callable[[Objects], Awaitable[None]], mortal: Mortal | None = None) -> None:
         run = SimpleNamespace(
             journal=self.owned.journal,
             paths=self.owned.paths,
@@ -141,7 +148,7 @@ class Put:
             stop=self.stop,
         )
         async with self.place.store(owner_of(self.plan)) as store:
-            await Objects(cast(Run, run), MortalStore(store, mortal) if mortal else store).drain()
+            await work(Objects(cast(Run, run), MortalStore(store, mortal) if mortal else store))
 
     @property
     def uploads(self) -> list[int]:
@@ -191,6 +198,14 @@ def check_stored(put: Put, paths: Mapping[str, str]) -> None:
 def raise_what_is_no_crash(error: BaseException) -> None:
     if isinstance(error, BaseExceptionGroup) and (others := error.split(Crash)[1]):
         raise others
+
+
+@pytest.fixture
+def as_the_process_is(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A place that is found by the process's own environment."""
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+    return place
 
 
 @ANY_SIZE
@@ -353,26 +368,54 @@ async def test_many_new_objects_are_not_asked_for_one_by_one(place: Place, tmp_p
         assert (sent, requests) == ((0, count + 1) if again else (count, count + 1))
 
 
-@pytest.mark.parametrize("deleted", [1, 3])
+async def write_another(place: Place, key: str, folder: Path, size: int) -> None:
+    """As somebody who writes to the same place would."""
+    async with place.store() as store:
+        content = await digest_file(write_file(folder / "theirs", size, seed=999), md5=store.wants_md5)
+        await store.put(key, content, lambda sent: None)
+
+
+@pytest.mark.parametrize("deleted", [True, False], ids=["deleted", "overwritten"])
 @pytest.mark.parametrize("count", [4, QUESTIONS_PER_PAGE + 4])
-async def test_what_was_deleted_since_it_was_stored_is_sent_again_and_told(
-    count: int, deleted: int, place: Place, tmp_path: Path
+async def test_what_was_lost_since_it_was_stored_is_sent_again_and_told(
+    count: int, deleted: bool, place: Place, tmp_path: Path
 ) -> None:
     paths = {f"{number}": write_file(tmp_path / f"{number}", 100, seed=number) for number in range(count)}
     put = Put(tmp_path / "state", place)
     await put.add(paths)
     await put.drain()
-    gone = list(paths)[:deleted]
-    for key in gone:
-        place.delete(key)
+    lost = list(paths)[1:3]
+    for key in lost:
+        if deleted:
+            place.delete(key)
+        else:
+            await write_another(place, key, tmp_path, 100)
     put.reports.clear()
-    await put.drain()
+    await put.look_again()
     check_stored(put, paths)
-    assert [report.key for report in put.reports if isinstance(report, ObjectStored) and report.sent] == gone
-    assert [report.text for report in put.reports if isinstance(report, Noted)] == [objects.LOST.format(deleted, count)]
+    assert [report.key for report in put.reports if isinstance(report, ObjectStored) and report.sent] == lost
+    assert [report.text for report in put.reports if isinstance(report, Noted)] == [objects.LOST.format(2, count)]
     size = count * 100
-    assert put.reports[0] == ObjectsPlanned(count, count, size, size)
-    assert ObjectsPlanned(count, count - deleted, size, size - deleted * 100) in put.reports
+    assert ObjectsPlanned(count, count - 2, size, size - 200) in put.reports
+    put.reports.clear()
+    await put.look_again()
+    assert put.reports == [], "all is there, and nothing is said"
+
+
+@pytest.mark.parametrize("place", ["s3-rclone"], indirect=True)
+async def test_what_is_being_sent_again_is_known_to_be_under_way(as_the_process_is: Place, tmp_path: Path) -> None:
+    """Else nobody would give its upload up."""
+    place = as_the_process_is
+    put, _ = await put_of_two(tmp_path, place)
+    await put.drain()
+    place.delete(LARGE_KEY)
+    put.on_report = lambda report: put.stop.set() if put.acknowledged_parts(1) else None
+    with pytest.raises(Interrupted):
+        await put.look_again()
+    assert put.uploads == [1]
+    assert put.owned.journal.objects.tally().stored == 1
+    assert await abandon(put.owned.paths, put.owned.journal, put.plan) == 0
+    assert put.uploads == []
 
 
 @pytest.mark.parametrize("place", ["s3-rclone", "gs"], indirect=True)
@@ -383,16 +426,20 @@ async def test_many_stored_objects_are_looked_for_at_a_glance(place: Place, tmp_
     await put.drain()
     assert place.proxy is not None
     place.proxy.seen.clear()
-    await put.drain()
+    await put.look_again()
     assert len(place.proxy.seen) == 1
 
 
-@pytest.fixture
-def as_the_process_is(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """A place that is found by the process's own environment."""
-    for name, value in place.environ.items():
-        monkeypatch.setenv(name, value)
-    return place
+async def test_a_folder_that_nobody_wrote_to_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 1000))
+    async with await open_store(str(tmp_path / "stored"), {}) as store:
+        stored = await store.put("key", content, lambda sent: None)
+
+        async def read(path: str) -> Content:
+            raise AssertionError("it is read")
+
+        monkeypatch.setattr("publisher.storage.file.digest_file", read)
+        assert not await store.lost("key", content, stored.tag)
 
 
 async def interrupted(folder: Path, place: Place) -> Put:

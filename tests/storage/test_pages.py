@@ -64,7 +64,9 @@ async def test_a_glance_sees_every_key_and_no_other_prefix(place: Place, tmp_pat
         assert first == {}
         count = 3 if place.name == "gs" else MORE_THAN_A_PAGE  # the emulator is slow, and has one page
         await for_each(lambda n: store.put(f"a b/{n}é+%.txt", content, lambda sent: None), count)
-        assert await store.glance(QUESTIONS) == {f"a b/{n}é+%.txt": 10 for n in range(1, count + 1)}
+        found = await store.glance(QUESTIONS)
+    assert found is not None
+    assert set(found) == {f"a b/{n}é+%.txt" for n in range(1, count + 1)}
 
 
 async def test_a_glance_takes_fewer_requests_than_it_saves(s3_place: Place, tmp_path: Path) -> None:
