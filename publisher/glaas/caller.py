@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Protocol, TypeVar
+from urllib.parse import quote
 
 import anyio
 from pydantic import BaseModel, ValidationError
@@ -34,6 +35,8 @@ from state.errors import Interrupted, Rejected, Transient
 HEALTH = "/api/v1/health"
 UNAUTHORIZED = 401
 STOPPED = "stopped on request"
+MAX_OUTAGES = 32
+"""How often the network may go away under one request: one that the server dies of takes it away each time."""
 MAX_RENEWALS = 2
 """How often one request may renew its credential: it can be renewed by another process and expire again meanwhile."""
 SHORTEST_CREDENTIAL = 16
@@ -135,11 +138,12 @@ class Caller:
         itself.
         secret: a credential in the body.  Where a server repeats what it was shown, that is cut out of its words.
 
-        Raises Refused for a final no, Transient when the registry redirects, and when it stays away, fails, throttles
-        or garbles for too long, Interrupted when it would have to wait or to send again although `stop` is set.
+        Raises Refused for a final no, Transient when the registry redirects, and when it stays away, goes away, fails,
+        throttles or garbles for too long, Interrupted when it would have to wait or to send again although `stop` is
+        set.
         Cancelling stops waiting; the request may have been carried out.
         """
-        failures = garbled = renewals = 0
+        failures = garbled = renewals = outages = 0
         busy_since: float | None = None
         while True:
             if self._stop.is_set():
@@ -152,9 +156,11 @@ class Caller:
                 if not await self._gate.no_reply(reply):
                     failures += 1
                     await self._pause(failures, str(reply))
+                elif (outages := outages + 1) >= MAX_OUTAGES:
+                    raise _keeps_going_away(outages, reply)
                 continue
             self._gate.answered()
-            document = parse(_without(reply, authorization or "", secret))
+            document = parse(reply.body, _shown(reply.status, authorization or "", secret))
             verdict = judge(reply.status, document)
             if verdict is not Verdict.BUSY:
                 busy_since = None
@@ -229,16 +235,13 @@ def _read(expect: type[R], document: object) -> R | None:
         return None
 
 
-def _without(reply: Reply, authorization: str, secret: str) -> bytes:
-    """The reply's body without the credentials of its request, for a server may repeat them in its complaint."""
+def _shown(status: int, authorization: str, secret: str) -> set[str]:
+    """The credentials of a request, plain and as URLs quote them, for a server may repeat them in its complaint."""
     shown = [part for part in re.split(r'[ "]', authorization) if not part.startswith("SHA256:")]
-    if reply.status >= FIRST_ERROR:  # else it may be the same credential, given once more
+    if status >= FIRST_ERROR:  # else it may be the same credential, given once more
         shown.append(secret)
-    body = reply.body
-    for part in shown:
-        if len(part) >= SHORTEST_CREDENTIAL:
-            body = body.replace(part.encode(), b"[credential]")
-    return body
+    credentials = [part for part in shown if len(part) >= SHORTEST_CREDENTIAL]
+    return {form for part in credentials for form in (part, quote(part), quote(part, safe=""))}
 
 
 def _refused(reply: Reply, document: object) -> Refused:
@@ -253,6 +256,11 @@ def _redirected(reply: Reply) -> Transient:
         next_step="check the address (--registry, GLAAS_URL), or whether this network wants a sign-in first",
         reason="not glaas",
     )
+
+
+def _keeps_going_away(outages: int, cause: Unreachable) -> Transient:
+    what = f"the registry went away {outages} times when it got one request: {cause}"
+    return Transient(what, reason="server failing")
 
 
 def _not_glaas(registry: str) -> Transient:

@@ -26,6 +26,9 @@ MAX_REPLY_BYTES = 8 * 1024 * 1024
 CONNECT_SECONDS = 10.0
 REPLY_SECONDS = 60.0
 """How long the server may stay silent; finalize of a large lineage takes its time."""
+EXCHANGE_SECONDS = 300.0
+"""How long all of it may take, for a server that says a byte a minute is never silent.  A link that carries a kilobyte
+a second gets the largest request through."""
 SPEAKS_AS = "0.4.7"
 """The roar-cli release whose protocol we speak: `X-Roar-Version` (protocol.md §2)."""
 
@@ -35,7 +38,7 @@ for _name in ("httpx2", "httpcore2"):
 
 
 class Unreachable(Exception):
-    """No reply came: the request may or may not have been carried out.  `silent`: it timed out."""
+    """No whole reply came: the request may or may not have been carried out.  `silent`: it timed out."""
 
     def __init__(self, what: str, *, silent: bool) -> None:
         super().__init__(what)
@@ -100,11 +103,12 @@ class Exchange:
         chosen = self._least_busy()
         self._under_way[chosen] += 1
         try:
-            async with self._clients[chosen].stream(
-                method, self.registry + path, content=body, headers=headers
-            ) as response:
-                return Reply(response.status_code, response.headers, await _read(response))
-        except httpx2.TimeoutException as error:
+            with anyio.fail_after(EXCHANGE_SECONDS):
+                async with self._clients[chosen].stream(
+                    method, self.registry + path, content=body, headers=headers
+                ) as response:
+                    return Reply(response.status_code, response.headers, await _read(response))
+        except (httpx2.TimeoutException, TimeoutError) as error:
             raise Unreachable("no answer in time", silent=True) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             # The text of the library's errors can hold the URL; its kind says enough.

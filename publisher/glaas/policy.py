@@ -12,7 +12,7 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -51,15 +51,34 @@ def judge(status: int, document: object) -> Verdict:
     return Verdict.REDIRECTED if status < 400 else Verdict.REFUSED
 
 
-def parse(body: bytes) -> Any:
-    """The JSON document in `body`, without its `{"success": true, "data": …}` envelope; None for anything else."""
+def parse(body: bytes, hidden: Collection[str] = ()) -> Any:
+    """The JSON document in `body`, without its `{"success": true, "data": …}` envelope; None for anything else.
+
+    hidden: what is cut out of every text in it, once JSON's own escapes are undone.
+    """
     try:
         document = json.loads(body)
+        if hidden:
+            document = _without(document, hidden)
     except (ValueError, RecursionError):
         return None
     if isinstance(document, dict) and document.get("success") is True and "data" in document:
         return document["data"]
     return document
+
+
+def _without(document: Any, hidden: Collection[str]) -> Any:
+    match document:
+        case str():
+            for text in hidden:
+                document = document.replace(text, "[credential]")
+            return document
+        case list():
+            return [_without(item, hidden) for item in document]
+        case dict():
+            return {_without(key, hidden): _without(value, hidden) for key, value in document.items()}
+        case _:
+            return document
 
 
 def dump(document: object) -> bytes:

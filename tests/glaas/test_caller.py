@@ -1,15 +1,18 @@
 """Calls under the retry policy, on virtual time: hours of trouble in milliseconds."""
 
-from collections.abc import Callable
+import json
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from urllib.parse import quote
 
 import anyio
 import httpx2
 import pytest
 
-from publisher.glaas.caller import MAX_RENEWALS, Refused
-from publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED
+from publisher.glaas.caller import MAX_OUTAGES, MAX_RENEWALS, Refused
+from publisher.glaas.exchange import EXCHANGE_SECONDS
+from publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED, MAX_TEXT
 from publisher.glaas.wire import Receipt
 from publisher.report import Retrying, Waiting
 from state.errors import Interrupted, Transient
@@ -141,6 +144,29 @@ def test_offline_beyond_patience_ends() -> None:
     virtual.run(scenario)
 
 
+def test_a_request_that_the_server_dies_of_is_not_sent_for_ever() -> None:
+    """Somebody starts the server again each time: it always answers in the end, but never to this request."""
+
+    async def scenario() -> None:
+        back_at = 0.0
+
+        def die() -> Answer:
+            nonlocal back_at
+            back_at = anyio.current_time() + 2
+            return lost()
+
+        def health() -> Answer:
+            return httpx2.ConnectError("down") if anyio.current_time() < back_at else reply(200, b"{}")
+
+        calls = Calls(Script([], default=die, health=health))
+        with anyio.fail_after(HOUR), pytest.raises(Transient, match="went away") as caught:
+            await call(calls)
+        assert caught.value.reason == "server failing"
+        assert len(calls.script.requests) == MAX_OUTAGES
+
+    virtual.run(scenario)
+
+
 @pytest.mark.parametrize("as_date", [False, True])
 def test_retry_after_is_waited_for_and_costs_no_attempt(as_date: bool) -> None:
     async def scenario() -> None:
@@ -230,6 +256,71 @@ def test_every_attempt_is_signed_anew() -> None:
     virtual.run(scenario)
 
 
+TOKEN = "AbCdEf/GhIjKl+MnOpQr=="
+SAID = f"bad token {TOKEN} here"
+
+
+class Shows:
+    """Shows a token, and has no other."""
+
+    def __init__(self, header: str = f"Bearer {TOKEN}") -> None:
+        self._header = header
+
+    async def header(self, method: str, path: str, body: bytes | None) -> str:
+        return self._header
+
+    async def renew(self, rejected: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"detail": SAID}).encode(),
+        json.dumps({"detail": SAID}).replace("/", "\\/").encode(),
+        json.dumps({"detail": SAID}).replace("+", "\\u002b").encode(),
+        json.dumps({"detail": SAID}).encode("utf-16"),
+        json.dumps({"detail": f"bad token {quote(TOKEN)} here"}).encode(),
+        json.dumps({"detail": f"bad token {quote(TOKEN, safe='')} here"}).encode(),
+        json.dumps({"error": {"message": SAID, "headers": [{TOKEN: TOKEN}]}}).encode(),
+    ],
+    ids=["plain", "slash", "unicode", "utf-16", "quoted", "all quoted", "nested"],
+)
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_credential_that_the_server_repeats_is_cut_out_of_its_words(status: int, body: bytes) -> None:
+    async def scenario() -> None:
+        calls = Calls(Script([], default=lambda: reply(status, body)))
+        with pytest.raises((Refused, Transient), match=r"bad token \[credential\] here") as caught:
+            await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows())
+        shown = repr((caught.value.args, getattr(caught.value, "body", {}), calls.reports))
+        assert TOKEN not in shown
+        assert quote(TOKEN) not in shown
+
+    virtual.run(scenario)
+
+
+def test_a_credential_at_the_edge_of_what_is_shown_is_not_shown_in_part() -> None:
+    async def scenario() -> None:
+        body = json.dumps({"detail": "x" * (MAX_TEXT - 12) + TOKEN}).encode()
+        calls = Calls(Script([], default=lambda: reply(401, body)))
+        with pytest.raises(Refused) as caught:
+            await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows())
+        assert caught.value.what.endswith("x[credential]")
+
+    virtual.run(scenario)
+
+
+def test_a_reply_too_deep_to_look_through_has_no_words() -> None:
+    async def scenario() -> None:
+        deep = b'{"detail": "%s", "more": %s}' % (TOKEN.encode(), b"[" * 600 + b"]" * 600)
+        with pytest.raises(Refused, match="HTTP 401"):
+            await Calls(Script([reply(401, deep)])).caller.call(
+                "GET", "/api/v1/thing", expect=Receipt, authorize=Shows()
+            )
+
+    virtual.run(scenario)
+
+
 def test_an_anonymous_request_names_nobody() -> None:
     async def scenario() -> None:
         calls = Calls(Script([]))
@@ -253,12 +344,45 @@ def test_cookies_of_the_registry_are_not_sent_back() -> None:
     virtual.run(scenario)
 
 
+class Endless(httpx2.AsyncByteStream):
+    """A body that goes on for ever: a chunk every so many seconds."""
+
+    def __init__(self, chunk: bytes, seconds: float) -> None:
+        self._chunk = chunk
+        self._seconds = seconds
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            await anyio.sleep(self._seconds)
+            yield self._chunk
+
+
 def test_a_reply_without_end_is_cut_off() -> None:
     async def scenario() -> None:
-        huge = reply(200, b" " * (9 * 1024 * 1024) + OK)
-        calls = Calls(Script([huge]))
+        calls = Calls(Script([httpx2.Response(200, stream=Endless(b" " * 1_000_000, 0.1))]))
         await call(calls)
         assert len(calls.script.requests) == 2, "cut off, it was no JSON"
+        assert anyio.current_time() < 10
+
+    virtual.run(scenario)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_reply_that_drips_is_not_waited_for_to_its_end(status: int) -> None:
+    """Each byte comes before the silence gets too long, so that no timeout of a read ever ends it."""
+
+    async def scenario() -> None:
+        def drip() -> Answer:
+            return httpx2.Response(status, stream=Endless(b" ", 50))
+
+        calls = Calls(Script([drip()]))
+        await call(calls)
+        assert len(calls.script.requests) == 2
+        assert EXCHANGE_SECONDS <= anyio.current_time() < EXCHANGE_SECONDS + LONGEST_BACKOFF_SECONDS
+
+        calls = Calls(Script([], default=drip, health=drip))
+        with anyio.fail_after(HOUR), pytest.raises(Transient, match="no answer in time"):
+            await call(calls)
 
     virtual.run(scenario)
 
@@ -269,6 +393,7 @@ def test_a_reply_without_end_is_cut_off() -> None:
 def test_asked_to_stop_it_neither_waits_nor_sends_again(trouble: Callable[[], Answer]) -> None:
     async def scenario() -> None:
         def away() -> Answer:
+            assert calls.script.knocks < 10, "it knocks without a pause"
             return httpx2.ConnectError("away")
 
         calls = Calls(Script([reply(200, OK)], default=trouble, health=away))

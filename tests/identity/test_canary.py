@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -207,14 +207,27 @@ def test_no_credential_is_left_by_any_way_that_a_run_can_end(watched: Watched) -
     assert (watched.desk.home.parent / "tmp" / "debug.log").stat().st_size > 0
 
 
-def test_a_registry_that_repeats_what_it_is_shown_puts_it_nowhere(watched: Watched) -> None:
+def as_json(words: str) -> bytes:
+    return json.dumps({"detail": words}).encode()
+
+
+def as_others_write_it(words: str) -> bytes:
+    """JSON with every slash escaped, as PHP does, and every other mark by its number."""
+    escaped = "".join("\\/" if c == "/" else c if c.isalnum() else f"\\u{ord(c):04x}" for c in words)
+    return f'{{"detail": "{escaped}"}}'.encode()
+
+
+@pytest.mark.parametrize("write", [as_json, as_others_write_it])
+def test_a_registry_that_repeats_what_it_is_shown_puts_it_nowhere(
+    watched: Watched, write: Callable[[str], bytes]
+) -> None:
     """A server or proxy in debug mode says the request's headers in its complaint."""
 
     def repeat(seen: Seen) -> Answer | None:
         if not seen.path.endswith("/finalize"):
             return None
         words = f"cannot use {seen.headers['authorization']} here"
-        return Answer(422, json.dumps({"detail": words}).encode())
+        return Answer(422, write(words))
 
     watched.front.rule = repeat
     assert watched.roar("publish", "--public", "-y") == 1
