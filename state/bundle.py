@@ -172,7 +172,7 @@ def damaged(file: Path) -> LocalProblem:
         f"{file} is damaged, or no exported publish",
         kept="Nothing was imported.",
         next_step="copy it anew from where it was exported: roar journal export ID FILE",
-        reason="journal",
+        reason="damaged journal",
     )
 
 

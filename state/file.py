@@ -6,6 +6,7 @@ SQLite while a connection is open: closing such a handle drops SQLite's locks (P
 """
 
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,18 +14,22 @@ from typing import Self
 
 from sqlite_utils import Database
 
+from state import schema
 from state.errors import LocalProblem
+from state.reasons import Reason
 from state.schema import is_full, migrate, refuse_newer
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a reader and the owner wait for each other's short transactions."""
+PRIMARY_CODE = 0xFF
+"""The bits of SQLite's error code that the extended codes add to."""
 
 
 class JournalFile:
     """An open SQLite file with the journal's tables, used by one thread at a time.
 
-    db: for statements inside `transaction` or `translated`.  Raises LocalProblem (resumable) where the disk refuses:
-    full, read-only, damaged.  After a failed commit nothing is assumed: reopen and read.
+    db: for statements inside `transaction` or `translated`.  Raises LocalProblem: resumable where the disk refuses
+    (full, read-only), for good where the file is damaged.  After a failed commit nothing is assumed: reopen and read.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -62,6 +67,12 @@ class JournalFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def outdated(self) -> bool:
+        """Whether an older release wrote it, and no owner has opened it since: that brings it up to date."""
+        with self.translated():
+            return bool(schema.journal_migrations.pending(self.db))
+
     def close(self) -> None:
         """Let go of the file.  Closing twice is harmless."""
         self.db.conn.close()
@@ -83,12 +94,41 @@ class JournalFile:
     def translated(self) -> Iterator[None]:
         try:
             yield
+        except zlib.error as error:
+            raise damaged(self.path) from error
         except sqlite3.Error as error:
+            if _is_damage(error):
+                raise damaged(self.path) from error
             full = is_full(error)
+            remedy = "free some room" if full else "mend that"
             raise LocalProblem(
                 f"the disk is full: {self.path}" if full else f"the journal {self.path} can't be used: {error}",
                 kept="Everything up to the last checkpoint is kept.",
-                next_step="free some room, then: roar publish --resume" if full else "roar journal list",
+                next_step=f"{remedy}, then: roar publish --resume",
                 reason="disk full" if full else "journal",
                 resumable=True,
             ) from error
+
+
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """For what SQLite finds whole: a row that is none of ours is damage, too."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError) as error:
+        raise damaged(path) from error
+
+
+def damaged(path: Path) -> LocalProblem:
+    """The error of a journal whose content is lost."""
+    return LocalProblem(
+        f"the journal {path} is damaged: its publish can't go on",
+        next_step="publish the same anew; to remove what is damaged: roar journal prune --all",
+        reason=Reason.DAMAGED_JOURNAL,
+    )
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file's content is lost.  Tables that this SQLite can't parse may be a newer one's: they are not."""
+    code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
+    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) and "malformed database schema" not in str(error)

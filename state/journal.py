@@ -18,7 +18,7 @@ from time import time
 from typing import Any, Unpack
 
 from state.errors import LocalProblem
-from state.file import JournalFile
+from state.file import JournalFile, understood
 from state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
 from state.objects import Objects
 from state.queue import Queue
@@ -35,8 +35,8 @@ _JSON_COLUMNS = frozenset({"intent", "provisional", "redactions", "capabilities"
 class Journal(JournalFile):
     """An open journal.  Every method is synchronous and commits before it returns; repeating a call is harmless.
 
-    Raises LocalProblem (resumable) where the disk refuses: full, read-only, damaged.  After a failed commit nothing is
-    assumed: reopen and read.
+    Raises LocalProblem: resumable where the disk refuses (full, read-only), for good where the file is damaged.  After
+    a failed commit nothing is assumed: reopen and read.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time, read_only: bool = False) -> None:
@@ -70,15 +70,17 @@ class Journal(JournalFile):
 
     def plan(self) -> Plan:
         """The frozen plan.  Raises LocalProblem if there is none."""
-        return Plan(**self._only_row("plan"))
+        with understood(self.path):
+            return Plan(**self._only_row("plan"))
 
     # ---------------------------------------------------------------- the state
 
     def progress(self) -> Progress:
         """What is known now."""
-        row = self._only_row("progress")
-        del row["id"]
-        return Progress(**row | {"state": State(row["state"]), "marks_owed": bool(row["marks_owed"])})
+        with understood(self.path):
+            row = self._only_row("progress")
+            del row["id"]
+            return Progress(**row | {"state": State(row["state"]), "marks_owed": bool(row["marks_owed"])})
 
     def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
         """Write an event, the state that it leads to and what was learned, in one transaction.

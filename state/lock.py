@@ -41,6 +41,7 @@ class Lock:
                 f"the lock {self._path} can't be opened: {error.strerror}",
                 next_step="check the permissions of that folder, or set ROAR_STATE_DIR to another",
                 reason="state directory",
+                resumable=True,
             ) from error
         try:
             _claim(handle)
@@ -51,6 +52,7 @@ class Lock:
                     f"{self._path} can't be locked: {error.strerror}",
                     next_step="set ROAR_STATE_DIR to a folder on a local disk",
                     reason="state directory",
+                    resumable=True,
                 ) from error
             pid = owner(self._path)
             raise Owned(

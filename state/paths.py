@@ -88,6 +88,12 @@ class PublishPaths:
         with _state_problems(self.folder):
             forget_private(self._upload(number))
 
+    def uploads_known(self) -> int:
+        """How many uploads under way a file here names."""
+        with _state_problems(self.folder):
+            folder = self.folder / "uploads"
+            return sum(path.name.isdecimal() for path in folder.iterdir()) if folder.is_dir() else 0
+
     def read_put_record(self) -> str | None:
         """What a put will write into roar.db, None if there is none."""
         with _state_problems(self.folder):

@@ -6,9 +6,25 @@ from time import time
 from types import TracebackType
 from typing import Self
 
+from state.errors import LocalProblem
 from state.journal import Journal
 from state.lock import Lock
 from state.paths import PublishPaths, StateFolder
+from state.reasons import Reason
+
+
+def discard_unread(paths: PublishPaths) -> None:
+    """Remove a publish whose journal is damaged from this machine for good.
+
+    Raises Owned if a process works on it, LocalProblem if a newer release made something of it meanwhile.
+    """
+    with Lock(paths.lock):
+        try:
+            Journal(paths.journal).close()
+        except LocalProblem as problem:
+            if problem.reason != Reason.DAMAGED_JOURNAL:
+                raise
+        shutil.rmtree(paths.folder, ignore_errors=True)
 
 
 class OwnedPublish:

@@ -2,6 +2,8 @@
 
 The code is what the journal stores beside the state and what `roar journal show ID --why --json` prints.  Whose turn it
 is decides what the daemon does: what a person must settle is parked, everything else is tried again.
+
+Every code that an error of this program bears is here, also those that only end a command.
 """
 
 from collections.abc import Mapping
@@ -50,6 +52,10 @@ class Reason(StrEnum):
     DISK = "disk"
     STATE_DIRECTORY = "state directory"
     JOURNAL = "journal"
+    DATABASE = "database"
+    BUSY = "busy"
+    READ_ONLY = "read-only"
+    DAEMON = "daemon"
     CLOCK = "clock"
     LOCAL = "local"
     # a person
@@ -61,8 +67,13 @@ class Reason(StrEnum):
     NOT_A_FILE = "not a file"
     DESTINATION = "destination"
     REGION = "region"
+    CONFIG = "config"
+    CORRUPT = "corrupt"
+    NO_DATABASE = "no database"
+    SCHEMA = "schema"
     USAGE = "usage"
     NEWER_JOURNAL = "newer journal"
+    DAMAGED_JOURNAL = "damaged journal"
     DEFECT = "defect"
     # a final no
     REJECTED = "rejected"
@@ -72,11 +83,26 @@ class Reason(StrEnum):
     STORED_OBJECT_DIFFERS = "stored object differs"
     FAILED = "failed"
     NO_PLAN = "no plan"
+    # what ends a command alone
+    OUTPUT = "output"
+    NO_PROJECT = "no project"
+    NO_SESSION = "no session"
+    NOTHING_TO_PUBLISH = "nothing to publish"
+    INCOMPLETE_JOB = "incomplete job"
+    INCOMPLETE_DATASET = "incomplete dataset"
+    NO_BLAKE3 = "no blake3"
+    NO_COMMIT = "no commit"
+    FILE_NAME = "file name"
+    REGISTRY = "registry"
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """turn: who acts next.  text: what it means, in a line.  code: what `roar publish` exits with for it."""
+    """turn: who acts next.  text: what it means, in a line.
+
+    code: what `roar publish` exits with for it where a publish is left; with INTERRUPTED, that is FAILED where there is
+    nothing yet to resume.
+    """
 
     turn: Turn
     text: str
@@ -117,6 +143,10 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.DISK: _resumable(Turn.MACHINE, "a file of this user can't be written"),
     Reason.STATE_DIRECTORY: _resumable(Turn.MACHINE, "the state folder can't be used"),
     Reason.JOURNAL: _resumable(Turn.MACHINE, "the journal can't be read or written"),
+    Reason.DATABASE: _resumable(Turn.MACHINE, "roar.db can't be worked with"),
+    Reason.BUSY: _resumable(Turn.MACHINE, "another process holds roar.db"),
+    Reason.READ_ONLY: _resumable(Turn.MACHINE, "roar.db can't be read without writing beside it"),
+    Reason.DAEMON: _resumable(Turn.MACHINE, "the daemon can't be started, stopped or installed"),
     Reason.CLOCK: _resumable(Turn.MACHINE, "this machine's clock is off"),
     Reason.LOCAL: _resumable(Turn.MACHINE, "this machine stands in the way"),
     Reason.AUTH: _person("a sign-in is missing, has expired or is not accepted"),
@@ -127,8 +157,13 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.NOT_A_FILE: _person("what was a file is none any more", ExitCode.INTERRUPTED),
     Reason.DESTINATION: _person("the folder that files go to can't be used", ExitCode.INTERRUPTED),
     Reason.REGION: _person("the bucket is in another region", ExitCode.INTERRUPTED),
-    Reason.USAGE: _person("the environment or configuration makes no sense", ExitCode.USAGE),
+    Reason.CONFIG: _person("a config.toml can't be read, or makes no sense", ExitCode.INTERRUPTED),
+    Reason.CORRUPT: _person("roar.db is damaged", ExitCode.INTERRUPTED),
+    Reason.NO_DATABASE: _person("there is no roar.db", ExitCode.INTERRUPTED),
+    Reason.SCHEMA: _person("roar.db is not one that this release knows", ExitCode.INTERRUPTED),
+    Reason.USAGE: _person("the command line, the environment or a profile makes no sense", ExitCode.USAGE),
     Reason.NEWER_JOURNAL: _person("a newer release journaled it", ExitCode.FAILED),
+    Reason.DAMAGED_JOURNAL: _person("the journal is damaged: publish the same anew", ExitCode.FAILED),
     Reason.DEFECT: _person("a defect of this program", ExitCode.FAILED),
     Reason.REJECTED: _final("the server's final no"),
     Reason.OVERLAP: _final("some of its jobs belong to another published lineage"),
@@ -137,6 +172,16 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.STORED_OBJECT_DIFFERS: _final("the object store holds something else than was sent"),
     Reason.FAILED: _final("it can't be published"),
     Reason.NO_PLAN: _final("planning was never finished; nothing was sent"),
+    Reason.OUTPUT: _final("stdout can't be written"),
+    Reason.NO_PROJECT: _final("this is no folder of a roar project"),
+    Reason.NO_SESSION: _final("no roar session is active"),
+    Reason.NOTHING_TO_PUBLISH: _final("the session has nothing to publish"),
+    Reason.INCOMPLETE_JOB: _final("roar recorded a job without its uid or step"),
+    Reason.INCOMPLETE_DATASET: _final("roar recorded neither every file of a dataset nor their index"),
+    Reason.NO_BLAKE3: _final("the package blake3 is not installed"),
+    Reason.NO_COMMIT: _final("the project has no commit that a put could name"),
+    Reason.FILE_NAME: _final("a file's name can't be an object's key"),
+    Reason.REGISTRY: _final("the registry's data can't be used, or its address is taken"),
 }
 
 

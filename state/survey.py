@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from state.errors import LocalProblem
+from state.errors import LocalProblem, Owned
+from state.file import understood
 from state.journal import Journal
-from state.lock import owner
+from state.lock import Lock, owner
 from state.machine import LIVE, State
 from state.objects import ObjectTally
 from state.paths import PublishPaths, StateFolder
@@ -87,16 +88,28 @@ def look(paths: PublishPaths) -> Summary:
 def _reading(paths: PublishPaths) -> Iterator[Journal]:
     if not paths.journal.exists():
         raise LocalProblem(f"publish {paths.id} has no journal", next_step="roar journal prune", reason="no plan")
+    with understood(paths.journal), _onlooking(paths) as journal:
+        yield journal
+
+
+def _onlooking(paths: PublishPaths) -> Journal:
+    """The journal, for reading.  What an older release left is brought up to date first, by its owner for a moment."""
+    journal = Journal(paths.journal, read_only=True)
+    if not journal.outdated:
+        return journal
+    journal.close()
     try:
-        with Journal(paths.journal, read_only=True) as journal:
-            yield journal
-    except (ValueError, TypeError, LookupError) as error:  # SQLite finds it whole, but a row is none of ours
+        with Lock(paths.lock):
+            Journal(paths.journal).close()
+    except Owned as owned:
         raise LocalProblem(
-            f"the journal {paths.journal} is damaged",
-            kept="Nothing of it was changed.",
-            next_step="publish the same anew",
-            reason="journal",
-        ) from error
+            f"an older release works on publish {paths.id}",
+            kept=owned.kept,
+            next_step="wait for it, or stop it",
+            reason=Reason.JOURNAL,
+            resumable=True,
+        ) from owned
+    return Journal(paths.journal, read_only=True)
 
 
 def survey(folder: StateFolder) -> Iterator[Summary | tuple[PublishPaths, LocalProblem]]:

@@ -31,7 +31,8 @@ def _reasons() -> str:
     """Every reason with its exit code, a line each."""
     width = max(map(len, MEANINGS))
     lines = [f"  {reason:<{width}}  {meaning.code:>3}  {meaning.text}" for reason, meaning in MEANINGS.items()]
-    return "\n".join(["\b", "Reasons, and the exit code of `roar publish` for each:", *lines])
+    heading = "Reasons, and what `roar publish` exits with for each (1, not 3, where nothing is left to resume):"
+    return "\n".join(["\b", heading, *lines])
 
 
 _publish_id = click.argument("publish_id", metavar="ID", shell_complete=complete_publish)
@@ -102,13 +103,14 @@ def retry(publish_id: str, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Whatever has ended, however young.")
 @_json
 def prune(older_than: float, everything: bool, as_json: bool) -> None:
-    """Remove publishes that have ended, and plans that were never finished.
+    """Remove publishes that have ended, and plans that were never finished; with --all what is damaged, too.
 
-    What is interrupted stays: cancel it first.
+    What is interrupted stays: cancel it first. So does a put that left an unfinished upload at a store out of reach.
     """
     from publisher.cli.journal_acts import prune as prune_publishes
 
-    prune_publishes(_folder(), older_than=0.0 if everything else older_than, as_json=as_json)
+    age = 0.0 if everything else older_than
+    prune_publishes(_folder(), older_than=age, damaged=everything, as_json=as_json)
 
 
 @journal.command("export")

@@ -1,6 +1,7 @@
 """What `roar journal cancel`, `retry` and `prune` do.  Each owns the publish while it changes it."""
 
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ import click
 
 from publisher.cli.taking import taken
 from publisher.cli.text import count, span
-from state.errors import Owned, UsageProblem
+from state.errors import LocalProblem, Owned, UsageProblem
 from state.machine import ENDED, LIVE, Event, State
 from state.paths import PublishPaths, StateFolder
-from state.publish import OwnedPublish
+from state.publish import OwnedPublish, discard_unread
 from state.reasons import Reason
 from state.survey import Summary, survey
 
@@ -20,28 +21,42 @@ UNFINISHED_SECONDS = 60.0
 """A folder without a finished plan is left alone for so long: its process may be about to lock it."""
 NO_PLAN = "no plan"
 """The reason that `survey` gives for such a folder."""
+DAMAGED = "damaged"
 
 
 def cancel(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
-    """Cancel a publish; the daemon lets go of it first.
+    """Cancel a publish; the daemon lets go of it first.  One whose journal is damaged is removed.
 
     Raises UsageProblem if it has ended, Owned if another terminal works on it.
     """
-    with taken(paths, folder) as owned:
-        state = owned.journal.progress().state
-        if state not in LIVE:
-            raise UsageProblem(f"publish {paths.id} is {state} already", next_step="roar journal prune")
-        exported = owned.journal.progress().reason == Reason.EXPORTED
-        owned.journal.checkpoint(Event.CANCELLED, reason="cancelled")
-        paths.forget_session_token()
-        paths.forget_put_record()
-        left = _abandon(owned)
-    text = "What an older registry was sent stays visible." if state is State.FALLBACK else "Nothing of it is visible."
-    if exported:
+    try:
+        with taken(paths, folder) as owned:
+            text = _cancel(owned)
+    except LocalProblem as problem:
+        if problem.reason != Reason.DAMAGED_JOURNAL:
+            raise
+        text = f"Its journal is damaged, so it is removed{_lost_uploads(paths)}."
+        discard_unread(paths)
+    _say(f"Cancelled {paths.id}. {text}", as_json=as_json, event="cancelled", publish_id=paths.id)
+
+
+def _cancel(owned: OwnedPublish) -> str:
+    """Cancel what is owned; what a person should know of that."""
+    progress = owned.journal.progress()
+    if progress.state not in LIVE:
+        raise UsageProblem(f"publish {owned.paths.id} is {progress.state} already", next_step="roar journal prune")
+    owned.journal.checkpoint(Event.CANCELLED, reason="cancelled")
+    owned.paths.forget_session_token()
+    owned.paths.forget_put_record()
+    left = _abandon(owned)
+    text = "Nothing of it is visible."
+    if progress.state is State.FALLBACK:
+        text = "What an older registry was sent stays visible."
+    if progress.reason == Reason.EXPORTED:
         text = "What the other machine does with it is not changed."
     if left:
         text += f" {count(left, 'upload')} could not be given up; `roar journal prune --all` tries again."
-    _say(f"Cancelled {paths.id}. {text}", as_json=as_json, event="cancelled", publish_id=paths.id)
+    return text
 
 
 def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
@@ -76,29 +91,51 @@ class _Prunable:
     age: float
 
 
-def prune(folder: StateFolder, *, older_than: float, as_json: bool) -> None:
+def prune(folder: StateFolder, *, older_than: float, damaged: bool, as_json: bool) -> None:
     """Remove what ended more than `older_than` seconds ago, and plans that were never finished.  Says what it removed.
 
-    What another process owns is left alone.
+    damaged: also what can't be resumed because its journal is damaged, however young.  What another process owns is
+    left alone.  A put whose store keeps an upload stays, and that is said: nothing else can name the upload.
     """
-    removed = 0
-    for prunable in _prunable(folder, older_than):
+    anything = False
+    for prunable in _prunable(folder, older_than, damaged=damaged):
+        publish_id, status = prunable.paths.id, prunable.status
+        lost = _lost_uploads(prunable.paths) if status == DAMAGED else ""
         try:
-            owned = OwnedPublish.open(prunable.paths)
+            left = _remove(prunable)
         except Owned:
             continue
-        if owned.journal.frozen():
-            _abandon(owned)
-        owned.discard()
-        removed += 1
-        publish_id, status = prunable.paths.id, prunable.status
-        text = f"Removed {publish_id} ({status}, {span(prunable.age)} ago)"
-        _say(text, as_json=as_json, event="removed", publish_id=publish_id, status=status)
-    if not removed and not as_json:
+        anything = True
+        if left:
+            text = f"Kept {publish_id} ({status}): {count(left, 'upload')} could not be given up; try again when the"
+            text += f" store can be reached, or forget it: rm -r {shlex.quote(str(prunable.paths.folder))}"
+            _say(text, as_json=as_json, event="kept", publish_id=publish_id, status=status, uploads=left)
+        else:
+            text = f"Removed {publish_id} ({status}, {span(prunable.age)} ago){lost}"
+            _say(text, as_json=as_json, event="removed", publish_id=publish_id, status=status)
+    if not anything and not as_json:
         click.echo("Nothing to remove.", err=True)
 
 
-def _prunable(folder: StateFolder, older_than: float) -> Iterator[_Prunable]:
+def _lost_uploads(paths: PublishPaths) -> str:
+    """What goes with a damaged journal: where its uploads are, so that nobody can give them up."""
+    known = paths.uploads_known()
+    return f"; {count(known, 'unfinished upload')} may stay at its store" if known else ""
+
+
+def _remove(prunable: _Prunable) -> int:
+    """Remove a publish, unless its store keeps uploads of it: returns how many.  Raises Owned."""
+    if prunable.status == DAMAGED:
+        discard_unread(prunable.paths)
+        return 0
+    with OwnedPublish.open(prunable.paths) as owned:
+        left = _abandon(owned) if owned.journal.frozen() else 0
+        if not left:
+            owned.discard()
+        return left
+
+
+def _prunable(folder: StateFolder, older_than: float, *, damaged: bool) -> Iterator[_Prunable]:
     now = time.time()
     for found in survey(folder):
         if isinstance(found, Summary):
@@ -107,6 +144,8 @@ def _prunable(folder: StateFolder, older_than: float) -> Iterator[_Prunable]:
                 yield _Prunable(found.paths, found.progress.state, age)
         elif found[1].reason == NO_PLAN and (begun := _age(found[0], now)) >= UNFINISHED_SECONDS:
             yield _Prunable(found[0], "never finished", begun)
+        elif found[1].reason == Reason.DAMAGED_JOURNAL and damaged:
+            yield _Prunable(found[0], DAMAGED, _age(found[0], now))
 
 
 def _age(paths: PublishPaths, now: float) -> float:
@@ -128,5 +167,5 @@ def _abandon(owned: OwnedPublish) -> int:
     return anyio.run(abandon, owned.paths, owned.journal, owned.journal.plan())
 
 
-def _say(text: str, *, as_json: bool, **facts: str) -> None:
+def _say(text: str, *, as_json: bool, **facts: str | int) -> None:
     click.echo(json.dumps(facts) if as_json else text)

@@ -4,13 +4,15 @@ import os
 import resource
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from state.errors import ExitCode
 from state.paths import StateFolder
+from state.reasons import MEANINGS, Reason
 from tests.cli.program import Ended, Program
 from tests.lineage.captured import recorded
 
@@ -104,7 +106,7 @@ def test_a_project_that_is_not_in_order(
     program: Program, registry: str, spoil: Callable[[Program], Mend], code: int, words: list[str]
 ) -> None:
     mend = spoil(program)
-    program("publish", "--public", "-y", "--registry", registry).blames(code, *words)
+    _refuses(program, "publish", "--public", "-y", "--registry", registry, code=code, words=words)
     assert program.publishes == []
     mend()
     _succeeds(program("publish", "--public", "-y", "--registry", registry))
@@ -121,7 +123,7 @@ def test_a_project_that_is_not_in_order(
     ],
 )
 def test_a_target_that_is_unknown(program: Program, registry: str, target: str, words: list[str]) -> None:
-    program("publish", target, "--public", "-y", "--registry", registry).blames(2, *words)
+    _refuses(program, "publish", target, "--public", "-y", "--registry", registry, code=2, words=words)
     assert program.publishes == []
 
 
@@ -136,25 +138,27 @@ def test_a_target_that_is_unknown(program: Program, registry: str, target: str, 
     ],
 )
 def test_a_registry_that_is_no_address(program: Program, registry: str, words: list[str]) -> None:
-    done = program("publish", "--public", "-y", "--registry", registry)
-    done.blames(2, *words)
+    done = _refuses(program, "publish", "--public", "-y", "--registry", registry, code=2, words=words)
     assert "hunter2" not in done.err
 
 
 def test_outside_of_a_project(program: Program, tmp_path: Path) -> None:
-    Program(tmp_path, program.state, program.env)("publish", "--public", "-y").blames(1, "no roar project here")
+    outside = Program(tmp_path, program.state, program.env)
+    _refuses(outside, "publish", "--public", "-y", code=1, words=["no roar project here"])
 
 
 def test_a_state_folder_that_is_a_file(program: Program, registry: str) -> None:
     program.state.write_text("in the way")
-    program("publish", "--public", "-y", "--registry", registry).blames(1, "state folder", "ROAR_STATE_DIR")
+    words = ["state folder", "ROAR_STATE_DIR"]
+    _refuses(program, "publish", "--public", "-y", "--registry", registry, code=1, words=words)
     program.state.unlink()
     _succeeds(program("publish", "--public", "-y", "--registry", registry))
 
 
 def test_a_state_folder_that_nobody_may_write(program: Program, registry: str) -> None:
     elsewhere = Program(program.cwd, program.state, program.env | {"ROAR_STATE_DIR": "/proc/roar"})
-    elsewhere("publish", "--public", "-y", "--registry", registry).blames(1, "/proc/roar", "ROAR_STATE_DIR")
+    words = ["/proc/roar", "ROAR_STATE_DIR"]
+    _refuses(elsewhere, "publish", "--public", "-y", "--registry", registry, code=1, words=words)
     _succeeds(program("publish", "--public", "-y", "--registry", registry))
 
 
@@ -164,9 +168,9 @@ def test_files_that_may_not_grow(program: Program, registry: str) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
 
-    done = program("publish", "--public", "-y", "--registry", registry, before=limit)
-    done.blames(1, "Nothing was sent, nothing was kept", "ROAR_STATE_DIR")
-    program("publish", "--resume").blames(2, "is interrupted")
+    words = ["Nothing was sent, nothing was kept", "ROAR_STATE_DIR"]
+    _refuses(program, "publish", "--public", "-y", "--registry", registry, code=1, words=words, before=limit)
+    _refuses(program, "publish", "--resume", code=2, words=["is interrupted"])
     _succeeds(program("publish", "--public", "-y", "--registry", registry))
 
 
@@ -187,7 +191,8 @@ def test_a_full_disk_before_the_plan_is_kept(program: Program, registry: str, di
     filler = disk / "filler"
     filler.write_bytes(bytes(NEARLY_FULL - 3 * SMALLEST_DISK))
     there = Program(program.cwd, disk, program.env | {"ROAR_STATE_DIR": str(disk)})
-    there("publish", "--public", "-y", "--registry", registry).blames(1, "Nothing was sent, nothing was kept")
+    words = ["Nothing was sent, nothing was kept"]
+    _refuses(there, "publish", "--public", "-y", "--registry", registry, code=1, words=words)
     filler.unlink()
     _succeeds(there("publish", "--public", "-y", "--registry", registry))
 
@@ -198,8 +203,7 @@ def test_a_disk_that_fills_up_leaves_a_publish_that_resumes(program: Program, re
     [publish_id] = there.publishes
     filler = disk / "filler"
     _fill(filler)
-    stopped = there("publish", "--resume", "-y")
-    stopped.blames(3, "disk is full", publish_id)
+    _refuses(there, "publish", "--resume", "-y", code=3, words=["disk is full", publish_id])
     filler.unlink()
     _succeeds(there("publish", "--resume", "-y"))
 
@@ -209,7 +213,10 @@ def test_a_damaged_journal_is_named_and_the_others_stay_visible(program: Program
     [publish_id] = program.publishes
     journal = program.state / "publishes" / publish_id / "journal.db"
     mend = _replaced(journal, b"noise" * 5000)
-    program("publish", "--resume", publish_id).blames(3, "journal")
+    done = _refuses(program, "publish", "--resume", publish_id, code=1, words=["is damaged", "publish the same anew"])
+    assert "checkpoint" not in done.err, "nothing is kept"
+    for command in ("retry", "show"):
+        _refuses(program, "journal", command, publish_id, code=1, words=["is damaged", "prune --all"])
     listed = program("journal", "list")
     assert listed.code == 0
     assert "unreadable" in listed.out
@@ -220,7 +227,33 @@ def test_a_damaged_journal_is_named_and_the_others_stay_visible(program: Program
 def test_a_damaged_user_key_is_named(program: Program, registry: str) -> None:
     StateFolder(program.state).user_key()
     (program.state / "key").write_bytes(b"short")
-    program("publish", "--public", "-y", "--registry", registry).blames(3, "key is damaged", "rm ")
+    _refuses(program, "publish", "--public", "-y", "--registry", registry, code=3, words=["key is damaged", "rm "])
+
+
+def test_a_lock_that_can_not_be_opened_leaves_the_publish_to_resume(program: Program, registry: str) -> None:
+    """As in a state folder that may only be read."""
+    program("publish", "--anonymous", "--registry", registry).blames(4)
+    [publish_id] = program.publishes
+    lock = StateFolder(program.state).find(publish_id).lock
+    lock.unlink()
+    lock.mkdir()
+    for arguments in (("publish", "--resume", "-y"), ("journal", "cancel", publish_id)):
+        _refuses(program, *arguments, code=3, words=["can't be opened", "ROAR_STATE_DIR"])
+    lock.rmdir()
+    _succeeds(program("publish", "--resume", "-y"))
+
+
+def _refuses(
+    program: Program, *arguments: str, code: int, words: Sequence[str], before: Callable[[], None] | None = None
+) -> Ended:
+    """Assert that a command ends with one clear message, and for a program with a reason that documents this code."""
+    done, told = program(*arguments, before=before), program(*arguments, "--json", before=before)
+    done.blames(code, *words)
+    assert (told.code, told.last["exit_code"]) == (code, code)
+    documented = MEANINGS[Reason(told.last["reason"])].code
+    nothing_to_resume = documented == ExitCode.INTERRUPTED and code == ExitCode.FAILED and program.publishes == []
+    assert code == documented or nothing_to_resume, f"{told.last['reason']} is documented with {documented:d}"
+    return done
 
 
 def _fill(path: Path) -> None:

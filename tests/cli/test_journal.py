@@ -1,17 +1,24 @@
 """`roar journal` as processes: what it shows, and what it changes."""
 
+import json
 import os
+import sqlite3
 import time
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from state.errors import PublisherError
+from publisher.storage.store import Upload
 from state.journal import Journal
 from state.lock import Lock
 from state.machine import Event
+from state.objects import ObjectRow
 from state.paths import StateFolder
+from state.publish import OwnedPublish
 from tests.cli.program import Program
+from tests.lineages import chain, cut, plan_of
 
 DAY = 86400.0
 
@@ -163,12 +170,76 @@ def test_prune_removes_plans_that_were_never_finished(program: Program) -> None:
     assert program.publishes == sorted([begun.id, owned.id])
 
 
-def test_prune_leaves_what_it_can_not_read(program: Program, interrupted: str) -> None:
-    _journal(program, interrupted).write_bytes(b"noise" * 5000)
-    assert program("journal", "prune", "--all").code == 0
+def _damage(program: Program, publish_id: str) -> None:
+    journal = _journal(program, publish_id)
+    journal.write_bytes(journal.read_bytes()[:20_000])
+
+
+def test_prune_all_removes_what_is_damaged(program: Program, interrupted: str) -> None:
+    _damage(program, interrupted)
+    listed = program("journal", "list", "--json").last
+    assert (listed["reason"], listed["next"]) == (
+        "damaged journal",
+        "publish the same anew; to remove what is damaged: roar journal prune --all",
+    )
+    assert "Nothing to remove" in program("journal", "prune", "--older-than", "0s").err
     assert program.publishes == [interrupted]
-    with pytest.raises(PublisherError), Journal(_journal(program, interrupted)) as journal:
-        journal.plan()
+    assert program("journal", "prune", "--all").out.startswith(f"Removed {interrupted} (damaged, ")
+    assert program.publishes == []
+
+
+def test_what_is_damaged_and_owned_is_left_to_its_owner(program: Program, interrupted: str) -> None:
+    _damage(program, interrupted)
+    with Lock(_journal(program, interrupted).with_name("lock")):
+        assert "Nothing to remove" in program("journal", "prune", "--all").err
+        program("journal", "cancel", interrupted).blames(5, f"pid {os.getpid()}")
+    assert program.publishes == [interrupted]
+
+
+def test_what_a_newer_release_journaled_is_never_pruned(program: Program, interrupted: str) -> None:
+    with closing(sqlite3.connect(_journal(program, interrupted))) as connection, connection:
+        connection.execute("UPDATE _sqlite_migrations SET name = 'm999_of_tomorrow' WHERE name LIKE 'm001%'")
+        connection.execute("ALTER TABLE progress ADD COLUMN of_tomorrow TEXT")
+    before = _journal(program, interrupted).read_bytes()
+    assert "Nothing to remove" in program("journal", "prune", "--all").err
+    program("journal", "cancel", interrupted).blames(1, "newer release", "--upgrade")
+    assert _journal(program, interrupted).read_bytes() == before
+
+
+def test_what_is_damaged_where_only_a_checkpoint_goes_can_be_cancelled(program: Program, interrupted: str) -> None:
+    with closing(sqlite3.connect(_journal(program, interrupted))) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'events'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with _journal(program, interrupted).open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    StateFolder(program.state).find(interrupted).write_upload(1, "{}")
+    assert "is damaged" in program("publish", "--resume", interrupted, "-y").err
+    assert "Nothing to remove" in program("journal", "prune", "--all").err
+    cancelled = program("journal", "cancel", interrupted)
+    assert cancelled.code == 0, cancelled.err
+    for words in ("Its journal is damaged, so it is removed", "1 unfinished upload may stay at its store"):
+        assert words in cancelled.out
+    assert program.publishes == []
+
+
+def test_prune_keeps_a_put_whose_store_keeps_an_upload(program: Program) -> None:
+    cloudless = Program(program.cwd, program.state, program.env | {"AWS_EC2_METADATA_DISABLED": "true"})
+    with OwnedPublish.create(StateFolder(program.state)) as owned:
+        paths = owned.paths
+        owned.journal.objects.add([ObjectRow(1, "large.bin", "s3://bucket/large.bin", 9, "{}")])
+        owned.journal.freeze(replace(plan_of(cut(chain(1)), paths.id), destination="s3://bucket"))
+    paths.write_upload(1, json.dumps(asdict(Upload("large.bin", "an-upload", 9, 9))))
+    assert "1 upload could not be given up" in cloudless("journal", "cancel", paths.id).out
+    for _ in range(2):
+        pruned = cloudless("journal", "prune", "--all")
+        assert pruned.out.startswith(f"Kept {paths.id} (cancelled): 1 upload could not be given up")
+        assert f"rm -r {paths.folder}" in pruned.out
+    [kept] = cloudless("journal", "prune", "--all", "--json").events
+    assert kept == {"event": "kept", "publish_id": paths.id, "status": "cancelled", "uploads": 1}
+    paths.forget_upload(1)
+    assert cloudless("journal", "prune", "--all").out.startswith(f"Removed {paths.id} (cancelled, ")
+    assert program.publishes == []
 
 
 @pytest.mark.parametrize("age", ["30", "d30", "-1d", "soon"])

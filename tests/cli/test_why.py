@@ -122,7 +122,7 @@ def test_why_of_a_damaged_journal_is_an_answer(program: Program) -> None:
     assert (answer["status"], answer["reason"], answer["exit_code"]) == ("unreadable", "no plan", 1)
     paths.journal.write_bytes(b"noise" * 2_000)
     [answer] = program("journal", "show", paths.id, "--why", "--json").events
-    assert (answer["reason"], answer["turn"]) == ("journal", "machine")
+    assert (answer["reason"], answer["turn"]) == ("damaged journal", "person")
 
 
 def test_every_code_is_in_the_help(program: Program) -> None:

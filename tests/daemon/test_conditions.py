@@ -123,7 +123,7 @@ OTHERS = {
     "offline": Reason.OFFLINE,
     "auth": Reason.AUTH,
     "needs confirmation": Reason.NEEDS_CONFIRMATION,
-    "journal": Reason.JOURNAL,
+    "journal": Reason.DAMAGED_JOURNAL,
     "published": Reason.PUBLISHED,
     "cancelled": Reason.CANCELLED,
     "exported": Reason.EXPORTED,

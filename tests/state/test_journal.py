@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from state.errors import LocalProblem
+from state.errors import ExitCode, LocalProblem
 from state.journal import Journal
 from state.machine import Event, ImpossibleEvent, State
 from state.record import Tally
@@ -248,5 +248,30 @@ def test_a_file_that_is_no_journal_is_a_local_problem(path: Path) -> None:
     path.write_bytes(b"this is no database" * 100)
     with pytest.raises(LocalProblem) as caught:
         Journal(path)
-    assert caught.value.reason == "journal"
+    assert caught.value.reason == "damaged journal"
     assert path.read_bytes().startswith(b"this is no database")
+
+
+def test_a_body_that_does_not_unpack_is_damage(journal: Journal) -> None:
+    journal.db.conn.execute("UPDATE units SET body = x'00' WHERE seq = 1")
+    with pytest.raises(LocalProblem) as caught:
+        pending(journal)
+    assert caught.value.reason == "damaged journal"
+
+
+def test_tables_that_this_sqlite_can_not_parse_are_no_damage(journal: Journal, path: Path) -> None:
+    """A newer SQLite may know how: what is damaged may be removed, this may not."""
+    journal.close()
+    content = path.read_bytes()
+    assert b"CREATE TABLE" in content
+    path.write_bytes(content.replace(b"CREATE TABLE", b"CREATE TABEL", 1))
+    with pytest.raises(LocalProblem) as caught:
+        Journal(path)
+    assert (caught.value.reason, caught.value.exit_code) == ("journal", ExitCode.INTERRUPTED)
+
+
+def test_a_journal_that_can_not_be_opened_is_kept_and_resumed_later(tmp_path: Path) -> None:
+    with pytest.raises(LocalProblem) as caught:
+        Journal(tmp_path)
+    assert (caught.value.reason, caught.value.exit_code) == ("journal", ExitCode.INTERRUPTED)
+    assert caught.value.next_step == "mend that, then: roar publish --resume"

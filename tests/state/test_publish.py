@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from state.errors import LocalProblem, Owned
+from state.lock import Lock
 from state.machine import Event, State
 from state.paths import StateFolder
-from state.publish import OwnedPublish
+from state.publish import OwnedPublish, discard_unread
 from state.survey import Summary, look, survey
 from tests.lineages import chain, cut, frozen, plan_of
 
@@ -64,7 +65,9 @@ def test_a_row_that_is_none_of_ours_damages_its_own_publish_alone(folder: StateF
         connection.execute(f"UPDATE {table} SET {column} = ?", ["no {such"])
     found = list(survey(folder))
     assert [summary.paths for summary in found if isinstance(summary, Summary)] == [good.paths]
-    assert [problem.reason for _, problem in (entry for entry in found if isinstance(entry, tuple))] == ["journal"]
+    assert [problem.reason for _, problem in (entry for entry in found if isinstance(entry, tuple))] == [
+        "damaged journal"
+    ]
 
 
 def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolder) -> None:
@@ -75,4 +78,24 @@ def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolde
     for found in survey(folder):
         assert isinstance(found, tuple)
         reasons[found[0].folder] = found[1].reason
-    assert reasons == {empty.folder: "no plan", unfinished.folder: "no plan", damaged.folder: "journal"}
+    assert reasons == {empty.folder: "no plan", unfinished.folder: "no plan", damaged.folder: "damaged journal"}
+
+
+def test_what_is_damaged_is_removed_unless_somebody_works_on_it(folder: StateFolder) -> None:
+    damaged = folder.new_publish()
+    damaged.journal.write_bytes(b"garbage" * 100)
+    with Lock(damaged.lock), pytest.raises(Owned):
+        discard_unread(damaged)
+    assert damaged.journal.exists()
+    discard_unread(damaged)
+    assert list(folder.all_publishes()) == []
+
+
+def test_what_a_newer_release_wrote_meanwhile_is_not_removed(folder: StateFolder) -> None:
+    with frozen(folder, cut(chain(2))) as newer:
+        pass
+    with closing(sqlite3.connect(newer.paths.journal)) as connection, connection:
+        connection.execute("UPDATE _sqlite_migrations SET name = 'm999_of_tomorrow' WHERE name LIKE 'm001%'")
+    with pytest.raises(LocalProblem, match="newer release"):
+        discard_unread(newer.paths)
+    assert newer.paths.journal.exists()

@@ -9,7 +9,10 @@ from sqlite_utils import Database, Migrations
 from state import schema
 from state.errors import LocalProblem
 from state.journal import Journal
+from state.lock import Lock
 from state.machine import Event, State
+from state.paths import StateFolder
+from state.survey import Summary, look, survey
 from tests.lineages import chain, cut, plan_of
 
 FIRST_RELEASE = Path(__file__).with_name("first-release.sql")
@@ -101,6 +104,15 @@ def test_the_next_release_adds_to_what_is_there(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "journal.db"
     restore(path, FIRST_RELEASE.read_text())
     with_later_migration(monkeypatch)
-    with pytest.raises(TypeError):  # Progress of this release does not know the column
+    with pytest.raises(LocalProblem):  # Progress of this release does not know the column
         Journal(path).progress()
     assert "later" in columns(path)
+
+
+def test_an_onlooker_sees_what_an_older_release_left(folder: StateFolder) -> None:
+    paths = folder.new_publish()
+    restore(paths.journal, FIRST_RELEASE.read_text())
+    with Lock(paths.lock), pytest.raises(LocalProblem, match="older release works on publish"):
+        look(paths)
+    assert look(paths).progress.state is State.STAGE
+    assert [found.paths for found in survey(folder) if isinstance(found, Summary)] == [paths]
