@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from publisher.auth.signin import SignIn
 
 ANONYMOUS = "anonymous"
+LONGEST_NAME = 256
+"""Characters.  Longer than any identity is; it goes into messages and into the journal."""
 
 
 def of_sign_in(sign_in: SignIn) -> str | None:
     """The identity behind a bearer, as far as the sign-in state tells; None: ask `/auth/me` (`of_me`)."""
-    if sign_in.provider.lower().startswith("treqs") and sign_in.sub:
-        return f"treqs:user:{sign_in.sub}"
-    if sign_in.db_user_id:
-        return f"glaas:user:{sign_in.db_user_id}"
+    if sign_in.provider.lower().startswith("treqs") and (sub := _name(sign_in.sub)):
+        return f"treqs:user:{sub}"
+    if user_id := _name(sign_in.db_user_id):
+        return f"glaas:user:{user_id}"
     return None
 
 
@@ -22,12 +24,14 @@ def of_me(me: Mapping[str, object]) -> str | None:
     The server's own `creatorIdentity` goes before the one that is made of the user's id.
     """
     for field in ("creatorIdentity", "creator_identity"):
-        if identity := _text(me.get(field)):
+        if identity := _name(me.get(field)):
             return identity
     user = me.get("user")
-    user_id = _text(user.get("id")) if isinstance(user, Mapping) else ""
+    user_id = _name(user.get("id")) if isinstance(user, Mapping) else ""
     return f"glaas:user:{user_id}" if user_id else None
 
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value).strip()
+def _name(value: object) -> str:
+    """A name that can be shown, hashed and kept; a number is one, too.  Empty for anything else."""
+    text = str(value).strip() if isinstance(value, str | int) else ""
+    return text if text.isprintable() and len(text) <= LONGEST_NAME else ""

@@ -25,6 +25,10 @@ from state.errors import LocalProblem, NeedsPerson, Transient
 ME = "/api/v1/auth/me"
 REFRESH = "/api/v1/auth/refresh"
 UNAUTHORIZED = 401
+RENEWAL_SECONDS = 30.0
+"""How long a token that is due but still works may be kept waiting for its renewal."""
+RENEW_AGAIN_SECONDS = 60.0
+"""How long it is used as it is where that came to nothing."""
 
 
 class Keyring:
@@ -53,6 +57,8 @@ class Keyring:
         self._token_names: tuple[Secret, str] | None = None  # an access token, as the registry said
         self._timestamps = Timestamps()
         self._one_at_a_time = anyio.Lock()
+        self._renewing = anyio.Lock()
+        self._renew_again_at = 0.0  # Unix seconds
         self._no_signer = ""  # why an SSH key that exists can't sign
 
     @property
@@ -142,13 +148,14 @@ class Keyring:
     async def _renew_while_there_is_a_choice(self, caller: Caller) -> None:
         """Renew a sign-in that is due where a key could take its place: once a publish names somebody, it is too late.
 
-        A registry that can't be asked now is asked again with the first request.
+        A registry that can't be asked now is asked again with the first request: a plan is made without a network, too.
+        Raises Refused where the registry does not renew it.
         """
         sign_in = self._bearer.current()
         if sign_in is None or sign_in.standing(self._clock()) is not Standing.DUE or not await self._has_signer():
             return
         with suppress(Transient):
-            if await self._refresh(sign_in.access_token, caller) is None:
+            if await self._renewed(sign_in, caller) is None:
                 raise Refused(self._bearer_died, status=UNAUTHORIZED)
 
     # ---------------------------------------------------------------- the bearer, for its authorizer
@@ -160,7 +167,7 @@ class Keyring:
         """
         sign_in = self._bearer.current()
         if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE:
-            sign_in = await self._refresh(sign_in.access_token, caller) or sign_in
+            sign_in = await self._renewed(sign_in, caller) or sign_in
         if sign_in is None or sign_in.standing(self._clock()) is Standing.EXPIRED:
             raise Refused(self._bearer_died or "nobody is signed in any more", status=UNAUTHORIZED)
         if identity is not None and of_sign_in(sign_in) not in (None, identity):
@@ -170,6 +177,23 @@ class Keyring:
                 reason="auth",
             )
         return f"Bearer {sign_in.access_token.reveal()}"
+
+    async def _renewed(self, due: SignIn, caller: Caller) -> SignIn | None:
+        """A sign-in for one that is due: the same where the registry can't renew it now and it still works.
+
+        None where the registry does not renew it.  Raises Transient where it can't, and the old one works no more.
+        """
+        async with self._renewing:
+            now = self._clock()
+            left = due.expires_at - now if due.expires_at is not None else 0.0
+            if left <= 0:
+                return await self._refresh(due.access_token, caller)
+            if now < self._renew_again_at:
+                return due
+            with suppress(Transient), anyio.move_on_after(min(left, RENEWAL_SECONDS)):
+                return await self._refresh(due.access_token, caller)
+            self._renew_again_at = self._clock() + RENEW_AGAIN_SECONDS
+            return due
 
     async def renew_bearer(self, rejected: Secret, caller: Caller) -> bool:
         """Whether there is another bearer than `rejected`, asking the registry for one if need be."""

@@ -27,7 +27,7 @@ def test_a_sign_in_names_its_user_as_roar_cli_does(provider: str, sub: str, db_u
     assert identity.of_sign_in(sign_in) == roar_auth.resolve_publish_creator_identity(theirs) == name
 
 
-@pytest.mark.parametrize(("provider", "sub"), [("", ""), ("other", "s1")])
+@pytest.mark.parametrize(("provider", "sub"), [("", ""), ("other", "s1"), ("treqs", "s\ud800"), ("treqs", "s" * 300)])
 def test_a_sign_in_that_does_not_tell_leaves_it_to_the_server(provider: str, sub: str) -> None:
     assert identity.of_sign_in(SignIn(TOKEN, provider=provider, sub=sub)) is None
 
@@ -40,6 +40,12 @@ def test_a_sign_in_that_does_not_tell_leaves_it_to_the_server(provider: str, sub
         ({"user": {"id": "d1"}, "creator_identity": " treqs:user:s1 "}, "treqs:user:s1"),
         ({"user": {"id": 7}}, "glaas:user:7"),
         ({"user": {"id": " "}}, None),
+        ({"creatorIdentity": "glaas:user:\ud800"}, None),
+        ({"creatorIdentity": "glaas:user:\x1b]0;x\x07"}, None),
+        ({"creatorIdentity": "glaas:user:" + "x" * 100_000}, None),
+        ({"creatorIdentity": ["glaas:user:d1"]}, None),
+        ({"user": {"id": "d\n1"}}, None),
+        ({"user": {"id": {"id": "d1"}}}, None),
         ({"user": "d1"}, None),
         ({}, None),
     ],

@@ -75,21 +75,14 @@ def test_somebody_elses_credential_does_not_go_on_with_it(
 
 
 @pytest.mark.parametrize("status", [401, 404])
-def test_a_registry_that_does_not_say_whose_the_credential_is_gets_nothing_else(
-    status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_registry_that_does_not_say_whose_the_credential_is_gets_nothing_else(status: int, tmp_path: Path) -> None:
     async def scenario() -> None:
         world = await killed(tmp_path, Flag.PRIVATE, World.make_key, "before /outputs")
-        deliver, asked = world.handle_async_request, []
-
-        async def turn_away(request: httpx2.Request) -> httpx2.Response:
-            asked.append(request.url.path)
-            return httpx2.Response(status) if request.url.path.endswith("/auth/me") else await deliver(request)
-
-        monkeypatch.setattr(world, "handle_async_request", turn_away)
+        sent = len(world.sent)
+        world.instead = lambda path: httpx2.Response(status) if path.endswith("/auth/me") else None
         end = await world.live()
         assert isinstance(end, NeedsPerson), end
-        assert set(asked) == {"/api/v1/auth/me"}
+        assert {sent.path for sent in world.sent[sent:]} == {"/api/v1/auth/me"}
         assert world.progress().state is State.AUTH_SELECT
 
     run_virtually(scenario, 0)

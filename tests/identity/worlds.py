@@ -68,7 +68,8 @@ class World(httpx2.AsyncBaseTransport):
 
     flag: what was asked for.  registry: the address that it was asked of.  environ: what a process finds in its
     environment.  clock_ahead: seconds that the registry's clock is ahead of the publisher's.  agrees: whether who is
-    asked agrees to name nobody.  before: called before each request, with its number from 1.
+    asked agrees to name nobody.  before: called before each request, with its number from 1.  instead: answers a
+    request to a path instead of the registry where it returns a response.
     """
 
     def __init__(self, root: Path, lineage: Lineage, flag: Flag, *, registry: str = REGISTRY) -> None:
@@ -82,6 +83,7 @@ class World(httpx2.AsyncBaseTransport):
         self.under_way = 0
         self.agrees = True
         self.before: Callable[[int], None] = lambda number: None
+        self.instead: Callable[[str], httpx2.Response | None] = lambda path: None
         self.reports: list[Report] = []
         self._number = 0
         self._passed = 0.0
@@ -217,7 +219,7 @@ class World(httpx2.AsyncBaseTransport):
         self.under_way += 1
         try:
             await anyio.sleep(LATENCY)
-            response = await self._registry.handle_async_request(request)
+            response = self.instead(request.url.path) or await self._registry.handle_async_request(request)
             content = await response.aread()
         finally:
             self.under_way -= 1
