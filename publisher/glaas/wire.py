@@ -7,7 +7,7 @@ absent, for servers differ in age.  Both are validated with pydantic, at the edg
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
 
 API_ROOT = "/api/v1"
 ANONYMOUS_PUBLIC = "anonymous_public"
@@ -204,9 +204,16 @@ class LegacySessionRequest(Request):
 
 
 class Reply(BaseModel):
-    """A success's body, without its envelope (`protocol.md §2`)."""
+    """A success's body, without its envelope (`protocol.md §2`).  A field that is null is absent."""
 
     model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, body: object) -> object:
+        if not isinstance(body, dict):
+            return body
+        return {name: value for name, value in body.items() if value is not None}
 
 
 def _object_or_nothing(value: object) -> object:

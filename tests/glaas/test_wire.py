@@ -3,7 +3,16 @@
 import pytest
 from pydantic import ValidationError
 
-from publisher.glaas.wire import BatchReply, Health, OpenReply, Receipt, RegistrationSessionFeatures
+from publisher.glaas.wire import (
+    BatchReply,
+    Health,
+    LabelsReply,
+    OpenReply,
+    Receipt,
+    RegistrationSessionFeatures,
+    Reply,
+    StagedCounts,
+)
 
 NOTHING = RegistrationSessionFeatures()
 
@@ -54,5 +63,18 @@ def test_a_hash_that_is_none_is_no_receipt(hash_: object) -> None:
         Receipt.model_validate({"hash": hash_})
 
 
-def test_a_batch_may_say_nothing() -> None:
-    assert BatchReply.model_validate({}).errors == 0
+@pytest.mark.parametrize("reply", [BatchReply, Health, LabelsReply, StagedCounts])
+def test_a_reply_may_say_nothing_and_null_says_as_much(reply: type[Reply]) -> None:
+    nothing = dict.fromkeys(reply.model_fields)
+    assert nothing
+    assert reply.model_validate({}) == reply.model_validate(nothing)
+
+
+def test_only_what_matters_may_not_be_null() -> None:
+    known = {"hash": "a" * 64}
+    receipt = Receipt.model_validate(dict.fromkeys(Receipt.model_fields) | known)
+    assert receipt == Receipt.model_validate(known)
+    assert receipt.created
+    session = {"registration_session_id": "a"}
+    nulls = dict.fromkeys(OpenReply.model_fields) | session
+    assert OpenReply.model_validate(nulls) == OpenReply.model_validate(session)
