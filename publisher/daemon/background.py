@@ -61,12 +61,12 @@ def start(folder: StateFolder, *, patience: float = START_SECONDS) -> Started:
     process = _spawn(folder)
     _until(lambda: running(folder) is not None or _died(process), patience)
     pid, code = running(folder), process.poll()
+    words = "" if pid is not None or code is None else _last_words(process, folder.daemon_log, log_begins)
     _let_go(process)
     if pid is not None:
         return Started(pid, already=pid != process.pid)
     if code is None:
         raise _not_up(f"the daemon (pid {process.pid}) has not come up within {patience:.0f} s; it may still")
-    words = _words(folder.daemon_log, log_begins)
     raise _not_up(f"the daemon ended at once, with exit code {code}{f': {words}' if words else ''}")
 
 
@@ -109,7 +109,10 @@ def import_path(environ: Mapping[str, str]) -> str | None:
 
 
 def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
-    """A daemon in a session of its own.  What it says before it logs, or instead of it, goes to the log."""
+    """A daemon in a session of its own.  What it says before it logs, or instead of it, goes to the log.
+
+    Where that can't be written, its first words are in `stdout` of the process.
+    """
     environ = {**os.environ, "ROAR_STATE_DIR": str(folder.root.absolute())}
     if (path := import_path(os.environ)) is not None:
         environ["PYTHONPATH"] = path
@@ -119,7 +122,7 @@ def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
             [sys.executable, *COMMAND, "--quiet"],
             stdin=subprocess.DEVNULL,
             stdout=said,
-            stderr=said,
+            stderr=subprocess.STDOUT,
             cwd="/",
             env=environ,
             umask=0o077,
@@ -128,7 +131,7 @@ def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
     except OSError as error:
         raise _not_up(f"{sys.executable} can't be started: {error.strerror}") from error
     finally:
-        if said != subprocess.DEVNULL:
+        if said != subprocess.PIPE:
             os.close(said)
 
 
@@ -136,7 +139,7 @@ def _log_descriptor(log: Path) -> int:
     try:
         return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
     except OSError:
-        return subprocess.DEVNULL  # a log that can't be written stops nobody
+        return subprocess.PIPE  # a log that can't be written stops nobody
 
 
 def _died(process: subprocess.Popen[bytes]) -> bool:
@@ -146,6 +149,8 @@ def _died(process: subprocess.Popen[bytes]) -> bool:
 
 def _let_go(process: subprocess.Popen[bytes]) -> None:
     """It outlives us: `subprocess` would warn about a child that nobody waited for."""
+    if process.stdout is not None:
+        process.stdout.close()
     if process.returncode is None:
         process.returncode = 0
 
@@ -204,12 +209,13 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _words(log: Path, begin: int) -> str:
-    """What was logged from that byte on: its last lines, as one."""
+def _last_words(process: subprocess.Popen[bytes], log: Path, begin: int) -> str:
+    """What it said, or logged from that byte on: its last lines, as one."""
     try:
-        with log.open("rb") as file:
-            file.seek(begin)
-            lines = file.read().decode("utf-8", errors="backslashreplace").splitlines()
+        with process.stdout or log.open("rb") as said:
+            if said is not process.stdout:
+                said.seek(begin)
+            lines = said.read().decode("utf-8", errors="backslashreplace").splitlines()
     except OSError:
         return ""
     return " ".join(line.strip() for line in lines[-LAST_WORDS:])

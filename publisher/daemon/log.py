@@ -77,7 +77,7 @@ class _Line(logging.Formatter):
 
 
 class _File(RotatingFileHandler):
-    """The rotating file.  The first time that it can't be written is told on stderr, and nothing else happens."""
+    """The rotating file.  The first line that it can't be given is told on stderr, and nothing else happens."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=MOST_BYTES, backupCount=FILES - 1, encoding="utf-8", delay=True)
@@ -93,7 +93,8 @@ class _File(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         if not self._told:
             self._told = True
-            _tell(f"{self.baseFilename} can't be written; the daemon goes on without it")
+            with contextlib.suppress(Exception):  # the line itself may be what is wrong
+                _tell(f"{self.baseFilename} can't be written; the daemon goes on without it: {self.format(record)}")
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -240,6 +240,16 @@ def test_a_log_that_cannot_be_written_keeps_no_daemon_from_starting(program: Pro
     assert pid_of(program) is not None
 
 
+def test_one_that_can_neither_start_nor_log_tells_why(program: Program) -> None:
+    """As in a state folder that can't be written."""
+    for name in ("daemon.log", "daemon.lock"):
+        (program.state / name).mkdir(parents=True)
+
+    program("daemon", "start").blames(
+        1, "the daemon ended at once, with exit code 3", f"the lock {program.state}/daemon.lock can't be opened"
+    )
+
+
 def test_it_is_found_from_any_folder_by_what_this_process_was_found_by(tmp_path: Path) -> None:
     with program_with_daemons(tmp_path, tmp_path, PYTHONPATH=os.path.relpath(ROOT, tmp_path)) as program:
         worked(program("daemon", "start"))
