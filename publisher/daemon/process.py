@@ -17,7 +17,7 @@ from anyio.abc import TaskStatus
 from publisher.daemon.means import Means
 from publisher.daemon.service import Daemon
 from publisher.daemon.settings import user_settings
-from state.errors import Owned
+from state.errors import LocalProblem, Owned
 from state.lock import Lock, owner
 from state.paths import StateFolder
 
@@ -33,12 +33,22 @@ def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None 
     lock = _only_daemon(folder)
     try:
         settings = user_settings(os.environ, Path.home())
-        anew = anyio.run(_until_signal, Daemon(folder, settings, log=log, means=means or Means(), lock=lock))
-        if anew:
-            os.environ[LOCK_HANDLE] = str(lock.inheritable())
-            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        while anyio.run(_until_signal, Daemon(folder, settings, log=log, means=means or Means(), lock=lock)):
+            if _would_come_up(log):
+                os.environ[LOCK_HANDLE] = str(lock.inheritable())
+                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     finally:
         lock.release()
+
+
+def _would_come_up(log: logging.Logger) -> bool:
+    """Whether the program that replaces us could use the configuration; what is wrong with it is logged."""
+    try:
+        user_settings(os.environ, Path.home())
+    except LocalProblem as problem:
+        log.error("%s; next: %s; until then the daemon goes on as it was configured", problem.what, problem.next_step)
+        return False
+    return True
 
 
 def _only_daemon(folder: StateFolder) -> Lock:

@@ -1,0 +1,82 @@
+"""The daemon that begins anew in its own place."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from publisher.daemon import process
+from publisher.daemon.process import LOCK_HANDLE, run_daemon
+from publisher.daemon.settings import Settings, user_settings
+from state.paths import StateFolder
+
+LOG = logging.getLogger("tests.daemon.process")
+
+
+class Replaced(Exception):
+    """This process would be another program now."""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own file, which allows two publishes at once."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "roar").mkdir()
+    file = tmp_path / "roar" / "config.toml"
+    file.write_text("[publisher]\nmax_active = 2\n")
+    return file
+
+
+@pytest.fixture
+def lives(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Settings]]:
+    """The settings of each daemon that ran; the first one is at rest at once, the second one is asked to stop."""
+    lived: list[Settings] = []
+
+    class Short:
+        def __init__(self, folder: StateFolder, settings: Settings, **more: Any) -> None:
+            lived.append(settings)
+
+        async def run(self, stop: anyio.Event) -> bool:
+            return len(lived) == 1
+
+    def replaced(program: str, arguments: list[str]) -> None:
+        raise Replaced
+
+    monkeypatch.setattr(process, "Daemon", Short)
+    monkeypatch.setattr(os, "execv", replaced)
+    yield lived
+    os.environ.pop(LOCK_HANDLE, None)
+
+
+def test_at_rest_it_is_replaced_by_its_own_program(folder: StateFolder, config: Path, lives: list[Settings]) -> None:
+    with pytest.raises(Replaced):
+        run_daemon(folder, log=LOG)
+
+    assert lives == [Settings(max_active=2)]
+    assert os.environ[LOCK_HANDLE].isdigit()
+
+
+def test_a_typo_that_was_made_meanwhile_is_told_and_it_stays(
+    folder: StateFolder,
+    config: Path,
+    lives: list[Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    read = user_settings
+
+    def then_spoiled(*asked: Any) -> Settings:
+        settings = read(*asked)
+        config.write_text("[publisher]\nmax_active = 'many'\n")
+        return settings
+
+    monkeypatch.setattr(process, "user_settings", then_spoiled)
+    run_daemon(folder, log=LOG)
+
+    assert lives == [Settings(max_active=2)] * 2
+    [record] = caplog.records
+    assert f"{config}: [publisher] max_active must be a number from 1 to 64" in record.getMessage()
