@@ -26,6 +26,8 @@ PATIENCE_SECONDS = 20.0
 
 It is begun again as soon as the server answers.
 """
+DEFECT = "a defect of roar-publisher"
+"""In the log, before the kind and the place of an exception that nobody foresaw."""
 
 
 async def carry_out(
@@ -38,7 +40,7 @@ async def carry_out(
     on_disk = means.on_disk()
     with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
         queued = await on_disk(owned.journal.queue.read)
-        if queued.told is None:
+        if queued.told is not False:  # an end that was told was that of an earlier try
             await on_disk(owned.journal.queue.tell, False)
 
         async def agreed(choice: Choice) -> bool:
@@ -89,7 +91,7 @@ async def _write_down(
 
 async def park_defect(found: Glance, error: Exception, *, log: logging.Logger, means: Means) -> None:
     """An exception that nobody foresaw: leave the publish to a person.  Its text is not kept: it may hold anything."""
-    about(log, found.paths.id).error("a defect of roar-publisher", exc_info=error)
+    about(log, found.paths.id).error(DEFECT, exc_info=error)
     on_disk = means.on_disk()
     try:
         with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
@@ -102,12 +104,16 @@ async def park_defect(found: Glance, error: Exception, *, log: logging.Logger, m
 async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, means: Means) -> None:
     """Tell the end of a publish, then note that it was told: told again if the daemon dies in between.
 
-    Raises LocalProblem where the journal can't be used, Owned where another process has it just now.
+    Whoever hears of it may do with the publish what they like: it is not ours meanwhile.  Raises LocalProblem where the
+    journal can't be used, Owned where another process has it just now.
     """
     on_disk = means.on_disk()
     with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
-        await hear(found)
-        await on_disk(owned.journal.queue.tell, True)
+        await on_disk(owned.journal.queue.tell, False)  # what can't be noted is not told: it would be, over and over
+    await hear(found)
+    with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
+        if (await on_disk(owned.journal.queue.read)).told is False:  # not tried again since
+            await on_disk(owned.journal.queue.tell, True)
 
 
 class _Heard:

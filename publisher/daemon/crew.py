@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from publisher.daemon.carrying import carry_out, park_defect, tell
+from publisher.daemon.carrying import DEFECT, carry_out, park_defect, tell
 from publisher.daemon.ended import Ended, tell_end
 from publisher.daemon.lines import Lines
 from publisher.daemon.log import about
@@ -102,12 +102,18 @@ class Crew:
         except PublisherError as problem:
             about(self._log, found.paths.id).error(problem.what)
             then = Verdict(Then.REST, seconds=FIRST_RETRY_SECONDS)
+        except Exception as error:
+            about(self._log, found.paths.id).error(DEFECT, exc_info=error)
+            then = Verdict(Then.REST, seconds=UNUSABLE_REST_SECONDS)
         finally:
             del self.active[found.paths.id]
             self._over(found.paths.id, then)
 
     async def _hear(self, found: Glance, *, hook: bool = True) -> None:
-        """Tell the hook and the desktop of an end; the desktop alone of a publish that waits for a person."""
+        """Tell the hook and the desktop of an end; the desktop alone of a publish that waits for a person.
+
+        Raises LocalProblem where this can't be done just now.  A defect is logged: it must not run the hook for ever.
+        """
         log, settings = about(self._log, found.paths.id), self._settings
         try:
             settings = project_settings(settings, Path(found.plan.project), log=log)
@@ -124,7 +130,12 @@ class Crew:
             detail=progress.detail,
         )
         command = settings.on_done if hook else None
-        await tell_end(ended, command or None, notify=settings.notify, log=self._log)
+        try:
+            await tell_end(ended, command or None, notify=settings.notify, log=self._log)
+        except PublisherError:
+            raise
+        except Exception as error:
+            log.error(DEFECT, exc_info=error)
 
 
 @asynccontextmanager

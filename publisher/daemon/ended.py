@@ -1,8 +1,10 @@
 """What happens when a publish ends: a command of the user's own, and a word on the desktop.
 
-Both are courtesies.  Whatever goes wrong with them is logged, and nothing else happens.
+Both are courtesies.  Whatever goes wrong with them is logged, and nothing else happens; a hook for which this machine
+has no room just now is run later.
 """
 
+import errno
 import html
 import logging
 import os
@@ -19,10 +21,14 @@ import anyio
 from anyio.abc import Process
 
 from publisher.daemon.log import Log, about, one_line
+from state.errors import LocalProblem
 from state.machine import State
+from state.reasons import Reason
 
 HOOK_SECONDS = 60.0
 """How long the command of `[publisher] on_done` may take."""
+KILLED_SECONDS = 5.0
+"""How long a command that was killed may take to be gone."""
 NOTIFY_SECONDS = 5.0
 """How long the desktop may take to take a notification."""
 LAST_WORDS_SECONDS = 1.0
@@ -30,6 +36,9 @@ LAST_WORDS_SECONDS = 1.0
 LAST_WORDS_BYTES = 4096
 LINE_CHARACTERS = 300
 """Of a command's last line, in the log."""
+
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+"""What the system says where it has no file, no memory or no process left."""
 
 PASSED_ON = frozenset(
     "PATH HOME USER LOGNAME SHELL TMPDIR TZ LANG LANGUAGE VIRTUAL_ENV CONDA_PREFIX "
@@ -69,14 +78,16 @@ async def tell_end(ended: Ended, command: Sequence[str] | None, *, notify: bool,
     """Run the hook `command`, if there is one, and show a notification, if asked for and there is a desktop.
 
     The command is run without a shell, in `/`, with the variables of `hook_environment`; after 60 s it is ended with
-    its whole process group.  Raises nothing.  Telling twice runs it twice: it should bear that, as a daemon that dies
-    meanwhile tells again.  Cancelled, it ends the command first.
+    its whole process group.  Raises LocalProblem where the machine has no process or file left for it.  Telling twice
+    runs it twice: it should bear that, as a daemon that dies meanwhile tells again.  Cancelled, it ends the command
+    first.
     """
     publish_log = about(log, ended.publish_id)
     if command:
         await _run("hook", command, HOOK_SECONDS, hook_environment(ended, os.environ), publish_log)
     if notify and (notice := notification(ended, os.environ)) is not None:
-        await _run("notification", notice, NOTIFY_SECONDS, _passed_on(os.environ), publish_log)
+        with suppress(LocalProblem):
+            await _run("notification", notice, NOTIFY_SECONDS, _passed_on(os.environ), publish_log)
 
 
 def hook_environment(ended: Ended, environ: Mapping[str, str]) -> dict[str, str]:
@@ -122,7 +133,10 @@ def _passed_on(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _run(what: str, command: Sequence[str], seconds: float, environ: dict[str, str], log: Log) -> None:
-    """Run it to its end, or to the end of its time, and log how it went.  Cancelled, it is ended first."""
+    """Run it to its end, or to the end of its time, and log how it went.  Cancelled, it is ended first.
+
+    Raises LocalProblem where the machine has no room for it just now.
+    """
     words = bytearray()
     try:
         with anyio.move_on_after(seconds):
@@ -131,6 +145,8 @@ async def _run(what: str, command: Sequence[str], seconds: float, environ: dict[
             log.log(level, "the %s ended with exit code %d%s", what, code, _last_line(words))
             return
     except (OSError, ValueError) as error:  # ValueError: a null character in an argument
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
+            raise LocalProblem(f"the {what} can't be run just now: {error.strerror}", reason=Reason.LOCAL) from error
         log.warning("the %s can't be run: %s", what, error)
         return
     log.warning("the %s was ended, as it took longer than %.0f s%s", what, seconds, _last_line(words))
@@ -167,14 +183,17 @@ async def _run_to_end(command: Sequence[str], environ: dict[str, str], words: by
 
 
 async def _end_of(process: Process) -> None:
-    """Wait for it.  Cancelled, its whole process group is killed, and it is waited for all the same."""
+    """Wait for it.  Cancelled, its whole process group is killed, and it is waited for a while all the same.
+
+    A command that became another user's can't be killed: it is left behind.
+    """
     try:
         await process.wait()
     finally:
         if process.returncode is None:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(KILLED_SECONDS, shield=True):
                 await process.wait()
 
 

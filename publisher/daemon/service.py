@@ -56,7 +56,7 @@ class Daemon:
         self._roster = Roster(folder)
         self._crew: Crew | None = None  # made for the first publish: what it needs fills the memory
         self._woken = anyio.Event()
-        self._verdicts: dict[str, tuple[Verdict, float]] = {}  # the last one on a publish by its id, and its anyio time
+        self._verdicts: dict[str, tuple[Verdict, float]] = {}  # the last one on a publish by its id, and when
         self._changed: set[str] = set()  # publishes that we let go of since the last look
         self._served: dict[str, float] = {}  # when a publish of a project was begun last; anyio time
         self._full = False  # whether it was said that the disk is full
@@ -107,9 +107,7 @@ class Daemon:
         ready = [found for found in wanted if self._ready(found, sentinel)]
         if (ready or untold) and self._room_on_disk():
             crew = self._hire(tasks, sentinel)
-            for found in untold:
-                if not self._rests(found.paths.id):
-                    crew.tell(found)
+            self._tell(crew, untold)
             self._begin(crew, ready)
         now = self._means.clock()
         later = [at - now for found in wanted if (at := found.queued.next_attempt) is not None and at > now]
@@ -127,15 +125,19 @@ class Daemon:
         last, since = self._verdicts.get(found.paths.id, (None, 0.0))
         if self._rests(found.paths.id) or (last is not None and sentinel.is_away(last.knock_at)):
             return False
-        next_attempt, now = found.queued.next_attempt, self._means.clock()
+        next_attempt = found.queued.next_attempt
         if next_attempt is None or last is None or last.then is not Then.RETRY:
-            return due(next_attempt, now)
+            return due(next_attempt, self._means.clock())
         # What we postponed ourselves waits neither shorter nor longer because somebody sets the wall clock.
-        return next_attempt <= now or since + last.seconds <= anyio.current_time()
+        return since + last.seconds <= self._now()
 
     def _rests(self, publish_id: str) -> bool:
         last, since = self._verdicts.get(publish_id, (None, 0.0))
-        return last is not None and last.then is Then.REST and anyio.current_time() < since + last.seconds
+        return last is not None and last.then is Then.REST and self._now() < since + last.seconds
+
+    def _now(self) -> float:
+        """Seconds that go on while the machine sleeps, and that nobody can set."""
+        return anyio.current_time() + self._means.slept()
 
     def _begin(self, crew: "Crew", ready: list[Glance]) -> None:
         by_id = {found.paths.id: found for found in ready}
@@ -145,6 +147,13 @@ class Daemon:
             self._served[chosen.project] = anyio.current_time()
             self._verdicts.pop(chosen.id, None)
             crew.begin(by_id[chosen.id])
+
+    def _tell(self, crew: "Crew", untold: list[Glance]) -> None:
+        """As many at once as publishes may be under way: each is a process."""
+        telling = sum(errand.telling for errand in crew.active.values())
+        rested = [found for found in untold if not self._rests(found.paths.id)]
+        for found in rested[: self._settings.max_active - telling]:
+            crew.tell(found)
 
     def _room_on_disk(self) -> bool:
         room = self._means.has_room(self._folder.root)
@@ -167,7 +176,7 @@ class Daemon:
         """A publish is out of our hands."""
         self._changed.add(publish_id)
         if then is not None:
-            self._verdicts[publish_id] = (then, anyio.current_time())
+            self._verdicts[publish_id] = (then, self._now())
             if then.then is Then.AWAY:
                 sentinel.wait_for(then.knock_at)
         self.wake()

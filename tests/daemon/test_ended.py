@@ -1,10 +1,12 @@
 """What happens when a publish ends: the user's command, as a real process, and a word on the desktop."""
 
+import errno
 import fcntl
 import json
 import logging
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +15,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from publisher.daemon import ended
 from publisher.daemon.ended import Ended, hook_environment, notification, tell_end
+from state.errors import LocalProblem
 from state.machine import State
 
 DONE = Ended(
@@ -144,7 +148,9 @@ async def test_a_hook_that_takes_too_long_is_ended_with_its_children(
     patience = anyio.CancelScope()
     asked = []
 
-    def until_the_child_is_there(seconds: float) -> anyio.CancelScope:
+    def until_the_child_is_there(seconds: float, *, shield: bool = False) -> anyio.CancelScope:
+        if shield:  # it waits until what it killed is gone
+            return anyio.CancelScope(shield=True)
         asked.append(seconds)
         return patience
 
@@ -175,6 +181,60 @@ async def test_a_daemon_that_stops_ends_the_hook_first(tmp_path: Path, log: logg
             tasks.cancel_scope.cancel()
 
     await gone(tmp_path)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # the daemon's; trio complains of the process that is left
+async def test_a_hook_that_can_not_be_killed_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: logging.Logger
+) -> None:
+    """As one that became another user's."""
+    killed = []
+
+    def refused(pid: int, number: int) -> None:
+        killed.append(pid)
+        raise PermissionError
+
+    monkeypatch.setattr(os, "killpg", refused)
+    monkeypatch.setattr(ended, "KILLED_SECONDS", 0.05)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+
+            async def tell() -> None:
+                await tell_end(DONE, lasting(tmp_path), notify=False, log=log)
+
+            tasks.start_soon(tell)
+            await until((tmp_path / "child").exists)
+            tasks.cancel_scope.cancel()
+    monkeypatch.undo()
+    [pid] = killed
+    os.killpg(pid, signal.SIGKILL)
+    await gone(tmp_path)
+
+
+@pytest.mark.parametrize("number", sorted(ended.EXHAUSTED))
+async def test_where_the_machine_has_no_room_for_a_hook_that_is_raised(
+    number: int, monkeypatch: pytest.MonkeyPatch, log: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_room() -> tuple[int, int]:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pipe", no_room)
+    with pytest.raises(LocalProblem, match="the hook can't be run just now"):
+        await tell_end(DONE, ["true"], notify=False, log=log)
+    assert caplog.records == []
+
+
+@pytest.mark.usefixtures("bus")
+async def test_where_the_machine_has_no_room_for_a_notification_nothing_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: logging.Logger
+) -> None:
+    Desktop(tmp_path, "notify-send")
+
+    def no_room() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pipe", no_room)
+    await tell_end(DONE, None, notify=True, log=log)
 
 
 async def test_a_child_that_a_hook_leaves_behind_is_not_waited_for(

@@ -60,6 +60,7 @@ class Sky(Enum):
     FAILING = "500"
     FORGETFUL = "what was staged is lost before it is finalized"
     STRANGE = "a page of somebody else's"
+    REFUSING = "422: the final no"
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ def _wrong(spell: Spell, path: str) -> httpx2.Response | None:
             return httpx2.Response(503, headers=asked)
         case Sky.FAILING:
             return httpx2.Response(500, json={"detail": "out of order"})
+        case Sky.REFUSING:
+            return httpx2.Response(422, json={"detail": "no such field"})
         case Sky.STRANGE:
             return httpx2.Response(200, content=b"<html>Sign in to this network</html>")
         case Sky.FORGETFUL:
@@ -175,6 +178,8 @@ class Machine:
         self.queued: dict[str, tuple[Site, Lineage]] = {}
         self.told: list[Ended] = []
         self.telling_seconds = 0.0
+        self.telling = 0  # how many ends are being told
+        self.at_telling: Callable[[Ended], None] = lambda ended: None  # what the hook does
         self.lines: list[str] = []
         self.scans = 0
         self.scan_seconds = 0.05  # how long the daemon takes to look at its journals
@@ -318,7 +323,12 @@ class Machine:
         self, ended: Ended, command: Sequence[str] | None, *, notify: bool, log: logging.Logger
     ) -> None:
         self.told.append(ended)
-        await anyio.sleep(self.telling_seconds)
+        self.telling += 1
+        try:
+            self.at_telling(ended)
+            await anyio.sleep(self.telling_seconds)
+        finally:
+            self.telling -= 1
 
     # ---------------------------------------------------------------- what must hold
 
