@@ -208,7 +208,8 @@ class Database:
         rows = self.query(
             "SELECT c.seq, a.rowid, coalesce((SELECT lower(group_concat(h.algorithm || ':' || h.digest, ' '))"
             " FROM artifact_hashes h WHERE h.artifact_id = a.id), ''),"
-            " coalesce(nullif(l.path, ''), a.first_seen_path, ''), l.byte_ranges, a.size, a.source_type,"
+            " CAST(coalesce(nullif(l.path, ''), a.first_seen_path, '') AS TEXT), l.byte_ranges,"
+            " CAST(a.size AS INTEGER), a.source_type,"  # cast: SQLite keeps whatever was written into any column
             f" a.source_url, a.metadata, a.kind FROM chosen c CROSS JOIN {table} l ON l.job_id = c.job"
             " CROSS JOIN artifacts a ON a.id = l.artifact_id ORDER BY c.seq, l.artifact_id, l.path"
         )

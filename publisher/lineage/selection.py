@@ -21,6 +21,10 @@ NOISE = (
     " 'ray_task:broadcast_from_rank_zero', 'ray_task:poll_status', 'ray_task:shutdown_data_executors'))"
 )
 TASK = f"(coalesce(execution_role, '') IN ('task', 'phase') OR command LIKE 'ray_task:%') AND NOT {NOISE}"
+_BINARY = (
+    "'blob' IN (typeof(command), typeof(timestamp), typeof(git_commit), typeof(git_branch), typeof(duration_seconds),"
+    " typeof(exit_code), typeof(job_type), typeof(metadata))"
+)
 _SUBMIT = "(coalesce(execution_role, '') = 'submit' OR command LIKE 'ray job submit%')"
 
 
@@ -53,16 +57,14 @@ def ordered_jobs(database: Database) -> list[JobHead]:
     Raises LocalProblem where there are none, and for a job that roar recorded too incompletely to be published.
     """
     heads = []
-    for row, uid, parent_uid, step, timestamp, build, task, submit in database.query(
+    for row, uid, parent_uid, step, timestamp, build, task, submit, binary in database.query(
         f"SELECT id, job_uid, nullif(trim(parent_job_uid), ''), step_number, timestamp, job_type IS 'build', {TASK},"
-        f" {_SUBMIT} FROM picked CROSS JOIN jobs ON id = job WHERE NOT {NOISE} ORDER BY step_number, timestamp, id"
+        f" {_SUBMIT}, {_BINARY} FROM picked CROSS JOIN jobs ON id = job WHERE NOT {NOISE} ORDER BY step_number, timestamp, id"
     ):
         if not (isinstance(row, int) and isinstance(uid, str) and uid and isinstance(step, int)):
-            raise LocalProblem(
-                f"Job {uid or row} of {database.path} can't be published: it has no uid or no step number.",
-                next_step="Publish a target without it (`@N`, a path, a job uid).",
-                reason="incomplete job",
-            )
+            raise _unpublishable(database, uid or row, "it has no uid or no step number")
+        if binary:
+            raise _unpublishable(database, uid, "its record holds bytes where a text or a number belongs")
         heads.append(JobHead(row, uid, parent_uid, step, timestamp, bool(build), bool(task), bool(submit)))
     if not heads:
         raise LocalProblem(
@@ -71,6 +73,14 @@ def ordered_jobs(database: Database) -> list[JobHead]:
             reason="nothing to publish",
         )
     return _parents_first(_with_known_parents(heads))
+
+
+def _unpublishable(database: Database, job: object, why: str) -> LocalProblem:
+    return LocalProblem(
+        f"Job {job} of {database.path} can't be published: {why}.",
+        next_step="Publish a target without it (`@N`, a path, a job uid).",
+        reason="incomplete job",
+    )
 
 
 def _with_known_parents(heads: list[JobHead]) -> list[JobHead]:

@@ -177,6 +177,27 @@ def test_a_job_recorded_by_half_is_named(tmp_path: Path, column: str) -> None:
         picked(recorder.project(), None)
 
 
+COLUMNS = ["command", "timestamp", "git_commit", "git_branch", "duration_seconds", "exit_code", "job_type", "metadata"]
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_job_recorded_as_bytes_is_named(tmp_path: Path, column: str) -> None:
+    with Recorder(tmp_path) as recorder:
+        uid = recorder.job(1, **{column: b"caf\xe9 --now"})
+        recorder.job(2)
+    with pytest.raises(LocalProblem, match=f"Job {uid} .* holds bytes"):
+        picked(recorder.project(), None)
+    assert picked(recorder.project(), "00000002") == [("00000002", None)]
+
+
+@pytest.mark.parametrize(("table", "column"), [("job_inputs", "path"), ("artifacts", "size")])
+def test_a_link_recorded_as_bytes_goes_as_text_and_number(tmp_path: Path, table: str, column: str) -> None:
+    with Recorder(tmp_path) as recorder:
+        recorder.job(1, ("raw",))
+        recorder.connection.execute(f"UPDATE {table} SET {column} = CAST('12' AS BLOB)")
+    assert len(picked(recorder.project(), None)) == 1
+
+
 def picked(
     project: Project, target: str | None, cwd: Path = Path("/nowhere"), identities: list[str] | None = None
 ) -> Jobs:
