@@ -73,8 +73,8 @@ class Queue:
             self._set({"parked": True, "next_attempt": None})
 
     def unpark(self) -> None:
-        """A person settled it: the daemon may take it at once.  It has another end, of which nobody heard."""
-        self._write(parked=False, attempts=0, next_attempt=None, told=None)
+        """A person settled it: the daemon may take it at once."""
+        self._write(parked=False, attempts=0, next_attempt=None)
 
     def tell(self, told: bool) -> None:
         """Whether the hook heard of its end: False as long as that is owed."""

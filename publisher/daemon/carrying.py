@@ -112,8 +112,7 @@ async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, mean
         await on_disk(owned.journal.queue.tell, False)  # what can't be noted is not told: it would be, over and over
     await hear(found)
     with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
-        if (await on_disk(owned.journal.queue.read)).told is False:  # not tried again since
-            await on_disk(owned.journal.queue.tell, True)
+        await on_disk(owned.journal.queue.tell, True)
 
 
 class _Heard:

@@ -609,21 +609,14 @@ def test_what_can_not_be_noted_is_not_told(tmp_path: Path) -> None:
     on(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("killed", [False, True])
-def test_a_failure_and_the_end_after_it_are_both_told(tmp_path: Path, killed: bool) -> None:
-    """Also where whoever tried it again was killed half-way."""
-
+def test_a_failure_and_the_end_after_it_are_both_told(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         machine.home.spells = [Spell(Sky.REFUSING, 0, HOUR)]
         async with machine.daemon():
             await machine.until(machine.ended, WORK_SECONDS)
             machine.home.spells = []
-            if killed:
-                with OwnedPublish.open(paths, clock=machine.now) as owned:
-                    owned.journal.checkpoint(Event.RETRIED)
-            else:
-                try_again(machine, paths)
+            try_again(machine, paths)
             await machine.until(machine.ended, SCAN_SECONDS + WORK_SECONDS)
         assert [ended.state for ended in machine.told] == [State.FAILED, State.DONE]
         machine.check_published()

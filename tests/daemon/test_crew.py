@@ -1,0 +1,63 @@
+"""The publishes under way share their lines, and begin anew on new ones when the machine has slept."""
+
+import logging
+from typing import Any
+
+import anyio
+import pytest
+
+from publisher.daemon import crew as crew_module
+from publisher.daemon.crew import Crew
+from publisher.daemon.means import Means
+from publisher.daemon.schedule import Verdict
+from publisher.daemon.settings import Settings
+from publisher.glaas.line import Line
+from state.paths import StateFolder
+from state.survey import Glance, glance
+from tests.lineages import chain, cut, frozen
+
+pytestmark = pytest.mark.anyio
+
+
+class Slow:
+    """In place of the work on a publish: it never ends, and dropped, it lets go only when it may."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.may_let_go = anyio.Event()
+
+    async def carry_out(self, found: Glance, errand: object, folder: object, line: Line, *_: Any, **__: Any) -> Verdict:
+        self.lines.append(line)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.may_let_go.wait()
+        raise AssertionError
+
+
+def publish(folder: StateFolder) -> Glance:
+    with frozen(folder, cut(chain(2))) as made:
+        return glance(made.paths)
+
+
+async def test_who_begins_after_a_sleep_shares_no_line_with_who_has_not_let_go_yet(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, log = Slow(), logging.getLogger("tests.daemon.crew")
+    monkeypatch.setattr(crew_module, "carry_out", slow.carry_out)
+    async with anyio.create_task_group() as tasks:
+        crew = Crew(tasks, folder, Settings(), log=log, means=Means(), over=lambda publish_id, then: None)
+        for _ in range(2):
+            crew.begin(publish(folder))
+            await anyio.wait_all_tasks_blocked()
+        crew.drop_all()
+        await anyio.wait_all_tasks_blocked()
+        crew.begin(publish(folder))
+        await anyio.wait_all_tasks_blocked()
+        before, also_before, after = slow.lines
+        assert before is also_before
+        assert before is not after
+        slow.may_let_go.set()
+        tasks.cancel_scope.cancel()
+    assert crew.active == {}
