@@ -9,10 +9,10 @@ from rich.text import Text
 
 from publisher.cli.meter import Meter
 from publisher.cli.output import Output
-from publisher.cli.plain import detached_line, headline, held_up, pace, result_line, share
+from publisher.cli.plain import detached_line, headline, held_up, pace, result_line, share, since
 from publisher.cli.text import lasted, printable, size, span
 from publisher.cli.watcher import Watcher
-from publisher.cli.words import DELAYS, PHASES, PREPARING, STOPPING, TURNS, phase, watch_command
+from publisher.cli.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
 from publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from state.record import Plan, Progress
 
@@ -33,7 +33,7 @@ class LiveDisplay(Watcher):
         self._clock = clock
         self._verbose = verbose
         self._meter = Meter(clock)
-        self._started_at = clock()
+        self._started_at: float | None = clock()  # None: what is only watched began at another time
         self._live: Live | None = None  # while the terminal is ours
 
     def planning(self) -> None:
@@ -41,9 +41,11 @@ class LiveDisplay(Watcher):
         self.tick()
 
     def planned(self, plan: Plan, *, resumed: bool) -> None:
-        self._end()
-        self._keep(headline(plan, resumed=resumed), style="bold")
-        self._begin()
+        self._head(headline(plan, resumed=resumed))
+
+    def watching(self, plan: Plan) -> None:
+        self._started_at = None
+        self._head(headline(plan, verb="Watching"))
 
     def report(self, report: Report) -> None:
         if isinstance(report, Entered):
@@ -53,7 +55,8 @@ class LiveDisplay(Watcher):
             case Noted():
                 self._keep(f"! {report.text}", style="yellow")
             case Waiting() if self._verbose:
-                self._keep(f"  {DELAYS.get(report.reason, report.reason)}: waiting {report.seconds:.1f} s", style="dim")
+                what = delay(report.reason, files=self._meter.in_bytes)
+                self._keep(f"  {what}: waiting {report.seconds:.1f} s", style="dim")
             case ObjectStored() if self._verbose:
                 before = "" if report.sent else ", stored before"
                 self._keep(f"  {report.key}: {size(report.size)}{before}", style="dim")
@@ -78,8 +81,7 @@ class LiveDisplay(Watcher):
 
     def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
         self.close()
-        seconds = None if again else self._clock() - self._started_at
-        self._keep(result_line(plan, seconds), style="bold green")
+        self._keep(result_line(plan, since(self._started_at, self._clock), again=again), style="bold green")
         super().published(plan, progress, again=again)
 
     def detached(self, plan: Plan, *, resumed: bool) -> None:
@@ -93,6 +95,11 @@ class LiveDisplay(Watcher):
             self._end()
             if self._meter.state in PHASES:  # interrupted there: the line stays
                 self._console.print(*draw(self._meter, self._console)[:1])
+
+    def _head(self, text: str) -> None:
+        self._end()
+        self._keep(text, style="bold")
+        self._begin()
 
     def _begin(self) -> None:
         """Take the lines below the cursor.  The cursor stays visible: whoever is killed can't bring it back."""

@@ -6,7 +6,7 @@ from publisher.cli.meter import Meter
 from publisher.cli.output import Output
 from publisher.cli.text import count, lasted, printable, size, span
 from publisher.cli.watcher import Watcher
-from publisher.cli.words import DELAYS, PHASES, PREPARING, STOPPING, TURNS, phase, watch_command
+from publisher.cli.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
 from publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from state.record import Plan, Progress
 
@@ -28,13 +28,18 @@ class Plain(Watcher):
         self._clock = clock
         self._verbose = verbose
         self._meter = Meter(clock)
-        self._started_at = self._spoke_at = clock()
+        self._spoke_at = clock()
+        self._started_at: float | None = self._spoke_at  # None: what is only watched began at another time
 
     def planning(self) -> None:
         self._say(PREPARING)
 
     def planned(self, plan: Plan, *, resumed: bool) -> None:
         self._say(headline(plan, resumed=resumed))
+
+    def watching(self, plan: Plan) -> None:
+        self._started_at = None
+        self._say(headline(plan, verb="Watching"))
 
     def report(self, report: Report) -> None:
         if isinstance(report, Entered):
@@ -44,7 +49,8 @@ class Plain(Watcher):
             case Noted():
                 self._say(f"Note: {report.text}")
             case Waiting() if self._verbose:
-                self._say(f"  {DELAYS.get(report.reason, report.reason)}: waiting {report.seconds:.1f} s")
+                what = delay(report.reason, files=self._meter.in_bytes)
+                self._say(f"  {what}: waiting {report.seconds:.1f} s")
             case ObjectStored() if self._verbose:
                 self._say(f"  {report.key}: {size(report.size)}{'' if report.sent else ', stored before'}")
             case Retrying() if self._verbose:
@@ -59,7 +65,7 @@ class Plain(Watcher):
         self._say(STOPPING)
 
     def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
-        self._say(result_line(plan, None if again else self._clock() - self._started_at))
+        self._say(result_line(plan, since(self._started_at, self._clock), again=again))
         super().published(plan, progress, again=again)
 
     def detached(self, plan: Plan, *, resumed: bool) -> None:
@@ -82,10 +88,10 @@ class Plain(Watcher):
         self._err.line(printable(text))
 
 
-def headline(plan: Plan, *, resumed: bool) -> str:
-    """What is published where, under which id."""
+def headline(plan: Plan, *, verb: str = "Publishing", resumed: bool = False) -> str:
+    """What is published where, under which id.  verb: what this run does with it."""
     links = count(plan.inputs + plan.outputs, "link")
-    what = f"Resuming {plan.id}, begun earlier" if resumed else f"Publishing {plan.id}"
+    what = f"Resuming {plan.id}, begun earlier" if resumed else f"{verb} {plan.id}"
     files = f"files to {plan.destination}, then " if plan.destination else ""
     return f"{what}: {files}{count(plan.jobs, 'job')}, {links} to {plan.registry}"
 
@@ -121,13 +127,20 @@ def held_up(meter: Meter) -> list[str]:
         return []
     what, left = meter.delay
     again = f"next try in {span(left)}" if left >= 0.5 else "trying again"
-    return [f"{DELAYS.get(what, what)}, {again}"]
+    return [f"{delay(what, files=meter.in_bytes)}, {again}"]
 
 
-def result_line(plan: Plan, seconds: float | None) -> str:
-    """What was published, in a sentence.  seconds: how long it took, None where an earlier run did it."""
+def result_line(plan: Plan, seconds: float | None, *, again: bool) -> str:
+    """What was published, in a sentence.  seconds: how long this run took over it, if it did."""
     what = f"{count(plan.jobs, 'job')}, {count(plan.inputs, 'input')} and {count(plan.outputs, 'output')}"
-    return f"Published earlier: {what}:" if seconds is None else f"Published {what} in {lasted(seconds)}:"
+    if again:
+        return f"Published earlier: {what}:"
+    return f"Published {what}:" if seconds is None else f"Published {what} in {lasted(seconds)}:"
+
+
+def since(started_at: float | None, clock: Callable[[], float]) -> float | None:
+    """Seconds from then to now, if there was a start."""
+    return None if started_at is None else clock() - started_at
 
 
 def detached_line(plan: Plan) -> str:

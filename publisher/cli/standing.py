@@ -3,9 +3,10 @@
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from publisher.cli.text import Status
-from publisher.cli.words import REMEDIES
+from publisher.cli.words import REMEDIES, STORE_SIGN_IN
 from state.lock import owner
 from state.machine import State
 from state.paths import StateFolder
@@ -139,13 +140,22 @@ class Standing:
             return ""
         if self.summary.owner is not None:
             return f"roar publish --watch {publish_id}"
-        remedy = REMEDIES.get(self.reason)
+        remedy = self._remedy
         if self.by_daemon and self.meaning.turn is not Turn.PERSON:
             return f"{remedy}; the daemon goes on then" if remedy else f"roar publish --watch {publish_id}"
         resume = f"roar publish --resume {publish_id}"
         if self.word == QUEUED:
             resume = f"roar daemon start, or: {resume}"
         return f"{remedy}; then: {resume}" if remedy else resume
+
+    @property
+    def _remedy(self) -> str | None:
+        """What to do first, if anything."""
+        plan, objects = self.summary.plan, self.summary.objects
+        storing = self.summary.progress.state in (State.STAGE, State.FALLBACK) and objects.stored < objects.objects
+        if self.reason == Reason.AUTH and storing and plan.destination is not None:
+            return STORE_SIGN_IN.get(urlsplit(plan.destination).scheme)
+        return REMEDIES.get(self.reason)
 
     def facts(self) -> dict[str, Any]:
         """One publish as `roar journal list --json` and `show --json` tell it."""

@@ -27,6 +27,10 @@ class Watcher(ABC):
     def planned(self, plan: Plan, *, resumed: bool) -> None:
         """The plan is frozen, or was frozen earlier."""
 
+    def watching(self, plan: Plan) -> None:
+        """In place of `planned`: it is only looked at, whoever works on it."""
+        self.planned(plan, resumed=False)
+
     @abstractmethod
     def report(self, report: Report) -> None:
         """The engine reports."""

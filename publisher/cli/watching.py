@@ -93,7 +93,7 @@ class Watching:
         note: what a person should hear first.
         """
         try:
-            self.display.planned(self.lookout.plan(), resumed=False)
+            self.display.watching(self.lookout.plan())
             if note:
                 self.display.report(Noted(note))
             first = sight = self.lookout.look()

@@ -30,7 +30,7 @@ TURNS = {
 
 STOPPING = "Stopping: what is under way is finished first"
 
-DELAYS: Mapping[str, str] = {
+DELAYS: dict[str, str] = {
     Reason.OFFLINE: "the registry can't be reached",
     Reason.THROTTLED: "the registry asks to wait",
     Reason.SERVER_FAILING: "the server fails",
@@ -38,6 +38,11 @@ DELAYS: Mapping[str, str] = {
     Reason.DISK_FULL: "the disk is full",
 }
 """What the reasons of report.Waiting mean; a retry brings its own words."""
+STORE_DELAYS: Mapping[str, str] = DELAYS | {
+    Reason.OFFLINE: "the object store can't be reached",
+    Reason.THROTTLED: "the object store asks to wait",
+}
+"""The same, while it is files that are stored."""
 
 REMEDIES: Mapping[str, str] = {
     Reason.AUTH: "sign in (roar login)",
@@ -54,6 +59,12 @@ REMEDIES: Mapping[str, str] = {
 }
 """What to do first, before a publish can go on: for the reasons that say so."""
 
+STORE_SIGN_IN = {
+    "s3": "sign in to the object store (aws sso login, or set AWS_PROFILE)",
+    "gs": "sign in to the object store (gcloud auth application-default login)",
+}
+"""The same where it is the store's credentials that are wanted, by the destination's scheme."""
+
 
 def phase(state: State | None, *, files: bool) -> str | None:
     """What happens now: in a live state, or before the first (None); nothing once the publish has ended.
@@ -63,6 +74,11 @@ def phase(state: State | None, *, files: bool) -> str | None:
     if state is None:
         return READING if files else PREPARING
     return STORING if files else PHASES.get(state)
+
+
+def delay(reason: str, *, files: bool) -> str:
+    """What is waited for; a retry's reason is in words already.  files: as in `phase`."""
+    return (STORE_DELAYS if files else DELAYS).get(reason, reason)
 
 
 def watch_command(plan: Plan) -> str:

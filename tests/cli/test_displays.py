@@ -115,6 +115,21 @@ def test_plain_lines_are_one_a_phase_and_one_every_ten_seconds(seconds: HandCloc
     assert out.getvalue().splitlines() == ["a" * 64, "https://registry.example/dag/a"]
 
 
+@pytest.mark.parametrize("moving", [False, True])
+def test_what_is_watched_is_not_said_to_be_published_here(seconds: HandClock, moving: bool) -> None:
+    out, err, console = Output(io.StringIO()), io.StringIO(), _console(100)
+    watcher = LiveDisplay(out, console, seconds, verbose=False)
+    display: Watcher = watcher if moving else Plain(out, Output(err), seconds, verbose=False)
+    display.watching(PLAN)
+    seconds.sleep(60)
+    display.published(PLAN, DONE)
+    display.close()
+    shown = _written(console) if moving else err.getvalue()
+    assert "Watching 12ab34cd: 1,500 jobs, 15,000 links to https://registry.example" in shown
+    assert "Published 1,500 jobs, 7,500 inputs and 7,500 outputs:" in shown
+    assert "Publishing" not in shown
+
+
 def test_a_setback_is_told_in_words(seconds: HandClock) -> None:
     err = io.StringIO()
     display = Plain(Output(io.StringIO()), Output(err), seconds, verbose=True)
