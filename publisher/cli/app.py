@@ -22,7 +22,7 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         place = _places().get(cmd_name)
         if place is None:
-            return None
+            return _TAKES_FILES if ctx.resilient_parsing else None
         command = getattr(importlib.import_module(place.module), cmd_name)
         assert isinstance(command, click.Command)
         return command
@@ -38,6 +38,10 @@ class Program(click.Group):
             formatter.write_text("Every other command (`roar run`, `roar status`, …) is handed to roar-cli.")
         else:
             formatter.write_text("roar's other commands come with roar-cli: pip install roar-cli")
+
+
+_TAKES_FILES = click.Command("roar-cli's", params=[click.Argument(["words"], nargs=-1, type=click.Path())])
+"""What shell completion takes a command of roar-cli's for."""
 
 
 def _places() -> dict[str, Place]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from publisher.cli.options import Options, PutOptions
 from state.errors import UsageProblem
@@ -72,6 +73,18 @@ def complete_publish(ctx: click.Context, param: click.Parameter, incomplete: str
     return publish_ids(incomplete)
 
 
+def complete_live(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """As `complete_publish`, of those that have work left."""
+    from publisher.cli.ids import live_ids
+
+    return live_ids(incomplete)
+
+
+def complete_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The shell's own file names."""
+    return [CompletionItem(incomplete, type="file")]
+
+
 def detach_option() -> Callable[[Any], Any]:
     return click.option("--detach", is_flag=True, help="Plan it, leave it to the daemon, and return at once.")
 
@@ -103,7 +116,7 @@ def _options(command: Any) -> Any:
     """What `publish` and `register` take."""
     for decorate in reversed(
         (
-            click.argument("target", required=False),
+            click.argument("target", required=False, shell_complete=complete_file),
             click.option("--public", is_flag=True, help="Everybody may see it; without either flag the repo's scope."),
             click.option("--private", is_flag=True, help="Only you, or your project's members, may see it."),
             click.option("--anonymous", is_flag=True, help="Public, and without a credential."),
@@ -115,7 +128,7 @@ def _options(command: Any) -> Any:
                 is_flag=False,
                 flag_value="",
                 default=None,
-                shell_complete=complete_publish,
+                shell_complete=complete_live,
                 help="Go on with an interrupted publish; without ID the newest of this project.",
             ),
             detach_option(),
@@ -125,7 +138,7 @@ def _options(command: Any) -> Any:
                 is_flag=False,
                 flag_value="",
                 default=None,
-                shell_complete=complete_publish,
+                shell_complete=complete_live,
                 help="Look at a publish, whoever works on it; Ctrl-C stops looking. Without ID as above.",
             ),
             click.option("--registry", metavar="URL", help="Instead of GLAAS_URL or the project's [glaas] url."),

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from publisher.cli.options import Options, PutOptions
-from publisher.cli.publish import EXIT_CODES, JSON, detach_option, transfer_options
+from publisher.cli.publish import EXIT_CODES, JSON, complete_file, detach_option, transfer_options
 
 HELP = """\
 Store files in object storage and publish their lineage with them, as one visible step.
@@ -31,7 +31,7 @@ Examples:
 
 
 @click.command(help=HELP, epilog=EXIT_CODES + "\n" + JSON)
-@click.argument("arguments", nargs=-1, required=True, metavar="[SOURCES]... DEST")
+@click.argument("arguments", nargs=-1, required=True, metavar="[SOURCES]... DEST", shell_complete=complete_file)
 @click.option("-m", "--message", required=True, help="What this put is for; kept with it.")
 @click.option("--public", is_flag=True, help="Everybody may see the lineage; without either flag the repo's scope.")
 @click.option("--private", is_flag=True, help="Only you, or your project's members, may see it.")
@@ -41,16 +41,33 @@ Examples:
 @click.option("-n", "--name", metavar="NAME", help="The name label of the put job.")
 @click.option("--no-tag", is_flag=True, help="Make no git tag; as [registration.tagging] enabled = false.")
 @click.option("--dataset", is_flag=True, help="Every source folder is a dataset, even if nothing in it says so.")
+@click.option("--step-name", hidden=True)
+@click.option("--as-dataset", is_flag=True, hidden=True)
 @click.option("--registry", metavar="URL", help="Instead of GLAAS_URL or the project's [glaas] url.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout; see below.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the hash and the URL.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for every event and file.")
-def put(arguments: tuple[str, ...], message: str, name: str | None, no_tag: bool, dataset: bool, **given: Any) -> int:
+def put(
+    arguments: tuple[str, ...],
+    message: str,
+    name: str | None,
+    step_name: str | None,
+    no_tag: bool,
+    dataset: bool,
+    as_dataset: bool,
+    **given: Any,
+) -> int:
+    # A put job's recorded command has roar-cli's words for two options: it can be typed again here, too.
     from publisher.cli.publishing import run
 
     *sources, destination = arguments
     order = PutOptions(
-        sources=tuple(sources), destination=destination, message=message, name=name, dataset=dataset, tag=not no_tag
+        sources=tuple(sources),
+        destination=destination,
+        message=message,
+        name=name or step_name,
+        dataset=dataset or as_dataset,
+        tag=not no_tag,
     )
     return run(Options.from_command_line(target=None, resume=None, put=order, **given))
 

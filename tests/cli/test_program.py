@@ -93,6 +93,28 @@ def test_completion_knows_publish_ids(program: Program) -> None:
     assert completing().out == f"plain,{publish_id}\n"
 
 
+@pytest.mark.parametrize(
+    "words", ["roar publish mod", "roar put mod", "roar put model.bin mod", "roar run mod", "roar run python -u mod"]
+)
+def test_completion_leaves_file_names_to_the_shell(program: Program, words: str) -> None:
+    assert _completed(program, words) == ["file,mod"]
+
+
+@pytest.mark.parametrize("option", ["--resume", "--watch"])
+def test_completion_goes_on_with_what_has_work_left(program: Program, registry: str, option: str) -> None:
+    program("publish", "--public", "-y", "--registry", registry)
+    [ended] = program.publishes
+    program("publish", "@1", "--anonymous", "--registry", registry).blames(4)
+    [live] = set(program.publishes) - {ended}
+    assert _completed(program, f"roar publish {option} ''") == [f"plain,{live}"]
+
+
+def _completed(program: Program, words: str) -> list[str]:
+    """What a shell is offered for the last of the words: the kind and the text of each."""
+    asked = {"_ROAR_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    return Program(program.cwd, program.state, program.env | asked)().out.splitlines()
+
+
 def test_completion_is_silent_where_nothing_can_be_read(program: Program) -> None:
     program.state.write_text("in the way")
     words = {"_ROAR_COMPLETE": "bash_complete", "COMP_WORDS": "roar journal show ", "COMP_CWORD": "3"}
