@@ -106,7 +106,7 @@ def _print(
     storing: Storing | None,
 ) -> None:
     summary = explanation.summary
-    links = f"{count(summary.inputs, 'input')}, {count(summary.outputs, 'output')}"
+    links = f"{count(summary.inputs, 'distinct input')}, {count(summary.outputs, 'distinct output')}"
     things = f"{count(summary.artifacts, 'artifact')} and {count(summary.labels, 'label')}"
     headline = f"Would publish {count(summary.jobs, 'job')}, {links}, {things}.  Nothing is sent."
     rows = Table.grid(padding=(0, 2))

@@ -7,7 +7,7 @@ import click
 
 from publisher.cli.registry_admin import registry_admin
 from publisher.cli.registry_data import data_option
-from state.errors import LocalProblem
+from state.errors import LocalProblem, UsageProblem
 
 
 @click.group()
@@ -33,7 +33,13 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path) -> None:
     from publisher.glaas.address import registry_address
     from publisher.registry.serve import serve as serve_registry
 
-    vouching = registry_address(treqs_url, os.environ) if treqs_url else None
+    try:
+        vouching = None if treqs_url is None else registry_address(treqs_url, os.environ)
+    except UsageProblem as error:
+        raise UsageProblem(
+            "--treqs-url is no address that a bearer token may be sent to",
+            next_step="give it as https://HOST; http:// to another machine needs ROAR_ALLOW_HTTP=1",
+        ) from error
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server listens to signals itself
     try:
         serve_registry(host, port, data, click.echo, treqs_url=vouching)

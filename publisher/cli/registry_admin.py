@@ -36,7 +36,7 @@ def add_user(name: str, email: str | None, data: Path) -> None:
     """
     from publisher.registry import accounts
 
-    with opened(data) as store:
+    with opened(data, new=True) as store:
         added = store.write(accounts.add_user, name, email=email)
     click.echo(f"{added.name} is added, with the id {added.id}")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from publisher.registry.accounts import Accounts
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+GROUPS = ("user", "key", "token", "owner", "project")
+"""The commands that list something; what is taken or unknown is one of these, and its message says which."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -51,30 +54,42 @@ def named(context: click.Context, parameter: click.Parameter, value: str) -> str
 
 
 @contextmanager
-def opened(data: Path) -> Iterator["Accounts"]:
-    """The accounts in `data`, which a running registry may have open too.
+def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
+    """The accounts in `data`, which a running registry may have open too.  new: they may be made by this.
 
     Raises `UsageProblem` where a name is taken or unknown, `LocalProblem` where the file can't be used; nothing of the
     command is done then.
     """
     import sqlite3
 
-    from publisher.registry.accounts import Accounts, Taken, Unknown
+    from publisher.registry.accounts import DATABASE_NAME, Accounts, Taken, Unknown
 
     try:
+        if not new and not (data / DATABASE_NAME).exists():
+            raise _no_accounts(data)
         accounts = Accounts.open(data)
         try:
             yield accounts
         finally:
             accounts.close()
     except (Taken, Unknown) as error:
-        raise UsageProblem(str(error), next_step="see what there is with: roar registry user|owner|… list") from error
+        group = next(word for word in str(error).split() if word in GROUPS)
+        next_step = f"roar registry {group} list --data {shlex.quote(str(data))}"
+        raise UsageProblem(str(error), next_step=next_step) from error
     except (OSError, sqlite3.Error) as error:
         raise LocalProblem(
             f"the registry's accounts in {data} can't be used: {error}",
             next_step="check its permissions and room, or choose another --data",
             reason="registry",
         ) from error
+
+
+def _no_accounts(data: Path) -> LocalProblem:
+    return LocalProblem(
+        f"no registry keeps accounts in {data}",
+        next_step=f"name its folder with --data, or begin: roar registry user add NAME --data {shlex.quote(str(data))}",
+        reason="registry",
+    )
 
 
 def listed(as_json: bool, rows: Sequence[Mapping[str, object]]) -> None:

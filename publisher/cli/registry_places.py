@@ -27,7 +27,7 @@ def add_owner(name: str, data: Path) -> None:
     """Add an organization.  A user is the owner of a space of that name without it."""
     from publisher.registry import directory
 
-    with opened(data) as store:
+    with opened(data, new=True) as store:
         owner_id = store.write(directory.add_owner, name)
     click.echo(f"{name} is added, with the id {owner_id}")
 

@@ -64,6 +64,7 @@ def test_a_long_command_leaves_room_for_the_other_columns(program: Program, show
         connection.execute("UPDATE jobs SET command = command || ?", [LONG])
         uids = [row[0] for row in connection.execute("SELECT job_uid FROM jobs ORDER BY step_number")]
     lines = shown("publish", "--dry-run", "--public")
+    assert "Would publish 2 jobs, 6 distinct inputs, 6 distinct outputs" in " ".join(lines)  # the table counts paths
     [at] = [number for number, line in enumerate(lines) if line.startswith("STEP")]
     assert lines[at].split() == ["STEP", "JOB", "IN", "OUT", "COMMAND"]
     for uid, line in zip(uids, lines[at + 1 :], strict=False):

@@ -1,0 +1,120 @@
+"""What a person is told to do is what helps, and can be typed as it stands."""
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from publisher.__main__ import run
+from publisher.cli.live import draw
+from publisher.cli.meter import Meter
+from publisher.cli.options import Options, PutOptions
+from publisher.cli.standing import Standing, Surroundings
+from publisher.report import Entered, ObjectsPlanned, Planned, Report, Waiting
+from state.machine import Event, State
+from state.objects import ObjectTally
+from state.paths import StateFolder
+from state.reasons import Reason
+from state.survey import Summary, look
+from state.units import Kind
+from tests.cli.program import Program
+from tests.cli.reports import HandClock
+from tests.cli.test_displays import _console
+from tests.lineages import chain, cut, frozen
+
+STORING = (Entered(State.STAGE, Event.OPENED), ObjectsPlanned(2, 0, 200, 0))
+SENDING = (*STORING, Planned({Kind.INPUTS: 10}, {}))
+
+
+@pytest.fixture
+def put(folder: StateFolder) -> Summary:
+    """A put that nobody works on, with a file left to store."""
+    owned = frozen(folder, cut(chain(2)))
+    owned._lock.release()
+    seen = look(owned.paths)
+    plan = replace(seen.plan, destination="s3://bucket/run")
+    progress = replace(seen.progress, state=State.STAGE, reason=Reason.AUTH)
+    return replace(seen, plan=plan, progress=progress, objects=ObjectTally(2, 1, 200, 100))
+
+
+def _next(summary: Summary) -> str:
+    return Standing(summary, Surroundings(0.0)).next_step
+
+
+def test_where_a_store_wants_a_sign_in_it_is_the_stores(put: Summary) -> None:
+    resume = f"roar publish --resume {put.plan.id}"
+    assert _next(put) == f"sign in to the object store (aws sso login, or set AWS_PROFILE); then: {resume}"
+    at_google = replace(put, plan=replace(put.plan, destination="gs://bucket/run"))
+    assert _next(at_google).startswith("sign in to the object store (gcloud auth application-default login)")
+
+
+def test_where_the_registry_wants_a_sign_in_it_is_roars(put: Summary) -> None:
+    resume = f"roar publish --resume {put.plan.id}"
+    stored = replace(put, objects=ObjectTally(2, 2, 200, 200))
+    asked = replace(put, progress=replace(put.progress, state=State.AUTH_SELECT))
+    for summary in (stored, asked):
+        assert _next(summary) == f"sign in (roar login); then: {resume}"
+
+
+@pytest.mark.parametrize(
+    ("reports", "reason", "words"),
+    [
+        (STORING, Reason.OFFLINE, "the object store can't be reached"),
+        (STORING, Reason.THROTTLED, "the object store asks to wait"),
+        (SENDING, Reason.OFFLINE, "the registry can't be reached"),
+        (SENDING, Reason.THROTTLED, "the registry asks to wait"),
+    ],
+)
+def test_who_is_waited_for_is_named(reports: tuple[Report, ...], reason: Reason, words: str) -> None:
+    meter = Meter(HandClock())
+    for report in (*reports, Waiting(reason, 3.0)):
+        meter.take(report)
+    assert draw(meter, _console(100))[1].plain == f"  {words}, next try in 3 s"
+
+
+@pytest.mark.parametrize("url", ["foo", "", "http://vouching.example", "https://me@vouching.example"])
+def test_an_address_that_may_not_vouch_is_blamed_on_its_option(program: Program, url: str) -> None:
+    program("registry", "serve", "--treqs-url", url).blames(2, "error: --treqs-url")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "group"),
+    [
+        (("user", "add", "alice"), "user"),
+        (("key", "remove", "SHA256:x"), "key"),
+        (("token", "issue", "bob"), "user"),
+        (("owner", "member", "acme", "alice"), "owner"),
+        (("project", "member", "acme/models", "alice"), "project"),
+    ],
+)
+def test_what_is_taken_or_unknown_is_listed_by_the_command_that_is_named(
+    program: Program, tmp_path: Path, arguments: tuple[str, ...], group: str
+) -> None:
+    data = ("--data", str(tmp_path / "my registry"))
+    assert program("registry", "user", "add", "alice", *data).code == 0
+    command = shlex.split(program("registry", *arguments, *data).err.rpartition("Next: roar ")[2])
+    assert command == ["registry", group, "list", *data]
+    assert program(*command).code == 0
+
+
+@pytest.mark.parametrize("arguments", [("user", "list"), ("user", "remove", "bob"), ("token", "issue", "bob")])
+def test_a_registry_that_is_not_there_is_not_made_by_looking(
+    program: Program, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    data = tmp_path / "no" / "registry"
+    done = program("registry", *arguments, "--data", str(data))
+    done.blames(1, f"no registry keeps accounts in {data}", "roar registry user add")
+    assert not data.parent.exists()
+
+
+def test_a_put_takes_the_words_that_its_job_is_recorded_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Options] = []
+    monkeypatch.setattr("publisher.cli.publishing.run", taken.append)
+    ours = ("--dataset", "--name", "weights")
+    for words in (ours, ("--as-dataset", "--step-name", "weights")):
+        run(["put", "outputs/", "s3://bucket/run", *words, "-m", "v1"])
+    assert taken[0] == taken[1]
+    assert taken[0].put == PutOptions(
+        sources=("outputs/",), destination="s3://bucket/run", message="v1", name="weights", dataset=True
+    )
