@@ -12,6 +12,8 @@ from publisher.report import Report
 
 Answer = httpx2.Response | Exception
 NOW = 1_700_000_000.0
+MOST_REPORTS = 100_000
+"""More than any scenario has: a day of knocking is a quarter of it."""
 OK = b'{"hash": "%s"}' % (b"a" * 64)
 
 
@@ -61,9 +63,13 @@ class Calls:
             patience=patience,
             rng=random.Random(3),
             clock=lambda: NOW + anyio.current_time(),
-            report=self.reports.append,
+            report=self._report,
             stop=self.stop,
         )
+
+    def _report(self, report: Report) -> None:
+        assert len(self.reports) < MOST_REPORTS, "it waits again and again, and no time passes"
+        self.reports.append(report)
 
 
 def reply(status: int, body: bytes = b"", **headers: str) -> httpx2.Response:
