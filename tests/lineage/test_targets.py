@@ -183,7 +183,8 @@ COLUMNS = ["command", "timestamp", "git_commit", "git_branch", "duration_seconds
 @pytest.mark.parametrize("column", COLUMNS)
 def test_a_job_recorded_as_bytes_is_named(tmp_path: Path, column: str) -> None:
     with Recorder(tmp_path) as recorder:
-        uid = recorder.job(1, **{column: b"caf\xe9 --now"})
+        uid = recorder.job(1)
+        recorder.connection.execute(f"UPDATE jobs SET {column} = ?", [b"caf\xe9 --now"])
         recorder.job(2)
     with pytest.raises(LocalProblem, match=f"Job {uid} .* holds bytes"):
         picked(recorder.project(), None)
