@@ -188,27 +188,32 @@ async def test_a_hook_that_can_not_be_killed_is_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: logging.Logger
 ) -> None:
     """As one that became another user's."""
-    killed = []
+    left = []
 
     def refused(pid: int, number: int) -> None:
-        killed.append(pid)
+        left.append(pid)
         raise PermissionError
 
     monkeypatch.setattr(os, "killpg", refused)
     monkeypatch.setattr(ended, "KILLED_SECONDS", 0.05)
-    with anyio.fail_after(30):
-        async with anyio.create_task_group() as tasks:
+    began = tmp_path / "began"
+    async with anyio.create_task_group() as tasks:
 
-            async def tell() -> None:
-                await tell_end(DONE, lasting(tmp_path), notify=False, log=log)
+        async def tell() -> None:
+            await tell_end(DONE, ["sh", "-c", f"touch {shlex.quote(str(began))}; exec sleep 20"], notify=False, log=log)
 
-            tasks.start_soon(tell)
-            await until((tmp_path / "child").exists)
-            tasks.cancel_scope.cancel()
-    monkeypatch.undo()
-    [pid] = killed
-    os.killpg(pid, signal.SIGKILL)
-    await gone(tmp_path)
+        tasks.start_soon(tell)
+        await until(began.exists)
+        tasks.cancel_scope.cancel()
+
+    [pid] = left
+    os.kill(pid, signal.SIGKILL)  # it is still there
+
+    def reaped() -> bool:
+        return not Path(f"/proc/{pid}").exists()
+
+    await until(reaped)
+    await anyio.wait_all_tasks_blocked()
 
 
 @pytest.mark.parametrize("number", sorted(ended.EXHAUSTED))
