@@ -17,6 +17,7 @@ from rich.text import Text
 
 from publisher.cli import tables
 from publisher.cli.standing import Standing, Surroundings, moment
+from publisher.cli.streams import StdoutLost
 from publisher.cli.text import printable
 from publisher.daemon.background import running
 from publisher.daemon.log import follow as follow_log
@@ -109,6 +110,8 @@ def show_log(path: Path, lines: int, *, follow: bool) -> None:
             raise
     except BrokenPipeError:
         _silence_stdout()
+    except StdoutLost:
+        raise
     except OSError as error:
         raise LocalProblem(
             f"the log {path} can't be read: {error.strerror}", next_step=f"ls -l {path}", reason="daemon"

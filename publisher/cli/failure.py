@@ -64,8 +64,6 @@ class Failed(PublisherError):
 class OutputLost(PublisherError):
     """What a command had to print can't be written to stdout."""
 
-    reason = "output"
-
     def __init__(self, cause: StdoutLost) -> None:
         super().__init__(
             f"stdout can't be written: {cause.strerror or cause}",

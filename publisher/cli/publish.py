@@ -29,7 +29,7 @@ Examples:
   roar publish --watch             look at what is under way, in whatever process
   roar publish --public -y -q      for scripts: prints the hash and the URL
   roar publish model.pt --to s3://bucket/run -m "v1"
-                                   the file too: the same as `roar put`
+                                   the file too, as `roar put` does
 """
 
 EXIT_CODES = """\

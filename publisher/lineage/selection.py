@@ -59,7 +59,8 @@ def ordered_jobs(database: Database) -> list[JobHead]:
     heads = []
     for row, uid, parent_uid, step, timestamp, build, task, submit, binary in database.query(
         f"SELECT id, job_uid, nullif(trim(parent_job_uid), ''), step_number, timestamp, job_type IS 'build', {TASK},"
-        f" {_SUBMIT}, {_BINARY} FROM picked CROSS JOIN jobs ON id = job WHERE NOT {NOISE} ORDER BY step_number, timestamp, id"
+        f" {_SUBMIT}, {_BINARY} FROM picked CROSS JOIN jobs ON id = job WHERE NOT {NOISE}"
+        " ORDER BY step_number, timestamp, id"
     ):
         if not (isinstance(row, int) and isinstance(uid, str) and uid and isinstance(step, int)):
             raise _unpublishable(database, uid or row, "it has no uid or no step number")

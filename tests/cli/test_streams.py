@@ -74,6 +74,7 @@ def test_no_file_gets_the_number_of_a_closed_stream(shell: Shell, registry: str)
         ["journal", "list"],
         ["publish", "--dry-run"],
         ["daemon", "status"],
+        ["daemon", "logs"],
         ["completion", "bash"],
         ["--help"],
     ],
@@ -82,6 +83,7 @@ def test_no_file_gets_the_number_of_a_closed_stream(shell: Shell, registry: str)
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_stdout_is_named_on_stderr(shell: Shell, registry: str, arguments: list[str], unbuffered: str) -> None:
     shell.program("publish", "--anonymous", "--registry", registry).blames(4)
+    (shell.program.state / "daemon.log").write_text("a line\n")
     shell.program.env["PYTHONUNBUFFERED"] = unbuffered
     shell(arguments, ">/dev/full").blames(1, "stdout can't be written: no space left")
 
