@@ -4,6 +4,7 @@ Every call of a publish with every credential is redirected to every kind of pla
 processes make over real sockets follow.
 """
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,15 +68,15 @@ def last_part(path: str) -> str:
     return "/".join(parts[-2:] if parts[-1] in ("batch", "me", "refresh", "composites") else parts[-1:])
 
 
-def with_due_bearer(world: World) -> None:
-    """A sign-in that is refreshed before its first use."""
+def with_lapsed_token(world: World) -> None:
+    """A sign-in that must be refreshed before its first use."""
     world.sign_in()
-    world.let_time_pass(3500)
+    world.let_time_pass(3601)
 
 
 CREDENTIALS: dict[str, tuple[Callable[[World], None], Flag, str]] = {
     "bearer": (World.sign_in, Flag.PRIVATE, BY_BEARER),
-    "bearer to be refreshed": (with_due_bearer, Flag.PUBLIC, BY_BEARER),
+    "bearer to be refreshed": (with_lapsed_token, Flag.PUBLIC, BY_BEARER),
     "token of the environment": (World.export_token, Flag.PRIVATE, BY_BEARER),
     "key": (World.make_key, Flag.PRIVATE, BY_KEY),
     "key, public": (World.make_key, Flag.PUBLIC, BY_KEY),
@@ -141,7 +142,7 @@ def test_wherever_any_call_is_redirected_nothing_goes_there_and_the_publish_goes
 
 CALLS = {
     "bearer": ["/registration-sessions", "/jobs/batch"],
-    "due bearer": ["/auth/refresh"],
+    "lapsed token": ["/auth/refresh"],
     "environment": ["/auth/me", "/outputs"],
     "key": ["/auth/me", "/inputs", "/finalize"],
     "nothing": ["/health", "/registration-sessions", "/artifacts/batch", "/finalize", "/labels/batch"],
@@ -168,8 +169,10 @@ def seated(desk: Desk, fore: Front, credential: str) -> Desk:
     match credential:
         case "bearer":
             desk.sign_in()
-        case "due bearer":
-            desk.sign_in(seconds=240)
+        case "lapsed token":
+            desk.sign_in()
+            document = json.loads(desk.auth_json.read_text()) | {"expires_at": "2001-01-01T00:00:00Z"}
+            desk.auth_json.write_text(json.dumps(document))
         case "key":
             desk.make_key()
         case "environment":
