@@ -11,8 +11,9 @@ from publisher.run import Outcome, Run
 from publisher.staging.pipeline import Pipeline
 from publisher.staging.requests import LegacyRoute
 from publisher.steps.afterwards import Published, finish
+from publisher.steps.objects import look_for_objects, store_objects
 from publisher.steps.sessions import CONFLICT, prepared_hash
-from publisher.steps.stage import STAGED, announce, refuse_errors, store_objects
+from publisher.steps.stage import STAGED, announce, refuse_errors
 from state.errors import Rejected
 from state.machine import Event
 from state.units import Unit
@@ -39,6 +40,7 @@ async def fallback(run: Run) -> Outcome:
         refuse_errors(unit.kind, await run.caller.call("POST", path, body, expect=BatchReply))
 
     await store_objects(run)
+    await look_for_objects(run)
     await announce(run, STAGED)
     try:
         await Pipeline(run, STAGED, deliver).drain()

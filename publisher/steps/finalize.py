@@ -9,6 +9,7 @@ from publisher.glaas.wire import Receipt
 from publisher.report import Noted
 from publisher.run import Outcome, Run
 from publisher.steps.afterwards import Published, finish
+from publisher.steps.objects import look_for_objects
 from publisher.steps.sessions import (
     BASE,
     CONFLICT,
@@ -33,12 +34,13 @@ async def finalize(run: Run) -> Outcome:
     """Close the session and finish what belongs to it.
 
     Repeating is harmless: a closed session returns the same receipt, labels that were acknowledged are not sent again,
-    marks are set as they are.  Raises Rejected, Transient, Interrupted.
+    marks are set as they are.  Raises Rejected, Transient, Interrupted, and what storing objects raises.
     """
     progress = await run.on_disk(run.journal.progress)
     lineage_hash, url = progress.hash, progress.url
     published_before = bool(progress.published_elsewhere)
     if lineage_hash is None:
+        await look_for_objects(run)
         try:
             receipt = await _close(run, progress)
         except Refused as refusal:

@@ -10,6 +10,7 @@ from publisher.glaas.wire import BatchReply
 from publisher.report import Planned
 from publisher.run import Outcome, Run
 from publisher.staging.pipeline import Pipeline
+from publisher.steps.objects import store_objects
 from publisher.steps.open import ask_for_session
 from publisher.steps.sessions import CONFLICT, session_authorizer, session_event, staged_route
 from state.errors import PublisherError, Rejected, Transient
@@ -87,27 +88,6 @@ async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
         if (await ask_for_session(run, progress)).status == "closed":
             return Outcome(Event.ALREADY_PUBLISHED, {"detail": refusal.what})
     raise Transient(refusal.what, reason="server failing") from refusal
-
-
-async def store_objects(run: Run) -> None:
-    """Store the objects of a put; nothing to do for a publish of lineage alone."""
-    if run.plan.destination is None:
-        return
-    from publisher.staging.objects import Objects, owner_of
-    from publisher.storage.destinations import open_store
-    from publisher.storage.pace import Pace
-
-    store = await open_store(
-        run.plan.destination,
-        owner=owner_of(run.plan),
-        connections=run.most_uploads,
-        pace=Pace(run.upload_rate) if run.upload_rate else None,
-        share=run.share,
-        report=run.report,
-        patience=run.patience,
-    )
-    async with store:
-        await Objects(run, store).drain()
 
 
 async def announce(run: Run, kinds: tuple[Kind, ...]) -> None:
