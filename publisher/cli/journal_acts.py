@@ -9,18 +9,17 @@ from dataclasses import dataclass
 import click
 
 from publisher.cli.taking import taken
-from publisher.cli.text import count, span
+from publisher.cli.text import count, printable, span
 from state.errors import LocalProblem, Owned, UsageProblem
 from state.machine import ENDED, LIVE, Event, State
 from state.paths import PublishPaths, StateFolder
 from state.publish import OwnedPublish, discard_unread
 from state.reasons import Reason
+from state.record import Progress
 from state.survey import Summary, survey
 
 UNFINISHED_SECONDS = 60.0
 """A folder without a finished plan is left alone for so long: its process may be about to lock it."""
-NO_PLAN = "no plan"
-"""The reason that `survey` gives for such a folder."""
 DAMAGED = "damaged"
 
 
@@ -84,37 +83,55 @@ def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Prunable:
-    """A publish that nobody needs any more, and why.  age: seconds since it ended, or since it was begun."""
+    """A publish that nobody needs any more, and why.
+
+    age: seconds since it ended, or since it was begun.  progress: as the survey found it, None without a plan.
+    """
 
     paths: PublishPaths
     status: str
     age: float
+    progress: Progress | None = None
 
 
 def prune(folder: StateFolder, *, older_than: float, damaged: bool, as_json: bool) -> None:
     """Remove what ended more than `older_than` seconds ago, and plans that were never finished.  Says what it removed.
 
-    damaged: also what can't be resumed because its journal is damaged, however young.  What another process owns is
-    left alone.  A put whose store keeps an upload stays, and that is said: nothing else can name the upload.
+    damaged: also what can't be resumed because its journal is damaged, however young.  What another process owns, or
+    changed meanwhile, is left alone.  A put whose store keeps an upload stays, and that is said: nothing else can name
+    the upload.  What this machine does not let go of stays, too, and keeps no other from being removed.
     """
     anything = False
     for prunable in _prunable(folder, older_than, damaged=damaged):
-        publish_id, status = prunable.paths.id, prunable.status
-        lost = _lost_uploads(prunable.paths) if status == DAMAGED else ""
-        try:
-            left = _remove(prunable)
-        except Owned:
-            continue
-        anything = True
-        if left:
-            text = f"Kept {publish_id} ({status}): {count(left, 'upload')} could not be given up; try again when the"
-            text += f" store can be reached, or forget it: rm -r {shlex.quote(str(prunable.paths.folder))}"
-            _say(text, as_json=as_json, event="kept", publish_id=publish_id, status=status, uploads=left)
-        else:
-            text = f"Removed {publish_id} ({status}, {span(prunable.age)} ago){lost}"
-            _say(text, as_json=as_json, event="removed", publish_id=publish_id, status=status)
+        anything |= _prune(prunable, as_json=as_json)
     if not anything and not as_json:
         click.echo("Nothing to remove.", err=True)
+
+
+def _prune(prunable: _Prunable, *, as_json: bool) -> bool:
+    """Remove one, or say why it stays; False where another process has it, or had it since the survey."""
+    publish_id, status = prunable.paths.id, prunable.status
+    try:
+        lost = _lost_uploads(prunable.paths) if status == DAMAGED else ""
+        left = _remove(prunable)
+    except Owned:
+        return False
+    except LocalProblem as problem:
+        if not prunable.paths.folder.exists():  # another prune was quicker
+            return False
+        text, why = f"Kept {publish_id} ({status}): {printable(problem.what)}", problem.reason
+        _say(text, as_json=as_json, event="kept", publish_id=publish_id, status=status, reason=why, what=problem.what)
+        return True
+    if left is None:
+        return False
+    if left:
+        text = f"Kept {publish_id} ({status}): {count(left, 'upload')} could not be given up; try again when the"
+        text += f" store can be reached, or forget it: rm -r {shlex.quote(str(prunable.paths.folder))}"
+        _say(text, as_json=as_json, event="kept", publish_id=publish_id, status=status, uploads=left)
+    else:
+        text = f"Removed {publish_id} ({status}, {span(prunable.age)} ago){lost}"
+        _say(text, as_json=as_json, event="removed", publish_id=publish_id, status=status)
+    return True
 
 
 def _lost_uploads(paths: PublishPaths) -> str:
@@ -123,13 +140,19 @@ def _lost_uploads(paths: PublishPaths) -> str:
     return f"; {count(known, 'unfinished upload')} may stay at its store" if known else ""
 
 
-def _remove(prunable: _Prunable) -> int:
-    """Remove a publish, unless its store keeps uploads of it: returns how many.  Raises Owned."""
+def _remove(prunable: _Prunable) -> int | None:
+    """Remove a publish, unless its store keeps uploads of it: returns how many; None if it changed since the survey.
+
+    Raises Owned, and LocalProblem where its files can't be used.
+    """
     if prunable.status == DAMAGED:
         discard_unread(prunable.paths)
         return 0
     with OwnedPublish.open(prunable.paths) as owned:
-        left = _abandon(owned) if owned.journal.frozen() else 0
+        progress = owned.journal.progress() if owned.journal.frozen() else None
+        if progress != prunable.progress:  # retried, or planned to the end
+            return None
+        left = _abandon(owned) if progress else 0
         if not left:
             owned.discard()
         return left
@@ -139,10 +162,10 @@ def _prunable(folder: StateFolder, older_than: float, *, damaged: bool) -> Itera
     now = time.time()
     for found in survey(folder):
         if isinstance(found, Summary):
-            age = now - found.progress.updated_at
+            age = max(0.0, now - found.progress.updated_at)  # the clock may have been set back since
             if found.progress.state in ENDED and age >= older_than:
-                yield _Prunable(found.paths, found.progress.state, age)
-        elif found[1].reason == NO_PLAN and (begun := _age(found[0], now)) >= UNFINISHED_SECONDS:
+                yield _Prunable(found.paths, found.progress.state, age, found.progress)
+        elif found[1].reason == Reason.NO_PLAN and (begun := _age(found[0], now)) >= UNFINISHED_SECONDS:
             yield _Prunable(found[0], "never finished", begun)
         elif found[1].reason == Reason.DAMAGED_JOURNAL and damaged:
             yield _Prunable(found[0], DAMAGED, _age(found[0], now))

@@ -4,21 +4,25 @@ import json
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from publisher.cli import journal_acts
 from publisher.storage.store import Upload
+from state.errors import LocalProblem
 from state.journal import Journal
 from state.lock import Lock
 from state.machine import Event
 from state.objects import ObjectRow
-from state.paths import StateFolder
+from state.paths import PublishPaths, StateFolder
 from state.publish import OwnedPublish
+from state.survey import Summary, look, survey
 from tests.cli.program import Program
-from tests.lineages import chain, cut, plan_of
+from tests.lineages import chain, cut, frozen, plan_of
 
 DAY = 86400.0
 
@@ -168,6 +172,87 @@ def test_prune_removes_plans_that_were_never_finished(program: Program) -> None:
         os.utime(owned.folder, (time.time() - 61,) * 2)
         assert program("journal", "prune").out.startswith(f"Removed {left.id} (never finished")
     assert program.publishes == sorted([begun.id, owned.id])
+
+
+def test_prune_all_asks_no_clock(program: Program, interrupted: str) -> None:
+    _end(program, interrupted, Event.CANCELLED, days_ago=-1)  # the clock was set back since
+    assert "Nothing to remove" in program("journal", "prune").err
+    assert program("journal", "prune", "--all").out == f"Removed {interrupted} (cancelled, 0 s ago)\n"
+
+
+def test_one_lock_that_can_not_be_opened_keeps_no_other_from_being_removed(program: Program) -> None:
+    folder = StateFolder(program.state)
+    closed, other, damaged = (_failed(folder) for _ in range(3))
+    damaged.journal.write_bytes(b"noise" * 5000)
+    for paths in (closed, damaged):
+        paths.lock.unlink()
+        paths.lock.mkdir()
+    pruned = program("journal", "prune", "--all")
+    assert pruned.code == 0, pruned.err
+    for words in (f"Kept {closed.id} (failed): the lock ", f"Kept {damaged.id} (damaged): the lock ", other.id):
+        assert words in pruned.out
+    assert set(folder.all_publishes()) == {closed, damaged}
+    kept = program("journal", "prune", "--all", "--json").events
+    assert {(fact["event"], fact["publish_id"], fact["reason"]) for fact in kept} == {
+        ("kept", paths.id, "state directory") for paths in (closed, damaged)
+    }
+
+
+def _failed(folder: StateFolder) -> PublishPaths:
+    with frozen(folder, cut(chain(1))) as owned:
+        owned.journal.checkpoint(Event.REJECTED)
+    return owned.paths
+
+
+def _pruned_all(folder: StateFolder, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
+    """Prune everything; something happens between the survey and the first removal."""
+
+    def surveyed(folder: StateFolder) -> list[Summary | tuple[PublishPaths, LocalProblem]]:
+        found = list(survey(folder))
+        meanwhile()
+        return found
+
+    monkeypatch.setattr(journal_acts, "survey", surveyed)
+    journal_acts.prune(folder, older_than=0.0, damaged=True, as_json=False)
+
+
+def test_what_is_retried_meanwhile_is_not_pruned(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retried, other = _failed(folder), _failed(folder)
+
+    def retry() -> None:
+        with OwnedPublish.open(retried) as owned:
+            owned.journal.checkpoint(Event.RETRIED)
+
+    _pruned_all(folder, monkeypatch, retry)
+    assert list(folder.all_publishes()) == [retried]
+    assert look(retried).live
+    assert capsys.readouterr().out.startswith(f"Removed {other.id} (failed, ")
+
+
+def test_what_is_planned_to_the_end_meanwhile_is_not_pruned(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with OwnedPublish.create(folder) as owned:
+        paths = owned.paths
+    os.utime(paths.folder, (time.time() - 61,) * 2)
+    monkeypatch.setattr(journal_acts, "UNFINISHED_SECONDS", 0.0)
+
+    def plan() -> None:
+        with OwnedPublish.open(paths) as owned:
+            owned.journal.freeze(plan_of(cut(chain(1)), paths.id))
+
+    _pruned_all(folder, monkeypatch, plan)
+    assert look(paths).live
+
+
+def test_what_another_prune_removes_meanwhile_is_no_problem(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = _failed(folder)
+    _pruned_all(folder, monkeypatch, OwnedPublish.open(paths).discard)
+    assert capsys.readouterr() == ("", "Nothing to remove.\n")
 
 
 def _damage(program: Program, publish_id: str) -> None:
