@@ -126,11 +126,18 @@ class StateFolder:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "StateFolder":
-        """`$ROAR_STATE_DIR`, else `$XDG_STATE_HOME/roar`, else `~/.local/state/roar`.  Creates nothing."""
-        if chosen := environ.get("ROAR_STATE_DIR"):
-            return cls(Path(chosen).expanduser().absolute())
-        base = environ.get("XDG_STATE_HOME")
-        return cls((Path(base) if base else Path.home() / ".local" / "state") / "roar")
+        """`$ROAR_STATE_DIR`, else `$XDG_STATE_HOME/roar`, else `~/.local/state/roar`.  Creates nothing.
+
+        Raises UsageProblem where that is below a home folder that nobody has.
+        """
+        chosen, base = environ.get("ROAR_STATE_DIR"), environ.get("XDG_STATE_HOME")
+        try:
+            if chosen:
+                return cls(Path(chosen).expanduser().absolute())
+            return cls((Path(base) if base else Path.home() / ".local" / "state") / "roar")
+        except RuntimeError as error:  # pathlib's word for a home that can't be found
+            what = f"ROAR_STATE_DIR={chosen} names nobody's home folder" if chosen else "this user has no home folder"
+            raise UsageProblem(what, next_step="set ROAR_STATE_DIR to a folder") from error
 
     @property
     def publishes(self) -> Path:

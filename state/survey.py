@@ -86,8 +86,18 @@ def look(paths: PublishPaths) -> Summary:
 
 @contextmanager
 def _reading(paths: PublishPaths) -> Iterator[Journal]:
-    if not paths.journal.exists():
-        raise LocalProblem(f"publish {paths.id} has no journal", next_step="roar journal prune", reason="no plan")
+    try:
+        paths.journal.stat()
+    except FileNotFoundError as error:
+        what = f"publish {paths.id} has no journal"
+        raise LocalProblem(what, next_step="roar journal prune", reason=Reason.NO_PLAN) from error
+    except OSError as error:  # a folder that this user may not enter
+        raise LocalProblem(
+            f"the journal {paths.journal} can't be used: {error.strerror}",
+            next_step="mend that, then: roar publish --resume",
+            reason=Reason.JOURNAL,
+            resumable=True,
+        ) from error
     with understood(paths.journal), _onlooking(paths) as journal:
         yield journal
 

@@ -162,6 +162,13 @@ def test_a_state_folder_that_nobody_may_write(program: Program, registry: str) -
     _succeeds(program("publish", "--public", "-y", "--registry", registry))
 
 
+def test_a_state_folder_below_a_home_that_nobody_has(program: Program, registry: str) -> None:
+    nobodys = Program(program.cwd, program.state, program.env | {"ROAR_STATE_DIR": "~nosuchuser/x"})
+    words = ["ROAR_STATE_DIR=~nosuchuser/x", "set ROAR_STATE_DIR to a folder"]
+    for arguments in (("publish", "--public", "-y", "--registry", registry), ("journal", "list"), ("daemon", "status")):
+        nobodys(*arguments).blames(2, *words)
+
+
 def test_files_that_may_not_grow(program: Program, registry: str) -> None:
     """The journal can't be written: the file-size limit stands in for every disk that refuses."""
 

@@ -1,6 +1,7 @@
 """Where publishes live: private folders, a key that processes agree on, a token that comes and goes."""
 
 import os
+import pwd
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def _open_umask() -> object:
 )
 def test_the_environment_says_where(environ: dict[str, str], root: str) -> None:
     assert StateFolder.from_environment(environ).root == Path(root)
+
+
+def test_a_home_that_nobody_has_is_a_usage_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageProblem, match="ROAR_STATE_DIR=~nosuchuser/x"):
+        StateFolder.from_environment({"ROAR_STATE_DIR": "~nosuchuser/x"})
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # as in a container, for a user that it does not know
+    with pytest.raises(UsageProblem, match="this user has no home folder"):
+        StateFolder.from_environment({})
 
 
 def test_folders_are_private_and_publishes_differ(folder: StateFolder) -> None:

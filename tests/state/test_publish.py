@@ -1,18 +1,23 @@
 """Owning a publish as a whole, and looking at all of them."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from state.errors import LocalProblem, Owned
+from state.errors import ExitCode, LocalProblem, Owned
 from state.lock import Lock
 from state.machine import Event, State
 from state.paths import StateFolder
 from state.publish import OwnedPublish, discard_unread
 from state.survey import Summary, look, survey
 from tests.lineages import chain, cut, frozen, plan_of
+from tests.processes import line_of, running
+
+NOBODY_UID = 65534
 
 
 def test_an_owned_publish_is_nobody_elses_until_it_is_given_up(folder: StateFolder) -> None:
@@ -79,6 +84,38 @@ def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolde
         assert isinstance(found, tuple)
         reasons[found[0].folder] = found[1].reason
     assert reasons == {empty.folder: "no plan", unfinished.folder: "no plan", damaged.folder: "damaged journal"}
+
+
+def test_a_journal_that_can_not_be_reached_is_no_missing_plan(folder: StateFolder) -> None:
+    """What has no plan may be removed, and a publish may be behind this."""
+    paths = folder.new_publish()
+    paths.journal.symlink_to(paths.journal)
+    with pytest.raises(LocalProblem, match="can't be used") as caught:
+        look(paths)
+    assert (caught.value.reason, caught.value.exit_code) == ("journal", ExitCode.INTERRUPTED)
+
+
+def test_a_folder_that_this_user_may_not_enter_hides_no_other() -> None:
+    with TemporaryDirectory() as name:
+        folder = StateFolder(Path(name))
+        with frozen(folder, cut(chain(2))) as sound, frozen(folder, cut(chain(2))) as closed:
+            pass
+        look_as_its_owner = (
+            "import os; from pathlib import Path\n"
+            "from state.paths import StateFolder; from state.survey import survey\n"
+            f"folder = StateFolder(Path({name!r})); list(survey(folder))  # root may own what this needs to load, too\n"
+            f"os.getuid() or os.setuid({NOBODY_UID})\n"
+            "for found in survey(folder):\n"
+            "    print(f'{found[0].id} {found[1].reason}' if isinstance(found, tuple) else found.paths.id)"
+        )
+        if os.getuid() == 0:
+            for path in (folder.root, folder.publishes, *sound.paths.folder.iterdir(), sound.paths.folder):
+                os.chown(path, NOBODY_UID, -1)
+        else:
+            closed.paths.folder.chmod(0)
+        with running("-c", look_as_its_owner) as process:
+            assert [line_of(process) for _ in range(3)] == [f"{closed.paths.id} journal", sound.paths.id, ""]
+        closed.paths.folder.chmod(0o700)
 
 
 def test_what_is_damaged_is_removed_unless_somebody_works_on_it(folder: StateFolder) -> None:
