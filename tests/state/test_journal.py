@@ -209,6 +209,13 @@ def test_bodies_of_a_kind_come_whether_acknowledged_or_not(journal: Journal) -> 
     assert [len(body) > 2 for body in journal.bodies(Kind.JOBS)] == [True, True]
 
 
+def test_what_is_committed_is_on_the_disk(journal: Journal) -> None:
+    """The pragmas that a power cut would tell; FULL is 2.  With a write-ahead log, other rules would hold."""
+    (synchronous,) = journal.db.conn.execute("PRAGMA synchronous").fetchone()
+    (mode,) = journal.db.conn.execute("PRAGMA journal_mode").fetchone()
+    assert (synchronous, mode) == (2, "truncate")
+
+
 def test_closing_twice_is_harmless(path: Path) -> None:
     journal = Journal(path)
     journal.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database, Migrations
 
+from publisher.daemon.roster import Roster
 from state import schema
 from state.errors import LocalProblem
 from state.journal import Journal
@@ -116,3 +117,10 @@ def test_an_onlooker_sees_what_an_older_release_left(folder: StateFolder) -> Non
         look(paths)
     assert look(paths).progress.state is State.STAGE
     assert [found.paths for found in survey(folder) if isinstance(found, Summary)] == [paths]
+
+
+def test_the_daemon_goes_on_with_what_an_older_release_left(folder: StateFolder) -> None:
+    paths = folder.new_publish()
+    restore(paths.journal, FIRST_RELEASE.read_text())
+    [waiting] = Roster(folder).waiting(frozenset())
+    assert (waiting.paths, waiting.progress.state, waiting.live) == (paths, State.STAGE, True)
