@@ -20,6 +20,7 @@ from state.machine import LIVE
 from state.objects import ObjectRow
 from state.paths import StateFolder
 from state.publish import OwnedPublish
+from state.reasons import Reason
 from state.record import Plan
 from state.survey import Summary, survey
 
@@ -173,12 +174,13 @@ def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], draft
 def _same(folder: StateFolder, request: Request, intent: dict[str, Any], draft: Draft) -> Summary | None:
     """The newest unfinished publish of the same to the same registry with the same intent, owned or not.
 
-    One that was planned for fewer people than may publish it now is another.
+    One that was planned for fewer people than may publish it now is another; one that was moved to another machine is
+    left to that.
     """
     destination = draft.storing.destination if draft.storing else None
     wanted = (request.registry, draft.fingerprint, intent, destination)
     for found in survey(folder):
-        if isinstance(found, Summary) and found.progress.state in LIVE:
+        if isinstance(found, Summary) and found.progress.state in LIVE and found.progress.reason != Reason.EXPORTED:
             plan = found.plan
             named = draft.summary.provisional.keys() <= plan.provisional.keys()
             if named and (plan.registry, plan.fingerprint, plan.intent, plan.destination) == wanted:

@@ -48,9 +48,11 @@ class Queue:
         flags = {name: None if row[name] is None else bool(row[name]) for name in ("agreed", "parked", "told")}
         return Queued(**row | flags)
 
-    def order(self, *, agreed: bool, most_uploads: int | None, upload_rate: int | None) -> None:
-        """How a person wants it done; whoever goes on with it does it so."""
-        self._write(agreed=agreed, most_uploads=most_uploads, upload_rate=upload_rate)
+    def order(self, *, agreed: bool = False, most_uploads: int | None = None, upload_rate: int | None = None) -> None:
+        """How a person wants it done; whoever goes on with it does it so.  What is not said stays as it was."""
+        said = {"agreed": agreed or None, "most_uploads": most_uploads, "upload_rate": upload_rate}
+        if changes := {name: value for name, value in said.items() if value is not None}:
+            self._write(**changes)
 
     def detach(self) -> None:
         """Leave the publish to the daemon, which takes it as soon as it can."""

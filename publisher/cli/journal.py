@@ -141,7 +141,8 @@ def export(publish_id: str, file: Path, as_json: bool) -> None:
 def import_(file: Path, project: Path | None, as_json: bool) -> None:
     """Take a publish over that another machine exported to FILE.
 
-    It goes on to the registry and the destination that it was begun for; both are printed.
+    It goes on to the registry and the destination that it was begun for; both are printed. Nothing is sent before you
+    resume it.
     """
     from publisher.cli.portable import import_publish
 

@@ -25,9 +25,9 @@ from publisher.plans import Frozen, Request, freeze
 from publisher.worker import MOST_UPLOADS, own_keyring, work
 from state.errors import ExitCode, LocalProblem, Owned, PublisherError
 from state.machine import State
-from state.paths import StateFolder
+from state.paths import PublishPaths, StateFolder
 from state.publish import OwnedPublish
-from state.reasons import Turn, meaning
+from state.reasons import Reason, Turn, meaning
 from state.record import Progress
 from state.survey import Summary, look
 
@@ -68,7 +68,10 @@ class _Publishing:
             return ExitCode.PUBLISHED
         if daemon_works_on(self._folder, found):
             return self._look_on(found)
-        frozen = Frozen(OwnedPublish.open(found.paths), found.plan, resumed=True)
+        try:
+            frozen = Frozen(OwnedPublish.open(found.paths), found.plan, resumed=True)
+        except Owned:  # since it was looked at
+            return self._look_on_if_daemon(found.paths)
         return self._go_on(frozen, own_keyring(found.plan.intent, ask=self._ask), agreed=self._options.yes)
 
     def _begin(self, request: Request) -> int:
@@ -90,24 +93,29 @@ class _Publishing:
                 raise NotBegun(problem) from problem
             raise
         except Owned as owned:
-            found = look(self._folder.find(owned.publish_id)) if owned.publish_id else None
-            if found is None or not daemon_works_on(self._folder, found):
+            if not owned.publish_id:
                 raise
-            return self._look_on(found)
+            return self._look_on_if_daemon(self._folder.find(owned.publish_id))
         return self._go_on(frozen, keyring, agreed=prepared.agreed)
 
     def _go_on(self, frozen: Frozen, keyring: Keyring, *, agreed: bool) -> int:
         """Here and now, or in the daemon; either way it is known how, to whoever goes on with it in the end."""
         options = self._options
-        if agreed or options.jobs or options.limit_rate:
-            queue = frozen.publish.journal.queue
-            queue.order(agreed=agreed, most_uploads=options.jobs, upload_rate=options.limit_rate)
+        queue = frozen.publish.journal.queue
+        queue.order(agreed=agreed, most_uploads=options.jobs, upload_rate=options.limit_rate)
         if not options.detach:
             return self._drive(frozen, keyring)
         from publisher.cli.detaching import leave_to_daemon
 
         leave_to_daemon(frozen, self._folder, self._display)
         return ExitCode.PUBLISHED
+
+    def _look_on_if_daemon(self, paths: PublishPaths) -> int:
+        """Called while Owned is handled, which is raised again where it is another terminal that works on it."""
+        found = look(paths)
+        if not daemon_works_on(self._folder, found):
+            raise
+        return self._look_on(found)
 
     def _look_on(self, found: Summary) -> int:
         """The daemon works on it already: what is left to do is to watch, or to say so."""
@@ -127,6 +135,7 @@ class _Publishing:
                 return await self._person.confirm(choice, stop)
 
             report = self._display.report
+            wanted = frozen.publish.journal.queue.read()
             return await work(
                 frozen.publish,
                 self._folder,
@@ -134,8 +143,8 @@ class _Publishing:
                 confirm=confirm,
                 stop=stop,
                 keyring=keyring,
-                most_uploads=self._options.jobs or MOST_UPLOADS,
-                upload_rate=self._options.limit_rate,
+                most_uploads=wanted.most_uploads or MOST_UPLOADS,
+                upload_rate=wanted.upload_rate,
             )
 
         try:
@@ -143,6 +152,8 @@ class _Publishing:
                 self._display.planned(frozen.plan, resumed=frozen.resumed)
                 progress = run_listening(drive, self._display, self._person)
         except PublisherError as error:
+            if error.reason == Reason.DAMAGED_JOURNAL:
+                raise  # there is nothing that `--resume` could read
             by_daemon = wake(self._folder) and meaning(error.reason).turn is not Turn.PERSON
             raise Unfinished(error, frozen.plan.id, by_daemon=by_daemon) from error
         if progress.state is not State.DONE:

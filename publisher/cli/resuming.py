@@ -8,6 +8,7 @@ from state.errors import Owned, UsageProblem
 from state.lock import owner
 from state.machine import State
 from state.paths import StateFolder
+from state.reasons import Reason
 from state.survey import Summary, look, survey
 
 
@@ -34,10 +35,13 @@ def daemon_works_on(folder: StateFolder, found: Summary) -> bool:
 def _newest(folder: StateFolder, cwd: Path) -> Summary:
     project = find_project(cwd).root
     running: Summary | None = None
+    moved: Summary | None = None
     for found in survey(folder):
         if not isinstance(found, Summary) or found.plan.project != str(project):
             continue
-        if found.interrupted:
+        if found.interrupted and found.progress.reason == Reason.EXPORTED:
+            moved = moved or found
+        elif found.interrupted:
             return found
         if found.owner is not None:
             running = running or found
@@ -49,5 +53,10 @@ def _newest(folder: StateFolder, cwd: Path) -> Summary:
             kept="It goes on undisturbed.",
             next_step=f"roar publish --watch {running.plan.id}",
             reason="owned",
+        )
+    if moved is not None:
+        raise UsageProblem(
+            f"publish {moved.plan.id} of this project was moved to another machine",
+            next_step=f"take it back: roar publish --resume {moved.plan.id}",
         )
     raise UsageProblem(f"no publish of {project} is interrupted", next_step="roar publish, or: roar journal list")

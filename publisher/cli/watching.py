@@ -79,13 +79,14 @@ class Halted(PublisherError):
 
 @dataclass(slots=True)
 class Watching:
-    """One publish being followed.  clock: Unix seconds.  sleep: for seconds."""
+    """One publish being followed.  clock: Unix seconds.  sleep: for seconds.  elapsed: seconds that never go back."""
 
     lookout: Lookout
     folder: StateFolder
     display: Watcher
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
+    elapsed: Callable[[], float] = time.monotonic
 
     def run(self, *, note: str = "") -> int:
         """Look until nobody goes on with it; see `watch`.  A KeyboardInterrupt anywhere ends it, too.
@@ -106,11 +107,11 @@ class Watching:
     def _follow(self, sight: Sight) -> Sight:
         """The look that found nobody who goes on with it."""
         changes = Changes(self.display.report, self.clock)
-        alone = _Alone(self.folder, self.display)
+        alone = _Alone(self.folder, self.display, self.clock)
         while True:
             changes.take(sight)
             self.display.tick()
-            if not sight.live or alone.for_good(sight, self.clock()):
+            if not sight.live or alone.for_good(sight, self.elapsed()):
                 return sight
             self.sleep(LOOK_SECONDS)
             sight = self.lookout.look()
@@ -135,9 +136,10 @@ class Watching:
 class _Alone:
     """Whether nobody will go on with a publish that nobody works on."""
 
-    def __init__(self, folder: StateFolder, display: Watcher) -> None:
+    def __init__(self, folder: StateFolder, display: Watcher, clock: Callable[[], float]) -> None:
         self._folder = folder
         self._display = display
+        self._clock = clock
         self._since: float | None = None
         self._told = False
 
@@ -152,7 +154,7 @@ class _Alone:
             return False
         if owner(self._folder.daemon_lock) is None:
             return True
-        if not self._told and (sight.queued.next_attempt or 0.0) <= now:
+        if not self._told and (sight.queued.next_attempt or 0.0) <= self._clock():
             self._told = True
             self._display.report(Noted("the daemon takes it when it is its turn"))
         return False

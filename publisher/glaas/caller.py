@@ -21,6 +21,7 @@ from publisher.glaas.line import Line
 from publisher.glaas.policy import (
     MAX_ATTEMPTS,
     MAX_GARBLED,
+    MAX_OUTAGES,
     Verdict,
     backoff,
     error_text,
@@ -35,8 +36,6 @@ from state.errors import Interrupted, Rejected, Transient
 HEALTH = "/api/v1/health"
 UNAUTHORIZED = 401
 STOPPED = "stopped on request"
-MAX_OUTAGES = 32
-"""How often the network may go away under one request: one that the server dies of takes it away each time."""
 MAX_RENEWALS = 2
 """How often one request may renew its credential: it can be renewed by another process and expire again meanwhile."""
 SHORTEST_CREDENTIAL = 16

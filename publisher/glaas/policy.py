@@ -25,6 +25,8 @@ LONGEST_RETRY_AFTER_SECONDS = 3600.0
 """A server that asks for more patience than this gets asked again after an hour."""
 MAX_ATTEMPTS = 8
 """Attempts of one request that a reachable server answers with a failure."""
+MAX_OUTAGES = 32
+"""How often a server may go away under one request: one that it dies of takes it away each time."""
 MAX_GARBLED = 4
 """Attempts of one request that get answers which are not GLaaS's."""
 MAX_TEXT = 300

@@ -18,7 +18,7 @@ import httpx2
 from publisher import __version__
 from publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, REPLY_SECONDS, Unreachable
 from publisher.glaas.gate import Door, Gate
-from publisher.glaas.policy import MAX_ATTEMPTS, Verdict, backoff, judge, retry_after
+from publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES, Verdict, backoff, judge, retry_after
 from publisher.report import Reporter, Retrying
 from publisher.storage.pace import Pace
 from publisher.storage.share import Share
@@ -28,8 +28,6 @@ from state.errors import Transient
 
 POOL_CONNECTIONS = 2
 """Connections of one pool: each request looks at all of them, several times (see `glaas.exchange`)."""
-MAX_OUTAGES = 32
-"""How often one request may meet a store that goes away, and comes back: it may be the request that ends it."""
 THROTTLED_ATTEMPT = 4
 """Where the backoff begins for a store that asks for patience without saying how long."""
 

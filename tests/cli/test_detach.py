@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from publisher.__main__ import run
+from publisher.cli import publishing
 from state.lock import Lock
 from state.paths import StateFolder
+from state.publish import OwnedPublish
 from state.survey import look
 from tests.cli.program import Program
 from tests.cli.servers import answering, http
@@ -121,6 +124,44 @@ def test_the_same_again_in_the_foreground_watches_it_too(program: Program, nobod
     again = program("publish", "--public", "-y", "--detach", "--json", "--registry", nobody)
     assert (again.code, again.last["publish_id"]) == (0, publish_id)
     assert program.publishes == [publish_id]
+
+
+def test_a_daemon_that_takes_it_while_it_is_looked_up_is_watched_too(
+    program: Program, nobody: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with no_daemon(program):
+        program("publish", "--public", "-y", "--detach", "--registry", nobody)
+    [publish_id] = program.publishes
+    monkeypatch.chdir(program.cwd)
+    monkeypatch.setenv("ROAR_STATE_DIR", str(program.state))
+    folder = StateFolder(program.state)
+    looks = iter([False, True])
+    monkeypatch.setattr(publishing, "daemon_works_on", lambda folder, found: next(looks))
+    with Lock(folder.find(publish_id).lock):
+        assert run(["publish", "--resume", publish_id, "--detach", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["event"] == "detached"
+
+
+def test_a_resume_changes_what_it_says_and_nothing_else(program: Program, nobody: str) -> None:
+    with no_daemon(program):
+        program("publish", "--public", "-y", "--detach", "--registry", nobody, "--limit-rate", "1M")
+        [publish_id] = program.publishes
+        program("publish", "--resume", publish_id, "--detach", "--jobs", "2")
+    with OwnedPublish.open(StateFolder(program.state).find(publish_id)) as owned:
+        queued = owned.journal.queue.read()
+    assert (queued.agreed, queued.most_uploads, queued.upload_rate) == (True, 2, 1_000_000)
+
+
+def test_what_was_moved_to_another_machine_is_not_resumed_by_the_way(
+    program: Program, nobody: str, tmp_path: Path
+) -> None:
+    with no_daemon(program):
+        program("publish", "--public", "-y", "--detach", "--registry", nobody)
+        [publish_id] = program.publishes
+        program("journal", "export", publish_id, str(tmp_path / "moved"))
+        program("publish", "--resume", "--detach").blames(2, "moved to another machine", f"--resume {publish_id}")
+        program("publish", "--public", "-y", "--detach", "--registry", nobody)
+    assert len(program.publishes) == 2
 
 
 def test_what_a_foreground_publish_leaves_the_daemon_goes_on_with(program: Program, registry: str) -> None:

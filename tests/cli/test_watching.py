@@ -56,6 +56,7 @@ class Watched:
     owned: OwnedPublish
     display: Recorder = field(default_factory=Recorder)
     clock: HandClock = field(default_factory=HandClock)
+    wall_clock_behind: float = 0.0
 
     def enter(self, *events: Event, **learned: str) -> None:
         for event in events:
@@ -70,8 +71,11 @@ class Watched:
             self.clock.sleep(seconds)
             next(script, lambda: None)()
 
+        def wall_clock() -> float:
+            return self.clock() - self.wall_clock_behind
+
         with Lookout(self.owned.paths, self.clock) as lookout:
-            return Watching(lookout, self.folder, self.display, self.clock, sleep).run()
+            return Watching(lookout, self.folder, self.display, wall_clock, sleep, self.clock).run()
 
     def told(self, *acts: Act) -> list[Report]:
         """The reports of watching these acts, after which everybody leaves."""
@@ -308,6 +312,14 @@ def test_counting_takes_a_small_share_of_the_time(watched: Watched) -> None:
         ticks.now += 20
         seen.append(lookout.look().counts)
     assert seen[0] == seen[1] == seen[2] != seen[3]
+
+
+def test_a_clock_that_is_set_back_does_not_make_a_watch_wait(watched: Watched) -> None:
+    def set_back() -> None:
+        watched.wall_clock_behind = 3600.0
+
+    with pytest.raises(Halted):
+        watched.watch(watched.owned.give_up, set_back)
 
 
 # -------------------------------------------------------------------------------------------------- as real processes

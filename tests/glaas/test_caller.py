@@ -10,9 +10,9 @@ import anyio
 import httpx2
 import pytest
 
-from publisher.glaas.caller import MAX_OUTAGES, MAX_RENEWALS, Refused
+from publisher.glaas.caller import MAX_RENEWALS, Refused
 from publisher.glaas.exchange import EXCHANGE_SECONDS
-from publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED, MAX_TEXT
+from publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED, MAX_OUTAGES, MAX_TEXT
 from publisher.glaas.wire import Receipt
 from publisher.report import Retrying, Waiting
 from state.errors import Interrupted, Transient

@@ -9,9 +9,9 @@ import pytest
 
 from publisher.glaas.exchange import REPLY_SECONDS, Unreachable
 from publisher.glaas.gate import FIRST_CONTACT_SECONDS
-from publisher.glaas.policy import MAX_ATTEMPTS
+from publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES
 from publisher.report import Report, Retrying, Waiting
-from publisher.storage.http import MAX_OUTAGES, Reply, Request, Wire
+from publisher.storage.http import Reply, Request, Wire
 from publisher.storage.share import Share
 from state.errors import Transient
 from tests import virtual
