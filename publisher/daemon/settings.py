@@ -10,7 +10,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from publisher.daemon.log import Log
@@ -40,7 +40,12 @@ class Settings:
 def user_settings(environ: Mapping[str, str], home: Path) -> Settings:
     """What the user's file says, if there is one.  Raises LocalProblem where it makes no sense."""
     base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    return _Reader.of(base / "roar" / "config.toml").settings(Settings())
+    said = _Reader.of(base / "roar" / "config.toml")
+    known = [field.name for field in fields(Settings)]
+    for key in said.table:
+        if key not in known:  # a slip of the pen must not pass for a setting
+            raise said.wrong(key, f"one of {', '.join(known)}")
+    return said.settings(Settings())
 
 
 def project_settings(base: Settings, project: Path, *, log: Log) -> Settings:
@@ -72,7 +77,7 @@ class _Reader:
                 f"{path} can't be read ({type(error).__name__})", next_step=f"mend {path}", reason="config"
             ) from error
         if not isinstance(table, dict):
-            raise cls(path, {})._wrong("publisher", "a table")
+            raise cls(path, {}).wrong("publisher", "a table")
         return cls(path, table)
 
     def settings(self, base: Settings) -> Settings:
@@ -87,7 +92,7 @@ class _Reader:
     def _number(self, key: str, default: int) -> int:
         value = self.table.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 64:
-            raise self._wrong(key, "a number from 1 to 64")
+            raise self.wrong(key, "a number from 1 to 64")
         return value
 
     def _rate(self, default: int | None) -> int | None:
@@ -97,7 +102,7 @@ class _Reader:
         match = _RATE.fullmatch(str(value))
         rate = round(float(match[1]) * _SCALE[match[2]]) if match else 0
         if rate < 1:
-            raise self._wrong("limit_rate", "bytes a second, as 500k or 10M")
+            raise self.wrong("limit_rate", "bytes a second, as 500k or 10M")
         return rate
 
     def _command(self, default: tuple[str, ...]) -> tuple[str, ...]:
@@ -106,18 +111,18 @@ class _Reader:
             try:
                 value = [os.path.expanduser(word) for word in shlex.split(value)]
             except ValueError:
-                raise self._wrong("on_done", "a command whose quotes are closed") from None
+                raise self.wrong("on_done", "a command whose quotes are closed") from None
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-            raise self._wrong("on_done", "a command, or a list of its words")
+            raise self.wrong("on_done", "a command, or a list of its words")
         return tuple(value)
 
     def _flag(self, default: bool) -> bool:
         value = self.table.get("notify", default)
         if not isinstance(value, bool):
-            raise self._wrong("notify", "true or false")
+            raise self.wrong("notify", "true or false")
         return value
 
-    def _wrong(self, key: str, wanted: str) -> LocalProblem:
+    def wrong(self, key: str, wanted: str) -> LocalProblem:
         return LocalProblem(
             f"{self.path}: [publisher] {key} must be {wanted}", next_step=f"mend {self.path}", reason="config"
         )

@@ -50,6 +50,7 @@ def test_a_project_says_whether_the_desktop_is_told(tmp_path: Path) -> None:
     "text",
     [
         "publisher = 1",
+        "[publisher]\nmax_activ = 2",
         "[publisher]\nmax_active = true",
         "[publisher]\njobs = 65",
         "[publisher]\nlimit_rate = '0.1'",
