@@ -200,6 +200,12 @@ def possible_decisions(flag: Flag, scope: Scope, credentials: Credentials) -> se
     return choices - {Decision.STOP, Decision.PROBE_SSH}
 
 
+def asks_for_nobody(flag: Flag, scope: Scope) -> bool:
+    """Whether nobody is to be named, whatever the credentials at hand."""
+    signed_in = Credentials(bearer=True, ssh=True)
+    return possible_decisions(flag, scope, signed_in) == {Decision.ANONYMOUS_SESSION}
+
+
 def _repo(scope: Scope) -> _Repo:
     if scope.mode is Mode.PROJECT:
         return _Repo.PUBLIC_PROJECT if scope.visibility == "public" else _Repo.PRIVATE_PROJECT

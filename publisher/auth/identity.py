@@ -5,14 +5,20 @@ from collections.abc import Mapping
 from publisher.auth.signin import SignIn
 
 ANONYMOUS = "anonymous"
+_BY_TREQS = "treqs:user:"
 LONGEST_NAME = 256
 """Characters.  Longer than any identity is; it goes into messages and into the journal."""
+
+
+def only_by_bearer(identity: str) -> bool:
+    """Whether no SSH key can name it (protocol.md §6)."""
+    return identity.startswith(_BY_TREQS)
 
 
 def of_sign_in(sign_in: SignIn) -> str | None:
     """The identity behind a bearer, as far as the sign-in state tells; None: ask `/auth/me` (`of_me`)."""
     if sign_in.provider.lower().startswith("treqs") and (sub := _name(sign_in.sub)):
-        return f"treqs:user:{sub}"
+        return f"{_BY_TREQS}{sub}"
     if user_id := _name(sign_in.db_user_id):
         return f"glaas:user:{user_id}"
     return None

@@ -4,7 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from publisher.auth.clock import clock_skew
-from publisher.auth.decide import Capabilities, Choice, Decision, Flag, Mode, Probe, Scope, decide
+from publisher.auth.decide import (
+    Capabilities,
+    Choice,
+    Decision,
+    Flag,
+    Mode,
+    Probe,
+    Scope,
+    asks_for_nobody,
+    decide,
+)
+from publisher.auth.identity import ANONYMOUS, only_by_bearer
 from publisher.auth.turned_down import not_accepted
 from publisher.glaas.caller import Refused
 from publisher.glaas.wire import AnyReply
@@ -21,8 +32,9 @@ AUTH_PROBE = "/api/v1/sessions?limit=1"
 async def auth_select(run: Run) -> Outcome:
     """Decide by the table of protocol.md §5.
 
-    Raises NeedsPerson where the table stops, where a publish that names nobody is not confirmed, and where the identity
-    is not one that the plan was made for, or not the one that this publish began with: that never changes silently.
+    Raises NeedsPerson where the table stops, where a publish that names nobody is not confirmed, where the plan names
+    somebody whose credential is not here any more, and where the identity is not one that the plan was made for, or not
+    the one that this publish began with: that never changes silently.
     """
     progress = await run.on_disk(run.journal.progress)
     with _telling_what_is_published(progress):
@@ -71,6 +83,8 @@ async def _select(run: Run, progress: Progress) -> Outcome:
         raise problem
     identity = await _identity(run, choice.decision)
     await _same_person(run, progress, identity)
+    if identity == ANONYMOUS and progress.identity is None:
+        await _nobody_was_to_be_named(run)
     if choice.needs_confirmation and progress.hash is None and not await run.confirm(choice):
         raise NeedsPerson(
             "this publish is public and names nobody: it needs your consent",
@@ -97,13 +111,14 @@ async def _identity(run: Run, decision: Decision) -> str:
 
 
 async def _choose(run: Run, progress: Progress) -> Choice:
-    can, scope = progress.capabilities, run.plan.intent["scope"]
+    can = progress.capabilities
+    flag, scope = _asked(run)
     held = await run.keyring.held()
 
     def ask_table(probe: Probe) -> Choice:
         return decide(
-            Flag(run.plan.intent["flag"]),
-            Scope(**scope | {"mode": Mode(scope["mode"])}),
+            flag,
+            scope,
             held,
             Capabilities(
                 anonymous_public=can.get("anonymous_public", False),
@@ -115,6 +130,11 @@ async def _choose(run: Run, progress: Progress) -> Choice:
 
     choice = ask_table(Probe.NOT_ASKED)
     return choice if choice.decision is not Decision.PROBE_SSH else ask_table(await _probe_ssh(run))
+
+
+def _asked(run: Run) -> tuple[Flag, Scope]:
+    scope = run.plan.intent["scope"]
+    return Flag(run.plan.intent["flag"]), Scope(**scope | {"mode": Mode(scope["mode"])})
 
 
 async def _probe_ssh(run: Run) -> Probe:
@@ -151,5 +171,27 @@ async def _same_person(run: Run, progress: Progress, identity: str) -> None:
         kept="What is staged is kept.",
         next_step=f"sign in as before, then: roar publish --resume {run.plan.id}\n"
         f"or start anew: roar journal cancel {run.plan.id}",
+        reason="auth",
+    )
+
+
+async def _nobody_was_to_be_named(run: Run) -> None:
+    """Raise NeedsPerson where the plan names somebody whose credential this process does not hold.
+
+    A daemon has not the environment of who planned it, and what is published as nobody is so for good.  A key that is
+    here but turned down is the table's matter, as long as the plan can have been made for a key.
+    """
+    people = sorted(run.plan.provisional.keys() - {ANONYMOUS})
+    if not people or asks_for_nobody(*_asked(run)):
+        return
+    if (await run.keyring.held()).ssh and not all(map(only_by_bearer, people)):
+        return
+    what = f"this publish was to name {' or '.join(people)}, and nobody is signed in where it goes on."
+    raise NeedsPerson(
+        f"{what} {run.keyring.unusable}".strip(),
+        kept="Nothing is in the registry yet.",
+        next_step="run `roar login`, or set ROAR_ACCESS_TOKEN where it goes on (for a daemon: then `roar daemon stop` "
+        f"and `start`), then: roar publish --resume {run.plan.id}\n"
+        f"or name nobody: roar journal cancel {run.plan.id}, then roar publish --anonymous",
         reason="auth",
     )

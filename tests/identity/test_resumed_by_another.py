@@ -1,4 +1,4 @@
-"""A publish is killed, and whoever goes on with it holds somebody else's credential in the same place.
+"""A publish is killed, and whoever goes on with it holds somebody else's credential in the same place, or none.
 
 Neither `ROAR_ACCESS_TOKEN` nor a key tells whose it is, so the registry is asked before anything else is sent.
 """
@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from publisher.auth.choice import Flag
+from publisher.lineage.canonical import ANONYMOUS
 from state.errors import ExitCode, NeedsPerson
 from state.machine import State
 from state.record import Progress
@@ -98,5 +99,75 @@ def test_a_process_asks_once_whose_the_credential_is(credential: str, tmp_path: 
         assert isinstance(await world.live(), Progress)
         assert len(world.calls("/auth/me")) == 1
         world.check_published(identity)
+
+    run_virtually(scenario, 0)
+
+
+def no_credential(world: World) -> None:
+    pass
+
+
+def an_unknown_key(world: World) -> None:
+    world.make_key()
+    world.lock_key_out()
+
+
+def an_older_registry(path: str) -> httpx2.Response | None:
+    return httpx2.Response(404, json={"detail": "no such route"}) if path.endswith("/health") else None
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["stages", "older"])
+@pytest.mark.parametrize(
+    ("person", "here", "give"),
+    [
+        (BY_BEARER, no_credential, World.export_token),
+        (BY_BEARER, an_unknown_key, World.sign_in),
+        (BY_KEY, no_credential, World.make_key),
+    ],
+    ids=["token, gone", "token, gone, and a key that nobody knows", "key, gone"],
+)
+def test_what_was_to_name_somebody_is_not_published_as_nobody(
+    person: str, here: Callable[[World], None], give: Callable[[World], None], older: bool, tmp_path: Path
+) -> None:
+    """A daemon without the environment of who planned it; no registry knows of the publish yet."""
+
+    async def scenario() -> None:
+        world = World(tmp_path, LINEAGE, Flag.PUBLIC, people=(person,))
+        here(world)
+        world.instead = an_older_registry if older else lambda path: None
+        end = await world.live()
+        assert isinstance(end, NeedsPerson), end
+        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_PERSON, "auth")
+        assert f"was to name {person}" in end.what
+        for way_out in ("roar login", "ROAR_ACCESS_TOKEN", f"--resume {world.paths.id}", "--anonymous"):
+            assert way_out in end.next_step
+        assert {sent.method for sent in world.sent} == {"GET"}
+        assert (world.progress().state, world.progress().identity) == (State.AUTH_SELECT, None)
+        give(world)
+        assert isinstance(await world.live(), Progress)
+        world.check_published(person)
+
+    run_virtually(scenario, 0)
+
+
+@pytest.mark.parametrize(
+    ("flag", "people", "here"),
+    [
+        (Flag.ANONYMOUS, (BY_BEARER,), no_credential),
+        (Flag.PUBLIC, (), no_credential),
+        (Flag.PUBLIC, (), an_unknown_key),
+        (Flag.PUBLIC, (BY_KEY,), an_unknown_key),
+    ],
+    ids=["asked for", "nobody was there", "nobody was known", "the key is turned down"],
+)
+def test_what_may_name_nobody_is_published_so(
+    flag: Flag, people: tuple[str, ...], here: Callable[[World], None], tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        world = World(tmp_path, LINEAGE, flag, people=people)
+        here(world)
+        end = await world.live()
+        assert isinstance(end, Progress), end
+        world.check_published(ANONYMOUS)
 
     run_virtually(scenario, 0)

@@ -66,13 +66,22 @@ class Sent:
 class World(httpx2.AsyncBaseTransport):
     """What outlives a process; to the publish, the network.
 
-    flag: what was asked for.  registry: the address that it was asked of.  environ: what a process finds in its
+    flag: what was asked for.  registry: the address that it was asked of.  people: whom the plan may
+    name.  environ: what a process finds in its
     environment.  clock_ahead: seconds that the registry's clock is ahead of the publisher's.  agrees: whether who is
     asked agrees to name nobody.  before: called before each request, with its number from 1.  instead: answers a
     request to a path instead of the registry where it returns a response.
     """
 
-    def __init__(self, root: Path, lineage: Lineage, flag: Flag, *, registry: str = REGISTRY) -> None:
+    def __init__(
+        self,
+        root: Path,
+        lineage: Lineage,
+        flag: Flag,
+        *,
+        registry: str = REGISTRY,
+        people: tuple[str, ...] = (BY_BEARER, BY_KEY),
+    ) -> None:
         self.lineage = lineage
         self.home = root / "home"
         self.folder = StateFolder(root / "state")
@@ -94,7 +103,7 @@ class World(httpx2.AsyncBaseTransport):
         self._registry = httpx2.ASGITransport(app)
         for name in (ALICE, BOB):
             self.store.accounts.write(accounts.add_user, name, sub=f"sub-{name}", user_id=f"u-{name}")
-        identities = (ANONYMOUS, BY_BEARER, BY_KEY)
+        identities = (ANONYMOUS, *people)
         publish = OwnedPublish.create(self.folder)
         with publish:
             self.paths = publish.paths
