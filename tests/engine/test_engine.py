@@ -110,9 +110,24 @@ async def test_a_registry_that_wants_no_health_asked_is_a_final_no_until_it_is_r
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405])
 async def test_a_registry_without_health_is_an_older_one(publishing: Publishing, status: int) -> None:
-    publishing.intercept = instead("health", lambda: answer(status))
+    publishing.intercept = instead("health", lambda: answer(status, detail="no such route"))
     assert (await publishing.run()).state is State.DONE
     assert publishing.events() == ["probed", "no-staging", "fell-back"]
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Error response</html>", b"[]", b'"Not Found"'])
+@pytest.mark.parametrize("status", [401, 403, 404, 405])
+async def test_a_web_server_that_is_no_registry_is_sent_nothing(
+    publishing: Publishing, status: int, body: bytes
+) -> None:
+    publishing.intercept = instead("health", lambda: httpx2.Response(status, content=body))
+    with pytest.raises(Transient) as caught:
+        await publishing.run()
+    assert caught.value.reason == "not glaas"
+    assert [sent.call for sent in publishing.sent] == ["health"]
+    assert publishing.progress().state is State.PROBE
+    publishing.intercept = lambda sent: None
+    assert (await publishing.run()).state is State.DONE
 
 
 # ---------------------------------------------------------------- AUTH_SELECT
@@ -520,7 +535,7 @@ async def test_what_a_session_published_takes_no_more_in_the_older_way(folder: S
     publishing = Publishing(folder, LINEAGE)
     await publishing.run()
     publishing.begin(LINEAGE)
-    publishing.intercept = instead("health", lambda: answer(404))
+    publishing.intercept = instead("health", lambda: answer(404, detail="no such route"))
     progress = await publishing.run()
     assert (progress.state, progress.hash) == (State.DONE, LINEAGE.hash)
     assert publishing.events() == ["probed", "no-staging", "fell-back"]
