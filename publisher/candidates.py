@@ -69,7 +69,7 @@ class _Asking:
         if await self.keyring.held() != held:
             return await self.identities(turned_down)
         if not identities and turned_down is not None:
-            problem = not_accepted(turned_down, self.clock())
+            problem = not_accepted(turned_down, self.clock(), self.keyring.mend)
             problem.what = f"{problem.what.rstrip('.')}. {self.keyring.unusable}".strip()
             problem.kept = "Nothing was sent, nothing was kept."
             raise problem

@@ -21,7 +21,7 @@ import anyio
 from publisher.auth.private_file import locked, replacing, translated
 from publisher.auth.secret import Secret
 from publisher.auth.signin import CLIENT_ID, Document, SignIn, environment_sign_in
-from state.errors import LocalProblem, Rejected
+from state.errors import NeedsPerson, Rejected
 
 CANCELLED_GRACE_S = 4.0
 """What a cancelled refresh may still take; a Ctrl-C is over within 5 s (protocol of the command line)."""
@@ -33,6 +33,8 @@ THEIR_ANSWER_WAIT_S = 0.05
 HALF_WRITTEN_READS = 5
 HALF_WRITTEN_WAIT_S = 0.02
 """roar-cli empties the file before it writes it: what is no JSON is read again, a few times."""
+
+MEND_FIXED = "set ROAR_ACCESS_TOKEN to a token that the registry accepts, or unset it to use another credential"
 
 Post = Callable[[Document], Awaitable[Mapping[str, object]]]
 """Sends `POST /auth/refresh` with this body and gives the answer; raises `Rejected` for the server's final no."""
@@ -69,7 +71,7 @@ class BearerStore:
         return f"BearerStore({str(self._path)!r})"
 
     def current(self) -> SignIn | None:
-        """Who is signed in now; None: nobody.  Raises `LocalProblem` when the file, or the fixed token, is unusable."""
+        """Who is signed in now; None: nobody.  Raises `NeedsPerson` when the file, or the fixed token, is unusable."""
         if self._fixed is not None:
             return environment_sign_in(self._fixed)
         document = self._read()
@@ -102,6 +104,11 @@ class BearerStore:
             content = document.serialised()
             with replacing(self._path, len(content.reveal())) as replace:
                 replace(content)
+
+    @property
+    def mend(self) -> str:
+        """What a person does about the fixed token once it is not accepted; empty where there is none."""
+        return MEND_FIXED if self._fixed is not None else ""
 
     @property
     def path(self) -> Path:
@@ -155,7 +162,7 @@ class BearerStore:
         """What the file holds now, or `document` where it is unreadable: nothing may keep an answer from being kept."""
         try:
             return self._read() or document
-        except LocalProblem:
+        except NeedsPerson:
             return document
 
     def _read(self) -> Document | None:
@@ -167,12 +174,12 @@ class BearerStore:
             except FileNotFoundError:
                 return None
             except OSError as failure:
-                raise LocalProblem(
+                raise NeedsPerson(
                     f"{self._path} cannot be read: {failure.strerror}.", next_step=f"ls -l {self._path}", reason="auth"
                 ) from None
             if document is not None:
                 return document
-        raise LocalProblem(f"{self._path} holds no JSON object.", next_step="roar login", reason="auth")
+        raise NeedsPerson(f"{self._path} holds no JSON object.", next_step="roar login", reason="auth")
 
 
 async def _with_grace(work: Callable[[], Awaitable[None]]) -> None:

@@ -20,7 +20,7 @@ from publisher.auth.timestamps import Timestamps
 from publisher.glaas.caller import Authorizer, Caller, Refused
 from publisher.glaas.policy import dump
 from publisher.glaas.wire import MeReply, RefreshReply
-from state.errors import LocalProblem, NeedsPerson, Transient
+from state.errors import NeedsPerson, Transient
 
 ME = "/api/v1/auth/me"
 REFRESH = "/api/v1/auth/refresh"
@@ -66,6 +66,11 @@ class Keyring:
         """Why credentials that exist can't be used, as sentences; empty if there is nothing to say."""
         return " ".join(filter(None, [self._bearer_died, self._no_signer]))
 
+    @property
+    def mend(self) -> str:
+        """What a person does about a bearer that is not accepted, where `roar login` does not help; else empty."""
+        return self._bearer.mend
+
     async def held(self) -> Credentials:
         """Which credentials can sign now.  A key that is locked, with nobody to unlock it, cannot."""
         bearer, ssh = self._has_bearer(), await self._has_signer()
@@ -81,7 +86,7 @@ class Keyring:
         if self._signer is None and not self._no_signer and (path := find_key(*self._places)):
             try:
                 self._signer = await load_signer(path, agent=self._agent, ask=self._ask)
-            except (NeedsPerson, LocalProblem) as problem:
+            except NeedsPerson as problem:
                 self._no_signer = problem.what
         return self._signer is not None
 

@@ -10,6 +10,7 @@ from state.errors import LocalProblem, NeedsPerson
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 PROVIDER = "treqs"
 """Whose a token is that does not say it: TReqs stands behind every bearer token of GLaaS (protocol.md §1)."""
+ANOTHER_FILE = "ask for a token file anew"
 MAX_BYTES = 1024 * 1024
 """A sign-in state is some kilobytes."""
 
@@ -33,10 +34,13 @@ def read_token_file(path: Path) -> Document:
         with path.open("rb") as file:
             document = Document.parse(file.read(MAX_BYTES))
     except OSError as error:
-        raise LocalProblem(f"{path} can't be read: {error.strerror}", reason="auth") from error
+        raise LocalProblem(f"{path} can't be read: {error.strerror}") from error
     if document is None:
-        raise LocalProblem(f"{path} holds no JSON object", next_step="ask for a token file anew", reason="auth")
-    document.sign_in()
+        raise LocalProblem(f"{path} holds no JSON object", next_step=ANOTHER_FILE)
+    try:
+        document.sign_in()
+    except NeedsPerson as problem:
+        raise LocalProblem(problem.what, next_step=ANOTHER_FILE) from None
     return document
 
 
@@ -51,7 +55,7 @@ async def checked(document: Document, caller: Caller) -> Document:
         raise NeedsPerson(
             f"the registry does not accept this token: {refusal.what}",
             kept="The present sign-in stays.",
-            next_step="ask for a token file anew",
+            next_step=ANOTHER_FILE,
             reason="auth",
         ) from refusal
     user = document.get("user")

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import NoReturn
 
 from publisher.auth.secret import Secret
-from state.errors import LocalProblem
+from state.errors import NeedsPerson
 
 CLIENT_ID = "roar-cli"
 REFRESH_LEEWAY_S = 300.0
@@ -74,7 +74,7 @@ class Document(dict[str, object]):
         return Secret(json.dumps(self, indent=2) + "\n")
 
     def sign_in(self) -> SignIn:
-        """Raises `LocalProblem` for a state that cannot be used, naming the field at fault."""
+        """Raises `NeedsPerson` for a state that cannot be used, naming the field at fault."""
         user = self.get("user") or {}
         if not isinstance(user, Mapping):
             raise _unusable("user is not an object")
@@ -109,9 +109,9 @@ class Document(dict[str, object]):
 
 
 def environment_sign_in(token: Secret) -> SignIn:
-    """The sign-in that `ROAR_ACCESS_TOKEN` is.  Raises `LocalProblem` for what can't be a token."""
+    """The sign-in that `ROAR_ACCESS_TOKEN` is.  Raises `NeedsPerson` for what can't be a token."""
     if not _sendable(token.reveal()):
-        raise LocalProblem("ROAR_ACCESS_TOKEN is not a token.", next_step="unset ROAR_ACCESS_TOKEN", reason="auth")
+        raise NeedsPerson("ROAR_ACCESS_TOKEN is not a token.", next_step="unset ROAR_ACCESS_TOKEN", reason="auth")
     return SignIn(token)
 
 
@@ -156,5 +156,5 @@ def _sendable(token: object) -> bool:
     return isinstance(token, str) and token != "" and token.isascii() and token.isprintable() and " " not in token
 
 
-def _unusable(what: str) -> LocalProblem:
-    return LocalProblem(f"roar's sign-in state (auth.json) is unusable: {what}.", next_step="roar login", reason="auth")
+def _unusable(what: str) -> NeedsPerson:
+    return NeedsPerson(f"roar's sign-in state (auth.json) is unusable: {what}.", next_step="roar login", reason="auth")

@@ -17,7 +17,7 @@ import anyio.to_thread
 from publisher.auth.agent import Agent
 from publisher.auth.secret import Secret
 from publisher.glaas.signature import authorization, fingerprint, framed, signing_payload, ssh_string, sshsig
-from state.errors import LocalProblem, NeedsPerson
+from state.errors import NeedsPerson
 
 DEFAULT_NAMES = ("id_ed25519", "id_rsa", "id_ecdsa")
 PASSPHRASE_ATTEMPTS = 3
@@ -62,7 +62,7 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> Path | 
     """The key file to sign with, if there is any: ROAR_SSH_KEY, else `[glaas] key`, else the usual names in `~/.ssh`.
 
     A file that is named counts when it or its `.pub` exists (its private half may live in the agent alone); naming one
-    that does not exist raises `LocalProblem`, for signing with another key would be to publish as somebody else.
+    that does not exist raises `NeedsPerson`, for signing with another key would be to publish as somebody else.
     """
     for source, named in (("ROAR_SSH_KEY", environ.get("ROAR_SSH_KEY", "")), ("`[glaas] key`", configured)):
         if named.strip():
@@ -70,7 +70,7 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> Path | 
             private = path.with_suffix("") if path.suffix == ".pub" else path
             if private.is_file() or _public_file(private).is_file():
                 return private
-            raise LocalProblem(
+            raise NeedsPerson(
                 f"The SSH key {path}, named by {source}, does not exist.",
                 next_step=f"Correct {source}, or remove it to use the keys in ~/.ssh.",
                 reason="ssh key",
@@ -83,7 +83,7 @@ async def load_signer(path: Path, *, agent: Agent | None, ask: Ask | None) -> Ss
     """The signer for a key that `find_key` found.
 
     ask: how to get a passphrase from a person; None where there is nobody to ask (the daemon, a pipe).
-    Raises `NeedsPerson` when the key is locked and nobody unlocks it, `LocalProblem` when its file is no key.
+    Raises `NeedsPerson` when the key is locked and nobody unlocks it, and when its file is no key.
     """
     files = _read(path)
     if files.private is not None and not files.locked:
@@ -130,7 +130,7 @@ def _read(path: Path) -> _KeyFiles:
         private = Secret(path.read_text("ascii", errors="replace")) if path.is_file() else None
         line = _public_file(path).read_text("utf-8", errors="replace") if _public_file(path).is_file() else ""
     except OSError as failure:
-        raise LocalProblem(
+        raise NeedsPerson(
             f"The SSH key {path} cannot be read: {failure.strerror}.", next_step=f"ls -l {path}", reason="ssh key"
         ) from None
     public, encrypted = _public_half(line), False
@@ -182,7 +182,7 @@ def _unlock(path: Path, private: Secret, ask: Ask) -> SshSigner:
             break
         try:
             return _local_signer(path, private, passphrase)
-        except LocalProblem:
+        except NeedsPerson:
             continue
     raise NeedsPerson(
         f"The SSH key {path} was not unlocked.", next_step=f"Try again, or `ssh-add {path}` first.", reason="auth"
@@ -212,7 +212,7 @@ def _ed25519_signer(files: _KeyFiles) -> SshSigner | None:
 
 
 def _local_signer(path: Path, private: Secret, passphrase: Secret | None) -> SshSigner:
-    """A signer in this process.  Raises `LocalProblem` for what is no key, or not with this passphrase."""
+    """A signer in this process.  Raises `NeedsPerson` for what is no key, or not with this passphrase."""
     import asyncssh
 
     key: asyncssh.SSHKey | None = None
@@ -221,7 +221,7 @@ def _local_signer(path: Path, private: Secret, passphrase: Secret | None) -> Ssh
     except ValueError:
         pass  # raised again below, out of sight of the frames that hold the key and its passphrase
     if key is None:
-        raise LocalProblem(
+        raise NeedsPerson(
             f"{path} holds no private SSH key that can be used.", next_step=f"ssh-keygen -y -f {path}", reason="ssh key"
         )
     algorithm = b"rsa-sha2-512" if key.algorithm == b"ssh-rsa" else key.algorithm

@@ -11,8 +11,8 @@ def explained(refusal: Refused, now: float) -> str:
     return f"{refusal.what.rstrip('.')}. {skew}" if skew else refusal.what
 
 
-def not_accepted(refusal: Refused, now: float) -> NeedsPerson:
-    """The error for a person.  now: Unix seconds."""
-    mend = "set this machine's clock" if clock_skew(refusal.date, now) else "roar login"
+def not_accepted(refusal: Refused, now: float, mend: str) -> NeedsPerson:
+    """The error for a person.  now: Unix seconds.  mend: what to do unless it is the clock; empty: `roar login`."""
+    mend = "set this machine's clock" if clock_skew(refusal.date, now) else mend or "roar login"
     what = f"the registry does not accept this credential: {explained(refusal, now)}"
     return NeedsPerson(what, next_step=mend, reason="auth")

@@ -80,6 +80,7 @@ async def _select(run: Run, progress: Progress) -> Outcome:
     if choice.decision is Decision.STOP:
         problem = choice.problem()
         problem.what = f"{problem.what} {run.keyring.unusable}".strip()
+        problem.next_step = run.keyring.mend or problem.next_step
         raise problem
     identity = await _identity(run, choice.decision)
     await _same_person(run, progress, identity)
@@ -107,7 +108,7 @@ async def _identity(run: Run, decision: Decision) -> str:
     try:
         return await run.keyring.identity(decision, run.caller)
     except Refused as refusal:
-        raise not_accepted(refusal, run.clock()) from refusal
+        raise not_accepted(refusal, run.clock(), run.keyring.mend) from refusal
 
 
 async def _choose(run: Run, progress: Progress) -> Choice:
@@ -151,7 +152,7 @@ async def _probe_ssh(run: Run) -> Probe:
         if refusal.status != UNAUTHORIZED:
             return Probe.INCONCLUSIVE
         if clock_skew(refusal.date, run.clock()):
-            raise not_accepted(refusal, run.clock()) from refusal
+            raise not_accepted(refusal, run.clock(), run.keyring.mend) from refusal
         return Probe.REJECTED
     return Probe.ACCEPTED
 

@@ -120,7 +120,7 @@ async def test_an_answer_that_cannot_be_kept_is_not_shown(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("changes", [{"expires_at": "soon"}, {"user": ["x"]}, {"refresh_token": "canary with spaces"}])
 def test_an_unusable_state_is_not_shown(changes: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(LocalProblem) as caught:
+    with pytest.raises(NeedsPerson) as caught:
         store(tmp_path, **changes).current()
     assert shows(everything_said(caught.value)) == []
 
@@ -128,7 +128,7 @@ def test_an_unusable_state_is_not_shown(changes: dict[str, object], tmp_path: Pa
 def test_a_broken_state_is_not_shown(tmp_path: Path) -> None:
     path = auth_json(tmp_path)
     path.write_text(path.read_text()[:-3])
-    with pytest.raises(LocalProblem) as caught:
+    with pytest.raises(NeedsPerson) as caught:
         BearerStore(path).current()
     assert shows(everything_said(caught.value)) == []
 
@@ -147,7 +147,7 @@ async def test_a_key_that_is_broken_shows_nothing_of_itself(tmp_path: Path) -> N
     key = make_key(tmp_path / "key", "ed25519")
     lines = key.read_text().splitlines()
     key.write_text("\n".join([*lines[:-2], lines[-1]]))
-    with pytest.raises(LocalProblem) as caught:
+    with pytest.raises(NeedsPerson) as caught:
         await load_signer(key, agent=None, ask=None)
     assert shows(everything_said(caught.value), lines[3]) == []
 

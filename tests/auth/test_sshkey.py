@@ -10,7 +10,7 @@ from publisher.auth.agent import Agent
 from publisher.auth.secret import Secret
 from publisher.auth.sshkey import PASSPHRASE_ATTEMPTS, SshSigner, find_key, load_signer
 from publisher.glaas.signature import fingerprint, signing_payload
-from state.errors import ExitCode, LocalProblem, NeedsPerson
+from state.errors import ExitCode, NeedsPerson
 from tests.auth.fake_agent import FakeAgent, SoftwareSecurityKey
 from tests.auth.openssh import (
     KEY_TYPES,
@@ -70,7 +70,7 @@ def test_a_named_key_that_is_missing_is_not_replaced_by_another(
     environ: dict[str, str], configured: str, tmp_path: Path
 ) -> None:
     touch(tmp_path / ".ssh" / "id_ed25519")
-    with pytest.raises(LocalProblem, match="/no/key, named by"):
+    with pytest.raises(NeedsPerson, match="/no/key, named by"):
         find_key(environ, configured, tmp_path)
 
 
@@ -183,7 +183,7 @@ async def test_the_file_of_a_security_key_does_not_sign_without_the_agent_that_h
 async def test_a_file_that_is_no_key_is_a_clear_problem(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_bytes(content)
-    with pytest.raises(LocalProblem, match="holds no private SSH key that can be used"):
+    with pytest.raises(NeedsPerson, match="holds no private SSH key that can be used"):
         await load_signer(path, agent=None, ask=None)
 
 
@@ -194,7 +194,7 @@ async def test_every_cut_of_a_key_file_is_a_clear_problem(tmp_path: Path) -> Non
     cut = tmp_path / "cut"
     for length in range(0, len(whole) - len("-----END OPENSSH PRIVATE KEY-----\n"), 7):
         cut.write_bytes(whole[:length])
-        with pytest.raises((LocalProblem, NeedsPerson)):
+        with pytest.raises(NeedsPerson):
             await load_signer(cut, agent=None, ask=None)
 
 

@@ -191,9 +191,19 @@ def test_a_token_of_the_environment_that_is_dead_is_not_replaced_by_nobody(desk:
     """What was to name Alice never goes out as nobody's, not with -y either."""
     dead = desk.with_environment(ROAR_ACCESS_TOKEN="dead")
     for flag in ("--public", "--private"):
-        dead.roar("publish", "-y", flag).blames(4, "ROAR_ACCESS_TOKEN is not accepted")
+        done = dead.roar("publish", "-y", flag)
+        done.blames(4, "ROAR_ACCESS_TOKEN is not accepted", "set ROAR_ACCESS_TOKEN to a token")
+        assert "roar login" not in done.err
     assert desk.read(recorded_hash("none"))[0] == 404
     assert desk.program.publishes == [], "nothing is kept that nobody could resume"
+
+
+@pytest.mark.parametrize("flag", ["--public", "--private"])
+def test_a_named_key_that_does_not_exist_is_a_persons_turn(desk: Desk, flag: str) -> None:
+    seat = desk.with_environment(ROAR_SSH_KEY="/nonexistent")
+    done = seat.roar("publish", "-y", "--json", flag)
+    assert (done.code, done.last["reason"]) == (4, "ssh key")
+    assert "ROAR_SSH_KEY" in done.last["next"]
 
 
 def test_a_sign_in_that_has_ended_is_not_replaced_by_nobody(desk: Desk) -> None:

@@ -161,6 +161,26 @@ def test_a_credential_that_dies_before_any_request(name: str, memory: Path) -> N
             raise
 
 
+@pytest.mark.parametrize("flag", [Flag.PRIVATE, Flag.PUBLIC])
+@pytest.mark.parametrize("number", [2, 6])
+def test_a_token_of_the_environment_that_is_over_is_not_mended_by_a_sign_in(
+    number: int, flag: Flag, memory: Path
+) -> None:
+    """The variable goes before the file, so the variable is named: before the identity is known, and after."""
+
+    async def scenario() -> None:
+        world = World(memory, LINEAGE, flag)
+        world.export_token()
+        world.before = lambda sent: world.end_sign_in() if sent == number else None
+        end = await world.live()
+        needs_a_person(world, end)
+        assert isinstance(end, NeedsPerson)
+        assert "ROAR_ACCESS_TOKEN" in end.next_step
+        assert "roar login" not in end.next_step
+
+    run_virtually(scenario, 0)
+
+
 def test_another_persons_sign_in_does_not_go_on_with_it(memory: Path) -> None:
     """Bob signs in where Alice's publish waits; it waits on, and is hers when she is back."""
     requests = 0

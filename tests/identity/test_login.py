@@ -134,7 +134,7 @@ def test_a_file_that_holds_no_token(desk: Desk, content: str, words: str) -> Non
     file = desk.home / "bad.json"
     file.write_text(content)
     done = login(desk, file)
-    done.blames(1, words)
+    done.blames(1, words, "ask for a token file anew")
     assert "canary" not in done.err
 
 

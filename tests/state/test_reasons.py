@@ -12,8 +12,6 @@ from state.reasons import MEANINGS, Reason
 
 CHECKOUT = Path(__file__).parent.parent.parent
 SOURCES = [path for folder in ("publisher", "state") for path in sorted((CHECKOUT / folder).rglob("*.py"))]
-OF_CREDENTIALS = ("auth", "ssh key")
-"""A file of this user's credentials that can't be read ends a command with 1; whatever else bears these is a 4."""
 
 
 def nodes() -> Iterator[tuple[str, ast.AST]]:
@@ -83,7 +81,6 @@ def test_an_error_has_the_exit_code_that_its_reason_documents() -> None:
         for place, code, exit_code in raised()
         if exit_code != MEANINGS[Reason(code)].code
         and (exit_code, MEANINGS[Reason(code)].code) != (ExitCode.FAILED, ExitCode.INTERRUPTED)
-        and code not in OF_CREDENTIALS
     ]
     assert wrong == []
 
