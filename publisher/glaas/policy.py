@@ -7,7 +7,7 @@
 | 429, 503 | BUSY: wait as told, else back off; costs no attempt |
 | 408, 425, other 5xx | FAILED: back off, a bounded number of attempts |
 | 3xx | REDIRECTED: never followed, and no word of the registry's: a network that wants a sign-in first redirects all |
-| other 4xx | REFUSED: final |
+| 501, other 4xx | REFUSED: final |
 """
 
 import json
@@ -29,6 +29,7 @@ MAX_OUTAGES = 32
 """How often a server may go away under one request: one that it dies of takes it away each time."""
 MAX_GARBLED = 4
 """Attempts of one request that get answers which are not GLaaS's."""
+NOT_IMPLEMENTED = 501
 MAX_TEXT = 300
 """Characters of a server's own words that are shown to a person."""
 
@@ -48,6 +49,8 @@ def judge(status: int, document: object) -> Verdict:
         return Verdict.GARBLED if document is None else Verdict.ACCEPTED
     if status in (429, 503):
         return Verdict.BUSY
+    if status == NOT_IMPLEMENTED:
+        return Verdict.REFUSED
     if status in (408, 425) or status >= 500 or status < 200:
         return Verdict.FAILED
     return Verdict.REDIRECTED if status < 400 else Verdict.REFUSED

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.processes import environment
 
-PATIENCE = 60
+PATIENCE = 120
 """Seconds after which a process that should have ended counts as stuck."""
 
 

@@ -40,6 +40,7 @@ def date(seconds: float) -> str:
         (408, None, Verdict.FAILED),
         (425, None, Verdict.FAILED),
         (500, None, Verdict.FAILED),
+        (501, None, Verdict.REFUSED),
         (502, None, Verdict.FAILED),
         (504, None, Verdict.FAILED),
         (599, None, Verdict.FAILED),

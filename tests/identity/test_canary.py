@@ -239,9 +239,10 @@ def test_a_registry_that_repeats_what_it_is_shown_puts_it_nowhere(
 def test_a_token_endpoint_that_repeats_what_it_is_shown_puts_it_nowhere(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     with alices_desk(tmp_path) as desk, front(desk.url) as fore:
-        desk.sign_in(seconds=240)
+        desk.sign_in()
         desk.admin("token", "revoke", json.loads(desk.admin("token", "list", "--json"))[0]["id"])
-        document = json.loads(desk.auth_json.read_text())
+        document = json.loads(desk.auth_json.read_text()) | {"expires_at": "2001-01-01T00:00:00Z"}
+        desk.auth_json.write_text(json.dumps(document))
         markers = {name: document[name] for name in ("access_token", "refresh_token")}
         watched = Watched(desk.with_environment(GLAAS_URL=fore.url), fore, markers, [desk.auth_json])
         for status, code in ((400, 4), (500, 3)):
