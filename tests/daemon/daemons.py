@@ -42,7 +42,7 @@ def daemons_of(program: Program) -> list[int]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another process does; fails when it has not come about after a minute."""
+    """Wait for what another process does; fails when it has not come about within `PATIENCE`."""
     end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "it did not come about"

@@ -266,3 +266,16 @@ def test_a_reply_that_drips_is_no_answer() -> None:
         return anyio.current_time()
 
     assert virtual.run(main) == REPLY_SECONDS
+
+
+def test_who_waited_for_a_slot_does_not_run_into_a_network_that_is_gone() -> None:
+    network = Network(away=lambda now: now < 5)
+
+    async def main() -> None:
+        async with network.wire(share=Share.of(1, None)) as wire:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(2):
+                    tasks.start_soon(wire.call, prepare)
+
+    virtual.run(main)
+    assert len(network.sent) == 3, "one that met the absence, and both once it is over"
