@@ -1,4 +1,4 @@
-"""The program: `roar`, `roar-publish` and `python -m publisher`.
+"""The program: `roar`, `roar-publish` and `python -m roar_publisher`.
 
 The only place that turns an error into text and an exit code.  A command that is not ours goes to roar-cli.
 """
@@ -6,12 +6,12 @@ The only place that turns an error into text and an exit code.  A command that i
 import sys
 from collections.abc import Sequence
 
-from publisher.cli.commands import OPTIONS, OURS, SUBSTITUTES
-from publisher.cli.streams import open_closed
+from roar_publisher.cli.commands import OPTIONS, OURS, SUBSTITUTES
+from roar_publisher.cli.streams import open_closed
 
 
 def main() -> None:
-    """Run the command line of this process and exit with the code that state.errors.ExitCode documents."""
+    """Run the command line of this process and exit with the code that `state.errors.ExitCode` documents."""
     open_closed()
     sys.exit(run(sys.argv[1:]))
 
@@ -28,17 +28,17 @@ def run(arguments: Sequence[str]) -> int:
 
 def _dispatch(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] not in OURS and arguments[0] not in OPTIONS:
-        from publisher.cli.handover import hand_over, roar_cli_installed
+        from roar_publisher.cli.handover import hand_over, roar_cli_installed
 
         if roar_cli_installed() or arguments[0] not in SUBSTITUTES:
             return hand_over(arguments)
-    from publisher.cli.app import start
+    from roar_publisher.cli.app import start
 
     return start(arguments)
 
 
 def _tell(error: BaseException, arguments: Sequence[str]) -> int:
-    from publisher.cli.failure import tell
+    from roar_publisher.cli.failure import tell
 
     return tell(error, as_json="--json" in arguments)
 

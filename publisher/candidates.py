@@ -7,18 +7,18 @@ from time import time
 
 import httpx2
 
-from publisher.auth.choice import Decision
-from publisher.auth.decide import possible_decisions
-from publisher.auth.identity import ANONYMOUS
-from publisher.auth.keyring import Keyring
-from publisher.auth.known import KnownKeys
-from publisher.auth.scope import Scope
-from publisher.auth.turned_down import not_accepted
-from publisher.glaas.caller import Caller, Refused
-from publisher.glaas.line import Line
-from publisher.plans import Request
-from publisher.report import Reporter
-from state.errors import Transient
+from roar_publisher.auth.choice import Decision
+from roar_publisher.auth.decide import possible_decisions
+from roar_publisher.auth.identity import ANONYMOUS
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.auth.known import KnownKeys
+from roar_publisher.auth.scope import Scope
+from roar_publisher.auth.turned_down import not_accepted
+from roar_publisher.glaas.caller import Caller, Refused
+from roar_publisher.glaas.line import Line
+from roar_publisher.plans import Request
+from roar_publisher.report import Reporter
+from roar_publisher.state.errors import Transient
 
 PATIENCE_SECONDS = 300.0
 """How long a registry that stays away is waited for; one that never answered gets less (`glaas.gate`)."""

@@ -22,18 +22,18 @@ from typing import NoReturn
 
 import anyio
 
-from publisher.glaas.caller import STOPPED
-from publisher.report import Entered
-from publisher.run import Outcome, Run, Step
-from publisher.steps.auth_select import as_begun, auth_select
-from publisher.steps.fallback import fallback
-from publisher.steps.finalize import finalize
-from publisher.steps.open import open_session
-from publisher.steps.probe import probe
-from publisher.steps.stage import stage
-from state.errors import Interrupted, NeedsPerson, PublisherError, Rejected, Transient
-from state.machine import ENDED, Event, State
-from state.record import Progress
+from roar_publisher.glaas.caller import STOPPED
+from roar_publisher.report import Entered
+from roar_publisher.run import Outcome, Run, Step
+from roar_publisher.state.errors import Interrupted, NeedsPerson, PublisherError, Rejected, Transient
+from roar_publisher.state.machine import ENDED, Event, State
+from roar_publisher.state.record import Progress
+from roar_publisher.steps.auth_select import as_begun, auth_select
+from roar_publisher.steps.fallback import fallback
+from roar_publisher.steps.finalize import finalize
+from roar_publisher.steps.open import open_session
+from roar_publisher.steps.probe import probe
+from roar_publisher.steps.stage import stage
 
 STEPS: dict[State, Step] = {
     State.PROBE: probe,

@@ -9,20 +9,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from publisher.auth.choice import Flag
-from publisher.auth.scope import Scope
-from publisher.lineage.batches import Sink
-from publisher.lineage.canonical import ANONYMOUS
-from publisher.lineage.plan import PlanSummary, build_plan
-from publisher.lineage.project import Project
-from state.errors import Owned
-from state.machine import LIVE
-from state.objects import ObjectRow
-from state.paths import StateFolder
-from state.publish import OwnedPublish
-from state.reasons import Reason
-from state.record import Plan
-from state.survey import Summary, survey
+from roar_publisher.auth.choice import Flag
+from roar_publisher.auth.scope import Scope
+from roar_publisher.lineage.batches import Sink
+from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.plan import PlanSummary, build_plan
+from roar_publisher.lineage.project import Project
+from roar_publisher.state.errors import Owned
+from roar_publisher.state.machine import LIVE
+from roar_publisher.state.objects import ObjectRow
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Plan
+from roar_publisher.state.survey import Summary, survey
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ The engine calls a `Reporter` with each of these; the command line draws them, a
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from state.machine import Event, State
-from state.units import Kind
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.units import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import anyio
 
-from publisher.auth.choice import Choice
-from publisher.auth.keyring import Keyring
-from publisher.disk import OnDisk
-from publisher.glaas.caller import Caller
-from publisher.report import Reporter
-from publisher.storage.share import Share
-from state.journal import Journal
-from state.machine import Event
-from state.paths import PublishPaths
-from state.record import Learned, Plan
+from roar_publisher.auth.choice import Choice
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.disk import OnDisk
+from roar_publisher.glaas.caller import Caller
+from roar_publisher.report import Reporter
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import PublishPaths
+from roar_publisher.state.record import Learned, Plan
+from roar_publisher.storage.share import Share
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager, suppress
 
 import anyio
 
-from publisher.disk import OnDisk
-from publisher.report import Advanced, Entered, ObjectStored, Report, Reporter, Sent, Waiting
-from state.errors import PublisherError
-from state.journal import Journal
+from roar_publisher.disk import OnDisk
+from roar_publisher.report import Advanced, Entered, ObjectStored, Report, Reporter, Sent, Waiting
+from roar_publisher.state.errors import PublisherError
+from roar_publisher.state.journal import Journal
 
 SETTLED_SECONDS = 1.0
 """What lasts no longer is not worth a commit."""

@@ -11,20 +11,20 @@ from typing import Any
 import anyio
 import httpx2
 
-from publisher.auth.choice import Choice
-from publisher.auth.keyring import Keyring
-from publisher.auth.sshkey import Ask
-from publisher.disk import OnDisk, in_thread
-from publisher.engine import publish
-from publisher.glaas.caller import Caller
-from publisher.glaas.line import MOST_REQUESTS, Line
-from publisher.report import Reporter
-from publisher.run import Run
-from publisher.storage.share import Share
-from publisher.waits import Waits
-from state.paths import StateFolder
-from state.publish import OwnedPublish
-from state.record import Progress
+from roar_publisher.auth.choice import Choice
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.auth.sshkey import Ask
+from roar_publisher.disk import OnDisk, in_thread
+from roar_publisher.engine import publish
+from roar_publisher.glaas.caller import Caller
+from roar_publisher.glaas.line import MOST_REQUESTS, Line
+from roar_publisher.report import Reporter
+from roar_publisher.run import Run
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.record import Progress
+from roar_publisher.storage.share import Share
+from roar_publisher.waits import Waits
 
 MOST_UPLOADS = 16
 """Requests to an object store under way at once, unless the person says otherwise (`--jobs`)."""

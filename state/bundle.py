@@ -19,8 +19,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Self
 
-from state.errors import LocalProblem, UsageProblem
-from state.paths import ID
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.paths import ID
 
 FORMAT = "roar-publish"
 VERSION = 1

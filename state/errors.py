@@ -3,7 +3,7 @@
 `PublisherError` is the root.  Its families say whose turn it is: the network's (`Transient`), the server's
 (`Rejected`), this machine's (`LocalProblem`), the person's (`NeedsPerson`), another process's (`Owned`), or the
 command line's (`UsageProblem`).  Library exceptions are translated where the library is called; only
-`publisher.__main__` turns one of these into text and an exit code.
+`roar_publisher.__main__` turns one of these into text and an exit code.
 """
 
 from dataclasses import dataclass

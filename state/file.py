@@ -14,10 +14,10 @@ from typing import Self
 
 from sqlite_utils import Database
 
-from state import schema
-from state.errors import LocalProblem
-from state.reasons import Reason
-from state.schema import is_full, migrate, refuse_newer
+from roar_publisher.state import schema
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.schema import is_full, migrate, refuse_newer
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a reader and the owner wait for each other's short transactions."""

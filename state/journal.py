@@ -17,13 +17,13 @@ from pathlib import Path
 from time import time
 from typing import Any, Unpack
 
-from state.errors import LocalProblem
-from state.file import JournalFile, understood
-from state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
-from state.objects import Objects
-from state.queue import Queue
-from state.record import Checkpoint, Learned, Plan, Progress, Tally
-from state.units import Kind, Unit
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.file import JournalFile, understood
+from roar_publisher.state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
+from roar_publisher.state.objects import Objects
+from roar_publisher.state.queue import Queue
+from roar_publisher.state.record import Checkpoint, Learned, Plan, Progress, Tally
+from roar_publisher.state.units import Kind, Unit
 
 COMPRESSION_LEVEL = 1
 """zlib level of unit bodies: repetitive JSON shrinks to a tenth at the cheapest level."""

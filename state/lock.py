@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from state.errors import LocalProblem, Owned
+from roar_publisher.state.errors import LocalProblem, Owned
 
 GLANCES = 3
 GLANCE_SECONDS = 0.01

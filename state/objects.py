@@ -7,7 +7,7 @@ stores it is a credential.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from state.file import JournalFile
+from roar_publisher.state.file import JournalFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from state.errors import LocalProblem, UsageProblem
-from state.private import forget_private, read_private, write_private
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.private import forget_private, read_private, write_private
 
 KEY_BYTES = 32
 ID = re.compile(r"[0-9a-f]{8}")

@@ -18,14 +18,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from state.bundle import Bundle, damaged, write_bundle
-from state.errors import LocalProblem, UsageProblem
-from state.journal import Journal
-from state.lock import Lock
-from state.machine import LIVE
-from state.paths import PublishPaths, StateFolder
-from state.reasons import Reason
-from state.record import Plan
+from roar_publisher.state.bundle import Bundle, damaged, write_bundle
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import LIVE
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Plan
 
 JOURNAL, RECORD = "journal.db", "put-record"
 

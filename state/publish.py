@@ -6,11 +6,11 @@ from time import time
 from types import TracebackType
 from typing import Self
 
-from state.errors import LocalProblem
-from state.journal import Journal
-from state.lock import Lock
-from state.paths import PublishPaths, StateFolder
-from state.reasons import Reason
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.reasons import Reason
 
 
 def discard_unread(paths: PublishPaths) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from state.file import JournalFile
+from roar_publisher.state.file import JournalFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from state.errors import ExitCode
+from roar_publisher.state.errors import ExitCode
 
 
 class Turn(StrEnum):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from state.machine import State
+from roar_publisher.state.machine import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-from state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem
 
 journal_migrations = Migrations("journal")
 

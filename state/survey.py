@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from state.errors import LocalProblem, Owned
-from state.file import understood
-from state.journal import Journal
-from state.lock import Lock, owner
-from state.machine import LIVE, State
-from state.objects import ObjectTally
-from state.paths import PublishPaths, StateFolder
-from state.queue import Queued
-from state.reasons import Reason
-from state.record import Plan, Progress, Tally
-from state.units import Kind
+from roar_publisher.state.errors import LocalProblem, Owned
+from roar_publisher.state.file import understood
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.machine import LIVE, State
+from roar_publisher.state.objects import ObjectTally
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.queue import Queued
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Plan, Progress, Tally
+from roar_publisher.state.units import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from publisher.glaas.address import is_loopback
-from state.paths import StateFolder
+from roar_publisher.glaas.address import is_loopback
+from roar_publisher.state.paths import StateFolder
 
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 

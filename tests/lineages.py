@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from publisher.auth.choice import Flag
-from publisher.auth.scope import Scope
-from publisher.lineage.canonical import ANONYMOUS, LineageHasher, canonical_job, sort_key
-from state.paths import StateFolder
-from state.publish import OwnedPublish
-from state.record import Plan
-from state.units import Kind, Unit
+from roar_publisher.auth.choice import Flag
+from roar_publisher.auth.scope import Scope
+from roar_publisher.lineage.canonical import ANONYMOUS, LineageHasher, canonical_job, sort_key
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.record import Plan
+from roar_publisher.state.units import Kind, Unit
 
 REGISTRY = "http://registry.localhost"
 GIT = ("https://example.org/acme/sample.git", "0" * 40, "main")

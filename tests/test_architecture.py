@@ -5,6 +5,7 @@ shares the wire and the canonical form with the client and nothing else, and nob
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,14 +89,20 @@ def imports(name: str, tree: ast.Module) -> set[str]:
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found |= {_in_repository(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name} imports relatively"
-            module = node.module or ""
+            module = _in_repository(node.module or "")
             found |= {
                 f"{module}.{alias.name}" if is_module(f"{module}.{alias.name}") else module for alias in node.names
             }
     return found
+
+
+def _in_repository(name: str) -> str:
+    """A module of ours as the repository has it: the installed package is `publisher`, with `state` inside."""
+    name = re.sub(r"^roar_publisher\.state\b", "state", name)
+    return re.sub(r"^roar_publisher\b", "publisher", name)
 
 
 def is_module(name: str) -> bool:

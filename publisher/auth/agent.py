@@ -10,8 +10,8 @@ import anyio
 from anyio.abc import ByteReceiveStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from publisher.glaas.signature import fingerprint, ssh_string
-from state.errors import NeedsPerson
+from roar_publisher.glaas.signature import fingerprint, ssh_string
+from roar_publisher.state.errors import NeedsPerson
 
 PATIENCE_S = 60.0
 """How long the agent may take: it may be waiting for a finger on a security key, or for its owner to agree."""

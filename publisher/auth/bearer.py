@@ -18,10 +18,10 @@ from pathlib import Path
 
 import anyio
 
-from publisher.auth.private_file import locked, replacing, translated
-from publisher.auth.secret import Secret
-from publisher.auth.signin import CLIENT_ID, Document, SignIn, environment_sign_in
-from state.errors import NeedsPerson, Rejected
+from roar_publisher.auth.private_file import locked, replacing, translated
+from roar_publisher.auth.secret import Secret
+from roar_publisher.auth.signin import CLIENT_ID, Document, SignIn, environment_sign_in
+from roar_publisher.state.errors import NeedsPerson, Rejected
 
 CANCELLED_GRACE_S = 4.0
 """What a cancelled refresh may still take; a Ctrl-C is over within 5 s (protocol of the command line)."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsPerson
 
 
 class Flag(Enum):

@@ -15,8 +15,8 @@ from collections.abc import Collection
 from enum import Enum
 from typing import NamedTuple
 
-from publisher.auth.choice import Capabilities, Choice, Credentials, Decision, Flag, Probe
-from publisher.auth.scope import Mode, Scope
+from roar_publisher.auth.choice import Capabilities, Choice, Credentials, Decision, Flag, Probe
+from roar_publisher.auth.scope import Mode, Scope
 
 __all__ = ["Capabilities", "Choice", "Credentials", "Decision", "Flag", "Mode", "Probe", "Scope", "decide"]
 

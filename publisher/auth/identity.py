@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from publisher.auth.signin import SignIn
+from roar_publisher.auth.signin import SignIn
 
 ANONYMOUS = "anonymous"
 _BY_TREQS = "treqs:user:"

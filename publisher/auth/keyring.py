@@ -9,18 +9,18 @@ from pathlib import Path
 
 import anyio
 
-from publisher.auth.agent import Agent
-from publisher.auth.bearer import BearerStore, RefreshRefused
-from publisher.auth.choice import Credentials, Decision
-from publisher.auth.identity import ANONYMOUS, of_me, of_sign_in
-from publisher.auth.secret import Secret
-from publisher.auth.signin import Document, SignIn, Standing
-from publisher.auth.sshkey import Ask, SshSigner, find_key, load_signer
-from publisher.auth.timestamps import Timestamps
-from publisher.glaas.caller import Authorizer, Caller, Refused
-from publisher.glaas.policy import dump
-from publisher.glaas.wire import MeReply, RefreshReply
-from state.errors import NeedsPerson, Transient
+from roar_publisher.auth.agent import Agent
+from roar_publisher.auth.bearer import BearerStore, RefreshRefused
+from roar_publisher.auth.choice import Credentials, Decision
+from roar_publisher.auth.identity import ANONYMOUS, of_me, of_sign_in
+from roar_publisher.auth.secret import Secret
+from roar_publisher.auth.signin import Document, SignIn, Standing
+from roar_publisher.auth.sshkey import Ask, SshSigner, find_key, load_signer
+from roar_publisher.auth.timestamps import Timestamps
+from roar_publisher.glaas.caller import Authorizer, Caller, Refused
+from roar_publisher.glaas.policy import dump
+from roar_publisher.glaas.wire import MeReply, RefreshReply
+from roar_publisher.state.errors import NeedsPerson, Transient
 
 ME = "/api/v1/auth/me"
 REFRESH = "/api/v1/auth/refresh"

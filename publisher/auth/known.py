@@ -6,7 +6,7 @@ Nothing is decided by it: before anything is sent, the registry is asked again.
 import json
 from pathlib import Path
 
-from state.private import read_private, write_private
+from roar_publisher.state.private import read_private, write_private
 
 
 class KnownKeys:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from publisher.auth.signin import Document
-from publisher.glaas.caller import Caller, Refused
-from publisher.glaas.wire import AccessContextReply
-from state.errors import LocalProblem, NeedsPerson
+from roar_publisher.auth.signin import Document
+from roar_publisher.glaas.caller import Caller, Refused
+from roar_publisher.glaas.wire import AccessContextReply
+from roar_publisher.state.errors import LocalProblem, NeedsPerson
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 PROVIDER = "treqs"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import anyio
 
-from publisher.auth.secret import Secret
-from state.errors import LocalProblem, Transient
+from roar_publisher.auth.secret import Secret
+from roar_publisher.state.errors import LocalProblem, Transient
 
 MODE = 0o600
 LOCK_POLL_S = 0.05

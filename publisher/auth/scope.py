@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem
 
 OWNER_TYPES = ("user", "organization")
 CHOOSE_SCOPE = "Run `roar scope use <owner>/<project>`, or `roar scope clear`."

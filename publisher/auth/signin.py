@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import NoReturn
 
-from publisher.auth.secret import Secret
-from state.errors import NeedsPerson
+from roar_publisher.auth.secret import Secret
+from roar_publisher.state.errors import NeedsPerson
 
 CLIENT_ID = "roar-cli"
 REFRESH_LEEWAY_S = 300.0

@@ -14,10 +14,10 @@ from typing import NoReturn
 
 import anyio.to_thread
 
-from publisher.auth.agent import Agent
-from publisher.auth.secret import Secret
-from publisher.glaas.signature import authorization, fingerprint, framed, signing_payload, ssh_string, sshsig
-from state.errors import NeedsPerson
+from roar_publisher.auth.agent import Agent
+from roar_publisher.auth.secret import Secret
+from roar_publisher.glaas.signature import authorization, fingerprint, framed, signing_payload, ssh_string, sshsig
+from roar_publisher.state.errors import NeedsPerson
 
 DEFAULT_NAMES = ("id_ed25519", "id_rsa", "id_ecdsa")
 PASSPHRASE_ATTEMPTS = 3

@@ -1,8 +1,8 @@
 """A credential that the registry turns down: why, and what a person can do about it."""
 
-from publisher.auth.clock import clock_skew
-from publisher.glaas.caller import Refused
-from state.errors import NeedsPerson
+from roar_publisher.auth.clock import clock_skew
+from roar_publisher.glaas.caller import Refused
+from roar_publisher.state.errors import NeedsPerson
 
 
 def explained(refusal: Refused, now: float) -> str:

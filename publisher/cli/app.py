@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from publisher import __version__
-from publisher.cli.commands import OURS, SUBSTITUTES, Place
-from publisher.cli.handover import roar_cli_installed
-from publisher.cli.streams import name_failures
+from roar_publisher import __version__
+from roar_publisher.cli.commands import OURS, SUBSTITUTES, Place
+from roar_publisher.cli.handover import roar_cli_installed
+from roar_publisher.cli.streams import name_failures
 
 
 class Program(click.Group):
@@ -62,6 +62,6 @@ def start(arguments: Sequence[str]) -> int:
 
 
 def program_name() -> str:
-    """The name that we were called by, which shell completion goes by; `roar` under `python -m publisher`."""
+    """The name that we were called by, which shell completion goes by; `roar` under `python -m roar_publisher`."""
     name = Path(sys.argv[0]).name
     return name if name == "roar-publish" else "roar"

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from publisher.cli.lookout import File, Sight
-from publisher.report import Advanced, Entered, ObjectsPlanned, ObjectStored, Planned, Reporter, Sent, Waiting
-from state.machine import Event, State
-from state.record import Tally
-from state.units import Kind
+from roar_publisher.cli.lookout import File, Sight
+from roar_publisher.report import Advanced, Entered, ObjectsPlanned, ObjectStored, Planned, Reporter, Sent, Waiting
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.record import Tally
+from roar_publisher.state.units import Kind
 
 KNOCKING_SECONDS = 4.0
 """How far apart an owner's attempts are, at the most, while it waits for a network or a server."""

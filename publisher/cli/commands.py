@@ -12,17 +12,17 @@ class Place:
 
 
 OURS = {
-    "publish": Place("publisher.cli.publish", "Publish captured lineage; survives interruption."),
-    "register": Place("publisher.cli.publish", "The same as publish, under roar's own name."),
-    "put": Place("publisher.cli.put", "Store files and publish their lineage with them."),
-    "journal": Place("publisher.cli.journal", "See, cancel, retry and prune publishes on this machine."),
-    "daemon": Place("publisher.cli.daemon", "Publish in the background."),
-    "registry": Place("publisher.cli.registry", "Run a registry of your own."),
-    "completion": Place("publisher.cli.completion", "Print the script that completes commands in your shell."),
+    "publish": Place("roar_publisher.cli.publish", "Publish captured lineage; survives interruption."),
+    "register": Place("roar_publisher.cli.publish", "The same as publish, under roar's own name."),
+    "put": Place("roar_publisher.cli.put", "Store files and publish their lineage with them."),
+    "journal": Place("roar_publisher.cli.journal", "See, cancel, retry and prune publishes on this machine."),
+    "daemon": Place("roar_publisher.cli.daemon", "Publish in the background."),
+    "registry": Place("roar_publisher.cli.registry", "Run a registry of your own."),
+    "completion": Place("roar_publisher.cli.completion", "Print the script that completes commands in your shell."),
 }
 """Every command of ours; its module has a click command of the same name."""
 
-SUBSTITUTES = {"login": Place("publisher.cli.login", "Sign in with a token file.")}
+SUBSTITUTES = {"login": Place("roar_publisher.cli.login", "Sign in with a token file.")}
 """Commands of roar-cli that are ours where it is not installed."""
 
 OPTIONS = frozenset({"--help", "-h", "--version"})

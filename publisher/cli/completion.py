@@ -16,7 +16,7 @@ def completion(shell: str) -> None:
       zsh   eval "$(roar completion zsh)"       in ~/.zshrc
       fish  roar completion fish | source       in ~/.config/fish/config.fish
     """
-    from publisher.cli.app import program_name, roar
+    from roar_publisher.cli.app import program_name, roar
 
     name = program_name()
     shell_class = get_completion_class(shell)

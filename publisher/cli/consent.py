@@ -13,10 +13,10 @@ from typing import Protocol
 import anyio
 import click
 
-from publisher.auth.choice import Choice
-from publisher.auth.secret import Secret
-from publisher.cli.text import count, printable
-from state.errors import Interrupted, NeedsPerson
+from roar_publisher.auth.choice import Choice
+from roar_publisher.auth.secret import Secret
+from roar_publisher.cli.text import count, printable
+from roar_publisher.state.errors import Interrupted, NeedsPerson
 
 YES = frozenset({"y", "yes"})
 GLANCE_SECONDS = 0.1

@@ -5,8 +5,8 @@ import sys
 
 import click
 
-from state.errors import Owned, PublisherError
-from state.paths import StateFolder
+from roar_publisher.state.errors import Owned, PublisherError
+from roar_publisher.state.paths import StateFolder
 
 NOT_RUNNING = 3
 """What `roar daemon status` exits with where no daemon runs, as `systemctl status` does."""
@@ -38,8 +38,8 @@ def run(quiet: bool) -> int:
     Exit codes: 0 asked to stop, 5 another daemon runs,
                 1 or 3 the state folder or the configuration can't be used.
     """
-    from publisher.daemon.log import open_log
-    from publisher.daemon.process import run_daemon
+    from roar_publisher.daemon.log import open_log
+    from roar_publisher.daemon.process import run_daemon
 
     folder = _folder()
     folder.user_key()  # makes the folder, or tells why that can't be
@@ -68,7 +68,7 @@ def start() -> None:
     Exit codes: 0 it runs, 1 it does not come up within 10 s,
                 3 the state folder can't be used.
     """
-    from publisher.daemon.background import start as start_daemon
+    from roar_publisher.daemon.background import start as start_daemon
 
     folder = _folder()
     started = start_daemon(folder)
@@ -87,7 +87,7 @@ def stop() -> None:
     \b
     Exit codes: 0 none runs any more, 1 it does not end within 15 s.
     """
-    from publisher.daemon.background import stop as stop_daemon
+    from roar_publisher.daemon.background import stop as stop_daemon
 
     pid = stop_daemon(_folder())
     click.echo("No daemon runs." if pid is None else f"Stopped the daemon (pid {pid}).")
@@ -115,7 +115,7 @@ def status(as_json: bool) -> int:
     \b
     Exit codes: 0 it runs, 3 it does not.
     """
-    from publisher.cli.daemon_views import show_status
+    from roar_publisher.cli.daemon_views import show_status
 
     return 0 if show_status(_folder(), as_json=as_json) else NOT_RUNNING
 
@@ -133,7 +133,7 @@ def logs(follow: bool, lines: int) -> None:
     \b
     Exit codes: 0 also when Ctrl-C ends -f, 1 the log can't be read.
     """
-    from publisher.cli.daemon_views import show_log
+    from roar_publisher.cli.daemon_views import show_log
 
     show_log(_folder().daemon_log, lines, follow=follow)
 
@@ -153,9 +153,9 @@ def install(only_print: bool) -> None:
     Exit codes: 0 installed, and running where a service manager answers,
                 1 the manager refuses, or the file can't be written.
     """
-    from publisher.cli.daemon_views import show_installed
-    from publisher.daemon.install import install as install_service
-    from publisher.daemon.install import service
+    from roar_publisher.cli.daemon_views import show_installed
+    from roar_publisher.daemon.install import install as install_service
+    from roar_publisher.daemon.install import service
 
     folder = _folder()
     wanted = service(folder, os.environ)
@@ -172,9 +172,9 @@ def uninstall() -> None:
     \b
     Exit codes: 0 it is gone, 1 the manager refuses, or the file can't be removed.
     """
-    from publisher.cli.daemon_views import show_uninstalled
-    from publisher.daemon.install import service
-    from publisher.daemon.install import uninstall as uninstall_service
+    from roar_publisher.cli.daemon_views import show_uninstalled
+    from roar_publisher.daemon.install import service
+    from roar_publisher.daemon.install import uninstall as uninstall_service
 
     show_uninstalled(uninstall_service(service(_folder(), os.environ)))
 

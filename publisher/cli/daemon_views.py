@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from publisher.cli import tables
-from publisher.cli.standing import Standing, Surroundings, moment
-from publisher.cli.streams import StdoutLost
-from publisher.cli.text import printable
-from publisher.daemon.background import running
-from publisher.daemon.log import follow as follow_log
-from publisher.daemon.log import last_lines
-from state.errors import LocalProblem
-from state.paths import StateFolder
-from state.survey import glance, look
+from roar_publisher.cli import tables
+from roar_publisher.cli.standing import Standing, Surroundings, moment
+from roar_publisher.cli.streams import StdoutLost
+from roar_publisher.cli.text import printable
+from roar_publisher.daemon.background import running
+from roar_publisher.daemon.log import follow as follow_log
+from roar_publisher.daemon.log import last_lines
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.survey import glance, look
 
 if TYPE_CHECKING:
-    from publisher.daemon.install import Installed
+    from roar_publisher.daemon.install import Installed
 
 
 class Place(StrEnum):

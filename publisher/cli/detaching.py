@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from publisher.auth.choice import Choice, Decision
-from publisher.cli.failure import Unfinished
-from publisher.cli.watcher import Watcher
-from publisher.daemon.background import start
-from publisher.daemon.wake import wake
-from publisher.plans import Frozen
-from state.errors import LocalProblem, NeedsPerson
-from state.paths import StateFolder
+from roar_publisher.auth.choice import Choice, Decision
+from roar_publisher.cli.failure import Unfinished
+from roar_publisher.cli.watcher import Watcher
+from roar_publisher.daemon.background import start
+from roar_publisher.daemon.wake import wake
+from roar_publisher.plans import Frozen
+from roar_publisher.state.errors import LocalProblem, NeedsPerson
+from roar_publisher.state.paths import StateFolder
 
 
 def leave_to_daemon(frozen: Frozen, folder: StateFolder, display: Watcher) -> None:

@@ -4,11 +4,11 @@ import os
 import sys
 import time
 
-from publisher.cli.jsonlines import JsonLines
-from publisher.cli.options import Options
-from publisher.cli.output import Output
-from publisher.cli.plain import Plain
-from publisher.cli.watcher import Quiet, Watcher
+from roar_publisher.cli.jsonlines import JsonLines
+from roar_publisher.cli.options import Options
+from roar_publisher.cli.output import Output
+from roar_publisher.cli.plain import Plain
+from roar_publisher.cli.watcher import Quiet, Watcher
 
 DUMB_TERMINALS = frozenset({"", "dumb", "unknown"})
 """Values of TERM that can't move the cursor."""
@@ -24,7 +24,7 @@ def choose_display(options: Options) -> Watcher:
     if sys.stderr.isatty() and os.environ.get("TERM", "") not in DUMB_TERMINALS:
         from rich.console import Console
 
-        from publisher.cli.live import LiveDisplay
+        from roar_publisher.cli.live import LiveDisplay
 
         return LiveDisplay(out, Console(stderr=True), time.monotonic, verbose=options.verbose)
     return Plain(out, Output(sys.stderr), time.monotonic, verbose=options.verbose)

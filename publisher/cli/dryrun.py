@@ -10,18 +10,18 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from publisher.auth.choice import Choice, Decision
-from publisher.cli import tables
-from publisher.cli.request import known_identities, possible_choices
-from publisher.cli.text import count, one_line, printable, size
-from publisher.lineage.batches import Sink
-from publisher.lineage.canonical import ANONYMOUS
-from publisher.lineage.explain import Explanation, explained
-from publisher.lineage.plan import PlanSummary
-from publisher.plans import Draft, Planner, Request, Storing, lineage_planner
-from publisher.put.objects import PutRequest
-from publisher.worker import own_keyring
-from state.errors import ExitCode
+from roar_publisher.auth.choice import Choice, Decision
+from roar_publisher.cli import tables
+from roar_publisher.cli.request import known_identities, possible_choices
+from roar_publisher.cli.text import count, one_line, printable, size
+from roar_publisher.lineage.batches import Sink
+from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.explain import Explanation, explained
+from roar_publisher.lineage.plan import PlanSummary
+from roar_publisher.plans import Draft, Planner, Request, Storing, lineage_planner
+from roar_publisher.put.objects import PutRequest
+from roar_publisher.state.errors import ExitCode
+from roar_publisher.worker import own_keyring
 
 JOBS_SHOWN = 40
 """Jobs that a terminal gets to see; `--json` has them all."""
@@ -58,7 +58,7 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
 
 
 async def _put_planner(put: PutRequest) -> Planner:
-    from publisher.put.planner import put_planner
+    from roar_publisher.put.planner import put_planner
 
     return await put_planner(put, report=lambda report: None, clock=time.time)
 

@@ -8,10 +8,10 @@ import traceback
 
 import click
 
-from publisher.cli.output import Output
-from publisher.cli.streams import StdoutLost
-from publisher.cli.text import printable
-from state.errors import Diagnostics, ExitCode, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.cli.output import Output
+from roar_publisher.cli.streams import StdoutLost
+from roar_publisher.cli.text import printable
+from roar_publisher.state.errors import Diagnostics, ExitCode, LocalProblem, PublisherError, UsageProblem
 
 DEBUG = "ROAR_DEBUG"
 """Set to 1 to see where a defect lies."""

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from state.errors import UsageProblem
+from roar_publisher.state.errors import UsageProblem
 
 PACKAGE = "roar"
 """The import package of roar-cli."""

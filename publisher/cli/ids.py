@@ -3,8 +3,8 @@
 import os
 from contextlib import suppress
 
-from state.errors import PublisherError
-from state.paths import PublishPaths, StateFolder
+from roar_publisher.state.errors import PublisherError
+from roar_publisher.state.paths import PublishPaths, StateFolder
 
 
 def publish_ids(incomplete: str) -> list[str]:
@@ -14,7 +14,7 @@ def publish_ids(incomplete: str) -> list[str]:
 
 def live_ids(incomplete: str) -> list[str]:
     """Those of them that have work left."""
-    from state.survey import glance
+    from roar_publisher.state.survey import glance
 
     live = []
     for paths in _publishes(incomplete):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from publisher.cli.publish import complete_publish
-from state.paths import StateFolder
-from state.reasons import MEANINGS
+from roar_publisher.cli.publish import complete_publish
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import MEANINGS
 
 PRUNE_AFTER = "30d"
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -51,7 +51,7 @@ def journal() -> None:
 @_json
 def list_(as_json: bool) -> None:
     """Every publish, the newest first."""
-    from publisher.cli.journal_views import show_list
+    from roar_publisher.cli.journal_views import show_list
 
     show_list(_folder(), as_json=as_json)
 
@@ -68,10 +68,10 @@ def show(publish_id: str, why: bool, as_json: bool) -> None:
     """
     folder = _folder()
     if why:
-        from publisher.cli.why import show_why
+        from roar_publisher.cli.why import show_why
 
         return show_why(folder.find(publish_id), folder, as_json=as_json)
-    from publisher.cli.journal_views import show_one
+    from roar_publisher.cli.journal_views import show_one
 
     return show_one(folder.find(publish_id), folder, as_json=as_json)
 
@@ -81,7 +81,7 @@ def show(publish_id: str, why: bool, as_json: bool) -> None:
 @_json
 def cancel(publish_id: str, as_json: bool) -> None:
     """Give a publish up for good, unless another terminal works on it."""
-    from publisher.cli.journal_acts import cancel as cancel_publish
+    from roar_publisher.cli.journal_acts import cancel as cancel_publish
 
     folder = _folder()
     cancel_publish(folder.find(publish_id), folder, as_json=as_json)
@@ -92,7 +92,7 @@ def cancel(publish_id: str, as_json: bool) -> None:
 @_json
 def retry(publish_id: str, as_json: bool) -> None:
     """Have a publish tried again once its cause is mended: a failed, a parked or a waiting one."""
-    from publisher.cli.journal_acts import retry as retry_publish
+    from roar_publisher.cli.journal_acts import retry as retry_publish
 
     folder = _folder()
     retry_publish(folder.find(publish_id), folder, as_json=as_json)
@@ -107,7 +107,7 @@ def prune(older_than: float, everything: bool, as_json: bool) -> None:
 
     What is interrupted stays: cancel it first. So does a put that left an unfinished upload at a store out of reach.
     """
-    from publisher.cli.journal_acts import prune as prune_publishes
+    from roar_publisher.cli.journal_acts import prune as prune_publishes
 
     age = 0.0 if everything else older_than
     prune_publishes(_folder(), older_than=age, damaged=everything, as_json=as_json)
@@ -123,7 +123,7 @@ def export(publish_id: str, file: Path, as_json: bool) -> None:
     Files of a put are not in it, they are found there by their digests; nor is any credential: sign in there. Here it
     is left alone from then on, until `roar publish --resume ID` takes it back.
     """
-    from publisher.cli.portable import export_publish
+    from roar_publisher.cli.portable import export_publish
 
     folder = _folder()
     export_publish(folder.find(publish_id), folder, file, as_json=as_json)
@@ -144,7 +144,7 @@ def import_(file: Path, project: Path | None, as_json: bool) -> None:
     It goes on to the registry and the destination that it was begun for; both are printed. Nothing is sent before you
     resume it.
     """
-    from publisher.cli.portable import import_publish
+    from roar_publisher.cli.portable import import_publish
 
     import_publish(file, _folder(), project, as_json=as_json)
 

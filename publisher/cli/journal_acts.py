@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import click
 
-from publisher.cli.taking import taken
-from publisher.cli.text import count, printable, span
-from state.errors import LocalProblem, Owned, UsageProblem
-from state.machine import ENDED, LIVE, Event, State
-from state.paths import PublishPaths, StateFolder
-from state.publish import OwnedPublish, discard_unread
-from state.reasons import Reason
-from state.record import Progress
-from state.survey import Summary, survey
+from roar_publisher.cli.taking import taken
+from roar_publisher.cli.text import count, printable, span
+from roar_publisher.state.errors import LocalProblem, Owned, UsageProblem
+from roar_publisher.state.machine import ENDED, LIVE, Event, State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish, discard_unread
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Progress
+from roar_publisher.state.survey import Summary, survey
 
 UNFINISHED_SECONDS = 60.0
 """A folder without a finished plan is left alone for so long: its process may be about to lock it."""
@@ -63,7 +63,7 @@ def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
 
     Raises UsageProblem if it has ended otherwise, Owned if a process works on it.
     """
-    from publisher.daemon.wake import wake
+    from roar_publisher.daemon.wake import wake
 
     with OwnedPublish.open(paths) as owned:
         state = owned.journal.progress().state
@@ -185,7 +185,7 @@ def _abandon(owned: OwnedPublish) -> int:
         return 0
     import anyio
 
-    from publisher.staging.objects import abandon
+    from roar_publisher.staging.objects import abandon
 
     return anyio.run(abandon, owned.paths, owned.journal, owned.journal.plan())
 

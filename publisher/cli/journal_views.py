@@ -9,15 +9,15 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from publisher.cli import tables
-from publisher.cli.standing import Standing, Surroundings
-from publisher.cli.text import Status, count, one_line, printable, size, span
-from publisher.cli.why import named
-from state.errors import LocalProblem
-from state.journal import Journal
-from state.paths import PublishPaths, StateFolder
-from state.record import Checkpoint
-from state.survey import Summary, look, survey
+from roar_publisher.cli import tables
+from roar_publisher.cli.standing import Standing, Surroundings
+from roar_publisher.cli.text import Status, count, one_line, printable, size, span
+from roar_publisher.cli.why import named
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.record import Checkpoint
+from roar_publisher.state.survey import Summary, look, survey
 
 COLOURS = {
     Status.RUNNING: "cyan",

@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from publisher.cli.meter import Meter
-from publisher.cli.output import Output
-from publisher.cli.watcher import Watcher
-from publisher.cli.words import watch_command
-from publisher.report import (
+from roar_publisher.cli.meter import Meter
+from roar_publisher.cli.output import Output
+from roar_publisher.cli.watcher import Watcher
+from roar_publisher.cli.words import watch_command
+from roar_publisher.report import (
     Advanced,
     Entered,
     Noted,
@@ -20,7 +20,7 @@ from publisher.report import (
     Sent,
     Waiting,
 )
-from state.record import Plan, Progress
+from roar_publisher.state.record import Plan, Progress
 
 PROGRESS_SECONDS = 1.0
 """How often `progress` is written, at the most."""

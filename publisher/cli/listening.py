@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import anyio
 
-from publisher.cli.consent import Person
-from publisher.cli.watcher import Watcher
-from state.errors import PublisherError
+from roar_publisher.cli.consent import Person
+from roar_publisher.cli.watcher import Watcher
+from roar_publisher.state.errors import PublisherError
 
 T = TypeVar("T")
 

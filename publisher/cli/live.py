@@ -7,14 +7,14 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from publisher.cli.meter import Meter
-from publisher.cli.output import Output
-from publisher.cli.plain import detached_line, headline, held_up, pace, result_line, share, since
-from publisher.cli.text import lasted, printable, size, span
-from publisher.cli.watcher import Watcher
-from publisher.cli.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
-from publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
-from state.record import Plan, Progress
+from roar_publisher.cli.meter import Meter
+from roar_publisher.cli.output import Output
+from roar_publisher.cli.plain import detached_line, headline, held_up, pace, result_line, share, since
+from roar_publisher.cli.text import lasted, printable, size, span
+from roar_publisher.cli.watcher import Watcher
+from roar_publisher.cli.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
+from roar_publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
+from roar_publisher.state.record import Plan, Progress
 
 LABEL_WIDTH = max(map(len, (PREPARING, *PHASES.values()))) + 2
 NARROWEST_BAR = 8

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem
 
 if TYPE_CHECKING:
-    from publisher.auth.bearer import BearerStore
-    from publisher.auth.signin import Document
+    from roar_publisher.auth.bearer import BearerStore
+    from roar_publisher.auth.signin import Document
 
 PATIENCE_SECONDS = 30.0
 
@@ -33,8 +33,8 @@ def login(token_file: Path, registry: str | None) -> None:
     """
     import anyio
 
-    from publisher.auth.bearer import BearerStore
-    from publisher.auth.login import read_token_file
+    from roar_publisher.auth.bearer import BearerStore
+    from roar_publisher.auth.login import read_token_file
 
     document = read_token_file(token_file)
     store = BearerStore.from_environment({**os.environ, "ROAR_ACCESS_TOKEN": ""}, Path.home())
@@ -43,9 +43,9 @@ def login(token_file: Path, registry: str | None) -> None:
 
 
 async def _sign_in(store: BearerStore, document: Document, registry: str) -> str:
-    from publisher.auth.login import checked
-    from publisher.glaas.caller import Caller
-    from publisher.glaas.line import Line
+    from roar_publisher.auth.login import checked
+    from roar_publisher.glaas.caller import Caller
+    from roar_publisher.glaas.line import Line
 
     async with Line(registry, most_requests=1) as line:
         caller = Caller(
@@ -65,8 +65,8 @@ async def _sign_in(store: BearerStore, document: Document, registry: str) -> str
 
 
 def _address(registry: str | None) -> str:
-    from publisher.glaas.address import registry_address
-    from publisher.lineage.project import DEFAULT_REGISTRY, find_project
+    from roar_publisher.glaas.address import registry_address
+    from roar_publisher.lineage.project import DEFAULT_REGISTRY, find_project
 
     try:
         known = find_project(Path.cwd()).registry_url(os.environ)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from state.errors import LocalProblem
-from state.journal import Journal
-from state.lock import owner
-from state.machine import LIVE, State
-from state.paths import PublishPaths
-from state.queue import Queued
-from state.record import Checkpoint, Plan, Progress, Tally
-from state.units import Kind
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import owner
+from roar_publisher.state.machine import LIVE, State
+from roar_publisher.state.paths import PublishPaths
+from roar_publisher.state.queue import Queued
+from roar_publisher.state.record import Checkpoint, Plan, Progress, Tally
+from roar_publisher.state.units import Kind
 
 COUNTING_SHARE = 0.05
 """How much of the time may go by with counting."""

@@ -4,9 +4,19 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from publisher.cli.text import count, size
-from publisher.report import Advanced, Entered, ObjectsPlanned, ObjectStored, Planned, Report, Retrying, Sent, Waiting
-from state.machine import State
+from roar_publisher.cli.text import count, size
+from roar_publisher.report import (
+    Advanced,
+    Entered,
+    ObjectsPlanned,
+    ObjectStored,
+    Planned,
+    Report,
+    Retrying,
+    Sent,
+    Waiting,
+)
+from roar_publisher.state.machine import State
 
 WINDOW_SECONDS = 10.0
 """The rate is that of the last so many seconds."""

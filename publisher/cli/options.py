@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from publisher.auth.choice import Flag
-from state.errors import UsageProblem
+from roar_publisher.auth.choice import Flag
+from roar_publisher.state.errors import UsageProblem
 
 FROZEN = "it was frozen with that publish"
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from publisher.cli.meter import Meter
-from publisher.cli.output import Output
-from publisher.cli.text import count, lasted, printable, size, span
-from publisher.cli.watcher import Watcher
-from publisher.cli.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
-from publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
-from state.record import Plan, Progress
+from roar_publisher.cli.meter import Meter
+from roar_publisher.cli.output import Output
+from roar_publisher.cli.text import count, lasted, printable, size, span
+from roar_publisher.cli.watcher import Watcher
+from roar_publisher.cli.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
+from roar_publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
+from roar_publisher.state.record import Plan, Progress
 
 LINE_SECONDS = 10.0
 """How long a phase goes on without a new line."""

@@ -10,25 +10,25 @@ from pathlib import Path
 import anyio
 import click
 
-from publisher.auth.choice import Decision
-from publisher.cli.taking import taken
-from publisher.cli.text import count, printable, size
-from publisher.glaas.address import registry_address
-from publisher.lineage.moved import knows_any
-from publisher.lineage.project import ROAR_FOLDER, OmitConfig, find_project, load_config
-from publisher.lineage.redaction import Redactor
-from publisher.put.moving import Move, find_again, moved, redacted
-from publisher.put.record import PutRecord
-from publisher.staging.objects import content_of
-from state.bundle import damaged
-from state.errors import LocalProblem, UsageProblem
-from state.journal import Journal
-from state.machine import LIVE, Event, State
-from state.paths import PublishPaths, StateFolder
-from state.portable import Whereabouts, arriving, pack, settle
-from state.reasons import Reason
-from state.record import Plan
-from state.units import Kind
+from roar_publisher.auth.choice import Decision
+from roar_publisher.cli.taking import taken
+from roar_publisher.cli.text import count, printable, size
+from roar_publisher.glaas.address import registry_address
+from roar_publisher.lineage.moved import knows_any
+from roar_publisher.lineage.project import ROAR_FOLDER, OmitConfig, find_project, load_config
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.put.moving import Move, find_again, moved, redacted
+from roar_publisher.put.record import PutRecord
+from roar_publisher.staging.objects import content_of
+from roar_publisher.state.bundle import damaged
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import LIVE, Event, State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.portable import Whereabouts, arriving, pack, settle
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Plan
+from roar_publisher.state.units import Kind
 
 NO_SESSION = 0
 """A row that no roar.db has: nothing is marked there."""

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import anyio
 
-from publisher.auth.keyring import Keyring
-from publisher.auth.known import KnownKeys
-from publisher.candidates import candidate_identities
-from publisher.cli.consent import Person
-from publisher.cli.options import Options
-from publisher.cli.request import possible_choices, put_request, refuse_hopeless
-from publisher.cli.watcher import Watcher
-from publisher.plans import Planner, Request
-from state.errors import Interrupted, PublisherError
-from state.paths import StateFolder
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.auth.known import KnownKeys
+from roar_publisher.candidates import candidate_identities
+from roar_publisher.cli.consent import Person
+from roar_publisher.cli.options import Options
+from roar_publisher.cli.request import possible_choices, put_request, refuse_hopeless
+from roar_publisher.cli.watcher import Watcher
+from roar_publisher.plans import Planner, Request
+from roar_publisher.state.errors import Interrupted, PublisherError
+from roar_publisher.state.paths import StateFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Preparation:
 
     async def _agreed(self, stop: anyio.Event) -> bool:
         """The daemon has nobody to ask: ask now what it may come to."""
-        from publisher.cli.detaching import must_ask, refuse_unasked
+        from roar_publisher.cli.detaching import must_ask, refuse_unasked
 
         choices = possible_choices(self.request, await self.keyring.held())
         asked = must_ask(choices)
@@ -84,7 +84,7 @@ class Preparation:
     async def _planner(self) -> Planner | None:
         if self.options.put is None:
             return None
-        from publisher.put.planner import put_planner
+        from roar_publisher.put.planner import put_planner
 
         order = put_request(self.options.put, self.request)
         return await put_planner(order, report=self.display.report, clock=time.time)

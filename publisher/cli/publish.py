@@ -8,8 +8,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from publisher.cli.options import Options, PutOptions
-from state.errors import UsageProblem
+from roar_publisher.cli.options import Options, PutOptions
+from roar_publisher.state.errors import UsageProblem
 
 HELP = """\
 Publish the lineage that roar captured in this project as one visible step.
@@ -68,14 +68,14 @@ NOT_OURS = ("--as-blake3", "--bind", "--no-bind")
 
 def complete_publish(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The ids of publishes that begin like this; nothing where they can't be read."""
-    from publisher.cli.ids import publish_ids
+    from roar_publisher.cli.ids import publish_ids
 
     return publish_ids(incomplete)
 
 
 def complete_live(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """As `complete_publish`, of those that have work left."""
-    from publisher.cli.ids import live_ids
+    from roar_publisher.cli.ids import live_ids
 
     return live_ids(incomplete)
 
@@ -187,10 +187,10 @@ def read_options(*, destination: str | None, message: str | None, **given: Any) 
 
 def _run(options: Options) -> int:
     if options.watch is not None:
-        from publisher.cli.watching import watch
+        from roar_publisher.cli.watching import watch
 
         return watch(options)
-    from publisher.cli.publishing import run
+    from roar_publisher.cli.publishing import run
 
     return run(options)
 

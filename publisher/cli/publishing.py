@@ -8,28 +8,28 @@ from pathlib import Path
 
 import anyio
 
-from publisher.auth.choice import Choice
-from publisher.auth.keyring import Keyring
-from publisher.auth.sshkey import Ask
-from publisher.cli.consent import Person
-from publisher.cli.display import choose_display
-from publisher.cli.failure import Failed, NotBegun, Unfinished
-from publisher.cli.listening import run_listening, stop_by_exception
-from publisher.cli.options import Options
-from publisher.cli.preparing import Preparation
-from publisher.cli.request import put_request, read_request
-from publisher.cli.resuming import daemon_works_on, find_publish
-from publisher.cli.watcher import Watcher
-from publisher.daemon.wake import wake
-from publisher.plans import Frozen, Request, freeze
-from publisher.worker import MOST_UPLOADS, own_keyring, work
-from state.errors import ExitCode, LocalProblem, Owned, PublisherError
-from state.machine import State
-from state.paths import PublishPaths, StateFolder
-from state.publish import OwnedPublish
-from state.reasons import Reason, Turn, meaning
-from state.record import Progress
-from state.survey import Summary, look
+from roar_publisher.auth.choice import Choice
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.auth.sshkey import Ask
+from roar_publisher.cli.consent import Person
+from roar_publisher.cli.display import choose_display
+from roar_publisher.cli.failure import Failed, NotBegun, Unfinished
+from roar_publisher.cli.listening import run_listening, stop_by_exception
+from roar_publisher.cli.options import Options
+from roar_publisher.cli.preparing import Preparation
+from roar_publisher.cli.request import put_request, read_request
+from roar_publisher.cli.resuming import daemon_works_on, find_publish
+from roar_publisher.cli.watcher import Watcher
+from roar_publisher.daemon.wake import wake
+from roar_publisher.plans import Frozen, Request, freeze
+from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason, Turn, meaning
+from roar_publisher.state.record import Progress
+from roar_publisher.state.survey import Summary, look
+from roar_publisher.worker import MOST_UPLOADS, own_keyring, work
 
 
 def run(options: Options) -> int:
@@ -40,7 +40,7 @@ def run(options: Options) -> int:
     """
     stop_by_exception()
     if options.dry_run:
-        from publisher.cli.dryrun import show
+        from roar_publisher.cli.dryrun import show
 
         request = read_request(options, Path.cwd(), os.environ)
         put = put_request(options.put, request) if options.put else None
@@ -105,7 +105,7 @@ class _Publishing:
         queue.order(agreed=agreed, most_uploads=options.jobs, upload_rate=options.limit_rate)
         if not options.detach:
             return self._drive(frozen, keyring)
-        from publisher.cli.detaching import leave_to_daemon
+        from roar_publisher.cli.detaching import leave_to_daemon
 
         leave_to_daemon(frozen, self._folder, self._display)
         return ExitCode.PUBLISHED
@@ -122,8 +122,8 @@ class _Publishing:
         if self._options.detach:
             self._display.detached(found.plan, resumed=True)
             return ExitCode.PUBLISHED
-        from publisher.cli.lookout import Lookout
-        from publisher.cli.watching import Watching
+        from roar_publisher.cli.lookout import Lookout
+        from roar_publisher.cli.watching import Watching
 
         with Lookout(found.paths, time.monotonic) as lookout:
             note = "the daemon works on it already; Ctrl-C stops watching only"

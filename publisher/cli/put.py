@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from publisher.cli.options import Options, PutOptions
-from publisher.cli.publish import EXIT_CODES, JSON, complete_file, detach_option, transfer_options
+from roar_publisher.cli.options import Options, PutOptions
+from roar_publisher.cli.publish import EXIT_CODES, JSON, complete_file, detach_option, transfer_options
 
 HELP = """\
 Store files in object storage and publish their lineage with them, as one visible step.
@@ -58,7 +58,7 @@ def put(
     **given: Any,
 ) -> int:
     # A put job's recorded command has roar-cli's words for two options: it can be typed again here, too.
-    from publisher.cli.publishing import run
+    from roar_publisher.cli.publishing import run
 
     *sources, destination = arguments
     order = PutOptions(

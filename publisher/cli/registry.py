@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from publisher.cli.registry_admin import registry_admin
-from publisher.cli.registry_data import data_option
-from state.errors import LocalProblem, UsageProblem
+from roar_publisher.cli.registry_admin import registry_admin
+from roar_publisher.cli.registry_data import data_option
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 
 @click.group()
@@ -30,8 +30,8 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path) -> None:
     import signal
     import sqlite3
 
-    from publisher.glaas.address import registry_address
-    from publisher.registry.serve import serve as serve_registry
+    from roar_publisher.glaas.address import registry_address
+    from roar_publisher.registry.serve import serve as serve_registry
 
     try:
         vouching = None if treqs_url is None else registry_address(treqs_url, os.environ)

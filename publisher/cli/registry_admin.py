@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from publisher.cli.registry_data import as_json, data_option, listed, named, opened, shown_time
-from publisher.cli.registry_places import owner, project
-from state.errors import LocalProblem, UsageProblem
+from roar_publisher.cli.registry_data import as_json, data_option, listed, named, opened, shown_time
+from roar_publisher.cli.registry_places import owner, project
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 HOUR_S = 3600
 
@@ -34,7 +34,7 @@ def add_user(name: str, email: str | None, data: Path) -> None:
       roar registry user add alice --email alice@example.org
       roar registry key add alice ~/.ssh/id_ed25519.pub
     """
-    from publisher.registry import accounts
+    from roar_publisher.registry import accounts
 
     with opened(data, new=True) as store:
         added = store.write(accounts.add_user, name, email=email)
@@ -46,7 +46,7 @@ def add_user(name: str, email: str | None, data: Path) -> None:
 @data_option
 def list_users(as_json: bool, data: Path) -> None:
     """List the users."""
-    from publisher.registry import accounts
+    from roar_publisher.registry import accounts
 
     with opened(data) as store:
         users = store.read(accounts.users)
@@ -58,7 +58,7 @@ def list_users(as_json: bool, data: Path) -> None:
 @data_option
 def remove_user(name: str, data: Path) -> None:
     """Remove a user with keys and tokens.  What the user published stays."""
-    from publisher.registry import accounts
+    from roar_publisher.registry import accounts
 
     with opened(data) as store:
         store.write(accounts.remove_user, name)
@@ -76,7 +76,7 @@ def key() -> None:
 @data_option
 def add_key(user: str, public_key: Path, data: Path) -> None:
     """Let the key in PUBLIC_KEY (a .pub file) sign for USER."""
-    from publisher.registry import keys
+    from roar_publisher.registry import keys
 
     try:
         parsed = keys.parse_key(public_key.read_text("utf-8"))
@@ -97,7 +97,7 @@ def add_key(user: str, public_key: Path, data: Path) -> None:
 @data_option
 def list_keys(as_json: bool, data: Path) -> None:
     """List the keys."""
-    from publisher.registry import keys
+    from roar_publisher.registry import keys
 
     with opened(data) as store:
         known = store.read(keys.keys)
@@ -109,7 +109,7 @@ def list_keys(as_json: bool, data: Path) -> None:
 @data_option
 def remove_key(fingerprint: str, data: Path) -> None:
     """From now on the key with this FINGERPRINT (SHA256:…) signs for nobody."""
-    from publisher.registry import keys
+    from roar_publisher.registry import keys
 
     with opened(data) as store:
         store.write(keys.remove_key, fingerprint)
@@ -138,8 +138,8 @@ def issue_token(user: str, ttl: int, auth_json: Path | None, as_json: bool, data
     """
     import time
 
-    from publisher.registry import grants
-    from publisher.registry.signin_file import sign_in_document, write_new
+    from roar_publisher.registry import grants
+    from roar_publisher.registry.signin_file import sign_in_document, write_new
 
     if auth_json is not None and auth_json.exists():
         raise UsageProblem(f"{auth_json} holds a sign-in already", next_step=f"rm {auth_json}, or name another file")
@@ -166,7 +166,7 @@ def issue_token(user: str, ttl: int, auth_json: Path | None, as_json: bool, data
 @data_option
 def list_tokens(as_json: bool, data: Path) -> None:
     """List the sign-ins; the tokens themselves are not kept."""
-    from publisher.registry import grants
+    from roar_publisher.registry import grants
 
     with opened(data) as store:
         known = store.read(grants.grants)
@@ -178,7 +178,7 @@ def list_tokens(as_json: bool, data: Path) -> None:
 @data_option
 def revoke_token(id: str, data: Path) -> None:
     """End the sign-in ID: its access and refresh tokens are dead at once."""
-    from publisher.registry import grants
+    from roar_publisher.registry import grants
 
     with opened(data) as store:
         store.write(grants.revoke, id)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 if TYPE_CHECKING:
-    from publisher.registry.accounts import Accounts
+    from roar_publisher.registry.accounts import Accounts
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 GROUPS = ("user", "key", "token", "owner", "project")
@@ -62,7 +62,7 @@ def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
     """
     import sqlite3
 
-    from publisher.registry.accounts import DATABASE_NAME, Accounts, Taken, Unknown
+    from roar_publisher.registry.accounts import DATABASE_NAME, Accounts, Taken, Unknown
 
     try:
         if not new and not (data / DATABASE_NAME).exists():
@@ -99,7 +99,7 @@ def listed(as_json: bool, rows: Sequence[Mapping[str, object]]) -> None:
         return
     from rich.table import Table
 
-    from publisher.cli.tables import show
+    from roar_publisher.cli.tables import show
 
     table = Table(box=None, pad_edge=False)
     for column in rows[0] if rows else ():

@@ -5,16 +5,16 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from publisher.auth.bearer import BearerStore
-from publisher.auth.choice import Capabilities, Choice, Credentials, Decision, Probe
-from publisher.auth.decide import decide
-from publisher.auth.identity import ANONYMOUS, of_sign_in
-from publisher.auth.scope import Scope
-from publisher.cli.options import Options, PutOptions
-from publisher.glaas.address import registry_address
-from publisher.lineage.project import find_project
-from publisher.plans import Request
-from publisher.put.objects import PutRequest
+from roar_publisher.auth.bearer import BearerStore
+from roar_publisher.auth.choice import Capabilities, Choice, Credentials, Decision, Probe
+from roar_publisher.auth.decide import decide
+from roar_publisher.auth.identity import ANONYMOUS, of_sign_in
+from roar_publisher.auth.scope import Scope
+from roar_publisher.cli.options import Options, PutOptions
+from roar_publisher.glaas.address import registry_address
+from roar_publisher.lineage.project import find_project
+from roar_publisher.plans import Request
+from roar_publisher.put.objects import PutRequest
 
 
 def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Request:

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from publisher.cli.failure import Cancelled, Failed
-from publisher.lineage.project import find_project
-from state.errors import Owned, UsageProblem
-from state.lock import owner
-from state.machine import State
-from state.paths import StateFolder
-from state.reasons import Reason
-from state.survey import Summary, look, survey
+from roar_publisher.cli.failure import Cancelled, Failed
+from roar_publisher.lineage.project import find_project
+from roar_publisher.state.errors import Owned, UsageProblem
+from roar_publisher.state.lock import owner
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.survey import Summary, look, survey
 
 
 def find_publish(wanted: str, folder: StateFolder, cwd: Path) -> Summary:

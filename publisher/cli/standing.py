@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from publisher.cli.text import Status
-from publisher.cli.words import REMEDIES, STORE_SIGN_IN
-from state.lock import owner
-from state.machine import State
-from state.paths import StateFolder
-from state.reasons import Meaning, Reason, Turn, meaning
-from state.room import has_room
-from state.survey import Summary
+from roar_publisher.cli.text import Status
+from roar_publisher.cli.words import REMEDIES, STORE_SIGN_IN
+from roar_publisher.state.lock import owner
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Meaning, Reason, Turn, meaning
+from roar_publisher.state.room import has_room
+from roar_publisher.state.survey import Summary
 
 DOCUMENTED = frozenset(reason.value for reason in Reason)
 QUEUED, PARKED = "queued", "parked"

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from publisher.cli.text import one_line
+from roar_publisher.cli.text import one_line
 
 PIPED_WIDTH = 1000
 """Columns where stdout is no terminal: nothing is folded or cut."""

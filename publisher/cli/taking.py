@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from state.errors import Owned
-from state.lock import Lock, owner
-from state.paths import PublishPaths, StateFolder
-from state.publish import OwnedPublish
+from roar_publisher.state.errors import Owned
+from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
 
 LETTING_GO_SECONDS = 10.0
 """How long the daemon may take to checkpoint a publish and let go of it."""
@@ -44,7 +44,7 @@ def _let_go_of(
     paths: PublishPaths, folder: StateFolder, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> OwnedPublish:
     """Wait until the daemon, which sees that the publish is claimed, has let go of it."""
-    from publisher.daemon.wake import wake
+    from roar_publisher.daemon.wake import wake
 
     wake(folder)
     until = clock() + LETTING_GO_SECONDS

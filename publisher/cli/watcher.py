@@ -4,9 +4,9 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-from publisher.cli.output import Output
-from publisher.report import Report
-from state.record import Plan, Progress
+from roar_publisher.cli.output import Output
+from roar_publisher.report import Report
+from roar_publisher.state.record import Plan, Progress
 
 
 class Watcher(ABC):

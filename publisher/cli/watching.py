@@ -11,22 +11,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from publisher.cli.changes import Changes
-from publisher.cli.display import choose_display
-from publisher.cli.failure import Cancelled, Failed
-from publisher.cli.listening import stop_by_exception
-from publisher.cli.lookout import Lookout, Sight
-from publisher.cli.options import Options
-from publisher.cli.standing import QUEUED, Standing, Surroundings
-from publisher.cli.watcher import Watcher
-from publisher.lineage.project import find_project
-from publisher.report import Noted
-from state.errors import ExitCode, Interrupted, PublisherError, UsageProblem
-from state.lock import owner
-from state.machine import State
-from state.paths import PublishPaths, StateFolder
-from state.reasons import Turn
-from state.survey import Summary, look, survey
+from roar_publisher.cli.changes import Changes
+from roar_publisher.cli.display import choose_display
+from roar_publisher.cli.failure import Cancelled, Failed
+from roar_publisher.cli.listening import stop_by_exception
+from roar_publisher.cli.lookout import Lookout, Sight
+from roar_publisher.cli.options import Options
+from roar_publisher.cli.standing import QUEUED, Standing, Surroundings
+from roar_publisher.cli.watcher import Watcher
+from roar_publisher.lineage.project import find_project
+from roar_publisher.report import Noted
+from roar_publisher.state.errors import ExitCode, Interrupted, PublisherError, UsageProblem
+from roar_publisher.state.lock import owner
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.reasons import Turn
+from roar_publisher.state.survey import Summary, look, survey
 
 LOOK_SECONDS = 0.25
 HANDOVER_SECONDS = 2.0

@@ -9,14 +9,14 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from publisher.cli import tables
-from publisher.cli.standing import Standing, Surroundings, moment
-from publisher.cli.text import Status, printable
-from state.errors import LocalProblem
-from state.lock import owner
-from state.paths import PublishPaths, StateFolder
-from state.reasons import meaning
-from state.survey import look
+from roar_publisher.cli import tables
+from roar_publisher.cli.standing import Standing, Surroundings, moment
+from roar_publisher.cli.text import Status, printable
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.lock import owner
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.reasons import meaning
+from roar_publisher.state.survey import look
 
 
 def show_why(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:

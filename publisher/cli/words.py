@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from state.machine import Event, State
-from state.reasons import Reason
-from state.record import Plan
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Plan
 
 PHASES = {
     State.PROBE: "Asking the registry",

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import publisher
-from publisher.daemon.log import MODE
-from state.errors import ExitCode, LocalProblem
-from state.lock import owner
-from state.paths import StateFolder
+import roar_publisher
+from roar_publisher.daemon.log import MODE
+from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.lock import owner
+from roar_publisher.state.paths import StateFolder
 
 START_SECONDS = 10.0
 """How long a daemon may take until it holds its lock."""
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.02
 LAST_WORDS = 5
 """Lines of the log that are shown of a daemon that died at once."""
 
-COMMAND = ("-P", "-m", "publisher", "daemon", "run")
+COMMAND = ("-P", "-m", "roar_publisher", "daemon", "run")
 """What the interpreter runs as the daemon.  -P: the folder that it starts in is no place to import from."""
 SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 
@@ -101,7 +101,7 @@ def wait_for(folder: StateFolder, seconds: float) -> int | None:
 
 def import_path(environ: Mapping[str, str]) -> str | None:
     """The PYTHONPATH by which this very package is found from any folder; None if none is needed."""
-    package_folder = Path(publisher.__file__).parents[1]
+    package_folder = Path(roar_publisher.__file__).parents[1]
     folders = [os.path.abspath(name) for name in environ.get("PYTHONPATH", "").split(os.pathsep) if name]
     if package_folder.name not in SITE_FOLDERS and str(package_folder) not in folders:
         folders.insert(0, str(package_folder))

@@ -3,23 +3,23 @@
 import logging
 from collections.abc import Awaitable, Callable
 
-from publisher.auth.choice import Choice
-from publisher.daemon.log import Log, about
-from publisher.daemon.means import Errand, Means
-from publisher.daemon.schedule import Then, Verdict, verdict
-from publisher.disk import OnDisk
-from publisher.engine import SETBACKS
-from publisher.glaas.line import Line
-from publisher.report import Advanced, Entered, Noted, ObjectStored, Report, Retrying, Waiting
-from publisher.storage.share import Share
-from publisher.worker import MOST_UPLOADS, work
-from state.errors import PublisherError
-from state.machine import State
-from state.paths import StateFolder
-from state.publish import OwnedPublish
-from state.reasons import Reason
-from state.record import Progress
-from state.survey import Glance
+from roar_publisher.auth.choice import Choice
+from roar_publisher.daemon.log import Log, about
+from roar_publisher.daemon.means import Errand, Means
+from roar_publisher.daemon.schedule import Then, Verdict, verdict
+from roar_publisher.disk import OnDisk
+from roar_publisher.engine import SETBACKS
+from roar_publisher.glaas.line import Line
+from roar_publisher.report import Advanced, Entered, Noted, ObjectStored, Report, Retrying, Waiting
+from roar_publisher.state.errors import PublisherError
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Progress
+from roar_publisher.state.survey import Glance
+from roar_publisher.storage.share import Share
+from roar_publisher.worker import MOST_UPLOADS, work
 
 PATIENCE_SECONDS = 20.0
 """How long a publish under way waits for a server that stays away, before another one gets its place.

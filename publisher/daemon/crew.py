@@ -8,19 +8,19 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from publisher.daemon.carrying import DEFECT, carry_out, park_defect, tell
-from publisher.daemon.ended import Ended, tell_end
-from publisher.daemon.lines import Lines
-from publisher.daemon.log import about
-from publisher.daemon.means import Errand, Means
-from publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS, Then, Verdict
-from publisher.daemon.settings import Settings, project_settings
-from publisher.glaas.exchange import Exchange, Unreachable
-from publisher.glaas.line import Line
-from publisher.storage.share import Share
-from state.errors import Owned, PublisherError
-from state.paths import StateFolder
-from state.survey import Glance, glance
+from roar_publisher.daemon.carrying import DEFECT, carry_out, park_defect, tell
+from roar_publisher.daemon.ended import Ended, tell_end
+from roar_publisher.daemon.lines import Lines
+from roar_publisher.daemon.log import about
+from roar_publisher.daemon.means import Errand, Means
+from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS, Then, Verdict
+from roar_publisher.daemon.settings import Settings, project_settings
+from roar_publisher.glaas.exchange import Exchange, Unreachable
+from roar_publisher.glaas.line import Line
+from roar_publisher.state.errors import Owned, PublisherError
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.survey import Glance, glance
+from roar_publisher.storage.share import Share
 
 KNOCK_SECONDS = 4.0
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import anyio
 from anyio.abc import Process
 
-from publisher.daemon.log import Log, about, one_line
-from state.errors import LocalProblem
-from state.machine import State
-from state.reasons import Reason
+from roar_publisher.daemon.log import Log, about, one_line
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.machine import State
+from roar_publisher.state.reasons import Reason
 
 HOOK_SECONDS = 60.0
 """How long the command of `[publisher] on_done` may take."""

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from publisher.daemon.background import COMMAND, START_SECONDS, STOP_SECONDS, import_path, stop, wait_for
-from state.errors import ExitCode, LocalProblem
-from state.paths import StateFolder
-from state.private import forget_private, write_private
+from roar_publisher.daemon.background import COMMAND, START_SECONDS, STOP_SECONDS, import_path, stop, wait_for
+from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.private import forget_private, write_private
 
 NAME = "roar-publisher"
 UNIT = f"{NAME}.service"

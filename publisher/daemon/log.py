@@ -26,7 +26,7 @@ FILES = 3
 MODE = 0o600
 POLL_SECONDS = 0.25
 """How often who follows the log looks again."""
-NAME = "publisher.daemon"
+NAME = "roar_publisher.daemon"
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -62,8 +62,8 @@ class _Line(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__()
-        from publisher.lineage.project import OmitConfig
-        from publisher.lineage.redaction import Redactor
+        from roar_publisher.lineage.project import OmitConfig
+        from roar_publisher.lineage.redaction import Redactor
 
         self._scrubbed: Callable[[str], str] = Redactor(OmitConfig()).text
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from publisher.daemon.asleep import slept
-from publisher.disk import OnDisk, in_thread
-from state.room import has_room
+from roar_publisher.daemon.asleep import slept
+from roar_publisher.disk import OnDisk, in_thread
+from roar_publisher.state.room import has_room
 
 if TYPE_CHECKING:
     import httpx2
 
-    from publisher.auth.keyring import Keyring
+    from roar_publisher.auth.keyring import Keyring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,12 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskStatus
 
-from publisher.daemon.means import Means
-from publisher.daemon.service import Daemon
-from publisher.daemon.settings import user_settings
-from state.errors import LocalProblem, Owned
-from state.lock import Lock, owner
-from state.paths import StateFolder
+from roar_publisher.daemon.means import Means
+from roar_publisher.daemon.service import Daemon
+from roar_publisher.daemon.settings import user_settings
+from roar_publisher.state.errors import LocalProblem, Owned
+from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.paths import StateFolder
 
 LOCK_HANDLE = "ROAR_DAEMON_LOCK"
 """The environment variable that hands the lock on to the program that replaces us."""

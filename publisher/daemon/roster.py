@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from state.errors import LocalProblem
-from state.lock import owner
-from state.machine import State
-from state.paths import PublishPaths, StateFolder
-from state.survey import Glance, glance
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.lock import owner
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.survey import Glance, glance
 
 SETTLED_SECONDS = 1.0
 """A file that changed less than this ago may change again without its timestamp showing it."""

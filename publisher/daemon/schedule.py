@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from state.errors import Interrupted, NeedsPerson, Owned, PublisherError, Transient
-from state.reasons import Reason, Turn, meaning
+from roar_publisher.state.errors import Interrupted, NeedsPerson, Owned, PublisherError, Transient
+from roar_publisher.state.reasons import Reason, Turn, meaning
 
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 900.0

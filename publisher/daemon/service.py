@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from publisher.daemon.means import Means
-from publisher.daemon.roster import Roster
-from publisher.daemon.schedule import Candidate, Then, Verdict, choose, due
-from publisher.daemon.sentinel import Knocking, Sentinel
-from publisher.daemon.settings import Settings
-from publisher.daemon.wake import serve
-from state.errors import PublisherError
-from state.lock import Lock, owner
-from state.paths import StateFolder
-from state.survey import Glance
+from roar_publisher.daemon.means import Means
+from roar_publisher.daemon.roster import Roster
+from roar_publisher.daemon.schedule import Candidate, Then, Verdict, choose, due
+from roar_publisher.daemon.sentinel import Knocking, Sentinel
+from roar_publisher.daemon.settings import Settings
+from roar_publisher.daemon.wake import serve
+from roar_publisher.state.errors import PublisherError
+from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.survey import Glance
 
 if TYPE_CHECKING:
-    from publisher.daemon.crew import Crew
+    from roar_publisher.daemon.crew import Crew
 
 SCAN_SECONDS = 4.0
 """How long something that nobody woke us for may lie there."""
@@ -164,7 +164,7 @@ class Daemon:
 
     def _hire(self, tasks: TaskGroup, sentinel: Sentinel) -> "Crew":
         if self._crew is None:
-            from publisher.daemon.crew import Crew
+            from roar_publisher.daemon.crew import Crew
 
             def over(publish_id: str, then: Verdict | None) -> None:
                 self._over(publish_id, then, sentinel)
@@ -185,7 +185,7 @@ class Daemon:
 
     def _knocking(self, url: str) -> Knocking:
         # Imported when first needed, as the crew is.
-        from publisher.daemon.crew import knocking
+        from roar_publisher.daemon.crew import knocking
 
         return knocking(url, self._means)
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from publisher.daemon.log import Log
-from state.errors import LocalProblem
+from roar_publisher.daemon.log import Log
+from roar_publisher.state.errors import LocalProblem
 
 MAX_ACTIVE = 4
 MOST_UPLOADS = 16

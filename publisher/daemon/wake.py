@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import SocketAttribute, SocketStream
 
-from state.paths import StateFolder
+from roar_publisher.state.paths import StateFolder
 
 ANSWER = b"ok\n"
 ANSWER_SECONDS = 2.0

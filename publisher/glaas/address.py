@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
 
-from state.errors import UsageProblem
+from roar_publisher.state.errors import UsageProblem
 
 
 def registry_address(text: str, environ: Mapping[str, str]) -> str:

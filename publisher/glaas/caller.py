@@ -14,11 +14,11 @@ from urllib.parse import quote
 import anyio
 from pydantic import BaseModel, ValidationError
 
-from publisher.glaas.exchange import Reply, Unreachable
-from publisher.glaas.gate import Gate
-from publisher.glaas.limit import Slot
-from publisher.glaas.line import Line
-from publisher.glaas.policy import (
+from roar_publisher.glaas.exchange import Reply, Unreachable
+from roar_publisher.glaas.gate import Gate
+from roar_publisher.glaas.limit import Slot
+from roar_publisher.glaas.line import Line
+from roar_publisher.glaas.policy import (
     MAX_ATTEMPTS,
     MAX_GARBLED,
     MAX_OUTAGES,
@@ -30,8 +30,8 @@ from publisher.glaas.policy import (
     redirect_target,
     retry_after,
 )
-from publisher.report import Reporter, Retrying
-from state.errors import Interrupted, Rejected, Transient
+from roar_publisher.report import Reporter, Retrying
+from roar_publisher.state.errors import Interrupted, Rejected, Transient
 
 HEALTH = "/api/v1/health"
 UNAUTHORIZED = 401

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 
-from publisher import __version__
-from publisher.glaas.address import is_loopback
+from roar_publisher import __version__
+from roar_publisher.glaas.address import is_loopback
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 """A GLaaS reply is some kilobytes; more than this is no GLaaS."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import anyio
 
-from publisher.glaas.exchange import Unreachable
-from publisher.report import Reporter, Waiting
-from state.errors import Transient
+from roar_publisher.glaas.exchange import Unreachable
+from roar_publisher.report import Reporter, Waiting
+from roar_publisher.state.errors import Transient
 
 FIRST_KNOCK_SECONDS = 0.5
 LONGEST_KNOCK_SECONDS = 4.0

@@ -9,9 +9,9 @@ from typing import Self
 
 import httpx2
 
-from publisher.glaas.exchange import Exchange
-from publisher.glaas.gate import Door
-from publisher.glaas.limit import AdaptiveLimit
+from roar_publisher.glaas.exchange import Exchange
+from roar_publisher.glaas.gate import Door
+from roar_publisher.glaas.limit import AdaptiveLimit
 
 MOST_REQUESTS = 64
 """Requests under way at once, at the most; the limit in force adapts below it."""

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from publisher.lineage.jsontext import encode
-from state.units import Kind, Unit
+from roar_publisher.lineage.jsontext import encode
+from roar_publisher.state.units import Kind, Unit
 
 BODY_LIMIT = 90 * 1024
 """Bytes of a unit's body; GLaaS parses about 100 kB.  One item over the limit travels alone."""

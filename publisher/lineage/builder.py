@@ -9,13 +9,13 @@ memory is a `JobHead` and two numbers for a job, and one number for an artifact.
 from array import array
 from collections.abc import Iterable, Sequence
 
-from publisher.lineage.artifacts import is_composite
-from publisher.lineage.batches import Batch, UnitWriter
-from publisher.lineage.canonical import ANONYMOUS, LineageHasher
-from publisher.lineage.composites import composite_items
-from publisher.lineage.database import Database, LinkRow
-from publisher.lineage.gitcontext import GitContext
-from publisher.lineage.items import (
+from roar_publisher.lineage.artifacts import is_composite
+from roar_publisher.lineage.batches import Batch, UnitWriter
+from roar_publisher.lineage.canonical import ANONYMOUS, LineageHasher
+from roar_publisher.lineage.composites import composite_items
+from roar_publisher.lineage.database import Database, LinkRow
+from roar_publisher.lineage.gitcontext import GitContext
+from roar_publisher.lineage.items import (
     artifact_item,
     canonical_key,
     described_link_item,
@@ -24,13 +24,13 @@ from publisher.lineage.items import (
     link_item,
     travelling,
 )
-from publisher.lineage.jsontext import encode
-from publisher.lineage.labels import label_items
-from publisher.lineage.links import LinkStream
-from publisher.lineage.redaction import Redactor
-from publisher.lineage.selection import JobHead
-from publisher.lineage.sorting import ExternalSort
-from state.units import Kind
+from roar_publisher.lineage.jsontext import encode
+from roar_publisher.lineage.labels import label_items
+from roar_publisher.lineage.links import LinkStream
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.selection import JobHead
+from roar_publisher.lineage.sorting import ExternalSort
+from roar_publisher.state.units import Kind
 
 _AHEAD = 1
 """The number of the artifact batch that never is: what was sent ahead, as a composite."""

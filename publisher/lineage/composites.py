@@ -9,13 +9,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
-from publisher.lineage.batches import BODY_LIMIT
-from publisher.lineage.content import blake3_hasher
-from publisher.lineage.database import Database, Row
-from publisher.lineage.jsontext import encode, parsed
-from publisher.lineage.redaction import Redactor
-from state.errors import LocalProblem
+from roar_publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
+from roar_publisher.lineage.batches import BODY_LIMIT
+from roar_publisher.lineage.content import blake3_hasher
+from roar_publisher.lineage.database import Database, Row
+from roar_publisher.lineage.jsontext import encode, parsed
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.state.errors import LocalProblem
 
 COMPONENTS_SENT = 1_000
 COMPONENTS_READ = 5_000

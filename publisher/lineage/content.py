@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from publisher.lineage.database import Database
-from state.errors import LocalProblem
+from roar_publisher.lineage.database import Database
+from roar_publisher.state.errors import LocalProblem
 
 if TYPE_CHECKING:
     from blake3 import blake3

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from publisher.lineage.artifacts import link_digest
-from state.errors import LocalProblem
+from roar_publisher.lineage.artifacts import link_digest
+from roar_publisher.state.errors import LocalProblem
 
 NEWEST_SCHEMA = 5
 """The newest `PRAGMA user_version` of roar.db that this release knows (roar-cli 0.4.7)."""

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from publisher.lineage.batches import Sink
-from publisher.lineage.plan import PlanSummary, build_plan
-from publisher.lineage.project import Project
-from state.units import Kind, Unit
+from roar_publisher.lineage.batches import Sink
+from roar_publisher.lineage.plan import PlanSummary, build_plan
+from roar_publisher.lineage.project import Project
+from roar_publisher.state.units import Kind, Unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from publisher.lineage.artifacts import hash_entries, is_composite, remote_source
-from publisher.lineage.canonical import DEFAULT_JOB_TYPE, canonical_job, sort_key
-from publisher.lineage.database import JobRow, LinkRow
-from publisher.lineage.gitcontext import GitContext
-from publisher.lineage.jsontext import encode, parsed
-from publisher.lineage.redaction import Redactor
-from publisher.lineage.selection import JobHead
+from roar_publisher.lineage.artifacts import hash_entries, is_composite, remote_source
+from roar_publisher.lineage.canonical import DEFAULT_JOB_TYPE, canonical_job, sort_key
+from roar_publisher.lineage.database import JobRow, LinkRow
+from roar_publisher.lineage.gitcontext import GitContext
+from roar_publisher.lineage.jsontext import encode, parsed
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.selection import JobHead
 
 
 def travelling(links: Sequence[LinkRow]) -> list[LinkRow]:

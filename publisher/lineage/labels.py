@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from publisher.lineage.database import Database, Row
-from publisher.lineage.jsontext import parsed
-from publisher.lineage.redaction import Redactor
-from publisher.lineage.selection import JobHead
+from roar_publisher.lineage.database import Database, Row
+from roar_publisher.lineage.jsontext import parsed
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.selection import JobHead
 
 USER = "user"
 SYSTEM = "system"

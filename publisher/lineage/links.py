@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from publisher.lineage.database import LinkRow
+from roar_publisher.lineage.database import LinkRow
 
 
 class LinkStream:

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from publisher.lineage.database import open_writable, problem
-from publisher.lineage.publication import with_publication
-from state.errors import LocalProblem
+from roar_publisher.lineage.database import open_writable, problem
+from roar_publisher.lineage.publication import with_publication
+from roar_publisher.state.errors import LocalProblem
 
 
 def mark_published(

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from publisher.lineage.database import open_database
-from state.errors import LocalProblem
+from roar_publisher.lineage.database import open_database
+from roar_publisher.state.errors import LocalProblem
 
 
 def knows_any(database: Path, jobs: Iterable[tuple[str, float]]) -> bool:

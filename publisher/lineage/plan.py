@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from publisher.lineage.batches import Sink, UnitWriter
-from publisher.lineage.builder import UnitBuilder
-from publisher.lineage.database import Database, SessionRow, open_database
-from publisher.lineage.gitcontext import GitContext, read_git_context
-from publisher.lineage.project import Project
-from publisher.lineage.redaction import Redactor
-from publisher.lineage.selection import ordered_jobs
-from publisher.lineage.targets import pick_target
+from roar_publisher.lineage.batches import Sink, UnitWriter
+from roar_publisher.lineage.builder import UnitBuilder
+from roar_publisher.lineage.database import Database, SessionRow, open_database
+from roar_publisher.lineage.gitcontext import GitContext, read_git_context
+from roar_publisher.lineage.project import Project
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.selection import ordered_jobs
+from roar_publisher.lineage.targets import pick_target
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-from state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 DEFAULT_REGISTRY = "https://api.glaas.ai"
 ROAR_FOLDER = ".roar"

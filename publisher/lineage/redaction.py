@@ -8,8 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from publisher.lineage.project import CustomShape, OmitConfig
-from publisher.lineage.secret_shapes import (
+from roar_publisher.lineage.project import CustomShape, OmitConfig
+from roar_publisher.lineage.secret_shapes import (
     BUILT_IN,
     MARK,
     Hit,
@@ -20,7 +20,7 @@ from publisher.lineage.secret_shapes import (
     matching,
     may_hold_secret,
 )
-from state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem
 
 _CLEAN_LIMIT = 20_000
 """How many texts are remembered as clean; versions and host facts repeat in every job."""

@@ -9,8 +9,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from publisher.lineage.database import Database
-from state.errors import LocalProblem
+from roar_publisher.lineage.database import Database
+from roar_publisher.state.errors import LocalProblem
 
 # What roar-cli's backends record of themselves; rows of older releases carry no role, only the command.
 NOISE = (

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from publisher.lineage.canonical import ANONYMOUS, LineageHasher
-from publisher.lineage.database import Database, SessionRow
-from publisher.lineage.items import canonical_key, travelling
-from publisher.lineage.links import LinkStream
-from publisher.lineage.selection import ordered_jobs
-from publisher.lineage.sorting import ExternalSort
+from roar_publisher.lineage.canonical import ANONYMOUS, LineageHasher
+from roar_publisher.lineage.database import Database, SessionRow
+from roar_publisher.lineage.items import canonical_key, travelling
+from roar_publisher.lineage.links import LinkStream
+from roar_publisher.lineage.selection import ordered_jobs
+from roar_publisher.lineage.sorting import ExternalSort
 
 
 def session_hashes(database: Database, session: SessionRow, identities: Iterable[str]) -> set[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import IO, Self
 
-from state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem
 
 RUN_CHARACTERS = 16 * 1024 * 1024
 """How much text is sorted in memory before it is written out as a run."""

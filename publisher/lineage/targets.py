@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from publisher.lineage.content import blake3_of
-from publisher.lineage.database import Database, Row, SessionRow
-from publisher.lineage.publication import published_hashes
-from publisher.lineage.selection import NOISE
-from publisher.lineage.sessionhash import session_hashes
-from publisher.lineage.upstream import drop_reruns, pick_needs, pick_relatives, pick_upstream
-from state.errors import LocalProblem, UsageProblem
+from roar_publisher.lineage.content import blake3_of
+from roar_publisher.lineage.database import Database, Row, SessionRow
+from roar_publisher.lineage.publication import published_hashes
+from roar_publisher.lineage.selection import NOISE
+from roar_publisher.lineage.sessionhash import session_hashes
+from roar_publisher.lineage.upstream import drop_reruns, pick_needs, pick_relatives, pick_upstream
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 _STEP = re.compile(r"@(B?)(\d{1,9})", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-f]{4,64}", re.IGNORECASE)

@@ -5,9 +5,9 @@ The jobs gather in the temporary table `picked`.
 
 from hashlib import sha256
 
-from publisher.lineage.database import Database, SessionRow
-from publisher.lineage.links import LinkStream
-from publisher.lineage.selection import TASK
+from roar_publisher.lineage.database import Database, SessionRow
+from roar_publisher.lineage.links import LinkStream
+from roar_publisher.lineage.selection import TASK
 
 # Of several jobs that wrote an artifact the latest counts as its producer, in whichever session it ran.
 _UPSTREAM = """

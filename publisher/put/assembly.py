@@ -5,16 +5,16 @@ import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from publisher.lineage.artifacts import remote_source
-from publisher.lineage.composites import composite_items
-from publisher.lineage.database import Database, SessionRow
-from publisher.lineage.project import OmitConfig
-from publisher.lineage.redaction import Redactor
-from publisher.put.command import destination_type, put_command, put_label, put_metadata
-from publisher.put.datasets import datasets_in
-from publisher.put.identifiers import dataset_identifiers
-from publisher.put.objects import Digested, PutRequest, Tag
-from publisher.put.record import Dataset, PutFile, PutRecord
+from roar_publisher.lineage.artifacts import remote_source
+from roar_publisher.lineage.composites import composite_items
+from roar_publisher.lineage.database import Database, SessionRow
+from roar_publisher.lineage.project import OmitConfig
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.put.command import destination_type, put_command, put_label, put_metadata
+from roar_publisher.put.datasets import datasets_in
+from roar_publisher.put.identifiers import dataset_identifiers
+from roar_publisher.put.objects import Digested, PutRequest, Tag
+from roar_publisher.put.record import Dataset, PutFile, PutRecord
 
 _UID_BYTES = 4
 """A job's uid is as long as roar-cli's."""

@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from publisher.auth.choice import Flag
-from publisher.auth.scope import Mode, Scope
-from publisher.put.objects import PutRequest
+from roar_publisher.auth.choice import Flag
+from roar_publisher.auth.scope import Mode, Scope
+from roar_publisher.put.objects import PutRequest
 
 LABEL_SCHEMA = 1
 

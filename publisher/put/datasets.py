@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from publisher.lineage.composites import NESTED, Component, bloom_filter, composite_item
-from publisher.lineage.content import blake3_hasher
-from publisher.put.identifiers import identifier_of
-from publisher.put.objects import Digested
-from publisher.put.profile import dataset_profile
-from publisher.put.record import Dataset
-from publisher.put.structure import Layout, datasets_below, structure_of
+from roar_publisher.lineage.composites import NESTED, Component, bloom_filter, composite_item
+from roar_publisher.lineage.content import blake3_hasher
+from roar_publisher.put.identifiers import identifier_of
+from roar_publisher.put.objects import Digested
+from roar_publisher.put.profile import dataset_profile
+from roar_publisher.put.record import Dataset
+from roar_publisher.put.structure import Layout, datasets_below, structure_of
 
 ALGORITHM = "composite-blake3"
 _DOMAIN = b"roar:blake3-tree:v1\n"

@@ -2,10 +2,10 @@
 
 import anyio
 
-from publisher.put.objects import Digested, Source
-from publisher.storage.digest import Progress, digest_file
-from publisher.storage.source import shown
-from state.errors import UsageProblem
+from roar_publisher.put.objects import Digested, Source
+from roar_publisher.state.errors import UsageProblem
+from roar_publisher.storage.digest import Progress, digest_file
+from roar_publisher.storage.source import shown
 
 FILES_AT_ONCE = 8
 """Files under way together: enough for a disk that likes company, and a bound on memory."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from publisher.lineage.content import blake3_hasher
-from publisher.put.objects import Digested, PutRequest
+from roar_publisher.lineage.content import blake3_hasher
+from roar_publisher.put.objects import Digested, PutRequest
 
 SPLITS = {
     "train": "train",

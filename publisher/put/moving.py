@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from publisher.lineage.redaction import Redactor
-from publisher.put.record import PutRecord
-from publisher.storage.digest import digest_file
-from publisher.storage.source import Content
-from state.errors import LocalProblem
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.put.record import PutRecord
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.source import Content
 
 NOT_SEARCHED = frozenset({".git", ".roar"})
 """Folders that hold no file of a put under its own name."""

@@ -8,10 +8,10 @@ afterwards), the engine's upload and publish, `recording.record_put`, and the ta
 from dataclasses import dataclass
 from pathlib import Path
 
-from publisher.auth.choice import Flag
-from publisher.lineage.plan import PlanSummary
-from publisher.lineage.project import Project
-from publisher.storage.source import Content
+from roar_publisher.auth.choice import Flag
+from roar_publisher.lineage.plan import PlanSummary
+from roar_publisher.lineage.project import Project
+from roar_publisher.storage.source import Content
 
 
 @dataclass(frozen=True, slots=True)

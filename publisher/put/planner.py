@@ -9,17 +9,17 @@ from time import monotonic
 
 from anyio import from_thread, to_thread
 
-from publisher.lineage.batches import Sink
-from publisher.plans import Draft, Planner, Storing
-from publisher.put.digesting import digest_sources
-from publisher.put.objects import Object, PutRequest
-from publisher.put.planning import plan_put
-from publisher.put.sources import resolve_sources
-from publisher.report import ObjectsPlanned, Reporter, Sent
-from publisher.storage.destinations import open_store
-from publisher.storage.source import fence_of
-from state.errors import LocalProblem
-from state.objects import ObjectRow
+from roar_publisher.lineage.batches import Sink
+from roar_publisher.plans import Draft, Planner, Storing
+from roar_publisher.put.digesting import digest_sources
+from roar_publisher.put.objects import Object, PutRequest
+from roar_publisher.put.planning import plan_put
+from roar_publisher.put.sources import resolve_sources
+from roar_publisher.report import ObjectsPlanned, Reporter, Sent
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.objects import ObjectRow
+from roar_publisher.storage.destinations import open_store
+from roar_publisher.storage.source import fence_of
 
 TELL_SECONDS = 0.1
 """How often a display is told of what was read."""

@@ -6,19 +6,19 @@ The lineage of a put is what its files come from, re-runs reduced to the latest,
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
-from publisher.lineage.batches import Sink
-from publisher.lineage.database import Database, SessionRow, open_database
-from publisher.lineage.jsontext import encode
-from publisher.lineage.plan import published_git_context, write_units
-from publisher.lineage.redaction import Redactor
-from publisher.lineage.targets import active_session
-from publisher.lineage.upstream import drop_reruns, pick_upstream
-from publisher.put.assembly import assemble, uploaded_files
-from publisher.put.objects import Digested, Object, PutRequest, PutSummary, Tag
-from publisher.put.record import PutFile, PutRecord
-from publisher.put.shadow import shadow_of
-from publisher.put.tags import committed, wanted_tag
-from state.errors import UsageProblem
+from roar_publisher.lineage.batches import Sink
+from roar_publisher.lineage.database import Database, SessionRow, open_database
+from roar_publisher.lineage.jsontext import encode
+from roar_publisher.lineage.plan import published_git_context, write_units
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.targets import active_session
+from roar_publisher.lineage.upstream import drop_reruns, pick_upstream
+from roar_publisher.put.assembly import assemble, uploaded_files
+from roar_publisher.put.objects import Digested, Object, PutRequest, PutSummary, Tag
+from roar_publisher.put.record import PutFile, PutRecord
+from roar_publisher.put.shadow import shadow_of
+from roar_publisher.put.tags import committed, wanted_tag
+from roar_publisher.state.errors import UsageProblem
 
 
 def plan_put(

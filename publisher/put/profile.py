@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import PurePosixPath
 
-from publisher.lineage.composites import Component
-from publisher.put.identifiers import SPLITS
+from roar_publisher.lineage.composites import Component
+from roar_publisher.put.identifiers import SPLITS
 
 PROFILE_VERSION = 1
 _FORMATS = {

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from publisher.lineage.composites import Component
+from roar_publisher.lineage.composites import Component
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from contextlib import closing
 from dataclasses import astuple
 from pathlib import Path
 
-from publisher.lineage.database import open_writable, problem
-from publisher.lineage.labels import SYSTEM, USER
-from publisher.put.record import Dataset, PutFile, PutRecord
-from state.errors import LocalProblem
+from roar_publisher.lineage.database import open_writable, problem
+from roar_publisher.lineage.labels import SYSTEM, USER
+from roar_publisher.put.record import Dataset, PutFile, PutRecord
+from roar_publisher.state.errors import LocalProblem
 
 _SCRIPTS = (".py", ".sh")
 

@@ -10,9 +10,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from publisher.lineage.database import Database, problem
-from publisher.put.record import PutRecord
-from publisher.put.recording import write_record
+from roar_publisher.lineage.database import Database, problem
+from roar_publisher.put.record import PutRecord
+from roar_publisher.put.recording import write_record
 
 PUT_SECONDS = 0.0
 """How long a put job took, as it is told to GLaaS."""

@@ -14,13 +14,13 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from publisher.lineage.database import Database, open_database
-from publisher.lineage.selection import NOISE
-from publisher.lineage.targets import active_session
-from publisher.put.objects import PutRequest, Source
-from publisher.storage.source import shown
-from publisher.storage.store import check_key
-from state.errors import LocalProblem, UsageProblem
+from roar_publisher.lineage.database import Database, open_database
+from roar_publisher.lineage.selection import NOISE
+from roar_publisher.lineage.targets import active_session
+from roar_publisher.put.objects import PutRequest, Source
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.storage.source import shown
+from roar_publisher.storage.store import check_key
 
 _STEP = re.compile(r"@(\d{1,9})")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}", re.IGNORECASE)

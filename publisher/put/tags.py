@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from publisher.lineage.project import Config, Project
-from publisher.put.objects import PutRequest, Tag
-from state.errors import LocalProblem, UsageProblem
+from roar_publisher.lineage.project import Config, Project
+from roar_publisher.put.objects import PutRequest, Tag
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 PREFIX = "roar/"
 LOCAL_SECONDS = 30.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from publisher.registry.accounts_schema import MIGRATIONS
-from publisher.registry.database import Database, migrate
+from roar_publisher.registry.accounts_schema import MIGRATIONS
+from roar_publisher.registry.database import Database, migrate
 
 DATABASE_NAME = "accounts.db"
 BUSY_TIMEOUT = 5.0

@@ -21,20 +21,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from publisher.glaas.wire import DEFAULT_BODY_LIMIT, RegistrationSessionFeatures
-from publisher.registry.auth import Gatekeeper
-from publisher.registry.auth_api import AuthApi
-from publisher.registry.authority import Authority, OwnAccounts, Run
-from publisher.registry.dates import DateHeader
-from publisher.registry.label_api import LabelApi
-from publisher.registry.legacy_api import LegacyApi
-from publisher.registry.pages import Pages
-from publisher.registry.public_api import PublicApi
-from publisher.registry.refusals import Refusal
-from publisher.registry.service import Service
-from publisher.registry.signatures import Signatures
-from publisher.registry.staged_api import StagedApi
-from publisher.registry.store import Store
+from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT, RegistrationSessionFeatures
+from roar_publisher.registry.auth import Gatekeeper
+from roar_publisher.registry.auth_api import AuthApi
+from roar_publisher.registry.authority import Authority, OwnAccounts, Run
+from roar_publisher.registry.dates import DateHeader
+from roar_publisher.registry.label_api import LabelApi
+from roar_publisher.registry.legacy_api import LegacyApi
+from roar_publisher.registry.pages import Pages
+from roar_publisher.registry.public_api import PublicApi
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.service import Service
+from roar_publisher.registry.signatures import Signatures
+from roar_publisher.registry.staged_api import StagedApi
+from roar_publisher.registry.store import Store
 
 T = TypeVar("T")
 

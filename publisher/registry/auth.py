@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
 
-from publisher.glaas.signature import signing_payload
-from publisher.lineage.canonical import ANONYMOUS
-from publisher.registry.accounts import User
-from publisher.registry.authority import Authority
-from publisher.registry.refusals import Refusal, unaccepted
-from publisher.registry.signatures import Signature, Signatures
+from roar_publisher.glaas.signature import signing_payload
+from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.registry.accounts import User
+from roar_publisher.registry.authority import Authority
+from roar_publisher.registry.refusals import Refusal, unaccepted
+from roar_publisher.registry.signatures import Signature, Signatures
 
 ANONYMOUS_OWNER = ""
 """Owner of what nobody signed for; ids of users are never empty."""

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from publisher.glaas import wire
-from publisher.registry.auth import Credential, require_user
-from publisher.registry.lineages import own_lineages
-from publisher.registry.public_api import number_in_query
-from publisher.registry.refusals import Refusal
-from publisher.registry.service import Service
+from roar_publisher.glaas import wire
+from roar_publisher.registry.auth import Credential, require_user
+from roar_publisher.registry.lineages import own_lineages
+from roar_publisher.registry.public_api import number_in_query
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.service import Service
 
 LISTED = 50
 MOST_LISTED = 1000

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Protocol, TypeVar
 
-from publisher.registry import grants
-from publisher.registry.accounts import Accounts, User
-from publisher.registry.context import AccessContext
-from publisher.registry.directory import context_of
-from publisher.registry.refusals import Refusal
-from publisher.registry.signin_file import iso_time
+from roar_publisher.registry import grants
+from roar_publisher.registry.accounts import Accounts, User
+from roar_publisher.registry.context import AccessContext
+from roar_publisher.registry.directory import context_of
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.signin_file import iso_time
 
 T = TypeVar("T")
 

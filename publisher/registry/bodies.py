@@ -7,7 +7,7 @@ import anyio
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from publisher.registry.refusals import Refusal
+from roar_publisher.registry.refusals import Refusal
 
 Body = TypeVar("Body", bound=BaseModel)
 

@@ -7,8 +7,8 @@ membership says.  A user's own space is an owner too, under the user's id and na
 import sqlite3
 from dataclasses import dataclass
 
-from publisher.registry.accounts import Taken, Unknown, User, find_user, new_id
-from publisher.registry.context import (
+from roar_publisher.registry.accounts import Taken, Unknown, User, find_user, new_id
+from roar_publisher.registry.context import (
     GUEST,
     MEMBER,
     OWNER,

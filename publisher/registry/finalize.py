@@ -10,14 +10,14 @@ import sqlite3
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from publisher.glaas.wire import ExpectedCounts, FinalizeRequest
-from publisher.lineage.canonical import CANONICAL_VERSION, LineageHasher, canonical_job
-from publisher.registry.auth import Credential
-from publisher.registry.legacy import supersede
-from publisher.registry.refusals import Refusal
-from publisher.registry.schema import NO_STEP
-from publisher.registry.scope import PUBLIC, Scope
-from publisher.registry.sessions import Access, Session, close_session, discard_graph, find_session
+from roar_publisher.glaas.wire import ExpectedCounts, FinalizeRequest
+from roar_publisher.lineage.canonical import CANONICAL_VERSION, LineageHasher, canonical_job
+from roar_publisher.registry.auth import Credential
+from roar_publisher.registry.legacy import supersede
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.schema import NO_STEP
+from roar_publisher.registry.scope import PUBLIC, Scope
+from roar_publisher.registry.sessions import Access, Session, close_session, discard_graph, find_session
 
 SLICE_JOBS = 200
 """Jobs that are hashed in one go; a step is never split."""

@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from dataclasses import dataclass, field
 
-from publisher.registry.accounts import Unknown, User, find_user, new_id, user_of
+from roar_publisher.registry.accounts import Unknown, User, find_user, new_id, user_of
 
 TOKEN_SIZE = 32
 """Bytes."""

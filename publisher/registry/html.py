@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from publisher.registry.lineages import JobView, LineageView, LinkView, RecentLineage
-from publisher.registry.style import STYLE
+from roar_publisher.registry.lineages import JobView, LineageView, LinkView, RecentLineage
+from roar_publisher.registry.style import STYLE
 
 SHORT_DIGEST = 12
 """Digits of a digest that people see; the title has them all."""

@@ -5,8 +5,8 @@ import sqlite3
 from base64 import b64decode
 from dataclasses import dataclass
 
-from publisher.glaas.signature import fingerprint
-from publisher.registry.accounts import Taken, Unknown, User, find_user, user_of
+from roar_publisher.glaas.signature import fingerprint
+from roar_publisher.registry.accounts import Taken, Unknown, User, find_user, user_of
 
 KEY_TYPES = re.compile(r"ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com")
 SMALLEST_RSA = 2048

@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from publisher.glaas.wire import API_ROOT
-from publisher.registry.auth import Caller, require_user
-from publisher.registry.labels import label_versions
-from publisher.registry.reconcile import ReconcileRequest, is_own, reconcile
-from publisher.registry.refusals import Refusal
-from publisher.registry.service import Service
+from roar_publisher.glaas.wire import API_ROOT
+from roar_publisher.registry.auth import Caller, require_user
+from roar_publisher.registry.labels import label_versions
+from roar_publisher.registry.reconcile import ReconcileRequest, is_own, reconcile
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.service import Service
 
 ENTITY_PARAMETERS = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
 """Which query parameter names an entity, by its type."""

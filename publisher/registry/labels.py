@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from publisher.glaas.wire import Label
-from publisher.registry.documents import kept_text, read_text
-from publisher.registry.lineages import readable_lineage
-from publisher.registry.refusals import Refusal
-from publisher.registry.scope import Reader
-from publisher.registry.sessions import Access, find_session
+from roar_publisher.glaas.wire import Label
+from roar_publisher.registry.documents import kept_text, read_text
+from roar_publisher.registry.lineages import readable_lineage
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.scope import Reader
+from roar_publisher.registry.sessions import Access, find_session
 
 
 def write_session_labels(connection: sqlite3.Connection, access: Access, labels: Sequence[Label]) -> dict[str, int]:

@@ -8,12 +8,12 @@ hash, what was staged takes its place.
 import sqlite3
 from http import HTTPStatus
 
-from publisher.glaas.wire import LegacySessionRequest
-from publisher.registry.auth import ANONYMOUS_OWNER, Caller
-from publisher.registry.lineages import readable_lineage
-from publisher.registry.refusals import Refusal
-from publisher.registry.scope import PUBLIC, Reader, Scope
-from publisher.registry.sessions import discard_graph, new_graph
+from roar_publisher.glaas.wire import LegacySessionRequest
+from roar_publisher.registry.auth import ANONYMOUS_OWNER, Caller
+from roar_publisher.registry.lineages import readable_lineage
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.scope import PUBLIC, Reader, Scope
+from roar_publisher.registry.sessions import discard_graph, new_graph
 
 
 def open_legacy(

@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from publisher.glaas import wire
-from publisher.registry import staging
-from publisher.registry.auth import Caller
-from publisher.registry.labels import write_label
-from publisher.registry.legacy import labelled_graph, legacy_graph, open_legacy
-from publisher.registry.refusals import Refusal
-from publisher.registry.service import Service, lineage_url, path_text
-from publisher.registry.staging import LinkKind
+from roar_publisher.glaas import wire
+from roar_publisher.registry import staging
+from roar_publisher.registry.auth import Caller
+from roar_publisher.registry.labels import write_label
+from roar_publisher.registry.legacy import labelled_graph, legacy_graph, open_legacy
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.service import Service, lineage_url, path_text
+from roar_publisher.registry.staging import LinkKind
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from publisher.registry.auth import ANONYMOUS_OWNER
-from publisher.registry.documents import read_text
-from publisher.registry.refusals import Refusal
-from publisher.registry.schema import NO_STEP
-from publisher.registry.scope import PUBLIC, READABLE, Reader
+from roar_publisher.registry.auth import ANONYMOUS_OWNER
+from roar_publisher.registry.documents import read_text
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.schema import NO_STEP
+from roar_publisher.registry.scope import PUBLIC, READABLE, Reader
 
 LINKS_SHOWN = 100
 """Links per job and kind that one look at a lineage returns; a job may have a million."""

@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
 
-from publisher.registry.html import lineage_page, problem_page, recent_page
-from publisher.registry.lineages import recent_lineages, view_lineage
-from publisher.registry.public_api import LARGEST_OFFSET, number_in_query
-from publisher.registry.refusals import Refusal
-from publisher.registry.service import Service, path_text
+from roar_publisher.registry.html import lineage_page, problem_page, recent_page
+from roar_publisher.registry.lineages import recent_lineages, view_lineage
+from roar_publisher.registry.public_api import LARGEST_OFFSET, number_in_query
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.service import Service, path_text
 
 JOBS_A_PAGE = 50
 LINEAGES_LISTED = 50

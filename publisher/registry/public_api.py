@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from publisher.glaas.wire import API_ROOT
-from publisher.registry.lineages import find_artifact, view_lineage
-from publisher.registry.refusals import Refusal
-from publisher.registry.service import Service, lineage_url, path_text
+from roar_publisher.glaas.wire import API_ROOT
+from roar_publisher.registry.lineages import find_artifact, view_lineage
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.service import Service, lineage_url, path_text
 
 JOBS_A_PAGE = 100
 MOST_JOBS_A_PAGE = 1000

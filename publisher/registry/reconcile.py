@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from publisher.glaas.wire import Count, Label, LineageHash, Name, Request, Text
-from publisher.registry.auth import Caller
-from publisher.registry.documents import read_text
-from publisher.registry.labels import current_label, write_label
-from publisher.registry.lineages import readable_lineage
-from publisher.registry.refusals import Refusal
-from publisher.registry.scope import Reader
+from roar_publisher.glaas.wire import Count, Label, LineageHash, Name, Request, Text
+from roar_publisher.registry.auth import Caller
+from roar_publisher.registry.documents import read_text
+from roar_publisher.registry.labels import current_label, write_label
+from roar_publisher.registry.lineages import readable_lineage
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.scope import Reader
 
 USER_ORIGIN = "user"
 """What `key_origins` says of keys that were edited here."""

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from publisher.glaas.wire import Request, Text
-from publisher.registry.accounts import User
-from publisher.registry.context import WRITING_ROLES, AccessContext
-from publisher.registry.refusals import Refusal
+from roar_publisher.glaas.wire import Request, Text
+from roar_publisher.registry.accounts import User
+from roar_publisher.registry.context import WRITING_ROLES, AccessContext
+from roar_publisher.registry.refusals import Refusal
 
 PUBLIC, PRIVATE = "public", "private"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import uvicorn
 
-from publisher.registry.app import create_app
-from publisher.registry.authority import Authority, Run
-from publisher.registry.store import Store
-from publisher.registry.treqs import TreqsService
+from roar_publisher.registry.app import create_app
+from roar_publisher.registry.authority import Authority, Run
+from roar_publisher.registry.store import Store
+from roar_publisher.registry.treqs import TreqsService
 
 BACKLOG = 2048
 GRACE = 1

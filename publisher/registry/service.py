@@ -9,15 +9,15 @@ from typing import Any, ParamSpec, TypeVar
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from publisher.glaas.wire import RegistrationSessionFeatures
-from publisher.registry.auth import Asked, Caller, Credential, Gatekeeper
-from publisher.registry.authority import Run
-from publisher.registry.bodies import read_body, read_raw
-from publisher.registry.context import AccessContext
-from publisher.registry.database import Operation
-from publisher.registry.refusals import Refusal
-from publisher.registry.scope import UNSCOPED, Reader, Scope, resolve
-from publisher.registry.store import Store
+from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.registry.auth import Asked, Caller, Credential, Gatekeeper
+from roar_publisher.registry.authority import Run
+from roar_publisher.registry.bodies import read_body, read_raw
+from roar_publisher.registry.context import AccessContext
+from roar_publisher.registry.database import Operation
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.scope import UNSCOPED, Reader, Scope, resolve
+from roar_publisher.registry.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from publisher.registry.auth import ANONYMOUS_OWNER, Caller, Credential, check_session_token
-from publisher.registry.refusals import Refusal
+from roar_publisher.registry.auth import ANONYMOUS_OWNER, Caller, Credential, check_session_token
+from roar_publisher.registry.refusals import Refusal
 
 LIFETIME = 24 * 3600.0
 """Seconds from the last write to the end of an open session."""

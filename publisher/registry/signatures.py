@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from publisher.registry.accounts import User
-from publisher.registry.authority import Run
-from publisher.registry.keys import key_holder
-from publisher.registry.refusals import Refusal, unaccepted
-from publisher.registry.verifying import is_signature
+from roar_publisher.registry.accounts import User
+from roar_publisher.registry.authority import Run
+from roar_publisher.registry.keys import key_holder
+from roar_publisher.registry.refusals import Refusal, unaccepted
+from roar_publisher.registry.verifying import is_signature
 
 if TYPE_CHECKING:
-    from publisher.registry.store import Store
+    from roar_publisher.registry.store import Store
 
 WINDOW = 300
 """Seconds that a signature's timestamp may be away from the registry's clock, on either side."""

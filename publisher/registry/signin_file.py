@@ -5,8 +5,8 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from publisher.registry.accounts import User
-from publisher.registry.grants import Tokens
+from roar_publisher.registry.accounts import User
+from roar_publisher.registry.grants import Tokens
 
 PROVIDER = "treqs-device"
 """Under this name clients take the user's `sub` for the identity, as the registry does for bearers."""

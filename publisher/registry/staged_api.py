@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
-from publisher.glaas import wire
-from publisher.registry import finalize, labels, staging
-from publisher.registry.auth import NOBODY, Caller, require_user, session_token
-from publisher.registry.lineages import registered_jobs
-from publisher.registry.refusals import Refusal
-from publisher.registry.service import Service, lineage_url, path_text
-from publisher.registry.sessions import Access, open_session, touch_open_session
-from publisher.registry.staging import LinkKind
+from roar_publisher.glaas import wire
+from roar_publisher.registry import finalize, labels, staging
+from roar_publisher.registry.auth import NOBODY, Caller, require_user, session_token
+from roar_publisher.registry.lineages import registered_jobs
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.service import Service, lineage_url, path_text
+from roar_publisher.registry.sessions import Access, open_session, touch_open_session
+from roar_publisher.registry.staging import LinkKind
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 
-from publisher.glaas.wire import Artifact, CompositeRequest, Hash, Job, Link, ViewEdge
-from publisher.registry.documents import kept_text
-from publisher.registry.refusals import Refusal
-from publisher.registry.schema import NO_STEP
+from roar_publisher.glaas.wire import Artifact, CompositeRequest, Hash, Job, Link, ViewEdge
+from roar_publisher.registry.documents import kept_text
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.schema import NO_STEP
 
 DIGEST_ORDER = ("blake3", "composite-blake3", "composite-sha256")
 """Which of an artifact's digests names it, best first (`protocol.md §7`); else its first."""

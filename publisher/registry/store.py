@@ -12,10 +12,10 @@ import sqlite3
 from pathlib import Path
 from typing import Self
 
-from publisher.registry.accounts import Accounts
-from publisher.registry.database import Database, migrate
-from publisher.registry.finalize import define_functions
-from publisher.registry.schema import MIGRATIONS
+from roar_publisher.registry.accounts import Accounts
+from roar_publisher.registry.database import Database, migrate
+from roar_publisher.registry.finalize import define_functions
+from roar_publisher.registry.schema import MIGRATIONS
 
 DATABASE_NAME = "registry.db"
 SECRET_NAME = "secret"

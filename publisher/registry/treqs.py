@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from publisher.registry.accounts import Accounts, Taken, User, add_user, new_id, user_of
-from publisher.registry.authority import Run
-from publisher.registry.context import AccessContext
-from publisher.registry.refusals import Refusal
+from roar_publisher.registry.accounts import Accounts, Taken, User, add_user, new_id, user_of
+from roar_publisher.registry.authority import Run
+from roar_publisher.registry.context import AccessContext
+from roar_publisher.registry.refusals import Refusal
 
 if TYPE_CHECKING:
     import httpx2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from publisher.glaas.signature import NAMESPACE, framed, ssh_string, sshsig
+from roar_publisher.glaas.signature import NAMESPACE, framed, ssh_string, sshsig
 
 if TYPE_CHECKING:
     from asyncssh.sshsig import SSHAllowedSigners

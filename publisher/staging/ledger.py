@@ -8,12 +8,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from publisher.run import Run
-from publisher.storage.store import Part, Upload
-from publisher.storage.transfer import Ledger
-from state.journal import Journal
-from state.objects import PartRow
-from state.paths import PublishPaths
+from roar_publisher.run import Run
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.objects import PartRow
+from roar_publisher.state.paths import PublishPaths
+from roar_publisher.storage.store import Part, Upload
+from roar_publisher.storage.transfer import Ledger
 
 ASKED = "asked"
 

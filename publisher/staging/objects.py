@@ -15,21 +15,21 @@ from dataclasses import fields as dataclass_fields
 
 import anyio
 
-from publisher.glaas.caller import STOPPED
-from publisher.report import Noted, ObjectsPlanned, ObjectStored, Sent
-from publisher.run import Run
-from publisher.staging.acks import Acknowledgements
-from publisher.staging.ledger import JournalLedger, under_way
-from publisher.storage.destinations import open_store
-from publisher.storage.digest import confirm, digest_file
-from publisher.storage.source import Content, Fence, FileChanged, fence_of
-from publisher.storage.store import ObjectStore, StoredObject
-from publisher.storage.transfer import transfer
-from state.errors import Interrupted, PublisherError
-from state.journal import Journal
-from state.objects import ObjectRow
-from state.paths import PublishPaths
-from state.record import Plan
+from roar_publisher.glaas.caller import STOPPED
+from roar_publisher.report import Noted, ObjectsPlanned, ObjectStored, Sent
+from roar_publisher.run import Run
+from roar_publisher.staging.acks import Acknowledgements
+from roar_publisher.staging.ledger import JournalLedger, under_way
+from roar_publisher.state.errors import Interrupted, PublisherError
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.objects import ObjectRow
+from roar_publisher.state.paths import PublishPaths
+from roar_publisher.state.record import Plan
+from roar_publisher.storage.destinations import open_store
+from roar_publisher.storage.digest import confirm, digest_file
+from roar_publisher.storage.source import Content, Fence, FileChanged, fence_of
+from roar_publisher.storage.store import ObjectStore, StoredObject
+from roar_publisher.storage.transfer import transfer
 
 FILES_AT_ONCE = 16
 PARTS_AT_ONCE = 8

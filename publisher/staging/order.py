@@ -9,7 +9,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable
 
-from state.units import NODES, Unit
+from roar_publisher.state.units import NODES, Unit
 
 
 class Watermark:

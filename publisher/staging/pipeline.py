@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable, Iterable
 import anyio
 from anyio.abc import TaskGroup
 
-from publisher.glaas.caller import STOPPED, Refused
-from publisher.report import Advanced
-from publisher.run import Run
-from publisher.staging.acks import Acknowledgements
-from publisher.staging.order import Watermark, Window
-from publisher.staging.requests import halves
-from state.errors import Interrupted, PublisherError, Rejected
-from state.units import NODES, Kind, Unit
+from roar_publisher.glaas.caller import STOPPED, Refused
+from roar_publisher.report import Advanced
+from roar_publisher.run import Run
+from roar_publisher.staging.acks import Acknowledgements
+from roar_publisher.staging.order import Watermark, Window
+from roar_publisher.staging.requests import halves
+from roar_publisher.state.errors import Interrupted, PublisherError, Rejected
+from roar_publisher.state.units import NODES, Kind, Unit
 
 PAGE_UNITS = 256
 PAGE_BYTES = 2 * 1024 * 1024

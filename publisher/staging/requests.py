@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from publisher.glaas.policy import dump
-from state.units import Kind, Unit
+from roar_publisher.glaas.policy import dump
+from roar_publisher.state.units import Kind, Unit
 
 API = "/api/v1"
 

@@ -11,19 +11,19 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from publisher.glaas.caller import Authorizer, Refused
-from publisher.glaas.wire import LabelsReply
-from publisher.lineage.canonical import remote_job_uid
-from publisher.report import Noted
-from publisher.run import Run
-from publisher.staging.pipeline import Pipeline
-from publisher.staging.requests import Route
-from publisher.steps.sessions import FORBIDDEN, UNAUTHORIZED
-from publisher.steps.stage import announce
-from state.errors import LocalProblem
-from state.machine import Event, State
-from state.record import Learned
-from state.units import Kind, Unit
+from roar_publisher.glaas.caller import Authorizer, Refused
+from roar_publisher.glaas.wire import LabelsReply
+from roar_publisher.lineage.canonical import remote_job_uid
+from roar_publisher.report import Noted
+from roar_publisher.run import Run
+from roar_publisher.staging.pipeline import Pipeline
+from roar_publisher.staging.requests import Route
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.record import Learned
+from roar_publisher.state.units import Kind, Unit
+from roar_publisher.steps.sessions import FORBIDDEN, UNAUTHORIZED
+from roar_publisher.steps.stage import announce
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ async def _told(run: Run, write: Callable[[], None]) -> bool:
 
 def _mark(run: Run, published: Published, *, labelled: bool) -> None:
     """Write into roar.db what was published (protocol.md §7).  labelled: whether the labels were taken."""
-    from publisher.lineage.marks import mark_published
+    from roar_publisher.lineage.marks import mark_published
 
     uids = [job["job_uid"] for body in run.journal.bodies(Kind.JOBS) for job in json.loads(body)]
     digests = (
@@ -120,8 +120,8 @@ def _record_put(run: Run) -> None:
     text = run.paths.read_put_record()
     if text is None:
         return
-    from publisher.put.record import PutRecord
-    from publisher.put.recording import record_put
+    from roar_publisher.put.record import PutRecord
+    from roar_publisher.put.recording import record_put
 
     record_put(Path(run.plan.roar_db), PutRecord.from_json(text))
     run.paths.forget_put_record()
@@ -131,9 +131,9 @@ async def _tag(run: Run) -> str:
     """Make and push the tags of a put; returns what is owed where git or its remote does not take them."""
     if not run.plan.tags:
         return ""
-    from publisher.lineage.project import find_project
-    from publisher.put.objects import Tag
-    from publisher.put.tags import Owed, make_tags, push_tags
+    from roar_publisher.lineage.project import find_project
+    from roar_publisher.put.objects import Tag
+    from roar_publisher.put.tags import Owed, make_tags, push_tags
 
     def make() -> Owed | None:
         tags = tuple(Tag(name, commit) for name, commit in run.plan.tags)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from publisher.auth.clock import clock_skew
-from publisher.auth.decide import (
+from roar_publisher.auth.clock import clock_skew
+from roar_publisher.auth.decide import (
     Capabilities,
     Choice,
     Decision,
@@ -15,16 +15,16 @@ from publisher.auth.decide import (
     asks_for_nobody,
     decide,
 )
-from publisher.auth.identity import ANONYMOUS, only_by_bearer
-from publisher.auth.turned_down import not_accepted
-from publisher.glaas.caller import Refused
-from publisher.glaas.wire import AnyReply
-from publisher.report import Noted
-from publisher.run import Outcome, Run, Step
-from publisher.steps.sessions import UNAUTHORIZED, credential_rejected
-from state.errors import NeedsPerson
-from state.machine import Event
-from state.record import Learned, Progress
+from roar_publisher.auth.identity import ANONYMOUS, only_by_bearer
+from roar_publisher.auth.turned_down import not_accepted
+from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.wire import AnyReply
+from roar_publisher.report import Noted
+from roar_publisher.run import Outcome, Run, Step
+from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Learned, Progress
+from roar_publisher.steps.sessions import UNAUTHORIZED, credential_rejected
 
 AUTH_PROBE = "/api/v1/sessions?limit=1"
 

@@ -3,20 +3,20 @@
 Every write is visible at once there, under the hash that the client computed; there is nothing to finalize.
 """
 
-from publisher.glaas.caller import ANONYMOUS, Refused
-from publisher.glaas.policy import dump
-from publisher.glaas.wire import BatchReply, LegacySessionReply
-from publisher.report import Noted
-from publisher.run import Outcome, Run
-from publisher.staging.pipeline import Pipeline
-from publisher.staging.requests import LegacyRoute
-from publisher.steps.afterwards import Published, finish
-from publisher.steps.objects import look_for_objects, store_objects
-from publisher.steps.sessions import CONFLICT, prepared_hash
-from publisher.steps.stage import STAGED, announce, refuse_errors
-from state.errors import Rejected
-from state.machine import Event
-from state.units import Unit
+from roar_publisher.glaas.caller import ANONYMOUS, Refused
+from roar_publisher.glaas.policy import dump
+from roar_publisher.glaas.wire import BatchReply, LegacySessionReply
+from roar_publisher.report import Noted
+from roar_publisher.run import Outcome, Run
+from roar_publisher.staging.pipeline import Pipeline
+from roar_publisher.staging.requests import LegacyRoute
+from roar_publisher.state.errors import Rejected
+from roar_publisher.state.machine import Event
+from roar_publisher.state.units import Unit
+from roar_publisher.steps.afterwards import Published, finish
+from roar_publisher.steps.objects import look_for_objects, store_objects
+from roar_publisher.steps.sessions import CONFLICT, prepared_hash
+from roar_publisher.steps.stage import STAGED, announce, refuse_errors
 
 SESSIONS = "/api/v1/sessions"
 

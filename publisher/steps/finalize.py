@@ -2,15 +2,18 @@
 
 import re
 
-from publisher.auth.choice import Decision
-from publisher.glaas.caller import Refused
-from publisher.glaas.policy import dump
-from publisher.glaas.wire import Receipt
-from publisher.report import Noted
-from publisher.run import Outcome, Run
-from publisher.steps.afterwards import Published, finish
-from publisher.steps.objects import look_for_objects
-from publisher.steps.sessions import (
+from roar_publisher.auth.choice import Decision
+from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.policy import dump
+from roar_publisher.glaas.wire import Receipt
+from roar_publisher.report import Noted
+from roar_publisher.run import Outcome, Run
+from roar_publisher.state.errors import Transient
+from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Progress
+from roar_publisher.steps.afterwards import Published, finish
+from roar_publisher.steps.objects import look_for_objects
+from roar_publisher.steps.sessions import (
     BASE,
     CONFLICT,
     credential_rejected,
@@ -19,9 +22,6 @@ from publisher.steps.sessions import (
     session_event,
     staged_route,
 )
-from state.errors import Transient
-from state.machine import Event
-from state.record import Progress
 
 BAD_REQUEST = 400
 COUNTS_WORDS = re.compile(r"(?<![a-z])(count|expected|staged)")

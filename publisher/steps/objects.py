@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from publisher.run import Run
+from roar_publisher.run import Run
 
 if TYPE_CHECKING:
-    from publisher.staging.objects import Objects
+    from roar_publisher.staging.objects import Objects
 
 
 async def store_objects(run: Run) -> None:
@@ -27,9 +27,9 @@ async def look_for_objects(run: Run) -> None:
 @asynccontextmanager
 async def _objects(run: Run, destination: str) -> AsyncIterator["Objects"]:
     # Imported by puts alone: a publish of lineage should not wait for what stores need.
-    from publisher.staging.objects import Objects, owner_of
-    from publisher.storage.destinations import open_store
-    from publisher.storage.pace import Pace
+    from roar_publisher.staging.objects import Objects, owner_of
+    from roar_publisher.storage.destinations import open_store
+    from roar_publisher.storage.pace import Pace
 
     store = await open_store(
         destination,

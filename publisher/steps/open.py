@@ -1,11 +1,14 @@
 """OPEN: create the registration session, or meet the one that an earlier attempt created."""
 
-from publisher.auth.decide import Decision
-from publisher.glaas.caller import ANONYMOUS, Refused
-from publisher.glaas.policy import dump
-from publisher.glaas.wire import OpenReply
-from publisher.run import Outcome, Run
-from publisher.steps.sessions import (
+from roar_publisher.auth.decide import Decision
+from roar_publisher.glaas.caller import ANONYMOUS, Refused
+from roar_publisher.glaas.policy import dump
+from roar_publisher.glaas.wire import OpenReply
+from roar_publisher.run import Outcome, Run
+from roar_publisher.state.errors import Rejected
+from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Progress
+from roar_publisher.steps.sessions import (
     BASE,
     FORBIDDEN,
     UNAUTHORIZED,
@@ -13,9 +16,6 @@ from publisher.steps.sessions import (
     credential_rejected,
     session_authorizer,
 )
-from state.errors import Rejected
-from state.machine import Event
-from state.record import Progress
 
 
 async def open_session(run: Run) -> Outcome:

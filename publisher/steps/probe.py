@@ -1,10 +1,10 @@
 """PROBE: is there a GLaaS, and what can it do?"""
 
-from publisher.glaas.caller import HEALTH, Refused
-from publisher.glaas.wire import Health
-from publisher.run import Outcome, Run
-from state.errors import Transient
-from state.machine import Event
+from roar_publisher.glaas.caller import HEALTH, Refused
+from roar_publisher.glaas.wire import Health
+from roar_publisher.run import Outcome, Run
+from roar_publisher.state.errors import Transient
+from roar_publisher.state.machine import Event
 
 NO_HEALTH = frozenset({401, 403, 404, 405})
 """What an older server says to `GET /health`, in JSON (protocol.md §2): it can do nothing of the new."""

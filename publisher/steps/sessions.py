@@ -3,14 +3,14 @@
 import hashlib
 import hmac
 
-from publisher.auth.choice import Decision
-from publisher.auth.turned_down import explained
-from publisher.glaas.caller import Authorizer, Refused
-from publisher.lineage.canonical import ANONYMOUS, remote_job_uid
-from publisher.run import Outcome, Run
-from publisher.staging.requests import StagedRoute
-from state.machine import Event
-from state.record import Progress
+from roar_publisher.auth.choice import Decision
+from roar_publisher.auth.turned_down import explained
+from roar_publisher.glaas.caller import Authorizer, Refused
+from roar_publisher.lineage.canonical import ANONYMOUS, remote_job_uid
+from roar_publisher.run import Outcome, Run
+from roar_publisher.staging.requests import StagedRoute
+from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Progress
 
 BASE = "/api/v1/registration-sessions"
 UNAUTHORIZED, FORBIDDEN, CONFLICT = 401, 403, 409

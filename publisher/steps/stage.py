@@ -4,19 +4,19 @@ from contextlib import suppress
 
 import anyio
 
-from publisher.glaas.caller import Refused
-from publisher.glaas.policy import error_text
-from publisher.glaas.wire import BatchReply
-from publisher.report import Planned
-from publisher.run import Outcome, Run
-from publisher.staging.pipeline import Pipeline
-from publisher.steps.objects import store_objects
-from publisher.steps.open import ask_for_session
-from publisher.steps.sessions import CONFLICT, session_authorizer, session_event, staged_route
-from state.errors import PublisherError, Rejected, Transient
-from state.machine import Event
-from state.record import Progress
-from state.units import Kind, Unit
+from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.policy import error_text
+from roar_publisher.glaas.wire import BatchReply
+from roar_publisher.report import Planned
+from roar_publisher.run import Outcome, Run
+from roar_publisher.staging.pipeline import Pipeline
+from roar_publisher.state.errors import PublisherError, Rejected, Transient
+from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Progress
+from roar_publisher.state.units import Kind, Unit
+from roar_publisher.steps.objects import store_objects
+from roar_publisher.steps.open import ask_for_session
+from roar_publisher.steps.sessions import CONFLICT, session_authorizer, session_event, staged_route
 
 STAGED = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OUTPUTS)
 """What is sent before finalize."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from anyio import from_thread, to_thread
 
-from publisher.storage.source import Slice, opened
+from roar_publisher.storage.source import Slice, opened
 
 HASHED_BYTES = 256 * 1024
 """Bytes read and hashed at once: they stay in a core's own cache for the second hash."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from publisher.report import Report, Reporter
-from publisher.storage.pace import Pace
-from publisher.storage.share import Share
-from publisher.storage.store import ObjectStore
-from state.errors import UsageProblem
+from roar_publisher.report import Report, Reporter
+from roar_publisher.state.errors import UsageProblem
+from roar_publisher.storage.pace import Pace
+from roar_publisher.storage.share import Share
+from roar_publisher.storage.store import ObjectStore
 
 CONNECTIONS = 32
 """Requests to one store under way at once, unless the person says otherwise (`--jobs`)."""
@@ -55,23 +55,23 @@ async def open_store(
             "the destination is none that is known",
             next_step="s3://bucket/prefix, gs://bucket/prefix, file:///folder, or an absolute path",
         )
-    from publisher.storage.http import Wire
+    from roar_publisher.storage.http import Wire
 
     prefix = parts.path.strip("/")
     door = share.door(f"{parts.scheme}://{parts.netloc}") if share else None
     wire = Wire(connections=connections, pace=pace, share=share, door=door, report=report, patience=patience)
     if parts.scheme == "s3":
-        from publisher.storage.s3 import S3Store
-        from publisher.storage.s3_account import open_account
+        from roar_publisher.storage.s3 import S3Store
+        from roar_publisher.storage.s3_account import open_account
 
         return S3Store(parts.netloc, prefix, await open_account(parts.netloc, environ), wire)
-    from publisher.storage.gcs import GcsStore
-    from publisher.storage.gcs_account import open_account as open_google
+    from roar_publisher.storage.gcs import GcsStore
+    from roar_publisher.storage.gcs_account import open_account as open_google
 
     return GcsStore(parts.netloc, prefix, open_google(environ), wire)
 
 
 def _folder(path: str, owner: str) -> ObjectStore:
-    from publisher.storage.file import FileStore
+    from roar_publisher.storage.file import FileStore
 
     return FileStore(Path(path), owner or secrets.token_hex())

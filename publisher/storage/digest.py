@@ -14,8 +14,8 @@ from contextlib import ExitStack, closing
 import blake3 as blake3_package
 from anyio import from_thread, to_thread
 
-from publisher.storage.parts import part_size
-from publisher.storage.source import Content, FileChanged, fence_of, opened
+from roar_publisher.storage.parts import part_size
+from roar_publisher.storage.source import Content, FileChanged, fence_of, opened
 
 SEGMENT_BYTES = 2 * 1024 * 1024
 Progress = Callable[[int], None]

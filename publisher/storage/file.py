@@ -18,12 +18,12 @@ import anyio
 import blake3 as blake3_package
 from anyio import from_thread
 
-from publisher.storage.digest import digest_file
-from publisher.storage.parts import part_count, part_range
-from publisher.storage.slices import Sent, chunks
-from publisher.storage.source import READ_BYTES, Content, Slice, shown
-from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
-from state.errors import LocalProblem, PublisherError
+from roar_publisher.state.errors import LocalProblem, PublisherError
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.parts import part_count, part_range
+from roar_publisher.storage.slices import Sent, chunks
+from roar_publisher.storage.source import READ_BYTES, Content, Slice, shown
+from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
 
 NAME_LENGTH = 16
 """Hex digits of a temporary's name; two owners never share one."""

@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from publisher.glaas.policy import MAX_ATTEMPTS, Verdict, error_text, parse
-from publisher.storage.gcs_account import SIGN_IN, Account
-from publisher.storage.http import FileBody, Reply, Request, Wire, verdict
-from publisher.storage.parts import part_count, part_range
-from publisher.storage.slices import Sent
-from publisher.storage.source import Content, Slice, shown
-from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key, pages
-from state.errors import NeedsPerson, PublisherError, Rejected, Transient
+from roar_publisher.glaas.policy import MAX_ATTEMPTS, Verdict, error_text, parse
+from roar_publisher.state.errors import NeedsPerson, PublisherError, Rejected, Transient
+from roar_publisher.storage.gcs_account import SIGN_IN, Account
+from roar_publisher.storage.http import FileBody, Reply, Request, Wire, verdict
+from roar_publisher.storage.parts import part_count, part_range
+from roar_publisher.storage.slices import Sent
+from roar_publisher.storage.source import Content, Slice, shown
+from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key, pages
 
 INCOMPLETE = 308
 GONE = frozenset({404, 410})

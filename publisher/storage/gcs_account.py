@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from state.errors import NeedsPerson, Transient
+from roar_publisher.state.errors import NeedsPerson, Transient
 
 GOOGLE = "https://storage.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"

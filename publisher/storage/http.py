@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 
-from publisher import __version__
-from publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, REPLY_SECONDS, Unreachable
-from publisher.glaas.gate import Door, Gate
-from publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES, Verdict, backoff, judge, retry_after
-from publisher.report import Reporter, Retrying
-from publisher.storage.pace import Pace
-from publisher.storage.share import Share
-from publisher.storage.slices import Sent, chunks
-from publisher.storage.source import Slice
-from state.errors import Transient
+from roar_publisher import __version__
+from roar_publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, REPLY_SECONDS, Unreachable
+from roar_publisher.glaas.gate import Door, Gate
+from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES, Verdict, backoff, judge, retry_after
+from roar_publisher.report import Reporter, Retrying
+from roar_publisher.state.errors import Transient
+from roar_publisher.storage.pace import Pace
+from roar_publisher.storage.share import Share
+from roar_publisher.storage.slices import Sent, chunks
+from roar_publisher.storage.source import Slice
 
 POOL_CONNECTIONS = 2
 """Connections of one pool: each request looks at all of them, several times (see `glaas.exchange`)."""

@@ -16,11 +16,12 @@ from contextlib import suppress
 from time import time
 from urllib.parse import quote, urlencode
 
-from publisher.storage.checksums import checksums_of, in_base64
-from publisher.storage.http import FileBody, Reply, Request, Wire
-from publisher.storage.s3_account import UNRESERVED, Account, Credentials
-from publisher.storage.s3_errors import explain, is_expired, judge_s3
-from publisher.storage.s3_replies import (
+from roar_publisher.state.errors import Rejected
+from roar_publisher.storage.checksums import checksums_of, in_base64
+from roar_publisher.storage.http import FileBody, Reply, Request, Wire
+from roar_publisher.storage.s3_account import UNRESERVED, Account, Credentials
+from roar_publisher.storage.s3_errors import explain, is_expired, judge_s3
+from roar_publisher.storage.s3_replies import (
     BLAKE3_HEADER,
     assembled_in,
     document_in,
@@ -33,12 +34,11 @@ from publisher.storage.s3_replies import (
     tag_in,
     text_in,
 )
-from publisher.storage.s3_unheard import unheard_uploads
-from publisher.storage.s3_xml import completion, error_in
-from publisher.storage.slices import Sent
-from publisher.storage.source import Content, Slice, shown
-from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key, pages
-from state.errors import Rejected
+from roar_publisher.storage.s3_unheard import unheard_uploads
+from roar_publisher.storage.s3_xml import completion, error_in
+from roar_publisher.storage.slices import Sent
+from roar_publisher.storage.source import Content, Slice, shown
+from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key, pages
 
 MAX_RENEWALS = 2
 """How often one request may renew its credentials."""

@@ -16,8 +16,8 @@ from urllib.parse import quote, urlsplit
 
 import anyio
 
-from publisher.glaas.address import is_loopback
-from state.errors import NeedsPerson, PublisherError, UsageProblem
+from roar_publisher.glaas.address import is_loopback
+from roar_publisher.state.errors import NeedsPerson, PublisherError, UsageProblem
 
 DEFAULT_REGION = "us-east-1"
 UNRESERVED = "-._~"

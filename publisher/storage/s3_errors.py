@@ -1,10 +1,10 @@
 """What S3's error codes mean: try again, renew the credentials, or tell a person."""
 
-from publisher.glaas.policy import Verdict
-from publisher.storage.http import Reply, verdict
-from publisher.storage.s3_account import SIGN_IN
-from publisher.storage.s3_xml import error_in
-from state.errors import LocalProblem, NeedsPerson, PublisherError, Rejected
+from roar_publisher.glaas.policy import Verdict
+from roar_publisher.state.errors import LocalProblem, NeedsPerson, PublisherError, Rejected
+from roar_publisher.storage.http import Reply, verdict
+from roar_publisher.storage.s3_account import SIGN_IN
+from roar_publisher.storage.s3_xml import error_in
 
 BUSY_CODES = frozenset({"SlowDown", "ServiceUnavailable", "Throttling", "RequestLimitExceeded", "TooManyRequests"})
 FAILED_CODES = frozenset(

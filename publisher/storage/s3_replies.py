@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
-from publisher.storage.checksums import in_base64
-from publisher.storage.http import Reply
-from publisher.storage.s3_errors import GONE_CODES
-from publisher.storage.s3_xml import NotXml, error_in, parse
-from publisher.storage.store import Part, StoredObject
-from state.errors import Transient
+from roar_publisher.state.errors import Transient
+from roar_publisher.storage.checksums import in_base64
+from roar_publisher.storage.http import Reply
+from roar_publisher.storage.s3_errors import GONE_CODES
+from roar_publisher.storage.s3_xml import NotXml, error_in, parse
+from roar_publisher.storage.store import Part, StoredObject
 
 BLAKE3_HEADER = "x-amz-meta-blake3"
 QUOTE = '"'

@@ -10,8 +10,8 @@ from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from publisher.storage.http import Reply
-from publisher.storage.s3_xml import NotXml, parse
+from roar_publisher.storage.http import Reply
+from roar_publisher.storage.s3_xml import NotXml, parse
 
 ASKING_SECONDS = 15 * 60
 """How long one request for an upload, with all its attempts, may take by far; begun later, it is somebody else's."""

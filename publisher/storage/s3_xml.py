@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring
 from xml.parsers import expat
 
-from publisher.storage.store import Part
+from roar_publisher.storage.store import Part
 
 MAX_TEXT = 300
 """Characters of a store's own words that are shown to a person."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter
 
-from publisher.glaas.gate import Door
-from publisher.storage.pace import Pace
+from roar_publisher.glaas.gate import Door
+from roar_publisher.storage.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)

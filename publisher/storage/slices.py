@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 import anyio
 import blake3 as blake3_package
 
-from publisher.storage.source import READ_BYTES, FileChanged, Slice, check, opened
+from roar_publisher.storage.source import READ_BYTES, FileChanged, Slice, check, opened
 
 SEND_BYTES = 256 * 1024
 """Bytes handed to the network at once: about what a socket takes, because the rest is copied and moved about."""

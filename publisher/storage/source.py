@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from publisher.storage.parts import part_count, part_range
-from state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.storage.parts import part_count, part_range
 
 READ_BYTES = 1024 * 1024
 """Bytes read in one visit of a worker thread; what one part under way holds in memory."""

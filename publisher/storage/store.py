@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import ClassVar, Self
 
-from publisher.storage.slices import Sent
-from publisher.storage.source import Content, Slice, shown
-from state.errors import LocalProblem, Rejected, Transient, UsageProblem
+from roar_publisher.state.errors import LocalProblem, Rejected, Transient, UsageProblem
+from roar_publisher.storage.slices import Sent
+from roar_publisher.storage.source import Content, Slice, shown
 
 QUESTIONS_PER_PAGE = 16
 """What may be asked at once takes as long as one page of a listing."""

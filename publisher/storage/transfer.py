@@ -12,11 +12,11 @@ from functools import partial
 
 import anyio
 
-from publisher.storage.checksums import checksums_of
-from publisher.storage.digest import confirm
-from publisher.storage.source import Content
-from publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished
-from state.errors import PublisherError, Rejected
+from roar_publisher.state.errors import PublisherError, Rejected
+from roar_publisher.storage.checksums import checksums_of
+from roar_publisher.storage.digest import confirm
+from roar_publisher.storage.source import Content
+from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished
 
 MOST_STARTS = 3
 """How often one transfer begins an upload anew, because the store lost the one before."""

@@ -29,10 +29,10 @@ REPEATS = 3
 SIGNING_REPEATS = 5
 """The same, where a few per cent are looked for."""
 
-PUBLISH = (sys.executable, "-m", "publisher", "publish", "--public", "-y", "-q")
-ANONYMOUS = (sys.executable, "-m", "publisher", "publish", "--anonymous", "-y", "-q")
+PUBLISH = (sys.executable, "-m", "roar_publisher", "publish", "--public", "-y", "-q")
+ANONYMOUS = (sys.executable, "-m", "roar_publisher", "publish", "--anonymous", "-y", "-q")
 ROAR_CLI = (sys.executable, "-m", "roar", "register", "--public", "-y")
-HELP = (sys.executable, "-m", "publisher", "publish", "--help")
+HELP = (sys.executable, "-m", "roar_publisher", "publish", "--help")
 BARE_PYTHON = (sys.executable, "-c", "pass")
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.measure import Failed, registry
-from state.machine import Event, State
-from state.paths import PublishPaths, StateFolder
-from state.survey import glance
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.survey import glance
 from tests.lineages import Lineage, chain, cut, frozen
 
 ENDED = 100
@@ -24,7 +24,7 @@ SETTLED_SECONDS = 10.0
 WATCHED_SECONDS = 60.0
 REST_SECONDS = 75.0
 """After so long without work a daemon has begun anew."""
-DAEMON = (sys.executable, "-P", "-m", "publisher", "daemon", "run", "--quiet")
+DAEMON = (sys.executable, "-P", "-m", "roar_publisher", "daemon", "run", "--quiet")
 TO_ITS_END = (Event.PROBED, Event.SELECTED, Event.OPENED, Event.STAGED, Event.FINALIZED)
 LONG_AGO = 1_700_000_000.0
 

@@ -12,6 +12,6 @@ def give_key(home: Path, data: Path) -> None:
     key = home / ".ssh" / "id_ed25519"
     key.parent.mkdir(mode=0o700)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    registry = [sys.executable, "-m", "publisher", "registry"]
+    registry = [sys.executable, "-m", "roar_publisher", "registry"]
     for command in (["user", "add", NAME], ["key", "add", NAME, f"{key}.pub"]):
         subprocess.run([*registry, *command, "--data", str(data)], check=True, capture_output=True)

@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import SocketStream
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from publisher.glaas.signature import ssh_string
+from roar_publisher.glaas.signature import ssh_string
 
 Sign = Callable[[bytes], bytes]
 

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from publisher.auth.bearer import BearerStore
-from publisher.auth.signin import Document
-from state.errors import Rejected
+from roar_publisher.auth.bearer import BearerStore
+from roar_publisher.auth.signin import Document
+from roar_publisher.state.errors import Rejected
 
 NOW = 1_700_000_000.0
 EXPIRED = "2023-11-14T22:13:19Z"

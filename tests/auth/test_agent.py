@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from publisher.auth import agent as agent_module
-from publisher.auth.agent import Agent
-from publisher.glaas.signature import ssh_string
-from state.errors import ExitCode, NeedsPerson
+from roar_publisher.auth import agent as agent_module
+from roar_publisher.auth.agent import Agent
+from roar_publisher.glaas.signature import ssh_string
+from roar_publisher.state.errors import ExitCode, NeedsPerson
 from tests.auth.fake_agent import serving
 
 LIMIT = 1000  # bytes; small, so that an answer beyond it is sent in one go

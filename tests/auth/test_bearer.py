@@ -13,12 +13,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from publisher.auth import bearer as bearer_module
-from publisher.auth import private_file
-from publisher.auth.bearer import BearerStore, Post, RefreshRefused
-from publisher.auth.secret import Secret
-from publisher.auth.signin import Document, SignIn
-from state.errors import ExitCode, LocalProblem, NeedsPerson, Rejected, Transient
+from roar_publisher.auth import bearer as bearer_module
+from roar_publisher.auth import private_file
+from roar_publisher.auth.bearer import BearerStore, Post, RefreshRefused
+from roar_publisher.auth.secret import Secret
+from roar_publisher.auth.signin import Document, SignIn
+from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson, Rejected, Transient
 from tests.auth.signed_in import ACCESS, NOW, REFRESH, STATE, Renewing, auth_json, saved, store
 
 REPO = Path(__file__).parents[2]
@@ -336,8 +336,8 @@ KILLED_WHILE_ASKING = f"""
 import os, signal, sys
 from pathlib import Path
 import anyio
-from publisher.auth.bearer import BearerStore
-from publisher.auth.secret import Secret
+from roar_publisher.auth.bearer import BearerStore
+from roar_publisher.auth.secret import Secret
 
 async def post(body):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 import pytest
 
-from publisher.auth.bearer import BearerStore
-from publisher.auth.secret import Secret
-from publisher.auth.signin import Document, SignIn
-from publisher.auth.sshkey import load_signer
-from state.errors import LocalProblem, NeedsPerson
+from roar_publisher.auth.bearer import BearerStore
+from roar_publisher.auth.secret import Secret
+from roar_publisher.auth.signin import Document, SignIn
+from roar_publisher.auth.sshkey import load_signer
+from roar_publisher.state.errors import LocalProblem, NeedsPerson
 from tests.auth.openssh import PASSPHRASE, make_key
 from tests.auth.signed_in import ACCESS, NOW, REFRESH, STATE, auth_json, store
 

@@ -5,9 +5,9 @@ from itertools import product
 
 import pytest
 
-from publisher.auth import decide as table
-from publisher.auth.decide import Capabilities, Choice, Credentials, Decision, Flag, Mode, Probe, Scope, decide
-from state.errors import ExitCode
+from roar_publisher.auth import decide as table
+from roar_publisher.auth.decide import Capabilities, Choice, Credentials, Decision, Flag, Mode, Probe, Scope, decide
+from roar_publisher.state.errors import ExitCode
 
 STAGES = Capabilities(anonymous_public=True, server_hash=True, authenticated=True)
 NOBODY = Credentials(bearer=False, ssh=False)

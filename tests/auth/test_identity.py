@@ -4,9 +4,9 @@ from importlib import import_module
 
 import pytest
 
-from publisher.auth import identity
-from publisher.auth.secret import Secret
-from publisher.auth.signin import SignIn
+from roar_publisher.auth import identity
+from roar_publisher.auth.secret import Secret
+from roar_publisher.auth.signin import SignIn
 
 roar_auth = import_module("roar.publish_auth")
 TOKEN = Secret("canary-access-0")

@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict
 
 import pytest
 
-from publisher.auth.decide import Capabilities, Credentials, Decision, Flag, Probe, Scope, decide
+from roar_publisher.auth.decide import Capabilities, Credentials, Decision, Flag, Probe, Scope, decide
 
 
 class Finalize(TypedDict):

@@ -4,8 +4,8 @@ import tomllib
 
 import pytest
 
-from publisher.auth.scope import Mode, Scope
-from state.errors import LocalProblem
+from roar_publisher.auth.scope import Mode, Scope
+from roar_publisher.state.errors import LocalProblem
 
 TREQS = '[treqs]\nowner_id = "org-1"\nowner_type = "organization"\n'
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from publisher.auth.sshkey import load_signer
-from publisher.glaas.signature import fingerprint, signing_payload, sshsig
+from roar_publisher.auth.sshkey import load_signer
+from roar_publisher.glaas.signature import fingerprint, signing_payload, sshsig
 from tests.auth.openssh import (
     KEY_TYPES,
     make_key,

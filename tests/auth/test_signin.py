@@ -5,8 +5,8 @@ from importlib import import_module
 
 import pytest
 
-from publisher.auth.signin import Document, Standing
-from state.errors import NeedsPerson
+from roar_publisher.auth.signin import Document, Standing
+from roar_publisher.state.errors import NeedsPerson
 from tests.auth.signed_in import NOW, STATE
 
 AT_NOW = "2023-11-14T22:13:20Z"

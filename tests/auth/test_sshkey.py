@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from publisher.auth.agent import Agent
-from publisher.auth.secret import Secret
-from publisher.auth.sshkey import PASSPHRASE_ATTEMPTS, SshSigner, find_key, load_signer
-from publisher.glaas.signature import fingerprint, signing_payload
-from state.errors import ExitCode, NeedsPerson
+from roar_publisher.auth.agent import Agent
+from roar_publisher.auth.secret import Secret
+from roar_publisher.auth.sshkey import PASSPHRASE_ATTEMPTS, SshSigner, find_key, load_signer
+from roar_publisher.glaas.signature import fingerprint, signing_payload
+from roar_publisher.state.errors import ExitCode, NeedsPerson
 from tests.auth.fake_agent import FakeAgent, SoftwareSecurityKey
 from tests.auth.openssh import (
     KEY_TYPES,
@@ -216,7 +216,7 @@ def test_the_most_usual_key_signs_without_the_library_that_takes_long_to_load(
     program = """
 import sys, anyio
 from pathlib import Path
-from publisher.auth.sshkey import load_signer
+from roar_publisher.auth.sshkey import load_signer
 
 async def main():
     signer = await load_signer(Path(sys.argv[1]), agent=None, ask=None)

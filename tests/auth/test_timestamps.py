@@ -2,7 +2,7 @@
 
 import random
 
-from publisher.auth.timestamps import REMEMBERED_SECONDS, Timestamps
+from roar_publisher.auth.timestamps import REMEMBERED_SECONDS, Timestamps
 
 NOW = 1_800_000_000
 

@@ -47,7 +47,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Program:
-    """`python -m publisher` in the folder `cwd`."""
+    """`python -m roar_publisher` in the folder `cwd`."""
 
     cwd: Path
     state: Path
@@ -64,7 +64,7 @@ class Program:
     def __call__(self, *arguments: str, before: Callable[[], None] | None = None) -> Ended:
         """Run it to its end, with nobody at its terminal.  before: called in the new process first."""
         done = subprocess.run(
-            [sys.executable, "-m", "publisher", *arguments],
+            [sys.executable, "-m", "roar_publisher", *arguments],
             cwd=self.cwd,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -79,7 +79,7 @@ class Program:
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Start it, for tests that meddle while it runs; killed on leaving if it still does."""
         popen = subprocess.Popen(
-            [sys.executable, "-m", "publisher", *arguments],
+            [sys.executable, "-m", "roar_publisher", *arguments],
             cwd=self.cwd,
             env=self.env,
             stdin=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """What the displays of a run are fed with in tests: a clock that is set by hand, a plan, and reports."""
 
-from state.record import Plan
+from roar_publisher.state.record import Plan
 
 PLAN = Plan(
     id="12ab34cd",

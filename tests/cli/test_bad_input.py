@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from state.errors import ExitCode
-from state.paths import StateFolder
-from state.reasons import MEANINGS, Reason
+from roar_publisher.state.errors import ExitCode
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import MEANINGS, Reason
 from tests.cli.program import Ended, Program
 from tests.lineage.captured import recorded
 

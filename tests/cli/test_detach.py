@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from publisher.__main__ import run
-from publisher.cli import publishing
-from state.lock import Lock
-from state.paths import StateFolder
-from state.publish import OwnedPublish
-from state.survey import look
+from roar_publisher.__main__ import run
+from roar_publisher.cli import publishing
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.survey import look
 from tests.cli.program import Program
 from tests.cli.servers import answering, http
 from tests.daemon.daemons import daemons_of, program_with_daemons, until

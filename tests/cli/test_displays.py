@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from publisher.cli.jsonlines import JsonLines
-from publisher.cli.live import LiveDisplay, draw
-from publisher.cli.meter import Meter
-from publisher.cli.output import Output
-from publisher.cli.plain import Plain
-from publisher.cli.watcher import Watcher
-from publisher.report import Advanced, Entered, Noted, Planned, Retrying, Waiting
-from state.machine import Event, State
-from state.record import Progress
-from state.units import Kind
+from roar_publisher.cli.jsonlines import JsonLines
+from roar_publisher.cli.live import LiveDisplay, draw
+from roar_publisher.cli.meter import Meter
+from roar_publisher.cli.output import Output
+from roar_publisher.cli.plain import Plain
+from roar_publisher.cli.watcher import Watcher
+from roar_publisher.report import Advanced, Entered, Noted, Planned, Retrying, Waiting
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.record import Progress
+from roar_publisher.state.units import Kind
 from tests.cli.reports import PLAN, HandClock
 
 DONE = Progress(state=State.DONE, hash="a" * 64, url="https://registry.example/dag/a")

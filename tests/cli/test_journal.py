@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from publisher.cli import journal_acts
-from publisher.storage.store import Upload
-from state.errors import LocalProblem
-from state.journal import Journal
-from state.lock import Lock
-from state.machine import Event
-from state.objects import ObjectRow
-from state.paths import PublishPaths, StateFolder
-from state.publish import OwnedPublish
-from state.survey import Summary, look, survey
+from roar_publisher.cli import journal_acts
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import Event
+from roar_publisher.state.objects import ObjectRow
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.survey import Summary, look, survey
+from roar_publisher.storage.store import Upload
 from tests.cli.program import Program
 from tests.lineages import chain, cut, frozen, plan_of
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from state.journal import Journal
-from state.machine import Event
-from state.paths import StateFolder
-from state.portable import pack
-from state.survey import look
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.portable import pack
+from roar_publisher.state.survey import look
 from tests.cli.program import Program
 from tests.cli.servers import answering, http
 from tests.daemon.daemons import program_with_daemons, until

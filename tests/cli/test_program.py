@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 import pytest
 
-from publisher.__main__ import run
-from publisher.cli import app
-from publisher.cli.commands import OURS
-from state.errors import ExitCode
-from state.paths import StateFolder
+from roar_publisher.__main__ import run
+from roar_publisher.cli import app
+from roar_publisher.cli.commands import OURS
+from roar_publisher.state.errors import ExitCode
+from roar_publisher.state.paths import StateFolder
 from tests.cli.program import Program
 from tests.processes import ROOT
 
@@ -29,7 +29,7 @@ sys.exit(7)
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["publish", "--help"], ["journal", "--help"]])
 def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
     code = (
-        "import sys; from publisher.__main__ import run; code = run(sys.argv[1:]);"
+        "import sys; from roar_publisher.__main__ import run; code = run(sys.argv[1:]);"
         f"heavy = {HEAVY!r} & set(sys.modules); sys.exit(str(heavy) if heavy else code)"
     )
     done = subprocess.run(
@@ -71,7 +71,7 @@ def test_other_commands_go_to_roar_cli_unchanged_with_its_exit_code(program: Pro
 def test_without_roar_cli_the_message_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("publisher.cli.handover.roar_cli_installed", lambda: False)
+    monkeypatch.setattr("roar_publisher.cli.handover.roar_cli_installed", lambda: False)
     assert run(["status", "--verbose"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "Error: `roar status` is a command of roar-cli, which is not installed here.",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from state.lock import Lock
+from roar_publisher.state.lock import Lock
 from tests.cli.program import Program, ended
 from tests.cli.servers import answering, http
 from tests.lineage.captured import captured_project, recorded

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from publisher.__main__ import run
-from publisher.cli.live import draw
-from publisher.cli.meter import Meter
-from publisher.cli.options import Options, PutOptions
-from publisher.cli.standing import Standing, Surroundings
-from publisher.report import Entered, ObjectsPlanned, Planned, Report, Waiting
-from state.machine import Event, State
-from state.objects import ObjectTally
-from state.paths import StateFolder
-from state.reasons import Reason
-from state.survey import Summary, look
-from state.units import Kind
+from roar_publisher.__main__ import run
+from roar_publisher.cli.live import draw
+from roar_publisher.cli.meter import Meter
+from roar_publisher.cli.options import Options, PutOptions
+from roar_publisher.cli.standing import Standing, Surroundings
+from roar_publisher.report import Entered, ObjectsPlanned, Planned, Report, Waiting
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.objects import ObjectTally
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.survey import Summary, look
+from roar_publisher.state.units import Kind
 from tests.cli.program import Program
 from tests.cli.reports import HandClock
 from tests.cli.test_displays import _console
@@ -110,7 +110,7 @@ def test_a_registry_that_is_not_there_is_not_made_by_looking(
 
 def test_a_put_takes_the_words_that_its_job_is_recorded_with(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Options] = []
-    monkeypatch.setattr("publisher.cli.publishing.run", taken.append)
+    monkeypatch.setattr("roar_publisher.cli.publishing.run", taken.append)
     ours = ("--dataset", "--name", "weights")
     for words in (ours, ("--as-dataset", "--step-name", "weights")):
         run(["put", "outputs/", "s3://bucket/run", *words, "-m", "v1"])

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from publisher.cli.failure import Unfinished, tell
-from state.errors import NeedsPerson, UsageProblem
+from roar_publisher.cli.failure import Unfinished, tell
+from roar_publisher.state.errors import NeedsPerson, UsageProblem
 from tests.cli.program import PATIENCE, Ended, Program
 from tests.lineage.captured import recorded
 
@@ -23,7 +23,7 @@ class Shell:
     program: Program
 
     def __call__(self, arguments: Sequence[str], redirections: str) -> Ended:
-        line = f'exec "$0" -m publisher "$@" {redirections}'
+        line = f'exec "$0" -m roar_publisher "$@" {redirections}'
         done = subprocess.run(
             ["sh", "-c", line, sys.executable, *arguments],
             cwd=self.program.cwd,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from publisher.cli.taking import LETTING_GO_SECONDS, taken
-from state.errors import Owned
-from state.lock import Lock, owner
-from state.machine import State
-from state.paths import StateFolder
-from state.survey import look
+from roar_publisher.cli.taking import LETTING_GO_SECONDS, taken
+from roar_publisher.state.errors import Owned
+from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.survey import look
 from tests.cli.program import PATIENCE, Program
 from tests.cli.reports import HandClock
 from tests.cli.servers import answering, http

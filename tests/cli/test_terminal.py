@@ -84,7 +84,7 @@ def at_terminal(program: Program, *arguments: str, term: str = "xterm-256color")
     """The program with a terminal for its input and output, and for its Ctrl-C."""
     handle, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", _CONTROLLING, sys.executable, "-m", "publisher", *arguments],
+        [sys.executable, "-c", _CONTROLLING, sys.executable, "-m", "roar_publisher", *arguments],
         cwd=program.cwd,
         env=program.env | {"TERM": term},
         stdin=theirs,

@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from publisher.cli.lookout import Lookout
-from publisher.cli.output import Output
-from publisher.cli.watcher import Quiet
-from publisher.cli.watching import Halted, StillGoing, Watching
-from publisher.report import Advanced, Entered, Noted, ObjectsPlanned, ObjectStored, Planned, Report, Sent, Waiting
-from state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
-from state.journal import Journal
-from state.lock import Lock
-from state.machine import Event, State
-from state.objects import ObjectRow, PartRow
-from state.paths import StateFolder
-from state.publish import OwnedPublish
-from state.record import Plan, Progress
-from state.units import Kind, Unit
+from roar_publisher.cli.lookout import Lookout
+from roar_publisher.cli.output import Output
+from roar_publisher.cli.watcher import Quiet
+from roar_publisher.cli.watching import Halted, StillGoing, Watching
+from roar_publisher.report import Advanced, Entered, Noted, ObjectsPlanned, ObjectStored, Planned, Report, Sent, Waiting
+from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.objects import ObjectRow, PartRow
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.record import Plan, Progress
+from roar_publisher.state.units import Kind, Unit
 from tests.cli.program import Program, ended
 from tests.cli.reports import HandClock
 from tests.lineages import chain, cut, frozen

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from publisher.cli.standing import Standing, Surroundings
-from state.lock import Lock
-from state.machine import Event
-from state.paths import StateFolder
-from state.publish import OwnedPublish
-from state.reasons import MEANINGS, Reason
-from state.survey import look
+from roar_publisher.cli.standing import Standing, Surroundings
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import MEANINGS, Reason
+from roar_publisher.state.survey import look
 from tests.cli.program import Program
 from tests.lineages import chain, cut, frozen
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from state.lock import owner
+from roar_publisher.state.lock import owner
 from tests.cli.program import PATIENCE, Program
 
 
@@ -35,7 +35,7 @@ def daemons_of(program: Program) -> list[int]:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (process / "cmdline").read_bytes().split(b"\0")
-            if words[3:6] == [b"publisher", b"daemon", b"run"]:
+            if words[3:6] == [b"roar_publisher", b"daemon", b"run"]:
                 if wanted in (process / "environ").read_bytes().split(b"\0"):
                     found.append(int(process.name))
     return found

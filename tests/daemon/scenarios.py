@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from publisher.daemon.service import SCAN_SECONDS
+from roar_publisher.daemon.service import SCAN_SECONDS
 from tests.daemon.worlds import Machine
 from tests.faults.simulation import run_virtually
 

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
-from publisher.registry.store import DATABASE_NAME
-from state.errors import LocalProblem
-from state.lock import owner
-from state.machine import State
-from state.paths import StateFolder
-from state.survey import Glance, glance
+from roar_publisher.registry.store import DATABASE_NAME
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.lock import owner
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.survey import Glance, glance
 from tests.cli.program import Program
 from tests.daemon.daemons import daemons_of, pid_of, until
 from tests.daemon.worlds import PUBLISHED
 from tests.processes import line_of, running
 
 ENDED_SECONDS = 5.0
-SERVING = ("-m", "publisher", "registry", "serve", "--port")
+SERVING = ("-m", "roar_publisher", "registry", "serve", "--port")
 
 
 class Registry:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import publisher
-from publisher.daemon import background
-from publisher.daemon.background import Started, import_path, running, start, stop
-from state.errors import LocalProblem
-from state.paths import StateFolder
+import roar_publisher
+from roar_publisher.daemon import background
+from roar_publisher.daemon.background import Started, import_path, running, start, stop
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.paths import StateFolder
 from tests.cli.program import Ended, Program, ended
 from tests.daemon.daemons import daemons_of, pid_of, program_with_daemons, until
 from tests.processes import ROOT, environment, line_of
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="look
 HOLDER = """
 import os, signal, sys
 from pathlib import Path
-from state.lock import Lock
+from roar_publisher.state.lock import Lock
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with Lock(Path(sys.argv[1])):
@@ -43,7 +43,7 @@ LOSER = "import os, sys; from pathlib import Path; Path(sys.argv[1]).write_text(
 QUICKER = """
 import sys, time
 from pathlib import Path
-from state.lock import Lock
+from roar_publisher.state.lock import Lock
 
 lost = Path(sys.argv[2])
 while not lost.exists() or Path(f"/proc/{lost.read_text()}").exists():
@@ -94,7 +94,7 @@ def test_started_again_it_stays_the_one_that_runs(program: Program) -> None:
 
 
 def test_started_by_several_at_once_one_runs_and_everybody_is_told_of_it(program: Program) -> None:
-    command = [sys.executable, "-m", "publisher", "daemon", "start"]
+    command = [sys.executable, "-m", "roar_publisher", "daemon", "start"]
     starting = [
         subprocess.Popen(
             command, cwd=program.cwd, env=program.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -251,7 +251,7 @@ def test_one_that_can_neither_start_nor_log_tells_why(program: Program) -> None:
 
 
 def test_it_is_found_from_any_folder_by_what_this_process_was_found_by(tmp_path: Path) -> None:
-    with program_with_daemons(tmp_path, tmp_path, PYTHONPATH=os.path.relpath(ROOT, tmp_path)) as program:
+    with program_with_daemons(tmp_path, tmp_path, PYTHONPATH=os.path.relpath(ROOT / "src", tmp_path)) as program:
         worked(program("daemon", "start"))
 
 
@@ -270,7 +270,7 @@ def test_a_state_folder_that_is_named_relatively_is_the_same_for_the_daemon(prog
 
 
 def test_an_installed_package_needs_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "__file__", "/venv/lib/python3.11/site-packages/publisher/__init__.py")
+    monkeypatch.setattr(roar_publisher, "__file__", "/venv/lib/python3.11/site-packages/roar_publisher/__init__.py")
 
     assert import_path({}) is None
     assert import_path({"PYTHONPATH": "/mine::mine"}) == f"/mine:{Path.cwd() / 'mine'}"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from publisher.daemon.log import FILES
-from state.machine import Event
-from state.paths import PublishPaths, StateFolder
-from state.publish import OwnedPublish
+from roar_publisher.daemon.log import FILES
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
 from tests.cli.program import PATIENCE, Program, ended
 from tests.daemon.daemons import daemons_of, pid_of, program_with_daemons, until
 from tests.lineages import chain, cut, frozen
@@ -56,7 +56,7 @@ def test_help_lists_every_command_and_an_example(program: Program) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["status"], ["logs"], ["stop"]])
 def test_what_is_asked_often_loads_no_heavy_library(arguments: list[str], program: Program) -> None:
     code = (
-        "import sys; from publisher.__main__ import run; run(sys.argv[1:]);"
+        "import sys; from roar_publisher.__main__ import run; run(sys.argv[1:]);"
         f"sys.exit(str(heavy) if (heavy := {HEAVY!r} & set(sys.modules)) else 0)"
     )
     command = [sys.executable, "-P", "-c", code, "daemon", *arguments]

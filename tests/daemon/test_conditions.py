@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from state.lock import Lock
-from state.paths import PublishPaths, StateFolder
-from state.reasons import MEANINGS, Reason
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.reasons import MEANINGS, Reason
 from tests.cli.program import Ended, Program, ended
 from tests.cli.servers import ANSWER_SECONDS, answering
 from tests.cli.servers import http as reply

@@ -6,14 +6,14 @@ from typing import Any
 import anyio
 import pytest
 
-from publisher.daemon import crew as crew_module
-from publisher.daemon.crew import Crew
-from publisher.daemon.means import Means
-from publisher.daemon.schedule import Verdict
-from publisher.daemon.settings import Settings
-from publisher.glaas.line import Line
-from state.paths import StateFolder
-from state.survey import Glance, glance
+from roar_publisher.daemon import crew as crew_module
+from roar_publisher.daemon.crew import Crew
+from roar_publisher.daemon.means import Means
+from roar_publisher.daemon.schedule import Verdict
+from roar_publisher.daemon.settings import Settings
+from roar_publisher.glaas.line import Line
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.survey import Glance, glance
 from tests.lineages import chain, cut, frozen
 
 pytestmark = pytest.mark.anyio

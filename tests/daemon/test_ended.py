@@ -15,10 +15,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from publisher.daemon import ended
-from publisher.daemon.ended import Ended, hook_environment, notification, tell_end
-from state.errors import LocalProblem
-from state.machine import State
+from roar_publisher.daemon import ended
+from roar_publisher.daemon.ended import Ended, hook_environment, notification, tell_end
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.machine import State
 
 DONE = Ended(
     publish_id="1f2e3d4c",

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from publisher.daemon.install import UNIT, service
-from state.paths import StateFolder
+from roar_publisher.daemon.install import UNIT, service
+from roar_publisher.state.paths import StateFolder
 from tests.cli.program import Program
 from tests.daemon.daemons import daemons_of, pid_of, program_with_daemons, until
 from tests.processes import ROOT
@@ -80,7 +80,7 @@ def test_the_unit_says_when_the_daemon_is_started_again_and_how_long_it_may_take
     lines = service(StateFolder(tmp_path), {}, platform="linux").text.splitlines()
 
     assert {"Type=exec", "Restart=on-failure", "RestartPreventExitStatus=5", "TimeoutStopSec=15"} <= set(lines)
-    assert f'ExecStart=":{sys.executable}" -P -m publisher daemon run' in lines
+    assert f'ExecStart=":{sys.executable}" -P -m roar_publisher daemon run' in lines
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
@@ -102,8 +102,8 @@ def test_launchd_reads_back_what_was_written(name: str) -> None:
     agent = plistlib.loads(service(folder, {"XDG_STATE_HOME": "set"}, platform="darwin").text.encode())
 
     assert agent["Label"] == "roar-publisher"
-    assert agent["ProgramArguments"] == [sys.executable, "-P", "-m", "publisher", "daemon", "run", "--quiet"]
-    assert agent["EnvironmentVariables"] == {"ROAR_STATE_DIR": str(folder.root), "PYTHONPATH": str(ROOT)}
+    assert agent["ProgramArguments"] == [sys.executable, "-P", "-m", "roar_publisher", "daemon", "run", "--quiet"]
+    assert agent["EnvironmentVariables"] == {"ROAR_STATE_DIR": str(folder.root), "PYTHONPATH": str(ROOT / "src")}
     assert (agent["RunAtLoad"], agent["KeepAlive"]) == (True, {"SuccessfulExit": False})
 
 
@@ -113,7 +113,7 @@ class Manager:
     def __init__(self, folder: Path, *, answers: bool = True, refuses: str = "") -> None:
         self.folder = folder
         self.folder.mkdir()
-        daemon = f"{shlex.quote(sys.executable)} -P -m publisher daemon"
+        daemon = f"{shlex.quote(sys.executable)} -P -m roar_publisher daemon"
         script = self.folder / "systemctl"
         script.write_text(
             "#!/bin/sh\n"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from publisher.daemon.lines import Lines
-from publisher.glaas.line import Line
+from roar_publisher.daemon.lines import Lines
+from roar_publisher.glaas.line import Line
 
 HERE, THERE = "http://here.localhost", "http://there.localhost"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from publisher.daemon import log as daemon_log
-from publisher.daemon.log import FILES, MOST_BYTES, about, follow, last_lines, open_log
+from roar_publisher.daemon import log as daemon_log
+from roar_publisher.daemon.log import FILES, MOST_BYTES, about, follow, last_lines, open_log
 from tests.processes import environment
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) (-|[0-9a-f]{8}) \S.*")
@@ -144,7 +144,7 @@ def test_a_log_that_cannot_be_written_is_told_once_and_stops_nobody(tmp_path: Pa
         pytest.skip("this system has no /dev/full")
     path = {"full disk": Path("/dev/full"), "a folder in its place": tmp_path, "no folder": tmp_path / "none" / "log"}
     code = (
-        "import sys; from pathlib import Path; from publisher.daemon.log import open_log\n"
+        "import sys; from pathlib import Path; from roar_publisher.daemon.log import open_log\n"
         "log = open_log(Path(sys.argv[1]))\n"
         "for number in range(1000): log.info('line %d', number)\n"
         "print('went on')"

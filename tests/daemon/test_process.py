@@ -9,10 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
-from publisher.daemon import process
-from publisher.daemon.process import LOCK_HANDLE, run_daemon
-from publisher.daemon.settings import Settings, user_settings
-from state.paths import StateFolder
+from roar_publisher.daemon import process
+from roar_publisher.daemon.process import LOCK_HANDLE, run_daemon
+from roar_publisher.daemon.settings import Settings, user_settings
+from roar_publisher.state.paths import StateFolder
 
 LOG = logging.getLogger("tests.daemon.process")
 

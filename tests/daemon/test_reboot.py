@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from state.paths import StateFolder
-from state.publish import OwnedPublish
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
 from tests.cli.program import Program
 from tests.daemon.daemons import pid_of, program_with_daemons
 from tests.daemon.surroundings import Registry, check_clean, publishes_of, registry_at, wait_until, wanted_of

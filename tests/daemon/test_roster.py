@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from publisher.daemon import roster as roster_module
-from publisher.daemon.roster import SETTLED_SECONDS, Roster
-from state.errors import LocalProblem, Owned
-from state.lock import Lock
-from state.machine import Event
-from state.paths import PublishPaths, StateFolder
-from state.publish import OwnedPublish
-from state.survey import Glance, glance
+from roar_publisher.daemon import roster as roster_module
+from roar_publisher.daemon.roster import SETTLED_SECONDS, Roster
+from roar_publisher.state.errors import LocalProblem, Owned
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.survey import Glance, glance
 from tests.lineages import chain, cut, frozen
 from tests.processes import line_of, running
 
@@ -121,7 +121,7 @@ def test_a_new_publish_and_one_that_is_gone(folder: StateFolder, roster: Roster)
 def test_a_killed_owner_is_no_owner(folder: StateFolder, roster: Roster) -> None:
     paths = queued(folder)
     hold = (
-        "import sys; from pathlib import Path; from state.lock import Lock\n"
+        "import sys; from pathlib import Path; from roar_publisher.state.lock import Lock\n"
         f"lock = Lock(Path({str(paths.lock)!r})).acquire(); print('held', flush=True); sys.stdin.read()"
     )
     with running("-c", hold) as process:
@@ -213,8 +213,8 @@ def test_looking_takes_no_publish_from_anybody(folder: StateFolder, roster: Rost
     """Onlookers hold the lock for an instant: whoever takes the publish meanwhile must not be turned away."""
     paths = queued(folder)
     look = (
-        "import sys; from pathlib import Path; from publisher.daemon.roster import Roster\n"
-        "from state.paths import StateFolder\n"
+        "import sys; from pathlib import Path; from roar_publisher.daemon.roster import Roster\n"
+        "from roar_publisher.state.paths import StateFolder\n"
         f"roster = Roster(StateFolder(Path({str(folder.root)!r}))); print('looks', flush=True)\n"
         "while True: roster.waiting(frozenset())"
     )

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from publisher.daemon.schedule import (
+from roar_publisher.daemon.schedule import (
     FIRST_RETRY_SECONDS,
     FULL_DISK_RETRY_SECONDS,
     LONGEST_LOCAL_RETRY_SECONDS,
@@ -21,9 +21,17 @@ from publisher.daemon.schedule import (
     due,
     verdict,
 )
-from publisher.glaas.policy import LONGEST_RETRY_AFTER_SECONDS
-from state.errors import Interrupted, LocalProblem, NeedsPerson, Owned, PublisherError, Rejected, Transient
-from state.reasons import MEANINGS, Reason, Turn
+from roar_publisher.glaas.policy import LONGEST_RETRY_AFTER_SECONDS
+from roar_publisher.state.errors import (
+    Interrupted,
+    LocalProblem,
+    NeedsPerson,
+    Owned,
+    PublisherError,
+    Rejected,
+    Transient,
+)
+from roar_publisher.state.reasons import MEANINGS, Reason, Turn
 
 SOON = 5.0
 """Seconds after which what can go on has gone on."""

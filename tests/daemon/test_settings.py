@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from publisher.daemon.settings import Settings, project_settings, user_settings
-from state.errors import LocalProblem
+from roar_publisher.daemon.settings import Settings, project_settings, user_settings
+from roar_publisher.state.errors import LocalProblem
 
 LOG = logging.getLogger("tests.daemon.settings")
 BASE = Settings(on_done=("mine",), jobs=3)

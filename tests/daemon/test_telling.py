@@ -6,14 +6,14 @@ from pathlib import Path
 import anyio
 import trio
 
-from publisher.daemon.ended import Ended
-from publisher.daemon.schedule import FIRST_RETRY_SECONDS
-from publisher.daemon.service import SCAN_SECONDS
-from state.errors import LocalProblem
-from state.lock import Lock
-from state.machine import Event, State
-from state.paths import PublishPaths
-from state.publish import OwnedPublish
+from roar_publisher.daemon.ended import Ended
+from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS
+from roar_publisher.daemon.service import SCAN_SECONDS
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.paths import PublishPaths
+from roar_publisher.state.publish import OwnedPublish
 from tests.daemon.scenarios import HOUR, RESUMED_SECONDS, WORK_SECONDS, on
 from tests.daemon.worlds import Machine, Sky, Spell
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from state.paths import StateFolder
+from roar_publisher.state.paths import StateFolder
 from tests.cli.program import Program, ended
 from tests.daemon.daemons import daemons_of, pid_of, program_with_daemons
 from tests.daemon.surroundings import Link, Registry, kill_daemon, link_to, publishes_of, registry_at, wait_until

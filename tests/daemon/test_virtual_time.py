@@ -12,12 +12,12 @@ import anyio
 import pytest
 import trio
 
-from publisher.daemon.schedule import LONGEST_RETRY_SECONDS, MAX_ATTEMPTS
-from publisher.daemon.service import REST_SECONDS, SCAN_SECONDS
-from state.lock import Lock
-from state.machine import State
-from state.publish import OwnedPublish
-from state.reasons import Reason
+from roar_publisher.daemon.schedule import LONGEST_RETRY_SECONDS, MAX_ATTEMPTS
+from roar_publisher.daemon.service import REST_SECONDS, SCAN_SECONDS
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import State
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
 from tests.daemon.scenarios import DAY, HOUR, LET_GO_SECONDS, RESUMED_SECONDS, SLOW_SCANS, WORK_SECONDS, on
 from tests.daemon.worlds import Machine, Sky, Spell
 

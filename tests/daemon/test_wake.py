@@ -14,8 +14,8 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from publisher.daemon.wake import ANSWER, serve, wake
-from state.paths import StateFolder
+from roar_publisher.daemon.wake import ANSWER, serve, wake
+from roar_publisher.state.paths import StateFolder
 from tests.daemon.daemons import until
 from tests.processes import environment
 

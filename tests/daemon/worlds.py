@@ -22,22 +22,22 @@ import anyio
 import httpx2
 import trio
 
-from publisher.auth.keyring import Keyring
-from publisher.daemon.ended import Ended
-from publisher.daemon.means import Means
-from publisher.daemon.service import Daemon
-from publisher.daemon.settings import Settings
-from publisher.disk import OnDisk, inline
-from publisher.glaas.line import Line
-from publisher.registry.app import ALL_FEATURES, create_app
-from publisher.registry.store import Store
-from state.journal import Journal
-from state.lock import owner
-from state.machine import Event, State
-from state.paths import PublishPaths, StateFolder
-from state.publish import OwnedPublish
-from state.record import Learned, Progress
-from state.survey import Glance, glance
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.daemon.ended import Ended
+from roar_publisher.daemon.means import Means
+from roar_publisher.daemon.service import Daemon
+from roar_publisher.daemon.settings import Settings
+from roar_publisher.disk import OnDisk, inline
+from roar_publisher.glaas.line import Line
+from roar_publisher.registry.app import ALL_FEATURES, create_app
+from roar_publisher.registry.store import Store
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import owner
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.record import Learned, Progress
+from roar_publisher.state.survey import Glance, glance
 from tests.faults.items import Item, acknowledged_items, items_of_request
 from tests.faults.simulation import EPOCH, Broken, _at_once
 from tests.lineages import Lineage, SampleJob, cut, digest, plan_of
@@ -310,9 +310,9 @@ class Machine:
     @contextmanager
     def _in_force(self) -> Iterator[None]:
         with (
-            mock.patch("state.publish.Journal", _journal_of(self)),
-            mock.patch("publisher.daemon.crew.tell_end", self._tell_end),
-            mock.patch("publisher.daemon.crew.Line", self._line),
+            mock.patch("roar_publisher.state.publish.Journal", _journal_of(self)),
+            mock.patch("roar_publisher.daemon.crew.tell_end", self._tell_end),
+            mock.patch("roar_publisher.daemon.crew.Line", self._line),
         ):
             yield
 

@@ -10,18 +10,18 @@ from typing import Any, TypeVar
 import anyio
 import httpx2
 
-from publisher.auth.choice import Choice
-from publisher.auth.keyring import Keyring
-from publisher.glaas.wire import RegistrationSessionFeatures
-from publisher.registry.app import ALL_FEATURES, create_app
-from publisher.registry.auth import session_token
-from publisher.registry.store import Store
-from publisher.report import Report
-from publisher.worker import work
-from state.machine import Event
-from state.paths import StateFolder
-from state.publish import OwnedPublish
-from state.record import Progress
+from roar_publisher.auth.choice import Choice
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.registry.app import ALL_FEATURES, create_app
+from roar_publisher.registry.auth import session_token
+from roar_publisher.registry.store import Store
+from roar_publisher.report import Report
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.record import Progress
+from roar_publisher.worker import work
 from tests.faults.items import items_of_request
 from tests.faults.simulation import COUNTS
 from tests.lineages import Lineage, frozen

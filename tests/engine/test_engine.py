@@ -6,14 +6,14 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from publisher.engine import MAX_SETBACKS
-from publisher.glaas.wire import RegistrationSessionFeatures
-from publisher.registry.app import ALL_FEATURES
-from publisher.report import Entered, Noted
-from state.errors import ExitCode, Interrupted, NeedsPerson, Transient
-from state.machine import Event, State
-from state.paths import StateFolder
-from state.publish import OwnedPublish
+from roar_publisher.engine import MAX_SETBACKS
+from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.registry.app import ALL_FEATURES
+from roar_publisher.report import Entered, Noted
+from roar_publisher.state.errors import ExitCode, Interrupted, NeedsPerson, Transient
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
 from tests.engine.publishing import Publishing, Sent, answer, before, instead
 from tests.lineages import chain, cut
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from publisher.auth.choice import Flag
-from publisher.lineage.project import find_project
-from publisher.plans import Request, freeze
-from state.errors import Transient
-from state.machine import State
-from state.paths import StateFolder
+from roar_publisher.auth.choice import Flag
+from roar_publisher.lineage.project import find_project
+from roar_publisher.plans import Request, freeze
+from roar_publisher.state.errors import Transient
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
 from tests.engine.publishing import Publishing, Sent
 from tests.lineage.captured import captured_project, recorded
 from tests.lineages import REGISTRY

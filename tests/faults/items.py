@@ -6,9 +6,9 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from publisher.lineage.canonical import remote_job_uid
-from state.journal import Journal
-from state.units import Kind
+from roar_publisher.lineage.canonical import remote_job_uid
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.units import Kind
 
 Item = tuple[str, ...]
 """(kind, names …): a job's uid, an artifact's digest, a link's (uid, digest), a label's entity."""

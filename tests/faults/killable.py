@@ -19,14 +19,14 @@ from pathlib import Path
 import anyio
 import httpx2  # noqa: F401  imported before the fork, like everything that a publish needs
 
-from publisher.auth.choice import Choice, Flag
-from publisher.auth.keyring import Keyring
-from publisher.glaas.exchange import Exchange, Reply
-from publisher.lineage.project import find_project
-from publisher.plans import Request, freeze
-from publisher.worker import work
-from state.journal import Journal
-from state.paths import StateFolder
+from roar_publisher.auth.choice import Choice, Flag
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.glaas.exchange import Exchange, Reply
+from roar_publisher.lineage.project import find_project
+from roar_publisher.plans import Request, freeze
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.worker import work
 
 
 @dataclass(frozen=True, slots=True)

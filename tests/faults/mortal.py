@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
-from state.journal import Journal
-from state.machine import Event
-from state.record import Learned, Progress
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Learned, Progress
 
 
 class Crash(BaseException):

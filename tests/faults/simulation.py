@@ -20,21 +20,21 @@ import trio
 from trio._core import _run as trio_scheduler
 from trio.testing import MockClock
 
-from publisher.auth.choice import Choice
-from publisher.auth.keyring import Keyring
-from publisher.disk import inline
-from publisher.glaas.wire import RegistrationSessionFeatures
-from publisher.registry.app import ALL_FEATURES, create_app
-from publisher.registry.auth import session_token
-from publisher.registry.store import Store
-from publisher.report import Report
-from publisher.worker import work
-from state.errors import PublisherError
-from state.journal import Journal
-from state.lock import Lock
-from state.paths import PublishPaths, StateFolder
-from state.publish import OwnedPublish
-from state.record import Progress
+from roar_publisher.auth.choice import Choice
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.disk import inline
+from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.registry.app import ALL_FEATURES, create_app
+from roar_publisher.registry.auth import session_token
+from roar_publisher.registry.store import Store
+from roar_publisher.report import Report
+from roar_publisher.state.errors import PublisherError
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.record import Progress
+from roar_publisher.worker import work
 from tests.faults.items import Item, acknowledged_items, items_of_request
 from tests.faults.mortal import Crash, Life, MortalJournal
 from tests.faults.weather import FaultyTransport, Weather

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from publisher.glaas.line import MOST_REQUESTS
-from state.errors import LocalProblem
-from state.journal import Journal
-from state.machine import LIVE, State
-from state.paths import StateFolder
+from roar_publisher.glaas.line import MOST_REQUESTS
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import LIVE, State
+from roar_publisher.state.paths import StateFolder
 from tests.faults.items import Item, acknowledged_items, items_of_request, session_of
 from tests.faults.killable import Answer, Order
 from tests.lineage.captured import captured_project, recorded

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from publisher.engine import GRACE_SECONDS
-from publisher.glaas.gate import LONGEST_KNOCK_SECONDS
-from publisher.glaas.line import MOST_REQUESTS
-from publisher.report import Advanced, Retrying, Waiting
-from publisher.staging.acks import GROUP_SIZE
-from state.errors import Interrupted, Transient
-from state.machine import State
-from state.record import Progress
+from roar_publisher.engine import GRACE_SECONDS
+from roar_publisher.glaas.gate import LONGEST_KNOCK_SECONDS
+from roar_publisher.glaas.line import MOST_REQUESTS
+from roar_publisher.report import Advanced, Retrying, Waiting
+from roar_publisher.staging.acks import GROUP_SIZE
+from roar_publisher.state.errors import Interrupted, Transient
+from roar_publisher.state.machine import State
+from roar_publisher.state.record import Progress
 from tests.faults.mortal import Life
 from tests.faults.simulation import World, run_virtually
 from tests.faults.weather import Fault, Weather

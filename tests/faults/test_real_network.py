@@ -55,7 +55,9 @@ class Weather:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
-    with running("-m", "publisher", "registry", "serve", "--port", "0", "--data", str(tmp_path / "data")) as process:
+    with running(
+        "-m", "roar_publisher", "registry", "serve", "--port", "0", "--data", str(tmp_path / "data")
+    ) as process:
         yield line_of(process)
 
 

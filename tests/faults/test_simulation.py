@@ -12,10 +12,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from publisher.glaas.wire import RegistrationSessionFeatures
-from publisher.registry.app import ALL_FEATURES
-from state.machine import State
-from state.record import Progress
+from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.registry.app import ALL_FEATURES
+from roar_publisher.state.machine import State
+from roar_publisher.state.record import Progress
 from tests.faults.mortal import Life
 from tests.faults.simulation import World, run_virtually
 from tests.faults.weather import Weather

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 import anyio
 import httpx2
 
-from publisher.glaas.caller import HEALTH, Caller
-from publisher.glaas.line import Line
-from publisher.report import Report
+from roar_publisher.glaas.caller import HEALTH, Caller
+from roar_publisher.glaas.line import Line
+from roar_publisher.report import Report
 
 Answer = httpx2.Response | Exception
 NOW = 1_700_000_000.0

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from publisher.glaas.address import is_loopback, registry_address
-from state.errors import ExitCode, UsageProblem
+from roar_publisher.glaas.address import is_loopback, registry_address
+from roar_publisher.state.errors import ExitCode, UsageProblem
 
 
 @pytest.mark.parametrize(

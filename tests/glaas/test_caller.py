@@ -10,12 +10,12 @@ import anyio
 import httpx2
 import pytest
 
-from publisher.glaas.caller import MAX_RENEWALS, Refused
-from publisher.glaas.exchange import EXCHANGE_SECONDS
-from publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED, MAX_OUTAGES, MAX_TEXT
-from publisher.glaas.wire import Receipt
-from publisher.report import Retrying, Waiting
-from state.errors import Interrupted, Transient
+from roar_publisher.glaas.caller import MAX_RENEWALS, Refused
+from roar_publisher.glaas.exchange import EXCHANGE_SECONDS
+from roar_publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED, MAX_OUTAGES, MAX_TEXT
+from roar_publisher.glaas.wire import Receipt
+from roar_publisher.report import Retrying, Waiting
+from roar_publisher.state.errors import Interrupted, Transient
 from tests import virtual
 from tests.glaas.scripted import NOW, OK, Answer, Calls, Script, repeated, reply
 

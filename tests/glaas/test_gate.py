@@ -6,10 +6,10 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from publisher.glaas.exchange import Unreachable
-from publisher.glaas.gate import FIRST_CONTACT_SECONDS, LONGEST_KNOCK_SECONDS, Gate
-from publisher.report import Report, Waiting
-from state.errors import Transient
+from roar_publisher.glaas.exchange import Unreachable
+from roar_publisher.glaas.gate import FIRST_CONTACT_SECONDS, LONGEST_KNOCK_SECONDS, Gate
+from roar_publisher.report import Report, Waiting
+from roar_publisher.state.errors import Transient
 from tests import virtual
 
 CAUSE = Unreachable("no connection", silent=False)

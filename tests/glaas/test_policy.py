@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from publisher.glaas.policy import (
+from roar_publisher.glaas.policy import (
     FIRST_BACKOFF_SECONDS,
     LONGEST_BACKOFF_SECONDS,
     LONGEST_RETRY_AFTER_SECONDS,

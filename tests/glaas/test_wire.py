@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from publisher.glaas.wire import (
+from roar_publisher.glaas.wire import (
     BatchReply,
     Health,
     LabelsReply,

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from publisher.registry import accounts
-from publisher.registry.accounts import Accounts
+from roar_publisher.registry import accounts
+from roar_publisher.registry.accounts import Accounts
 from tests.auth.openssh import make_key
 from tests.cli.program import Ended, Program
 from tests.lineage.captured import captured_project
@@ -109,7 +109,7 @@ class Desk:
 @contextmanager
 def registry(data: Path) -> Iterator[str]:
     """`roar registry serve` on a free port; gives its address."""
-    with running("-m", "publisher", "registry", "serve", "--data", str(data)) as process:
+    with running("-m", "roar_publisher", "registry", "serve", "--data", str(data)) as process:
         address = line_of(process).split()[-1]
         assert address.startswith("http://127.0.0.1:")
         yield address

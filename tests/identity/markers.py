@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from state.journal import Journal
-from state.units import Kind
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.units import Kind
 
 SHORTEST = 8
 """Characters of a form that are worth looking for; what is shorter stands in any file by chance."""

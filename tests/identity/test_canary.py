@@ -32,12 +32,12 @@ LOUD = """
 import asyncio, logging, os, sys
 logging.basicConfig(level=logging.DEBUG, filename=os.path.join(os.environ["TMPDIR"], "debug.log"))
 logging.getLogger().addHandler(logging.StreamHandler())
-from publisher.__main__ import main
+from roar_publisher.__main__ import main
 {defect}
 main()
 """
 DEFECT = """
-from publisher.glaas.exchange import Exchange
+from roar_publisher.glaas.exchange import Exchange
 send = Exchange.send
 async def broken(self, method, path, body, authorization):
     reply = await send(self, method, path, body, authorization)

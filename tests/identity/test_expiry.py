@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from publisher.auth.choice import Flag
-from publisher.glaas.line import MOST_REQUESTS
-from publisher.lineage.canonical import ANONYMOUS
-from state.errors import ExitCode, NeedsPerson
-from state.machine import State
-from state.record import Progress
+from roar_publisher.auth.choice import Flag
+from roar_publisher.glaas.line import MOST_REQUESTS
+from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.state.errors import ExitCode, NeedsPerson
+from roar_publisher.state.machine import State
+from roar_publisher.state.record import Progress
 from tests.faults.mortal import Crash, Life
 from tests.faults.simulation import run_virtually
 from tests.identity.worlds import ALICE, BOB, BY_BEARER, BY_KEY, World

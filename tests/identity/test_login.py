@@ -14,7 +14,7 @@ from tests.identity.desk import BY_BEARER, SUB, USER_ID, Desk, alices_desk, reco
 WITHOUT_ROAR_CLI = """
 import sys
 sys.modules["roar"] = None
-from publisher.__main__ import main
+from roar_publisher.__main__ import main
 main()
 """
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from publisher.lineage.canonical import ANONYMOUS
-from state.journal import Journal
-from state.machine import State
-from state.paths import StateFolder
+from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
 from tests.cli.program import PATIENCE, Program
 from tests.faults.simulation import COUNTS
 from tests.identity.desk import Desk, alices_desk, recorded_hash

@@ -5,9 +5,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from publisher.auth.choice import Flag
-from state.machine import State
-from state.record import Progress
+from roar_publisher.auth.choice import Flag
+from roar_publisher.state.machine import State
+from roar_publisher.state.record import Progress
 from tests.faults.simulation import run_virtually
 from tests.identity.worlds import World
 from tests.lineages import chain, cut

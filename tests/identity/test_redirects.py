@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from publisher.auth.choice import Flag
-from publisher.lineage.canonical import ANONYMOUS
-from state.errors import ExitCode, Transient
-from state.machine import LIVE, State
-from state.record import Progress
+from roar_publisher.auth.choice import Flag
+from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.state.errors import ExitCode, Transient
+from roar_publisher.state.machine import LIVE, State
+from roar_publisher.state.record import Progress
 from tests.faults.simulation import run_virtually
 from tests.identity.desk import Desk, alices_desk
 from tests.identity.front import Answer, Front, Seen, front

@@ -6,11 +6,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from publisher.auth.choice import Flag
-from publisher.auth.signin import REFRESH_LEEWAY_S
-from state.errors import Transient
-from state.machine import State
-from state.record import Progress
+from roar_publisher.auth.choice import Flag
+from roar_publisher.auth.signin import REFRESH_LEEWAY_S
+from roar_publisher.state.errors import Transient
+from roar_publisher.state.machine import State
+from roar_publisher.state.record import Progress
 from tests.faults.simulation import run_virtually
 from tests.identity.worlds import BY_BEARER, World
 from tests.lineages import chain, cut

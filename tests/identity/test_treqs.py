@@ -100,7 +100,7 @@ def _service(folder: Path) -> Treqs:
 def _world(folder: Path, treqs: Treqs) -> Iterator[World]:
     data = folder / "registry"
     arguments = ("registry", "serve", "--data", str(data), "--treqs-url", treqs.url)
-    with running("-m", "publisher", *arguments) as process:
+    with running("-m", "roar_publisher", *arguments) as process:
         url = line_of(process).split()[-1]
         program = Program.within(captured_project("linear", folder), folder, GLAAS_URL=url, ROAR_ACCESS_TOKEN=HERS)
         yield World(Desk(program, folder / "home", data, url), treqs)

@@ -20,22 +20,22 @@ import asyncssh
 import httpx2
 import trio
 
-from publisher.auth.choice import Choice, Flag
-from publisher.auth.keyring import Keyring
-from publisher.auth.scope import Scope
-from publisher.lineage.canonical import ANONYMOUS
-from publisher.registry import accounts, grants, keys
-from publisher.registry.app import create_app
-from publisher.registry.signin_file import sign_in_document
-from publisher.registry.store import Store
-from publisher.report import Report
-from publisher.worker import work
-from state.errors import PublisherError
-from state.journal import Journal
-from state.lock import Lock
-from state.paths import StateFolder
-from state.publish import OwnedPublish
-from state.record import Progress
+from roar_publisher.auth.choice import Choice, Flag
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.auth.scope import Scope
+from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.registry import accounts, grants, keys
+from roar_publisher.registry.app import create_app
+from roar_publisher.registry.signin_file import sign_in_document
+from roar_publisher.registry.store import Store
+from roar_publisher.report import Report
+from roar_publisher.state.errors import PublisherError
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.record import Progress
+from roar_publisher.worker import work
 from tests.faults.items import Item, acknowledged_items, items_of_request
 from tests.faults.mortal import Crash, Life, MortalJournal
 from tests.faults.simulation import COUNTS, Broken

@@ -40,7 +40,7 @@ class Workplace:
 
     def ours(self, registry: str, *arguments: str) -> str:
         """Run this project's program; what it wrote on stdout."""
-        return self._run("publisher", registry, arguments)
+        return self._run("roar_publisher", registry, arguments)
 
     def make_ssh_key(self) -> None:
         """Give the home an SSH key, which makes roar-cli think that somebody can sign in."""
@@ -83,7 +83,7 @@ def target_of(name: str, recording: str) -> list[str]:
 @contextmanager
 def running_registry(data: Path) -> Iterator[str]:
     """`roar registry serve` on a free port; gives its address."""
-    command = [sys.executable, "-m", "publisher", "registry", "serve", "--port", "0", "--data", str(data)]
+    command = [sys.executable, "-m", "roar_publisher", "registry", "serve", "--port", "0", "--data", str(data)]
     environ = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
         try:

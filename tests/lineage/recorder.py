@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from publisher.lineage.project import Project, find_project
+from roar_publisher.lineage.project import Project, find_project
 from tests.synthetic import copy_schema
 
 STARTED = 1_790_000_000.0

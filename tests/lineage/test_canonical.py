@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from publisher.lineage.canonical import (
+from roar_publisher.lineage.canonical import (
     LineageHasher,
     canonical_job,
     canonical_metadata,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from publisher.lineage.batches import BODY_LIMIT
-from publisher.lineage.plan import build_plan
-from state.errors import LocalProblem
-from state.units import Kind, Unit
+from roar_publisher.lineage.batches import BODY_LIMIT
+from roar_publisher.lineage.plan import build_plan
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.units import Kind, Unit
 from tests.lineage import roarcli
 from tests.lineage.recorder import Recorder, digest_of
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from publisher.lineage.database import NEWEST_SCHEMA, open_database
-from publisher.lineage.plan import PlanSummary, build_plan
-from publisher.lineage.project import find_project
-from state.errors import ExitCode, LocalProblem
+from roar_publisher.lineage.database import NEWEST_SCHEMA, open_database
+from roar_publisher.lineage.plan import PlanSummary, build_plan
+from roar_publisher.lineage.project import find_project
+from roar_publisher.state.errors import ExitCode, LocalProblem
 from tests.lineage.captured import captured_project
 from tests.lineage.recorder import Recorder
 from tests.synthetic import make_project

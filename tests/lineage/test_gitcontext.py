@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from publisher.lineage.gitcontext import GitContext, is_shareable, read_git_context
+from roar_publisher.lineage.gitcontext import GitContext, is_shareable, read_git_context
 from tests.lineage.captured import git
 
 NOTHING = GitContext(None, None, None)

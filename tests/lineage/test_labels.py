@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from publisher.lineage.labels import key_origins
-from publisher.lineage.plan import build_plan
-from state.units import Kind, Unit
+from roar_publisher.lineage.labels import key_origins
+from roar_publisher.lineage.plan import build_plan
+from roar_publisher.state.units import Kind, Unit
 from tests.lineage import roarcli
 from tests.lineage.recorder import Recorder, digest_of
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from publisher.lineage.marks import mark_published
-from publisher.lineage.plan import build_plan
-from publisher.lineage.project import find_project
-from publisher.lineage.publication import published_hashes
-from state.errors import ExitCode, LocalProblem
-from state.units import Kind, Unit
+from roar_publisher.lineage.marks import mark_published
+from roar_publisher.lineage.plan import build_plan
+from roar_publisher.lineage.project import find_project
+from roar_publisher.lineage.publication import published_hashes
+from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.units import Kind, Unit
 from tests.lineage import roarcli
 from tests.lineage.captured import captured_project
 
@@ -126,7 +126,7 @@ def test_the_search_index_still_agrees(database: Path) -> None:
 def test_a_roar_that_keeps_writing_is_waited_for_and_then_named(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("publisher.lineage.database.WRITE_TIMEOUT", 0.05)
+    monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.05)
     with closing(sqlite3.connect(database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         with pytest.raises(LocalProblem) as caught:

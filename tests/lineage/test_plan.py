@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from publisher.lineage import batches
-from publisher.lineage.batches import BODY_LIMIT, ITEM_LIMITS
-from publisher.lineage.explain import explain
-from publisher.lineage.plan import PlanSummary, build_plan
-from publisher.lineage.project import Project, find_project
-from state.errors import PublisherError
-from state.units import NODES, Kind, Unit
+from roar_publisher.lineage import batches
+from roar_publisher.lineage.batches import BODY_LIMIT, ITEM_LIMITS
+from roar_publisher.lineage.explain import explain
+from roar_publisher.lineage.plan import PlanSummary, build_plan
+from roar_publisher.lineage.project import Project, find_project
+from roar_publisher.state.errors import PublisherError
+from roar_publisher.state.units import NODES, Kind, Unit
 from tests.lineage.recorder import Recorder, digest_of
 from tests.synthetic import make_project
 
@@ -241,8 +241,8 @@ def homes(units: Iterable[Unit]) -> dict[str, int]:
 def peak_megabytes(root: Path, target: str | None) -> float:
     """The most memory that a process takes to build this plan and drop its units."""
     program = (
-        "import resource, sys; from pathlib import Path; from publisher.lineage.plan import build_plan;"
-        "from publisher.lineage.project import find_project; root = Path(sys.argv[1]);"
+        "import resource, sys; from pathlib import Path; from roar_publisher.lineage.plan import build_plan;"
+        "from roar_publisher.lineage.project import find_project; root = Path(sys.argv[1]);"
         "build_plan(find_project(root), sys.argv[2] or None, cwd=root, identities=[], sink=lambda units: None);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

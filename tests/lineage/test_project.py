@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from publisher.lineage.project import DEFAULT_REGISTRY, CustomShape, OmitConfig, Project, find_project
-from state.errors import LocalProblem, UsageProblem
+from roar_publisher.lineage.project import DEFAULT_REGISTRY, CustomShape, OmitConfig, Project, find_project
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from publisher.lineage.canonical import LineageHasher, canonical_job, remote_job_uid, sort_key
-from publisher.lineage.plan import PlanSummary, build_plan
-from publisher.lineage.project import find_project
-from state.units import NODES, Kind, Unit
+from roar_publisher.lineage.canonical import LineageHasher, canonical_job, remote_job_uid, sort_key
+from roar_publisher.lineage.plan import PlanSummary, build_plan
+from roar_publisher.lineage.project import find_project
+from roar_publisher.state.units import NODES, Kind, Unit
 from tests.lineage.captured import captured_project, recorded, recordings, run_again
 
 

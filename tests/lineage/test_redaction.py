@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from publisher.lineage.project import CustomShape, OmitConfig
-from publisher.lineage.redaction import Redactor
-from publisher.lineage.secret_shapes import BUILT_IN
-from state.errors import LocalProblem
+from roar_publisher.lineage.project import CustomShape, OmitConfig
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.secret_shapes import BUILT_IN
+from roar_publisher.state.errors import LocalProblem
 from tests.lineage.roarcli import OmitFilter
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"

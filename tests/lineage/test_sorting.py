@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from publisher.lineage import sorting
-from publisher.lineage.sorting import ExternalSort
-from state.errors import LocalProblem
+from roar_publisher.lineage import sorting
+from roar_publisher.lineage.sorting import ExternalSort
+from roar_publisher.state.errors import LocalProblem
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from publisher.lineage.plan import build_plan
-from publisher.lineage.project import Project
-from state.errors import LocalProblem, PublisherError, UsageProblem
-from state.units import Kind, Unit
+from roar_publisher.lineage.plan import build_plan
+from roar_publisher.lineage.project import Project
+from roar_publisher.state.errors import LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.units import Kind, Unit
 from tests.lineage import roarcli
 from tests.lineage.recorder import STARTED, Recorder, digest_of
 

@@ -14,14 +14,14 @@ TIMEOUT_SECONDS = 60
 def test_a_command_of_roar_cli_answers_as_if_it_had_been_called_itself(tmp_path: Path) -> None:
     project = captured_project("linear", tmp_path)
 
-    ours, theirs = (_run(module, project, "log") for module in ("publisher", "roar"))
+    ours, theirs = (_run(module, project, "log") for module in ("roar_publisher", "roar"))
 
     assert ours.returncode == theirs.returncode == 0
     assert ours.stdout == theirs.stdout != ""
 
 
 def test_its_exit_code_is_ours(tmp_path: Path) -> None:
-    ours, theirs = (_run(module, tmp_path, "no-such-command", "--flag") for module in ("publisher", "roar"))
+    ours, theirs = (_run(module, tmp_path, "no-such-command", "--flag") for module in ("roar_publisher", "roar"))
 
     assert ours.returncode == theirs.returncode != 0
 

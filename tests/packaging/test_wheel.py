@@ -76,7 +76,7 @@ def test_both_console_scripts_are_the_program(installed: Installed, program: str
 
 
 def test_python_dash_m_publisher_is_the_program(installed: Installed) -> None:
-    done = installed.run("python", "-m", "publisher", "publish", "--help")
+    done = installed.run("python", "-m", "roar_publisher", "publish", "--help")
 
     assert done.returncode == 0
     assert "--resume" in done.stdout
@@ -93,7 +93,8 @@ def test_the_wheel_says_that_it_is_typed_and_brings_its_licence(installed: Insta
 
 
 def test_nothing_comes_from_the_checkout(installed: Installed) -> None:
-    done = installed.run("python", "-c", "import publisher, state; print(publisher.__file__, state.__file__)")
+    code = "import roar_publisher as p, roar_publisher.state as s; print(p.__file__, s.__file__)"
+    done = installed.run("python", "-c", code)
 
     assert str(CHECKOUT) not in done.stdout
     assert done.stdout.count(str(installed.venv)) == 2
@@ -128,7 +129,7 @@ def test_the_metadata_server_of_google_gives_out_credentials(installed: Installe
         return http("200 OK", body, "Metadata-Flavor: Google", "Content-Type: application/json")
 
     code = (
-        "import anyio; from publisher.storage.gcs_account import open_account;"
+        "import anyio; from roar_publisher.storage.gcs_account import open_account;"
         "print(anyio.run(open_account({}).headers))"
     )
     with answering(metadata) as server:

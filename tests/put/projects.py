@@ -14,14 +14,14 @@ from typing import Any
 
 import anyio
 
-from publisher.auth.choice import Flag
-from publisher.lineage.project import find_project
-from publisher.put.digesting import digest_sources
-from publisher.put.objects import PutRequest, PutSummary
-from publisher.put.planning import plan_put
-from publisher.put.record import PutRecord
-from publisher.put.sources import resolve_sources
-from state.units import Kind, Unit
+from roar_publisher.auth.choice import Flag
+from roar_publisher.lineage.project import find_project
+from roar_publisher.put.digesting import digest_sources
+from roar_publisher.put.objects import PutRequest, PutSummary
+from roar_publisher.put.planning import plan_put
+from roar_publisher.put.record import PutRecord
+from roar_publisher.put.sources import resolve_sources
+from roar_publisher.state.units import Kind, Unit
 from tests.lineage.captured import captured_project, git, run_again
 
 DESTINATION = "s3://bucket/some/where"

@@ -17,14 +17,14 @@ from roar.application.publish.datasets import (  # type: ignore[import-untyped]
 from roar.application.publish.source_resolution import ResolvedSource  # type: ignore[import-untyped]
 from roar.execution.recording.dataset_profile import build_dataset_profile  # type: ignore[import-untyped]
 
-from publisher.lineage.composites import Component
-from publisher.lineage.project import Config, Project
-from publisher.put.datasets import datasets_in
-from publisher.put.identifiers import dataset_identifiers
-from publisher.put.objects import Digested, PutRequest, Source
-from publisher.put.profile import dataset_profile
-from publisher.put.structure import datasets_below, structure_of
-from publisher.storage.source import Content, Fence
+from roar_publisher.lineage.composites import Component
+from roar_publisher.lineage.project import Config, Project
+from roar_publisher.put.datasets import datasets_in
+from roar_publisher.put.identifiers import dataset_identifiers
+from roar_publisher.put.objects import Digested, PutRequest, Source
+from roar_publisher.put.profile import dataset_profile
+from roar_publisher.put.structure import datasets_below, structure_of
+from roar_publisher.storage.source import Content, Fence
 
 ROUNDS = 400
 FOLDERS = (

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from publisher.put.recording import record_put
-from state.units import Kind
+from roar_publisher.put.recording import record_put
+from roar_publisher.state.units import Kind
 from tests.processes import environment
 from tests.put.projects import DESTINATION, Planned, commit, plan, put_project, write
 from tests.put.recorder import Conversation, recording_registry

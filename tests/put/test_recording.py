@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from publisher.lineage.marks import mark_published
-from publisher.put.record import PutRecord
-from publisher.put.recording import record_put
-from state.errors import ExitCode, LocalProblem
+from roar_publisher.lineage.marks import mark_published
+from roar_publisher.put.record import PutRecord
+from roar_publisher.put.recording import record_put
+from roar_publisher.state.errors import ExitCode, LocalProblem
 from tests.put.projects import NOW, plan, put_project, request, write
 
 
@@ -118,7 +118,7 @@ def test_nothing_is_half_recorded(database: Path, record: PutRecord) -> None:
 def test_a_roar_that_keeps_writing_is_waited_for_and_then_named(
     database: Path, record: PutRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("publisher.lineage.database.WRITE_TIMEOUT", 0.05)
+    monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.05)
     with closing(sqlite3.connect(database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         with pytest.raises(LocalProblem, match="locked by another process"):

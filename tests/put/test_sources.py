@@ -7,12 +7,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from publisher.put.digesting import digest_sources
-from publisher.put.objects import Digested, Source
-from publisher.put.planner import put_planner
-from publisher.put.sources import resolve_sources
-from publisher.report import ObjectsPlanned, Report, Sent
-from state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.put.digesting import digest_sources
+from roar_publisher.put.objects import Digested, Source
+from roar_publisher.put.planner import put_planner
+from roar_publisher.put.sources import resolve_sources
+from roar_publisher.report import ObjectsPlanned, Report, Sent
+from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
 from tests.put.projects import put_project, request
 
 
@@ -209,7 +209,7 @@ def test_many_files_are_read_once_each_and_keep_their_order(root: Path) -> None:
 
 def test_all_that_is_read_is_told_in_a_few_words(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A word a segment would take longer than reading it."""
-    monkeypatch.setattr("publisher.put.planner.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("roar_publisher.put.planner.monotonic", lambda: 1000.0)
     size = 64 * 1024 * 1024
     with (root / "large.bin").open("wb") as file:
         file.truncate(size)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from publisher.lineage.project import Config, Project
-from publisher.put import tags
-from publisher.put.objects import Tag
-from publisher.put.tags import committed, make_tags, push_tags, tag_of
-from state.errors import LocalProblem, UsageProblem
+from roar_publisher.lineage.project import Config, Project
+from roar_publisher.put import tags
+from roar_publisher.put.objects import Tag
+from roar_publisher.put.tags import committed, make_tags, push_tags, tag_of
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.lineage.captured import git
 
 KILLED_SECONDS = 10.0

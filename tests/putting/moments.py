@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import publisher.lineage.marks
-import publisher.put.recording
-import publisher.put.tags
-import state.paths
-from publisher.glaas.exchange import Exchange
-from publisher.storage.file import FileStore
-from publisher.storage.http import FileBody, Request, Wire
-from state.file import JournalFile
-from state.paths import PublishPaths
+import roar_publisher.lineage.marks
+import roar_publisher.put.recording
+import roar_publisher.put.tags
+import roar_publisher.state.paths
+from roar_publisher.glaas.exchange import Exchange
+from roar_publisher.state.file import JournalFile
+from roar_publisher.state.paths import PublishPaths
+from roar_publisher.storage.file import FileStore
+from roar_publisher.storage.http import FileBody, Request, Wire
 
 CHUNK_WITHIN = 3
 """A body is cut after so many chunks, if it has more."""
@@ -52,13 +52,13 @@ def count_moments(moments: Moments) -> None:
     _count_store(moments)
     _count_folder(moments)
     for owner, name in (
-        (state.paths, "write_private"),
+        (roar_publisher.state.paths, "write_private"),
         (PublishPaths, "forget_upload"),
         (PublishPaths, "forget_put_record"),
         (PublishPaths, "forget_session_token"),
-        (publisher.put.recording, "record_put"),
-        (publisher.lineage.marks, "mark_published"),
-        (publisher.put.tags, "make_tags"),
+        (roar_publisher.put.recording, "record_put"),
+        (roar_publisher.lineage.marks, "mark_published"),
+        (roar_publisher.put.tags, "make_tags"),
     ):
         _count_calls(moments, owner, name)
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from publisher.staging.ledger import under_way
-from publisher.storage.parts import part_count, part_range, part_size
-from state.errors import LocalProblem
-from state.journal import Journal
-from state.machine import LIVE, State
-from state.paths import PublishPaths, StateFolder
+from roar_publisher.staging.ledger import under_way
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import LIVE, State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.storage.parts import part_count, part_range, part_size
 from tests.processes import line_of
 from tests.putting.destinations import Destination
 from tests.putting.lives import Answer, Order

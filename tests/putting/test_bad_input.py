@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from state.errors import ExitCode
+from roar_publisher.state.errors import ExitCode
 from tests.putting.conftest import MakePlace
 from tests.putting.place import MESSAGE, Place
 from tests.storage.servers import BUCKET

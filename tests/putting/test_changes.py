@@ -14,7 +14,7 @@ from threading import Lock
 
 import pytest
 
-from state.errors import ExitCode
+from roar_publisher.state.errors import ExitCode
 from tests.putting.conftest import MakePlace
 from tests.putting.destinations import KINDS
 from tests.putting.place import Place

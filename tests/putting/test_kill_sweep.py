@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from state.machine import State
+from roar_publisher.state.machine import State
 from tests.putting.conftest import MakePlace
 from tests.putting.destinations import KINDS, S3
 from tests.putting.lives import Answer

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from state.paths import StateFolder
+from roar_publisher.state.paths import StateFolder
 from tests.putting.conftest import MakePlace
 from tests.putting.destinations import KINDS
 from tests.putting.lives import Answer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from state.errors import ExitCode
+from roar_publisher.state.errors import ExitCode
 from tests.putting.conftest import MakePlace
 from tests.putting.destinations import KINDS
 from tests.putting.lives import Answer

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import asyncssh
 import httpx2
 
-from publisher.glaas.signature import authorization, fingerprint, signing_payload
-from publisher.registry import accounts, grants, keys
-from publisher.registry.accounts import Accounts, User
-from publisher.registry.grants import Tokens
+from roar_publisher.glaas.signature import authorization, fingerprint, signing_payload
+from roar_publisher.registry import accounts, grants, keys
+from roar_publisher.registry.accounts import Accounts, User
+from roar_publisher.registry.grants import Tokens
 
 Clock = Callable[[], float]
 SPREAD = 200

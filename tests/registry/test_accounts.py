@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from publisher.registry import accounts, directory, grants
-from publisher.registry.accounts import DATABASE_NAME, Accounts, Taken, Unknown
-from publisher.registry.database import NewerSchemaError, migrate
-from publisher.registry.schema import MIGRATIONS
-from publisher.registry.store import Store
+from roar_publisher.registry import accounts, directory, grants
+from roar_publisher.registry.accounts import DATABASE_NAME, Accounts, Taken, Unknown
+from roar_publisher.registry.database import NewerSchemaError, migrate
+from roar_publisher.registry.schema import MIGRATIONS
+from roar_publisher.registry.store import Store
 from tests.registry.people import add_person
 from tests.registry.processes import serving
 

@@ -12,11 +12,11 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from publisher.glaas.signature import authorization, fingerprint, framed, signing_payload, sshsig
-from publisher.registry import accounts, grants, keys
-from publisher.registry.accounts import Accounts, Unknown
-from publisher.registry.grants import ACCESS_LIFETIME, REFRESH_LIFETIME
-from publisher.registry.signatures import WINDOW
+from roar_publisher.glaas.signature import authorization, fingerprint, framed, signing_payload, sshsig
+from roar_publisher.registry import accounts, grants, keys
+from roar_publisher.registry.accounts import Accounts, Unknown
+from roar_publisher.registry.grants import ACCESS_LIFETIME, REFRESH_LIFETIME
+from roar_publisher.registry.signatures import WINDOW
 from tests.auth.fake_agent import SoftwareSecurityKey
 from tests.auth.openssh import KEY_TYPES, make_key, public_blob, ssh_keygen_signs
 from tests.registry.harness import Json, Registry, job, refused, succeeded

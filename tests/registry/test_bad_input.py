@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from publisher.registry.bodies import BODY_SECONDS
-from publisher.registry.store import Store
+from roar_publisher.registry.bodies import BODY_SECONDS
+from roar_publisher.registry.store import Store
 from tests import virtual
 from tests.registry.harness import (
     GIT,

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import pytest
 
-from publisher.glaas.wire import RegistrationSessionFeatures
-from publisher.lineage.canonical import LineageHasher, canonical_job
-from publisher.registry import finalize
-from publisher.registry.store import Store
+from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.lineage.canonical import LineageHasher, canonical_job
+from roar_publisher.registry import finalize
+from roar_publisher.registry.store import Store
 from tests.registry.harness import (
     GIT,
     RECORDINGS,

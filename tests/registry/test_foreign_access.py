@@ -11,9 +11,9 @@ import httpx2
 import pytest
 from starlette.routing import Route
 
-from publisher.glaas.signature import NAMESPACE, ssh_string
-from publisher.registry import grants
-from publisher.registry.signatures import WINDOW
+from roar_publisher.glaas.signature import NAMESPACE, ssh_string
+from roar_publisher.registry import grants
+from roar_publisher.registry.signatures import WINDOW
 from tests.registry.harness import GIT, Registry, Session, artifact, digest, job, link, succeeded, uid
 from tests.registry.people import Bearer, Person, Ssh
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from publisher.glaas.wire import Health, RegistrationSessionFeatures
-from publisher.registry.app import ALL_FEATURES
-from publisher.registry.lineages import LINKS_SHOWN
-from publisher.registry.pages import JOBS_A_PAGE
-from publisher.registry.store import Store
+from roar_publisher.glaas.wire import Health, RegistrationSessionFeatures
+from roar_publisher.registry.app import ALL_FEATURES
+from roar_publisher.registry.lineages import LINKS_SHOWN
+from roar_publisher.registry.pages import JOBS_A_PAGE
+from roar_publisher.registry.store import Store
 from tests.registry.harness import (
     Registry,
     artifact,

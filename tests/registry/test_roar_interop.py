@@ -17,9 +17,9 @@ ROAR_CLI = (sys.executable, "-P", "-m", "roar")
 """The real roar-cli: `roar` on the PATH may be ours, which is installed beside it."""
 SECONDS = 120
 LEGACY_PROGRAM = PROGRAM.replace(
-    "from publisher.registry.serve import serve",
-    """from publisher.registry import app, serve as module
-from publisher.registry.serve import serve
+    "from roar_publisher.registry.serve import serve",
+    """from roar_publisher.registry import app, serve as module
+from roar_publisher.registry.serve import serve
 
 module.create_app = lambda store, **options: app.create_app(store, features=None, **options)""",
 )

@@ -13,9 +13,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from publisher.registry import accounts, directory, grants, keys
-from publisher.registry.accounts import Accounts
-from publisher.registry.signin_file import sign_in_document, write_new
+from roar_publisher.registry import accounts, directory, grants, keys
+from roar_publisher.registry.accounts import Accounts
+from roar_publisher.registry.signin_file import sign_in_document, write_new
 from tests.registry.harness import Json, succeeded
 from tests.registry.processes import serving
 from tests.registry.test_roar_interop import SECONDS, cloned

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from publisher.registry import accounts, directory
+from roar_publisher.registry import accounts, directory
 from tests.registry.harness import GIT, Json, Registry, Session, artifact, digest, job, refused, succeeded
 from tests.registry.people import Bearer, Person, Ssh
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from publisher.glaas.wire import DEFAULT_BODY_LIMIT
-from publisher.registry.bodies import DRAINED
-from publisher.registry.serve import serve
-from publisher.registry.store import DATABASE_NAME, Store
+from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
+from roar_publisher.registry.bodies import DRAINED
+from roar_publisher.registry.serve import serve
+from roar_publisher.registry.store import DATABASE_NAME, Store
 from tests.registry.harness import GIT, Json, job, link, succeeded, uid, uids_of
 from tests.registry.processes import PATIENCE, PROGRAM, ROOT, Process, serving
 

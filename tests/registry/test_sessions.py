@@ -2,9 +2,9 @@
 
 import pytest
 
-from publisher.registry.auth import session_token
-from publisher.registry.sessions import LABELLING_TIME, LIFETIME, SWEEP_ROWS
-from publisher.registry.store import Store
+from roar_publisher.registry.auth import session_token
+from roar_publisher.registry.sessions import LABELLING_TIME, LIFETIME, SWEEP_ROWS
+from roar_publisher.registry.store import Store
 from tests.registry.harness import Json, Registry, artifact, digest, job, link, refused, succeeded, uid
 
 pytestmark = pytest.mark.anyio

@@ -7,12 +7,12 @@ from typing import TypeVar
 import anyio
 import pytest
 
-from publisher.glaas.signature import signing_payload
-from publisher.registry import keys
-from publisher.registry.accounts import User
-from publisher.registry.refusals import Refusal
-from publisher.registry.signatures import WINDOW, Signature, Signatures
-from publisher.registry.store import Store
+from roar_publisher.glaas.signature import signing_payload
+from roar_publisher.registry import keys
+from roar_publisher.registry.accounts import User
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.signatures import WINDOW, Signature, Signatures
+from roar_publisher.registry.store import Store
 from tests.registry.harness import START, Clock
 from tests.registry.people import Person, add_person
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from publisher.registry.store import Store
+from roar_publisher.registry.store import Store
 from tests.registry.harness import (
     GIT,
     NOBODY,

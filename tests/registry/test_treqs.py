@@ -6,11 +6,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from publisher.registry import accounts, keys
-from publisher.registry.app import create_app
-from publisher.registry.authority import Authority, Run
-from publisher.registry.store import Store
-from publisher.registry.treqs import TRUST_SECONDS, TreqsService
+from roar_publisher.registry import accounts, keys
+from roar_publisher.registry.app import create_app
+from roar_publisher.registry.authority import Authority, Run
+from roar_publisher.registry.store import Store
+from roar_publisher.registry.treqs import TRUST_SECONDS, TreqsService
 from tests.registry.harness import Clock, Json, Registry, Session, job, refused, succeeded
 from tests.registry.people import Ssh
 

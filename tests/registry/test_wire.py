@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from publisher.glaas.wire import BatchReply, Health, LabelsReply, OpenReply, Receipt
+from roar_publisher.glaas.wire import BatchReply, Health, LabelsReply, OpenReply, Receipt
 
 ALL = {
     "authenticated": True,

@@ -7,12 +7,12 @@ from typing import cast
 
 import anyio
 
-from publisher.disk import inline
-from publisher.report import Report
-from publisher.run import Run
-from publisher.staging.pipeline import Pipeline
-from state.journal import Journal
-from state.units import NODES, Kind, Unit
+from roar_publisher.disk import inline
+from roar_publisher.report import Report
+from roar_publisher.run import Run
+from roar_publisher.staging.pipeline import Pipeline
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.units import NODES, Kind, Unit
 from tests.lineages import Lineage, cut, plan_of
 
 EVERY_KIND = tuple(kind for kind in Kind if kind is not Kind.LABELS)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from publisher.staging.acks import GROUP_SECONDS, GROUP_SIZE, Acknowledgements
-from state.errors import LocalProblem
+from roar_publisher.staging.acks import GROUP_SECONDS, GROUP_SIZE, Acknowledgements
+from roar_publisher.state.errors import LocalProblem
 from tests import virtual
 
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from publisher.staging.order import Watermark, Window
-from state.units import NODES, Kind, Unit
+from roar_publisher.staging.order import Watermark, Window
+from roar_publisher.state.units import NODES, Kind, Unit
 
 
 def unit(seq: int, kind: Kind, after: int, part: int = 0) -> Unit:

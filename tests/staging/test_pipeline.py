@@ -8,11 +8,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from publisher.glaas.caller import Refused
-from publisher.report import Advanced
-from publisher.staging import pipeline
-from state.errors import Interrupted, LocalProblem, Rejected, Transient
-from state.units import Kind, Unit
+from roar_publisher.glaas.caller import Refused
+from roar_publisher.report import Advanced
+from roar_publisher.staging import pipeline
+from roar_publisher.state.errors import Interrupted, LocalProblem, Rejected, Transient
+from roar_publisher.state.units import Kind, Unit
 from tests import virtual
 from tests.lineages import chain, cut, random_jobs, random_lineage
 from tests.staging.drains import Drain

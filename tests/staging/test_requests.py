@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from publisher.staging.requests import LegacyRoute, Route, StagedRoute, halves
-from state.units import Kind, Unit
+from roar_publisher.staging.requests import LegacyRoute, Route, StagedRoute, halves
+from roar_publisher.state.units import Kind, Unit
 
 HASH = "a" * 64
 STAGED = StagedRoute("rs-1", lambda uid: f"remote-{uid}", lineage_hash=HASH)

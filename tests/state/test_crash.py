@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from state.errors import ExitCode, LocalProblem
-from state.journal import Journal
-from state.machine import Event, State
-from state.units import Kind, Unit
+from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.units import Kind, Unit
 from tests.lineages import chain, cut, plan_of
 from tests.processes import line_of, running
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from state.errors import ExitCode, LocalProblem
-from state.journal import Journal
-from state.machine import Event, ImpossibleEvent, State
-from state.record import Tally
-from state.units import Kind, Unit
+from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import Event, ImpossibleEvent, State
+from roar_publisher.state.record import Tally
+from roar_publisher.state.units import Kind, Unit
 from tests.lineages import chain, cut, plan_of
 
 EVERY_KIND = tuple(Kind)

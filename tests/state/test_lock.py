@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from state.errors import ExitCode, LocalProblem, Owned
-from state.lock import Lock, owner
+from roar_publisher.state.errors import ExitCode, LocalProblem, Owned
+from roar_publisher.state.lock import Lock, owner
 from tests.processes import line_of, running
 
 WRITER = str(Path(__file__).with_name("writer.py"))
@@ -64,7 +64,9 @@ def test_an_onlooker_in_the_middle_of_its_glance_does_not_stop_an_owner(
     path.touch()
     glance = os.open(path, os.O_RDONLY)
     fcntl.flock(glance, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    monkeypatch.setattr("state.lock.time.sleep", lambda seconds: os.close(glance))  # the onlooker looks away
+    monkeypatch.setattr(
+        "roar_publisher.state.lock.time.sleep", lambda seconds: os.close(glance)
+    )  # the onlooker looks away
     with Lock(path):
         assert owner(path) == os.getpid()
 

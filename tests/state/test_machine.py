@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from state.machine import (
+from roar_publisher.state.machine import (
     CLEARS_ACKNOWLEDGEMENTS,
     ENDED,
     LIVE,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from state.errors import LocalProblem, UsageProblem
-from state.paths import KEY_BYTES, StateFolder
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.paths import KEY_BYTES, StateFolder
 from tests.processes import line_of, running
 
 WRITER = str(Path(__file__).with_name("writer.py"))

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from state.bundle import MANIFEST, Bundle, write_bundle
-from state.errors import LocalProblem, Owned, PublisherError, UsageProblem
-from state.journal import Journal
-from state.lock import Lock
-from state.machine import Event, State
-from state.objects import ObjectRow, PartRow
-from state.paths import StateFolder
-from state.portable import JOURNAL, RECORD, Whereabouts, arriving, pack, settle
-from state.publish import OwnedPublish
-from state.reasons import Reason
-from state.units import Kind
+from roar_publisher.state.bundle import MANIFEST, Bundle, write_bundle
+from roar_publisher.state.errors import LocalProblem, Owned, PublisherError, UsageProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.objects import ObjectRow, PartRow
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.portable import JOURNAL, RECORD, Whereabouts, arriving, pack, settle
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.units import Kind
 from tests.lineages import chain, cut, frozen
 
 LINEAGE = cut(chain(5))

@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from state.errors import ExitCode, LocalProblem, Owned
-from state.lock import Lock
-from state.machine import Event, State
-from state.paths import StateFolder
-from state.publish import OwnedPublish, discard_unread
-from state.survey import Summary, look, survey
+from roar_publisher.state.errors import ExitCode, LocalProblem, Owned
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish, discard_unread
+from roar_publisher.state.survey import Summary, look, survey
 from tests.lineages import chain, cut, frozen, plan_of
 from tests.processes import line_of, running
 
@@ -102,7 +102,7 @@ def test_a_folder_that_this_user_may_not_enter_hides_no_other() -> None:
             pass
         look_as_its_owner = (
             "import os; from pathlib import Path\n"
-            "from state.paths import StateFolder; from state.survey import survey\n"
+            "from roar_publisher.state.paths import StateFolder; from roar_publisher.state.survey import survey\n"
             f"folder = StateFolder(Path({name!r})); list(survey(folder))  # root may own what this needs to load, too\n"
             f"os.getuid() or os.setuid({NOBODY_UID})\n"
             "for found in survey(folder):\n"

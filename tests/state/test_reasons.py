@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from state import errors
-from state.errors import ExitCode, LocalProblem, PublisherError
-from state.reasons import MEANINGS, Reason
+from roar_publisher.state import errors
+from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError
+from roar_publisher.state.reasons import MEANINGS, Reason
 
 CHECKOUT = Path(__file__).parent.parent.parent
 SOURCES = [path for folder in ("publisher", "state") for path in sorted((CHECKOUT / folder).rglob("*.py"))]

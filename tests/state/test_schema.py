@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database, Migrations
 
-from publisher.daemon.roster import Roster
-from state import schema
-from state.errors import LocalProblem
-from state.journal import Journal
-from state.lock import Lock
-from state.machine import Event, State
-from state.paths import StateFolder
-from state.survey import Summary, look, survey
+from roar_publisher.daemon.roster import Roster
+from roar_publisher.state import schema
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.survey import Summary, look, survey
 from tests.lineages import chain, cut, plan_of
 
 FIRST_RELEASE = Path(__file__).with_name("first-release.sql")

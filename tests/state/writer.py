@@ -6,8 +6,8 @@ Each prints one line when it has got to where it will be killed, then waits for 
 import sys
 from pathlib import Path
 
-from state.journal import Journal
-from state.lock import Lock
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock
 
 
 def hold_lock(folder: Path) -> None:
@@ -28,7 +28,7 @@ def stop_inside_transaction(folder: Path) -> None:
 
 
 def make_key(folder: Path) -> None:
-    from state.paths import StateFolder
+    from roar_publisher.state.paths import StateFolder
 
     wait("ready")
     sys.stdout.write(StateFolder(folder).user_key().hex() + "\n")

@@ -10,8 +10,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from publisher.storage.destinations import open_store
-from publisher.storage.store import ObjectStore
+from roar_publisher.storage.destinations import open_store
+from roar_publisher.storage.store import ObjectStore
 from tests.storage.proxy import Proxy, proxied
 from tests.storage.servers import AWS, BUCKET, client_of, gcs_emulator, moto, rclone
 

@@ -7,8 +7,8 @@ from json import dumps, loads
 from pathlib import Path
 from time import time
 
-from publisher.storage.store import Part, Upload
-from publisher.storage.transfer import Ledger
+from roar_publisher.storage.store import Part, Upload
+from roar_publisher.storage.transfer import Ledger
 
 
 class MemoryLedger(Ledger):

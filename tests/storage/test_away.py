@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from publisher.glaas.exchange import REPLY_SECONDS, Unreachable
-from publisher.glaas.gate import FIRST_CONTACT_SECONDS
-from publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES
-from publisher.report import Report, Retrying, Waiting
-from publisher.storage.http import Reply, Request, Wire
-from publisher.storage.share import Share
-from state.errors import Transient
+from roar_publisher.glaas.exchange import REPLY_SECONDS, Unreachable
+from roar_publisher.glaas.gate import FIRST_CONTACT_SECONDS
+from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES
+from roar_publisher.report import Report, Retrying, Waiting
+from roar_publisher.state.errors import Transient
+from roar_publisher.storage.http import Reply, Request, Wire
+from roar_publisher.storage.share import Share
 from tests import virtual
 
 URL = "https://bucket.example.com/a/key?partNumber=1"

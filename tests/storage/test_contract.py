@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from publisher.storage.digest import digest_file
-from publisher.storage.parts import MIB
-from publisher.storage.source import Content
-from publisher.storage.store import QUESTIONS_PER_PAGE, ObjectStore, Part, StoredObject, Upload, UploadVanished
-from publisher.storage.transfer import transfer
-from state.errors import LocalProblem, Rejected, UsageProblem
+from roar_publisher.state.errors import LocalProblem, Rejected, UsageProblem
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.source import Content
+from roar_publisher.storage.store import QUESTIONS_PER_PAGE, ObjectStore, Part, StoredObject, Upload, UploadVanished
+from roar_publisher.storage.transfer import transfer
 from tests.storage.conftest import Place
 from tests.storage.memory import MemoryLedger, nothing, write_file
 from tests.storage.proxy import Fault

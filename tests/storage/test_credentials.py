@@ -17,11 +17,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from publisher.storage.destinations import open_store
-from publisher.storage.digest import digest_file
-from publisher.storage.parts import MIB
-from publisher.storage.transfer import transfer
-from state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.storage.destinations import open_store
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.transfer import transfer
 from tests.storage.memory import MemoryLedger, nothing, write_file
 from tests.storage.proxy import Proxy
 from tests.storage.servers import ACCESS_KEY, BUCKET, SECRET_KEY

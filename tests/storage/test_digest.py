@@ -12,13 +12,13 @@ import pytest
 from anyio import from_thread
 from blake3 import blake3
 
-from publisher.staging.objects import content_of
-from publisher.storage.checksums import checksums_of
-from publisher.storage.digest import digest_file
-from publisher.storage.parts import MIB
-from publisher.storage.source import Content
-from state.errors import LocalProblem
-from state.objects import ObjectRow
+from roar_publisher.staging.objects import content_of
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.objects import ObjectRow
+from roar_publisher.storage.checksums import checksums_of
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.source import Content
 from tests.storage.memory import write_file
 
 pytestmark = pytest.mark.anyio
@@ -53,7 +53,7 @@ async def test_the_hashes_are_those_of_the_bytes(tmp_path: Path, size: int) -> N
 async def test_parts_that_are_no_whole_segments_are_hashed_to_their_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment: int
 ) -> None:
-    monkeypatch.setattr("publisher.storage.digest.SEGMENT_BYTES", segment)
+    monkeypatch.setattr("roar_publisher.storage.digest.SEGMENT_BYTES", segment)
     path = write_file(tmp_path / "file", 18 * MIB + 7)
     check(await digest_file(path), Path(path).read_bytes())  # noqa: ASYNC240 - nothing else runs
 

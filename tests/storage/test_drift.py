@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from publisher.storage.digest import confirm, digest_file
-from publisher.storage.parts import MIB
-from publisher.storage.source import Content, FileChanged
-from publisher.storage.store import Part
-from publisher.storage.transfer import transfer
-from state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.storage.digest import confirm, digest_file
+from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.source import Content, FileChanged
+from roar_publisher.storage.store import Part
+from roar_publisher.storage.transfer import transfer
 from tests.storage.conftest import Place
 from tests.storage.memory import MemoryLedger, nothing, write_file
 

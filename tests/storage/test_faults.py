@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from publisher.glaas.policy import MAX_ATTEMPTS
-from publisher.storage.destinations import open_store, unheard
-from publisher.storage.digest import digest_file
-from publisher.storage.http import Reply, Wire
-from publisher.storage.parts import MIB
-from publisher.storage.s3 import S3Store
-from publisher.storage.s3_account import open_account
-from publisher.storage.store import ObjectStore, StoredObject, UploadVanished
-from publisher.storage.transfer import transfer
-from state.errors import NeedsPerson, PublisherError, Rejected, Transient
+from roar_publisher.glaas.policy import MAX_ATTEMPTS
+from roar_publisher.state.errors import NeedsPerson, PublisherError, Rejected, Transient
+from roar_publisher.storage.destinations import open_store, unheard
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.http import Reply, Wire
+from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.s3 import S3Store
+from roar_publisher.storage.s3_account import open_account
+from roar_publisher.storage.store import ObjectStore, StoredObject, UploadVanished
+from roar_publisher.storage.transfer import transfer
 from tests.storage.conftest import Place
 from tests.storage.memory import MemoryLedger, nothing, write_file
 from tests.storage.proxy import Fault, Proxy, once
@@ -29,9 +29,9 @@ PART, COMPLETION, ALWAYS = "partNumber", "?uploadId", 1_000_000
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("publisher.storage.http.backoff", lambda attempt, rng: 0.0)
-    monkeypatch.setattr("publisher.glaas.gate.FIRST_KNOCK_SECONDS", 0.01)
-    monkeypatch.setattr("publisher.glaas.gate.LONGEST_KNOCK_SECONDS", 0.05)
+    monkeypatch.setattr("roar_publisher.storage.http.backoff", lambda attempt, rng: 0.0)
+    monkeypatch.setattr("roar_publisher.glaas.gate.FIRST_KNOCK_SECONDS", 0.01)
+    monkeypatch.setattr("roar_publisher.glaas.gate.LONGEST_KNOCK_SECONDS", 0.05)
 
 
 def proxy_of(place: Place) -> Proxy:
@@ -157,7 +157,7 @@ async def test_a_question_with_expired_credentials_needs_a_person(s3_place: Plac
 async def test_a_completion_that_speaks_of_another_content_is_looked_at(
     s3_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("publisher.storage.s3.assembled_in", lambda reply: ("etag:other", "other"))
+    monkeypatch.setattr("roar_publisher.storage.s3.assembled_in", lambda reply: ("etag:other", "other"))
     await upload(s3_place, write_file(tmp_path / "source", LARGE))
 
     async def another(store: S3Store, key: str) -> StoredObject:

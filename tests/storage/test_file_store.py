@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from publisher.storage.destinations import open_store
-from publisher.storage.digest import digest_file
-from publisher.storage.parts import MIB
-from publisher.storage.source import Content
-from publisher.storage.transfer import transfer
-from state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.storage.destinations import open_store
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.source import Content
+from roar_publisher.storage.transfer import transfer
 from tests.storage.memory import MemoryLedger, nothing, write_file
 
 pytestmark = pytest.mark.anyio

@@ -7,8 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from publisher.storage.gcs_account import open_account
-from state.errors import NeedsPerson, Transient
+from roar_publisher.state.errors import NeedsPerson, Transient
+from roar_publisher.storage.gcs_account import open_account
 from tests.cli.servers import answering, http
 
 pytestmark = pytest.mark.anyio

@@ -12,20 +12,20 @@ from typing import ParamSpec, TypeVar, cast
 import anyio
 import pytest
 
-from publisher.disk import inline
-from publisher.report import Noted, ObjectsPlanned, ObjectStored, Report, Sent
-from publisher.run import Run
-from publisher.staging import objects
-from publisher.staging.objects import Objects, abandon, owner_of
-from publisher.storage.destinations import open_store
-from publisher.storage.digest import digest_file
-from publisher.storage.slices import Sent as SentBytes
-from publisher.storage.source import Content, FileChanged, Slice
-from publisher.storage.store import QUESTIONS_PER_PAGE, ObjectStore, Part, StoredObject, Upload
-from state.errors import Interrupted, Rejected
-from state.objects import ObjectRow
-from state.paths import StateFolder
-from state.publish import OwnedPublish
+from roar_publisher.disk import inline
+from roar_publisher.report import Noted, ObjectsPlanned, ObjectStored, Report, Sent
+from roar_publisher.run import Run
+from roar_publisher.staging import objects
+from roar_publisher.staging.objects import Objects, abandon, owner_of
+from roar_publisher.state.errors import Interrupted, Rejected
+from roar_publisher.state.objects import ObjectRow
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.storage.destinations import open_store
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.slices import Sent as SentBytes
+from roar_publisher.storage.source import Content, FileChanged, Slice
+from roar_publisher.storage.store import QUESTIONS_PER_PAGE, ObjectStore, Part, StoredObject, Upload
 from tests.lineages import cut, plan_of
 from tests.storage.conftest import Place
 from tests.storage.memory import write_file
@@ -166,8 +166,8 @@ class Put:
 
 @pytest.fixture(autouse=True)
 def _small_parts_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("publisher.storage.parts.SMALLEST_PART_BYTES", PART_BYTES)
-    monkeypatch.setattr("publisher.storage.parts.MIB", PART_BYTES)
+    monkeypatch.setattr("roar_publisher.storage.parts.SMALLEST_PART_BYTES", PART_BYTES)
+    monkeypatch.setattr("roar_publisher.storage.parts.MIB", PART_BYTES)
     monkeypatch.setattr(objects, "PARTS_AT_ONCE", 1)
     monkeypatch.setattr(objects, "FILES_AT_ONCE", 1)
 
@@ -438,7 +438,7 @@ async def test_a_folder_that_nobody_wrote_to_is_not_read_again(tmp_path: Path, m
         async def read(path: str) -> Content:
             raise AssertionError("it is read")
 
-        monkeypatch.setattr("publisher.storage.file.digest_file", read)
+        monkeypatch.setattr("roar_publisher.storage.file.digest_file", read)
         assert not await store.lost("key", content, stored.tag)
 
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from publisher.storage.pace import SHARES, Pace
-from publisher.storage.slices import SEND_BYTES
+from roar_publisher.storage.pace import SHARES, Pace
+from roar_publisher.storage.slices import SEND_BYTES
 from tests import virtual
 
 RATE = 1_000_000

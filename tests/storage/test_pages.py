@@ -8,9 +8,9 @@ import anyio
 import pytest
 from blake3 import blake3
 
-from publisher.storage.digest import digest_file
-from publisher.storage.source import Content
-from publisher.storage.store import QUESTIONS_PER_PAGE
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.source import Content
+from roar_publisher.storage.store import QUESTIONS_PER_PAGE
 from tests.storage.conftest import Place
 from tests.storage.memory import write_file
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from publisher.storage.parts import (
+from roar_publisher.storage.parts import (
     LARGEST_OBJECT_BYTES,
     MIB,
     MOST_PARTS,

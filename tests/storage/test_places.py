@@ -5,15 +5,15 @@ from typing import ClassVar
 
 import pytest
 
-from publisher.glaas.policy import Verdict
-from publisher.storage.destinations import open_store
-from publisher.storage.gcs_account import open_account as open_google
-from publisher.storage.http import Reply
-from publisher.storage.s3_account import locate, open_account
-from publisher.storage.s3_errors import judge_s3
-from publisher.storage.s3_xml import NotXml, completion, error_in, parse
-from publisher.storage.store import Part
-from state.errors import UsageProblem
+from roar_publisher.glaas.policy import Verdict
+from roar_publisher.state.errors import UsageProblem
+from roar_publisher.storage.destinations import open_store
+from roar_publisher.storage.gcs_account import open_account as open_google
+from roar_publisher.storage.http import Reply
+from roar_publisher.storage.s3_account import locate, open_account
+from roar_publisher.storage.s3_errors import judge_s3
+from roar_publisher.storage.s3_xml import NotXml, completion, error_in, parse
+from roar_publisher.storage.store import Part
 
 LAUGHS = (
     b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><Error><Code>&b;</Code></Error>"""

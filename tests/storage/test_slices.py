@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from publisher.storage.digest import digest_file
-from publisher.storage.parts import MIB
-from publisher.storage.slices import SEND_BYTES, chunks
-from publisher.storage.source import FileChanged, Slice, fence_of
-from state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.slices import SEND_BYTES, chunks
+from roar_publisher.storage.source import FileChanged, Slice, fence_of
 from tests.storage.memory import write_file
 
 pytestmark = pytest.mark.anyio

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from publisher.storage.digest import digest_file
-from publisher.storage.parts import MIB
-from publisher.storage.source import Content
-from publisher.storage.store import Part
-from publisher.storage.transfer import usable
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.source import Content
+from roar_publisher.storage.store import Part
+from roar_publisher.storage.transfer import usable
 from tests.storage.memory import write_file
 
 pytestmark = pytest.mark.anyio
