@@ -117,7 +117,8 @@ def backoff(attempt: int, rng: random.Random) -> float:
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds that `Retry-After` asks for, as a number or a date; bounded; None if it says nothing usable.
 
-    now: Unix seconds.
+    A date is compared with the reply's own `Date`: the server wrote both by the same clock, which need not agree with
+    ours.  Without a usable `Date` it is compared with now, in Unix seconds.
     """
     value = headers.get("retry-after", "").strip()
     if not value:
@@ -125,14 +126,23 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
-        except (ValueError, OverflowError):
+        until = _http_date(value)
+        if until is None:
             return None
+        sent = _http_date(headers.get("date", ""))
+        seconds = until - (now if sent is None else sent)
     if seconds != seconds:  # NaN
         return None
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _http_date(value: str) -> float | None:
+    """Unix seconds of a date in a header; None for anything else.  A date without a zone is UTC."""
+    try:
+        moment = parsedate_to_datetime(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def redirect_target(headers: Mapping[str, str]) -> str:

@@ -130,6 +130,32 @@ def test_retry_after_is_seconds_or_a_date_and_bounded(value: str, seconds: float
     assert retry_after({"retry-after": value}, NOW) == seconds
 
 
+@pytest.mark.parametrize("skew", [-86_400.0, -45.0, 45.0, 86_400.0])
+def test_a_retry_after_date_is_compared_with_the_clock_that_wrote_it(skew: float) -> None:
+    headers = {"retry-after": date(skew + 30), "date": date(skew)}
+    assert retry_after(headers, NOW) == 30.0
+
+
+@pytest.mark.parametrize(
+    ("sent", "until", "seconds"),
+    [
+        ("", 30, 30.0),
+        ("soon", 30, 30.0),
+        ("Tue, 99 Nov 2023 99:99:99 GMT", 30, 30.0),
+        (date(60), 30, 0.0),
+        (date(-(10**7)), 30, LONGEST_RETRY_AFTER_SECONDS),
+    ],
+)
+def test_without_a_usable_date_the_local_clock_counts_and_every_wait_is_bounded(
+    sent: str, until: float, seconds: float
+) -> None:
+    assert retry_after({"retry-after": date(until), "date": sent}, NOW) == seconds
+
+
+def test_the_date_of_a_reply_does_not_change_a_retry_after_in_seconds() -> None:
+    assert retry_after({"retry-after": "7", "date": date(500)}, NOW) == 7.0
+
+
 def test_no_retry_after_asks_for_nothing() -> None:
     assert retry_after({}, NOW) is None
 
