@@ -6,12 +6,14 @@ The only place that turns an error into text and an exit code.  A command that i
 import sys
 from collections.abc import Sequence
 
-from roar_publisher.cli.commands import OPTIONS, OURS, SUBSTITUTES
-from roar_publisher.cli.streams import open_closed
+from roar_publisher.importpath import prefer_installed
 
 
 def main() -> None:
     """Run the command line of this process and exit with the code that `state.errors.ExitCode` documents."""
+    prefer_installed()  # before anything else is imported
+    from roar_publisher.cli.streams import open_closed
+
     open_closed()
     sys.exit(run(sys.argv[1:]))
 
@@ -27,6 +29,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
+    from roar_publisher.cli.commands import OPTIONS, OURS, SUBSTITUTES
+
     if arguments and arguments[0] not in OURS and arguments[0] not in OPTIONS:
         from roar_publisher.cli.handover import hand_over, roar_cli_installed
 

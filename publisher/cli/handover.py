@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from roar_publisher import importpath
 from roar_publisher.state.errors import UsageProblem
 
 PACKAGE = "roar"
@@ -29,5 +30,5 @@ def hand_over(arguments: Sequence[str]) -> int:
         )
     sys.stdout.flush()
     sys.stderr.flush()
-    # -P as for a console script: a `roar` in the current folder is not roar-cli.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", PACKAGE, *arguments])
+    # Not `-m roar`: a `roar` in the current folder or on PYTHONPATH is not roar-cli.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", importpath.__name__, PACKAGE, *arguments])

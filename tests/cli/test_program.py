@@ -1,6 +1,5 @@
 """The program around the commands: start-up, help, hand-over, completion, and its last line of defence."""
 
-import os
 import re
 import subprocess
 import sys
@@ -18,12 +17,6 @@ from tests.cli.program import Program
 from tests.processes import ROOT
 
 HEAVY = {"anyio", "asyncssh", "httpx2", "pydantic", "rich", "sqlite3", "sqlite_utils", "starlette", "transitions"}
-ROAR = '''"""A stand-in for roar-cli."""
-import sys
-
-print(sys.argv[1:])
-sys.exit(7)
-'''
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["publish", "--help"], ["journal", "--help"]])
@@ -52,20 +45,11 @@ def test_publish_help_lists_every_exit_code(program: Program) -> None:
         assert re.search(rf"^ +{int(code)} +\w", text, re.MULTILINE)
 
 
-def _roar_cli(folder: Path) -> str:
-    """A folder for PYTHONPATH that holds a package named like roar-cli's."""
-    package = folder / "site" / "roar"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "__main__.py").write_text(ROAR)
-    return f"{package.parent}{os.pathsep}{ROOT}"
-
-
-def test_other_commands_go_to_roar_cli_unchanged_with_its_exit_code(program: Program, tmp_path: Path) -> None:
-    handing = Program(program.cwd, program.state, program.env | {"PYTHONPATH": _roar_cli(tmp_path)})
-    (program.cwd / "roar.py").write_text("raise SystemExit('not roar-cli')")
-    done = handing("run", "--", "python", "train.py", "--json")
-    assert (done.code, done.out) == (7, "['run', '--', 'python', 'train.py', '--json']\n")
+def test_other_commands_become_roar_cli_with_the_same_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[str] = []
+    monkeypatch.setattr("os.execv", lambda path, command: became.extend(command))
+    run(["run", "--", "python", "train.py", "--json"])
+    assert became[-6:] == ["roar", "run", "--", "python", "train.py", "--json"]
 
 
 def test_without_roar_cli_the_message_says_how_to_get_it(

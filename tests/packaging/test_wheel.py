@@ -85,7 +85,7 @@ def test_python_dash_m_publisher_is_the_program(installed: Installed) -> None:
 def test_the_wheel_says_that_it_is_typed_and_brings_its_licence(installed: Installed) -> None:
     code = (
         "import importlib.metadata as m, importlib.resources as r;"
-        "print(r.files('publisher').joinpath('py.typed').is_file(), r.files('state').joinpath('py.typed').is_file());"
+        "print(*(r.files(name).joinpath('py.typed').is_file() for name in ('roar_publisher', 'roar_publisher.state')));"
         "print(any(path.name == 'LICENSE' for path in m.files('roar-publisher')))"
     )
 
