@@ -6,7 +6,7 @@ The only place that turns an error into text and an exit code.  A command that i
 import sys
 from collections.abc import Sequence
 
-from roar_publisher.importpath import prefer_installed
+from roar_publisher.cli.importpath import prefer_installed
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
     from roar_publisher.cli.commands import OPTIONS, OURS, SUBSTITUTES
 
     if arguments and arguments[0] not in OURS and arguments[0] not in OPTIONS:
-        from roar_publisher.cli.handover import hand_over, roar_cli_installed
+        from roar_publisher.cli.roar_cli import hand_over, roar_cli_installed
 
         if roar_cli_installed() or arguments[0] not in SUBSTITUTES:
             return hand_over(arguments)

@@ -2,14 +2,15 @@
 
 import importlib
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import click
 
 from roar_publisher import __version__
 from roar_publisher.cli.commands import OURS, SUBSTITUTES, Place
-from roar_publisher.cli.handover import roar_cli_installed
+from roar_publisher.cli.naming import name_in_help, program_name
+from roar_publisher.cli.output import Output
+from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, roar_cli_installed, script_note
 from roar_publisher.cli.streams import name_failures
 
 
@@ -17,7 +18,7 @@ class Program(click.Group):
     """Our commands, imported one by one as they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_places())
+        return [*_places(), *_theirs(_places())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         place = _places().get(cmd_name)
@@ -25,23 +26,31 @@ class Program(click.Group):
             return _TAKES_FILES if ctx.resilient_parsing else None
         command = getattr(importlib.import_module(place.module), cmd_name)
         assert isinstance(command, click.Command)
-        return command
+        return name_in_help(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands with their summaries; click's own would import every module."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, place.summary) for name, place in _places().items()])
+        if theirs := _theirs(_places()):
+            with formatter.section("Commands of roar-cli"):
+                formatter.write_dl(list(theirs.items()))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_paragraph()
         if roar_cli_installed():
-            formatter.write_text("Every other command (`roar run`, `roar status`, …) is handed to roar-cli.")
+            formatter.write_text(f"Uninstalling roar-publisher removes `roar`; roar-cli's comes back with: {REPAIR}")
         else:
             formatter.write_text("roar's other commands come with roar-cli: pip install roar-cli")
 
 
 _TAKES_FILES = click.Command("roar-cli's", params=[click.Argument(["words"], nargs=-1, type=click.Path())])
 """What shell completion takes a command of roar-cli's for."""
+
+
+def _theirs(ours: Mapping[str, Place]) -> dict[str, str]:
+    """The commands of roar-cli that are not ours as well."""
+    return {name: summary for name, summary in roar_cli_commands().items() if name not in ours}
 
 
 def _places() -> dict[str, Place]:
@@ -57,11 +66,7 @@ def roar() -> None:
 def start(arguments: Sequence[str]) -> int:
     """Run a command of ours and return its exit code.  Raises whatever the command raises."""
     name_failures()
-    result = roar.main(list(arguments), prog_name=program_name(), standalone_mode=False)
+    if note := script_note():
+        Output(sys.stderr).line(f"Note: {note}")
+    result = roar.main(list(arguments), prog_name=program_name(), standalone_mode=False, obj=tuple(arguments))
     return result if isinstance(result, int) else 0
-
-
-def program_name() -> str:
-    """The name that we were called by, which shell completion goes by; `roar` under `python -m roar_publisher`."""
-    name = Path(sys.argv[0]).name
-    return name if name == "roar-publish" else "roar"

@@ -16,7 +16,8 @@ def completion(shell: str) -> None:
       zsh   eval "$(roar completion zsh)"       in ~/.zshrc
       fish  roar completion fish | source       in ~/.config/fish/config.fish
     """
-    from roar_publisher.cli.app import program_name, roar
+    from roar_publisher.cli.app import roar
+    from roar_publisher.cli.naming import program_name
 
     name = program_name()
     shell_class = get_completion_class(shell)

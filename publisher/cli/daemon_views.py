@@ -16,6 +16,7 @@ import click
 from rich.text import Text
 
 from roar_publisher.cli import tables
+from roar_publisher.cli.naming import as_called
 from roar_publisher.cli.standing import Standing, Surroundings, moment
 from roar_publisher.cli.streams import StdoutLost
 from roar_publisher.cli.text import printable
@@ -68,7 +69,7 @@ def show_status(folder: StateFolder, *, as_json: bool) -> bool:
         names = ("ID", "STATUS", "DONE", "PROJECT")
         tables.show_noted(names, [_row(standing) for standing in live], "WHY, AND WHAT NEXT", right=("DONE",))
     if pid is None and counts[Place.QUEUED] + counts[Place.WAITING]:
-        click.echo("Next: roar daemon start", err=True)
+        click.echo(as_called("Next: roar daemon start"), err=True)
     return pid is not None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import click
 
+from roar_publisher.cli.naming import as_called
 from roar_publisher.cli.taking import taken
 from roar_publisher.cli.text import count, printable, span
 from roar_publisher.state.errors import LocalProblem, Owned, UsageProblem
@@ -191,4 +192,4 @@ def _abandon(owned: OwnedPublish) -> int:
 
 
 def _say(text: str, *, as_json: bool, **facts: str | int) -> None:
-    click.echo(json.dumps(facts) if as_json else text)
+    click.echo(as_called(json.dumps(facts) if as_json else text))

@@ -6,6 +6,8 @@ from typing import TextIO
 
 import click
 
+from roar_publisher.cli.naming import as_called
+
 
 class Output:
     """Writes whole lines at once.  When nobody can read them any more (a closed pipe, a full disk), it goes silent."""
@@ -19,7 +21,7 @@ class Output:
         if self._gone:
             return
         try:
-            click.echo(text, file=self._stream)
+            click.echo(as_called(text), file=self._stream)
         except OSError:
             self.drop()
 

@@ -11,6 +11,7 @@ import anyio
 import click
 
 from roar_publisher.auth.choice import Decision
+from roar_publisher.cli.naming import as_called
 from roar_publisher.cli.taking import taken
 from roar_publisher.cli.text import count, printable, size
 from roar_publisher.glaas.address import registry_address
@@ -55,7 +56,7 @@ def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_j
         click.echo(json.dumps(facts))
         return
     click.echo(printable(f"Exported {paths.id} to {file} ({size(length)}). Files are not in it, nor any credential."))
-    click.echo(f"There: roar journal import FILE.  Once it is published: roar journal cancel {paths.id}")
+    click.echo(as_called(f"There: roar journal import FILE.  Once it is published: roar journal cancel {paths.id}"))
 
 
 def import_publish(file: Path, folder: StateFolder, project: Path | None, *, as_json: bool) -> None:
@@ -148,7 +149,7 @@ def _reading(file: Path) -> Iterator[None]:
 
 
 def _tell(plan: Plan, missing: list[str], *, known: bool, as_json: bool) -> None:
-    command = f"roar publish --resume {plan.id}"
+    command = as_called(f"roar publish --resume {plan.id}")
     if as_json:
         facts = {name: getattr(plan, name) for name in ("project", "registry", "destination")}
         facts = {"event": "imported", "publish_id": plan.id} | facts | {"missing": missing, "noted_in_roar_db": known}

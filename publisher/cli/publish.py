@@ -1,14 +1,17 @@
 """`roar publish` and `roar register`: the command lines.  What they do is in `publishing`, imported when needed."""
 
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from click.shell_completion import CompletionItem
 
 from roar_publisher.cli.options import Options, PutOptions
+from roar_publisher.cli.roar_cli import SCHEMES
 from roar_publisher.state.errors import UsageProblem
 
 HELP = """\
@@ -180,6 +183,9 @@ def read_options(*, destination: str | None, message: str | None, **given: Any) 
         raise UsageProblem("--to and -m go together", next_step='roar publish model.pt --to s3://bucket/run -m "v1"')
     put = None
     if destination is not None and message is not None:
+        if urlsplit(destination).scheme in SCHEMES:
+            words = ("roar", "put", given["target"] or "", destination, "-m", message)
+            raise UsageProblem("roar-cli alone stores there", next_step=shlex.join(word for word in words if word))
         sources = (given["target"],) if given["target"] is not None else ()
         put = PutOptions(sources=sources, destination=destination, message=message)
     return Options.from_command_line(**given, put=put)
@@ -197,8 +203,6 @@ def _run(options: Options) -> int:
 
 def _refusal(refused: list[str]) -> UsageProblem:
     """Names the command that does what was asked for, as it was typed."""
-    import shlex
-
     typed = shlex.join(sys.argv[2:])
     return UsageProblem(
         f"{' and '.join(refused)}: only roar-cli's own register can do that",

@@ -1,11 +1,13 @@
 """`roar put`: the command line.  What it does is in `publishing`, imported when needed."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
 from roar_publisher.cli.options import Options, PutOptions
 from roar_publisher.cli.publish import EXIT_CODES, JSON, complete_file, detach_option, transfer_options
+from roar_publisher.cli.roar_cli import SCHEMES, hand_over
 
 HELP = """\
 Store files in object storage and publish their lineage with them, as one visible step.
@@ -19,6 +21,7 @@ Destinations:
   s3://bucket/prefix     any S3-compatible store (AWS_ENDPOINT_URL, profiles, …)
   gs://bucket/prefix     Google Cloud Storage
   file:///folder         a folder; an absolute path is the same
+  hf://…, wandb://…      handed to roar-cli, with the same arguments
 
 \b
 Examples:
@@ -47,7 +50,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout; see below.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the hash and the URL.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for every event and file.")
+@click.pass_obj
 def put(
+    typed: tuple[str, ...],
+    /,
     arguments: tuple[str, ...],
     message: str,
     name: str | None,
@@ -61,6 +67,8 @@ def put(
     from roar_publisher.cli.publishing import run
 
     *sources, destination = arguments
+    if urlsplit(destination).scheme in SCHEMES:
+        return hand_over(typed)
     order = PutOptions(
         sources=tuple(sources),
         destination=destination,

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from roar_publisher.cli.naming import as_called
 from roar_publisher.cli.text import Status
 from roar_publisher.cli.words import REMEDIES, STORE_SIGN_IN
 from roar_publisher.state.lock import owner
@@ -133,6 +134,10 @@ class Standing:
     @property
     def next_step(self) -> str:
         """The command to type next; empty where nothing is left to do."""
+        return as_called(self._next_step)
+
+    @property
+    def _next_step(self) -> str:
         publish_id = self.summary.plan.id
         if self.status is Status.FAILED:
             return f"roar journal retry {publish_id}"

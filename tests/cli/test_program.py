@@ -55,7 +55,7 @@ def test_other_commands_become_roar_cli_with_the_same_arguments(monkeypatch: pyt
 def test_without_roar_cli_the_message_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("roar_publisher.cli.handover.roar_cli_installed", lambda: False)
+    monkeypatch.setattr("roar_publisher.cli.roar_cli.roar_cli_installed", lambda: False)
     assert run(["status", "--verbose"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "Error: `roar status` is a command of roar-cli, which is not installed here.",
