@@ -12,7 +12,8 @@ whoever owns the publish next reads the last checkpoint and does the same.
 - A step raises `Rejected` when the server's answer is final: REJECTED, and the publish has FAILED.
 - It raises anything else of `PublisherError` when it can't go on now: the state stays, the reason is noted, and the
   publish is interrupted until somebody resumes it.
-- SIGINT and SIGTERM set `Run.stop`: the step finishes what is under way, within `GRACE_SECONDS`.
+- SIGINT and SIGTERM set `Run.stop`: the step finishes what is under way, within `GRACE_SECONDS`.  In a terminal that is
+  a person's word, and the publish waits for that person; a daemon that is stopped goes on when it runs again.
 
 Requests are sent at least once, their effect is exactly once; nothing that was acknowledged is sent again after a
 restart, beyond the batches in flight; what readers see changes once, at finalize.
@@ -27,6 +28,7 @@ from roar_publisher.report import Entered
 from roar_publisher.run import Outcome, Run, Step
 from roar_publisher.state.errors import Interrupted, NeedsPerson, PublisherError, Rejected, Transient
 from roar_publisher.state.machine import ENDED, Event, State
+from roar_publisher.state.queue import STOPPED_BY_PERSON
 from roar_publisher.state.record import Progress
 from roar_publisher.steps.auth_select import as_begun, auth_select
 from roar_publisher.steps.fallback import fallback
@@ -107,9 +109,15 @@ async def _within_grace(run: Run, state: State) -> Outcome:
 
 
 async def _note(run: Run, error: PublisherError) -> NoReturn:
-    """Keep the reason for whoever looks at the journal, then raise it."""
+    """Keep the reason for whoever looks at the journal, then raise it.
+
+    A stop by a person parks the publish, in the same transaction: no daemon goes on with it unasked.
+    """
     with anyio.CancelScope(shield=True):
-        await run.on_disk(run.journal.note, reason=error.reason, detail=error.what)
+        if run.attended and isinstance(error, Interrupted):
+            await run.on_disk(run.journal.queue.park, reason=error.reason, detail=STOPPED_BY_PERSON)
+        else:
+            await run.on_disk(run.journal.note, reason=error.reason, detail=error.what)
     raise error
 
 

@@ -34,7 +34,8 @@ class Run:
     at once, to the registry and to an object store.
     upload_rate: bytes a second to an object store, None for as many as go.  share: of uploads, with the other publishes
     of this process.  patience: seconds to wait for a server that stays away.  stop: set when the process should finish
-    what is under way and end.
+    what is under way and end.  attended: a person runs this process, so that a stop is that person's word: the publish
+    waits for them, and no daemon goes on with it.
     """
 
     plan: Plan
@@ -53,6 +54,7 @@ class Run:
     share: Share | None
     patience: float
     stop: anyio.Event
+    attended: bool = False
 
 
 Step = Callable[[Run], Awaitable[Outcome]]

@@ -54,13 +54,14 @@ async def work(
     rng: random.Random | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
     on_disk: OnDisk | None = None,
+    attended: bool = False,
 ) -> Progress:
     """Drive an owned publish until it ends or can't go on now; returns where it stands (see `engine.publish`).
 
     line, share: to its registry, and of uploads, where this process works on several publishes; else of its own.
     keyring: who signs; the default is this user's own, with nobody to ask for a passphrase.  stop: set it to end early
-    and cleanly.  transport, rng, on_disk: for tests on virtual time; the defaults are the real network, an
-    unpredictable jitter and a worker thread.
+    and cleanly.  attended: as in `Run`.  transport, rng, on_disk: for tests on virtual time; the defaults are the real
+    network, an unpredictable jitter and a worker thread.
     """
     plan = owned.journal.plan()
     on_disk = on_disk or in_thread()
@@ -88,5 +89,6 @@ async def work(
                 share=share,
                 patience=patience,
                 stop=stop,
+                attended=attended,
             )
         )

@@ -10,6 +10,9 @@ from typing import Any
 
 from roar_publisher.state.file import JournalFile
 
+STOPPED_BY_PERSON = "stopped with Ctrl-C or SIGTERM"
+"""The detail of a publish that a person stopped: it is parked until that person goes on with it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
@@ -71,7 +74,9 @@ class Queue:
     def park(self, *, reason: str, detail: str) -> None:
         """Leave it to a person, and write down why."""
         with self._file.transaction():
-            self._file.db.conn.execute("UPDATE progress SET reason = ?, detail = ?", [reason, detail])
+            self._file.db.conn.execute(
+                "UPDATE progress SET reason = ?, detail = ?, updated_at = ?", [reason, detail, self._clock()]
+            )
             self._set({"parked": True, "next_attempt": None})
 
     def unpark(self) -> None:

@@ -11,7 +11,7 @@ import click
 from roar_publisher.cli.output import Output
 from roar_publisher.cli.streams import StdoutLost
 from roar_publisher.cli.text import printable
-from roar_publisher.state.errors import Diagnostics, ExitCode, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.errors import Diagnostics, ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
 
 DEBUG = "ROAR_DEBUG"
 """Set to 1 to see where a defect lies."""
@@ -23,7 +23,9 @@ class Unfinished(PublisherError):
     def __init__(self, cause: PublisherError, publish_id: str, *, by_daemon: bool = False) -> None:
         resume = f"roar publish --resume {publish_id}"
         if by_daemon:
-            resume = f"roar publish --watch {publish_id} (or give it up: roar journal cancel {publish_id})"
+            resume = f"roar publish --watch {publish_id}"
+        if by_daemon or isinstance(cause, Interrupted):
+            resume += f" (or give it up: roar journal cancel {publish_id})"
         kept = cause.kept or f"Publish {publish_id} keeps everything that the registry acknowledged."
         super().__init__(
             cause.what,

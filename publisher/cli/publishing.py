@@ -19,10 +19,11 @@ from roar_publisher.cli.options import Options
 from roar_publisher.cli.preparing import Preparation
 from roar_publisher.cli.request import put_request, read_request
 from roar_publisher.cli.resuming import daemon_works_on, find_publish
+from roar_publisher.cli.stopping import stopped
 from roar_publisher.cli.watcher import Watcher
 from roar_publisher.daemon.wake import wake
 from roar_publisher.plans import Frozen, Request, freeze
-from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError
+from roar_publisher.state.errors import ExitCode, Interrupted, LocalProblem, Owned, PublisherError
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -101,13 +102,16 @@ class _Publishing:
     def _go_on(self, frozen: Frozen, keyring: Keyring, *, agreed: bool) -> int:
         """Here and now, or in the daemon; either way it is known how, to whoever goes on with it in the end."""
         options = self._options
-        queue = frozen.publish.journal.queue
-        queue.order(agreed=agreed, most_uploads=options.jobs, upload_rate=options.limit_rate)
-        if not options.detach:
-            return self._drive(frozen, keyring)
-        from roar_publisher.cli.detaching import leave_to_daemon
+        try:
+            queue = frozen.publish.journal.queue
+            queue.order(agreed=agreed, most_uploads=options.jobs, upload_rate=options.limit_rate)
+            if not options.detach:
+                return self._drive(frozen, keyring)
+            from roar_publisher.cli.detaching import leave_to_daemon
 
-        leave_to_daemon(frozen, self._folder, self._display)
+            leave_to_daemon(frozen, self._folder, self._display)
+        except KeyboardInterrupt:  # outside of what listens for signals itself
+            raise stopped(frozen.publish) from None
         return ExitCode.PUBLISHED
 
     def _look_on_if_daemon(self, paths: PublishPaths) -> int:
@@ -145,6 +149,7 @@ class _Publishing:
                 keyring=keyring,
                 most_uploads=wanted.most_uploads or MOST_UPLOADS,
                 upload_rate=wanted.upload_rate,
+                attended=True,
             )
 
         try:
@@ -154,7 +159,8 @@ class _Publishing:
         except PublisherError as error:
             if error.reason == Reason.DAMAGED_JOURNAL:
                 raise  # there is nothing that `--resume` could read
-            by_daemon = wake(self._folder) and meaning(error.reason).turn is not Turn.PERSON
+            waits = isinstance(error, Interrupted) or meaning(error.reason).turn is Turn.PERSON
+            by_daemon = not waits and wake(self._folder)
             raise Unfinished(error, frozen.plan.id, by_daemon=by_daemon) from error
         if progress.state is not State.DONE:
             raise Failed(frozen.plan.id, progress.detail, reason=progress.reason)

@@ -16,7 +16,7 @@ from roar_publisher.state.room import has_room
 from roar_publisher.state.survey import Summary
 
 DOCUMENTED = frozenset(reason.value for reason in Reason)
-QUEUED, PARKED = "queued", "parked"
+QUEUED, PARKED, STOPPED = "queued", "parked", "stopped"
 _ENDED = {State.DONE: Status.DONE, State.FAILED: Status.FAILED, State.CANCELLED: Status.CANCELLED}
 
 
@@ -51,9 +51,9 @@ class Standing:
 
     @property
     def word(self) -> str:
-        """The status as a table says it: what nobody works on may be queued at the daemon, or parked by it."""
+        """The status as a table says it: what nobody works on may be stopped by a person, queued, or parked."""
         if self.parked:
-            return PARKED
+            return STOPPED if self.reason == Reason.INTERRUPTED else PARKED
         left_to_it = self.summary.queued.detached_at is not None and self.meaning.turn is not Turn.PERSON
         return QUEUED if self.summary.interrupted and (left_to_it or self.by_daemon) else self.status
 
@@ -78,7 +78,7 @@ class Standing:
 
     @property
     def parked(self) -> bool:
-        """Whether the daemon leaves it to a person."""
+        """Whether it waits for a person, and the daemon leaves it alone."""
         return self.summary.interrupted and self.summary.queued.parked
 
     @property

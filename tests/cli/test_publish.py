@@ -140,7 +140,8 @@ def test_a_signal_stops_cleanly_with_the_command_that_resumes(program: Program, 
     assert rest.code == 130, rest.err
     assert rest.err == ""
     assert rest.last["publish_id"] == publish_id
-    assert rest.last["next"] == f"roar publish --resume {publish_id}"
+    cancel = f"roar journal cancel {publish_id}"
+    assert rest.last["next"] == f"roar publish --resume {publish_id} (or give it up: {cancel})"
 
 
 def test_secrets_stop_a_run_that_nobody_watches_before_anything_is_kept(program: Program, registry: str) -> None:

@@ -122,15 +122,45 @@ def test_resumed_beside_the_daemon_it_is_watched(program: Program, registry: Reg
     check_published_once(program, registry)
 
 
-def test_what_a_person_stops_the_daemon_finishes(program: Program, registry: Registry, link: Link) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_person_stopped_waits_for_that_person(
+    program: Program, registry: Registry, link: Link, number: signal.Signals
+) -> None:
+    """A publish that is left to the daemon afterwards shows that the daemon has looked, and left the other alone."""
     assert program("daemon", "start").code == 0
     link.order("stall /outputs")
     with program.started(*PUBLISH) as person:
         wait_until(lambda: any(found.owner == person.pid for found in publishes_of(program)), SOON_SECONDS)
-        person.send_signal(signal.SIGTERM)
+        (publish_id,) = program.publishes
+        person.send_signal(number)
         stopped = ended(person)
     assert stopped.code == 130, stopped.err
+    told = last_event(stopped.out)
+    resume, cancel = f"roar publish --resume {publish_id}", f"roar journal cancel {publish_id}"
+    assert told["next"] == f"{resume} (or give it up: {cancel})"
+    assert "daemon" not in str(told["kept"])
     link.order("calm")
+    other = program("publish", "@2", "--public", "-y", "-q", "--detach")
+    assert other.code == 0, other.err
+    assert program("publish", "--watch", other.out.strip(), "-q").code == 0
+    answer = program("journal", "show", publish_id, "--why", "--json").last
+    assert (answer["reason"], answer["parked"], answer["turn"]) == ("interrupted", True, "person")
+    assert answer["next"] == resume
+    assert "stopped" in program("journal", "list").out
+    assert program("journal", "retry", publish_id).code == 0
+    wait_until(lambda: not any(found.live for found in publishes_of(program)), SOON_SECONDS)
+    registry.kill()
+    assert (HASH,) in {(row[0],) for row in registry.published()}
+
+
+def test_the_same_left_to_the_daemon_goes_on_there(program: Program, registry: Registry, link: Link) -> None:
+    link.order("stall /outputs")
+    with program.started(*PUBLISH) as person:
+        wait_until(lambda: any(found.owner == person.pid for found in publishes_of(program)), SOON_SECONDS)
+        person.send_signal(signal.SIGINT)
+        assert ended(person).code == 130
+    link.order("calm")
+    assert last_event(program(*PUBLISH, "--detach").out)["resumed"] is True
     check_published_once(program, registry)
 
 

@@ -20,6 +20,7 @@ from roar_publisher.report import Report
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.queue import Queued
 from roar_publisher.state.record import Progress
 from roar_publisher.worker import work
 from tests.faults.items import items_of_request
@@ -87,8 +88,8 @@ class Publishing(httpx2.AsyncBaseTransport):
         with frozen(self.folder, lineage, **plan) as publish:
             self.paths = publish.paths
 
-    async def run(self, *, confirmed: bool = True, patience: float = 300.0) -> Progress:
-        """Own the publish and work on it until it ends or can't go on."""
+    async def run(self, *, confirmed: bool = True, patience: float = 300.0, attended: bool = False) -> Progress:
+        """Own the publish and work on it until it ends or can't go on.  attended: a person runs it."""
 
         async def confirm(choice: Choice) -> bool:
             return confirmed
@@ -104,6 +105,7 @@ class Publishing(httpx2.AsyncBaseTransport):
                 patience=patience,
                 rng=NoJitter(),
                 transport=self,
+                attended=attended,
             )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -124,6 +126,10 @@ class Publishing(httpx2.AsyncBaseTransport):
     def progress(self) -> Progress:
         with OwnedPublish.open(self.paths) as owned:
             return owned.journal.progress()
+
+    def queued(self) -> Queued:
+        with OwnedPublish.open(self.paths) as owned:
+            return owned.journal.queue.read()
 
     def checkpoint(self, event: Event) -> None:
         """What a command of a person does to the publish."""

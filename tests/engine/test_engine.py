@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 
+import anyio
 import httpx2
 import pytest
 
@@ -77,6 +78,25 @@ async def test_asked_to_stop_before_it_began_it_says_how_to_go_on(publishing: Pu
     assert caught.value.exit_code is ExitCode.CTRL_C
     assert publishing.sent == []
     assert publishing.progress().reason == "interrupted"
+
+
+@pytest.mark.parametrize("attended", [True, False])
+async def test_only_a_stop_by_a_person_waits_for_that_person(publishing: Publishing, attended: bool) -> None:
+    """A daemon that is stopped goes on by itself when it runs again."""
+    publishing.stop.set()
+    with pytest.raises(Interrupted):
+        await publishing.run(attended=attended)
+    assert publishing.queued().parked is attended
+    publishing.stop = anyio.Event()
+    assert (await publishing.run(attended=attended)).state is State.DONE
+    assert not publishing.queued().parked
+
+
+async def test_a_network_that_is_lost_in_a_terminal_is_nobodys_stop(publishing: Publishing) -> None:
+    publishing.intercept = lambda sent: httpx2.Response(503, headers={"Retry-After": "3600"})
+    with pytest.raises(Transient):
+        await publishing.run(attended=True, patience=1.0)
+    assert not publishing.queued().parked
 
 
 # ---------------------------------------------------------------- PROBE

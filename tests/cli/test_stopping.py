@@ -1,0 +1,42 @@
+"""A person stops a command where no step of a publish listens for it."""
+
+import pytest
+
+from roar_publisher.cli.stopping import stopped
+from roar_publisher.state.errors import ExitCode
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.survey import glance
+from tests.lineages import chain, cut, frozen
+
+LINEAGE = cut(chain(1))
+
+
+@pytest.fixture
+def publish(folder: StateFolder) -> OwnedPublish:
+    return frozen(folder, LINEAGE)
+
+
+def test_it_is_parked_and_both_ways_on_are_named(publish: OwnedPublish) -> None:
+    error = stopped(publish)
+    resume, cancel = f"roar publish --resume {publish.paths.id}", f"roar journal cancel {publish.paths.id}"
+    assert (error.exit_code, error.next_step) == (ExitCode.CTRL_C, f"{resume} (or give it up: {cancel})")
+    found = glance(publish.paths)
+    assert (found.queued.parked, found.reason, found.owner) == (True, "interrupted", None)
+    publish.give_up()
+
+
+def test_what_has_ended_stays_as_it_is(publish: OwnedPublish) -> None:
+    publish.journal.checkpoint(Event.CANCELLED)
+    assert f"Publish {publish.paths.id} is cancelled." in stopped(publish).kept
+    assert not glance(publish.paths).queued.parked
+
+
+def test_what_the_daemon_has_taken_meanwhile_goes_on_there(publish: OwnedPublish) -> None:
+    publish.give_up()
+    with OwnedPublish.open(publish.paths):
+        error = stopped(publish)
+    assert f"roar publish --watch {publish.paths.id}" in error.next_step
+    assert f"roar journal cancel {publish.paths.id}" in error.next_step
+    assert not glance(publish.paths).queued.parked
