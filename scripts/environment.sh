@@ -37,7 +37,7 @@ install_into_venv() {
     {
         "$VENV/bin/python" -m pip install --quiet --upgrade 'pip>=25.1' &&
             "$VENV/bin/python" -m pip install --quiet --group "$ROOT/pyproject.toml:dev" &&
-            "$VENV/bin/python" -m pip install --quiet --editable "$ROOT"
+            "$VENV/bin/python" -m pip install --quiet --editable "${ROOT}[all]"
     } >"$log" 2>&1 </dev/null || {
         tail -n 20 "$log" >&2
         die "The environment in $VENV could not be made; all that pip said is in $log."

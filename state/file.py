@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from sqlite_utils import Database
-
 from roar_publisher.state import schema
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.schema import is_full, migrate, refuse_newer
+from roar_publisher.state.sqlite import Database
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a reader and the owner wait for each other's short transactions."""
@@ -48,7 +47,7 @@ class JournalFile:
                 check_same_thread=False,
                 timeout=BUSY_TIMEOUT_MS / 1000,
             )
-            self.db = Database(connection)
+            self.db = Database(connection, execute_plugins=False)
             try:
                 if read_only:
                     connection.execute("PRAGMA query_only = ON")

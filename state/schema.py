@@ -11,9 +11,8 @@ opens in the next.  No column may hold a credential: a deleted row can stay read
 
 import sqlite3
 
-from sqlite_utils import Database, Migrations
-
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.sqlite import Database, Migrations
 
 journal_migrations = Migrations("journal")
 

@@ -21,10 +21,11 @@ MAY_KNOW: dict[str, set[str]] = {
     "publisher": set(),
     "publisher.report": {"state"},
     "publisher.disk": set(),
+    "publisher.extras": {"state"},
     "publisher.glaas": {"state", "publisher", "publisher.report"},
     "publisher.lineage": {"state", "publisher.report"},
     "publisher.auth": {"state", "publisher.report", "publisher.glaas"},
-    "publisher.storage": {"state", "publisher", "publisher.report", "publisher.glaas"},
+    "publisher.storage": {"state", "publisher", "publisher.extras", "publisher.report", "publisher.glaas"},
     "publisher.run": {
         "state",
         "publisher.report",

@@ -30,6 +30,9 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path) -> None:
     import signal
     import sqlite3
 
+    from roar_publisher.extras import require
+
+    require("registry", "a registry of your own")
     from roar_publisher.glaas.address import registry_address
     from roar_publisher.registry.serve import serve as serve_registry
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from roar_publisher.extras import require
 from roar_publisher.report import Report, Reporter
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.storage.pace import Pace
@@ -61,10 +62,12 @@ async def open_store(
     door = share.door(f"{parts.scheme}://{parts.netloc}") if share else None
     wire = Wire(connections=connections, pace=pace, share=share, door=door, report=report, patience=patience)
     if parts.scheme == "s3":
+        require("s3", "an s3:// destination")
         from roar_publisher.storage.s3 import S3Store
         from roar_publisher.storage.s3_account import open_account
 
         return S3Store(parts.netloc, prefix, await open_account(parts.netloc, environ), wire)
+    require("gcs", "a gs:// destination")
     from roar_publisher.storage.gcs import GcsStore
     from roar_publisher.storage.gcs_account import open_account as open_google
 

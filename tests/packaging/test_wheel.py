@@ -167,7 +167,7 @@ def _install(folder: Path, venv: Path) -> None:
     _must([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(CHECKOUT)])
     _must([sys.executable, "-m", "venv", "--clear", str(venv)])
     (wheel,) = folder.glob("*.whl")
-    _must([*pip, "--python", str(venv / "bin" / "python"), "install", str(wheel)])
+    _must([*pip, "--python", str(venv / "bin" / "python"), "install", f"{wheel}[all]"])
 
 
 def _must(command: list[str]) -> None:

@@ -1,0 +1,27 @@
+"""The optional parts of an installation: `pip install 'roar-publisher[s3]'` brings what s3:// destinations need."""
+
+from importlib.util import find_spec
+
+from roar_publisher.state.errors import UsageProblem
+
+NEEDED = {"s3": ("botocore",), "gcs": ("google.auth", "requests"), "registry": ("starlette", "uvicorn")}
+"""By extra: the packages that it brings, as they are imported."""
+
+
+def require(extra: str, purpose: str) -> None:
+    """Raise UsageProblem, which names the extra to install, unless the packages of `extra` are installed.
+
+    purpose: what needs them, as the subject of a sentence.  Imports nothing.
+    """
+    if not all(map(_installed, NEEDED[extra])):
+        raise UsageProblem(
+            f"{purpose} needs the {extra} extra, which is not installed",
+            next_step=f"pip install 'roar-publisher[{extra}]'",
+        )
+
+
+def _installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ModuleNotFoundError, ValueError):  # its parent is missing, or an import of it was refused
+        return False
