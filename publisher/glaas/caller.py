@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from roar_publisher.glaas.exchange import Reply, Unreachable
 from roar_publisher.glaas.gate import Gate
+from roar_publisher.glaas.lenient import refuses, unwrapped
 from roar_publisher.glaas.limit import Slot
 from roar_publisher.glaas.line import Line
 from roar_publisher.glaas.policy import (
@@ -41,6 +42,7 @@ MAX_RENEWALS = 2
 SHORTEST_CREDENTIAL = 16
 """Characters.  What is shorter is a word of the protocol, a time, or no credential worth the name."""
 FIRST_ERROR = 400
+NO_CONTENT = (204, 205)
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -159,11 +161,13 @@ class Caller:
                     raise _keeps_going_away(outages, reply)
                 continue
             self._gate.answered()
-            document = parse(reply.body, _shown(reply.status, authorization or "", secret))
+            document = _document(reply, _shown(reply.status, authorization or "", secret))
             verdict = judge(reply.status, document)
             if verdict is not Verdict.BUSY:
                 busy_since = None
             match verdict:
+                case Verdict.ACCEPTED if refuses(document):
+                    raise _refused(reply, document)
                 case Verdict.ACCEPTED if (accepted := _read(expect, document)) is not None:
                     return accepted
                 case Verdict.REFUSED:
@@ -227,9 +231,16 @@ class Caller:
         await self._exchange.send("GET", HEALTH, None, None)
 
 
+def _document(reply: Reply, hidden: set[str]) -> Any:
+    """The JSON of a reply, `{}` for a success that says nothing; None where it is no JSON."""
+    if reply.status in NO_CONTENT or reply.body.strip() == b"null":
+        return {}
+    return parse(reply.body, hidden)
+
+
 def _read(expect: type[R], document: object) -> R | None:
     try:
-        return expect.model_validate(document)
+        return expect.model_validate(unwrapped(document))
     except ValidationError:
         return None
 

@@ -2,7 +2,7 @@
 
 | reply | verdict |
 | --- | --- |
-| 2xx with JSON | ACCEPTED, if it is the expected reply, else GARBLED |
+| 2xx with JSON, 204, 205 | ACCEPTED, if it can be the expected reply (`lenient`), else GARBLED |
 | 2xx with anything else (HTML of a proxy, nothing, half a document) | GARBLED: try again, but not for long |
 | 429, 503 | BUSY: wait as told, else back off; costs no attempt |
 | 408, 425, other 5xx | FAILED: back off, a bounded number of attempts |
@@ -18,6 +18,8 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
+
+from roar_publisher.glaas.lenient import words
 
 FIRST_BACKOFF_SECONDS = 0.25
 LONGEST_BACKOFF_SECONDS = 20.0
@@ -57,7 +59,7 @@ def judge(status: int, document: object) -> Verdict:
 
 
 def parse(body: bytes, hidden: Collection[str] = ()) -> Any:
-    """The JSON document in `body`, without its `{"success": true, "data": …}` envelope; None for anything else.
+    """The JSON document in `body`; None for null, and for anything else.
 
     hidden: what is cut out of every text in it, once JSON's own escapes are undone.
     """
@@ -67,8 +69,6 @@ def parse(body: bytes, hidden: Collection[str] = ()) -> Any:
             document = _without(document, hidden)
     except (ValueError, RecursionError):
         return None
-    if isinstance(document, dict) and document.get("success") is True and "data" in document:
-        return document["data"]
     return document
 
 
@@ -91,21 +91,24 @@ def dump(document: object) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode("ascii")
 
 
-def error_text(document: object, status: int) -> str:
-    """The server's own words, wherever they stand (protocol.md §2), on one line and of bounded length."""
+def own_words(document: object) -> str:
+    """The words of an error in one of GLaaS's shapes (protocol.md §2), on one line, bounded; "" where it is none."""
     if isinstance(document, dict):
-        nested = document.get("error")
-        places = [document.get("detail"), document.get("message"), nested]
-        if isinstance(nested, dict):
-            places += [nested.get("detail"), nested.get("message")]
-        for text in places:
-            if isinstance(text, str) and (line := _line(text)):
-                return line[:MAX_TEXT]
-    return f"HTTP {status}"
+        for key in ("detail", "message", "error"):
+            value = document.get(key)
+            if isinstance(value, str | dict | list) and (line := one_line(words(value))):
+                return line
+    return ""
 
 
-def _line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+def error_text(document: object, status: int) -> str:
+    """The server's own words, wherever they stand (protocol.md §2); without any, the status."""
+    return own_words(document) or f"HTTP {status}"
+
+
+def one_line(text: str) -> str:
+    """A server's text as a person may see it: printable, on one line, of bounded length."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_TEXT]
 
 
 def backoff(attempt: int, rng: random.Random) -> float:

@@ -1,13 +1,26 @@
 """The shapes that travel between a publisher and GLaaS (`protocol.md §2, §4`).
 
 Requests are what a registry accepts: unknown fields are ignored, types are not bent (`"1"` is no number), numbers fit
-SQLite, texts hold no NUL.  Replies are what a client believes: unknown fields are ignored and nearly everything may be
-absent, for servers differ in age.  Both are validated with pydantic, at the edge only.
+SQLite, texts hold no NUL.  Replies are what a client believes: unknown fields are ignored, nearly everything may be
+absent, for servers differ in age, and a field is accepted in the forms that `lenient` lists.  Both are validated with
+pydantic, at the edge only.
 """
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from roar_publisher.glaas import lenient
 
 API_ROOT = "/api/v1"
 ANONYMOUS_PUBLIC = "anonymous_public"
@@ -255,29 +268,59 @@ class Health(Reply):
         return cls.model_validate(_object_or_nothing(body))
 
 
+SeenHash = Annotated[LineageHash, BeforeValidator(lenient.lineage_hash)]
+"""A lineage hash in a reply."""
+Yes = Annotated[bool, BeforeValidator(lenient.flag)]
+Number = Annotated[int, BeforeValidator(lenient.count)]
+Told = Annotated[str | None, BeforeValidator(lenient.text_or_nothing)]
+"""A text that nothing depends on."""
+_ADDRESS: TypeAdapter[str] = TypeAdapter(Address)
+
+
+def _address_or_nothing(value: object) -> str | None:
+    try:
+        return _ADDRESS.validate_python(value)
+    except ValidationError:
+        return None
+
+
+ShownAddress = Annotated[Address | None, BeforeValidator(_address_or_nothing)]
+"""Where a lineage is shown.  A receipt counts without it."""
+
+
 class OpenReply(Reply):
     """A registration session.  The token is the only credential of an anonymous one.
 
     The id goes into paths and the token into a header: neither may hold what ends them.
+    created: False where it was there before, and where the server does not say.
     """
 
-    registration_session_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")]
-    created: bool = True
-    status: Literal["active", "closed"] = "active"
-    mode: str | None = None
-    registration_session_token: Annotated[str, Field(pattern=r"^[!-~]{1,4096}$")] | None = None
+    registration_session_id: Annotated[
+        str, BeforeValidator(lenient.as_text), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")
+    ]
+    created: Yes = False
+    status: Annotated[Literal["active", "closed"], BeforeValidator(lenient.session_status)] = "active"
+    registration_session_token: (
+        Annotated[str, BeforeValidator(lenient.as_text), Field(pattern=r"^([!-~]{1,4096})?$")] | None
+    ) = None
 
 
 class BatchReply(Reply):
     """What became of a batch of anything; each endpoint fills in what it knows of.
 
-    errors: items that were not taken, as a number or as texts.
+    errors: as the server writes it; `not_taken` reads it.  existing_binding_prepared: every job is registered already,
+    and the server has prepared them for the scope that is asked for: finalize carries that out.
     """
 
-    created_count: int = 0
-    existing_count: int = 0
-    errors: int | list[Any] = 0
-    already_registered_session_hashes: list[LineageHash] = []
+    errors: Any = None
+    created_count: Number = 0
+    existing_count: Number = 0
+    already_registered_session_hashes: Annotated[list[LineageHash], BeforeValidator(lenient.lineage_hashes)] = []
+    existing_binding_prepared: Yes = False
+
+    def not_taken(self, items: int) -> list[lenient.NotTaken]:
+        """Which of the `items` that were sent were not taken."""
+        return lenient.not_taken(self.errors, items)
 
 
 class AnyReply(RootModel[Any]):
@@ -293,10 +336,10 @@ class MeReply(Reply):
 class ContextUser(Reply):
     """The user of an access context."""
 
-    id: str | None = None
-    sub: str | None = None
-    username: str | None = None
-    email: str | None = None
+    id: Told = None
+    sub: Told = None
+    username: Told = None
+    email: Told = None
 
 
 class AccessContextReply(Reply):
@@ -316,39 +359,16 @@ class RefreshReply(Reply):
     __str__ = __repr__
 
 
-class StagedCounts(Reply):
-    """What a finalize found staged."""
-
-    jobs: int | None = None
-    artifacts: int | None = None
-    inputs: int | None = None
-    outputs: int | None = None
-
-
 class Receipt(Reply):
     """A published lineage.  `created` is False where the hash was published before."""
 
-    hash: LineageHash
-    url: Address | None = None
-    created: bool = True
-    status: str | None = None
-    canonical_version: int | None = None
-    staged_counts: StagedCounts | None = None
-
-
-class LabelsReply(Reply):
-    """What became of label documents."""
-
-    created: int = 0
-    updated: int = 0
-    noops: int = 0
-    unchanged: int = 0
-    skipped: int = 0
+    hash: SeenHash
+    url: ShownAddress = None
+    created: Annotated[bool, BeforeValidator(lenient.not_denied)] = True
 
 
 class LegacySessionReply(Reply):
-    """A lineage that takes legacy writes."""
+    """A lineage that takes legacy writes.  hash: absent where the server does not repeat it."""
 
-    hash: LineageHash
-    url: Address | None = None
-    created: bool = True
+    hash: SeenHash | None = None
+    url: ShownAddress = None

@@ -17,6 +17,7 @@ from roar_publisher.glaas.caller import STOPPED, Refused
 from roar_publisher.report import Advanced
 from roar_publisher.run import Run
 from roar_publisher.staging.acks import Acknowledgements
+from roar_publisher.staging.delivery import too_large
 from roar_publisher.staging.order import Watermark, Window
 from roar_publisher.staging.requests import halves
 from roar_publisher.state.errors import Interrupted, PublisherError, Rejected
@@ -118,7 +119,10 @@ class Pipeline:
                 if error.status != TOO_LARGE:
                     raise
                 if unit.items == 1:
-                    raise Rejected(f"one item of {len(unit.body)} bytes is too large for the registry") from error
+                    raise Rejected(
+                        f"one item is too large for the registry: {await too_large(self._run, unit)}",
+                        next_step="have the registry's body limit raised, or make the item smaller",
+                    ) from error
                 self._too_large = min(self._too_large or len(unit.body), len(unit.body))
             else:
                 self._acks.add((unit.seq, unit.part))

@@ -12,10 +12,11 @@ from pathlib import Path
 from anyio import to_thread
 
 from roar_publisher.glaas.caller import Authorizer, Refused
-from roar_publisher.glaas.wire import LabelsReply
+from roar_publisher.glaas.wire import BatchReply
 from roar_publisher.lineage.canonical import remote_job_uid
 from roar_publisher.report import Noted
 from roar_publisher.run import Run
+from roar_publisher.staging.delivery import explained
 from roar_publisher.staging.pipeline import Pipeline
 from roar_publisher.staging.requests import Route
 from roar_publisher.state.errors import LocalProblem
@@ -24,6 +25,9 @@ from roar_publisher.state.record import Learned
 from roar_publisher.state.units import Kind, Unit
 from roar_publisher.steps.sessions import FORBIDDEN, UNAUTHORIZED
 from roar_publisher.steps.stage import announce
+
+MOST_TOLD = 3
+"""Batches of labels of which it is told what was not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +59,19 @@ async def finish(run: Run, published: Published, route: Route, authorize: Author
 
 
 async def _send_labels(run: Run, published: Published, route: Route, authorize: Authorizer) -> str:
-    """Send the labels; returns what is owed where the registry refuses them.
+    """Send the labels; returns what is owed where the registry refuses them, or some of them.
 
     The session's credential may have died meanwhile: the first time that it is turned down, this raises Refused, and a
     credential is chosen again.  A registry that turns that one down too wants no labels.
     """
 
+    refused: list[str] = []
+
     async def deliver(unit: Unit) -> None:
         path, body = route.request(unit)
-        await run.caller.call("POST", path, body, expect=LabelsReply, authorize=authorize)
+        reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
+        if missing := reply.not_taken(unit.items):
+            refused.append(await explained(run, unit, missing))
 
     await announce(run, (Kind.LABELS,))
     try:
@@ -73,6 +81,9 @@ async def _send_labels(run: Run, published: Published, route: Route, authorize: 
         if turned_down and not await run.on_disk(_turned_down_before, run):
             raise
         return f"the labels are owed ({refusal.what}); send them with: roar label sync"
+    if refused:
+        why = f"the registry did not take {'; '.join(refused[:MOST_TOLD])}"
+        return f"some labels are owed ({why}); send them with: roar label sync"
     return ""
 
 

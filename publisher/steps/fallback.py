@@ -5,9 +5,10 @@ Every write is visible at once there, under the hash that the client computed; t
 
 from roar_publisher.glaas.caller import ANONYMOUS, Refused
 from roar_publisher.glaas.policy import dump
-from roar_publisher.glaas.wire import BatchReply, LegacySessionReply
+from roar_publisher.glaas.wire import LegacySessionReply
 from roar_publisher.report import Noted
 from roar_publisher.run import Outcome, Run
+from roar_publisher.staging.delivery import delivered
 from roar_publisher.staging.pipeline import Pipeline
 from roar_publisher.staging.requests import LegacyRoute
 from roar_publisher.state.errors import Rejected
@@ -16,7 +17,7 @@ from roar_publisher.state.units import Unit
 from roar_publisher.steps.afterwards import Published, finish
 from roar_publisher.steps.objects import look_for_objects, store_objects
 from roar_publisher.steps.sessions import CONFLICT, prepared_hash
-from roar_publisher.steps.stage import STAGED, announce, refuse_errors
+from roar_publisher.steps.stage import STAGED, announce
 
 SESSIONS = "/api/v1/sessions"
 
@@ -31,13 +32,12 @@ async def fallback(run: Run) -> Outcome:
     lineage_hash = prepared_hash(run, progress)
     git = {"git_repo": run.plan.git_repo, "git_commit": run.plan.git_commit, "git_branch": run.plan.git_branch}
     session = await run.caller.call("POST", SESSIONS, dump({"hash": lineage_hash} | git), expect=LegacySessionReply)
-    if session.hash != lineage_hash:
+    if session.hash not in (None, lineage_hash):
         raise Rejected("the registry registered another hash than the one that was asked for")
     route = LegacyRoute(lineage_hash)
 
     async def deliver(unit: Unit) -> None:
-        path, body = route.request(unit)
-        refuse_errors(unit.kind, await run.caller.call("POST", path, body, expect=BatchReply))
+        await delivered(run, unit, route)
 
     await store_objects(run)
     await look_for_objects(run)

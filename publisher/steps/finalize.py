@@ -93,7 +93,7 @@ def _finalize_event(run: Run, refusal: Refused) -> Outcome | None:
 
     Raises Transient where the registry can't finish just now (409 to an open session).
     """
-    if refusal.status == BAD_REQUEST and _counts_differ(refusal):
+    if (refusal.status == BAD_REQUEST or refusal.status < 300) and _counts_differ(refusal):
         return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": "counts differ"})
     if refusal.status == CONFLICT:
         raise Transient(refusal.what, reason="server finalizing") from refusal

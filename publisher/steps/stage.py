@@ -5,10 +5,10 @@ from contextlib import suppress
 import anyio
 
 from roar_publisher.glaas.caller import Refused
-from roar_publisher.glaas.policy import error_text
 from roar_publisher.glaas.wire import BatchReply
 from roar_publisher.report import Planned
 from roar_publisher.run import Outcome, Run
+from roar_publisher.staging.delivery import delivered
 from roar_publisher.staging.pipeline import Pipeline
 from roar_publisher.state.errors import PublisherError, Rejected, Transient
 from roar_publisher.state.machine import Event
@@ -39,9 +39,7 @@ async def stage(run: Run) -> Outcome:
     elsewhere = progress.published_elsewhere  # a hash; "" once a job was new; None while unknown
 
     async def deliver(unit: Unit) -> None:
-        path, body = route.request(unit)
-        reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
-        refuse_errors(unit.kind, reply)
+        reply = await delivered(run, unit, route, authorize)
         if unit.kind is Kind.JOBS:
             await note_jobs(reply)
 
@@ -97,14 +95,6 @@ async def announce(run: Run, kinds: tuple[Kind, ...]) -> None:
     run.report(
         Planned({kind: t.items for kind, t in counts.items()}, {kind: t.acked_items for kind, t in counts.items()})
     )
-
-
-def refuse_errors(kind: Kind, reply: BatchReply) -> None:
-    """Raise Rejected where a batch was answered with 2xx but some of its items were not taken."""
-    if reply.errors:
-        first = f": {error_text({'detail': str(reply.errors[0])}, 200)}" if isinstance(reply.errors, list) else ""
-        count = len(reply.errors) if isinstance(reply.errors, list) else reply.errors
-        raise Rejected(f"the registry did not take {count} of the {kind.value} it was sent{first}")
 
 
 def _where(reply: BatchReply) -> str:

@@ -37,7 +37,11 @@ def _after_health(answer: bytes) -> Callable[[bytes], bytes]:
         (http("400 Bad Request", b"<html>\x1b[31mproxy</html>"), 1, ["refused: HTTP 400"]),
         (http("402 Payment Required", b'{"error": {"message": "pay \\u001b[2J first"}}'), 1, ["pay", "first"]),
         (_after_health(http("200 OK", NESTED)), 3, ["not as a GLaaS registry does"]),
-        (_after_health(http("201 Created", b'{"registration_session_id": 7}')), 3, ["not as a GLaaS registry does"]),
+        (
+            _after_health(http("201 Created", b'{"registration_session_id": "/"}')),
+            3,
+            ["not as a GLaaS registry does"],
+        ),
         (_after_health(http("403 Forbidden", b'{"detail": "no anonymous guests"}')), 1, ["no anonymous guests"]),
     ],
 )

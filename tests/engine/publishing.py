@@ -29,6 +29,7 @@ from tests.lineages import Lineage, frozen
 
 T = TypeVar("T")
 Intercept = Callable[["Sent"], httpx2.Response | None]
+Rewrite = Callable[["Sent", dict[str, Any]], httpx2.Response]
 
 
 class NoJitter(random.Random):
@@ -62,7 +63,8 @@ class Sent:
 class Publishing(httpx2.AsyncBaseTransport):
     """A registry, a state folder with one publish in it, and everything that was sent between the two.
 
-    intercept: answers a request instead of the registry where it returns a response.
+    intercept: answers a request instead of the registry where it returns a response.  rewrite: puts a success of the
+    registry into another form.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Publishing(httpx2.AsyncBaseTransport):
         self.sent: list[Sent] = []
         self.reports: list[Report] = []
         self.intercept: Intercept = lambda sent: None
+        self.rewrite: Rewrite | None = None
         self.stop = anyio.Event()
         if lineage is not None:
             self.begin(lineage)
@@ -114,7 +117,12 @@ class Publishing(httpx2.AsyncBaseTransport):
         number = 1 + sum(sent.path.endswith(f"/{call}") for sent in self.sent)
         sent = Sent(request.method, request.url.path, body, request.headers.get("authorization"), number)
         self.sent.append(sent)
-        return self.intercept(sent) or await self._registry.handle_async_request(request)
+        if (own := self.intercept(sent)) is not None:
+            return own
+        response = await self._registry.handle_async_request(request)
+        if self.rewrite is None or not response.is_success:
+            return response
+        return self.rewrite(sent, json.loads(await response.aread()))
 
     # ------------------------------------------------------------ what a test asks about
 

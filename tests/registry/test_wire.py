@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from roar_publisher.glaas.wire import BatchReply, Health, LabelsReply, OpenReply, Receipt
+from roar_publisher.glaas.wire import BatchReply, Health, OpenReply, Receipt
 
 ALL = {
     "authenticated": True,
@@ -39,9 +39,8 @@ def test_features_are_read_one_by_one_and_unknown_ones_ignored() -> None:
     assert Health.read(body).features.registration_sessions.model_dump() == ALL
 
 
-@pytest.mark.parametrize("reply", [BatchReply, LabelsReply])
-def test_optional_fields_may_be_absent_and_unknown_ones_present(reply: type[BaseModel]) -> None:
-    assert reply.model_validate({"new": 1}) == reply()
+def test_optional_fields_may_be_absent_and_unknown_ones_present() -> None:
+    assert BatchReply.model_validate({"new": 1}) == BatchReply()
 
 
 @pytest.mark.parametrize(
@@ -50,10 +49,8 @@ def test_optional_fields_may_be_absent_and_unknown_ones_present(reply: type[Base
         (OpenReply, {}),
         (OpenReply, {"registration_session_id": ""}),
         (OpenReply, {"registration_session_id": None}),
-        (OpenReply, {"registration_session_id": "a", "status": "asleep"}),
         (Receipt, {}),
         (Receipt, {"hash": "short"}),
-        (Receipt, {"hash": "A" * 64}),
         (BatchReply, {"already_registered_session_hashes": "abc"}),
     ],
 )

@@ -146,8 +146,9 @@ def test_what_was_too_large_once_is_not_tried_again(path: Path) -> None:
 
 
 def test_a_single_item_that_is_too_large_is_rejected(path: Path) -> None:
-    drain = Drain(path, units=large(3))
-    with pytest.raises(Rejected, match="one item of"):
+    body = b'[{"job_uid":"j","step_number":7,"command":"python train.py"}]'
+    drain = Drain(path, units=[Unit(1, Kind.JOBS, None, 1, 0, body)])
+    with pytest.raises(Rejected, match=rf"too large for the registry: step 7 \(python train.py\): {len(body)} bytes"):
         virtual.run(lambda: drain.run(Picky(drain, 3)))
 
 
