@@ -53,12 +53,13 @@ class Request:
 class Storing:
     """What a put stores before its lineage is published, and what it leaves behind afterwards.
 
-    destination: of the store, as a URL.  tags: git tags, as [name, commit].  record: for roar.db, as JSON text.
+    destination: of the store, as a URL.  tags: git tags, as (name, commit, remote, address).  record: for roar.db, as
+    JSON text.
     """
 
     destination: str
     objects: tuple[ObjectRow, ...]
-    tags: tuple[tuple[str, str], ...]
+    tags: tuple[tuple[str, ...], ...]
     record: str
 
 

@@ -92,6 +92,7 @@ class Reason(StrEnum):
     INCOMPLETE_DATASET = "incomplete dataset"
     NO_BLAKE3 = "no blake3"
     NO_COMMIT = "no commit"
+    GIT = "git"
     FILE_NAME = "file name"
     REGISTRY = "registry"
 
@@ -180,6 +181,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.INCOMPLETE_DATASET: _final("roar recorded neither every file of a dataset nor their index"),
     Reason.NO_BLAKE3: _final("the package blake3 is not installed"),
     Reason.NO_COMMIT: _final("the project has no commit that a put could name"),
+    Reason.GIT: _final("git can't read the project's repository"),
     Reason.FILE_NAME: _final("a file's name can't be an object's key"),
     Reason.REGISTRY: _final("the registry's data can't be used, or its address is taken"),
 }

@@ -11,7 +11,8 @@ class Plan:
     """What is frozen before the first write.  Links count distinct digests per job and kind.
 
     digest: names exactly what is sent.  fingerprint: names what was asked for; the same again is resumed by it.
-    tags: the git tags of a put, as [name, commit].
+    tags: the git tags of a put, as [name, commit, remote, its address]; the last two are empty, or missing in a plan of
+    an older release, where the tag is not pushed.
     destination: where a put stores its objects, as a URL; None for a publish of lineage alone.
     created_at: Unix seconds, before the first read of roar.db: what roar wrote later is not in here.
     """

@@ -17,6 +17,7 @@ from roar_publisher.cli.text import count, one_line, printable, size
 from roar_publisher.lineage.batches import Sink
 from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.lineage.explain import Explanation, explained
+from roar_publisher.lineage.gitcontext import missing_git_facts
 from roar_publisher.lineage.plan import PlanSummary
 from roar_publisher.plans import Draft, Planner, Request, Storing, lineage_planner
 from roar_publisher.put.objects import PutRequest
@@ -73,6 +74,7 @@ def _facts(
         "registry": request.registry,
         "target": request.target,
         "git": {"repo": summary.git.repo, "commit": summary.git.commit, "branch": summary.git.branch},
+        "git_missing": missing_git_facts(summary.git.repo, summary.git.commit),
         "jobs": summary.jobs,
         "inputs": summary.inputs,
         "outputs": summary.outputs,
@@ -94,6 +96,7 @@ def _facts(
         "job_list": [asdict(job) for job in explanation.jobs],
         "destination": storing.destination if storing else None,
         "files": files,
+        "tags": [{"name": name, "push_to": url or None} for name, _, _, url in (storing.tags if storing else ())],
     }
 
 
@@ -121,6 +124,7 @@ def _print(
         if value:
             rows.add_row(name, Text(printable(value)))
     if storing is not None:
+        rows.add_row("git tag", Text(printable(_tag(storing))))
         tables.show(Text(_files_headline(storing), style="bold"), _file_table(storing))
     tables.show(Text(headline, style="bold"), _job_table(explanation), rows)
 
@@ -128,6 +132,12 @@ def _print(
 def _files_headline(storing: Storing) -> str:
     total = size(sum(row.size for row in storing.objects))
     return f"Would store {count(len(storing.objects), 'file')}, {total}, in {printable(storing.destination)}."
+
+
+def _tag(storing: Storing) -> str:
+    """The tag that is made, and where it is pushed to."""
+    texts = [f"{name}, {f'pushed to {url}' if url else 'not pushed'}" for name, _commit, _remote, url in storing.tags]
+    return "; ".join(texts) or "none"
 
 
 def _file_table(storing: Storing) -> Table:
@@ -164,7 +174,8 @@ def _rows(request: Request, explanation: Explanation) -> list[tuple[str, str]]:
     return [
         ("registry", request.registry),
         ("target", request.target or "the active session"),
-        ("git", " ".join(filter(None, (summary.git.repo, summary.git.branch, summary.git.commit))) or "none"),
+        ("git", " ".join(filter(None, (summary.git.repo, summary.git.branch, summary.git.commit)))),
+        ("", missing_git_facts(summary.git.repo, summary.git.commit)),
         ("redacted", redactions or "nothing"),
     ]
 

@@ -11,14 +11,17 @@ FROZEN = "it was frozen with that publish"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutOptions:
-    """What `roar put`, or `roar publish --to`, uploads, and how it is told."""
+    """What `roar put`, or `roar publish --to`, uploads, and how it is told.
+
+    tag: True for `--tag`, False for `--no-tag`, None for neither.
+    """
 
     sources: tuple[str, ...]
     destination: str
     message: str
     name: str | None = None
     dataset: bool = False
-    tag: bool = True
+    tag: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

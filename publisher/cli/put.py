@@ -42,7 +42,12 @@ Examples:
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing: publish redacted data, and anonymously.")
 @click.option("--dry-run", is_flag=True, help="Show what would be stored and published; send nothing.")
 @click.option("-n", "--name", metavar="NAME", help="The name label of the put job.")
-@click.option("--no-tag", is_flag=True, help="Make no git tag; as [registration.tagging] enabled = false.")
+@click.option(
+    "--tag/--no-tag",
+    default=None,
+    help="Make the git tag roar/COMMIT and push it to the remote, or make none. Without either it is made as"
+    " [registration.tagging] says, and pushed if [publisher] push_tags = true in your own config.toml.",
+)
 @click.option("--dataset", is_flag=True, help="Every source folder is a dataset, even if nothing in it says so.")
 @click.option("--step-name", hidden=True)
 @click.option("--as-dataset", is_flag=True, hidden=True)
@@ -58,7 +63,7 @@ def put(
     message: str,
     name: str | None,
     step_name: str | None,
-    no_tag: bool,
+    tag: bool | None,
     dataset: bool,
     as_dataset: bool,
     **given: Any,
@@ -75,7 +80,7 @@ def put(
         message=message,
         name=name or step_name,
         dataset=dataset or as_dataset,
-        tag=not no_tag,
+        tag=tag,
     )
     return run(Options.from_command_line(target=None, resume=None, put=order, **given))
 

@@ -11,6 +11,7 @@ from roar_publisher.auth.decide import decide
 from roar_publisher.auth.identity import ANONYMOUS, of_sign_in
 from roar_publisher.auth.scope import Scope
 from roar_publisher.cli.options import Options, PutOptions
+from roar_publisher.daemon.settings import user_settings
 from roar_publisher.glaas.address import registry_address
 from roar_publisher.lineage.project import find_project
 from roar_publisher.plans import Request
@@ -26,7 +27,7 @@ def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Req
 
 
 def put_request(options: PutOptions, request: Request) -> PutRequest:
-    """What a put is asked to store."""
+    """What a put is asked to store.  Raises LocalProblem where the user's own settings make no sense."""
     return PutRequest(
         project=request.project,
         sources=options.sources,
@@ -35,7 +36,9 @@ def put_request(options: PutOptions, request: Request) -> PutRequest:
         flag=request.flag,
         name=options.name,
         dataset=options.dataset,
-        tag=options.tag,
+        tag=options.tag is not False,
+        push_asked=options.tag is True,
+        push_configured=user_settings(os.environ, Path.home()).push_tags,
     )
 
 

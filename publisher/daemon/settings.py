@@ -28,6 +28,7 @@ class Settings:
     limit_rate: bytes a second to object stores, over all publishes; None for as many as go.
     on_done: the command that hears of every end, as its arguments; empty for none.
     notify: whether the desktop is told.
+    push_tags: whether the git tag of a put is pushed.
     """
 
     max_active: int = MAX_ACTIVE
@@ -35,6 +36,7 @@ class Settings:
     limit_rate: int | None = None
     on_done: tuple[str, ...] = ()
     notify: bool = True
+    push_tags: bool = False
 
 
 def user_settings(environ: Mapping[str, str], home: Path) -> Settings:
@@ -86,7 +88,8 @@ class _Reader:
             jobs=self._number("jobs", base.jobs),
             limit_rate=self._rate(base.limit_rate),
             on_done=self._command(base.on_done),
-            notify=self._flag(base.notify),
+            notify=self._flag("notify", base.notify),
+            push_tags=self._flag("push_tags", base.push_tags),
         )
 
     def _number(self, key: str, default: int) -> int:
@@ -116,10 +119,10 @@ class _Reader:
             raise self.wrong("on_done", "a command, or a list of its words")
         return tuple(value)
 
-    def _flag(self, default: bool) -> bool:
-        value = self.table.get("notify", default)
+    def _flag(self, key: str, default: bool) -> bool:
+        value = self.table.get(key, default)
         if not isinstance(value, bool):
-            raise self.wrong("notify", "true or false")
+            raise self.wrong(key, "true or false")
         return value
 
     def wrong(self, key: str, wanted: str) -> LocalProblem:

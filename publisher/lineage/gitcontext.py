@@ -4,21 +4,22 @@ Asks the local `git` only; nothing here reaches for the network.  A remote that 
 `file://` URL, a local path) is dropped: it would only tell how this machine's disk is laid out.
 """
 
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from roar_publisher.lineage.git import run_git
+from roar_publisher.lineage.repository import head_of, repository_of, unreadable
+
 _SHAREABLE_SCHEMES = ("http://", "https://", "git://", "ssh://")
-_GIT_TIMEOUT = 30.0
-"""Seconds that one git command may take (a network file system can hang)."""
+_NO_SUCH_REMOTE = 2
+"""git's exit code for a remote without a URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class GitContext:
     """The repository's URL, the commit that is checked out, and its branch (`HEAD` when detached).
 
-    Each is None where git has none to tell.
+    Each is None where the project has none.
     """
 
     repo: str | None
@@ -27,18 +28,27 @@ class GitContext:
 
 
 def read_git_context(folder: Path, preferred_remote: str | None = None) -> GitContext:
-    """The git context of `folder`, all None outside of a repository or without git.
+    """The git context of `folder`, all None outside of a repository.
 
     preferred_remote: a remote's name (`[git] remote` of the configuration) that wins over `origin` and an only remote.
     Credentials in the URL are still there: `Redactor.git_url` takes them out.
+    Raises LocalProblem where there is a repository that git does not read; a passing failure is tried again first.
     """
-    if _git(folder, "rev-parse", "--show-toplevel") is None:
+    root = repository_of(folder)
+    if root is None:
         return GitContext(None, None, None)
-    return GitContext(
-        repo=_remote_url(folder, preferred_remote),
-        commit=_git(folder, "rev-parse", "--verify", "HEAD"),
-        branch=_git(folder, "rev-parse", "--abbrev-ref", "HEAD"),
-    )
+    commit = head_of(root)
+    branch = _read(root, "rev-parse", "--abbrev-ref", "HEAD") if commit else None
+    return GitContext(repo=_remote_url(root, preferred_remote), commit=commit, branch=branch)
+
+
+def missing_git_facts(repo: str | None, commit: str | None) -> str:
+    """What a lineage with this context does not name, and why, in a sentence; empty where it names everything."""
+    if commit is None:
+        return "no git commit is named: the project is in no git repository, or in one without a commit"
+    if repo is None:
+        return "no git repository is named: the project has no remote that others can fetch from"
+    return ""
 
 
 def is_shareable(url: str) -> bool:
@@ -49,8 +59,8 @@ def is_shareable(url: str) -> bool:
     return bool(at) and ":" in rest and "/" not in user
 
 
-def _remote_url(folder: Path, preferred: str | None) -> str | None:
-    remotes = (_git(folder, "remote") or "").splitlines()
+def _remote_url(root: Path, preferred: str | None) -> str | None:
+    remotes = (_read(root, "remote") or "").splitlines()
     if preferred in remotes:
         name = preferred
     elif "origin" in remotes:
@@ -59,24 +69,15 @@ def _remote_url(folder: Path, preferred: str | None) -> str | None:
         name = remotes[0]
     else:
         return None
-    url = _git(folder, "remote", "get-url", name)
-    return url if url and is_shareable(url) else None
+    answer = run_git(root, "remote", "get-url", "--", name)
+    if not answer.ok and answer.code != _NO_SUCH_REMOTE:
+        raise unreadable(root, answer)
+    url = answer.output.strip()
+    return url if answer.ok and is_shareable(url) else None
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints, stripped; None where git fails, is missing, or hangs."""
-    # A variable that points git elsewhere (set inside a hook) must not choose the repository for us.
-    environ = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE")}
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-            timeout=_GIT_TIMEOUT,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode("utf-8", "replace").strip() or None
+def _read(root: Path, *arguments: str) -> str | None:
+    answer = run_git(root, *arguments)
+    if not answer.ok:
+        raise unreadable(root, answer)
+    return answer.output.strip() or None

@@ -21,6 +21,8 @@ class PutRequest:
     sources: as typed; none are all outputs of the active session.  destination: as typed.  flag: the visibility that
     the command line asks for.  name: the put job's name label.  dataset: every source folder is a dataset, even if
     nothing in it says so.  tag: False for `--no-tag`; the configuration is asked all the same (`tags.wanted_tag`).
+    push_asked: True for `--tag`: the tag is made and pushed.  push_configured: whether the user's own configuration
+    asks for tags to be pushed.
     """
 
     project: Project
@@ -31,6 +33,8 @@ class PutRequest:
     name: str | None = None
     dataset: bool = False
     tag: bool = True
+    push_asked: bool = False
+    push_configured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,16 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A git tag on a commit.  JSON-serialisable."""
+    """A git tag on a commit.  JSON-serialisable.
+
+    remote: the name of the remote that it is pushed to.  url: its address, without credentials.  Both are empty for a
+    tag that is not pushed.
+    """
 
     name: str
     commit: str
+    remote: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

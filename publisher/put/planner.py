@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from threading import Lock
 from time import monotonic
 
@@ -44,7 +44,7 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
     def plan(identities: Sequence[str], sink: Sink) -> Draft:
         summary = plan_put(request, digested, url, identities=identities, sink=sink, now=clock())
         rows = tuple(_row(number, one) for number, one in enumerate(summary.objects, start=1))
-        tags = tuple((tag.name, tag.commit) for tag in summary.tags)
+        tags = tuple(astuple(tag) for tag in summary.tags)
         return Draft(summary.lineage, summary.fingerprint, Storing(destination, rows, tags, summary.record))
 
     return plan

@@ -17,7 +17,8 @@ from roar_publisher.put.assembly import assemble, uploaded_files
 from roar_publisher.put.objects import Digested, Object, PutRequest, PutSummary, Tag
 from roar_publisher.put.record import PutFile, PutRecord
 from roar_publisher.put.shadow import shadow_of
-from roar_publisher.put.tags import committed, wanted_tag
+from roar_publisher.put.tags import wanted_tag
+from roar_publisher.put.worktree import committed
 from roar_publisher.state.errors import UsageProblem
 
 

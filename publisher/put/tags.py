@@ -1,32 +1,40 @@
-"""Git tags of a put: `roar/<commit>` on the commit that it was made from, here and at the remote.
+"""Git tags of a put: `roar/<commit>` on the commit that it was made from, here and, where the user asks, at the remote.
 
 Nothing here ever waits for a person: git may not ask for passwords, and every command has a deadline.  A remote that
 does not take the tag delays nobody; the tag is owed, with the command that pays it.
+
+Pushing uses nothing that the project configures but the remote's address, which the plan shows: it is done from an
+empty repository that borrows the project's objects, so only the user's own ssh, credential helpers and rewrites apply,
+and no hook of the project runs.
 """
 
-import os
-import signal
-import subprocess
+import re
+import shlex
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from roar_publisher.lineage.project import Config, Project
+from roar_publisher.lineage.git import Answer, Reach, run_git
+from roar_publisher.lineage.project import Config
 from roar_publisher.put.objects import PutRequest, Tag
-from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.errors import LocalProblem
 
 PREFIX = "roar/"
-LOCAL_SECONDS = 30.0
-"""Seconds that a git command may take on this machine."""
 PUSH_SECONDS = 60.0
-"""Seconds that a remote has to take the tags."""
-_SHOWN = 200
-"""Characters of git's own complaint that are passed on."""
+"""Seconds that a remote has to take a tag."""
+UNCLEAR = "a remote that nothing names"
+"""In place of an address, where there are several remotes and the configuration means none of them."""
+_SHA256_DIGITS = 64
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_USERINFO = re.compile(r"(://)(?!git@)[^/\s@]*@")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|:)")
 
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """Tags that could not be made or pushed: why, and what to type."""
+    """A tag that could not be made or pushed: why, and what to type."""
 
     why: str
     command: str
@@ -40,10 +48,17 @@ def tag_of(commit: str) -> str:
 def wanted_tag(request: PutRequest, commit: str) -> Tag | None:
     """The tag that a put from this commit makes; None with `--no-tag`, or where the configuration wants no tags.
 
-    Raises LocalProblem for a configuration that makes no sense.
+    Raises LocalProblem for a configuration that makes no sense, or a repository that git does not read.
     """
-    enabled = tagging_enabled(request.project.config)
-    return Tag(tag_of(commit), commit) if request.tag and enabled else None
+    config = request.project.config
+    enabled = tagging_enabled(config) or request.push_asked
+    if not (request.tag and enabled):
+        return None
+    table = config.table.get("git")
+    never = isinstance(table, dict) and table.get("push_tags_on_register") == "never"
+    push = request.push_asked or (request.push_configured and not never)
+    remote = _remote(request.project.root, config.git_remote) if push else None
+    return Tag(tag_of(commit), commit, *(remote or ("", "")))
 
 
 def tagging_enabled(config: Config) -> bool:
@@ -65,97 +80,103 @@ def tagging_enabled(config: Config) -> bool:
     return value
 
 
-def committed(root: Path) -> str:
-    """The commit that is checked out, if everything in the working tree is in it.
+def make_tag(root: Path, tag: Tag) -> Owed | None:
+    """Make the tag in the repository around `root`; one that is there already is left as it is.
 
-    Raises UsageProblem for uncommitted changes, LocalProblem where there is no commit or no git: a put says which
-    commit its files come from.
+    Repeating is harmless.
     """
-    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD", seconds=LOCAL_SECONDS)
-    if commit.returncode:
-        raise LocalProblem(
-            f"{root} is in no git repository with a commit.",
-            next_step="Commit the code that made the files, then put them.",
-            reason="no commit",
-        )
-    status = _git(root, "status", "--porcelain=v1", seconds=LOCAL_SECONDS)
-    if status.returncode or status.stdout:
-        raise UsageProblem(
-            "The repository has uncommitted changes; a put tells which commit its files come from.",
-            next_step="Commit them (or list what is no code in .gitignore), then put again.",
-        )
-    return commit.stdout.strip()
-
-
-def make_tags(root: Path, tags: tuple[Tag, ...]) -> Owed | None:
-    """Make the tags in the repository; those that are there already are left as they are."""
-    for tag in tags:
-        if _exists(root, tag):
-            continue
-        made = _git(root, "tag", "--", tag.name, tag.commit, seconds=LOCAL_SECONDS)
-        if made.returncode and not _exists(root, tag):  # somebody else may have been faster
-            return Owed(_complaint(made), f"git tag {tag.name} {tag.commit}")
-    return None
-
-
-def push_tags(project: Project, tags: tuple[Tag, ...]) -> Owed | None:
-    """Push the tags to the remote that the configuration means; repeating it is harmless.
-
-    Does nothing where there is no remote, or `[git] push_tags_on_register` is `never`.
-    """
-    table = project.config.table.get("git")
-    never = isinstance(table, dict) and table.get("push_tags_on_register") == "never"
-    remotes = _git(project.root, "remote", seconds=LOCAL_SECONDS).stdout.split()
-    if never or not tags or not (remotes or project.config.git_remote):
+    command = shlex.join(["git", "tag", tag.name, tag.commit])
+    if not _COMMIT.fullmatch(tag.commit) or tag.name != tag_of(tag.commit):
+        return Owed("it is not the tag of a commit", command)
+    ref = f"refs/tags/{tag.name}"
+    if run_git(root, "show-ref", "--verify", "--quiet", ref).ok:
         return None
-    names = [f"refs/tags/{tag.name}" for tag in tags]
-    remote = project.config.git_remote or (remotes[0] if len(remotes) == 1 else None)
-    command = f"git push {remote or '<remote>'} {' '.join(names)}"
-    if remote not in remotes:
+    # Plumbing: `git tag` would sign, with the program that a configuration names.
+    made = run_git(root, "update-ref", ref, tag.commit)
+    return None if made.ok else Owed(made.why, command)
+
+
+def push_tag(root: Path, tag: Tag) -> Owed | None:
+    """Push the tag to the remote that the plan showed; nothing is done for a tag without one.
+
+    Repeating is harmless.  What a remote that is a folder runs is that folder's; one inside the project is refused.
+    """
+    if not tag.remote and not tag.url:
+        return None
+    ref = f"refs/tags/{tag.name}"
+    command = shlex.join(["git", "push", tag.remote or "<remote>", ref])
+    if not tag.remote:
         return Owed("it is not clear which remote: name it with `roar config set git.remote <name>`", command)
-    pushed = _git(project.root, "push", "--quiet", remote, *names, seconds=PUSH_SECONDS)
-    return Owed(_complaint(pushed), command) if pushed.returncode else None
+    url = _push_url(root, tag.remote)
+    if shown_url(url) != tag.url:
+        return Owed(f"the address of the remote {tag.remote} is no longer the planned {tag.url}", command)
+    target = _absolute(root, url)
+    if target is None:
+        return Owed("the remote is a folder of the project itself", command)
+    pushed = _push(root, target, ref, tag.commit)
+    return None if pushed.ok else Owed(shown_url(pushed.why), command)
 
 
-def _exists(root: Path, tag: Tag) -> bool:
-    name = f"refs/tags/{tag.name}"
-    return not _git(root, "show-ref", "--verify", "--quiet", name, seconds=LOCAL_SECONDS).returncode
+def shown_url(text: str) -> str:
+    """An address, or a text with addresses in it, as it may be shown and kept: without credentials."""
+    return _USERINFO.sub(r"\1", text)
 
 
-def _complaint(done: subprocess.CompletedProcess[str]) -> str:
-    return " ".join(done.stderr.split())[:_SHOWN] or f"git ended with {done.returncode}"
+def _remote(root: Path, preferred: str | None) -> tuple[str, str] | None:
+    """The remote to push to and its address as it is shown; None without a remote, no name where it is unclear."""
+    remotes = run_git(root, "remote").output.split()
+    if not remotes and not preferred:
+        return None
+    # To push to `origin` because it is called so would be to guess, where there are several.
+    name = preferred or (remotes[0] if len(remotes) == 1 else "")
+    if name not in remotes:
+        return "", UNCLEAR
+    return name, shown_url(_push_url(root, name))
 
 
-def _git(root: Path, *arguments: str, seconds: float) -> subprocess.CompletedProcess[str]:
-    """Run git; a failure to run it at all is a failure of its own, with a complaint."""
-    command = ["git", *arguments]
-    try:
-        with subprocess.Popen(
-            command,
-            cwd=root,
-            env=_environ(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,  # no terminal to ask on, and a group of its own to end
-        ) as process:
-            try:
-                output, complaint = process.communicate(timeout=seconds)
-            except BaseException:
-                os.killpg(process.pid, signal.SIGKILL)  # git's helpers, too: they would outlive it
-                raise
-        return subprocess.CompletedProcess(command, process.returncode, output, complaint)
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, -1, "", f"no answer within {seconds:.0f} s")
-    except OSError as error:
-        return subprocess.CompletedProcess(command, -1, "", str(error))
+def _push_url(root: Path, remote: str) -> str:
+    """The address that the repository configures for pushes, without the rewrites that it configures; "" for none."""
+    for name in (f"remote.{remote}.pushurl", f"remote.{remote}.url"):
+        urls = run_git(root, "config", "--null", "--get-all", name).output.split("\0")
+        if urls[0]:
+            return urls[0]
+    return ""
 
 
-def _environ() -> dict[str, str]:
-    # Variables that point git elsewhere (set inside a hook) must not choose the repository for us.
-    environ = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE")}
-    environ |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}
-    environ.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
-    return environ
+def _absolute(root: Path, url: str) -> str | None:
+    """The address for a push from another folder; None where it is a folder in the project, or none at all."""
+    path = url.removeprefix("file://")
+    if path == url and (_SCHEME.match(url) or ":" in url.partition("/")[0]):
+        return url
+    target = (root / path).resolve()
+    return None if target.is_relative_to(root.resolve()) else str(target)
+
+
+def _push(root: Path, url: str, ref: str, commit: str) -> Answer:
+    """Push the commit as `ref` from an empty repository that has the project's objects and none of its settings."""
+    kind = "sha256" if len(commit) == _SHA256_DIGITS else "sha1"
+    with tempfile.TemporaryDirectory(prefix="roar-push-") as name:
+        folder, here = Path(name), f"--git-dir={name}"
+        made = run_git(folder, "init", "--quiet", "--bare", "--template=", f"--object-format={kind}", ".")
+        if made.ok:
+            made = _borrow_objects(root, folder)
+        if made.ok:
+            made = run_git(folder, here, "update-ref", ref, commit)
+        if not made.ok:
+            return made
+        return run_git(folder, here, "push", "--quiet", "--", url, ref, reach=Reach.REMOTE, seconds=PUSH_SECONDS)
+
+
+def _borrow_objects(root: Path, folder: Path) -> Answer:
+    """Have the repository in `folder` use the objects of the one around `root`, with its history cut at the same place.
+
+    Returns git's answer to where they are.
+    """
+    found = run_git(root, "rev-parse", "--git-path", "objects", "--git-path", "shallow")
+    if found.ok:
+        objects, shallow = (root / line for line in found.output.splitlines())
+        (folder / "objects" / "info").mkdir(parents=True, exist_ok=True)
+        (folder / "objects" / "info" / "alternates").write_text(f"{objects.resolve()}\n", encoding="utf-8")
+        if shallow.exists():
+            shutil.copyfile(shallow, folder / "shallow")
+    return found

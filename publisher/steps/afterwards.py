@@ -53,9 +53,16 @@ async def finish(run: Run, published: Published, route: Route, authorize: Author
     recorded = await _told(run, lambda: _record_put(run))
     marked = await _told(run, lambda: _mark(run, published, labelled=not owed[0]))
     owed.append(await _tag(run))
-    for text in filter(None, owed):
+    for text in filter(None, (*owed, _facts(run))):
         run.report(Noted(text))
     return {"marks_owed": not (recorded and marked), "detail": "; ".join(filter(None, owed))}
+
+
+def _facts(run: Run) -> str:
+    """What a reader of the lineage will miss."""
+    from roar_publisher.lineage.gitcontext import missing_git_facts
+
+    return missing_git_facts(run.plan.git_repo, run.plan.git_commit) if run.plan.git_commit is None else ""
 
 
 async def _send_labels(run: Run, published: Published, route: Route, authorize: Authorizer) -> str:
@@ -142,18 +149,14 @@ async def _tag(run: Run) -> str:
     """Make and push the tags of a put; returns what is owed where git or its remote does not take them."""
     if not run.plan.tags:
         return ""
-    from roar_publisher.lineage.project import find_project
     from roar_publisher.put.objects import Tag
-    from roar_publisher.put.tags import Owed, make_tags, push_tags
+    from roar_publisher.put.tags import Owed, make_tag, push_tag
 
     def make() -> Owed | None:
-        tags = tuple(Tag(name, commit) for name, commit in run.plan.tags)
-        project = find_project(Path(run.plan.project))
-        return make_tags(project.root, tags) or push_tags(project, tags)
+        root = Path(run.plan.project)
+        tags = [Tag(*fields) for fields in run.plan.tags]
+        return next(filter(None, (make_tag(root, tag) or push_tag(root, tag) for tag in tags)), None)
 
-    try:
-        # Not one of the journal's calls: a remote may take its time, and a stop need not wait for it.
-        owed = await to_thread.run_sync(make, abandon_on_cancel=True)
-    except LocalProblem as problem:
-        return f"the git tag is owed ({problem.what})"
+    # Not one of the journal's calls: a remote may take its time, and a stop need not wait for it.
+    owed = await to_thread.run_sync(make, abandon_on_cancel=True)
     return f"the git tag is owed ({owed.why}); pay it with: {owed.command}" if owed else ""

@@ -87,9 +87,14 @@ def _config_with_a_bad_scope(program: Program) -> Mend:
     return _replaced(program.cwd / ".roar" / "config.toml", b"[scope]\nmode = 'publik'\n")
 
 
+def _repository_that_git_refuses(program: Program) -> Mend:
+    return _replaced(program.cwd / ".git" / "HEAD", b"")
+
+
 @pytest.mark.parametrize(
     ("spoil", "code", "words"),
     [
+        (_repository_that_git_refuses, 1, ["git can't read the repository at", "not a git repository", "git -C"]),
         (_missing_database, 1, ["captured nothing here yet", "roar run"]),
         (_database_of_noise, 1, ["roar.db"]),
         (_truncated_database, 1, ["roar.db"]),

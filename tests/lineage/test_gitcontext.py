@@ -1,11 +1,15 @@
 """The git context of the working repository, whatever state it is in."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.gitcontext import GitContext, is_shareable, read_git_context
+from roar_publisher.lineage.git import PAUSES
+from roar_publisher.lineage.gitcontext import GitContext, is_shareable, missing_git_facts, read_git_context
+from roar_publisher.state.errors import ExitCode, LocalProblem
 from tests.lineage.captured import git
 
 NOTHING = GitContext(None, None, None)
@@ -81,15 +85,26 @@ def test_only_what_others_can_fetch_is_told(url: str, shareable: bool) -> None:
     assert is_shareable(url) is shareable
 
 
-def test_outside_of_a_repository_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_of_a_repository_there_is_nothing_and_git_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setenv("PATH", os.devnull)
     assert read_git_context(tmp_path) == NOTHING
     assert read_git_context(tmp_path / "gone") == NOTHING
 
 
-def test_without_git_there_is_nothing(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", os.devnull)
-    assert read_git_context(repo) == NOTHING
+def test_an_empty_git_folder_is_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / ".git").mkdir()
+    assert read_git_context(tmp_path) == NOTHING
+
+
+def test_the_facts_that_a_lineage_lacks_are_said() -> None:
+    assert "no git commit" in missing_git_facts(None, None)
+    assert "no git commit" in missing_git_facts(URL, None)
+    assert "no remote" in missing_git_facts(None, "ab" * 20)
+    assert missing_git_facts(URL, "ab" * 20) == ""
 
 
 def test_a_hooks_variables_do_not_choose_the_repository(
@@ -98,3 +113,119 @@ def test_a_hooks_variables_do_not_choose_the_repository(
     git("init", "--quiet", "--bare", "other.git", cwd=tmp_path)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other.git"))
     assert read_git_context(repo).repo == URL
+
+
+def test_a_repository_without_git_is_an_error(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    assert "git is not installed" in refused(repo).what
+
+
+def damage_head(repo: Path) -> None:
+    (repo / ".git" / "HEAD").write_bytes(b"")
+
+
+def damage_branch(repo: Path) -> None:
+    (repo / ".git" / "refs" / "heads" / "main").write_bytes(b"")
+
+
+def lose_commit(repo: Path) -> None:
+    (repo / ".git" / "refs" / "heads" / "main").write_text("ab" * 20 + "\n")
+
+
+def damage_config(repo: Path) -> None:
+    (repo / ".git" / "config").write_text("[[[")
+
+
+def lose_worktree(repo: Path) -> None:
+    shutil.rmtree(repo / ".git")
+    (repo / ".git").write_text("gitdir: /nowhere/at/all\n")
+
+
+@pytest.mark.parametrize("damage", [damage_head, damage_branch, lose_commit, damage_config, lose_worktree])
+def test_a_repository_that_git_does_not_read_is_an_error(repo: Path, damage: Callable[[Path], None]) -> None:
+    damage(repo)
+    problem = refused(repo)
+    assert str(repo) in problem.what
+    assert "\n" not in problem.what
+    assert f"git -C {repo} status" in problem.next_step
+    assert (problem.reason, problem.exit_code) == ("git", ExitCode.FAILED)
+
+
+def test_a_repository_of_another_user_is_named_with_the_command_that_git_names(
+    repo: Path, script: Callable[[str], Path]
+) -> None:
+    script(
+        f"echo \"fatal: detected dubious ownership in repository at '{repo}'\" >&2\n"
+        "echo 'To add an exception for this directory, call:' >&2\n"
+        f"printf '\\n\\tgit config --global --add safe.directory {repo}\\n' >&2\n"
+        "exit 128\n"
+    )
+    problem = refused(repo)
+    assert "dubious ownership" in problem.what
+    assert problem.next_step.startswith(f"git config --global --add safe.directory {repo};")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "echo 'fatal: unable to fork: Resource temporarily unavailable' >&2; exit 128",
+        "echo 'error: read .git/HEAD: Input/output error' >&2; exit 128",
+        "kill -KILL $$",
+    ],
+)
+def test_a_failure_that_passes_is_tried_again(
+    repo: Path, script: Callable[[str], Path], pauses: list[float], failure: str
+) -> None:
+    """Every command fails the first two times."""
+    log = script(f'echo "$*" >> "$LOG"\n[ $(grep -cxF -- "$*" "$LOG") -ge 3 ] || {{ {failure}; }}\nexec "$GIT" "$@"\n')
+    context = read_git_context(repo)
+    assert (context.repo, context.branch) == (URL, "main")
+    assert pauses == [*PAUSES] * (len(log.read_text().splitlines()) // 3)
+
+
+def test_a_failure_that_stays_is_an_error_after_a_bounded_number_of_attempts(
+    repo: Path, script: Callable[[str], Path], pauses: list[float]
+) -> None:
+    log = script('echo once >> "$LOG"\necho "fatal: read error: Input/output error" >&2\nexit 128\n')
+    assert "Input/output error" in refused(repo).what
+    assert len(log.read_text().splitlines()) == 1 + len(PAUSES)
+    assert pauses == list(PAUSES)
+
+
+def test_a_git_that_gives_no_answer_is_ended_and_is_an_error(
+    repo: Path, script: Callable[[str], Path], pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roar_publisher.lineage.git.LOCAL_SECONDS", 0.01)
+    script("exec sleep 1000\n")
+    assert "no answer" in refused(repo).what
+    assert pauses == list(PAUSES)
+
+
+def refused(repo: Path) -> LocalProblem:
+    with pytest.raises(LocalProblem) as caught:
+        read_git_context(repo)
+    return caught.value
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What was waited for, in no time."""
+    waited: list[float] = []
+    monkeypatch.setattr("roar_publisher.lineage.git.sleep", waited.append)
+    return waited
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Puts a shell script in the place of git; $GIT in it is the real one, $LOG a file, which is returned."""
+
+    def replace(text: str) -> Path:
+        real, log = shutil.which("git"), tmp_path / "log"
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        (folder / "git").write_text(f"#!/bin/sh\nGIT={real}\nLOG={log}\n{text}")
+        (folder / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        return log
+
+    return replace

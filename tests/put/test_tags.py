@@ -10,9 +10,9 @@ import pytest
 
 from roar_publisher.lineage.project import Config, Project
 from roar_publisher.put import tags
-from roar_publisher.put.objects import Tag
-from roar_publisher.put.tags import committed, make_tags, push_tags, tag_of
-from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.put.objects import PutRequest, Tag
+from roar_publisher.put.tags import UNCLEAR, make_tag, push_tag, wanted_tag
+from roar_publisher.put.worktree import committed
 from tests.lineage.captured import git
 
 KILLED_SECONDS = 10.0
@@ -43,9 +43,14 @@ def tags_in(root: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def tag(root: Path) -> tuple[Tag, ...]:
-    commit = committed(root)
-    return (Tag(tag_of(commit), commit),)
+def tag(root: Path, *, asked: bool = True, configured: bool = False, **section: Any) -> Tag:
+    """The tag of a put, as its plan has it.  asked: for `--tag`."""
+    wanted = PutRequest(
+        project(root, **section), (), "s3://bucket", "a message", push_asked=asked, push_configured=configured
+    )
+    found = wanted_tag(wanted, committed(root))
+    assert found is not None
+    return found
 
 
 def bare(path: Path) -> Path:
@@ -70,63 +75,129 @@ def test_a_tag_is_made_on_its_commit_and_made_once(root: Path) -> None:
     wanted = tag(root)
     git("commit", "--quiet", "--allow-empty", "-m", "second", cwd=root)
     for _ in range(2):
-        assert make_tags(root, wanted) is None
-        assert tags_in(root) == [f"{wanted[0].commit} roar/{wanted[0].commit}"]
+        assert make_tag(root, wanted) is None
+        assert tags_in(root) == [f"{wanted.commit} roar/{wanted.commit}"]
 
 
 def test_a_tag_on_a_commit_that_is_gone_is_owed_with_the_command(root: Path) -> None:
-    owed = make_tags(root, (Tag("roar/gone", "ab" * 20),))
+    owed = make_tag(root, Tag(f"roar/{'ab' * 20}", "ab" * 20))
     assert owed is not None
     assert owed.why
-    assert owed.command == f"git tag roar/gone {'ab' * 20}"
+    assert owed.command == f"git tag roar/{'ab' * 20} {'ab' * 20}"
+
+
+@pytest.mark.parametrize(("name", "commit"), [("main", "ab" * 20), ("roar/../heads/main", "x"), ("roar/x", "--x")])
+def test_a_plan_from_elsewhere_can_write_no_other_ref(root: Path, name: str, commit: str) -> None:
+    owed = make_tag(root, Tag(name, commit))
+    assert owed is not None
+    assert "not the tag of a commit" in owed.why
+    assert tags_in(root) == []
 
 
 def test_the_tag_reaches_the_only_remote_and_may_be_pushed_again(root: Path, tmp_path: Path) -> None:
     remote = bare(tmp_path / "remote")
     git("remote", "add", "upstream", str(remote), cwd=root)
-    make_tags(root, tag(root))
+    make_tag(root, tag(root))
     for _ in range(2):
-        assert push_tags(project(root), tag(root)) is None
+        assert push_tag(root, tag(root)) is None
         assert tags_in(remote) == tags_in(root) != []
+
+
+def test_a_clone_without_its_history_can_push(root: Path, tmp_path: Path) -> None:
+    git("commit", "--quiet", "--allow-empty", "-m", "second", cwd=root)
+    bare(tmp_path / "remote")
+    git("push", "--quiet", str(tmp_path / "remote"), "main", cwd=root)
+    git("clone", "--quiet", "--depth=1", "--branch=main", f"file://{tmp_path / 'remote'}", "shallow", cwd=tmp_path)
+    shallow = tmp_path / "shallow"
+    make_tag(shallow, tag(shallow))
+    assert push_tag(shallow, tag(shallow)) is None
+    assert tags_in(tmp_path / "remote") == tags_in(shallow) != []
+
+
+@pytest.mark.parametrize(
+    ("asked", "configured", "section", "pushed"),
+    [
+        (False, False, {}, False),
+        (True, False, {}, True),
+        (False, True, {}, True),
+        (False, True, {"push_tags_on_register": "never"}, False),
+        (True, False, {"push_tags_on_register": "never"}, True),
+    ],
+)
+def test_only_the_user_can_have_a_tag_pushed(
+    root: Path, tmp_path: Path, asked: bool, configured: bool, section: dict[str, Any], pushed: bool
+) -> None:
+    git("remote", "add", "origin", str(bare(tmp_path / "remote")), cwd=root)
+    wanted = tag(root, asked=asked, configured=configured, **section)
+    make_tag(root, wanted)
+    assert push_tag(root, wanted) is None
+    assert tags_in(root) != []
+    assert bool(tags_in(tmp_path / "remote")) is pushed
 
 
 def test_the_configured_remote_wins(root: Path, tmp_path: Path) -> None:
     for name in ("origin", "mirror"):
         git("remote", "add", name, str(bare(tmp_path / name)), cwd=root)
-    make_tags(root, tag(root))
-    assert push_tags(project(root, remote="mirror"), tag(root)) is None
+    wanted = tag(root, remote="mirror")
+    make_tag(root, wanted)
+    assert push_tag(root, wanted) is None
     assert (tags_in(tmp_path / "origin"), tags_in(tmp_path / "mirror")) == ([], tags_in(root))
 
 
 @pytest.mark.parametrize(
     ("remotes", "section"), [(["origin", "mirror"], {}), (["origin"], {"remote": "elsewhere"}), ([], {"remote": "x"})]
 )
-def test_a_remote_that_nobody_named_is_asked_for(root: Path, remotes: list[str], section: dict[str, str]) -> None:
+def test_a_remote_that_nothing_names_is_asked_for(root: Path, remotes: list[str], section: dict[str, Any]) -> None:
     for name in remotes:
         git("remote", "add", name, "https://example.org/repo.git", cwd=root)
-    owed = push_tags(project(root, **section), tag(root))
+    wanted = tag(root, **section)
+    owed = push_tag(root, wanted)
+    assert wanted.url == UNCLEAR
     assert owed is not None
     assert "git.remote" in owed.why
-    assert owed.command.startswith(f"git push {section.get('remote', '<remote>')} refs/tags/roar/")
+    assert owed.command.startswith("git push '<remote>' refs/tags/roar/")
 
 
-def test_nothing_is_pushed_without_a_remote_or_against_the_configuration(root: Path, tmp_path: Path) -> None:
-    make_tags(root, tag(root))
-    assert push_tags(project(root), tag(root)) is None
-    git("remote", "add", "origin", str(bare(tmp_path / "remote")), cwd=root)
-    assert push_tags(project(root, push_tags_on_register="never"), tag(root)) is None
-    assert push_tags(project(root), ()) is None
-    assert tags_in(tmp_path / "remote") == []
+def test_nothing_is_pushed_without_a_remote(root: Path) -> None:
+    make_tag(root, tag(root))
+    assert push_tag(root, tag(root)) is None
 
 
 def test_a_dead_remote_leaves_the_tag_owed(root: Path) -> None:
-    git("remote", "add", "origin", "http://127.0.0.1:1/repo.git", cwd=root)
-    make_tags(root, tag(root))
-    owed = push_tags(project(root), tag(root))
+    git("remote", "add", "origin", "http://person:secret@127.0.0.1:1/repo.git", cwd=root)
+    make_tag(root, tag(root))
+    assert tag(root).url == "http://127.0.0.1:1/repo.git"
+    owed = push_tag(root, tag(root))
     assert owed is not None
     assert "127.0.0.1" in owed.why
     assert "\n" not in owed.why
-    assert owed.command == f"git push origin refs/tags/{tag(root)[0].name}"
+    assert "secret" not in owed.why
+    assert owed.command == f"git push origin refs/tags/{tag(root).name}"
+
+
+def test_a_remote_that_moved_since_the_plan_was_shown_is_not_pushed_to(root: Path, tmp_path: Path) -> None:
+    git("remote", "add", "origin", "https://example.org/repo.git", cwd=root)
+    wanted = tag(root)
+    make_tag(root, wanted)
+    git("remote", "set-url", "origin", str(bare(tmp_path / "other")), cwd=root)
+    owed = push_tag(root, wanted)
+    assert owed is not None
+    assert "https://example.org/repo.git" in owed.why
+    assert tags_in(tmp_path / "other") == []
+
+
+def test_a_remote_inside_the_project_is_not_pushed_to(root: Path) -> None:
+    evil = bare(root / "evil.git")
+    (root / ".gitignore").write_text("*\n")
+    touch(evil / "hooks" / "post-receive", root / "ran")
+    for url in ("evil.git", f"file://{evil}", str(evil)):
+        git("remote", "add", "origin", url, cwd=root)
+        make_tag(root, tag(root))
+        owed = push_tag(root, tag(root))
+        git("remote", "remove", "origin", cwd=root)
+        assert owed is not None
+        assert "folder of the project" in owed.why
+    assert not (root / "ran").exists()
 
 
 def test_a_remote_that_hangs_is_not_waited_for_and_leaves_no_process(
@@ -139,10 +210,10 @@ def test_a_remote_that_hangs_is_not_waited_for_and_leaves_no_process(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(tags, "PUSH_SECONDS", 1.0)
     git("remote", "add", "origin", "hang://anything", cwd=root)
-    make_tags(root, tag(root))
-    owed = push_tags(project(root), tag(root))
+    make_tag(root, tag(root))
+    owed = push_tag(root, tag(root))
     assert owed is not None
-    assert owed.why == "no answer within 1 s"
+    assert owed.why == "git gave no answer within 1 s"
     assert ends(int(note.read_text()))
 
 
@@ -158,23 +229,14 @@ def test_a_password_is_never_asked_for(root: Path, tmp_path: Path, monkeypatch: 
     helper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     git("remote", "add", "origin", "secret://x", cwd=root)
-    make_tags(root, tag(root))
-    owed = push_tags(project(root), tag(root))
+    make_tag(root, tag(root))
+    owed = push_tag(root, tag(root))
     assert owed is not None
     assert not asked.exists()
 
 
-def test_a_clean_tree_has_a_commit_and_nothing_else_has(root: Path, tmp_path: Path) -> None:
-    assert len(committed(root)) == 40
-    (root / "new").touch()
-    with pytest.raises(UsageProblem, match="uncommitted"):
-        committed(root)
-    (root / ".gitignore").write_text("new\n.gitignore\n")
-    assert committed(root)
-    with pytest.raises(LocalProblem, match="no git repository"):
-        committed(tmp_path)
-
-
-def test_a_hooks_repository_is_not_taken_for_ours(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIT_DIR", str(bare(tmp_path / "other")))
-    assert len(committed(root)) == 40
+def touch(program: Path, note: Path) -> Path:
+    """A program that leaves a note that it ran."""
+    program.write_text(f"#!/bin/sh\ntouch {note}\ncat\n")
+    program.chmod(0o755)
+    return program

@@ -148,22 +148,29 @@ def test_a_project_that_wants_no_tags_gets_none(make_place: MakePlace) -> None:
     place.check_published_once()
 
 
-def test_the_tag_is_pushed_to_the_remote(make_place: MakePlace) -> None:
+@pytest.mark.parametrize("who", ["the command line", "the user's configuration", "nobody"])
+def test_the_tag_is_pushed_where_the_user_asks_for_it(who: str, make_place: MakePlace) -> None:
     place = make_place("file")
     remote = place.folder / "remote.git"
     git(place.project, "init", "--quiet", "--bare", str(remote))
     git(place.project, "remote", "add", "origin", str(remote))
-    answer = place.put()
+    if who == "the user's configuration":
+        folder = place.folder / "home" / ".config" / "roar"
+        folder.mkdir(parents=True)
+        (folder / "config.toml").write_text("[publisher]\npush_tags = true\n")
+    answer = place.put(*(("--tag",) if who == "the command line" else ()))
     assert answer.code == 0, answer.err
     assert "owed" not in answer.out + answer.err
-    assert f"{head(place)}\trefs/tags/roar/{head(place)}" in tags(place, "origin")
+    pushed = f"{head(place)}\trefs/tags/roar/{head(place)}" in tags(place, "origin")
+    assert pushed is (who != "nobody")
 
 
 def test_a_dead_remote_is_owed_the_tag_and_holds_nothing_up(make_place: MakePlace) -> None:
     place = make_place("file")
     remote = place.folder / "remote.git"
     git(place.project, "remote", "add", "origin", str(remote))
-    answer = place.put()
+    assert f"pushed to {remote}" in place.put("--tag", "--dry-run").out
+    answer = place.put("--tag")
     assert answer.code == 0, answer.err
     place.check_published_once()
     told = answer.out + answer.err

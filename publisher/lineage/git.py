@@ -1,0 +1,169 @@
+"""The one function through which this program runs git.
+
+A project may have come with a clone or an archive, so nothing that its repository configures may run or reach out:
+
+- `core.fsmonitor` and hooks are switched off, and `ext::` URLs are refused;
+- a bare repository that is embedded in the work tree is not taken for the project's (`safe.bareRepository`);
+- git gets a short list of environment variables, none of which holds a secret of ours, and never asks for a password;
+- a command that only reads may use no protocol at all, so that a missing object is not fetched either;
+- every command has a time limit, after which it is ended with all its helpers.
+
+The user's own configuration (`~/.gitconfig`, the system's) applies: it is where `safe.directory` stands.
+"""
+
+import errno
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from time import sleep
+from types import MappingProxyType
+
+LOCAL_SECONDS = 20.0
+"""How long a command that stays on this machine may take (a network file system can hang)."""
+PAUSES = (0.2, 1.0)
+"""Seconds before each further attempt of a command that the machine, and not the repository, let fail."""
+NOT_RUN = -1
+"""In place of git's exit code, where git could not be run, or not to its end."""
+
+_SAFE = (
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "safe.bareRepository=explicit",
+    "protocol.ext.allow=never",
+    "protocol.allow=user",
+)
+_PASSED_ON = frozenset(
+    "PATH HOME USER LOGNAME XDG_CONFIG_HOME TMPDIR TZ LD_LIBRARY_PATH DYLD_LIBRARY_PATH"
+    # git compares the owner of a repository with the user that sudo stands for, too.
+    " SUDO_UID GIT_EXEC_PATH GIT_CEILING_DIRECTORIES GIT_DISCOVERY_ACROSS_FILESYSTEM".split()
+)
+_USERS_CONFIG = re.compile(r"GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+)")
+_TO_REACH_REMOTES = frozenset(
+    "SSH_AUTH_SOCK GIT_SSH GIT_SSH_COMMAND GIT_SSH_VARIANT XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS KRB5CCNAME"
+    " http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY no_proxy NO_PROXY"
+    " SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO GIT_SSL_CAPATH".split()
+)
+_NO_PROTOCOL = "none"
+"""As GIT_ALLOW_PROTOCOL: no such protocol exists, so none is allowed, whatever a configuration says."""
+_MACHINE_FAILED = re.compile(
+    r"resource temporarily unavailable|cannot allocate memory|out of memory|cannot fork|unable to (fork|create thread)"
+    r"|input/output error|stale file handle|interrupted system call|too many open files",
+    re.IGNORECASE,
+)
+_EXHAUSTED = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EINTR))
+NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
+_SHOWN = 300
+"""Characters of git's own complaint that are passed on."""
+
+
+class Reach(Enum):
+    """How far a command may go: LOCAL uses no network and no other repository; REMOTE may use the user's ssh."""
+
+    LOCAL = "local"
+    REMOTE = "remote"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What git answered.  code: its exit code, or NOT_RUN.  passing: the machine's fault, which may be over soon."""
+
+    code: int
+    output: str
+    complaint: str
+    passing: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+    @property
+    def why(self) -> str:
+        """Why it failed, on one line and bounded."""
+        return " ".join(self.complaint.split())[:_SHOWN] or f"git ended with exit code {self.code}"
+
+
+def run_git(
+    folder: Path,
+    *arguments: str,
+    reach: Reach = Reach.LOCAL,
+    settings: Mapping[str, str] = NOTHING_MORE,
+    seconds: float | None = None,
+) -> Answer:
+    """Run git in `folder` and return its answer; no failure is raised.
+
+    settings: more of git's configuration.  seconds: the time limit, LOCAL_SECONDS by default.
+    A local command that the machine let fail (no process, no memory, EIO, no answer in time) is run again after each of
+    PAUSES; a remote one is run once.  Interrupted (KeyboardInterrupt), git is ended first.
+    """
+    command = ["git", "--no-pager"]
+    for setting in _SAFE:
+        command += ["-c", setting]
+    environ = _configured(git_environment(os.environ, reach), settings)
+    limit = LOCAL_SECONDS if seconds is None else seconds
+    for rest in (*PAUSES, None) if reach is Reach.LOCAL else (None,):
+        answer = _once([*command, *arguments], folder, environ, limit)
+        if not answer.passing or rest is None:
+            break
+        sleep(rest)
+    return answer
+
+
+def git_environment(environ: Mapping[str, str], reach: Reach) -> dict[str, str]:
+    """The variables that git gets: what chooses the user's configuration, and for a remote what reaches it.
+
+    Variables that point git elsewhere (GIT_DIR, set inside a hook) are not among them.
+    """
+    names = _PASSED_ON | (_TO_REACH_REMOTES if reach is Reach.REMOTE else frozenset())
+    passed = {name: value for name, value in environ.items() if name in names or _USERS_CONFIG.fullmatch(name)}
+    passed |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    passed |= {"GIT_ASKPASS": "", "SSH_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}
+    if reach is Reach.LOCAL:
+        passed |= {"GIT_ALLOW_PROTOCOL": _NO_PROTOCOL, "GIT_NO_LAZY_FETCH": "1"}
+    return passed
+
+
+def _configured(environ: dict[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment with settings on top of the user's own; `-c` can't carry a name that holds a `=`."""
+    count = environ.get("GIT_CONFIG_COUNT", "0")
+    first = int(count) if count.isdecimal() else 0
+    for number, (name, value) in enumerate(settings.items(), start=first):
+        environ |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return environ | {"GIT_CONFIG_COUNT": str(first + len(settings))}
+
+
+def _once(command: list[str], folder: Path, environ: Mapping[str, str], seconds: float) -> Answer:
+    try:
+        with subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # no terminal to ask on, and a group of its own to end
+        ) as process:
+            try:
+                output, complaint = process.communicate(timeout=seconds)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)  # git's helpers, too: they would outlive it
+                raise
+    except subprocess.TimeoutExpired:
+        return Answer(NOT_RUN, "", f"git gave no answer within {seconds:.0f} s", passing=True)
+    except (FileNotFoundError, NotADirectoryError):
+        missing = f"there is no folder {folder}" if not folder.exists() else "git is not installed, or not in PATH"
+        return Answer(NOT_RUN, "", missing)
+    except OSError as error:
+        return Answer(NOT_RUN, "", f"git can't be run: {error.strerror}", passing=error.errno in _EXHAUSTED)
+    killed = process.returncode < 0
+    if killed and not complaint.strip():
+        complaint = f"git was ended by signal {-process.returncode}"
+    failed = process.returncode != 0
+    passing = killed or (failed and _MACHINE_FAILED.search(complaint) is not None)
+    return Answer(process.returncode, output, complaint, passing)

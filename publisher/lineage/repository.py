@@ -1,0 +1,95 @@
+"""Whether a folder lies in a git repository, and which commit is checked out there.
+
+That there is no repository, or none with a commit, is a fact.  A repository that git does not read (it belongs to
+another user, a disk fails, git is not installed) is an error: a lineage without its commit is another lineage.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from roar_publisher.lineage.git import Answer, run_git
+from roar_publisher.state.errors import LocalProblem
+
+_PARTS = ("HEAD", "objects", "refs", "config")
+"""What the folder `.git` of a repository holds; with none of it, git does not take the folder for one."""
+_REMEDY = re.compile(r"git config --global --add safe\.directory \S.*")
+
+
+def repository_of(folder: Path) -> Path | None:
+    """The root of the repository around `folder`; None where there is none.
+
+    Raises LocalProblem where there is one that git does not read.
+    """
+    place = next(_repositories_above(folder), None)
+    if place is None:
+        return None
+    answer = run_git(folder, "rev-parse", "--show-toplevel")
+    if not answer.ok:
+        raise unreadable(place, answer)
+    return Path(answer.output.removesuffix("\n"))
+
+
+def head_of(folder: Path) -> str | None:
+    """The commit that is checked out in the repository around `folder`; None where it has no commit yet.
+
+    Raises LocalProblem where git does not read it.
+    """
+    answer = run_git(folder, "rev-parse", "--verify", "HEAD^{commit}")
+    if answer.ok:
+        return answer.output.strip()
+    # git says the same of a branch without a commit and of one whose file is damaged.
+    branch = run_git(folder, "symbolic-ref", "--quiet", "HEAD")
+    if branch.ok:
+        there = run_git(folder, "for-each-ref", branch.output.strip())
+        if there.ok and not (there.output or there.complaint):
+            return None
+        answer = there if there.complaint else answer
+    raise unreadable(folder, answer)
+
+
+def unreadable(place: Path, answer: Answer) -> LocalProblem:
+    """The error of a repository that git did not read, with git's own words and what to type."""
+    remedy = _REMEDY.search(answer.complaint)
+    look = f"see what `git -C {shlex.quote(str(place))} status` says, and mend that"
+    return LocalProblem(
+        f"git can't read the repository at {place}: {answer.why}",
+        kept="Nothing was sent: without its commit the lineage would be another one.",
+        next_step=f"{remedy[0].strip() if remedy else look}; then type the same again",
+        reason="git",
+    )
+
+
+def _repositories_above(folder: Path) -> Iterator[Path]:
+    """The folders, from `folder` upwards, that git would look for a repository in and that seem to hold one."""
+    start = Path(os.path.realpath(folder))
+    ceilings = os.environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
+    anywhere = os.environ.get("GIT_DISCOVERY_ACROSS_FILESYSTEM", "").lower() in ("1", "true", "yes", "on")
+    device = _device(start)
+    for place in (start, *start.parents):
+        if place != start and (str(place) in ceilings or (not anywhere and _device(place) != device)):
+            return
+        if _seems_repository(place / ".git"):
+            yield place
+
+
+def _seems_repository(path: Path) -> bool:
+    """Whether git may take it for a repository; what can't be looked at is for git to judge."""
+    try:
+        os.stat(path)
+        if path.is_dir():
+            return any(os.path.lexists(path / part) for part in _PARTS)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _device(place: Path) -> int | None:
+    try:
+        return os.stat(place).st_dev
+    except OSError:
+        return None
