@@ -106,12 +106,13 @@ def freeze(
     clock: Callable[[], float],
     consent: Callable[[Mapping[str, int]], None] = lambda redactions: None,
     planner: Planner | None = None,
+    agreed: bool = False,
 ) -> Frozen:
     """Freeze the plan of `request`, or take the interrupted publish of the very same.
 
     identities: who it may be published as; the lineage hash is computed for each.
     consent: called with what was redacted ({shape: count}), if anything was; raises to stop before anything is kept.
-    planner: what to plan; the lineage of the target by default.
+    planner: what to plan; the lineage of the target by default.  agreed: to whatever it asks for, kept with the plan.
     Raises UsageProblem for an unknown target, LocalProblem for what can't be read or written, Owned if another process
     works on the same.  If interrupted, nothing but an unfinished plan is left, which `prune` removes.
     """
@@ -119,17 +120,17 @@ def freeze(
     publish = OwnedPublish.create(folder, clock=clock)
     try:
         draft = (planner or lineage_planner(request))(identities, publish.journal.add_units)
-        if draft.summary.redactions:
-            consent(draft.summary.redactions)
-        if earlier := _same(folder, request, intent, draft):
+        if earlier := _same(folder, request, intent, draft):  # the person agreed to its redactions then
             resumed = _take(earlier, clock)
             publish.discard()
             return Frozen(resumed, earlier.plan, resumed=True)
+        if draft.summary.redactions:
+            consent(draft.summary.redactions)
         plan = _plan(publish, request, intent, draft, began)
         if draft.storing is not None:
             publish.journal.objects.add(draft.storing.objects)
             publish.paths.write_put_record(draft.storing.record)
-        publish.journal.freeze(plan)
+        publish.journal.freeze(plan, agreed=agreed)
     except BaseException:
         publish.discard()
         raise

@@ -29,7 +29,7 @@ class Outcome:
 class Run:
     """One process's work on one publish.  The process owns the publish for as long as this exists.
 
-    confirm: asks a person whether a publish that names nobody may go out; repeated after a resume.
+    confirm: asks a person whether a publish that names nobody may go out; whoever agreed is not asked again.
     user_key: makes this user's session ids unguessable.  clock: Unix seconds.  most_requests, most_uploads: under way
     at once, to the registry and to an object store.
     upload_rate: bytes a second to an object store, None for as many as go.  share: of uploads, with the other publishes

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import time
 from typing import Any, Unpack
 
-from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.file import JournalFile, understood
 from roar_publisher.state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
 from roar_publisher.state.objects import Objects
@@ -56,12 +56,16 @@ class Journal(JournalFile):
                 "INSERT INTO units (seq, part, kind, job_uid, items, after, body) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
             )
 
-    def freeze(self, plan: Plan) -> None:
-        """Close the plan: from here on this publish exists, and `Progress` starts at PROBE."""
+    def freeze(self, plan: Plan, *, agreed: bool = False) -> None:
+        """Close the plan: from here on this publish exists, and `Progress` starts at PROBE.
+
+        agreed: a person agreed on the command line to whatever it asks for; that belongs to the plan.
+        """
         with self.transaction():
             self.db.table("plan").insert(_to_row(asdict(plan)))
             start = Progress(updated_at=self._clock())
             self.db.table("progress").insert(_to_row({"id": plan.id} | asdict(start)))
+            self.db.conn.execute("UPDATE queue SET agreed = ?", [agreed])
 
     def frozen(self) -> bool:
         """Whether the plan was finished; a journal without a frozen plan never sent anything."""
@@ -88,29 +92,65 @@ class Journal(JournalFile):
         Raises ImpossibleEvent if the current state does not know the event; nothing is written then.
         """
         with self.transaction():
-            before = self.progress()
-            target = next_state(before.state, event, recounts=before.recounts)
-            changes: dict[str, Any] = {"reason": "", "detail": "", **learned}
-            changes |= {"state": target.value, "updated_at": self._clock()}
-            if event is Event.SESSION_LOST:
-                changes |= {"epoch": before.epoch + 1, "remote_session": None}
-            moved = changes.get("remote_session", before.remote_session) != before.remote_session
-            if moved or event in CLEARS_ACKNOWLEDGEMENTS:  # what a session said holds for that session
-                self.db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
-                changes.setdefault("published_elsewhere", None)
-            if event is Event.COUNTS_DIFFER:
-                changes["recounts"] = before.recounts + 1
-            self._update(changes)
-            self.db.table("events").insert(
-                {
-                    "at": changes["updated_at"],
-                    "event": event.value,
-                    "source": before.state.value,
-                    "target": target.value,
-                    "detail": changes["detail"],
-                }
-            )
+            self._checkpoint(event, learned)
             return self.progress()
+
+    def _checkpoint(self, event: Event, learned: Learned) -> None:
+        before = self.progress()
+        target = next_state(before.state, event, recounts=before.recounts)
+        changes: dict[str, Any] = {"reason": "", "detail": "", **learned}
+        changes |= {"state": target.value, "updated_at": self._clock()}
+        if event is Event.SESSION_LOST:
+            changes |= {"epoch": before.epoch + 1, "remote_session": None}
+        moved = changes.get("remote_session", before.remote_session) != before.remote_session
+        if moved or event in CLEARS_ACKNOWLEDGEMENTS:  # what a session said holds for that session
+            self.db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
+            changes.setdefault("published_elsewhere", None)
+        if event is Event.COUNTS_DIFFER:
+            changes["recounts"] = before.recounts + 1
+        self._update(changes)
+        self.db.table("events").insert(
+            {
+                "at": changes["updated_at"],
+                "event": event.value,
+                "source": before.state.value,
+                "target": target.value,
+                "detail": changes["detail"],
+            }
+        )
+
+    @property
+    def opened(self) -> bool:
+        """Whether a registry may hold anything of this publish.
+
+        It does once a session was opened; on the legacy path, unless the very first write was refused.
+        """
+        reached = {row.target for row in self.history()}
+        if reached & {State.STAGE, State.FINALIZE}:
+            return True
+        refused = self.progress().state is State.FAILED and not any(t.acked_units for t in self.tally().values())
+        return State.FALLBACK in reached and not refused
+
+    def readdress(self, registry: str) -> None:
+        """Turn a publish of which no registry holds anything to another one, in one transaction.
+
+        Everything that the old registry said is forgotten, the identity included: the session id depends on both.
+        Raises UsageProblem where a session has been opened, ImpossibleEvent where the publish has ended otherwise.
+        """
+        with self.transaction():
+            before = self.plan()
+            if self.opened:
+                raise UsageProblem(
+                    f"publish {before.id} has begun at {before.registry}, and can't go on at {registry}",
+                    kept="What that registry acknowledged is kept.",
+                    next_step=f"roar publish --resume {before.id}, or publish again there after: "
+                    f"roar journal cancel {before.id}",
+                )
+            self.db.conn.execute("UPDATE plan SET registry = ?", [registry])
+            forgotten: Learned = {"capabilities": {}, "credential": None, "identity": None, "why": None}
+            forgotten |= {"scope_request": None, "remote_session": None}
+            self._checkpoint(Event.READDRESSED, forgotten)
+            self.db.conn.execute("UPDATE queue SET parked = 0, attempts = 0, next_attempt = NULL")
 
     def note(self, *, reason: str, detail: str) -> None:
         """Write down why the publish stopped, without changing its state."""

@@ -48,12 +48,16 @@ class Event(StrEnum):
     REJECTED = "rejected"
     CANCELLED = "cancelled"
     RETRIED = "retried"
+    READDRESSED = "readdressed"
 
 
 LIVE = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK)
 """States with a step to run."""
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
 """States without one."""
+
+UNOPENED = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.FAILED)
+"""States in which the registry may have nothing of a publish yet; whether it has, the history tells."""
 
 CLEARS_ACKNOWLEDGEMENTS = frozenset({Event.SESSION_LOST, Event.COUNTS_DIFFER})
 """Events after which nothing that was sent counts as received."""
@@ -90,6 +94,7 @@ TABLE: tuple[Transition, ...] = (
     Transition(Event.CREDENTIAL_REJECTED, State.STAGE, State.AUTH_SELECT),
     Transition(Event.CREDENTIAL_REJECTED, State.FINALIZE, State.AUTH_SELECT),
     Transition(Event.RETRIED, State.FAILED, State.PROBE),
+    *(Transition(Event.READDRESSED, state, State.PROBE) for state in UNOPENED),
     *(Transition(Event.REJECTED, state, State.FAILED) for state in LIVE),
     *(Transition(Event.CANCELLED, state, State.CANCELLED) for state in LIVE),
 )

@@ -29,6 +29,18 @@ class Pausing(Protocol):
     def paused(self) -> AbstractContextManager[None]: ...
 
 
+class Declined(NeedsPerson):
+    """A person was asked, and said no."""
+
+    def __init__(self) -> None:
+        super().__init__("not published, as you chose", kept="Nothing was sent, nothing was kept.")
+
+    def having_ended(self, publish_id: str, text: str) -> None:
+        """Say that it was about a publish that existed by then, and is cancelled.  text: what follows from that."""
+        self.kept = f"Publish {publish_id} is cancelled. {text}"
+        self.publish_id = publish_id
+
+
 class Person:
     """Whoever runs the command.
 
@@ -61,16 +73,21 @@ class Person:
             _explain(f"{total} will be taken out of what is published: {found}.")
             _prompt("Publish the rest? [y/N] ")
             if not _affirmed(sys.stdin.readline()):
-                raise NeedsPerson("not published, as you chose", kept="Nothing was sent, nothing was kept.")
+                raise Declined
 
     async def confirm(self, choice: Choice, stop: anyio.Event) -> bool:
-        """Whether a publish that names nobody may go out.  Raises Interrupted if `stop` is set before the answer."""
+        """Whether a publish that names nobody may go out; False where nobody can be asked.
+
+        Raises Declined if the person says no, Interrupted if `stop` is set before the answer.
+        """
         if self._yes or not self.present:
             return self._yes
         with self._display.paused():
             _explain(f"This will be public and name nobody as its owner ({choice.why}).")
             _prompt("Publish it? [y/N] ")
-            return _affirmed(await _line(stop))
+            if not _affirmed(await _line(stop)):
+                raise Declined
+            return True
 
     def passphrase(self, prompt: str) -> Secret | None:
         """What the person types, unseen; None if nothing, or if the process is asked to stop.  Blocks its thread."""

@@ -12,20 +12,30 @@ from roar_publisher.cli.output import Output
 from roar_publisher.cli.streams import StdoutLost
 from roar_publisher.cli.text import printable
 from roar_publisher.state.errors import Diagnostics, ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.reasons import Reason
 
+WRONG_ADDRESS = frozenset({Reason.OFFLINE, Reason.NOT_GLAAS, Reason.SERVER_FAILING})
+"""Reasons that a wrong address of the registry has, too."""
 DEBUG = "ROAR_DEBUG"
 """Set to 1 to see where a defect lies."""
 
 
 class Unfinished(PublisherError):
-    """An error that leaves a publish behind which `--resume` goes on with; `by_daemon`: a daemon does so by itself."""
+    """An error that leaves a publish behind which `--resume` goes on with.
 
-    def __init__(self, cause: PublisherError, publish_id: str, *, by_daemon: bool = False) -> None:
+    by_daemon: a daemon does so by itself.  movable: no registry holds anything of it yet, so it may go to another.
+    """
+
+    def __init__(
+        self, cause: PublisherError, publish_id: str, *, by_daemon: bool = False, movable: bool = False
+    ) -> None:
         resume = f"roar publish --resume {publish_id}"
         if by_daemon:
             resume = f"roar publish --watch {publish_id}"
         if by_daemon or isinstance(cause, Interrupted):
             resume += f" (or give it up: roar journal cancel {publish_id})"
+        if movable and cause.reason in WRONG_ADDRESS:
+            resume += f"; if the address is wrong: roar publish --resume {publish_id} --registry URL"
         kept = cause.kept or f"Publish {publish_id} keeps everything that the registry acknowledged."
         super().__init__(
             cause.what,

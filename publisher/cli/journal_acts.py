@@ -31,7 +31,7 @@ def cancel(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
     """
     try:
         with taken(paths, folder) as owned:
-            text = _cancel(owned)
+            text = cancel_owned(owned)
     except LocalProblem as problem:
         if problem.reason != Reason.DAMAGED_JOURNAL:
             raise
@@ -40,11 +40,13 @@ def cancel(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
     _say(f"Cancelled {paths.id}. {text}", as_json=as_json, event="cancelled", publish_id=paths.id)
 
 
-def _cancel(owned: OwnedPublish) -> str:
+def cancel_owned(owned: OwnedPublish) -> str:
     """Cancel what is owned; what a person should know of that."""
     progress = owned.journal.progress()
     if progress.state not in LIVE:
-        raise UsageProblem(f"publish {owned.paths.id} is {progress.state} already", next_step="roar journal prune")
+        raise UsageProblem(
+            f"publish {owned.paths.id} is {progress.state} already", next_step=f"roar journal show {owned.paths.id}"
+        )
     owned.journal.checkpoint(Event.CANCELLED, reason="cancelled")
     owned.paths.forget_session_token()
     owned.paths.forget_put_record()

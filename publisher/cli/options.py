@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from roar_publisher.auth.choice import Flag
 from roar_publisher.state.errors import UsageProblem
 
-FROZEN = "it was frozen with that publish"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutOptions:
@@ -77,13 +75,12 @@ class Options:
         if quiet and verbose:
             raise UsageProblem("-q and -v contradict each other", next_step="leave one of them out")
         flag = _flag(public=public, private=private, anonymous=anonymous)
-        frozen = {"a target": target, "--to": put, flag.value: flag is not Flag.NONE, "--registry": registry}
         if resume is not None:
-            _refuse_with("--resume", frozen, {"--dry-run": dry_run})
+            _refuse_with("--resume", {"--dry-run": dry_run})
         if watch is not None:
-            _refuse_with("--watch", frozen, {"--dry-run": dry_run, "--resume": resume is not None, "--detach": detach})
+            _refuse_with("--watch", {"--dry-run": dry_run, "--resume": resume is not None, "--detach": detach})
         if detach:
-            _refuse_with("--detach", {}, {"--dry-run": dry_run})
+            _refuse_with("--detach", {"--dry-run": dry_run})
         return cls(
             target=target,
             flag=flag,
@@ -121,9 +118,8 @@ def _refuse_empty(target: str | None, registry: str | None, put: PutOptions | No
             raise UsageProblem(f"{name} is empty", next_step="give it a value, or leave it out")
 
 
-def _refuse_with(option: str, frozen: Mapping[str, object], others: Mapping[str, object]) -> None:
-    """Refuse beside `option` what was frozen with the publish that it names, and the others that contradict it."""
-    for name, present in {**frozen, **others}.items():
+def _refuse_with(option: str, others: Mapping[str, bool]) -> None:
+    """Refuse beside `option` what contradicts it."""
+    for name, present in others.items():
         if present:
-            why = f": {FROZEN}" if name in frozen else ""
-            raise UsageProblem(f"{option} does not go with {name}{why}", next_step="roar journal list")
+            raise UsageProblem(f"{option} does not go with {name}", next_step="leave one of them out")

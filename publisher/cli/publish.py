@@ -88,6 +88,18 @@ def complete_file(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return [CompletionItem(incomplete, type="file")]
 
 
+def resume_option() -> Callable[[Any], Any]:
+    return click.option(
+        "--resume",
+        metavar="[ID]",
+        is_flag=False,
+        flag_value="",
+        default=None,
+        shell_complete=complete_live,
+        help="Go on with an interrupted publish; without ID the newest of this project that is what else you type.",
+    )
+
+
 def detach_option() -> Callable[[Any], Any]:
     return click.option("--detach", is_flag=True, help="Plan it, leave it to the daemon, and return at once.")
 
@@ -125,15 +137,7 @@ def _options(command: Any) -> Any:
             click.option("--anonymous", is_flag=True, help="Public, and without a credential."),
             click.option("-y", "--yes", is_flag=True, help="Ask nothing: publish redacted data, and anonymously."),
             click.option("--dry-run", is_flag=True, help="Show what would be published; send nothing."),
-            click.option(
-                "--resume",
-                metavar="[ID]",
-                is_flag=False,
-                flag_value="",
-                default=None,
-                shell_complete=complete_live,
-                help="Go on with an interrupted publish; without ID the newest of this project.",
-            ),
+            resume_option(),
             detach_option(),
             click.option(
                 "--watch",

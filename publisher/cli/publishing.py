@@ -11,23 +11,22 @@ import anyio
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.sshkey import Ask
-from roar_publisher.cli.consent import Person
+from roar_publisher.cli.consent import Declined, Person
 from roar_publisher.cli.display import choose_display
-from roar_publisher.cli.failure import Failed, NotBegun, Unfinished
+from roar_publisher.cli.failure import Failed, NotBegun
+from roar_publisher.cli.journal_acts import cancel_owned
+from roar_publisher.cli.leaving import stopped, unfinished
 from roar_publisher.cli.listening import run_listening, stop_by_exception
 from roar_publisher.cli.options import Options
 from roar_publisher.cli.preparing import Preparation
 from roar_publisher.cli.request import put_request, read_request
 from roar_publisher.cli.resuming import daemon_works_on, find_publish
-from roar_publisher.cli.stopping import stopped
 from roar_publisher.cli.watcher import Watcher
-from roar_publisher.daemon.wake import wake
 from roar_publisher.plans import Frozen, Request, freeze
-from roar_publisher.state.errors import ExitCode, Interrupted, LocalProblem, Owned, PublisherError
+from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.reasons import Reason, Turn, meaning
 from roar_publisher.state.record import Progress
 from roar_publisher.state.survey import Summary, look
 from roar_publisher.worker import MOST_UPLOADS, own_keyring, work
@@ -63,7 +62,7 @@ class _Publishing:
     def run(self) -> int:
         if self._options.resume is None:
             return self._begin(read_request(self._options, Path.cwd(), os.environ))
-        found = find_publish(self._options.resume, self._folder, Path.cwd())
+        found = find_publish(self._options, self._folder, Path.cwd())
         if found.progress.state is State.DONE:
             self._display.published(found.plan, found.progress, again=True)
             return ExitCode.PUBLISHED
@@ -88,6 +87,7 @@ class _Publishing:
                 clock=time.time,
                 consent=self._person.accept_redactions,
                 planner=prepared.planner,
+                agreed=prepared.agreed,
             )
         except LocalProblem as problem:
             if problem.exit_code is ExitCode.INTERRUPTED:
@@ -153,15 +153,17 @@ class _Publishing:
             )
 
         try:
-            with frozen.publish:
+            with frozen.publish as owned:
                 self._display.planned(frozen.plan, resumed=frozen.resumed)
-                progress = run_listening(drive, self._display, self._person)
+                try:
+                    progress = run_listening(drive, self._display, self._person)
+                except Declined as no:
+                    no.having_ended(frozen.plan.id, cancel_owned(owned))
+                    raise
+        except Declined:
+            raise
         except PublisherError as error:
-            if error.reason == Reason.DAMAGED_JOURNAL:
-                raise  # there is nothing that `--resume` could read
-            waits = isinstance(error, Interrupted) or meaning(error.reason).turn is Turn.PERSON
-            by_daemon = not waits and wake(self._folder)
-            raise Unfinished(error, frozen.plan.id, by_daemon=by_daemon) from error
+            raise unfinished(error, frozen.publish.paths, self._folder) from error
         if progress.state is not State.DONE:
             raise Failed(frozen.plan.id, progress.detail, reason=progress.reason)
         self._display.published(frozen.plan, progress)

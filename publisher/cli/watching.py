@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from roar_publisher.cli.agreement import contradiction, differences
 from roar_publisher.cli.changes import Changes
 from roar_publisher.cli.display import choose_display
 from roar_publisher.cli.failure import Cancelled, Failed
@@ -36,12 +37,15 @@ HANDOVER_SECONDS = 2.0
 def watch(options: Options) -> int:
     """Follow the publish that `options.watch` means to its end; returns or raises as publishing it would.
 
-    Raises UsageProblem where there is none, StillGoing when asked to stop, and Halted where nobody goes on with it.
+    Raises UsageProblem where there is none or it is not what else was typed, StillGoing when asked to stop, and Halted
+    where nobody goes on with it.
     """
     stop_by_exception()
     folder = StateFolder.from_environment(os.environ)
     paths = folder.find(options.watch) if options.watch else _newest(folder, Path.cwd())
     with closing(choose_display(options)) as display, Lookout(paths, time.monotonic) as lookout:
+        if found := differences(options, lookout.plan(), paths):
+            raise contradiction(lookout.plan(), found, verb="--watch")
         return Watching(lookout, folder, display).run()
 
 

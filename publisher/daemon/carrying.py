@@ -43,8 +43,8 @@ async def carry_out(
         if queued.told is not False:  # an end that was told was that of an earlier try
             await on_disk(owned.journal.queue.tell, False)
 
-        async def agreed(choice: Choice) -> bool:
-            return queued.agreed
+        async def nobody_to_ask(choice: Choice) -> bool:
+            return False
 
         heard = _Heard(about(log, found.paths.id))
         try:
@@ -52,7 +52,7 @@ async def carry_out(
                 owned,
                 folder,
                 report=heard.report,
-                confirm=agreed,
+                confirm=nobody_to_ask,
                 stop=errand.stop,
                 line=line,
                 share=share,

@@ -86,7 +86,7 @@ async def _select(run: Run, progress: Progress) -> Outcome:
     await _same_person(run, progress, identity)
     if identity == ANONYMOUS and progress.identity is None:
         await _nobody_was_to_be_named(run)
-    if choice.needs_confirmation and progress.hash is None and not await run.confirm(choice):
+    if choice.needs_confirmation and progress.hash is None and not await _agreed(run, choice):
         raise NeedsPerson(
             "this publish is public and names nobody: it needs your consent",
             next_step=f"roar publish --resume {run.plan.id} --yes",
@@ -102,6 +102,15 @@ async def _select(run: Run, progress: Progress) -> Outcome:
         learned["remote_session"] = None
         return Outcome(Event.NO_STAGING, learned)
     return Outcome(Event.SELECTED, learned)
+
+
+async def _agreed(run: Run, choice: Choice) -> bool:
+    """Whether a person agrees, or did so earlier: that is kept with the plan, and no resume asks again."""
+    if (await run.on_disk(run.journal.queue.read)).agreed:
+        return True
+    agreed = await run.confirm(choice)
+    await run.on_disk(run.journal.queue.order, agreed=agreed)
+    return agreed
 
 
 async def _identity(run: Run, decision: Decision) -> str:

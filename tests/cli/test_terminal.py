@@ -15,6 +15,8 @@ from pathlib import Path
 
 import asyncssh
 
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.survey import look
 from tests.cli.program import PATIENCE, Program
 from tests.cli.servers import answering, http
 from tests.lineage.captured import recorded
@@ -124,7 +126,26 @@ def test_a_person_who_does_not_agree_publishes_nothing(program: Program, registr
         terminal.wait_for("Publish it? [y/N]")
         terminal.type("\n")
         assert terminal.ended() == 4
-    assert "needs your consent" in terminal.text
+    [publish_id] = program.publishes
+    assert f"Not published, as you chose. Publish {publish_id} is cancelled." in terminal.text
+    [facts] = program("journal", "list", "--json").events
+    assert facts["status"] == "cancelled"
+    program("publish", "--resume").blames(2, "is interrupted")
+
+
+def test_who_agreed_is_not_asked_again_after_a_stop(program: Program) -> None:
+    """Nothing answers after the question, so it is stopped there; the next run has the answer in its journal."""
+    health = http("200 OK", b'{"features": {"registration_sessions": {"anonymous_public": true}}}')
+    away = http("503 Service Unavailable", b"{}", "Retry-After: 30")
+    with answering(lambda request: health if b"/health" in request else away) as server:
+        with at_terminal(program, "publish", "--anonymous", "--registry", server.url) as terminal:
+            terminal.wait_for("Publish it? [y/N]")
+            terminal.type("y\n")
+            terminal.wait_for("Sending lineage")
+            terminal.type(CTRL_C)
+            assert terminal.ended() == 130
+    [publish_id] = program.publishes
+    assert look(StateFolder(program.state).find(publish_id)).queued.agreed
 
 
 def test_ctrl_c_at_the_question_stops_at_once(program: Program, registry: str) -> None:

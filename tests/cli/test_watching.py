@@ -376,7 +376,6 @@ def test_a_program_that_watches_is_told_of_which_publish_its_error_speaks(progra
 def test_there_is_nothing_to_watch(program: Program) -> None:
     program("publish", "--watch").blames(2, "no publish of", "is under way")
     program("publish", "--watch", "12ab").blames(2, "there is no publish '12ab'")
-    program("publish", "@1", "--watch", "12ab").blames(2, "--watch does not go with a target")
     program("publish", "--resume", "12ab", "--watch", "12ab").blames(2, "--watch does not go with --resume")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from roar_publisher.cli.stopping import stopped
+from roar_publisher.cli.leaving import stopped
 from roar_publisher.state.errors import ExitCode
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder

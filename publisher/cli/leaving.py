@@ -1,0 +1,51 @@
+"""How a command leaves a publish that has not ended: what is noted, and what the person is told."""
+
+from roar_publisher.cli.failure import Unfinished
+from roar_publisher.daemon.wake import wake
+from roar_publisher.state.errors import Interrupted, Owned, PublisherError
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import LIVE
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.queue import STOPPED_BY_PERSON
+from roar_publisher.state.reasons import Reason, Turn, meaning
+
+
+def stopped(publish: OwnedPublish) -> PublisherError:
+    """A person stopped the command outside of the steps of a publish, which note a stop by themselves.
+
+    Parks the publish, so that it waits for this person; returns the error that says how to go on.  A publish that the
+    daemon has taken meanwhile goes on there, and the error says so.  Repeating is harmless.
+    """
+    publish.give_up()
+    error, publish_id = Interrupted("stopped on request"), publish.paths.id
+    try:
+        with OwnedPublish.open(publish.paths) as owned:
+            state = owned.journal.progress().state
+            if state not in LIVE:
+                return Interrupted(error.what, kept=f"Publish {publish_id} is {state}.")
+            owned.journal.queue.park(reason=Reason.INTERRUPTED, detail=STOPPED_BY_PERSON)
+    except Owned:
+        return Unfinished(error, publish_id, by_daemon=True)
+    return Unfinished(error, publish_id)
+
+
+def unfinished(error: PublisherError, paths: PublishPaths, folder: StateFolder) -> PublisherError:
+    """The error that a publish stopped at, with what is kept and what to type; a daemon that runs is woken for it."""
+    if error.reason == Reason.DAMAGED_JOURNAL:
+        return error  # there is nothing that `--resume` could read
+    published, movable = _standing(paths)
+    if published:
+        error.kept = f"The lineage is published: {published}. What is left to do after that is kept."
+    waits = isinstance(error, Interrupted) or meaning(error.reason).turn is Turn.PERSON
+    return Unfinished(error, paths.id, by_daemon=not waits and wake(folder), movable=movable)
+
+
+def _standing(paths: PublishPaths) -> tuple[str, bool]:
+    """Where the lineage is published, if it is; and whether another registry may get it, as none has any of it."""
+    try:
+        with Journal(paths.journal, read_only=True) as journal:
+            progress = journal.progress()
+            return progress.url or progress.hash or "", not journal.opened
+    except PublisherError:
+        return "", False
