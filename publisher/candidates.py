@@ -43,7 +43,8 @@ async def candidate_identities(
     """
     async with Line(request.registry, most_requests=1, transport=transport) as line:
         caller = Caller(line, patience=PATIENCE_SECONDS, rng=random.Random(), clock=clock, report=report)
-        found = await _Asking(request, keyring, caller, known, ask_if_known, clock).identities()
+        async with caller.reporting_silence():
+            found = await _Asking(request, keyring, caller, known, ask_if_known, clock).identities()
     return [ANONYMOUS, *(identity for identity in found if identity != ANONYMOUS)]
 
 

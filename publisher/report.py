@@ -64,7 +64,10 @@ class ObjectStored:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Nothing can be sent for `seconds`: `offline`, or `throttled` by the server."""
+    """What the publish waits for, and for how many seconds at the most until it does something else.
+
+    reason: `offline`, `throttled` by the server, or `no answer` to a request that is under way.
+    """
 
     reason: str
     seconds: float

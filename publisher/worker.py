@@ -70,25 +70,26 @@ async def work(
         caller = Caller(
             to_registry, patience=patience, rng=rng or random.Random(), clock=clock, report=waits.report, stop=stop
         )
-        await on_disk(owned.journal.queue.begun)
-        return await publish(
-            Run(
-                plan=plan,
-                paths=owned.paths,
-                journal=owned.journal,
-                caller=caller,
-                keyring=keyring or own_keyring(plan.intent, clock=clock),
-                user_key=folder.user_key(),
-                confirm=confirm,
-                report=waits.report,
-                clock=clock,
-                on_disk=on_disk,
-                most_requests=MOST_REQUESTS,
-                most_uploads=most_uploads,
-                upload_rate=upload_rate,
-                share=share,
-                patience=patience,
-                stop=stop,
-                attended=attended,
+        async with caller.reporting_silence():
+            await on_disk(owned.journal.queue.begun)
+            return await publish(
+                Run(
+                    plan=plan,
+                    paths=owned.paths,
+                    journal=owned.journal,
+                    caller=caller,
+                    keyring=keyring or own_keyring(plan.intent, clock=clock),
+                    user_key=folder.user_key(),
+                    confirm=confirm,
+                    report=waits.report,
+                    clock=clock,
+                    on_disk=on_disk,
+                    most_requests=MOST_REQUESTS,
+                    most_uploads=most_uploads,
+                    upload_rate=upload_rate,
+                    share=share,
+                    patience=patience,
+                    stop=stop,
+                    attended=attended,
+                )
             )
-        )

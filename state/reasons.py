@@ -39,6 +39,7 @@ class Reason(StrEnum):
     EXPORTED = "exported"
     # the network and the servers
     OFFLINE = "offline"
+    NO_ANSWER = "no answer"
     THROTTLED = "throttled"
     SERVER_FAILING = "server failing"
     SERVER_FINALIZING = "server finalizing"
@@ -132,6 +133,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.CANCELLED: Meaning(Turn.NOBODY, "given up by a person", ExitCode.USAGE),
     Reason.EXPORTED: _person("moved to another machine with `roar journal export`", ExitCode.INTERRUPTED),
     Reason.OFFLINE: _resumable(Turn.NETWORK, "the registry or the object store can't be reached"),
+    Reason.NO_ANSWER: _resumable(Turn.SERVER, "the registry has a request and does not answer it"),
     Reason.THROTTLED: _resumable(Turn.SERVER, "the server asked to be left alone until a certain time"),
     Reason.SERVER_FAILING: _resumable(Turn.SERVER, "the server answers with failures"),
     Reason.SERVER_FINALIZING: _resumable(Turn.SERVER, "the registry is still closing the session"),

@@ -24,6 +24,12 @@ from roar_publisher.state.record import Plan, Progress
 
 PROGRESS_SECONDS = 1.0
 """How often `progress` is written, at the most."""
+HEARTBEAT_SECONDS = 5.0
+"""How long nothing is written, at the most, while the publish is under way."""
+
+
+RETRYING, WORKING = "retrying", "working"
+"""What a `waiting` that nobody reported says: the pause before the next attempt, and work on this machine."""
 
 
 class JsonLines(Watcher):
@@ -34,11 +40,21 @@ class JsonLines(Watcher):
         self._clock = clock
         self._meter = Meter(clock)
         self._publish_id = ""
-        self._written_at = clock()
+        self._progress_at = self._wrote_at = clock()
         self._written_done = -1
+        self._awaited = ""  # why nothing moves, in the words of `waiting`; written by report
 
     def planning(self) -> None:
         pass
+
+    def tick(self) -> None:
+        if self._clock() - self._wrote_at < HEARTBEAT_SECONDS:
+            return
+        if self._meter.total and not self._awaited:
+            self._progress()
+        else:
+            _, seconds = self._meter.delay or ("", 0.0)
+            self._write("waiting", reason=self._awaited or WORKING, seconds=round(seconds, 3))
 
     def planned(self, plan: Plan, *, resumed: bool) -> None:
         self._publish_id = plan.id
@@ -51,6 +67,18 @@ class JsonLines(Watcher):
             self._finish_phase()
         self._meter.take(report)
         match report:
+            case Waiting():
+                self._awaited = report.reason
+            case Retrying():
+                self._awaited = RETRYING
+            case Noted():
+                pass
+            case _:
+                self._awaited = ""
+        self._tell(report)
+
+    def _tell(self, report: Report) -> None:
+        match report:
             case Entered():
                 self._write("state", publish_id=self._publish_id, state=report.state, because=report.event)
             case Planned() | ObjectsPlanned():
@@ -58,7 +86,7 @@ class JsonLines(Watcher):
             case ObjectStored():
                 self._write("stored", key=report.key, bytes=report.size, sent=report.sent)
             case Advanced() | Sent():
-                if self._clock() - self._written_at >= PROGRESS_SECONDS:
+                if self._clock() - self._progress_at >= PROGRESS_SECONDS:
                     self._progress()
             case Waiting():
                 self._write("waiting", reason=report.reason, seconds=round(report.seconds, 3))
@@ -92,7 +120,7 @@ class JsonLines(Watcher):
         if not meter.total:
             return
         rate, left = meter.rate, meter.seconds_left
-        self._written_at, self._written_done = self._clock(), meter.done
+        self._progress_at, self._written_done = self._clock(), meter.done
         self._write(
             "progress",
             state=meter.state,
@@ -104,4 +132,5 @@ class JsonLines(Watcher):
         )
 
     def _write(self, event: str, **fields: object) -> None:
+        self._wrote_at = self._clock()
         self._out.line(json.dumps({"event": event, **fields}))

@@ -56,7 +56,9 @@ With --json every line of stdout is an object with "event":
   progress   state, done, total, unit (items, bytes), per_second,
              seconds_left; at most once a second
   stored     key, bytes, sent (false: it was there); put only
-  waiting    reason (offline, throttled), seconds
+  waiting    reason (offline, throttled, no answer, retrying, working), seconds
+             until something else is done; while a publish is under way,
+             something is written at least every 10 s
   retrying   what, attempt, seconds
   note       text
   published  hash, url, jobs, inputs, outputs, publish_id

@@ -32,6 +32,7 @@ STOPPING = "Stopping: what is under way is finished first"
 
 DELAYS: dict[str, str] = {
     Reason.OFFLINE: "the registry can't be reached",
+    Reason.NO_ANSWER: "no answer yet",
     Reason.THROTTLED: "the registry asks to wait",
     Reason.SERVER_FAILING: "the server fails",
     Reason.SERVER_FINALIZING: "the registry is still closing the session",

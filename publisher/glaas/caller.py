@@ -7,7 +7,7 @@ their effect exactly once.
 import random
 import re
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -31,6 +31,7 @@ from roar_publisher.glaas.policy import (
     redirect_target,
     retry_after,
 )
+from roar_publisher.glaas.sending import Sender, seconds_to_answer
 from roar_publisher.report import Reporter, Retrying
 from roar_publisher.state.errors import Interrupted, Rejected, Transient
 
@@ -43,6 +44,8 @@ SHORTEST_CREDENTIAL = 16
 """Characters.  What is shorter is a word of the protocol, a time, or no credential worth the name."""
 FIRST_ERROR = 400
 NO_CONTENT = (204, 205)
+SMALL_BYTES = 8 * 1024
+"""A body up to this size may be the first thing that a registry is sent."""
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -105,9 +108,9 @@ class Caller:
         stop: anyio.Event | None = None,
     ) -> None:
         self.registry = line.exchange.registry
-        self._exchange = line.exchange
+        self._sender = Sender(line.exchange, HEALTH, report)
         self._gate = Gate(
-            self._knock,
+            self._sender.knock,
             patience=patience,
             rng=rng,
             report=report,
@@ -122,6 +125,10 @@ class Caller:
         self._report = report
         self._stop = stop or anyio.Event()
 
+    def reporting_silence(self) -> AbstractAsyncContextManager[None]:
+        """While inside, requests that get no answer are reported (`glaas.silence`)."""
+        return self._sender.silence.reported()
+
     async def call(
         self,
         method: str,
@@ -131,12 +138,15 @@ class Caller:
         expect: type[R],
         authorize: Authorizer = ANONYMOUS,
         beside_limit: bool = False,
+        takes_long: bool = False,
         secret: str = "",
     ) -> R:
         """What the registry answers, as the `expect`ed reply.
 
         beside_limit: for what another request needs before it can be sent; waiting for a slot, it would wait for
         itself.
+        takes_long: the registry may work on it for `sending.LONG_WORK_SECONDS`; any other request has
+        `exchange.ANSWER_SECONDS`, and is sent again then.
         secret: a credential in the body.  Where a server repeats what it was shown, that is cut out of its words.
 
         Raises Refused for a final no, Transient when the registry redirects, and when it stays away, goes away, fails,
@@ -144,17 +154,22 @@ class Caller:
         set.
         Cancelling stops waiting; the request may have been carried out.
         """
-        failures = garbled = renewals = outages = 0
+        failures = garbled = renewals = outages = silences = 0
         busy_since: float | None = None
         while True:
             if self._stop.is_set():
                 raise Interrupted(STOPPED)
             await self._gate.passage()
+            if takes_long or len(body or b"") > SMALL_BYTES:
+                await self._gate.meet()
             async with nullcontext(Slot(0)) if beside_limit else self._limit.slot() as slot:
                 authorization = await authorize.header(method, path, body)
-                reply = await self._attempt(slot, method, path, body, authorization)
+                sent_at = anyio.current_time()
+                within = seconds_to_answer(takes_long=takes_long, met=self._gate.met, silences=silences)
+                reply = await self._attempt(slot, method, path, body, authorization, within)
             if isinstance(reply, Unreachable):
-                if not await self._gate.no_reply(reply):
+                silences += reply.silent
+                if not await self._gate.no_reply(reply, sent_at):
                     failures += 1
                     await self._pause(failures, str(reply))
                 elif (outages := outages + 1) >= MAX_OUTAGES:
@@ -191,10 +206,10 @@ class Caller:
                     await self._pause(failures, error_text(document, reply.status))
 
     async def _attempt(
-        self, slot: Slot, method: str, path: str, body: bytes | None, authorization: str | None
+        self, slot: Slot, method: str, path: str, body: bytes | None, authorization: str | None, within: float
     ) -> Reply | Unreachable:
         try:
-            reply = await self._exchange.send(method, path, body, authorization)
+            reply = await self._sender.send(method, path, body, authorization, within=within)
         except Unreachable as error:
             if error.silent:
                 slot.congested()
@@ -226,9 +241,6 @@ class Caller:
         with anyio.move_on_after(seconds):
             await self._stop.wait()
             raise Interrupted(STOPPED)
-
-    async def _knock(self) -> None:
-        await self._exchange.send("GET", HEALTH, None, None)
 
 
 def _document(reply: Reply, hidden: set[str]) -> Any:

@@ -24,11 +24,15 @@ from roar_publisher.glaas.address import is_loopback
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 """A GLaaS reply is some kilobytes; more than this is no GLaaS."""
 CONNECT_SECONDS = 10.0
-REPLY_SECONDS = 60.0
-"""How long the server may stay silent; finalize of a large lineage takes its time."""
-EXCHANGE_SECONDS = 300.0
-"""How long all of it may take, for a server that says a byte a minute is never silent.  A link that carries a kilobyte
-a second gets the largest request through."""
+KNOCK_SECONDS = 5.0
+KNOCK_CONNECT_SECONDS = 4.0
+"""How long a knock may take: less than a request, because somebody waits for what it finds out."""
+ANSWER_SECONDS = 20.0
+"""How long a reply may take to begin, and how far its body may fall behind SLOWEST_BODY."""
+SLOWEST_BODY = 1_000
+"""Bytes a second that the body of a reply has to keep up, on the average."""
+LONGEST_BODY_SECONDS = 300.0
+"""How long a body may take at any rate."""
 SPEAKS_AS = "0.4.7"
 """The roar-cli release whose protocol we speak: `X-Roar-Version` (protocol.md §2)."""
 
@@ -38,11 +42,15 @@ for _name in ("httpx2", "httpcore2"):
 
 
 class Unreachable(Exception):
-    """No whole reply came: the request may or may not have been carried out.  `silent`: it timed out."""
+    """No whole reply came: the request may or may not have been carried out.
 
-    def __init__(self, what: str, *, silent: bool) -> None:
+    silent: it timed out.  connected: there was a connection to send it over.
+    """
+
+    def __init__(self, what: str, *, silent: bool, connected: bool = True) -> None:
         super().__init__(what)
         self.silent = silent
+        self.connected = connected
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +82,13 @@ class Exchange:
             # Plain http:// is for this machine alone; a proxy of the environment would carry it off.
             trust_env=not is_loopback(urlsplit(registry).hostname or ""),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=1),
-            timeout=httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS, pool=None),
+            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # the rest is limited by `send`
             headers={"X-Roar-Version": SPEAKS_AS, "User-Agent": f"roar-publisher/{__version__}"},
             follow_redirects=False,
         )
         self._clients: list[httpx2.AsyncClient] = []
         self._under_way: list[int] = []  # requests, by client
+        self._knocker: httpx2.AsyncClient | None = None  # keeps no connection: one from before may lead nowhere
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,13 +97,16 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.CancelScope(shield=True):
-            for client in self._clients:
+            for client in [*self._clients, *([self._knocker] if self._knocker else [])]:
                 await client.aclose()
 
-    async def send(self, method: str, path: str, body: bytes | None, authorization: str | None) -> Reply:
+    async def send(
+        self, method: str, path: str, body: bytes | None, authorization: str | None, *, within: float = ANSWER_SECONDS
+    ) -> Reply:
         """Send one request and read its whole reply.
 
-        path: below the registry's address, with its query.  Raises Unreachable where no whole reply came.
+        path: below the registry's address, with its query.  within: seconds until the reply begins; its body has to
+        arrive at SLOWEST_BODY or faster.  Raises Unreachable where no whole reply came.
         When cancelled, the request may have been carried out all the same.
         """
         headers = {"Authorization": authorization} if authorization else {}
@@ -103,36 +115,67 @@ class Exchange:
         chosen = self._least_busy()
         self._under_way[chosen] += 1
         try:
-            with anyio.fail_after(EXCHANGE_SECONDS):
-                async with self._clients[chosen].stream(
-                    method, self.registry + path, content=body, headers=headers
-                ) as response:
-                    return Reply(response.status_code, response.headers, await _read(response))
-        except (httpx2.TimeoutException, TimeoutError) as error:
-            raise Unreachable("no answer in time", silent=True) from error
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            # The text of the library's errors can hold the URL; its kind says enough.
-            raise Unreachable(_describe(error), silent=False) from None
+            return await self._exchange(self._clients[chosen], method, path, body, headers, within)
         finally:
             self._under_way[chosen] -= 1
+
+    async def knock(self, path: str, *, within: float = KNOCK_SECONDS) -> None:
+        """Ask for `path` over a new connection.  Raises Unreachable unless a whole reply, whatever it is, came."""
+        if self._knocker is None:
+            connect = httpx2.Timeout(None, connect=KNOCK_CONNECT_SECONDS)
+            self._knocker = self._new_client(
+                limits=httpx2.Limits(max_keepalive_connections=0), timeout=connect, cookies=_no_cookies()
+            )
+        await self._exchange(self._knocker, "GET", path, None, {}, within)
+
+    async def _exchange(
+        self,
+        client: httpx2.AsyncClient,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        within: float,
+    ) -> Reply:
+        try:
+            with anyio.fail_after(within) as limit:
+                async with client.stream(method, self.registry + path, content=body, headers=headers) as response:
+                    return Reply(response.status_code, response.headers, await _read(response, limit))
+        except (httpx2.TimeoutException, TimeoutError) as error:
+            connected = not isinstance(error, httpx2.ConnectTimeout)
+            raise Unreachable("no answer in time", silent=True, connected=connected) from error
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            # The text of the library's errors can hold the URL; its kind says enough.
+            connected = not isinstance(error, httpx2.ConnectError)
+            raise Unreachable(_describe(error), silent=False, connected=connected) from None
 
     def _least_busy(self) -> int:
         """The place of the client that has the least to do: a new one where all are busy and there may be more."""
         if min(self._under_way, default=1) and len(self._clients) < self._connections:
-            no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))  # none is kept, none is sent
-            self._clients.append(self._new_client(cookies=no_cookies))
+            self._clients.append(self._new_client(cookies=_no_cookies()))
             self._under_way.append(0)
         return self._under_way.index(min(self._under_way))
 
 
-async def _read(response: httpx2.Response) -> bytes:
-    """The body, cut off where it gets larger than any reply of a GLaaS."""
+def _no_cookies() -> CookieJar:
+    """A jar that keeps none and sends none."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+
+
+async def _read(response: httpx2.Response, limit: anyio.CancelScope) -> bytes:
+    """The body, cut off where it gets larger than any reply of a GLaaS.
+
+    limit: ends the exchange; its deadline moves with what arrives.
+    """
+    began = anyio.current_time()
+    limit.deadline = began + ANSWER_SECONDS
     content = bytearray()
     async with aclosing(response.aiter_bytes()) as chunks:
         async for chunk in chunks:
             content += chunk
             if len(content) > MAX_REPLY_BYTES:
                 break
+            limit.deadline = began + min(ANSWER_SECONDS + len(content) / SLOWEST_BODY, LONGEST_BODY_SECONDS)
     return bytes(content[:MAX_REPLY_BYTES])
 
 

@@ -85,6 +85,7 @@ async def _close(run: Run, progress: Progress) -> Receipt:
         dump(body | extra),
         expect=Receipt,
         authorize=session_authorizer(run, progress),
+        takes_long=True,
     )
 
 

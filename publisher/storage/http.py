@@ -16,7 +16,7 @@ import anyio
 import httpx2
 
 from roar_publisher import __version__
-from roar_publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, REPLY_SECONDS, Unreachable
+from roar_publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, Unreachable
 from roar_publisher.glaas.gate import Door, Gate
 from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES, Verdict, backoff, judge, retry_after
 from roar_publisher.report import Reporter, Retrying
@@ -26,6 +26,8 @@ from roar_publisher.storage.share import Share
 from roar_publisher.storage.slices import Sent, chunks
 from roar_publisher.storage.source import Slice
 
+REPLY_SECONDS = 60.0
+"""How long a store may stay silent; it takes its time to put a large object together."""
 POOL_CONNECTIONS = 2
 """Connections of one pool: each request looks at all of them, several times (see `glaas.exchange`)."""
 THROTTLED_ATTEMPT = 4

@@ -8,7 +8,7 @@ import httpx2
 
 from roar_publisher.glaas.caller import HEALTH, Caller
 from roar_publisher.glaas.line import Line
-from roar_publisher.report import Report
+from roar_publisher.report import Report, Reporter
 
 Answer = httpx2.Response | Exception
 NOW = 1_700_000_000.0
@@ -53,7 +53,9 @@ class Script(httpx2.AsyncBaseTransport):
 class Calls:
     """A Caller over a script, with what it reported."""
 
-    def __init__(self, script: Script, *, patience: float = 300.0, most: int = 4) -> None:
+    def __init__(
+        self, script: Script, *, patience: float = 300.0, most: int = 4, report: Reporter | None = None
+    ) -> None:
         self.script = script
         self.reports: list[Report] = []
         self.stop = anyio.Event()
@@ -63,7 +65,7 @@ class Calls:
             patience=patience,
             rng=random.Random(3),
             clock=lambda: NOW + anyio.current_time(),
-            report=self._report,
+            report=report or self._report,
             stop=self.stop,
         )
 

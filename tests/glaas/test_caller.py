@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from roar_publisher.glaas.caller import MAX_RENEWALS, Refused
-from roar_publisher.glaas.exchange import EXCHANGE_SECONDS
+from roar_publisher.glaas.exchange import ANSWER_SECONDS
 from roar_publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED, MAX_OUTAGES, MAX_TEXT
 from roar_publisher.glaas.wire import Receipt
 from roar_publisher.report import Retrying, Waiting
@@ -368,22 +368,40 @@ def test_a_reply_without_end_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_a_reply_that_drips_is_not_waited_for_to_its_end(status: int) -> None:
+@pytest.mark.parametrize("seconds", [0.01, 1, 19])
+def test_a_reply_that_drips_is_not_waited_for_to_its_end(status: int, seconds: float) -> None:
     """Each byte comes before the silence gets too long, so that no timeout of a read ever ends it."""
 
     async def scenario() -> None:
         def drip() -> Answer:
-            return httpx2.Response(status, stream=Endless(b" ", 50))
+            return httpx2.Response(status, stream=Endless(b" ", seconds))
 
         calls = Calls(Script([drip()]))
         with anyio.fail_after(HOUR):
             await call(calls)
         assert len(calls.script.requests) == 2
-        assert EXCHANGE_SECONDS <= anyio.current_time() < EXCHANGE_SECONDS + LONGEST_BACKOFF_SECONDS
+        assert ANSWER_SECONDS <= anyio.current_time() < ANSWER_SECONDS + 3
 
         calls = Calls(Script([], default=drip, health=drip))
         with anyio.fail_after(HOUR), pytest.raises(Transient, match="no answer in time"):
             await call(calls)
+
+    virtual.run(scenario)
+
+
+def test_a_long_reply_on_a_slow_line_is_read_to_its_end() -> None:
+    """Two kilobytes a second, for a minute."""
+
+    async def scenario() -> None:
+        async def slowly() -> AsyncIterator[bytes]:
+            for piece in [OK[:1], *[b" " * 2_000] * 60, OK[1:]]:
+                await anyio.sleep(1)
+                yield piece
+
+        calls = Calls(Script([httpx2.Response(200, content=slowly())]))
+        assert (await call(calls)).hash == "a" * 64
+        assert len(calls.script.requests) == 1
+        assert anyio.current_time() == 62
 
     virtual.run(scenario)
 

@@ -39,8 +39,8 @@ main()
 DEFECT = """
 from roar_publisher.glaas.exchange import Exchange
 send = Exchange.send
-async def broken(self, method, path, body, authorization):
-    reply = await send(self, method, path, body, authorization)
+async def broken(self, method, path, body, authorization, **limits):
+    reply = await send(self, method, path, body, authorization, **limits)
     if path.endswith("/finalize"):
         raise RuntimeError(f"{authorization} {body} {reply.headers}")
     return reply

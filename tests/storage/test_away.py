@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from roar_publisher.glaas.exchange import REPLY_SECONDS, Unreachable
+from roar_publisher.glaas.exchange import Unreachable
 from roar_publisher.glaas.gate import FIRST_CONTACT_SECONDS
 from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES
 from roar_publisher.report import Report, Retrying, Waiting
 from roar_publisher.state.errors import Transient
-from roar_publisher.storage.http import Reply, Request, Wire
+from roar_publisher.storage.http import REPLY_SECONDS, Reply, Request, Wire
 from roar_publisher.storage.share import Share
 from tests import virtual
 
