@@ -61,6 +61,10 @@ class Reason(StrEnum):
     LOCAL = "local"
     # a person
     AUTH = "auth"
+    CREDENTIAL = "credential"
+    CERTIFICATE = "certificate"
+    PROXY = "proxy"
+    NO_BUCKET = "no bucket"
     SSH_KEY = "ssh key"
     NEEDS_CONFIRMATION = "needs confirmation"
     FILE_CHANGED = "file changed"
@@ -68,6 +72,7 @@ class Reason(StrEnum):
     NOT_A_FILE = "not a file"
     DESTINATION = "destination"
     REGION = "region"
+    ACCESS_DENIED = "access denied"
     CONFIG = "config"
     CORRUPT = "corrupt"
     NO_DATABASE = "no database"
@@ -80,7 +85,6 @@ class Reason(StrEnum):
     REJECTED = "rejected"
     OVERLAP = "overlap"
     COUNTS_DIFFER = "counts differ"
-    ACCESS_DENIED = "access denied"
     STORED_OBJECT_DIFFERS = "stored object differs"
     FAILED = "failed"
     NO_PLAN = "no plan"
@@ -153,13 +157,18 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.CLOCK: _resumable(Turn.MACHINE, "this machine's clock is off"),
     Reason.LOCAL: _resumable(Turn.MACHINE, "this machine stands in the way"),
     Reason.AUTH: _person("a sign-in is missing, has expired or is not accepted"),
+    Reason.CREDENTIAL: _person("a credential of a store holds what no request can carry, such as a line break"),
+    Reason.CERTIFICATE: _person("a server's certificate is not trusted, or the trusted ones can't be read"),
+    Reason.PROXY: _person("a proxy refuses, wants a sign-in, or its setting makes no sense"),
+    Reason.NO_BUCKET: _person("the bucket of the destination does not exist"),
     Reason.SSH_KEY: _person("the SSH key can't be used"),
     Reason.NEEDS_CONFIRMATION: _person("only a person may decide that this becomes public"),
     Reason.FILE_CHANGED: _person("a file is no longer what was planned", ExitCode.INTERRUPTED),
     Reason.UNREADABLE: _person("a file can't be read", ExitCode.INTERRUPTED),
     Reason.NOT_A_FILE: _person("what was a file is none any more", ExitCode.INTERRUPTED),
     Reason.DESTINATION: _person("the folder that files go to can't be used", ExitCode.INTERRUPTED),
-    Reason.REGION: _person("the bucket is in another region", ExitCode.INTERRUPTED),
+    Reason.REGION: _person("the bucket is in another region, which it does not name"),
+    Reason.ACCESS_DENIED: _person("these credentials may not write there"),
     Reason.CONFIG: _person("a config.toml can't be read, or makes no sense", ExitCode.INTERRUPTED),
     Reason.CORRUPT: _person("roar.db is damaged", ExitCode.INTERRUPTED),
     Reason.NO_DATABASE: _person("there is no roar.db", ExitCode.INTERRUPTED),
@@ -171,7 +180,6 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.REJECTED: _final("the server's final no"),
     Reason.OVERLAP: _final("some of its jobs belong to another published lineage"),
     Reason.COUNTS_DIFFER: _final("the registry counts other jobs or links than were sent"),
-    Reason.ACCESS_DENIED: _final("these credentials may not write there"),
     Reason.STORED_OBJECT_DIFFERS: _final("the object store holds something else than was sent"),
     Reason.FAILED: _final("it can't be published"),
     Reason.NO_PLAN: _final("planning was never finished; nothing was sent"),

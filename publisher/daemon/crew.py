@@ -15,9 +15,10 @@ from roar_publisher.daemon.log import about
 from roar_publisher.daemon.means import Errand, Means
 from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS, Then, Verdict
 from roar_publisher.daemon.settings import Settings, project_settings
-from roar_publisher.glaas.exchange import Exchange, Unreachable
+from roar_publisher.glaas.exchange import Exchange
 from roar_publisher.glaas.line import Line
-from roar_publisher.state.errors import Owned, PublisherError
+from roar_publisher.glaas.route import Unreachable
+from roar_publisher.state.errors import NeedsPerson, Owned, PublisherError
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.survey import Glance, glance
 from roar_publisher.storage.share import Share
@@ -149,6 +150,8 @@ async def knocking(url: str, means: Means) -> AsyncIterator[Callable[[], Awaitab
                     await exchange.send("HEAD", "", None, None)
             except (Unreachable, TimeoutError):
                 return False
+            except NeedsPerson:  # a certificate or a proxy: beginning again parks it, with its words
+                return True
             return True
 
         yield anything_answers

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import anyio
 from pydantic import BaseModel, ValidationError
 
-from roar_publisher.glaas.exchange import Reply, Unreachable
+from roar_publisher.glaas.exchange import Reply
 from roar_publisher.glaas.gate import Gate
 from roar_publisher.glaas.lenient import refuses, unwrapped
 from roar_publisher.glaas.limit import Slot
@@ -31,6 +31,7 @@ from roar_publisher.glaas.policy import (
     redirect_target,
     retry_after,
 )
+from roar_publisher.glaas.route import Unreachable
 from roar_publisher.glaas.sending import Sender, seconds_to_answer
 from roar_publisher.report import Reporter, Retrying
 from roar_publisher.state.errors import Interrupted, Rejected, Transient

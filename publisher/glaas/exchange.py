@@ -1,25 +1,25 @@
 """One HTTP exchange: a request goes out, a reply of bounded size comes back, and nothing else happens.
 
 No retry, no redirect, no cookie: those are decided above (`caller`) or not wanted at all.  Credentials only ever go to
-the registry's own origin, because redirects are not followed.  This is the only module that knows the HTTP library; its
-exceptions become `Unreachable` here.
+the registry's own origin, because redirects are not followed.  `route` builds the HTTP library's clients and reads its
+errors.
 """
 
 import logging
+import os
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
 from roar_publisher import __version__
-from roar_publisher.glaas.address import is_loopback
+from roar_publisher.glaas.route import FAILURES, Route
+from roar_publisher.glaas.trust import Trust
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 """A GLaaS reply is some kilobytes; more than this is no GLaaS."""
@@ -39,18 +39,6 @@ SPEAKS_AS = "0.4.7"
 # The library's INFO lines print whole URLs and its DEBUG lines print Set-Cookie: neither may reach a log.
 for _name in ("httpx2", "httpcore2"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
-
-
-class Unreachable(Exception):
-    """No whole reply came: the request may or may not have been carried out.
-
-    silent: it timed out.  connected: there was a connection to send it over.
-    """
-
-    def __init__(self, what: str, *, silent: bool, connected: bool = True) -> None:
-        super().__init__(what)
-        self.silent = silent
-        self.connected = connected
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +62,8 @@ class Exchange:
     def __init__(self, registry: str, *, connections: int, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self.registry = registry
         self._connections = connections
-        self._new_client = partial(
-            httpx2.AsyncClient,
-            transport=transport,
-            # Reading the certificates takes 20 ms, and a registry on loopback needs none of them.
-            verify=httpx2.create_ssl_context() if registry.startswith("https:") else False,
-            # Plain http:// is for this machine alone; a proxy of the environment would carry it off.
-            trust_env=not is_loopback(urlsplit(registry).hostname or ""),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=1),
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # the rest is limited by `send`
-            headers={"X-Roar-Version": SPEAKS_AS, "User-Agent": f"roar-publisher/{__version__}"},
-            follow_redirects=False,
-        )
+        self._transport = transport
+        self._route: Route | None = None  # looked up with the first request, where its errors can be noted
         self._clients: list[httpx2.AsyncClient] = []
         self._under_way: list[int] = []  # requests, by client
         self._knocker: httpx2.AsyncClient | None = None  # keeps no connection: one from before may lead nowhere
@@ -106,7 +84,8 @@ class Exchange:
         """Send one request and read its whole reply.
 
         path: below the registry's address, with its query.  within: seconds until the reply begins; its body has to
-        arrive at SLOWEST_BODY or faster.  Raises Unreachable where no whole reply came.
+        arrive at SLOWEST_BODY or faster.  Raises Unreachable where no whole reply
+        came, NeedsPerson where a certificate, a proxy or their settings are in the way.
         When cancelled, the request may have been carried out all the same.
         """
         headers = {"Authorization": authorization} if authorization else {}
@@ -122,10 +101,7 @@ class Exchange:
     async def knock(self, path: str, *, within: float = KNOCK_SECONDS) -> None:
         """Ask for `path` over a new connection.  Raises Unreachable unless a whole reply, whatever it is, came."""
         if self._knocker is None:
-            connect = httpx2.Timeout(None, connect=KNOCK_CONNECT_SECONDS)
-            self._knocker = self._new_client(
-                limits=httpx2.Limits(max_keepalive_connections=0), timeout=connect, cookies=_no_cookies()
-            )
+            self._knocker = self._new_client(kept=0, connect=KNOCK_CONNECT_SECONDS)
         await self._exchange(self._knocker, "GET", path, None, {}, within)
 
     async def _exchange(
@@ -140,26 +116,30 @@ class Exchange:
         try:
             with anyio.fail_after(within) as limit:
                 async with client.stream(method, self.registry + path, content=body, headers=headers) as response:
+                    self._to_registry().check(response.status_code)
                     return Reply(response.status_code, response.headers, await _read(response, limit))
-        except (httpx2.TimeoutException, TimeoutError) as error:
-            connected = not isinstance(error, httpx2.ConnectTimeout)
-            raise Unreachable("no answer in time", silent=True, connected=connected) from error
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            # The text of the library's errors can hold the URL; its kind says enough.
-            connected = not isinstance(error, httpx2.ConnectError)
-            raise Unreachable(_describe(error), silent=False, connected=connected) from None
+        except FAILURES as error:
+            self._to_registry().failed(error)
+
+    def _new_client(self, *, kept: int, connect: float) -> httpx2.AsyncClient:
+        return self._to_registry().client(
+            transport=self._transport,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=kept),
+            timeout=httpx2.Timeout(None, connect=connect),  # the rest is limited by `_exchange`
+            headers={"X-Roar-Version": SPEAKS_AS, "User-Agent": f"roar-publisher/{__version__}"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is kept, none is sent
+        )
+
+    def _to_registry(self) -> Route:
+        self._route = self._route or Route(self.registry, Trust.chosen(os.environ))
+        return self._route
 
     def _least_busy(self) -> int:
         """The place of the client that has the least to do: a new one where all are busy and there may be more."""
         if min(self._under_way, default=1) and len(self._clients) < self._connections:
-            self._clients.append(self._new_client(cookies=_no_cookies()))
+            self._clients.append(self._new_client(kept=1, connect=CONNECT_SECONDS))
             self._under_way.append(0)
         return self._under_way.index(min(self._under_way))
-
-
-def _no_cookies() -> CookieJar:
-    """A jar that keeps none and sends none."""
-    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
 async def _read(response: httpx2.Response, limit: anyio.CancelScope) -> bytes:
@@ -177,15 +157,3 @@ async def _read(response: httpx2.Response, limit: anyio.CancelScope) -> bytes:
                 break
             limit.deadline = began + min(ANSWER_SECONDS + len(content) / SLOWEST_BODY, LONGEST_BODY_SECONDS)
     return bytes(content[:MAX_REPLY_BYTES])
-
-
-def _describe(error: Exception) -> str:
-    match error:
-        case httpx2.ConnectError():
-            return "no connection"
-        case httpx2.ReadError() | httpx2.WriteError() | httpx2.RemoteProtocolError():
-            return "the connection broke"
-        case httpx2.DecodingError():
-            return "the answer can't be decoded"
-        case _:
-            return f"the connection failed ({type(error).__name__})"

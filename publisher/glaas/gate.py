@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from roar_publisher.glaas.exchange import KNOCK_SECONDS, Unreachable
+from roar_publisher.glaas.exchange import KNOCK_SECONDS
+from roar_publisher.glaas.route import Unreachable
 from roar_publisher.report import Reporter, Waiting
 from roar_publisher.state.errors import Transient
 

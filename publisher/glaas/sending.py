@@ -5,7 +5,8 @@ from functools import partial
 
 import anyio
 
-from roar_publisher.glaas.exchange import ANSWER_SECONDS, Exchange, Reply, Unreachable
+from roar_publisher.glaas.exchange import ANSWER_SECONDS, Exchange, Reply
+from roar_publisher.glaas.route import Unreachable
 from roar_publisher.glaas.silence import Silence
 from roar_publisher.report import Reporter
 

@@ -32,6 +32,7 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
     that name nothing, LocalProblem for what can't be read or changes meanwhile.
     """
     async with await open_store(request.destination) as store:
+        await store.check()
         url, md5, destination = store.url, store.wants_md5, store.destination
     sources = await to_thread.run_sync(resolve_sources, request)
     with _nothing_to_resume():

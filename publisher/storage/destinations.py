@@ -1,14 +1,16 @@
-"""From `s3://bucket/prefix`, `gs://bucket/prefix`, `file:///folder` or an absolute path to its store."""
+"""From a destination (`addresses`) to its store."""
 
 import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+
+from anyio import to_thread
 
 from roar_publisher.extras import require
+from roar_publisher.glaas.trust import Trust
 from roar_publisher.report import Report, Reporter
-from roar_publisher.state.errors import UsageProblem
+from roar_publisher.storage.addresses import Kind, parse_address
 from roar_publisher.storage.pace import Pace
 from roar_publisher.storage.share import Share
 from roar_publisher.storage.store import ObjectStore
@@ -41,40 +43,32 @@ async def open_store(
     this process.  report: hears of every wait for the network.  patience: seconds without an answer after which a call
     fails.
 
-    Raises UsageProblem for what is no destination, or a configuration that makes no sense.
+    Raises UsageProblem for what is no destination (`parse_address`), or a configuration that makes no sense.
     """
-    if url.startswith("/"):
-        return _folder(url, owner)
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
-        return _folder(unquote(parts.path), owner)
-    if parts.scheme not in ("s3", "gs") or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
-        raise UsageProblem(
-            "the destination is none that is known",
-            next_step="s3://bucket/prefix, gs://bucket/prefix, file:///folder, or an absolute path",
-        )
+    address = await to_thread.run_sync(parse_address, url)
+    if address.kind is Kind.FOLDER:
+        from roar_publisher.storage.file import FileStore
+
+        return FileStore(Path(address.path), owner or secrets.token_hex())
     from roar_publisher.storage.http import Wire
 
-    prefix = parts.path.strip("/")
-    door = share.door(f"{parts.scheme}://{parts.netloc}") if share else None
-    wire = Wire(connections=connections, pace=pace, share=share, door=door, report=report, patience=patience)
-    if parts.scheme == "s3":
+    door = share.door(f"{address.kind.value}://{address.bucket}") if share else None
+
+    def wire(trust: Trust) -> Wire:
+        return Wire(
+            connections=connections, trust=trust, pace=pace, share=share, door=door, report=report, patience=patience
+        )
+
+    if address.kind is Kind.S3:
         require("s3", "an s3:// destination")
         from roar_publisher.storage.s3 import S3Store
         from roar_publisher.storage.s3_account import open_account
 
-        return S3Store(parts.netloc, prefix, await open_account(parts.netloc, environ), wire)
+        account = await open_account(address.bucket, environ)
+        return S3Store(address.bucket, address.path, account, wire(account.trust))
     require("gcs", "a gs:// destination")
     from roar_publisher.storage.gcs import GcsStore
     from roar_publisher.storage.gcs_account import open_account as open_google
 
-    return GcsStore(parts.netloc, prefix, open_google(environ), wire)
-
-
-def _folder(path: str, owner: str) -> ObjectStore:
-    from roar_publisher.storage.file import FileStore
-
-    return FileStore(Path(path), owner or secrets.token_hex())
+    google = open_google(environ)
+    return GcsStore(address.bucket, address.path, google, wire(google.trust))

@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 import anyio
 import blake3 as blake3_package
 from anyio import from_thread
 
-from roar_publisher.state.errors import LocalProblem, PublisherError
+from roar_publisher.state.errors import LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import part_count, part_range
 from roar_publisher.storage.slices import Sent, chunks
@@ -27,6 +29,8 @@ from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload
 
 NAME_LENGTH = 16
 """Hex digits of a temporary's name; two owners never share one."""
+NOT_KEPT = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
+"""What fsync says of a folder that can be synced, and was not."""
 T = TypeVar("T")
 
 
@@ -38,8 +42,23 @@ class FileStore(ObjectStore):
         self._folder = folder.absolute()
         self._owner = owner
 
+    def url(self, key: str) -> str:
+        """A URL whose path is percent-encoded, as the destination's is: a name with `%20` in it stays that name."""
+        return f"{self.destination.rstrip('/')}/{quote(self.name(key))}"
+
     def checksum_of(self, content: Content) -> str:
         return f"blake3:{content.blake3}"
+
+    async def check(self) -> None:
+        try:
+            blocking = await anyio.to_thread.run_sync(_in_the_way, self._folder)
+        except OSError:  # what is there can't be told: storing will tell
+            return
+        if blocking is not None:
+            raise UsageProblem(
+                f"the destination can't be a folder: {shown(str(blocking))} is a file",
+                next_step="name a folder: a file keeps its own name below it",
+            )
 
     async def stat(self, key: str) -> StoredObject | None:
         """Reads the object: a folder keeps no checksum, so what is there is hashed."""
@@ -141,6 +160,10 @@ class FileStore(ObjectStore):
             return await anyio.to_thread.run_sync(work, *arguments)
         except FileNotFoundError as error:  # nothing is opened here that was not reserved before
             raise UploadVanished("the upload's temporary file is gone") from error
+        except (FileExistsError, NotADirectoryError) as error:
+            raise self._unusable("a file is where a folder has to be", full=False) from error
+        except IsADirectoryError as error:
+            raise self._unusable("a folder is where an object has to be", full=False) from error
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise self._unusable(error.strerror or "it fails", full=full) from error
@@ -148,8 +171,8 @@ class FileStore(ObjectStore):
     def _unusable(self, why: str, *, full: bool) -> LocalProblem:
         return LocalProblem(
             f"{shown(str(self._folder))} can't be written: {why}",
-            next_step="make room and resume" if full else "mend the folder's permissions and resume",
-            reason="disk full" if full else "destination",
+            next_step="make room and resume" if full else "clear the way or correct the permissions there, and resume",
+            reason=Reason.DISK_FULL if full else Reason.DESTINATION,
             resumable=True,
         )
 
@@ -186,14 +209,34 @@ def _write(descriptor: int, chunk: bytes, offset: int) -> None:
         offset += written
 
 
+def _in_the_way(folder: Path) -> Path | None:
+    """What keeps `folder` from being a folder: itself or one above it, if that is there and is none."""
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            return None
+        if os.path.lexists(path):
+            return path
+    return None
+
+
 def _publish(temporary: Path, final: Path) -> None:
-    """Sync the content, then rename, then sync the folder: after a power loss it is all there or not at all."""
+    """Sync the content, then rename, then sync the folder: after a power loss it is all there or not at all.
+
+    Without hard links, which exFAT, sshfs and 9p have not.  Where a folder can't be opened or synced (CIFS, FUSE, a
+    folder that may be written but not read), its file system keeps the rename as it keeps every other.
+    """
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(final)
-    folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        folder = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno in NOT_KEPT:
+            raise
     finally:
         os.close(folder)
 

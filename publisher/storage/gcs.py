@@ -19,9 +19,10 @@ from roar_publisher.state.errors import NeedsPerson, PublisherError, Rejected, T
 from roar_publisher.storage.gcs_account import SIGN_IN, Account
 from roar_publisher.storage.http import FileBody, Reply, Request, Wire, verdict
 from roar_publisher.storage.parts import part_count, part_range
+from roar_publisher.storage.refusals import may_not_write, no_such_bucket
 from roar_publisher.storage.slices import Sent
 from roar_publisher.storage.source import Content, Slice, shown
-from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key, pages
+from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, pages
 
 INCOMPLETE = 308
 GONE = frozenset({404, 410})
@@ -39,8 +40,7 @@ class GcsStore(ObjectStore):
     wants_md5 = True
 
     def __init__(self, bucket: str, prefix: str, account: Account, wire: Wire) -> None:
-        super().__init__(f"gs://{bucket}/{prefix}".rstrip("/"))
-        self._prefix = f"{prefix}/" if prefix else ""
+        super().__init__(f"gs://{bucket}/{prefix}".rstrip("/"), prefix)
         self._bucket = f"b/{quote(bucket, safe='')}/o"
         self._objects = f"{account.base}/storage/v1/{self._bucket}"
         self._uploads = f"{account.base}/upload/storage/v1/{self._bucket}"
@@ -69,12 +69,12 @@ class GcsStore(ObjectStore):
         page = ""
         for _ in pages(questions):
             fields = "fields=items(name,generation),nextPageToken&maxResults=1000"
-            reply = await self._call("GET", f"{self._objects}?prefix={quote(self._prefix, safe='')}&{fields}{page}")
+            reply = await self._call("GET", f"{self._objects}?prefix={quote(self.prefix, safe='')}&{fields}{page}")
             if not reply.ok:  # writing may be allowed where listing is not
                 return None
             found = _object(reply)
             items = found.get("items", [])
-            tags.update((item["name"].removeprefix(self._prefix), str(item.get("generation", ""))) for item in items)
+            tags.update((item["name"].removeprefix(self.prefix), str(item.get("generation", ""))) for item in items)
             if not found.get("nextPageToken"):
                 return tags
             page = "&pageToken=" + quote(found["nextPageToken"], safe="")
@@ -209,7 +209,7 @@ class GcsStore(ObjectStore):
         return reply
 
     def _name(self, key: str) -> str:
-        return quote(self._prefix + check_key(key), safe="")
+        return quote(self.name(key), safe="")
 
     def _accept(self, reply: Reply) -> Reply:
         if reply.ok:
@@ -255,9 +255,9 @@ def _explain(reply: Reply, where: str) -> PublisherError:
     if reply.status == 401:
         return NeedsPerson("the object store does not accept the Google credentials", next_step=SIGN_IN, reason="auth")
     if reply.status == 403:
-        return Rejected(f"{where} may not be written with these credentials", reason="access denied")
+        return may_not_write(where, error_text(parse(reply.body), reply.status))
     if reply.status == 404:
-        return Rejected(f"{where}: there is no such bucket", next_step="create it, or choose another destination")
+        return no_such_bucket(where)
     return Rejected(f"the object store refused: {error_text(parse(reply.body), reply.status)}")
 
 

@@ -11,18 +11,40 @@ from typing import Any
 
 import anyio
 
-from roar_publisher.state.errors import NeedsPerson, Transient
+from roar_publisher.glaas.route import person_problem
+from roar_publisher.glaas.trust import Trust
+from roar_publisher.state.errors import NeedsPerson, PublisherError, Transient
+from roar_publisher.state.reasons import Reason
+from roar_publisher.storage.s3_place import endpoint_parts
 
 GOOGLE = "https://storage.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 SIGN_IN = "sign in (gcloud auth application-default login) or set GOOGLE_APPLICATION_CREDENTIALS, then resume"
+EMULATOR = "STORAGE_EMULATOR_HOST"
+SOURCES = (
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "CLOUDSDK_CONFIG",
+    "GCE_METADATA_HOST",
+    "GCE_METADATA_ROOT",
+    "GCE_METADATA_IP",
+    "GCE_METADATA_TIMEOUT",
+    "GCE_METADATA_DETECT_RETRIES",
+    "GCE_METADATA_MTLS_MODE",
+    "NO_GCE_CHECK",
+    "GOOGLE_API_USE_CLIENT_CERTIFICATE",
+    "GOOGLE_API_CERTIFICATE_CONFIG",
+)
+"""What says where credentials come from: whoever reads that they can't be had wants to know which of them is set."""
 
 
 class Account:
     """One user's access to Google's storage.  Shared by every request; make it with `open_account`."""
 
-    def __init__(self, base: str, *, emulated: bool) -> None:
+    def __init__(self, base: str, environ: Mapping[str, str], *, emulated: bool) -> None:
         self.base = base
+        # google-auth asks with `requests`, whose own variable comes first therefore.
+        self.trust = Trust.chosen(environ, ("REQUESTS_CA_BUNDLE", environ.get("REQUESTS_CA_BUNDLE")))
+        self._environ = environ
         self._emulated = emulated
         self._credentials: Any = None  # google-auth's; written by _token alone
         self._lock = anyio.Lock()
@@ -42,27 +64,57 @@ class Account:
             return {"Authorization": await anyio.to_thread.run_sync(self._token, renew)}
 
     def _token(self, rejected: str) -> str:
+        try:
+            token = self._current(rejected)
+        except Exception as error:  # whatever google-auth makes of files, programs, addresses and their answers
+            raise self._can_not_be_had(error) from None
+        if not isinstance(token, str) or not all("!" <= one <= "~" for one in token):
+            raise NeedsPerson(
+                "the Google credentials give a token that no request can carry; "
+                + self._named("check GOOGLE_APPLICATION_CREDENTIALS"),
+                next_step=SIGN_IN,
+                reason=Reason.CREDENTIAL,
+            )
+        return f"Bearer {token}"
+
+    def _current(self, rejected: str) -> object:
         import google.auth
-        from google.auth.exceptions import GoogleAuthError, TransportError
+        import requests
         from google.auth.transport.requests import Request
 
-        try:
-            if self._credentials is None:
-                self._credentials, _ = google.auth.default(scopes=[SCOPE], request=Request())
-            if not self._credentials.valid or f"Bearer {self._credentials.token}" == rejected:
-                self._credentials.refresh(Request())
-        except GoogleAuthError as error:
-            # Its text can quote a token endpoint's answer; its kind says enough.
-            what = f"Google credentials can't be had ({type(error).__name__})"
-            if isinstance(error, TransportError) or error.retryable:
-                raise Transient(what) from None
-            raise NeedsPerson(what, next_step=SIGN_IN, reason="auth") from None
-        return f"Bearer {self._credentials.token}"
+        session = requests.Session()
+        if self.trust.setting:
+            session.verify = self.trust.path
+        if self._credentials is None:
+            self._credentials, _ = google.auth.default(scopes=[SCOPE], request=Request(session))
+        if not self._credentials.valid or f"Bearer {self._credentials.token}" == rejected:
+            self._credentials.refresh(Request(session))
+        token: object = self._credentials.token
+        return token
+
+    def _can_not_be_had(self, error: Exception) -> PublisherError:
+        from google.auth.exceptions import GoogleAuthError, TransportError
+
+        if problem := person_problem(error, "the service that gives out Google tokens", self.trust, None):
+            return problem
+        # Its text can quote a token endpoint's answer; its kind says enough.
+        what = f"Google credentials can't be had ({type(error).__name__})" + self._named("")
+        if isinstance(error, TransportError) or (isinstance(error, GoogleAuthError) and error.retryable):
+            return Transient(what)
+        return NeedsPerson(what, next_step=SIGN_IN, reason=Reason.AUTH)
+
+    def _named(self, otherwise: str) -> str:
+        named = [name for name in SOURCES if self._environ.get(name)]
+        return f"; what is set: {', '.join(named)}" if named else otherwise
 
 
 def open_account(environ: Mapping[str, str]) -> Account:
-    """The account that the environment names: STORAGE_EMULATOR_HOST (host:port or URL), else Google's own."""
-    emulator = environ.get("STORAGE_EMULATOR_HOST", "")
+    """The account that the environment names: STORAGE_EMULATOR_HOST (host:port or URL), else Google's own.
+
+    Raises UsageProblem for an emulator's address that is none.
+    """
+    emulator = environ.get(EMULATOR, "")
     if not emulator:
-        return Account(GOOGLE, emulated=False)
-    return Account((emulator if "://" in emulator else f"http://{emulator}").rstrip("/"), emulated=True)
+        return Account(GOOGLE, environ, emulated=False)
+    scheme, _, netloc, path = endpoint_parts(emulator if "://" in emulator else f"http://{emulator}", EMULATOR)
+    return Account(f"{scheme}://{netloc}{path}", environ, emulated=True)

@@ -5,20 +5,22 @@ while the network is away (`glaas.gate`).
 """
 
 import logging
+import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from time import time
-from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 
 from roar_publisher import __version__
-from roar_publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, Unreachable
+from roar_publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES
 from roar_publisher.glaas.gate import Door, Gate
 from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES, Verdict, backoff, judge, retry_after
+from roar_publisher.glaas.route import FAILURES, Route, Unreachable
+from roar_publisher.glaas.trust import Trust
 from roar_publisher.report import Reporter, Retrying
 from roar_publisher.state.errors import Transient
 from roar_publisher.storage.pace import Pace
@@ -30,6 +32,8 @@ REPLY_SECONDS = 60.0
 """How long a store may stay silent; it takes its time to put a large object together."""
 POOL_CONNECTIONS = 2
 """Connections of one pool: each request looks at all of them, several times (see `glaas.exchange`)."""
+KNOCKER = -1
+"""The place of the client that knocks."""
 THROTTLED_ATTEMPT = 4
 """Where the backoff begins for a store that asks for patience without saying how long."""
 
@@ -80,8 +84,7 @@ class FileBody:
 class Request:
     """One attempt, authorized.
 
-    url: percent-encoded down to the unreserved characters and without dot segments, so that the library sends it as it
-    was signed.
+    url: with a path, percent-encoded down to the unreserved characters; it is sent exactly as it was signed.
     """
 
     method: str
@@ -102,7 +105,8 @@ def verdict(reply: Reply) -> Verdict:
 class Wire:
     """Connections to one store, spread over small pools (see `glaas.exchange`).  Made inside of an event loop.
 
-    connections: requests that may be under way at once; more of them wait.  pace: the rate that files go at, if it is
+    connections: requests that may be under way at once; more of them wait.  trust: the certificates, where the store
+    has a setting of its own for them.  pace: the rate that files go at, if it is
     limited.  share, door: with the other uploads of this process; its own by default.  report: hears of every wait.
     patience: seconds without any answer, or of being asked to wait, until a call fails.
     """
@@ -113,30 +117,17 @@ class Wire:
         connections: int,
         report: Reporter,
         patience: float,
+        trust: Trust | None = None,
         pace: Pace | None = None,
         share: Share | None = None,
         door: Door | None = None,
         rng: random.Random | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
-        tls = httpx2.create_ssl_context()
-
-        def client(connections: int, kept: int, seconds: float) -> httpx2.AsyncClient:
-            return httpx2.AsyncClient(
-                verify=tls,
-                limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=kept),
-                timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS, pool=None),
-                headers={"User-Agent": f"roar-publisher/{__version__}", "Accept-Encoding": "identity"},
-                follow_redirects=False,
-            )
-
-        self._clients = [
-            client(POOL_CONNECTIONS, POOL_CONNECTIONS, reply_seconds)
-            for _ in range(-(-connections // POOL_CONNECTIONS))
-        ]
-        self._under_way = [0] * len(self._clients)
-        # A knock needs no slot, which a request that got no answer may hold, and trusts no connection from before.
-        self._knocker = client(1, 0, min(reply_seconds, CONNECT_SECONDS))
+        self._trust = trust or Trust.chosen(os.environ)
+        self._routes: dict[str, Route] = {}  # by origin; a bucket may turn out to be in another region
+        self._clients: dict[tuple[str, int], httpx2.AsyncClient] = {}  # by origin and place, made when first needed
+        self._under_way = [0] * -(-connections // POOL_CONNECTIONS)  # requests, by place
         self._reply_seconds = reply_seconds
         self._door = ""  # the URL to knock at; written by call
         share = share or Share.of(connections, None)
@@ -151,7 +142,7 @@ class Wire:
     async def aclose(self) -> None:
         """Close every connection, also when cancelled."""
         with anyio.CancelScope(shield=True):
-            for client in (*self._clients, self._knocker):
+            for client in self._clients.values():
                 await client.aclose()
 
     @asynccontextmanager
@@ -166,13 +157,44 @@ class Wire:
                         return
 
     async def send(self, request: Request) -> Reply:
-        """One attempt.  Raises Unreachable where no whole reply came, FileChanged from a body that may not be sent."""
-        chosen = self._under_way.index(min(self._under_way))
+        """One attempt.
+
+        Raises Unreachable where no whole reply came, NeedsPerson where a certificate, a proxy or their settings are in
+        the way, FileChanged from a body that may not be sent.
+        """
+        route, chosen = self._route(request.url), self._under_way.index(min(self._under_way))
         self._under_way[chosen] += 1
         try:
-            return await _translated(self._exchange(self._clients[chosen], request))
+            reply = await self._exchange(self._client(request.url, chosen), request)
+        except FAILURES as error:
+            route.failed(error)
         finally:
             self._under_way[chosen] -= 1
+        route.check(reply.status)
+        return reply
+
+    def _route(self, url: str) -> Route:
+        origin = _origin(url)
+        if origin not in self._routes:
+            self._routes[origin] = Route(url, self._trust)
+        return self._routes[origin]
+
+    def _client(self, url: str, place: int) -> httpx2.AsyncClient:
+        """The pool of a place; place KNOCKER is for knocks.
+
+        A knock needs no slot, which a request that got no answer may hold, and trusts no connection from before.
+        """
+        key = (_origin(url), place)
+        if key not in self._clients:
+            knocks = place == KNOCKER
+            seconds = min(self._reply_seconds, CONNECT_SECONDS) if knocks else self._reply_seconds
+            most, kept = (1, 0) if knocks else (POOL_CONNECTIONS, POOL_CONNECTIONS)
+            self._clients[key] = self._route(url).client(
+                limits=httpx2.Limits(max_connections=most, max_keepalive_connections=kept),
+                timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS, pool=None),
+                headers={"User-Agent": f"roar-publisher/{__version__}", "Accept-Encoding": "identity"},
+            )
+        return self._clients[key]
 
     async def call(
         self,
@@ -231,7 +253,11 @@ class Wire:
         self, client: httpx2.AsyncClient, request: Request, content: bytes | AsyncGenerator[bytes, None]
     ) -> Reply:
         headers = {**request.headers, "Content-Length": str(len(request.body))}
-        async with client.stream(request.method, request.url, headers=headers, content=content) as response:
+        # As it was signed: the library would normalise what it takes for a path.
+        exactly = {"target": request.url.removeprefix(_origin(request.url)).encode("ascii")}
+        async with client.stream(
+            request.method, request.url, headers=headers, content=content, extensions=exactly
+        ) as response:
             received = bytearray()
             with anyio.fail_after(self._reply_seconds):  # the client's own limit is for each read
                 async for chunk in response.aiter_bytes():
@@ -249,8 +275,7 @@ class Wire:
 
     async def _was_away(self, request: Request, error: Unreachable) -> bool:
         """Return when the store's host answers; whether it was away, or just this request failed."""
-        parts = urlsplit(request.url)
-        self._door = f"{parts.scheme}://{parts.netloc}/"
+        self._door = f"{_origin(request.url)}/"
         try:
             return await self._gate.no_reply(error)
         except Transient:  # it speaks of the registry
@@ -259,7 +284,10 @@ class Wire:
 
     async def _knock(self) -> None:
         """Ask the host for anything at all, unauthenticated.  Raises Unreachable where no reply came."""
-        await _translated(self._stream(self._knocker, Request("HEAD", self._door, {}), b""))
+        try:
+            await self._stream(self._client(self._door, KNOCKER), Request("HEAD", self._door, {}), b"")
+        except FAILURES as error:
+            self._route(self._door).failed(error)
 
     async def _wait_for_store(self, reply: Reply, busy_since: float) -> None:
         asked = retry_after(reply.headers, time())
@@ -273,12 +301,7 @@ class Wire:
             self._gate.hold(asked)
 
 
-async def _translated(exchange: Awaitable[Reply]) -> Reply:
-    """The reply; the library's errors become Unreachable."""
-    try:
-        return await exchange
-    except (httpx2.TimeoutException, TimeoutError) as error:
-        raise Unreachable("no answer in time", silent=True) from error
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-        # The text of the library's errors can hold the URL; its kind says enough.
-        raise Unreachable(f"the connection broke ({type(error).__name__})", silent=False) from None
+def _origin(url: str) -> str:
+    """Scheme, host and port of a URL that has a path."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"

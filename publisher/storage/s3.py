@@ -10,17 +10,17 @@ The blake3 of everything is written beside each object, so that one that is ther
 no comparable checksum is told.
 """
 
-import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from time import time
-from urllib.parse import quote, urlencode
 
-from roar_publisher.state.errors import Rejected
+from blake3 import blake3
+
+from roar_publisher.state.errors import NeedsPerson, Rejected
 from roar_publisher.storage.checksums import checksums_of, in_base64
-from roar_publisher.storage.http import FileBody, Reply, Request, Wire
-from roar_publisher.storage.s3_account import UNRESERVED, Account, Credentials
-from roar_publisher.storage.s3_errors import explain, is_expired, judge_s3
+from roar_publisher.storage.http import FileBody, Reply, Wire
+from roar_publisher.storage.s3_account import Account
+from roar_publisher.storage.s3_errors import PARTIAL
 from roar_publisher.storage.s3_replies import (
     BLAKE3_HEADER,
     assembled_in,
@@ -34,32 +34,32 @@ from roar_publisher.storage.s3_replies import (
     tag_in,
     text_in,
 )
+from roar_publisher.storage.s3_requests import ALGORITHM_HEADER, MODE_HEADER, SHA256_HEADER, Requests, escaped
 from roar_publisher.storage.s3_unheard import unheard_uploads
 from roar_publisher.storage.s3_xml import completion, error_in
 from roar_publisher.storage.slices import Sent
 from roar_publisher.storage.source import Content, Slice, shown
-from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key, pages
+from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, pages
 
-MAX_RENEWALS = 2
-"""How often one request may renew its credentials."""
 LARGEST_COPY_BYTES = 5 * 1024**3
 """What S3 copies in one request."""
 SHA256, MD5 = "sha256", "md5"
-NO_HEADERS: Mapping[str, str] = {}
+READ_BACK_BYTES = 1024 * 1024
+"""What is asked for at once to read an object back; each answer is held in memory."""
 
 
 class S3Store(ObjectStore):
     """Objects below `prefix` of one bucket.  prefix: without slashes at its ends, possibly empty."""
 
     def __init__(self, bucket: str, prefix: str, account: Account, wire: Wire) -> None:
-        super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"))
-        self._bucket = bucket
-        self._prefix = f"{prefix}/" if prefix else ""
-        self._account = account
-        self._wire = wire
+        super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"), prefix)
+        # An access point's objects have names of their own where they are copied from.
+        self._source = f"{bucket}/object" if bucket.startswith("arn:") else bucket
+        self._requests = Requests(self.destination, account, wire)
+        self._ask, self._accept = self._requests.ask, self._requests.accept
 
     async def aclose(self) -> None:
-        await self._wire.aclose()
+        await self._requests.aclose()
 
     async def stat(self, key: str) -> StoredObject | None:
         reply = await self._head(key)
@@ -75,14 +75,14 @@ class S3Store(ObjectStore):
 
     async def glance(self, questions: int) -> Mapping[str, str] | None:
         found: dict[str, str] = {}
-        query = {"encoding-type": "url", "list-type": "2", "prefix": self._prefix}
+        query = {"encoding-type": "url", "list-type": "2", "prefix": self.prefix}
         for _ in pages(questions):
-            reply = await self._ask("GET", self._account.place.base, query)
+            reply = await self._ask("GET", query=query)
             if not reply.ok:  # writing may be allowed where listing is not
                 return None
             root = document_in(reply)
             listed = map(listed_in, root.iterfind("Contents"))
-            found.update((name.removeprefix(self._prefix), tag) for name, tag in listed)
+            found.update((name.removeprefix(self.prefix), tag) for name, tag in listed)
             if root.findtext("IsTruncated") != "true":
                 return found
             query["continuation-token"] = root.findtext("NextContinuationToken") or ""
@@ -92,37 +92,40 @@ class S3Store(ObjectStore):
         slice_ = content.whole()
         taken = await checksums_of(slice_, md5=True)
         sha256 = in_base64(taken.sha256)
-        headers = {
-            "Content-MD5": in_base64(taken.md5),
-            "x-amz-checksum-sha256": sha256,
-            BLAKE3_HEADER: content.blake3,
-        }
+        headers = {"Content-MD5": in_base64(taken.md5), SHA256_HEADER: sha256, BLAKE3_HEADER: content.blake3}
         body = FileBody(slice_, sent, sha256=taken.sha256)
-        reply = self._accept(await self._call("PUT", key, headers=headers, body=body))
+        reply = self._accept(await self._ask("PUT", self.name(key), headers=headers, body=body))
+        tag = tag_in(reply.headers.get("etag"))
+        if not self._requests.sends(SHA256_HEADER):
+            if tag != taken.md5.hex():
+                await self._read_back(key, content)
+            return StoredObject(content.size, "", content.blake3, tag)
         # The store read everything and compared two checksums before it answered: nothing is left to ask.
-        return StoredObject(content.size, f"sha256:{sha256}", content.blake3, tag_in(reply.headers.get("etag")))
+        return StoredObject(content.size, f"sha256:{sha256}", content.blake3, tag)
 
     async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
         if content.size > LARGEST_COPY_BYTES:
             return None
-        path = quote(f"{self._bucket}/{self._prefix}{source}", safe="/" + UNRESERVED)
-        reply = await self._call("PUT", key, headers={"x-amz-copy-source": path})
+        path = escaped(f"{self._source}/{self.name(source)}")
+        reply = await self._ask("PUT", self.name(key), headers={"x-amz-copy-source": path})
         if not reply.ok or error_in(reply.body).code:  # reading may be forbidden where writing is not
             return None
         stored = await self.stat(key)  # with the metadata of its source, the blake3 among it
         return stored if self.holds(stored, content) else None
 
     async def begin(self, key: str, content: Content) -> Upload:
-        headers = {"x-amz-checksum-algorithm": "SHA256", BLAKE3_HEADER: content.blake3}
+        headers = {ALGORITHM_HEADER: "SHA256", BLAKE3_HEADER: content.blake3}
         asked, unheard = time(), False
 
         async def again() -> None:
             nonlocal unheard
             unheard = True
 
-        reply = self._accept(await self._call("POST", key, {"uploads": ""}, headers=headers, before_retry=again))
+        reply = self._accept(
+            await self._ask("POST", self.name(key), {"uploads": ""}, headers=headers, before_retry=again)
+        )
         upload_id = text_in(reply, "UploadId")
-        known = reply.headers.get("x-amz-checksum-algorithm", "").upper() == "SHA256"
+        known = reply.headers.get(ALGORITHM_HEADER, "").upper() == "SHA256"
         if unheard:
             await self._abort_unheard(key, asked, heard=upload_id)
         return Upload(key, upload_id, content.size, content.part_bytes, SHA256 if known else MD5)
@@ -132,7 +135,7 @@ class S3Store(ObjectStore):
         marker = 0
         while True:
             query = {"uploadId": upload.id} | ({"part-number-marker": str(marker)} if marker else {})
-            reply = await self._call("GET", upload.key, query)
+            reply = await self._ask("GET", self.name(upload.key), query)
             if is_gone(reply):
                 return None
             root = document_in(self._accept(reply))
@@ -143,20 +146,22 @@ class S3Store(ObjectStore):
             marker = following
 
     async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: Sent) -> Part:
-        taken = await checksums_of(slice_, md5=upload.checksum == MD5)
-        if upload.checksum == MD5:
-            headers = {"Content-MD5": in_base64(taken.md5)}
-        else:
-            headers = {"x-amz-checksum-sha256": in_base64(taken.sha256)}
+        with_md5 = upload.checksum == MD5 or not self._requests.sends(SHA256_HEADER)
+        taken = await checksums_of(slice_, md5=with_md5)
+        headers = {"Content-MD5": in_base64(taken.md5)} if with_md5 else {}
+        if upload.checksum == SHA256:
+            headers[SHA256_HEADER] = in_base64(taken.sha256)
         query = {"partNumber": str(number), "uploadId": upload.id}
 
         async def still_there() -> None:
             # An endpoint that refuses before it read the body may only be seen to break the connection.
-            if is_gone(await self._call("GET", upload.key, {"max-parts": "1", "uploadId": upload.id})):
+            if is_gone(await self._ask("GET", self.name(upload.key), {"max-parts": "1", "uploadId": upload.id})):
                 raise _vanished(upload)
 
         body = FileBody(slice_, sent, sha256=taken.sha256)
-        reply = await self._call("PUT", upload.key, query, headers=headers, body=body, before_retry=still_there)
+        reply = await self._ask(
+            "PUT", self.name(upload.key), query, headers=headers, body=body, before_retry=still_there
+        )
         if is_gone(reply):
             raise _vanished(upload)
         return Part(number, slice_.length, self._accept(reply).headers.get("etag", ""), taken.sha256.hex())
@@ -165,13 +170,16 @@ class S3Store(ObjectStore):
         checksums = {number: in_base64(bytes.fromhex(part.sha256)) for number, part in parts.items()}
         body = completion(parts, checksums if upload.checksum == SHA256 else {})
         headers = {"Content-Type": "application/xml"}
-        reply = await self._call("POST", upload.key, {"uploadId": upload.id}, headers=headers, body=body)
+        reply = await self._ask("POST", self.name(upload.key), {"uploadId": upload.id}, headers=headers, body=body)
         expected = sha256_of_parts(parts)
         if not is_gone(reply):
             checksum, tag = assembled_in(self._accept(reply))
             if checksum in (expected, etag_of_parts(parts)):
                 return StoredObject(content.size, expected, content.blake3, tag)
-            return self.verified(upload.key, await self.stat(upload.key), content, expected)
+            whole = self.verified(upload.key, await self.stat(upload.key), content, expected)
+            if upload.checksum == MD5 and not whole.checksum:
+                await self._read_back(upload.key, content)
+            return whole
         stored = await self.stat(upload.key)
         if stored is None or not self.holds(stored, content, expected):
             await self.abort(upload)
@@ -183,66 +191,38 @@ class S3Store(ObjectStore):
             await self._abort_unheard(key, asked)
 
     async def abort(self, upload: Upload) -> None:
-        reply = await self._call("DELETE", upload.key, {"uploadId": upload.id})
+        reply = await self._ask("DELETE", self.name(upload.key), {"uploadId": upload.id})
         if not is_gone(reply):
             self._accept(reply)
 
     async def _head(self, key: str) -> Reply:
-        return await self._call("HEAD", key, headers={"x-amz-checksum-mode": "ENABLED"})
+        return await self._ask("HEAD", self.name(key), headers={MODE_HEADER: "ENABLED"})
 
     async def _abort_unheard(self, key: str, asked: float, heard: str = "") -> None:
         """Abort what was begun for `key` since `asked` and whose name was not heard (`s3_unheard`)."""
-        name = self._prefix + key
-        listing = await self._ask("GET", self._account.place.base, {"prefix": name, "uploads": ""})
+        name = self.name(key)
+        listing = await self._ask("GET", query={"prefix": name, "uploads": ""})
         for upload_id in unheard_uploads(listing, name, time() - asked):
             upload = Upload(key, upload_id, size=0, part_bytes=0)
-            with suppress(Rejected):  # who may not list or give up may upload all the same
+            with suppress(Rejected, NeedsPerson):  # who may not list or give up may upload all the same
                 if upload_id != heard and await self.parts(upload) == {}:
                     await self.abort(upload)
 
-    async def _call(
-        self,
-        method: str,
-        key: str,
-        query: Mapping[str, str] | None = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | FileBody = b"",
-        before_retry: Callable[[], Awaitable[None]] | None = None,
-    ) -> Reply:
-        url = f"{self._account.place.base}/{quote(self._prefix + check_key(key), safe='/' + UNRESERVED)}"
-        return await self._ask(method, url, query or {}, headers or {}, body, before_retry)
+    async def _read_back(self, key: str, content: Content) -> None:
+        """Raise Rejected unless the object, read whole, is this content.
 
-    async def _ask(
-        self,
-        method: str,
-        url: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str] = NO_HEADERS,
-        body: bytes | FileBody = b"",
-        before_retry: Callable[[], Awaitable[None]] | None = None,
-    ) -> Reply:
-        """A final answer, with credentials renewed where they expired."""
-        if query:
-            url += "?" + urlencode(query, quote_via=quote, safe=UNRESERVED)
-        sha256 = body.sha256 if isinstance(body, FileBody) else hashlib.sha256(body).digest()
-        used: list[Credentials] = []
-
-        async def attempt() -> Request:
-            used.append(await self._account.current())
-            signed = self._account.sign(used[-1], method, url, headers, sha256.hex())
-            return Request(method, url, signed, body)
-
-        for _ in range(MAX_RENEWALS):
-            reply = await self._wire.call(attempt, judge_s3, before_retry=before_retry)
-            if not is_expired(method, reply) or not await self._account.renew(used[-1]):
-                return reply
-        return await self._wire.call(attempt, judge_s3, before_retry=before_retry)
-
-    def _accept(self, reply: Reply) -> Reply:
-        if reply.ok and not error_in(reply.body).code:
-            return reply
-        raise explain(reply, self.destination, self._account.place.region)
+        For a store that tells no checksum that could be compared.  Who may not read, or gets no ranges, has to do with
+        the Content-MD5 that the store was sent.
+        """
+        digest = blake3()
+        for offset in range(0, content.size, READ_BACK_BYTES):
+            last = min(offset + READ_BACK_BYTES, content.size) - 1
+            reply = await self._ask("GET", self.name(key), headers={"Range": f"bytes={offset}-{last}"})
+            if reply.status != PARTIAL and (reply.ok or reply.status == 403):
+                return
+            digest.update(self._accept(reply).body)
+        found = StoredObject(content.size, f"blake3:{digest.hexdigest()}")
+        self.verified(key, found, content, f"blake3:{content.blake3}")
 
 
 def _vanished(upload: Upload) -> UploadVanished:

@@ -9,27 +9,44 @@ it costs nothing, and every endpoint that verifies signatures must refuse a body
 the newer checksum headers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import anyio
 
-from roar_publisher.glaas.address import is_loopback
-from roar_publisher.state.errors import NeedsPerson, PublisherError, UsageProblem
+from roar_publisher.glaas.route import person_problem
+from roar_publisher.glaas.trust import Trust
+from roar_publisher.state.errors import NeedsPerson, PublisherError
+from roar_publisher.state.reasons import Reason
+from roar_publisher.storage.s3_place import Locate, Place
+from roar_publisher.storage.s3_settings import Settings, new_session, read_settings
 
-DEFAULT_REGION = "us-east-1"
-UNRESERVED = "-._~"
 SIGN_IN = "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or sign in (aws sso login), then resume"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a bucket is: `base` is the URL that keys are appended to, without a trailing slash."""
-
-    base: str
-    region: str
+SOURCES = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_CREDENTIAL_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "BOTO_CONFIG",
+)
+"""What says where credentials come from: whoever reads that they can't be had wants to know which of them is set."""
+SAFE_ERRORS = frozenset({"PartialCredentialsError", "ProfileNotFound", "ConfigParseError", "UnknownCredentialError"})
+"""Errors of botocore's whose text quotes names and paths alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +62,30 @@ class Credentials:
 
 
 class Account:
-    """One user's botocore session.  Shared by every request to one bucket; make it with `open_account`."""
+    """One user's botocore session.  Shared by every request to one bucket; make it with `open_account`.
 
-    def __init__(self, session: Any, place: Place) -> None:
-        self.place = place
+    place: where the bucket is, as far as is known; written by `move`.
+    """
+
+    def __init__(self, session: Any, settings: Settings, environ: Mapping[str, str]) -> None:
+        self.place: Place = settings.place
+        self.trust: Trust = settings.trust
+        self.request_checksums = settings.request_checksums
+        self.reply_checksums = settings.reply_checksums
+        self._locate: Locate = settings.locate
         self._session = session
+        self._new_session: Callable[[], Any] = lambda: new_session(settings.trust)
+        self._environ = environ
         self._credentials: Any = None  # botocore's; written by current alone
         self._lock = anyio.Lock()
+
+    def move(self, region: str) -> bool:
+        """Whether the bucket is now asked for in `region`, where the store says that it is."""
+        moved = self._locate(region)
+        if moved == self.place:
+            return False
+        self.place = moved
+        return True
 
     async def current(self) -> Credentials:
         """Credentials that botocore believes valid, refreshed if need be.  Raises NeedsPerson if there are none."""
@@ -70,7 +104,7 @@ class Account:
             if await anyio.to_thread.run_sync(self._freeze) != rejected:
                 return True
             self._credentials = None
-            self._session = await anyio.to_thread.run_sync(_new_session)
+            self._session = await anyio.to_thread.run_sync(self._new_session)
             return await anyio.to_thread.run_sync(self._freeze) != rejected
 
     def sign(
@@ -80,79 +114,67 @@ class Account:
         from botocore.auth import S3SigV4Auth  # type: ignore[import-untyped]
         from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
 
-        signer = S3SigV4Auth(credentials, "s3", self.place.region)
+        signer = S3SigV4Auth(credentials, self.place.service, self.place.region)
         signer.payload = lambda request: sha256
         request = AWSRequest(method=method, url=url, headers=dict(headers))
         signer.add_auth(request)
         return dict(request.headers.items())
 
     def _freeze(self) -> Credentials:
-        from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
-
         try:
             self._credentials = self._credentials or self._session.get_credentials()
-            if self._credentials is None:
-                raise NeedsPerson("there are no AWS credentials", next_step=SIGN_IN, reason="auth")
-            frozen = self._credentials.get_frozen_credentials()
-        except (BotoCoreError, ClientError, OSError, ValueError) as error:  # the last two: files, programs, addresses
-            raise _no_credentials(error) from None
+            frozen = self._credentials.get_frozen_credentials() if self._credentials else None
+        except Exception as error:  # whatever the chain makes of files, programs, addresses and their answers
+            raise self._can_not_be_had(error) from None
+        if frozen is None:
+            raise NeedsPerson("there are no AWS credentials", next_step=SIGN_IN, reason=Reason.AUTH)
+        _check(frozen)
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    def _can_not_be_had(self, error: Exception) -> PublisherError:
+        if problem := person_problem(error, "the service that gives out AWS credentials", self.trust, None):
+            return problem
+        kind = type(error).__name__
+        # An error's text can quote a file or a token endpoint's answer; its kind says enough.
+        what = f"AWS credentials can't be had ({error if kind in SAFE_ERRORS else kind})"
+        named = [name for name in SOURCES if self._environ.get(name)]
+        what += f"; what is set: {', '.join(named)}" if named else ""
+        return NeedsPerson(what, next_step=SIGN_IN, reason=Reason.AUTH)
 
 
 async def open_account(bucket: str, environ: Mapping[str, str]) -> Account:
-    """The account and the place of `bucket`, from environment and profile.
+    """The account and the place of `bucket` (a name, or an access point's ARN), from environment and profile.
 
     Raises UsageProblem for a profile or an endpoint that makes no sense.  Connects to nobody.
     """
-    return await anyio.to_thread.run_sync(_open, bucket, environ)
+
+    def opened() -> Account:
+        session = new_session()
+        settings = read_settings(session, bucket, environ)
+        return Account(new_session(settings.trust), settings, environ)
+
+    return await anyio.to_thread.run_sync(opened)
 
 
-def _open(bucket: str, environ: Mapping[str, str]) -> Account:
-    from botocore.exceptions import BotoCoreError
-
-    session = _new_session()
-    try:
-        profile = session.get_scoped_config()
-        services = session.full_config.get("services", {}).get(profile.get("services", ""), {}).get("s3", {})
-        region = environ.get("AWS_REGION") or session.get_config_variable("region") or DEFAULT_REGION
-    except BotoCoreError as error:
-        raise UsageProblem(f"the AWS configuration can't be used: {error}") from None
-    endpoint = (
-        environ.get("AWS_ENDPOINT_URL_S3")
-        or environ.get("AWS_ENDPOINT_URL")
-        or services.get("endpoint_url")
-        or profile.get("endpoint_url")
-    )
-    style = (profile.get("s3") or {}).get("addressing_style", "auto")
-    return Account(session, locate(bucket, region, endpoint, style))
-
-
-def locate(bucket: str, region: str, endpoint: str | None, style: str) -> Place:
-    """The URL of a bucket.
-
-    style: `path`, `virtual` or `auto`, as in `~/.aws/config`.  Auto means the path style for an endpoint of one's own
-    and for a bucket with dots, whose name would not fit AWS's certificate.  Raises UsageProblem for a bad endpoint.
-    """
-    own = endpoint is not None
-    if endpoint is None:
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        endpoint = f"https://s3.{region}.{suffix}"
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-        raise UsageProblem("the S3 endpoint is no plain http(s) URL", next_step="check AWS_ENDPOINT_URL")
-    path = parts.path.rstrip("/")
-    by_path = style == "path" or (style != "virtual" and (own or "." in bucket or is_loopback(parts.hostname)))
-    if by_path:
-        return Place(f"{parts.scheme}://{parts.netloc}{path}/{quote(bucket, safe=UNRESERVED)}", region)
-    return Place(f"{parts.scheme}://{bucket}.{parts.netloc}{path}", region)
-
-
-def _new_session() -> Any:
-    from botocore.session import Session  # type: ignore[import-untyped]
-
-    return Session()
-
-
-def _no_credentials(error: Exception) -> PublisherError:
-    # Its text can quote a file or a token endpoint's answer; its kind says enough.
-    return NeedsPerson(f"AWS credentials can't be had ({type(error).__name__})", next_step=SIGN_IN, reason="auth")
+def _check(frozen: Any) -> None:
+    """Raise NeedsPerson for what can't stand in a header: it would be cut, or break the request."""
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", frozen.access_key),
+        ("AWS_SECRET_ACCESS_KEY", frozen.secret_key),
+        ("AWS_SESSION_TOKEN", frozen.token),
+    ):
+        if not isinstance(value, str | None):
+            found = "is no text"
+        elif not value and name != "AWS_SESSION_TOKEN":
+            found = "is empty"
+        elif any(one in "\r\n" for one in value or ""):
+            found = "holds a line break"
+        elif not all("!" <= one <= "~" for one in value or ""):
+            found = "holds a blank or a letter that no key has"
+        else:
+            continue
+        raise NeedsPerson(
+            f"the AWS credential {name} ({name.lower()} in a profile) {found}",
+            next_step=f"set {name} anew, without line breaks and blanks, then resume",
+            reason=Reason.CREDENTIAL,
+        )

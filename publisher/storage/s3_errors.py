@@ -1,8 +1,12 @@
-"""What S3's error codes mean: try again, renew the credentials, or tell a person."""
+"""What S3's error codes mean: try again, renew the credentials, ask elsewhere or otherwise, or tell a person."""
+
+import re
 
 from roar_publisher.glaas.policy import Verdict
 from roar_publisher.state.errors import LocalProblem, NeedsPerson, PublisherError, Rejected
+from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.http import Reply, verdict
+from roar_publisher.storage.refusals import may_not_write, no_such_bucket
 from roar_publisher.storage.s3_account import SIGN_IN
 from roar_publisher.storage.s3_xml import error_in
 
@@ -18,13 +22,20 @@ REGION_CODES = frozenset(
     {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
 WRONG_KEY_CODES = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
+HEADER_CODES = frozenset(
+    {"InvalidArgument", "InvalidRequest", "NotImplemented", "UnsupportedHeader", "InvalidHeader", "BadRequest"}
+    | {"SignatureDoesNotMatch", ""}
+)
+"""What stores call a header that they do not know; those that leave it out of their signature find another one."""
 NO_BODY_EXPIRED = 400
 """What a HEAD with expired credentials gets: S3 sends no error document with it."""
+PARTIAL = 206
+_REGION = re.compile(r"[a-z0-9-]{1,63}")
 
 
 def judge_s3(reply: Reply) -> Verdict:
     """By code where there is one, also in a 200 (CompleteMultipartUpload answers before it knows), else by status."""
-    code = error_in(reply.body).code if reply.body else ""
+    code = error_in(reply.body).code if reply.body and reply.status != PARTIAL else ""
     if code in BUSY_CODES:
         return Verdict.BUSY
     if code in FAILED_CODES:
@@ -41,25 +52,43 @@ def is_expired(method: str, reply: Reply) -> bool:
     return error_in(reply.body).code in EXPIRED_CODES
 
 
+def region_in(reply: Reply) -> str:
+    """The region that the bucket is in, as far as a refusal tells it; empty if it does not."""
+    told = reply.headers.get("x-amz-bucket-region") or error_in(reply.body).region
+    return told if _REGION.fullmatch(told) else ""
+
+
+def may_refuse_header(method: str, reply: Reply) -> bool:
+    """Whether this may be the refusal of a header that the store does not know."""
+    if reply.status not in (400, 403, 501):
+        return False
+    if method == "HEAD":
+        return reply.status != 403
+    error = error_in(reply.body)
+    return error.code in HEADER_CODES or "checksum" in f"{error.code} {error.message}".lower()
+
+
 def explain(reply: Reply, where: str, region: str) -> PublisherError:
     """The error of a reply that is S3's final no.  where: the destination."""
     error = error_in(reply.body)
-    right_region = reply.headers.get("x-amz-bucket-region") or error.region
     if 300 <= reply.status < 400 or error.code in REGION_CODES:
-        return Rejected(
+        right_region = region_in(reply)
+        return NeedsPerson(
             f"{where} is in another region" + (f": {right_region}" if right_region else f" than {region}"),
             next_step=f"set AWS_REGION={right_region or '…'} and resume",
-            reason="region",
+            reason=Reason.REGION,
         )
     if error.code in EXPIRED_CODES or (reply.status == NO_BODY_EXPIRED and not reply.body):
-        return NeedsPerson("the AWS credentials expired", next_step=SIGN_IN, reason="auth")
+        return NeedsPerson("the AWS credentials expired", next_step=SIGN_IN, reason=Reason.AUTH)
     if error.code in WRONG_KEY_CODES:
-        return NeedsPerson("the object store does not accept the AWS credentials", next_step=SIGN_IN, reason="auth")
+        return NeedsPerson(
+            "the object store does not accept the AWS credentials", next_step=SIGN_IN, reason=Reason.AUTH
+        )
     if error.code == "RequestTimeTooSkewed":
-        return LocalProblem("this machine's clock differs from the object store's", reason="clock", resumable=True)
+        return LocalProblem("this machine's clock differs from the object store's", reason=Reason.CLOCK, resumable=True)
     if error.code == "NoSuchBucket":
-        return Rejected(f"{where}: there is no such bucket", next_step="create it, or choose another destination")
-    if reply.status == 403:
-        return Rejected(f"{where} may not be written with these credentials", reason="access denied")
+        return no_such_bucket(where)
     words = f"{error.code}: {error.message}" if error.code else f"HTTP {reply.status}"
+    if reply.status == 403:
+        return may_not_write(where, words)
     return Rejected(f"the object store refused: {words}")

@@ -86,12 +86,22 @@ class ObjectStore(ABC):
     wants_md5: ClassVar[bool] = False
     """Whether `Content.md5` must be there."""
 
-    def __init__(self, destination: str) -> None:
+    def __init__(self, destination: str, prefix: str = "") -> None:
+        """prefix: what comes before every key in the bucket, without slashes at its ends."""
         self.destination = destination  # as a URL without a trailing slash; shown to people and recorded
+        self.prefix = f"{prefix}/" if prefix else ""
 
     def url(self, key: str) -> str:
-        """The address of an object, as the lineage records it (protocol.md §9)."""
-        return f"{self.destination}/{key}"
+        """The address of an object, as the lineage records it (protocol.md §9).  Raises as `check_key`."""
+        return f"{self.destination}/{self.name(key)[len(self.prefix) :]}"
+
+    def name(self, key: str) -> str:
+        """The object's whole name in its bucket, prefix and all.  Raises as `check_key`."""
+        return check_key(self.prefix + key)
+
+    async def check(self) -> None:
+        """Raise UsageProblem where this can't be a destination, as far as that shows without asking anybody."""
+        return
 
     @abstractmethod
     async def stat(self, key: str) -> StoredObject | None:

@@ -117,10 +117,12 @@ def test_what_can_not_be_put_is_told(name: str, make_place: MakePlace) -> None:
 
 
 @pytest.mark.parametrize(("kind", "url"), [("s3", "s3://nobodys-bucket/x"), ("gs", "gs://nobodys-bucket/x")])
-def test_a_bucket_that_is_missing_fails_and_can_be_retried(kind: str, url: str, make_place: MakePlace) -> None:
+def test_a_bucket_that_is_missing_waits_for_a_person_and_can_be_resumed(
+    kind: str, url: str, make_place: MakePlace
+) -> None:
     place = make_place(kind)
     answer = place.roar("put", "outputs", url, "-m", MESSAGE, "--public", "-y")
-    blames(answer.code, answer.err, ExitCode.FAILED, "no such bucket", "nobodys-bucket")
+    blames(answer.code, answer.err, ExitCode.NEEDS_PERSON, "no such bucket", "nobodys-bucket", "--resume")
     assert BUCKET in place.destination.url
     place.check_not_published()
 

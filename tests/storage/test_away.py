@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from roar_publisher.glaas.exchange import Unreachable
 from roar_publisher.glaas.gate import FIRST_CONTACT_SECONDS
 from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES
+from roar_publisher.glaas.route import Unreachable
 from roar_publisher.report import Report, Retrying, Waiting
 from roar_publisher.state.errors import Transient
 from roar_publisher.storage.http import REPLY_SECONDS, Reply, Request, Wire
@@ -259,7 +259,7 @@ def test_a_reply_that_drips_is_no_answer() -> None:
     async def main() -> float:
         wire = Wire(connections=1, report=lambda report: None, patience=300.0)
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(wire._clients[0], "stream", stream)
+            patched.setattr(wire._client(URL, 0), "stream", stream)
             with pytest.raises(Unreachable, match="no answer in time"):
                 await wire.send(Request("GET", URL, {}, b""))
         await wire.aclose()

@@ -1,0 +1,107 @@
+"""Where a bucket is: the URL that its keys are appended to, and what requests to it are signed for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from roar_publisher.glaas.address import is_loopback
+from roar_publisher.state.errors import UsageProblem
+
+UNRESERVED = "-._~"
+PROBE_KEY = "k"
+NEXT = "set {} to http(s)://host[:port], or unset it"
+Locate = Callable[[str], "Place"]
+"""The place of one bucket, if it is in that region."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """base: a URL without a trailing slash.  region, service: what requests are signed for."""
+
+    base: str
+    region: str
+    service: str = "s3"
+
+
+def locate(bucket: str, region: str, endpoint: str | None, style: str, setting: str = "AWS_ENDPOINT_URL") -> Place:
+    """The place of a bucket by its name.
+
+    endpoint: one of one's own, which `setting` names.  style: `path`, `virtual` or `auto`, as in `~/.aws/config`.  Auto
+    means the path style for an endpoint of one's own and for a bucket with dots, whose name would not fit AWS's
+    certificate.  Raises UsageProblem for a bad endpoint.
+    """
+    own = endpoint is not None
+    if endpoint is None:
+        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        endpoint = f"https://s3.{region}.{suffix}"
+    scheme, host, netloc, path = endpoint_parts(endpoint, setting)
+    by_path = style == "path" or (style != "virtual" and (own or "." in bucket or is_loopback(host)))
+    if by_path:
+        return Place(f"{scheme}://{netloc}{path}/{quote(bucket, safe=UNRESERVED)}", region)
+    return Place(f"{scheme}://{bucket}.{netloc}{path}", region)
+
+
+def endpoint_parts(endpoint: str, setting: str) -> tuple[str, str, str, str]:
+    """Scheme, host, host with port, and path (without a trailing slash) of an endpoint.
+
+    It has one spelling in the signature, on the wire and in a proxy: what libraries normalise in different ways is
+    refused.  Raises UsageProblem with the setting's name and without its value, which may hold a password.
+    """
+    try:
+        parts = urlsplit(endpoint)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise UsageProblem(f"{setting} is no URL with a port that there is", next_step=NEXT.format(setting)) from None
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or parts.query or parts.fragment:
+        raise UsageProblem(f"{setting} is no plain http(s) URL", next_step=NEXT.format(setting))
+    path = parts.path.rstrip("/")
+    odd = any(segment in ("", ".", "..") for segment in path.split("/")[1:])
+    if odd or quote(path, safe="/%" + UNRESERVED) != path or not all("!" <= one <= "~" for one in endpoint):
+        raise UsageProblem(
+            f"{setting} holds what a URL may not hold as it is: blanks, '..', '//', or letters beyond ASCII",
+            next_step=NEXT.format(setting),
+        )
+    name = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return parts.scheme, host, name if port in (None, usual) else f"{name}:{port}", path
+
+
+def resolver(session: Any, bucket: str, endpoint: str | None) -> Locate:
+    """By botocore's own rules, which know access points, dual-stack, FIPS and accelerated endpoints.
+
+    bucket: a name, or an access point's ARN.  Raises UsageProblem where it can't be resolved.
+    """
+    arn = bucket.split(":") if bucket.startswith("arn:") else []
+    if arn and not arn[3]:
+        raise UsageProblem(
+            "the destination is a multi-region access point, whose requests need a signature (SigV4A) that is not"
+            " supported here",
+            next_step="put to the bucket, or to an access point of one region",
+        )
+    return partial(_resolve, session, bucket, endpoint, arn[3] if arn else "")
+
+
+def _resolve(session: Any, bucket: str, endpoint: str | None, region_of_arn: str, region: str) -> Place:
+    from botocore.config import Config  # type: ignore[import-untyped]
+
+    try:
+        client = session.create_client(
+            "s3",
+            region_name=region_of_arn or region,
+            endpoint_url=endpoint,
+            aws_access_key_id="unused",
+            aws_secret_access_key="unused",
+            config=Config(signature_version="s3v4"),
+        )
+        url = client.generate_presigned_url("head_object", Params={"Bucket": bucket, "Key": PROBE_KEY})
+    except Exception as error:  # whatever botocore makes of the bucket and of the person's settings
+        raise UsageProblem(
+            f"the address of {bucket} can't be told from the AWS configuration: {error}",
+            next_step="check the destination, AWS_REGION, AWS_ENDPOINT_URL and the profile",
+        ) from None
+    parts = urlsplit(url)
+    _, _, signed_region, service, _ = parse_qs(parts.query)["X-Amz-Credential"][0].split("/")
+    base = f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('/' + PROBE_KEY)}"
+    return Place(base, signed_region, service)

@@ -1,0 +1,110 @@
+"""Every request to one bucket: addressed, signed, and repeated where the answer teaches how to ask.
+
+What an answer may teach, each at most once a request:
+
+- the bucket is in another region: it is asked for there;
+- the store refuses one of S3's newer checksum headers (B2, older Ceph, GCS's interoperable API): they are left out from
+  then on, as `AWS_REQUEST_CHECKSUM_CALCULATION=when_required` asks from the start, and the store verifies the
+  `Content-MD5` that goes along;
+- the credentials expired: they are renewed.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from urllib.parse import quote, urlencode
+
+from roar_publisher.storage.http import FileBody, Reply, Request, Wire
+from roar_publisher.storage.s3_account import Account, Credentials
+from roar_publisher.storage.s3_errors import explain, is_expired, judge_s3, may_refuse_header, region_in
+from roar_publisher.storage.s3_place import UNRESERVED
+from roar_publisher.storage.s3_xml import error_in
+
+ALGORITHM_HEADER = "x-amz-checksum-algorithm"
+SHA256_HEADER = "x-amz-checksum-sha256"
+MODE_HEADER = "x-amz-checksum-mode"
+MAX_RENEWALS = 2
+"""How often one request may renew its credentials."""
+MAX_LESSONS = 6
+NOTHING: Mapping[str, str] = {}
+
+
+class Requests:
+    """Any number of tasks may ask.  destination: for the words of errors."""
+
+    def __init__(self, destination: str, account: Account, wire: Wire) -> None:
+        self._destination = destination
+        self._account = account
+        self._wire = wire
+        self._left_out: set[str] = set()  # names of headers; written by ask
+        self._taken: set[str] = set()  # those that the store took once; written by ask
+        if not account.request_checksums:
+            self._left_out |= {ALGORITHM_HEADER, SHA256_HEADER}
+        if not account.reply_checksums:
+            self._left_out.add(MODE_HEADER)
+
+    def sends(self, header: str) -> bool:
+        """Whether a checksum header goes out with the requests that have it."""
+        return header not in self._left_out
+
+    async def aclose(self) -> None:
+        await self._wire.aclose()
+
+    async def ask(
+        self,
+        method: str,
+        name: str = "",
+        query: Mapping[str, str] = NOTHING,
+        *,
+        headers: Mapping[str, str] = NOTHING,
+        body: bytes | FileBody = b"",
+        before_retry: Callable[[], Awaitable[None]] | None = None,
+    ) -> Reply:
+        """A final answer.  name: of the object in the bucket, empty for the bucket itself."""
+        left_out, renewals = set(self._left_out), 0
+        for _ in range(MAX_LESSONS):
+            sent = {header: value for header, value in headers.items() if header not in left_out}
+            checksums = {header for header in sent if header.startswith("x-amz-checksum-")}
+            place, used = self._account.place, list[Credentials]()
+            attempt = partial(self._prepared, used, method, _url(place.base, name, query), sent, body)
+            reply = await self._wire.call(attempt, judge_s3, before_retry=before_retry)
+            if reply.ok:
+                self._taken |= checksums
+                self._left_out |= left_out
+                break
+            if (region := region_in(reply)) and region != place.region:
+                if self._account.place == place and not self._account.move(region):
+                    break
+            elif checksums - self._taken and may_refuse_header(method, reply):
+                left_out |= checksums
+            elif is_expired(method, reply) and renewals < MAX_RENEWALS:
+                renewals += 1
+                if not await self._account.renew(used[-1]):
+                    break
+            else:
+                break
+        return reply
+
+    async def _prepared(
+        self, used: list[Credentials], method: str, url: str, headers: Mapping[str, str], body: bytes | FileBody
+    ) -> Request:
+        """One attempt, signed when it is its turn.  used: gets the credentials."""
+        sha256 = body.sha256 if isinstance(body, FileBody) else hashlib.sha256(body).digest()
+        used.append(await self._account.current())
+        return Request(method, url, self._account.sign(used[-1], method, url, headers, sha256.hex()), body)
+
+    def accept(self, reply: Reply) -> Reply:
+        """`reply`, if it says yes; raises its error (`explain`) if not."""
+        if reply.ok and (reply.status == 206 or not error_in(reply.body).code):
+            return reply
+        raise explain(reply, self._destination, self._account.place.region)
+
+
+def escaped(name: str) -> str:
+    """A name as it stands in the path of a URL, percent-encoded down to the unreserved characters."""
+    return quote(name, safe="/" + UNRESERVED)
+
+
+def _url(base: str, name: str, query: Mapping[str, str]) -> str:
+    url = f"{base}/{escaped(name)}" if name or base.count("/") == 2 else base
+    return f"{url}?{urlencode(query, quote_via=quote, safe=UNRESERVED)}" if query else url

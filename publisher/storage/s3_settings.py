@@ -1,0 +1,145 @@
+"""What environment and profile say of S3, by botocore's own reading: which endpoint, which region, which checksums.
+
+Settings are read here once and checked, so that what makes no sense is named before anything is sent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from roar_publisher.glaas.trust import Trust
+from roar_publisher.state.errors import UsageProblem
+from roar_publisher.storage.s3_place import Locate, Place, locate, resolver
+
+DEFAULT_REGION = "us-east-1"
+WHEN = ("when_supported", "when_required")
+STYLES = ("auto", "virtual", "path")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """place: where the bucket is, unless it turns out to be in another region (`locate`).
+
+    request_checksums, reply_checksums: whether S3's newer checksum headers may be sent and asked for.
+    """
+
+    place: Place
+    locate: Locate
+    trust: Trust
+    request_checksums: bool
+    reply_checksums: bool
+
+
+def new_session(trust: Trust | None = None) -> Any:
+    """botocore's session.  trust: the certificates for its own questions, about credentials."""
+    from botocore.session import Session  # type: ignore[import-untyped]
+
+    session = Session()
+    if trust is not None and trust.setting:
+        session.set_config_variable("ca_bundle", trust.path)
+    return session
+
+
+def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> Settings:
+    """Raises UsageProblem, with the name of the variable or the profile's key, for what makes no sense."""
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+
+    try:
+        profile = session.get_scoped_config()
+        known = session.full_config.get("services", {})
+    except BotoCoreError as error:  # its text names the profile or the file, and nothing that is in it
+        named = [name for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE") if environ.get(name)]
+        what = f"the AWS configuration can't be used: {error}"
+        raise UsageProblem(
+            what + (f" ({', '.join(named)})" if named else ""), next_step="check AWS_PROFILE and AWS_CONFIG_FILE"
+        ) from None
+    _check_numbers(session)
+    s3 = _table(profile, "s3")
+    services = _table(_table(known, profile.get("services", "")), "s3")
+    region = _region(environ.get("AWS_REGION") or session.get_config_variable("region") or DEFAULT_REGION)
+    endpoint, setting = _endpoint(session, environ, services, profile)
+    style = s3.get("addressing_style", "auto")
+    if style not in STYLES:
+        raise UsageProblem(f"addressing_style of the AWS profile is none of {', '.join(STYLES)}")
+    by_rules = bucket.startswith("arn:") or any(
+        session.get_config_variable(name) for name in ("use_fips_endpoint", "use_dualstack_endpoint")
+    )
+    if by_rules or (endpoint is None and str(s3.get("use_accelerate_endpoint")).lower() == "true"):
+        if endpoint is not None:
+            locate(bucket="b", region=region, endpoint=endpoint, style="path", setting=setting)
+        found: Locate = resolver(session, bucket, endpoint)
+    else:
+        found = partial(_located, bucket, endpoint, style, setting)
+    return Settings(
+        found(region),
+        found,
+        Trust.chosen(
+            environ,
+            ("AWS_CA_BUNDLE", environ.get("AWS_CA_BUNDLE")),
+            ("ca_bundle of the AWS profile", profile.get("ca_bundle")),
+        ),
+        _when(session, "request_checksum_calculation"),
+        _when(session, "response_checksum_validation"),
+    )
+
+
+def _located(bucket: str, endpoint: str | None, style: str, setting: str, region: str) -> Place:
+    return locate(bucket, region, endpoint, style, setting)
+
+
+def _endpoint(
+    session: Any, environ: Mapping[str, str], services: Mapping[str, Any], profile: Mapping[str, Any]
+) -> tuple[str | None, str]:
+    """The endpoint of one's own, if there is one, and what names it."""
+    if session.get_config_variable("ignore_configured_endpoint_urls"):
+        return None, ""
+    for setting, value in (
+        ("AWS_ENDPOINT_URL_S3", environ.get("AWS_ENDPOINT_URL_S3")),
+        ("AWS_ENDPOINT_URL", environ.get("AWS_ENDPOINT_URL")),
+        ("endpoint_url of the AWS profile's services", services.get("endpoint_url")),
+        ("endpoint_url of the AWS profile", profile.get("endpoint_url")),
+    ):
+        if value:
+            return str(value), setting
+    return None, ""
+
+
+def _table(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The nested settings below a key: empty where there are none."""
+    found = config.get(name) or {}
+    if not isinstance(found, dict):
+        raise UsageProblem(
+            f"{name} in the AWS configuration file holds no settings", next_step="indent them below it, one a line"
+        )
+    return found
+
+
+def _region(region: str) -> str:
+    if not all(one.isascii() and (one.isalnum() or one in "-_") for one in region):
+        raise UsageProblem("AWS_REGION (or AWS_DEFAULT_REGION, or the profile's region) is no region's name")
+    return region
+
+
+def _check_numbers(session: Any) -> None:
+    """What botocore converts only when it needs it, in the midst of something else."""
+    from botocore.configprovider import (  # type: ignore[import-untyped]
+        BOTOCORE_DEFAUT_SESSION_VARIABLES as VARIABLES,
+    )
+
+    for name, (key, variable, _, convert) in VARIABLES.items():
+        if convert is None:
+            continue
+        try:
+            session.get_config_variable(name)
+        except (ValueError, TypeError):
+            names = " or ".join(filter(None, (variable, f"the profile's {key}" if key else "")))
+            raise UsageProblem(f"{names} is not what it should be (a number)", next_step="set or unset it") from None
+
+
+def _when(session: Any, name: str) -> bool:
+    """Whether checksums go along wherever they are supported, and not only where S3 requires them."""
+    value = str(session.get_config_variable(name) or WHEN[0]).lower()
+    if value not in WHEN:
+        raise UsageProblem(f"AWS_{name.upper()} (or the profile's {name}) is none of {', '.join(WHEN)}")
+    return value == WHEN[0]
