@@ -185,10 +185,13 @@ class FinalizeRequest(Request):
 
 
 class Label(Request):
-    """The label document of one entity of a published lineage."""
+    """The label document of one entity of a published lineage.
+
+    session_hash: the lineage's; roar-cli up to 0.2.11 sends none with the label of an artifact.
+    """
 
     entity_type: Literal["dag", "job", "artifact"]
-    session_hash: LineageHash
+    session_hash: LineageHash | None = None
     job_uid: Name | None = None
     artifact_hash: Name | None = None
     metadata: dict[str, Any]

@@ -1,7 +1,7 @@
 """The registry as an ASGI app, for uvicorn and for in-process use on asyncio and on trio.
 
-Of the two envelopes of `protocol.md §2` it speaks the bare one, but for `/auth/me`: a success is the object itself, an
-error is `{"detail": …}`.
+Of the two envelopes of `protocol.md §2` it speaks the bare one, but for `/auth/me`, `/auth/access-context` and
+`/auth/logout`, where clients look for the other: a success is the object itself, an error is `{"detail": …}`.
 """
 
 import logging
@@ -69,7 +69,7 @@ def create_app(
     """
     run = run or _one_worker()
     vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
-    gatekeeper = Gatekeeper(vouching, Signatures(store, run, clock))
+    gatekeeper = Gatekeeper(vouching, Signatures(store.accounts, run, clock))
     service = Service(store, gatekeeper, features, clock, body_limit, run)
     groups: list[_Routed] = [
         LegacyApi(service),

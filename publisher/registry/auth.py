@@ -1,10 +1,9 @@
 """Who is asking: the one place that reads `Authorization` (`protocol.md §2, §3, §5`).
 
 - `Bearer`: the authority vouches for it, the registry's own accounts or a TReqs service.
-- `Signature`: an SSH key that the accounts know has signed this very request, just now and never before; see
-  `signatures`.  Most keys sign the same request in the same second with the same bytes, so an honest client that
-  repeats one looks like a thief.  It is answered 425 (RFC 8470), not 401: the credential is good, and a later signature
-  will do.
+- `Signature`: an SSH key that the accounts know has signed this very request, just now; see `signatures`.  The same
+  signed request may come again.  What it must not do twice it refuses with 425 (RFC 8470, see `replays`), not with 401:
+  the credential is good, and a later signature will do.
 - `RegistrationSession`: a token of one anonymous session.  It is derived from the server's secret and the session's id,
   so nothing secret is stored and opening a session again can return it again.
 - Nothing: nobody is asking.
@@ -25,7 +24,7 @@ from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.registry.accounts import User
 from roar_publisher.registry.authority import Authority
 from roar_publisher.registry.refusals import Refusal, unaccepted
-from roar_publisher.registry.signatures import Signature, Signatures
+from roar_publisher.registry.signatures import Signature, Signatures, Signed
 
 ANONYMOUS_OWNER = ""
 """Owner of what nobody signed for; ids of users are never empty."""
@@ -46,12 +45,13 @@ class Caller:
     """Whoever sent a request.
 
     user: None but for a bearer or an SSH key.  token: the bearer, or the token of a registration session; the latter is
-    not checked yet, for which session it opens is not known here.
+    not checked yet, for which session it opens is not known here.  signed: what an SSH key has signed, else None.
     """
 
     credential: Credential = Credential.NOTHING
     user: User | None = None
     token: str = field(default="", repr=False)
+    signed: Signed | None = None
 
     @property
     def owner(self) -> str:
@@ -88,8 +88,8 @@ class Gatekeeper:
     async def identify(self, authorization: str | None, asked: Asked) -> Caller:
         """The caller that an `Authorization` header speaks of.
 
-        Raises `Refusal`: 401 where the credential cannot be accepted, 425 where it was used up, 503 where nobody can
-        tell now, and what reading the body raises.  Each signature counts once, whatever came of it.
+        Raises `Refusal`: 401 where the credential cannot be accepted, 503 where nobody can tell now, and what reading
+        the body raises.
         """
         if authorization is None:
             return NOBODY
@@ -112,7 +112,15 @@ class Gatekeeper:
 
     async def _signed(self, signature: Signature, asked: Asked) -> Caller:
         payload = signing_payload(signature.ts, asked.method, asked.path, await asked.body())
-        return Caller(Credential.SSH, await self.signatures.signer(signature, payload))
+        signed = Signed(signature, payload)
+        return Caller(Credential.SSH, await self.signatures.signer(signed), signed=signed)
+
+
+def bearer_of(authorization: str | None) -> str | None:
+    """The bearer that an `Authorization` header holds, which nobody has checked; None for anything else."""
+    scheme, _, credential = (authorization or "").strip().partition(" ")
+    token = credential.strip()
+    return token if scheme.lower() == "bearer" and _TOKEN.fullmatch(token) else None
 
 
 def session_token(secret: bytes, session_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Who somebody is: `/auth/me`, `/auth/access-context`, `/auth/refresh`, and the auth probe (`protocol.md §4`)."""
+"""Who somebody is: the endpoints below `/auth`, and the auth probe (`protocol.md §4`)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,10 +11,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas import wire
-from roar_publisher.registry.auth import Credential, require_user
+from roar_publisher.registry.auth import Credential, bearer_of, require_user
 from roar_publisher.registry.lineages import own_lineages
 from roar_publisher.registry.public_api import number_in_query
-from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.refusals import Refusal, unaccepted
 from roar_publisher.registry.service import Service
 
 LISTED = 50
@@ -39,6 +39,7 @@ class AuthApi:
             Route(f"{wire.API_ROOT}/auth/me", self.me, methods=["GET"]),
             Route(f"{wire.API_ROOT}/auth/access-context", self.access_context, methods=["GET"]),
             Route(f"{wire.API_ROOT}/auth/refresh", self.refresh, methods=["POST"]),
+            Route(f"{wire.API_ROOT}/auth/logout", self.logout, methods=["POST"]),
         ]
 
     async def own_sessions(self, request: Request) -> JSONResponse:
@@ -56,17 +57,24 @@ class AuthApi:
         return JSONResponse({"success": True, "data": me})
 
     async def access_context(self, request: Request) -> JSONResponse:
-        """Where the caller may write and read."""
+        """Where the caller may write and read; in the envelope, without which treqs-cli does not read it."""
         caller = await self.service.caller(request)
         require_user(caller)
         if caller.credential is not Credential.BEARER:
             raise Refusal(HTTPStatus.FORBIDDEN, "the access context is for bearer tokens: sign in with one")
         context = await self.service.context(caller)
         assert context is not None
-        return JSONResponse(context.model_dump())
+        return JSONResponse({"success": True, "data": context.model_dump()})
 
     async def refresh(self, request: Request) -> JSONResponse:
         """New tokens for a refresh token, which is its own credential; what `Authorization` says is not looked at."""
         body = await self.service.body(request, _RefreshRequest)
         tokens = await self.service.gatekeeper.authority.refresh(body.refresh_token, body.client_id)
         return JSONResponse(tokens, headers={"Cache-Control": "no-store"})
+
+    async def logout(self, request: Request) -> JSONResponse:
+        """End the sign-in of a bearer: its access and refresh tokens are dead.  An expired bearer ends it, too."""
+        token = bearer_of(request.headers.get("authorization"))
+        if token is None or not await self.service.gatekeeper.authority.revoke(token):
+            raise unaccepted("there is no sign-in to end: this needs the bearer token of one")
+        return JSONResponse({"success": True, "data": {"revoked": True}})

@@ -43,6 +43,10 @@ class Authority(Protocol):
         """New tokens for a refresh token (`protocol.md §4`).  Raises `Refusal` (401) where it is dead."""
         ...
 
+    async def revoke(self, access_token: str) -> bool:
+        """End the sign-in that the token belongs to, its refresh token included; False where it belongs to none."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections."""
         ...
@@ -83,6 +87,10 @@ class OwnAccounts:
             "expires_in": tokens.expires_at - now,
             "refresh_expires_at": iso_time(tokens.refresh_expires_at),
         }
+
+    async def revoke(self, access_token: str) -> bool:
+        """As `Authority`."""
+        return await self._run(lambda: self._accounts.write(grants.revoke_bearer, access_token))
 
     async def close(self) -> None:
         """As `Authority`."""

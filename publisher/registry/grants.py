@@ -95,6 +95,16 @@ def revoke(connection: sqlite3.Connection, grant_id: str) -> None:
         raise Unknown(f"there is no token {grant_id}")
 
 
+def revoke_bearer(connection: sqlite3.Connection, access_token: str) -> bool:
+    """End the sign-in that an access token belongs to, also where the token itself has expired; False where there is
+    none (any more).
+    """
+    ended = connection.execute(
+        "DELETE FROM grants WHERE id = (SELECT grant_id FROM access_tokens WHERE hash = ?)", (_hash(access_token),)
+    )
+    return ended.rowcount == 1
+
+
 def grants(connection: sqlite3.Connection) -> list[Grant]:
     """All sign-ins."""
     rows = connection.execute(

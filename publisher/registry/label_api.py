@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas.wire import API_ROOT
 from roar_publisher.registry.auth import Caller, require_user
-from roar_publisher.registry.labels import label_versions
+from roar_publisher.registry.label_views import artifact_label_versions, label_versions
 from roar_publisher.registry.reconcile import ReconcileRequest, is_own, reconcile
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.service import Service
@@ -37,10 +37,9 @@ class LabelApi:
     async def current(self, request: Request) -> JSONResponse:
         """The newest label document of one entity."""
         caller = await self.service.caller(request)
-        versions = await self._versions(request, caller)
-        lineage_hash = request.query_params["session_hash"]
-        own = await self.service.read(is_own, lineage_hash, caller)
-        return JSONResponse({**versions[-1], "canEdit": own})
+        newest = (await self._versions(request, caller))[-1]
+        own = await self.service.read(is_own, str(newest["sessionHash"]), caller)
+        return JSONResponse({**newest, "canEdit": own})
 
     async def history(self, request: Request) -> JSONResponse:
         """All label documents of one entity, the oldest first."""
@@ -58,11 +57,15 @@ class LabelApi:
     async def _versions(self, request: Request, caller: Caller) -> list[dict[str, object]]:
         reader = await self.service.reader(caller)
         query = request.query_params
-        entity_type = query.get("entity_type", "")
-        if entity_type not in ENTITY_PARAMETERS or "session_hash" not in query:
-            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "name entity_type (dag, job or artifact) and session_hash")
+        entity_type, lineage_hash = query.get("entity_type", ""), query.get("session_hash")
+        if entity_type not in ENTITY_PARAMETERS:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "name entity_type: dag, job or artifact")
         parameter = ENTITY_PARAMETERS[entity_type]
         entity = "" if parameter is None else query.get(parameter)
         if entity is None:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"a label of this kind is found by {parameter}")
-        return await self.service.read(label_versions, query["session_hash"], reader, entity_type, entity)
+        if lineage_hash is not None:
+            return await self.service.read(label_versions, lineage_hash, reader, entity_type, entity)
+        if entity_type != "artifact":
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "a label of this kind is found in its lineage: session_hash")
+        return await self.service.read(artifact_label_versions, entity, reader)

@@ -1,71 +1,125 @@
-"""Labels of published lineages: one document per entity, in versions that are never rewritten (`protocol.md §4, §7`).
+"""Writing labels of published lineages: one document per entity, in versions that are never rewritten.
 
 Who published a lineage labels it: the session that did, or the user whom it belongs to.  An anonymous session whose
 lineage had been published before may repeat the labels that stand; what it says beyond that is counted as skipped, for
 anybody can publish such a lineage again.
+
+Of a batch, the labels that can be taken are taken.
 """
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from http import HTTPStatus
+from typing import Any
 
 from roar_publisher.glaas.wire import Label
 from roar_publisher.registry.documents import kept_text, read_text
-from roar_publisher.registry.lineages import readable_lineage
 from roar_publisher.registry.refusals import Refusal
-from roar_publisher.registry.scope import Reader
-from roar_publisher.registry.sessions import Access, find_session
+from roar_publisher.registry.replays import refuse_replay
+from roar_publisher.registry.sessions import Access, Session, find_session
+
+CREATED, UPDATED, NOOPS, SKIPPED = "created", "updated", "noops", "skipped"
 
 
-def write_session_labels(connection: sqlite3.Connection, access: Access, labels: Sequence[Label]) -> dict[str, int]:
-    """Write labels under the session that finalized the lineage; returns how many are created, updated, noops, skipped.
+class Rights(Enum):
+    """What a caller may do to the labels of a lineage.  Repeating what stands is allowed to every writer."""
 
-    Raises `Refusal`: as `find_session`; 409 before finalize; 404 for another lineage or an entity it does not have.
+    CHANGE = "change"
+    ADD = "add"
+    REPEAT = "repeat"
+
+
+def write_session_labels(connection: sqlite3.Connection, access: Access, labels: Sequence[Label]) -> dict[str, object]:
+    """Write labels under the session that finalized the lineage; returns what `write_each` does.
+
+    Raises `Refusal`: as `find_session` and `write_each`; 409 before finalize, 425 for a replay.
     """
     session = find_session(connection, access)
     if session.receipt is None:
         raise Refusal(HTTPStatus.CONFLICT, "finalize first: labels belong to a published lineage")
-    if any(label.session_hash != session.receipt["hash"] for label in labels):
-        raise Refusal(HTTPStatus.NOT_FOUND, "this registration session published another lineage")
     lineage = connection.execute("SELECT * FROM lineages WHERE graph_id = ?", (session.graph_id,)).fetchone()
     own = lineage["session_id"] == session.id or (session.owner and lineage["owner"] == session.owner)
-    outcomes = Counter({"created": 0, "updated": 0, "noops": 0, "skipped": 0})
-    for label in labels:
+
+    def write(label: Label) -> str:
+        if label.session_hash not in (None, lineage["hash"]):
+            raise Refusal(HTTPStatus.NOT_FOUND, "this registration session published another lineage")
         if own:
-            outcomes[write_label(connection, session.graph_id, label, access.now)] += 1
-        else:
-            outcomes["noops" if _stands(connection, session.graph_id, label) else "skipped"] += 1
-    return dict(outcomes)
+            return write_label(connection, session.graph_id, label, access.now)
+        return NOOPS if _stands(connection, session, label) else SKIPPED
+
+    outcome = write_each(labels, write)
+    refuse_replay(connection, access.caller, changed=changes(outcome), now=access.now)
+    return outcome
 
 
-def write_label(connection: sqlite3.Connection, graph_id: int, label: Label, now: float) -> str:
-    """Write one label; returns `created`, `updated` or `noops`.  Raises `Refusal`: 404, 422."""
-    entity = _existing_entity(connection, graph_id, label)
+def write_each(labels: Sequence[Label], write: Callable[[Label], str]) -> dict[str, object]:
+    """Write the labels one by one; how many are created, updated, noops, skipped, and `errors` (`protocol.md §4`).
+
+    write: writes a label and returns its outcome, or raises `Refusal`, having written nothing.
+    errors: positional, null for a label that was taken; empty where all were.
+    Raises the first `Refusal`, with all errors, where none of the labels can be taken.
+    """
+    outcomes = Counter({CREATED: 0, UPDATED: 0, NOOPS: 0, SKIPPED: 0})
+    errors: list[str | None] = []
+    first: Refusal | None = None
+    for label in labels:
+        try:
+            outcomes[write(label)] += 1
+            errors.append(None)
+        except Refusal as refusal:
+            errors.append(refusal.detail)
+            first = first or refusal
+    if first is not None and None not in errors:
+        raise Refusal(first.status, first.detail, {**first.extra, "errors": errors})
+    return {**outcomes, "errors": errors if first is not None else []}
+
+
+def changes(outcome: Mapping[str, object]) -> bool:
+    """Whether a batch of labels had an effect."""
+    return bool(outcome[CREATED] or outcome[UPDATED])
+
+
+def write_label(
+    connection: sqlite3.Connection, graph_id: int, label: Label, now: float, rights: Rights = Rights.CHANGE
+) -> str:
+    """Write one label; returns `created`, `updated` or `noops`.
+
+    Raises `Refusal`: 404 and 422 as `find_entity`, 409 for what goes beyond the rights.
+    """
+    entity = find_entity(connection, graph_id, label)
     current = current_label(connection, graph_id, label.entity_type, entity)
     metadata, origins = kept_text(label.metadata), kept_text(label.key_origins or {})
     if current is not None and (current["metadata"], current["key_origins"]) == (metadata, origins):
-        return "noops"
+        return NOOPS
+    if rights is Rights.REPEAT:
+        raise Refusal(
+            HTTPStatus.CONFLICT, "this lineage was finalized: its labels change with its session's token alone"
+        )
+    if rights is Rights.ADD and current is not None and not _only_adds(label, current):
+        raise Refusal(HTTPStatus.CONFLICT, "this lineage was finalized: labels may be added to it, but not changed")
     version = 1 if current is None else current["version"] + 1
     connection.execute(
         "INSERT INTO labels (graph_id, entity_type, entity, version, metadata, key_origins, written_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (graph_id, label.entity_type, entity, version, metadata, origins, now),
     )
-    return "created" if current is None else "updated"
+    return CREATED if current is None else UPDATED
 
 
-def _stands(connection: sqlite3.Connection, graph_id: int, label: Label) -> bool:
-    current = current_label(connection, graph_id, label.entity_type, label.entity)
-    return current is not None and bool(current["metadata"] == kept_text(label.metadata))
+def find_entity(connection: sqlite3.Connection, graph_id: int, label: Label) -> str:
+    """The name under which the labels of an entity are kept: a job may be known by several uids.
 
-
-def _existing_entity(connection: sqlite3.Connection, graph_id: int, label: Label) -> str:
+    Raises `Refusal`: 422 where the label does not name it, 404 where the lineage does not have it.
+    """
     entity = label.entity
     if entity is None:
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"a label of a {label.entity_type} must name it")
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"the label names no {label.entity_type}")
     if label.entity_type == "dag":
         return entity
+    if label.entity_type == "job":
+        entity = job_uid_of(connection, graph_id, entity)
     table, column = {"job": ("jobs", "uid"), "artifact": ("artifacts", "digest")}[label.entity_type]
     known = connection.execute(f"SELECT 1 FROM {table} WHERE graph_id = ? AND {column} = ?", (graph_id, entity))
     if known.fetchone() is None:
@@ -73,9 +127,15 @@ def _existing_entity(connection: sqlite3.Connection, graph_id: int, label: Label
     return entity
 
 
-def current_label(
-    connection: sqlite3.Connection, graph_id: int, entity_type: str, entity: str | None
-) -> sqlite3.Row | None:
+def job_uid_of(connection: sqlite3.Connection, graph_id: int, uid: str) -> str:
+    """The uid under which a lineage shows a job that was staged as `uid`; `uid` itself where it is no other's."""
+    row = connection.execute(
+        "SELECT job_uid FROM job_aliases WHERE graph_id = ? AND uid = ?", (graph_id, uid)
+    ).fetchone()
+    return uid if row is None else str(row["job_uid"])
+
+
+def current_label(connection: sqlite3.Connection, graph_id: int, entity_type: str, entity: str) -> sqlite3.Row | None:
     """The newest version of an entity's label document, a row of `labels`; None where there is none."""
     row: sqlite3.Row | None = connection.execute(
         "SELECT * FROM labels WHERE graph_id = ? AND entity_type = ? AND entity = ? ORDER BY version DESC LIMIT 1",
@@ -84,29 +144,21 @@ def current_label(
     return row
 
 
-def label_versions(
-    connection: sqlite3.Connection, lineage_hash: str, reader: Reader, entity_type: str, entity: str
-) -> list[dict[str, object]]:
-    """Every version of an entity's label document, the oldest first.
+def _stands(connection: sqlite3.Connection, session: Session, label: Label) -> bool:
+    if label.entity is None:
+        return False
+    entity = job_uid_of(connection, session.graph_id, label.entity) if label.entity_type == "job" else label.entity
+    current = current_label(connection, session.graph_id, label.entity_type, entity)
+    return current is not None and bool(current["metadata"] == kept_text(label.metadata))
 
-    Raises `Refusal` (404) where there is none that this reader may know of.
-    """
-    lineage = readable_lineage(connection, lineage_hash, reader)
-    rows = connection.execute(
-        "SELECT * FROM labels WHERE graph_id = ? AND entity_type = ? AND entity = ? ORDER BY version",
-        (lineage["graph_id"], entity_type, entity),
-    ).fetchall()
-    if not rows:
-        raise Refusal(HTTPStatus.NOT_FOUND, "no labels are published for this")
-    names = {"job": {"jobUid": entity}, "artifact": {"artifactHash": entity}}.get(entity_type, {})
-    return [
-        {
-            "entityType": entity_type,
-            "sessionHash": lineage_hash,
-            **names,
-            "version": row["version"],
-            "metadata": read_text(row["metadata"]),
-            "keyOrigins": read_text(row["key_origins"]),
-        }
-        for row in rows
-    ]
+
+def _only_adds(label: Label, current: sqlite3.Row) -> bool:
+    origins = read_text(current["key_origins"])
+    kept = {path: origin for path, origin in (label.key_origins or {}).items() if path in origins}
+    return kept == origins and _contains(label.metadata, read_text(current["metadata"]))
+
+
+def _contains(document: Any, part: Any) -> bool:
+    if isinstance(document, dict) and isinstance(part, dict):
+        return all(key in document and _contains(document[key], value) for key, value in part.items())
+    return bool(kept_text(document) == kept_text(part))

@@ -3,17 +3,25 @@
 What nobody signed for takes writes from anybody, as it always did.  A user's lineage takes them from that user alone.
 A legacy lineage is what was written so far, and nobody checks it: as soon as a registration session finalizes the same
 hash, what was staged takes its place.
+
+A lineage that a session finalized does not change any more.  Labels and the members of composites are no part of what
+was hashed; roar-cli 0.3.7 to 0.4.3 sends them without a credential, right after an anonymous finalize.  For
+`ADDITION_TIME` after it they may be added, by anybody, but what stands is not changed.
 """
 
 import sqlite3
 from http import HTTPStatus
 
-from roar_publisher.glaas.wire import LegacySessionRequest
+from roar_publisher.glaas.wire import Label, LegacySessionRequest
 from roar_publisher.registry.auth import ANONYMOUS_OWNER, Caller
+from roar_publisher.registry.labels import Rights
 from roar_publisher.registry.lineages import readable_lineage
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.scope import PUBLIC, Reader, Scope
 from roar_publisher.registry.sessions import discard_graph, new_graph
+
+ADDITION_TIME = 15 * 60.0
+"""Seconds after an anonymous finalize in which labels and composites may be added without the session's token."""
 
 
 def open_legacy(
@@ -59,6 +67,11 @@ def supersede(connection: sqlite3.Connection, graph_id: int, staged: int) -> Non
     Those that were not staged move over, labels in all their versions.  For a lineage of nobody's they may be
     anybody's, but that is so anyway: whoever publishes it first may say as much, and the session may label it anew.
     """
+    connection.execute(
+        "DELETE FROM artifacts WHERE graph_id = ? AND hashes IS NULL"
+        " AND digest IN (SELECT digest FROM artifacts WHERE graph_id = ? AND hashes IS NOT NULL)",
+        (staged, graph_id),
+    )
     connection.execute("UPDATE OR IGNORE artifacts SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
     connection.execute("UPDATE labels SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
     # Earlier releases closed sessions with the legacy graph.
@@ -73,22 +86,63 @@ def legacy_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: s
     """
     row = _writable(connection, caller, lineage_hash)
     if row["session_id"] is not None:
-        detail = "this lineage was finalized by a registration session and does not change any more"
-        raise Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed"})
+        raise _finalized()
     graph_id: int = row["graph_id"]
     return graph_id
 
 
-def labelled_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> int:
-    """The graph that a label beside any session goes to.  A user labels any own lineage, finalized or not.
+def labelled_graph(connection: sqlite3.Connection, caller: Caller, label: Label, now: float) -> tuple[int, Rights]:
+    """The graph that a label beside any session goes to, and what the caller may do to its labels.
 
-    Raises `Refusal` as `legacy_graph`.
+    A user labels any own lineage, finalized or not.  The label of an artifact that names no lineage goes to the newest
+    one that has the artifact, one of the caller's own before one of nobody's.
+    Raises `Refusal` as `_writable`; 404 where no lineage has the artifact, 422 for a job without its lineage.
+    """
+    lineage_hash = label.session_hash
+    if lineage_hash is None:
+        lineage_hash = _newest_with_artifact(connection, caller, label)
+    row = _writable(connection, caller, lineage_hash)
+    if row["owner"] != ANONYMOUS_OWNER or row["session_id"] is None:
+        return row["graph_id"], Rights.CHANGE
+    return row["graph_id"], Rights.ADD if _takes_additions(row, now) else Rights.REPEAT
+
+
+def composite_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: str, digest: str, now: float) -> int:
+    """The graph that a composite beside any session goes to.
+
+    A lineage that was finalized takes the members of an artifact that it has: from its owner, and from anybody as long
+    as it takes additions.  Raises `Refusal`: as `_writable`; 409 otherwise.
     """
     row = _writable(connection, caller, lineage_hash)
-    if row["owner"] == ANONYMOUS_OWNER:
-        return legacy_graph(connection, caller, lineage_hash)
     graph_id: int = row["graph_id"]
+    if row["session_id"] is None:
+        return graph_id
+    known = connection.execute("SELECT 1 FROM artifacts WHERE graph_id = ? AND digest = ?", (graph_id, digest))
+    if known.fetchone() is None or not (row["owner"] != ANONYMOUS_OWNER or _takes_additions(row, now)):
+        raise _finalized()
     return graph_id
+
+
+def _finalized() -> Refusal:
+    detail = "this lineage was finalized by a registration session and does not change any more"
+    return Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed"})
+
+
+def _takes_additions(lineage: sqlite3.Row, now: float) -> bool:
+    return bool(now - lineage["published_at"] <= ADDITION_TIME)
+
+
+def _newest_with_artifact(connection: sqlite3.Connection, caller: Caller, label: Label) -> str:
+    if label.entity_type != "artifact" or label.artifact_hash is None:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "the label names no lineage: session_hash")
+    row = connection.execute(
+        "SELECT hash FROM artifacts JOIN lineages USING (graph_id) WHERE digest = ? AND owner IN (?, ?)"
+        " ORDER BY owner = ? DESC, published_at DESC, hash LIMIT 1",
+        (label.artifact_hash, ANONYMOUS_OWNER, caller.owner, caller.owner),
+    ).fetchone()
+    if row is None:
+        raise Refusal(HTTPStatus.NOT_FOUND, "no published lineage has this artifact")
+    return str(row["hash"])
 
 
 def _writable(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> sqlite3.Row:

@@ -1,7 +1,6 @@
 """The legacy one-shot endpoints: each write goes straight into a visible lineage (`protocol.md §4`)."""
 
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,9 +13,10 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.glaas import wire
 from roar_publisher.registry import staging
 from roar_publisher.registry.auth import Caller
-from roar_publisher.registry.labels import write_label
-from roar_publisher.registry.legacy import labelled_graph, legacy_graph, open_legacy
+from roar_publisher.registry.labels import NOOPS, changes, write_each, write_label
+from roar_publisher.registry.legacy import composite_graph, labelled_graph, legacy_graph, open_legacy
 from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.replays import refuse_replay
 from roar_publisher.registry.service import Service, lineage_url, path_text
 from roar_publisher.registry.staging import LinkKind
 
@@ -90,15 +90,15 @@ class LegacyApi:
         """Add a composite artifact to the lineage that it names."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LegacyCompositeRequest)
-        created = await self.service.write(_add_composite, caller, body)
+        created = await self.service.write(_add_composite, caller, body, self.service.clock())
         return JSONResponse({"hash": body.hash, "created": created})
 
     async def label(self, request: Request) -> JSONResponse:
         """Label lineages."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LabelsRequest)
-        outcomes = await self.service.write(_label, caller, body.labels, self.service.clock())
-        return JSONResponse({**outcomes, "unchanged": outcomes["noops"]})
+        outcome = await self.service.write(_label, caller, body.labels, self.service.clock())
+        return JSONResponse({**outcome, "unchanged": outcome[NOOPS]})
 
     async def _link(self, request: Request, kind: LinkKind) -> JSONResponse:
         caller = await self.service.caller(request)
@@ -133,13 +133,20 @@ def _add_artifacts(connection: sqlite3.Connection, caller: Caller, artifacts: Se
     )
 
 
-def _add_composite(connection: sqlite3.Connection, caller: Caller, composite: wire.LegacyCompositeRequest) -> bool:
-    return staging.add_composite(connection, legacy_graph(connection, caller, composite.session_hash), composite)
+def _add_composite(
+    connection: sqlite3.Connection, caller: Caller, composite: wire.LegacyCompositeRequest, now: float
+) -> bool:
+    graph_id = composite_graph(connection, caller, composite.session_hash, composite.hash, now)
+    return staging.add_composite(connection, graph_id, composite)
 
 
-def _label(connection: sqlite3.Connection, caller: Caller, labels: Sequence[wire.Label], now: float) -> dict[str, int]:
-    outcomes = Counter({"created": 0, "updated": 0, "noops": 0})
-    for label in labels:
-        graph_id = labelled_graph(connection, caller, label.session_hash)
-        outcomes[write_label(connection, graph_id, label, now)] += 1
-    return dict(outcomes)
+def _label(
+    connection: sqlite3.Connection, caller: Caller, labels: Sequence[wire.Label], now: float
+) -> dict[str, object]:
+    def write(label: wire.Label) -> str:
+        graph_id, rights = labelled_graph(connection, caller, label, now)
+        return write_label(connection, graph_id, label, now, rights)
+
+    outcome = write_each(labels, write)
+    refuse_replay(connection, caller, changed=changes(outcome), now=now)
+    return outcome

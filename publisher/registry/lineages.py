@@ -15,11 +15,6 @@ from roar_publisher.registry.scope import PUBLIC, READABLE, Reader
 LINKS_SHOWN = 100
 """Links per job and kind that one look at a lineage returns; a job may have a million."""
 
-SHORTEST_PREFIX = 8
-"""Digits of a digest that suffice to look for it."""
-LAST_CHARACTER = "\U0010ffff"
-"""Sorts after everything that a digest may go on with."""
-
 
 @dataclass(frozen=True, slots=True)
 class LinkView:
@@ -143,35 +138,13 @@ def registered_jobs(connection: sqlite3.Connection, owner: str, uids: Sequence[s
     if owner == ANONYMOUS_OWNER:
         return {}
     rows = connection.execute(
-        "SELECT uid, hash FROM jobs JOIN lineages USING (graph_id)"
-        " WHERE uid IN (SELECT value FROM json_each(?)) AND owner = ? AND visibility = ? AND session_id IS NOT NULL"
-        " ORDER BY published_at DESC",
+        "WITH asked (uid) AS (SELECT value FROM json_each(?)), known (uid, graph_id) AS (SELECT uid, graph_id FROM jobs"
+        " WHERE uid IN asked UNION ALL SELECT uid, graph_id FROM job_aliases WHERE uid IN asked)"
+        " SELECT uid, hash FROM known JOIN lineages USING (graph_id)"
+        " WHERE owner = ? AND visibility = ? AND session_id IS NOT NULL ORDER BY published_at DESC",
         (json.dumps(uids), owner, PUBLIC),
     )
     return dict(tuple(row) for row in rows)
-
-
-def find_artifact(connection: sqlite3.Connection, digest: str, reader: Reader) -> dict[str, object]:
-    """An artifact by its digest or the first `SHORTEST_PREFIX` or more digits of it, and which lineage had it first.
-
-    The legacy route of roar asks for each digest before it links it.  Raises `Refusal` (404) where nobody has it.
-    """
-    row = None
-    if len(digest) >= SHORTEST_PREFIX:
-        row = connection.execute(
-            "SELECT artifacts.*, lineages.hash AS lineage FROM artifacts JOIN lineages USING (graph_id)"
-            f" WHERE digest >= :first AND digest < :last AND {READABLE} ORDER BY published_at, lineage LIMIT 1",
-            {"first": digest, "last": digest + LAST_CHARACTER, **reader.parameters()},
-        ).fetchone()
-    if row is None:
-        raise Refusal(HTTPStatus.NOT_FOUND, "no published lineage has this artifact")
-    return {
-        "hash": row["digest"],
-        "hashes": json.loads(row["hashes"]),
-        "size": row["size"],
-        "source_type": row["source_type"],
-        "original_session_hash": row["lineage"],
-    }
 
 
 def readable_lineage(connection: sqlite3.Connection, lineage_hash: str, reader: Reader) -> sqlite3.Row:
@@ -192,7 +165,7 @@ def _job(connection: sqlite3.Connection, graph_id: int, row: sqlite3.Row) -> Job
         shown = connection.execute(
             "SELECT link.digest, link.path, coalesce(link.size, artifact.size) FROM links AS link LEFT JOIN artifacts"
             " AS artifact ON artifact.graph_id = ? AND artifact.digest = link.digest"
-            f" WHERE job_id = ? AND kind = ? ORDER BY path, link.digest LIMIT {LINKS_SHOWN}",
+            f" WHERE job_id = ? AND kind = ? ORDER BY link.path, link.digest LIMIT {LINKS_SHOWN}",
             (graph_id, row["id"], kind),
         )
         return count, [LinkView(*link) for link in shown]

@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas.wire import API_ROOT
-from roar_publisher.registry.lineages import find_artifact, view_lineage
+from roar_publisher.registry.artifacts import find_artifact
+from roar_publisher.registry.lineages import view_lineage
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.service import Service, lineage_url, path_text
 

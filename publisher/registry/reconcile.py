@@ -16,9 +16,10 @@ from pydantic import Field
 from roar_publisher.glaas.wire import Count, Label, LineageHash, Name, Request, Text
 from roar_publisher.registry.auth import Caller
 from roar_publisher.registry.documents import read_text
-from roar_publisher.registry.labels import current_label, write_label
+from roar_publisher.registry.labels import NOOPS, current_label, find_entity, write_label
 from roar_publisher.registry.lineages import readable_lineage
 from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.replays import refuse_replay
 from roar_publisher.registry.scope import Reader
 
 USER_ORIGIN = "user"
@@ -53,7 +54,8 @@ def reconcile(
     """Apply the edits; what became of each.
 
     Raises `Refusal`: 404 for a lineage that is not there for the caller or an entity that it does not have, 403 for
-    one of somebody else's, 409 where a document has changed since it was edited, 422 for an edit of nothing known.
+    one of somebody else's, 409 where a document has changed since it was edited, 422 for an edit of nothing known,
+    425 for a replay.
     """
     lineage = readable_lineage(connection, request.session_hash, reader)
     if lineage["owner"] != caller.owner:
@@ -63,6 +65,9 @@ def reconcile(
     if request.dry_run:
         connection.execute("ROLLBACK TO edits")
     connection.execute("RELEASE edits")
+    if not request.dry_run:
+        changed = any(result["action"] != NOOPS for result in results)
+        refuse_replay(connection, caller, changed=changed, now=now)
     outcomes = Counter(str(result["action"]) for result in results)
     deleted = sum(len(edit.deleted_keys) for edit in request.labels)
     counts = {name: outcomes[name] for name in ("created", "updated", "noops")}
@@ -79,7 +84,8 @@ def _edit(
     connection: sqlite3.Connection, graph_id: int, lineage_hash: str, edit: LabelEdit, now: float
 ) -> dict[str, object]:
     label = _label(edit, lineage_hash)
-    current = current_label(connection, graph_id, label.entity_type, label.entity)
+    entity = find_entity(connection, graph_id, label)
+    current = current_label(connection, graph_id, label.entity_type, entity)
     version = 0 if current is None else current["version"]
     if edit.base_version is not None and edit.base_version != version:
         raise Refusal(HTTPStatus.CONFLICT, f"a label has changed meanwhile: it is at version {version}")
@@ -96,7 +102,7 @@ def _edit(
         "entityType": label.entity_type,
         **{name: value for name, value in names.items() if value is not None},
         "action": action,
-        "version": version if action == "noops" else version + 1,
+        "version": version if action == NOOPS else version + 1,
         "deletedKeys": edit.deleted_keys,
     }
 

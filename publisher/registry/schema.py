@@ -106,4 +106,35 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX spent_signatures_until ON spent_signatures (until);
     """,
+    """
+    CREATE TABLE artifacts_with_links (
+        id INTEGER PRIMARY KEY,
+        graph_id INTEGER NOT NULL REFERENCES graphs (id) ON DELETE CASCADE,
+        digest TEXT NOT NULL,
+        hashes TEXT,                          -- JSON, as sent; null: known from links alone
+        size INTEGER,                         -- bytes; null: no link has said
+        source_type TEXT,
+        metadata TEXT,
+        composite TEXT,                       -- JSON: components and membership index
+        path TEXT,                            -- the smallest of the links that made it known; null: it came by itself
+        UNIQUE (graph_id, digest)
+    );
+    INSERT INTO artifacts_with_links (id, graph_id, digest, hashes, size, source_type, metadata, composite)
+        SELECT id, graph_id, digest, hashes, size, source_type, metadata, composite FROM artifacts;
+    INSERT INTO artifacts_with_links (graph_id, digest, size, source_type, path)
+        SELECT graph_id, digest, max(size), max(source_type), min(path) FROM links JOIN jobs ON jobs.id = job_id
+        WHERE true GROUP BY graph_id, digest
+        ON CONFLICT (graph_id, digest) DO NOTHING;
+    DROP TABLE artifacts;
+    ALTER TABLE artifacts_with_links RENAME TO artifacts;
+    CREATE INDEX artifacts_by_digest ON artifacts (digest);
+    CREATE TABLE job_aliases (                -- other uids under which a published job was staged again
+        graph_id INTEGER NOT NULL REFERENCES graphs (id) ON DELETE CASCADE,
+        uid TEXT NOT NULL,
+        job_uid TEXT NOT NULL,                -- of the published job
+        PRIMARY KEY (graph_id, uid)
+    ) WITHOUT ROWID;
+    CREATE INDEX job_aliases_by_uid ON job_aliases (uid);
+    ALTER TABLE sessions ADD COLUMN prepared_graph INTEGER;  -- the published graph that finalize is to settle
+    """,
 )

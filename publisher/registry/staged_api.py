@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas import wire
-from roar_publisher.registry import finalize, labels, staging
+from roar_publisher.registry import finalize, labels, pairing, staging
 from roar_publisher.registry.auth import NOBODY, Caller, require_user, session_token
 from roar_publisher.registry.lineages import registered_jobs
 from roar_publisher.registry.refusals import Refusal
@@ -179,6 +179,9 @@ class StagedApi:
         scope = await self.service.scope(access.caller, body.scope_request)
         while not hashing.complete:
             await self.service.read(finalize.hash_slice, hashing)
+        again = await self.service.read(pairing.begin, access, hashing)
+        while again is not None and not again.complete:
+            await self.service.write(pairing.pair_slice, again)
         features = self.service.features
         check_counts = features is not None and features.finalize_expected_counts
         return await self.service.write(finalize.publish, access, body, hashing, scope, check_counts=check_counts)

@@ -2,6 +2,9 @@
 
 Every write is idempotent: a job by its uid, an artifact by its digest, a link by (job, kind, digest) (`protocol.md
 §4`).  The first job and the first artifact stay as they came; of a link's paths the smallest survives.
+
+A digest that is known from links alone is an artifact too, with the size and the path of its links, until the artifact
+itself is sent.
 """
 
 import sqlite3
@@ -48,11 +51,12 @@ def add_jobs(connection: sqlite3.Connection, graph_id: int, jobs: Sequence[Job])
 
 
 def add_artifacts(connection: sqlite3.Connection, graph_id: int, artifacts: Sequence[Artifact]) -> int:
-    """Add the artifacts that the graph does not have; returns how many that were."""
+    """Add the artifacts that the graph does not have or knows from links alone; returns how many that were."""
     before = connection.total_changes
     connection.executemany(
         "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (graph_id, digest) DO NOTHING",
+        " ON CONFLICT (graph_id, digest) DO UPDATE SET hashes = excluded.hashes, size = excluded.size,"
+        " source_type = excluded.source_type, metadata = excluded.metadata WHERE hashes IS NULL",
         (_artifact_row(graph_id, _primary_digest(artifact.hashes), artifact) for artifact in artifacts),
     )
     return connection.total_changes - before
@@ -63,7 +67,8 @@ def add_composite(connection: sqlite3.Connection, graph_id: int, composite: Comp
     members = composite.model_dump(mode="json", include={"component_count_total", "components", "membership_index"})
     row = connection.execute(
         "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata, composite)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (graph_id, digest) DO UPDATE SET composite = excluded.composite"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (graph_id, digest) DO UPDATE SET composite = excluded.composite,"
+        " hashes = coalesce(hashes, excluded.hashes), size = iif(hashes IS NULL, excluded.size, size)"
         " WHERE composite IS NULL RETURNING id",
         (*_artifact_row(graph_id, composite.hash, composite), kept_text(members)),
     ).fetchone()
@@ -81,6 +86,13 @@ def add_links(
         " size = excluded.size, source_type = excluded.source_type, metadata = excluded.metadata,"
         " byte_ranges = excluded.byte_ranges WHERE excluded.path < path",
         [(job_id, kind, *_link_columns(link)) for link in links],
+    )
+    connection.executemany(
+        "INSERT INTO artifacts (graph_id, digest, size, source_type, path) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (graph_id, digest) DO UPDATE SET size = coalesce(size, excluded.size),"
+        " source_type = coalesce(source_type, excluded.source_type), path = min(path, excluded.path)"
+        " WHERE hashes IS NULL AND (excluded.path < path OR (size IS NULL AND excluded.size IS NOT NULL))",
+        [(graph_id, link.hash, link.size, link.source_type, link.path) for link in links],
     )
 
 

@@ -14,8 +14,8 @@ from typing import Self
 
 from roar_publisher.registry.accounts import Accounts
 from roar_publisher.registry.database import Database, migrate
-from roar_publisher.registry.finalize import define_functions
 from roar_publisher.registry.schema import MIGRATIONS
+from roar_publisher.registry.slices import define_functions
 
 DATABASE_NAME = "registry.db"
 SECRET_NAME = "secret"

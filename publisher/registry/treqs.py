@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 REFRESH = "/api/v1/auth/refresh"
+LOGOUT = "/api/v1/auth/logout"
 TRUST_SECONDS = 10.0
 CONNECT_SECONDS = 3.0
 REPLY_SECONDS = 10.0
@@ -87,6 +88,11 @@ class TreqsService:
             raise Refusal(HTTPStatus.UNAUTHORIZED, "the identity service does not renew this sign-in: sign in again")
         return answer
 
+    async def revoke(self, access_token: str) -> bool:
+        """As `Authority`: the service is told, and the registry forgets what it said."""
+        self._trusted.pop(_digest(access_token), None)
+        return await self._send("POST", LOGOUT, headers=_bearer(access_token)) is not None
+
     async def close(self) -> None:
         """As `Authority`."""
         await self._client.aclose()
@@ -94,7 +100,7 @@ class TreqsService:
     async def _ask(self, access_token: str) -> tuple[User, AccessContext] | None:
         digest = _digest(access_token)
         self._trusted.pop(digest, None)
-        answer = await self._send("GET", ACCESS_CONTEXT, headers={"Authorization": f"Bearer {access_token}"})
+        answer = await self._send("GET", ACCESS_CONTEXT, headers=_bearer(access_token))
         if answer is None:
             return None
         try:
@@ -118,7 +124,7 @@ class TreqsService:
 
         try:
             response = await self._client.request(method, path, headers=headers, json=json)
-            document = response.json() if response.is_success else None
+            document = response.json() if response.is_success and response.content else None
         except (httpx2.HTTPError, OSError) as error:
             logger.warning("the identity service does not answer: %s", type(error).__name__)
             raise _unusable("does not answer") from None
@@ -126,6 +132,8 @@ class TreqsService:
             raise _unusable("does not answer with JSON") from None
         if response.status_code in _NOS:
             return None
+        if response.is_success and not response.content:
+            return {}
         if not isinstance(document, dict):
             raise _unusable(f"answers with HTTP {response.status_code}")
         inner = document.get("data") if document.get("success") is True else None
@@ -160,6 +168,10 @@ def _new_user(connection: sqlite3.Connection, context: AccessContext) -> User:
 def _cached(connection: sqlite3.Connection, user_id: str) -> str | None:
     row = connection.execute("SELECT context FROM users WHERE id = ?", (user_id,)).fetchone()
     return None if row is None else row["context"]
+
+
+def _bearer(access_token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {access_token}"}
 
 
 def _digest(token: str) -> bytes:

@@ -104,6 +104,22 @@ def test_a_store_of_the_first_schema_opens_and_keeps_what_it_has(tmp_path: Path)
     store.close()
 
 
+def test_what_an_earlier_release_knew_from_links_alone_is_an_artifact_now(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "registry.db") as connection:
+        connection.executescript(EARLIER.read_text())
+        connection.execute("INSERT INTO artifacts (graph_id, digest, hashes, size) VALUES (1, 'both', '[1]', 7)")
+        link = "INSERT INTO links (job_id, kind, digest, path, size) VALUES (1, ?, ?, ?, ?)"
+        for values in (("inputs", "both", "/x", 8), ("inputs", "linked", "/b", None), ("outputs", "linked", "/a", 9)):
+            connection.execute(link, values)
+    connection.close()
+    store = Store.open(tmp_path)
+    rows = store.read(
+        lambda db: db.execute("SELECT digest, hashes, size, path FROM artifacts ORDER BY digest").fetchall()
+    )
+    assert [tuple(row) for row in rows] == [("both", "[1]", 7, None), ("linked", None, 9, "/a")]
+    store.close()
+
+
 @pytest.mark.parametrize("name", ["registry.db", DATABASE_NAME])
 def test_a_file_of_a_later_release_is_left_alone(tmp_path: Path, name: str) -> None:
     with sqlite3.connect(tmp_path / name) as connection:

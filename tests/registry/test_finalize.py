@@ -8,7 +8,7 @@ import pytest
 
 from roar_publisher.glaas.wire import RegistrationSessionFeatures
 from roar_publisher.lineage.canonical import LineageHasher, canonical_job
-from roar_publisher.registry import finalize
+from roar_publisher.registry import finalize, slices
 from roar_publisher.registry.store import Store
 from tests.registry.harness import (
     GIT,
@@ -140,7 +140,7 @@ async def test_jobs_of_one_step_are_hashed_by_their_canonical_text(registry: Reg
     assert len(hashes) == 1
 
 
-@pytest.mark.parametrize("jobs", [1, finalize.SLICE_JOBS - 1, finalize.SLICE_JOBS, 2 * finalize.SLICE_JOBS + 1])
+@pytest.mark.parametrize("jobs", [1, slices.SLICE_JOBS - 1, slices.SLICE_JOBS, 2 * slices.SLICE_JOBS + 1])
 async def test_slices_neither_lose_nor_repeat_a_job(registry: Registry, jobs: int) -> None:
     session = await staged(registry, jobs)
     receipt = await session.finalize(expected={"jobs": jobs, "inputs": jobs, "outputs": jobs})
@@ -148,7 +148,7 @@ async def test_slices_neither_lose_nor_repeat_a_job(registry: Registry, jobs: in
 
 
 async def test_readers_during_finalize_see_all_or_nothing(anyio_backend: str, store: Store) -> None:
-    jobs = 3 * finalize.SLICE_JOBS
+    jobs = 3 * slices.SLICE_JOBS
     seen: list[int] = []
     looking = False
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from tests.registry.harness import Json, Registry, Session, artifact, digest, job, refused, succeeded, uid
+from tests.registry.harness import Json, Registry, Session, artifact, digest, job, link, refused, succeeded, uid
 from tests.registry.people import Bearer, Person
 
 pytestmark = pytest.mark.anyio
@@ -32,8 +32,8 @@ async def test_labels_are_versioned_and_repeating_them_changes_nothing(registry:
     ]
     first = succeeded(await session.post("/labels/batch", {"labels": batch}))
     again = succeeded(await session.post("/labels/batch", {"labels": batch}))
-    assert first == {"created": 3, "updated": 0, "noops": 0, "skipped": 0}
-    assert again == {"created": 0, "updated": 0, "noops": 3, "skipped": 0}
+    assert first == {"created": 3, "updated": 0, "noops": 0, "skipped": 0, "errors": []}
+    assert again == {"created": 0, "updated": 0, "noops": 3, "skipped": 0, "errors": []}
     changed = succeeded(await session.post("/labels/batch", {"labels": [label(lineage_hash, {"team": "vision"})]}))
     assert changed["updated"] == 1
     where = {"entity_type": "dag", "session_hash": lineage_hash}
@@ -55,24 +55,82 @@ async def test_labels_before_finalize_are_refused(registry: Registry) -> None:
     refused(await session.post("/labels/batch", {"labels": [label("a" * 64, {"a": 1})]}), 409)
 
 
-@pytest.mark.parametrize(
-    ("entity", "status"),
-    [
-        ({"entity_type": "job", "job_uid": uid(2)}, 404),
-        ({"entity_type": "artifact", "artifact_hash": digest(2)}, 404),
-        ({"entity_type": "job"}, 422),
-        ({"entity_type": "artifact"}, 422),
-        ({"entity_type": "user"}, 422),
-        ({"session_hash": "b" * 64}, 404),
-    ],
-)
-async def test_labels_of_unknown_things_are_refused_whole(
-    registry: Registry, entity: dict[str, str], status: int
-) -> None:
+UNTAKEN = {
+    "a job that it does not have": ({"entity_type": "job", "job_uid": uid(2)}, 404, "no such job"),
+    "an artifact that it does not have": (
+        {"entity_type": "artifact", "artifact_hash": digest(2)},
+        404,
+        "no such artifact",
+    ),
+    "a job without its uid": ({"entity_type": "job"}, 422, "names no"),
+    "an artifact without its digest": ({"entity_type": "artifact"}, 422, "names no"),
+    "another lineage": ({"session_hash": "b" * 64}, 404, ""),
+}
+
+
+@pytest.mark.parametrize("by_sync", [False, True])
+@pytest.mark.parametrize("name", UNTAKEN)
+async def test_of_a_batch_the_labels_that_can_be_taken_are_taken(registry: Registry, name: str, by_sync: bool) -> None:
+    entity, status, words = UNTAKEN[name]
     session, lineage_hash = await published(registry)
-    batch = [label(lineage_hash, {"good": 1}), {**label(lineage_hash, {"bad": 1}), **entity}]
-    refused(await session.post("/labels/batch", {"labels": batch}), status)
+    bad = {**label(lineage_hash, {"bad": 1}), **entity}
+
+    async def send(*labels: Json) -> httpx2.Response:
+        if by_sync:
+            return await registry.client.post("/api/v1/labels/sync", json={"labels": labels})
+        return await session.post("/labels/batch", {"labels": labels})
+
+    reply = succeeded(await send(label(lineage_hash, {"good": 1}), bad))
+    assert (reply["created"], reply["errors"][0]) == (1, None)
+    assert words in reply["errors"][1]
+    assert (await registry.lineage(lineage_hash))["labels"] == {"good": 1}
+    alone = await send(bad)
+    assert words in refused(alone, status)
+    assert len(alone.json()["errors"]) == 1
+
+
+async def test_what_is_no_label_is_refused_whole(registry: Registry) -> None:
+    session, lineage_hash = await published(registry)
+    batch = [label(lineage_hash, {"good": 1}), label(lineage_hash, {"bad": 1}, entity_type="user")]
+    refused(await session.post("/labels/batch", {"labels": batch}), 422)
     assert (await registry.lineage(lineage_hash))["labels"] == {}
+
+
+async def test_digests_that_only_links_name_are_artifacts(registry: Registry) -> None:
+    """roar-cli links files that it registers no artifact for, and labels them."""
+    session = await registry.open()
+    await session.add_jobs(job(1), job(2))
+    await session.add_links(1, "outputs", {**link(7, "/work/z"), "size": 70}, link(8, "/work/8"))
+    await session.add_links(2, "inputs", link(7, "/work/a"), {**link(8, "/work/9"), "size": 80})
+    receipt = await session.finalize()
+    assert receipt["staged_counts"]["artifacts"] == 2
+    batch = [
+        label(receipt["hash"], {"seen": number}, entity_type="artifact", artifact_hash=digest(number))
+        for number in (7, 8)
+    ]
+    assert succeeded(await session.post("/labels/batch", {"labels": batch}))["created"] == 2
+    shown = [succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(number)}")) for number in (7, 8)]
+    assert [(found["hash"], found["size"], found["path"]) for found in shown] == [
+        (digest(7), 70, "/work/a"),
+        (digest(8), 80, "/work/8"),
+    ]
+    assert [found["hashes"] for found in shown] == [[], []], "nobody said by which algorithm"
+    assert (await registry.lineage(receipt["hash"]))["artifacts_count"] == 2
+
+
+@pytest.mark.parametrize("first", ["links", "artifacts"])
+async def test_an_artifact_is_what_was_sent_as_one_whenever_it_comes(registry: Registry, first: str) -> None:
+    session = await registry.open()
+    await session.add_jobs(job(1))
+    if first == "links":
+        await session.add_links(1, "outputs", {**link(1), "size": 1})
+    assert (await session.add_artifacts(artifact(1, size=10)))["created"] == 1
+    await session.add_links(1, "outputs", {**link(1), "size": 1})
+    assert (await session.add_artifacts(artifact(1, size=99)))["created"] == 0
+    receipt = await session.finalize()
+    found = succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(1)}"))
+    assert (found["size"], found["hashes"]) == (10, artifact(1)["hashes"])
+    assert receipt["staged_counts"]["artifacts"] == 1
 
 
 async def test_who_publishes_a_lineage_again_cannot_relabel_it(registry: Registry) -> None:
@@ -90,6 +148,7 @@ async def test_who_publishes_a_lineage_again_cannot_relabel_it(registry: Registr
         "updated": 0,
         "noops": 1,
         "skipped": 2,
+        "errors": [],
     }
     assert (await registry.lineage(lineage_hash))["labels"] == {"team": "ml"}
 

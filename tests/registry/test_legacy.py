@@ -2,6 +2,7 @@
 
 import pytest
 
+from roar_publisher.registry.legacy import ADDITION_TIME
 from tests.registry.harness import GIT, Json, Registry, artifact, digest, job, link, refused, succeeded, uid, uids_of
 
 pytestmark = pytest.mark.anyio
@@ -90,6 +91,7 @@ async def test_a_finalized_lineage_takes_no_legacy_writes(registry: Registry) ->
     again = await registry.client.post("/api/v1/sessions", json={"hash": sealed, **GIT})
     assert succeeded(again)["created"] is False
     refused(await registry.client.post(f"/api/v1/sessions/{sealed}/jobs/batch", json={"jobs": [job(2)]}), 409)
+    registry.clock.now += ADDITION_TIME + 1
     label = {"entity_type": "dag", "session_hash": sealed, "metadata": {"defaced": True}}
     refused(await registry.client.post("/api/v1/labels/sync", json={"labels": [label]}), 409)
     lineage = await registry.lineage(sealed)

@@ -1,5 +1,6 @@
 """What anybody may ask: health, features, lineages, pages."""
 
+import httpx2
 import pytest
 
 from roar_publisher.glaas.wire import Health, RegistrationSessionFeatures
@@ -8,6 +9,8 @@ from roar_publisher.registry.lineages import LINKS_SHOWN
 from roar_publisher.registry.pages import JOBS_A_PAGE
 from roar_publisher.registry.store import Store
 from tests.registry.harness import (
+    NOBODY,
+    Json,
     Registry,
     artifact,
     digest,
@@ -19,6 +22,7 @@ from tests.registry.harness import (
     uid,
     uids_of,
 )
+from tests.registry.people import Bearer
 
 pytestmark = pytest.mark.anyio
 
@@ -109,6 +113,36 @@ async def test_the_page_shows_the_lineage_and_runs_nothing_of_it(registry: Regis
 
 async def test_an_empty_registry_has_a_front_page(registry: Registry) -> None:
     assert "Nothing is published yet" in (await registry.client.get("/")).text
+
+
+async def test_an_artifact_says_when_it_was_published_where_and_its_labels(registry: Registry) -> None:
+    """In the shape that `roar show` reads."""
+    alice = registry.person("alice")
+    own = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
+    hashes = []
+    for auth, finalize, metadata in (
+        (Bearer(alice), {"scope_request": own}, {"a": "hers", "b": 1}),
+        (NOBODY, {}, {"a": "nobody's"}),
+    ):
+        session = await registry.open(auth=auth)
+        await session.add_jobs(job(1))
+        await session.add_artifacts(artifact(1))
+        hashes.append((await session.finalize(**finalize))["hash"])
+        label = {"entity_type": "artifact", "artifact_hash": digest(1), "session_hash": hashes[-1]}
+        for version in ({"a": "before"}, metadata):
+            succeeded(await session.post("/labels/batch", {"labels": [{**label, "metadata": version}]}))
+        registry.clock.now += 60
+
+    async def found(auth: httpx2.Auth) -> Json:
+        return succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(1)}", auth=auth))
+
+    hers, public = await found(Bearer(alice)), await found(NOBODY)
+    assert [row["metadata"] for row in hers["labels"]] == [{"a": "hers", "b": 1}, {"a": "nobody's"}]
+    assert [row["metadata"] for row in public["labels"]] == [{"a": "nobody's"}]
+    assert hers["scope"] == {"visibility": "private", "owner_id": alice.user.id, "project_id": None}
+    assert public["scope"] == {"visibility": "public", "owner_id": None, "project_id": None}
+    assert [found["original_session_hash"] for found in (hers, public)] == hashes
+    assert (hers["registeredAt"], public["registeredAt"]) == ("2027-01-15T08:00:00Z", "2027-01-15T08:01:00Z")
 
 
 async def test_an_artifact_is_found_by_digest_or_prefix_once_it_is_published(registry: Registry) -> None:

@@ -175,10 +175,11 @@ async def test_what_hangs_on_one_job_is_deleted_piece_by_piece_too(registry: Reg
         succeeded(await session.post(f"/jobs/{uid(1)}/view-edges", {"view_edges": edges}))
     registry.clock.now += LIFETIME
     left = []
-    for _ in range(3):
+    for _ in range(4):
         await registry.open()
-        left.append([count(store, table) for table in ("links", "view_edges", "jobs", "discarded_graphs")])
-    assert left == [[1, SWEEP_ROWS + 1, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0]]
+        left.append([count(store, table) for table in ("links", "view_edges", "jobs", "artifacts", "discarded_graphs")])
+    many = SWEEP_ROWS + 1
+    assert left == [[1, many, 1, many, 1], [0, 1, 1, many, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
 
 
 def count(store: Store, table: str) -> int:

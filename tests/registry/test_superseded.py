@@ -173,13 +173,23 @@ async def test_it_stays_where_the_legacy_lineage_was_or_becomes_public(
     legacy = Legacy(registry, await hash_beforehand(alice), Bearer(alice))
     await legacy.open(**scopes[first])
     answer = await (await staged(registry, Bearer(alice))).post("/finalize", {**GIT, **scopes[then]})
-    if (first, then) == ("public", "private"):
-        assert "published already, as public" in refused(answer, 422)
-        assert (await registry.lineage(legacy.hash))["jobs_count"] == 0
-        return
-    assert succeeded(answer)["created"] is True
+    is_public = "public" in (first, then)
+    receipt = succeeded(answer)
+    assert (receipt["created"], receipt["visibility"]) == (True, "public" if is_public else "private")
     assert (await registry.lineage(legacy.hash, auth=Bearer(alice)))["jobs_count"] == 2
-    assert await registry.is_published(legacy.hash) is (then == "public")
+    assert await registry.is_published(legacy.hash) is is_public
+
+
+async def test_what_legacy_writes_said_of_an_artifact_is_kept_where_the_session_only_links_it(
+    registry: Registry,
+) -> None:
+    receipt = await (await staged(registry, artifacts=False)).finalize()
+    registry.store.write(lambda db: db.execute("UPDATE lineages SET session_id = NULL"))
+    known = {**artifact(1, size=77), "session_hash": receipt["hash"]}
+    succeeded(await registry.client.post("/api/v1/artifacts/batch", json={"artifacts": [known]}))
+    assert (await (await staged(registry, artifacts=False)).finalize())["hash"] == receipt["hash"]
+    found = succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(1)}"))
+    assert (found["size"], found["hashes"]) == (77, known["hashes"])
 
 
 async def test_a_session_that_an_earlier_release_closed_with_the_legacy_graph_goes_on(

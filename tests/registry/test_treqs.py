@@ -34,11 +34,14 @@ class Treqs:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {"Bearer hers": CONTEXT}
         self.asked: list[tuple[str, str]] = []
+        self.logout = REFUSED
 
     async def __call__(self, request: httpx2.Request) -> httpx2.Response:
         """Answer as `httpx2.MockTransport` asks."""
         token = request.headers.get("authorization", "")
         self.asked.append((request.url.path, token))
+        if request.url.path.endswith("/logout"):
+            return self.logout
         if request.method == "POST":
             return httpx2.Response(200, json={"success": True, "data": {"access_token": "new", "expires_in": 60}})
         answer = self.answers.get(token, REFUSED)
@@ -197,8 +200,32 @@ async def test_a_no_of_the_service_is_401(registry: Registry, treqs: Treqs, stat
 async def test_an_enveloped_answer_is_understood_and_passed_on(registry: Registry, treqs: Treqs) -> None:
     more = {**CONTEXT, "tomorrow": {"kept": True}}
     treqs.answers["Bearer hers"] = {"success": True, "data": more}
-    context = succeeded(await registry.client.get("/api/v1/auth/access-context", auth=ByTreqs()))
+    context = succeeded(await registry.client.get("/api/v1/auth/access-context", auth=ByTreqs()))["data"]
     assert context.items() >= {"tomorrow": {"kept": True}, "user": CONTEXT["user"]}.items()
+
+
+@pytest.mark.parametrize(
+    "ended", [httpx2.Response(204), httpx2.Response(200), httpx2.Response(200, json={"success": True, "data": {}})]
+)
+async def test_a_logout_is_passed_on_and_what_was_trusted_is_forgotten(
+    registry: Registry, treqs: Treqs, ended: httpx2.Response
+) -> None:
+    succeeded(await registry.client.get(ME, auth=ByTreqs()))
+    treqs.logout = ended
+    assert succeeded(await registry.client.post("/api/v1/auth/logout", auth=ByTreqs()))["success"] is True
+    assert treqs.asked[-1] == ("/base/api/v1/auth/logout", "Bearer hers")
+    treqs.answers.clear()
+    refused(await registry.client.get(ME, auth=ByTreqs()), 401)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [(REFUSED, 401), (httpx2.Response(500), 503), (httpx2.Response(404), 503)]
+)
+async def test_a_logout_that_the_service_does_not_confirm_is_no_logout(
+    registry: Registry, treqs: Treqs, answer: httpx2.Response, status: int
+) -> None:
+    treqs.logout = answer
+    refused(await registry.client.post("/api/v1/auth/logout", auth=ByTreqs()), status)
 
 
 async def test_a_refresh_is_passed_on(registry: Registry, treqs: Treqs) -> None:

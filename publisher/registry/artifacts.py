@@ -1,0 +1,47 @@
+"""Published artifacts by their digest, each reader those that the reader may know of."""
+
+import json
+import sqlite3
+from http import HTTPStatus
+
+from roar_publisher.registry.label_views import current_artifact_labels
+from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.scope import READABLE, Reader
+from roar_publisher.registry.signin_file import iso_time
+
+SHORTEST_PREFIX = 8
+"""Digits of a digest that suffice to look for it."""
+LAST_CHARACTER = "\U0010ffff"
+"""Sorts after everything that a digest may go on with."""
+
+
+def find_artifact(connection: sqlite3.Connection, digest: str, reader: Reader) -> dict[str, object]:
+    """An artifact by its digest or the first `SHORTEST_PREFIX` or more digits of it, and which lineage had it first.
+
+    The legacy route of roar asks for each digest before it links it.  `hashes` is empty where only links name the
+    digest: nobody has said by which algorithm.  Raises `Refusal` (404) where nobody has it.
+    """
+    row = None
+    if len(digest) >= SHORTEST_PREFIX:
+        row = connection.execute(
+            "SELECT artifacts.*, lineages.* FROM artifacts JOIN lineages USING (graph_id)"
+            f" WHERE digest >= :first AND digest < :last AND {READABLE} ORDER BY published_at, hash LIMIT 1",
+            {"first": digest, "last": digest + LAST_CHARACTER, **reader.parameters()},
+        ).fetchone()
+    if row is None:
+        raise Refusal(HTTPStatus.NOT_FOUND, "no published lineage has this artifact")
+    return {
+        "hash": row["digest"],
+        "hashes": json.loads(row["hashes"] or "[]"),
+        "size": row["size"],
+        "source_type": row["source_type"],
+        "path": row["path"],
+        "original_session_hash": row["hash"],
+        "registeredAt": iso_time(row["published_at"]),
+        "labels": current_artifact_labels(connection, row["digest"], reader),
+        "scope": {
+            "visibility": row["visibility"],
+            "owner_id": row["scope_owner"] or row["owner"] or None,
+            "project_id": row["scope_project"],
+        },
+    }
