@@ -5,6 +5,7 @@ connections in the SQLite releases that distributions ship.  The file must never
 SQLite while a connection is open: closing such a handle drops SQLite's locks (POSIX).
 """
 
+import errno
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -13,15 +14,16 @@ from pathlib import Path
 from typing import Self
 
 from roar_publisher.state import schema
+from roar_publisher.state.damage import damaged, is_damaged, speaks_of_damage
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.paths import ID
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.schema import is_full, migrate, refuse_newer
 from roar_publisher.state.sqlite import Database
+from roar_publisher.state.trouble import Trouble, refusal, trouble
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a reader and the owner wait for each other's short transactions."""
-PRIMARY_CODE = 0xFF
-"""The bits of SQLite's error code that the extended codes add to."""
 
 
 class JournalFile:
@@ -91,22 +93,32 @@ class JournalFile:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
+        """SQLite's errors in our words.  Only what its integrity check confirms is damage: the rest may pass."""
         try:
             yield
         except zlib.error as error:
             raise damaged(self.path) from error
         except sqlite3.Error as error:
-            if _is_damage(error):
+            if speaks_of_damage(error) and is_damaged(self.path):
                 raise damaged(self.path) from error
-            full = is_full(error)
-            remedy = "free some room" if full else "mend that"
-            raise LocalProblem(
-                f"the disk is full: {self.path}" if full else f"the journal {self.path} can't be used: {error}",
-                kept="Everything up to the last checkpoint is kept.",
-                next_step=f"{remedy}, then: roar publish --resume",
-                reason="disk full" if full else "journal",
-                resumable=True,
-            ) from error
+            raise self._at_this_moment(error) from error
+
+    def _at_this_moment(self, error: sqlite3.Error) -> LocalProblem:
+        """The error of a journal that can't be used now, and why, as far as the disk tells."""
+        found = Trouble(Reason.JOURNAL, str(error), "mend that")
+        if is_full(error):
+            found = trouble(OSError(errno.ENOSPC, ""), Reason.JOURNAL)
+        elif refused := refusal(self.path.parent):
+            found = trouble(refused, Reason.JOURNAL)
+        publish_id = self.path.parent.name
+        resume = f"roar publish --resume {publish_id}" if ID.fullmatch(publish_id) else "roar publish --resume"
+        return LocalProblem(
+            f"the journal {self.path} can't be used at this moment: {found.what}",
+            kept="Everything up to the last checkpoint is kept.",
+            next_step=f"{found.remedy}, then: {resume}",
+            reason=found.reason,
+            resumable=True,
+        )
 
 
 @contextmanager
@@ -116,18 +128,3 @@ def understood(path: Path) -> Iterator[None]:
         yield
     except (ValueError, TypeError, LookupError) as error:
         raise damaged(path) from error
-
-
-def damaged(path: Path) -> LocalProblem:
-    """The error of a journal whose content is lost."""
-    return LocalProblem(
-        f"the journal {path} is damaged: its publish can't go on",
-        next_step="publish the same anew; to remove what is damaged: roar journal prune --all",
-        reason=Reason.DAMAGED_JOURNAL,
-    )
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file's content is lost.  Tables that this SQLite can't parse may be a newer one's: they are not."""
-    code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
-    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) and "malformed database schema" not in str(error)

@@ -1,5 +1,10 @@
 """Ownership of a publish: `flock` on a file beside the journal.
 
+A file system without `flock` may have the locks of open file descriptions (`F_OFD_SETLK`), which are as good: every
+process on it is refused the one and takes the other.  On NFS both are locks of the server.  They hold between machines
+as long as the mount has locking (no `nolock`, no `local_lock`), and so do SQLite's own.  Without any locks nothing is
+safe, and nothing is begun.
+
 The kernel drops the lock when its holder dies, however it dies, so an owner is never stale.  The file's text (a pid)
 only serves the message that names the owner; nothing is decided by it.  The lock is on a separate file because closing
 any handle of the journal's own file would drop SQLite's locks (POSIX).
@@ -8,16 +13,27 @@ any handle of the journal's own file would drop SQLite's locks (POSIX).
 import errno
 import fcntl
 import os
+import struct
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from roar_publisher.state.errors import LocalProblem, Owned
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.trouble import trouble
 
+HELD = (errno.EWOULDBLOCK, errno.EACCES)
+"""What the system says where somebody else holds a lock."""
+NO_FLOCK = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
+"""What it says where the file system has no `flock`."""
 GLANCES = 3
 GLANCE_SECONDS = 0.01
+WAIT_SECONDS = 10.0
+FLOCK_FORMAT = "hhqqi4x"
+"""`struct flock` with 64-bit offsets: type, whence, start, length, pid."""
 PID_WIDTH = 20
 """Characters, so that a pid covers any other."""
 
@@ -37,20 +53,21 @@ class Lock:
         try:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
+            found = trouble(error, Reason.STATE_DIRECTORY)
             raise LocalProblem(
-                f"the lock {self._path} can't be opened: {error.strerror}",
-                next_step="check the permissions of that folder, or set ROAR_STATE_DIR to another",
-                reason="state directory",
+                f"the lock {self._path} can't be opened: {found.what}",
+                next_step=f"{found.remedy}, or set ROAR_STATE_DIR to another folder",
+                reason=found.reason,
                 resumable=True,
             ) from error
         try:
             _claim(handle)
         except OSError as error:
             os.close(handle)
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            if error.errno not in HELD:
                 raise LocalProblem(
-                    f"{self._path} can't be locked: {error.strerror}",
-                    next_step="set ROAR_STATE_DIR to a folder on a local disk",
+                    f"{self._path} can't be locked: {error.strerror}. Two processes could work on the same publish",
+                    next_step="set ROAR_STATE_DIR to a folder on a local disk, or mount this one with locks",
                     reason="state directory",
                     resumable=True,
                 ) from error
@@ -85,6 +102,10 @@ class Lock:
         os.set_inheritable(self._handle, True)
         return self._handle
 
+    def moved(self, path: Path) -> None:
+        """Its file is at `path` now: whoever holds a lock keeps it when a folder is renamed."""
+        self._path = path
+
     @property
     def in_place(self) -> bool:
         """Whether the lock that is held is still the one that others would find; not if its file was removed."""
@@ -108,14 +129,48 @@ class Lock:
         self.release()
 
 
+@contextmanager
+def exclusively(path: Path) -> Iterator[None]:
+    """Hold the lock at `path` for the length of the block, which is short; waits for whoever has it.
+
+    Raises Owned if that takes longer than WAIT_SECONDS, LocalProblem as `Lock.acquire`.
+    """
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            lock = Lock(path).acquire()
+            break
+        except Owned:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(GLANCE_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _claim(handle: int) -> None:
     """An onlooker (`owner`) holds the lock for some microseconds: one refusal is not yet an owner."""
     for _ in range(GLANCES):
         try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            return _lock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in HELD:
+                raise
             time.sleep(GLANCE_SECONDS)
-    return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return _lock(handle, fcntl.LOCK_EX)
+
+
+def _lock(handle: int, kind: int) -> None:
+    """Take a lock without waiting, by whichever way the file system has.  Raises OSError."""
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in NO_FLOCK or not hasattr(fcntl, "F_OFD_SETLK"):
+            raise
+        wanted = fcntl.F_WRLCK if kind == fcntl.LOCK_EX else fcntl.F_RDLCK
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, struct.pack(FLOCK_FORMAT, wanted, os.SEEK_SET, 0, 0, 0))
 
 
 def owner(path: Path) -> int | None:
@@ -126,8 +181,10 @@ def owner(path: Path) -> int | None:
         return None
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
+            _lock(handle, fcntl.LOCK_SH)
+        except OSError as error:
+            if error.errno not in HELD:  # there are no locks here, so no owner either
+                return None
             text = os.pread(handle, PID_WIDTH, 0).rstrip()
             return int(text) if text.isdigit() else None
         return None

@@ -7,6 +7,7 @@
     publishes/<id>/put-record       what a put will write into roar.db, 0600, until it is there
     publishes/<id>/uploads/<n>      what names an upload under way at its store, or when one was asked for, 0600
     key                             what makes this user's session ids unguessable, 0600
+    key.lock                        held while that is made
     identities                      whom each SSH key names at each registry, as it said last
     daemon.lock                     which daemon runs
     daemon.sock                     where it is woken, 0600
@@ -15,6 +16,7 @@
 Folders are 0700.
 """
 
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -23,10 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import forget_private, read_private, write_private
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.trouble import trouble
 
 KEY_BYTES = 32
 ID = re.compile(r"[0-9a-f]{8}")
+"""What the folder of a publish is called."""
+PLANNING = re.compile(r"\.[0-9a-f]{8}")
+"""The same before it is locked: nobody else takes it for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +136,14 @@ class StateFolder:
     def from_environment(cls, environ: Mapping[str, str]) -> "StateFolder":
         """`$ROAR_STATE_DIR`, else `$XDG_STATE_HOME/roar`, else `~/.local/state/roar`.  Creates nothing.
 
-        Raises UsageProblem where that is below a home folder that nobody has.
+        A relative XDG_STATE_HOME is ignored, as the XDG Base Directory Specification says.  Raises UsageProblem where
+        it is below the home folder of a user who has none.
         """
-        chosen, base = environ.get("ROAR_STATE_DIR"), environ.get("XDG_STATE_HOME")
+        chosen, base = environ.get("ROAR_STATE_DIR"), environ.get("XDG_STATE_HOME", "")
         try:
             if chosen:
                 return cls(Path(chosen).expanduser().absolute())
-            return cls((Path(base) if base else Path.home() / ".local" / "state") / "roar")
+            return cls((Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state") / "roar")
         except RuntimeError as error:  # pathlib's word for a home that can't be found
             what = f"ROAR_STATE_DIR={chosen} names nobody's home folder" if chosen else "this user has no home folder"
             raise UsageProblem(what, next_step="set ROAR_STATE_DIR to a folder") from error
@@ -167,6 +176,19 @@ class StateFolder:
             folder.mkdir(mode=0o700)
             return PublishPaths(folder)
 
+    def new_planning(self) -> PublishPaths:
+        """Make the folder of a new publish under a name that `all_publishes` passes over, until `appear`."""
+        with _state_problems(self.root):
+            self._make_publishes()
+            folder = self.publishes / f".{secrets.token_hex(4)}"
+            folder.mkdir(mode=0o700)
+            return PublishPaths(folder)
+
+    def appear(self, planning: PublishPaths) -> PublishPaths:
+        """Give the folder its id.  Its lock is held by then: one without an owner belongs to a process that died."""
+        with _state_problems(self.root):
+            return PublishPaths(planning.folder.rename(self.publishes / planning.id.removeprefix(".")))
+
     def all_publishes(self) -> Iterator[PublishPaths]:
         """Every publish folder there is, finished planning or not, in no particular order."""
         with _state_problems(self.root):
@@ -186,37 +208,27 @@ class StateFolder:
     def user_key(self) -> bytes:
         """The key behind this user's `client_session_id`s, made at its first use.
 
-        Two processes that make it at once agree: the file appears complete or not at all, and the first one wins.
+        Two processes that make it at once agree: one makes it, whole or not at all, while the other waits.
         """
         path = self.root / "key"
         with _state_problems(self.root):
             self._make_publishes()
-            while True:
-                try:
-                    key = path.read_bytes()
-                except FileNotFoundError:
-                    _link_private(path, secrets.token_bytes(KEY_BYTES))
-                    continue
-                if len(key) < KEY_BYTES:
-                    raise LocalProblem(f"{path} is damaged", next_step=f"rm {path}", reason="state directory")
-                return key
+            key = read_private(path) or self._make_key(path)
+        if len(key) < KEY_BYTES:
+            raise LocalProblem(f"{path} is damaged", next_step=f"rm {path}", reason="state directory")
+        return key
+
+    def _make_key(self, path: Path) -> bytes:
+        with exclusively(self.root / "key.lock"):
+            key = read_private(path)
+            if key is None:
+                key = secrets.token_bytes(KEY_BYTES)
+                write_private(path, key)
+            return key
 
     def _make_publishes(self) -> None:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.publishes.mkdir(mode=0o700, exist_ok=True)
-
-
-def _link_private(path: Path, content: bytes) -> None:
-    """Create `path` with `content` unless it exists by now; several processes may try at once."""
-    mine = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    try:
-        write_private(mine, content)
-        try:
-            path.hardlink_to(mine)
-        except FileExistsError:
-            pass
-    finally:
-        mine.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -224,10 +236,10 @@ def _state_problems(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        found = trouble(error, Reason.STATE_DIRECTORY)
         raise LocalProblem(
-            f"the state folder {root} can't be used: {error.strerror or error}",
-            kept="Nothing was changed.",
-            next_step="mend its permissions or room, or set ROAR_STATE_DIR to another folder",
-            reason="state directory",
+            f"the state folder {root} can't be used: {found.what}",
+            next_step=f"{found.remedy}, or set ROAR_STATE_DIR to another folder",
+            reason=found.reason,
             resumable=True,
         ) from error

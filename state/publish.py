@@ -41,21 +41,25 @@ class OwnedPublish:
     @classmethod
     def create(cls, folder: StateFolder, *, clock: Callable[[], float] = time) -> Self:
         """A new publish without a plan.  Raises LocalProblem where the state folder can't be written."""
-        paths = folder.new_publish()
+        planning = folder.new_planning()
+        lock = Lock(planning.lock)
         try:
-            return cls._own(paths, clock)
+            lock.acquire()
+            paths = folder.appear(planning)
+            lock.moved(paths.lock)
+            return cls._opened(paths, lock, clock)
         except BaseException:
-            shutil.rmtree(paths.folder, ignore_errors=True)
+            for name in (planning.folder, folder.publishes / planning.id.removeprefix(".")):
+                shutil.rmtree(name, ignore_errors=True)
             raise
 
     @classmethod
     def open(cls, paths: PublishPaths, *, clock: Callable[[], float] = time) -> Self:
         """An existing publish.  Raises Owned if another process works on it, LocalProblem if it can't be read."""
-        return cls._own(paths, clock)
+        return cls._opened(paths, Lock(paths.lock).acquire(), clock)
 
     @classmethod
-    def _own(cls, paths: PublishPaths, clock: Callable[[], float]) -> Self:
-        lock = Lock(paths.lock).acquire()
+    def _opened(cls, paths: PublishPaths, lock: Lock, clock: Callable[[], float]) -> Self:
         try:
             return cls(paths, lock, Journal(paths.journal, clock=clock))
         except BaseException:

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     # this machine
     DISK_FULL = "disk full"
     DISK = "disk"
+    TOO_MANY_FILES = "too many files"
     STATE_DIRECTORY = "state directory"
     JOURNAL = "journal"
     DATABASE = "database"
@@ -147,7 +148,8 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.NOT_GCS: _resumable(Turn.SERVER, "what answers is not Google's object store"),
     Reason.UPLOAD_VANISHED: _resumable(Turn.SERVER, "the object store forgot an upload; it begins anew"),
     Reason.DISK_FULL: _resumable(Turn.MACHINE, "no room is left on a disk"),
-    Reason.DISK: _resumable(Turn.MACHINE, "a file of this user can't be written"),
+    Reason.DISK: _resumable(Turn.MACHINE, "a file of this user can't be read or written"),
+    Reason.TOO_MANY_FILES: _resumable(Turn.MACHINE, "no more files may be opened (ulimit -n)"),
     Reason.STATE_DIRECTORY: _resumable(Turn.MACHINE, "the state folder can't be used"),
     Reason.JOURNAL: _resumable(Turn.MACHINE, "the journal can't be read or written"),
     Reason.DATABASE: _resumable(Turn.MACHINE, "roar.db can't be worked with"),

@@ -14,6 +14,8 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.queue import Queued
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan, Progress, Tally
+from roar_publisher.state.sweep import no_plan, tidy, tidy_folder, vanish
+from roar_publisher.state.trouble import trouble
 from roar_publisher.state.units import Kind
 
 
@@ -92,10 +94,11 @@ def _reading(paths: PublishPaths) -> Iterator[Journal]:
         what = f"publish {paths.id} has no journal"
         raise LocalProblem(what, next_step="roar journal prune", reason=Reason.NO_PLAN) from error
     except OSError as error:  # a folder that this user may not enter
+        found = trouble(error, Reason.JOURNAL)
         raise LocalProblem(
-            f"the journal {paths.journal} can't be used: {error.strerror}",
-            next_step="mend that, then: roar publish --resume",
-            reason=Reason.JOURNAL,
+            f"the journal {paths.journal} can't be used at this moment: {found.what}",
+            next_step=f"{found.remedy}, then: roar publish --resume {paths.id}",
+            reason=found.reason,
             resumable=True,
         ) from error
     with understood(paths.journal), _onlooking(paths) as journal:
@@ -123,11 +126,20 @@ def _onlooking(paths: PublishPaths) -> Journal:
 
 
 def survey(folder: StateFolder) -> Iterator[Summary | tuple[PublishPaths, LocalProblem]]:
-    """Every publish, newest first; in place of one that can't be read, its paths and why."""
+    """Every publish, newest first; in place of one that can't be read, its paths and why.
+
+    What killed processes left behind is removed on the way (`state.sweep`).
+    """
     found: list[Summary] = []
     for paths in folder.all_publishes():
         try:
-            found.append(look(paths))
+            summary = look(paths)
         except LocalProblem as problem:
-            yield paths, problem
+            if problem.reason != Reason.NO_PLAN or not vanish(paths):
+                yield paths, no_plan(paths, problem)
+        else:
+            found.append(summary)
+            if summary.owner is None:
+                tidy(paths, summary.progress.state)
+    tidy_folder(folder)
     yield from sorted(found, key=lambda summary: summary.plan.created_at, reverse=True)

@@ -4,6 +4,7 @@ import json
 import shlex
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import click
@@ -48,8 +49,9 @@ def cancel_owned(owned: OwnedPublish) -> str:
             f"publish {owned.paths.id} is {progress.state} already", next_step=f"roar journal show {owned.paths.id}"
         )
     owned.journal.checkpoint(Event.CANCELLED, reason="cancelled")
-    owned.paths.forget_session_token()
-    owned.paths.forget_put_record()
+    with suppress(LocalProblem):  # it is cancelled all the same; what stays is removed at the next look
+        owned.paths.forget_session_token()
+        owned.paths.forget_put_record()
     left = _abandon(owned)
     text = "Nothing of it is visible."
     if progress.state is State.FALLBACK:

@@ -56,6 +56,7 @@ REMEDIES: Mapping[str, str] = {
     Reason.USAGE: "mend the environment or the profile",
     Reason.CONFIG: "mend the configuration",
     Reason.DISK_FULL: "free some room",
+    Reason.TOO_MANY_FILES: "raise the limit of open files (ulimit -n 1024)",
     Reason.CLOCK: "set this machine's clock",
     Reason.NEWER_JOURNAL: "pip install --upgrade roar-publisher",
 }

@@ -1,6 +1,7 @@
 """FINALIZE: the one flip that readers see, and what follows it."""
 
 import re
+from contextlib import suppress
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.glaas.caller import Refused
@@ -8,7 +9,7 @@ from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.wire import Receipt
 from roar_publisher.report import Noted
 from roar_publisher.run import Outcome, Run
-from roar_publisher.state.errors import Transient
+from roar_publisher.state.errors import LocalProblem, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 from roar_publisher.steps.afterwards import Published, finish
@@ -60,7 +61,8 @@ async def finalize(run: Run) -> Outcome:
         owed = await finish(run, published, route, session_authorizer(run, progress))
     except Refused as refusal:
         return credential_rejected(run, refusal)
-    await run.on_disk(run.paths.forget_session_token)
+    with suppress(LocalProblem):  # the lineage is out; a token that stays is removed at the next look (state.sweep)
+        await run.on_disk(run.paths.forget_session_token)
     return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
 
 

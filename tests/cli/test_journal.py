@@ -174,6 +174,25 @@ def test_prune_removes_plans_that_were_never_finished(program: Program) -> None:
     assert program.publishes == sorted([begun.id, owned.id])
 
 
+def test_a_plan_whose_process_died_vanishes_from_the_list(program: Program) -> None:
+    OwnedPublish.create(StateFolder(program.state)).give_up()
+    listed = program("journal", "list")
+    assert (listed.code, listed.out) == (0, "")
+    assert program.publishes == []
+
+
+def test_what_can_not_be_read_at_this_moment_is_not_called_nothing(program: Program, interrupted: str) -> None:
+    """Its journal is a link to itself: the system refuses it, as it would with EIO."""
+    journal = _journal(program, interrupted)
+    journal.rename(journal.with_suffix(".kept"))
+    journal.symlink_to(journal)
+    resumed = program("publish", "--resume")
+    resumed.blames(3, f"{journal} can't be used at this moment", f"roar publish --resume {interrupted}")
+    program("journal", "prune", "--all")
+    journal.with_suffix(".kept").replace(journal)
+    assert program("journal", "show", interrupted).code == 0
+
+
 def test_prune_all_asks_no_clock(program: Program, interrupted: str) -> None:
     _end(program, interrupted, Event.CANCELLED, days_ago=-1)  # the clock was set back since
     assert "Nothing to remove" in program("journal", "prune").err
@@ -234,8 +253,8 @@ def test_what_is_retried_meanwhile_is_not_pruned(
 def test_what_is_planned_to_the_end_meanwhile_is_not_pruned(
     folder: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with OwnedPublish.create(folder) as owned:
-        paths = owned.paths
+    paths = folder.new_publish()
+    Journal(paths.journal).close()
     os.utime(paths.folder, (time.time() - 61,) * 2)
     monkeypatch.setattr(journal_acts, "UNFINISHED_SECONDS", 0.0)
 

@@ -1,5 +1,6 @@
 """Ownership: one process at a time, dropped by the kernel, undisturbed by onlookers."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -87,3 +88,67 @@ def test_a_lock_that_cannot_be_opened_is_a_local_problem(tmp_path: Path) -> None
 def test_the_lock_file_is_private(tmp_path: Path) -> None:
     with Lock(tmp_path / "lock"):
         assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture(params=[errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def no_flock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without `flock`."""
+
+    def refuse(handle: int, kind: int) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr("roar_publisher.state.lock.fcntl.flock", refuse)
+
+
+@pytest.mark.usefixtures("no_flock")
+def test_without_flock_another_lock_owns_a_publish_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with Lock(path):
+        assert owner(path) == os.getpid(), "and looking did not drop it"
+        assert owner(path) == os.getpid()
+        with pytest.raises(Owned, match=f"pid {os.getpid()}"):
+            Lock(path).acquire()
+    assert owner(path) is None
+    with Lock(path):
+        pass
+
+
+@pytest.mark.usefixtures("no_flock")
+def test_without_any_locks_nothing_is_begun_and_what_is_safe_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(handle: int, command: int, argument: bytes) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("roar_publisher.state.lock.fcntl.fcntl", refuse)
+    path = tmp_path / "lock"
+    path.write_text(str(os.getpid()))
+    with pytest.raises(LocalProblem, match="Two processes could work on the same publish") as caught:
+        Lock(path).acquire()
+    assert "a folder on a local disk" in caught.value.next_step
+    assert owner(path) is None
+
+
+def test_a_lock_goes_with_a_folder_that_is_renamed(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    lock = Lock(tmp_path / "before" / "lock").acquire()
+    (tmp_path / "before").rename(tmp_path / "after")
+    lock.moved(tmp_path / "after" / "lock")
+    assert lock.in_place
+    assert owner(tmp_path / "after" / "lock") == os.getpid()
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(errno.ENOSPC, "disk full"), (errno.EDQUOT, "disk full"), (errno.EMFILE, "too many files")]
+)
+def test_why_a_lock_can_not_be_opened_has_its_own_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("roar_publisher.state.lock.os.open", refuse)
+    with pytest.raises(LocalProblem) as caught:
+        Lock(tmp_path / "lock").acquire()
+    assert (caught.value.reason, caught.value.exit_code) == (reason, ExitCode.INTERRUPTED)

@@ -157,3 +157,9 @@ def test_a_state_folder_that_cannot_be_made_is_a_local_problem(tmp_path: Path) -
     folder = StateFolder(tmp_path / "file" / "state")
     with pytest.raises(LocalProblem, match="can't be used"):
         folder.new_publish()
+
+
+@pytest.mark.parametrize("relative", ["state", "./state", "../state"])
+def test_a_relative_xdg_state_home_is_ignored(relative: str) -> None:
+    """As the XDG Base Directory Specification says."""
+    assert StateFolder.from_environment({"XDG_STATE_HOME": relative}) == StateFolder.from_environment({})

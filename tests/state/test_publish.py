@@ -76,14 +76,18 @@ def test_a_row_that_is_none_of_ours_damages_its_own_publish_alone(folder: StateF
 
 
 def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolder) -> None:
-    empty, unfinished, damaged = folder.new_publish(), folder.new_publish(), folder.new_publish()
-    OwnedPublish.open(unfinished).give_up()
+    empty, damaged = folder.new_publish(), folder.new_publish()
+    unfinished = OwnedPublish.create(folder)
     damaged.journal.write_bytes(b"garbage" * 100)
-    reasons: dict[Path, str] = {}
+    problems: dict[Path, LocalProblem] = {}
     for found in survey(folder):
         assert isinstance(found, tuple)
-        reasons[found[0].folder] = found[1].reason
-    assert reasons == {empty.folder: "no plan", unfinished.folder: "no plan", damaged.folder: "damaged journal"}
+        problems[found[0].folder] = found[1]
+    planned = unfinished.paths.folder
+    reasons = {path: problem.reason for path, problem in problems.items()}
+    assert reasons == {empty.folder: "no plan", planned: "no plan", damaged.folder: "damaged journal"}
+    assert f"is being planned (pid {os.getpid()})" in problems[planned].what
+    unfinished.give_up()
 
 
 def test_a_journal_that_can_not_be_reached_is_no_missing_plan(folder: StateFolder) -> None:

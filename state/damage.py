@@ -1,0 +1,42 @@
+"""Whether the content of a journal is lost, or just can't be read at this moment."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+
+CHECKS = 2
+"""How often SQLite's integrity check must say so, each time over a new connection: a disk that errs once is no loss."""
+PRIMARY_CODE = 0xFF
+"""The bits of SQLite's error code that the extended codes add to."""
+
+
+def damaged(path: Path) -> LocalProblem:
+    """The error of a journal whose content is lost."""
+    return LocalProblem(
+        f"the journal {path} is damaged: its publish can't go on",
+        next_step="publish the same anew; to remove what is damaged: roar journal prune --all",
+        reason=Reason.DAMAGED_JOURNAL,
+    )
+
+
+def speaks_of_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the content is lost.  Tables that it can't parse may be a newer one's: they are not."""
+    code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
+    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) and "malformed database schema" not in str(error)
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether the integrity check finds the content lost, every time.  Reads the whole file; changes nothing."""
+    return all(_check_fails(path) for _ in range(CHECKS))
+
+
+def _check_fails(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            return bool(connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",))
+    except sqlite3.Error as error:
+        return speaks_of_damage(error)

@@ -1,0 +1,103 @@
+"""What killed processes left behind, removed at the next look.
+
+    publishes/.<id>                 a folder whose process died before it had locked it
+    publishes/<id>                  with a lock that nobody holds and no frozen plan: nothing was sent for it
+    publishes/<id>/session-token    of a publish that has ended
+    publishes/<id>/**/*.new         a private file that was not written to its end
+    key.new, key.<hex>              the same of the user's key; an older release made it under a name of its own
+
+Nothing here is ever needed again, so what can't be removed now is left to the next look, without a word.
+"""
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from roar_publisher.state.errors import LocalProblem, PublisherError
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import PLANNING, PublishPaths, StateFolder
+from roar_publisher.state.reasons import Reason
+
+YOUNG_SECONDS = 60.0
+"""A folder without a lock is left alone for so long: its process may be about to lock it."""
+KEY_LEFTOVER = re.compile(r"key\.(new|[0-9a-f]{8}(\.new)?)")
+OVER = (State.DONE, State.CANCELLED)
+"""States after which no session token is needed; one that has failed may be tried again."""
+
+
+def vanish(paths: PublishPaths) -> bool:
+    """Remove a publish whose process died before its plan was frozen; whether it is gone.
+
+    One that is owned is being planned, and stays.  So does what can't be read at this moment.
+    """
+    if not _was_locked(paths.lock):
+        return False
+    try:
+        with Lock(paths.lock):
+            if paths.journal.exists():
+                with Journal(paths.journal) as journal:
+                    if journal.frozen():
+                        return False
+            shutil.rmtree(paths.folder)
+    except (PublisherError, OSError):
+        return False
+    return True
+
+
+def tidy(paths: PublishPaths, state: State) -> None:
+    """Remove what a killed process left in the folder of a publish that nobody owns.  state: where it stands."""
+    files = list(_unfinished_files(paths.folder))
+    if state in OVER and paths.session_token.exists():
+        files.append(paths.session_token)
+    if not files:
+        return
+    with suppress(PublisherError, OSError), Lock(paths.lock):
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
+def tidy_folder(folder: StateFolder, *, now: Callable[[], float] = time.time) -> None:
+    """Remove what belongs to no publish."""
+    with suppress(OSError):
+        for path in folder.publishes.iterdir():
+            if PLANNING.fullmatch(path.name):
+                _remove_planning(path, now())
+    with suppress(OSError):
+        left = [path for path in folder.root.iterdir() if KEY_LEFTOVER.fullmatch(path.name)]
+        if left:
+            with suppress(PublisherError), Lock(folder.root / "key.lock"):
+                for path in left:
+                    path.unlink(missing_ok=True)
+
+
+def _remove_planning(path: Path, now: float) -> None:
+    lock = path / "lock"
+    if owner(lock) is None and (_was_locked(lock) or now - path.stat().st_mtime >= YOUNG_SECONDS):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _was_locked(lock: Path) -> bool:
+    """Whether some process has held it: it wrote its pid."""
+    try:
+        return lock.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _unfinished_files(folder: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        yield from folder.glob("*.new")
+        yield from folder.glob("uploads/*.new")
+
+
+def no_plan(paths: PublishPaths, problem: LocalProblem) -> LocalProblem:
+    """The error of a publish without a plan; where a process is at it, that is no trouble at all."""
+    pid = owner(paths.lock)
+    if problem.reason == Reason.NO_PLAN and pid is not None:
+        problem.what, problem.next_step = f"publish {paths.id} is being planned (pid {pid})", "roar journal list"
+    return problem

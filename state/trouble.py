@@ -1,0 +1,57 @@
+"""What the operating system refuses, in words that a person can act on.
+
+SQLite does not tell which error of the system was behind its own ("unable to open database file"), so the disk is asked
+again with a small file of ours.
+"""
+
+import errno
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from roar_publisher.state.reasons import Reason
+
+PROBE_BYTES = 64 * 1024
+"""More than a file system keeps in an inode: it takes room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """reason: the code that a journal stores.  what: the cause as part of a sentence.  remedy: what to do first."""
+
+    reason: Reason
+    what: str
+    remedy: str
+
+
+_KNOWN = {
+    errno.ENOSPC: Trouble(Reason.DISK_FULL, "the disk is full", "free some room"),
+    errno.EDQUOT: Trouble(Reason.DISK_FULL, "the disk is full: your quota is used up", "free some room"),
+    errno.EMFILE: Trouble(
+        Reason.TOO_MANY_FILES, "this process may not open more files", "raise the limit (ulimit -n 1024)"
+    ),
+    errno.ENFILE: Trouble(
+        Reason.TOO_MANY_FILES, "this machine may not open more files", "end programs that hold many files open"
+    ),
+    errno.EROFS: Trouble(Reason.STATE_DIRECTORY, "the file system is read-only", "make it writable"),
+    errno.EIO: Trouble(Reason.DISK, "the disk reports an error (EIO)", "check the disk (dmesg)"),
+}
+
+
+def trouble(error: OSError, otherwise: Reason) -> Trouble:
+    """What an error of the system means.  otherwise: the reason of one that has no other meaning."""
+    known = _KNOWN.get(error.errno or 0)
+    return known or Trouble(otherwise, error.strerror or str(error), "mend its permissions")
+
+
+def refusal(folder: Path) -> OSError | None:
+    """What the system says to a small file in `folder` now; None where it takes one.  Leaves nothing behind."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error
+    return None
