@@ -8,17 +8,15 @@ from time import time
 import httpx2
 
 from roar_publisher.auth.choice import Decision
-from roar_publisher.auth.decide import possible_decisions
-from roar_publisher.auth.identity import ANONYMOUS
+from roar_publisher.auth.decide import names_its_owner, possible_decisions
+from roar_publisher.auth.identity import ANONYMOUS, of_key
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.known import KnownKeys
-from roar_publisher.auth.scope import Scope
-from roar_publisher.auth.turned_down import not_accepted
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.glaas.line import Line
 from roar_publisher.plans import Request
 from roar_publisher.report import Reporter
-from roar_publisher.state.errors import Transient
+from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson, Transient
 
 PATIENCE_SECONDS = 300.0
 """How long a registry that stays away is waited for; one that never answered gets less (`glaas.gate`)."""
@@ -57,38 +55,42 @@ class _Asking:
     ask_if_known: bool
     clock: Callable[[], float]
 
-    async def identities(self, turned_down: Refused | None = None) -> list[str]:
+    async def identities(self, turned_down: NeedsPerson | LocalProblem | None = None) -> list[str]:
         """turned_down: what the registry said to credentials that died of it."""
-        held = await self.keyring.held()
-        scope = Scope.from_config(self.request.project.config.table)
+        flag, scope = self.request.flag, self.request.scope
+        held = await self.keyring.held(flag, scope)
         identities = []
-        for decision in sorted(possible_decisions(self.request.flag, scope, held)):
+        for decision in sorted(possible_decisions(flag, scope, held)):
             try:
                 identities.append(await self._identity(decision))
             except Refused as refusal:  # where something is left to publish with, the table of AUTH_SELECT decides
-                turned_down = refusal
-        if await self.keyring.held() != held:
+                turned_down = self.keyring.not_accepted(refusal, decision)
+        if await self.keyring.held(flag, scope) != held:
             return await self.identities(turned_down)
         if not identities and turned_down is not None:
-            problem = not_accepted(turned_down, self.clock(), self.keyring.mend)
+            problem = turned_down
             problem.what = f"{problem.what.rstrip('.')}. {self.keyring.unusable}".strip()
             problem.kept = "Nothing was sent, nothing was kept."
+            if isinstance(problem, LocalProblem):
+                problem.exit_code = ExitCode.FAILED  # there is nothing to resume
             raise problem
         return identities
 
     async def _identity(self, decision: Decision) -> str:
         if decision is not Decision.SSH:
-            return await self.keyring.identity(decision, self.caller)
+            return await self.keyring.identity(decision, self.caller, ())
         key = (await self.keyring.signer()).keyid
+        if not names_its_owner(self.request.flag, self.request.scope):
+            return of_key(key)
         before = self.known.identity(self.request.registry, key)
         if before is not None and not self.ask_if_known:
             return before
         try:
-            identity = await self.keyring.identity(decision, self.caller)
+            identity = await self.keyring.identity(decision, self.caller, ())
         except Transient:
             if before is None:
                 raise
             return before
-        if identity != before:
+        if identity not in (before, of_key(key)):
             self.known.note(self.request.registry, key, identity)
         return identity

@@ -5,11 +5,12 @@ on its way to the same registry, that publish is taken instead, and the new one 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from roar_publisher.auth.choice import Flag
+from roar_publisher.auth.identity import is_key
 from roar_publisher.auth.scope import Scope
 from roar_publisher.lineage.batches import Sink
 from roar_publisher.lineage.canonical import ANONYMOUS
@@ -39,12 +40,17 @@ class Request:
     flag: Flag
 
     @property
+    def scope(self) -> Scope:
+        """Where the repo publishes to.  Raises LocalProblem for a configuration that can't be understood."""
+        return Scope.from_config(self.project.config.table)
+
+    @property
     def intent(self) -> dict[str, Any]:
         """What decides about visibility and credential, frozen with the plan."""
         config = self.project.config
         return {
             "flag": self.flag.value,
-            "scope": asdict(Scope.from_config(config.table)),
+            "scope": asdict(self.scope),
             "ssh_key": config.glaas_key or "",
         }
 
@@ -119,7 +125,7 @@ def freeze(
     intent, began = request.intent, clock()
     publish = OwnedPublish.create(folder, clock=clock)
     try:
-        draft = (planner or lineage_planner(request))(identities, publish.journal.add_units)
+        draft = _drafted(planner or lineage_planner(request), identities, publish.journal.add_units)
         if earlier := _same(folder, request, intent, draft):  # the person agreed to its redactions then
             resumed = _take(earlier, clock)
             publish.discard()
@@ -135,6 +141,14 @@ def freeze(
         publish.discard()
         raise
     return Frozen(publish, plan, resumed=False)
+
+
+def _drafted(planner: Planner, identities: Sequence[str], sink: Sink) -> Draft:
+    """The draft for these identities.  The hash names nobody for a key (`auth.identity`): it gets the anonymous one."""
+    draft = planner([identity for identity in identities if not is_key(identity)], sink)
+    provisional = draft.summary.provisional
+    by_key = {identity: provisional[ANONYMOUS] for identity in identities if is_key(identity)}
+    return replace(draft, summary=replace(draft.summary, provisional=provisional | by_key))
 
 
 def _take(earlier: Summary, clock: Callable[[], float]) -> OwnedPublish:

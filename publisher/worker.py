@@ -18,7 +18,7 @@ from roar_publisher.disk import OnDisk, in_thread
 from roar_publisher.engine import publish
 from roar_publisher.glaas.caller import Caller
 from roar_publisher.glaas.line import MOST_REQUESTS, Line
-from roar_publisher.report import Reporter
+from roar_publisher.report import Noted, Reporter
 from roar_publisher.run import Run
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -32,9 +32,22 @@ PATIENCE_SECONDS = 300.0
 """How long a foreground publish waits for a registry that stays away, before it leaves the rest to `--resume`."""
 
 
-def own_keyring(intent: Mapping[str, Any], *, ask: Ask | None = None, clock: Callable[[], float] = time) -> Keyring:
+def own_keyring(
+    intent: Mapping[str, Any],
+    *,
+    ask: Ask | None = None,
+    report: Reporter = lambda report: None,
+    clock: Callable[[], float] = time,
+) -> Keyring:
     """This user's credentials for a publish of that intent.  ask: gets a passphrase from a person, if there is one."""
-    return Keyring(os.environ, Path.home(), configured_key=intent.get("ssh_key", ""), ask=ask, clock=clock)
+    return Keyring(
+        os.environ,
+        Path.home(),
+        configured_key=intent.get("ssh_key", ""),
+        ask=ask,
+        clock=clock,
+        tell=lambda text: report(Noted(text)),
+    )
 
 
 async def work(
@@ -78,7 +91,7 @@ async def work(
                     paths=owned.paths,
                     journal=owned.journal,
                     caller=caller,
-                    keyring=keyring or own_keyring(plan.intent, clock=clock),
+                    keyring=keyring or own_keyring(plan.intent, report=waits.report, clock=clock),
                     user_key=folder.user_key(),
                     confirm=confirm,
                     report=waits.report,

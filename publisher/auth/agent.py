@@ -3,7 +3,8 @@
 Spoken over anyio, so that it works on either of its backends (draft-miller-ssh-agent; two requests of it).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import IntEnum
 
 import anyio
@@ -13,8 +14,10 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from roar_publisher.glaas.signature import fingerprint, ssh_string
 from roar_publisher.state.errors import NeedsPerson
 
-PATIENCE_S = 60.0
-"""How long the agent may take: it may be waiting for a finger on a security key, or for its owner to agree."""
+ANSWER_SECONDS = 2.0
+"""How long the agent may take to list its keys, which needs nobody, and to sign before a person hears of it."""
+SIGNATURE_SECONDS = 60.0
+"""How long a signature may take: the agent may wait for a finger on a security key, or for its owner to agree."""
 MAX_REPLY_BYTES = 256 * 1024
 """OpenSSH's own limit on an agent's message."""
 _RSA_SHA2_512 = 4
@@ -32,62 +35,105 @@ class _AgentFailed(Exception):
 
 
 class Agent:
-    """The agent that listens at a socket.  Each call opens a connection of its own; cancelling closes it."""
+    """The agent that listens at a socket.  Each call opens a connection of its own; cancelling closes it.
 
-    def __init__(self, socket: str) -> None:
+    tell: hears, once, that the agent keeps a signature waiting.
+    """
+
+    def __init__(self, socket: str, *, tell: Callable[[str], None] = lambda text: None) -> None:
         self._socket = socket
+        self._tell = tell
+        self._told = False
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> "Agent | None":
-        """The agent that `SSH_AUTH_SOCK` names, if it names any."""
+    def from_environment(
+        cls, environ: Mapping[str, str], *, tell: Callable[[str], None] = lambda text: None
+    ) -> "Agent | None":
+        """The agent that `SSH_AUTH_SOCK` names, if it names any.  Nothing is asked yet."""
         socket = environ.get("SSH_AUTH_SOCK")
-        return cls(socket) if socket else None
+        return cls(socket, tell=tell) if socket else None
 
     def __repr__(self) -> str:
         return f"Agent({self._socket!r})"
 
-    async def holds(self, public: bytes) -> bool:
-        """Whether the agent can sign for this public blob; an agent that is gone or broken cannot."""
+    async def why_not(self, public: bytes) -> str:
+        """Why the agent cannot sign for this public blob, as the rest of a sentence; empty where it can."""
+        request = self._ask(_Message.REQUEST_IDENTITIES, b"", _Message.IDENTITIES_ANSWER)
         try:
-            reply = await self._ask(_Message.REQUEST_IDENTITIES, b"", _Message.IDENTITIES_ANSWER)
-            count, rest = _uint32(reply)
+            with _within(ANSWER_SECONDS):
+                count, rest = _uint32(await request)
             for _ in range(count):
                 held, rest = _string(rest)
                 _comment, rest = _string(rest)
                 if held == public:
-                    return True
-        except _AgentFailed:
-            pass
-        return False
+                    return ""
+        except _AgentFailed as failure:
+            return f"the SSH agent at {self._socket} can't be asked: {failure}"
+        return "the SSH agent does not hold it"
 
     async def sign(self, public: bytes, data: bytes) -> bytes:
         """The signature of `data`, in SSH's encoding.  Raises `NeedsPerson` when the agent does not give one."""
         flags = _RSA_SHA2_512 if public.startswith(ssh_string(b"ssh-rsa")) else 0
         request = ssh_string(public) + ssh_string(data) + flags.to_bytes(4, "big")
         try:
-            signature, _rest = _string(await self._ask(_Message.SIGN_REQUEST, request, _Message.SIGN_RESPONSE))
+            signature, _rest = _string(await self._signature(request))
         except _AgentFailed as failure:
             raise NeedsPerson(
                 f"The SSH agent does not sign with the key {fingerprint(public)}: {failure}.",
-                next_step="Unlock the agent, or add the key to it again with `ssh-add`.",
-                reason="auth",
+                next_step="unlock the agent, or add the key to it again with `ssh-add`",
+                reason="ssh key",
             ) from None
         return signature
+
+    async def _signature(self, request: bytes) -> bytes:
+        """The agent's answer to a request for a signature; a person may have to agree to it, and is told so."""
+        reply = b""
+        failure: _AgentFailed | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._say_what_is_waited_for)
+            try:  # raised below, outside of the group
+                with _within(SIGNATURE_SECONDS):
+                    reply = await self._ask(_Message.SIGN_REQUEST, request, _Message.SIGN_RESPONSE)
+            except _AgentFailed as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return reply
+
+    async def _say_what_is_waited_for(self) -> None:
+        await anyio.sleep(ANSWER_SECONDS)
+        if not self._told:
+            self._told = True
+            self._tell("the SSH agent has not signed yet: touch the security key, or confirm in the agent's window")
 
     async def _ask(self, kind: _Message, payload: bytes, wanted: _Message) -> bytes:
         """The payload of the agent's answer to one request."""
         try:
-            with anyio.fail_after(PATIENCE_S):
-                async with await anyio.connect_unix(self._socket) as stream:
-                    await stream.send(ssh_string(bytes([kind]) + payload))
-                    reply = await _receive(stream)
-        except TimeoutError:
-            raise _AgentFailed(f"no answer within {PATIENCE_S:.0f} s") from None
+            async with await anyio.connect_unix(self._socket) as stream:
+                await stream.send(ssh_string(bytes([kind]) + payload))
+                reply = await _receive(stream)
         except (OSError, anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead) as failure:
-            raise _AgentFailed(str(failure) or "it closed the connection") from None
+            raise _AgentFailed(_words(failure)) from None
         if reply[:1] != bytes([wanted]):
             raise _AgentFailed("it refuses")
         return reply[1:]
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Raise `_AgentFailed` where the block takes longer."""
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError:
+        raise _AgentFailed(f"no answer within {seconds:g} s") from None
+
+
+def _words(failure: Exception) -> str:
+    if isinstance(failure, OSError):
+        return failure.strerror or "no connection"
+    return "it closed the connection"
 
 
 async def _receive(stream: ByteReceiveStream) -> bytes:

@@ -20,7 +20,7 @@ import anyio
 
 from roar_publisher.auth.private_file import locked, replacing, translated
 from roar_publisher.auth.secret import Secret
-from roar_publisher.auth.signin import CLIENT_ID, Document, SignIn, environment_sign_in
+from roar_publisher.auth.signin import CLIENT_ID, LOG_IN, Document, SignIn, environment_sign_in
 from roar_publisher.state.errors import NeedsPerson, Rejected
 
 CANCELLED_GRACE_S = 4.0
@@ -106,6 +106,16 @@ class BearerStore:
                 replace(content)
 
     @property
+    def fixed(self) -> bool:
+        """Whether it is the token of `ROAR_ACCESS_TOKEN`: the person's explicit choice."""
+        return self._fixed is not None
+
+    @property
+    def name(self) -> str:
+        """Which bearer it is, for a person."""
+        return "the token of ROAR_ACCESS_TOKEN" if self.fixed else "roar's sign-in"
+
+    @property
     def mend(self) -> str:
         """What a person does about the fixed token once it is not accepted; empty where there is none."""
         return MEND_FIXED if self._fixed is not None else ""
@@ -175,11 +185,13 @@ class BearerStore:
                 return None
             except OSError as failure:
                 raise NeedsPerson(
-                    f"{self._path} cannot be read: {failure.strerror}.", next_step=f"ls -l {self._path}", reason="auth"
+                    f"roar's sign-in {self._path} cannot be read: {failure.strerror}.",
+                    next_step=f"make it readable (`ls -l {self._path}` shows its permissions)",
+                    reason="auth",
                 ) from None
             if document is not None:
                 return document
-        raise NeedsPerson(f"{self._path} holds no JSON object.", next_step="roar login", reason="auth")
+        raise NeedsPerson(f"roar's sign-in {self._path} holds no JSON object.", next_step=LOG_IN, reason="auth")
 
 
 async def _with_grace(work: Callable[[], Awaitable[None]]) -> None:

@@ -24,15 +24,25 @@ class Probe(Enum):
     INCONCLUSIVE = "inconclusive"
 
 
+class Key(Enum):
+    """The SSH key at hand.  One that is named (`ROAR_SSH_KEY`, `[glaas] key`) is the person's explicit choice."""
+
+    NONE = "none"
+    USUAL = "one in ~/.ssh"
+    NAMED = "named"
+    UNUSABLE = "cannot sign"
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What this machine can sign with: a bearer that is valid or can be refreshed, a usable SSH key.
+    """What this machine can sign with: a bearer that is valid or can be refreshed, an SSH key.
 
+    key: not looked at, and so NONE, where it can't matter.
     lapsed: there is a bearer that is neither, so somebody meant to be named.
     """
 
     bearer: bool
-    ssh: bool
+    key: Key = Key.NONE
     lapsed: bool = False
 
 
@@ -84,12 +94,17 @@ class Choice:
         """Whether a person, or `-y`, must agree first: what is published without a credential is public and unowned."""
         return self.decision in (Decision.ANONYMOUS_SESSION, Decision.LEGACY)
 
-    def problem(self) -> NeedsPerson:
-        """The error that a STOP is raised as."""
-        *others, last = self.remedies
+    def problem(self, details: str = "", mend: str = "", reason: str = "auth") -> NeedsPerson:
+        """The error that a STOP is raised as.
+
+        details: sentences on why the credentials at hand can't be used.  mend: what to do about that; it comes first.
+        """
+        *others, last = [*filter(None, [mend]), *self.remedies]
         remedy = ", ".join(others) + f", or {last}." if others else f"{last}."
-        return NeedsPerson(_sentence(self.why) + ".", next_step=_sentence(remedy), reason="auth")
+        what = f"{sentence(self.why)}. {details}".strip()
+        return NeedsPerson(what, next_step=sentence(remedy), reason=reason)
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """With a capital letter at the start."""
     return text[:1].upper() + text[1:]

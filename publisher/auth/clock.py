@@ -1,10 +1,14 @@
 """A signature is refused when this machine's clock is off (protocol.md §3); this says by how much."""
 
+import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 TOLERANCE_S = 30.0
 """A difference that the way there and back, and the whole seconds of a Date header, can explain."""
+
+
+_SKEW = re.compile(r"clock is (?P<span>[^.]+) (?P<way>ahead of|behind) the server's")
 
 
 def clock_skew(server_date: str | None, now: float) -> str | None:
@@ -21,6 +25,20 @@ def clock_skew(server_date: str | None, now: float) -> str | None:
         return None
     direction = "ahead of" if ahead > 0 else "behind"
     return f"This machine's clock is {_span(abs(ahead))} {direction} the server's; signatures need it to be right."
+
+
+def clock_advice(server_date: str | None, now: float) -> str | None:
+    """What to do about the skew, and by how much; None where `clock_skew` says nothing."""
+    return advice_in(clock_skew(server_date, now) or "")
+
+
+def advice_in(text: str) -> str | None:
+    """The same, of a text that holds the sentence of `clock_skew`: what the journal keeps of an error."""
+    found = _SKEW.search(text)
+    if found is None:
+        return None
+    way = "back" if found["way"] == "ahead of" else "forward"
+    return f"set this machine's clock {way} by {found['span']}"
 
 
 def _span(seconds: float) -> str:

@@ -15,10 +15,10 @@ from collections.abc import Collection
 from enum import Enum
 from typing import NamedTuple
 
-from roar_publisher.auth.choice import Capabilities, Choice, Credentials, Decision, Flag, Probe
+from roar_publisher.auth.choice import Capabilities, Choice, Credentials, Decision, Flag, Key, Probe
 from roar_publisher.auth.scope import Mode, Scope
 
-__all__ = ["Capabilities", "Choice", "Credentials", "Decision", "Flag", "Mode", "Probe", "Scope", "decide"]
+__all__ = ["Capabilities", "Choice", "Credentials", "Decision", "Flag", "Key", "Mode", "Probe", "Scope", "decide"]
 
 
 class _Repo(Enum):
@@ -50,7 +50,9 @@ class _Held(Enum):
     NOTHING = "nothing"
     LAPSED = "a bearer that has lapsed"
     SSH = "ssh"
+    SSH_NAMED = "ssh, by the key that the person named"
     SSH_AND_LAPSED = "ssh, and a bearer that has lapsed"
+    SSH_UNUSABLE = "an SSH key that cannot sign"
     BEARER = "bearer"
 
 
@@ -71,6 +73,7 @@ class _CarrierRow(NamedTuple):
     decision: Decision
     why: str
     remedies: tuple[str, ...] = ()
+    note: str = ""
 
 
 class _RouteRow(NamedTuple):
@@ -82,7 +85,8 @@ class _RouteRow(NamedTuple):
 
 
 _ANY_REPO, _ANY_HELD, _ANY_PROBE = frozenset(_Repo), frozenset(_Held), frozenset(Probe)
-_KEY, _NONE = {_Held.SSH, _Held.SSH_AND_LAPSED}, {_Held.NOTHING, _Held.LAPSED}
+_OWN_KEY, _NONE = {_Held.SSH, _Held.SSH_NAMED}, {_Held.NOTHING, _Held.LAPSED}
+_KEY = _OWN_KEY | {_Held.SSH_AND_LAPSED}
 _PROJECTS = {_Repo.PRIVATE_PROJECT, _Repo.PUBLIC_PROJECT}
 _NO_PROJECT = _ANY_REPO - _PROJECTS
 _NO_PUBLIC_PROJECT = _ANY_REPO - {_Repo.PUBLIC_PROJECT}
@@ -109,6 +113,10 @@ INTENTS = (
 _SCOPED = {_Intent.OWN, _Intent.PROJECT, _Intent.PROJECT_PRIVATE}
 _SIGN_IN_REMEDIES = ("run `roar login`", "configure SSH (`[glaas] key` or ROAR_SSH_KEY)")
 _LINK_REMEDY = "link the repo (`roar scope use <owner>/<project>`)"
+_UNUSABLE = "the SSH key can't be used, and what was to name somebody does not name nobody unasked"
+_KEY_INSTEAD = "there is a sign-in, but it has ended, so the SSH key signs"
+_KEY_INSTEAD_NOTE = "The sign-in has ended; the SSH key signs instead."
+_NAMED_REMEDIES = ("have the registry accept that key", "name another one", "rerun with --anonymous")
 _LAPSED_REMEDIES = ("run `roar login`", "rerun with --anonymous")
 _UNSET_REMEDIES = (_LINK_REMEDY, "sign in (`roar login`)", "rerun with --public")
 
@@ -117,8 +125,12 @@ CARRIERS = (
                 "no credential is used"),
     # Not public, or scoped: an authenticated credential is required, and the server is the judge of it at open.
     _CarrierRow("bearer", _SCOPED, {_Held.BEARER}, _ANY_PROBE, Decision.BEARER, "the bearer token signs"),
-    _CarrierRow("ssh", _SCOPED, _KEY, _ANY_PROBE, Decision.SSH,
+    _CarrierRow("ssh", _SCOPED, _OWN_KEY, _ANY_PROBE, Decision.SSH,
                 "there is no bearer token, so the SSH key signs"),
+    _CarrierRow("ssh-instead", _SCOPED, {_Held.SSH_AND_LAPSED}, _ANY_PROBE, Decision.SSH, _KEY_INSTEAD,
+                note=_KEY_INSTEAD_NOTE),
+    _CarrierRow("ssh-unusable", _SCOPED, {_Held.SSH_UNUSABLE}, _ANY_PROBE, Decision.STOP,
+                "this needs a signed-in user, and the SSH key can't be used", ("run `roar login`",)),
     _CarrierRow("nobody", _SCOPED, _NONE, _ANY_PROBE, Decision.STOP,
                 "this needs a signed-in user, and there is neither a bearer token nor an SSH key", _SIGN_IN_REMEDIES),
     # Nobody asked for anything: private for who is signed in, else nothing.
@@ -133,6 +145,9 @@ CARRIERS = (
     _CarrierRow("own-ssh-inconclusive", {_Intent.OWN_IF_SIGNED_IN}, _KEY, {Probe.INCONCLUSIVE}, Decision.STOP,
                 "the server did not say whether it accepts the SSH key, and public is never a default",
                 (*_UNSET_REMEDIES, "with --private to use the SSH key anyway")),
+    _CarrierRow("own-ssh-unusable", {_Intent.OWN_IF_SIGNED_IN}, {_Held.SSH_UNUSABLE}, _ANY_PROBE, Decision.STOP,
+                "the SSH key can't be used, and public is never a default",
+                ("sign in (`roar login`)", "rerun with --anonymous")),
     _CarrierRow("own-nobody", {_Intent.OWN_IF_SIGNED_IN}, _NONE, _ANY_PROBE, Decision.STOP,
                 "nobody is signed in, and public is never a default", _UNSET_REMEDIES),
     # Public and unscoped: a credential is welcome but not required.
@@ -140,10 +155,18 @@ CARRIERS = (
                 "the bearer token signs"),
     _CarrierRow("public-ssh", {_Intent.PUBLIC}, _KEY, {Probe.NOT_ASKED}, Decision.PROBE_SSH,
                 "the server is asked whether it accepts the SSH key"),
-    _CarrierRow("public-ssh-accepted", {_Intent.PUBLIC}, _KEY, {Probe.ACCEPTED}, Decision.SSH,
+    _CarrierRow("public-ssh-accepted", {_Intent.PUBLIC}, _OWN_KEY, {Probe.ACCEPTED}, Decision.SSH,
                 "the server accepts the SSH key"),
+    _CarrierRow("public-ssh-instead", {_Intent.PUBLIC}, {_Held.SSH_AND_LAPSED}, {Probe.ACCEPTED}, Decision.SSH,
+                _KEY_INSTEAD, note=_KEY_INSTEAD_NOTE),
     _CarrierRow("public-ssh-rejected", {_Intent.PUBLIC}, {_Held.SSH}, {Probe.REJECTED}, Decision.ANONYMOUS_SESSION,
-                "the server rejects the SSH key, so no credential is used"),
+                "the server rejects the SSH key, so no credential is used",
+                note="The registry does not accept the SSH key, so this publish names nobody."),
+    # What a person chose explicitly is used, or nothing is.
+    _CarrierRow("public-named-ssh-rejected", {_Intent.PUBLIC}, {_Held.SSH_NAMED}, {Probe.REJECTED}, Decision.STOP,
+                "the server rejects the SSH key that was named, and it is not replaced", _NAMED_REMEDIES),
+    _CarrierRow("public-ssh-unusable", {_Intent.PUBLIC}, {_Held.SSH_UNUSABLE}, _ANY_PROBE, Decision.STOP,
+                _UNUSABLE, ("rerun with --anonymous",)),
     _CarrierRow("public-ssh-inconclusive", {_Intent.PUBLIC}, _KEY, {Probe.INCONCLUSIVE}, Decision.SSH,
                 "the server did not say whether it accepts the SSH key, so it signs"),
     _CarrierRow("public-nobody", {_Intent.PUBLIC}, {_Held.NOTHING}, _ANY_PROBE, Decision.ANONYMOUS_SESSION,
@@ -188,7 +211,7 @@ def decide(
         why="; ".join(reasons),
         public=scope_request is None or scope_request["visibility"] == "public",
         scope_request=scope_request,
-        note=asked.note,
+        note=" ".join(filter(None, [asked.note, carrier.note])),
         remedies=carrier.remedies,
     )
 
@@ -200,9 +223,17 @@ def possible_decisions(flag: Flag, scope: Scope, credentials: Credentials) -> se
     return choices - {Decision.STOP, Decision.PROBE_SSH}
 
 
+def names_its_owner(flag: Flag, scope: Scope) -> bool:
+    """Whether the lineage names the owner of the SSH key that signs it: roar-cli looks the owner up for what is public.
+
+    The hash that the remote uids follow from names nobody where the lineage is private (protocol.md §6).
+    """
+    return decide(flag, scope, Credentials(bearer=True), Capabilities(True, True, True)).public
+
+
 def asks_for_nobody(flag: Flag, scope: Scope) -> bool:
     """Whether nobody is to be named, whatever the credentials at hand."""
-    signed_in = Credentials(bearer=True, ssh=True)
+    signed_in = Credentials(bearer=True)
     return possible_decisions(flag, scope, signed_in) == {Decision.ANONYMOUS_SESSION}
 
 
@@ -217,9 +248,15 @@ def _repo(scope: Scope) -> _Repo:
 def _held(credentials: Credentials) -> _Held:
     if credentials.bearer:
         return _Held.BEARER
-    if credentials.lapsed:
-        return _Held.SSH_AND_LAPSED if credentials.ssh else _Held.LAPSED
-    return _Held.SSH if credentials.ssh else _Held.NOTHING
+    match credentials.key:
+        case Key.UNUSABLE:
+            return _Held.SSH_UNUSABLE
+        case Key.NONE:
+            return _Held.LAPSED if credentials.lapsed else _Held.NOTHING
+        case _ if credentials.lapsed:
+            return _Held.SSH_AND_LAPSED
+        case named_or_usual:
+            return _Held.SSH_NAMED if named_or_usual is Key.NAMED else _Held.SSH
 
 
 def _scope_request(intent: _Intent, scope: Scope) -> dict[str, str] | None:

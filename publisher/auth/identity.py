@@ -1,4 +1,7 @@
-"""Who publishes, as the lineage hash names them (protocol.md §6): `treqs:user:…`, `glaas:user:…` or `anonymous`."""
+"""Who publishes, as the lineage hash names them (protocol.md §6): `treqs:user:…`, `glaas:user:…` or `anonymous`.
+
+A publish signed by an SSH key whose owner the hash does not name goes by the key, `ssh:SHA256:…` (`of_key`).
+"""
 
 from collections.abc import Mapping
 
@@ -6,6 +9,7 @@ from roar_publisher.auth.signin import SignIn
 
 ANONYMOUS = "anonymous"
 _BY_TREQS = "treqs:user:"
+_BY_KEY = "ssh:"
 LONGEST_NAME = 256
 """Characters.  Longer than any identity is; it goes into messages and into the journal."""
 
@@ -13,6 +17,16 @@ LONGEST_NAME = 256
 def only_by_bearer(identity: str) -> bool:
     """Whether no SSH key can name it (protocol.md §6)."""
     return identity.startswith(_BY_TREQS)
+
+
+def of_key(keyid: str) -> str:
+    """The identity of an SSH key whose owner is not asked for, or not told.  Lineage hashes name nobody for it."""
+    return f"{_BY_KEY}{keyid}"
+
+
+def is_key(identity: str) -> bool:
+    """Whether it is a key and not its owner (`of_key`)."""
+    return identity.startswith(_BY_KEY)
 
 
 def of_sign_in(sign_in: SignIn) -> str | None:

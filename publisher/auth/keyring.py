@@ -3,24 +3,29 @@
 The choice among them is `decide`'s; this module only answers its questions and carries its answer out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import anyio
 
 from roar_publisher.auth.agent import Agent
+from roar_publisher.auth.authorizers import BearerAuthorizer, SignedPath, SshAuthorizer
 from roar_publisher.auth.bearer import BearerStore, RefreshRefused
-from roar_publisher.auth.choice import Credentials, Decision
-from roar_publisher.auth.identity import ANONYMOUS, of_me, of_sign_in
+from roar_publisher.auth.choice import Choice, Credentials, Decision, Flag, Key
+from roar_publisher.auth.decide import asks_for_nobody, names_its_owner
+from roar_publisher.auth.identity import ANONYMOUS, of_key, of_me, of_sign_in
+from roar_publisher.auth.own_key import KeyState, OwnKey
+from roar_publisher.auth.scope import Scope
 from roar_publisher.auth.secret import Secret
-from roar_publisher.auth.signin import Document, SignIn, Standing
-from roar_publisher.auth.sshkey import Ask, SshSigner, find_key, load_signer
+from roar_publisher.auth.signin import LOG_IN, Document, SignIn, Standing
+from roar_publisher.auth.sshkey import Ask, SshSigner
 from roar_publisher.auth.timestamps import Timestamps
+from roar_publisher.auth.turned_down import not_accepted
 from roar_publisher.glaas.caller import Authorizer, Caller, Refused
 from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.wire import MeReply, RefreshReply
-from roar_publisher.state.errors import NeedsPerson, Transient
+from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
 
 ME = "/api/v1/auth/me"
 REFRESH = "/api/v1/auth/refresh"
@@ -34,7 +39,8 @@ RENEW_AGAIN_SECONDS = 60.0
 class Keyring:
     """Made once a run.  Credentials that died during the run stay dead; besides, it is remembered whom they name.
 
-    ask: how to get a passphrase; None where there is nobody to ask.  clock: Unix seconds.
+    ask: how to get a passphrase; None where there is nobody to ask.  clock: Unix seconds.  tell: hears what a person
+    should do while a request waits to be signed.
     """
 
     def __init__(
@@ -45,36 +51,61 @@ class Keyring:
         configured_key: str = "",
         ask: Ask | None = None,
         clock: Callable[[], float],
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._bearer = BearerStore.from_environment(environ, home)
-        self._places = (environ, configured_key, home)
-        self._agent = Agent.from_environment(environ)
-        self._ask = ask
+        self._key = OwnKey(environ, configured_key, home, agent=Agent.from_environment(environ, tell=tell), ask=ask)
         self._clock = clock
         self._bearer_died = ""  # why, once it did
-        self._signer: SshSigner | None = None
         self._key_names: str | None = None  # as the registry said; None once it turned the key down
+        self._key_accepted = False
         self._token_names: tuple[Secret, str] | None = None  # an access token, as the registry said
         self._timestamps = Timestamps()
-        self._one_at_a_time = anyio.Lock()
+        self._signed_path = SignedPath()
         self._renewing = anyio.Lock()
         self._renew_again_at = 0.0  # Unix seconds
-        self._no_signer = ""  # why an SSH key that exists can't sign
 
     @property
     def unusable(self) -> str:
         """Why credentials that exist can't be used, as sentences; empty if there is nothing to say."""
-        return " ".join(filter(None, [self._bearer_died, self._no_signer]))
+        key = self._key.problem
+        return " ".join(filter(None, [self._bearer_died, key.what if key else ""]))
 
-    @property
-    def mend(self) -> str:
-        """What a person does about a bearer that is not accepted, where `roar login` does not help; else empty."""
-        return self._bearer.mend
+    def stop(self, choice: Choice) -> NeedsPerson:
+        """The error that a STOP is raised as: which credential can't be used, why, and what to do about it."""
+        key = self._key.problem
+        problem = choice.problem(self.unusable, key.next_step if key else "", key.reason if key else "auth")
+        problem.next_step = self._bearer.mend or problem.next_step
+        return problem
 
-    async def held(self) -> Credentials:
-        """Which credentials can sign now.  A key that is locked, with nobody to unlock it, cannot."""
-        bearer, ssh = self._has_bearer(), await self._has_signer()
-        return Credentials(bearer=bearer, ssh=ssh, lapsed=bool(self._bearer_died))
+    def not_accepted(self, refusal: Refused, decision: Decision) -> NeedsPerson | LocalProblem:
+        """The error for a credential that the registry turned down: which, why, and what to do about it."""
+        if decision is Decision.SSH:
+            mend = f"have the registry accept it, or name another key in ROAR_SSH_KEY, or {LOG_IN}"
+            return not_accepted(refusal, self._clock(), str(self._key), mend)
+        return not_accepted(refusal, self._clock(), self._bearer.name, self._bearer.mend or LOG_IN)
+
+    async def held(self, flag: Flag, scope: Scope, *, asking: bool = True) -> Credentials:
+        """Which credentials can sign now what the flag and the scope ask for.
+
+        The key is looked at where no bearer signs, and nothing is where nobody is to be named.  A token of
+        `ROAR_ACCESS_TOKEN` is never replaced by a key.  asking: whether the agent, or a person, may be asked; else a
+        key that they may unlock counts as usable.  Raises NeedsPerson for a sign-in that can't be understood.
+        """
+        if asks_for_nobody(flag, scope):
+            return Credentials(bearer=False)
+        try:
+            bearer = self._has_bearer()
+        except NeedsPerson as problem:
+            if names_its_owner(flag, scope):
+                problem.next_step = f"{problem.next_step}, or rerun with --anonymous"
+            raise
+        if bearer or self._bearer.fixed:
+            return Credentials(bearer=bearer, lapsed=bool(self._bearer_died))
+        state = await self._key.state() if asking else self._key.expected_state()
+        usable = Key.NAMED if self._key.named else Key.USUAL
+        key = {KeyState.NONE: Key.NONE, KeyState.UNUSABLE: Key.UNUSABLE, KeyState.USABLE: usable}[state]
+        return Credentials(bearer=False, key=key, lapsed=bool(self._bearer_died))
 
     def _has_bearer(self) -> bool:
         sign_in = self._bearer.current()
@@ -82,36 +113,46 @@ class Keyring:
             self._bearer_died = "The sign-in has expired and can't be renewed."
         return sign_in is not None and not self._bearer_died
 
-    async def _has_signer(self) -> bool:
-        if self._signer is None and not self._no_signer and (path := find_key(*self._places)):
-            try:
-                self._signer = await load_signer(path, agent=self._agent, ask=self._ask)
-            except NeedsPerson as problem:
-                self._no_signer = problem.what
-        return self._signer is not None
-
-    async def identity(self, decision: Decision, caller: Caller) -> str:
+    async def identity(self, decision: Decision, caller: Caller, planned: Collection[str]) -> str:
         """Whom a decision publishes as (protocol.md §6).
 
-        Asks `/auth/me` where this machine does not know.  Raises Refused (401) where the registry does not know either,
-        and for a sign-in that is due, is not renewed, and so gives way to the key at hand.
+        planned: whom the plan was made for.  Where that is the key itself, its owner is not asked for.  Else `/auth/me`
+        is asked where this machine does not know; a registry without it does not stop a key, which then goes by itself.
+        Raises Refused (401) where the registry turns the credential down, and for a sign-in that is due, is not
+        renewed, and so gives way to the key at hand.
         """
-        if decision not in (Decision.BEARER, Decision.SSH):
+        if decision is Decision.SSH:
+            by_key = of_key((await self.signer()).keyid)
+            return by_key if by_key in planned else await self._owner_of_key(caller, by_key)
+        if decision is not Decision.BEARER:
             return ANONYMOUS
-        if decision is Decision.BEARER:
-            await self._renew_while_there_is_a_choice(caller)
-        sign_in = self._bearer.current() if decision is Decision.BEARER else None
-        known = self._key_names if decision is Decision.SSH else self._names(sign_in)
+        await self._renew_while_there_is_a_choice(caller)
+        sign_in = self._bearer.current()
+        known = self._names(sign_in)
         if known is None:
-            me = await caller.call("GET", ME, expect=MeReply, authorize=self.authorizer(decision, caller))
-            known = of_me(me.model_dump())
+            known = await self._ask_me(decision, caller)
         if known is None:
             raise Refused("the registry does not say who this credential belongs to", status=UNAUTHORIZED)
-        if decision is Decision.SSH:
-            self._key_names = known
-        elif sign_in is not None:
+        if sign_in is not None:
             self._token_names = (sign_in.access_token, known)
         return known
+
+    async def _owner_of_key(self, caller: Caller, by_key: str) -> str:
+        if self._key_names is None:
+            try:
+                owner = await self._ask_me(Decision.SSH, caller)
+            except Refused as refusal:
+                if refusal.status == UNAUTHORIZED:
+                    raise
+                owner = None
+            if owner is not None:
+                self.accepted()
+            self._key_names = owner or by_key
+        return self._key_names
+
+    async def _ask_me(self, decision: Decision, caller: Caller) -> str | None:
+        me = await caller.call("GET", ME, expect=MeReply, authorize=self.authorizer(decision, caller))
+        return of_me(me.model_dump())
 
     def _names(self, sign_in: SignIn | None) -> str | None:
         """Whom a sign-in names, by what it says itself or the registry said of its token; None: not known."""
@@ -126,29 +167,35 @@ class Keyring:
         identity: whom the publish began as; a bearer that names somebody else by now is not used.
         """
         if decision is Decision.SSH:
-            return _SshAuthorizer(self, self._timestamps, self._clock)
-        return _BearerAuthorizer(self, caller, identity)
+            return SshAuthorizer(
+                self.signer, caller.registry, self._signed_path, self._timestamps, self._clock, self.turned_down
+            )
+        return BearerAuthorizer(self, caller, identity)
 
     async def signer(self) -> SshSigner:
         """The key, also in a process that goes on with what another one began.
 
-        Raises Refused (401) where there is none that can sign.
+        Raises NeedsPerson where there is one that cannot sign, Refused (401) where there is none any more.
         """
-        if self._signer is None:
-            async with self._one_at_a_time:  # a passphrase is asked for once
-                await self._has_signer()
-        if self._signer is None:
-            raise Refused(self._no_signer or "there is no SSH key any more", status=UNAUTHORIZED)
-        return self._signer
+        signer = await self._key.signer()
+        if signer is None:
+            raise self._key.problem or Refused("there is no SSH key any more", status=UNAUTHORIZED)
+        return signer
 
     @property
     def key_accepted(self) -> bool:
-        """Whether the registry has told whose the key is, and has not turned it down since: no need to probe it."""
-        return self._key_names is not None
+        """Whether the registry has accepted the key, and has not turned it down since: no need to probe it."""
+        return self._key_accepted
+
+    def accepted(self) -> None:
+        """The registry accepts the key."""
+        self._key_accepted = True
+        self._signed_path.settle()
 
     def turned_down(self) -> None:
         """The registry does not accept the key: whom it names is asked for again."""
         self._key_names = None
+        self._key_accepted = False
 
     async def _renew_while_there_is_a_choice(self, caller: Caller) -> None:
         """Renew a sign-in that is due where a key could take its place: once a publish names somebody, it is too late.
@@ -157,7 +204,7 @@ class Keyring:
         Raises Refused where the registry does not renew it.
         """
         sign_in = self._bearer.current()
-        if sign_in is None or sign_in.standing(self._clock()) is not Standing.DUE or not await self._has_signer():
+        if sign_in is None or sign_in.standing(self._clock()) is not Standing.DUE or not await self._key.signer():
             return
         with suppress(Transient):
             if await self._renewed(sign_in, caller) is None:
@@ -216,32 +263,3 @@ class Keyring:
             self._bearer_died = f"{outcome.why[:1].upper()}{outcome.why[1:]}."
             return None
         return outcome
-
-
-class _BearerAuthorizer:
-    def __init__(self, keyring: Keyring, caller: Caller, identity: str | None) -> None:
-        self._keyring = keyring
-        self._caller = caller
-        self._identity = identity
-
-    async def header(self, method: str, path: str, body: bytes | None) -> str:
-        return await self._keyring.bearer_header(self._caller, self._identity)
-
-    async def renew(self, rejected: str) -> bool:
-        return await self._keyring.renew_bearer(Secret(rejected.removeprefix("Bearer ")), self._caller)
-
-
-class _SshAuthorizer:
-    def __init__(self, keyring: Keyring, timestamps: Timestamps, clock: Callable[[], float]) -> None:
-        self._keyring = keyring
-        self._timestamps = timestamps
-        self._clock = clock
-
-    async def header(self, method: str, path: str, body: bytes | None) -> str:
-        signer = await self._keyring.signer()
-        second = self._timestamps.for_request(method, path, body, int(self._clock()))
-        return await signer.sign(method, path, body, second)
-
-    async def renew(self, rejected: str) -> bool:
-        self._keyring.turned_down()
-        return False

@@ -12,6 +12,8 @@ from roar_publisher.auth.secret import Secret
 from roar_publisher.state.errors import NeedsPerson
 
 CLIENT_ID = "roar-cli"
+LOG_IN = "run `roar login`"
+"""What a person does about a sign-in that is not there, or can't be used."""
 REFRESH_LEEWAY_S = 300.0
 """roar-cli's own: a bearer this close to its end is refreshed before it is used."""
 MAX_LIFETIME_S = 10 * 365 * 86400.0
@@ -157,4 +159,4 @@ def _sendable(token: object) -> bool:
 
 
 def _unusable(what: str) -> NeedsPerson:
-    return NeedsPerson(f"roar's sign-in state (auth.json) is unusable: {what}.", next_step="roar login", reason="auth")
+    return NeedsPerson(f"roar's sign-in state (auth.json) is unusable: {what}.", next_step=LOG_IN, reason="auth")

@@ -1,8 +1,8 @@
 """A credential that the registry turns down: why, and what a person can do about it."""
 
-from roar_publisher.auth.clock import clock_skew
+from roar_publisher.auth.clock import clock_advice, clock_skew
 from roar_publisher.glaas.caller import Refused
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import LocalProblem, NeedsPerson
 
 
 def explained(refusal: Refused, now: float) -> str:
@@ -11,8 +11,9 @@ def explained(refusal: Refused, now: float) -> str:
     return f"{refusal.what.rstrip('.')}. {skew}" if skew else refusal.what
 
 
-def not_accepted(refusal: Refused, now: float, mend: str) -> NeedsPerson:
-    """The error for a person.  now: Unix seconds.  mend: what to do unless it is the clock; empty: `roar login`."""
-    mend = "set this machine's clock" if clock_skew(refusal.date, now) else mend or "roar login"
-    what = f"the registry does not accept this credential: {explained(refusal, now)}"
+def not_accepted(refusal: Refused, now: float, credential: str, mend: str) -> NeedsPerson | LocalProblem:
+    """The error for a person.  now: Unix seconds.  credential: which one.  mend: what to do unless it is the clock."""
+    what = f"the registry does not accept {credential}: {explained(refusal, now)}"
+    if advice := clock_advice(refusal.date, now):
+        return LocalProblem(what, next_step=advice, reason="clock", resumable=True)
     return NeedsPerson(what, next_step=mend, reason="auth")

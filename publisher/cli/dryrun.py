@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 
 import anyio
 import click
@@ -38,7 +39,8 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
     Raises what planning raises: a publish would fail in the same way.
     """
     keyring = own_keyring(request.intent)
-    choices = possible_choices(request, anyio.run(keyring.held))
+    held = anyio.run(partial(keyring.held, request.flag, request.scope, asking=False))
+    choices = possible_choices(request, held)
     identities = known_identities(choices)
     planner = lineage_planner(request) if put is None else anyio.run(_put_planner, put)
     drafts: list[Draft] = []

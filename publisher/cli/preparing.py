@@ -58,7 +58,7 @@ class Preparation:
         return prepared
 
     async def _prepare(self, stop: anyio.Event) -> Prepared:
-        refuse_hopeless(self.request, await self.keyring.held(), self.keyring.unusable)
+        await refuse_hopeless(self.request, self.keyring)
         agreed = await self._agreed(stop) if self.options.detach else self.options.yes
         planner = await self._planner()
         identities = await candidate_identities(
@@ -74,7 +74,7 @@ class Preparation:
         """The daemon has nobody to ask: ask now what it may come to."""
         from roar_publisher.cli.detaching import must_ask, refuse_unasked
 
-        choices = possible_choices(self.request, await self.keyring.held())
+        choices = possible_choices(self.request, await self.keyring.held(self.request.flag, self.request.scope))
         asked = must_ask(choices)
         agreed = self.options.yes or (asked is not None and await self.person.confirm(asked, stop))
         if not agreed:

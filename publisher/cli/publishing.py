@@ -3,14 +3,15 @@
 import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.auth.sshkey import Ask
 from roar_publisher.cli.consent import Declined, Person
 from roar_publisher.cli.display import choose_display
 from roar_publisher.cli.failure import Failed, NotBegun
@@ -72,11 +73,11 @@ class _Publishing:
             frozen = Frozen(OwnedPublish.open(found.paths), found.plan, resumed=True)
         except Owned:  # since it was looked at
             return self._look_on_if_daemon(found.paths)
-        return self._go_on(frozen, own_keyring(found.plan.intent, ask=self._ask), agreed=self._options.yes)
+        return self._go_on(frozen, self._keyring(found.plan.intent), agreed=self._options.yes)
 
     def _begin(self, request: Request) -> int:
         self._display.planning()
-        keyring = own_keyring(request.intent, ask=self._ask)
+        keyring = self._keyring(request.intent)
         preparation = Preparation(request, self._options, keyring, self._folder, self._display, self._person)
         prepared = run_listening(preparation.run, self._display, self._person)
         try:
@@ -169,9 +170,9 @@ class _Publishing:
         self._display.published(frozen.plan, progress)
         return ExitCode.PUBLISHED
 
-    @property
-    def _ask(self) -> Ask | None:
-        return self._person.passphrase if self._person.present else None
+    def _keyring(self, intent: Mapping[str, Any]) -> Keyring:
+        ask = self._person.passphrase if self._person.present else None
+        return own_keyring(intent, ask=ask, report=self._display.report)
 
 
 def _somebody_there() -> bool:

@@ -9,7 +9,7 @@ from roar_publisher.auth.bearer import BearerStore
 from roar_publisher.auth.choice import Capabilities, Choice, Credentials, Decision, Probe
 from roar_publisher.auth.decide import decide
 from roar_publisher.auth.identity import ANONYMOUS, of_sign_in
-from roar_publisher.auth.scope import Scope
+from roar_publisher.auth.keyring import Keyring
 from roar_publisher.cli.options import Options, PutOptions
 from roar_publisher.daemon.settings import user_settings
 from roar_publisher.glaas.address import registry_address
@@ -44,7 +44,7 @@ def put_request(options: PutOptions, request: Request) -> PutRequest:
 
 def possible_choices(request: Request, held: Credentials) -> list[Choice]:
     """What the table of protocol.md §5 can come to, for every answer that the registry may give.  Asks nobody."""
-    scope = Scope.from_config(request.project.config.table)
+    scope = request.scope
     choices: dict[str, Choice] = {}
     for probe in Probe:
         for capable in (True, False):
@@ -55,15 +55,12 @@ def possible_choices(request: Request, held: Credentials) -> list[Choice]:
     return list(choices.values())
 
 
-def refuse_hopeless(request: Request, held: Credentials, unusable: str) -> None:
-    """Raise NeedsPerson where no answer of the registry could make this publishable, before anything is kept.
-
-    unusable: why credentials that exist can't be used, if there is anything to say.
-    """
-    choices = possible_choices(request, held)
+async def refuse_hopeless(request: Request, keyring: Keyring) -> None:
+    """Raise NeedsPerson where no answer of the registry could make this publishable, before anything is kept."""
+    choices = possible_choices(request, await keyring.held(request.flag, request.scope))
     if all(choice.decision is Decision.STOP for choice in choices):
-        problem = choices[0].problem()
-        problem.what = f"{problem.what} {unusable}".strip()
+        problem = keyring.stop(choices[0])
+        problem.kept = "Nothing was sent, nothing was kept."
         raise problem
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from roar_publisher.auth.clock import advice_in
 from roar_publisher.cli.naming import as_called
 from roar_publisher.cli.text import Status
 from roar_publisher.cli.words import REMEDIES, STORE_SIGN_IN
@@ -160,6 +161,8 @@ class Standing:
         storing = self.summary.progress.state in (State.STAGE, State.FALLBACK) and objects.stored < objects.objects
         if self.reason == Reason.AUTH and storing and plan.destination is not None:
             return STORE_SIGN_IN.get(urlsplit(plan.destination).scheme)
+        if self.reason == Reason.CLOCK:
+            return advice_in(self.summary.progress.detail) or REMEDIES[Reason.CLOCK]
         return REMEDIES.get(self.reason)
 
     def facts(self) -> dict[str, Any]:

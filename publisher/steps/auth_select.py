@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from roar_publisher.auth.clock import clock_skew
+from roar_publisher.auth.authorizers import base_path
+from roar_publisher.auth.choice import sentence
 from roar_publisher.auth.decide import (
     Capabilities,
     Choice,
     Decision,
     Flag,
+    Key,
     Mode,
     Probe,
     Scope,
@@ -16,13 +18,13 @@ from roar_publisher.auth.decide import (
     decide,
 )
 from roar_publisher.auth.identity import ANONYMOUS, only_by_bearer
-from roar_publisher.auth.turned_down import not_accepted
 from roar_publisher.glaas.caller import Refused
 from roar_publisher.glaas.wire import AnyReply
 from roar_publisher.report import Noted
 from roar_publisher.run import Outcome, Run, Step
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import LocalProblem, NeedsPerson, PublisherError
 from roar_publisher.state.machine import Event
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Learned, Progress
 from roar_publisher.steps.sessions import UNAUTHORIZED, credential_rejected
 
@@ -53,7 +55,7 @@ def as_begun(step: Step) -> Step:
         progress = await run.on_disk(run.journal.progress)
         decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
         try:
-            identity = await run.keyring.identity(decision, run.caller)
+            identity = await run.keyring.identity(decision, run.caller, run.plan.provisional)
         except Refused as refusal:
             return credential_rejected(run, refusal)
         with _telling_what_is_published(progress):
@@ -67,7 +69,7 @@ def as_begun(step: Step) -> Step:
 def _telling_what_is_published(progress: Progress) -> Iterator[None]:
     try:
         yield
-    except NeedsPerson as problem:
+    except (NeedsPerson, LocalProblem) as problem:
         if progress.hash is not None:
             problem.kept = "The lineage is published; its labels are not, yet."
         raise
@@ -77,11 +79,6 @@ async def _select(run: Run, progress: Progress) -> Outcome:
     choice = await _choose(run, progress)
     if choice.note:
         run.report(Noted(choice.note))
-    if choice.decision is Decision.STOP:
-        problem = choice.problem()
-        problem.what = f"{problem.what} {run.keyring.unusable}".strip()
-        problem.next_step = run.keyring.mend or problem.next_step
-        raise problem
     identity = await _identity(run, choice.decision)
     await _same_person(run, progress, identity)
     if identity == ANONYMOUS and progress.identity is None:
@@ -115,15 +112,19 @@ async def _agreed(run: Run, choice: Choice) -> bool:
 
 async def _identity(run: Run, decision: Decision) -> str:
     try:
-        return await run.keyring.identity(decision, run.caller)
+        return await run.keyring.identity(decision, run.caller, run.plan.provisional)
     except Refused as refusal:
-        raise not_accepted(refusal, run.clock(), run.keyring.mend) from refusal
+        raise run.keyring.not_accepted(refusal, decision) from refusal
 
 
 async def _choose(run: Run, progress: Progress) -> Choice:
+    """What the table says; where the key matters, the registry has been asked about it.
+
+    Raises NeedsPerson where the table stops, and where the key that is needed is turned down.
+    """
     can = progress.capabilities
     flag, scope = _asked(run)
-    held = await run.keyring.held()
+    held = await run.keyring.held(flag, scope)
 
     def ask_table(probe: Probe) -> Choice:
         return decide(
@@ -138,8 +139,20 @@ async def _choose(run: Run, progress: Progress) -> Choice:
             probe,
         )
 
-    choice = ask_table(Probe.NOT_ASKED)
-    return choice if choice.decision is not Decision.PROBE_SSH else ask_table(await _probe_ssh(run))
+    choice, rejection = ask_table(Probe.NOT_ASKED), None
+    if choice.decision in (Decision.PROBE_SSH, Decision.SSH):
+        probe, rejection = await _probe_ssh(run)
+        choice = ask_table(probe)
+    if choice.decision is Decision.STOP:
+        problem = run.keyring.stop(choice)
+        if rejection is not None:
+            problem.what = f"{problem.what} {sentence(rejection.what)}"
+        raise problem
+    if rejection is not None:
+        if choice.decision is Decision.SSH:
+            raise rejection
+        run.report(Noted(f"{rejection.what.rstrip('.')}; so this publish names nobody"))
+    return choice
 
 
 def _asked(run: Run) -> tuple[Flag, Scope]:
@@ -147,23 +160,30 @@ def _asked(run: Run) -> tuple[Flag, Scope]:
     return Flag(run.plan.intent["flag"]), Scope(**scope | {"mode": Mode(scope["mode"])})
 
 
-async def _probe_ssh(run: Run) -> Probe:
-    """What the registry says to the SSH key (protocol.md §4, the auth probe).
+async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
+    """What the registry says to the SSH key (protocol.md §4, the auth probe); with the error for a rejected one.
 
-    Raises NeedsPerson where it is this machine's clock that the registry can't accept: the key may well be good.
+    Only the registry's own 401 rejects it.  Raises an error where that may be a misunderstanding, for the key may
+    well be good: this machine's clock is off, or a proxy changes the path that is signed.
     """
     if run.keyring.key_accepted:
-        return Probe.ACCEPTED
+        return Probe.ACCEPTED, None
     signer = run.keyring.authorizer(Decision.SSH, run.caller)
     try:
         await run.caller.call("GET", AUTH_PROBE, expect=AnyReply, authorize=signer)
     except Refused as refusal:
-        if refusal.status != UNAUTHORIZED:
-            return Probe.INCONCLUSIVE
-        if clock_skew(refusal.date, run.clock()):
-            raise not_accepted(refusal, run.clock(), run.keyring.mend) from refusal
-        return Probe.REJECTED
-    return Probe.ACCEPTED
+        if refusal.status != UNAUTHORIZED or not refusal.body:
+            return Probe.INCONCLUSIVE, None
+        problem = run.keyring.not_accepted(refusal, Decision.SSH)
+        if problem.reason == Reason.CLOCK:
+            raise problem from refusal
+        if base := base_path(run.plan.registry):
+            problem.what = f"{problem.what.rstrip('.')}. A proxy may change the path {base}, which breaks signatures."
+            problem.next_step = f"use the registry's own address, {problem.next_step}, or rerun with --anonymous"
+            raise problem from refusal
+        return Probe.REJECTED, problem
+    run.keyring.accepted()
+    return Probe.ACCEPTED, None
 
 
 async def _same_person(run: Run, progress: Progress, identity: str) -> None:
@@ -194,7 +214,7 @@ async def _nobody_was_to_be_named(run: Run) -> None:
     people = sorted(run.plan.provisional.keys() - {ANONYMOUS})
     if not people or asks_for_nobody(*_asked(run)):
         return
-    if (await run.keyring.held()).ssh and not all(map(only_by_bearer, people)):
+    if (await run.keyring.held(*_asked(run))).key is not Key.NONE and not all(map(only_by_bearer, people)):
         return
     what = f"this publish was to name {' or '.join(people)}, and nobody is signed in where it goes on."
     raise NeedsPerson(

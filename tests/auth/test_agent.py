@@ -30,7 +30,7 @@ async def test_a_bad_answer_needs_a_person(case: str, tmp_path: Path, monkeypatc
     monkeypatch.setattr(agent_module, "MAX_REPLY_BYTES", LIMIT)
     async with AsyncExitStack() as stack:
         agent = Agent(await serving(str(tmp_path / "agent"), lambda _request: REPLIES[case], stack))
-        assert not await agent.holds(KEY)
+        assert await agent.why_not(KEY)
         with pytest.raises(NeedsPerson, match="does not sign with the key SHA256:") as caught:
             await agent.sign(KEY, b"data")
     assert caught.value.exit_code is ExitCode.NEEDS_PERSON
@@ -39,7 +39,7 @@ async def test_a_bad_answer_needs_a_person(case: str, tmp_path: Path, monkeypatc
 
 @pytest.mark.anyio
 async def test_no_agent_holds_nothing(tmp_path: Path) -> None:
-    assert not await Agent(str(tmp_path / "nothing")).holds(KEY)
+    assert "can't be asked: No such file" in await Agent(str(tmp_path / "nothing")).why_not(KEY)
 
 
 def test_the_environment_names_the_agent() -> None:

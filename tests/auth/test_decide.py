@@ -6,16 +6,29 @@ from itertools import product
 import pytest
 
 from roar_publisher.auth import decide as table
-from roar_publisher.auth.decide import Capabilities, Choice, Credentials, Decision, Flag, Mode, Probe, Scope, decide
+from roar_publisher.auth.decide import (
+    Capabilities,
+    Choice,
+    Credentials,
+    Decision,
+    Flag,
+    Key,
+    Mode,
+    Probe,
+    Scope,
+    decide,
+)
 from roar_publisher.state.errors import ExitCode
 
 STAGES = Capabilities(anonymous_public=True, server_hash=True, authenticated=True)
-NOBODY = Credentials(bearer=False, ssh=False)
-SSH = Credentials(bearer=False, ssh=True)
-BEARER = Credentials(bearer=True, ssh=False)
-BOTH = Credentials(bearer=True, ssh=True)
-LAPSED = Credentials(bearer=False, ssh=False, lapsed=True)
-SSH_AND_LAPSED = Credentials(bearer=False, ssh=True, lapsed=True)
+NOBODY = Credentials(bearer=False)
+SSH = Credentials(bearer=False, key=Key.USUAL)
+NAMED = Credentials(bearer=False, key=Key.NAMED)
+UNUSABLE = Credentials(bearer=False, key=Key.UNUSABLE)
+BEARER = Credentials(bearer=True)
+BOTH = Credentials(bearer=True, key=Key.USUAL)
+LAPSED = Credentials(bearer=False, lapsed=True)
+SSH_AND_LAPSED = Credentials(bearer=False, key=Key.USUAL, lapsed=True)
 
 UNSET = Scope()
 UNSET_PUBLIC = Scope(public_by_default=True)
@@ -82,6 +95,13 @@ ROWS: dict[str, Expected] = {
     "public-flag/public-lapsed": (Flag.PUBLIC, UNSET, LAPSED, Probe.NOT_ASKED, Decision.STOP, None),
     "public-flag/public-lapsed-ssh-rejected": (
         Flag.PUBLIC, UNSET, SSH_AND_LAPSED, Probe.REJECTED, Decision.STOP, None),
+    "public-flag/public-ssh-instead": (Flag.PUBLIC, UNSET, SSH_AND_LAPSED, Probe.ACCEPTED, Decision.SSH, None),
+    "private-flag/ssh-instead": (Flag.PRIVATE, UNSET, SSH_AND_LAPSED, Probe.NOT_ASKED, Decision.SSH, OWN),
+    # what is chosen explicitly is used or nothing is, and what can't be used is passed over for nothing
+    "public-flag/public-named-ssh-rejected": (Flag.PUBLIC, UNSET, NAMED, Probe.REJECTED, Decision.STOP, None),
+    "public-flag/public-ssh-unusable": (Flag.PUBLIC, UNSET, UNUSABLE, Probe.NOT_ASKED, Decision.STOP, None),
+    "private-flag/ssh-unusable": (Flag.PRIVATE, UNSET, UNUSABLE, Probe.NOT_ASKED, Decision.STOP, OWN),
+    "unset/own-ssh-unusable": (Flag.NONE, UNSET, UNUSABLE, Probe.NOT_ASKED, Decision.STOP, OWN),
 }
 # fmt: on
 
@@ -129,7 +149,7 @@ def test_the_stop_for_a_private_publish_names_both_credentials() -> None:
 
 def every_input() -> Iterator[tuple[Flag, Scope, Credentials, Capabilities, Probe]]:
     booleans = (False, True)
-    credentials = [Credentials(*levels) for levels in product(booleans, repeat=3)]
+    credentials = [Credentials(*levels) for levels in product(booleans, Key, booleans)]
     capabilities = [Capabilities(*levels) for levels in product(booleans, repeat=3)]
     return product(Flag, SCOPES, credentials, capabilities, Probe)
 
@@ -171,7 +191,7 @@ def test_private_never_leaves_without_a_scope_request_nor_without_a_credential()
         if choice.decision is Decision.BEARER:
             assert credentials.bearer
         if choice.decision in (Decision.SSH, Decision.PROBE_SSH):
-            assert credentials.ssh
+            assert credentials.key in (Key.USUAL, Key.NAMED)
             assert not credentials.bearer
 
 
@@ -184,7 +204,8 @@ def test_what_no_credential_carries_is_confirmed_and_unscoped() -> None:
 
 def test_what_was_to_name_somebody_never_names_nobody_unasked() -> None:
     for flag, scope, credentials, _probe, choice in every_choice():
-        if choice.needs_confirmation and (credentials.lapsed or credentials.bearer):
+        explicit_or_broken = credentials.key in (Key.NAMED, Key.UNUSABLE)
+        if choice.needs_confirmation and (credentials.lapsed or credentials.bearer or explicit_or_broken):
             assert flag is Flag.ANONYMOUS or (flag is Flag.NONE and scope is ANONYMOUS)
 
 

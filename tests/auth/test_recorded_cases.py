@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict
 
 import pytest
 
-from roar_publisher.auth.decide import Capabilities, Credentials, Decision, Flag, Probe, Scope, decide
+from roar_publisher.auth.decide import Capabilities, Credentials, Decision, Flag, Key, Probe, Scope, decide
 
 
 class Finalize(TypedDict):
@@ -37,9 +37,9 @@ CONFIGS: dict[str, dict[str, object]] = {
     "legacy-binding": {"treqs": PROJECT},
 }
 CREDENTIALS = {
-    "none": Credentials(bearer=False, ssh=False),
-    "bearer": Credentials(bearer=True, ssh=False),
-    "ssh": Credentials(bearer=False, ssh=True),
+    "none": Credentials(bearer=False),
+    "bearer": Credentials(bearer=True),
+    "ssh": Credentials(bearer=False, key=Key.USUAL),
 }
 BY_AUTHORIZATION = {
     "Bearer": Decision.BEARER,

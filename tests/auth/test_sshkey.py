@@ -8,7 +8,7 @@ import pytest
 
 from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.secret import Secret
-from roar_publisher.auth.sshkey import PASSPHRASE_ATTEMPTS, SshSigner, find_key, load_signer
+from roar_publisher.auth.sshkey import PASSPHRASE_ATTEMPTS, KeyPlace, SshSigner, find_key, load_signer
 from roar_publisher.glaas.signature import fingerprint, signing_payload
 from roar_publisher.state.errors import ExitCode, NeedsPerson
 from tests.auth.fake_agent import FakeAgent, SoftwareSecurityKey
@@ -46,23 +46,30 @@ def test_the_environment_goes_before_the_configuration_and_that_before_the_usual
     home = tmp_path
     assert find_key({}, "", home) is None
     ecdsa = touch(home / ".ssh" / "id_ecdsa")
-    assert find_key({}, "", home) == ecdsa
+    assert find_key({}, "", home) == KeyPlace(ecdsa)
     rsa = touch(home / ".ssh" / "id_rsa")
-    assert find_key({}, "", home) == rsa
+    assert find_key({}, "", home) == KeyPlace(rsa)
     ed25519 = touch(home / ".ssh" / "id_ed25519")
-    assert find_key({}, "", home) == ed25519
+    assert find_key({}, "", home) == KeyPlace(ed25519)
     configured, named = touch(home / "configured"), touch(home / "named")
-    assert find_key({}, str(configured), home) == configured
-    assert find_key({"ROAR_SSH_KEY": " "}, "~/configured", home) == configured
-    assert find_key({"ROAR_SSH_KEY": str(named)}, str(configured), home) == named
+    assert find_key({}, str(configured), home) == KeyPlace(configured, "`[glaas] key`")
+    assert find_key({"ROAR_SSH_KEY": " "}, "~/configured", home) == KeyPlace(configured, "`[glaas] key`")
+    assert find_key({"ROAR_SSH_KEY": str(named)}, str(configured), home) == KeyPlace(named, "ROAR_SSH_KEY")
 
 
 def test_a_named_key_may_have_its_public_half_alone_but_a_usual_one_may_not(tmp_path: Path) -> None:
     touch(tmp_path / ".ssh" / "id_ed25519.pub")
     assert find_key({}, "", tmp_path) is None
-    key = tmp_path / ".ssh" / "id_ed25519"
-    assert find_key({"ROAR_SSH_KEY": str(key)}, "", tmp_path) == key
-    assert find_key({"ROAR_SSH_KEY": f"{key}.pub"}, "", tmp_path) == key
+    key = KeyPlace(tmp_path / ".ssh" / "id_ed25519", "ROAR_SSH_KEY")
+    assert find_key({"ROAR_SSH_KEY": str(key.path)}, "", tmp_path) == key
+    assert find_key({"ROAR_SSH_KEY": f"{key.path}.pub"}, "", tmp_path) == key
+
+
+@pytest.mark.parametrize("named", [".", "/", "~/", "..", "~/.ssh", "nul\0byte"])
+def test_a_name_that_is_no_file_is_a_clear_problem(named: str, tmp_path: Path) -> None:
+    touch(tmp_path / ".ssh" / "id_ed25519")
+    with pytest.raises(NeedsPerson, match=r"named by `.glaas. key`, is not a file"):
+        find_key({}, named, tmp_path)
 
 
 @pytest.mark.parametrize(("environ", "configured"), [({"ROAR_SSH_KEY": "/no/key"}, ""), ({}, "/no/key")])
@@ -112,7 +119,7 @@ async def test_a_key_that_nobody_unlocks_needs_a_person(answer: Secret | None, t
 @pytest.mark.anyio
 async def test_a_locked_key_without_agent_or_person_says_what_to_type(tmp_path: Path) -> None:
     key = make_key(tmp_path / "key", "ed25519", passphrase=PASSPHRASE)
-    with pytest.raises(NeedsPerson, match="is locked, and no SSH agent holds it") as caught:
+    with pytest.raises(NeedsPerson, match=r"is locked, and the SSH agent at .* can.t be asked: No such file") as caught:
         await load_signer(key, agent=Agent(str(tmp_path / "no socket")), ask=None)
     assert f"ssh-add {key}" in caught.value.next_step
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.auth.choice import Flag
+from roar_publisher.cli.standing import Standing, Surroundings
 from roar_publisher.glaas.line import MOST_REQUESTS
 from roar_publisher.lineage.canonical import ANONYMOUS
-from roar_publisher.state.errors import ExitCode, NeedsPerson
+from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
+from roar_publisher.state.survey import look
 from tests.faults.mortal import Crash, Life
 from tests.faults.simulation import run_virtually
 from tests.identity.worlds import ALICE, BOB, BY_BEARER, BY_KEY, World
@@ -320,12 +322,18 @@ def test_a_clock_that_is_off_is_told_by_how_much(number: int, flag: Flag, ahead:
         world.make_key()
         world.before = before
         end = await world.live()
-        told = end.what if isinstance(end, NeedsPerson) else repr(world.reports)
+        told = end.what if isinstance(end, LocalProblem) else repr(world.reports)
         assert f"1 h {'behind' if ahead > 0 else 'ahead of'} the server's" in told
         world.before = lambda sent: None
         world.clock_ahead = 0.0
-        if isinstance(end, NeedsPerson):
-            needs_a_person(world, end)
+        if isinstance(end, LocalProblem):
+            advice = f"set this machine's clock {'forward' if ahead > 0 else 'back'} by 1 h"
+            assert (end.exit_code, end.reason, end.next_step) == (ExitCode.INTERRUPTED, "clock", advice)
+            standing = Standing(look(world.paths), Surroundings(world.now()))
+            assert (standing.reason, standing.next_step) == (
+                "clock",
+                f"{advice}; then: roar publish --resume {world.paths.id}",
+            )
             end = await world.live()
         assert isinstance(end, Progress), end
         assert end.state is State.DONE

@@ -21,6 +21,7 @@ import httpx2
 import trio
 
 from roar_publisher.auth.choice import Choice, Flag
+from roar_publisher.auth.identity import is_key
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.scope import Scope
 from roar_publisher.lineage.canonical import ANONYMOUS
@@ -113,9 +114,13 @@ class World(httpx2.AsyncBaseTransport):
                 replace(
                     plan,
                     intent={"flag": flag.value, "scope": asdict(Scope())},
-                    provisional={identity: lineage.hash_as(identity) for identity in identities},
+                    provisional={identity: self.prepared_as(identity) for identity in identities},
                 )
             )
+
+    def prepared_as(self, identity: str) -> str:
+        """The hash that the remote uids follow from: it names nobody for a key (protocol.md §6)."""
+        return self.lineage.hash_as(ANONYMOUS if is_key(identity) else identity)
 
     def now(self) -> float:
         """Unix seconds, as the publisher's machine has them."""
@@ -240,7 +245,8 @@ class World(httpx2.AsyncBaseTransport):
         again = items_of_request(request.url.path, body) & self._acknowledged if request.method == "POST" else set()
         if again:
             raise Broken(f"sent again although acknowledged: {sorted(again)}")
-        wanted = {ANONYMOUS: "RegistrationSession", BY_BEARER: "Bearer", BY_KEY: "Signature"}.get(self._identity, "")
+        schemes = {ANONYMOUS: "RegistrationSession", BY_BEARER: "Bearer", BY_KEY: "Signature"}
+        wanted = "Signature" if is_key(self._identity) else schemes.get(self._identity, "")
         if "/registration-sessions/" in request.url.path and scheme not in ("", wanted):
             raise Broken(f"begun as {self._identity}, but {request.url.path} shows {scheme}")
 
@@ -253,7 +259,7 @@ class World(httpx2.AsyncBaseTransport):
         self._identity = identity
         if identity:
             # No session is lost in these worlds: what was acknowledged once is acknowledged for good.
-            self._acknowledged |= acknowledged_items(journal, self.lineage.hash_as(identity))
+            self._acknowledged |= acknowledged_items(journal, self.prepared_as(identity))
 
     # ------------------------------------------------------------ what a test asks about
 

@@ -1,0 +1,105 @@
+"""What the files of an SSH key show without its passphrase: the private half, the public half, whether it is locked."""
+
+import struct
+from base64 import b64decode
+from dataclasses import dataclass
+from pathlib import Path
+
+from roar_publisher.auth.secret import Secret
+from roar_publisher.state.errors import NeedsPerson
+
+MAX_BYTES = 1024 * 1024
+"""A key file is some kilobytes."""
+_OPENSSH_BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
+_OPENSSH_MAGIC = b"openssh-key-v1\0"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """private: the text of the private file.  public: the public blob.  encrypted: needs a passphrase."""
+
+    private: Secret | None
+    public: bytes | None
+    encrypted: bool
+
+    @property
+    def in_hardware(self) -> bool:
+        """Whether the private file is but a handle to a security key."""
+        return self.public is not None and self.public[4:].startswith(b"sk-")
+
+    @property
+    def locked(self) -> bool:
+        """Whether the private file alone cannot sign."""
+        return self.encrypted or self.in_hardware
+
+    @property
+    def why_not_alone(self) -> str:
+        """Why the files do not suffice to sign."""
+        if self.in_hardware:
+            return "is a security key"
+        return "is locked" if self.encrypted else "has no private file here"
+
+
+def read_key_files(path: Path) -> KeyFiles:
+    """Read a key's private file and its `.pub`, as far as they exist.  Raises `NeedsPerson` for one that can't be read.
+
+    path: of the private file.
+    """
+    try:
+        private = Secret(_head(path).decode("ascii", errors="replace")) if path.is_file() else None
+        line = _head(public_file(path)).decode("utf-8", errors="replace") if public_file(path).is_file() else ""
+    except OSError as failure:
+        raise NeedsPerson(
+            f"The SSH key {path} cannot be read: {failure.strerror}.",
+            next_step=f"make it readable (`ls -l {path}` shows its permissions)",
+            reason="ssh key",
+        ) from None
+    public, encrypted = _public_half(line), False
+    if private is not None:
+        inner, encrypted = _openssh_header(private)
+        public = inner or public
+        encrypted = encrypted or "ENCRYPTED" in private.reveal()
+    return KeyFiles(private, public, encrypted)
+
+
+def public_file(private: Path) -> Path:
+    """Where the public half of a key is."""
+    return private.with_name(f"{private.name}.pub")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES)
+
+
+def _public_half(line: str) -> bytes | None:
+    """The blob of a `.pub` line; None where it is none."""
+    match line.split():
+        case [kind, text, *_]:
+            try:
+                blob = b64decode(text, validate=True)
+            except ValueError:
+                return None
+            return blob if blob[4 : 4 + len(kind)] == kind.encode() else None
+    return None
+
+
+def _openssh_header(private: Secret) -> tuple[bytes | None, bool]:
+    """The public blob and whether the key is encrypted, of OpenSSH's own format, which tells both in the clear."""
+    text = private.reveal().strip()
+    if not text.startswith(_OPENSSH_BEGIN):
+        return None, False
+    try:
+        rest = b64decode("".join(text.splitlines()[1:-1])).removeprefix(_OPENSSH_MAGIC)
+        cipher, rest = _take(rest)
+        _kdf, rest = _take(rest)
+        _options, rest = _take(rest)
+        public, _rest = _take(rest[4:])
+    except (ValueError, struct.error):
+        return None, False
+    return public, cipher != b"none"
+
+
+def _take(data: bytes) -> tuple[bytes, bytes]:
+    (length,) = struct.unpack_from(">I", data)
+    return data[4 : 4 + length], data[4 + length :]

@@ -1,0 +1,92 @@
+"""This user's SSH key: found, loaded and remembered when it is first needed, not before.
+
+Loading may ask the agent or a person.  What makes a key that exists unusable is remembered as well: such a key stops
+the publish that needs it, and is never passed over for another credential (`decide`).
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+
+import anyio
+
+from roar_publisher.auth.agent import Agent
+from roar_publisher.auth.sshkey import Ask, KeyPlace, SshSigner, check_files, find_key, load_signer
+from roar_publisher.state.errors import NeedsPerson
+
+
+class KeyState(Enum):
+    """What can be done with the key."""
+
+    NONE = "there is none"
+    USABLE = "it signs"
+    UNUSABLE = "it exists, but cannot sign"
+
+
+class OwnKey:
+    """Made once a run, for any number of tasks.
+
+    environ, configured, home: where the key may be (`find_key`).  agent: may hold it.  ask: gets a passphrase.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, str], configured: str, home: Path, *, agent: Agent | None, ask: Ask | None
+    ) -> None:
+        self._places = (environ, configured, home)
+        self._agent = agent
+        self._ask = ask
+        self._place: KeyPlace | None = None
+        self._signer: SshSigner | None = None
+        self._problem: NeedsPerson | None = None
+        self._one_at_a_time = anyio.Lock()
+
+    def __str__(self) -> str:
+        key = str(self._place or "the SSH key")
+        return f"{key} ({self._signer.keyid})" if self._signer else key
+
+    @property
+    def named(self) -> bool:
+        """Whether it is the person's explicit choice."""
+        return self._place is not None and bool(self._place.source)
+
+    @property
+    def problem(self) -> NeedsPerson | None:
+        """Why the key cannot sign, once that is known; its next step says what to do about it."""
+        return self._problem
+
+    async def signer(self) -> SshSigner | None:
+        """The signer; None where there is no key, and where it cannot sign.  A passphrase is asked for once."""
+        if self._signer is None and self._problem is None:
+            async with self._one_at_a_time:
+                await self._load()
+        return self._signer
+
+    async def state(self) -> KeyState:
+        """What can be done with it; asks the agent or the person where the files alone do not tell."""
+        signs = await self.signer() is not None
+        return KeyState.USABLE if signs else self._state_without_signer()
+
+    def expected_state(self) -> KeyState:
+        """What `state` will say, as far as the files tell: neither the agent nor a person is asked."""
+        if self._signer is None and self._problem is None:
+            try:
+                self._place = find_key(*self._places)
+                if self._place is not None:
+                    check_files(self._place.path, agent=self._agent, ask=self._ask)
+                    return KeyState.USABLE
+            except NeedsPerson as problem:
+                self._problem = problem
+        return KeyState.USABLE if self._signer else self._state_without_signer()
+
+    def _state_without_signer(self) -> KeyState:
+        return KeyState.NONE if self._place is None and self._problem is None else KeyState.UNUSABLE
+
+    async def _load(self) -> None:
+        if self._signer is not None or self._problem is not None:
+            return
+        try:
+            self._place = find_key(*self._places)
+            if self._place is not None:
+                self._signer = await load_signer(self._place.path, agent=self._agent, ask=self._ask)
+        except NeedsPerson as problem:
+            self._problem = problem
