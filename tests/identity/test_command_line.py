@@ -226,7 +226,7 @@ def test_a_key_that_the_registry_gets_to_know_later_publishes_then(desk: Desk) -
     key = desk.make_key()
     fingerprint = json.loads(desk.admin("key", "list", "--json"))[0]["fingerprint"]
     desk.admin("key", "remove", fingerprint)
-    desk.roar("publish", "-y", "--private").blames(4, "does not accept this credential", fingerprint)
+    desk.roar("publish", "-y", "--private").blames(4, "does not accept the SSH key", fingerprint)
     desk.admin("key", "add", "alice", f"{key}.pub")
     assert desk.publish("--private")["hash"] == recorded_hash("ssh")
 
