@@ -16,6 +16,7 @@ from roar_publisher.auth.decide import (
     Scope,
     asks_for_nobody,
     decide,
+    names_its_owner,
 )
 from roar_publisher.auth.identity import ANONYMOUS, only_by_bearer
 from roar_publisher.glaas.caller import Refused
@@ -179,7 +180,8 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
             raise problem from refusal
         if base := base_path(run.plan.registry):
             problem.what = f"{problem.what.rstrip('.')}. A proxy may change the path {base}, which breaks signatures."
-            problem.next_step = f"use the registry's own address, {problem.next_step}, or rerun with --anonymous"
+            nobody = ", or rerun with --anonymous" if names_its_owner(*_asked(run)) else ""
+            problem.next_step = f"use the registry's own address, {problem.next_step}{nobody}"
             raise problem from refusal
         return Probe.REJECTED, problem
     run.keyring.accepted()

@@ -19,6 +19,7 @@ import anyio
 import asyncssh
 import httpx2
 import trio
+from starlette.types import ASGIApp
 
 from roar_publisher.auth.choice import Choice, Flag
 from roar_publisher.auth.identity import is_key
@@ -71,7 +72,7 @@ class World(httpx2.AsyncBaseTransport):
     name.  environ: what a process finds in its
     environment.  clock_ahead: seconds that the registry's clock is ahead of the publisher's.  agrees: whether who is
     asked agrees to name nobody.  before: called before each request, with its number from 1.  instead: answers a
-    request to a path instead of the registry where it returns a response.
+    request to a path instead of the registry where it returns a response.  mount: puts something before the registry.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class World(httpx2.AsyncBaseTransport):
         *,
         registry: str = REGISTRY,
         people: tuple[str, ...] = (BY_BEARER, BY_KEY),
+        mount: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     ) -> None:
         self.lineage = lineage
         self.home = root / "home"
@@ -101,7 +103,7 @@ class World(httpx2.AsyncBaseTransport):
         self._identity = ""
         self._grants: dict[str, str] = {}
         app = create_app(self.store, clock=lambda: self.now() + self.clock_ahead, run=inline)
-        self._registry = httpx2.ASGITransport(app)
+        self._registry = httpx2.ASGITransport(mount(app))
         for name in (ALICE, BOB):
             self.store.accounts.write(accounts.add_user, name, sub=f"sub-{name}", user_id=f"u-{name}")
         identities = (ANONYMOUS, *people)
