@@ -65,8 +65,9 @@ def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None
 
 def _check(proxy: Proxy) -> None:
     try:
-        found = httpx2.URL(proxy.url)
-        usable = bool(found.host) and found.scheme in SCHEMES
+        # Both, because the library takes ports and hosts that there are not.
+        parts, found = urlsplit(proxy.url), httpx2.URL(proxy.url)
+        usable = bool(parts.hostname and found.host) and parts.scheme in SCHEMES and parts.port != 0
     except (httpx2.InvalidURL, ValueError, TypeError):
         usable = False
     if not usable:
