@@ -16,7 +16,6 @@
 Folders are 0700.
 """
 
-import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,7 @@ from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import forget_private, read_private, write_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.trouble import trouble
+from roar_publisher.state.xdg import base_folder
 
 KEY_BYTES = 32
 ID = re.compile(r"[0-9a-f]{8}")
@@ -139,11 +139,11 @@ class StateFolder:
         A relative XDG_STATE_HOME is ignored, as the XDG Base Directory Specification says.  Raises UsageProblem where
         it is below the home folder of a user who has none.
         """
-        chosen, base = environ.get("ROAR_STATE_DIR"), environ.get("XDG_STATE_HOME", "")
+        chosen = environ.get("ROAR_STATE_DIR")
         try:
             if chosen:
                 return cls(Path(chosen).expanduser().absolute())
-            return cls((Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state") / "roar")
+            return cls(base_folder(environ, "XDG_STATE_HOME", ".local/state") / "roar")
         except RuntimeError as error:  # pathlib's word for a home that can't be found
             what = f"ROAR_STATE_DIR={chosen} names nobody's home folder" if chosen else "this user has no home folder"
             raise UsageProblem(what, next_step="set ROAR_STATE_DIR to a folder") from error

@@ -2,7 +2,6 @@
 
 import contextlib
 import select
-import shutil
 import sys
 import termios
 import threading
@@ -15,7 +14,8 @@ import click
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.secret import Secret
-from roar_publisher.cli.text import count, printable
+from roar_publisher.cli.streams import columns
+from roar_publisher.cli.text import count, printable, wrapped
 from roar_publisher.state.errors import Interrupted, NeedsPerson
 
 YES = frozenset({"y", "yes"})
@@ -135,7 +135,7 @@ def _unseen() -> Iterator[None]:
 
 
 def _explain(text: str) -> None:
-    click.echo(click.wrap_text(printable(text), shutil.get_terminal_size().columns), err=True)
+    click.echo("\n".join(wrapped(printable(text), columns(sys.stderr))), err=True)
 
 
 def _prompt(text: str) -> None:

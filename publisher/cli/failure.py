@@ -2,15 +2,14 @@
 
 import json
 import os
-import shutil
 import sys
 import traceback
 
 import click
 
 from roar_publisher.cli.output import Output
-from roar_publisher.cli.streams import StdoutLost
-from roar_publisher.cli.text import printable
+from roar_publisher.cli.streams import StdoutLost, columns
+from roar_publisher.cli.text import printable, wrapped
 from roar_publisher.state.errors import Diagnostics, ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.reasons import Reason
 
@@ -149,8 +148,8 @@ def _prose(err: Output, text: str) -> None:
     """Sentences, broken between words where it is a terminal; a command is never broken."""
     if text:
         clean = printable(text)
-        width = shutil.get_terminal_size().columns
-        err.line(click.wrap_text(clean, width) if sys.stderr.isatty() else clean)
+        width = columns(sys.stderr)
+        err.line("\n".join(wrapped(clean, width)) if sys.stderr.isatty() else clean)
 
 
 def _then(first: str, resume: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from roar_publisher.cli.publish import complete_publish
+from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import MEANINGS
 
@@ -48,12 +49,36 @@ def journal() -> None:
 
 
 @journal.command("list")
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Only the publishes of this project; inside of one, that is the default.",
+)
+@click.option("--all", "everything", is_flag=True, help="The publishes of every project.")
 @_json
-def list_(as_json: bool) -> None:
-    """Every publish, the newest first."""
+def list_(project: Path | None, everything: bool, as_json: bool) -> None:
+    """The publishes of this project, or outside of one all of them; the newest first.
+
+    A line on stderr says how many others there are. What can't be read is always shown.
+    """
     from roar_publisher.cli.journal_views import show_list
 
-    show_list(_folder(), as_json=as_json)
+    if everything and project is not None:
+        raise UsageProblem("--all contradicts --project", next_step="leave one of them out")
+    show_list(_folder(), None if everything else _project(project), as_json=as_json)
+
+
+def _project(chosen: Path | None) -> Path | None:
+    """The root of the project around the chosen folder, else around this one; None outside of any."""
+    from roar_publisher.lineage.project import find_project
+
+    try:
+        return find_project(chosen or Path.cwd()).root
+    except LocalProblem:
+        return chosen.resolve() if chosen is not None else None
+    except OSError:  # the current folder is gone
+        return None
 
 
 @journal.command(epilog=_reasons())

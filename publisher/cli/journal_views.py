@@ -4,15 +4,16 @@ import json
 import time
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 
 import click
 from rich.table import Table
 from rich.text import Text
 
 from roar_publisher.cli import tables
+from roar_publisher.cli.naming import as_called
 from roar_publisher.cli.standing import Standing, Surroundings
 from roar_publisher.cli.text import Status, count, one_line, printable, size, span
-from roar_publisher.cli.why import named
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -29,12 +30,35 @@ COLOURS = {
 
 TARGET_WIDTH = 200
 """Characters of a target in the list; `roar journal show` has all of it."""
+PROJECT_WIDTH = 40
+NARROWEST = 8
+FIXED_WIDTH = 8 + 11 + 5 + 11 + 5 * tables.GAP
+"""Of an id, a status, a percentage and an age, with the gaps between all six columns."""
+
+Entry = Summary | tuple[PublishPaths, LocalProblem]
+"""A publish, or one that can't be read and why."""
 
 
-def show_list(folder: StateFolder, *, as_json: bool) -> None:
-    """Print every publish, newest first; one that can't be read with the reason why."""
+def show_list(folder: StateFolder, project: Path | None, *, as_json: bool) -> None:
+    """Print every publish, newest first; one that can't be read with the reason why.
+
+    project: only what belongs to it, with a line on stderr that says how many others there are.  What can't be read
+    may belong to it, so it is shown all the same.
+    """
     around = Surroundings.of(folder, time.time())
-    found = list(survey(folder))
+    every = list(survey(folder))
+    found = [entry for entry in every if project is None or _belongs(entry, project)]
+    _list(found, folder, around, as_json=as_json)
+    if others := len(every) - len(found):
+        command = as_called("roar journal list --all")
+        click.echo(f"{count(others, 'publish', 'publishes')} of other projects: {command}", err=True)
+
+
+def _belongs(entry: Entry, project: Path) -> bool:
+    return not isinstance(entry, Summary) or entry.plan.project == str(project)
+
+
+def _list(found: list[Entry], folder: StateFolder, around: Surroundings, *, as_json: bool) -> None:
     if as_json:
         for entry in found:
             facts = Standing(entry, around).facts() if isinstance(entry, Summary) else _unreadable(*entry)
@@ -42,7 +66,7 @@ def show_list(folder: StateFolder, *, as_json: bool) -> None:
     elif not found:
         click.echo(f"No publishes in {folder.publishes}.", err=True)
     else:
-        names = ("ID", "STATUS", "DONE", "AGE", "TARGET")
+        names = ("ID", "STATUS", "DONE", "AGE", "PROJECT", "TARGET")
         rows = [_row(entry, around) for entry in found]
         tables.show_noted(names, rows, "WHY, AND WHAT NEXT", right=("DONE", "AGE"))
 
@@ -56,19 +80,32 @@ def show_one(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None
         facts = standing.facts() | standing.more_facts() | {"history": [asdict(row) for row in history]}
         click.echo(json.dumps(facts))
         return
-    tables.show(named(_rows(standing)), *([_history(history)] if history else []))
+    tables.show_facts(_rows(standing))
+    if history:
+        tables.show(_history(history), unbroken=True)
 
 
-def _row(entry: Summary | tuple[PublishPaths, LocalProblem], around: Surroundings) -> tuple[list[str | Text], str]:
+def _row(entry: Entry, around: Surroundings) -> tuple[list[str | Text], str]:
     """The cells of a publish, and why it stands as it does."""
     if not isinstance(entry, Summary):
         paths, problem = entry
         status = Text(Status.UNREADABLE, style=COLOURS[Status.UNREADABLE])
-        return [paths.id, status, "", "", ""], "; ".join(filter(None, (problem.what, problem.next_step)))
+        return [paths.id, status, "", "", "", ""], "; ".join(filter(None, (problem.what, problem.next_step)))
     standing = Standing(entry, around)
     status = Text(standing.word, style=COLOURS.get(standing.status, ""))
-    target = one_line(entry.plan.target or "session", TARGET_WIDTH)
-    return [entry.plan.id, status, f"{standing.percent} %", span(standing.age), Text(target)], _why(standing)
+    # What is left of the terminal beside the columns that are never cut.
+    room = max(tables.columns() - FIXED_WIDTH, 2 * NARROWEST)
+    project = one_line(Path(entry.plan.project).name, min(room // 2, PROJECT_WIDTH))
+    target = one_line(entry.plan.target or "session", min(room - max(len(project), len("PROJECT")), TARGET_WIDTH))
+    cells: list[str | Text] = [
+        entry.plan.id,
+        status,
+        f"{standing.percent} %",
+        span(standing.age),
+        Text(project),
+        Text(target),
+    ]
+    return cells, _why(standing)
 
 
 def _why(standing: Standing) -> str:
@@ -76,7 +113,8 @@ def _why(standing: Standing) -> str:
     progress = standing.summary.progress
     match standing.status:
         case Status.DONE:
-            return progress.url or progress.hash or ""
+            url, lineage_hash = progress.url or "", progress.hash or ""
+            return url if url and len(url) + tables.GAP <= tables.columns() else lineage_hash
         case Status.RUNNING:
             return f"{progress.state}, {standing.why}"
         case _:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from roar_publisher.cli.meter import Meter
 from roar_publisher.cli.output import Output
+from roar_publisher.cli.result import Result
 from roar_publisher.cli.watcher import Watcher
 from roar_publisher.cli.words import watch_command
 from roar_publisher.report import (
@@ -20,7 +21,7 @@ from roar_publisher.report import (
     Sent,
     Waiting,
 )
-from roar_publisher.state.record import Plan, Progress
+from roar_publisher.state.record import Plan
 
 PROGRESS_SECONDS = 1.0
 """How often `progress` is written, at the most."""
@@ -96,15 +97,16 @@ class JsonLines(Watcher):
             case Noted():
                 self._write("note", text=report.text)
 
-    def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
+    def published(self, result: Result, *, again: bool = False) -> None:
         self._write(
             "published",
-            hash=progress.hash,
-            url=progress.url,
-            jobs=plan.jobs,
-            inputs=plan.inputs,
-            outputs=plan.outputs,
-            publish_id=plan.id,
+            hash=result.progress.hash,
+            url=result.progress.url,
+            jobs=result.plan.jobs,
+            inputs=result.plan.inputs,
+            outputs=result.plan.outputs,
+            publish_id=result.plan.id,
+            **result.facts(),
         )
 
     def detached(self, plan: Plan, *, resumed: bool) -> None:

@@ -10,11 +10,12 @@ from rich.text import Text
 from roar_publisher.cli.meter import Meter
 from roar_publisher.cli.output import Output
 from roar_publisher.cli.plain import detached_line, headline, held_up, pace, result_line, share, since
+from roar_publisher.cli.result import Result
 from roar_publisher.cli.text import lasted, printable, size, span
 from roar_publisher.cli.watcher import Watcher
 from roar_publisher.cli.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
 from roar_publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
-from roar_publisher.state.record import Plan, Progress
+from roar_publisher.state.record import Plan
 
 LABEL_WIDTH = max(map(len, (PREPARING, *PHASES.values()))) + 2
 NARROWEST_BAR = 8
@@ -79,10 +80,12 @@ class LiveDisplay(Watcher):
     def stopping(self) -> None:
         self._keep(STOPPING, style="yellow")
 
-    def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
+    def published(self, result: Result, *, again: bool = False) -> None:
         self.close()
-        self._keep(result_line(plan, since(self._started_at, self._clock), again=again), style="bold green")
-        super().published(plan, progress, again=again)
+        for sentence in result.sentences():
+            self._keep(sentence, style="")
+        self._keep(result_line(result.plan, since(self._started_at, self._clock), again=again), style="bold green")
+        super().published(result, again=again)
 
     def detached(self, plan: Plan, *, resumed: bool) -> None:
         self.close()

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 from roar_publisher.cli.meter import Meter
 from roar_publisher.cli.output import Output
+from roar_publisher.cli.result import Result
 from roar_publisher.cli.text import count, lasted, printable, size, span
 from roar_publisher.cli.watcher import Watcher
 from roar_publisher.cli.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
 from roar_publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
-from roar_publisher.state.record import Plan, Progress
+from roar_publisher.state.record import Plan
 
 LINE_SECONDS = 10.0
 """How long a phase goes on without a new line."""
@@ -64,9 +65,11 @@ class Plain(Watcher):
     def stopping(self) -> None:
         self._say(STOPPING)
 
-    def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
-        self._say(result_line(plan, since(self._started_at, self._clock), again=again))
-        super().published(plan, progress, again=again)
+    def published(self, result: Result, *, again: bool = False) -> None:
+        for sentence in result.sentences():
+            self._say(sentence)
+        self._say(result_line(result.plan, since(self._started_at, self._clock), again=again))
+        super().published(result, again=again)
 
     def detached(self, plan: Plan, *, resumed: bool) -> None:
         self._say(detached_line(plan))

@@ -61,7 +61,9 @@ With --json every line of stdout is an object with "event":
              something is written at least every 10 s
   retrying   what, attempt, seconds
   note       text
-  published  hash, url, jobs, inputs, outputs, publish_id
+  published  hash, url, jobs, inputs, outputs, publish_id, visibility,
+             identity, owner, project (null: none); of a put also
+             destination, files, bytes
   detached   publish_id, resumed, watch (the command that follows it)
   error      what, kept, next, reason, exit_code, publish_id if there is one
 The last line is always published, detached or error; with --dry-run the one line is dry-run.
@@ -107,14 +109,9 @@ def detach_option() -> Callable[[Any], Any]:
 
 
 def transfer_options() -> list[Callable[[Any], Any]]:
-    """How hard the link is used; not frozen, so each resume may say it anew."""
+    """How files go to an object store; not frozen, so each resume may say it anew."""
     return [
-        click.option(
-            "--jobs",
-            type=click.IntRange(1, 64),
-            metavar="N",
-            help="Requests at once, to the registry and to the store.",
-        ),
+        click.option("--jobs", type=click.IntRange(1, 64), metavar="N", help="Requests to the store at once."),
         click.option("--limit-rate", type=Rate(), metavar="RATE", help="Bytes a second to the store, as 500k or 10M."),
     ]
 

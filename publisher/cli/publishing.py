@@ -21,10 +21,11 @@ from roar_publisher.cli.listening import run_listening, stop_by_exception
 from roar_publisher.cli.options import Options
 from roar_publisher.cli.preparing import Preparation
 from roar_publisher.cli.request import put_request, read_request
+from roar_publisher.cli.result import Result
 from roar_publisher.cli.resuming import daemon_works_on, find_publish
 from roar_publisher.cli.watcher import Watcher
-from roar_publisher.glaas.line import MOST_REQUESTS
 from roar_publisher.plans import Frozen, Request, freeze
+from roar_publisher.state.descriptors import raise_limit
 from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -41,6 +42,7 @@ def run(options: Options) -> int:
     with Unfinished after.
     """
     stop_by_exception()
+    raise_limit()
     if options.dry_run:
         from roar_publisher.cli.dryrun import show
 
@@ -66,7 +68,7 @@ class _Publishing:
             return self._begin(read_request(self._options, Path.cwd(), os.environ))
         found = find_publish(self._options, self._folder, Path.cwd())
         if found.progress.state is State.DONE:
-            self._display.published(found.plan, found.progress, again=True)
+            self._display.published(Result(found.plan, found.progress, found.objects), again=True)
             return ExitCode.PUBLISHED
         if daemon_works_on(self._folder, found):
             return self._look_on(found)
@@ -149,7 +151,6 @@ class _Publishing:
                 confirm=confirm,
                 stop=stop,
                 keyring=keyring,
-                most_requests=wanted.most_uploads or MOST_REQUESTS,
                 most_uploads=wanted.most_uploads or MOST_UPLOADS,
                 upload_rate=wanted.upload_rate,
                 attended=True,
@@ -169,7 +170,7 @@ class _Publishing:
             raise unfinished(error, frozen.publish.paths, self._folder) from error
         if progress.state is not State.DONE:
             raise Failed(frozen.plan.id, progress.detail, reason=progress.reason)
-        self._display.published(frozen.plan, progress)
+        self._display.published(Result(frozen.plan, progress, look(frozen.publish.paths).objects))
         return ExitCode.PUBLISHED
 
     def _keyring(self, intent: Mapping[str, Any]) -> Keyring:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.xdg import base_folder
 
 if TYPE_CHECKING:
     from roar_publisher.registry.accounts import Accounts
@@ -25,8 +26,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 def default_data() -> Path:
     """Where a registry keeps its data unless it is told."""
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "roar" / "registry"
+    return base_folder(os.environ, "XDG_DATA_HOME", ".local/share") / "roar" / "registry"
 
 
 def data_option(command: Command) -> Command:

@@ -5,9 +5,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from typing import TextIO
 
 STREAMS = {0: ("stdin", "r"), 1: ("stdout", "w"), 2: ("stderr", "w")}
 """Their names in `sys`, and how each is opened."""
+USUAL_COLUMNS = 80
 
 
 def open_closed() -> None:
@@ -21,6 +23,20 @@ def open_closed() -> None:
             os.close(nowhere)
         os.set_inheritable(number, True)
         setattr(sys, name, open(number, mode, closefd=False))
+
+
+def columns(stream: TextIO) -> int:
+    """How wide the terminal of a stream is: `COLUMNS`, else what the terminal itself says, else 80.
+
+    `shutil.get_terminal_size` asks `sys.__stdout__` alone, which is detached by `name_failures`.
+    """
+    said = os.environ.get("COLUMNS", "")
+    if said.isascii() and said.isdigit() and int(said) > 0:
+        return int(said)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or USUAL_COLUMNS
+    except (OSError, ValueError):
+        return USUAL_COLUMNS
 
 
 class StdoutLost(OSError):

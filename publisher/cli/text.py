@@ -1,5 +1,6 @@
 """Small pieces of text: counts, spans, and what may be shown on a terminal."""
 
+import textwrap
 from enum import StrEnum
 
 ELLIPSIS = "…"
@@ -27,9 +28,9 @@ def one_line(text: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + ELLIPSIS
 
 
-def count(number: int, noun: str) -> str:
-    """`1 job`, `1,204 jobs`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str, plural: str = "") -> str:
+    """`1 job`, `1,204 jobs`.  plural: of a noun that does not just get an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def lasted(seconds: float) -> str:
@@ -58,3 +59,11 @@ def size(number: float) -> str:
             return f"{number:.3g} {unit}"
         number /= 1000
     return f"{number:.3g} TB"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` columns, broken between words alone: a path or a hash stays whole."""
+    lines = []
+    for line in text.split("\n"):
+        lines += textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+    return lines

@@ -5,8 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from roar_publisher.cli.output import Output
+from roar_publisher.cli.result import Result
 from roar_publisher.report import Report
-from roar_publisher.state.record import Plan, Progress
+from roar_publisher.state.record import Plan
 
 
 class Watcher(ABC):
@@ -46,11 +47,11 @@ class Watcher(ABC):
     def stopping(self) -> None:  # noqa: B027  # a display without words has none for this either
         """Somebody asked the process to stop; requests under way are being finished."""
 
-    def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
+    def published(self, result: Result, *, again: bool = False) -> None:
         """It is published: the hash and the URL are the result.  again: an earlier run did it, this one only tells."""
-        self._out.line(progress.hash or "")
-        if progress.url:
-            self._out.line(progress.url)
+        self._out.line(result.progress.hash or "")
+        if result.progress.url:
+            self._out.line(result.progress.url)
 
     def detached(self, plan: Plan, *, resumed: bool) -> None:
         """It is left to the daemon: its id is the result."""

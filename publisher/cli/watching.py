@@ -18,6 +18,7 @@ from roar_publisher.cli.failure import Cancelled, Failed
 from roar_publisher.cli.listening import stop_by_exception
 from roar_publisher.cli.lookout import Lookout, Sight
 from roar_publisher.cli.options import Options
+from roar_publisher.cli.result import Result
 from roar_publisher.cli.standing import QUEUED, Standing, Surroundings
 from roar_publisher.cli.watcher import Watcher
 from roar_publisher.lineage.project import find_project
@@ -124,7 +125,7 @@ class Watching:
         plan, progress = self.lookout.plan(), sight.progress
         match progress.state:
             case State.DONE:
-                self.display.published(plan, progress, again=was_over)
+                self.display.published(Result(plan, progress, look(self.lookout.paths).objects), again=was_over)
                 return ExitCode.PUBLISHED
             case State.FAILED:
                 raise Failed(plan.id, progress.detail, reason=progress.reason)

@@ -2,16 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from roar_publisher.cli import tables
 from roar_publisher.cli.standing import Standing, Surroundings, moment
-from roar_publisher.cli.text import Status, printable
+from roar_publisher.cli.text import Status
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -32,18 +29,7 @@ def show_why(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None
     until = answer["next_attempt"]
     shown = answer | {"next_attempt": until and moment(until, around.now)}
     names = ("reason", "meaning", "turn", "detail", "owner", "attempts", "next_attempt", "next")
-    tables.show(named((name.replace("_", " "), str(shown[name] or "")) for name in names))
-
-
-def named(facts: Iterable[tuple[str, str]]) -> Table:
-    """Names and values below each other; what is empty is left out."""
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim", no_wrap=True)
-    rows.add_column(overflow="fold")
-    for name, value in facts:
-        if value:
-            rows.add_row(name, Text(printable(value)))
-    return rows
+    tables.show_facts((name.replace("_", " "), str(shown[name] or "")) for name in names)
 
 
 def _answer(standing: Standing) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from roar_publisher.daemon.background import COMMAND, START_SECONDS, STOP_SECOND
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.private import forget_private, write_private
+from roar_publisher.state.xdg import base_folder
 
 NAME = "roar-publisher"
 UNIT = f"{NAME}.service"
@@ -108,10 +109,10 @@ def _systemd(folder: StateFolder, environ: Mapping[str, str]) -> Service:
     variables = "".join(
         f"Environment={_quoted(f'{name}={value}')}\n" for name, value in _folders(folder, environ).items()
     )
-    base = environ.get("XDG_CONFIG_HOME")
+    base = base_folder(environ, "XDG_CONFIG_HOME", ".config")
     systemctl = ("systemctl", "--user")
     return Service(
-        path=(Path(base) if base else Path.home() / ".config") / "systemd" / "user" / UNIT,
+        path=base / "systemd" / "user" / UNIT,
         text=UNIT_TEXT.format(
             # A colon before the program: no $ in any of it is a variable.
             start=" ".join([_quoted(f":{program}"), *arguments]),
@@ -178,8 +179,8 @@ def _folders(folder: StateFolder, environ: Mapping[str, str]) -> dict[str, str]:
     chosen = {}
     if environ.get("ROAR_STATE_DIR") or environ.get("XDG_STATE_HOME"):
         chosen["ROAR_STATE_DIR"] = str(folder.root.absolute())
-    if base := environ.get("XDG_CONFIG_HOME"):
-        chosen["XDG_CONFIG_HOME"] = os.path.abspath(base)
+    if os.path.isabs(base := environ.get("XDG_CONFIG_HOME", "")):
+        chosen["XDG_CONFIG_HOME"] = base
     if path := import_path({}):
         chosen["PYTHONPATH"] = path
     return chosen

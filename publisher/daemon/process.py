@@ -17,6 +17,7 @@ from anyio.abc import TaskStatus
 from roar_publisher.daemon.means import Means
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import user_settings
+from roar_publisher.state.descriptors import raise_limit
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.paths import StateFolder
@@ -30,6 +31,7 @@ def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None 
 
     Raises Owned if another one is, LocalProblem where the folder or the configuration can't be used.
     """
+    raise_limit()
     lock = _only_daemon(folder)
     try:
         settings = user_settings(os.environ, Path.home())

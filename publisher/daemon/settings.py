@@ -15,6 +15,7 @@ from pathlib import Path
 
 from roar_publisher.daemon.log import Log
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.xdg import base_folder
 
 MAX_ACTIVE = 4
 MOST_UPLOADS = 16
@@ -41,7 +42,7 @@ class Settings:
 
 def user_settings(environ: Mapping[str, str], home: Path) -> Settings:
     """What the user's file says, if there is one.  Raises LocalProblem where it makes no sense."""
-    base = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    base = base_folder(environ, "XDG_CONFIG_HOME", ".config", home)
     said = _Reader.of(base / "roar" / "config.toml")
     known = [field.name for field in fields(Settings)]
     for key in said.table:

@@ -12,6 +12,7 @@ import httpx2
 from roar_publisher.glaas.exchange import Exchange
 from roar_publisher.glaas.gate import Door
 from roar_publisher.glaas.limit import AdaptiveLimit
+from roar_publisher.state.descriptors import fitting
 
 MOST_REQUESTS = 64
 """Requests under way at once, at the most; the limit in force adapts below it."""
@@ -23,6 +24,7 @@ class Line:
     def __init__(
         self, registry: str, *, most_requests: int = MOST_REQUESTS, transport: httpx2.AsyncBaseTransport | None = None
     ) -> None:
+        most_requests = fitting(most_requests)
         self.exchange = Exchange(registry, connections=most_requests, transport=transport)
         self.limit = AdaptiveLimit(most_requests)
         self.door = Door()

@@ -21,7 +21,6 @@ class PlanSummary:
     session_id: the session's row in roar.db.  session_hash: its local hash.
     inputs, outputs: distinct digests per job and kind, as finalize expects them.
     provisional: the hash of the unredacted lineage by identity; `anonymous` is always there.
-    published: the hash of what is sent, by identity: the registry computes the same.
     digest: names exactly what is sent.  redactions: secrets taken out, by shape.
     """
 
@@ -35,7 +34,6 @@ class PlanSummary:
     labels: int
     units: int
     provisional: dict[str, str]
-    published: dict[str, str]
     digest: str
     redactions: dict[str, int]
 
@@ -75,7 +73,7 @@ def write_units(
     writer = UnitWriter(sink, [git.repo, git.commit, git.branch])
     builder = UnitBuilder(database, jobs, git, redactor, writer)
     builder.write_composites()
-    provisional, published = builder.write_nodes(identities)
+    provisional = builder.write_nodes(identities)
     builder.write_links(described)
     labels = builder.write_labels(session.id)
     return PlanSummary(
@@ -89,7 +87,6 @@ def write_units(
         labels=labels,
         units=writer.seq,
         provisional=provisional,
-        published=published,
         digest=writer.finish(),
         redactions=redactor.findings(),
     )
@@ -98,5 +95,4 @@ def write_units(
 def published_git_context(project: Project, cwd: Path, redactor: Redactor) -> GitContext:
     """The git context of the folder without credentials: what is hashed, and what finalize sends."""
     git = read_git_context(cwd, project.config.git_remote)
-    repo = redactor.git_url(git.repo) if git.repo else None
-    return GitContext(repo, git.commit, redactor.text(git.branch) if git.branch else git.branch)
+    return GitContext(redactor.git_url(git.repo) if git.repo else None, git.commit, git.branch)

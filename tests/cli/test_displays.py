@@ -12,6 +12,7 @@ from roar_publisher.cli.live import LiveDisplay, draw
 from roar_publisher.cli.meter import Meter
 from roar_publisher.cli.output import Output
 from roar_publisher.cli.plain import Plain
+from roar_publisher.cli.result import Result
 from roar_publisher.cli.watcher import Watcher
 from roar_publisher.report import Advanced, Entered, Noted, Planned, Retrying, Waiting
 from roar_publisher.state.machine import Event, State
@@ -92,7 +93,7 @@ def _lines(display: Watcher, seconds: HandClock) -> None:
     display.report(Noted("the labels are owed"))
     display.report(Entered(State.FINALIZE, Event.STAGED))
     display.report(Entered(State.DONE, Event.FINALIZED))
-    display.published(PLAN, DONE)
+    display.published(Result(PLAN, DONE))
     display.close()
 
 
@@ -110,6 +111,7 @@ def test_plain_lines_are_one_a_phase_and_one_every_ten_seconds(seconds: HandCloc
         "Note: the labels are owed",
         "  2,500 items in 31 s",
         "Publishing",
+        "Public, naming nobody.",
         "Published 1,500 jobs, 7,500 inputs and 7,500 outputs in 31 s:",
     ]
     assert out.getvalue().splitlines() == ["a" * 64, "https://registry.example/dag/a"]
@@ -122,7 +124,7 @@ def test_what_is_watched_is_not_said_to_be_published_here(seconds: HandClock, mo
     display: Watcher = watcher if moving else Plain(out, Output(err), seconds, verbose=False)
     display.watching(PLAN)
     seconds.sleep(60)
-    display.published(PLAN, DONE)
+    display.published(Result(PLAN, DONE))
     display.close()
     shown = _written(console) if moving else err.getvalue()
     assert "Watching 12ab34cd: 1,500 jobs, 15,000 links to https://registry.example" in shown

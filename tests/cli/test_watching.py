@@ -11,6 +11,7 @@ import pytest
 
 from roar_publisher.cli.lookout import Lookout
 from roar_publisher.cli.output import Output
+from roar_publisher.cli.result import Result
 from roar_publisher.cli.watcher import Quiet
 from roar_publisher.cli.watching import Halted, StillGoing, Watching
 from roar_publisher.report import Advanced, Entered, Noted, ObjectsPlanned, ObjectStored, Planned, Report, Sent, Waiting
@@ -21,7 +22,6 @@ from roar_publisher.state.machine import Event, State
 from roar_publisher.state.objects import ObjectRow, PartRow
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.record import Plan, Progress
 from roar_publisher.state.units import Kind, Unit
 from tests.cli.program import Program, ended
 from tests.cli.reports import HandClock
@@ -44,8 +44,8 @@ class Recorder(Quiet):
     def report(self, report: Report) -> None:
         self.reports.append(report)
 
-    def published(self, plan: Plan, progress: Progress, *, again: bool = False) -> None:
-        self.result = (progress.state, again)
+    def published(self, result: Result, *, again: bool = False) -> None:
+        self.result = (result.progress.state, again)
 
 
 @dataclass

@@ -90,7 +90,7 @@ def test_a_request_without_an_answer_is_reported_after_5_s_and_sent_again_after_
     async def scenario() -> None:
         calls = met(server := Server(thing=[None, 0.0]))
         assert (await calls.call()).hash == "a" * 64
-        assert calls.silences[:3] == [(5.0, 15.0), (10.0, 10.0), (15.0, 5.0)]
+        assert calls.silences == [(5.0, 15.0), (10.0, 10.0), (15.0, 5.0)]
         first, second = server.sent
         assert ANSWER_SECONDS <= second - first < ANSWER_SECONDS + 2
 
@@ -234,8 +234,8 @@ def test_a_finalize_without_any_answer_is_asked_for_again_after_five_minutes() -
 # ----------------------------------------------------------------------------- real sockets, on a clock that runs fast
 
 Handler = Callable[[SocketStream], Awaitable[None]]
-RATE = 30.0
-"""Seconds of the test's clock in one of the wall's: 20 s pass in 0.7 s.  To it a busy machine is a slow one, so upper
+RATE = 100.0
+"""Seconds of the test's clock in one of the wall's: 20 s pass in 0.2 s.  To it a busy machine is a slow one, so upper
 bounds are generous here; the exact times are tested on virtual time above."""
 
 
