@@ -13,6 +13,7 @@ from roar_publisher.glaas.wire import ExpectedCounts, FinalizeRequest
 from roar_publisher.lineage.canonical import CANONICAL_VERSION, LineageHasher
 from roar_publisher.registry.auth import Credential
 from roar_publisher.registry.legacy import supersede
+from roar_publisher.registry.prepared import prepared_counts
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.scope import Scope
 from roar_publisher.registry.sessions import Access, Session, close_session, discard_graph, find_session
@@ -47,7 +48,8 @@ def begin(connection: sqlite3.Connection, access: Access, request: FinalizeReque
     if session.receipt is not None and private_lineage(connection, session) is None:
         return visible_receipt(connection, session.receipt)
     hasher = LineageHasher(request.git_repo, request.git_commit, request.git_branch, [session.identity])
-    return Hashing(session.graph_id, session.revision, hasher, complete=session.receipt is not None)
+    nothing_to_hash = session.receipt is not None or session.prepared_graph is not None
+    return Hashing(session.graph_id, session.revision, hasher, complete=nothing_to_hash)
 
 
 def hash_slice(connection: sqlite3.Connection, hashing: Hashing) -> None:
@@ -88,6 +90,8 @@ def publish(
         return visible_receipt(connection, session.receipt)
     if session.revision != hashing.revision:
         return None
+    if session.prepared_graph is not None:
+        return _publish_prepared(connection, access, session, session.prepared_graph, scope)
     if hashing.counts["jobs"] == 0:
         raise Refusal(HTTPStatus.BAD_REQUEST, "nothing is staged: register jobs before finalizing")
     if check_counts and request.expected is not None:
@@ -95,12 +99,34 @@ def publish(
     lineage_hash = hashing.hasher.digests()[session.identity]
     artifacts = connection.execute("SELECT count(*) FROM artifacts WHERE graph_id = ?", (hashing.graph_id,)).fetchone()
     graph_id, created = _publish_graph(connection, session, lineage_hash, request, scope, access.now)
+    counts = {**hashing.counts, "artifacts": artifacts[0]}
+    return _close(connection, access, graph_id, lineage_hash, created, counts)
+
+
+def _publish_prepared(
+    connection: sqlite3.Connection, access: Access, session: Session, graph_id: int, scope: Scope
+) -> dict[str, object]:
+    """Settle the lineage that the session is prepared for, and close the session; the receipt."""
+    known = connection.execute("SELECT * FROM lineages WHERE graph_id = ?", (graph_id,)).fetchone()
+    settle(connection, known, session, scope)
+    discard_graph(connection, session.graph_id)
+    return _close(connection, access, graph_id, known["hash"], False, prepared_counts(connection, graph_id))
+
+
+def _close(
+    connection: sqlite3.Connection,
+    access: Access,
+    graph_id: int,
+    lineage_hash: str,
+    created: bool,
+    counts: dict[str, int],
+) -> dict[str, object]:
     receipt: dict[str, object] = {
         "hash": lineage_hash,
         "created": created,
         "status": "closed",
         "canonical_version": CANONICAL_VERSION,
-        "staged_counts": {**hashing.counts, "artifacts": artifacts[0]},
+        "staged_counts": counts,
     }
     close_session(connection, access, graph_id, receipt)
     return visible_receipt(connection, receipt)

@@ -1,8 +1,8 @@
 """Writing labels of published lineages: one document per entity, in versions that are never rewritten.
 
 Who published a lineage labels it: the session that did, or the user whom it belongs to.  An anonymous session whose
-lineage had been published before may repeat the labels that stand; what it says beyond that is counted as skipped, for
-anybody can publish such a lineage again.
+lineage had been published before may repeat the labels that stand and, for `ADDITION_TIME` after that publication, add
+some.  What it says beyond that is counted as skipped, for anybody can publish such a lineage again.
 
 Of a batch, the labels that can be taken are taken.
 """
@@ -21,6 +21,10 @@ from roar_publisher.registry.replays import refuse_replay
 from roar_publisher.registry.sessions import Access, Session, find_session
 
 CREATED, UPDATED, NOOPS, SKIPPED = "created", "updated", "noops", "skipped"
+
+
+ADDITION_TIME = 15 * 60.0
+"""Seconds after an anonymous finalize in which labels and composites may be added without its session's token."""
 
 
 class Rights(Enum):
@@ -47,11 +51,18 @@ def write_session_labels(connection: sqlite3.Connection, access: Access, labels:
             raise Refusal(HTTPStatus.NOT_FOUND, "this registration session published another lineage")
         if own:
             return write_label(connection, session.graph_id, label, access.now)
-        return NOOPS if _stands(connection, session, label) else SKIPPED
+        if _stands(connection, session, label):
+            return NOOPS
+        return _added(connection, session, label, access.now) if takes_additions(lineage, access.now) else SKIPPED
 
     outcome = write_each(labels, write)
     refuse_replay(connection, access.caller, changed=changes(outcome), now=access.now)
     return outcome
+
+
+def takes_additions(lineage: sqlite3.Row, now: float) -> bool:
+    """Whether an anonymous lineage, a row of `lineages`, was finalized so lately that anybody may add to it."""
+    return bool(now - lineage["published_at"] <= ADDITION_TIME)
 
 
 def write_each(labels: Sequence[Label], write: Callable[[Label], str]) -> dict[str, object]:
@@ -150,6 +161,13 @@ def _stands(connection: sqlite3.Connection, session: Session, label: Label) -> b
     entity = job_uid_of(connection, session.graph_id, label.entity) if label.entity_type == "job" else label.entity
     current = current_label(connection, session.graph_id, label.entity_type, entity)
     return current is not None and bool(current["metadata"] == kept_text(label.metadata))
+
+
+def _added(connection: sqlite3.Connection, session: Session, label: Label, now: float) -> str:
+    try:
+        return write_label(connection, session.graph_id, label, now, Rights.ADD)
+    except Refusal:
+        return SKIPPED
 
 
 def _only_adds(label: Label, current: sqlite3.Row) -> bool:

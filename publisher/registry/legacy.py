@@ -6,7 +6,7 @@ hash, what was staged takes its place.
 
 A lineage that a session finalized does not change any more.  Labels and the members of composites are no part of what
 was hashed; roar-cli 0.3.7 to 0.4.3 sends them without a credential, right after an anonymous finalize.  For
-`ADDITION_TIME` after it they may be added, by anybody, but what stands is not changed.
+`labels.ADDITION_TIME` after it they may be added, by anybody, but what stands is not changed.
 """
 
 import sqlite3
@@ -14,14 +14,11 @@ from http import HTTPStatus
 
 from roar_publisher.glaas.wire import Label, LegacySessionRequest
 from roar_publisher.registry.auth import ANONYMOUS_OWNER, Caller
-from roar_publisher.registry.labels import Rights
+from roar_publisher.registry.labels import Rights, takes_additions
 from roar_publisher.registry.lineages import readable_lineage
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.scope import PUBLIC, Reader, Scope
 from roar_publisher.registry.sessions import discard_graph, new_graph
-
-ADDITION_TIME = 15 * 60.0
-"""Seconds after an anonymous finalize in which labels and composites may be added without the session's token."""
 
 
 def open_legacy(
@@ -104,7 +101,7 @@ def labelled_graph(connection: sqlite3.Connection, caller: Caller, label: Label,
     row = _writable(connection, caller, lineage_hash)
     if row["owner"] != ANONYMOUS_OWNER or row["session_id"] is None:
         return row["graph_id"], Rights.CHANGE
-    return row["graph_id"], Rights.ADD if _takes_additions(row, now) else Rights.REPEAT
+    return row["graph_id"], Rights.ADD if takes_additions(row, now) else Rights.REPEAT
 
 
 def composite_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: str, digest: str, now: float) -> int:
@@ -118,7 +115,7 @@ def composite_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash
     if row["session_id"] is None:
         return graph_id
     known = connection.execute("SELECT 1 FROM artifacts WHERE graph_id = ? AND digest = ?", (graph_id, digest))
-    if known.fetchone() is None or not (row["owner"] != ANONYMOUS_OWNER or _takes_additions(row, now)):
+    if known.fetchone() is None or not (row["owner"] != ANONYMOUS_OWNER or takes_additions(row, now)):
         raise _finalized()
     return graph_id
 
@@ -126,10 +123,6 @@ def composite_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash
 def _finalized() -> Refusal:
     detail = "this lineage was finalized by a registration session and does not change any more"
     return Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed"})
-
-
-def _takes_additions(lineage: sqlite3.Row, now: float) -> bool:
-    return bool(now - lineage["published_at"] <= ADDITION_TIME)
 
 
 def _newest_with_artifact(connection: sqlite3.Connection, caller: Caller, label: Label) -> str:

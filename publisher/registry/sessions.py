@@ -51,6 +51,7 @@ class Session:
     """A row of `sessions`.
 
     owner: the user's id, or nobody.  identity: whom the hash will name, as of the opening.  receipt: None while open.
+    prepared_graph: the published graph that finalize is to settle (see `prepared`).
     """
 
     id: str
@@ -60,6 +61,7 @@ class Session:
     mode: str
     revision: int
     receipt: dict[str, Any] | None
+    prepared_graph: int | None
 
 
 def open_session(
@@ -193,4 +195,5 @@ def _session(row: sqlite3.Row) -> Session:
         mode=row["mode"],
         revision=row["revision"],
         receipt=None if receipt is None else json.loads(receipt),
+        prepared_graph=row["prepared_graph"],
     )

@@ -14,7 +14,9 @@ from roar_publisher.glaas import wire
 from roar_publisher.registry import finalize, labels, pairing, staging
 from roar_publisher.registry.auth import NOBODY, Caller, require_user, session_token
 from roar_publisher.registry.lineages import registered_jobs
+from roar_publisher.registry.prepared import prepare, refuse_other_jobs
 from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.releases import Since, understands
 from roar_publisher.registry.service import Service, lineage_url, path_text
 from roar_publisher.registry.sessions import Access, open_session, touch_open_session
 from roar_publisher.registry.staging import LinkKind
@@ -87,22 +89,20 @@ class StagedApi:
         """Add jobs; those that are there stay as they are, and those of another lineage of this user stay there."""
         access = await self._access(request)
         body = await self.service.body(request, wire.JobsRequest)
-        added, published = await self.service.write(_stage_jobs, access, body.jobs)
-        return JSONResponse(
-            {
-                "job_ids": added.ids,
-                "errors": [],
-                "created_count": added.created,
-                "existing_count": len(added.ids) - added.created,
-                "already_registered_session_hashes": published,
-            }
-        )
+        if understands(request, Since.BINDING_PREPARED):
+            prepared = await self.service.write(_prepare, access, body.jobs)
+            if prepared is not None:
+                return JSONResponse(_jobs_reply(staging.Added([], 0), [prepared], prepared=True))
+        known = understands(request, Since.ALREADY_REGISTERED)
+        added, published = await self.service.write(_stage_jobs, access, body.jobs, leave_published=known)
+        return JSONResponse(_jobs_reply(added, published))
 
     async def stage_job(self, request: Request) -> JSONResponse:
         """Add one job, as roar-cli's `put` does; one that is there stays as it is."""
         access = await self._access(request)
         job = await self.service.body(request, wire.Job)
-        added, published = await self.service.write(_stage_jobs, access, [job])
+        known = understands(request, Since.ALREADY_REGISTERED)
+        added, published = await self.service.write(_stage_jobs, access, [job], leave_published=known)
         if published:
             raise Refusal(HTTPStatus.CONFLICT, f"the job belongs to the published lineage {published[0]}")
         return JSONResponse({"id": added.ids[0], "job_uid": job.job_uid, "created": added.created == 1})
@@ -192,11 +192,31 @@ class StagedApi:
         return Access(path_text(request, "id"), caller, service.store.secret, service.clock())
 
 
+def _jobs_reply(added: staging.Added, published: Sequence[str], *, prepared: bool = False) -> dict[str, object]:
+    return {
+        "job_ids": added.ids,
+        "errors": [],
+        "created_count": added.created,
+        "existing_count": len(added.ids) - added.created,
+        "already_registered_session_hashes": published,
+        "existing_binding_prepared": prepared,
+    }
+
+
+def _prepare(connection: sqlite3.Connection, access: Access, jobs: Sequence[wire.Job]) -> str | None:
+    return prepare(connection, touch_open_session(connection, access), [job.job_uid for job in jobs])
+
+
 def _stage_jobs(
-    connection: sqlite3.Connection, access: Access, jobs: Sequence[wire.Job]
+    connection: sqlite3.Connection, access: Access, jobs: Sequence[wire.Job], *, leave_published: bool
 ) -> tuple[staging.Added, list[str]]:
-    """Stage the jobs that are new to this user; the published lineages that have the others."""
+    """Stage jobs; the published lineages that have those that are not staged.
+
+    leave_published: do not stage what stands in a public lineage of this user already.
+    """
     session = touch_open_session(connection, access)
-    elsewhere = registered_jobs(connection, session.owner, [job.job_uid for job in jobs])
+    refuse_other_jobs(session)
+    uids = [job.job_uid for job in jobs] if leave_published else []
+    elsewhere = registered_jobs(connection, session.owner, uids)
     fresh = [job for job in jobs if job.job_uid not in elsewhere]
     return staging.add_jobs(connection, session.graph_id, fresh), sorted(set(elsewhere.values()))

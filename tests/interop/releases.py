@@ -134,6 +134,11 @@ def add_user(data: Path, name: str) -> None:
         store.write(accounts.add_user, name, email=f"{name}@example.org")
 
 
+def git_commit(project: Path, message: str) -> None:
+    """A new, empty commit: what is published after it is another lineage."""
+    git(project, "commit", "--quiet", "--allow-empty", "-m", message)
+
+
 @cache
 def captured(release: str) -> Path:
     """A project of two steps that this release has recorded; it is not to be written to."""

@@ -21,6 +21,8 @@ NOBODY = httpx2.Auth()
 PROJECTS = Path(__file__).parents[1] / "projects"
 RECORDINGS = sorted(PROJECTS.glob("*/expected/*.json"))
 GIT = {"git_repo": "https://github.com/acme/linear.git", "git_commit": "c" * 40, "git_branch": "main"}
+SPEAKS_AS = "0.4.5"
+"""A release of roar-cli that knows jobs which are registered already, and no prepared lineage."""
 START = 1_800_000_000.0
 """Unix seconds at which the clock of a test stands first."""
 
@@ -143,7 +145,8 @@ def make_registry(store: Store, **options: Any) -> Registry:
     """A registry over `store`; options as `create_app`'s."""
     clock = options.pop("clock", None) or Clock()
     app = create_app(store, clock=clock, **options)
-    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://registry")
+    headers = {"X-Roar-Version": SPEAKS_AS}
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://registry", headers=headers)
     return Registry(app, client, clock, store)
 
 

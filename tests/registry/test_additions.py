@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from roar_publisher.registry.legacy import ADDITION_TIME
+from roar_publisher.registry.labels import ADDITION_TIME
 from tests.registry.harness import NOBODY, Json, Registry, Session, artifact, digest, job, link, refused, succeeded, uid
 from tests.registry.people import Bearer, Person, Ssh
 
@@ -99,6 +99,21 @@ async def test_afterwards_labels_are_only_repeated(published: Published) -> None
     refused(await published.sync(published.label({"a": 1, "b": 2})), 409)
     batch = {"labels": [published.label({"a": 2})]}
     assert succeeded(await published.session.post("/labels/batch", batch))["updated"] == 1, "its session may"
+
+
+async def test_a_session_that_publishes_the_lineage_again_adds_labels_for_a_while(published: Published) -> None:
+    async def again(metadata: Json) -> Json:
+        second = await publish(published.registry)
+        assert second.hash == published.hash
+        return succeeded(await second.session.post("/labels/batch", {"labels": [published.label(metadata)]}))
+
+    assert (await again({"a": 1}))["created"] == 1
+    assert (await again({"a": 1}))["noops"] == 1
+    assert (await again({"a": 1, "b": 2}))["updated"] == 1
+    assert (await again({"a": 2}))["skipped"] == 1
+    published.registry.clock.now += ADDITION_TIME + 1
+    assert (await again({"a": 1, "b": 2, "c": 3}))["skipped"] == 1
+    assert await published.labels() == {"a": 1, "b": 2}
 
 
 async def test_the_members_of_a_composite_are_added_for_a_while_and_not_changed(published: Published) -> None:

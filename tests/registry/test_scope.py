@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from roar_publisher.registry import accounts, directory
-from tests.registry.harness import GIT, Json, Registry, Session, artifact, digest, job, refused, succeeded
+from tests.registry.harness import GIT, Json, Registry, Session, artifact, digest, job, link, refused, succeeded
 from tests.registry.people import Bearer, Person, Ssh
 
 pytestmark = pytest.mark.anyio
@@ -252,6 +252,25 @@ async def test_jobs_that_stand_in_a_public_lineage_of_this_user_are_named_and_no
     nobodys = await (await acme.registry.open()).add_jobs(job(1))
     for reply in (other, nobodys):
         assert (reply["created_count"], reply["already_registered_session_hashes"]) == (1, [])
+
+
+@pytest.mark.parametrize("version", ["", "0.3.5", "nonsense"])
+async def test_jobs_are_staged_again_for_a_client_that_would_link_them_all_the_same(acme: Acme, version: str) -> None:
+    """roar-cli before 0.3.6 has one uid for a job in all its lineages, and does not know that it is registered."""
+    first = await (await acme.staged(acme.alice)).finalize()
+    headers = {"X-Roar-Version": version}
+    again = await acme.registry.open(auth=Bearer(acme.alice))
+    batch = acme.registry.client.post(
+        f"{again.root}/jobs/batch", json={"jobs": [job(1)]}, headers=headers, auth=again.auth
+    )
+    reply = succeeded(await batch)
+    assert (reply["created_count"], reply["already_registered_session_hashes"]) == (1, [])
+    single = acme.registry.client.post(f"{again.root}/jobs", json=job(2), headers=headers, auth=again.auth)
+    assert succeeded(await single)["created"] is True
+    await again.add_links(1, "outputs", link(1))
+    second = await again.finalize()
+    assert second["hash"] != first["hash"]
+    assert (await acme.registry.lineage(second["hash"]))["jobs_count"] == 2
 
 
 async def test_jobs_that_stand_in_a_private_lineage_are_staged_again(acme: Acme) -> None:

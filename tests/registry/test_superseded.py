@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from roar_publisher.registry.labels import ADDITION_TIME
 from roar_publisher.registry.store import Store
 from tests.registry.harness import (
     GIT,
@@ -199,6 +200,7 @@ async def test_a_session_that_an_earlier_release_closed_with_the_legacy_graph_go
     receipt = await earlier.finalize()
     store.write(lambda connection: connection.execute("UPDATE lineages SET session_id = NULL"))
     assert (await (await staged(registry)).finalize())["created"] is True
+    registry.clock.now += ADDITION_TIME + 1
     label = {"entity_type": "dag", "session_hash": receipt["hash"], "metadata": {"team": "ml"}}
     assert succeeded(await earlier.post("/labels/batch", {"labels": [label]}))["skipped"] == 1
     assert await earlier.finalize() == receipt
