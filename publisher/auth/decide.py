@@ -111,7 +111,8 @@ INTENTS = (
 )
 
 _SCOPED = {_Intent.OWN, _Intent.PROJECT, _Intent.PROJECT_PRIVATE}
-_SIGN_IN_REMEDIES = ("run `roar login`", "configure SSH (`[glaas] key` or ROAR_SSH_KEY)")
+_SIGN_IN_REMEDIES = (
+    "run `roar login`", "configure SSH (`[glaas] key` or ROAR_SSH_KEY)", "publish for everybody with --public")
 _LINK_REMEDY = "link the repo (`roar scope use <owner>/<project>`)"
 _UNUSABLE = "the SSH key can't be used, and what was to name somebody does not name nobody unasked"
 _KEY_INSTEAD = "there is a sign-in, but it has ended, so the SSH key signs"

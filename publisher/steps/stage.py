@@ -23,7 +23,7 @@ STAGED = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OUTPUTS)
 
 
 class _PublishedElsewhere(PublisherError):
-    """The server has these jobs in a published lineage: ask about the other jobs before anything else is sent."""
+    """The server has these jobs in a published lineage: ask about the other jobs, and send nothing else."""
 
 
 async def stage(run: Run) -> Outcome:
@@ -39,6 +39,8 @@ async def stage(run: Run) -> Outcome:
     elsewhere = progress.published_elsewhere  # a hash; "" once a job was new; None while unknown
 
     async def deliver(unit: Unit) -> None:
+        if elsewhere and unit.kind is not Kind.JOBS:
+            raise _PublishedElsewhere(elsewhere)
         reply = await delivered(run, unit, route, authorize)
         if unit.kind is Kind.JOBS:
             await note_jobs(reply)
@@ -52,18 +54,13 @@ async def stage(run: Run) -> Outcome:
             elsewhere = found
             with anyio.CancelScope(shield=True):  # the next batch's answer may end this drain, and relies on it
                 await run.on_disk(run.journal.remember, published_elsewhere=found)
-        if found and asking_for_all:
-            raise _PublishedElsewhere(found)
 
     await announce(run, STAGED)
-    asking_for_all = not elsewhere
     try:
-        if asking_for_all:
-            try:
+        if not elsewhere:
+            with suppress(_PublishedElsewhere):
                 await Pipeline(run, STAGED, deliver).drain()
-            except _PublishedElsewhere:
-                asking_for_all = False
-        if not asking_for_all:
+        if elsewhere:
             await Pipeline(run, [Kind.JOBS], deliver).drain()
     except Refused as refusal:
         if refusal.status == CONFLICT:

@@ -142,9 +142,11 @@ def test_the_stop_for_an_unset_scope_names_every_way_out() -> None:
     )
 
 
-def test_the_stop_for_a_private_publish_names_both_credentials() -> None:
+def test_the_stop_for_a_private_publish_names_both_credentials_and_the_way_without() -> None:
     problem = decide(Flag.PRIVATE, UNSET, NOBODY, STAGES).problem()
-    assert problem.diagnostics().next_step == "Run `roar login`, or configure SSH (`[glaas] key` or ROAR_SSH_KEY)."
+    assert problem.diagnostics().next_step == (
+        "Run `roar login`, configure SSH (`[glaas] key` or ROAR_SSH_KEY), or publish for everybody with --public."
+    )
 
 
 def every_input() -> Iterator[tuple[Flag, Scope, Credentials, Capabilities, Probe]]:

@@ -332,7 +332,8 @@ async def test_a_lineage_that_is_published_already_is_not_finalized_again(publis
     assert publishing.events() == ["probed", "selected", "opened", "already-published", "finalized"]
     assert publishing.calls("finalize") == []
     jobs = [item for item in publishing.items() if item[0] == "jobs"]
-    assert len(set(jobs)) == len(LINEAGE.jobs), "every job was asked about"
+    assert sorted(jobs) == sorted(set(jobs)), "no job was sent twice"
+    assert len(jobs) == len(LINEAGE.jobs), "every job was asked about"
     assert publishing.calls("labels/batch") == []
     labels = {label["session_hash"] for sent in publishing.calls("sync") for label in sent.document["labels"]}
     assert labels <= {ELSEWHERE}
