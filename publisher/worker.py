@@ -4,7 +4,6 @@ import os
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
-from pathlib import Path
 from time import time
 from typing import Any
 
@@ -21,6 +20,7 @@ from roar_publisher.glaas.line import MOST_REQUESTS, Line
 from roar_publisher.report import Noted, Reporter
 from roar_publisher.run import Run
 from roar_publisher.state.descriptors import fitting
+from roar_publisher.state.home import home_to_read
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import Progress
@@ -43,7 +43,7 @@ def own_keyring(
     """This user's credentials for a publish of that intent.  ask: gets a passphrase from a person, if there is one."""
     return Keyring(
         os.environ,
-        Path.home(),
+        home_to_read(),
         configured_key=intent.get("ssh_key", ""),
         ask=ask,
         clock=clock,

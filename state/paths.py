@@ -140,12 +140,12 @@ class StateFolder:
         it is below the home folder of a user who has none.
         """
         chosen = environ.get("ROAR_STATE_DIR")
-        try:
-            if chosen:
-                return cls(Path(chosen).expanduser().absolute())
+        if not chosen:
             return cls(base_folder(environ, "XDG_STATE_HOME", ".local/state") / "roar")
+        try:
+            return cls(Path(chosen).expanduser().absolute())
         except RuntimeError as error:  # pathlib's word for a home that can't be found
-            what = f"ROAR_STATE_DIR={chosen} names nobody's home folder" if chosen else "this user has no home folder"
+            what = f"ROAR_STATE_DIR={chosen} names nobody's home folder"
             raise UsageProblem(what, next_step="set ROAR_STATE_DIR to a folder") from error
 
     @property

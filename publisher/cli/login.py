@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.home import home
 
 if TYPE_CHECKING:
     from roar_publisher.auth.bearer import BearerStore
@@ -37,7 +38,9 @@ def login(token_file: Path, registry: str | None) -> None:
     from roar_publisher.auth.login import read_token_file
 
     document = read_token_file(token_file)
-    store = BearerStore.from_environment({**os.environ, "ROAR_ACCESS_TOKEN": ""}, Path.home())
+    store = BearerStore.from_environment(
+        {**os.environ, "ROAR_ACCESS_TOKEN": ""}, home(instead=os.environ.get("XDG_CONFIG_HOME"))
+    )
     name = anyio.run(functools.partial(_sign_in, store, document, _address(registry)))
     click.echo(f"Signed in as {name}; kept in {store.path}.")
 

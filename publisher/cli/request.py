@@ -16,6 +16,7 @@ from roar_publisher.glaas.address import registry_address
 from roar_publisher.lineage.project import find_project
 from roar_publisher.plans import Request
 from roar_publisher.put.objects import PutRequest
+from roar_publisher.state.home import home_to_read
 
 
 def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Request:
@@ -38,7 +39,7 @@ def put_request(options: PutOptions, request: Request) -> PutRequest:
         dataset=options.dataset,
         tag=options.tag is not False,
         push_asked=options.tag is True,
-        push_configured=user_settings(os.environ, Path.home()).push_tags,
+        push_configured=user_settings(os.environ, home_to_read()).push_tags,
     )
 
 
@@ -72,7 +73,7 @@ def known_identities(choices: list[Choice]) -> list[str]:
     stops = all(choice.decision is Decision.STOP for choice in choices)
     identities = [ANONYMOUS] if stops or any(choice.needs_confirmation for choice in choices) else []
     if any(choice.decision is Decision.BEARER for choice in choices):
-        sign_in = BearerStore.from_environment(os.environ, Path.home()).current()
+        sign_in = BearerStore.from_environment(os.environ, home_to_read()).current()
         identity = of_sign_in(sign_in) if sign_in is not None else None
         identities += [identity] if identity is not None else []
     return identities

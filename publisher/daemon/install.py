@@ -18,6 +18,7 @@ from pathlib import Path
 
 from roar_publisher.daemon.background import COMMAND, START_SECONDS, STOP_SECONDS, import_path, stop, wait_for
 from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.home import home
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.private import forget_private, write_private
 from roar_publisher.state.xdg import base_folder
@@ -130,7 +131,7 @@ def _systemd(folder: StateFolder, environ: Mapping[str, str]) -> Service:
 
 
 def _launchd(folder: StateFolder, environ: Mapping[str, str]) -> Service:
-    path = Path.home() / "Library" / "LaunchAgents" / f"{NAME}.plist"
+    path = home() / "Library" / "LaunchAgents" / f"{NAME}.plist"
     domain = f"gui/{os.getuid()}"
     agent = {
         "Label": NAME,

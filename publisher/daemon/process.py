@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import anyio
 from anyio.abc import TaskStatus
@@ -19,6 +18,7 @@ from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import user_settings
 from roar_publisher.state.descriptors import raise_limit
 from roar_publisher.state.errors import LocalProblem, Owned
+from roar_publisher.state.home import home_to_read
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.paths import StateFolder
 
@@ -34,7 +34,7 @@ def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None 
     raise_limit()
     lock = _only_daemon(folder)
     try:
-        settings = user_settings(os.environ, Path.home())
+        settings = user_settings(os.environ, home_to_read())
         while anyio.run(_until_signal, Daemon(folder, settings, log=log, means=means or Means(), lock=lock)):
             if _would_come_up(log):
                 os.environ[LOCK_HANDLE] = str(lock.inheritable())
@@ -46,7 +46,7 @@ def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None 
 def _would_come_up(log: logging.Logger) -> bool:
     """Whether the program that replaces us could use the configuration; what is wrong with it is logged."""
     try:
-        user_settings(os.environ, Path.home())
+        user_settings(os.environ, home_to_read())
     except LocalProblem as problem:
         log.error("%s; next: %s; until then the daemon goes on as it was configured", problem.what, problem.next_step)
         return False

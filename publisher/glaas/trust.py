@@ -6,6 +6,7 @@ that come first (`AWS_CA_BUNDLE`).
 """
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from roar_publisher.state.errors import NeedsPerson
 from roar_publisher.state.reasons import Reason
 
 SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_HASHED = re.compile(r"[0-9a-fA-F]{8}\.r?[0-9]+")
 NEXT = "set {} to a PEM file with the certificates of your authority, or unset it; then resume"
 
 
@@ -41,10 +43,8 @@ class Trust:
         if not self.setting:
             return httpx2.create_ssl_context(trust_env=False)
         try:
-            # A list of folders is what OpenSSL takes for SSL_CERT_DIR; it says nothing of one that is missing.
-            folders = [folder for folder in self.path.split(os.pathsep) if Path(folder).is_dir()]
-            if folders and (self.setting == "SSL_CERT_DIR" or len(folders) == 1):
-                return ssl.create_default_context(capath=os.pathsep.join(folders))
+            if self.setting == "SSL_CERT_DIR" or Path(self.path).is_dir():
+                return self._of_folders()
             return ssl.create_default_context(cafile=self.path)
         except (OSError, ValueError) as error:  # ssl.SSLError, for a file without certificates, is an OSError
             why = "it holds no certificates" if isinstance(error, ssl.SSLError) else _words(error)
@@ -53,6 +53,13 @@ class Trust:
                 next_step=NEXT.format(self.setting),
                 reason=Reason.CERTIFICATE,
             ) from None
+
+    def _of_folders(self) -> ssl.SSLContext:
+        """Of one or more folders, as OpenSSL takes them; it says nothing of what is missing or of no use to it."""
+        names = [name for folder in self.path.split(os.pathsep) for name in os.listdir(folder)]
+        if not any(_HASHED.fullmatch(name) for name in names):
+            raise OSError(0, "no file in it is named as OpenSSL wants it (openssl rehash)")
+        return ssl.create_default_context(capath=self.path)
 
     def __str__(self) -> str:
         if not self.setting:

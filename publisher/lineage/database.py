@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from roar_publisher.lineage.artifacts import link_digest
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.temporary import no_room, sqlite_folder
 
 NEWEST_SCHEMA = 5
 """The newest `PRAGMA user_version` of roar.db that this release knows (roar-cli 0.4.7)."""
@@ -233,9 +234,13 @@ def open_writable(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(database_uri(path, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
 
 
-def problem(path: Path, error: Exception) -> LocalProblem:
-    """What a failure of SQLite at roar.db means to a person."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProblem:
+    """What a failure of SQLite at roar.db means to a person.
+
+    writing: whether roar.db was being changed; who only reads it runs out of room in the temporary folder alone.
+    """
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return LocalProblem(
             f"{path} is damaged, or no SQLite database: {error}.",
@@ -243,6 +248,8 @@ def problem(path: Path, error: Exception) -> LocalProblem:
             next_step=f'Look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`, or restore it from a copy.',
             reason="corrupt",
         )
+    if extended == sqlite3.SQLITE_IOERR_GETTEMPPATH or (code == sqlite3.SQLITE_FULL and not writing):
+        return no_room(sqlite_folder(), "no room is left there" if code == sqlite3.SQLITE_FULL else str(error))
     if code == sqlite3.SQLITE_FULL:
         return LocalProblem(f"No room is left to work on {path}.", next_step="Free some disk.", reason="disk full")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

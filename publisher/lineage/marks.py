@@ -88,7 +88,7 @@ def _stamp_labels(connection: sqlite3.Connection, session_id: int, as_of: float,
 
 
 def _unmarked(database: Path, error: sqlite3.Error) -> LocalProblem:
-    cause = problem(database, error)
+    cause = problem(database, error, writing=True)
     return LocalProblem(
         f"The lineage is published, but roar could not be told: {cause.what}",
         kept="The publication itself is complete.",

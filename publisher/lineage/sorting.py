@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import IO, Self
 
-from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.temporary import no_room, python_folder
 
 RUN_CHARACTERS = 16 * 1024 * 1024
 """How much text is sorted in memory before it is written out as a run."""
@@ -58,11 +58,7 @@ class ExternalSort:
             run = _SealedRun(self._files.enter_context(tempfile.TemporaryFile()))
             run.write(self._keys)
         except OSError as error:
-            raise LocalProblem(
-                f"The lineage can't be sorted in {tempfile.gettempdir()}: {error.strerror}.",
-                next_step="Free some disk, or set TMPDIR to a folder with room.",
-                reason="disk full",
-            ) from error
+            raise no_room(python_folder(), error.strerror or "it can't be written") from error
         self._runs.append(run)
         self._keys.clear()
         self._characters = 0

@@ -33,7 +33,7 @@ def record_put(database: Path, record: PutRecord) -> None:
                 if not connection.execute("SELECT 1 FROM jobs WHERE job_uid = ?", (record.job_uid,)).fetchone():
                     write_record(connection, record)
     except sqlite3.Error as error:
-        cause = problem(database, error)
+        cause = problem(database, error, writing=True)
         raise LocalProblem(
             f"The lineage is published, but roar could not be told: {cause.what}",
             kept="The publication itself is complete, and so are the uploads.",

@@ -14,6 +14,7 @@ from roar_publisher.storage.s3_place import Locate, Place, locate, resolver
 
 DEFAULT_REGION = "us-east-1"
 WHEN = ("when_supported", "when_required")
+FILES_AND_PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 STYLES = ("auto", "virtual", "path")
 
 
@@ -49,7 +50,7 @@ def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> Sett
         profile = session.get_scoped_config()
         known = session.full_config.get("services", {})
     except BotoCoreError as error:  # its text names the profile or the file, and nothing that is in it
-        named = [name for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE") if environ.get(name)]
+        named = [name for name in FILES_AND_PROFILES if name in environ]
         what = f"the AWS configuration can't be used: {error}"
         raise UsageProblem(
             what + (f" ({', '.join(named)})" if named else ""), next_step="check AWS_PROFILE and AWS_CONFIG_FILE"

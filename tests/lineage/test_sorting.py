@@ -1,5 +1,6 @@
 """The order is that of `sorted`, on disk and off it."""
 
+import errno
 import random
 import tempfile
 from pathlib import Path
@@ -39,6 +40,18 @@ def test_a_temporary_folder_that_is_gone_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(sorting, "RUN_CHARACTERS", 1)
     with ExternalSort() as sorter, pytest.raises(LocalProblem, match="can't be sorted in"):
         sorter.add((1, 1, "a"))
+
+
+def test_without_any_temporary_folder_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*arguments: object) -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    monkeypatch.setattr(tempfile, "TemporaryFile", none)
+    monkeypatch.setattr(sorting, "RUN_CHARACTERS", 1)
+    with ExternalSort() as sorter, pytest.raises(LocalProblem, match="a temporary folder") as caught:
+        sorter.add((1, 1, "a"))
+    assert "TMPDIR" in caught.value.next_step
 
 
 def test_what_reaches_the_disk_can_not_be_read_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,52 @@ async def test_a_folder_where_the_object_should_be_is_told(tmp_path: Path) -> No
     with pytest.raises(LocalProblem, match="can't be written"):
         await put(tmp_path / "to", "object", content)
     assert everything_in(tmp_path / "to") == ["object/inside"]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.ENOSYS])
+async def test_a_folder_that_can_not_be_synced_holds_the_object_all_the_same(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def refusing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refusing)
+    monkeypatch.delattr(os, "link")
+    for size in (10, 20 * MIB):
+        await put(tmp_path / "to", f"object{size}", await digest_file(write_file(tmp_path / "source", size)))
+    assert everything_in(tmp_path / "to") == ["object10", "object20971520"]
+
+
+async def test_a_folder_that_may_be_written_and_not_read_holds_the_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = os.open
+
+    def refusing(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_DIRECTORY:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opening(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refusing)
+    await put(tmp_path / "to", "object", await digest_file(write_file(tmp_path / "source", 10)))
+    assert everything_in(tmp_path / "to") == ["object"]
+
+
+@pytest.mark.parametrize(("code", "reason"), [(errno.EIO, "destination"), (errno.EDQUOT, "disk full")])
+async def test_a_folder_that_could_not_keep_the_object_is_told(
+    code: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(LocalProblem) as caught:
+        await put(tmp_path / "to", "object", await digest_file(write_file(tmp_path / "source", 10)))
+    assert caught.value.reason == reason
 
 
 async def test_where_no_folder_can_be_it_is_the_destination_that_is_wrong(tmp_path: Path) -> None:

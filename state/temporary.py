@@ -1,0 +1,36 @@
+"""The folders for temporary files: what is said when they are full, which is not what is said of the file in hand."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+
+SQLITE_FALLBACKS = ("/var/tmp", "/usr/tmp", "/tmp", ".")
+
+
+def sqlite_folder(environ: Mapping[str, str] = os.environ) -> str:
+    """Where SQLite sorts what is too large for memory (its documentation, "Temporary Files Used By SQLite")."""
+    folders = (environ.get("SQLITE_TMPDIR"), environ.get("TMPDIR"), *SQLITE_FALLBACKS)
+    usable = (folder for folder in folders if folder and Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK))
+    return next(usable, "a temporary folder")
+
+
+def python_folder() -> str:
+    """Where this program's own temporary files go."""
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # there is none that can be written
+        return "a temporary folder"
+
+
+def no_room(folder: str, why: str) -> LocalProblem:
+    """The error of a temporary folder that takes no more."""
+    return LocalProblem(
+        f"The lineage can't be sorted in {folder}: {why}.",
+        kept="roar.db is as it was.",
+        next_step="set TMPDIR to a folder with room, or free some there",
+        reason=Reason.DISK_FULL,
+    )
