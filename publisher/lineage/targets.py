@@ -1,8 +1,9 @@
 """From what a person typed to the jobs that are published (`protocol.md §7`).
 
 Nothing: the active session, every job of it.  `@N`, `@BN`: that step and what it needs.  A path or a digest: what that
-artifact needs, re-runs reduced to the latest.  A job's uid or a session's hash, or a beginning of one.  What a lineage
-needs is the same everywhere: the latest producer of every input, the session's build jobs, parents and tasks.
+artifact needs, re-runs reduced to the latest.  A job's uid or a session's hash.  Of a digest, a uid and a hash a
+beginning is enough, as roar and the registry's pages print them (`blake3:ab12cd34ef56...`).  What a lineage needs is
+the same everywhere: the latest producer of every input, the session's build jobs, parents and tasks.
 """
 
 import difflib
@@ -21,9 +22,10 @@ from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 _STEP = re.compile(r"@(B?)(\d{1,9})", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-f]{4,64}", re.IGNORECASE)
-_DIGEST_LENGTH = 64
-_SESSION_PREFIX = 8
-"""The shortest beginning of a session's hash that is taken for one."""
+_PRINTED = re.compile(r"(?:[a-z0-9-]+:)?([0-9a-f]{8,64})(?:\.{3}|…)?", re.IGNORECASE)
+"""A digest or hash as roar prints it: with its algorithm, and with dots where it is cut."""
+_SHORTEST_PREFIX = 8
+"""The shortest beginning of a digest or of a session's hash that is taken for one."""
 _SHOWN = 5
 """How many near misses or ambiguous matches an error lists."""
 _ALIKE = 0.8
@@ -50,8 +52,9 @@ def pick_target(database: Database, target: str | None, cwd: Path, identities: I
     path = os.path.normpath(os.path.join(cwd, target))
     if os.path.isfile(path):
         return _pick_file(database, target, Path(path))
-    if _HEX.fullmatch(target):
-        session = _pick_by_hex(database, target.lower(), identities)
+    printed = _PRINTED.fullmatch(target) or _HEX.fullmatch(target)
+    if printed is not None:
+        session = _pick_by_hex(database, (printed[1] if printed.re is _PRINTED else target).lower(), identities)
         if session is not None:
             return session
     artifact = _recorded_at(database, target if "://" in target else path)
@@ -120,12 +123,11 @@ def _pick_by_hex(database: Database, target: str, identities: Iterable[str]) -> 
         return _pick_job(database, *(exact or jobs)[0][:2])
     if jobs:
         raise _ambiguous(target, "jobs", [row[2] for row in jobs])
-    if len(target) == _DIGEST_LENGTH:
-        artifact = database.one("SELECT artifact_id FROM artifact_hashes WHERE digest = ? ORDER BY algorithm", target)
-        if artifact is not None:
-            return _pick_artifact(database, artifact[0])
-    if len(target) < _SESSION_PREFIX:
+    if len(target) < _SHORTEST_PREFIX:
         return None
+    artifact = _artifact_named(database, target)
+    if artifact is not None:
+        return _pick_artifact(database, artifact)
     sessions = _sessions_named(database, target) or _sessions_hashing_to(database, target, identities)
     if len(sessions) > 1:
         raise _ambiguous(target, "sessions", [session.hash or f"session {session.id}" for session in sessions])
@@ -137,6 +139,14 @@ def _pick_job(database: Database, job: int, session_id: int | None) -> SessionRo
     session = SessionRow(*row) if row is not None else active_session(database)
     pick_needs(database, "SELECT ?", (job,), session)
     return session
+
+
+def _artifact_named(database: Database, prefix: str) -> str | None:
+    """The artifact whose digest, by whichever algorithm, begins like this.  Raises UsageProblem for several."""
+    rows = _beginning_with(database, "SELECT artifact_id, digest FROM artifact_hashes WHERE digest", prefix)
+    if len({row[0] for row in rows}) > 1:
+        raise _ambiguous(prefix, "digests", sorted(str(row[1]) for row in rows))
+    return str(rows[0][0]) if rows else None
 
 
 def _beginning_with(database: Database, sql: str, prefix: str) -> list[Row]:

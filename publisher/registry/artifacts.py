@@ -5,28 +5,29 @@ import sqlite3
 from http import HTTPStatus
 
 from roar_publisher.registry.label_views import current_artifact_labels
+from roar_publisher.registry.lineages import LAST_CHARACTER, SHORTEST_PREFIX
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.scope import READABLE, Reader
 from roar_publisher.registry.signin_file import iso_time
-
-SHORTEST_PREFIX = 8
-"""Digits of a digest that suffice to look for it."""
-LAST_CHARACTER = "\U0010ffff"
-"""Sorts after everything that a digest may go on with."""
 
 
 def find_artifact(connection: sqlite3.Connection, digest: str, reader: Reader) -> dict[str, object]:
     """An artifact by its digest or the first `SHORTEST_PREFIX` or more digits of it, and which lineage had it first.
 
     The legacy route of roar asks for each digest before it links it.  `hashes` is empty where only links name the
-    digest: nobody has said by which algorithm.  Raises `Refusal` (404) where nobody has it.
+    digest: nobody has said by which algorithm.  Raises `Refusal`: 404 where nobody has it, 409 where several digests
+    begin like this.
     """
     row = None
     if len(digest) >= SHORTEST_PREFIX:
+        found = (
+            f"FROM artifacts JOIN lineages USING (graph_id) WHERE digest >= :first AND digest < :last AND {READABLE}"
+        )
+        sought = {"first": digest, "last": digest + LAST_CHARACTER, **reader.parameters()}
+        if len(connection.execute(f"SELECT DISTINCT digest {found} LIMIT 2", sought).fetchall()) > 1:
+            raise Refusal(HTTPStatus.CONFLICT, f"several artifacts begin with {digest}: give more of the digest")
         row = connection.execute(
-            "SELECT artifacts.*, lineages.* FROM artifacts JOIN lineages USING (graph_id)"
-            f" WHERE digest >= :first AND digest < :last AND {READABLE} ORDER BY published_at, hash LIMIT 1",
-            {"first": digest, "last": digest + LAST_CHARACTER, **reader.parameters()},
+            f"SELECT artifacts.*, lineages.* {found} ORDER BY published_at, hash LIMIT 1", sought
         ).fetchone()
     if row is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "no published lineage has this artifact")

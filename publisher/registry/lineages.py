@@ -12,6 +12,11 @@ from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.schema import NO_STEP
 from roar_publisher.registry.scope import PUBLIC, READABLE, Reader
 
+SHORTEST_PREFIX = 8
+"""Digits of a hash or digest that suffice to look for it."""
+HASH_LENGTH = 64
+LAST_CHARACTER = "\U0010ffff"
+"""Sorts after everything that a hash may go on with."""
 LINKS_SHOWN = 100
 """Links per job and kind that one look at a lineage returns; a job may have a million."""
 
@@ -78,8 +83,12 @@ class RecentLineage:
 def view_lineage(
     connection: sqlite3.Connection, lineage_hash: str, reader: Reader, *, offset: int, limit: int
 ) -> LineageView:
-    """The published lineage with `limit` jobs from `offset` on.  Raises `Refusal` (404) as `readable_lineage`."""
-    row = readable_lineage(connection, lineage_hash, reader)
+    """The published lineage with `limit` jobs from `offset` on.
+
+    lineage_hash: the whole of it, or its first `SHORTEST_PREFIX` or more digits.  Raises `Refusal`: 404 as
+    `readable_lineage`, 409 where several that this reader may know of begin like this.
+    """
+    row = readable_lineage(connection, _whole_hash(connection, lineage_hash, reader), reader)
     graph_id = row["graph_id"]
     jobs = connection.execute(
         "SELECT * FROM jobs WHERE graph_id = ? ORDER BY step_number, id LIMIT ? OFFSET ?", (graph_id, limit, offset)
@@ -155,6 +164,18 @@ def readable_lineage(connection: sqlite3.Connection, lineage_hash: str, reader: 
     if row is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "no lineage is published under this hash")
     return row
+
+
+def _whole_hash(connection: sqlite3.Connection, prefix: str, reader: Reader) -> str:
+    if not SHORTEST_PREFIX <= len(prefix) < HASH_LENGTH:
+        return prefix
+    rows = connection.execute(
+        f"SELECT hash FROM lineages WHERE hash >= :first AND hash < :last AND {READABLE} LIMIT 2",
+        {"first": prefix, "last": prefix + LAST_CHARACTER, **reader.parameters()},
+    ).fetchall()
+    if len(rows) > 1:
+        raise Refusal(HTTPStatus.CONFLICT, f"several lineages begin with {prefix}: give more of the hash")
+    return str(rows[0]["hash"]) if rows else prefix
 
 
 def _job(connection: sqlite3.Connection, graph_id: int, row: sqlite3.Row) -> JobView:

@@ -63,7 +63,13 @@ def project(tmp_path: Path) -> Project:
         ("abcd", ["abcdef01"]),
         (digest_of("clean.csv"), ["00000001", "00000002"]),
         (digest_of("clean.csv").upper(), ["00000001", "00000002"]),
+        (digest_of("clean.csv")[:12], ["00000001", "00000002"]),
+        (digest_of("clean.csv")[:8].upper(), ["00000001", "00000002"]),
+        (f"blake3:{digest_of('clean.csv')[:12]}...", ["00000001", "00000002"]),
+        (f"{digest_of('clean.csv')[:16]}…", ["00000001", "00000002"]),
+        (f"blake3:{digest_of('clean.csv')}", ["00000001", "00000002"]),
         ("f00dcafe", ["abcdef01"]),
+        ("f00dcafef00d...", ["abcdef01"]),
         ("f00dcafe" * 8, ["abcdef01"]),
         ("beefbeef", ["abcdef01"]),
         ("/data/model.bin", ["00000001", "00000002", "00000003"]),
@@ -239,3 +245,14 @@ def random_lineage(recorder: Recorder, chance: random.Random) -> None:
         if chance.random() < 0.15:
             columns["session_id"] = other
         recorder.job(step, reads, writes, **columns)
+
+
+def test_the_beginning_of_several_digests_is_ambiguous(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        for number in (1, 2):
+            recorder.artifact(f"made{number}", hashes={"blake3": "abcdabcd" + f"{number:056x}"})
+        recorder.job(1, (), ("made1", "made2"))
+    with pytest.raises(UsageProblem, match="the beginning of several digests") as refused:
+        picked(recorder.project(), "abcdabcd")
+    assert f"abcdabcd{1:056x}" in refused.value.next_step
+    assert picked(recorder.project(), f"abcdabcd{1:056x}")

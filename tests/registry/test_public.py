@@ -148,12 +148,48 @@ async def test_an_artifact_says_when_it_was_published_where_and_its_labels(regis
 async def test_an_artifact_is_found_by_digest_or_prefix_once_it_is_published(registry: Registry) -> None:
     session = await registry.open()
     await session.add_jobs(job(1))
-    await session.add_artifacts(artifact(1, size=42), artifact(2))
+    other = 0xAB12CD34 << 224
+    await session.add_artifacts(artifact(1, size=42), artifact(other))
     refused(await registry.client.get(f"/api/v1/artifacts/{digest(1)}"), 404)
     lineage_hash = (await session.finalize())["hash"]
     found = succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(1)}"))
     assert (found["hash"], found["size"], found["original_session_hash"]) == (digest(1), 42, lineage_hash)
-    prefix = digest(2)[:8]
+    prefix = digest(other)[:8]
     assert succeeded(await registry.client.get(f"/api/v1/artifacts/{prefix}"))["hash"].startswith(prefix)
     for unknown in (digest(1)[:7], digest(1) + "0", "x" * 64, "%00" * 8):
         refused(await registry.client.get(f"/api/v1/artifacts/{unknown}"), 404)
+
+
+async def test_a_lineage_is_found_by_the_beginning_of_its_hash(registry: Registry) -> None:
+    """The pages print twelve digits; whoever may not read a lineage is not told that there is one."""
+    alice = registry.person("alice")
+    own = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
+    public, private = await registry.open(), await registry.open(auth=Bearer(alice))
+    await public.add_jobs(job(1))
+    await private.add_jobs(job(2))
+    lineage_hash = (await public.finalize())["hash"]
+    hidden = (await private.finalize(scope_request=own))["hash"]
+    for prefix in (lineage_hash[:8], lineage_hash[:12], lineage_hash[:63]):
+        assert succeeded(await registry.client.get(f"/api/v1/sessions/{prefix}"))["hash"] == lineage_hash
+        page = await registry.client.get(f"/dag/{prefix}")
+        assert (page.status_code, lineage_hash in page.text) == (200, True)
+    for unknown in (lineage_hash[:7], hidden[:12], lineage_hash + "0", "%00" * 8):
+        refused(await registry.client.get(f"/api/v1/sessions/{unknown}"), 404)
+
+
+async def test_a_beginning_of_several_is_said_to_be_one(registry: Registry, store: Store) -> None:
+    hashes = []
+    for number in (1, 2):
+        session = await registry.open()
+        await session.add_jobs(job(number))
+        await session.add_artifacts(artifact(number))
+        hashes.append((await session.finalize())["hash"])
+    lineage_hash, prefix = hashes[0], digest(1)[:8]
+    twin = lineage_hash[:12] + "0" * 52
+    store.write(lambda connection: connection.execute("UPDATE lineages SET hash = ? WHERE hash = ?", [twin, hashes[1]]))
+    several = "several lineages begin with"
+    assert several in refused(await registry.client.get(f"/api/v1/sessions/{lineage_hash[:12]}"), 409)
+    assert several in (await registry.client.get(f"/dag/{lineage_hash[:12]}")).text
+    assert succeeded(await registry.client.get(f"/api/v1/sessions/{twin}"))["hash"] == twin
+    answer = refused(await registry.client.get(f"/api/v1/artifacts/{prefix}"), 409)
+    assert "several artifacts begin with" in answer
