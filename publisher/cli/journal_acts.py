@@ -48,11 +48,11 @@ def cancel_owned(owned: OwnedPublish) -> str:
         raise UsageProblem(
             f"publish {owned.paths.id} is {progress.state} already", next_step=f"roar journal show {owned.paths.id}"
         )
+    left = _abandon(owned)  # first: killed meanwhile, it is still there to be cancelled, and no temporary is forgotten
     owned.journal.checkpoint(Event.CANCELLED, reason="cancelled")
     with suppress(LocalProblem):  # it is cancelled all the same; what stays is removed at the next look
         owned.paths.forget_session_token()
         owned.paths.forget_put_record()
-    left = _abandon(owned)
     text = "Nothing of it is visible."
     if progress.state is State.FALLBACK:
         text = "What an older registry was sent stays visible."

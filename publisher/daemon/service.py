@@ -194,7 +194,7 @@ class Daemon:
             await serve(self._folder, self.wake)
         except OSError as error:
             self._log.warning(
-                f"no socket to be woken at ({error.strerror}): looking every {SCAN_SECONDS:.0f} s instead"
+                f"no socket to be woken at ({error.strerror or error}): looking every {SCAN_SECONDS:.0f} s instead"
             )
 
     async def _notice_sleep(self, sentinel: Sentinel) -> None:

@@ -349,3 +349,28 @@ def test_prune_keeps_a_put_whose_store_keeps_an_upload(program: Program) -> None
 @pytest.mark.parametrize("age", ["30", "d30", "-1d", "soon"])
 def test_an_age_that_is_none_is_a_usage_error(program: Program, age: str) -> None:
     program("journal", "prune", f"--older-than={age}").blames(2, "is no age")
+
+
+def test_uploads_are_given_up_before_a_publish_counts_as_cancelled(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in between, it can be cancelled again, and nothing is left in the folder that it stored to."""
+    publish = frozen(folder, cut(chain(1)))
+
+    def killed(owned: OwnedPublish) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(journal_acts, "_abandon", killed)
+    with publish as owned, pytest.raises(KeyboardInterrupt):
+        journal_acts.cancel_owned(owned)
+    assert look(publish.paths).interrupted
+
+
+def test_a_token_that_can_not_be_removed_does_not_stop_a_cancel(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = frozen(folder, cut(chain(1)))
+    publish.paths.session_token.mkdir()
+    with publish as owned:
+        assert journal_acts.cancel_owned(owned) == "Nothing of it is visible."
+    assert not look(publish.paths).live

@@ -2,8 +2,8 @@
 
 import pytest
 
-from roar_publisher.cli.leaving import stopped
-from roar_publisher.state.errors import ExitCode
+from roar_publisher.cli.leaving import stopped, unfinished
+from roar_publisher.state.errors import ExitCode, LocalProblem, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -40,3 +40,25 @@ def test_what_the_daemon_has_taken_meanwhile_goes_on_there(publish: OwnedPublish
     assert f"roar publish --watch {publish.paths.id}" in error.next_step
     assert f"roar journal cancel {publish.paths.id}" in error.next_step
     assert not glance(publish.paths).queued.parked
+
+
+def test_an_error_after_finalize_says_that_the_lineage_is_out(publish: OwnedPublish) -> None:
+    url = "https://registry.example/dag/" + "ab" * 32
+    for event in (Event.PROBED, Event.SELECTED, Event.OPENED, Event.STAGED):
+        publish.journal.checkpoint(event)
+    publish.journal.remember(hash="ab" * 32, url=url)
+    publish.give_up()
+    cause = LocalProblem("the state folder can't be used", kept="Nothing was changed.", resumable=True)
+    told = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
+    assert told.kept.startswith(f"The lineage is published: {url}.")
+    assert "--registry URL" not in told.next_step
+
+
+@pytest.mark.parametrize(("reason", "named"), [("offline", True), ("not glaas", True), ("disk full", False)])
+def test_another_registry_is_named_where_the_address_may_be_wrong(
+    publish: OwnedPublish, reason: str, named: bool
+) -> None:
+    publish.give_up()
+    cause = Transient("no", reason=reason)
+    told = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
+    assert (f"roar publish --resume {publish.paths.id} --registry URL" in told.next_step) is named

@@ -1,5 +1,7 @@
 """The engine over a registry in the same process: every row of the transition table, reached by its real cause."""
 
+import errno
+import os
 from collections.abc import Callable
 
 import anyio
@@ -14,6 +16,7 @@ from roar_publisher.state.errors import ExitCode, Interrupted, NeedsPerson, Tran
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.survey import survey
 from tests.engine.publishing import Publishing, Sent, answer, before, instead
 from tests.lineages import chain, cut
 
@@ -578,3 +581,18 @@ async def test_a_registry_that_answers_nonsense_is_said_to_be_none(publishing: P
     assert publishing.progress().state is State.STAGE
     publishing.intercept = lambda sent: None
     assert (await publishing.run()).state is State.DONE
+
+
+async def test_a_token_that_can_not_be_removed_does_not_stop_a_publish_that_is_out(
+    publishing: Publishing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("roar_publisher.state.paths.forget_private", refuse)
+    done = await publishing.run()
+    assert done.state is State.DONE
+    assert publishing.paths.session_token.exists()
+    monkeypatch.undo()
+    assert len(list(survey(publishing.folder))) == 1
+    assert not publishing.paths.session_token.exists(), "the next look removes it"
