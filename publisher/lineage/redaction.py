@@ -1,66 +1,76 @@
 """Takes secrets out of everything that leaves this machine (`protocol.md §8`).
 
-The built-in shapes are in `secret_shapes`; here they meet the project's `[registration.omit]`.  What was found is
-counted by shape, and no part of a secret is kept.
+`secret_scan` finds them; here they meet the project's `[registration.omit]`.  What was found is counted by rule, and no
+part of a secret is kept.
 """
 
 import re
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
+from roar_publisher.lineage.linear import PatternProblem, compiled
 from roar_publisher.lineage.project import CustomShape, OmitConfig
-from roar_publisher.lineage.secret_shapes import (
-    BUILT_IN,
-    MARK,
-    Hit,
-    Shape,
-    is_marked,
-    is_secret_name,
-    is_version,
-    matching,
-    may_hold_secret,
-)
+from roar_publisher.lineage.secret_names import Secrecy, secrecy
+from roar_publisher.lineage.secret_rules import Span
+from roar_publisher.lineage.secret_scan import find_secrets
+from roar_publisher.lineage.secret_values import is_marked, is_secret_value
 from roar_publisher.state.errors import LocalProblem
+
+MARK = "[REDACTED]"
+CUSTOM_SECONDS = 10.0
+"""How long the configuration's own patterns may take for one publish."""
 
 _CLEAN_LIMIT = 20_000
 """How many texts are remembered as clean; versions and host facts repeat in every job."""
 _CLEAN_LENGTH = 200
 """Longer texts (characters) hardly repeat and are not remembered."""
+_SHORTEST = 4
+"""A text of fewer characters holds no secret of a built-in shape."""
 _SCP_REMOTE = re.compile(r"(?!git@)[^@\s\[\]]++(@[^\s:]++:\S++)")
+_SCHEME = re.compile(r"(?:bearer|basic|token|digest|apikey|negotiate)\s+", re.IGNORECASE)
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Redactor:
     """Redacts texts and JSON values, and counts what it found.
 
-    Not for use by several threads at once.  Raises LocalProblem for a pattern in the configuration that is no regular
-    expression.
+    clock: seconds, for the limit on the configuration's own patterns.  Not for use by several threads at once.  Raises
+    LocalProblem for a pattern in the configuration that is no regular expression, or that takes too long.
     """
 
-    def __init__(self, omit: OmitConfig) -> None:
+    def __init__(self, omit: OmitConfig, *, clock: Callable[[], float] = time.thread_time) -> None:
         self._enabled = omit.enabled
         self._values = [value for value in omit.values if value]
         self._variables = frozenset(omit.variables)
-        self._custom = [_custom_shape(shape) for shape in omit.patterns]
+        self._custom = [_CustomRule(shape) for shape in omit.patterns]
         self._allowed = [_compiled("allowlist.patterns", pattern) for pattern in omit.allowlist if pattern]
+        self._clock = clock
+        self._spent = 0.0
         self._found: Counter[str] = Counter()
         self._clean: set[str] = set()
 
     def findings(self) -> dict[str, int]:
-        """How many secrets of each shape were taken out so far, by shape id."""
+        """How many secrets of each shape were taken out so far, by rule."""
         return dict(sorted(self._found.items()))
 
     def text(self, text: str) -> str:
         """The text without its secrets."""
-        if not self._enabled or text in self._clean:
+        if (
+            not self._enabled
+            or (len(text) < _SHORTEST and not self._values and not self._custom)
+            or text in self._clean
+        ):
             return text
         result = text
         for value in self._values:
             if value in result:
-                self._found["configured_value"] += result.count(value)
+                self._found["configured-value"] += result.count(value)
                 result = result.replace(value, MARK)
-        if may_hold_secret(result):
-            result = self._apply(BUILT_IN, result)
-        result = self._apply(self._custom, result)
+        result = self._replaced(result, find_secrets(result))
+        for rule in self._custom:
+            result = self._customised(rule, result)
         if result == text and len(text) <= _CLEAN_LENGTH:
             if len(self._clean) >= _CLEAN_LIMIT:
                 self._clean.clear()
@@ -74,20 +84,20 @@ class Redactor:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {key: self._named(key, item) for key, item in value.items()}
+            return self._mapping(value)
         if isinstance(value, list):
             return list(self._arguments(value))
         return value
 
     def metadata(self, metadata: dict[str, object]) -> dict[str, object]:
         """A job's metadata without its secrets, nor the values of the variables that the configuration names."""
-        result = {key: self._named(key, item) for key, item in metadata.items()} if self._enabled else metadata
+        result = self._mapping(metadata) if self._enabled else metadata
         runtime = result.get("runtime")
         variables = runtime.get("env_vars") if isinstance(runtime, dict) else None
         if self._enabled and isinstance(variables, dict):
             for name in self._variables.intersection(variables):
                 if variables[name] != MARK:
-                    self._found["environment_variable"] += 1
+                    self._found["environment-variable"] += 1
                     variables[name] = MARK
         return result
 
@@ -97,71 +107,118 @@ class Redactor:
         scp = _SCP_REMOTE.fullmatch(result)
         if not self._enabled or "://" in result or scp is None or self._is_allowed(result):
             return result
-        self._found["url_userinfo"] += 1
+        self._found["url-userinfo"] += 1
         return MARK + scp[1]
 
-    def _apply(self, shapes: Iterable[Shape], text: str) -> str:
-        for shape in shapes:
-            pieces: list[str] = []
-            done = 0
-            for hit in shape.find(text):
-                if self._is_allowed(text[hit.start : hit.end]):
-                    continue
-                pieces += (text[done : hit.start], hit.replacement)
-                done = hit.end
-                self._count(shape.id, hit)
-            if pieces:
-                text = "".join((*pieces, text[done:]))
-        return text
+    def _replaced(self, text: str, spans: Iterable[Span]) -> str:
+        """The text with a mark for every stretch that spans cover; spans that touch become one."""
+        wanted = [span for span in spans if span.start < span.end and not is_marked(text[span.start : span.end])]
+        # Of two that cover the same, the one with a name goes first: roar-cli leaves that one's mark.
+        wanted.sort(key=lambda span: (span.start, -span.end, span.context is None))
+        pieces: list[str] = []
+        done = 0
+        for span in wanted:
+            if span.end <= done:
+                continue
+            context = span.start if span.context is None else span.context
+            if self._allowed and self._is_allowed(text[context : span.end]):
+                continue
+            if span.start >= done:
+                pieces += (text[done : span.start], span.mark)
+                self._found[span.rule] += 1
+            done = span.end
+        return "".join((*pieces, text[done:])) if pieces else text
 
-    def _count(self, shape_id: str, hit: Hit) -> None:
-        if not hit.known:
-            self._found[shape_id] += 1
+    def _customised(self, rule: "_CustomRule", text: str) -> str:
+        """The text after one of the configuration's patterns.  One match is linear; many are limited by time."""
+        began = self._clock()
+        pieces: list[str] = []
+        done = 0
+        for match in rule.pattern.finditer(_LONE_SURROGATE.sub("?", text)):
+            if self._spent + self._clock() - began > CUSTOM_SECONDS:
+                raise _too_slow(rule.id)
+            if is_marked(match[0]) or self._is_allowed(match[0]):
+                continue
+            pieces += (text[done : match.start()], match.expand(rule.replacement))
+            done = match.end()
+            self._found[rule.id] += 1
+        self._spent += self._clock() - began
+        return "".join((*pieces, text[done:])) if pieces else text
 
     def _is_allowed(self, matched: str) -> bool:
-        return any(pattern.search(matched) for pattern in self._allowed)
+        cleaned = _LONE_SURROGATE.sub("?", matched)
+        return any(pattern.search(cleaned) for pattern in self._allowed)
+
+    def _mapping(self, table: dict[str, object]) -> dict[str, object]:
+        result = {key: self._named(key, item) for key, item in table.items()}
+        name, value = table.get("name"), table.get("value")
+        if isinstance(name, str) and isinstance(value, str) and result["value"] == value:
+            result["value"] = self._named(name, value)  # an environment as a list: {"name": "HF_TOKEN", "value": …}
+        return result
 
     def _named(self, name: str, value: object) -> object:
+        if isinstance(value, list) and secrecy(name) is not Secrecy.NONE:
+            return [self._named(name, item) if isinstance(item, str) else self.value(item) for item in value]
         redacted = self.value(value)
-        if redacted is not value and redacted != value:
+        if not isinstance(value, str) or redacted != value:
             return redacted
-        if isinstance(value, str) and value and is_secret_name(name) and not (is_version(value) or is_marked(value)):
-            if self._is_allowed(value):
-                return value
-            self._found["named_json_value"] += 1
-            return MARK
-        return redacted
+        scheme = _SCHEME.match(value)
+        secret = value[scheme.end() :] if scheme else value
+        kind = Secrecy.PASSWORD if scheme and secrecy(name) is not Secrecy.NONE else secrecy(name)
+        if not is_secret_value(secret, kind) or self._is_allowed(value):
+            return value
+        self._found["named-value"] += 1
+        return value[: len(value) - len(secret)] + MARK
 
     def _arguments(self, items: list[object]) -> Iterator[object]:
         """A list, read as a command line where it holds texts: the word after `--password` goes, too."""
         flag = ""
         for item in items:
             redacted = self.value(item)
-            if flag and isinstance(item, str) and redacted == item and self.text(f"{flag} {item}") != f"{flag} {item}":
-                redacted = MARK
+            if flag and isinstance(item, str) and redacted == item and not item.startswith("-"):
+                redacted = self._after_flag(flag, item)
             yield redacted
             flag = item if isinstance(item, str) and item.startswith("-") and "=" not in item else ""
 
+    def _after_flag(self, flag: str, item: str) -> str:
+        if not is_secret_value(item, secrecy(flag.lstrip("-"))) or self._is_allowed(f"{flag} {item}"):
+            return item
+        self._found["argument"] += 1
+        return MARK
 
-def _custom_shape(shape: CustomShape) -> Shape:
-    pattern = _compiled(shape.id, shape.pattern)
+
+class _CustomRule:
+    """A pattern of the configuration with its replacement (`\\1` keeps a group)."""
+
+    def __init__(self, shape: CustomShape) -> None:
+        self.id = shape.id
+        self.pattern = _compiled(shape.id, shape.pattern)
+        self.replacement = shape.replacement
+        groups = [int(number) for number in re.findall(r"\\(\d{1,2})", shape.replacement)]
+        if any(number > self.pattern.groups for number in groups):
+            raise _bad_pattern(shape.id, "its replacement names a group that it has not")
+
+
+def _compiled(name: str, pattern: str) -> Any:
     try:
-        pattern.sub(shape.replacement, "")
-    except (re.error, IndexError) as error:
-        raise _bad_pattern(shape.id, error) from error
-    return matching(shape.id, pattern, shape.replacement)
+        return compiled(pattern)
+    except PatternProblem as error:
+        raise _bad_pattern(name, str(error)) from error
 
 
-def _compiled(name: str, pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise _bad_pattern(name, error) from error
-
-
-def _bad_pattern(name: str, error: Exception) -> LocalProblem:
+def _bad_pattern(name: str, why: str) -> LocalProblem:
     return LocalProblem(
-        f"[registration.omit]: the pattern {name!r} is no regular expression: {error}.",
-        next_step="Mend it in .roar/config.toml and try again; nothing was sent.",
+        f"[registration.omit]: the pattern {name!r} can't be used: {why}.",
+        kept="Nothing was sent.",
+        next_step="Change it in .roar/config.toml; lookaround and backreferences are not supported.",
+        reason="config",
+    )
+
+
+def _too_slow(name: str) -> LocalProblem:
+    return LocalProblem(
+        f"[registration.omit]: the pattern {name!r} took more than {CUSTOM_SECONDS:.0f} s.",
+        kept="Nothing was sent.",
+        next_step="Change it in .roar/config.toml so that it matches less.",
         reason="config",
     )

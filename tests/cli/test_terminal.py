@@ -177,7 +177,7 @@ def test_secrets_are_named_by_shape_before_anything_is_kept(program: Program, re
     with closing(sqlite3.connect(program.cwd / ".roar" / "roar.db")) as connection, connection:
         connection.execute("UPDATE jobs SET command = command || ' ' || ? WHERE step_number = 1", [SECRET])
     with at_terminal(program, "publish", "--public", "--registry", registry) as terminal:
-        terminal.wait_for("1 secret will be taken out of what is published: github_token (1).")
+        terminal.wait_for("1 secret will be taken out of what is published: github-token (1).")
         terminal.wait_for("Publish the rest? [y/N]")
         assert program.publishes != []
         terminal.type("n\n")

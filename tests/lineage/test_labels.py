@@ -34,7 +34,7 @@ def test_origins_are_roars(seed: int) -> None:
 def test_the_newest_version_travels_redacted(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1, (), ("model",))
-        for version, label in ((1, {"a": 1, "gone": 2}), (2, {"a": 1, "api_key": "hunter2", "nan": float("nan")})):
+        for version, label in ((1, {"a": 1, "gone": 2}), (2, {"a": 1, "api_key": "a1b2c3d4e5f6", "nan": float("nan")})):
             recorder.label(
                 entity_type="job", job_id=1, version=version, metadata=json.dumps(label), write_origin="user"
             )

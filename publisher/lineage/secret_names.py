@@ -1,0 +1,102 @@
+"""What the name of a value says about it: `DB_PASSWORD`, `apiKey`, `pad_token`, `monkey`.
+
+A name is read as words, cut at delimiters and at changes of case, and its last word decides: a `password_policy` is a
+policy and a `token_lr` is a rate.  `secret_values` then asks whether the value looks like what the name promises.
+"""
+
+import re
+from enum import Enum
+from functools import lru_cache
+
+NAME_REACH = 128
+"""Longer names (characters) are not looked at."""
+
+
+class Secrecy(Enum):
+    """How likely a value under a name is a secret.
+
+    PASSWORD: it is one, unless it is a plain word, a number or a switch; people choose passwords.
+    SECRET: the same, but several plain words (`my-app-secret`) are a reference to one.
+    TOKEN: it is one if it looks made by a machine.
+    VAGUE: it is one only if it can hardly be anything else; digests and ids stand under such names, too.
+    """
+
+    NONE = "none"
+    PASSWORD = "password"
+    SECRET = "secret"
+    TOKEN = "token"
+    VAGUE = "vague"
+
+
+_PASSWORD = frozenset("password passwd pwd pass passphrase passcode".split())
+_SECRET = frozenset("secret clientsecret sharedsecret".split())
+_TOKEN = frozenset("token credential apikey secretkey accesskey authkey authtoken accesstoken apitoken jwt".split())
+_RUN_TOGETHER = re.compile(r"(?:password|passwd|passphrase|secretkey|accesskey|apikey|authtoken|accesstoken)$")
+_CAPITALS_RUN_TOGETHER = re.compile(r"(?:TOKEN|SECRET|PASS|PASSWD|PWD|PASSWORD|APIKEY)$")
+_NOT_RUN_TOGETHER = frozenset({"COMPASS", "BYPASS", "ENCOMPASS", "SURPASS", "OLDPWD"})
+_QUALIFIER = frozenset(
+    "prod production staging stage dev development test testing live old new current backup primary secondary default"
+    " main ro rw read write readonly base b64 base64 raw plain value str string env ci".split()
+)
+"""Words after the word that decides: `DB_PASSWORD_PROD`, `SECRET_KEY_BASE`."""
+_SECRET_KEY = frozenset(
+    "access account admin anthropic api app application auth aws azure client cohere comet consumer datadog dd deploy"
+    " encryption fernet function gcp gemini github gitlab google groq hf hmac huggingface integration jwt langchain"
+    " langsmith license licence master mistral neptune newrelic openai pinecone private project registry replicate"
+    " restricted secret sendgrid sentry service session shared signing slack storage stripe subscription tenant twilio"
+    " user wandb webhook".split()
+)
+"""`openai_key` is a credential; `sort_key` and `cache_key` are not."""
+_PUBLIC = frozenset("public pub primary foreign".split())
+_SPECIAL_TOKEN = frozenset(
+    "pad eos bos unk sep cls mask special image video audio start end stop begin boi eoi bot eot next".split()
+)
+"""`pad_token` belongs to a tokenizer."""
+_WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_ALWAYS = frozenset({"ROAR_SESSION_ID", "AUTHORIZATION", "PROXY_AUTHORIZATION"})
+
+
+@lru_cache(maxsize=8192)
+def secrecy(name: str) -> Secrecy:
+    """What a value under this name is taken for."""
+    if len(name) > NAME_REACH:
+        return Secrecy.NONE
+    if name.upper().replace("-", "_") in _ALWAYS:
+        return Secrecy.PASSWORD
+    words = _WORDS.findall(name)
+    while len(words) > 1 and (words[-1].isdigit() or words[-1].lower() in _QUALIFIER):
+        words.pop()
+    if not words:
+        return Secrecy.NONE
+    head = words[-1]
+    before = [word.lower() for word in words[:-1]]
+    if _PUBLIC.intersection(before):
+        return Secrecy.NONE
+    return _of_head(head, before) or _of_any(before)
+
+
+def _of_head(head: str, before: list[str]) -> Secrecy | None:
+    word = head.lower()
+    word = word if word.endswith("ss") else word.removesuffix("s")
+    if word in _PASSWORD:
+        return Secrecy.PASSWORD
+    if word in _SECRET:
+        return Secrecy.SECRET
+    if word in _TOKEN:
+        return Secrecy.NONE if word == "token" and _SPECIAL_TOKEN.intersection(before[-1:]) else Secrecy.TOKEN
+    if word == "key":
+        return Secrecy.TOKEN if _SECRET_KEY.intersection(before[-1:]) else Secrecy.VAGUE
+    if word == "auth":
+        return Secrecy.VAGUE
+    together = _RUN_TOGETHER.search(word)
+    if together is None and head.isupper() and head not in _NOT_RUN_TOGETHER:
+        together = _CAPITALS_RUN_TOGETHER.search(head)
+    if together is None:
+        return None
+    return Secrecy.PASSWORD if together[0].lower().startswith(("pass", "pwd")) else Secrecy.TOKEN
+
+
+def _of_any(words: list[str]) -> Secrecy:
+    """A secret's word that another follows: `TOKEN_my` may be one, `secret_name` is none."""
+    known = _PASSWORD | _SECRET | _TOKEN
+    return Secrecy.VAGUE if any(word in known for word in words) else Secrecy.NONE

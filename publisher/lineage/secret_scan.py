@@ -1,0 +1,209 @@
+"""Secrets that their surroundings give away: names, flags, headers, URLs, key blocks.
+
+Each scanner yields spans of the text that it was given and runs in linear time over hostile text: a repetition is
+possessive or bounded, and a value is looked at once.
+"""
+
+import re
+from collections.abc import Iterator
+
+from roar_publisher.lineage.secret_names import NAME_REACH, Secrecy, secrecy
+from roar_publisher.lineage.secret_rules import Span, known_tokens
+from roar_publisher.lineage.secret_values import LOOKED_AT, is_opaque, is_secret_value
+from roar_publisher.lineage.shell_words import Extent, QuotedText
+
+_NAME_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+_HINT = re.compile(r"key|token|secret|pass|pwd|credential|auth|bearer|jwt|cookie|session_id", re.IGNORECASE)
+# An assignment, a mapping's colon, each perhaps after the quote that closes the name (perhaps an escaped one).
+_SEPARATOR = re.compile(r"(\\{0,3}[\"'])?[ \t]{0,4}(?:(?<![=!<>])=(?!=)>?|:=?(?!:))[ \t]{0,4}")
+_FLAG = re.compile(r"(?<![\w-])--?([A-Za-z][A-Za-z0-9_.-]{0,127}+)[ \t]++(?!-)(?=\S)")
+_SHORT_PASSWORD = re.compile(r"(?<!\S)-p(?:[ \t]++|=)?(?=[^\s-])")
+_ASKS_PASSWORD = re.compile(
+    r"(?:^|[\s;&|/('\"])(?:mysql\w*|mariadb[\w-]*|sshpass|mongo\w*|docker|podman|htpasswd|7za?|zip|unzip)\b"
+)
+"""Programs whose `-p` (or, for an archive, `-P`) is a password."""
+_GLUED_PASSWORD = re.compile(r"(?:^|[\s;&|/('\"])(?:mysql\w*|mariadb[\w-]*|sshpass|7za?)\b")
+"""Programs that take the password without a space: `-psecret`."""
+_USER = re.compile(r"(?<!\S)(?:-u|--user|--proxy-user)(?:[ \t]++|=)?(?=[^\s-])")
+_HEADER = re.compile(
+    r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\\{0,3}[\"'])?[ \t]{0,4}[:=][ \t]{0,4}(\\{0,3}[\"'])?"
+    r"((?:bearer|basic|token|digest|apikey|api-key|negotiate|aws4-hmac-sha256|signature|bot|key)[ \t]{1,4})?",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"\b(?:bearer|basic)[ \t]++([A-Za-z0-9._~+/=-]{16,}+)", re.IGNORECASE)
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}+)://")
+_AUTHORITY = re.compile(r"[^\s/?#\"'<>`]{0,8192}+")
+_URL_WORD = re.compile(r"[^\s\"'<>`]*+")
+_PARAMETER = re.compile(
+    r"(?<=[?&;])(?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|sig|signature|AWSAccessKeyId|Policy"
+    r"|Key-Pair-Id)=([^&#\s\"'<>`]++)",
+    re.IGNORECASE,
+)
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN[ A-Z0-9_-]{0,40}PRIVATE[ ]KEY(?:[ ]BLOCK)?-----"
+    r"(?:[\s\\nr]*+(?:Proc-Type|DEK-Info|Comment|Version|Hash):[^\n\\]{0,200})*+"
+    r"(?:[A-Za-z0-9+/=\\\s,:]++(?:-----END[A-Z0-9 ]{1,40}-----)?)?+"
+)
+_CLOSES = {",": ",,", "}": "{", "]": "[", ")": "("}
+_MOST_USER = 128
+_MOST_AUTHORITY = 8192
+_WEB = frozenset({"http", "https", "ssh", "git"})
+
+
+def find_secrets(text: str) -> Iterator[Span]:
+    """Every secret of a built-in shape; spans may overlap and come in no order."""
+    yield from known_tokens(text)
+    if "://" in text:
+        yield from _url_credentials(text)
+    if "=" in text and ("?" in text or "&" in text):
+        for match in _PARAMETER.finditer(text):
+            yield Span(*match.span(1), "presigned-url", context=match.start())
+    if "PRIVATE KEY" in text:
+        for match in _PRIVATE_KEY.finditer(text):
+            yield Span(*match.span(), "private-key", "[PRIVATE_KEY_REDACTED]")
+    quoted = QuotedText(text) if _HINT.search(text) or "-p" in text or "-u" in text else None
+    if quoted is not None:
+        yield from _named_values(quoted)
+        yield from _flag_values(quoted)
+        yield from _headers(quoted)
+        yield from _short_options(quoted)
+
+
+def _named_values(quoted: QuotedText) -> Iterator[Span]:
+    """`NAME=value`, `name: value`, `"name": "value"`, `\\"name\\": \\"value\\"`."""
+    text, done = quoted.text, 0
+    for match in _SEPARATOR.finditer(text):
+        if match.end() <= done:
+            continue
+        before = text[max(done, match.start() - NAME_REACH) : match.start()]
+        name = before[len(before.rstrip(_NAME_LETTERS)) :].lstrip("-")
+        kind = secrecy(name) if name else Secrecy.NONE
+        if kind is Secrecy.NONE or name.lower().endswith("authorization"):  # `_headers` keeps its scheme
+            continue
+        start = match.start() - len(name)
+        extent = _own_value(quoted.value(match.end(), name=start), match)
+        if is_secret_value(text[extent.start : min(extent.end, extent.start + LOOKED_AT)], kind):
+            done = extent.end
+            if match[0] == "=":
+                extent = _with_quotes(text, match.end(), extent)
+            yield Span(*extent, "named-value", context=start)
+
+
+def _with_quotes(text: str, position: int, extent: Extent) -> Extent:
+    """The value with the quotes around it, if they begin where it does: roar-cli leaves none either."""
+    if extent.start == position + 1 and text[position] == text[extent.end : extent.end + 1]:
+        return Extent(position, extent.end + 1)
+    return extent
+
+
+def _own_value(extent: Extent, match: re.Match[str]) -> Extent:
+    """An unquoted value in a mapping ends before the comma or bracket that closes it."""
+    text = match.string
+    end = extent.end
+    if extent.start == match.end() and ":" in match[0]:
+        while end > extent.start and text[end - 1] in _CLOSES:
+            if _CLOSES[text[end - 1]] in text[extent.start : min(end, extent.start + LOOKED_AT)]:
+                break  # opened in the value itself
+            end -= 1
+    return Extent(extent.start, end)
+
+
+def _flag_values(quoted: QuotedText) -> Iterator[Span]:
+    """`--password value`, `-api_key value`; what is left is `--password=[REDACTED]`, as roar-cli writes it."""
+    text = quoted.text
+    for match in _FLAG.finditer(text):
+        kind = secrecy(match[1])
+        if kind is Secrecy.NONE:
+            continue
+        extent = quoted.value(match.end(), name=match.end())
+        if is_secret_value(text[extent.start : min(extent.end, extent.start + LOOKED_AT)], kind):
+            end = _with_quotes(text, match.end(), extent).end
+            yield Span(match.end(1), end, "argument", "=[REDACTED]", context=match.start())
+
+
+def _headers(quoted: QuotedText) -> Iterator[Span]:
+    """`Authorization: Bearer …`, whatever the scheme, and cookies."""
+    text, done = quoted.text, 0
+    for match in _HEADER.finditer(text):
+        if match.end() <= done:
+            continue
+        extent = _header_value(quoted, match)
+        known = match[4] is not None or "cookie" in match[1].lower()
+        value = text[extent.start : min(extent.end, extent.start + LOOKED_AT)]
+        done = extent.end
+        if is_secret_value(value, Secrecy.PASSWORD) and (known or is_secret_value(value, Secrecy.TOKEN)):
+            yield Span(*extent, "authorization-header", context=match.start())
+    for match in _BEARER.finditer(text):
+        if is_secret_value(match[1], Secrecy.TOKEN):
+            yield Span(*match.span(1), "bearer-token", context=match.start())
+
+
+def _header_value(quoted: QuotedText, match: re.Match[str]) -> Extent:
+    """To the end of the quoted region or the line that the header stands in."""
+    text, start = quoted.text, match.end()
+    if match[3] and match[3].startswith("\\"):
+        closing = text.find(match[3], start)
+        return Extent(start, closing if closing >= 0 else len(text))
+    region = quoted.region(start)
+    if region is None:
+        return quoted.value(start, name=start)
+    line = text.find("\n", start, region.end)
+    escaped = text.find('\\"', start, region.end)
+    return Extent(start, min(end for end in (line, escaped, region.end) if end >= 0))
+
+
+def _short_options(quoted: QuotedText) -> Iterator[Span]:
+    """`-p password` where the program asks for one, or the value can be nothing else; `-u user:password`."""
+    text = quoted.text
+    for match in _SHORT_PASSWORD.finditer(text):
+        asks = (_GLUED_PASSWORD if match[0] == "-p" else _ASKS_PASSWORD).search(
+            text, max(0, match.start() - 256), match.start()
+        )
+        if match[0] == "-p" and not asks:
+            continue
+        extent = quoted.value(match.end(), name=match.end())
+        value = text[extent.start : min(extent.end, extent.start + LOOKED_AT)]
+        if is_opaque(value) or (asks and ":" not in value and is_secret_value(value, Secrecy.PASSWORD)):
+            yield Span(*extent, "password-option", context=match.start())
+    for match in _USER.finditer(text):
+        extent = quoted.value(match.end(), name=match.end())
+        colon = text.find(":", extent.start, min(extent.end, extent.start + _MOST_USER))
+        if colon > 0 and is_secret_value(text[colon + 1 : min(extent.end, colon + LOOKED_AT)], Secrecy.PASSWORD):
+            yield Span(colon + 1, extent.end, "user-option", context=match.start())
+
+
+def _url_credentials(text: str) -> Iterator[Span]:
+    """`scheme://user:password@host` and `scheme://token@host`."""
+    word_end = 0
+    for match in _URL.finditer(text):
+        start = match.end()
+        authority = _AUTHORITY.match(text, start)
+        end = authority.end() if authority else start
+        at = text.rfind("@", start, end)
+        colon = text.find(":", start, at if at >= 0 else end)
+        web = match[1].lower() in _WEB
+        if colon >= 0 and ((at >= 0 and not web) or (at < 0 and not text[colon + 1 : end].isdigit())):
+            # A password with a delimiter in it; in a connection string it needs no escape.
+            if start >= word_end:
+                word = _URL_WORD.match(text, start)
+                word_end = word.end() if word else end
+            end = min(word_end, start + _MOST_AUTHORITY)
+            question = text.find("?", max(at, colon), end)
+            later = text.rfind("@", colon, question if question >= 0 else end)
+            at = later if later >= 0 else text.rfind("@", colon, end)
+        if at < 0:
+            continue
+        yield from _userinfo(text, match[1].lower(), start, colon if colon >= 0 else at, at)
+
+
+def _userinfo(text: str, scheme: str, start: int, colon: int, at: int) -> Iterator[Span]:
+    user, password = text[start:colon], text[colon + 1 : at]
+    if colon == at:
+        # A lone user may be a token; `git` is everybody's.
+        if user and user != "git" and "[" not in user and (scheme in _WEB or is_opaque(user)):
+            yield Span(start, at, "url-userinfo", context=start)
+    elif not password or is_opaque(user):
+        if user and "[" not in user:
+            yield Span(start, at, "url-credentials", context=start)
+    elif "REDACTED]" not in password and not re.fullmatch(r"\$\{[^}]*\}|\$[A-Z_][A-Z0-9_]*|\{\{.*\}\}", password):
+        yield Span(colon + 1, at, "url-credentials", context=start)
