@@ -47,7 +47,6 @@ class Fault(Enum):
     """The store does nothing, and the reply is a 200 that holds an InternalError."""
     DENIED = auto()
     """403 AccessDenied."""
-    MOVED = auto()
     """301 with another region."""
 
 
@@ -241,8 +240,6 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, {}, _error("InternalError")
             case Fault.DENIED:
                 return 403, {}, b"" if self.command == "HEAD" else _error("AccessDenied")
-            case Fault.MOVED:
-                return 301, {"x-amz-bucket-region": "eu-north-1"}, _error("PermanentRedirect")
             case _:
                 return None
 
