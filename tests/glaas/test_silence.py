@@ -90,7 +90,7 @@ def test_a_request_without_an_answer_is_reported_after_5_s_and_sent_again_after_
     async def scenario() -> None:
         calls = met(server := Server(thing=[None, 0.0]))
         assert (await calls.call()).hash == "a" * 64
-        assert calls.silences == [(5.0, 15.0), (10.0, 10.0), (15.0, 5.0)]
+        assert calls.silences[:3] == [(5.0, 15.0), (10.0, 10.0), (15.0, 5.0)]
         first, second = server.sent
         assert ANSWER_SECONDS <= second - first < ANSWER_SECONDS + 2
 
