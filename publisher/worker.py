@@ -60,6 +60,7 @@ async def work(
     stop: anyio.Event,
     line: Line | None = None,
     keyring: Keyring | None = None,
+    most_requests: int = MOST_REQUESTS,
     most_uploads: int = MOST_UPLOADS,
     upload_rate: int | None = None,
     share: Share | None = None,
@@ -72,6 +73,7 @@ async def work(
 ) -> Progress:
     """Drive an owned publish until it ends or can't go on now; returns where it stands (see `engine.publish`).
 
+    most_requests, most_uploads: under way at once, to the registry and to an object store.
     line, share: to its registry, and of uploads, where this process works on several publishes; else of its own.
     keyring: who signs; the default is this user's own, with nobody to ask for a passphrase.  stop: set it to end early
     and cleanly.  attended: as in `Run`.  transport, rng, on_disk: for tests on virtual time; the defaults are the real
@@ -80,7 +82,12 @@ async def work(
     plan = owned.journal.plan()
     on_disk = on_disk or in_thread()
     waits = Waits(owned.journal, on_disk, report)
-    async with nullcontext(line) if line else Line(plan.registry, transport=transport) as to_registry, waits.noted():
+    async with (
+        nullcontext(line)
+        if line
+        else Line(plan.registry, most_requests=most_requests, transport=transport) as to_registry,
+        waits.noted(),
+    ):
         caller = Caller(
             to_registry, patience=patience, rng=rng or random.Random(), clock=clock, report=waits.report, stop=stop
         )
@@ -98,7 +105,7 @@ async def work(
                     report=waits.report,
                     clock=clock,
                     on_disk=on_disk,
-                    most_requests=MOST_REQUESTS,
+                    most_requests=most_requests,
                     most_uploads=fitting(most_uploads),
                     upload_rate=upload_rate,
                     share=share,

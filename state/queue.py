@@ -18,7 +18,8 @@ STOPPED_BY_PERSON = "stopped with Ctrl-C or SIGTERM"
 class Queued:
     """detached_at: when a person left it to the daemon, Unix seconds; None if nobody did.
     agreed: that person agreed to whatever a publish asks for.
-    most_uploads: requests to an object store at once.  upload_rate: bytes a second to it.  None: as it comes.
+    most_uploads: requests at once, to an object store and to the registry.  upload_rate: bytes a second to a store.
+    None: as it comes.
     attempts: in a row that acknowledged nothing new.
     next_attempt: Unix seconds before which the daemon leaves it alone; None: at any time.
     parked: it waits for a person, and the daemon leaves it alone.

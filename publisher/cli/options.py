@@ -29,7 +29,8 @@ class Options:
     resume: None for a new publish; else the beginning of an id, or "" for the newest interrupted one.
     detach: leave it to the daemon.
     watch: as resume, for a publish that is only looked at; "" is the newest live one.
-    jobs: requests to an object store at once.  limit_rate: bytes a second to it.  None: as it comes.
+    jobs: requests at once, to the registry as well as to an object store.  limit_rate: bytes a second to a store.
+    None: as it comes.
     """
 
     target: str | None

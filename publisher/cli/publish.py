@@ -109,9 +109,14 @@ def detach_option() -> Callable[[Any], Any]:
 
 
 def transfer_options() -> list[Callable[[Any], Any]]:
-    """How files go to an object store; not frozen, so each resume may say it anew."""
+    """How hard the link is used; not frozen, so each resume may say it anew."""
     return [
-        click.option("--jobs", type=click.IntRange(1, 64), metavar="N", help="Requests to the store at once."),
+        click.option(
+            "--jobs",
+            type=click.IntRange(1, 64),
+            metavar="N",
+            help="Requests at once, to the registry and to the store.",
+        ),
         click.option("--limit-rate", type=Rate(), metavar="RATE", help="Bytes a second to the store, as 500k or 10M."),
     ]
 

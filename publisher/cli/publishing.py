@@ -24,6 +24,7 @@ from roar_publisher.cli.request import put_request, read_request
 from roar_publisher.cli.result import Result
 from roar_publisher.cli.resuming import daemon_works_on, find_publish
 from roar_publisher.cli.watcher import Watcher
+from roar_publisher.glaas.line import MOST_REQUESTS
 from roar_publisher.plans import Frozen, Request, freeze
 from roar_publisher.state.descriptors import raise_limit
 from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError
@@ -151,6 +152,7 @@ class _Publishing:
                 confirm=confirm,
                 stop=stop,
                 keyring=keyring,
+                most_requests=wanted.most_uploads or MOST_REQUESTS,
                 most_uploads=wanted.most_uploads or MOST_UPLOADS,
                 upload_rate=wanted.upload_rate,
                 attended=True,

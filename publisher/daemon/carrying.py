@@ -9,7 +9,7 @@ from roar_publisher.daemon.means import Errand, Means
 from roar_publisher.daemon.schedule import Then, Verdict, verdict
 from roar_publisher.disk import OnDisk
 from roar_publisher.engine import SETBACKS
-from roar_publisher.glaas.line import Line
+from roar_publisher.glaas.line import MOST_REQUESTS, Line
 from roar_publisher.report import Advanced, Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.machine import State
@@ -57,6 +57,7 @@ async def carry_out(
                 line=line,
                 share=share,
                 keyring=means.keyring() if means.keyring else None,
+                most_requests=queued.most_uploads or MOST_REQUESTS,
                 most_uploads=queued.most_uploads or MOST_UPLOADS,
                 upload_rate=queued.upload_rate,
                 patience=PATIENCE_SECONDS,

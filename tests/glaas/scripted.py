@@ -51,15 +51,21 @@ class Script(httpx2.AsyncBaseTransport):
 
 
 class Calls:
-    """A Caller over a script, with what it reported."""
+    """A Caller over a script, or over a transport in its place, with what it reported."""
 
     def __init__(
-        self, script: Script, *, patience: float = 300.0, most: int = 4, report: Reporter | None = None
+        self,
+        script: Script,
+        *,
+        patience: float = 300.0,
+        most: int = 4,
+        report: Reporter | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.script = script
         self.reports: list[Report] = []
         self.stop = anyio.Event()
-        self.line = Line("http://registry.localhost/glaas", most_requests=most, transport=script)
+        self.line = Line("http://registry.localhost/glaas", most_requests=most, transport=transport or script)
         self.caller = Caller(
             self.line,
             patience=patience,
