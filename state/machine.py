@@ -1,7 +1,7 @@
 """The machine of a publish: its states, its events and the one transition table.
 
     PROBE ─ PROBED ─▶ AUTH_SELECT ─ SELECTED ─▶ OPEN ─ OPENED ─▶ STAGE ─ STAGED ─▶ FINALIZE ─ FINALIZED ─▶ DONE
-                           └─ NO_STAGING ─▶ FALLBACK ─ FELL_BACK ─▶ DONE
+                           └───── NO_STAGING, also from OPEN ─────▶ FALLBACK ─ FELL_BACK ─▶ DONE
 
 A step does the work of a state and returns an event; `next_state` alone says where the event leads.  It is pure:
 nothing is awaited, read or written here.  `transitions.Machine` holds the table and its guard; its asynchronous sibling
@@ -81,6 +81,7 @@ TABLE: tuple[Transition, ...] = (
     Transition(Event.SELECTED, State.AUTH_SELECT, State.OPEN),
     Transition(Event.NO_STAGING, State.AUTH_SELECT, State.FALLBACK),
     Transition(Event.OPENED, State.OPEN, State.STAGE),
+    Transition(Event.NO_STAGING, State.OPEN, State.FALLBACK),
     Transition(Event.ALREADY_PUBLISHED, State.OPEN, State.FINALIZE),
     Transition(Event.STAGED, State.STAGE, State.FINALIZE),
     Transition(Event.ALREADY_PUBLISHED, State.STAGE, State.FINALIZE),

@@ -24,9 +24,10 @@ from roar_publisher.auth.timestamps import Timestamps
 from roar_publisher.auth.turned_down import not_accepted
 from roar_publisher.glaas.caller import Authorizer, Caller, Refused
 from roar_publisher.glaas.policy import dump
-from roar_publisher.glaas.wire import MeReply, RefreshReply
+from roar_publisher.glaas.wire import AnyReply, MeReply, RefreshReply
 from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
 
+ACCESS_CONTEXT = "/api/v1/auth/access-context"
 ME = "/api/v1/auth/me"
 REFRESH = "/api/v1/auth/refresh"
 UNAUTHORIZED = 401
@@ -209,6 +210,18 @@ class Keyring:
         with suppress(Transient):
             if await self._renewed(sign_in, caller) is None:
                 raise Refused(self._bearer_died, status=UNAUTHORIZED)
+
+    async def show_bearer(self, caller: Caller) -> bool:
+        """Have the registry learn where the bearer's user belongs (protocol.md §5); False where it accepts none."""
+        if not self._has_bearer():
+            return False
+        try:
+            await caller.call(
+                "GET", ACCESS_CONTEXT, expect=AnyReply, authorize=self.authorizer(Decision.BEARER, caller)
+            )
+        except Refused:
+            return False
+        return True
 
     # ---------------------------------------------------------------- the bearer, for its authorizer
 

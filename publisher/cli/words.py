@@ -20,7 +20,7 @@ READING = "Reading files"
 STORING = "Storing files"
 
 TURNS = {
-    Event.NO_STAGING: "the registry can't stage an anonymous publish: what is sent is visible at once",
+    Event.NO_STAGING: "the registry can't stage this publish: what is sent is visible at once",
     Event.ALREADY_PUBLISHED: "the registry has this lineage already",
     Event.SESSION_LOST: "the registry lost the session: everything is sent again into a new one",
     Event.COUNTS_DIFFER: "the registry counted differently: everything is sent once more",
@@ -47,6 +47,7 @@ STORE_DELAYS: Mapping[str, str] = DELAYS | {
 
 REMEDIES: Mapping[str, str] = {
     Reason.AUTH: "sign in (roar login)",
+    Reason.NO_SESSIONS: "have the registry upgraded, or cancel this and publish with --public",
     Reason.SSH_KEY: "make the key usable, or name another in ROAR_SSH_KEY",
     Reason.FILE_CHANGED: "put the file back as it was",
     Reason.UNREADABLE: "make the file readable",

@@ -53,17 +53,22 @@ def as_begun(step: Step) -> Step:
     """
 
     async def checked(run: Run) -> Outcome:
-        progress = await run.on_disk(run.journal.progress)
-        decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
         try:
-            identity = await run.keyring.identity(decision, run.caller, run.plan.provisional)
+            await check_person(run)
         except Refused as refusal:
             return credential_rejected(run, refusal)
-        with _telling_what_is_published(progress):
-            await _same_person(run, progress, identity)
         return await step(run)
 
     return checked
+
+
+async def check_person(run: Run) -> None:
+    """Raise NeedsPerson where the credential names somebody else than the publish, Refused where it is turned down."""
+    progress = await run.on_disk(run.journal.progress)
+    decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
+    identity = await run.keyring.identity(decision, run.caller, run.plan.provisional)
+    with _telling_what_is_published(progress):
+        await _same_person(run, progress, identity)
 
 
 @contextmanager

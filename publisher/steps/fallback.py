@@ -1,8 +1,10 @@
 """FALLBACK: the legacy path of an older server, through the same units and the same journal (protocol.md §4).
 
-Every write is visible at once there, under the hash that the client computed; there is nothing to finalize.
+Every write is visible at once there, under the hash that the client computed; there is nothing to finalize.  Who is
+signed in signs each write: a server that knows the credential says whose the lineage is.
 """
 
+from roar_publisher.auth.choice import Decision
 from roar_publisher.glaas.caller import ANONYMOUS, Refused
 from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.wire import LegacySessionReply
@@ -13,10 +15,12 @@ from roar_publisher.staging.pipeline import Pipeline
 from roar_publisher.staging.requests import LegacyRoute
 from roar_publisher.state.errors import Rejected
 from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Progress
 from roar_publisher.state.units import Unit
 from roar_publisher.steps.afterwards import Published, finish
+from roar_publisher.steps.auth_select import check_person
 from roar_publisher.steps.objects import look_for_objects, store_objects
-from roar_publisher.steps.sessions import CONFLICT, prepared_hash
+from roar_publisher.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZED, prepared_hash
 from roar_publisher.steps.stage import STAGED, announce
 
 SESSIONS = "/api/v1/sessions"
@@ -26,18 +30,33 @@ async def fallback(run: Run) -> Outcome:
     """Register the lineage, its units and its labels.  Repeating sends what is not acknowledged.
 
     A lineage that the registry says is closed was published by a session, and lacks nothing; any other conflict is
-    just a no.  Raises Rejected, Transient, Interrupted.
+    just a no.  Raises NeedsPerson for a credential that is turned down, or that names somebody else by now, Rejected,
+    Transient, Interrupted.
     """
     progress = await run.on_disk(run.journal.progress)
+    decision = Decision(progress.credential or Decision.LEGACY)
+    try:
+        await check_person(run)
+        return await _publish(run, progress, decision)
+    except Refused as refusal:
+        if refusal.status in (UNAUTHORIZED, FORBIDDEN) and decision is not Decision.LEGACY:
+            raise run.keyring.not_accepted(refusal, decision) from refusal
+        raise
+
+
+async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     lineage_hash = prepared_hash(run, progress)
+    signed_in = decision is not Decision.LEGACY
+    authorize = run.keyring.authorizer(decision, run.caller, progress.identity) if signed_in else ANONYMOUS
     git = {"git_repo": run.plan.git_repo, "git_commit": run.plan.git_commit, "git_branch": run.plan.git_branch}
-    session = await run.caller.call("POST", SESSIONS, dump({"hash": lineage_hash} | git), expect=LegacySessionReply)
+    body = dump({"hash": lineage_hash} | git)
+    session = await run.caller.call("POST", SESSIONS, body, expect=LegacySessionReply, authorize=authorize)
     if session.hash not in (None, lineage_hash):
         raise Rejected("the registry registered another hash than the one that was asked for")
     route = LegacyRoute(lineage_hash)
 
     async def deliver(unit: Unit) -> None:
-        await delivered(run, unit, route)
+        await delivered(run, unit, route, authorize)
 
     await store_objects(run)
     await look_for_objects(run)
@@ -48,5 +67,5 @@ async def fallback(run: Run) -> Outcome:
         if refusal.status != CONFLICT or refusal.body.get("status") != "closed":
             raise
         run.report(Noted("this lineage was published before, by a session: it is complete, and takes no more writes"))
-    owed = await finish(run, Published(lineage_hash, lineage_hash, staged=False), route, ANONYMOUS)
+    owed = await finish(run, Published(lineage_hash, lineage_hash, staged=False), route, authorize)
     return Outcome(Event.FELL_BACK, {"hash": lineage_hash, "url": session.url, **owed})

@@ -9,7 +9,7 @@ from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.wire import Receipt
 from roar_publisher.report import Noted
 from roar_publisher.run import Outcome, Run
-from roar_publisher.state.errors import LocalProblem, Transient
+from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 from roar_publisher.steps.afterwards import Published, finish
@@ -28,6 +28,8 @@ BAD_REQUEST = 400
 COUNTS_WORDS = re.compile(r"(?<![a-z])(count|expected|staged)")
 """What a 400 to finalize speaks of when the server counted differently: two of these at least, for a field that should
 be something else is `expected` to be it, too."""
+BEARER_WORDS = ("refresh", "bearer")
+"""What a 400 to finalize speaks of when the registry has no access context of the key's owner (protocol.md §5)."""
 PUBLISHED_BEFORE = "this lineage was published before; where it is public, publishing it again does not make it private"
 
 
@@ -43,7 +45,7 @@ async def finalize(run: Run) -> Outcome:
     if lineage_hash is None:
         await look_for_objects(run)
         try:
-            receipt = await _close(run, progress)
+            receipt = await _close_as_known(run, progress)
         except Refused as refusal:
             outcome = _finalize_event(run, refusal)
             if outcome is None:
@@ -69,6 +71,29 @@ async def finalize(run: Run) -> Outcome:
 def _found_published(run: Run) -> bool:
     """Whether the registry had closed the session before this publish came to finalize it."""
     return run.journal.history()[-1].event == Event.ALREADY_PUBLISHED
+
+
+async def _close_as_known(run: Run, progress: Progress) -> Receipt:
+    """The receipt.  A registry that knows a key, but not where its owner belongs, is shown the bearer, if there is one.
+
+    Raises NeedsPerson where there is none (protocol.md §5, "refresh with bearer auth first"), and what `_close` raises.
+    """
+    unknown: Refused | None = None
+    for _ in range(2):
+        try:
+            return await _close(run, progress)
+        except Refused as refusal:
+            if refusal.status != BAD_REQUEST or not all(word in refusal.what.lower() for word in BEARER_WORDS):
+                raise
+            unknown = refusal
+        if not await run.keyring.show_bearer(run.caller):
+            break
+    raise NeedsPerson(
+        str(unknown),
+        kept="What is staged is kept.",
+        next_step="sign in once as the key's owner (`roar login`), so that the registry knows your projects",
+        reason="auth",
+    ) from unknown
 
 
 async def _close(run: Run, progress: Progress) -> Receipt:

@@ -5,7 +5,7 @@ from roar_publisher.glaas.caller import ANONYMOUS, Refused
 from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.wire import OpenReply
 from roar_publisher.run import Outcome, Run
-from roar_publisher.state.errors import Rejected
+from roar_publisher.state.errors import NeedsPerson, Rejected
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 from roar_publisher.steps.sessions import (
@@ -17,12 +17,17 @@ from roar_publisher.steps.sessions import (
     session_authorizer,
 )
 
+NO_ENDPOINT = frozenset({404, 405, 501})
+"""What an older server says to the request for a session."""
+
 
 async def open_session(run: Run) -> Outcome:
     """Open the session of this publish and epoch; the same `client_session_id` gets the same session back.
 
     An anonymous session's token is on disk (0600) before the journal says that the session is open, so no crash can
-    leave a session without its credential.  Raises Refused, Transient.
+    leave a session without its credential.  An older registry has no such endpoint: what is public and in no project
+    goes the legacy way (NO_STAGING).  Raises NeedsPerson where that would publish what is to be private, Refused,
+    Transient.
     """
     progress = await run.on_disk(run.journal.progress)
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
@@ -31,6 +36,10 @@ async def open_session(run: Run) -> Outcome:
     except Refused as refusal:
         if refusal.status in (UNAUTHORIZED, FORBIDDEN) and not anonymous:
             return credential_rejected(run, refusal)
+        if refusal.status in NO_ENDPOINT and not anonymous:
+            if progress.scope_request is not None:
+                raise _no_sessions(run, progress) from refusal
+            return Outcome(Event.NO_STAGING, {"remote_session": None})
         raise
     if anonymous:
         if not reply.registration_session_token:
@@ -49,3 +58,16 @@ async def ask_for_session(run: Run, progress: Progress) -> OpenReply:
         body["mode"] = "anonymous_public"
     authorize = ANONYMOUS if anonymous else session_authorizer(run, progress)
     return await run.caller.call("POST", BASE, dump(body), expect=OpenReply, authorize=authorize)
+
+
+def _no_sessions(run: Run, progress: Progress) -> NeedsPerson:
+    private = (progress.scope_request or {}).get("visibility") != "public"
+    outside = "" if private else "`roar scope clear`, then: "
+    return NeedsPerson(
+        "this registry has no registration sessions: "
+        + ("what it takes is public at once" if private else "it can't publish into a project"),
+        kept="Nothing was sent.",
+        next_step=f"have the registry upgraded, then: roar publish --resume {run.plan.id}\n"
+        f"or publish for everybody: roar journal cancel {run.plan.id}, then: {outside}roar publish --public",
+        reason="no sessions",
+    )
