@@ -29,6 +29,7 @@ JOBS_SHOWN = 40
 """Jobs that a terminal gets to see; `--json` has them all."""
 UNNAMED = "known once the registry names the owner of the credential"
 """In place of a hash: it depends on whom the lineage names."""
+UNTIMED = "known once it is published: the time of the put is part of it"
 COMMAND_WIDTH = 200
 """Characters of a command where stdout is no terminal."""
 
@@ -50,11 +51,14 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
         return drafts[0].summary
 
     explanation = explained(build)
-    storing, hashes = drafts[0].storing, {name: explanation.summary.provisional[name] for name in identities}
+    storing = drafts[0].storing
+    # A put records when it was made: another run has another hash.
+    hashes = {} if storing else {name: explanation.summary.published[name] for name in identities}
     if as_json:
-        click.echo(json.dumps(_facts(request, explanation, choices, storing) | {"provisional": hashes}))
+        known = {"hashes": hashes, "provisional": {name: explanation.summary.provisional[name] for name in identities}}
+        click.echo(json.dumps(_facts(request, explanation, choices, storing) | known))
     elif quiet:
-        click.echo(next(iter(hashes.values()), UNNAMED))
+        click.echo(next(iter(hashes.values()), UNTIMED if storing else UNNAMED))
     else:
         _print(request, explanation, choices, hashes, keyring.unusable, storing)
     return ExitCode.PUBLISHED
@@ -120,7 +124,7 @@ def _print(
     for name, value in [
         *_rows(request, explanation),
         *_route_rows(choices),
-        *_hash_rows(choices, hashes),
+        *(_hash_rows(choices, hashes, explanation.summary) if storing is None else [("hash", UNTIMED)]),
         ("note", unusable),
     ]:
         if value:
@@ -195,10 +199,11 @@ def _route_rows(choices: list[Choice]) -> list[tuple[str, str]]:
     return rows
 
 
-def _hash_rows(choices: list[Choice], hashes: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The hash that each identity would get, as far as it can be told here."""
+def _hash_rows(choices: list[Choice], hashes: Mapping[str, str], summary: PlanSummary) -> list[tuple[str, str]]:
+    """The hash that each identity would get, as far as it can be told here: that of what is sent."""
     texts = [f"{digest} as {identity}" for identity, digest in hashes.items()]
     if not hashes or any(choice.decision is Decision.SSH for choice in choices):
         texts.append(UNNAMED)
-    texts.append("(provisional: the registry computes the one that counts)")
+    if summary.published != summary.provisional:
+        texts.append("(of the lineage without its secrets: the registry hashes what it is sent)")
     return [("" if number else "hash", text) for number, text in enumerate(texts)]

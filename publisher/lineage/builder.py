@@ -1,9 +1,9 @@
 """Turns the chosen jobs of roar.db into units, in bounded memory.
 
-Three passes over the same snapshot.  The first walks the jobs with their links: it hashes the unredacted lineage
-(`protocol.md §6`) and cuts jobs and artifacts into units, each distinct artifact once.  The second writes the links,
-which need to know the units that their jobs and artifacts went into.  The third writes the labels.  What stays in
-memory is a `JobHead` and two numbers for a job, and one number for an artifact.
+Three passes over the same snapshot.  The first walks the jobs with their links: it hashes the lineage as captured
+and as sent (`hashing`) and cuts jobs and artifacts into units, each distinct artifact once.  The second writes the
+links, which need to know the units that their jobs and artifacts went into.  The third writes the labels.  What stays
+in memory is a `JobHead` and two numbers for a job, and one number for an artifact.
 """
 
 from array import array
@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 
 from roar_publisher.lineage.artifacts import is_composite
 from roar_publisher.lineage.batches import Batch, UnitWriter
-from roar_publisher.lineage.canonical import ANONYMOUS, LineageHasher
+from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.lineage.composites import composite_items
-from roar_publisher.lineage.database import Database, LinkRow
+from roar_publisher.lineage.database import Database, JobRow, LinkRow
 from roar_publisher.lineage.gitcontext import GitContext
+from roar_publisher.lineage.hashing import LineageHashes
 from roar_publisher.lineage.items import (
     artifact_item,
     canonical_key,
@@ -22,6 +23,8 @@ from roar_publisher.lineage.items import (
     distinct_digests,
     job_item,
     link_item,
+    redacted_job,
+    redacted_links,
     travelling,
 )
 from roar_publisher.lineage.jsontext import encode
@@ -29,7 +32,6 @@ from roar_publisher.lineage.labels import label_items
 from roar_publisher.lineage.links import LinkStream
 from roar_publisher.lineage.redaction import Redactor
 from roar_publisher.lineage.selection import JobHead
-from roar_publisher.lineage.sorting import ExternalSort
 from roar_publisher.state.units import Kind
 
 _AHEAD = 1
@@ -66,26 +68,23 @@ class UnitBuilder:
         for item in composite_items(self._database, self._redactor):
             self._writer.write_all(Kind.COMPOSITE, [encode(item)], after=0)
 
-    def write_nodes(self, identities: Iterable[str]) -> dict[str, str]:
-        """Write jobs and artifacts, and return the provisional hash by identity."""
+    def write_nodes(self, identities: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Write jobs and artifacts.
+
+        Returns the hash of the lineage as captured (the provisional one) and as sent, each by identity.
+        """
         names = dict.fromkeys((ANONYMOUS, *identities))
-        hasher = LineageHasher(self._git.repo, self._git.commit, self._git.branch, names)
         input_rows, output_rows = LinkStream(self._database.inputs()), LinkStream(self._database.outputs())
-        with ExternalSort() as sorter:
+        with LineageHashes(self._git, names) as hashes:
             for job in self._database.jobs():
-                head = self._jobs[job.seq]
                 inputs, outputs = travelling(input_rows.of(job.seq)), travelling(output_rows.of(job.seq))
-                parent_step = self._jobs[head.parent].step if head.parent is not None else None
-                sorter.add(canonical_key(head, parent_step, job, inputs, outputs))
-                self._add_job(job.seq, job_item(head, job, self._git, self._redactor))
+                self._write_job(job, inputs, outputs, hashes)
                 self._batch_for_job[job.seq] = max(map(self._add_artifact, (*inputs, *outputs)), default=0)
                 self.inputs += distinct_digests(inputs)
                 self.outputs += distinct_digests(outputs)
             self._flush_jobs(len(self._jobs))
             self._flush_artifacts()
-            for key in sorter.sorted():
-                hasher.add(key[2])
-        return hasher.digests()
+            return hashes.digests()
 
     def write_links(self, described: int | None = None) -> None:
         """Write every job's inputs and outputs; they wait for its own unit and for its artifacts'.
@@ -97,13 +96,26 @@ class UnitBuilder:
             after = max(self._unit_of_job[seq], self._unit_of_batch[self._batch_for_job[seq]])
             for kind, side in ((Kind.INPUTS, inputs), (Kind.OUTPUTS, outputs)):
                 item = described_link_item if head.row == described else link_item
-                items = map(item, travelling(side.of(seq)))
+                with self._redactor.uncounted():  # `write_nodes` counted these paths
+                    links = redacted_links(travelling(side.of(seq)), self._redactor)
+                items = map(item, links)
                 self._writer.write_all(kind, items, after=after, job_uid=head.uid)
 
     def write_labels(self, session_id: int) -> int:
         """Write the labels, which are sent after finalize, and return their number."""
         items = label_items(self._database, session_id, self._jobs, self._published_digest, self._redactor)
         return self._writer.write_all(Kind.LABELS, map(encode, items), after=0)
+
+    def _write_job(self, job: JobRow, inputs: list[LinkRow], outputs: list[LinkRow], hashes: LineageHashes) -> None:
+        head = self._jobs[job.seq]
+        parent_step = self._jobs[head.parent].step if head.parent is not None else None
+        before = self._redactor.total
+        sent = redacted_job(job, self._redactor)
+        sides = redacted_links(inputs, self._redactor), redacted_links(outputs, self._redactor)
+        captured = canonical_key(head, parent_step, job, inputs, outputs)
+        changed = self._redactor.total != before
+        hashes.add(captured, canonical_key(head, parent_step, sent, *sides) if changed else None)
+        self._add_job(job.seq, job_item(head, sent, self._git))
 
     def _add_job(self, seq: int, item: str) -> None:
         if not self._job_batch.has_room(item):

@@ -1,6 +1,7 @@
-"""One job, artifact or link as it stands in a request (`protocol.md §4`), redacted; and a job as it is hashed."""
+"""One job, artifact or link as it is redacted, as it stands in a request (`protocol.md §4`) and as it is hashed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from roar_publisher.lineage.artifacts import hash_entries, is_composite, remote_source
 from roar_publisher.lineage.canonical import DEFAULT_JOB_TYPE, canonical_job, sort_key
@@ -24,7 +25,7 @@ def distinct_digests(links: Sequence[LinkRow]) -> int:
 def canonical_key(
     head: JobHead, parent_step: int | None, job: JobRow, inputs: Sequence[LinkRow], outputs: Sequence[LinkRow]
 ) -> tuple[int, int, str]:
-    """The job's place and text in the lineage hash: unredacted (`protocol.md §6`)."""
+    """The job's place and text in the lineage hash (`protocol.md §6`)."""
     text = canonical_job(
         command=job.command,
         job_type=job.job_type,
@@ -37,10 +38,28 @@ def canonical_key(
     return sort_key(head.step, text)
 
 
-def job_item(head: JobHead, job: JobRow, git: GitContext, redactor: Redactor) -> str:
+def redacted_job(job: JobRow, redactor: Redactor) -> JobRow:
+    """The job without the secrets in its command, metadata and branch."""
+    return replace(
+        job,
+        command=redactor.text(job.command),
+        git_branch=redactor.text(job.git_branch) if job.git_branch else job.git_branch,
+        metadata=_redacted_metadata(job.metadata, redactor) if job.metadata else job.metadata,
+    )
+
+
+def redacted_links(links: list[LinkRow], redactor: Redactor) -> list[LinkRow]:
+    """The links without the secrets in their paths; the same list where there are none."""
+    paths = [redactor.text(link.path) for link in links]
+    if all(path == link.path for path, link in zip(paths, links, strict=True)):
+        return links
+    return [link._replace(path=path) for path, link in zip(paths, links, strict=True)]
+
+
+def job_item(head: JobHead, job: JobRow, git: GitContext) -> str:
     """A job under its local uid; what roar.db does not say about git is filled in from the working repository."""
     item: dict[str, object] = {
-        "command": redactor.text(job.command),
+        "command": job.command,
         "timestamp": job.timestamp,
         "job_uid": head.uid,
         "git_commit": job.git_commit or git.commit or "",
@@ -51,7 +70,7 @@ def job_item(head: JobHead, job: JobRow, git: GitContext, redactor: Redactor) ->
         "step_number": head.step,
     }
     if job.metadata:
-        item["metadata"] = _redacted_metadata(job.metadata, redactor)
+        item["metadata"] = job.metadata
     if head.parent_uid is not None:
         item["parent_job_uid"] = head.parent_uid
     return encode(item)
@@ -73,7 +92,7 @@ def artifact_item(link: LinkRow, redactor: Redactor) -> str:
 
 
 def link_item(link: LinkRow) -> str:
-    """A link.  Its path is not redacted: it is part of what the server hashes, and `token=3/` is a common folder."""
+    """A link, as it is given: `redacted_links` comes first."""
     ranges = parsed(link.byte_ranges)
     more = f',"byte_ranges":{encode(ranges)}' if ranges is not None else ""
     # There may be a million links: two encoded texts cost a third of an encoded object.

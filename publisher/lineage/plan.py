@@ -21,6 +21,7 @@ class PlanSummary:
     session_id: the session's row in roar.db.  session_hash: its local hash.
     inputs, outputs: distinct digests per job and kind, as finalize expects them.
     provisional: the hash of the unredacted lineage by identity; `anonymous` is always there.
+    published: the hash of what is sent, by identity: the registry computes the same.
     digest: names exactly what is sent.  redactions: secrets taken out, by shape.
     """
 
@@ -34,6 +35,7 @@ class PlanSummary:
     labels: int
     units: int
     provisional: dict[str, str]
+    published: dict[str, str]
     digest: str
     redactions: dict[str, int]
 
@@ -73,7 +75,7 @@ def write_units(
     writer = UnitWriter(sink, [git.repo, git.commit, git.branch])
     builder = UnitBuilder(database, jobs, git, redactor, writer)
     builder.write_composites()
-    provisional = builder.write_nodes(identities)
+    provisional, published = builder.write_nodes(identities)
     builder.write_links(described)
     labels = builder.write_labels(session.id)
     return PlanSummary(
@@ -87,6 +89,7 @@ def write_units(
         labels=labels,
         units=writer.seq,
         provisional=provisional,
+        published=published,
         digest=writer.finish(),
         redactions=redactor.findings(),
     )
@@ -95,4 +98,5 @@ def write_units(
 def published_git_context(project: Project, cwd: Path, redactor: Redactor) -> GitContext:
     """The git context of the folder without credentials: what is hashed, and what finalize sends."""
     git = read_git_context(cwd, project.config.git_remote)
-    return GitContext(redactor.git_url(git.repo) if git.repo else None, git.commit, git.branch)
+    repo = redactor.git_url(git.repo) if git.repo else None
+    return GitContext(repo, git.commit, redactor.text(git.branch) if git.branch else git.branch)

@@ -8,6 +8,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from roar_publisher.lineage.linear import PatternProblem, compiled
@@ -54,6 +55,20 @@ class Redactor:
     def findings(self) -> dict[str, int]:
         """How many secrets of each shape were taken out so far, by rule."""
         return dict(sorted(self._found.items()))
+
+    @property
+    def total(self) -> int:
+        """How many secrets were taken out so far."""
+        return self._found.total()
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Within the block, what is taken out is not counted: it was before."""
+        found, self._found = self._found, Counter()
+        try:
+            yield
+        finally:
+            self._found = found
 
     def text(self, text: str) -> str:
         """The text without its secrets."""

@@ -172,11 +172,22 @@ def test_a_dry_run_shows_everything_and_touches_nothing(program: Program) -> Non
     assert [plan[name] for name in ("jobs", "inputs", "outputs", "artifacts", "labels")] == [2, 6, 6, 6, 2]
     assert [route["decision"] for route in plan["routes"]] == ["anonymous session", "legacy"]
     assert [job["step"] for job in plan["job_list"]] == [1, 2]
-    assert plan["redactions"] == {"github_token": 1}
-    assert plan["provisional"]["anonymous"] in shown.out
+    assert plan["redactions"] == {"github-token": 1}
+    assert plan["hashes"]["anonymous"] in shown.out
+    assert plan["hashes"] != plan["provisional"]
+    assert "of the lineage without its secrets" in shown.out
     assert SECRET not in done.out + shown.out
     assert not program.state.exists()
     assert _contents(program.cwd) == before
+
+
+@pytest.mark.parametrize("redacted", [False, True])
+def test_the_hash_of_a_dry_run_is_the_one_that_is_published(program: Program, registry: str, redacted: bool) -> None:
+    if redacted:
+        _put_secret_into_a_command(program)
+    told = program("publish", "--dry-run", "-q", "--public", "--registry", registry).out.strip()
+    done = program("publish", "--public", "-y", "-q", "--registry", registry)
+    assert done.out.split()[0] == told
 
 
 def test_a_dry_run_says_where_the_publish_would_stop(program: Program) -> None:

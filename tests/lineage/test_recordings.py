@@ -116,6 +116,7 @@ def test_what_is_staged_hashes_to_the_recorded_lineage(published: Published) -> 
     for key in sorted(keys):
         hasher.add(key[2])
     assert hasher.digests()["anonymous"] == published.recording["finalized_hash"]
+    assert published.summary.published["anonymous"] == published.recording["finalized_hash"]
 
 
 def test_every_unit_waits_for_what_it_mentions(published: Published) -> None:
