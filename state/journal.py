@@ -256,7 +256,7 @@ class Journal(JournalFile):
             raise LocalProblem(
                 f"{self.path} holds no finished plan",
                 kept="Nothing was sent for it.",
-                next_step="roar journal prune",
+                next_step="roar journal prune --all",
                 reason="no plan",
             )
         return {name: json.loads(v) if name in _JSON_COLUMNS and v is not None else v for name, v in row.items()}

@@ -92,7 +92,7 @@ def _reading(paths: PublishPaths) -> Iterator[Journal]:
         paths.journal.stat()
     except FileNotFoundError as error:
         what = f"publish {paths.id} has no journal"
-        raise LocalProblem(what, next_step="roar journal prune", reason=Reason.NO_PLAN) from error
+        raise LocalProblem(what, next_step="roar journal prune --all", reason=Reason.NO_PLAN) from error
     except OSError as error:  # a folder that this user may not enter
         found = trouble(error, Reason.JOURNAL)
         raise LocalProblem(

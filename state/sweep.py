@@ -33,12 +33,15 @@ OVER = (State.DONE, State.CANCELLED)
 def vanish(paths: PublishPaths) -> bool:
     """Remove a publish whose process died before its plan was frozen; whether it is gone.
 
-    One that is owned is being planned, and stays.  So does what can't be read at this moment.
+    One that is owned is being planned, and stays.  So does what can't be read at this moment, and what had begun to
+    send: its journal has lost the plan since.
     """
     if not _was_locked(paths.lock):
         return False
     try:
         with Lock(paths.lock):
+            if paths.session_token.exists() or paths.uploads_known():
+                return False
             if paths.journal.exists():
                 with Journal(paths.journal) as journal:
                     if journal.frozen():

@@ -170,7 +170,7 @@ def _prunable(folder: StateFolder, older_than: float, *, damaged: bool) -> Itera
             age = max(0.0, now - found.progress.updated_at)  # the clock may have been set back since
             if found.progress.state in ENDED and age >= older_than:
                 yield _Prunable(found.paths, found.progress.state, age, found.progress)
-        elif found[1].reason == Reason.NO_PLAN and (begun := _age(found[0], now)) >= UNFINISHED_SECONDS:
+        elif found[1].reason == Reason.NO_PLAN and ((begun := _age(found[0], now)) >= UNFINISHED_SECONDS or damaged):
             yield _Prunable(found[0], "never finished", begun)
         elif found[1].reason == Reason.DAMAGED_JOURNAL and damaged:
             yield _Prunable(found[0], DAMAGED, _age(found[0], now))

@@ -13,7 +13,7 @@ from roar_publisher.cli.failure import Cancelled, Failed
 from roar_publisher.cli.options import Options
 from roar_publisher.cli.taking import taken
 from roar_publisher.lineage.project import find_project
-from roar_publisher.state.errors import LocalProblem, Owned, PublisherError, UsageProblem
+from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError, UsageProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -65,7 +65,7 @@ class _Candidates:
         self._unread: tuple[PublishPaths, LocalProblem] | None = None
         for found in survey(folder):
             if not isinstance(found, Summary):
-                if found[1].reason != Reason.DAMAGED_JOURNAL:
+                if is_passing(found[1]):
                     self._unread = self._unread or found
             elif found.plan.project == self._project:
                 self._found.append(found)
@@ -128,6 +128,11 @@ class _Candidates:
         if last is not None and last.progress.state is State.DONE:
             what += f"; the newest, {last.plan.id}, is published: {last.progress.url or last.progress.hash}"
         return UsageProblem(what, next_step=f"{again}, or see them all: roar journal list")
+
+
+def is_passing(problem: LocalProblem) -> bool:
+    """Whether a journal can't be read at this moment alone: its publish is there, and may be of this project."""
+    return problem.exit_code is ExitCode.INTERRUPTED
 
 
 def unread(paths: PublishPaths, problem: LocalProblem) -> LocalProblem:

@@ -19,11 +19,12 @@ from roar_publisher.cli.listening import stop_by_exception
 from roar_publisher.cli.lookout import Lookout, Sight
 from roar_publisher.cli.options import Options
 from roar_publisher.cli.result import Result
+from roar_publisher.cli.resuming import is_passing, unread
 from roar_publisher.cli.standing import QUEUED, Standing, Surroundings
 from roar_publisher.cli.watcher import Watcher
 from roar_publisher.lineage.project import find_project
 from roar_publisher.report import Noted
-from roar_publisher.state.errors import ExitCode, Interrupted, PublisherError, UsageProblem
+from roar_publisher.state.errors import ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -166,9 +167,17 @@ class _Alone:
 
 
 def _newest(folder: StateFolder, cwd: Path) -> PublishPaths:
-    """The newest live publish of the project around `cwd`."""
+    """The newest live publish of the project around `cwd`.
+
+    Raises UsageProblem where there is none, LocalProblem where one can't be read at this moment.
+    """
     project = find_project(cwd).root
+    passing: tuple[PublishPaths, LocalProblem] | None = None
     for found in survey(folder):
-        if isinstance(found, Summary) and found.live and found.plan.project == str(project):
+        if not isinstance(found, Summary):
+            passing = found if is_passing(found[1]) else passing
+        elif found.live and found.plan.project == str(project):
             return found.paths
+    if passing is not None:
+        raise unread(*passing)
     raise UsageProblem(f"no publish of {project} is under way", next_step="roar publish, or: roar journal list")

@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
-from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -77,10 +76,12 @@ class Roster:
     def _read(self, paths: PublishPaths, stamp: _Stamp | None) -> _Known:
         # One that changed in the future, by a clock that was set back since, is as good: it can't change then again.
         settled = stamp is not None and abs(self._wall_clock() - stamp[1] / 1e9) > SETTLED_SECONDS
-        found: Glance | None = None
-        with suppress(LocalProblem):
-            found = glance(paths)
-        return _Known(stamp if settled else None, found)
+        try:
+            return _Known(stamp if settled else None, glance(paths))
+        except LocalProblem as problem:
+            # What can't be read at this moment may be read at the next, without its file having changed.
+            passing = problem.exit_code is ExitCode.INTERRUPTED
+            return _Known(stamp if settled and not passing else None, None)
 
 
 def _stamp(paths: PublishPaths) -> _Stamp | None:

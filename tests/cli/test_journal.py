@@ -171,7 +171,9 @@ def test_prune_removes_plans_that_were_never_finished(program: Program) -> None:
     with Lock(owned.lock):
         os.utime(owned.folder, (time.time() - 61,) * 2)
         assert program("journal", "prune").out.startswith(f"Removed {left.id} (never finished")
-    assert program.publishes == sorted([begun.id, owned.id])
+        assert program.publishes == sorted([begun.id, owned.id])
+        assert program("journal", "prune", "--all").out.startswith(f"Removed {begun.id} (never finished")
+        assert program.publishes == [owned.id]
 
 
 def test_a_plan_whose_process_died_vanishes_from_the_list(program: Program) -> None:
@@ -188,6 +190,7 @@ def test_what_can_not_be_read_at_this_moment_is_not_called_nothing(program: Prog
     journal.symlink_to(journal)
     resumed = program("publish", "--resume")
     resumed.blames(3, f"{journal} can't be used at this moment", f"roar publish --resume {interrupted}")
+    program("publish", "--watch").blames(3, f"{journal} can't be used at this moment")
     program("journal", "prune", "--all")
     journal.with_suffix(".kept").replace(journal)
     assert program("journal", "show", interrupted).code == 0

@@ -199,6 +199,23 @@ def test_a_file_that_is_no_journal_hides_no_other(folder: StateFolder, roster: R
     assert ids(roster.waiting(NOBODY)) == {sound.id}
 
 
+def test_what_could_not_be_read_for_a_moment_is_read_again(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its file has not changed since, and long before."""
+    paths = queued(folder)
+    later = paths.journal.stat().st_mtime + 60
+    roster = Roster(folder, wall_clock=lambda: later)
+
+    def fail(_: PublishPaths) -> Glance:
+        raise LocalProblem("the disk reports an error (EIO)", reason="disk", resumable=True)
+
+    with monkeypatch.context() as moment:
+        moment.setattr("roar_publisher.daemon.roster.glance", fail)
+        assert roster.waiting(NOBODY) == []
+    assert ids(roster.waiting(NOBODY)) == {paths.id}
+
+
 def test_a_state_folder_that_does_not_exist_holds_nothing(tmp_path: Path) -> None:
     assert Roster(StateFolder(tmp_path / "nowhere")).waiting(NOBODY) == []
 

@@ -41,6 +41,17 @@ def test_one_that_died_before_its_journal_was_made_vanishes(folder: StateFolder)
     assert not paths.folder.exists()
 
 
+@pytest.mark.parametrize("trace", ["session-token", "uploads/1"])
+def test_one_that_had_begun_to_send_stays(folder: StateFolder, trace: str) -> None:
+    """Its journal was emptied by something else, and what it left at a server can still be told."""
+    paths = died(frozen(folder, LINEAGE))
+    paths.journal.write_bytes(b"")
+    (paths.folder / "uploads").mkdir()
+    (paths.folder / trace).write_text("kept")
+    assert len(list(survey(folder))) == 1
+    assert (paths.folder / trace).exists()
+
+
 def test_a_plan_that_is_being_frozen_stays(folder: StateFolder) -> None:
     with OwnedPublish.create(folder) as planning:
         list(survey(folder))
