@@ -3,10 +3,11 @@
 The engine calls a `Reporter` with each of these; the command line draws them, a test records them.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from roar_publisher.state.machine import Event, State
+from roar_publisher.state.record import Tally
 from roar_publisher.state.units import Kind
 
 
@@ -20,19 +21,33 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """How much a run has to send: items per kind, and how many of them are acknowledged already."""
+    """How much a run has to send: items per kind, and how many of them are acknowledged already.
+
+    requests: how many requests the others take, per kind.
+    """
 
     total: dict[Kind, int]
     acknowledged: dict[Kind, int]
+    requests: dict[Kind, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, counts: Mapping[Kind, Tally]) -> "Planned":
+        """What the journal counts."""
+        return cls(
+            {kind: tally.items for kind, tally in counts.items()},
+            {kind: tally.acked_items for kind, tally in counts.items()},
+            {kind: tally.units - tally.acked_units for kind, tally in counts.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """Items that the server acknowledged just now."""
+    """Items that the server acknowledged just now, and the requests that they took."""
 
     kind: Kind
     items: int
     bytes: int
+    requests: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,9 +58,7 @@ class Changes:
                 if file.there and not file.stored:
                     self._report(Sent(file.key, file.there))
         elif sight.live:
-            counts = _sent_in(sight)
-            total = {kind: tally.items for kind, tally in counts.items()}
-            self._report(Planned(total, {kind: tally.acked_items for kind, tally in counts.items()}))
+            self._report(Planned.of(_sent_in(sight)))
 
     def _store(self, before: Sight, sight: Sight) -> None:
         for seq, file in sight.counts.files.items():
@@ -75,9 +73,11 @@ class Changes:
     def _send(self, before: Sight, sight: Sight) -> None:
         known = _sent_in(before)
         for kind, tally in _sent_in(sight).items():
-            items = tally.acked_items - (known[kind].acked_items if kind in known else 0)
+            items, requests = tally.acked_items, tally.acked_units
+            if kind in known:
+                items, requests = items - known[kind].acked_items, requests - known[kind].acked_units
             if items:
-                self._report(Advanced(kind, items, 0))
+                self._report(Advanced(kind, items, 0, requests))
 
     def _wait(self, sight: Sight) -> None:
         """Report what is waited for, once, and again when it takes longer."""

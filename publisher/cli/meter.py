@@ -1,9 +1,10 @@
 """How far a publish is and how fast it goes, worked out from its reports.  Draws nothing."""
 
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from roar_publisher.cli.estimate import Estimate
 from roar_publisher.cli.text import count, size
 from roar_publisher.report import (
     Advanced,
@@ -17,11 +18,24 @@ from roar_publisher.report import (
     Waiting,
 )
 from roar_publisher.state.machine import State
+from roar_publisher.state.units import Kind
 
 WINDOW_SECONDS = 10.0
 """The rate is that of the last so many seconds."""
 SAMPLE_SECONDS = 0.2
 """How far apart two points of the rate's window lie, at the least."""
+FILES, NODES, LINKS, LABELS = "files", "nodes", "links", "labels"
+SORTS = {
+    Kind.COMPOSITE: NODES,
+    Kind.JOBS: NODES,
+    Kind.ARTIFACTS: NODES,
+    Kind.INPUTS: LINKS,
+    Kind.OUTPUTS: LINKS,
+    Kind.LABELS: LABELS,
+}
+"""Requests of one sort take about as long as each other."""
+BYTES_OF_A_REQUEST = 256 * 1024
+"""What a file costs beyond its bytes: about as much time as so many of them."""
 SETTLED_SECONDS = 1.0
 """Before a phase has run for so long its rate says nothing."""
 
@@ -50,6 +64,7 @@ class Meter:
         self.in_bytes = False  # whether done and total are bytes of files, else items of lineage
         self._delay: Delay | None = None
         self._samples = deque([(self.entered_at, 0)])  # (when, items done by then), never empty
+        self._estimate = Estimate(self.entered_at, {})
 
     def take(self, report: Report) -> None:
         """Take a report in."""
@@ -57,19 +72,20 @@ class Meter:
         match report:
             case Entered():
                 self.state, self.entered_at = report.state, now
-                self._restart(now, 0, 0)
+                self._restart(now, 0, 0, {})
             case ObjectsPlanned():
-                self._restart(now, report.stored_size, report.size)
+                left = report.size - report.stored_size + (report.objects - report.stored) * BYTES_OF_A_REQUEST
+                self._restart(now, report.stored_size, report.size, {FILES: left})
                 self.in_bytes = True
             case Sent():
-                self._advance(now, report.bytes)
+                self._advance(now, report.bytes, FILES, report.bytes)
             case ObjectStored():
-                if not report.sent:
-                    self._advance(now, report.size)
+                sent_now = 0 if report.sent else report.size
+                self._advance(now, sent_now, FILES, sent_now + BYTES_OF_A_REQUEST)
             case Planned():
-                self._restart(now, sum(report.acknowledged.values()), sum(report.total.values()))
+                self._restart(now, sum(report.acknowledged.values()), sum(report.total.values()), _by_sort(report))
             case Advanced():
-                self._advance(now, report.items)
+                self._advance(now, report.items, SORTS[report.kind], report.requests)
             case Waiting():
                 self._delay = Delay(report.reason, now + report.seconds)
             case Retrying():
@@ -103,16 +119,17 @@ class Meter:
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate; None while it can't be told."""
-        rate = self.rate
-        return (self.total - self.done) / rate if rate else None
+        """An estimate; None while it is not known within a factor of two."""
+        return self._estimate.seconds_left(self._clock())
 
-    def _advance(self, now: float, amount: int) -> None:
+    def _advance(self, now: float, amount: int, sort: str, work: int) -> None:
         self.done += amount
         self._delay = None
         self._sample(now)
+        self._estimate.advance(now, sort, work)
 
-    def _restart(self, now: float, done: int, total: int) -> None:
+    def _restart(self, now: float, done: int, total: int, left: Mapping[str, float]) -> None:
+        self._estimate = Estimate(now, left)
         self.done, self.total, self.before, self.in_bytes, self._delay = done, total, done, False, None
         self._samples.clear()
         self._samples.append((now, done))
@@ -122,3 +139,10 @@ class Meter:
             self._samples.append((now, self.done))
         while len(self._samples) > 2 and now - self._samples[0][0] > WINDOW_SECONDS:
             self._samples.popleft()
+
+
+def _by_sort(planned: Planned) -> Counter[str]:
+    requests = Counter[str]()
+    for kind, number in planned.requests.items():
+        requests[SORTS[kind]] += number
+    return requests

@@ -88,10 +88,7 @@ async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
 async def announce(run: Run, kinds: tuple[Kind, ...]) -> None:
     """Report how much there is to send, and how much of it was acknowledged by earlier runs."""
     tally = await run.on_disk(run.journal.tally)
-    counts = {kind: tally[kind] for kind in kinds if kind in tally}
-    run.report(
-        Planned({kind: t.items for kind, t in counts.items()}, {kind: t.acked_items for kind, t in counts.items()})
-    )
+    run.report(Planned.of({kind: tally[kind] for kind in kinds if kind in tally}))
 
 
 def _where(reply: BatchReply) -> str:

@@ -21,7 +21,7 @@ from roar_publisher.state.units import Kind
 from tests.cli.reports import PLAN, HandClock
 
 DONE = Progress(state=State.DONE, hash="a" * 64, url="https://registry.example/dag/a")
-STAGED = Planned({Kind.JOBS: 1_000, Kind.INPUTS: 3_000}, {Kind.JOBS: 1_000, Kind.INPUTS: 0})
+STAGED = Planned({Kind.JOBS: 1_000, Kind.INPUTS: 3_000}, {Kind.JOBS: 1_000, Kind.INPUTS: 0}, {Kind.INPUTS: 300})
 
 
 @pytest.fixture
@@ -40,7 +40,16 @@ def test_what_earlier_runs_sent_counts_as_done_but_not_as_speed(seconds: HandClo
     for _ in range(2):
         seconds.sleep(1)
         meter.take(Advanced(Kind.INPUTS, 500, 9_000))
-    assert (meter.done, meter.rate, meter.seconds_left) == (2_000, 500.0, 4.0)
+    assert (meter.done, meter.rate) == (2_000, 500.0)
+
+
+def test_the_time_that_is_left_is_told_once_it_is_known(seconds: HandClock) -> None:
+    assert _busy(seconds).seconds_left == pytest.approx(20.0)
+    meter = Meter(seconds)
+    meter.take(STAGED)
+    seconds.sleep(1)
+    meter.take(Advanced(Kind.INPUTS, 500, 1, 50))
+    assert meter.seconds_left is None
 
 
 def test_the_rate_is_that_of_the_last_seconds(seconds: HandClock) -> None:
@@ -85,7 +94,7 @@ def _lines(display: Watcher, seconds: HandClock) -> None:
     display.report(STAGED)
     for _ in range(25):
         seconds.sleep(1)
-        display.report(Advanced(Kind.INPUTS, 100, 1))
+        display.report(Advanced(Kind.INPUTS, 100, 1, 10))
         display.tick()
     display.report(Waiting("throttled", 30.0))
     seconds.sleep(6)
@@ -105,7 +114,7 @@ def test_plain_lines_are_one_a_phase_and_one_every_ten_seconds(seconds: HandCloc
         "Resuming 12ab34cd, begun earlier: 1,500 jobs, 15,000 links to https://registry.example",
         "Asking the registry",
         "Sending lineage",
-        "Sending lineage: 2,000/4,000 items, 100/s, 20 s left",
+        "Sending lineage: 2,000/4,000 items, 100/s",
         "Sending lineage: 3,000/4,000 items, 100/s, 10 s left",
         "Sending lineage: 3,500/4,000 items, the registry asks to wait, next try in 24 s",
         "Note: the labels are owed",
@@ -164,7 +173,7 @@ def test_json_progress_comes_once_a_second_and_with_the_last_count(seconds: Hand
     events = [json.loads(line) for line in out.getvalue().splitlines()]
     progress = [event for event in events if event["event"] == "progress"]
     assert [event["done"] for event in progress] == [1_000, 2_000, 3_000, 4_000]
-    assert progress[1] == _progress(2_000, 1_000.0, 2.0)
+    assert progress[1] == _progress(2_000, 1_000.0, None)
     assert events[-4:] == [
         {"event": "waiting", "reason": "offline", "seconds": 1.235},
         {"event": "retrying", "what": "HTTP 500", "attempt": 1, "seconds": 0.5},
@@ -202,17 +211,18 @@ def _busy(seconds: HandClock) -> Meter:
     meter = Meter(seconds)
     meter.take(Entered(State.STAGE, Event.OPENED))
     meter.take(STAGED)
-    seconds.sleep(2)
-    meter.take(Advanced(Kind.INPUTS, 1_000, 1))
+    for _ in range(100):
+        seconds.sleep(0.1)
+        meter.take(Advanced(Kind.INPUTS, 10, 1))
     return meter
 
 
 @pytest.mark.parametrize(
     ("width", "line"),
     [
-        (100, "Sending lineage        ━━━━━━━━━━━━━━━━━━━━──────────────────── 2,000/4,000  500/s  4 s left"),
-        (60, "Sending lineage         2,000/4,000  500/s  4 s left"),
-        (66, "Sending lineage        ━━━━━━─────── 2,000/4,000  500/s  4 s left"),
+        (100, "Sending lineage        ━━━━━━━━━━━━━━━━━━━━──────────────────── 2,000/4,000  100/s  20 s left"),
+        (60, "Sending lineage         2,000/4,000  100/s  20 s left"),
+        (67, "Sending lineage        ━━━━━━─────── 2,000/4,000  100/s  20 s left"),
         (30, "Sending lineage         2,00…"),
     ],
 )

@@ -146,7 +146,11 @@ def test_files_are_followed_to_the_part_and_then_the_lineage(watched: Watched) -
         Sent("b", -60),
         Sent("b", 100),
         ObjectStored("b", 100, sent=True),
-        Planned(told[-1].total, dict.fromkeys(told[-1].total, 0)),  # type: ignore[union-attr]
+        Planned(
+            {Kind.COMPOSITE: 1, Kind.JOBS: 4, Kind.ARTIFACTS: 4, Kind.INPUTS: 4, Kind.OUTPUTS: 4},
+            {Kind.COMPOSITE: 0, Kind.JOBS: 0, Kind.ARTIFACTS: 0, Kind.INPUTS: 0, Kind.OUTPUTS: 0},
+            {Kind.COMPOSITE: 1, Kind.JOBS: 2, Kind.ARTIFACTS: 2, Kind.INPUTS: 4, Kind.OUTPUTS: 4},
+        ),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import cast
 import anyio
 
 from roar_publisher.disk import inline
-from roar_publisher.report import Report
+from roar_publisher.report import Report, Reporter
 from roar_publisher.run import Run
 from roar_publisher.staging.pipeline import Pipeline
 from roar_publisher.state.journal import Journal
@@ -31,6 +31,7 @@ class Drain:
         self.delivered: list[Unit] = []
         self.in_flight = 0
         self.reports: list[Report] = []
+        self.report: Reporter = self.reports.append
         self.stop = anyio.Event()
         self.pipeline: Pipeline | None = None
 
@@ -39,7 +40,7 @@ class Drain:
         run = SimpleNamespace(
             journal=self.journal,
             on_disk=inline,
-            report=self.reports.append,
+            report=self.report,
             stop=self.stop,
             most_requests=most_requests,
         )
