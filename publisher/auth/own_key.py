@@ -41,8 +41,10 @@ class OwnKey:
         self._one_at_a_time = anyio.Lock()
 
     def __str__(self) -> str:
-        key = str(self._place or "the SSH key")
-        return f"{key} ({self._signer.keyid})" if self._signer else key
+        if self._place is None or self._signer is None:
+            return "the SSH key"
+        named = f", named by {self._place.source}" if self._place.source else ""
+        return f"the SSH key {self._place.path} ({self._signer.keyid}){named}"
 
     @property
     def named(self) -> bool:

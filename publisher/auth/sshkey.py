@@ -66,9 +66,6 @@ class KeyPlace:
     path: Path
     source: str = ""
 
-    def __str__(self) -> str:
-        return f"the SSH key {self.path}" + (f", named by {self.source}" if self.source else "")
-
 
 def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyPlace | None:
     """The key to sign with, if there is any: ROAR_SSH_KEY, else `[glaas] key`, else the usual names in `~/.ssh`.

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from roar_publisher.auth import decide as table
+from roar_publisher.auth import rules as table
 from roar_publisher.auth.decide import (
     Capabilities,
     Choice,
@@ -162,9 +162,9 @@ def every_choice() -> Iterator[tuple[Flag, Scope, Credentials, Probe, Choice]]:
 
 
 def test_exactly_one_row_of_each_table_fits_any_input() -> None:
-    for flag, repo in product(Flag, table._Repo):
+    for flag, repo in product(Flag, table.Repo):
         assert len([row for row in table.INTENTS if row.flag is flag and repo in row.repos]) == 1, (flag, repo)
-    for intent, held, probe in product(table._Intent, table._Held, Probe):
+    for intent, held, probe in product(table.Intent, table.Held, Probe):
         fitting = [r for r in table.CARRIERS if intent in r.intents and held in r.held and probe in r.probes]
         assert len(fitting) == 1, (intent, held, probe)
     assert sorted(row.capable for row in table.ROUTES) == [False, True]

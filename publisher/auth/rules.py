@@ -1,0 +1,180 @@
+"""The three tables that say which credential publishes (protocol.md §5); `decide` only looks them up.
+
+1. `INTENTS`: what is asked for, by the flag or else by the repo's scope?  Public never happens by default, and what is
+   not public never leaves without a `scope_request`.
+2. `CARRIERS`: which of the credentials at hand carries that?  What a person chose explicitly is used, or nothing is;
+   what exists but can't be used is passed over for nothing.
+3. `ROUTES`: which way does the server offer to what no credential carries?
+
+In each table exactly one row fits any input (a test goes through them all), so the order of the rows means nothing.
+"""
+
+from collections.abc import Collection
+from enum import Enum
+from typing import NamedTuple
+
+from roar_publisher.auth.choice import Decision, Flag, Probe
+
+
+class Repo(Enum):
+    """The repo's scope, as far as it decides anything."""
+
+    UNSET = "no scope"
+    UNSET_PUBLIC = "no scope, but public by default"
+    ANONYMOUS = "scope anonymous"
+    PRIVATE = "scope private"
+    PUBLIC = "scope public"
+    PRIVATE_PROJECT = "bound to a private project"
+    PUBLIC_PROJECT = "bound to a public project"
+
+
+class Intent(Enum):
+    """What is asked for, whoever asks."""
+
+    ANONYMOUS = "public, without a credential"
+    PUBLIC = "public, unscoped"
+    OWN = "private, in the user's own space"
+    OWN_IF_SIGNED_IN = "the same, but only if the user is signed in"
+    PROJECT = "in the project, with its visibility"
+    PROJECT_PRIVATE = "in the project, private"
+
+
+class Held(Enum):
+    """The best credential at hand: a bearer goes before an SSH key, and one that has lapsed is not forgotten."""
+
+    NOTHING = "nothing"
+    LAPSED = "a bearer that has lapsed"
+    SSH = "ssh"
+    SSH_NAMED = "ssh, by the key that the person named"
+    SSH_AND_LAPSED = "ssh, and a bearer that has lapsed"
+    SSH_UNUSABLE = "an SSH key that cannot sign"
+    BEARER = "bearer"
+
+
+class IntentRow(NamedTuple):
+    row: str
+    flag: Flag
+    repos: Collection[Repo]
+    intent: Intent
+    why: str
+    note: str = ""
+
+
+class CarrierRow(NamedTuple):
+    row: str
+    intents: Collection[Intent]
+    held: Collection[Held]
+    probes: Collection[Probe]
+    decision: Decision
+    why: str
+    remedies: tuple[str, ...] = ()
+    note: str = ""
+
+
+class RouteRow(NamedTuple):
+    row: str
+    capable: bool
+    """Whether the server takes anonymous sessions and computes their hash itself."""
+    decision: Decision
+    why: str
+
+
+_ANY_REPO, _ANY_HELD, _ANY_PROBE = frozenset(Repo), frozenset(Held), frozenset(Probe)
+_OWN_KEY, _NONE = {Held.SSH, Held.SSH_NAMED}, {Held.NOTHING, Held.LAPSED}
+_KEY = _OWN_KEY | {Held.SSH_AND_LAPSED}
+_PROJECTS = {Repo.PRIVATE_PROJECT, Repo.PUBLIC_PROJECT}
+_NO_PROJECT = _ANY_REPO - _PROJECTS
+_NO_PUBLIC_PROJECT = _ANY_REPO - {Repo.PUBLIC_PROJECT}
+
+# fmt: off
+INTENTS = (
+    IntentRow("anonymous-flag", Flag.ANONYMOUS, _ANY_REPO, Intent.ANONYMOUS, "--anonymous"),
+    IntentRow("public-flag", Flag.PUBLIC, _NO_PUBLIC_PROJECT, Intent.PUBLIC, "--public, whatever the repo's scope"),
+    IntentRow("public-flag-project", Flag.PUBLIC, {Repo.PUBLIC_PROJECT}, Intent.PROJECT,
+              "--public, and the repo's project is public"),
+    IntentRow("private-flag-project", Flag.PRIVATE, _PROJECTS, Intent.PROJECT_PRIVATE,
+              "--private, in the repo's project"),
+    IntentRow("private-flag", Flag.PRIVATE, _NO_PROJECT, Intent.OWN, "--private, and the repo has no project"),
+    IntentRow("scope-anonymous", Flag.NONE, {Repo.ANONYMOUS}, Intent.ANONYMOUS, "the repo's scope is anonymous"),
+    IntentRow("scope-public", Flag.NONE, {Repo.PUBLIC}, Intent.PUBLIC, "the repo's scope is public"),
+    IntentRow("scope-private", Flag.NONE, {Repo.PRIVATE}, Intent.OWN, "the repo's scope is private"),
+    IntentRow("scope-project", Flag.NONE, _PROJECTS, Intent.PROJECT, "the repo's scope is a project"),
+    IntentRow("public-by-default", Flag.NONE, {Repo.UNSET_PUBLIC}, Intent.PUBLIC,
+              "the repo has no scope, and the configuration says public by default",
+              "Public, because `[registration] public_by_default` is true; --private overrides it."),
+    IntentRow("unset", Flag.NONE, {Repo.UNSET}, Intent.OWN_IF_SIGNED_IN, "no flag, and the repo has no scope"),
+)
+
+_SCOPED = {Intent.OWN, Intent.PROJECT, Intent.PROJECT_PRIVATE}
+_SIGN_IN_REMEDIES = (
+    "run `roar login`", "configure SSH (`[glaas] key` or ROAR_SSH_KEY)", "publish for everybody with --public")
+_LINK_REMEDY = "link the repo (`roar scope use <owner>/<project>`)"
+_UNUSABLE = "the SSH key can't be used, and nothing is published anonymously unless that is asked for"
+_KEY_INSTEAD = "there is a sign-in, but it has ended, so the SSH key signs"
+_KEY_INSTEAD_NOTE = "The sign-in has ended; the SSH key signs instead."
+_NAMED_REMEDIES = ("have the registry accept that key", "name another one", "rerun with --anonymous")
+_LAPSED_REMEDIES = ("run `roar login`", "rerun with --anonymous")
+_UNSET_REMEDIES = (_LINK_REMEDY, "sign in (`roar login`)", "rerun with --public")
+
+CARRIERS = (
+    CarrierRow("none-wanted", {Intent.ANONYMOUS}, _ANY_HELD, _ANY_PROBE, Decision.ANONYMOUS_SESSION,
+               "no credential is used"),
+    # Not public, or scoped: an authenticated credential is required, and the server is the judge of it at open.
+    CarrierRow("bearer", _SCOPED, {Held.BEARER}, _ANY_PROBE, Decision.BEARER, "the bearer token signs"),
+    CarrierRow("ssh", _SCOPED, _OWN_KEY, _ANY_PROBE, Decision.SSH,
+               "there is no bearer token, so the SSH key signs"),
+    CarrierRow("ssh-instead", _SCOPED, {Held.SSH_AND_LAPSED}, _ANY_PROBE, Decision.SSH, _KEY_INSTEAD,
+               note=_KEY_INSTEAD_NOTE),
+    CarrierRow("ssh-unusable", _SCOPED, {Held.SSH_UNUSABLE}, _ANY_PROBE, Decision.STOP,
+               "this needs a signed-in user, and the SSH key can't be used", ("run `roar login`",)),
+    CarrierRow("nobody", _SCOPED, _NONE, _ANY_PROBE, Decision.STOP,
+               "this needs a signed-in user, and there is neither a bearer token nor an SSH key", _SIGN_IN_REMEDIES),
+    # Nobody asked for anything: private for who is signed in, else nothing.
+    CarrierRow("own-bearer", {Intent.OWN_IF_SIGNED_IN}, {Held.BEARER}, _ANY_PROBE, Decision.BEARER,
+               "signed in with a bearer token, so it stays private"),
+    CarrierRow("own-ssh", {Intent.OWN_IF_SIGNED_IN}, _KEY, {Probe.NOT_ASKED}, Decision.PROBE_SSH,
+               "the server is asked whether the SSH key signs in"),
+    CarrierRow("own-ssh-accepted", {Intent.OWN_IF_SIGNED_IN}, _KEY, {Probe.ACCEPTED}, Decision.SSH,
+               "signed in with an SSH key that the server accepts, so it stays private"),
+    CarrierRow("own-ssh-rejected", {Intent.OWN_IF_SIGNED_IN}, _KEY, {Probe.REJECTED}, Decision.STOP,
+               "the server rejects the SSH key, and public is never a default", _UNSET_REMEDIES),
+    CarrierRow("own-ssh-inconclusive", {Intent.OWN_IF_SIGNED_IN}, _KEY, {Probe.INCONCLUSIVE}, Decision.STOP,
+               "the server did not say whether it accepts the SSH key, and public is never a default",
+               (*_UNSET_REMEDIES, "with --private to use the SSH key anyway")),
+    CarrierRow("own-ssh-unusable", {Intent.OWN_IF_SIGNED_IN}, {Held.SSH_UNUSABLE}, _ANY_PROBE, Decision.STOP,
+               "the SSH key can't be used, and public is never a default",
+               ("sign in (`roar login`)", "rerun with --anonymous")),
+    CarrierRow("own-nobody", {Intent.OWN_IF_SIGNED_IN}, _NONE, _ANY_PROBE, Decision.STOP,
+               "nobody is signed in, and public is never a default", _UNSET_REMEDIES),
+    # Public and unscoped: a credential is welcome but not required.
+    CarrierRow("public-bearer", {Intent.PUBLIC}, {Held.BEARER}, _ANY_PROBE, Decision.BEARER,
+               "the bearer token signs"),
+    CarrierRow("public-ssh", {Intent.PUBLIC}, _KEY, {Probe.NOT_ASKED}, Decision.PROBE_SSH,
+               "the server is asked whether it accepts the SSH key"),
+    CarrierRow("public-ssh-accepted", {Intent.PUBLIC}, _OWN_KEY, {Probe.ACCEPTED}, Decision.SSH,
+               "the server accepts the SSH key"),
+    CarrierRow("public-ssh-instead", {Intent.PUBLIC}, {Held.SSH_AND_LAPSED}, {Probe.ACCEPTED}, Decision.SSH,
+               _KEY_INSTEAD, note=_KEY_INSTEAD_NOTE),
+    CarrierRow("public-ssh-rejected", {Intent.PUBLIC}, {Held.SSH}, {Probe.REJECTED}, Decision.ANONYMOUS_SESSION,
+               "the server rejects the SSH key, so no credential is used"),
+    # What a person chose explicitly is used, or nothing is.
+    CarrierRow("public-named-ssh-rejected", {Intent.PUBLIC}, {Held.SSH_NAMED}, {Probe.REJECTED}, Decision.STOP,
+               "the server rejects the SSH key that was named, and it is not replaced", _NAMED_REMEDIES),
+    CarrierRow("public-ssh-unusable", {Intent.PUBLIC}, {Held.SSH_UNUSABLE}, _ANY_PROBE, Decision.STOP,
+               _UNUSABLE, ("rerun with --anonymous",)),
+    CarrierRow("public-ssh-inconclusive", {Intent.PUBLIC}, _KEY, {Probe.INCONCLUSIVE}, Decision.SSH,
+               "the server did not say whether it accepts the SSH key, so it signs"),
+    CarrierRow("public-nobody", {Intent.PUBLIC}, {Held.NOTHING}, _ANY_PROBE, Decision.ANONYMOUS_SESSION,
+               "there is no credential"),
+    # A bearer that can't be refreshed gives way to SSH, else stops: what was to name somebody does not name nobody.
+    CarrierRow("public-lapsed", {Intent.PUBLIC}, {Held.LAPSED}, _ANY_PROBE, Decision.STOP,
+               "the sign-in has ended, and without it this would name nobody", _LAPSED_REMEDIES),
+    CarrierRow("public-lapsed-ssh-rejected", {Intent.PUBLIC}, {Held.SSH_AND_LAPSED}, {Probe.REJECTED}, Decision.STOP,
+               "the sign-in has ended, and the server rejects the SSH key", _LAPSED_REMEDIES),
+)
+
+ROUTES = (
+    RouteRow("session", True, Decision.ANONYMOUS_SESSION, "the server stages anonymous publishes"),
+    RouteRow("legacy", False, Decision.LEGACY, "the server does not stage anonymous publishes"),
+)
+# fmt: on
