@@ -1,36 +1,28 @@
 """What signs the requests of an authenticated publish: a bearer, or an SSH key."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 from urllib.parse import urlsplit
 
+from roar_publisher.auth.own_bearer import OwnBearer
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.sshkey import SshSigner
 from roar_publisher.auth.timestamps import Timestamps
 from roar_publisher.glaas.caller import Caller
 
 
-class Bearers(Protocol):
-    """Where a `BearerAuthorizer` gets its token."""
-
-    async def bearer_header(self, caller: Caller, identity: str | None) -> str: ...
-
-    async def renew_bearer(self, rejected: Secret, caller: Caller) -> bool: ...
-
-
 class BearerAuthorizer:
     """identity: whom the publish began as."""
 
-    def __init__(self, bearers: Bearers, caller: Caller, identity: str | None) -> None:
-        self._bearers = bearers
+    def __init__(self, bearer: OwnBearer, caller: Caller, identity: str | None) -> None:
+        self._bearer = bearer
         self._caller = caller
         self._identity = identity
 
     async def header(self, method: str, path: str, body: bytes | None) -> str:
-        return await self._bearers.bearer_header(self._caller, self._identity)
+        return await self._bearer.header(self._caller, self._identity)
 
     async def renew(self, rejected: str) -> bool:
-        return await self._bearers.renew_bearer(Secret(rejected.removeprefix("Bearer ")), self._caller)
+        return await self._bearer.renew(Secret(rejected.removeprefix("Bearer ")), self._caller)
 
 
 class SignedPath:

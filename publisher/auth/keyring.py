@@ -7,34 +7,27 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import anyio
-
 from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.authorizers import BearerAuthorizer, SignedPath, SshAuthorizer
-from roar_publisher.auth.bearer import BearerStore, RefreshRefused
+from roar_publisher.auth.bearer import BearerStore
 from roar_publisher.auth.choice import Choice, Credentials, Decision, Flag, Key
 from roar_publisher.auth.decide import asks_for_nobody, names_its_owner
 from roar_publisher.auth.identity import ANONYMOUS, of_key, of_me, of_sign_in
+from roar_publisher.auth.own_bearer import OwnBearer
 from roar_publisher.auth.own_key import KeyState, OwnKey
 from roar_publisher.auth.scope import Scope
 from roar_publisher.auth.secret import Secret
-from roar_publisher.auth.signin import LOG_IN, Document, SignIn, Standing
+from roar_publisher.auth.signin import LOG_IN, SignIn
 from roar_publisher.auth.sshkey import Ask, SshSigner
 from roar_publisher.auth.timestamps import Timestamps
 from roar_publisher.auth.turned_down import not_accepted
 from roar_publisher.glaas.caller import Authorizer, Caller, Refused
-from roar_publisher.glaas.policy import dump
-from roar_publisher.glaas.wire import AnyReply, MeReply, RefreshReply
+from roar_publisher.glaas.wire import AnyReply, MeReply
 from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 ME = "/api/v1/auth/me"
-REFRESH = "/api/v1/auth/refresh"
 UNAUTHORIZED = 401
-RENEWAL_SECONDS = 30.0
-"""How long a token that is due but still works may be kept waiting for its renewal."""
-RENEW_AGAIN_SECONDS = 60.0
-"""How long it is used as it is where that came to nothing."""
 
 
 class Keyring:
@@ -54,29 +47,27 @@ class Keyring:
         clock: Callable[[], float],
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._bearer = BearerStore.from_environment(environ, home)
+        self._store = BearerStore.from_environment(environ, home)
+        self._bearer = OwnBearer(self._store, clock)
         self._key = OwnKey(environ, configured_key, home, agent=Agent.from_environment(environ, tell=tell), ask=ask)
         self._clock = clock
-        self._bearer_died = ""  # why, once it did
         self._key_names: str | None = None  # as the registry said; None once it turned the key down
         self._key_accepted = False
         self._token_names: tuple[Secret, str] | None = None  # an access token, as the registry said
         self._timestamps = Timestamps()
         self._signed_path = SignedPath()
-        self._renewing = anyio.Lock()
-        self._renew_again_at = 0.0  # Unix seconds
 
     @property
     def unusable(self) -> str:
         """Why credentials that exist can't be used, as sentences; empty if there is nothing to say."""
         key = self._key.problem
-        return " ".join(filter(None, [self._bearer_died, key.what if key else ""]))
+        return " ".join(filter(None, [self._bearer.died, key.what if key else ""]))
 
     def stop(self, choice: Choice) -> NeedsPerson:
         """The error that a STOP is raised as: which credential can't be used, why, and what to do about it."""
         key = self._key.problem
         problem = choice.problem(self.unusable, key.next_step if key else "", key.reason if key else "auth")
-        problem.next_step = self._bearer.mend or problem.next_step
+        problem.next_step = self._store.mend or problem.next_step
         return problem
 
     def not_accepted(self, refusal: Refused, decision: Decision) -> NeedsPerson | LocalProblem:
@@ -84,7 +75,7 @@ class Keyring:
         if decision is Decision.SSH:
             mend = f"have the registry accept it, or name another key in ROAR_SSH_KEY, or {LOG_IN}"
             return not_accepted(refusal, self._clock(), str(self._key), mend)
-        return not_accepted(refusal, self._clock(), self._bearer.name, self._bearer.mend or LOG_IN)
+        return not_accepted(refusal, self._clock(), self._store.name, self._store.mend or LOG_IN)
 
     async def held(self, flag: Flag, scope: Scope, *, asking: bool = True) -> Credentials:
         """Which credentials can sign now what the flag and the scope ask for.
@@ -96,23 +87,17 @@ class Keyring:
         if asks_for_nobody(flag, scope):
             return Credentials(bearer=False)
         try:
-            bearer = self._has_bearer()
+            bearer = self._bearer.usable()
         except NeedsPerson as problem:
             if names_its_owner(flag, scope):
                 problem.next_step = f"{problem.next_step}, or rerun with --anonymous"
             raise
-        if bearer or self._bearer.fixed:
-            return Credentials(bearer=bearer, lapsed=bool(self._bearer_died))
+        if bearer or self._store.fixed:
+            return Credentials(bearer=bearer, lapsed=bool(self._bearer.died))
         state = await self._key.state() if asking else self._key.expected_state()
         usable = Key.NAMED if self._key.named else Key.USUAL
         key = {KeyState.NONE: Key.NONE, KeyState.UNUSABLE: Key.UNUSABLE, KeyState.USABLE: usable}[state]
-        return Credentials(bearer=False, key=key, lapsed=bool(self._bearer_died))
-
-    def _has_bearer(self) -> bool:
-        sign_in = self._bearer.current()
-        if sign_in is not None and sign_in.standing(self._clock()) is Standing.EXPIRED:
-            self._bearer_died = "The sign-in has expired and can't be renewed."
-        return sign_in is not None and not self._bearer_died
+        return Credentials(bearer=False, key=key, lapsed=bool(self._bearer.died))
 
     async def identity(self, decision: Decision, caller: Caller, planned: Collection[str]) -> str:
         """Whom a decision publishes as (protocol.md §6).
@@ -128,7 +113,7 @@ class Keyring:
         if decision is not Decision.BEARER:
             return ANONYMOUS
         await self._renew_while_there_is_a_choice(caller)
-        sign_in = self._bearer.current()
+        sign_in = self._store.current()
         known = self._names(sign_in)
         if known is None:
             known = await self._ask_me(decision, caller)
@@ -171,7 +156,7 @@ class Keyring:
             return SshAuthorizer(
                 self.signer, caller.registry, self._signed_path, self._timestamps, self._clock, self.turned_down
             )
-        return BearerAuthorizer(self, caller, identity)
+        return BearerAuthorizer(self._bearer, caller, identity)
 
     async def signer(self) -> SshSigner:
         """The key, also in a process that goes on with what another one began.
@@ -204,75 +189,20 @@ class Keyring:
         A registry that can't be asked now is asked again with the first request: a plan is made without a network, too.
         Raises Refused where the registry does not renew it.
         """
-        sign_in = self._bearer.current()
-        if sign_in is None or sign_in.standing(self._clock()) is not Standing.DUE or not await self._key.signer():
+        due = self._bearer.due()
+        if due is None or not await self._key.signer():
             return
         with suppress(Transient):
-            if await self._renewed(sign_in, caller) is None:
-                raise Refused(self._bearer_died, status=UNAUTHORIZED)
+            if await self._bearer.renewed(due, caller) is None:
+                raise Refused(self._bearer.died, status=UNAUTHORIZED)
 
     async def show_bearer(self, caller: Caller) -> bool:
         """Have the registry learn where the bearer's user belongs (protocol.md §5); False where it accepts none."""
-        if not self._has_bearer():
+        if not self._bearer.usable():
             return False
+        bearer = self.authorizer(Decision.BEARER, caller)
         try:
-            await caller.call(
-                "GET", ACCESS_CONTEXT, expect=AnyReply, authorize=self.authorizer(Decision.BEARER, caller)
-            )
+            await caller.call("GET", ACCESS_CONTEXT, expect=AnyReply, authorize=bearer)
         except Refused:
             return False
         return True
-
-    # ---------------------------------------------------------------- the bearer, for its authorizer
-
-    async def bearer_header(self, caller: Caller, identity: str | None) -> str:
-        """The header of a request sent now, refreshed first where it is due.
-
-        Raises Refused (401) when there is no bearer any more, NeedsPerson when somebody else has signed in.
-        """
-        sign_in = self._bearer.current()
-        if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE:
-            sign_in = await self._renewed(sign_in, caller) or sign_in
-        if sign_in is None or sign_in.standing(self._clock()) is Standing.EXPIRED:
-            raise Refused(self._bearer_died or "nobody is signed in any more", status=UNAUTHORIZED)
-        if identity is not None and of_sign_in(sign_in) not in (None, identity):
-            raise NeedsPerson(
-                "somebody else has signed in on this machine meanwhile",
-                next_step="sign in as before (`roar login`), then resume",
-                reason="auth",
-            )
-        return f"Bearer {sign_in.access_token.reveal()}"
-
-    async def _renewed(self, due: SignIn, caller: Caller) -> SignIn | None:
-        """A sign-in for one that is due: the same where the registry can't renew it now and it still works.
-
-        None where the registry does not renew it.  Raises Transient where it can't, and the old one works no more.
-        """
-        async with self._renewing:
-            now = self._clock()
-            left = due.expires_at - now if due.expires_at is not None else 0.0
-            if left <= 0:
-                return await self._refresh(due.access_token, caller)
-            if now < self._renew_again_at:
-                return due
-            with suppress(Transient), anyio.move_on_after(min(left, RENEWAL_SECONDS)):
-                return await self._refresh(due.access_token, caller)
-            self._renew_again_at = self._clock() + RENEW_AGAIN_SECONDS
-            return due
-
-    async def renew_bearer(self, rejected: Secret, caller: Caller) -> bool:
-        """Whether there is another bearer than `rejected`, asking the registry for one if need be."""
-        return await self._refresh(rejected, caller) is not None
-
-    async def _refresh(self, rejected: Secret, caller: Caller) -> SignIn | None:
-        async def post(document: Document) -> Document:
-            token = str(document["refresh_token"])
-            body = dump(document)
-            reply = await caller.call("POST", REFRESH, body, expect=RefreshReply, beside_limit=True, secret=token)
-            return Document(reply.model_dump())
-
-        outcome = await self._bearer.refresh(post, rejected, self._clock())
-        if isinstance(outcome, RefreshRefused):
-            self._bearer_died = f"{outcome.why[:1].upper()}{outcome.why[1:]}."
-            return None
-        return outcome

@@ -1,0 +1,101 @@
+"""This user's bearer in one run: whether it still signs, and its renewal, which any number of requests share."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import anyio
+
+from roar_publisher.auth.bearer import BearerStore, RefreshRefused
+from roar_publisher.auth.identity import of_sign_in
+from roar_publisher.auth.secret import Secret
+from roar_publisher.auth.signin import Document, SignIn, Standing
+from roar_publisher.glaas.caller import Caller, Refused
+from roar_publisher.glaas.policy import dump
+from roar_publisher.glaas.wire import RefreshReply
+from roar_publisher.state.errors import NeedsPerson, Transient
+
+REFRESH = "/api/v1/auth/refresh"
+UNAUTHORIZED = 401
+RENEWAL_SECONDS = 30.0
+"""How long a token that is due but still works may be kept waiting for its renewal."""
+RENEW_AGAIN_SECONDS = 60.0
+"""How long it is used as it is where that came to nothing."""
+
+
+class OwnBearer:
+    """Made once a run; a bearer that died during the run stays dead.
+
+    clock: Unix seconds.  died: why it is not used any more, as a sentence; empty while it may be.
+    """
+
+    def __init__(self, store: BearerStore, clock: Callable[[], float]) -> None:
+        self.died = ""
+        self._store = store
+        self._clock = clock
+        self._renewing = anyio.Lock()
+        self._renew_again_at = 0.0  # Unix seconds
+
+    def usable(self) -> bool:
+        """Whether there is one that is valid or can be refreshed.  Raises NeedsPerson for one that is unreadable."""
+        sign_in = self._store.current()
+        if sign_in is not None and sign_in.standing(self._clock()) is Standing.EXPIRED:
+            self.died = "The sign-in has expired and can't be renewed."
+        return sign_in is not None and not self.died
+
+    def due(self) -> SignIn | None:
+        """The sign-in, if it is to be refreshed before it is used."""
+        sign_in = self._store.current()
+        return sign_in if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE else None
+
+    async def header(self, caller: Caller, identity: str | None) -> str:
+        """The header of a request sent now, refreshed first where it is due.
+
+        identity: whom the publish began as.  Raises Refused (401) when there is no bearer any more, NeedsPerson when
+        somebody else has signed in.
+        """
+        sign_in = self._store.current()
+        if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE:
+            sign_in = await self.renewed(sign_in, caller) or sign_in
+        if sign_in is None or sign_in.standing(self._clock()) is Standing.EXPIRED:
+            raise Refused(self.died or "nobody is signed in any more", status=UNAUTHORIZED)
+        if identity is not None and of_sign_in(sign_in) not in (None, identity):
+            raise NeedsPerson(
+                "somebody else has signed in on this machine meanwhile",
+                next_step="sign in as before (`roar login`), then resume",
+                reason="auth",
+            )
+        return f"Bearer {sign_in.access_token.reveal()}"
+
+    async def renewed(self, due: SignIn, caller: Caller) -> SignIn | None:
+        """A sign-in for one that is due: the same where the registry can't renew it now and it still works.
+
+        None where the registry does not renew it.  Raises Transient where it can't, and the old one works no more.
+        """
+        async with self._renewing:
+            now = self._clock()
+            left = due.expires_at - now if due.expires_at is not None else 0.0
+            if left <= 0:
+                return await self._refresh(due.access_token, caller)
+            if now < self._renew_again_at:
+                return due
+            with suppress(Transient), anyio.move_on_after(min(left, RENEWAL_SECONDS)):
+                return await self._refresh(due.access_token, caller)
+            self._renew_again_at = self._clock() + RENEW_AGAIN_SECONDS
+            return due
+
+    async def renew(self, rejected: Secret, caller: Caller) -> bool:
+        """Whether there is another bearer than `rejected`, asking the registry for one if need be."""
+        return await self._refresh(rejected, caller) is not None
+
+    async def _refresh(self, rejected: Secret, caller: Caller) -> SignIn | None:
+        async def post(document: Document) -> Document:
+            token = str(document["refresh_token"])
+            body = dump(document)
+            reply = await caller.call("POST", REFRESH, body, expect=RefreshReply, beside_limit=True, secret=token)
+            return Document(reply.model_dump())
+
+        outcome = await self._store.refresh(post, rejected, self._clock())
+        if isinstance(outcome, RefreshRefused):
+            self.died = f"{outcome.why[:1].upper()}{outcome.why[1:]}."
+            return None
+        return outcome
