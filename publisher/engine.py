@@ -19,7 +19,8 @@ Requests are sent at least once, their effect is exactly once; nothing that was 
 restart, beyond the batches in flight; what readers see changes once, at finalize.
 """
 
-from typing import NoReturn
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
 
 import anyio
 
@@ -34,8 +35,11 @@ from roar_publisher.steps.auth_select import as_begun, auth_select
 from roar_publisher.steps.fallback import fallback
 from roar_publisher.steps.finalize import finalize
 from roar_publisher.steps.open import open_session
+from roar_publisher.steps.paying import pay
 from roar_publisher.steps.probe import probe
 from roar_publisher.steps.stage import stage
+
+T = TypeVar("T")
 
 STEPS: dict[State, Step] = {
     State.PROBE: probe,
@@ -55,10 +59,14 @@ SETBACKS = frozenset({Event.SESSION_LOST, Event.CREDENTIAL_REJECTED})
 async def publish(run: Run) -> Progress:
     """Drive a publish to its end and return where it stands then (DONE, FAILED or CANCELLED).
 
+    One that is published already pays what it owes, if anything.
+
     Raises a PublisherError, noted in the journal, where it can't go on now; calling again goes on from there.
     Cancelling leaves the last checkpoint, and loses no acknowledgement.
     """
     progress = await run.on_disk(run.journal.progress)
+    if any(debt.payable for debt in progress.owed):
+        return await _paid(run)
     event: Event | None = None
     setbacks = 0
     while progress.state not in ENDED:
@@ -78,7 +86,7 @@ async def publish(run: Run) -> Progress:
 async def _outcome(run: Run, state: State) -> Outcome:
     """Run a step under the grace period, and turn what it raises into an event or a note."""
     try:
-        return await _within_grace(run, state)
+        return await _within_grace(run, STEPS[state])
     except Rejected as error:
         remedy = f" (next: {error.next_step})" if error.next_step else ""
         return Outcome(Event.REJECTED, {"reason": error.reason, "detail": f"{error.what}{remedy}"})
@@ -86,9 +94,17 @@ async def _outcome(run: Run, state: State) -> Outcome:
         await _note(run, error)
 
 
-async def _within_grace(run: Run, state: State) -> Outcome:
+async def _paid(run: Run) -> Progress:
+    """Pay what a published lineage owes; what stays owed is noted and raised."""
+    try:
+        return await _within_grace(run, pay)
+    except PublisherError as error:
+        await _note(run, error)
+
+
+async def _within_grace(run: Run, step: Callable[[Run], Awaitable[T]]) -> T:
     """The step's outcome; what it raised, raised outside of the task group, which would wrap it."""
-    outcome: Outcome | None = None
+    outcome: T | None = None
     failure: PublisherError = Interrupted(STOPPED)
     async with anyio.create_task_group() as tasks:
 
@@ -99,7 +115,7 @@ async def _within_grace(run: Run, state: State) -> Outcome:
 
         tasks.start_soon(end_after_grace)
         try:
-            outcome = await STEPS[state](run)
+            outcome = await step(run)
         except PublisherError as error:
             failure = error
         tasks.cancel_scope.cancel()

@@ -17,13 +17,16 @@ from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import Project
 from roar_publisher.state.errors import Owned
-from roar_publisher.state.machine import LIVE
+from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import Plan
+from roar_publisher.state.record import Plan, Progress
 from roar_publisher.state.survey import Summary, survey
+
+MET = (*LIVE, State.DONE)
+"""States in which an earlier publish of the same is met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,15 @@ Planner = Callable[[Sequence[str], Sink], Draft]
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """An owned publish with a plan.  resumed: it was interrupted earlier; else it is new."""
+    """An owned publish with a plan.  resumed: it was begun earlier; else it is new.
+
+    finished: where an earlier put of the very same stands that is published already; None for anything else.
+    """
 
     publish: OwnedPublish
     plan: Plan
     resumed: bool
+    finished: Progress | None = None
 
 
 def lineage_planner(request: Request) -> Planner:
@@ -113,12 +120,14 @@ def freeze(
     consent: Callable[[Mapping[str, int]], None] = lambda redactions: None,
     planner: Planner | None = None,
     agreed: bool = False,
+    again: bool = False,
 ) -> Frozen:
-    """Freeze the plan of `request`, or take the interrupted publish of the very same.
+    """Freeze the plan of `request`, or take the interrupted publish, or the finished put, of the very same.
 
     identities: who it may be published as; the lineage hash is computed for each.
     consent: called with what was redacted ({shape: count}), if anything was; raises to stop before anything is kept.
     planner: what to plan; the lineage of the target by default.  agreed: to whatever it asks for, kept with the plan.
+    again: take no earlier one, whatever is there.
     Raises UsageProblem for an unknown target, LocalProblem for what can't be read or written, Owned if another process
     works on the same.  If interrupted, nothing but an unfinished plan is left, which `prune` removes.
     """
@@ -126,10 +135,11 @@ def freeze(
     publish = OwnedPublish.create(folder, clock=clock)
     try:
         draft = _drafted(planner or lineage_planner(request), identities, publish.journal.add_units)
-        if earlier := _same(folder, request, intent, draft):  # the person agreed to its redactions then
-            resumed = _take(earlier, clock)
+        earlier = None if again else _same(folder, request, intent, draft)
+        if earlier is not None:  # the person agreed to its redactions then
+            taken = _take(earlier, clock)
             publish.discard()
-            return Frozen(resumed, earlier.plan, resumed=True)
+            return Frozen(taken, earlier.plan, resumed=True, finished=None if earlier.live else earlier.progress)
         if draft.summary.redactions:
             consent(draft.summary.redactions)
         plan = _plan(publish, request, intent, draft, began)
@@ -190,15 +200,19 @@ def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], draft
 def _same(folder: StateFolder, request: Request, intent: dict[str, Any], draft: Draft) -> Summary | None:
     """The newest unfinished publish of the same to the same registry with the same intent, owned or not.
 
-    One that was planned for fewer people than may publish it now is another; one that was moved to another machine is
-    left to that.
+    Where there is none, the newest that is published, if it is a put: every put makes a job, so that to put the same
+    again by mistake would not be the same lineage.  One that was planned for fewer people than may publish it now is
+    another; one that was moved to another machine is left to that.
     """
+    finished: Summary | None = None
     destination = draft.storing.destination if draft.storing else None
     wanted = (request.registry, draft.fingerprint, intent, destination)
     for found in survey(folder):
-        if isinstance(found, Summary) and found.progress.state in LIVE and found.progress.reason != Reason.EXPORTED:
+        if isinstance(found, Summary) and found.progress.state in MET and found.progress.reason != Reason.EXPORTED:
             plan = found.plan
             named = draft.summary.provisional.keys() <= plan.provisional.keys()
             if named and (plan.registry, plan.fingerprint, plan.intent, plan.destination) == wanted:
-                return found
-    return None
+                if found.live:
+                    return found
+                finished = finished or found
+    return finished if destination is not None else None

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import time
 from typing import Any, Unpack
 
+from roar_publisher.state.debts import debts_from
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.file import JournalFile, understood
 from roar_publisher.state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
@@ -29,7 +30,7 @@ COMPRESSION_LEVEL = 1
 """zlib level of unit bodies: repetitive JSON shrinks to a tenth at the cheapest level."""
 
 
-_JSON_COLUMNS = frozenset({"intent", "provisional", "redactions", "capabilities", "scope_request", "tags"})
+_JSON_COLUMNS = frozenset({"intent", "provisional", "redactions", "capabilities", "scope_request", "tags", "owed"})
 
 
 class Journal(JournalFile):
@@ -83,8 +84,8 @@ class Journal(JournalFile):
         """What is known now."""
         with understood(self.path):
             row = self._only_row("progress")
-            del row["id"]
-            return Progress(**row | {"state": State(row["state"]), "marks_owed": bool(row["marks_owed"])})
+            del row["id"], row["marks_owed"]  # the latter of older releases
+            return Progress(**row | {"state": State(row["state"]), "owed": debts_from(row["owed"])})
 
     def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
         """Write an event, the state that it leads to and what was learned, in one transaction.
@@ -272,6 +273,8 @@ def _numbered(unit: Unit, part: int) -> Unit:
 
 def _to_row(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: json.dumps(value, sort_keys=True) if name in _JSON_COLUMNS and value is not None else value
+        name: json.dumps(value, sort_keys=True, default=asdict)
+        if name in _JSON_COLUMNS and value is not None
+        else value
         for name, value in values.items()
     }

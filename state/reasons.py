@@ -32,6 +32,7 @@ class Reason(StrEnum):
     RUNNING = "running"
     PUBLISHED = "published"
     OWNED = "owned"
+    OWED = "owed"
     # somebody stopped it
     INTERRUPTED = "interrupted"
     CRASHED = "crashed"
@@ -133,6 +134,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.QUEUED: _resumable(Turn.DAEMON, "left to the daemon, not begun yet"),
     Reason.RUNNING: _resumable(Turn.NOBODY, "on its way"),
     Reason.PUBLISHED: Meaning(Turn.NOBODY, "published", ExitCode.PUBLISHED),
+    Reason.OWED: Meaning(Turn.DAEMON, "published, but something that follows is still owed", ExitCode.PUBLISHED),
     Reason.OWNED: Meaning(Turn.NOBODY, "another process works on it", ExitCode.OWNED),
     Reason.INTERRUPTED: Meaning(Turn.DAEMON, "asked to stop (Ctrl-C, SIGTERM)", ExitCode.CTRL_C),
     Reason.CRASHED: _resumable(Turn.DAEMON, "its process ended without a word"),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from roar_publisher.state.debts import Debt
 from roar_publisher.state.machine import State
 
 
@@ -48,6 +49,7 @@ class Progress:
     reason, detail: why the publish stopped last (a short code and a sentence), empty while it runs.
     epoch: which server session this is; a lost session raises it.
     published_elsewhere: the hash under which the server already has every job, when it said so.
+    owed: what follows a published lineage and could not be done yet.
     """
 
     state: State = State.PROBE
@@ -65,7 +67,7 @@ class Progress:
     published_elsewhere: str | None = None
     hash: str | None = None
     url: str | None = None
-    marks_owed: bool = False
+    owed: tuple[Debt, ...] = ()
 
 
 class Learned(TypedDict, total=False):
@@ -82,7 +84,7 @@ class Learned(TypedDict, total=False):
     published_elsewhere: str | None
     hash: str | None
     url: str | None
-    marks_owed: bool
+    owed: tuple[Debt, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,14 @@ def m004_tags(db: Database) -> None:
     db.table("objects").add_column("tag", str, not_null_default="")
 
 
+@journal_migrations()
+def m005_owed(db: Database) -> None:
+    """What a published lineage still owes, in place of the one mark that was kept of it."""
+    db.table("progress").add_column("owed", str, not_null_default="[]")
+    marks = '[{"what": "marks", "why": "roar.db could not be written", "reason": "database", "command": ""}]'
+    db.conn.execute("UPDATE progress SET owed = ? WHERE marks_owed", [marks])
+
+
 def migrate(db: Database) -> None:
     """Bring the tables up to this release.  Raises LocalProblem for a journal that a newer release wrote."""
     refuse_newer(db)

@@ -35,6 +35,11 @@ class Glance:
         return self.progress.state in LIVE
 
     @property
+    def owes(self) -> bool:
+        """Whether it is published, and something that follows can still be done."""
+        return self.progress.state is State.DONE and any(debt.payable for debt in self.progress.owed)
+
+    @property
     def interrupted(self) -> bool:
         """Whether it has work left and nobody works on it."""
         return self.live and self.owner is None
@@ -45,7 +50,7 @@ class Glance:
         noted = self.progress.reason
         match self.progress.state:
             case State.DONE:
-                return Reason.PUBLISHED
+                return Reason.OWED if self.owes else Reason.PUBLISHED
             case State.CANCELLED:
                 return Reason.CANCELLED
             case State.FAILED:
@@ -140,6 +145,6 @@ def survey(folder: StateFolder) -> Iterator[Summary | tuple[PublishPaths, LocalP
         else:
             found.append(summary)
             if summary.owner is None:
-                tidy(paths, summary.progress.state)
+                tidy(paths, summary.progress)
     tidy_folder(folder)
     yield from sorted(found, key=lambda summary: summary.plan.created_at, reverse=True)

@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from roar_publisher.state.debts import What
 from roar_publisher.state.errors import LocalProblem, PublisherError
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PLANNING, PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Progress
 
 YOUNG_SECONDS = 60.0
 """A folder without a lock is left alone for so long: its process may be about to lock it."""
@@ -52,10 +54,14 @@ def vanish(paths: PublishPaths) -> bool:
     return True
 
 
-def tidy(paths: PublishPaths, state: State) -> None:
-    """Remove what a killed process left in the folder of a publish that nobody owns.  state: where it stands."""
+def tidy(paths: PublishPaths, progress: Progress) -> None:
+    """Remove what a killed process left in the folder of a publish that nobody owns.
+
+    A token stays for as long as labels are owed, which it signs, too.
+    """
     files = list(_unfinished_files(paths.folder))
-    if state in OVER and paths.session_token.exists():
+    needed = progress.state not in OVER or any(debt.what is What.LABELS for debt in progress.owed)
+    if not needed and paths.session_token.exists():
         files.append(paths.session_token)
     if not files:
         return

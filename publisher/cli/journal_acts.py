@@ -66,24 +66,35 @@ def cancel_owned(owned: OwnedPublish) -> str:
 def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
     """Have a publish tried again: one that has failed, one that is parked, one that waits for its next attempt.
 
-    Raises UsageProblem if it has ended otherwise, Owned if a process works on it.
+    One that is published and owes something pays it: by the daemon where one runs, else here.  Raises UsageProblem if
+    it has ended otherwise, Owned if a process works on it.
     """
     from roar_publisher.daemon.wake import wake
 
     with OwnedPublish.open(paths) as owned:
-        state = owned.journal.progress().state
-        if state not in (*LIVE, State.FAILED):
+        progress = owned.journal.progress()
+        state, owes = progress.state, any(debt.payable for debt in progress.owed)
+        if state not in (*LIVE, State.FAILED) and not owes:
             raise UsageProblem(f"publish {paths.id} is {state} already", next_step="roar journal list")
         if state is State.FAILED:
             owned.journal.checkpoint(Event.RETRIED)
         owned.journal.queue.unpark()
     if wake(folder):
         command = f"roar publish --watch {paths.id}"
-        text = f"The daemon tries {paths.id} again: {command}"
+        text = f"The daemon {'pays what' if owes else 'tries'} {paths.id} {'owes' if owes else 'again'}: {command}"
+    elif owes:
+        return _pay_here(paths, as_json=as_json)
     else:
         command = f"roar publish --resume {paths.id}"
         text = f"{paths.id} may be tried again: {command}"
     _say(text, as_json=as_json, event="retried", publish_id=paths.id, next=command)
+
+
+def _pay_here(paths: PublishPaths, *, as_json: bool) -> None:
+    from roar_publisher.cli.options import Options
+    from roar_publisher.cli.publishing import run
+
+    run(Options.resuming(paths.id, as_json=as_json))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +113,8 @@ class _Prunable:
 def prune(folder: StateFolder, *, older_than: float, damaged: bool, as_json: bool) -> None:
     """Remove what ended more than `older_than` seconds ago, and plans that were never finished.  Says what it removed.
 
-    damaged: also what can't be resumed because its journal is damaged, however young.  What another process owns, or
+    damaged: also what can't be resumed because its journal is damaged, however young, and what is published but owes
+    something.  What another process owns, or
     changed meanwhile, is left alone.  A put whose store keeps an upload stays, and that is said: nothing else can name
     the upload.  What this machine does not let go of stays, too, and keeps no other from being removed.
     """
@@ -168,7 +180,7 @@ def _prunable(folder: StateFolder, older_than: float, *, damaged: bool) -> Itera
     for found in survey(folder):
         if isinstance(found, Summary):
             age = max(0.0, now - found.progress.updated_at)  # the clock may have been set back since
-            if found.progress.state in ENDED and age >= older_than:
+            if found.progress.state in ENDED and age >= older_than and (damaged or not found.owes):
                 yield _Prunable(found.paths, found.progress.state, age, found.progress)
         elif found[1].reason == Reason.NO_PLAN and ((begun := _age(found[0], now)) >= UNFINISHED_SECONDS or damaged):
             yield _Prunable(found[0], "never finished", begun)

@@ -113,6 +113,9 @@ def _why(standing: Standing) -> str:
     progress = standing.summary.progress
     match standing.status:
         case Status.DONE:
+            if standing.summary.owes:
+                owed = ", ".join(debt.what for debt in progress.owed)
+                return f"owed: {owed}; {standing.next_step}"
             url, lineage_hash = progress.url or "", progress.hash or ""
             return url if url and len(url) + tables.GAP <= tables.columns() else lineage_hash
         case Status.RUNNING:
@@ -135,6 +138,7 @@ def _rows(standing: Standing) -> list[tuple[str, str]]:
         ("publish", plan.id),
         ("status", f"{standing.word} ({progress.state}{owner})"),
         ("reason", ": ".join(filter(None, (standing.why, progress.detail)))),
+        ("owed", "; ".join(debt.text for debt in progress.owed)),
         ("next", standing.next_step),
         ("hash", progress.hash or ""),
         ("url", progress.url or ""),

@@ -11,7 +11,7 @@ from roar_publisher.state.errors import UsageProblem
 class PutOptions:
     """What `roar put`, or `roar publish --to`, uploads, and how it is told.
 
-    tag: True for `--tag`, False for `--no-tag`, None for neither.
+    tag: True for `--tag`, False for `--no-tag`, None for neither.  again: also where the same put is finished already.
     """
 
     sources: tuple[str, ...]
@@ -20,6 +20,7 @@ class PutOptions:
     name: str | None = None
     dataset: bool = False
     tag: bool | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,21 @@ class Options:
             put=put,
             jobs=jobs,
             limit_rate=limit_rate,
+        )
+
+    @classmethod
+    def resuming(cls, publish_id: str, *, as_json: bool) -> "Options":
+        """The options of `roar publish --resume ID`."""
+        return cls(
+            target=None,
+            flag=Flag.NONE,
+            yes=False,
+            dry_run=False,
+            resume=publish_id,
+            registry=None,
+            as_json=as_json,
+            quiet=False,
+            verbose=False,
         )
 
 

@@ -14,7 +14,7 @@ from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.cli.consent import Declined, Person
 from roar_publisher.cli.display import choose_display
-from roar_publisher.cli.failure import Failed, NotBegun
+from roar_publisher.cli.failure import Failed, NotBegun, Unfinished
 from roar_publisher.cli.journal_acts import cancel_owned
 from roar_publisher.cli.leaving import stopped, unfinished
 from roar_publisher.cli.listening import run_listening, stop_by_exception
@@ -26,6 +26,7 @@ from roar_publisher.cli.resuming import daemon_works_on, find_publish
 from roar_publisher.cli.watcher import Watcher
 from roar_publisher.glaas.line import MOST_REQUESTS
 from roar_publisher.plans import Frozen, Request, freeze
+from roar_publisher.report import Noted
 from roar_publisher.state.descriptors import raise_limit
 from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError
 from roar_publisher.state.machine import State
@@ -68,7 +69,7 @@ class _Publishing:
         if self._options.resume is None:
             return self._begin(read_request(self._options, Path.cwd(), os.environ))
         found = find_publish(self._options, self._folder, Path.cwd())
-        if found.progress.state is State.DONE:
+        if found.progress.state is State.DONE and not found.owes:
             self._display.published(Result(found.plan, found.progress, found.objects), again=True)
             return ExitCode.PUBLISHED
         if daemon_works_on(self._folder, found):
@@ -93,6 +94,7 @@ class _Publishing:
                 consent=self._person.accept_redactions,
                 planner=prepared.planner,
                 agreed=prepared.agreed,
+                again=self._options.put is not None and self._options.put.again,
             )
         except LocalProblem as problem:
             if problem.exit_code is ExitCode.INTERRUPTED:
@@ -102,7 +104,21 @@ class _Publishing:
             if not owned.publish_id:
                 raise
             return self._look_on_if_daemon(self._folder.find(owned.publish_id))
+        if frozen.finished is not None:
+            return self._meet_again(frozen, frozen.finished, keyring)
         return self._go_on(frozen, keyring, agreed=prepared.agreed)
+
+    def _meet_again(self, frozen: Frozen, progress: Progress, keyring: Keyring) -> int:
+        """The same put is published already: pay what it owes, if anything, and tell where it is."""
+        self._display.report(Noted(f"this put is there already, as publish {frozen.plan.id}; --again makes a new one"))
+        if any(debt.payable for debt in progress.owed):
+            try:
+                return self._drive(frozen, keyring)
+            except Unfinished as error:
+                self._display.report(Noted(error.what))
+        frozen.publish.give_up()
+        self._display.published(Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=True)
+        return ExitCode.PUBLISHED
 
     def _go_on(self, frozen: Frozen, keyring: Keyring, *, agreed: bool) -> int:
         """Here and now, or in the daemon; either way it is known how, to whoever goes on with it in the end."""
@@ -158,6 +174,7 @@ class _Publishing:
                 attended=True,
             )
 
+        paid = frozen.publish.journal.progress().state is State.DONE
         try:
             with frozen.publish as owned:
                 self._display.planned(frozen.plan, resumed=frozen.resumed)
@@ -172,7 +189,7 @@ class _Publishing:
             raise unfinished(error, frozen.publish.paths, self._folder) from error
         if progress.state is not State.DONE:
             raise Failed(frozen.plan.id, progress.detail, reason=progress.reason)
-        self._display.published(Result(frozen.plan, progress, look(frozen.publish.paths).objects))
+        self._display.published(Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=paid)
         return ExitCode.PUBLISHED
 
     def _keyring(self, intent: Mapping[str, Any]) -> Keyring:

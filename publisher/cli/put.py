@@ -16,6 +16,9 @@ The last argument is the destination, all before it are sources: files, folders,
 no source is everything that the active session wrote.  Readers never meet a link to a file that is not there.  Whatever
 interrupts it, `roar publish --resume` goes on, with the parts that the store does not have yet.
 
+A put is the same as an earlier one if the contents (by digest), their addresses, the lineage, its commit and the
+message are the same. One that was interrupted is resumed; one that is finished is only named, unless --again is given.
+
 \b
 Destinations:
   s3://bucket/prefix     any S3-compatible store (AWS_ENDPOINT_URL, profiles, …)
@@ -48,6 +51,7 @@ Examples:
     help="Make the git tag roar/COMMIT and push it to the remote, or make none. Without either it is made as"
     " [registration.tagging] says, and pushed if [publisher] push_tags = true in your own config.toml.",
 )
+@click.option("--again", is_flag=True, help="Make a new put job, even if the same put is under way or finished.")
 @click.option("--dataset", is_flag=True, help="Every source folder is a dataset, even if nothing in it says so.")
 @click.option("--step-name", hidden=True)
 @click.option("--as-dataset", is_flag=True, hidden=True)
@@ -64,6 +68,7 @@ def put(
     name: str | None,
     step_name: str | None,
     tag: bool | None,
+    again: bool,
     dataset: bool,
     as_dataset: bool,
     **given: Any,
@@ -81,6 +86,7 @@ def put(
         name=name or step_name,
         dataset=dataset or as_dataset,
         tag=tag,
+        again=again,
     )
     return run(Options.from_command_line(target=None, put=order, **given))
 

@@ -27,10 +27,10 @@ def find_publish(options: Options, folder: StateFolder, cwd: Path) -> Summary:
     """The publish to resume: the one whose id begins with `options.resume`, or for "" the newest interrupted one of the
     project around `cwd` that agrees with what was typed.
 
-    It may be DONE already, or in the daemon's hands.  With `--registry` one of which no registry holds anything yet is
-    turned to that one.  Raises UsageProblem where there is none or it contradicts what was typed, Cancelled, Failed
-    where it has failed, Owned where another terminal works on the only one there is, LocalProblem where one can't be
-    read at this moment.
+    Where none is interrupted, the newest that owes something.  It may be DONE already, or in the daemon's hands.  With
+    `--registry` one of which no registry holds anything yet is turned to that one.  Raises UsageProblem where there is
+    none or it contradicts what was typed, Cancelled, Failed where it has failed, Owned where another terminal works on
+    the only one there is, LocalProblem where one can't be read at this moment.
     """
     if not options.resume:
         return _Candidates(options, folder, cwd).newest()
@@ -76,11 +76,14 @@ class _Candidates:
         agreeing = next((found for found in left if not self._differences(found)), None)
         if agreeing is not None:
             return agreeing
-        running = next((found for found in self._found if found.owner is not None), None)
+        running = next((found for found in self._found if found.live and found.owner is not None), None)
         if running is not None and (not left or daemon_works_on(self._folder, running)):
             return self._running(running)
         if left:
             raise self._contradiction(left[0])
+        owing = next((found for found in self._found if found.owes and not self._differences(found)), None)
+        if owing is not None:
+            return owing
         raise self._nothing()
 
     def _differences(self, found: Summary) -> list[str]:

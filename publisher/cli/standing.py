@@ -142,6 +142,8 @@ class Standing:
         publish_id = self.summary.plan.id
         if self.status is Status.FAILED:
             return f"roar journal retry {publish_id}"
+        if self.summary.owes and self.summary.owner is None:
+            return f"roar publish --resume {publish_id}"
         if not self.summary.live:
             return ""
         if self.summary.owner is not None:
@@ -196,6 +198,7 @@ class Standing:
             "detail": progress.detail,
             "attempts": self.summary.queued.attempts,
             "next_attempt": self.next_attempt,
+            "owed": [debt.text for debt in progress.owed],
             "hash": progress.hash,
             "url": progress.url,
             "next": self.next_step,
@@ -213,7 +216,6 @@ class Standing:
             "identity": progress.identity,
             "why": progress.why,
             "epoch": progress.epoch,
-            "marks_owed": progress.marks_owed,
             "kinds": {kind.value: asdict(tally) for kind, tally in self.summary.tally.items()},
         }
 

@@ -40,7 +40,7 @@ async def carry_out(
     on_disk = means.on_disk()
     with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
         queued = await on_disk(owned.journal.queue.read)
-        if queued.told is not False:  # an end that was told was that of an earlier try
+        if found.live and queued.told is not False:  # an end that was told was that of an earlier try
             await on_disk(owned.journal.queue.tell, False)
 
         async def nobody_to_ask(choice: Choice) -> bool:

@@ -91,7 +91,7 @@ class Crew:
         finally:
             del self.active[found.paths.id]
             self._over(found.paths.id, then)
-        if then is not None and then.then is Then.PARK:
+        if then is not None and then.then is Then.PARK and found.live:
             with suppress(PublisherError):  # it is parked all the same
                 await self._hear(await self._means.on_disk()(glance, found.paths), hook=False)
 

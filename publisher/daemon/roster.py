@@ -36,11 +36,12 @@ class Roster:
         self._known: dict[str, _Known] = {}
 
     def waiting(self, skip: frozenset[str]) -> list[Glance]:
-        """Every live publish that nobody works on or claims, beside the ids to `skip`.
+        """Every publish that is live or owes something, and that nobody works on or claims, beside the ids to `skip`.
 
-        A publish whose journal can't be read is left out: `roar journal list` shows it.
+        What owes something is left out until its end was told.  A publish whose journal can't be read is left out:
+        `roar journal list` shows it.
         """
-        return [found for found in self._look(skip) if found.live and _free(found.paths)]
+        return [found for found in self._look(skip) if _has_work(found) and _free(found.paths)]
 
     def untold(self, skip: frozenset[str]) -> list[Glance]:
         """Every publish that ended and whose end is still to be told, as of the last look."""
@@ -91,6 +92,10 @@ def _stamp(paths: PublishPaths) -> _Stamp | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _has_work(found: Glance) -> bool:
+    return found.live or (found.owes and found.queued.told is not False)
 
 
 def _free(paths: PublishPaths) -> bool:

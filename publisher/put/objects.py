@@ -90,8 +90,8 @@ class PutSummary:
     """What the plan of a put amounts to.
 
     lineage: the facts that finalize and the journal's plan need; the put job is counted in.
-    fingerprint: names what is asked for (contents, keys, message, the lineage), but neither the fresh job uid nor the
-    time: a put that was interrupted is found again by it, as `lineage.digest` finds a publish.
+    fingerprint: the identity of the put, by which one that was interrupted or finished is found again: the digests and
+    addresses of its contents, the lineage, the message.  `planning` says what else counts.
     objects: what is to be in the store before finalize.  record: for `recording.record_put`, as JSON text.
     tags: to be made and pushed; empty where none are wanted.
     """

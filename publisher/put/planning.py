@@ -15,7 +15,7 @@ from roar_publisher.lineage.targets import active_session
 from roar_publisher.lineage.upstream import drop_reruns, pick_upstream
 from roar_publisher.put.assembly import assemble, uploaded_files
 from roar_publisher.put.objects import Digested, Object, PutRequest, PutSummary, Tag
-from roar_publisher.put.record import PutFile, PutRecord
+from roar_publisher.put.record import PutFile
 from roar_publisher.put.shadow import shadow_of
 from roar_publisher.put.tags import wanted_tag
 from roar_publisher.put.worktree import committed
@@ -51,7 +51,7 @@ def plan_put(
             lineage = write_units(shadow, session, git, redactor, identities=identities, sink=sink, described=job)
         return PutSummary(
             lineage=lineage,
-            fingerprint=_fingerprint(database, record, digested, commit, tag),
+            fingerprint=_fingerprint(request, database, files, commit, tag),
             objects=_objects(digested, url),
             record=record.as_json(),
             tags=(tag,) if tag else (),
@@ -78,11 +78,17 @@ def _pick_lineage(database: Database, session: SessionRow, files: Sequence[PutFi
 
 
 def _fingerprint(
-    database: Database, record: PutRecord, digested: Sequence[Digested], commit: str, tag: Tag | None
+    request: PutRequest, database: Database, files: Sequence[PutFile], commit: str, tag: Tag | None
 ) -> str:
+    """The identity of a put: what is stored where, the lineage that it comes from, and what is said of it.
+
+    The contents count by digest and address, not by the words that named them.  The put job's own uid and time do not
+    count, nor where the tag is pushed to.
+    """
     jobs = database.query("SELECT job_uid FROM chosen c CROSS JOIN jobs j ON j.id = c.job ORDER BY seq")
-    contents = [[str(one.source.path), one.source.key, one.content.blake3] for one in digested]
-    said = [record.command, commit, tag is not None, [row[0] for row in jobs], contents]
+    contents = sorted({(file.url, file.digest) for file in files})
+    told = [request.message, request.flag.value, request.name, request.dataset]
+    said = [told, commit, tag is not None, [row[0] for row in jobs], contents]
     return sha256(encode(said).encode()).hexdigest()
 
 

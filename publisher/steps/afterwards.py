@@ -1,31 +1,36 @@
 """What follows once the lineage is published: labels, roar.db, and the git tags of a put.
 
-None of it undoes the publish.  What can't be done now is owed: the person is told what to type, and the journal keeps
-it.
+None of it undoes the publish.  What can't be done now is owed: the person reads what to type, the journal keeps it, and
+`paying` does it later.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from anyio import to_thread
 
+from roar_publisher.auth.choice import Decision
 from roar_publisher.glaas.caller import Authorizer, Refused
 from roar_publisher.glaas.wire import BatchReply
 from roar_publisher.lineage.canonical import remote_job_uid
+from roar_publisher.lineage.gitcontext import missing_git_facts
 from roar_publisher.report import Noted
 from roar_publisher.run import Run
 from roar_publisher.staging.delivery import explained
 from roar_publisher.staging.pipeline import Pipeline
 from roar_publisher.staging.requests import Route
+from roar_publisher.state.debts import Debt, What
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.machine import Event, State
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Learned
 from roar_publisher.state.units import Kind, Unit
 from roar_publisher.steps.sessions import FORBIDDEN, UNAUTHORIZED
 from roar_publisher.steps.stage import announce
 
+SYNC = "roar label sync"
 MOST_TOLD = 3
 """Batches of labels of which it is told what was not taken."""
 
@@ -49,29 +54,28 @@ async def finish(run: Run, published: Published, route: Route, authorize: Author
     Repeating is harmless: labels that were acknowledged are not sent again, rows and tags stand as they are.  Raises
     Transient and Interrupted from the labels, and Refused (401, 403) where they want another credential, once.
     """
-    owed = [await _send_labels(run, published, route, authorize)]
-    recorded = await _told(run, lambda: _record_put(run))
-    marked = await _told(run, lambda: _mark(run, published, labelled=not owed[0]))
-    owed.append(await _tag(run))
-    for text in filter(None, (*owed, _facts(run))):
-        run.report(Noted(text))
-    return {"marks_owed": not (recorded and marked), "detail": "; ".join(filter(None, owed))}
+    labels = await send_labels(run, published, route, authorize)
+    debts = [*filter(None, (labels, *await write_rows(run, published, labelled=labels is None), await make_tags(run)))]
+    if debts:
+        run.report(Noted(owed_text(run.plan.id, debts)))
+    if run.plan.git_commit is None:
+        run.report(Noted(missing_git_facts(run.plan.git_repo, run.plan.git_commit)))
+    return {"owed": tuple(debts), "detail": owed_text(run.plan.id, debts)}
 
 
-def _facts(run: Run) -> str:
-    """What a reader of the lineage will miss."""
-    from roar_publisher.lineage.gitcontext import missing_git_facts
+def owed_text(publish_id: str, debts: Sequence[Debt]) -> str:
+    """What is owed, and what pays it; empty where nothing is."""
+    texts = "; ".join(debt.text for debt in debts)
+    resume = f"; all of it: roar publish --resume {publish_id}" if any(debt.payable for debt in debts) else ""
+    return texts + resume
 
-    return missing_git_facts(run.plan.git_repo, run.plan.git_commit) if run.plan.git_commit is None else ""
 
-
-async def _send_labels(run: Run, published: Published, route: Route, authorize: Authorizer) -> str:
-    """Send the labels; returns what is owed where the registry refuses them, or some of them.
+async def send_labels(run: Run, published: Published, route: Route, authorize: Authorizer) -> Debt | None:
+    """Send the labels that are not acknowledged; returns what is owed where the registry refuses them, or some of them.
 
     The session's credential may have died meanwhile: the first time that it is turned down, this raises Refused, and a
     credential is chosen again.  A registry that turns that one down too wants no labels.
     """
-
     refused: list[str] = []
 
     async def deliver(unit: Unit) -> None:
@@ -87,11 +91,14 @@ async def _send_labels(run: Run, published: Published, route: Route, authorize: 
         turned_down = published.staged and refusal.status in (UNAUTHORIZED, FORBIDDEN)
         if turned_down and not await run.on_disk(_turned_down_before, run):
             raise
-        return f"the labels are owed ({refusal.what}); send them with: roar label sync"
+        # An anonymous session's token is its only credential: none can be found that the registry would take.
+        progress = await run.on_disk(run.journal.progress)
+        lost = turned_down and progress.credential == Decision.ANONYMOUS_SESSION
+        return Debt(What.REFUSED_LABELS if lost else What.LABELS, refusal.what, refusal.reason, SYNC)
     if refused:
         why = f"the registry did not take {'; '.join(refused[:MOST_TOLD])}"
-        return f"some labels are owed ({why}); send them with: roar label sync"
-    return ""
+        return Debt(What.REFUSED_LABELS, why, Reason.REJECTED, SYNC)
+    return None
 
 
 def _turned_down_before(run: Run) -> bool:
@@ -99,14 +106,32 @@ def _turned_down_before(run: Run) -> bool:
     return any((checkpoint.event, checkpoint.source) == turned_down for checkpoint in run.journal.history())
 
 
-async def _told(run: Run, write: Callable[[], None]) -> bool:
-    """Whether roar.db was written.  It may be gone or locked by now; then the person is told."""
+async def write_rows(
+    run: Run, published: Published, *, labelled: bool, record_due: bool = True
+) -> tuple[Debt | None, Debt | None]:
+    """Write the put's record into roar.db, then mark what was published there; returns what is owed of each.
+
+    labelled: whether the labels were taken.  record_due: whether the record is still to be written.
+    """
+    record = await _written(run, What.RECORD, lambda: _record_put(run)) if record_due else None
+    if record is not None:
+        return record, Debt(What.MARKS, "they follow the record", record.reason)
+    return None, await _written(run, What.MARKS, lambda: _mark(run, published, labelled=labelled))
+
+
+async def _written(run: Run, what: What, write: Callable[[], None]) -> Debt | None:
+    """What is owed where roar.db can't be written: it may be read-only, gone or locked by now.
+
+    Marks in a roar.db that is gone are owed to nobody: there is nothing left to mark.
+    """
     try:
         await run.on_disk(write)
     except LocalProblem as problem:
-        run.report(Noted(f"published, but roar.db could not be told: {problem.what}"))
-        return False
-    return True
+        if what is What.MARKS and problem.reason == Reason.NO_DATABASE:
+            run.report(Noted(f"published; {problem.what}"))
+            return None
+        return Debt(what, problem.what, problem.reason)
+    return None
 
 
 def _mark(run: Run, published: Published, *, labelled: bool) -> None:
@@ -145,10 +170,10 @@ def _record_put(run: Run) -> None:
     run.paths.forget_put_record()
 
 
-async def _tag(run: Run) -> str:
+async def make_tags(run: Run) -> Debt | None:
     """Make and push the tags of a put; returns what is owed where git or its remote does not take them."""
     if not run.plan.tags:
-        return ""
+        return None
     from roar_publisher.put.objects import Tag
     from roar_publisher.put.tags import Owed, make_tag, push_tag
 
@@ -159,4 +184,4 @@ async def _tag(run: Run) -> str:
 
     # Not one of the journal's calls: a remote may take its time, and a stop need not wait for it.
     owed = await to_thread.run_sync(make, abandon_on_cancel=True)
-    return f"the git tag is owed ({owed.why}); pay it with: {owed.command}" if owed else ""
+    return Debt(What.TAG, owed.why, Reason.LOCAL, owed.command) if owed else None

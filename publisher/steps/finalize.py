@@ -9,6 +9,7 @@ from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.wire import Receipt
 from roar_publisher.report import Noted
 from roar_publisher.run import Outcome, Run
+from roar_publisher.state.debts import What
 from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
@@ -63,6 +64,8 @@ async def finalize(run: Run) -> Outcome:
         owed = await finish(run, published, route, session_authorizer(run, progress))
     except Refused as refusal:
         return credential_rejected(run, refusal)
+    if any(debt.what is What.LABELS for debt in owed["owed"]):  # which the token signs, too
+        return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
     with suppress(LocalProblem):  # the lineage is out; a token that stays is removed at the next look (state.sweep)
         await run.on_disk(run.paths.forget_session_token)
     return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})

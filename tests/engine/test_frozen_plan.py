@@ -83,13 +83,13 @@ async def test_the_project_may_even_be_gone(publishing: Publishing, project: Pat
     await interrupt_at(publishing, "outputs")
     remove(project)
     progress = await publishing.run()
-    assert (progress.state, progress.marks_owed) == (State.DONE, True)
+    assert (progress.state, progress.owed) == (State.DONE, ())
     assert progress.hash == recorded("diamond", "session")["finalized_hash"]
 
 
 async def test_a_finished_publish_leaves_its_marks_in_roar_db(publishing: Publishing, project: Path) -> None:
     progress = await publishing.run()
-    assert not progress.marks_owed
+    assert progress.owed == ()
     with closing(sqlite3.connect(database(project))) as roar:
         metadata, synced_at = roar.execute("SELECT metadata, synced_at FROM sessions WHERE is_active = 1").fetchone()
         (unmarked,) = roar.execute("SELECT count(*) FROM jobs WHERE synced_at IS NULL").fetchone()

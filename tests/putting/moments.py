@@ -58,7 +58,7 @@ def count_moments(moments: Moments) -> None:
         (PublishPaths, "forget_session_token"),
         (roar_publisher.put.recording, "record_put"),
         (roar_publisher.lineage.marks, "mark_published"),
-        (roar_publisher.put.tags, "make_tags"),
+        (roar_publisher.put.tags, "make_tag"),
     ):
         _count_calls(moments, owner, name)
 

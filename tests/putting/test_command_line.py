@@ -59,12 +59,74 @@ def test_putting_again_sends_no_file_again(kind: str, make_place: MakePlace) -> 
     first = place.put()
     assert first.code == 0, first.err
     before = len(place.seen)
-    again = place.put("--json")
+    again = place.put("--json", "--again")
     assert again.code == 0, again.err
     assert place.destination.parts_sent(place.seen[before:], {}) == []
     assert again.passed.get("before folder _write", 0) == 0
     assert place.destination.objects() == place.files
     assert place.rows("SELECT count(*) FROM jobs WHERE job_type = 'put'") == [(2,)], "and yet it is another put"
+
+
+@pytest.mark.parametrize("how", ["the same words", "other words", "detached"])
+def test_the_same_put_typed_again_is_named_and_not_repeated(how: str, make_place: MakePlace) -> None:
+    place = make_place("file")
+    first = place.put()
+    assert first.code == 0, first.err
+    asked = len(place.ask("log"))
+    if how == "other words":
+        again = place.roar("put", "./outputs/", place.destination.url + "/", "-m", MESSAGE, "--public", "-y")
+    else:
+        again = place.put(*(("--detach",) if how == "detached" else ()))
+    assert again.code == 0, again.err
+    assert again.out.splitlines() == first.out.splitlines()
+    assert "this put is there already" in again.err
+    assert "--again" in again.err
+    assert len(place.ask("log")) == asked, "nothing was sent"
+    place.check_published_once()
+    assert len(place.left()) == 1
+
+
+@pytest.mark.parametrize("different", ["content", "message", "name", "commit"])
+def test_what_differs_from_a_finished_put_is_another_put(different: str, make_place: MakePlace) -> None:
+    place = make_place("file")
+    assert place.put().code == 0
+    if different == "content":
+        (place.project / "outputs" / "empty").write_text("no more")
+    if different == "commit":
+        git(place.project, "commit", "--quiet", "--allow-empty", "-m", "more")
+    more = {"message": ("-m", "release two"), "name": ("-n", "best")}.get(different, ())
+    assert place.put(*more).code == 0
+    assert place.rows("SELECT count(*) FROM jobs WHERE job_type = 'put'") == [(2,)]
+
+
+def test_what_is_owed_is_listed_and_paid_by_whatever_is_typed(make_place: MakePlace) -> None:
+    place = make_place("file")
+    remote = place.folder / "remote.git"
+    git(place.project, "remote", "add", "origin", str(remote))
+    assert place.put("--tag").code == 0
+    publish_id = place.only_left().paths.id
+    (listed,) = [json.loads(line) for line in place.roar("journal", "list", "--json").out.splitlines()]
+    assert (listed["status"], listed["reason"], listed["turn"]) == ("done", "owed", "daemon")
+    assert (len(listed["owed"]), listed["next"]) == (1, f"roar publish --resume {publish_id}")
+    assert f"owed: git tag; roar publish --resume {publish_id}" in place.roar("journal", "list").out
+    assert "the git tag is owed" in place.roar("journal", "show", publish_id).out
+    assert "Nothing to remove" in place.roar("journal", "prune", "--older-than", "0s").err
+
+    for unpaid in (place.resume(), place.roar("journal", "retry", publish_id)):
+        assert unpaid.code == 3
+        assert "the git tag is owed" in unpaid.err
+        assert f"git push origin refs/tags/roar/{head(place)}" in unpaid.err
+    assert place.put("--tag").code == 0, "the put itself is there"
+
+    git(place.project, "init", "--quiet", "--bare", str(remote))
+    paid = place.resume()
+    assert paid.code == 0, paid.err
+    assert "Published earlier" in paid.err
+    assert head(place) in tags(place, "origin")
+    (listed,) = [json.loads(line) for line in place.roar("journal", "list", "--json").out.splitlines()]
+    assert (listed["reason"], listed["owed"], listed["next"]) == ("published", [], "")
+    assert place.roar("journal", "retry", publish_id).code == 2
+    place.check_published_once()
 
 
 @pytest.mark.parametrize("kind", ["s3", "gs"])
@@ -253,7 +315,7 @@ def test_programs_read_how_it_went(make_place: MakePlace) -> None:
 
 def test_verbosely_every_file_has_a_line(make_place: MakePlace) -> None:
     place = make_place("s3")
-    first, again = place.put("-v"), place.put("-v")
+    first, again = place.put("-v"), place.put("-v", "--again")
     for answer, ending in ((first, "\n"), (again, ", stored before\n")):
         assert answer.code == 0, answer.err
         for key in ("large-0.bin: 18 MB", "copy.bin: 1 kB", "deeper/small-0.bin: 1 kB", "empty: 0 B"):

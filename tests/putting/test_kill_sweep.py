@@ -23,7 +23,7 @@ CHUNK_BYTES = 256 * 1024
 """What a folder store writes at once."""
 SOME = 2
 """How many of the same kind are tried where the moments are chosen by hand."""
-SHARED = ("registry", "commit", "make_tags", "record_put", "mark_published", "forget_session_token")
+SHARED = ("registry", "commit", "make_tag", "record_put", "mark_published", "forget_session_token")
 """What is the same wherever the objects go: one sweep goes through it."""
 MOST_OF_A_KIND = 50
 """How many of the same kind an exhaustive sweep tries: all, but for the chunks of a folder and the like."""
