@@ -92,11 +92,11 @@ def _count_commits(moments: Moments) -> None:
 def _count_registry(moments: Moments) -> None:
     send = Exchange.send
 
-    async def counted(exchange: Exchange, method: str, path: str, *rest: Any) -> Any:
+    async def counted(exchange: Exchange, method: str, path: str, *rest: Any, **options: Any) -> Any:
         # Ids and hashes are no kinds of request.
         what = f"registry {method} {'/'.join(part for part in path.split('/') if not _is_id(part))}"
         moments.moment(f"before {what}")
-        reply = await send(exchange, method, path, *rest)
+        reply = await send(exchange, method, path, *rest, **options)
         moments.moment(f"after {what}")
         return reply
 
