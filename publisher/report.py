@@ -81,7 +81,8 @@ class ObjectStored:
 class Waiting:
     """What the publish waits for, and for how many seconds at the most until it does something else.
 
-    reason: `offline`, `throttled` by the server, or `no answer` to a request that is under way.
+    reason: `offline`, `throttled` by the server, a `front` that answers in its place, or `no answer` to a request that
+    is under way.
     """
 
     reason: str

@@ -21,6 +21,7 @@ from roar_publisher.report import Noted, Reporter
 from roar_publisher.run import Run
 from roar_publisher.state.descriptors import fitting
 from roar_publisher.state.home import home_to_read
+from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import Progress
@@ -88,8 +89,15 @@ async def work(
         else Line(plan.registry, most_requests=most_requests, transport=transport) as to_registry,
         waits.noted(),
     ):
+        progress = await on_disk(owned.journal.progress)
         caller = Caller(
-            to_registry, patience=patience, rng=rng or random.Random(), clock=clock, report=waits.report, stop=stop
+            to_registry,
+            patience=patience,
+            rng=rng or random.Random(),
+            clock=clock,
+            report=waits.report,
+            stop=stop,
+            met_before=progress.state is not State.PROBE,
         )
         async with caller.reporting_silence():
             await on_disk(owned.journal.queue.begun)

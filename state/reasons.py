@@ -46,6 +46,7 @@ class Reason(StrEnum):
     SERVER_FINALIZING = "server finalizing"
     SESSION_LOST = "session lost"
     NOT_GLAAS = "not glaas"
+    FRONT = "front"
     NOT_S3 = "not s3"
     NOT_GCS = "not gcs"
     UPLOAD_VANISHED = "upload vanished"
@@ -147,6 +148,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.SERVER_FINALIZING: _resumable(Turn.SERVER, "the registry is still closing the session"),
     Reason.SESSION_LOST: _resumable(Turn.SERVER, "the registry keeps losing the session"),
     Reason.NOT_GLAAS: _resumable(Turn.SERVER, "what answers is no GLaaS registry: a proxy, or a wrong address"),
+    Reason.FRONT: _resumable(Turn.SERVER, "a proxy, a firewall or a sign-in page answers in the registry's place"),
     Reason.NOT_S3: _resumable(Turn.SERVER, "what answers is no S3-compatible store"),
     Reason.NOT_GCS: _resumable(Turn.SERVER, "what answers is not Google's object store"),
     Reason.UPLOAD_VANISHED: _resumable(Turn.SERVER, "the object store forgot an upload; it begins anew"),

@@ -5,49 +5,54 @@ their effect exactly once.
 """
 
 import random
-import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, Protocol, TypeVar
-from urllib.parse import quote
+from typing import Protocol, TypeVar
 
 import anyio
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from roar_publisher.glaas.answers import (
+    WAITS,
+    answered_by_front,
+    document_of,
+    judge_answer,
+    not_glaas,
+    read,
+    redirected,
+    shown,
+)
 from roar_publisher.glaas.exchange import Reply
 from roar_publisher.glaas.gate import Gate
-from roar_publisher.glaas.lenient import refuses, unwrapped
+from roar_publisher.glaas.lenient import refuses
 from roar_publisher.glaas.limit import Slot
 from roar_publisher.glaas.line import Line
 from roar_publisher.glaas.policy import (
+    FIRST_BACKOFF_SECONDS,
     MAX_ATTEMPTS,
     MAX_GARBLED,
     MAX_OUTAGES,
     Verdict,
     backoff,
     error_text,
-    judge,
-    parse,
-    redirect_target,
     retry_after,
 )
 from roar_publisher.glaas.route import Unreachable
 from roar_publisher.glaas.sending import Sender, seconds_to_answer
-from roar_publisher.report import Reporter, Retrying
+from roar_publisher.report import Reporter, Retrying, Waiting
 from roar_publisher.state.errors import Interrupted, Rejected, Transient
+from roar_publisher.state.reasons import Reason
 
 HEALTH = "/api/v1/health"
 UNAUTHORIZED = 401
 STOPPED = "stopped on request"
 MAX_RENEWALS = 2
 """How often one request may renew its credential: it can be renewed by another process and expire again meanwhile."""
-SHORTEST_CREDENTIAL = 16
-"""Characters.  What is shorter is a word of the protocol, a time, or no credential worth the name."""
-FIRST_ERROR = 400
-NO_CONTENT = (204, 205)
 SMALL_BYTES = 8 * 1024
 """A body up to this size may be the first thing that a registry is sent.  It takes about as long as any other small
 one, whatever is asked; larger ones are compared with each other."""
+LONGEST_FRONT_SECONDS = 4.0
+"""Between two attempts while something else answers: a registry that is back is noticed within five seconds."""
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -96,7 +101,8 @@ class Caller:
     """Every call of one publish goes through here.
 
     line: to the registry, shared by every publish of this process.  patience: seconds.  clock: Unix seconds, to read a
-    `Retry-After` date against.  stop: set it to end every wait.
+    `Retry-After` date against.  stop: set it to end every wait.  met_before: whether an earlier process met the
+    registry at this address, so that anything else that answers there stands in its way.
     """
 
     def __init__(
@@ -108,6 +114,7 @@ class Caller:
         clock: Callable[[], float],
         report: Reporter,
         stop: anyio.Event | None = None,
+        met_before: bool = False,
     ) -> None:
         self.registry = line.exchange.registry
         self._sender = Sender(line.exchange, HEALTH, report)
@@ -126,6 +133,8 @@ class Caller:
         self._clock = clock
         self._report = report
         self._stop = stop or anyio.Event()
+        if met_before:
+            self._gate.recognise()
 
     def reporting_silence(self) -> AbstractAsyncContextManager[None]:
         """While inside, requests that get no answer are reported (`glaas.silence`)."""
@@ -151,13 +160,13 @@ class Caller:
         `exchange.ANSWER_SECONDS`, and is sent again then.
         secret: a credential in the body.  Where a server repeats what it was shown, that is cut out of its words.
 
-        Raises Refused for a final no, Transient when the registry redirects, and when it stays away, goes away, fails,
-        throttles or garbles for too long, Interrupted when it would have to wait or to send again although `stop` is
-        set.
+        Raises Refused for a final no, Interrupted when it would have to wait or to send again although `stop` is set,
+        Transient when the registry stays away, goes away, fails, throttles or garbles for too long.  What answers in
+        the place of a registry that was met (`answers.judge_answer`) is waited out for as long.
         Cancelling stops waiting; the request may have been carried out.
         """
-        failures = garbled = renewals = outages = silences = 0
-        busy_since: float | None = None
+        failures = garbled = renewals = outages = silences = fronts = 0
+        waiting_since: float | None = None
         while True:
             if self._stop.is_set():
                 raise Interrupted(STOPPED)
@@ -180,30 +189,36 @@ class Caller:
                     raise _keeps_going_away(outages, reply)
                 continue
             self._gate.answered()
-            document = _document(reply, _shown(reply.status, authorization or "", secret))
-            verdict = judge(reply.status, document)
-            if verdict is not Verdict.BUSY:
-                busy_since = None
+            document = document_of(reply, shown(reply.status, authorization or "", secret))
+            verdict = judge_answer(reply.status, document)
+            if verdict not in (Verdict.BUSY, Verdict.FRONT, Verdict.REDIRECTED):
+                waiting_since = None
+            elif waiting_since is None:
+                waiting_since = anyio.current_time()
             match verdict:
                 case Verdict.ACCEPTED if refuses(document):
                     raise _refused(reply, document)
-                case Verdict.ACCEPTED if (accepted := _read(expect, document)) is not None:
+                case Verdict.ACCEPTED if (accepted := read(expect, document)) is not None:
+                    self._gate.recognise()
                     return accepted
                 case Verdict.REFUSED:
+                    self._gate.recognise()
                     if reply.status == UNAUTHORIZED and authorization and renewals < MAX_RENEWALS:
                         renewals += 1
                         if await authorize.renew(authorization):
                             continue
                     raise _refused(reply, document)
-                case Verdict.REDIRECTED:
-                    raise _redirected(reply)
                 case Verdict.BUSY:
-                    busy_since = anyio.current_time() if busy_since is None else busy_since
-                    await self._wait_for_server(reply, busy_since)
-                case Verdict.GARBLED | Verdict.ACCEPTED:
+                    await self._wait_for_server(reply, waiting_since or 0.0)
+                case Verdict.FRONT | Verdict.REDIRECTED if self._gate.recognised:
+                    fronts += 1
+                    self._wait_for_registry(reply, waiting_since or 0.0, fronts)
+                case Verdict.REDIRECTED:
+                    raise redirected(reply)
+                case Verdict.FRONT | Verdict.ACCEPTED:
                     garbled += 1
                     if garbled >= MAX_GARBLED:
-                        raise _not_glaas(self.registry)
+                        raise not_glaas(self.registry)
                     await self._pause(garbled, "an answer that is not GLaaS's")
                 case Verdict.FAILED:
                     failures += 1
@@ -218,7 +233,7 @@ class Caller:
             if error.silent:
                 slot.congested()
             return error
-        if judge(reply.status, None) is Verdict.BUSY:
+        if reply.status in WAITS:
             slot.congested()
         return reply
 
@@ -229,16 +244,26 @@ class Caller:
         self._report(Retrying(what, failures, seconds))
         await self._sleep(seconds)
 
-    async def _wait_for_server(self, reply: Reply, busy_since: float) -> None:
+    async def _wait_for_server(self, reply: Reply, since: float) -> None:
         asked = retry_after(reply.headers, self._clock())
-        waited = anyio.current_time() - busy_since
+        waited = anyio.current_time() - since
         if waited + (asked or 0.0) > self._patience:
             what = "the registry asks to be left alone for a while"
             raise Transient(what, reason="throttled", retry_after=asked)
         if asked:
             self._gate.hold(asked * self._rng.uniform(1.0, 1.1))
         else:
-            await self._sleep(backoff(4, self._rng))
+            seconds = backoff(4, self._rng)
+            self._report(Waiting(Reason.THROTTLED, seconds))
+            await self._sleep(seconds)
+
+    def _wait_for_registry(self, reply: Reply, since: float, fronts: int) -> None:
+        """Keep everybody waiting for a registry that was met before, because something else answers in its place."""
+        ceiling = min(LONGEST_FRONT_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(fronts, 16))
+        seconds = ceiling * self._rng.uniform(0.5, 1.0)
+        if anyio.current_time() - since + seconds > self._patience:
+            raise answered_by_front(reply)
+        self._gate.hold(seconds, Reason.FRONT)
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, unless the process should end: then there is nothing to wait for."""
@@ -247,51 +272,12 @@ class Caller:
             raise Interrupted(STOPPED)
 
 
-def _document(reply: Reply, hidden: set[str]) -> Any:
-    """The JSON of a reply, `{}` for a success that says nothing; None where it is no JSON."""
-    if reply.status in NO_CONTENT or reply.body.strip() == b"null":
-        return {}
-    return parse(reply.body, hidden)
-
-
-def _read(expect: type[R], document: object) -> R | None:
-    try:
-        return expect.model_validate(unwrapped(document))
-    except ValidationError:
-        return None
-
-
-def _shown(status: int, authorization: str, secret: str) -> set[str]:
-    """The credentials of a request, plain and as URLs quote them, for a server may repeat them in its complaint."""
-    shown = [part for part in re.split(r'[ "]', authorization) if not part.startswith("SHA256:")]
-    if status >= FIRST_ERROR:  # else it may be the same credential, given once more
-        shown.append(secret)
-    credentials = [part for part in shown if len(part) >= SHORTEST_CREDENTIAL]
-    return {form for part in credentials for form in (part, quote(part), quote(part, safe=""))}
-
-
 def _refused(reply: Reply, document: object) -> Refused:
     what = f"the registry refused: {error_text(document, reply.status)}"
     body = document if isinstance(document, dict) else None
     return Refused(what, status=reply.status, date=reply.headers.get("date"), body=body)
 
 
-def _redirected(reply: Reply) -> Transient:
-    return Transient(
-        f"the registry redirects to {redirect_target(reply.headers)}, which is not followed",
-        next_step="check the address (--registry, GLAAS_URL), or whether this network wants a sign-in first",
-        reason="not glaas",
-    )
-
-
 def _keeps_going_away(outages: int, cause: Unreachable) -> Transient:
     what = f"the registry went away {outages} times when it got one request: {cause}"
     return Transient(what, reason="server failing")
-
-
-def _not_glaas(registry: str) -> Transient:
-    return Transient(
-        f"{registry} answers, but not as a GLaaS registry does",
-        next_step="check the address (--registry, GLAAS_URL), or whether a proxy stands between",
-        reason="not glaas",
-    )

@@ -17,6 +17,7 @@ from roar_publisher.glaas.exchange import KNOCK_SECONDS
 from roar_publisher.glaas.route import Unreachable
 from roar_publisher.report import Reporter, Waiting
 from roar_publisher.state.errors import Transient
+from roar_publisher.state.reasons import Reason
 
 FIRST_KNOCK_SECONDS = 0.5
 LONGEST_KNOCK_SECONDS = 4.0
@@ -33,15 +34,17 @@ class Door:
     """What every publish to one server shares of its gate.  Times are anyio's.
 
     closed: set while one task knocks; written by that task alone.
-    held_until: until when the server asked for patience.
+    held_until, held_for: until when everybody waits, and why: the server asked for patience, say.
     away_since: the first request without a reply since the last answer.
-    met: whether the server ever answered.
+    met: whether anything ever answered.  recognised: whether the server itself ever did.
     """
 
     closed: anyio.Event | None = None
     held_until: float = 0.0
+    held_for: str = Reason.THROTTLED
     away_since: float | None = None
     met: bool = False
+    recognised: bool = False
 
 
 class Gate:
@@ -78,9 +81,20 @@ class Gate:
         self._door.away_since = None
         self._door.met = True
 
-    def hold(self, seconds: float) -> None:
-        """Keep everybody waiting, because the server asks for it."""
-        self._door.held_until = max(self._door.held_until, anyio.current_time() + seconds)
+    def recognise(self) -> None:
+        """The reply was the server's own: what else answers from now on stands in its way."""
+        self._door.recognised = True
+
+    @property
+    def recognised(self) -> bool:
+        """Whether the server itself ever answered."""
+        return self._door.recognised
+
+    def hold(self, seconds: float, reason: str = Reason.THROTTLED) -> None:
+        """Keep everybody waiting, because the server asks for it, or for another reason."""
+        until = anyio.current_time() + seconds
+        if until > self._door.held_until:
+            self._door.held_until, self._door.held_for = until, reason
 
     @property
     def shut(self) -> bool:
@@ -98,7 +112,7 @@ class Gate:
             if self._door.closed is not None:
                 await self._door.closed.wait()
             elif (left := self._door.held_until - anyio.current_time()) > 0:
-                self._report(Waiting("throttled", left))
+                self._report(Waiting(self._door.held_for, left))
                 await self._sleep(left)
             else:
                 return

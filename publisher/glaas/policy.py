@@ -2,12 +2,14 @@
 
 | reply | verdict |
 | --- | --- |
-| 2xx with JSON, 204, 205 | ACCEPTED, if it can be the expected reply (`lenient`), else GARBLED |
+| 2xx with JSON | ACCEPTED, if it is the expected reply, else GARBLED |
 | 2xx with anything else (HTML of a proxy, nothing, half a document) | GARBLED: try again, but not for long |
 | 429, 503 | BUSY: wait as told, else back off; costs no attempt |
 | 408, 425, other 5xx | FAILED: back off, a bounded number of attempts |
 | 3xx | REDIRECTED: never followed, and no word of the registry's: a network that wants a sign-in first redirects all |
 | 501, other 4xx | REFUSED: final |
+
+A registry's answers are judged more closely (`answers.judge_answer`): FRONT is what something else answered.
 """
 
 import json
@@ -43,6 +45,7 @@ class Verdict(Enum):
     FAILED = "failed"
     REDIRECTED = "redirected"
     REFUSED = "refused"
+    FRONT = "front"
 
 
 def judge(status: int, document: object) -> Verdict:

@@ -3,33 +3,22 @@
 from roar_publisher.glaas.caller import HEALTH, Refused
 from roar_publisher.glaas.wire import Health
 from roar_publisher.run import Outcome, Run
-from roar_publisher.state.errors import Transient
 from roar_publisher.state.machine import Event
 
 NO_HEALTH = frozenset({401, 403, 404, 405})
-"""What an older server says to `GET /health`, in JSON (protocol.md §2): it can do nothing of the new."""
+"""What an older server says to `GET /health`, in its own words (protocol.md §2): it can do nothing of the new."""
 
 
 async def probe(run: Run) -> Outcome:
     """Ask for the server's health; what it does not advertise, it can't do (protocol.md §4).
 
-    Raises Transient if it can't be reached, and if it speaks no JSON: taken for an older registry, any web server would
-    be sent the lineage.  Repeating asks again.
+    Raises Transient if it can't be reached, and if something else answers: taken for an older registry, any web server
+    would be sent the lineage.  Repeating asks again.
     """
     try:
         health = await run.caller.call("GET", HEALTH, expect=Health)
     except Refused as refusal:
         if refusal.status not in NO_HEALTH:
             raise
-        if not refusal.body:
-            raise _not_glaas(run.plan.registry, refusal.status) from refusal
         health = Health()
     return Outcome(Event.PROBED, {"capabilities": health.features.registration_sessions.model_dump()})
-
-
-def _not_glaas(registry: str, status: int) -> Transient:
-    return Transient(
-        f"{registry} answers, but not as a GLaaS registry does: HTTP {status} to its health, without JSON",
-        next_step="check the address (--registry, GLAAS_URL), or whether a proxy stands between",
-        reason="not glaas",
-    )

@@ -146,7 +146,7 @@ async def test_a_web_server_that_is_no_registry_is_sent_nothing(
     with pytest.raises(Transient) as caught:
         await publishing.run()
     assert caught.value.reason == "not glaas"
-    assert [sent.call for sent in publishing.sent] == ["health"]
+    assert {sent.call for sent in publishing.sent} == {"health"}
     assert publishing.progress().state is State.PROBE
     publishing.intercept = lambda sent: None
     assert (await publishing.run()).state is State.DONE
@@ -247,7 +247,7 @@ async def test_a_lost_token_is_fetched_again_and_nothing_is_sent_again(publishin
 
 
 async def test_a_token_that_is_rejected_at_finalize_is_fetched_again(publishing: Publishing) -> None:
-    publishing.intercept = instead("finalize", lambda: answer(401), number=1)
+    publishing.intercept = instead("finalize", lambda: answer(401, detail="who are you"), number=1)
     assert (await publishing.run()).state is State.DONE
     assert publishing.events() == [*STRAIGHT[:4], "credential-rejected", "selected", "opened", "staged", "finalized"]
     assert len(publishing.items()) == len(set(publishing.items()))
@@ -267,7 +267,7 @@ async def test_a_session_that_somebody_finalized_meanwhile_gives_its_receipt(pub
     """The journal is an older copy: it believes that the session is open."""
     publishing.intercept = instead("finalize", lambda: httpx2.Response(200, content=b"<html>"))
     with pytest.raises(Transient):
-        await publishing.run()
+        await publishing.run(patience=0)
     publishing.intercept = lambda sent: None
     journal = publishing.paths.journal
     older = journal.read_bytes()
@@ -455,7 +455,7 @@ async def test_a_finalize_whose_reply_is_lost_returns_the_same_receipt(publishin
 async def test_what_is_finalized_is_not_finalized_again_for_its_labels(publishing: Publishing) -> None:
     publishing.intercept = instead("labels/batch", lambda: httpx2.Response(200, content=b"<html>"))
     with pytest.raises(Transient):
-        await publishing.run()
+        await publishing.run(patience=0)
     assert publishing.progress().hash == LINEAGE.hash
     publishing.intercept = lambda sent: None
     assert (await publishing.run()).state is State.DONE
@@ -569,10 +569,11 @@ async def test_a_final_no_fails_with_the_registrys_words_and_can_be_retried(publ
     assert publishing.published() == publishing.expected()
 
 
-HOSTILE = [b"", b"<html>", b'{"hash": ', b"[]", b"7", b'"text"', b"[" * 50_000]
+NOT_JSON = [b"", b"<html>", b'{"hash": ', b"[" * 50_000]
+NO_REPLY = [b"[]", b"7", b'"text"']
 
 
-@pytest.mark.parametrize("body", HOSTILE, ids=lambda body: repr(body[:12]))
+@pytest.mark.parametrize("body", NO_REPLY, ids=repr)
 async def test_a_registry_that_answers_nonsense_is_said_to_be_none(publishing: Publishing, body: bytes) -> None:
     publishing.intercept = lambda sent: httpx2.Response(200, content=body) if sent.call == "jobs/batch" else None
     with pytest.raises(Transient, match="not as a GLaaS registry does") as caught:
@@ -596,3 +597,16 @@ async def test_a_token_that_can_not_be_removed_does_not_stop_a_publish_that_is_o
     monkeypatch.undo()
     assert len(list(survey(publishing.folder))) == 1
     assert not publishing.paths.session_token.exists(), "the next look removes it"
+
+
+@pytest.mark.parametrize("body", NOT_JSON, ids=lambda body: repr(body[:12]))
+async def test_what_is_no_json_in_the_middle_of_a_publish_stands_in_the_registrys_way(
+    publishing: Publishing, body: bytes
+) -> None:
+    publishing.intercept = lambda sent: httpx2.Response(200, content=body) if sent.call == "jobs/batch" else None
+    with pytest.raises(Transient, match="something in front of the registry answers in its place") as caught:
+        await publishing.run(patience=0)
+    assert (caught.value.exit_code, caught.value.reason) == (ExitCode.INTERRUPTED, "front")
+    assert publishing.progress().state is State.STAGE
+    publishing.intercept = lambda sent: None
+    assert (await publishing.run()).state is State.DONE

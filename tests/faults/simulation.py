@@ -17,6 +17,7 @@ from unittest import mock
 import anyio
 import httpx2
 import trio
+from starlette.types import ASGIApp
 from trio._core import _run as trio_scheduler
 from trio.testing import MockClock
 
@@ -76,7 +77,9 @@ class World:
         self.staged = features is not None and features.anonymous_public
         self.folder = StateFolder(root / "state")
         self.store = Store.in_memory(self.SECRET)
-        self.app = create_app(self.store, features=features, clock=self.now, body_limit=body_limit, run=_at_once)
+        self.app: ASGIApp = create_app(
+            self.store, features=features, clock=self.now, body_limit=body_limit, run=_at_once
+        )
         self.reports: list[Report] = []
         self.requests: list[str] = []  # the path of every request that was sent
         self.acknowledged: set[Item] = set()  # what the journal holds as acknowledged now
