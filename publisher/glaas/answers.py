@@ -14,7 +14,7 @@ from roar_publisher.state.reasons import Reason
 
 SHORTEST_CREDENTIAL = 16
 """Characters.  What is shorter is a word of the protocol, a time, or no credential worth the name."""
-FIRST_REDIRECT, FIRST_ERROR = 300, 400
+FIRST_ERROR = 400
 NO_CONTENT = (204, 205)
 TOO_LARGE = 413
 WAITS = frozenset({408, 420, 421, 423, 425, 429, 503, 529})
@@ -67,7 +67,7 @@ def shown(status: int, authorization: str, secret: str) -> set[str]:
 
 
 def redirected(reply: Reply) -> Transient:
-    """The error for a redirect of a registry that has never been met."""
+    """The error for a redirect, which is never followed: the registry has moved, or a network wants a sign-in."""
     return Transient(
         f"the registry redirects to {redirect_target(reply.headers)}, which is not followed",
         next_step="check the address (--registry, GLAAS_URL), or whether this network wants a sign-in first",
@@ -77,11 +77,8 @@ def redirected(reply: Reply) -> Transient:
 
 def answered_by_front(reply: Reply) -> Transient:
     """The error for a front that has answered for too long in the place of a registry that was met before."""
-    what = "not as GLaaS does"
-    if FIRST_REDIRECT <= reply.status < FIRST_ERROR:
-        what = f"with a redirect to {redirect_target(reply.headers)}, which is not followed"
     return Transient(
-        f"something in front of the registry answers in its place: HTTP {reply.status}, {what}",
+        f"something in front of the registry answers in its place: HTTP {reply.status}, not as GLaaS does",
         next_step="check the proxy, firewall or sign-in page in between",
         reason=Reason.FRONT,
     )

@@ -191,7 +191,7 @@ class Caller:
             self._gate.answered()
             document = document_of(reply, shown(reply.status, authorization or "", secret))
             verdict = judge_answer(reply.status, document)
-            if verdict not in (Verdict.BUSY, Verdict.FRONT, Verdict.REDIRECTED):
+            if verdict not in (Verdict.BUSY, Verdict.FRONT):
                 waiting_since = None
             elif waiting_since is None:
                 waiting_since = anyio.current_time()
@@ -210,7 +210,7 @@ class Caller:
                     raise _refused(reply, document)
                 case Verdict.BUSY:
                     await self._wait_for_server(reply, waiting_since or 0.0)
-                case Verdict.FRONT | Verdict.REDIRECTED if self._gate.recognised:
+                case Verdict.FRONT if self._gate.recognised:
                     fronts += 1
                     self._wait_for_registry(reply, waiting_since or 0.0, fronts)
                 case Verdict.REDIRECTED:
