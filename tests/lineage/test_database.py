@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.database import NEWEST_SCHEMA, open_database
+from roar_publisher.lineage.database import NEWEST_SCHEMA, open_database, problem
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import find_project
 from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.temporary import sqlite_folder
 from tests.lineage.captured import captured_project
 from tests.lineage.recorder import Recorder
 from tests.synthetic import make_project
@@ -222,3 +223,31 @@ def test_a_copied_project_reads_the_same(tmp_path: Path) -> None:
     root = captured_project("linear", tmp_path)
     shutil.copytree(root, tmp_path / "copy")
     assert plan(root) == plan(tmp_path / "copy")
+
+
+def full() -> sqlite3.Error:
+    """What SQLite raises where a file can't grow."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            connection.execute("CREATE TABLE t(x)")
+    return caught.value
+
+
+def test_who_only_reads_runs_out_of_room_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "roar.db"
+    monkeypatch.delenv("SQLITE_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    reading, writing = problem(database, full()), problem(database, full(), writing=True)
+    assert reading.reason == writing.reason == "disk full"
+    assert f"temporary folder {tmp_path}," in reading.what
+    assert "TMPDIR" in reading.next_step
+    assert "roar.db" not in reading.what
+    assert "roar.db" in writing.what
+
+
+def test_the_temporary_folder_is_the_one_that_sqlite_takes(tmp_path: Path) -> None:
+    assert sqlite_folder({"SQLITE_TMPDIR": str(tmp_path), "TMPDIR": "/"}) == str(tmp_path)
+    assert sqlite_folder({"SQLITE_TMPDIR": "/nonexistent", "TMPDIR": str(tmp_path)}) == str(tmp_path)
