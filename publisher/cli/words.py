@@ -49,6 +49,11 @@ STORE_DELAYS: Mapping[str, str] = DELAYS | {
 REMEDIES: Mapping[str, str] = {
     Reason.AUTH: "sign in (roar login)",
     Reason.NO_SESSIONS: "have the registry upgraded, or cancel this and publish with --public",
+    Reason.CREDENTIAL: "set the store's credential anew, without line breaks and blanks",
+    Reason.CERTIFICATE: "set SSL_CERT_FILE to the certificates of the server's authority",
+    Reason.PROXY: "correct the proxy's setting, or have it let the host through",
+    Reason.NO_BUCKET: "create the bucket",
+    Reason.ACCESS_DENIED: "have the permission granted, or use other credentials",
     Reason.SSH_KEY: "make the key usable, or name another in ROAR_SSH_KEY",
     Reason.FILE_CHANGED: "put the file back as it was",
     Reason.UNREADABLE: "make the file readable",

@@ -73,7 +73,7 @@ def _check(proxy: Proxy) -> None:
     if not usable:
         raise NeedsPerson(
             f"{proxy.setting} is no address of a proxy",
-            next_step=f"set {proxy.setting} to {FORM}, or unset it; then resume",
+            next_step=f"set {proxy.setting} to {FORM}, or unset it, then resume",
             reason=Reason.PROXY,
         )
 

@@ -149,7 +149,7 @@ def _refused_by_proxy(host: str, proxy: Proxy | None, answer: str) -> NeedsPerso
     else:
         remedy = f"have the proxy let {host} through, or add {host} to NO_PROXY"
     return NeedsPerson(
-        f"{named} refuses the way to {host}: {answer}", next_step=f"{remedy}; then resume", reason=Reason.PROXY
+        f"{named} refuses the way to {host}: {answer}", next_step=f"{remedy}, then resume", reason=Reason.PROXY
     )
 
 
@@ -160,7 +160,7 @@ def _untrusted(host: str, trust: Trust, proxy: Proxy | None, error: ssl.SSLCertV
         remedy = "have the certificate renewed, or set this machine's clock"
     return NeedsPerson(
         f"the certificate of {host}{through} is not trusted: {error.verify_message}; {trust}",
-        next_step=f"{remedy}; then resume",
+        next_step=f"{remedy}, then resume",
         reason=Reason.CERTIFICATE,
     )
 

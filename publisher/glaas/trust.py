@@ -19,7 +19,7 @@ from roar_publisher.state.reasons import Reason
 
 SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.r?[0-9]+")
-NEXT = "set {} to a PEM file with the certificates of your authority, or unset it; then resume"
+NEXT = "set {} to a PEM file with the certificates of your authority, or unset it, then resume"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from functools import partial
 
 import anyio
 
-from roar_publisher.state.errors import PublisherError, Rejected
+from roar_publisher.state.errors import NeedsPerson, PublisherError, Rejected
 from roar_publisher.storage.checksums import checksums_of
 from roar_publisher.storage.digest import confirm
 from roar_publisher.storage.source import Content
@@ -128,7 +128,7 @@ async def usable(content: Content, listed: Mapping[int, Part], remembered: Mappi
 
 async def _give_up(store: ObjectStore, key: str, ledger: Ledger) -> None:
     """The object is stored without it: what is under way for it would only take room."""
-    with suppress(Rejected):  # who may not give up an upload may have stored the object all the same
+    with suppress(Rejected, NeedsPerson):  # who may not give up an upload may have stored the object all the same
         if upload := await ledger.upload():
             await store.abort(upload)
         else:
