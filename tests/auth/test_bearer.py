@@ -376,7 +376,7 @@ def test_a_file_that_stays_broken_is_a_clear_problem(tmp_path: Path, monkeypatch
     path.write_text('{"access_token": "tok')
     with pytest.raises(NeedsPerson, match="holds no JSON object") as caught:
         BearerStore(path).current()
-    assert caught.value.next_step == "roar login"
+    assert caught.value.next_step == "run `roar login`"
 
 
 def test_a_file_that_cannot_be_read_is_a_clear_problem(tmp_path: Path) -> None:

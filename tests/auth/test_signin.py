@@ -51,7 +51,7 @@ def test_an_unusable_state_names_the_field_and_the_way_out(changes: dict[str, ob
     with pytest.raises(NeedsPerson) as caught:
         document(**changes).sign_in()
     assert what in caught.value.what
-    assert caught.value.next_step == "roar login"
+    assert caught.value.next_step == "run `roar login`"
 
 
 def test_a_refresh_changes_the_tokens_and_keeps_every_other_field() -> None:

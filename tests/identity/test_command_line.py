@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.auth.openssh import PASSPHRASE, add_to_agent, running_agent
+from tests.auth.openssh import PASSPHRASE, add_to_agent, make_key, running_agent
 from tests.identity.desk import BY_BEARER, BY_KEY, BY_NOBODY, Desk, alices_desk, recorded_hash
 from tests.identity.front import front
 
@@ -188,11 +188,16 @@ def test_a_project_that_may_only_be_read_takes_nothing_and_says_so(desk: Desk) -
 
 
 def test_a_token_of_the_environment_that_is_dead_is_not_replaced_by_nobody(desk: Desk) -> None:
-    """What was to name Alice never goes out as nobody's, not with -y either."""
+    """What was to name Alice never goes out as nobody's, not with -y either, nor as Bob's, whose key lies there."""
+    key = desk.home / ".ssh" / "id_ed25519"
+    key.parent.mkdir(mode=0o700)
+    make_key(key, "ed25519")
+    desk.admin("user", "add", "bob")
+    desk.admin("key", "add", "bob", f"{key}.pub")
     dead = desk.with_environment(ROAR_ACCESS_TOKEN="dead")
     for flag in ("--public", "--private"):
         done = dead.roar("publish", "-y", flag)
-        done.blames(4, "ROAR_ACCESS_TOKEN is not accepted", "set ROAR_ACCESS_TOKEN to a token")
+        done.blames(4, "does not accept the token of ROAR_ACCESS_TOKEN", "set ROAR_ACCESS_TOKEN to a token")
         assert "roar login" not in done.err
     assert desk.read(recorded_hash("none"))[0] == 404
     assert desk.program.publishes == [], "nothing is kept that nobody could resume"
