@@ -8,12 +8,12 @@ which must not be able to name a command that runs here.
 import os
 import re
 import shlex
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from roar_publisher.daemon.log import Log
+from roar_publisher.lineage.plainfile import read_toml
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.xdg import base_folder
 
@@ -71,14 +71,7 @@ class _Reader:
 
     @classmethod
     def of(cls, path: Path) -> "_Reader":
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8")).get("publisher", {})
-        except (FileNotFoundError, NotADirectoryError):
-            return cls(path, {})
-        except (OSError, ValueError) as error:
-            raise LocalProblem(
-                f"{path} can't be read ({type(error).__name__})", next_step=f"mend {path}", reason="config"
-            ) from error
+        table = (read_toml(path) or {}).get("publisher", {})
         if not isinstance(table, dict):
             raise cls(path, {}).wrong("publisher", "a table")
         return cls(path, table)

@@ -3,6 +3,8 @@
 roar keeps its database in WAL mode: readers see one snapshot, block nobody and are blocked by nobody.  Which jobs are
 published is collected in temporary tables of this connection, so that a selection of 100,000 jobs costs no memory
 here; rows come as streams.  Every failure of SQLite becomes a LocalProblem that says what to type.
+
+The file is untrusted (`guard`).  It is opened read-only; `PRAGMA query_only` would forbid the temporary tables, too.
 """
 
 import os
@@ -12,11 +14,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from roar_publisher.lineage.artifacts import link_digest
+from roar_publisher.lineage.dbproblems import database_uri, problem
+from roar_publisher.lineage.guard import Watch, harden, refuse_foreign_code, refuse_odd_files
 from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.temporary import no_room, sqlite_folder
 
 NEWEST_SCHEMA = 5
 """The newest `PRAGMA user_version` of roar.db that this release knows (roar-cli 0.4.7)."""
@@ -39,6 +41,8 @@ _NEEDED_COLUMNS = {
     "composite_artifact_components": {"composite_artifact_id", "ordinal", "relative_path", "component_digest"},
     "composite_membership_indexes": {"composite_artifact_id", "total_components", "bloom_filter_base64"},
 }
+TABLES = frozenset({*_NEEDED_COLUMNS, "hash_cache"})
+"""The tables of roar.db that our statements name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ def open_database(path: Path) -> Iterator["Database"]:
     Raises LocalProblem where there is no database, it is none of roar's, newer or older than this release understands,
     damaged or unreadable.
     """
+    refuse_odd_files(path)
     if not path.exists():
         raise LocalProblem(
             f"There is no {path}: roar has captured nothing here yet.",
@@ -111,12 +116,15 @@ class Database:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
+        self._watch = Watch(connection)
 
     def begin(self) -> None:
         """Take the snapshot, make the temporary tables, and check that the schema is one that we understand."""
         self.execute("BEGIN")
         version = self.one("PRAGMA user_version")
         newer = version is not None and int(version[0]) > NEWEST_SCHEMA
+        if not newer:
+            self._refuse_foreign_code()
         missing = [] if newer else self._missing()
         if newer or "jobs" in missing:
             what = "was written by a newer roar" if newer else "is not a database of roar's"
@@ -129,7 +137,8 @@ class Database:
         if missing:
             raise LocalProblem(
                 f"{self.path} was written by an older roar (it lacks {', '.join(missing)}).",
-                next_step="Let a current roar upgrade it: `pip install -U roar-cli`, then `roar status`.",
+                next_step="Let a current roar upgrade it: `pip install -U roar-cli`, commit your changes,"
+                " then `roar run true`.",
                 reason="schema",
             )
         self.execute("CREATE TEMP TABLE picked(job INTEGER PRIMARY KEY)")
@@ -138,10 +147,12 @@ class Database:
     def query(self, sql: str, *parameters: object) -> Iterator[Row]:
         """The rows of a statement, as a stream.  Raises LocalProblem for any failure of SQLite."""
         try:
+            self._watch.heard()
             # No `yield from`: that would close the cursor of a stream that is dropped after its connection.
             cursor = self._connection.execute(sql, parameters)
             while (row := cursor.fetchone()) is not None:
                 yield row
+                self._watch.heard()
         except (sqlite3.Error, OverflowError) as error:
             raise problem(self.path, error) from error
 
@@ -157,6 +168,7 @@ class Database:
     def choose(self, jobs: Iterable[int]) -> None:
         """Make these job rows, in this order, what `jobs`, `inputs` and `outputs` stream."""
         try:
+            self._watch.heard()
             self._connection.execute("DELETE FROM chosen")
             self._connection.executemany("INSERT INTO chosen(seq, job) VALUES (?, ?)", enumerate(jobs))
         except sqlite3.Error as error:
@@ -165,6 +177,7 @@ class Database:
     def pick(self, jobs: Iterable[int]) -> None:
         """Add job rows to those that are picked."""
         try:
+            self._watch.heard()
             self._connection.executemany("INSERT OR IGNORE INTO picked VALUES (?)", ((job,) for job in jobs))
         except sqlite3.Error as error:
             raise problem(self.path, error) from error
@@ -175,6 +188,7 @@ class Database:
         Raises LocalProblem where there is no room; what stands there then is no database.
         """
         try:
+            self._watch.heard()
             self._connection.backup(copy)
         except sqlite3.Error as error:
             raise problem(self.path, error) from error
@@ -217,6 +231,12 @@ class Database:
         for seq, artifact, hashes, *rest in rows:
             yield LinkRow(seq, artifact, link_digest(hashes), hashes, *rest)
 
+    def _refuse_foreign_code(self) -> None:
+        try:
+            refuse_foreign_code(self.path, self._connection, TABLES)
+        except sqlite3.Error as error:
+            raise problem(self.path, error) from error
+
     def _missing(self) -> list[str]:
         missing = []
         for table, needed in _NEEDED_COLUMNS.items():
@@ -229,41 +249,26 @@ class Database:
 
 
 def open_writable(path: Path) -> sqlite3.Connection:
-    """A connection that may write; transactions are the caller's.  Raises sqlite3.Error, also where nothing stands."""
-    # mode=rw: a database that was removed meanwhile must not come back empty.
-    return sqlite3.connect(database_uri(path, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
+    """A connection that may write; transactions are the caller's, one statement has `guard.SILENCE` seconds.
 
-
-def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProblem:
-    """What a failure of SQLite at roar.db means to a person.
-
-    writing: whether roar.db was being changed; who only reads it runs out of room in the temporary folder alone.
+    Raises sqlite3.Error, also where nothing stands; LocalProblem where a statement of ours would run code of the
+    file's own.
     """
-    extended = getattr(error, "sqlite_errorcode", 0)
-    code = extended & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return LocalProblem(
-            f"{path} is damaged, or no SQLite database: {error}.",
-            kept="Nothing was changed.",
-            next_step=f'Look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`, or restore it from a copy.',
-            reason="corrupt",
-        )
-    if extended == sqlite3.SQLITE_IOERR_GETTEMPPATH or (code == sqlite3.SQLITE_FULL and not writing):
-        return no_room(sqlite_folder(), "no room is left there" if code == sqlite3.SQLITE_FULL else str(error))
-    if code == sqlite3.SQLITE_FULL:
-        return LocalProblem(f"No room is left to work on {path}.", next_step="Free some disk.", reason="disk full")
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LocalProblem(f"{path} is locked by another process.", next_step="Try again shortly.", reason="busy")
-    return LocalProblem(
-        f"SQLite can't work with {path}: {error}.",
-        next_step="Check the file, its folder and their permissions.",
-        reason="database",
-    )
-
-
-def database_uri(path: Path, parameters: str) -> str:
-    """An SQLite URI for the file, whatever characters its path holds."""
-    return f"file:{quote(str(path.absolute()))}?{parameters}"
+    refuse_odd_files(path)
+    # mode=rw: a database that was removed meanwhile must not come back empty.
+    connection = sqlite3.connect(database_uri(path, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
+    try:
+        harden(connection)
+        refuse_foreign_code(path, connection, TABLES)
+        # roar's own triggers, which are all that is left, write to a full-text index: SQLite allows that to a trusted
+        # schema only.
+        connection.execute("PRAGMA trusted_schema = ON")
+    except BaseException:
+        connection.close()
+        raise
+    watch = Watch(connection)
+    connection.set_trace_callback(lambda _statement: watch.heard())
+    return connection
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -294,6 +299,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _readable(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
+        harden(connection)
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error:
         connection.close()

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from roar_publisher.lineage.database import open_writable, problem
+from roar_publisher.lineage.database import open_writable
+from roar_publisher.lineage.dbproblems import problem
 from roar_publisher.lineage.publication import with_publication
 from roar_publisher.state.errors import LocalProblem
 

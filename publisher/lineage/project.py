@@ -5,13 +5,13 @@ The configuration is roar's own: `.roar/config.toml`, else `[tool.roar]` in `pyp
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
+from roar_publisher.lineage.plainfile import read_toml
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 DEFAULT_REGISTRY = "https://api.glaas.ai"
@@ -112,33 +112,17 @@ def load_config(root: Path) -> Config:
 
     Raises LocalProblem, with file and line or key, where a file is no TOML or a value has the wrong type.
     """
-    table = _read_toml(root / ".roarconfig") or {}
+    table = read_toml(root / ".roarconfig") or {}
     source = root / ROAR_FOLDER / "config.toml"
-    local = _read_toml(source)
+    local = read_toml(source)
     if local is None:
         pyproject = root / "pyproject.toml"
-        tool = (_read_toml(pyproject) or {}).get("tool")
+        tool = (read_toml(pyproject) or {}).get("tool")
         section = tool.get("roar") if isinstance(tool, dict) else None
         if isinstance(section, dict):
             source, local = pyproject, section
     _merge(table, local or {})
     return _Reader(table, source).config()
-
-
-def _read_toml(path: Path) -> dict[str, object] | None:
-    try:
-        with path.open("rb") as handle:
-            return tomllib.load(handle)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LocalProblem(
-            f"{path} can't be read as TOML: {error}.", next_step=f"Mend {path} and try again.", reason="config"
-        ) from error
-    except OSError as error:
-        raise LocalProblem(
-            f"{path} can't be read: {error.strerror}.", next_step="Mend its permissions.", reason="config"
-        ) from error
 
 
 def _merge(base: dict[str, object], over: Table) -> None:

@@ -93,9 +93,23 @@ class Redactor:
         return result
 
     def value(self, value: object) -> object:
-        """A JSON value without its secrets: texts at any depth, values under a secret's name, values after a flag."""
+        """A JSON value without its secrets: texts at any depth, values under a secret's name, values after a flag.
+
+        Raises LocalProblem for one that is nested too deep.
+        """
         if not self._enabled:
             return value
+        try:
+            return self._value(value)
+        except RecursionError:
+            raise LocalProblem(
+                "A label or some metadata in roar.db is nested too deep to look for secrets in it.",
+                kept="Nothing was sent.",
+                next_step="Publish a target without it (`@N`, a path, a job uid).",
+                reason="too large",
+            ) from None
+
+    def _value(self, value: object) -> object:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -106,7 +120,8 @@ class Redactor:
 
     def metadata(self, metadata: dict[str, object]) -> dict[str, object]:
         """A job's metadata without its secrets, nor the values of the variables that the configuration names."""
-        result = self._mapping(metadata) if self._enabled else metadata
+        result = self.value(metadata)
+        assert isinstance(result, dict), "redaction keeps the shape"
         runtime = result.get("runtime")
         variables = runtime.get("env_vars") if isinstance(runtime, dict) else None
         if self._enabled and isinstance(variables, dict):
@@ -173,8 +188,8 @@ class Redactor:
 
     def _named(self, name: str, value: object) -> object:
         if isinstance(value, list) and secrecy(name) is not Secrecy.NONE:
-            return [self._named(name, item) if isinstance(item, str) else self.value(item) for item in value]
-        redacted = self.value(value)
+            return [self._named(name, item) if isinstance(item, str) else self._value(item) for item in value]
+        redacted = self._value(value)
         if not isinstance(value, str) or redacted != value:
             return redacted
         scheme = _SCHEME.match(value)
@@ -189,7 +204,7 @@ class Redactor:
         """A list, read as a command line where it holds texts: the word after `--password` goes, too."""
         flag = ""
         for item in items:
-            redacted = self.value(item)
+            redacted = self._value(item)
             if flag and isinstance(item, str) and redacted == item and not item.startswith("-"):
                 redacted = self._after_flag(flag, item)
             yield redacted

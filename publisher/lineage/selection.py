@@ -25,6 +25,8 @@ _BINARY = (
     "'blob' IN (typeof(command), typeof(timestamp), typeof(git_commit), typeof(git_branch), typeof(duration_seconds),"
     " typeof(exit_code), typeof(job_type), typeof(metadata))"
 )
+LONGEST_COMMAND = 1024 * 1024
+"""Bytes of a command.  Registries take about 100 kB in a request."""
 _SUBMIT = "(coalesce(execution_role, '') = 'submit' OR command LIKE 'ray job submit%')"
 
 
@@ -57,15 +59,18 @@ def ordered_jobs(database: Database) -> list[JobHead]:
     Raises LocalProblem where there are none, and for a job that roar recorded too incompletely to be published.
     """
     heads = []
-    for row, uid, parent_uid, step, timestamp, build, task, submit, binary in database.query(
+    for row, uid, parent_uid, step, timestamp, build, task, submit, binary, length in database.query(
         f"SELECT id, job_uid, nullif(trim(parent_job_uid), ''), step_number, timestamp, job_type IS 'build', {TASK},"
-        f" {_SUBMIT}, {_BINARY} FROM picked CROSS JOIN jobs ON id = job WHERE NOT {NOISE}"
+        f" {_SUBMIT}, {_BINARY}, length(CAST(command AS BLOB))"
+        f" FROM picked CROSS JOIN jobs ON id = job WHERE NOT {NOISE}"
         " ORDER BY step_number, timestamp, id"
     ):
         if not (isinstance(row, int) and isinstance(uid, str) and uid and isinstance(step, int)):
             raise _unpublishable(database, uid or row, "it has no uid or no step number")
         if binary:
             raise _unpublishable(database, uid, "its record holds bytes where a text or a number belongs")
+        if length and length > LONGEST_COMMAND:
+            raise _unpublishable(database, f"{uid} (step {step})", f"its command has {length:,} bytes")
         heads.append(JobHead(row, uid, parent_uid, step, timestamp, bool(build), bool(task), bool(submit)))
     if not heads:
         raise LocalProblem(

@@ -12,7 +12,8 @@ from contextlib import closing
 from dataclasses import astuple
 from pathlib import Path
 
-from roar_publisher.lineage.database import open_writable, problem
+from roar_publisher.lineage.database import open_writable
+from roar_publisher.lineage.dbproblems import problem
 from roar_publisher.lineage.labels import SYSTEM, USER
 from roar_publisher.put.record import Dataset, PutFile, PutRecord
 from roar_publisher.state.errors import LocalProblem

@@ -10,7 +10,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from roar_publisher.lineage.database import Database, problem
+from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.dbproblems import problem
 from roar_publisher.put.record import PutRecord
 from roar_publisher.put.recording import write_record
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.database import NEWEST_SCHEMA, open_database, problem
+from roar_publisher.lineage.database import NEWEST_SCHEMA, open_database
+from roar_publisher.lineage.dbproblems import problem
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import find_project
 from roar_publisher.state.errors import ExitCode, LocalProblem
@@ -156,7 +157,7 @@ def _folder(path: Path) -> None:
         (_foreign, "is not a database of roar's"),
         (_newer, "written by a newer roar"),
         (_older, "written by an older roar"),
-        (_folder, "SQLite can't work with"),
+        (_folder, "is not a regular file"),
     ],
 )
 def test_a_spoilt_database_is_one_clear_problem(tmp_path: Path, spoil: Callable[[Path], None], what: str) -> None:

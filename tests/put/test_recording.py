@@ -107,9 +107,9 @@ def test_roars_search_finds_the_put_job(database: Path, record: PutRecord) -> No
 
 
 def test_nothing_is_half_recorded(database: Path, record: PutRecord) -> None:
-    change(database, "CREATE TRIGGER refuse BEFORE INSERT ON labels BEGIN SELECT RAISE(ABORT, 'no labels'); END")
+    change(database, "CREATE UNIQUE INDEX refuse ON labels(created_at) WHERE job_id IS NOT NULL")
     before = dump(database)
-    with pytest.raises(LocalProblem, match="no labels") as caught:
+    with pytest.raises(LocalProblem, match="UNIQUE constraint") as caught:
         record_put(database, record)
     assert caught.value.exit_code is ExitCode.INTERRUPTED
     assert dump(database) == before

@@ -1,0 +1,72 @@
+"""What a failure of SQLite at roar.db means to a person."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from roar_publisher.lineage.guard import LARGEST_VALUE, SILENCE, harden
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.temporary import no_room, sqlite_folder
+
+
+def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProblem:
+    """What a failure of SQLite at roar.db means to a person.
+
+    writing: whether roar.db was being changed; who only reads it runs out of room in the temporary folder alone.
+    """
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return LocalProblem(
+            f"{path} is damaged, or no SQLite database: {error}.",
+            kept="Nothing was changed.",
+            next_step=f'Look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`, or restore it from a copy.',
+            reason="corrupt",
+        )
+    if code == sqlite3.SQLITE_TOOBIG:
+        return LocalProblem(
+            f"{path} holds a text of more than {LARGEST_VALUE // 1024**2} MB, which no registry takes{_owner(path)}.",
+            kept="Nothing was sent.",
+            next_step="Publish a target without it (`@N`, a path, a job uid).",
+            reason="too large",
+        )
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return LocalProblem(
+            f"{path} gave no answer for {SILENCE:.0f} s.",
+            kept="Nothing was sent.",
+            next_step=f'Look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`.',
+            reason="database",
+        )
+    if extended == sqlite3.SQLITE_IOERR_GETTEMPPATH or (code == sqlite3.SQLITE_FULL and not writing):
+        return no_room(sqlite_folder(), "no room is left there" if code == sqlite3.SQLITE_FULL else str(error))
+    if code == sqlite3.SQLITE_FULL:
+        return LocalProblem(f"No room is left to work on {path}.", next_step="Free some disk.", reason="disk full")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LocalProblem(f"{path} is locked by another process.", next_step="Try again shortly.", reason="busy")
+    return LocalProblem(
+        f"SQLite can't work with {path}: {error}.",
+        next_step="Check the file, its folder and their permissions.",
+        reason="database",
+    )
+
+
+def _owner(path: Path) -> str:
+    """Whose text it is, for the message about a text that is too large; "" where that can't be told."""
+    try:
+        with closing(sqlite3.connect(database_uri(path, "mode=ro"), uri=True)) as connection:
+            harden(connection)
+            for row, uid, step in connection.execute("SELECT id, job_uid, step_number FROM jobs").fetchall():
+                try:
+                    connection.execute("SELECT command, metadata FROM jobs WHERE id = ?", (row,)).fetchone()
+                except sqlite3.DataError:
+                    return f": the command or metadata of step {step}, job {uid}"
+    except sqlite3.Error:
+        pass
+    return ""
+
+
+def database_uri(path: Path, parameters: str) -> str:
+    """An SQLite URI for the file, whatever characters its path holds."""
+    return f"file:{quote(os.fsencode(path.absolute()))}?{parameters}"

@@ -1,0 +1,120 @@
+"""What a roar.db may hold that would run in our own statements: views, triggers, computed columns and indexes.
+
+A project's database is untrusted.  A view in place of a table may never end, and a trigger runs inside of our update.
+roar has ordinary tables, and three triggers that keep its full-text index of the jobs; everything else that SQLite
+would run for us is refused before a row is read.
+"""
+
+import os
+import re
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from roar_publisher.state.errors import LocalProblem
+
+LARGEST_VALUE = 4 * 1024 * 1024
+"""Bytes of a text or a row.  Registries take about 100 kB in a request."""
+SILENCE = 20.0
+"""Seconds without a row after which a statement is given up."""
+
+_STEPS = 100_000
+"""Virtual machine instructions between two looks at the clock."""
+_COMPANIONS = ("-wal", "-shm", "-journal")
+_INDEX_TRIGGER = re.compile(
+    r"create trigger (?:if not exists )?jobs_a[iud] after (?:insert|delete|update(?: of [\w, ]+)?) on jobs"
+    r"(?: for each row)? begin"
+    r"(?: insert into jobs_fts ?\([\w, ]+\) values ?\((?:(?:'delete'|(?:new|old)\.\w+),? ?)+\) ?; ?)+ ?end",
+    re.IGNORECASE,
+)
+_FULL_TEXT = re.compile(r"create virtual table (?:if not exists )?jobs_fts using fts5 ?\([\w ,='\"]*\)", re.IGNORECASE)
+_SHADOWS = frozenset({"jobs_fts_data", "jobs_fts_idx", "jobs_fts_content", "jobs_fts_docsize", "jobs_fts_config"})
+
+
+class Watch:
+    """Ends a statement that keeps silent for too long.  clock: seconds."""
+
+    def __init__(self, connection: sqlite3.Connection, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = clock()
+        connection.set_progress_handler(self._late, _STEPS)
+
+    def heard(self) -> None:
+        """A statement began, or gave a row."""
+        self._since = self._clock()
+
+    def _late(self) -> bool:
+        return self._clock() - self._since > SILENCE
+
+
+def harden(connection: sqlite3.Connection) -> None:
+    """Bound what the file can make SQLite do.  Call before the first statement: the schema is read with it."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    for pragma in (
+        "trusted_schema = OFF",
+        "cell_size_check = ON",
+        "ignore_check_constraints = ON",
+        "foreign_keys = OFF",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def refuse_odd_files(path: Path) -> None:
+    """Raise LocalProblem unless the database and the files that SQLite keeps beside it are regular files."""
+    real = Path(os.path.realpath(path))
+    for file in (real, *(real.with_name(real.name + suffix) for suffix in _COMPANIONS)):
+        try:
+            mode = file.lstat().st_mode
+        except OSError:
+            continue
+        if not stat.S_ISREG(mode):
+            raise LocalProblem(
+                f"{file} is not a regular file.",
+                kept="Nothing was read or changed.",
+                next_step="Check what stands there.",
+                reason="database",
+            )
+
+
+def refuse_foreign_code(path: Path, connection: sqlite3.Connection, tables: Iterable[str]) -> None:
+    """Raise LocalProblem where the schema would run something of its own in a statement about these tables.
+
+    Raises `sqlite3.Error`, too.
+    """
+    names = {name.lower() for name in tables}
+    rows = connection.execute("SELECT type, lower(name), lower(tbl_name), coalesce(sql, '') FROM sqlite_master")
+    for kind, name, table, sql in rows.fetchall():
+        text = " ".join(str(sql).split())
+        if kind == "trigger" and not _INDEX_TRIGGER.fullmatch(text):
+            raise _foreign(path, f"a trigger of its own ({name})")
+        if kind == "view" and name in names | {"jobs_fts"} | _SHADOWS:
+            raise _foreign(path, f"a view in place of the table {name}")
+        if name == "jobs_fts" and not _FULL_TEXT.fullmatch(text):
+            raise _foreign(path, "another jobs_fts than roar's full-text index")
+        if kind == "table" and name in names and text[:15].lower() == "create virtual ":
+            raise _foreign(path, f"a virtual table in place of {name}")
+        if kind == "index" and table in names and _is_computed(connection, f"index_xinfo({_quoted(name)})", 1, {-2}):
+            raise _foreign(path, f"an index over an expression ({name})")
+    for name in sorted(names):
+        if _is_computed(connection, f"table_xinfo({_quoted(name)})", 6, {2, 3}):
+            raise _foreign(path, f"computed columns in {name}")
+
+
+def _is_computed(connection: sqlite3.Connection, pragma: str, column: int, marks: set[int]) -> bool:
+    return any(row[column] in marks for row in connection.execute(f"PRAGMA {pragma}"))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _foreign(path: Path, what: str) -> LocalProblem:
+    return LocalProblem(
+        f"{path} has {what}, which roar never makes: it would run inside of our statements.",
+        kept="Nothing was read or changed.",
+        next_step=f'Find out where it comes from: `sqlite3 "{path}" .schema`; drop it if it is yours.',
+        reason="schema",
+    )

@@ -1,0 +1,76 @@
+"""Reading configuration files that may have come with a clone: regular files of a bounded size and shape only.
+
+A project's files are untrusted.  A name may lead to a FIFO or to `/dev/zero`, a file may hold a gigabyte, and a few
+kilobytes of TOML may nest so deep, or chain so many keys, that parsing them takes for ever.
+"""
+
+import os
+import re
+import stat
+import tomllib
+from pathlib import Path
+
+from roar_publisher.state.errors import LocalProblem
+
+LARGEST_CONFIG = 1024 * 1024
+"""Bytes of a configuration file."""
+DEEPEST_KEY = 32
+"""Parts of a dotted key or of a table's name: tomllib takes quadratic time over them."""
+
+_PART = r"(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
+_DEEP_KEY = re.compile(
+    rf"(?:^|[{{,\[])[ \t]*+\[{{0,2}}[ \t]*+{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{DEEPEST_KEY},}}+", re.MULTILINE
+)
+
+
+def read_toml(path: Path) -> dict[str, object] | None:
+    """The file's table, or None where there is no such file.  A byte order mark is passed over.
+
+    Raises LocalProblem for what is no regular file, too large, nested too deep, unreadable or no TOML.
+    """
+    data = _bytes(path)
+    if data is None:
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+        if _DEEP_KEY.search(text):
+            raise _unreadable(path, f"a key of more than {DEEPEST_KEY} parts")
+        return tomllib.loads(text)
+    except RecursionError:
+        raise _unreadable(path, "it is nested too deep") from None
+    except (ValueError, OverflowError) as error:
+        raise LocalProblem(
+            f"{path} can't be read as TOML: {error}.", next_step=f"Correct {path} and try again.", reason="config"
+        ) from error
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        # Without O_NONBLOCK, opening a FIFO would wait for a writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise _unreadable(path, "it is not a regular file")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(LARGEST_CONFIG + 1)
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    finally:
+        os.close(handle)
+    if len(data) > LARGEST_CONFIG:
+        raise _unreadable(path, f"it is larger than {LARGEST_CONFIG // 1024} kB")
+    return data
+
+
+def _unreadable(path: Path, why: str) -> LocalProblem:
+    return LocalProblem(
+        f"{path} can't be read: {why}.",
+        kept="Nothing was sent.",
+        next_step=f"Check {path}, and try again.",
+        reason="config",
+    )
