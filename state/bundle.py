@@ -21,6 +21,8 @@ from typing import IO, Self
 
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import ID
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.trouble import trouble
 
 FORMAT = "roar-publish"
 VERSION = 1
@@ -59,11 +61,12 @@ def write_bundle(file: Path, publish_id: str, members: Mapping[str, IO[bytes]]) 
             os.unlink(name)
             raise
     except OSError as error:
+        found = trouble(error, Reason.DISK)
         raise LocalProblem(
-            f"{file} can't be written: {error.strerror or error}",
+            f"{file} can't be written: {found.what}",
             kept="The publish stays as it is.",
             next_step="name a file in a folder with room that you may write to",
-            reason="disk",
+            reason=found.reason,
         ) from error
     return size
 
@@ -187,6 +190,7 @@ def _reading(file: Path) -> Iterator[None]:
     except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
         raise damaged(file) from error
     except OSError as error:
+        found = trouble(error, Reason.UNREADABLE)
         raise LocalProblem(
-            f"{file} can't be read: {error.strerror or error}", kept="Nothing was imported.", reason="unreadable"
+            f"{file} can't be read: {found.what}", kept="Nothing was imported.", reason=found.reason
         ) from error

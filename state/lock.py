@@ -36,6 +36,8 @@ FLOCK_FORMAT = "hhqqi4x"
 """`struct flock` with 64-bit offsets: type, whence, start, length, pid."""
 PID_WIDTH = 20
 """Characters, so that a pid covers any other."""
+HOST_WIDTH = 64
+"""Bytes of the machine's name behind it: several may share a folder."""
 
 
 class Lock:
@@ -71,16 +73,16 @@ class Lock:
                     reason="state directory",
                     resumable=True,
                 ) from error
-            pid = owner(self._path)
             raise Owned(
-                f"another process works on this publish{f' (pid {pid})' if pid else ''}",
+                f"another process works on this publish{_whereabouts(self._path)}",
                 kept="It goes on undisturbed.",
                 next_step="roar journal list",
                 reason="owned",
             ) from error
         self._handle = handle
         with suppress(OSError):  # a full disk: the text only serves a message
-            os.pwrite(handle, f"{os.getpid():<{PID_WIDTH}}".encode(), 0)  # over the last one: that takes no room
+            text = f"{os.getpid():<{PID_WIDTH}}{_host():<{HOST_WIDTH}}"
+            os.pwrite(handle, text.encode(), 0)  # over the last one: that takes no room
         return self
 
     @classmethod
@@ -127,6 +129,23 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _host() -> str:
+    """This machine's name, as far as it is ASCII and fits."""
+    return os.uname().nodename.encode("ascii", "replace").decode()[:HOST_WIDTH]
+
+
+def _whereabouts(path: Path) -> str:
+    """Who holds the lock, for a message: its pid, and its machine where that is another; empty if it can't be told."""
+    pid = owner(path)
+    if pid is None:
+        return ""
+    with suppress(OSError), path.open("rb") as file:
+        host = file.read(PID_WIDTH + HOST_WIDTH)[PID_WIDTH:].decode("ascii", "replace").strip()
+        if host and host != _host():
+            return f" (pid {pid} on {host})"
+    return f" (pid {pid})"
 
 
 @contextmanager

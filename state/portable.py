@@ -7,7 +7,6 @@ Neither the session's token, nor the names of uploads (some are credentials), no
 arrives without the token opens another session, and what an upload had sent is sent again.
 """
 
-import errno
 import json
 import shutil
 import sqlite3
@@ -26,6 +25,7 @@ from roar_publisher.state.machine import LIVE
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan
+from roar_publisher.state.trouble import trouble
 
 JOURNAL, RECORD = "journal.db", "put-record"
 
@@ -180,9 +180,10 @@ def _keeping(folder: StateFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        found = trouble(error, Reason.STATE_DIRECTORY)
         raise LocalProblem(
-            f"the state folder {folder.root} can't be used: {error.strerror or error}",
+            f"the state folder {folder.root} can't be used: {found.what}",
             kept="Nothing was imported.",
-            next_step="mend its permissions or room, or set ROAR_STATE_DIR to another folder",
-            reason="disk full" if error.errno == errno.ENOSPC else "state directory",
+            next_step=f"{found.remedy}, or set ROAR_STATE_DIR to another folder",
+            reason=found.reason,
         ) from error

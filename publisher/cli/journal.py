@@ -45,6 +45,10 @@ def journal() -> None:
     """See, cancel, retry, prune and move publishes of this machine.
 
     ID is a publish's id or its beginning.
+
+    The journals are in $ROAR_STATE_DIR, else $XDG_STATE_HOME/roar, else ~/.local/state/roar. A local disk is the place
+    for them. NFS is safe as long as it is mounted with locks (neither nolock nor local_lock), also for several machines
+    at once. A file system without any locks is refused.
     """
 
 

@@ -152,3 +152,15 @@ def test_why_a_lock_can_not_be_opened_has_its_own_reason(
     with pytest.raises(LocalProblem) as caught:
         Lock(tmp_path / "lock").acquire()
     assert (caught.value.reason, caught.value.exit_code) == (reason, ExitCode.INTERRUPTED)
+
+
+def test_an_owner_on_another_machine_is_named_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several machines may share a folder over NFS."""
+    path = tmp_path / "lock"
+    with monkeypatch.context() as there:
+        there.setattr("roar_publisher.state.lock._host", lambda: "node-7")
+        lock = Lock(path).acquire()
+    with pytest.raises(Owned, match=rf"\(pid {os.getpid()} on node-7\)"):
+        Lock(path).acquire()
+    assert owner(path) == os.getpid()
+    lock.release()
