@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2  # noqa: F401  imported before the fork, like everything that a publish needs
@@ -83,10 +84,10 @@ def count_requests(moments: Moments) -> None:
     send = Exchange.send
 
     async def counted(
-        exchange: Exchange, method: str, path: str, body: bytes | None, authorization: str | None
+        exchange: Exchange, method: str, path: str, body: bytes | None, authorization: str | None, **options: Any
     ) -> Reply:
         moments.moment(f"before {method} {path}")
-        reply = await send(exchange, method, path, body, authorization)
+        reply = await send(exchange, method, path, body, authorization, **options)
         moments.moment(f"after {method} {path}")
         return reply
 
