@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 
@@ -14,6 +15,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.known import KnownKeys
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.glaas.line import Line
+from roar_publisher.lineage.targets import may_be_hash
 from roar_publisher.plans import Request
 from roar_publisher.report import Reporter
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson, Transient
@@ -34,16 +36,16 @@ async def candidate_identities(
 ) -> list[str]:
     """Everybody that `request` may be published as.
 
-    Asks the registry only where an SSH key, or a token that names nobody, might sign.  known: whom the keys of this
-    user named before; that is good enough where the registry can't be reached, and without `ask_if_known` always:
-    AUTH_SELECT asks again, and stops where it was wrong.  Raises Transient if the registry is needed and can't be
-    reached, NeedsPerson if it accepts none of the credentials and one is needed.
+    Asks the registry only where an SSH key whose owner the lineage names, or a token that names nobody, might sign.
+    known: whom the keys of this user named before; that is good enough where the registry can't be reached, and
+    without `ask_if_known` always: AUTH_SELECT asks again, and stops where it was wrong.  Raises Transient if the
+    registry is needed and can't be reached, NeedsPerson if it accepts none of the credentials and one is needed.
     """
     async with Line(request.registry, most_requests=1, transport=transport) as line:
         caller = Caller(line, patience=PATIENCE_SECONDS, rng=random.Random(), clock=clock, report=report)
         async with caller.reporting_silence():
             found = await _Asking(request, keyring, caller, known, ask_if_known, clock).identities()
-    return [ANONYMOUS, *(identity for identity in found if identity != ANONYMOUS)]
+    return list(dict.fromkeys([ANONYMOUS, *found]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class _Asking:
         identities = []
         for decision in sorted(possible_decisions(flag, scope, held)):
             try:
-                identities.append(await self._identity(decision))
+                identities += await self._identities(decision)
             except Refused as refusal:  # where something is left to publish with, the table of AUTH_SELECT decides
                 turned_down = self.keyring.not_accepted(refusal, decision)
         if await self.keyring.held(flag, scope) != held:
@@ -76,17 +78,25 @@ class _Asking:
             raise problem
         return identities
 
-    async def _identity(self, decision: Decision) -> str:
+    async def _identities(self, decision: Decision) -> list[str]:
         if decision is not Decision.SSH:
-            return await self.keyring.identity(decision, self.caller, ())
+            return [await self.keyring.identity(decision, self.caller, ())]
         key = (await self.keyring.signer()).keyid
-        if not names_its_owner(self.request.flag, self.request.scope):
-            return of_key(key)
+        if names_its_owner(self.request.flag, self.request.scope):
+            return [await self._owner(key)]
+        owners: list[str] = []
+        if may_be_hash(self.request.target):  # `roar session hash` names the owner, whatever is published
+            with suppress(Refused, Transient):
+                owners.append(await self._owner(key))
+        return [*owners, of_key(key)]
+
+    async def _owner(self, key: str) -> str:
+        """Whom the registry says the key names; the key itself where it does not say."""
         before = self.known.identity(self.request.registry, key)
         if before is not None and not self.ask_if_known:
             return before
         try:
-            identity = await self.keyring.identity(decision, self.caller, ())
+            identity = await self.keyring.identity(Decision.SSH, self.caller, ())
         except Transient:
             if before is None:
                 raise

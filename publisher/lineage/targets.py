@@ -63,6 +63,11 @@ def pick_target(database: Database, target: str | None, cwd: Path, identities: I
     return _pick_artifact(database, artifact)
 
 
+def may_be_hash(target: str | None) -> bool:
+    """Whether a target may be a session's hash, which depends on whom a publish of it would name."""
+    return target is not None and (_PRINTED.fullmatch(target) or _HEX.fullmatch(target)) is not None
+
+
 def active_session(database: Database) -> SessionRow:
     """The session that roar records into now.  Raises LocalProblem where none is active."""
     row = database.one(f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE is_active = 1 ORDER BY id DESC")

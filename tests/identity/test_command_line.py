@@ -291,3 +291,11 @@ def test_a_dry_run_shows_the_row_why_and_whom_it_names(
     routes: list[dict[str, Any]] = seat.roar("publish", "--dry-run", "--json", *flags).last["routes"]
     assert routes[0]["row"] == row
     assert why in routes[0]["why"]
+
+
+def test_a_session_is_published_privately_by_the_hash_that_roar_prints(desk: Desk) -> None:
+    """roar prints the hash with the key's owner in it, whatever is published."""
+    desk.make_key()
+    printed = desk.roar("session", "hash").out.strip()
+    assert len(printed) == 64
+    assert desk.publish("--private", printed)["hash"] == recorded_hash("ssh")
