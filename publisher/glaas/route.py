@@ -101,6 +101,15 @@ class _SocksTransport(httpx2.AsyncHTTPTransport):
             raise httpx2.ProxyError("the proxy does not speak SOCKS5", request=request) from error
 
 
+def unusable_route(url: str, trust: Trust) -> NeedsPerson | None:
+    """What is wrong with the settings for the way to `url`, which may be why something else failed; None if nothing."""
+    try:
+        Route(url, trust)
+    except NeedsPerson as problem:
+        return problem
+    return None
+
+
 def person_problem(error: BaseException, host: str, trust: Trust, proxy: Proxy | None) -> PublisherError | None:
     """The error for a person that a library's error stands for; None for what is the network's matter.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from roar_publisher.glaas.route import person_problem
+from roar_publisher.glaas.route import person_problem, unusable_route
 from roar_publisher.glaas.trust import Trust
 from roar_publisher.state.errors import NeedsPerson, PublisherError, Transient
 from roar_publisher.state.reasons import Reason
@@ -95,7 +95,8 @@ class Account:
     def _can_not_be_had(self, error: Exception) -> PublisherError:
         from google.auth.exceptions import GoogleAuthError, TransportError
 
-        if problem := person_problem(error, "the service that gives out Google tokens", self.trust, None):
+        host = "the service that gives out Google tokens"
+        if problem := person_problem(error, host, self.trust, None) or unusable_route(self.base, self.trust):
             return problem
         # Its text can quote a token endpoint's answer; its kind says enough.
         what = f"Google credentials can't be had ({type(error).__name__})" + self._named("")

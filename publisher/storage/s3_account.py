@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 
-from roar_publisher.glaas.route import person_problem
+from roar_publisher.glaas.route import person_problem, unusable_route
 from roar_publisher.glaas.trust import Trust
 from roar_publisher.state.errors import NeedsPerson, PublisherError
 from roar_publisher.state.reasons import Reason
@@ -132,7 +132,8 @@ class Account:
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     def _can_not_be_had(self, error: Exception) -> PublisherError:
-        if problem := person_problem(error, "the service that gives out AWS credentials", self.trust, None):
+        host = "the service that gives out AWS credentials"
+        if problem := person_problem(error, host, self.trust, None) or unusable_route(self.place.base, self.trust):
             return problem
         kind = type(error).__name__
         # An error's text can quote a file or a token endpoint's answer; its kind says enough.

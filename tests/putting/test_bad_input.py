@@ -95,6 +95,8 @@ CASES = {
     "an unknown scheme": Case(("outputs", "ftp://host/x"), ExitCode.USAGE, ("destination", "s3://")),
     "a bucket without a name": Case(("outputs", "s3:///x"), ExitCode.USAGE, ("destination",)),
     "a relative folder": Case(("outputs", "stored"), ExitCode.USAGE, ("destination", "absolute path")),
+    "a destination that leaves itself": Case(("outputs", "s3://bucket/a/../b"), ExitCode.USAGE, ("'..' segment",)),
+    "a destination that is a file": Case(("outputs", "/dev/null/x"), ExitCode.USAGE, ("is a file", "name a folder")),
     "no message": Case(("outputs", "{}", "--no-message"), ExitCode.USAGE, ("no such option",)),
     "a rate that is none": Case(("outputs", "{}", "--limit-rate", "fast"), ExitCode.USAGE, ("no rate",)),
     "no jobs": Case(("outputs", "{}", "--jobs", "0"), ExitCode.USAGE, ("--jobs",)),

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from roar_publisher.glaas.exchange import Exchange
 from roar_publisher.state.errors import PublisherError, Transient, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.destinations import open_store
-from tests.net.servers import SETTINGS, Asked, Server, authority, serving
+from tests.net.servers import HOST, SETTINGS, Asked, Server, authority, serving, socks
 
 pytestmark = pytest.mark.anyio
 
@@ -335,18 +337,25 @@ async def test_a_store_is_trusted_by_the_settings_that_its_users_know(
     assert len(secure.asked) == 1
 
 
-async def test_what_gives_out_google_tokens_is_trusted_by_the_same_settings(
-    secure: Server, setting: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(65537, 2048).private_bytes(
+@pytest.fixture(scope="module")
+def rsa_key() -> str:
+    key = rsa.generate_private_key(65537, 2048)
+    text = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    document = {"type": "service_account", "client_email": "a@b", "token_uri": secure.url, "private_key": key.decode()}
-    (tmp_path / "key.json").write_text(json.dumps(document))
-    setting.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    return text.decode()
+
+
+def service_account(setting: pytest.MonkeyPatch, folder: Path, key: str, token_uri: str) -> None:
+    document = {"type": "service_account", "client_email": "a@b", "token_uri": token_uri, "private_key": key}
+    (folder / "key.json").write_text(json.dumps(document))
+    setting.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(folder / "key.json"))
+
+
+async def test_what_gives_out_google_tokens_is_trusted_by_the_same_settings(
+    secure: Server, rsa_key: str, setting: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    service_account(setting, tmp_path, rsa_key, secure.url)
     with pytest.raises(PublisherError) as caught:
         await look("gs://bucket/run")
     assert caught.value.reason == Reason.CERTIFICATE
@@ -355,6 +364,44 @@ async def test_what_gives_out_google_tokens_is_trusted_by_the_same_settings(
     with pytest.raises(PublisherError) as caught:
         await look("gs://bucket/run")
     assert caught.value.reason == Reason.AUTH
+
+
+async def test_google_tokens_come_through_a_socks_proxy_too(
+    secure: Server, rsa_key: str, setting: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secure.answer = lambda asked: (400, {}, b'{"error": "invalid_grant"}')
+    service_account(setting, tmp_path, rsa_key, f"https://{HOST}/token")
+    setting.setenv("SSL_CERT_FILE", str(authority().file))
+    with socks(secure.port) as proxy:
+        setting.setenv("ALL_PROXY", proxy.url)
+        with pytest.raises(PublisherError) as caught:
+            await look("gs://bucket/run")
+    assert caught.value.reason == Reason.AUTH
+    assert proxy.asked == [HOST]
+
+
+@pytest.mark.parametrize(("name", "value"), cases(NETWORK))
+async def test_of_the_network_where_google_tokens_come_from(
+    name: str, value: str, rsa_key: str, setting: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    service_account(setting, tmp_path, rsa_key, "https://tokens.example/token")
+    put(setting, name, value, tmp_path)
+    with pytest.raises(PublisherError) as caught:
+        await look("gs://bucket/run")
+    explains(caught.value, name)
+
+
+@pytest.mark.parametrize(("status", "words"), [(407, "407"), (403, "403")])
+async def test_a_proxy_that_refuses_google_tokens_is_a_persons_turn(
+    status: int, words: str, rsa_key: str, setting: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    service_account(setting, tmp_path, rsa_key, "https://tokens.example/token")
+    with serving() as proxy:
+        proxy.answer = lambda asked: (status, {}, b"")
+        setting.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(PublisherError, match=words) as caught:
+            await look("gs://bucket/run")
+    assert caught.value.reason == Reason.PROXY
 
 
 async def test_a_proxy_that_refuses_a_store_is_a_persons_turn(setting: pytest.MonkeyPatch) -> None:
