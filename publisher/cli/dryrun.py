@@ -88,6 +88,7 @@ def _facts(
         "composites": explanation.composites,
         "labels": summary.labels,
         "redactions": summary.redactions,
+        "notes": request.project.config.omit.notes(),
         "routes": [
             {
                 "decision": choice.decision,
@@ -126,6 +127,7 @@ def _print(
         *_route_rows(choices),
         *(_hash_rows(choices, hashes, explanation.summary) if storing is None else [("hash", UNTIMED)]),
         ("note", unusable),
+        *(("note", note) for note in request.project.config.omit.notes()),
     ]:
         if value:
             rows.add_row(name, Text(printable(value)))

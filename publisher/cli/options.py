@@ -32,6 +32,7 @@ class Options:
     watch: as resume, for a publish that is only looked at; "" is the newest live one.
     jobs: requests at once, to the registry as well as to an object store.  limit_rate: bytes a second to a store.
     None: as it comes.
+    no_redact: secrets are published as they stand.
     """
 
     target: str | None
@@ -48,6 +49,7 @@ class Options:
     put: PutOptions | None = None
     jobs: int | None = None
     limit_rate: int | None = None
+    no_redact: bool = False
 
     @classmethod
     def from_command_line(
@@ -69,6 +71,7 @@ class Options:
         put: PutOptions | None = None,
         jobs: int | None = None,
         limit_rate: int | None = None,
+        no_redact: bool = False,
     ) -> "Options":
         """Raises UsageProblem where options contradict each other, or where one is given without a value."""
         _refuse_empty(target, registry, put)
@@ -98,6 +101,7 @@ class Options:
             put=put,
             jobs=jobs,
             limit_rate=limit_rate,
+            no_redact=no_redact,
         )
 
     @classmethod

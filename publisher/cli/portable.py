@@ -16,7 +16,8 @@ from roar_publisher.cli.taking import taken
 from roar_publisher.cli.text import count, printable, size
 from roar_publisher.glaas.address import registry_address
 from roar_publisher.lineage.moved import knows_any
-from roar_publisher.lineage.project import ROAR_FOLDER, OmitConfig, find_project, load_config
+from roar_publisher.lineage.omission import OmitConfig
+from roar_publisher.lineage.project import ROAR_FOLDER, find_project, load_config
 from roar_publisher.lineage.redaction import Redactor
 from roar_publisher.put.moving import Move, find_again, moved, redacted
 from roar_publisher.put.record import PutRecord

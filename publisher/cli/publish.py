@@ -108,6 +108,10 @@ def detach_option() -> Callable[[Any], Any]:
     return click.option("--detach", is_flag=True, help="Plan it, leave it to the daemon, and return at once.")
 
 
+def no_redact_option() -> Callable[[Any], Any]:
+    return click.option("--no-redact", is_flag=True, help="Publish secrets as they stand in commands and metadata.")
+
+
 def transfer_options() -> list[Callable[[Any], Any]]:
     """How hard the link is used; not frozen, so each resume may say it anew."""
     return [
@@ -162,6 +166,7 @@ def _options(command: Any) -> Any:
                 "--to", "destination", metavar="DEST", help="Store TARGET's files there first; as `roar put`."
             ),
             click.option("-m", "--message", help="What a put is for; goes with --to."),
+            no_redact_option(),
             *transfer_options(),
             click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout; see below."),
             click.option("-q", "--quiet", is_flag=True, help="Only the hash and the URL."),

@@ -82,6 +82,8 @@ class _Publishing:
 
     def _begin(self, request: Request) -> int:
         self._display.planning()
+        for note in request.project.config.omit.notes():
+            self._display.report(Noted(note))
         keyring = self._keyring(request.intent)
         preparation = Preparation(request, self._options, keyring, self._folder, self._display, self._person)
         prepared = run_listening(preparation.run, self._display, self._person)

@@ -6,7 +6,15 @@ from urllib.parse import urlsplit
 import click
 
 from roar_publisher.cli.options import Options, PutOptions
-from roar_publisher.cli.publish import EXIT_CODES, JSON, complete_file, detach_option, resume_option, transfer_options
+from roar_publisher.cli.publish import (
+    EXIT_CODES,
+    JSON,
+    complete_file,
+    detach_option,
+    no_redact_option,
+    resume_option,
+    transfer_options,
+)
 from roar_publisher.cli.roar_cli import SCHEMES, hand_over
 
 HELP = """\
@@ -91,5 +99,5 @@ def put(
     return run(Options.from_command_line(target=None, put=order, **given))
 
 
-for _option in reversed((resume_option(), detach_option(), *transfer_options())):
+for _option in reversed((resume_option(), detach_option(), no_redact_option(), *transfer_options())):
     put = _option(put)

@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from roar_publisher.auth.bearer import BearerStore
@@ -22,6 +23,9 @@ from roar_publisher.state.home import home_to_read
 def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Request:
     """What is asked for.  Raises LocalProblem outside of a project, UsageProblem for a bad registry address."""
     project = find_project(cwd)
+    if options.no_redact:
+        omit = replace(project.config.omit, enabled=False)
+        project = replace(project, config=replace(project.config, omit=omit))
     chosen = options.registry or project.registry_url(environ)
     target = options.target if options.put is None else shlex.join(options.put.sources) or None
     return Request(project, target, cwd, registry_address(chosen, environ), options.flag)

@@ -62,7 +62,7 @@ class _Line(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__()
-        from roar_publisher.lineage.project import OmitConfig
+        from roar_publisher.lineage.omission import OmitConfig
         from roar_publisher.lineage.redaction import Redactor
 
         self._scrubbed: Callable[[str], str] = Redactor(OmitConfig()).text

@@ -11,7 +11,7 @@ from roar_publisher.state.errors import UsageProblem
 
 
 def registry_address(text: str, environ: Mapping[str, str]) -> str:
-    """`text` as scheme://host[:port][/path] without a trailing slash.
+    """`text` as scheme://host[:port][/path] without a trailing slash; without `/api/v1`, too, which requests add.
 
     Raises UsageProblem for what is no URL, carries a user or a query, or is plain `http://` to another machine without
     `ROAR_ALLOW_HTTP=1` (protocol.md §5).
@@ -34,7 +34,12 @@ def registry_address(text: str, environ: Mapping[str, str]) -> str:
             next_step="use https://, or set ROAR_ALLOW_HTTP=1 if you mean it",
         )
     name = f"[{host}]" if ":" in host else host
-    return urlunsplit((parts.scheme, f"{name}:{port}" if port else name, parts.path.rstrip("/"), "", ""))
+    return urlunsplit((parts.scheme, f"{name}:{port}" if port else name, _base(parts.path), "", ""))
+
+
+def _base(path: str) -> str:
+    """The path below which `/api/v1` stands."""
+    return path.rstrip("/").removesuffix("/api/v1").rstrip("/")
 
 
 def is_loopback(host: str) -> bool:

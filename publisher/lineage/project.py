@@ -6,49 +6,20 @@ The configuration is roar's own: `.roar/config.toml`, else `[tool.roar]` in `pyp
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
+from roar_publisher.lineage.omission import DEFAULT_SECRET_VARIABLES, CustomShape, OmitConfig, effective
 from roar_publisher.lineage.plainfile import read_toml
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.home import home_to_read
 
 DEFAULT_REGISTRY = "https://api.glaas.ai"
 ROAR_FOLDER = ".roar"
 
 Table = Mapping[str, object]
-
-_DEFAULT_SECRET_VARIABLES = (
-    "WANDB_API_KEY",
-    "OPENAI_API_KEY",
-    "ANTHROPIC_API_KEY",
-    "GITHUB_TOKEN",
-    "DATABASE_URL",
-    "AWS_SECRET_ACCESS_KEY",
-    "HF_TOKEN",
-    "HUGGING_FACE_HUB_TOKEN",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class CustomShape:
-    """A secret's shape as the configuration describes it: `[[registration.omit.patterns]]`."""
-
-    id: str
-    pattern: str
-    replacement: str = "[REDACTED]"
-
-
-@dataclass(frozen=True, slots=True)
-class OmitConfig:
-    """`[registration.omit]`: what is redacted beyond the built-in shapes (`protocol.md §8`)."""
-
-    enabled: bool = True
-    values: tuple[str, ...] = ()
-    variables: tuple[str, ...] = _DEFAULT_SECRET_VARIABLES
-    patterns: tuple[CustomShape, ...] = ()
-    allowlist: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +52,7 @@ class Project:
 
         Raises UsageProblem where the value is no http(s) URL.
         """
-        chosen = environ.get("GLAAS_URL") or self.config.glaas_url or DEFAULT_REGISTRY
+        chosen = (environ.get("GLAAS_URL") or "").strip() or (self.config.glaas_url or "").strip() or DEFAULT_REGISTRY
         parts = urlsplit(chosen)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise UsageProblem(
@@ -96,6 +67,7 @@ def find_project(start: Path) -> Project:
 
     Raises LocalProblem where there is none, or where its configuration can't be read.
     """
+    _refuse_bytes(start)
     for folder in (start.resolve(), *start.resolve().parents):
         roar_dir = folder / ROAR_FOLDER
         if roar_dir.is_dir():
@@ -105,6 +77,18 @@ def find_project(start: Path) -> Project:
         next_step="Go into the project's folder, or start one with `roar init`.",
         reason="no project",
     )
+
+
+def _refuse_bytes(start: Path) -> None:
+    """A journal and a registry hold texts: a path must be one."""
+    try:
+        str(start.resolve()).encode("utf-8")
+    except UnicodeEncodeError:
+        raise LocalProblem(
+            f"The path of this folder is no UTF-8 text: {os.fsencode(start.resolve()).decode('utf-8', 'replace')}.",
+            next_step="Rename the folder, or move the project, and try again.",
+            reason="project path",
+        ) from None
 
 
 def load_config(root: Path) -> Config:
@@ -122,7 +106,15 @@ def load_config(root: Path) -> Config:
         if isinstance(section, dict):
             source, local = pyproject, section
     _merge(table, local or {})
-    return _Reader(table, source).config()
+    config = _Reader(table, source).config()
+    return replace(config, omit=effective(config.omit, _user_omission(os.environ)))
+
+
+def _user_omission(environ: Mapping[str, str]) -> OmitConfig | None:
+    """`[registration.omit]` of the user's own file, which alone may switch redaction off."""
+    path = Path(environ.get("XDG_CONFIG_HOME") or home_to_read() / ".config") / "roar" / "config.toml"
+    table = read_toml(path)
+    return None if table is None else _Reader(table, path).config().omit
 
 
 def _merge(base: dict[str, object], over: Table) -> None:
@@ -157,7 +149,7 @@ class _Reader:
         return OmitConfig(
             enabled=self._flag(prefix + "enabled", default=True),
             values=self._texts(prefix + "secrets.values"),
-            variables=_DEFAULT_SECRET_VARIABLES if variables is None else self._texts(prefix + "env_vars.names"),
+            variables=DEFAULT_SECRET_VARIABLES if variables is None else self._texts(prefix + "env_vars.names"),
             patterns=self._shapes(prefix + "patterns"),
             allowlist=self._texts(prefix + "allowlist.patterns"),
         )

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from roar_publisher.lineage.linear import PatternProblem, compiled
-from roar_publisher.lineage.project import CustomShape, OmitConfig
+from roar_publisher.lineage.omission import CustomShape, OmitConfig
 from roar_publisher.lineage.secret_names import Secrecy, secrecy
 from roar_publisher.lineage.secret_rules import Span
 from roar_publisher.lineage.secret_scan import find_secrets

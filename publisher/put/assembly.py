@@ -8,7 +8,7 @@ from functools import partial
 from roar_publisher.lineage.artifacts import remote_source
 from roar_publisher.lineage.composites import composite_items
 from roar_publisher.lineage.database import Database, SessionRow
-from roar_publisher.lineage.project import OmitConfig
+from roar_publisher.lineage.omission import OmitConfig
 from roar_publisher.lineage.redaction import Redactor
 from roar_publisher.put.command import destination_type, put_command, put_label, put_metadata
 from roar_publisher.put.datasets import datasets_in

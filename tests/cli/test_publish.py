@@ -190,6 +190,22 @@ def test_the_hash_of_a_dry_run_is_the_one_that_is_published(program: Program, re
     assert done.out.split()[0] == told
 
 
+def test_only_the_users_own_word_publishes_secrets(program: Program, registry: str) -> None:
+    _put_secret_into_a_command(program)
+    (program.cwd / ".roar" / "config.toml").write_text("[registration.omit]\nenabled = false\n")
+    told = program("publish", "--dry-run", "--json", "--public").events[0]
+    assert told["redactions"] == {"github-token": 1}
+    assert ["enabled = false" in note and "--no-redact" in note for note in told["notes"]] == [True]
+    assert "enabled = false" in program("publish", "--dry-run", "--public").out
+    program("publish", "--public", "--registry", registry).blames(4, "1 secret", "--yes")
+    done = program("publish", "--public", "-y", "--json", "--registry", registry)
+    assert [event for event in done.events if event["event"] == "note" and "enabled = false" in event["text"]]
+    bare = program("publish", "--dry-run", "--json", "--public", "--no-redact").events[0]
+    assert bare["redactions"] == {}
+    assert "redaction is off" in bare["notes"][0]
+    assert SECRET in bare["job_list"][0]["command"]
+
+
 def test_a_dry_run_says_where_the_publish_would_stop(program: Program) -> None:
     done = program("publish", "--dry-run")
     assert done.code == 0

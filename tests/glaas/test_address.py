@@ -11,6 +11,10 @@ from roar_publisher.state.errors import ExitCode, UsageProblem
 @pytest.mark.parametrize(
     ("typed", "address"),
     [
+        ("https://api.glaas.ai/api/v1", "https://api.glaas.ai"),
+        ("https://host/base/api/v1/\n", "https://host/base"),
+        ("  https://host \r\n", "https://host"),
+        ("https://host/api/v1x", "https://host/api/v1x"),
         ("https://api.glaas.ai", "https://api.glaas.ai"),
         (" https://API.glaas.ai/ ", "https://api.glaas.ai"),
         ("https://host:8443/glaas/", "https://host:8443/glaas"),

@@ -1,10 +1,12 @@
 """Finding the project and reading its configuration, or saying which line is wrong."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.project import DEFAULT_REGISTRY, CustomShape, OmitConfig, Project, find_project
+from roar_publisher.lineage.omission import CustomShape, OmitConfig
+from roar_publisher.lineage.project import DEFAULT_REGISTRY, Project, find_project
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 
@@ -73,7 +75,8 @@ def test_every_value_is_read(root: Path) -> None:
     )
     assert config.table["scope"] == {"mode": "public"}
     shapes = (CustomShape("plate", "[A-Z]+"), CustomShape("custom_1", "x", "y"))
-    assert config.omit == OmitConfig(False, ("s",), (), shapes, ("ok",))
+    ignored = ("enabled = false of the project's [registration.omit]",)
+    assert config.omit == OmitConfig(True, ("s",), (), shapes, ("ok",), ignored)
 
 
 def test_pyproject_counts_where_there_is_no_config_and_a_committed_file_lies_below_both(root: Path) -> None:
@@ -91,10 +94,44 @@ def test_pyproject_counts_where_there_is_no_config_and_a_committed_file_lies_bel
         ({}, '[glaas]\nurl = "http://127.0.0.1:8000/"', "http://127.0.0.1:8000"),
         ({"GLAAS_URL": "https://env/"}, '[glaas]\nurl = "https://config"', "https://env"),
         ({"GLAAS_URL": ""}, '[glaas]\nurl = ""', DEFAULT_REGISTRY),
+        ({"GLAAS_URL": " https://env/ \n"}, "", "https://env"),
+        ({"GLAAS_URL": " \n"}, '[glaas]\nurl = " https://config "', "https://config"),
     ],
 )
 def test_which_registry_counts(root: Path, environ: dict[str, str], config: str, url: str) -> None:
     assert configured(root, config).registry_url(environ) == url
+
+
+@pytest.mark.parametrize("everything", [".*", "", "^", r"\\S", "[a-zA-Z0-9]", "(?s).", r"\\d"])
+def test_a_project_does_not_switch_redaction_off(root: Path, monkeypatch: pytest.MonkeyPatch, everything: str) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(root / "mine"))
+    said = f'[registration.omit]\nenabled = false\nallowlist.patterns = ["sk-test", "{everything}"]\n'
+    omit = configured(root, said).config.omit
+    assert omit.enabled
+    assert everything not in omit.allowlist or not everything
+    assert "sk-test" in omit.allowlist
+    assert [note for note in omit.notes() if "enabled = false" in note and "--no-redact" in note]
+    assert any("allowlist" in note for note in omit.notes()) is bool(everything)
+
+
+def test_the_users_own_configuration_does(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(root / "mine"))
+    (root / "mine" / "roar").mkdir(parents=True)
+    own = root / "mine" / "roar" / "config.toml"
+    own.write_text("[registration.omit]\nenabled = false\n")
+    assert not find_project(root).config.omit.enabled
+    assert "redaction is off" in find_project(root).config.omit.notes()[0]
+    own.write_text('[registration.omit.allowlist]\npatterns = [".*"]\n')
+    assert find_project(root).config.omit.allowlist == (".*",)
+    assert find_project(root).config.omit.notes() == []
+
+
+def test_a_path_that_is_no_text_is_named(tmp_path: Path) -> None:
+    folder = os.path.join(os.fsencode(tmp_path), b"p\xff")
+    os.makedirs(os.path.join(folder, b".roar"))
+    with pytest.raises(LocalProblem, match="no UTF-8 text") as caught:
+        find_project(Path(os.fsdecode(folder)))
+    caught.value.what.encode()
 
 
 @pytest.mark.parametrize("url", ["glaas.ai", "ftp://x", "https://", "file:///etc/passwd"])

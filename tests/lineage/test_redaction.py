@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from roar_publisher.lineage.project import CustomShape, OmitConfig
+from roar_publisher.lineage.omission import CustomShape, OmitConfig
 from roar_publisher.lineage.redaction import CUSTOM_SECONDS, Redactor
 from roar_publisher.state.errors import LocalProblem
 from tests.lineage.roarcli import OmitFilter
