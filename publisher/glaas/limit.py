@@ -21,7 +21,7 @@ FIRST_LIMIT = 16
 FIRST_QUEUE_SECONDS = 4.0
 """The first requests that are sent together are fewer where a line that takes one at a time would keep the last of them
 for longer than this."""
-TOLERATED_SECONDS = 0.1
+TOLERATED_SECONDS = 0.15
 TOLERATED_SHARE = 0.25
 """How much longer than alone a request may take: that many seconds or that share, whichever is more.  What is below is
 noise, or a queue that is too short to matter."""
@@ -149,7 +149,7 @@ class AdaptiveLimit:
         """Shrink where nearly all requests of a round took too long: in a queue all wait, elsewhere some are slow."""
         self._stretches.append(stretch)
         if len(self._stretches) >= self.current:
-            fast = sorted(self._stretches)[len(self._stretches) // 4]
+            fast = sorted(self._stretches)[len(self._stretches) // 8]
             self._stretches.clear()
             if fast > 1:
                 self._shrink(max(0.5, 1 / fast))
