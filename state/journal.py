@@ -85,7 +85,8 @@ class Journal(JournalFile):
         with understood(self.path):
             row = self._only_row("progress")
             del row["id"], row["marks_owed"]  # the latter of older releases
-            return Progress(**row | {"state": State(row["state"]), "owed": debts_from(row["owed"])})
+            told = {"state": State(row["state"]), "owed": debts_from(row["owed"])}
+            return Progress(**row | told | {"binding_prepared": bool(row["binding_prepared"])})
 
     def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
         """Write an event, the state that it leads to and what was learned, in one transaction.

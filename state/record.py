@@ -49,6 +49,7 @@ class Progress:
     reason, detail: why the publish stopped last (a short code and a sentence), empty while it runs.
     epoch: which server session this is; a lost session raises it.
     published_elsewhere: the hash under which the server already has every job, when it said so.
+    binding_prepared: the server has prepared those jobs for the scope that is asked for, which finalize carries out.
     owed: what follows a published lineage and could not be done yet.
     """
 
@@ -65,6 +66,7 @@ class Progress:
     scope_request: dict[str, Any] | None = None
     remote_session: str | None = None
     published_elsewhere: str | None = None
+    binding_prepared: bool = False
     hash: str | None = None
     url: str | None = None
     owed: tuple[Debt, ...] = ()
@@ -82,6 +84,7 @@ class Learned(TypedDict, total=False):
     scope_request: dict[str, Any] | None
     remote_session: str | None
     published_elsewhere: str | None
+    binding_prepared: bool
     hash: str | None
     url: str | None
     owed: tuple[Debt, ...]

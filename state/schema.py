@@ -141,6 +141,12 @@ def m005_owed(db: Database) -> None:
     db.conn.execute("UPDATE progress SET owed = ? WHERE marks_owed", [marks])
 
 
+@journal_migrations()
+def m006_binding(db: Database) -> None:
+    """Whether finalize changes the scope of what is registered already."""
+    db.table("progress").add_column("binding_prepared", int, not_null_default=0)
+
+
 def migrate(db: Database) -> None:
     """Bring the tables up to this release.  Raises LocalProblem for a journal that a newer release wrote."""
     refuse_newer(db)

@@ -132,8 +132,17 @@ def random_jobs(rng: random.Random) -> list[SampleJob]:
     return made
 
 
-def cut(jobs: list[SampleJob], *, batch: Callable[[], int] = lambda: 3, labels: bool = True) -> Lineage:
-    """The lineage of `jobs` in units of at most `batch()` items: composites, nodes, links, labels."""
+def cut(
+    jobs: list[SampleJob],
+    *,
+    batch: Callable[[], int] = lambda: 3,
+    labels: bool = True,
+    link: Callable[[dict[str, Any]], None] = lambda item: None,
+) -> Lineage:
+    """The lineage of `jobs` in units of at most `batch()` items: composites, nodes, links, labels.
+
+    link: changes every link before it is frozen.
+    """
     cutter = _Cutter(batch)
     lineage = Lineage(jobs, cutter.units)
     digests = sorted(lineage.digests)
@@ -153,6 +162,8 @@ def cut(jobs: list[SampleJob], *, batch: Callable[[], int] = lambda: 3, labels: 
         for kind, links in ((Kind.INPUTS, job.inputs), (Kind.OUTPUTS, job.outputs)):
             for some_links in cutter.batches(sorted(links.items())):
                 items = [{"hash": d, "path": path, "size": 7} for d, path in some_links]
+                for item in items:
+                    link(item)
                 cutter.add(kind, items, after=nodes, job_uid=job.uid)
     if labels:
         for some in cutter.batches(jobs):

@@ -10,10 +10,11 @@ from roar_publisher.glaas.wire import Receipt
 from roar_publisher.report import Noted
 from roar_publisher.run import Outcome, Run
 from roar_publisher.state.debts import What
-from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
+from roar_publisher.state.errors import LocalProblem, NeedsPerson, Rejected, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 from roar_publisher.steps.afterwards import Published, finish
+from roar_publisher.steps.missing import session_event
 from roar_publisher.steps.objects import look_for_objects
 from roar_publisher.steps.sessions import (
     BASE,
@@ -21,7 +22,6 @@ from roar_publisher.steps.sessions import (
     credential_rejected,
     prepared_hash,
     session_authorizer,
-    session_event,
     staged_route,
 )
 
@@ -35,7 +35,7 @@ PUBLISHED_BEFORE = "this lineage was published before; where it is public, publi
 
 
 async def finalize(run: Run) -> Outcome:
-    """Close the session and finish what belongs to it.
+    """Close the session and finish what belongs to it.  Closing also carries out a change of scope that was prepared.
 
     Repeating is harmless: a closed session returns the same receipt, labels that were acknowledged are not sent again,
     marks are set as they are.  Raises Rejected, Transient, Interrupted, and what storing objects raises.
@@ -48,15 +48,21 @@ async def finalize(run: Run) -> Outcome:
         try:
             receipt = await _close_as_known(run, progress)
         except Refused as refusal:
-            outcome = _finalize_event(run, refusal)
+            outcome = await _finalize_event(run, progress, refusal)
             if outcome is None:
                 _explain_old_server(refusal, progress)
                 raise
             return outcome
         lineage_hash, url = receipt.hash, receipt.url
+        if progress.binding_prepared and lineage_hash != progress.published_elsewhere:
+            raise Rejected(f"the registry finalized {lineage_hash}, and had prepared {progress.published_elsewhere}")
         published_before = not receipt.created or await run.on_disk(_found_published, run)
         await run.on_disk(run.journal.remember, hash=lineage_hash, url=url)
-    if published_before and (progress.scope_request or {}).get("visibility") == "private":
+    if (
+        published_before
+        and not progress.binding_prepared
+        and (progress.scope_request or {}).get("visibility") == "private"
+    ):
         run.report(Noted(PUBLISHED_BEFORE))
     published = Published(lineage_hash, prepared_hash(run, progress), staged=True)
     route = staged_route(run, progress, lineage_hash=lineage_hash)
@@ -107,7 +113,8 @@ async def _close(run: Run, progress: Progress) -> Receipt:
     }
     extra: dict[str, object] = {"scope_request": progress.scope_request} if progress.scope_request else {}
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
-    if anonymous or progress.capabilities.get("finalize_expected_counts"):
+    counted = anonymous or progress.capabilities.get("finalize_expected_counts")
+    if counted and not progress.binding_prepared:  # what was prepared is in another session
         extra["expected"] = {"jobs": run.plan.jobs, "inputs": run.plan.inputs, "outputs": run.plan.outputs}
     return await run.caller.call(
         "POST",
@@ -119,16 +126,16 @@ async def _close(run: Run, progress: Progress) -> Receipt:
     )
 
 
-def _finalize_event(run: Run, refusal: Refused) -> Outcome | None:
+async def _finalize_event(run: Run, progress: Progress, refusal: Refused) -> Outcome | None:
     """The event that a refusal stands for; None where it is just a no.
 
-    Raises Transient where the registry can't finish just now (409 to an open session).
+    Raises Transient where the registry can't finish just now (409 to an open session), and as `session_event`.
     """
     if (refusal.status == BAD_REQUEST or refusal.status < 300) and _counts_differ(refusal):
         return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": "counts differ"})
     if refusal.status == CONFLICT:
         raise Transient(refusal.what, reason="server finalizing") from refusal
-    return session_event(run, refusal)
+    return await session_event(run, progress, refusal)
 
 
 def _counts_differ(refusal: Refused) -> bool:

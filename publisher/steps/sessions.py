@@ -58,21 +58,10 @@ def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = Non
         progress.remote_session or "",
         lambda local_uid: remote_job_uid(prepared, local_uid),
         lineage_hash=lineage_hash,
-        labels_in_session=not progress.published_elsewhere,
+        labels_in_session=not progress.published_elsewhere or progress.binding_prepared,
     )
 
 
 def credential_rejected(run: Run, refusal: Refused) -> Outcome:
     """The event of a 401 or 403."""
     return Outcome(Event.CREDENTIAL_REJECTED, {"detail": explained(refusal, run.clock())})
-
-
-def session_event(run: Run, refusal: Refused) -> Outcome | None:
-    """The event that a refusal inside a session stands for; None where it is just a no."""
-    match refusal.status:
-        case 401 | 403:
-            return credential_rejected(run, refusal)
-        case 404 | 410:
-            return Outcome(Event.SESSION_LOST, {"detail": refusal.what})
-        case _:
-            return None

@@ -4,19 +4,21 @@ from contextlib import suppress
 
 import anyio
 
-from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.caller import Authorizer, Refused
 from roar_publisher.glaas.wire import BatchReply
 from roar_publisher.report import Planned
 from roar_publisher.run import Outcome, Run
 from roar_publisher.staging.delivery import delivered
 from roar_publisher.staging.pipeline import Pipeline
+from roar_publisher.staging.requests import Route
 from roar_publisher.state.errors import PublisherError, Rejected, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 from roar_publisher.state.units import Kind, Unit
+from roar_publisher.steps.missing import Endpoints, session_event, session_is_there
 from roar_publisher.steps.objects import store_objects
 from roar_publisher.steps.open import ask_for_session
-from roar_publisher.steps.sessions import CONFLICT, session_authorizer, session_event, staged_route
+from roar_publisher.steps.sessions import CONFLICT, session_authorizer, staged_route
 
 STAGED = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OUTPUTS)
 """What is sent before finalize."""
@@ -30,23 +32,26 @@ async def stage(run: Run) -> Outcome:
     """Store the objects, then drain the plan.  Repeating sends what is not acknowledged; cancelling keeps every
     acknowledgement.
 
-    If every job stands in one published lineage of this user, nothing is staged at all (protocol.md §4); if only some
-    do, the lineage can't be published, because a job belongs to one lineage.  Raises Rejected, Transient, Interrupted.
+    If every job stands in one published lineage of this user, nothing is staged at all (protocol.md §4), and nothing is
+    finalized unless the registry has prepared a change of scope; if only some do, the lineage can't be published,
+    because a job belongs to one lineage.  Raises Rejected, Transient, Interrupted.
     """
     await store_objects(run)
     progress = await run.on_disk(run.journal.progress)
     route, authorize = staged_route(run, progress), session_authorizer(run, progress)
     elsewhere = progress.published_elsewhere  # a hash; "" once a job was new; None while unknown
+    prepared = progress.binding_prepared
+    endpoints = Endpoints(run, progress, lambda: session_is_there(run, progress))
 
     async def deliver(unit: Unit) -> None:
         if elsewhere and unit.kind is not Kind.JOBS:
             raise _PublishedElsewhere(elsewhere)
-        reply = await delivered(run, unit, route, authorize)
-        if unit.kind is Kind.JOBS:
+        reply = await deliver_or_pass(run, unit, route, authorize, endpoints)
+        if unit.kind is Kind.JOBS and reply is not None:
             await note_jobs(reply)
 
     async def note_jobs(reply: BatchReply) -> None:
-        nonlocal elsewhere
+        nonlocal elsewhere, prepared
         found = _where(reply)
         if elsewhere is not None and found != elsewhere:
             raise _overlap()
@@ -54,6 +59,10 @@ async def stage(run: Run) -> Outcome:
             elsewhere = found
             with anyio.CancelScope(shield=True):  # the next batch's answer may end this drain, and relies on it
                 await run.on_disk(run.journal.remember, published_elsewhere=found)
+        if found and reply.existing_binding_prepared and not prepared:
+            prepared = True
+            with anyio.CancelScope(shield=True):
+                await run.on_disk(run.journal.remember, binding_prepared=True)
 
     await announce(run, STAGED)
     try:
@@ -65,11 +74,11 @@ async def stage(run: Run) -> Outcome:
     except Refused as refusal:
         if refusal.status == CONFLICT:
             return await _conflict(run, progress, refusal)
-        outcome = session_event(run, refusal)
+        outcome = await session_event(run, progress, refusal)
         if outcome is None:
             raise
         return outcome
-    if elsewhere:
+    if elsewhere and not prepared:
         return Outcome(Event.ALREADY_PUBLISHED, {"hash": elsewhere})
     return Outcome(Event.STAGED, {})
 
@@ -83,6 +92,20 @@ async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
         if (await ask_for_session(run, progress)).status == "closed":
             return Outcome(Event.ALREADY_PUBLISHED, {"detail": refusal.what})
     raise Transient(refusal.what, reason="server failing") from refusal
+
+
+async def deliver_or_pass(
+    run: Run, unit: Unit, route: Route, authorize: Authorizer, endpoints: Endpoints
+) -> BatchReply | None:
+    """Deliver a unit, as `delivered` does; None where the registry has no endpoint for it, and needs none."""
+    if endpoints.lacks(unit.kind):
+        return None
+    try:
+        return await delivered(run, await endpoints.described(unit), route, authorize)
+    except Refused as refusal:
+        if not await endpoints.found_missing(unit.kind, refusal):
+            raise
+        return None
 
 
 async def announce(run: Run, kinds: tuple[Kind, ...]) -> None:
