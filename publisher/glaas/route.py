@@ -25,6 +25,8 @@ TEMPORARY = frozenset({408, 425, 429})
 """4xx of a proxy that time may cure."""
 _TUNNEL_STATUS = re.compile(r"(?:\bTunnel connection failed: |\A)([1-5][0-9]{2})\b")
 _SOCKS_REFUSALS = ("username/password", "not allowed", "not supported", "from proxy server", "not speak SOCKS5")
+_WANTS_OURS = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE", "TLSV1_ALERT_UNKNOWN_CA"})
+"""The alerts of a server about a client's certificate."""
 MOST_CAUSES = 32
 
 
@@ -119,6 +121,12 @@ def person_problem(error: BaseException, host: str, trust: Trust, proxy: Proxy |
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _untrusted(host, trust, proxy, cause)
+        if isinstance(cause, ssl.SSLError) and (cause.reason or "") in _WANTS_OURS:
+            return NeedsPerson(
+                f"{host} wants a certificate of yours, or does not accept one: client certificates are not supported",
+                next_step="reach it by a way that wants none (a gateway, another address), then resume",
+                reason=Reason.CERTIFICATE,
+            )
     for cause in causes:
         if type(cause).__name__ in ("ProxyError", "ProxyConnectionError") or "Tunnel connection failed" in str(cause):
             answer = _refusal_in(str(cause))

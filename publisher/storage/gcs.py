@@ -258,6 +258,8 @@ def _explain(reply: Reply, where: str) -> PublisherError:
         return may_not_write(where, error_text(parse(reply.body), reply.status))
     if reply.status == 404:
         return no_such_bucket(where)
+    if not isinstance(parse(reply.body), dict):  # Google says why; whoever does not say it may have been something else
+        return _not_gcs()
     return Rejected(f"the object store refused: {error_text(parse(reply.body), reply.status)}")
 
 

@@ -3,7 +3,7 @@
 import re
 
 from roar_publisher.glaas.policy import Verdict
-from roar_publisher.state.errors import LocalProblem, NeedsPerson, PublisherError, Rejected
+from roar_publisher.state.errors import LocalProblem, NeedsPerson, PublisherError, Rejected, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.http import Reply, verdict
 from roar_publisher.storage.refusals import may_not_write, no_such_bucket
@@ -34,7 +34,11 @@ _REGION = re.compile(r"[a-z0-9-]{1,63}")
 
 
 def judge_s3(reply: Reply) -> Verdict:
-    """By code where there is one, also in a 200 (CompleteMultipartUpload answers before it knows), else by status."""
+    """By code where there is one, also in a 200 (CompleteMultipartUpload answers before it knows), else by status.
+
+    A refusal whose document is not S3's comes from something in between (a gateway, a captive portal): it is waited
+    for.
+    """
     code = error_in(reply.body).code if reply.body and reply.status != PARTIAL else ""
     if code in BUSY_CODES:
         return Verdict.BUSY
@@ -42,6 +46,8 @@ def judge_s3(reply: Reply) -> Verdict:
         return Verdict.FAILED
     if code and reply.ok:
         return Verdict.REFUSED
+    if reply.body and not code and 400 <= reply.status < 500:
+        return Verdict.GARBLED
     return verdict(reply)
 
 
@@ -91,4 +97,6 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
     words = f"{error.code}: {error.message}" if error.code else f"HTTP {reply.status}"
     if reply.status == 403:
         return may_not_write(where, words)
+    if not error.code:  # S3 says why; whoever does not say it may have been something else
+        return Transient(f"the object store answers, but not as S3 does ({words})", reason=Reason.NOT_S3)
     return Rejected(f"the object store refused: {words}")

@@ -106,7 +106,10 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A certificate authority that nobody trusts by itself.  file: its certificate, PEM."""
+    """A certificate authority that nobody trusts by itself.
+
+    file: its certificate, PEM.  context, expired: of a server whose certificate is good, or ended a year ago.
+    """
 
     file: Path
     context: ssl.SSLContext
@@ -115,7 +118,7 @@ class Authority:
 
 @cache
 def authority() -> Authority:
-    """One for all tests of a process: with a certificate for loopback and HOST, and one that ended a year ago."""
+    """One for all tests of a process; its certificates are for loopback and HOST."""
     folder = Path(mkdtemp(prefix="authority-"))
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of a test")])

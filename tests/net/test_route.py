@@ -2,15 +2,18 @@
 
 import gc
 import shutil
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
+import httpx2
 import pytest
 
 from roar_publisher.glaas.exchange import Exchange, Reply
 from roar_publisher.glaas.proxies import proxy_for
-from roar_publisher.glaas.route import Unreachable
+from roar_publisher.glaas.route import Unreachable, person_problem
+from roar_publisher.glaas.trust import Trust
 from roar_publisher.state.errors import ExitCode, NeedsPerson
 from roar_publisher.state.reasons import Reason, Turn, meaning
 from tests.net.servers import HOST, Server, authority, serving, socks
@@ -85,6 +88,17 @@ async def test_a_certificate_that_ended_is_named_with_the_clock(monkeypatch: pyt
         error = await problem(server.url)
     assert "expired" in error.what
     assert "clock" in error.next_step
+
+
+async def test_a_server_that_wants_a_certificate_of_ours_is_a_persons_turn() -> None:
+    alert = ssl.SSLError(1, "alert")
+    alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"  # as the ssl module sets it
+    error = httpx2.ReadError("")
+    error.__cause__ = alert
+    found = person_problem(error, HOST, Trust(), None)
+    assert isinstance(found, NeedsPerson)
+    assert found.reason == Reason.CERTIFICATE
+    assert f"{HOST} wants a certificate of yours" in found.what
 
 
 async def test_a_server_that_speaks_no_tls_is_no_matter_of_certificates() -> None:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode, NeedsPerson, Rejected, UsageProblem
+from roar_publisher.state.errors import ExitCode, NeedsPerson, Rejected, Transient, UsageProblem
 from roar_publisher.state.reasons import Reason, Turn, meaning
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
@@ -235,6 +235,24 @@ async def test_who_may_not_read_back_has_to_do_with_the_md5(store: Store, tmp_pa
 
     store.refuses, store.tags = refuses, False
     await put(store, tmp_path)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
+async def test_what_answers_for_the_store_for_a_while_is_waited_for(status: int, store: Store, tmp_path: Path) -> None:
+    waited = [(status, {"Content-Type": "text/html"}, b"<html>Sign in to this network</html>")] * 2
+    store.refuses = lambda asked: waited.pop() if waited and asked.method == "PUT" else None
+    path = await put(store, tmp_path)
+    assert store.objects[path] == (tmp_path / "source").read_bytes()
+
+
+@pytest.mark.parametrize("status", [404, 405, 412])
+async def test_a_refusal_without_a_word_leaves_the_publish_to_be_resumed(
+    status: int, store: Store, tmp_path: Path
+) -> None:
+    store.refuses = lambda asked: (status, {}, b"") if asked.method == "PUT" else None
+    with pytest.raises(Transient) as caught:
+        await put(store, tmp_path)
+    assert caught.value.reason == Reason.NOT_S3
 
 
 @pytest.mark.parametrize(
