@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 from roar_publisher.storage.http import FileBody, Reply, Request, Wire
 from roar_publisher.storage.s3_account import Account, Credentials
-from roar_publisher.storage.s3_errors import explain, is_expired, judge_s3, may_refuse_header, region_in
+from roar_publisher.storage.s3_errors import PARTIAL, explain, is_expired, judge_s3, may_refuse_header, region_in
 from roar_publisher.storage.s3_place import UNRESERVED
 from roar_publisher.storage.s3_xml import error_in
 
@@ -26,6 +26,7 @@ MODE_HEADER = "x-amz-checksum-mode"
 MAX_RENEWALS = 2
 """How often one request may renew its credentials."""
 MAX_LESSONS = 6
+NOT_THERE = 404
 NOTHING: Mapping[str, str] = {}
 
 
@@ -68,9 +69,10 @@ class Requests:
             place, used = self._account.place, list[Credentials]()
             attempt = partial(self._prepared, used, method, _url(place.base, name, query), sent, body)
             reply = await self._wire.call(attempt, judge_s3, before_retry=before_retry)
-            if reply.ok:
+            if reply.ok or reply.status == NOT_THERE:  # it looked for the object, so it minded no header
                 self._taken |= checksums
                 self._left_out |= left_out
+            if reply.ok and (reply.status == PARTIAL or not error_in(reply.body).code):
                 break
             if (region := region_in(reply)) and region != place.region:
                 if self._account.place == place and not self._account.move(region):
@@ -95,7 +97,7 @@ class Requests:
 
     def accept(self, reply: Reply) -> Reply:
         """`reply`, if it says yes; raises its error (`explain`) if not."""
-        if reply.ok and (reply.status == 206 or not error_in(reply.body).code):
+        if reply.ok and (reply.status == PARTIAL or not error_in(reply.body).code):
             return reply
         raise explain(reply, self._destination, self._account.place.region)
 

@@ -181,6 +181,29 @@ async def test_headers_that_a_store_refuses_are_left_out_from_then_on(
     assert all("content-md5" in asked.headers for asked in sent)
 
 
+async def test_what_was_learned_is_not_asked_again(store: Store, tmp_path: Path) -> None:
+    store.refuses = lambda asked: UNKNOWN_HEADERS["no document"] if checksum_headers(asked) else None
+    content = await digest_file(write_file(tmp_path / "source", 10))
+    async with await open_store("s3://bucket/run", {"AWS_ENDPOINT_URL": store.server.url}) as opened:
+        for key in ("a", "b", "c"):
+            await transfer(opened, key, content, MemoryLedger(), parts_at_once=1, advance=nothing)
+    refused = [asked.method for asked in store.server.asked if checksum_headers(asked)]
+    assert sorted(refused) == ["HEAD", "PUT"]
+
+
+async def test_credentials_that_expire_within_a_200_are_renewed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(asked: Asked) -> Answer | None:
+        expired = asked.method == "PUT" and "AKIDEXAMPLE12345" in asked.headers["authorization"]
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDRENEWED12345")
+        return (200, {}, error("ExpiredToken")) if expired else None
+
+    store.refuses = refuses
+    path = await put(store, tmp_path)
+    assert store.objects[path] == (tmp_path / "source").read_bytes()
+
+
 @pytest.mark.parametrize("size", [1000, LARGE])
 async def test_checksums_that_are_not_wanted_are_not_sent(size: int, store: Store, tmp_path: Path) -> None:
     config = tmp_path / "config"
