@@ -20,8 +20,11 @@ from roar_publisher.lineage.secret_values import is_marked, is_secret_value
 from roar_publisher.state.errors import LocalProblem
 
 MARK = "[REDACTED]"
-CUSTOM_SECONDS = 10.0
-"""How long the configuration's own patterns may take for one publish."""
+CUSTOM_SECONDS = 3.0
+"""CPU seconds that the configuration's own patterns may take for one publish, beyond what follows."""
+SECONDS_A_TEXT = 1e-3
+SECONDS_A_CHARACTER = 1e-6
+"""What they may take for each text and character that they are given: a large lineage has many."""
 
 _CLEAN_LIMIT = 20_000
 """How many texts are remembered as clean; versions and host facts repeat in every job."""
@@ -48,7 +51,7 @@ class Redactor:
         self._custom = [_CustomRule(shape) for shape in omit.patterns]
         self._allowed = [_compiled("allowlist.patterns", pattern) for pattern in omit.allowlist if pattern]
         self._clock = clock
-        self._spent = 0.0
+        self._left = CUSTOM_SECONDS
         self._found: Counter[str] = Counter()
         self._clean: set[str] = set()
 
@@ -161,18 +164,19 @@ class Redactor:
 
     def _customised(self, rule: "_CustomRule", text: str) -> str:
         """The text after one of the configuration's patterns.  One match is linear; many are limited by time."""
+        self._left += SECONDS_A_TEXT + SECONDS_A_CHARACTER * len(text)
         began = self._clock()
         pieces: list[str] = []
         done = 0
         for match in rule.pattern.finditer(_LONE_SURROGATE.sub("?", text)):
-            if self._spent + self._clock() - began > CUSTOM_SECONDS:
+            if self._clock() - began > self._left:
                 raise _too_slow(rule.id)
             if is_marked(match[0]) or self._is_allowed(match[0]):
                 continue
             pieces += (text[done : match.start()], match.expand(rule.replacement))
             done = match.end()
             self._found[rule.id] += 1
-        self._spent += self._clock() - began
+        self._left -= self._clock() - began
         return "".join((*pieces, text[done:])) if pieces else text
 
     def _is_allowed(self, matched: str) -> bool:
@@ -247,7 +251,7 @@ def _bad_pattern(name: str, why: str) -> LocalProblem:
 
 def _too_slow(name: str) -> LocalProblem:
     return LocalProblem(
-        f"[registration.omit]: the pattern {name!r} took more than {CUSTOM_SECONDS:.0f} s.",
+        f"[registration.omit]: the pattern {name!r} takes too long.",
         kept="Nothing was sent.",
         next_step="Change it in .roar/config.toml so that it matches less.",
         reason="config",

@@ -25,8 +25,8 @@ _BINARY = (
     "'blob' IN (typeof(command), typeof(timestamp), typeof(git_commit), typeof(git_branch), typeof(duration_seconds),"
     " typeof(exit_code), typeof(job_type), typeof(metadata))"
 )
-LONGEST_COMMAND = 1024 * 1024
-"""Bytes of a command.  Registries take about 100 kB in a request."""
+LONGEST = {"command": 1024**2, "metadata": 2 * 1024**2}
+"""Bytes of a job's texts.  Registries take about 100 kB in a request."""
 _SUBMIT = "(coalesce(execution_role, '') = 'submit' OR command LIKE 'ray job submit%')"
 
 
@@ -59,9 +59,9 @@ def ordered_jobs(database: Database) -> list[JobHead]:
     Raises LocalProblem where there are none, and for a job that roar recorded too incompletely to be published.
     """
     heads = []
-    for row, uid, parent_uid, step, timestamp, build, task, submit, binary, length in database.query(
+    for row, uid, parent_uid, step, timestamp, build, task, submit, binary, *lengths in database.query(
         f"SELECT id, job_uid, nullif(trim(parent_job_uid), ''), step_number, timestamp, job_type IS 'build', {TASK},"
-        f" {_SUBMIT}, {_BINARY}, length(CAST(command AS BLOB))"
+        f" {_SUBMIT}, {_BINARY}, length(CAST(command AS BLOB)), length(CAST(metadata AS BLOB))"
         f" FROM picked CROSS JOIN jobs ON id = job WHERE NOT {NOISE}"
         " ORDER BY step_number, timestamp, id"
     ):
@@ -69,8 +69,9 @@ def ordered_jobs(database: Database) -> list[JobHead]:
             raise _unpublishable(database, uid or row, "it has no uid or no step number")
         if binary:
             raise _unpublishable(database, uid, "its record holds bytes where a text or a number belongs")
-        if length and length > LONGEST_COMMAND:
-            raise _unpublishable(database, f"{uid} (step {step})", f"its command has {length:,} bytes")
+        for (text, most), length in zip(LONGEST.items(), lengths, strict=True):
+            if length and length > most:
+                raise _unpublishable(database, f"{uid} (step {step})", f"its {text} has {length:,} bytes")
         heads.append(JobHead(row, uid, parent_uid, step, timestamp, bool(build), bool(task), bool(submit)))
     if not heads:
         raise LocalProblem(

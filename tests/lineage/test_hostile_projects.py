@@ -145,7 +145,8 @@ def test_roars_own_triggers_keep_the_search_index(root: Path) -> None:
             "more than 4 MB.*step",
         ),
         (f"UPDATE artifacts SET metadata = zeroblob({LARGEST_VALUE + 1}), source_url = 'x'", "more than 4 MB"),
-        ("UPDATE jobs SET command = hex(zeroblob(1000000)) WHERE id = 1", "step 1.*2,000,000 bytes"),
+        ("UPDATE jobs SET command = hex(zeroblob(1000000)) WHERE id = 1", "step 1.*command has 2,000,000 bytes"),
+        ("UPDATE jobs SET metadata = hex(zeroblob(1500000)) WHERE id = 1", "step 1.*metadata has 3,000,000 bytes"),
         ("UPDATE jobs SET command = CAST(zeroblob(2000000) AS TEXT) WHERE id = 1", "step 1.*2,000,000 bytes"),
     ],
 )

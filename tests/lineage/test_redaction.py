@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from roar_publisher.lineage.omission import CustomShape, OmitConfig
-from roar_publisher.lineage.redaction import CUSTOM_SECONDS, Redactor
+from roar_publisher.lineage.redaction import Redactor
 from roar_publisher.state.errors import LocalProblem
 from tests.lineage.roarcli import OmitFilter
 from tests.lineage.secret_corpus import URL_SAFE, innocents, secrets
@@ -236,7 +236,7 @@ def test_a_pattern_that_would_backtrack_for_ever_takes_no_time() -> None:
 def test_a_pattern_with_too_many_matches_is_stopped() -> None:
     ticks = iter(range(0, 1_000, 2))
     redactor = Redactor(OmitConfig(patterns=(CustomShape("slow", "a.*z|a"),)), clock=lambda: float(next(ticks)))
-    with pytest.raises(LocalProblem, match=f"'slow' took more than {CUSTOM_SECONDS:.0f} s"):
+    with pytest.raises(LocalProblem, match="'slow' takes too long"):
         redactor.text("a" * 1_000)
 
 
