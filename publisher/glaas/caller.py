@@ -174,6 +174,8 @@ class Caller:
             if takes_long or len(body or b"") > SMALL_BYTES:
                 await self._gate.meet()
             async with nullcontext(Slot(0)) if beside_limit else self._limit.slot() as slot:
+                if self._stop.is_set() or self._gate.shut:
+                    continue  # that came while it waited for a slot
                 authorization = await authorize.header(method, path, body)
                 sent_at = anyio.current_time()
                 within = seconds_to_answer(takes_long=takes_long, met=self._gate.met, silences=silences)

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 import httpx2
@@ -11,8 +12,9 @@ from roar_publisher.glaas.limit import FIRST_LIMIT, AdaptiveLimit
 from roar_publisher.glaas.line import MOST_REQUESTS
 from roar_publisher.glaas.wire import Receipt
 from roar_publisher.report import Retrying
+from roar_publisher.state.errors import Interrupted
 from tests import virtual
-from tests.glaas.scripted import OK, Calls, Script
+from tests.glaas.scripted import OK, Calls, Script, reply
 
 
 @dataclass
@@ -216,5 +218,43 @@ def test_kinds_of_requests_that_take_unlike_long_are_compared_with_their_own() -
             for number in range(3_000):
                 tasks.start_soon(request, *(("batch", 2.0) if number % 3 else ("link", 0.05)))
         assert limit.current == 64
+
+    virtual.run(scenario)
+
+
+def test_asked_to_stop_only_what_is_under_way_is_finished() -> None:
+    """Requests that wait for a slot are not sent any more."""
+
+    async def scenario() -> None:
+        line = SimulatedLine(10_000, 1.0)
+        calls = Calls(Script([]), transport=line, most=4)
+        stopped = 0
+
+        async def call() -> None:
+            nonlocal stopped
+            try:
+                await calls.caller.call("POST", "/api/v1/thing", b"x", expect=Receipt)
+            except Interrupted:
+                stopped += 1
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(call)
+            await anyio.sleep(0.5)
+            calls.stop.set()
+        assert (line.requests, stopped) == (4, 46)
+        assert anyio.current_time() == 1.0
+
+    virtual.run(scenario)
+
+
+def test_requests_that_wait_for_a_slot_are_not_sent_into_a_pause_that_the_server_asked_for() -> None:
+    async def scenario() -> None:
+        busy = [reply(429, retry_after="60") for _ in range(4)]
+        calls = Calls(Script(busy), most=4)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(partial(calls.caller.call, "POST", "/api/v1/thing", b"x", expect=Receipt))
+        assert sorted(calls.script.times)[4] >= 60
 
     virtual.run(scenario)
