@@ -314,7 +314,7 @@ def test_a_locked_key_and_nobody_to_unlock_it(alone: Program, registry: str, tmp
     locked = Program(alone.cwd, alone.state, alone.env | {"ROAR_SSH_KEY": str(key)})
     done = locked("publish", "--private", "-y", "--json", "--registry", registry)
     assert (done.code, done.last["exit_code"]) == (4, 4), done.out
-    assert done.last["reason"] == Reason.AUTH
+    assert done.last["reason"] == Reason.SSH_KEY
     assert str(key) in done.last["what"]
     assert "no SSH agent holds it" in done.last["what"]
 
