@@ -1,6 +1,7 @@
 """`roar publish --dry-run`: what would be published, by which route, under which hash.  Sends and keeps nothing."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from roar_publisher.lineage.plan import PlanSummary
 from roar_publisher.plans import Draft, Planner, Request, Storing, lineage_planner
 from roar_publisher.put.objects import PutRequest
 from roar_publisher.state.errors import ExitCode
+from roar_publisher.state.objects import ObjectRow
 from roar_publisher.worker import own_keyring
 
 JOBS_SHOWN = 40
@@ -74,7 +76,8 @@ def _facts(
     request: Request, explanation: Explanation, choices: list[Choice], storing: Storing | None
 ) -> dict[str, object]:
     summary = explanation.summary
-    files = [{"key": row.key, "url": row.url, "bytes": row.size} for row in storing.objects] if storing else []
+    objects = storing.objects if storing else ()
+    files = [{"key": row.key, "url": row.url, "bytes": row.size, "path": _real_path(row)} for row in objects]
     return {
         "event": "dry-run",
         "registry": request.registry,
@@ -148,14 +151,20 @@ def _tag(storing: Storing) -> str:
     return "; ".join(texts) or "none"
 
 
+def _real_path(row: ObjectRow) -> str:
+    """Where the file lies, whatever links lead to it."""
+    return os.path.realpath(str(json.loads(row.content)["path"]))
+
+
 def _file_table(storing: Storing) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True, justify="right")
     table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
     for row in storing.objects[:JOBS_SHOWN]:
-        table.add_row(size(row.size), Text(printable(row.key)))
+        table.add_row(size(row.size), Text(printable(row.key)), Text(printable(_real_path(row)), style="dim"))
     if (more := len(storing.objects) - JOBS_SHOWN) > 0:
-        table.add_row("…", f"{count(more, 'file')} more; --json lists them all")
+        table.add_row("…", f"{count(more, 'file')} more; --json lists them all", "")
     return table
 
 

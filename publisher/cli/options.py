@@ -33,6 +33,7 @@ class Options:
     jobs: requests at once, to the registry as well as to an object store.  limit_rate: bytes a second to a store.
     None: as it comes.
     no_redact: secrets are published as they stand.
+    follow_links: what leads out of the project is published, too.
     """
 
     target: str | None
@@ -50,6 +51,7 @@ class Options:
     jobs: int | None = None
     limit_rate: int | None = None
     no_redact: bool = False
+    follow_links: bool = False
 
     @classmethod
     def from_command_line(
@@ -72,6 +74,7 @@ class Options:
         jobs: int | None = None,
         limit_rate: int | None = None,
         no_redact: bool = False,
+        follow_links: bool = False,
     ) -> "Options":
         """Raises UsageProblem where options contradict each other, or where one is given without a value."""
         _refuse_empty(target, registry, put)
@@ -102,6 +105,7 @@ class Options:
             jobs=jobs,
             limit_rate=limit_rate,
             no_redact=no_redact,
+            follow_links=follow_links,
         )
 
     @classmethod

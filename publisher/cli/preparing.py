@@ -86,5 +86,5 @@ class Preparation:
             return None
         from roar_publisher.put.planner import put_planner
 
-        order = put_request(self.options.put, self.request)
+        order = put_request(self.options.put, self.request, follow_links=self.options.follow_links)
         return await put_planner(order, report=self.display.report, clock=time.time)

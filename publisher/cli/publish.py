@@ -112,6 +112,10 @@ def no_redact_option() -> Callable[[Any], Any]:
     return click.option("--no-redact", is_flag=True, help="Publish secrets as they stand in commands and metadata.")
 
 
+def follow_links_option() -> Callable[[Any], Any]:
+    return click.option("--follow-links", is_flag=True, help="Also publish what leads out of the project.")
+
+
 def transfer_options() -> list[Callable[[Any], Any]]:
     """How hard the link is used; not frozen, so each resume may say it anew."""
     return [
@@ -167,6 +171,7 @@ def _options(command: Any) -> Any:
             ),
             click.option("-m", "--message", help="What a put is for; goes with --to."),
             no_redact_option(),
+            follow_links_option(),
             *transfer_options(),
             click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout; see below."),
             click.option("-q", "--quiet", is_flag=True, help="Only the hash and the URL."),

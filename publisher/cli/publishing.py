@@ -49,7 +49,7 @@ def run(options: Options) -> int:
         from roar_publisher.cli.dryrun import show
 
         request = read_request(options, Path.cwd(), os.environ)
-        put = put_request(options.put, request) if options.put else None
+        put = put_request(options.put, request, follow_links=options.follow_links) if options.put else None
         return show(request, put, as_json=options.as_json, quiet=options.quiet)
     with closing(choose_display(options)) as display:
         person = Person(present=_somebody_there() and not options.as_json, yes=options.yes, display=display)

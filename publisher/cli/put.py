@@ -11,6 +11,7 @@ from roar_publisher.cli.publish import (
     JSON,
     complete_file,
     detach_option,
+    follow_links_option,
     no_redact_option,
     resume_option,
     transfer_options,
@@ -99,5 +100,7 @@ def put(
     return run(Options.from_command_line(target=None, put=order, **given))
 
 
-for _option in reversed((resume_option(), detach_option(), no_redact_option(), *transfer_options())):
+for _option in reversed(
+    (resume_option(), detach_option(), no_redact_option(), follow_links_option(), *transfer_options())
+):
     put = _option(put)

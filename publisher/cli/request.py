@@ -14,6 +14,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.cli.options import Options, PutOptions
 from roar_publisher.daemon.settings import user_settings
 from roar_publisher.glaas.address import registry_address
+from roar_publisher.lineage.boundary import refuse_linked_capture
 from roar_publisher.lineage.project import find_project
 from roar_publisher.plans import Request
 from roar_publisher.put.objects import PutRequest
@@ -21,8 +22,13 @@ from roar_publisher.state.home import home_to_read
 
 
 def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Request:
-    """What is asked for.  Raises LocalProblem outside of a project, UsageProblem for a bad registry address."""
+    """What is asked for.
+
+    Raises LocalProblem outside of a project, UsageProblem for a bad registry address, or a capture that is a link.
+    """
     project = find_project(cwd)
+    if not options.follow_links:
+        refuse_linked_capture(project)
     if options.no_redact:
         omit = replace(project.config.omit, enabled=False)
         project = replace(project, config=replace(project.config, omit=omit))
@@ -31,7 +37,7 @@ def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Req
     return Request(project, target, cwd, registry_address(chosen, environ), options.flag)
 
 
-def put_request(options: PutOptions, request: Request) -> PutRequest:
+def put_request(options: PutOptions, request: Request, *, follow_links: bool = False) -> PutRequest:
     """What a put is asked to store.  Raises LocalProblem where the user's own settings make no sense."""
     return PutRequest(
         project=request.project,
@@ -44,6 +50,7 @@ def put_request(options: PutOptions, request: Request) -> PutRequest:
         tag=options.tag is not False,
         push_asked=options.tag is True,
         push_configured=user_settings(os.environ, home_to_read()).push_tags,
+        follow_links=follow_links,
     )
 
 

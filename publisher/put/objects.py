@@ -22,7 +22,7 @@ class PutRequest:
     the command line asks for.  name: the put job's name label.  dataset: every source folder is a dataset, even if
     nothing in it says so.  tag: False for `--no-tag`; the configuration is asked all the same (`tags.wanted_tag`).
     push_asked: True for `--tag`: the tag is made and pushed.  push_configured: whether the user's own configuration
-    asks for tags to be pushed.
+    asks for tags to be pushed.  follow_links: what leads out of the project is put, too.
     """
 
     project: Project
@@ -35,6 +35,7 @@ class PutRequest:
     tag: bool = True
     push_asked: bool = False
     push_configured: bool = False
+    follow_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)

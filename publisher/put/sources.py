@@ -6,14 +6,16 @@ digest is the file that roar recorded with that content.  Below a folder, symlin
 folders are not; what is no file (a pipe, a dangling link) is passed over.
 
 Unlike roar-cli, `.git` and `.roar` are left out of a folder: they are no artifacts, change meanwhile, and hold secrets.
+What leads out of the project is refused (`lineage.boundary`), unless it is in a folder outside that was typed.
 """
 
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from roar_publisher.lineage.boundary import FOLLOW, leaving, refuse
 from roar_publisher.lineage.database import Database, open_database
 from roar_publisher.lineage.selection import NOISE
 from roar_publisher.lineage.targets import active_session
@@ -33,7 +35,8 @@ def resolve_sources(request: PutRequest) -> tuple[Source, ...]:
     """The files to upload, in the order of the sources, below a folder in the order of their paths; each once.
 
     Touches the disk (folders are walked) and reads roar.db.  Raises UsageProblem for a source that names nothing, has
-    no files, or whose files are gone; LocalProblem for what can't be read, or a name that is no UTF-8.
+    no files, whose files are gone, or that leads out of the project; LocalProblem for what can't be read, or a name
+    that is no UTF-8.
     """
     root = request.project.root
     found: list[Source] = []
@@ -45,7 +48,23 @@ def resolve_sources(request: PutRequest) -> tuple[Source, ...]:
     sources = tuple(dict.fromkeys(found))
     for source in sources:
         _check(source)
+    if not request.follow_links:
+        _refuse_outside(root, request.sources, sources)
     return sources
+
+
+def _refuse_outside(root: Path, typed: Sequence[str], sources: Iterable[Source]) -> None:
+    """Refuse what leads out of the project, but for what lies at a place outside that was typed itself."""
+    places = [Path(os.path.abspath(root / one)) for one in typed if os.path.lexists(root / one)]
+    outside = [Path(os.path.realpath(place)) for place in places if not place.is_relative_to(root)]
+    inside = [Path(os.path.realpath(root)), *outside]
+    try:
+        # A link that was typed is named itself: what lies behind it has other paths.
+        found = [leaves for place in places if (leaves := leaving(place, inside))]
+        found = found or [leaves for source in sources if (leaves := leaving(source.path, inside))]
+    except OSError as error:
+        raise LocalProblem(f"{shown(str(error.filename))} can't be read: {error}", reason="unreadable") from error
+    refuse(root, found, remedy=f"name the files themselves, or the folder outside; or the same with {FOLLOW}")
 
 
 def _one(database: Database, root: Path, typed: str) -> Iterable[Source]:

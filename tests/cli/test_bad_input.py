@@ -87,6 +87,25 @@ def _config_with_a_bad_scope(program: Program) -> Mend:
     return _replaced(program.cwd / ".roar" / "config.toml", b"[scope]\nmode = 'publik'\n")
 
 
+def _linked(path: Path, elsewhere: Path) -> Mend:
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+    def mend() -> None:
+        path.unlink()
+        elsewhere.rename(path)
+
+    return mend
+
+
+def _linked_capture(program: Program) -> Mend:
+    return _linked(program.cwd / ".roar", program.cwd.parent / "elsewhere")
+
+
+def _linked_database(program: Program) -> Mend:
+    return _linked(_database(program), program.cwd.parent / "elsewhere.db")
+
+
 def _repository_that_git_refuses(program: Program) -> Mend:
     return _replaced(program.cwd / ".git" / "HEAD", b"")
 
@@ -94,6 +113,8 @@ def _repository_that_git_refuses(program: Program) -> Mend:
 @pytest.mark.parametrize(
     ("spoil", "code", "words"),
     [
+        (_linked_capture, 2, ["does not leave unasked: .roar →", "elsewhere", "--follow-links"]),
+        (_linked_database, 2, ["does not leave unasked: .roar/roar.db →", "elsewhere.db", "--follow-links"]),
         (_repository_that_git_refuses, 1, ["git can't read the repository at", "not a git repository", "git -C"]),
         (_missing_database, 1, ["captured nothing here yet", "roar run"]),
         (_database_of_noise, 1, ["roar.db"]),

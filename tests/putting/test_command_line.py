@@ -44,7 +44,9 @@ def test_a_dry_run_tells_everything_and_does_nothing(kind: str, make_place: Make
     assert answer.code == 0, answer.err
     for told in (place.destination.url, "large-0.bin", "größe 测试.txt", "3 jobs"):
         assert told in answer.out
-    assert place.put("--dry-run", "--json").code == 0
+    (dry_run,) = events(place.put("--dry-run", "--json"))
+    assert isinstance(dry_run["files"], list)
+    assert {file["path"] for file in dry_run["files"]} == {str(place.project / "outputs" / key) for key in place.files}
     assert place.destination.keys() == []
     assert place.destination.parts_sent(place.seen, {}) == []
     assert place.ask("log") == []
