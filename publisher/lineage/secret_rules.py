@@ -36,7 +36,6 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class _Rule:
     id: str
-    keywords: tuple[str, ...]
     pattern: str
     mark: str
 
@@ -44,12 +43,13 @@ class _Rule:
 def known_tokens(text: str) -> Iterator[Span]:
     """The secrets of a recognisable form, rule by rule."""
     lowered = text.lower()
-    plain = ""
-    for rule in _rules():
-        if any(keyword in lowered for keyword in rule.keywords):
-            # One byte a character, so that offsets agree: the rules speak of ASCII only.
-            plain = plain or text.encode("ascii", "replace").decode("ascii")
-            yield from _spans(rule, plain)
+    called = [rules for keyword, rules in _by_keyword() if keyword in lowered]
+    if not called:
+        return
+    # One byte a character, so that offsets agree: the rules speak of ASCII only.
+    plain = text.encode("ascii", "replace").decode("ascii")
+    for rule in dict.fromkeys(rule for rules in called for rule in rules):
+        yield from _spans(rule, plain)
 
 
 def _spans(rule: _Rule, text: str) -> Iterator[Span]:
@@ -70,6 +70,10 @@ def _expression(pattern: str) -> object:
 
 
 @cache
-def _rules() -> tuple[_Rule, ...]:
+def _by_keyword() -> tuple[tuple[str, tuple[_Rule, ...]], ...]:
     table = json.loads(resources.files(__package__).joinpath("secret_rules.json").read_text(encoding="utf-8"))
-    return tuple(_Rule(row["id"], tuple(row["keywords"]), row["pattern"], row["mark"]) for row in table["rules"])
+    rules: dict[str, list[_Rule]] = {}
+    for row in table["rules"]:
+        for keyword in row["keywords"]:
+            rules.setdefault(keyword, []).append(_Rule(row["id"], row["pattern"], row["mark"]))
+    return tuple((keyword, tuple(known)) for keyword, known in rules.items())

@@ -21,7 +21,7 @@ _SHORT_PASSWORD = re.compile(r"(?<!\S)-p(?:[ \t]++|=)?(?=[^\s-])")
 _ASKS_PASSWORD = re.compile(
     r"(?:^|[\s;&|/('\"])(?:mysql\w*|mariadb[\w-]*|sshpass|mongo\w*|docker|podman|htpasswd|7za?|zip|unzip)\b"
 )
-"""Programs whose `-p` (or, for an archive, `-P`) is a password."""
+"""Programs whose `-p` is a password."""
 _GLUED_PASSWORD = re.compile(r"(?:^|[\s;&|/('\"])(?:mysql\w*|mariadb[\w-]*|sshpass|7za?)\b")
 """Programs that take the password without a space: `-psecret`."""
 _USER = re.compile(r"(?<!\S)(?:-u|--user|--proxy-user)(?:[ \t]++|=)?(?=[^\s-])")
