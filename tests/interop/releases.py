@@ -34,6 +34,8 @@ SIGN_IN_SINCE = "0.3.0"
 TIMEOUT_SECONDS = 300
 """Longer than any command here takes on a busy machine; past it the test fails."""
 
+_DATASET = tuple(f"tables/train/date=2024-01-0{day}/part-0000{day}.parquet" for day in (1, 2, 3))
+"""Files in a layout that every release takes for a dataset."""
 _STEPS = {
     "collect.py": "open('raw.bin', 'wb').write(b'raw' * 1000)\n",
     "train.py": "open('model.bin', 'wb').write(open('raw.bin', 'rb').read()[:999])\n",
@@ -144,7 +146,8 @@ def captured(release: str) -> Path:
     """A project of two steps that this release has recorded; it is not to be written to."""
     root = _temporary("captured") / "project"
     root.mkdir()
-    for name, text in _STEPS.items():
+    for name, text in [*_STEPS.items(), *((name, name) for name in _DATASET)]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     (root / ".gitignore").write_text(".roar/\n*.bin\n")
     git(root, "init", "--quiet", "--initial-branch=main")

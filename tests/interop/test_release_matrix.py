@@ -44,6 +44,7 @@ PUBLIC = (
     ("register again", ("register", "-y", "--public", TARGET)),
     ("put", ("put", TARGET, f"s3://{BUCKET}/one", "-m", "one", "--no-tag", "-y", "--public")),
     ("put again", ("put", TARGET, "raw.bin", f"s3://{BUCKET}/two", "-m", "two", "--no-tag", "-y", "--public")),
+    ("put a dataset", ("put", "tables", f"s3://{BUCKET}/three", "-m", "three", "--no-tag", "-y", "--public")),
     ("label a job", ("label", "set", "job", "@2", "stage=reviewed")),
     ("label an artifact", ("label", "set", "artifact", TARGET, "quality=good")),
     ("register labels", ("register", "-y", "--public", TARGET)),
@@ -79,11 +80,14 @@ ROARS_OWN = {
     ("whoami", NOBODY): "nobody is signed in",
     ("whoami", SSH): "a key is no sign-in to it",
     ("register as private", NOBODY): "private needs a sign-in",
-    ("auth status", NOBODY): "it ends with 1 where there is no credential",
 }
 """Commands that end with 1 by roar-cli's own rules, whatever the registry answers."""
+FAULTS = {("0.2.11", "put a dataset"): "after another put, it finds its own roar.db locked by itself"}
+"""Commands that end with 1 by a fault of a release."""
 PRIVATE_BY_KEY_SINCE = "0.4.6"
 """Earlier releases want a bearer for a private lineage in one's own space, and for `label sync`."""
+STATUS_FAILS_SINCE = "0.3.6"
+"""From this release on, `auth status` ends with 1 where there is no credential."""
 
 
 @dataclass
@@ -115,8 +119,10 @@ class Cell:
         return tuple(word for word in command if word not in unknown) if unknown <= set(OPTIONS) else None
 
     def _expected(self, name: str) -> int:
-        if (name, self.credential) in ROARS_OWN:
+        if (name, self.credential) in ROARS_OWN or (self.desk.release, name) in FAULTS:
             return 1
+        if name == "auth status":
+            return int(self.credential == NOBODY and not _older(self.desk.release, STATUS_FAILS_SINCE))
         by_key = self.credential == SSH and name in ("register as private", "label sync")
         return int(by_key and _older(self.desk.release, PRIVATE_BY_KEY_SINCE))
 
@@ -164,7 +170,8 @@ def test_what_is_published_for_everybody_arrives_with_its_labels(cell: Cell) -> 
     }
     assert any(job["labels"].get("stage") == "reviewed" for lineage in lineages for job in lineage["jobs"])
     puts = [job for lineage in lineages for job in lineage["jobs"] if job["job_type"] == "put"]
-    assert {len(job["inputs"]) for job in puts} == {1, 2}
+    assert {1, 2} <= {len(job["inputs"]) for job in puts}
+    assert len(puts) == 2 + ((cell.desk.release, "put a dataset") not in FAULTS)
     digest = max(puts, key=lambda job: -len(job["inputs"]))["inputs"][0]["hash"]
     labels = [row["metadata"] for row in artifact_labels(cell.desk.registry, digest)]
     assert any(metadata.get("quality") == "good" for metadata in labels)
