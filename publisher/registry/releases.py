@@ -23,7 +23,5 @@ class Since(Enum):
 
 def understands(request: Request, since: Since) -> bool:
     """Whether the client that sent the request understands this."""
-    if since is Since.BINDING_PREPARED and request.headers.get("user-agent", "").startswith("roar-publisher/"):
-        return False  # it speaks as a later release, but takes the jobs' lineage for published
     found = _VERSION.match(request.headers.get("x-roar-version", ""))
     return found is not None and tuple(map(int, found.groups())) >= since.value
