@@ -59,10 +59,15 @@ class NotBegun(LocalProblem):
 
 
 class Failed(PublisherError):
-    """A publish that has ended without being published."""
+    """A publish that has ended without being published.
 
-    def __init__(self, publish_id: str, what: str, *, reason: str, retry: bool = False) -> None:
-        command = f"roar journal {'retry' if retry else 'show'} {publish_id}"
+    The same again may be taken once its cause is gone, but for jobs that belong to another lineage.
+    """
+
+    def __init__(self, publish_id: str, what: str, *, reason: str) -> None:
+        command = f"once its cause is gone: roar journal retry {publish_id}"
+        if reason == Reason.OVERLAP:
+            command = f"roar journal show {publish_id}"
         super().__init__(
             what or "the publish has failed",
             kept=f"Publish {publish_id} has failed and is not resumed; its history is kept.",

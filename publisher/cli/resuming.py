@@ -45,7 +45,7 @@ def find_publish(options: Options, folder: StateFolder, cwd: Path) -> Summary:
             owned.journal.readdress(registry)
         summary = look(paths)
     if summary.progress.state is State.FAILED:
-        raise Failed(summary.plan.id, summary.progress.detail, reason=summary.progress.reason, retry=True)
+        raise Failed(summary.plan.id, summary.progress.detail, reason=summary.progress.reason)
     return summary
 
 

@@ -105,7 +105,7 @@ def test_a_registry_that_refuses_for_good_fails_and_resume_says_how_to_retry(pro
     [publish_id] = program.publishes
     assert failed.code == 1
     assert "not today" in failed.last["what"]
-    assert failed.last["next"] == f"roar journal show {publish_id}"
+    assert failed.last["next"] == f"once its cause is gone: roar journal retry {publish_id}"
     program("publish", "--resume", publish_id).blames(1, "not today", f"roar journal retry {publish_id}")
 
 
