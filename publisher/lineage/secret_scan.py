@@ -19,7 +19,7 @@ _SEPARATOR = re.compile(r"(\\{0,3}[\"'])?[ \t]{0,4}(?:(?<![=!<>])=(?!=)>?|:=?(?!
 _FLAG = re.compile(r"(?<![\w-])--?([A-Za-z][A-Za-z0-9_.-]{0,127}+)[ \t]++(?!-)(?=\S)")
 _SHORT_PASSWORD = re.compile(r"(?<!\S)-p(?:[ \t]++|=)?(?=[^\s-])")
 _ASKS_PASSWORD = re.compile(
-    r"(?:^|[\s;&|/('\"])(?:mysql\w*|mariadb[\w-]*|sshpass|mongo\w*|docker|podman|htpasswd|7za?|zip|unzip)\b"
+    r"(?:^|[\s;&|/('\"])(?:mysql\w*|mariadb[\w-]*|sshpass|mongo\w*|(?:docker|podman|helm registry) login)\b"
 )
 """Programs whose `-p` is a password."""
 _GLUED_PASSWORD = re.compile(r"(?:^|[\s;&|/('\"])(?:mysql\w*|mariadb[\w-]*|sshpass|7za?)\b")

@@ -352,6 +352,8 @@ COMMANDS = [
     "python -m torch.distributed.run --nproc_per_node 8 -p 29500 train.py",
     "docker run -p 8080:80 -p 127.0.0.1:5432:5432 -u 1000:1000 img@sha256:" + "ab" * 32,
     "docker run --user nobody:nogroup -v /a:/b img:v1.2",
+    "unzip -p archive-1.zip data2.csv",
+    "docker compose -p my-project_v2 up -d",
     "mkdir -p outputs/run-2024-05-01 && cp -p a b",
     "ssh -p 2222 me@host 'ls -la'",
     "pytest -p no:cacheprovider -k 'token and not key'",
