@@ -188,11 +188,12 @@ def _job_table(explanation: Explanation) -> Table:
 def _rows(request: Request, explanation: Explanation) -> list[tuple[str, str]]:
     summary = explanation.summary
     redactions = ", ".join(f"{shape} ({number})" for shape, number in summary.redactions.items())
+    lacking = missing_git_facts(summary.git.repo, summary.git.commit)
     return [
         ("registry", request.registry),
         ("target", request.target or "the active session"),
         ("git", " ".join(filter(None, (summary.git.repo, summary.git.branch, summary.git.commit)))),
-        ("", missing_git_facts(summary.git.repo, summary.git.commit)),
+        ("" if any((summary.git.repo, summary.git.commit)) else "git", lacking),
         ("redacted", redactions or "nothing"),
     ]
 

@@ -258,3 +258,12 @@ def _contents(folder: Path) -> dict[Path, bytes]:
     """Every file, but for what SQLite puts beside a database to read it: an index, and a log with nothing in it."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".db-shm"]
     return {path: content for path in files if (content := path.read_bytes())}
+
+
+def test_a_project_without_git_is_published_and_that_is_said(program: Program, registry: str, tmp_path: Path) -> None:
+    (program.cwd / ".git").rename(tmp_path / "git")
+    shown = program("publish", "--public", "--dry-run", "--registry", registry)
+    assert "git       no git commit is named" in shown.out
+    done = program("publish", "--public", "-y", "--registry", registry)
+    assert done.code == 0, done.err
+    assert "no git commit is named" in done.err
