@@ -24,6 +24,9 @@ from roar_publisher.glaas.trust import Trust
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 """A GLaaS reply is some kilobytes; more than this is no GLaaS."""
 CONNECT_SECONDS = 10.0
+IDLE_SECONDS = 3.0
+"""How long a connection may be idle and be used again.  Many servers close theirs after 5 s, and a request that is on
+its way then is lost."""
 KNOCK_SECONDS = 5.0
 KNOCK_CONNECT_SECONDS = 4.0
 """How long a knock may take: less than a request, because somebody waits for what it finds out."""
@@ -124,7 +127,7 @@ class Exchange:
     def _new_client(self, *, kept: int, connect: float) -> httpx2.AsyncClient:
         return self._to_registry().client(
             transport=self._transport,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=kept),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=IDLE_SECONDS),
             timeout=httpx2.Timeout(None, connect=connect),  # the rest is limited by `_exchange`
             headers={"X-Roar-Version": SPEAKS_AS, "User-Agent": f"roar-publisher/{__version__}"},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is kept, none is sent
