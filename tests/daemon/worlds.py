@@ -161,7 +161,7 @@ def _wrong(spell: Spell, path: str) -> httpx2.Response | None:
             return httpx2.Response(200, content=b"<html>Sign in to this network</html>")
         case Sky.FORGETFUL:
             if path.endswith("/finalize"):
-                return httpx2.Response(404, json={"detail": "no such session"})
+                return httpx2.Response(410, json={"detail": "this session is gone"})
     return None
 
 
