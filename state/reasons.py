@@ -99,6 +99,8 @@ class Reason(StrEnum):
     NOTHING_TO_PUBLISH = "nothing to publish"
     INCOMPLETE_JOB = "incomplete job"
     INCOMPLETE_DATASET = "incomplete dataset"
+    TOO_LARGE = "too large"
+    PROJECT_PATH = "project path"
     NO_BLAKE3 = "no blake3"
     NO_COMMIT = "no commit"
     GIT = "git"
@@ -197,6 +199,8 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.NOTHING_TO_PUBLISH: _final("the session has nothing to publish"),
     Reason.INCOMPLETE_JOB: _final("roar recorded a job without its uid or step"),
     Reason.INCOMPLETE_DATASET: _final("roar recorded neither every file of a dataset nor their index"),
+    Reason.TOO_LARGE: _final("roar recorded a text that is larger or nested deeper than a registry takes"),
+    Reason.PROJECT_PATH: _final("the path of the project is not UTF-8, which a journal and a registry need"),
     Reason.NO_BLAKE3: _final("the package blake3 is not installed"),
     Reason.NO_COMMIT: _final("the project has no commit that a put could name"),
     Reason.GIT: _final("git can't read the project's repository"),

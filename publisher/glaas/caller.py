@@ -7,6 +7,7 @@ their effect exactly once.
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import anyio
@@ -97,6 +98,19 @@ class Anonymous:
 ANONYMOUS = Anonymous()
 
 
+@dataclass(slots=True)
+class _Tries:
+    """What the attempts of one request have met.  waiting_since: anyio's time, of the first of the present waits."""
+
+    failures: int = 0
+    garbled: int = 0
+    renewals: int = 0
+    outages: int = 0
+    silences: int = 0
+    fronts: int = 0
+    waiting_since: float | None = None
+
+
 class Caller:
     """Every call of one publish goes through here.
 
@@ -165,8 +179,7 @@ class Caller:
         the place of a registry that was met (`answers.judge_answer`) is waited out for as long.
         Cancelling stops waiting; the request may have been carried out.
         """
-        failures = garbled = renewals = outages = silences = fronts = 0
-        waiting_since: float | None = None
+        tries = _Tries()
         while True:
             if self._stop.is_set():
                 raise Interrupted(STOPPED)
@@ -178,53 +191,59 @@ class Caller:
                     continue  # that came while it waited for a slot
                 authorization = await authorize.header(method, path, body)
                 sent_at = anyio.current_time()
-                within = seconds_to_answer(takes_long=takes_long, met=self._gate.met, silences=silences)
+                within = seconds_to_answer(takes_long=takes_long, met=self._gate.met, silences=tries.silences)
                 reply = await self._attempt(slot, method, path, body, authorization, within)
                 if isinstance(reply, Reply) and 200 <= reply.status < 300 and not takes_long:
                     slot.answered(len(body or b"") > SMALL_BYTES, anyio.current_time() - sent_at)
             if isinstance(reply, Unreachable):
-                silences += reply.silent
-                if not await self._gate.no_reply(reply, sent_at):
-                    failures += 1
-                    await self._pause(failures, str(reply))
-                elif (outages := outages + 1) >= MAX_OUTAGES:
-                    raise _keeps_going_away(outages, reply)
+                await self._went_away(reply, sent_at, tries)
                 continue
             self._gate.answered()
             document = document_of(reply, shown(reply.status, authorization or "", secret))
             verdict = judge_answer(reply.status, document)
-            if verdict not in (Verdict.BUSY, Verdict.FRONT):
-                waiting_since = None
-            elif waiting_since is None:
-                waiting_since = anyio.current_time()
-            match verdict:
-                case Verdict.ACCEPTED if refuses(document):
-                    raise _refused(reply, document)
-                case Verdict.ACCEPTED if (accepted := read(expect, document)) is not None:
-                    self._gate.recognise()
-                    return accepted
-                case Verdict.REFUSED:
-                    self._gate.recognise()
-                    if reply.status == UNAUTHORIZED and authorization and renewals < MAX_RENEWALS:
-                        renewals += 1
-                        if await authorize.renew(authorization):
-                            continue
-                    raise _refused(reply, document)
-                case Verdict.BUSY:
-                    await self._wait_for_server(reply, waiting_since or 0.0)
-                case Verdict.FRONT if self._gate.recognised:
-                    fronts += 1
-                    self._wait_for_registry(reply, waiting_since or 0.0, fronts)
-                case Verdict.REDIRECTED:
-                    raise redirected(reply)
-                case Verdict.FRONT | Verdict.ACCEPTED:
-                    garbled += 1
-                    if garbled >= MAX_GARBLED:
-                        raise not_glaas(self.registry)
-                    await self._pause(garbled, "an answer that is not GLaaS's")
-                case Verdict.FAILED:
-                    failures += 1
-                    await self._pause(failures, error_text(document, reply.status))
+            if verdict is Verdict.REFUSED or (verdict is Verdict.ACCEPTED and refuses(document)):
+                self._gate.recognise()
+                if reply.status == UNAUTHORIZED and authorization and tries.renewals < MAX_RENEWALS:
+                    tries.renewals += 1
+                    if await authorize.renew(authorization):
+                        continue
+                raise _refused(reply, document)
+            if verdict is Verdict.ACCEPTED and (accepted := read(expect, document)) is not None:
+                self._gate.recognise()
+                return accepted
+            await self._wait_before_next(verdict, reply, document, tries)
+
+    async def _went_away(self, error: Unreachable, sent_at: float, tries: _Tries) -> None:
+        """Wait for the network, or for a moment where only this request got no reply."""
+        tries.silences += error.silent
+        if not await self._gate.no_reply(error, sent_at):
+            tries.failures += 1
+            await self._pause(tries.failures, str(error))
+            return
+        tries.outages += 1
+        if tries.outages >= MAX_OUTAGES:
+            raise _keeps_going_away(tries.outages, error)
+
+    async def _wait_before_next(self, verdict: Verdict, reply: Reply, document: object, tries: _Tries) -> None:
+        """After a reply that is neither taken nor refused.  Raises where another attempt would not help."""
+        since = anyio.current_time() if tries.waiting_since is None else tries.waiting_since
+        tries.waiting_since = since if verdict in (Verdict.BUSY, Verdict.FRONT) else None
+        match verdict:
+            case Verdict.BUSY:
+                await self._wait_for_server(reply, since)
+            case Verdict.FRONT if self._gate.recognised:
+                tries.fronts += 1
+                self._wait_for_registry(reply, since, tries.fronts)
+            case Verdict.REDIRECTED:
+                raise redirected(reply)
+            case Verdict.FAILED:
+                tries.failures += 1
+                await self._pause(tries.failures, error_text(document, reply.status))
+            case _:
+                tries.garbled += 1
+                if tries.garbled >= MAX_GARBLED:
+                    raise not_glaas(self.registry)
+                await self._pause(tries.garbled, "an answer that is not GLaaS's")
 
     async def _attempt(
         self, slot: Slot, method: str, path: str, body: bytes | None, authorization: str | None, within: float
