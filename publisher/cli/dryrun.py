@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 
@@ -23,6 +23,7 @@ from roar_publisher.lineage.gitcontext import missing_git_facts
 from roar_publisher.lineage.plan import PlanSummary
 from roar_publisher.plans import Draft, Planner, Request, Storing, lineage_planner
 from roar_publisher.put.objects import PutRequest
+from roar_publisher.report import Noted, Report
 from roar_publisher.state.errors import ExitCode
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.worker import own_keyring
@@ -45,7 +46,8 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
     held = anyio.run(partial(keyring.held, request.flag, request.scope, asking=False))
     choices = possible_choices(request, held)
     identities = known_identities(choices)
-    planner = lineage_planner(request) if put is None else anyio.run(_put_planner, put)
+    notes = request.project.config.omit.notes()
+    planner = lineage_planner(request) if put is None else anyio.run(_put_planner, put, notes)
     drafts: list[Draft] = []
 
     def build(sink: Sink) -> PlanSummary:
@@ -58,18 +60,23 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
     hashes = {} if storing else {name: explanation.summary.published[name] for name in identities}
     if as_json:
         known = {"hashes": hashes, "provisional": {name: explanation.summary.provisional[name] for name in identities}}
-        click.echo(json.dumps(_facts(request, explanation, choices, storing) | known))
+        click.echo(json.dumps(_facts(request, explanation, choices, storing) | {"notes": notes} | known))
     elif quiet:
         click.echo(next(iter(hashes.values()), UNTIMED if storing else UNNAMED))
     else:
-        _print(request, explanation, choices, hashes, keyring.unusable, storing)
+        _print(request, explanation, choices, hashes, [keyring.unusable, *notes], storing)
     return ExitCode.PUBLISHED
 
 
-async def _put_planner(put: PutRequest) -> Planner:
+async def _put_planner(put: PutRequest, notes: list[str]) -> Planner:
+    """The put's planner; what a person should know of it is added to `notes`."""
     from roar_publisher.put.planner import put_planner
 
-    return await put_planner(put, report=lambda report: None, clock=time.time)
+    def note(report: Report) -> None:
+        if isinstance(report, Noted):
+            notes.append(report.text)
+
+    return await put_planner(put, report=note, clock=time.time)
 
 
 def _facts(
@@ -91,7 +98,6 @@ def _facts(
         "composites": explanation.composites,
         "labels": summary.labels,
         "redactions": summary.redactions,
-        "notes": request.project.config.omit.notes(),
         "routes": [
             {
                 "decision": choice.decision,
@@ -115,7 +121,7 @@ def _print(
     explanation: Explanation,
     choices: list[Choice],
     hashes: Mapping[str, str],
-    unusable: str,
+    notes: Sequence[str],
     storing: Storing | None,
 ) -> None:
     summary = explanation.summary
@@ -129,8 +135,7 @@ def _print(
         *_rows(request, explanation),
         *_route_rows(choices),
         *(_hash_rows(choices, hashes, explanation.summary) if storing is None else [("hash", UNTIMED)]),
-        ("note", unusable),
-        *(("note", note) for note in request.project.config.omit.notes()),
+        *(("note", note) for note in notes),
     ]:
         if value:
             rows.add_row(name, Text(printable(value)))

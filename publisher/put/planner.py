@@ -1,9 +1,11 @@
 """From a `roar put` as it was typed to a planner that `plans.freeze` runs: the files are found and digested first."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
+from pathlib import Path
 from threading import Lock
 from time import monotonic
 
@@ -15,12 +17,14 @@ from roar_publisher.put.digesting import digest_sources
 from roar_publisher.put.objects import Object, PutRequest
 from roar_publisher.put.planning import plan_put
 from roar_publisher.put.sources import resolve_sources
-from roar_publisher.report import ObjectsPlanned, Reporter, Sent
+from roar_publisher.report import Noted, ObjectsPlanned, Reporter, Sent
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.storage.destinations import open_store
-from roar_publisher.storage.source import fence_of
+from roar_publisher.storage.source import fence_of, shown
 
+LISTED = 5
+"""How many entries a note lists."""
 TELL_SECONDS = 0.1
 """How often a display is told of what was read."""
 
@@ -28,13 +32,16 @@ TELL_SECONDS = 0.1
 async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[[], float]) -> Planner:
     """Find and read every file, once, then plan from what was read.
 
-    report: hears of the bytes as they are read.  Connects to nobody.  Raises UsageProblem for sources and destinations
-    that name nothing, LocalProblem for what can't be read or changes meanwhile.
+    report: hears of what is left out, and of the bytes as they are read.  Connects to nobody.  Raises UsageProblem
+    for sources and destinations that name nothing, LocalProblem for what can't be read or changes meanwhile.
     """
     async with await open_store(request.destination) as store:
         await store.check()
         url, md5, destination = store.url, store.wants_md5, store.destination
-    sources = await to_thread.run_sync(resolve_sources, request)
+    left_out: list[Path] = []
+    sources = await to_thread.run_sync(resolve_sources, request, left_out.append)
+    if left_out:
+        report(Noted(_not_stored(request.project.root, left_out)))
     with _nothing_to_resume():
         size = sum([fence_of(str(source.path)).size for source in sources])
         report(ObjectsPlanned(len(sources), 0, size, 0))
@@ -49,6 +56,13 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
         return Draft(summary.lineage, summary.fingerprint, Storing(destination, rows, tags, summary.record))
 
     return plan
+
+
+def _not_stored(root: Path, left_out: Sequence[Path]) -> str:
+    """Which entries of the folders are left out, and why."""
+    names = [shown(os.path.relpath(path, root)) for path in sorted(left_out)[:LISTED]]
+    more = f" and {len(left_out) - LISTED} more" if len(left_out) > LISTED else ""
+    return f"not stored, because neither a file nor a link to one: {', '.join(names)}{more}"
 
 
 class _Reading:

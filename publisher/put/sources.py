@@ -3,7 +3,7 @@
 As roar-cli takes them: a path counts from the project's root and is followed if it is a symlink; a file's key is its
 name, a folder's files keep their paths below it; `@N` is what that step wrote, nothing is what the session wrote.  A
 digest is the file that roar recorded with that content.  Below a folder, symlinks to files are followed and symlinks to
-folders are not; what is no file (a pipe, a dangling link) is passed over.
+folders are not; what is no file (a pipe, a dangling link) is left out, and `put_planner` says which.
 
 Unlike roar-cli, `.git` and `.roar` are left out of a folder: they are no artifacts, change meanwhile, and hold secrets.
 What leads out of the project is refused (`lineage.boundary`), unless it is in a folder outside that was typed.
@@ -12,7 +12,7 @@ What leads out of the project is refused (`lineage.boundary`), unless it is in a
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from roar_publisher.lineage.boundary import FOLLOW, leaving, refuse
@@ -22,7 +22,7 @@ from roar_publisher.lineage.targets import active_session
 from roar_publisher.put.objects import PutRequest, Source
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.storage.source import shown
-from roar_publisher.storage.store import check_key
+from roar_publisher.storage.store import RENAME, check_key
 
 _STEP = re.compile(r"@(\d{1,9})")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}", re.IGNORECASE)
@@ -31,12 +31,17 @@ _SHOWN = 5
 """How many missing files an error lists."""
 
 
-def resolve_sources(request: PutRequest) -> tuple[Source, ...]:
+LeftOut = Callable[[Path], None]
+"""Is called with each entry of a folder that is not stored."""
+
+
+def resolve_sources(request: PutRequest, left_out: LeftOut = lambda path: None) -> tuple[Source, ...]:
     """The files to upload, in the order of the sources, below a folder in the order of their paths; each once.
 
-    Touches the disk (folders are walked) and reads roar.db.  Raises UsageProblem for a source that names nothing, has
-    no files, whose files are gone, or that leads out of the project; LocalProblem for what can't be read, or a name
-    that is no UTF-8.
+    left_out: hears of what lies in a folder and is no file: links to folders and to nothing, pipes, sockets.  Touches
+    the disk (folders are walked) and reads roar.db.  Raises UsageProblem for a source that names nothing, has no
+    files, whose files are gone, or that leads out of the project; LocalProblem for what can't be read, or a name that
+    is no UTF-8.
     """
     root = request.project.root
     found: list[Source] = []
@@ -44,7 +49,7 @@ def resolve_sources(request: PutRequest) -> tuple[Source, ...]:
         if not request.sources:
             found.extend(_session_outputs(database))
         for typed in request.sources:
-            found.extend(_one(database, root, typed))
+            found.extend(_one(database, root, typed, left_out))
     sources = tuple(dict.fromkeys(found))
     for source in sources:
         _check(source)
@@ -67,18 +72,24 @@ def _refuse_outside(root: Path, typed: Sequence[str], sources: Iterable[Source])
     refuse(root, found, remedy=f"name the files themselves, or the folder outside; or the same with {FOLLOW}")
 
 
-def _one(database: Database, root: Path, typed: str) -> Iterable[Source]:
+def _one(database: Database, root: Path, typed: str, left_out: LeftOut) -> Iterable[Source]:
     step = _STEP.fullmatch(typed)
     if step is not None:
         return _step_outputs(database, typed, int(step[1]))
     try:
         path = (root / typed).resolve()
         if path.is_dir():
-            return _below(path, typed)
+            return _below(path, typed, left_out)
         if path.exists():
             return [_regular(path, typed)]
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a circle of symlinks
-        raise LocalProblem(f"{shown(typed)} can't be read: {error}", reason="unreadable") from error
+    except OSError as error:
+        raise LocalProblem(
+            f"{shown(str(error.filename or path))} can't be read: {error.strerror}",
+            next_step="mend its permissions, or leave it out; then put again",
+            reason="unreadable",
+        ) from error
+    except (ValueError, RuntimeError) as error:  # RuntimeError: a circle of symlinks
+        raise LocalProblem(f"the source {shown(typed)} can't be read: {error}", reason="unreadable") from error
     if _DIGEST.fullmatch(typed):
         return [_by_digest(database, typed.lower())]
     raise UsageProblem(
@@ -87,22 +98,24 @@ def _one(database: Database, root: Path, typed: str) -> Iterable[Source]:
     )
 
 
-def _below(folder: Path, typed: str) -> list[Source]:
+def _below(folder: Path, typed: str, left_out: LeftOut) -> list[Source]:
     """The files below a folder, sorted by path."""
-    files = [Path(name) for name in _walk(str(folder))]
+    files = [Path(name) for name in _walk(str(folder), left_out)]
     if not files:
         raise UsageProblem(f"The folder {shown(typed)} has no files to upload.")
     return [Source(path, path.relative_to(folder).as_posix(), folder) for path in sorted(files)]
 
 
-def _walk(folder: str) -> Iterator[str]:
+def _walk(folder: str, left_out: LeftOut) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name not in _LEFT_OUT:
-                    yield from _walk(entry.path)
+                    yield from _walk(entry.path, left_out)
             elif _leads_to_file(entry):
                 yield entry.path
+            else:
+                left_out(Path(entry.path))
 
 
 def _leads_to_file(entry: os.DirEntry[str]) -> bool:
@@ -117,7 +130,7 @@ def _leads_to_file(entry: os.DirEntry[str]) -> bool:
 
 def _regular(path: Path, typed: str) -> Source:
     if not path.is_file():
-        raise UsageProblem(f"{shown(typed)} is neither a file nor a folder.")
+        raise UsageProblem(f"The source {shown(typed)} is neither a file nor a folder.")
     return Source(path, path.name)
 
 
@@ -196,4 +209,6 @@ def _check(source: Source) -> None:
     try:
         str(source.path).encode()
     except UnicodeEncodeError as error:
-        raise LocalProblem(f"The path {shown(str(source.path))} is no UTF-8.", reason="file name") from error
+        raise LocalProblem(
+            f"The path {shown(str(source.path))} is no UTF-8.", next_step=RENAME, reason="file name"
+        ) from error

@@ -220,6 +220,10 @@ def pages(questions: int) -> range:
     return range(min(questions // QUESTIONS_PER_PAGE, MOST_PAGES))
 
 
+RENAME = "give it a name in UTF-8, then put again"
+"""What to do about a file name that is no UTF-8."""
+
+
 def check_key(key: str) -> str:
     """`key`, if every store can hold it: UTF-8, up to 1,024 bytes, and a path that stays below the destination.
 
@@ -228,7 +232,9 @@ def check_key(key: str) -> str:
     try:
         length = len(key.encode())
     except UnicodeEncodeError as error:
-        raise LocalProblem(f"the name {shown(key)} is no UTF-8 and can't be a key", reason="file name") from error
+        raise LocalProblem(
+            f"the name {shown(key)} is no UTF-8 and can't be a key", next_step=RENAME, reason="file name"
+        ) from error
     if not key or "\0" in key or any(segment in ("", ".", "..") for segment in key.split("/")):
         raise UsageProblem(f"{shown(key)!r} is no key: it must be a path below the destination")
     if length > LONGEST_KEY_BYTES:

@@ -1,5 +1,6 @@
 """What may be typed as a source, and what comes of it."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -14,7 +15,7 @@ from roar_publisher.put.digesting import digest_sources
 from roar_publisher.put.objects import Digested, Source
 from roar_publisher.put.planner import put_planner
 from roar_publisher.put.sources import resolve_sources
-from roar_publisher.report import ObjectsPlanned, Report, Sent
+from roar_publisher.report import Noted, ObjectsPlanned, Report, Sent
 from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
 from tests.put.projects import put_project, request
 
@@ -35,6 +36,17 @@ def refusal(root: Path, *typed: str) -> str:
     told = caught.value.diagnostics()
     assert "\n" not in told.what
     return f"{told.what} {told.next_step}"
+
+
+def notes(root: Path, *typed: str) -> list[str]:
+    """What a person is told while the put of the sources is planned."""
+    reports: list[Report] = []
+
+    async def plan() -> None:
+        await put_planner(request(root, *typed), report=reports.append, clock=lambda: 0.0)
+
+    anyio.run(plan)
+    return [report.text for report in reports if isinstance(report, Noted)]
 
 
 def digested(*sources: Source) -> tuple[Digested, ...]:
@@ -195,6 +207,28 @@ def test_below_a_folder_links_to_files_are_followed_and_all_else_is_passed_over(
     (folder / "round-and-round").symlink_to("round-and-round")
     os.mkfifo(folder / "pipe")
     assert keys(root, "out") == ["real/f", "to-file"]
+    left_out = ["dangling", "pipe", "round-and-round", "to-folder", "to-itself"]
+    assert notes(root, "out") == [
+        f"not stored, because neither a file nor a link to one: {', '.join(f'out/{name}' for name in left_out)}"
+    ]
+    (folder / "zz").symlink_to("nowhere")
+    assert notes(root, "out")[0].endswith("out/to-itself and 1 more")
+    assert notes(root, "out/real") == []
+
+
+def test_a_folder_that_cannot_be_read_is_named_with_its_path(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "out" / "locked").mkdir(parents=True)
+    scandir = os.scandir
+
+    def refusing(folder: str) -> object:
+        if folder.endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", refusing)
+    told = refusal(root, "out")
+    assert told.startswith(f"{root}/out/locked can't be read: Permission denied")
+    assert "permissions" in told
 
 
 def test_newlines_in_names_are_fine(root: Path) -> None:
@@ -273,6 +307,7 @@ def test_a_name_that_is_no_utf8_is_refused_with_its_bytes(root: Path) -> None:
     told = refusal(root, "out")
     assert "UTF-8" in told
     assert r"caf\udce9" in told
+    assert "a name in UTF-8" in told
 
 
 def test_a_folder_whose_name_is_no_utf8_is_refused_too(root: Path) -> None:

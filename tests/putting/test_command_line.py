@@ -39,13 +39,15 @@ def tags(place: Place, *where: str) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_dry_run_tells_everything_and_does_nothing(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
+    (place.project / "outputs" / "gone").symlink_to("nowhere")
     before = place.rows("SELECT count(*) FROM jobs")
     answer = place.put("--dry-run")
     assert answer.code == 0, answer.err
-    for told in (place.destination.url, "large-0.bin", "größe 测试.txt", "3 jobs"):
+    for told in (place.destination.url, "large-0.bin", "größe 测试.txt", "3 jobs", "outputs/gone"):
         assert told in answer.out
     (dry_run,) = events(place.put("--dry-run", "--json"))
     assert isinstance(dry_run["files"], list)
+    assert dry_run["notes"] == ["not stored, because neither a file nor a link to one: outputs/gone"]
     assert {file["path"] for file in dry_run["files"]} == {str(place.project / "outputs" / key) for key in place.files}
     assert place.destination.keys() == []
     assert place.destination.parts_sent(place.seen, {}) == []
