@@ -75,14 +75,12 @@ def list_(project: Path | None, everything: bool, as_json: bool) -> None:
 
 def _project(chosen: Path | None) -> Path | None:
     """The root of the project around the chosen folder, else around this one; None outside of any."""
-    from roar_publisher.lineage.project import find_project
+    from roar_publisher.lineage.project import current_folder, find_project
 
     try:
-        return find_project(chosen or Path.cwd()).root
+        return find_project(chosen or current_folder()).root
     except LocalProblem:
         return chosen.resolve() if chosen is not None else None
-    except OSError:  # the current folder is gone
-        return None
 
 
 @journal.command(epilog=_reasons())

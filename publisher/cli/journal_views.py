@@ -90,7 +90,7 @@ def _row(entry: Entry, around: Surroundings) -> tuple[list[str | Text], str]:
     if not isinstance(entry, Summary):
         paths, problem = entry
         status = Text(Status.UNREADABLE, style=COLOURS[Status.UNREADABLE])
-        return [paths.id, status, "", "", "", ""], "; ".join(filter(None, (problem.what, problem.next_step)))
+        return [paths.id, status, "", "", "", ""], "; ".join(filter(None, (problem.what, as_called(problem.next_step))))
     standing = Standing(entry, around)
     status = Text(standing.word, style=COLOURS.get(standing.status, ""))
     # What is left of the terminal beside the columns that are never cut.
@@ -166,7 +166,7 @@ def _history(history: list[Checkpoint]) -> Table:
 
 def _unreadable(paths: PublishPaths, problem: LocalProblem) -> dict[str, str]:
     facts = {"publish_id": paths.id, "status": Status.UNREADABLE, "reason": problem.reason}
-    return facts | {"detail": problem.what, "next": problem.next_step}
+    return facts | {"detail": problem.what, "next": as_called(problem.next_step)}
 
 
 def _moment(at: float) -> str:

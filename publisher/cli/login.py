@@ -69,10 +69,10 @@ async def _sign_in(store: BearerStore, document: Document, registry: str) -> str
 
 def _address(registry: str | None) -> str:
     from roar_publisher.glaas.address import registry_address
-    from roar_publisher.lineage.project import DEFAULT_REGISTRY, find_project
+    from roar_publisher.lineage.project import DEFAULT_REGISTRY, current_folder, find_project
 
     try:
-        known = find_project(Path.cwd()).registry_url(os.environ)
+        known = find_project(current_folder()).registry_url(os.environ)
     except LocalProblem:
         known = os.environ.get("GLAAS_URL") or DEFAULT_REGISTRY
     return registry_address(registry or known, os.environ)

@@ -17,7 +17,7 @@ from roar_publisher.cli.text import count, printable, size
 from roar_publisher.glaas.address import registry_address
 from roar_publisher.lineage.moved import knows_any
 from roar_publisher.lineage.omission import OmitConfig
-from roar_publisher.lineage.project import ROAR_FOLDER, find_project, load_config
+from roar_publisher.lineage.project import ROAR_FOLDER, current_folder, find_project, load_config
 from roar_publisher.lineage.redaction import Redactor
 from roar_publisher.put.moving import Move, find_again, moved, redacted
 from roar_publisher.put.record import PutRecord
@@ -113,7 +113,7 @@ def _root(chosen: Path | None, recorded: Path) -> Path:
     if chosen is None and recorded.is_dir():
         return recorded
     try:
-        return find_project(chosen or Path.cwd()).root
+        return find_project(chosen or current_folder()).root
     except LocalProblem:
         return chosen.resolve() if chosen is not None else recorded
 

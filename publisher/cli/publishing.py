@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -25,6 +24,7 @@ from roar_publisher.cli.result import Result
 from roar_publisher.cli.resuming import daemon_works_on, find_publish
 from roar_publisher.cli.watcher import Watcher
 from roar_publisher.glaas.line import MOST_REQUESTS
+from roar_publisher.lineage.project import current_folder
 from roar_publisher.plans import Frozen, Request, freeze
 from roar_publisher.report import Noted
 from roar_publisher.state.descriptors import raise_limit
@@ -48,7 +48,7 @@ def run(options: Options) -> int:
     if options.dry_run:
         from roar_publisher.cli.dryrun import show
 
-        request = read_request(options, Path.cwd(), os.environ)
+        request = read_request(options, current_folder(), os.environ)
         put = put_request(options.put, request, follow_links=options.follow_links) if options.put else None
         return show(request, put, as_json=options.as_json, quiet=options.quiet)
     with closing(choose_display(options)) as display:
@@ -67,8 +67,8 @@ class _Publishing:
 
     def run(self) -> int:
         if self._options.resume is None:
-            return self._begin(read_request(self._options, Path.cwd(), os.environ))
-        found = find_publish(self._options, self._folder, Path.cwd())
+            return self._begin(read_request(self._options, current_folder(), os.environ))
+        found = find_publish(self._options, self._folder, current_folder())
         if found.progress.state is State.DONE and not found.owes:
             self._display.published(Result(found.plan, found.progress, found.objects), again=True)
             return ExitCode.PUBLISHED

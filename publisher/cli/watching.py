@@ -22,7 +22,7 @@ from roar_publisher.cli.result import Result
 from roar_publisher.cli.resuming import is_passing, unread
 from roar_publisher.cli.standing import QUEUED, Standing, Surroundings
 from roar_publisher.cli.watcher import Watcher
-from roar_publisher.lineage.project import find_project
+from roar_publisher.lineage.project import current_folder, find_project
 from roar_publisher.report import Noted
 from roar_publisher.state.errors import ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.lock import owner
@@ -44,7 +44,7 @@ def watch(options: Options) -> int:
     """
     stop_by_exception()
     folder = StateFolder.from_environment(os.environ)
-    paths = folder.find(options.watch) if options.watch else _newest(folder, Path.cwd())
+    paths = folder.find(options.watch) if options.watch else _newest(folder, current_folder())
     with closing(choose_display(options)) as display, Lookout(paths, time.monotonic) as lookout:
         if found := differences(options, lookout.plan(), paths):
             raise contradiction(lookout.plan(), found, verb="--watch")

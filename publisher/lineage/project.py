@@ -62,6 +62,18 @@ class Project:
         return chosen.rstrip("/")
 
 
+def current_folder() -> Path:
+    """Where the user stands.  Raises LocalProblem if that folder has been removed since."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise LocalProblem(
+            "The current folder is not there any more.",
+            next_step="Go into the project's folder (`cd`), then try again.",
+            reason="no project",
+        ) from error
+
+
 def find_project(start: Path) -> Project:
     """The project that `start` lies in: the nearest folder upwards that holds `.roar/`.
 

@@ -173,6 +173,20 @@ def test_outside_of_a_project(program: Program, tmp_path: Path) -> None:
     _refuses(outside, "publish", "--public", "-y", code=1, words=["no roar project here"])
 
 
+def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:
+    def stand_nowhere() -> None:
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        os.chdir(gone)
+        gone.rmdir()
+
+    program = Program.within(tmp_path, tmp_path)
+    for command in (["--public", "-y"], ["--resume"], ["--watch"], ["--dry-run"]):
+        ended = program("publish", *command, before=stand_nowhere)
+        ended.blames(ExitCode.FAILED, "current folder is not there any more", "(`cd`)")
+    assert program("journal", "list", before=stand_nowhere).code == 0
+
+
 def test_a_state_folder_that_is_a_file(program: Program, registry: str) -> None:
     program.state.write_text("in the way")
     words = ["state folder", "ROAR_STATE_DIR"]

@@ -58,6 +58,21 @@ def test_an_error_names_the_command_that_was_called(tmp_path: Path) -> None:
     assert "Next: roar-publish journal list" in done.stderr
 
 
+def test_a_list_names_the_command_that_was_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The journal is a link to itself: the system refuses to open it, as it would a folder of another user."""
+    journal = tmp_path / "publishes" / "1f2e3d4c" / "journal.db"
+    journal.parent.mkdir(parents=True)
+    journal.symlink_to(journal)
+    monkeypatch.setenv("ROAR_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "400")
+    _called(str(UNAMBIGUOUS), monkeypatch)
+    for as_json in ([], ["--json"]):
+        assert run(["journal", "list", "--all", *as_json]) == 0
+        assert "then: roar-publish publish --resume 1f2e3d4c" in capsys.readouterr().out
+
+
 def test_help_and_completion_list_the_commands_of_roar_cli(capsys: pytest.CaptureFixture[str]) -> None:
     theirs = set(roar_cli_commands()) - set(OURS)
     assert {"run", "status", "login", "scope"} <= theirs
