@@ -20,8 +20,10 @@ class Result:
     files: ObjectTally = NO_FILES
 
     @property
-    def visibility(self) -> str:
-        """`public`, or what was asked for in a space or a project."""
+    def visibility(self) -> str | None:
+        """`public`, or that in a space or a project; None where the registry had the lineage and does not say."""
+        if self.progress.published_elsewhere and not self.progress.binding_prepared:
+            return None
         return str((self.progress.scope_request or {}).get("visibility", PUBLIC))
 
     @property
@@ -40,7 +42,8 @@ class Result:
 
     def sentences(self) -> list[str]:
         """For a person: visibility and identity in one, the files of a put in another."""
-        words = [f"{self.visibility.capitalize()}{self._place()}, {self._by()}."]
+        shown = "Published before, visible as it was" if self.visibility is None else self.visibility.capitalize()
+        words = [f"{shown}{self._place()}, {self._by()}."]
         if self.plan.destination is not None:
             files = f"{count(self.files.objects, 'file')} ({size(self.files.size)})"
             words.append(f"Stored {files} in {self.plan.destination}.")

@@ -363,10 +363,14 @@ class RefreshReply(Reply):
 
 
 class Receipt(Reply):
-    """A published lineage.  `created` is False where the hash was published before."""
+    """A published lineage.  `created` is False where the hash was published before.
+
+    visibility: what the registry made it, None where it does not say.  A public lineage stays public.
+    """
 
     hash: SeenHash
     url: ShownAddress = None
+    visibility: object = None
     created: Annotated[bool, BeforeValidator(lenient.not_denied)] = True
 
 

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from typing import Any
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.glaas.caller import Refused
@@ -31,6 +32,7 @@ COUNTS_WORDS = re.compile(r"(?<![a-z])(count|expected|staged)")
 be something else is `expected` to be it, too."""
 BEARER_WORDS = ("refresh", "bearer")
 """What a 400 to finalize speaks of when the registry has no access context of the key's owner (protocol.md §5)."""
+VISIBILITIES = ("public", "private")
 PUBLISHED_BEFORE = "this lineage was published before; where it is public, publishing it again does not make it private"
 
 
@@ -57,7 +59,11 @@ async def finalize(run: Run) -> Outcome:
         if progress.binding_prepared and lineage_hash != progress.published_elsewhere:
             raise Rejected(f"the registry finalized {lineage_hash}, and had prepared {progress.published_elsewhere}")
         published_before = not receipt.created or await run.on_disk(_found_published, run)
-        await run.on_disk(run.journal.remember, hash=lineage_hash, url=url)
+        scope = _as_published(progress.scope_request, receipt)
+        await run.on_disk(run.journal.remember, hash=lineage_hash, url=url, scope_request=scope)
+        if scope != progress.scope_request:
+            run.report(Noted(f"the registry has this lineage as {receipt.visibility}, and keeps it so"))
+            published_before = False  # that is said
     if (
         published_before
         and not progress.binding_prepared
@@ -75,6 +81,13 @@ async def finalize(run: Run) -> Outcome:
     with suppress(LocalProblem):  # the lineage is out; a token that stays is removed at the next look (state.sweep)
         await run.on_disk(run.paths.forget_session_token)
     return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
+
+
+def _as_published(scope: dict[str, Any] | None, receipt: Receipt) -> dict[str, Any] | None:
+    """The scope that was asked for, with the visibility that the registry gave the lineage."""
+    if scope is None or receipt.visibility not in VISIBILITIES:
+        return scope
+    return {**scope, "visibility": receipt.visibility}
 
 
 def _found_published(run: Run) -> bool:
