@@ -34,6 +34,8 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path) -> None:
 
     require("registry", "a registry of your own")
     from roar_publisher.glaas.address import registry_address
+    from roar_publisher.glaas.route import unusable_route
+    from roar_publisher.glaas.trust import Trust
     from roar_publisher.registry.serve import serve as serve_registry
 
     try:
@@ -43,6 +45,8 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path) -> None:
             "--treqs-url is no address that a bearer token may be sent to",
             next_step="give it as https://HOST; http:// to another machine needs ROAR_ALLOW_HTTP=1",
         ) from error
+    if vouching is not None and (problem := unusable_route(vouching, Trust.chosen(os.environ))):
+        raise problem
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server listens to signals itself
     try:
         serve_registry(host, port, data, click.echo, treqs_url=vouching)

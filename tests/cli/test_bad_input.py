@@ -316,3 +316,12 @@ def _fill(path: Path) -> None:
 def _succeeds(done: Ended) -> None:
     assert done.code == 0, done.err
     assert done.out.splitlines()[0] == HASH
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("HTTPS_PROXY", "http://h:port"), ("HTTPS_PROXY", "ftp://h"), ("SSL_CERT_FILE", "/nowhere.pem")]
+)
+def test_a_setting_that_bars_the_way_to_the_vouching_service_is_named(tmp_path: Path, name: str, value: str) -> None:
+    program = Program.within(tmp_path, tmp_path, **{name: value})
+    done = program("registry", "serve", "--port", "0", "--treqs-url", "https://treqs.example")
+    done.blames(4, name)
