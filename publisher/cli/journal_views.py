@@ -3,7 +3,6 @@
 import json
 import time
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -170,4 +169,4 @@ def _unreadable(paths: PublishPaths, problem: LocalProblem) -> dict[str, str]:
 
 
 def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

@@ -130,7 +130,7 @@ class _Candidates:
             )
         if last is not None and last.progress.state is State.DONE:
             what += f"; the newest, {last.plan.id}, is published: {last.progress.url or last.progress.hash}"
-        return UsageProblem(what, next_step=f"{again}, or see them all: roar journal list")
+        return UsageProblem(what, next_step=f"{again}, or see those of all projects: roar journal list --all")
 
 
 def is_passing(problem: LocalProblem) -> bool:

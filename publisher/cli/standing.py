@@ -1,7 +1,7 @@
 """How a publish stands, for `roar journal`: a status, a reason, whose turn it is, and what to type next."""
 
+import time
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -222,6 +222,6 @@ class Standing:
 
 def moment(at: float, now: float) -> str:
     """A time of day here, with its date where that is not today's.  at, now: Unix seconds."""
-    then = datetime.fromtimestamp(at).astimezone()
-    today = then.date() == datetime.fromtimestamp(now).astimezone().date()
-    return then.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
+    then = time.localtime(at)
+    today = then[:3] == time.localtime(now)[:3]
+    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)

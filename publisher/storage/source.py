@@ -131,7 +131,9 @@ def shown(path: str) -> str:
 def unreadable(path: str, error: Exception) -> LocalProblem:
     """The error of a file that can't be read."""
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return LocalProblem(f"{shown(path)} can't be read: {why}", reason="unreadable", resumable=True)
+    gone = isinstance(error, FileNotFoundError)
+    remedy = "put it back (if its folder was moved, a link from the old place to the new one will do)" if gone else ""
+    return LocalProblem(f"{shown(path)} can't be read: {why}", next_step=remedy, reason="unreadable", resumable=True)
 
 
 def _fence(status: os.stat_result) -> Fence:

@@ -85,6 +85,13 @@ def test_show_has_the_plan_the_units_and_the_history(program: Program, interrupt
     assert facts["kinds"]["jobs"] == {"units": 1, "acked_units": 0, "items": 2, "acked_items": 0}
 
 
+@pytest.mark.parametrize("zone", ["UTC+25", ":/nonexistent", "nonsense"])
+def test_a_time_zone_that_is_none_is_no_defect(program: Program, interrupted: str, zone: str) -> None:
+    """The C library takes offsets of more than a day, `datetime` does not."""
+    shown = Program(program.cwd, program.state, program.env | {"TZ": zone})("journal", "show", interrupted)
+    assert shown.code == 0, shown.err
+
+
 def test_a_terminal_without_unicode_is_no_defect(program: Program, interrupted: str) -> None:
     plain = Program(program.cwd, program.state, program.env | {"PYTHONIOENCODING": "latin-1"})
     shown = plain("journal", "show", interrupted)

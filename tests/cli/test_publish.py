@@ -89,7 +89,7 @@ def test_resume_alone_takes_the_newest_interrupted_publish_of_this_project(
 
 
 def test_resume_without_anything_interrupted_is_a_usage_error(program: Program) -> None:
-    program("publish", "--resume").blames(2, "no publish of", "is interrupted")
+    program("publish", "--resume").blames(2, "no publish of", "is interrupted", "roar journal list --all")
 
 
 def test_resuming_what_is_done_tells_its_result_again(program: Program, registry: str) -> None:

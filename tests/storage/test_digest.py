@@ -124,6 +124,13 @@ async def test_what_is_no_readable_file_is_told(tmp_path: Path) -> None:
             assert "\0" not in caught.value.what
 
 
+async def test_a_file_that_is_gone_may_be_put_back(tmp_path: Path) -> None:
+    with pytest.raises(LocalProblem, match="can't be read") as caught:
+        await digest_file(str(tmp_path / "moved" / "model.bin"))
+    assert "put it back" in caught.value.next_step
+    assert "a link from the old place to the new one" in caught.value.next_step
+
+
 async def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         path = Path("/proc/self/mem")  # nobody reads it from its start, whoever asks
