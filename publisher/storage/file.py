@@ -171,7 +171,7 @@ class FileStore(ObjectStore):
     def _unusable(self, why: str, *, full: bool) -> LocalProblem:
         return LocalProblem(
             f"{shown(str(self._folder))} can't be written: {why}",
-            next_step="make room and resume" if full else "clear the way or correct the permissions there, and resume",
+            next_step="make room" if full else "clear the way or correct the permissions there",
             reason=Reason.DISK_FULL if full else Reason.DESTINATION,
             resumable=True,
         )

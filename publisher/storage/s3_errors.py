@@ -6,11 +6,14 @@ from roar_publisher.glaas.policy import Verdict
 from roar_publisher.state.errors import LocalProblem, NeedsPerson, PublisherError, Rejected, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.http import Reply, verdict
-from roar_publisher.storage.refusals import may_not_write, no_such_bucket
+from roar_publisher.storage.refusals import may_not_write, no_room, no_such_bucket
 from roar_publisher.storage.s3_account import SIGN_IN
 from roar_publisher.storage.s3_xml import error_in
 
-BUSY_CODES = frozenset({"SlowDown", "ServiceUnavailable", "Throttling", "RequestLimitExceeded", "TooManyRequests"})
+BUSY_CODES = frozenset(
+    {"SlowDown", "ServiceUnavailable", "Throttling", "RequestLimitExceeded", "TooManyRequests"}
+    | {"ThrottlingException", "KMS.ThrottlingException"}
+)
 FAILED_CODES = frozenset(
     {"InternalError", "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch", "OperationAborted"}
 )
@@ -21,6 +24,10 @@ GONE_CODES = frozenset({"NoSuchUpload", "InvalidPart", "InvalidPartOrder"})
 REGION_CODES = frozenset(
     {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
+QUOTA = "QuotaExceeded"
+"""What the codes of a bucket that is full end with: Ceph's, and MinIO's XMinioAdminBucketQuotaExceeded."""
+KMS = "KMS."
+"""What the codes of a key that encrypts the bucket begin with: it is disabled, gone, or not theirs to use."""
 WRONG_KEY_CODES = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
 HEADER_CODES = frozenset(
     {"InvalidArgument", "InvalidRequest", "NotImplemented", "UnsupportedHeader", "InvalidHeader", "BadRequest"}
@@ -81,7 +88,7 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
         right_region = region_in(reply)
         return NeedsPerson(
             f"{where} is in another region" + (f": {right_region}" if right_region else f" than {region}"),
-            next_step=f"set AWS_REGION={right_region or '…'} and resume",
+            next_step=f"set AWS_REGION={right_region or '…'}",
             reason=Reason.REGION,
         )
     if error.code in EXPIRED_CODES or (reply.status == NO_BODY_EXPIRED and not reply.body):
@@ -91,11 +98,18 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
             "the object store does not accept the AWS credentials", next_step=SIGN_IN, reason=Reason.AUTH
         )
     if error.code == "RequestTimeTooSkewed":
-        return LocalProblem("this machine's clock differs from the object store's", reason=Reason.CLOCK, resumable=True)
+        return LocalProblem(
+            "this machine's clock differs from the object store's",
+            next_step="set this machine's clock",
+            reason=Reason.CLOCK,
+            resumable=True,
+        )
     if error.code == "NoSuchBucket":
         return no_such_bucket(where)
     words = f"{error.code}: {error.message}" if error.code else f"HTTP {reply.status}"
-    if reply.status == 403:
+    if error.code.endswith(QUOTA):
+        return no_room(where, words)
+    if reply.status == 403 or error.code.startswith(KMS):
         return may_not_write(where, words)
     if not error.code:  # S3 says why; whoever does not say it may have been something else
         return Transient(f"the object store answers, but not as S3 does ({words})", reason=Reason.NOT_S3)

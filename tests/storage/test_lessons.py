@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode, NeedsPerson, Rejected, Transient, UsageProblem
+from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson, Rejected, Transient, UsageProblem
 from roar_publisher.state.reasons import Reason, Turn, meaning
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
@@ -283,7 +283,7 @@ async def test_a_refusal_without_a_word_leaves_the_publish_to_be_resumed(
     [
         ((404, {}, error("NoSuchBucket")), Reason.NO_BUCKET, "create the bucket"),
         ((403, {}, error("AccessDenied", "User: writer is not authorized")), Reason.ACCESS_DENIED, "permission"),
-        ((403, {}, error("QuotaExceeded", "no room")), Reason.ACCESS_DENIED, "permission"),
+        ((400, {}, error("KMS.DisabledException", "the key is disabled")), Reason.ACCESS_DENIED, "permission"),
         ((403, {}, error("InvalidAccessKeyId")), Reason.AUTH, "AWS_ACCESS_KEY_ID"),
     ],
 )
@@ -298,3 +298,30 @@ async def test_what_a_person_can_change_waits_for_that_person(
     assert words in caught.value.next_step
     store.refuses = lambda asked: None
     await put(store, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "answer", [(403, {}, error("QuotaExceeded")), (400, {}, error("XMinioAdminBucketQuotaExceeded"))]
+)
+async def test_a_bucket_that_is_full_is_no_final_refusal(answer: Answer, store: Store, tmp_path: Path) -> None:
+    store.refuses = lambda asked: None if asked.method == "HEAD" else answer
+    with pytest.raises(LocalProblem, match="has no room left") as caught:
+        await put(store, tmp_path)
+    assert (caught.value.reason, caught.value.exit_code) == (Reason.DISK_FULL, ExitCode.INTERRUPTED)
+    assert "quota" in caught.value.next_step
+    store.refuses = lambda asked: None
+    await put(store, tmp_path)
+
+
+async def test_a_key_service_that_is_busy_is_waited_for(store: Store, tmp_path: Path) -> None:
+    busy: list[Answer] = [(400, {}, error("KMS.ThrottlingException"))] * 2
+    store.refuses = lambda asked: busy.pop() if busy and asked.method == "PUT" else None
+    path = await put(store, tmp_path)
+    assert store.objects[path] == (tmp_path / "source").read_bytes()
+
+
+async def test_a_clock_that_is_off_is_to_be_set(store: Store, tmp_path: Path) -> None:
+    store.refuses = lambda asked: (403, {}, error("RequestTimeTooSkewed"))
+    with pytest.raises(LocalProblem) as caught:
+        await put(store, tmp_path)
+    assert (caught.value.reason, caught.value.next_step) == (Reason.CLOCK, "set this machine's clock")
