@@ -26,6 +26,7 @@ from roar_publisher.put.objects import PutRequest
 from roar_publisher.report import Noted, Report
 from roar_publisher.state.errors import ExitCode
 from roar_publisher.state.objects import ObjectRow
+from roar_publisher.storage.source import shown
 from roar_publisher.worker import own_keyring
 
 JOBS_SHOWN = 40
@@ -167,7 +168,7 @@ def _file_table(storing: Storing) -> Table:
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
     for row in storing.objects[:JOBS_SHOWN]:
-        table.add_row(size(row.size), Text(printable(row.key)), Text(printable(_real_path(row)), style="dim"))
+        table.add_row(size(row.size), Text(shown(row.key)), Text(shown(_real_path(row)), style="dim"))
     if (more := len(storing.objects) - JOBS_SHOWN) > 0:
         table.add_row("…", f"{count(more, 'file')} more; --json lists them all", "")
     return table

@@ -16,6 +16,7 @@ from roar_publisher.cli.watcher import Watcher
 from roar_publisher.cli.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
 from roar_publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from roar_publisher.state.record import Plan
+from roar_publisher.storage.source import shown
 
 LABEL_WIDTH = max(map(len, (PREPARING, *PHASES.values()))) + 2
 NARROWEST_BAR = 8
@@ -60,7 +61,7 @@ class LiveDisplay(Watcher):
                 self._keep(f"  {what}: waiting {report.seconds:.1f} s", style="dim")
             case ObjectStored() if self._verbose:
                 before = "" if report.sent else ", stored before"
-                self._keep(f"  {report.key}: {size(report.size)}{before}", style="dim")
+                self._keep(f"  {shown(report.key)}: {size(report.size)}{before}", style="dim")
             case Retrying() if self._verbose:
                 words = f"  attempt {report.attempt} failed ({report.what}): again in {report.seconds:.1f} s"
                 self._keep(words, style="dim")

@@ -10,6 +10,7 @@ from roar_publisher.cli.watcher import Watcher
 from roar_publisher.cli.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
 from roar_publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from roar_publisher.state.record import Plan
+from roar_publisher.storage.source import shown
 
 LINE_SECONDS = 10.0
 """How long a phase goes on without a new line."""
@@ -53,7 +54,7 @@ class Plain(Watcher):
                 what = delay(report.reason, files=self._meter.in_bytes)
                 self._say(f"  {what}: waiting {report.seconds:.1f} s")
             case ObjectStored() if self._verbose:
-                self._say(f"  {report.key}: {size(report.size)}{'' if report.sent else ', stored before'}")
+                self._say(f"  {shown(report.key)}: {size(report.size)}{'' if report.sent else ', stored before'}")
             case Retrying() if self._verbose:
                 self._say(f"  attempt {report.attempt} failed ({report.what}): again in {report.seconds:.1f} s")
 

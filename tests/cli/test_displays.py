@@ -14,7 +14,7 @@ from roar_publisher.cli.output import Output
 from roar_publisher.cli.plain import Plain
 from roar_publisher.cli.result import Result
 from roar_publisher.cli.watcher import Watcher
-from roar_publisher.report import Advanced, Entered, Noted, Planned, Retrying, Waiting
+from roar_publisher.report import Advanced, Entered, Noted, ObjectStored, Planned, Retrying, Waiting
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.record import Progress
 from roar_publisher.state.units import Kind
@@ -276,3 +276,14 @@ def _written(console: Console) -> str:
     buffer = stream.buffer
     assert isinstance(buffer, io.BytesIO)
     return buffer.getvalue().decode()
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_file_is_one_line_whatever_its_name_holds(moving: bool, seconds: HandClock) -> None:
+    err = io.StringIO()
+    out, console = Output(io.StringIO()), Console(file=err, width=200, force_terminal=False)
+    display: Watcher = LiveDisplay(out, console, seconds, verbose=True)
+    if not moving:
+        display = Plain(out, Output(err), seconds, verbose=True)
+    display.report(ObjectStored("a: 1 B\nPublished 5 jobs\x1b[2J", 7, sent=True))
+    assert err.getvalue() == "  a: 1 B\\nPublished 5 jobs\\x1b[2J: 7 B\n"
