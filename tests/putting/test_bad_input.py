@@ -88,7 +88,10 @@ CASES = {
         ("raw.bin", "outputs/raw.bin", "{}"), ExitCode.USAGE, ("differ", "would be stored as raw.bin"), same_name
     ),
     "an unreadable file": Case(
-        ("outputs", "{}"), ExitCode.FAILED, ("copy.bin", "can't be read", "nothing was kept"), unreadable
+        ("outputs", "{}", "--follow-links"),
+        ExitCode.FAILED,
+        ("copy.bin", "can't be read", "nothing was kept"),
+        unreadable,
     ),
     "a name that is no UTF-8": Case(("outputs", "{}"), ExitCode.FAILED, ("is no UTF-8",), no_utf8),
     "no destination": Case(("outputs",), ExitCode.USAGE, ("destination", "s3://")),
