@@ -23,7 +23,7 @@ import pytest
 
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.reasons import MEANINGS, Reason
+from roar_publisher.state.reasons import MEANINGS, Reason, Turn
 from tests.cli.program import Ended, Program, ended
 from tests.cli.servers import ANSWER_SECONDS, answering
 from tests.cli.servers import http as reply
@@ -67,11 +67,12 @@ def why(program: Program, publish_id: str) -> Why:
     return dict(asked.last)
 
 
-def told(answer: Why, reason: Reason) -> None:
-    """Assert that the answer is this reason, with everything that belongs to it."""
+def told(answer: Why, reason: Reason, turn: Turn | None = None) -> None:
+    """Assert that the answer is this reason, with all that belongs to it.  turn: where it is not the reason's."""
     meaning = MEANINGS[reason]
     assert answer["reason"] == reason, answer
-    assert (answer["exit_code"], answer["turn"], answer["meaning"]) == (meaning.code, meaning.turn, meaning.text)
+    expected = (meaning.code, turn or meaning.turn, meaning.text)
+    assert (answer["exit_code"], answer["turn"], answer["meaning"]) == expected
 
 
 # ---------------------------------------------------------------- left to a daemon
@@ -107,7 +108,7 @@ ANSWERS: dict[str, tuple[Reason, str, bytes]] = {
     "not glaas": (Reason.NOT_GLAAS, "", reply("200 OK", b"<html>Sign in to this network</html>")),
     "redirected": (Reason.NOT_GLAAS, "", reply("302 Found", b"", "Location: https://portal.example/")),
     "server finalizing": (Reason.SERVER_FINALIZING, "/finalize", reply("409 Conflict", refusal("still closing"))),
-    "session lost": (Reason.SESSION_LOST, "/finalize", reply("404 Not Found", refusal("no such session"))),
+    "session lost": (Reason.SESSION_LOST, "/finalize", reply("410 Gone", refusal("no such session"))),
     "rejected": (Reason.REJECTED, "/jobs/batch", reply("422 Unprocessable Entity", refusal("no such field"))),
     "counts differ": (Reason.COUNTS_DIFFER, "/finalize", reply("400 Bad Request", refusal("expected counts differ"))),
     "overlap": (Reason.OVERLAP, "/jobs/batch", reply("200 OK", json.dumps(OVERLAPPING).encode())),
@@ -365,7 +366,7 @@ def test_stopped_and_killed(alone: Program, number: signal.Signals, reason: Reas
             done = ended(process)
         silence.set()
     assert done.code == code, done.err
-    told(why(alone, only_publish(alone)), reason)
+    told(why(alone, only_publish(alone)), reason, Turn.PERSON if reason is Reason.INTERRUPTED else None)
 
 
 def test_queued_while_no_daemon_runs(alone: Program) -> None:
