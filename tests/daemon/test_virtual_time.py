@@ -235,8 +235,9 @@ def test_a_server_that_fails_for_an_hour_is_asked_ever_less(tmp_path: Path, sky:
             start = trio.current_time()
             machine.home.spells = [Spell(sky, start, start + HOUR)]
             await anyio.sleep(HOUR / 2)
-            reason = Reason.SERVER_FAILING if sky is Sky.FAILING else Reason.NOT_GLAAS
-            assert {found.reason for found in machine.all()} == {reason}
+            reason = Reason.SERVER_FAILING if sky is Sky.FAILING else Reason.FRONT
+            # One may be asked for again at this very moment.
+            assert {found.reason for found in machine.all()} - {Reason.OWNED} == {reason}
             assert all(0 < found.queued.attempts < 15 for found in machine.all())
             half = len(machine.requests)
             await anyio.sleep(HOUR / 2 - 1)
