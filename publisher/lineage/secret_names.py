@@ -40,11 +40,11 @@ _QUALIFIER = frozenset(
 )
 """Words after the word that decides: `DB_PASSWORD_PROD`, `SECRET_KEY_BASE`."""
 _SECRET_KEY = frozenset(
-    "access account admin anthropic api app application auth aws azure client cohere comet consumer datadog dd deploy"
-    " encryption fernet function gcp gemini github gitlab google groq hf hmac huggingface integration jwt langchain"
-    " langsmith license licence master mistral neptune newrelic openai pinecone private project registry replicate"
-    " restricted secret sendgrid sentry service session shared signing slack storage stripe subscription tenant twilio"
-    " user wandb webhook".split()
+    "access account admin anthropic api app application auth aws azure client cohere comet consumer datadog dd"
+    " deploy encryption fernet function gcp gemini github gitlab google groq hf hmac huggingface integration jwt"
+    " kaggle langchain langsmith licence license master mistral neptune newrelic openai pinecone private project"
+    " registry replicate restricted runpod secret sendgrid sentry service session shared signing slack storage"
+    " stripe subscription tenant twilio user wandb webhook".split()
 )
 """`openai_key` is a credential; `sort_key` and `cache_key` are not."""
 _PUBLIC = frozenset("public pub primary foreign".split())

@@ -13,7 +13,7 @@ from roar_publisher.lineage.secret_values import LOOKED_AT, is_opaque, is_secret
 from roar_publisher.lineage.shell_words import Extent, QuotedText
 
 _NAME_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
-_HINT = re.compile(r"key|token|secret|pass|pwd|credential|auth|bearer|jwt|cookie|session_id", re.IGNORECASE)
+_HINT = re.compile(r"key|token|secret|pass|pwd|credential|auth|bearer|jwt|cookie|session_id|wandb", re.IGNORECASE)
 # An assignment, a mapping's colon, each perhaps after the quote that closes the name (perhaps an escaped one).
 _SEPARATOR = re.compile(r"(\\{0,3}[\"']\]?)?[ \t]{0,4}(?:(?<![=!<>])=(?!=)>?|:=?(?!:))[ \t]{0,4}")
 _FLAG = re.compile(r"(?<![\w-])--?([A-Za-z][A-Za-z0-9_.-]{0,127}+)[ \t]++(?!-)(?=\S)")
@@ -21,6 +21,8 @@ _FLAG = re.compile(r"(?<![\w-])--?([A-Za-z][A-Za-z0-9_.-]{0,127}+)[ \t]++(?!-)(?
 _SPACED = re.compile(
     r"\b(?:aws_secret_access_key|aws_session_token|login[ \t]{1,8}\S{1,128}+[ \t]{1,8}password)[ \t]{1,8}(?=[^\s=:])"
 )
+# `wandb login KEY`: the key is a word of its own, often after a switch.
+_LOGIN = re.compile(r"\bwandb[ \t]{1,8}login[ \t]{1,8}(?:--(?:relogin|cloud|verify)[ \t]{1,8}){0,3}(?=[^\s-])")
 _SHORT_PASSWORD = re.compile(r"(?<!\S)-p(?:[ \t]++|=)?(?=[^\s-])")
 _ASKS_PASSWORD = re.compile(
     r"(?:^|[\s;&|/('\"])(?:mysql\w*|mariadb[\w-]*|sshpass|mongo\w*|(?:docker|podman|helm registry) login)\b"
@@ -123,10 +125,11 @@ def _flag_values(quoted: QuotedText) -> Iterator[Span]:
         if is_secret_value(text[extent.start : min(extent.end, extent.start + LOOKED_AT)], kind):
             end = _with_quotes(text, match.end(), extent).end
             yield Span(match.end(1), end, "argument", "=[REDACTED]", context=match.start())
-    for match in _SPACED.finditer(text):
-        extent = quoted.value(match.end(), name=match.end())
-        if is_secret_value(text[extent.start : min(extent.end, extent.start + LOOKED_AT)], Secrecy.PASSWORD):
-            yield Span(*extent, "argument", context=match.start())
+    for pattern, kind in ((_SPACED, Secrecy.PASSWORD), (_LOGIN, Secrecy.TOKEN)):
+        for match in pattern.finditer(text):
+            extent = quoted.value(match.end(), name=match.end())
+            if is_secret_value(text[extent.start : min(extent.end, extent.start + LOOKED_AT)], kind):
+                yield Span(*extent, "argument", context=match.start())
 
 
 def _headers(quoted: QuotedText) -> Iterator[Span]:
