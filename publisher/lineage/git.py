@@ -29,6 +29,8 @@ PAUSES = (0.2, 1.0)
 """Seconds before each further attempt of a command that the machine, and not the repository, let fail."""
 NOT_RUN = -1
 """In place of git's exit code, where git could not be run, or not to its end."""
+GIT_MISSING = "git is not installed, or not in PATH"
+"""What git would have to say where there is none."""
 
 _SAFE = (
     "core.fsmonitor=false",
@@ -157,7 +159,7 @@ def _once(command: list[str], folder: Path, environ: Mapping[str, str], seconds:
     except subprocess.TimeoutExpired:
         return Answer(NOT_RUN, "", f"git gave no answer within {seconds:.0f} s", passing=True)
     except (FileNotFoundError, NotADirectoryError):
-        missing = f"there is no folder {folder}" if not folder.exists() else "git is not installed, or not in PATH"
+        missing = f"there is no folder {folder}" if not folder.exists() else GIT_MISSING
         return Answer(NOT_RUN, "", missing)
     except OSError as error:
         return Answer(NOT_RUN, "", f"git can't be run: {error.strerror}", passing=error.errno in _EXHAUSTED)

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from roar_publisher.lineage.git import Answer, run_git
+from roar_publisher.lineage.git import GIT_MISSING, Answer, run_git
 from roar_publisher.state.errors import LocalProblem
 
 _PARTS = ("HEAD", "objects", "refs", "config")
@@ -54,6 +54,8 @@ def unreadable(place: Path, answer: Answer) -> LocalProblem:
     """The error of a repository that git did not read, with git's own words and what to type."""
     remedy = _REMEDY.search(answer.complaint)
     look = f"see what `git -C {shlex.quote(str(place))} status` says, and mend that"
+    if answer.complaint == GIT_MISSING:
+        look = "install git, or add its folder to PATH"
     return LocalProblem(
         f"git can't read the repository at {place}: {answer.why}",
         kept="Nothing was sent: without its commit the lineage would be another one.",

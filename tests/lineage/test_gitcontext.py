@@ -117,7 +117,9 @@ def test_a_hooks_variables_do_not_choose_the_repository(
 
 def test_a_repository_without_git_is_an_error(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.devnull)
-    assert "git is not installed" in refused(repo).what
+    error = refused(repo)
+    assert "git is not installed" in error.what
+    assert error.next_step.startswith("install git")
 
 
 def damage_head(repo: Path) -> None:
