@@ -172,7 +172,7 @@ def _refused_by_proxy(host: str, proxy: Proxy | None, answer: str) -> NeedsPerso
 
 def _untrusted(host: str, trust: Trust, proxy: Proxy | None, error: ssl.SSLCertVerificationError) -> NeedsPerson:
     through = f", reached through the proxy that {proxy.setting} names," if proxy else ""
-    remedy = f"set {trust.setting or 'SSL_CERT_FILE'} to a PEM file with the certificates of its authority"
+    remedy = f"set {trust.file_setting} to a PEM file with the certificates of its authority"
     if "expired" in error.verify_message or "not yet valid" in error.verify_message:
         remedy = "have the certificate renewed, or set this machine's clock"
     return NeedsPerson(

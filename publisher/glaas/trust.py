@@ -19,7 +19,8 @@ from roar_publisher.state.reasons import Reason
 
 SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.r?[0-9]+")
-NEXT = "set {} to a PEM file with the certificates of your authority, or unset it, then resume"
+FOLDERS = "SSL_CERT_DIR"
+"""The one setting that takes folders alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +39,25 @@ class Trust:
                 return cls(setting, path)
         return cls()
 
+    @property
+    def file_setting(self) -> str:
+        """What to set to a file of certificates: the setting that chose, or the one that comes before its folders."""
+        return SETTINGS[0] if self.setting in ("", FOLDERS) else self.setting
+
     def context(self) -> ssl.SSLContext:
         """For connections over TLS.  Takes 20 ms.  Raises NeedsPerson where the setting names no certificates."""
         if not self.setting:
             return httpx2.create_ssl_context(trust_env=False)
         try:
-            if self.setting == "SSL_CERT_DIR" or Path(self.path).is_dir():
+            if self.setting == FOLDERS or Path(self.path).is_dir():
                 return self._of_folders()
             return ssl.create_default_context(cafile=self.path)
         except (OSError, ValueError) as error:  # ssl.SSLError, for a file without certificates, is an OSError
             why = "it holds no certificates" if isinstance(error, ssl.SSLError) else _words(error)
             raise NeedsPerson(
                 f"the certificates that {self.setting} names can't be read ({self.path!r}): {why}",
-                next_step=NEXT.format(self.setting),
+                next_step=f"set {self.file_setting} to a PEM file with the certificates of your authority, or unset "
+                f"{'it' if self.file_setting == self.setting else self.setting}, then resume",
                 reason=Reason.CERTIFICATE,
             ) from None
 

@@ -82,6 +82,18 @@ async def test_an_authority_that_is_not_trusted_is_named_with_what_is(
     assert secure.asked == []
 
 
+async def test_in_place_of_folders_of_authorities_the_setting_that_takes_a_file_is_named(
+    secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(authority().file, tmp_path / "0a1b2c3d.0")  # by a name that is not the certificate's
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert (await problem(secure.url)).next_step.startswith("set SSL_CERT_FILE to a PEM file")
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "gone"))
+    unreadable = (await problem(secure.url)).next_step
+    assert unreadable.startswith("set SSL_CERT_FILE to a PEM file")
+    assert "or unset SSL_CERT_DIR" in unreadable
+
+
 async def test_a_certificate_that_ended_is_named_with_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority().file))
     with serving(authority().expired) as server:
