@@ -13,7 +13,7 @@ from roar_publisher.cli.options import Options
 from roar_publisher.cli.request import possible_choices, put_request, refuse_hopeless
 from roar_publisher.cli.watcher import Watcher
 from roar_publisher.plans import Planner, Request
-from roar_publisher.state.errors import Interrupted, PublisherError
+from roar_publisher.state.errors import ExitCode, Interrupted, PublisherError, Transient
 from roar_publisher.state.paths import StateFolder
 
 
@@ -61,14 +61,23 @@ class Preparation:
         await refuse_hopeless(self.request, self.keyring)
         agreed = await self._agreed(stop) if self.options.detach else self.options.yes
         planner = await self._planner()
-        identities = await candidate_identities(
-            self.request,
-            self.keyring,
-            report=self.display.report,
-            known=KnownKeys(self.folder.identities),
-            ask_if_known=not self.options.detach,
-        )
-        return Prepared(identities, planner, agreed)
+        return Prepared(await self._identities(), planner, agreed)
+
+    async def _identities(self) -> list[str]:
+        """Whom the lineage may name.  Where the registry has to say it and is away, nothing is left to resume."""
+        try:
+            return await candidate_identities(
+                self.request,
+                self.keyring,
+                report=self.display.report,
+                known=KnownKeys(self.folder.identities),
+                ask_if_known=not self.options.detach,
+            )
+        except Transient as away:
+            away.exit_code = ExitCode.FAILED
+            away.kept = "Nothing was sent, nothing was kept: only the registry can say whom the credential names."
+            away.next_step = "type the same again once the registry answers, or with --registry URL"
+            raise
 
     async def _agreed(self, stop: anyio.Event) -> bool:
         """The daemon has nobody to ask: ask now what it may come to."""

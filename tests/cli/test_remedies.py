@@ -1,5 +1,6 @@
 """What a person is told to do is what helps, and can be typed as it stands."""
 
+import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from roar_publisher.cli.meter import Meter
 from roar_publisher.cli.options import Options, PutOptions
 from roar_publisher.cli.standing import Standing, Surroundings
 from roar_publisher.report import Entered, ObjectsPlanned, Planned, Report, Waiting
+from roar_publisher.state.errors import ExitCode, Transient
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.objects import ObjectTally
 from roar_publisher.state.paths import StateFolder
@@ -118,3 +120,21 @@ def test_a_put_takes_the_words_that_its_job_is_recorded_with(monkeypatch: pytest
     assert taken[0].put == PutOptions(
         sources=("outputs/",), destination="s3://bucket/run", message="v1", name="weights", dataset=True
     )
+
+
+def test_where_the_registry_is_away_before_there_is_a_plan_nothing_is_left_to_resume(
+    program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def away(*_: object, **__: object) -> list[str]:
+        raise Transient("the registry can't be reached: no connection")
+
+    monkeypatch.chdir(program.cwd)
+    for name, value in (("ROAR_STATE_DIR", program.state), ("HOME", program.state)):
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr("roar_publisher.cli.preparing.candidate_identities", away)
+    assert run(["publish", "--public", "-y", "--json", "--registry", "http://127.0.0.1:9"]) == ExitCode.FAILED
+    error = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (error["exit_code"], error["reason"]) == (ExitCode.FAILED, "offline")
+    assert error["kept"].startswith("Nothing was sent, nothing was kept")
+    assert error["next"].startswith("type the same again")
+    assert program.publishes == []
