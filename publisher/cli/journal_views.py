@@ -89,7 +89,8 @@ def _row(entry: Entry, around: Surroundings) -> tuple[list[str | Text], str]:
     if not isinstance(entry, Summary):
         paths, problem = entry
         status = Text(Status.UNREADABLE, style=COLOURS[Status.UNREADABLE])
-        return [paths.id, status, "", "", "", ""], "; ".join(filter(None, (problem.what, as_called(problem.next_step))))
+        why = "; ".join(filter(None, (problem.what, problem.next_step)))
+        return [paths.id, status, "", "", "", ""], as_called(why)
     standing = Standing(entry, around)
     status = Text(standing.word, style=COLOURS.get(standing.status, ""))
     # What is left of the terminal beside the columns that are never cut.
@@ -136,7 +137,7 @@ def _rows(standing: Standing) -> list[tuple[str, str]]:
     return [
         ("publish", plan.id),
         ("status", f"{standing.word} ({progress.state}{owner})"),
-        ("reason", ": ".join(filter(None, (standing.why, progress.detail)))),
+        ("reason", ": ".join(filter(None, (standing.why, as_called(progress.detail))))),
         ("owed", "; ".join(debt.text for debt in progress.owed)),
         ("next", standing.next_step),
         ("hash", progress.hash or ""),
@@ -165,7 +166,7 @@ def _history(history: list[Checkpoint]) -> Table:
 
 def _unreadable(paths: PublishPaths, problem: LocalProblem) -> dict[str, str]:
     facts = {"publish_id": paths.id, "status": Status.UNREADABLE, "reason": problem.reason}
-    return facts | {"detail": problem.what, "next": as_called(problem.next_step)}
+    return facts | {"detail": as_called(problem.what), "next": as_called(problem.next_step)}
 
 
 def _moment(at: float) -> str:

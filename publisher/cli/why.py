@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from roar_publisher.cli import tables
+from roar_publisher.cli.naming import as_called
 from roar_publisher.cli.standing import Standing, Surroundings, moment
 from roar_publisher.cli.text import Status
 from roar_publisher.state.errors import LocalProblem
@@ -40,7 +41,7 @@ def _answer(standing: Standing) -> dict[str, Any]:
         "reason": standing.reason,
         "meaning": standing.meaning.text,
         "turn": standing.meaning.turn,
-        "detail": standing.summary.progress.detail,
+        "detail": as_called(standing.summary.progress.detail),
         "owner": standing.summary.owner,
         "parked": standing.parked,
         "attempts": queued.attempts,
@@ -58,11 +59,11 @@ def _unreadable(paths: PublishPaths, problem: LocalProblem) -> dict[str, Any]:
         "reason": problem.reason,
         "meaning": found.text,
         "turn": found.turn,
-        "detail": problem.what,
+        "detail": as_called(problem.what),
         "owner": owner(paths.lock),
         "parked": False,
         "attempts": 0,
         "next_attempt": None,
         "exit_code": int(found.code),
-        "next": problem.next_step,
+        "next": as_called(problem.next_step),
     }

@@ -12,6 +12,7 @@ from roar_publisher.cli import app
 from roar_publisher.cli.commands import OURS
 from roar_publisher.cli.naming import as_called, program_name
 from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, script_note
+from tests.processes import environment
 
 UNAMBIGUOUS = Path(sys.executable).with_name("roar-publish")
 
@@ -50,6 +51,17 @@ def test_our_commands_lead_with_the_name_that_was_called(
 def test_help_never_names_a_command_of_ours_as_roar(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run([UNAMBIGUOUS, *command], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "roar-publish" in done.stdout
+    assert not any(f"roar {name}" in done.stdout for name in OURS)
+
+
+@pytest.mark.parametrize("command", [["list"], ["list", "--json"], ["show", "ab5e4aff", "--why"]])
+def test_a_damaged_journal_is_shown_with_the_command_that_was_called(command: list[str], tmp_path: Path) -> None:
+    damaged = tmp_path / "publishes" / "ab5e4aff"
+    damaged.mkdir(parents=True)
+    (damaged / "journal.db").write_bytes(b"no database" * 1000)
+    env = environment(HOME=str(tmp_path), ROAR_STATE_DIR=str(tmp_path))
+    done = subprocess.run([UNAMBIGUOUS, "journal", *command], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert "roar-publish journal prune" in done.stdout
     assert not any(f"roar {name}" in done.stdout for name in OURS)
 
 
