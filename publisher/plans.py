@@ -5,6 +5,7 @@ on its way to the same registry, that publish is taken instead, and the new one 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import Project
 from roar_publisher.state.errors import Owned
+from roar_publisher.state.lock import exclusively
 from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import StateFolder
@@ -136,21 +138,36 @@ def freeze(
     try:
         draft = _drafted(planner or lineage_planner(request), identities, publish.journal.add_units)
         earlier = None if again else _same(folder, request, intent, draft)
-        if earlier is not None:  # the person agreed to its redactions then
-            taken = _take(earlier, clock)
-            publish.discard()
-            return Frozen(taken, earlier.plan, resumed=True, finished=None if earlier.live else earlier.progress)
-        if draft.summary.redactions:
+        if earlier is None and draft.summary.redactions:  # the person agreed to those of an earlier one then
             consent(draft.summary.redactions)
-        plan = _plan(publish, request, intent, draft, began)
-        if draft.storing is not None:
-            publish.journal.objects.add(draft.storing.objects)
-            publish.paths.write_put_record(draft.storing.record)
-        publish.journal.freeze(plan, agreed=agreed)
+        with _one_put_at_a_time(folder, draft):
+            if earlier is None and not again and draft.storing is not None:
+                earlier = _same(folder, request, intent, draft)  # what another process planned meanwhile
+            if earlier is None:
+                plan = _plan(publish, request, intent, draft, began)
+                _keep(publish, plan, draft.storing, agreed=agreed)
+                return Frozen(publish, plan, resumed=False)
+        taken = _take(earlier, clock)
     except BaseException:
         publish.discard()
         raise
-    return Frozen(publish, plan, resumed=False)
+    publish.discard()
+    return Frozen(taken, earlier.plan, resumed=True, finished=None if earlier.live else earlier.progress)
+
+
+def _one_put_at_a_time(folder: StateFolder, draft: Draft) -> AbstractContextManager[None]:
+    """Two processes that plan the same put at once would not see each other, and publish two put jobs.
+
+    The same lineage without a put job has one hash, whoever publishes it how often.
+    """
+    return nullcontext() if draft.storing is None else exclusively(folder.root / "plan.lock")
+
+
+def _keep(publish: OwnedPublish, plan: Plan, storing: Storing | None, *, agreed: bool) -> None:
+    if storing is not None:
+        publish.journal.objects.add(storing.objects)
+        publish.paths.write_put_record(storing.record)
+    publish.journal.freeze(plan, agreed=agreed)
 
 
 def _drafted(planner: Planner, identities: Sequence[str], sink: Sink) -> Draft:

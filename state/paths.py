@@ -8,6 +8,7 @@
     publishes/<id>/uploads/<n>      what names an upload under way at its store, or when one was asked for, 0600
     key                             what makes this user's session ids unguessable, 0600
     key.lock                        held while that is made
+    plan.lock                       held while the plan of a put is kept
     identities                      whom each SSH key names at each registry, as it said last
     daemon.lock                     which daemon runs
     daemon.sock                     where it is woken, 0600
