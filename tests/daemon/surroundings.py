@@ -137,7 +137,13 @@ def check_clean(program: Program) -> None:
         assert left <= {"journal.db", "lock"}, left
         assert owner(found.paths.claim) is None
     left = {path.name for path in folder.root.iterdir()}
-    assert left - {"daemon.log.1", "daemon.log.2"} == {"publishes", "key", "key.lock", "daemon.lock", "daemon.log"}
+    assert left - {"daemon.log.1", "daemon.log.2", "plan.lock"} == {
+        "publishes",
+        "key",
+        "key.lock",
+        "daemon.lock",
+        "daemon.log",
+    }
 
 
 def log_of(program: Program) -> list[str]:
