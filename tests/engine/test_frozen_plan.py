@@ -53,7 +53,7 @@ def bodies(publishing: Publishing) -> set[tuple[str, bytes]]:
 async def interrupt_at(publishing: Publishing, call: str) -> None:
     publishing.intercept = lambda sent: httpx2.Response(200, content=NONSENSE) if sent.call == call else None
     with pytest.raises(Transient):
-        await publishing.run()
+        await publishing.run(patience=0)
     publishing.intercept = lambda sent: None
 
 
