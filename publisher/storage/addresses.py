@@ -57,8 +57,13 @@ def parse_address(text: str) -> Address:
         return _folder(text)
     if separator and scheme == "file":
         return _file_url(text)
-    if not separator or scheme not in ("s3", "gs") or any(mark in rest for mark in "?#"):
+    if not separator or scheme not in ("s3", "gs"):
         raise _unknown()
+    if any(mark in rest for mark in "?#"):
+        raise UsageProblem(
+            "the destination holds a '?' or a '#', which end the path in a URL",
+            next_step="give the path without '?' and '#'",
+        )
     if scheme == "s3" and rest.startswith("arn:"):
         return _access_point(rest)
     bucket, _, prefix = rest.partition("/")
@@ -119,4 +124,4 @@ def _checked(path: str, *, utf8: bool = True) -> str:
 
 
 def _unknown() -> UsageProblem:
-    return UsageProblem("the destination is none that is known", next_step=KNOWN)
+    return UsageProblem("this kind of destination is not supported", next_step=KNOWN)

@@ -60,6 +60,14 @@ def test_what_is_read_in_different_ways_is_refused(url: str) -> None:
         parse_address(url)
 
 
+@pytest.mark.parametrize("mark", ["?", "#"])
+def test_a_letter_that_ends_a_path_is_named(mark: str) -> None:
+    with pytest.raises(UsageProblem) as caught:
+        parse_address(f"s3://bucket/run{mark}1")
+    assert f"'{mark}'" in caught.value.what
+    assert f"'{mark}'" in caught.value.next_step
+
+
 @pytest.mark.parametrize(
     ("url", "address"),
     [
