@@ -23,8 +23,9 @@ from pathlib import Path
 from time import sleep
 from types import MappingProxyType
 
-LOCAL_SECONDS = 20.0
-"""How long a command that stays on this machine may take (a network file system can hang)."""
+LOCAL_SECONDS = 9.0
+"""How long a command that stays on this machine may take (a network file system can hang).  A program that reads our
+events hears nothing meanwhile, and is promised one every 10 s."""
 PAUSES = (0.2, 1.0)
 """Seconds before each further attempt of a command that the machine, and not the repository, let fail."""
 NOT_RUN = -1
@@ -99,8 +100,8 @@ def run_git(
     """Run git in `folder` and return its answer; no failure is raised.
 
     settings: more of git's configuration.  seconds: the time limit, LOCAL_SECONDS by default.
-    A local command that the machine let fail (no process, no memory, EIO, no answer in time) is run again after each of
-    PAUSES; a remote one is run once.  Interrupted (KeyboardInterrupt), git is ended first.
+    A local command that the machine let fail (no process, no memory, EIO) is run again after each of PAUSES; a remote
+    one, and one that gave no answer in time, is run once.  Interrupted (KeyboardInterrupt), git is ended first.
     """
     command = ["git", "--no-pager"]
     for setting in _SAFE:
@@ -157,7 +158,7 @@ def _once(command: list[str], folder: Path, environ: Mapping[str, str], seconds:
                 os.killpg(process.pid, signal.SIGKILL)  # git's helpers, too: they would outlive it
                 raise
     except subprocess.TimeoutExpired:
-        return Answer(NOT_RUN, "", f"git gave no answer within {seconds:.0f} s", passing=True)
+        return Answer(NOT_RUN, "", f"git gave no answer within {seconds:.0f} s")
     except (FileNotFoundError, NotADirectoryError):
         missing = f"there is no folder {folder}" if not folder.exists() else GIT_MISSING
         return Answer(NOT_RUN, "", missing)

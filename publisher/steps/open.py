@@ -25,9 +25,10 @@ async def open_session(run: Run) -> Outcome:
     """Open the session of this publish and epoch; the same `client_session_id` gets the same session back.
 
     An anonymous session's token is on disk (0600) before the journal says that the session is open, so no crash can
-    leave a session without its credential.  An older registry has no such endpoint: what is public and in no project
-    goes the legacy way (NO_STAGING).  Raises NeedsPerson where that would publish what is to be private, Refused,
-    Transient.
+    leave a session without its credential.  An older registry has no such endpoint, whatever it advertises: what is
+    public and in no project goes the legacy way (NO_STAGING).
+
+    Raises NeedsPerson where that would publish what is to be private, Refused, Transient.
     """
     progress = await run.on_disk(run.journal.progress)
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
@@ -36,11 +37,12 @@ async def open_session(run: Run) -> Outcome:
     except Refused as refusal:
         if refusal.status in (UNAUTHORIZED, FORBIDDEN) and not anonymous:
             return credential_rejected(run, refusal)
-        if refusal.status in NO_ENDPOINT and not anonymous:
-            if progress.scope_request is not None:
-                raise _no_sessions(run, progress) from refusal
-            return Outcome(Event.NO_STAGING, {"remote_session": None})
-        raise
+        if refusal.status not in NO_ENDPOINT:
+            raise
+        if progress.scope_request is not None:
+            raise _no_sessions(run, progress) from refusal
+        credential = Decision.LEGACY.value if anonymous else progress.credential
+        return Outcome(Event.NO_STAGING, {"remote_session": None, "credential": credential})
     if anonymous:
         if not reply.registration_session_token:
             raise Rejected("the registry opened an anonymous session without its token")

@@ -190,3 +190,15 @@ async def test_what_is_not_prepared_is_not_finalized(publishing: Publishing) -> 
     )
     assert (await publishing.run()).state is State.DONE
     assert not publishing.calls("finalize")
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_an_anonymous_publish_goes_the_older_way_where_sessions_are_advertised_and_missing(
+    folder: StateFolder, status: int
+) -> None:
+    publishing = Publishing(folder, LINEAGE)
+    publishing.intercept = instead("registration-sessions", lambda: answer(status, detail="Endpoint not found"))
+    progress = await publishing.run()
+    assert (progress.state, progress.hash) == (State.DONE, LINEAGE.hash)
+    assert publishing.events() == ["probed", "selected", "no-staging", "fell-back"]
+    assert publishing.published() == publishing.expected()
