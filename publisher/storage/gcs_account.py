@@ -6,6 +6,7 @@ blocks, so it runs in a worker thread.  It asks with `requests`, because it can'
 server imports that, and `default` passes the server over, silently, where it can't be imported.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,7 +100,8 @@ class Account:
         if problem := person_problem(error, host, self.trust, None) or unusable_route(self.base, self.trust):
             return problem
         # Its text can quote a token endpoint's answer; its kind says enough.
-        what = f"Google credentials can't be had ({type(error).__name__})" + self._named("")
+        why = _wrong_file(self._environ) or f" ({type(error).__name__})" + self._named("")
+        what = f"Google credentials can't be had{why}"
         if isinstance(error, TransportError) or (isinstance(error, GoogleAuthError) and error.retryable):
             return Transient(what)
         return NeedsPerson(what, next_step=SIGN_IN, reason=Reason.AUTH)
@@ -107,6 +109,23 @@ class Account:
     def _named(self, otherwise: str) -> str:
         named = [name for name in SOURCES if self._environ.get(name)]
         return f"; what is set: {', '.join(named)}" if named else otherwise
+
+
+def _wrong_file(environ: Mapping[str, str]) -> str:
+    """What is wrong with the file that GOOGLE_APPLICATION_CREDENTIALS names; empty where nothing is that shows."""
+    name = environ.get(SOURCES[0], "")
+    if not name:
+        return ""
+    try:
+        with open(name, encoding="utf-8") as file:
+            problem = "" if isinstance(json.load(file), dict) else "holds no JSON object"
+    except IsADirectoryError:
+        problem = "is a folder"
+    except OSError as error:
+        problem = f"can't be read ({error.strerror})"
+    except (ValueError, RecursionError):
+        problem = "holds no JSON"
+    return f": {SOURCES[0]} names {name}, which {problem}" if problem else ""
 
 
 def open_account(environ: Mapping[str, str]) -> Account:

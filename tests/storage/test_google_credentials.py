@@ -32,6 +32,14 @@ def write_key(path: Path, private_key: str, token_uri: str) -> None:
     path.write_text(json.dumps(account | {"private_key": private_key, "token_uri": token_uri}))
 
 
+def place(path: Path, content: str | None) -> None:
+    """A file with this content, or a folder."""
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_text(content)
+
+
 async def test_a_token_is_asked_for_once(key_file: Path, private_key: str) -> None:
     answer = {"access_token": "a-token", "expires_in": 3600}
     with answering(http("200 OK", json.dumps(answer).encode(), "Content-Type: application/json")) as endpoint:
@@ -63,3 +71,17 @@ async def test_a_key_that_is_none_is_a_persons_turn(key_file: Path) -> None:
     write_key(key_file, "no key", "http://127.0.0.1:9")
     with pytest.raises(NeedsPerson, match="Google credentials can't be had"):
         await open_account({}).headers()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, "is a folder"), ("", "holds no JSON"), ("[]", "holds no JSON object"), ("[" * 100_000, "holds no JSON")],
+    ids=["folder", "empty", "list", "deep"],
+)
+async def test_a_file_that_holds_no_credentials_is_named_with_its_problem(
+    key_file: Path, content: str | None, problem: str
+) -> None:
+    place(key_file, content)
+    with pytest.raises(NeedsPerson) as caught:
+        await open_account({"GOOGLE_APPLICATION_CREDENTIALS": str(key_file)}).headers()
+    assert f"GOOGLE_APPLICATION_CREDENTIALS names {key_file}, which {problem}" in caught.value.what
