@@ -1,5 +1,6 @@
 """AUTH_SELECT: which credential publishes, under which identity, and by which route; and that it stays the same."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,6 +31,8 @@ from roar_publisher.state.record import Learned, Progress
 from roar_publisher.steps.sessions import UNAUTHORIZED, credential_rejected
 
 AUTH_PROBE = "/api/v1/sessions?limit=1"
+_BROKEN_SIGNATURE = re.compile(r"^(?!.*\bunknown\b).*\bsignature\b", re.IGNORECASE | re.DOTALL)
+"""A 401 that speaks of the signature, and not of a key that is unknown: the key may be good."""
 
 
 async def auth_select(run: Run) -> Outcome:
@@ -183,8 +186,10 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
         problem = run.keyring.not_accepted(refusal, Decision.SSH)
         if problem.reason == Reason.CLOCK:
             raise problem from refusal
-        if base := base_path(run.plan.registry):
-            problem.what = f"{problem.what.rstrip('.')}. A proxy may change the path {base}, which breaks signatures."
+        base = base_path(run.plan.registry)
+        if base or _BROKEN_SIGNATURE.search(refusal.what):
+            what = f"path {base}" if base else "request"
+            problem.what = f"{problem.what.rstrip('.')}. A proxy may change the {what}, which breaks signatures."
             nobody = ", or rerun with --anonymous" if names_its_owner(*_asked(run)) else ""
             problem.next_step = f"use the registry's own address, {problem.next_step}{nobody}"
             raise problem from refusal

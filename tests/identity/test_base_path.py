@@ -67,3 +67,19 @@ def test_a_base_that_breaks_signatures_stops_instead_of_publishing_anonymously(f
         assert not world.calls("/registration-sessions")
 
     run_virtually(scenario, 0)
+
+
+@pytest.mark.parametrize("flag", [Flag.PUBLIC, Flag.PRIVATE])
+def test_a_front_that_changes_the_request_stops_a_key_that_may_be_good(flag: Flag, tmp_path: Path) -> None:
+    """A 401 about the signature is no clear rejection of the key, which would let a public publish name nobody."""
+    world = World(tmp_path, LINEAGE, flag, mount=lambda app: below(app, "/elsewhere"))
+
+    async def scenario() -> None:
+        world.make_key()
+        end = await world.live()
+        assert isinstance(end, NeedsPerson), end
+        assert "A proxy may change the request" in end.what
+        assert ("--anonymous" in end.next_step) == (flag is Flag.PUBLIC)
+        assert not world.calls("/registration-sessions")
+
+    run_virtually(scenario, 0)
