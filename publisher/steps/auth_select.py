@@ -31,8 +31,9 @@ from roar_publisher.state.record import Learned, Progress
 from roar_publisher.steps.sessions import UNAUTHORIZED, credential_rejected
 
 AUTH_PROBE = "/api/v1/sessions?limit=1"
-_BROKEN_SIGNATURE = re.compile(r"^(?!.*\bunknown\b).*\bsignature\b", re.IGNORECASE | re.DOTALL)
-"""A 401 that speaks of the signature, and not of a key that is unknown: the key may be good."""
+_BROKEN_SIGNATURE = re.compile(r"\bsignature\b.*\b(this request|match|matches|mismatch)\b", re.IGNORECASE)
+"""A 401 about a signature of something else than this request: the key may be good.  A mere "invalid signature" is what
+a registry may say of a key that it does not know, too."""
 
 
 async def auth_select(run: Run) -> Outcome:
