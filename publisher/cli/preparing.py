@@ -76,7 +76,7 @@ class Preparation:
         except Transient as away:
             away.exit_code = ExitCode.FAILED
             away.kept = "Nothing was sent, nothing was kept: only the registry can say whom the credential names."
-            away.next_step = "type the same again once the registry answers, or with --registry URL"
+            away.next_step = away.next_step or "type the same again once the registry answers, or with --registry URL"
             raise
 
     async def _agreed(self, stop: anyio.Event) -> bool:

@@ -214,3 +214,9 @@ def _hash_in(value: dict[str, object]) -> object:
 def session_status(value: object) -> str:
     """`closed` for whatever means that the session was finalized, else `active`."""
     return "closed" if isinstance(value, str) and value.strip().lower() in CLOSED else "active"
+
+
+def visibility(value: object) -> str | None:
+    """`public` or `private`, None for anything else."""
+    word = value.strip().lower() if isinstance(value, str) else None
+    return word if word in ("public", "private") else None

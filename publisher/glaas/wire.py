@@ -370,7 +370,7 @@ class Receipt(Reply):
 
     hash: SeenHash
     url: ShownAddress = None
-    visibility: object = None
+    visibility: Annotated[str | None, BeforeValidator(lenient.visibility)] = None
     created: Annotated[bool, BeforeValidator(lenient.not_denied)] = True
 
 

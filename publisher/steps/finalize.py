@@ -32,7 +32,6 @@ COUNTS_WORDS = re.compile(r"(?<![a-z])(count|expected|staged)")
 be something else is `expected` to be it, too."""
 BEARER_WORDS = ("refresh", "bearer")
 """What a 400 to finalize speaks of when the registry has no access context of the key's owner (protocol.md §5)."""
-VISIBILITIES = ("public", "private")
 PUBLISHED_BEFORE = "this lineage was published before; where it is public, publishing it again does not make it private"
 
 
@@ -85,7 +84,7 @@ async def finalize(run: Run) -> Outcome:
 
 def _as_published(scope: dict[str, Any] | None, receipt: Receipt) -> dict[str, Any] | None:
     """The scope that was asked for, with the visibility that the registry gave the lineage."""
-    if scope is None or receipt.visibility not in VISIBILITIES:
+    if scope is None or receipt.visibility is None:
         return scope
     return {**scope, "visibility": receipt.visibility}
 
