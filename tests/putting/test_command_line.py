@@ -139,7 +139,8 @@ def test_what_two_files_hold_is_sent_once(kind: str, make_place: MakePlace) -> N
     place = make_place(kind)
     outputs = place.project / "outputs"
     shutil.copyfile(outputs / "large-0.bin", outputs / "again.bin")
-    shutil.copyfile(outputs / "größe 测试.txt", outputs / "deeper" / "größe 测试\nagain.txt")
+    # No line break in this name: rclone may list such an object twice, as it is and with U+240A in its place.
+    shutil.copyfile(outputs / "größe 测试.txt", outputs / "deeper" / "größe 测试 again.txt")
     place.files = output_files(place.project)
     answer = place.put()
     assert answer.code == 0, answer.err
