@@ -11,7 +11,7 @@ NEEDED = {"s3": ("botocore",), "gcs": ("google.auth", "requests"), "registry": (
 def require(extra: str, purpose: str) -> None:
     """Raise UsageProblem, which names the extra to install, unless the packages of `extra` are installed.
 
-    purpose: what needs them, as the subject of a sentence.  Imports nothing.
+    purpose: what needs them, as the subject of a sentence.  Imports none of them, only a parent package (`google`).
     """
     if not all(map(_installed, NEEDED[extra])):
         raise UsageProblem(
