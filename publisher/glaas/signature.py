@@ -1,17 +1,35 @@
-"""The SSH signature of one request (protocol.md §3): what is signed, how it is framed, how it stands in the header.
+r"""The SSH signature of one request (protocol.md §3): what is signed, how it is framed, how it stands in the header.
 
 The client signs with this and the registry checks with it.  The frame is OpenSSH's SSHSIG (PROTOCOL.sshsig), which
 keeps a signature made for one purpose, the namespace, from passing for another.
+
+There are two forms:
+
+- Without a host, which every registry understands: the payload is `{ts}\n{METHOD}\n{path}`, the header
+  `Signature keyid="…" ts="…" sig="…"`.  It does not say which registry it was made for, so a registry that receives it
+  can send it on to another one that knows the same key, within the time window of the timestamp.
+- With a host, for a registry whose `GET /health` says `features.ssh_signature_host: true`: the payload is
+  `{ts}\n{METHOD}\n{path}\n{host}`, the header `Signature keyid="…", ts="…", host="…", sig="…"`.
+
+In both, `\n{sha256 hex of the body}` follows where there is a body.  `host` is the authority of the registry's origin
+as in a `Host` header (RFC 9110 §7.2): lower case, IDNA form, with its port unless that is the scheme's default
+(`signature_host`).  No host name is a SHA-256 (a label has 63 characters at the most), so neither form can be read as
+the other.  The parameters stand in this order; a reader takes commas, white space or both between them.
+
+A registry that advertises the second form compares `host` with the names that it knows to be its own.  The `Host`
+header of the request does not prove anything: whoever relays a signature can set it, too.
 """
 
 import hashlib
 from base64 import b64encode
+from urllib.parse import urlsplit
 
 NAMESPACE = b"glaas"
 _MAGIC = b"SSHSIG"
 _VERSION = (1).to_bytes(4, "big")
 _RESERVED = b""
 _HASH = b"sha512"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def ssh_string(data: bytes) -> bytes:
@@ -22,13 +40,26 @@ def ssh_string(data: bytes) -> bytes:
 _PURPOSE = b"".join(map(ssh_string, (NAMESPACE, _RESERVED, _HASH)))
 
 
-def signing_payload(ts: int, method: str, path: str, body: bytes | None) -> bytes:
+def signing_payload(ts: int, method: str, path: str, body: bytes | None, host: str | None = None) -> bytes:
     """What a request's signature speaks of.
 
     ts: Unix seconds.  path: with its query, as on the request line.  An empty body counts as none.
+    host: `signature_host` of the registry; None for the form without a host.
     """
+    place = f"\n{host}" if host is not None else ""
     digest = f"\n{hashlib.sha256(body).hexdigest()}" if body else ""
-    return f"{ts}\n{method}\n{path}{digest}".encode()
+    return f"{ts}\n{method}\n{path}{place}{digest}".encode()
+
+
+def signature_host(address: str) -> str:
+    """The `host` of a signature for the registry at this URL: what a client writes in the `Host` header.
+
+    address: as `glaas.address.registry_address` writes it.
+    """
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    name = f"[{host}]" if ":" in host else host
+    return name if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{name}:{parts.port}"
 
 
 def framed(payload: bytes) -> bytes:
@@ -49,6 +80,9 @@ def fingerprint(public: bytes) -> str:
     return "SHA256:" + b64encode(hashlib.sha256(public).digest()).decode("ascii").rstrip("=")
 
 
-def authorization(keyid: str, ts: int, blob: bytes) -> str:
-    """The `Authorization` header of a signed request."""
-    return f'Signature keyid="{keyid}" ts="{ts}" sig="{b64encode(blob).decode("ascii")}"'
+def authorization(keyid: str, ts: int, blob: bytes, host: str | None = None) -> str:
+    """The `Authorization` header of a signed request.  host: as in `signing_payload`."""
+    sig = f'sig="{b64encode(blob).decode("ascii")}"'
+    if host is None:
+        return f'Signature keyid="{keyid}" ts="{ts}" {sig}'
+    return f'Signature keyid="{keyid}", ts="{ts}", host="{host}", {sig}'

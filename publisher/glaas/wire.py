@@ -236,6 +236,10 @@ def _object_or_nothing(value: object) -> object:
     return value if isinstance(value, dict | BaseModel) else {}
 
 
+def _is_true(value: object) -> bool:
+    return value is True
+
+
 class RegistrationSessionFeatures(Reply):
     """What a server says about its registration sessions; whatever is absent or no boolean is not supported."""
 
@@ -244,17 +248,19 @@ class RegistrationSessionFeatures(Reply):
     finalize_server_authoritative_hash: bool = False
     finalize_expected_counts: bool = False
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _only_true_counts(cls, value: object) -> bool:
-        return value is True
+    _only_true = field_validator("*", mode="before")(_is_true)
 
 
 class Features(Reply):
-    """`features` of `GET /health`; any level may be absent."""
+    """`features` of `GET /health`; any level may be absent.
+
+    ssh_signature_host: the registry checks which host an SSH signature was made for (`glaas.signature`).
+    """
 
     registration_sessions: RegistrationSessionFeatures = RegistrationSessionFeatures()
+    ssh_signature_host: bool = False
 
+    _only_true = field_validator("ssh_signature_host", mode="before")(_is_true)
     _tolerant = field_validator("registration_sessions", mode="before")(_object_or_nothing)
 
 

@@ -7,7 +7,7 @@ import asyncssh
 import pytest
 
 from roar_publisher.auth.sshkey import load_signer
-from roar_publisher.glaas.signature import fingerprint, signing_payload, sshsig
+from roar_publisher.glaas.signature import authorization, fingerprint, signature_host, signing_payload, sshsig
 from tests.auth.openssh import (
     KEY_TYPES,
     make_key,
@@ -31,6 +31,28 @@ def test_the_payload_is_three_lines_and_a_fourth_for_a_body() -> None:
     assert signing_payload(TS, "GET", PATH, None) == b"1700000000\nGET\n/api/v1/sessions?limit=1"
     assert signing_payload(TS, "GET", PATH, b"") == signing_payload(TS, "GET", PATH, None)
     assert signing_payload(TS, "POST", "/x", BODY) == b"1700000000\nPOST\n/x\n" + digest
+
+
+def test_the_host_is_a_line_after_the_path() -> None:
+    digest = b"0a5796e93f9b57ddf7c45f860485cbb7353fc0eda3dca753a444d0fd2a1573fe"
+    assert signing_payload(TS, "GET", "/x", None, "api.glaas.ai") == b"1700000000\nGET\n/x\napi.glaas.ai"
+    assert signing_payload(TS, "POST", "/x", BODY, "[::1]:8123") == b"1700000000\nPOST\n/x\n[::1]:8123\n" + digest
+    header = authorization("SHA256:abc", TS, b"blob", "api.glaas.ai")
+    assert header == 'Signature keyid="SHA256:abc", ts="1700000000", host="api.glaas.ai", sig="YmxvYg=="'
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("https://api.glaas.ai", "api.glaas.ai"),
+        ("https://API.glaas.AI:443/base", "api.glaas.ai"),
+        ("http://127.0.0.1:80", "127.0.0.1"),
+        ("https://api.glaas.ai:80", "api.glaas.ai:80"),
+        ("http://[::1]:8123", "[::1]:8123"),
+    ],
+)
+def test_the_host_is_written_as_in_the_host_header(address: str, host: str) -> None:
+    assert signature_host(address) == host
 
 
 @pytest.mark.parametrize("body", [None, BODY], ids=["no body", "body"])
