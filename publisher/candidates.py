@@ -42,7 +42,8 @@ async def candidate_identities(
     registry is needed and can't be reached, NeedsPerson if it accepts none of the credentials and one is needed.
     """
     async with Line(request.registry, most_requests=1, transport=transport) as line:
-        caller = Caller(line, patience=PATIENCE_SECONDS, rng=random.Random(), clock=clock, report=report)
+        rng = random.Random()  # nosec B311  # jitter of waits, no secret
+        caller = Caller(line, patience=PATIENCE_SECONDS, rng=rng, clock=clock, report=report)
         async with caller.reporting_silence():
             found = await _Asking(request, keyring, caller, known, ask_if_known, clock).identities()
     return list(dict.fromkeys([ANONYMOUS, *found]))

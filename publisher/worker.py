@@ -93,7 +93,7 @@ async def work(
         caller = Caller(
             to_registry,
             patience=patience,
-            rng=rng or random.Random(),
+            rng=rng or random.Random(),  # nosec B311  # jitter of waits, no secret
             clock=clock,
             report=waits.report,
             stop=stop,

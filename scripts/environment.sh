@@ -34,8 +34,10 @@ find_python() {
 install_into_venv() {
     log=$VENV/install.log
     # `--group` came with pip 25.1. The project goes last: its `roar` takes the place of roar-cli's, and hands over to it.
+    # Python 3.11 puts an old setuptools into every environment; nothing here needs one, and it has known vulnerabilities.
     {
-        "$VENV/bin/python" -m pip install --quiet --upgrade 'pip>=25.1' &&
+        "$VENV/bin/python" -m pip uninstall --quiet --yes setuptools &&
+            "$VENV/bin/python" -m pip install --quiet --upgrade 'pip>=25.1' &&
             "$VENV/bin/python" -m pip install --quiet --group "$ROOT/pyproject.toml:dev" &&
             "$VENV/bin/python" -m pip install --quiet --editable "${ROOT}[all]"
     } >"$log" 2>&1 </dev/null || {

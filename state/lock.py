@@ -100,7 +100,8 @@ class Lock:
 
     def inheritable(self) -> int:
         """Let the lock survive `exec`; returns the handle that `inherited` takes."""
-        assert self._handle is not None, "only what is held can be handed on"
+        if self._handle is None:
+            raise RuntimeError("only a lock that is held can be handed on")
         os.set_inheritable(self._handle, True)
         return self._handle
 

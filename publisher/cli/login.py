@@ -54,7 +54,7 @@ async def _sign_in(store: BearerStore, document: Document, registry: str) -> str
         caller = Caller(
             line,
             patience=PATIENCE_SECONDS,
-            rng=random.Random(),
+            rng=random.Random(),  # nosec B311  # jitter of waits, no secret
             clock=time.time,
             report=lambda report: None,
         )

@@ -134,7 +134,7 @@ class Wire:
         self._paces = [found for found in (pace, share.pace) if found is not None]
         self._slots = anyio.CapacityLimiter(connections)
         self._shared_slots = share.slots
-        self._rng = rng or random.Random()
+        self._rng = rng or random.Random()  # nosec B311  # jitter of waits, no secret
         self._report = report
         self._patience = patience
         self._gate = Gate(self._knock, patience=patience, rng=self._rng, report=report, door=door)

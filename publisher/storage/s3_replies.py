@@ -4,7 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from urllib.parse import unquote_plus
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element  # nosec B405  # a type only
 
 from roar_publisher.state.errors import Transient
 from roar_publisher.storage.checksums import in_base64

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring
+from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring  # nosec B405  # see parse()
 from xml.parsers import expat
 
 from roar_publisher.storage.store import Part
