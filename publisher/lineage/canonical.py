@@ -8,7 +8,7 @@ to `LineageHasher`, which writes the envelope around them and keeps nothing but 
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 CANONICAL_VERSION = 1
 ANONYMOUS = "anonymous"
@@ -64,6 +64,28 @@ def canonical_job(
     )
 
 
+def canonical_pieces(
+    *,
+    command: str,
+    job_type: str | None,
+    step_number: int | None,
+    parent_step_number: int | None,
+    inputs: Iterable[Sequence[tuple[str, str]]],
+    outputs: Iterable[Sequence[tuple[str, str]]],
+    metadata: object,
+) -> Iterator[str]:
+    """The text of `canonical_job` in pieces, for a job whose links are too many to be held at once.
+
+    inputs, outputs: pages of (digest, path) pairs in the order of their digests, every digest once.
+    """
+    yield _encode({"command": command})[:-1] + ',"inputs":['
+    yield from _link_pieces(inputs)
+    middle = _encode({"job_type": job_type or DEFAULT_JOB_TYPE, "metadata": canonical_metadata(metadata)})
+    yield f'],{middle[1:-1]},"outputs":['
+    yield from _link_pieces(outputs)
+    yield "]," + _encode({"parent_step_number": parent_step_number, "step_number": step_number})[1:]
+
+
 def sort_key(step_number: int | None, canonical_text: str) -> tuple[int, int, str]:
     """Where a job stands in its lineage: by step, then by canonical text.  Jobs without a step come first."""
     if step_number is None:
@@ -89,10 +111,10 @@ class LineageHasher:
             # The closing brace gives way to the last key of the envelope, "jobs": keys are in sorted order.
             self._states[identity] = hashlib.sha256(f'{head[:-1]},"jobs":['.encode())
 
-    def add(self, canonical_text: str) -> None:
-        """Take the next job's canonical text."""
+    def add(self, canonical_text: str, *, last: bool = True) -> None:
+        """Take the next job's canonical text, or a piece of it.  last: whether the text ends with this piece."""
         chunk = self._separator + canonical_text.encode("ascii")
-        self._separator = b","
+        self._separator = b"," if last else b""
         for state in self._states.values():
             state.update(chunk)
 
@@ -118,6 +140,14 @@ def _canonical_links(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str | N
         if digest and (digest not in smallest or path < smallest[digest]):
             smallest[digest] = path
     return [{"hash": digest.strip() or None, "path": path.strip() or None} for digest, path in sorted(smallest.items())]
+
+
+def _link_pieces(pages: Iterable[Sequence[tuple[str, str]]]) -> Iterator[str]:
+    separator = ""
+    for page in pages:
+        if page:
+            yield separator + _encode(_canonical_links(page))[1:-1]
+            separator = ","
 
 
 def _stripped(text: str | None) -> str | None:

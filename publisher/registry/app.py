@@ -26,6 +26,7 @@ from roar_publisher.registry.auth import Gatekeeper
 from roar_publisher.registry.auth_api import AuthApi
 from roar_publisher.registry.authority import Authority, OwnAccounts, Run
 from roar_publisher.registry.dates import DateHeader
+from roar_publisher.registry.finalizer import Finalizer
 from roar_publisher.registry.label_api import LabelApi
 from roar_publisher.registry.legacy_api import LegacyApi
 from roar_publisher.registry.pages import Pages
@@ -35,6 +36,7 @@ from roar_publisher.registry.service import Service
 from roar_publisher.registry.signatures import Signatures
 from roar_publisher.registry.staged_api import StagedApi
 from roar_publisher.registry.store import Store
+from roar_publisher.registry.turns import Turns
 
 T = TypeVar("T")
 
@@ -58,14 +60,15 @@ def create_app(
     clock: Callable[[], float] = time.time,
     body_limit: int = DEFAULT_BODY_LIMIT,
     run: Run | None = None,
+    turns: Turns | None = None,
     authority: Callable[[Run], Authority] | None = None,
 ) -> Starlette:
     """The registry over `store`, which stays the caller's to close.
 
     features: what is advertised and honoured; None: no registration sessions (404).  clock: Unix seconds.  body_limit:
     bytes, 413 past it.  run: how blocking calls are run, one at a time; the default is one worker thread, tests on
-    virtual time pass an inline one.  authority: makes who vouches for bearers; the default are the store's accounts.
-    The authority is closed with the app's lifespan.
+    virtual time pass an inline one.  turns: how many finalizes run at once.  authority: makes who vouches for bearers;
+    the default are the store's accounts.  The authority is closed with the app's lifespan.
     """
     run = run or _one_worker()
     vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
@@ -79,7 +82,7 @@ def create_app(
         Pages(service),
     ]
     if features is not None:
-        groups.insert(0, StagedApi(service))
+        groups.insert(0, StagedApi(service, Finalizer(service, turns or Turns())))
     return Starlette(
         routes=[route for group in groups for route in group.routes()],
         middleware=[Middleware(DateHeader, clock=clock)],
@@ -120,7 +123,7 @@ async def _refused(request: Request, error: Exception) -> Response:
         HTTPStatus.REQUEST_TIMEOUT: {"Connection": "close"},
         HTTPStatus.SERVICE_UNAVAILABLE: RETRY_AFTER,
     }
-    return JSONResponse(error.body(), error.status, headers=more.get(error.status))
+    return JSONResponse(error.body(), error.status, headers={**more.get(error.status, {}), **error.headers})
 
 
 async def _not_served(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 from roar_publisher.glaas.wire import Label, LegacySessionRequest
 from roar_publisher.registry.auth import ANONYMOUS_OWNER, Caller
+from roar_publisher.registry.counts import recount_artifacts
 from roar_publisher.registry.labels import Rights, takes_additions
 from roar_publisher.registry.lineages import readable_lineage
 from roar_publisher.registry.refusals import Refusal
@@ -70,6 +71,7 @@ def supersede(connection: sqlite3.Connection, graph_id: int, staged: int) -> Non
         (staged, graph_id),
     )
     connection.execute("UPDATE OR IGNORE artifacts SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
+    recount_artifacts(connection, staged)
     connection.execute("UPDATE labels SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
     # Earlier releases closed sessions with the legacy graph.
     connection.execute("UPDATE sessions SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from roar_publisher.registry.auth import ANONYMOUS_OWNER
+from roar_publisher.registry.counts import graph_counts
 from roar_publisher.registry.documents import read_text
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.schema import NO_STEP
@@ -90,8 +91,11 @@ def view_lineage(
     """
     row = readable_lineage(connection, _whole_hash(connection, lineage_hash, reader), reader)
     graph_id = row["graph_id"]
+    counts = graph_counts(connection, graph_id)
     jobs = connection.execute(
-        "SELECT * FROM jobs WHERE graph_id = ? ORDER BY step_number, id LIMIT ? OFFSET ?", (graph_id, limit, offset)
+        "SELECT jobs.*, inputs, outputs FROM jobs JOIN job_sizes ON job_id = jobs.id"
+        " WHERE graph_id = ? ORDER BY step_number, jobs.id LIMIT ? OFFSET ?",
+        (graph_id, limit, offset),
     ).fetchall()
     return LineageView(
         hash=row["hash"],
@@ -101,8 +105,8 @@ def view_lineage(
         git_commit=row["git_commit"],
         git_branch=row["git_branch"],
         published_at=row["published_at"],
-        jobs_count=_count(connection, "jobs", graph_id),
-        artifacts_count=_count(connection, "artifacts", graph_id),
+        jobs_count=counts["jobs"],
+        artifacts_count=counts["artifacts"],
         labels=_labels(connection, graph_id, "dag", ""),
         jobs=[_job(connection, graph_id, job) for job in jobs],
     )
@@ -132,7 +136,7 @@ def _listed(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list
             git_repo=row["git_repo"],
             git_branch=row["git_branch"],
             published_at=row["published_at"],
-            jobs_count=_count(connection, "jobs", row["graph_id"]),
+            jobs_count=graph_counts(connection, row["graph_id"])["jobs"],
         )
         for row in rows
     ]
@@ -179,20 +183,15 @@ def _whole_hash(connection: sqlite3.Connection, prefix: str, reader: Reader) -> 
 
 
 def _job(connection: sqlite3.Connection, graph_id: int, row: sqlite3.Row) -> JobView:
-    def links(kind: str) -> tuple[int, list[LinkView]]:
-        (count,) = connection.execute(
-            "SELECT count(*) FROM links WHERE job_id = ? AND kind = ?", (row["id"], kind)
-        ).fetchone()
+    def links(kind: str) -> list[LinkView]:
         shown = connection.execute(
             "SELECT link.digest, link.path, coalesce(link.size, artifact.size) FROM links AS link LEFT JOIN artifacts"
             " AS artifact ON artifact.graph_id = ? AND artifact.digest = link.digest"
             f" WHERE job_id = ? AND kind = ? ORDER BY link.path, link.digest LIMIT {LINKS_SHOWN}",
             (graph_id, row["id"], kind),
         )
-        return count, [LinkView(*link) for link in shown]
+        return [LinkView(*link) for link in shown]
 
-    inputs_count, inputs = links("inputs")
-    outputs_count, outputs = links("outputs")
     return JobView(
         job_uid=row["uid"],
         parent_job_uid=row["parent_uid"],
@@ -204,10 +203,10 @@ def _job(connection: sqlite3.Connection, graph_id: int, row: sqlite3.Row) -> Job
         exit_code=row["exit_code"],
         git_commit=row["git_commit"],
         git_branch=row["git_branch"],
-        inputs=inputs,
-        outputs=outputs,
-        inputs_count=inputs_count,
-        outputs_count=outputs_count,
+        inputs=links("inputs"),
+        outputs=links("outputs"),
+        inputs_count=row["inputs"],
+        outputs_count=row["outputs"],
         labels=_labels(connection, graph_id, "job", row["uid"]),
     )
 
@@ -219,8 +218,3 @@ def _labels(connection: sqlite3.Connection, graph_id: int, entity_type: str, ent
         (graph_id, entity_type, entity),
     ).fetchone()
     return {} if row is None else read_text(row["metadata"])
-
-
-def _count(connection: sqlite3.Connection, table: str, graph_id: int) -> int:
-    (count,) = connection.execute(f"SELECT count(*) FROM {table} WHERE graph_id = ?", (graph_id,)).fetchone()
-    return int(count)

@@ -5,25 +5,50 @@ So the same lineage may come again with other uids, and the client labels its jo
 lineage hash have the same jobs in the same order, which pairs them.
 """
 
+import hashlib
 import sqlite3
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from roar_publisher.registry.finalize import Hashing
 from roar_publisher.registry.sessions import Access, find_session
 from roar_publisher.registry.settling import find_lineage
-from roar_publisher.registry.slices import BEFORE_ALL_STEPS, canonical_jobs, end_of_slice
+from roar_publisher.registry.slices import Parts, advance
+from roar_publisher.registry.wide_steps import parts_in_order
 
 MOST_ALIASES = 8
 """Uids per job that are remembered beside the first: whoever publishes a lineage again and again fills no disk."""
 
 
 @dataclass(slots=True)
-class Pairing:
-    """A pairing under way.  staged, known: the graphs.  after: the last step that is paired."""
+class _Side:
+    """The jobs of one graph in their order.  jobs: as (uid, digest of the text), read but not paired yet."""
 
-    staged: int
-    known: int
-    after: int = BEFORE_ALL_STEPS
+    parts: Parts
+    jobs: deque[tuple[str, bytes]] = field(default_factory=deque)
+    complete: bool = False
+    text: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    def read_on(self) -> None:
+        """Read a bounded piece more, unless jobs wait already."""
+        if self.jobs:
+            return
+        parts = advance(self.parts)
+        self.complete = parts is None
+        for part in parts or ():
+            self.text.update(part.text.encode("ascii"))
+            if part.last:
+                self.jobs.append((part.uid, self.text.digest()))
+                self.text = hashlib.sha256()
+
+
+@dataclass(slots=True)
+class Pairing:
+    """A pairing under way.  known_graph: where the aliases go."""
+
+    known_graph: int
+    staged: _Side
+    known: _Side
     complete: bool = False
 
 
@@ -35,10 +60,10 @@ def begin(connection: sqlite3.Connection, access: Access, hashing: Hashing) -> P
     session = find_session(connection, access)
     if session.receipt is not None or hashing.counts["jobs"] == 0:
         return None
-    known = find_lineage(connection, hashing.hasher.digests()[session.identity])
-    if known is None or known["session_id"] is None or known["owner"] != session.owner:
+    lineage = find_lineage(connection, hashing.hasher.digests()[session.identity])
+    if lineage is None or lineage["session_id"] is None or lineage["owner"] != session.owner:
         return None
-    graph_id: int = known["graph_id"]
+    graph_id: int = lineage["graph_id"]
     (aliases,) = connection.execute("SELECT count(*) FROM job_aliases WHERE graph_id = ?", (graph_id,)).fetchone()
     unknown = connection.execute(
         "SELECT 1 FROM jobs WHERE graph_id = ?1 AND uid NOT IN (SELECT uid FROM jobs WHERE graph_id = ?2)"
@@ -47,24 +72,28 @@ def begin(connection: sqlite3.Connection, access: Access, hashing: Hashing) -> P
     ).fetchone()
     if unknown is None or aliases >= MOST_ALIASES * hashing.counts["jobs"]:
         return None
-    return Pairing(session.graph_id, graph_id)
+    staged, known = (_Side(parts_in_order(connection, side)) for side in (session.graph_id, graph_id))
+    return Pairing(graph_id, staged, known)
 
 
 def pair_slice(connection: sqlite3.Connection, pairing: Pairing) -> None:
-    """Pair the jobs of the next slice.  Repeating it changes nothing."""
-    last = end_of_slice(connection, pairing.staged, pairing.after)
-    if last is None:
-        pairing.complete = True
-        return
-    staged = canonical_jobs(connection, pairing.staged, pairing.after, last)
-    known = canonical_jobs(connection, pairing.known, pairing.after, last)
-    # What is staged meanwhile is hashed anew, and paired anew.  Until then only equal jobs are paired.
-    pairs = [
-        (pairing.known, second["uid"], first["uid"])
-        for second, first in zip(staged, known, strict=False)
-        if second["text"] == first["text"] and second["uid"] != first["uid"]
-    ]
+    """Pair a bounded piece more.  Repeating it changes nothing."""
+    staged, known = pairing.staged, pairing.known
+    staged.read_on()
+    known.read_on()
+    pairs = []
+    while staged.jobs and known.jobs:
+        (second, text), (first, known_text) = staged.jobs.popleft(), known.jobs.popleft()
+        # What is staged meanwhile is hashed anew, and paired anew.  Until then only equal jobs are paired.
+        if text == known_text and second != first:
+            pairs.append((pairing.known_graph, second, first))
     connection.executemany(
         "INSERT INTO job_aliases (graph_id, uid, job_uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", pairs
     )
-    pairing.after = last
+    pairing.complete = staged.complete or known.complete
+
+
+def stop(connection: sqlite3.Connection, pairing: Pairing) -> None:
+    """Drop what a pairing has sorted.  Repeating it does nothing."""
+    pairing.staged.parts.close()
+    pairing.known.parts.close()

@@ -39,17 +39,6 @@ def refuse_other_jobs(session: Session) -> None:
         raise Refusal(HTTPStatus.CONFLICT, detail)
 
 
-def prepared_counts(connection: sqlite3.Connection, graph_id: int) -> dict[str, int]:
-    """How much the lineage has that a session is prepared for: jobs, inputs, outputs, artifacts."""
-    links = "SELECT count(*) FROM links JOIN jobs ON jobs.id = job_id WHERE graph_id = ?1 AND kind"
-    row = connection.execute(
-        f"SELECT (SELECT count(*) FROM jobs WHERE graph_id = ?1) AS jobs, ({links} = 'inputs') AS inputs,"
-        f" ({links} = 'outputs') AS outputs, (SELECT count(*) FROM artifacts WHERE graph_id = ?1) AS artifacts",
-        (graph_id,),
-    ).fetchone()
-    return dict(row)
-
-
 def _private_lineage_of(connection: sqlite3.Connection, session: Session, uids: Sequence[str]) -> sqlite3.Row | None:
     row: sqlite3.Row | None = connection.execute(
         "WITH asked (uid) AS (SELECT DISTINCT value FROM json_each(:uids)), known (uid, job, graph_id) AS ("
@@ -58,7 +47,7 @@ def _private_lineage_of(connection: sqlite3.Connection, session: Session, uids: 
         " SELECT hash, graph_id FROM known JOIN lineages USING (graph_id)"
         " WHERE owner = :owner AND visibility = :private AND session_id IS NOT NULL GROUP BY graph_id"
         " HAVING count(DISTINCT uid) = (SELECT count(*) FROM asked) AND count(DISTINCT job) ="
-        " (SELECT count(*) FROM jobs WHERE jobs.graph_id = known.graph_id)"
+        " (SELECT jobs FROM graphs WHERE graphs.id = known.graph_id)"
         " ORDER BY published_at DESC LIMIT 1",
         {"uids": json.dumps(uids), "owner": session.owner, "private": PRIVATE},
     ).fetchone()

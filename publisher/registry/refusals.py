@@ -8,13 +8,21 @@ class Refusal(Exception):
     """A request that is answered with an error.
 
     status: the HTTP status.  detail: one sentence for a person, without a credential.  extra: more keys of the body.
+    headers: of the answer.
     """
 
-    def __init__(self, status: HTTPStatus, detail: str, extra: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        extra: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.extra = extra or {}
+        self.headers = headers or {}
 
     def body(self) -> dict[str, object]:
         """What the client reads."""

@@ -137,4 +137,28 @@ MIGRATIONS = (
     CREATE INDEX job_aliases_by_uid ON job_aliases (uid);
     ALTER TABLE sessions ADD COLUMN prepared_graph INTEGER;  -- the published graph that finalize is to settle
     """,
+    """
+    -- Counts are kept while staging, so that reading them never costs more for a larger lineage.
+    ALTER TABLE graphs ADD COLUMN jobs INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE graphs ADD COLUMN inputs INTEGER NOT NULL DEFAULT 0;      -- distinct digests per job
+    ALTER TABLE graphs ADD COLUMN outputs INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE graphs ADD COLUMN artifacts INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE job_sizes (
+        job_id INTEGER PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+        inputs INTEGER NOT NULL,
+        outputs INTEGER NOT NULL,
+        bytes INTEGER NOT NULL                -- of the job with its links, about; never too few by much
+    );
+    INSERT INTO job_sizes (job_id, inputs, outputs, bytes)
+        SELECT jobs.id, count(*) FILTER (WHERE kind = 'inputs'), count(*) FILTER (WHERE kind = 'outputs'),
+            length(command) + coalesce(length(jobs.metadata), 0)
+            + coalesce(sum(length(links.digest) + length(links.path)), 0)
+        FROM jobs LEFT JOIN links ON job_id = jobs.id GROUP BY jobs.id;
+    UPDATE graphs SET
+        (jobs, inputs, outputs) = (
+            SELECT count(*), coalesce(sum(job_sizes.inputs), 0), coalesce(sum(job_sizes.outputs), 0)
+            FROM jobs JOIN job_sizes ON job_id = jobs.id WHERE graph_id = graphs.id
+        ),
+        artifacts = (SELECT count(*) FROM artifacts WHERE graph_id = graphs.id);
+    """,
 )

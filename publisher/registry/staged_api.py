@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas import wire
-from roar_publisher.registry import finalize, labels, pairing, staging
+from roar_publisher.registry import labels, staging
 from roar_publisher.registry.auth import NOBODY, Caller, require_user, session_token
+from roar_publisher.registry.finalizer import Finalizer
 from roar_publisher.registry.lineages import registered_jobs
 from roar_publisher.registry.prepared import prepare, refuse_other_jobs
 from roar_publisher.registry.refusals import Refusal
@@ -26,8 +27,6 @@ T = TypeVar("T")
 
 AUTHENTICATED = "authenticated"
 """The `mode` of a session that a user opened."""
-HASHING_ATTEMPTS = 5
-"""How often a finalize starts over when somebody keeps staging meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,7 @@ class StagedApi:
     """Registration sessions over HTTP.  All writes may be repeated; none is visible to readers before finalize."""
 
     service: Service
+    finalizer: Finalizer
 
     def routes(self) -> Sequence[BaseRoute]:
         """The routes, the busiest first."""
@@ -140,11 +140,8 @@ class StagedApi:
         """Publish the session's lineage, or return the receipt of the publication that there was."""
         access = await self._access(request)
         body = await self.service.body(request, wire.FinalizeRequest)
-        for _ in range(HASHING_ATTEMPTS):
-            receipt = await self._finalize_once(access, body)
-            if receipt is not None:
-                return JSONResponse({**receipt, "url": lineage_url(request, str(receipt["hash"]))})
-        raise Refusal(HTTPStatus.CONFLICT, "writes keep arriving in this session: finalize when they are done")
+        receipt = await self.finalizer.finalize(access, body, _client(request, access.caller))
+        return JSONResponse({**receipt, "url": lineage_url(request, str(receipt["hash"]))})
 
     async def label(self, request: Request) -> JSONResponse:
         """Label the lineage that the session published."""
@@ -172,24 +169,17 @@ class StagedApi:
 
         return await self.service.write(write_into_session)
 
-    async def _finalize_once(self, access: Access, body: wire.FinalizeRequest) -> dict[str, object] | None:
-        hashing = await self.service.read(finalize.begin, access, body)
-        if isinstance(hashing, dict):
-            return hashing
-        scope = await self.service.scope(access.caller, body.scope_request)
-        while not hashing.complete:
-            await self.service.read(finalize.hash_slice, hashing)
-        again = await self.service.read(pairing.begin, access, hashing)
-        while again is not None and not again.complete:
-            await self.service.write(pairing.pair_slice, again)
-        features = self.service.features
-        check_counts = features is not None and features.finalize_expected_counts
-        return await self.service.write(finalize.publish, access, body, hashing, scope, check_counts=check_counts)
-
     async def _access(self, request: Request) -> Access:
         service = self.service
         caller = await service.caller(request)
         return Access(path_text(request, "id"), caller, service.store.secret, service.clock())
+
+
+def _client(request: Request, caller: Caller) -> str:
+    """Who counts as one client: a user, or where nobody has signed in, an address."""
+    if caller.user is not None:
+        return f"user {caller.owner}"
+    return f"host {request.client.host if request.client else ''}"
 
 
 def _jobs_reply(added: staging.Added, published: Sequence[str], *, prepared: bool = False) -> dict[str, object]:

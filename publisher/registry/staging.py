@@ -14,6 +14,7 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from roar_publisher.glaas.wire import Artifact, CompositeRequest, Hash, Job, Link, ViewEdge
+from roar_publisher.registry.counts import count_artifacts, count_jobs, count_links
 from roar_publisher.registry.documents import kept_text
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.schema import NO_STEP
@@ -47,17 +48,21 @@ def add_jobs(connection: sqlite3.Connection, graph_id: int, jobs: Sequence[Job])
         (_job_row(graph_id, job) for job in jobs),
     )
     created = connection.total_changes - before
-    return Added([_job_id(connection, graph_id, job.job_uid) for job in jobs], created)
+    ids = [_job_id(connection, graph_id, job.job_uid) for job in jobs]
+    count_jobs(connection, graph_id, list(zip(ids, jobs, strict=True)), created)
+    return Added(ids, created)
 
 
 def add_artifacts(connection: sqlite3.Connection, graph_id: int, artifacts: Sequence[Artifact]) -> int:
     """Add the artifacts that the graph does not have or knows from links alone; returns how many that were."""
+    digests = [_primary_digest(artifact.hashes) for artifact in artifacts]
+    count_artifacts(connection, graph_id, digests)
     before = connection.total_changes
     connection.executemany(
         "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (graph_id, digest) DO UPDATE SET hashes = excluded.hashes, size = excluded.size,"
         " source_type = excluded.source_type, metadata = excluded.metadata WHERE hashes IS NULL",
-        (_artifact_row(graph_id, _primary_digest(artifact.hashes), artifact) for artifact in artifacts),
+        [_artifact_row(graph_id, *pair) for pair in zip(digests, artifacts, strict=True)],
     )
     return connection.total_changes - before
 
@@ -65,6 +70,7 @@ def add_artifacts(connection: sqlite3.Connection, graph_id: int, artifacts: Sequ
 def add_composite(connection: sqlite3.Connection, graph_id: int, composite: CompositeRequest) -> bool:
     """Add a composite artifact, or its members to one that came as a plain artifact; True where something was new."""
     members = composite.model_dump(mode="json", include={"component_count_total", "components", "membership_index"})
+    count_artifacts(connection, graph_id, [composite.hash])
     row = connection.execute(
         "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata, composite)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (graph_id, digest) DO UPDATE SET composite = excluded.composite,"
@@ -80,6 +86,7 @@ def add_links(
 ) -> None:
     """Link artifacts to a job.  Raises `Refusal` (404) where the graph has no such job."""
     job_id = _job_id(connection, graph_id, job_uid)
+    count_links(connection, graph_id, job_id, kind, links)
     connection.executemany(
         "INSERT INTO links (job_id, kind, digest, path, size, source_type, metadata, byte_ranges)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, kind, digest) DO UPDATE SET path = excluded.path,"
@@ -87,6 +94,7 @@ def add_links(
         " byte_ranges = excluded.byte_ranges WHERE excluded.path < path",
         [(job_id, kind, *_link_columns(link)) for link in links],
     )
+    count_artifacts(connection, graph_id, [link.hash for link in links])
     connection.executemany(
         "INSERT INTO artifacts (graph_id, digest, size, source_type, path) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (graph_id, digest) DO UPDATE SET size = coalesce(size, excluded.size),"
