@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from roar_publisher.state.errors import UsageProblem
 
-NEEDED = {"s3": ("botocore",), "gcs": ("google.auth", "requests"), "registry": ("starlette", "uvicorn")}
+NEEDED = {"s3": ("botocore",), "gcs": ("google.auth", "requests"), "registry": ("h11", "starlette", "uvicorn")}
 """By extra: the packages that it brings, as they are imported."""
 
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roar_publisher.registry.app import ALL_FEATURES, create_app
-from roar_publisher.registry.serve import _listen
+from roar_publisher.registry.serve import listen
 from roar_publisher.registry.store import Store
 from tests.faults.simulation import COUNTS
 
@@ -55,7 +55,7 @@ def _once(body: bytes) -> Receive:
 
 
 def main() -> None:
-    listener = _listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(
         Registries(Path(sys.argv[1])), log_level="error", access_log=False, lifespan="off", ws="none", date_header=False
     )

@@ -163,9 +163,9 @@ def test_a_body_that_does_not_come_is_408_and_keeps_nobody_waiting() -> None:
         began = anyio.current_time()
         with anyio.fail_after(2 * BODY_SECONDS):
             response = await registry.client.post("/api/v1/sessions", content=stuck())
-        assert f"{BODY_SECONDS:.0f} s" in refused(response, 408)
+        assert "too slowly" in refused(response, 408)
         assert response.headers["connection"] == "close"
-        assert anyio.current_time() - began == pytest.approx(BODY_SECONDS)
+        assert anyio.current_time() - began == pytest.approx(BODY_SECONDS, abs=0.1)
         registry.store.close()
 
     virtual.run(scenario)

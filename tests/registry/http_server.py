@@ -1,0 +1,121 @@
+"""A registry on a real socket, in the test's own event loop, whose clock the test moves."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+
+from roar_publisher.registry.addresses import Network
+from roar_publisher.registry.connections import ConnectionTable
+from roar_publisher.registry.serve import Server, listen, server_config
+
+HEALTH = b"GET /api/v1/health HTTP/1.1\r\nHost: registry\r\n\r\n"
+TURNS = 20
+"""Turns of the loop in which what is due happens, sockets included."""
+
+
+class SteppedLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock can be moved on."""
+
+    skipped = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.skipped
+
+    async def skip(self, seconds: float) -> None:
+        """Let this many seconds pass at once, and what they bring happen."""
+        self.skipped += seconds
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
+
+def run_stepped(scenario: Callable[[SteppedLoop], Any]) -> None:
+    """Run a coroutine function on a loop with a movable clock; errors that the loop would only log fail the test."""
+    loop = SteppedLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(scenario(loop))
+
+
+@dataclass
+class Served:
+    """A registry that listens.  unhandled: what went wrong beside all requests."""
+
+    host: str
+    port: int
+    table: ConnectionTable
+    unhandled: list[dict[str, Any]] = field(default_factory=list)
+    peers: "list[Peer]" = field(default_factory=list)
+
+    async def connect(self) -> "Peer":
+        self.peers.append(Peer(*await asyncio.open_connection(self.host, self.port)))
+        return self.peers[-1]
+
+    async def answers(self) -> bool:
+        """Whether an honest client is served."""
+        return (await (await self.connect()).ask(HEALTH))[0] == 200
+
+
+@dataclass
+class Peer:
+    """The other end of a connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def ask(self, data: bytes) -> tuple[int, dict[str, Any]]:
+        await self.send(data)
+        return await self.answer()
+
+    async def answer(self) -> tuple[int, dict[str, Any]]:
+        """Status and body of the next answer; (0, {}) where the connection ends instead."""
+        try:
+            head = await self.reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return 0, {}
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
+        body = await self.reader.readexactly(int(fields[b"content-length"]))
+        return int(head.split(b" ")[1]), json.loads(body)
+
+    async def is_closed(self) -> bool:
+        """Whether the server has closed the connection by now; what it still sent is dropped."""
+        try:
+            while await asyncio.wait_for(self.reader.read(65536), 0.0001):
+                pass
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            pass
+        return True
+
+
+@contextlib.asynccontextmanager
+async def served(
+    app: Starlette, *, connections: int = 100, per_client: int | None = None, proxies: Sequence[Network] = ()
+) -> AsyncIterator[Served]:
+    """The app behind a real socket, as `roar registry serve` runs it."""
+    table = ConnectionTable(connections, per_client)
+    with listen("127.0.0.1", 0) as listener:
+        server = Server(server_config(app, table, proxies), lambda: None)
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup([listener])
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SteppedLoop)
+        registry = Served("127.0.0.1", listener.getsockname()[1], table)
+        loop.set_exception_handler(lambda _, context: registry.unhandled.append(context))
+        yield registry
+        for peer in registry.peers:
+            peer.writer.close()
+        ending = loop.create_task(server.shutdown([listener]))
+        while not ending.done():
+            await loop.skip(0.1)
+        await ending
+        assert not registry.unhandled
