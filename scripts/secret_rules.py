@@ -58,6 +58,10 @@ OWN = [
     ("gitlab-token", ["glpat-", "gldt-", "glrt-", "glcbt-", "glptt-"], r"gl(?:pat|dt|rt|cbt|ptt)-[\w.-]{20,}"),
     ("huggingface-token", ["hf_"], r"\bhf_[A-Za-z0-9]{20,}"),
     ("slack-token", ["xox"], r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}"),
+    ("slack-browser-token", ["xoxc-", "xoxd-"], r"xox[cd]-[A-Za-z0-9%/+=-]{10,}"),
+    ("tailscale-key", ["tskey-"], r"\btskey-(?:[a-z]+-)?[A-Za-z0-9]{6,}(?:-[A-Za-z0-9]+)?"),
+    ("runpod-key", ["rpa_"], r"\brpa_[A-Z0-9]{30,}"),
+    ("neptune-token", ["eyjhcglf"], r"\beyJhcGlf[A-Za-z0-9+/=_-]{40,}"),
     ("sourcegraph-token", ["sgp_"], r"\bsgp_(?:(?:[a-fA-F0-9]{16}|local)_)?[a-fA-F0-9]{40}"),
     ("vault-token", ["hvs.", "hvb.", "hvr."], r"\bhv[sbr]\.[\w-]{24,}"),
     ("google-oauth-token", ["ya29."], r"\bya29\.[\w.-]{20,}"),
@@ -89,7 +93,11 @@ OWN = [
         r"(?i:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/)([^\s'\"<>]+)",
     ),
     ("discord-webhook", ["/api/webhooks/"], r"(?i:discord(?:app)?\.com/api/(?:v\d+/)?webhooks/)([^\s'\"<>]+)"),
-    ("teams-webhook", ["webhook.office.com"], r"(?i:webhook\.office\.com/)([^\s'\"<>]+)"),
+    (
+        "teams-webhook",
+        ["webhook.office.com", "outlook.office"],
+        r"(?i:webhook\.office\.com/|outlook\.office(?:365)?\.com/webhook/)([^\s'\"<>]+)",
+    ),
     ("zapier-webhook", ["hooks.zapier.com"], r"(?i:hooks\.zapier\.com/hooks/catch/)([^\s'\"<>]+)"),
     ("telegram-bot-url", ["api.telegram.org/bot"], r"(?i:api\.telegram\.org/bot)([^\s'\"<>/]+)"),
     (

@@ -14,9 +14,11 @@ from typing import Any
 from roar_publisher.lineage.linear import PatternProblem, compiled
 from roar_publisher.lineage.omission import CustomShape, OmitConfig
 from roar_publisher.lineage.secret_names import Secrecy, secrecy
+from roar_publisher.lineage.secret_options import secret_in_word
 from roar_publisher.lineage.secret_rules import Span
 from roar_publisher.lineage.secret_scan import find_secrets
 from roar_publisher.lineage.secret_values import is_marked, is_secret_value
+from roar_publisher.lineage.shell_words import Extent
 from roar_publisher.state.errors import LocalProblem
 
 MARK = "[REDACTED]"
@@ -32,6 +34,8 @@ _CLEAN_LENGTH = 200
 """Longer texts (characters) hardly repeat and are not remembered."""
 _SHORTEST = 4
 """A text of fewer characters holds no secret of a built-in shape."""
+_MOST_WORDS = 256
+"""Words of a list that are read as a command; a longer list is data."""
 _SCP_REMOTE = re.compile(r"(?!git@)[^@\s\[\]]++(@[^\s:]++:\S++)")
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest|apikey|negotiate)\s+", re.IGNORECASE)
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -206,19 +210,27 @@ class Redactor:
 
     def _arguments(self, items: list[object]) -> Iterator[object]:
         """A list, read as a command line where it holds texts: the word after `--password` goes, too."""
-        flag = ""
+        words: list[str] = []
         for item in items:
             redacted = self._value(item)
-            if flag and isinstance(item, str) and redacted == item and not item.startswith("-"):
-                redacted = self._after_flag(flag, item)
+            if isinstance(item, str):
+                if words and redacted == item and len(words) <= _MOST_WORDS:
+                    redacted = self._argument(words, item)
+                words.append(item)
             yield redacted
-            flag = item if isinstance(item, str) and item.startswith("-") and "=" not in item else ""
 
-    def _after_flag(self, flag: str, item: str) -> str:
-        if not is_secret_value(item, secrecy(flag.lstrip("-"))) or self._is_allowed(f"{flag} {item}"):
+    def _argument(self, words: list[str], item: str) -> str:
+        flag = words[-1] if words[-1].startswith("-") and "=" not in words[-1] else ""
+        if flag and not item.startswith("-") and is_secret_value(item, secrecy(flag.lstrip("-"))):
+            extent, rule = Extent(0, len(item)), "argument"
+        elif (found := secret_in_word(words, item)) is not None:
+            extent, rule = found, "password-option"
+        else:
             return item
-        self._found["argument"] += 1
-        return MARK
+        if self._is_allowed(f"{flag} {item}"):
+            return item
+        self._found[rule] += 1
+        return item[: extent.start] + MARK + item[extent.end :]
 
 
 class _CustomRule:

@@ -28,9 +28,14 @@ class Secrecy(Enum):
     VAGUE = "vague"
 
 
-_PASSWORD = frozenset("password passwd pwd pass passphrase passcode".split())
+_PASSWORD = frozenset(
+    "password passwd pwd pw pass passphrase passcode"
+    " storepass keypass srcstorepass deststorepass srckeypass destkeypass".split()
+)
 _SECRET = frozenset("secret clientsecret sharedsecret".split())
-_TOKEN = frozenset("token credential apikey secretkey accesskey authkey authtoken accesstoken apitoken jwt".split())
+_TOKEN = frozenset(
+    "token credential cred apikey secretkey accesskey authkey authtoken accesstoken apitoken jwt".split()
+)
 _RUN_TOGETHER = re.compile(r"(?:password|passwd|passphrase|secretkey|accesskey|apikey|authtoken|accesstoken)$")
 _CAPITALS_RUN_TOGETHER = re.compile(r"(?:TOKEN|SECRET|PASS|PASSWD|PWD|PASSWORD|APIKEY)$")
 _NOT_RUN_TOGETHER = frozenset({"COMPASS", "BYPASS", "ENCOMPASS", "SURPASS", "OLDPWD"})
@@ -47,6 +52,9 @@ _SECRET_KEY = frozenset(
     " stripe subscription tenant twilio user wandb webhook".split()
 )
 """`openai_key` is a credential; `sort_key` and `cache_key` are not."""
+_VAGUE = frozenset("auth session fernet tok pat webhook".split())
+_PAT = frozenset("github gitlab gh azure ado devops airtable databricks access".split())
+"""`GITHUB_PAT` is a personal access token; a `pat` alone may be a pattern."""
 _PUBLIC = frozenset("public pub primary foreign".split())
 _SPECIAL_TOKEN = frozenset(
     "pad eos bos unk sep cls mask special image video audio start end stop begin boi eoi bot eot next".split()
@@ -86,8 +94,8 @@ def _of_head(head: str, before: list[str]) -> Secrecy | None:
         return Secrecy.NONE if word == "token" and _SPECIAL_TOKEN.intersection(before[-1:]) else Secrecy.TOKEN
     if word == "key":
         return Secrecy.TOKEN if _SECRET_KEY.intersection(before[-1:]) else Secrecy.VAGUE
-    if word == "auth":
-        return Secrecy.VAGUE
+    if word in _VAGUE:
+        return Secrecy.TOKEN if word == "pat" and _PAT.intersection(before[-1:]) else Secrecy.VAGUE
     together = _RUN_TOGETHER.search(word)
     if together is None and head.isupper() and head not in _NOT_RUN_TOGETHER:
         together = _CAPITALS_RUN_TOGETHER.search(head)

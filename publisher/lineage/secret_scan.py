@@ -8,12 +8,18 @@ import re
 from collections.abc import Iterator
 
 from roar_publisher.lineage.secret_names import NAME_REACH, Secrecy, secrecy
+from roar_publisher.lineage.secret_options import option_secrets
 from roar_publisher.lineage.secret_rules import Span, known_tokens
 from roar_publisher.lineage.secret_values import LOOKED_AT, is_opaque, is_secret_value
 from roar_publisher.lineage.shell_words import Extent, QuotedText
 
 _NAME_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
-_HINT = re.compile(r"key|token|secret|pass|pwd|credential|auth|bearer|jwt|cookie|session_id|wandb", re.IGNORECASE)
+_HINT = re.compile(
+    r"key|token|secret|pass|pwd|cred|auth|bearer|jwt|cookie|session|wandb|webhook|fernet|_pat\b|-pat\b|\btok\b|\bpw\b"
+    r"|-[A-Za-z]{0,8}[abkKNpPtuUw]|login|config|modify|vault|htpasswd|sqlplus|impdp|expdp|jdbc|/p:|mc |sudo",
+    re.IGNORECASE,
+)
+"""What a text holds in which names, headers and options are looked for at all."""
 # An assignment, a mapping's colon, each perhaps after the quote that closes the name (perhaps an escaped one).
 _SEPARATOR = re.compile(r"(\\{0,3}[\"']\]?)?[ \t]{0,4}(?:(?<![=!<>])=(?!=)>?|:=?(?!:))[ \t]{0,4}")
 _FLAG = re.compile(r"(?<![\w-])--?([A-Za-z][A-Za-z0-9_.-]{0,127}+)[ \t]++(?!-)(?=\S)")
@@ -24,16 +30,10 @@ _SPACED = re.compile(
 # `wandb login KEY`: the key is a word of its own, often after a switch.
 _LOGIN = re.compile(r"\bwandb[ \t]{1,8}login[ \t]{1,8}(?:--(?:relogin|cloud|verify)[ \t]{1,8}){0,3}(?=[^\s-])")
 _SHORT_PASSWORD = re.compile(r"(?<!\S)-p(?:[ \t]++|=)?(?=[^\s-])")
-_ASKS_PASSWORD = re.compile(
-    r"(?:^|[\s;&|/('\"])(?:mysql\w*|mariadb[\w-]*|sshpass|mongo\w*|(?:docker|podman|helm registry) login)\b"
-)
-"""Programs whose `-p` is a password."""
-_GLUED_PASSWORD = re.compile(r"(?:^|[\s;&|/('\"])(?:mysql\w*|mariadb[\w-]*|sshpass|7za?)\b")
-"""Programs that take the password without a space: `-psecret`."""
-_USER = re.compile(r"(?<!\S)(?:-u|--user|--proxy-user)(?:[ \t]++|=)?(?=[^\s-])")
+_USER = re.compile(r"(?<!\S)(?:-u|--user|--proxy-user|--auth)(?:[ \t]++|=)?(?=[^\s-])")
 _HEADER = re.compile(
     r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\\{0,3}[\"'])?[ \t]{0,4}[:=][ \t]{0,4}(\\{0,3}[\"'])?"
-    r"((?:bearer|basic|token|digest|apikey|api-key|negotiate|aws4-hmac-sha256|signature|bot|key)[ \t]{1,4})?",
+    r"((?:bearer|basic|token|digest|apikey|api-key|negotiate|aws4-hmac-sha256|signature|bot|key)(?:\\?[ \t]){1,4})?",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"\b(?:bearer|basic)[ \t]++([A-Za-z0-9._~+/=-]{16,}+)", re.IGNORECASE)
@@ -67,12 +67,13 @@ def find_secrets(text: str) -> Iterator[Span]:
     if "PRIVATE KEY" in text:
         for match in _PRIVATE_KEY.finditer(text):
             yield Span(*match.span(), "private-key", "[PRIVATE_KEY_REDACTED]")
-    quoted = QuotedText(text) if _HINT.search(text) or "-p" in text or "-u" in text else None
-    if quoted is not None:
+    if _HINT.search(text):
+        quoted = QuotedText(text)
         yield from _named_values(quoted)
         yield from _flag_values(quoted)
         yield from _headers(quoted)
         yield from _short_options(quoted)
+        yield from option_secrets(quoted)
 
 
 def _named_values(quoted: QuotedText) -> Iterator[Span]:
@@ -164,17 +165,12 @@ def _header_value(quoted: QuotedText, match: re.Match[str]) -> Extent:
 
 
 def _short_options(quoted: QuotedText) -> Iterator[Span]:
-    """`-p password` where the program asks for one, or the value can be nothing else; `-u user:password`."""
+    """`-p password` of any program where the value can be nothing else; `-u user:password`."""
     text = quoted.text
     for match in _SHORT_PASSWORD.finditer(text):
-        asks = (_GLUED_PASSWORD if match[0] == "-p" else _ASKS_PASSWORD).search(
-            text, max(0, match.start() - 256), match.start()
-        )
-        if match[0] == "-p" and not asks:
-            continue
         extent = quoted.value(match.end(), name=match.end())
         value = text[extent.start : min(extent.end, extent.start + LOOKED_AT)]
-        if is_opaque(value) or (asks and ":" not in value and is_secret_value(value, Secrecy.PASSWORD)):
+        if is_secret_value(value, Secrecy.VAGUE) if match[0] == "-p" else is_opaque(value):
             yield Span(*extent, "password-option", context=match.start())
     for match in _USER.finditer(text):
         extent = quoted.value(match.end(), name=match.end())

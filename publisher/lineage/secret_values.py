@@ -42,7 +42,9 @@ _DELIMITERS = re.compile(r"[-_./:@+,~ ]+")
 _ADDRESS = re.compile(r"(?:~|\.{1,2})/|[A-Za-z]:\\|[A-Za-z][A-Za-z0-9+.-]*://")
 _MOSTLY = 0.6
 """The share of natural pieces that makes what begins with a slash a path: base64 may begin with one, too."""
-_TOKEN_ALPHABET = re.compile(r"[A-Za-z0-9_\-.+/=~:!@#$%^&*?]+\Z")
+_TOKEN_ALPHABET = re.compile(r"[A-Za-z0-9_\-.+/=~:!@#$%^&*?()]+\Z")
+_CALL = re.compile(r"[A-Za-z_][\w.]{0,64}\(.*\)\Z")
+"""`token=get_token(x1)` is code."""
 _OPAQUE = re.compile(r"[A-Za-z0-9_\-+/=]+\Z")
 _HEX = re.compile(r"(?:0x)?[0-9a-f]+\Z", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
@@ -97,7 +99,7 @@ def _is_password(text: str) -> bool:
 
 
 def _is_token(text: str) -> bool:
-    if len(text) < _SHORTEST_TOKEN or not _TOKEN_ALPHABET.match(text) or _DIGEST.match(text):
+    if len(text) < _SHORTEST_TOKEN or not _TOKEN_ALPHABET.match(text) or _DIGEST.match(text) or _CALL.match(text):
         return False
     return not _is_path(text) and not _is_identifier(text)
 
