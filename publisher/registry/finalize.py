@@ -13,7 +13,7 @@ from roar_publisher.glaas.wire import ExpectedCounts, FinalizeRequest
 from roar_publisher.lineage.canonical import CANONICAL_VERSION, LineageHasher
 from roar_publisher.registry.auth import Credential
 from roar_publisher.registry.counts import graph_counts
-from roar_publisher.registry.legacy import supersede
+from roar_publisher.registry.legacy import replace_legacy
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.scope import Scope
 from roar_publisher.registry.sessions import Access, Session, close_session, discard_graph, find_session
@@ -90,8 +90,9 @@ def publish(
     Repeated on a closed session it returns the same receipt.  A hash that a session published already is not published
     again: the staged graph is discarded and the session speaks of the older one.  In both cases what was private is
     public from now on if that is what its owner asks for; what is public stays so, whatever is asked for, and the
-    receipt says it.  Raises `Refusal` (422), and nothing is published, where the hash stands privately in
-    another scope, or for somebody else.
+    receipt says it.  A legacy lineage under the hash never stands in the way (`legacy.replace_legacy`).
+    Raises `Refusal` (422), and nothing is published, where the hash was finalized privately in another scope, or by
+    another account.
     """
     session = find_session(connection, access)
     if session.receipt is not None:
@@ -146,12 +147,12 @@ def _publish_graph(
 ) -> tuple[int, bool]:
     """The graph that the hash stands for from now on, and whether it is the session's."""
     known = find_lineage(connection, lineage_hash)
+    if known is not None and known["session_id"] is not None:
+        settle(connection, known, session, scope)
+        discard_graph(connection, session.graph_id)
+        return known["graph_id"], False
     if known is not None:
-        scope = settle(connection, known, session, scope)
-        if known["session_id"] is not None:
-            discard_graph(connection, session.graph_id)
-            return known["graph_id"], False
-        supersede(connection, known["graph_id"], session.graph_id)
+        scope = replace_legacy(connection, known, session, scope)
     connection.execute(
         "REPLACE INTO lineages (hash, graph_id, session_id, creator, owner, visibility, scope_owner, scope_project,"
         " git_repo, git_commit, git_branch, published_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -1,6 +1,7 @@
 """The label endpoints that `roar label` reads, and the one that it edits through."""
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -10,13 +11,20 @@ from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas.wire import API_ROOT
 from roar_publisher.registry.auth import Caller, require_user
-from roar_publisher.registry.label_views import artifact_label_versions, label_versions
+from roar_publisher.registry.label_views import (
+    artifact_label_versions,
+    current_artifact_labels,
+    label_versions,
+    no_labels,
+)
 from roar_publisher.registry.reconcile import ReconcileRequest, is_own, reconcile
 from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.scope import Reader
 from roar_publisher.registry.service import Service
 
 ENTITY_PARAMETERS = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
 """Which query parameter names an entity, by its type."""
+_AcrossLineages = Callable[[sqlite3.Connection, str, Reader], list[dict[str, object]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +45,17 @@ class LabelApi:
     async def current(self, request: Request) -> JSONResponse:
         """The newest label document of one entity."""
         caller = await self.service.caller(request)
-        newest = (await self._versions(request, caller))[-1]
+        documents = await self._documents(request, caller, across_lineages=current_artifact_labels)
+        if not documents:
+            raise no_labels()
+        newest = documents[-1]
         own = await self.service.read(is_own, str(newest["sessionHash"]), caller)
         return JSONResponse({**newest, "canEdit": own})
 
     async def history(self, request: Request) -> JSONResponse:
         """All label documents of one entity, the oldest first."""
-        return JSONResponse({"labels": await self._versions(request, await self.service.caller(request))})
+        caller = await self.service.caller(request)
+        return JSONResponse({"labels": await self._documents(request, caller, across_lineages=artifact_label_versions)})
 
     async def reconcile(self, request: Request) -> JSONResponse:
         """Edit labels of a lineage of one's own."""
@@ -54,7 +66,10 @@ class LabelApi:
         now = self.service.clock()
         return JSONResponse(await self.service.write(reconcile, caller, reader, body, now))
 
-    async def _versions(self, request: Request, caller: Caller) -> list[dict[str, object]]:
+    async def _documents(
+        self, request: Request, caller: Caller, *, across_lineages: _AcrossLineages
+    ) -> list[dict[str, object]]:
+        """across_lineages: reads the documents of an artifact where the query names no lineage."""
         reader = await self.service.reader(caller)
         query = request.query_params
         entity_type, lineage_hash = query.get("entity_type", ""), query.get("session_hash")
@@ -68,4 +83,4 @@ class LabelApi:
             return await self.service.read(label_versions, lineage_hash, reader, entity_type, entity)
         if entity_type != "artifact":
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "a label of this kind is found in its lineage: session_hash")
-        return await self.service.read(artifact_label_versions, entity, reader)
+        return await self.service.read(across_lineages, entity, reader)

@@ -6,9 +6,9 @@ from http import HTTPStatus
 
 from roar_publisher.registry.documents import read_text
 from roar_publisher.registry.labels import job_uid_of
-from roar_publisher.registry.lineages import readable_lineage
+from roar_publisher.registry.lineages import shown_lineage
 from roar_publisher.registry.refusals import Refusal
-from roar_publisher.registry.scope import READABLE, Reader
+from roar_publisher.registry.scope import CREDIBILITY, READABLE, Reader
 
 MOST_VERSIONS = 1000
 """Versions of one artifact's labels that are returned at once, over all lineages."""
@@ -29,7 +29,7 @@ def label_versions(
 
     Raises `Refusal` (404) where there is none that this reader may know of.
     """
-    lineage = readable_lineage(connection, lineage_hash, reader)
+    lineage = shown_lineage(connection, lineage_hash, reader)
     if entity_type == "job":
         entity = job_uid_of(connection, lineage["graph_id"], entity)
     rows = connection.execute(
@@ -52,20 +52,27 @@ def artifact_label_versions(connection: sqlite3.Connection, digest: str, reader:
 
 
 def current_artifact_labels(connection: sqlite3.Connection, digest: str, reader: Reader) -> list[dict[str, object]]:
-    """The newest version of an artifact's label document in each lineage, the newest of them last: it counts where two
-    of them say something else.  Of lineages beyond `MOST_LINEAGES` nothing is said.
+    """The newest version of an artifact's label document in each lineage.  The last counts where two of them say
+    something else: that of the lineage that counts most (`scope.CREDIBILITY`), the newest of several.  Of lineages
+    beyond `MOST_LINEAGES` nothing is said.  Empty where there is none that this reader may know of.
     """
     newest = connection.execute(
-        f"SELECT labels.*, hash, max(version) {_OF_ARTIFACT} GROUP BY hash ORDER BY written_at DESC, hash LIMIT :most",
+        f"SELECT labels.*, hash, max(version) {_OF_ARTIFACT} GROUP BY hash"
+        f" ORDER BY {CREDIBILITY} DESC, written_at DESC, hash LIMIT :most",
         {"digest": digest, "most": MOST_LINEAGES, **reader.parameters()},
     )
     return [_document(row) for row in reversed(newest.fetchall())]
 
 
+def no_labels() -> Refusal:
+    """404: there are none that this reader may know of."""
+    return Refusal(HTTPStatus.NOT_FOUND, "no labels are published for this")
+
+
 def _documents(rows: Iterable[sqlite3.Row]) -> list[dict[str, object]]:
     documents = [_document(row) for row in rows]
     if not documents:
-        raise Refusal(HTTPStatus.NOT_FOUND, "no labels are published for this")
+        raise no_labels()
     return documents
 
 

@@ -2,7 +2,7 @@
 
 What nobody signed for takes writes from anybody, as it always did.  A user's lineage takes them from that user alone.
 A legacy lineage is what was written so far, and nobody checks it: as soon as a registration session finalizes the same
-hash, what was staged takes its place.
+hash, what was staged takes its place.  Legacy writes of others never stand in the way of that, nor become part of it.
 
 A lineage that a session finalized does not change any more.  Labels and the members of composites are no part of what
 was hashed; roar-cli 0.3.7 to 0.4.3 sends them without a credential, right after an anonymous finalize.  For
@@ -12,14 +12,16 @@ was hashed; roar-cli 0.3.7 to 0.4.3 sends them without a credential, right after
 import sqlite3
 from http import HTTPStatus
 
-from roar_publisher.glaas.wire import Label, LegacySessionRequest
+from roar_publisher.glaas.wire import Label, LegacyCompositeRequest, LegacySessionRequest
+from roar_publisher.registry import staging
 from roar_publisher.registry.auth import ANONYMOUS_OWNER, Caller
 from roar_publisher.registry.counts import recount_artifacts
 from roar_publisher.registry.labels import Rights, takes_additions
 from roar_publisher.registry.lineages import readable_lineage
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.scope import PUBLIC, Reader, Scope
-from roar_publisher.registry.sessions import discard_graph, new_graph
+from roar_publisher.registry.sessions import Session, discard_graph, new_graph
+from roar_publisher.registry.set_aside import set_aside, set_aside_lineage
 
 
 def open_legacy(
@@ -57,13 +59,30 @@ def open_legacy(
     return True
 
 
+def replace_legacy(connection: sqlite3.Connection, known: sqlite3.Row, session: Session, scope: Scope) -> Scope:
+    """Make room for the graph of a session that was found to have the hash of the legacy lineage `known`.
+
+    Returns where the finalized lineage stands.  A user's own legacy lineage becomes the finalized one and stays public
+    if it was: it has been read.  Anything else is set aside: what another user wrote, what nobody signed for, and a
+    private lineage of the same user that would have to move.
+    """
+    stands = Scope(known["visibility"], known["scope_owner"], known["scope_project"])
+    is_own = session.owner != ANONYMOUS_OWNER and known["owner"] == session.owner
+    # Earlier releases closed sessions with the legacy graph.
+    connection.execute("UPDATE sessions SET graph_id = ? WHERE graph_id = ?", (session.graph_id, known["graph_id"]))
+    if is_own and (stands.visibility == PUBLIC or stands.may_become(scope)):
+        supersede(connection, known["graph_id"], session.graph_id)
+        return stands if stands.visibility == PUBLIC else scope
+    set_aside(connection, known["hash"])
+    return scope
+
+
 def supersede(connection: sqlite3.Connection, graph_id: int, staged: int) -> None:
-    """Put away a legacy graph whose hash the graph `staged` was found to have; nothing that it rightly showed is lost.
+    """Put away a user's own legacy graph; nothing that it rightly showed is lost.
 
     The hash says which jobs there are, with which inputs and outputs: of a complete legacy graph the staged one has
     them all, and what else a legacy graph has was never part of this lineage.  Of artifacts and labels it says nothing.
-    Those that were not staged move over, labels in all their versions.  For a lineage of nobody's they may be
-    anybody's, but that is so anyway: whoever publishes it first may say as much, and the session may label it anew.
+    Those that were not staged move over, labels in all their versions.
     """
     connection.execute(
         "DELETE FROM artifacts WHERE graph_id = ? AND hashes IS NULL"
@@ -73,8 +92,6 @@ def supersede(connection: sqlite3.Connection, graph_id: int, staged: int) -> Non
     connection.execute("UPDATE OR IGNORE artifacts SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
     recount_artifacts(connection, staged)
     connection.execute("UPDATE labels SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
-    # Earlier releases closed sessions with the legacy graph.
-    connection.execute("UPDATE sessions SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
     discard_graph(connection, graph_id)
 
 
@@ -106,20 +123,22 @@ def labelled_graph(connection: sqlite3.Connection, caller: Caller, label: Label,
     return row["graph_id"], Rights.ADD if takes_additions(row, now) else Rights.REPEAT
 
 
-def composite_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: str, digest: str, now: float) -> int:
-    """The graph that a composite beside any session goes to.
+def add_composite(
+    connection: sqlite3.Connection, caller: Caller, composite: LegacyCompositeRequest, now: float
+) -> bool:
+    """Add a composite beside any session; True where something was new.
 
     A lineage that was finalized takes the members of an artifact that it has: from its owner, and from anybody as long
     as it takes additions.  Raises `Refusal`: as `_writable`; 409 otherwise.
     """
-    row = _writable(connection, caller, lineage_hash)
+    row = _writable(connection, caller, composite.session_hash)
     graph_id: int = row["graph_id"]
     if row["session_id"] is None:
-        return graph_id
-    known = connection.execute("SELECT 1 FROM artifacts WHERE graph_id = ? AND digest = ?", (graph_id, digest))
+        return staging.add_composite(connection, graph_id, composite)
+    known = connection.execute("SELECT 1 FROM artifacts WHERE graph_id = ? AND digest = ?", (graph_id, composite.hash))
     if known.fetchone() is None or not (row["owner"] != ANONYMOUS_OWNER or takes_additions(row, now)):
         raise _finalized()
-    return graph_id
+    return staging.add_members(connection, graph_id, composite)
 
 
 def _finalized() -> Refusal:
@@ -141,11 +160,15 @@ def _newest_with_artifact(connection: sqlite3.Connection, caller: Caller, label:
 
 
 def _writable(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> sqlite3.Row:
-    """Raises `Refusal`: 404 for what is not there for this caller, 403 for what the caller may only read."""
+    """Raises `Refusal`: 404 for what is not there for this caller, 403 for what the caller may only read, 409 where the
+    caller's own lineage was set aside.
+    """
     row = connection.execute(
         "SELECT * FROM lineages WHERE hash = ? AND owner IN (?, ?)", (lineage_hash, ANONYMOUS_OWNER, caller.owner)
     ).fetchone()
     if row is None:
+        if set_aside_lineage(connection, lineage_hash, caller.owner) is not None:
+            raise _finalized()
         readable_lineage(connection, lineage_hash, Reader(caller.owner))
         raise Refusal(HTTPStatus.FORBIDDEN, "this lineage belongs to another user")
     written: sqlite3.Row = row

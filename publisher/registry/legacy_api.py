@@ -14,7 +14,7 @@ from roar_publisher.glaas import wire
 from roar_publisher.registry import staging
 from roar_publisher.registry.auth import Caller
 from roar_publisher.registry.labels import NOOPS, changes, write_each, write_label
-from roar_publisher.registry.legacy import composite_graph, labelled_graph, legacy_graph, open_legacy
+from roar_publisher.registry.legacy import add_composite, labelled_graph, legacy_graph, open_legacy
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.replays import refuse_replay
 from roar_publisher.registry.service import Service, lineage_url, path_text
@@ -90,7 +90,7 @@ class LegacyApi:
         """Add a composite artifact to the lineage that it names."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LegacyCompositeRequest)
-        created = await self.service.write(_add_composite, caller, body, self.service.clock())
+        created = await self.service.write(add_composite, caller, body, self.service.clock())
         return JSONResponse({"hash": body.hash, "created": created})
 
     async def label(self, request: Request) -> JSONResponse:
@@ -131,13 +131,6 @@ def _add_artifacts(connection: sqlite3.Connection, caller: Caller, artifacts: Se
         staging.add_artifacts(connection, legacy_graph(connection, caller, lineage_hash), group)
         for lineage_hash, group in by_lineage.items()
     )
-
-
-def _add_composite(
-    connection: sqlite3.Connection, caller: Caller, composite: wire.LegacyCompositeRequest, now: float
-) -> bool:
-    graph_id = composite_graph(connection, caller, composite.session_hash, composite.hash, now)
-    return staging.add_composite(connection, graph_id, composite)
 
 
 def _label(

@@ -12,12 +12,14 @@ from roar_publisher.registry.documents import read_text
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.schema import NO_STEP
 from roar_publisher.registry.scope import PUBLIC, READABLE, Reader
+from roar_publisher.registry.set_aside import set_aside_lineage
 
 SHORTEST_PREFIX = 8
 """Digits of a hash or digest that suffice to look for it."""
 HASH_LENGTH = 64
 LAST_CHARACTER = "\U0010ffff"
 """Sorts after everything that a hash may go on with."""
+_LISTED_COLUMNS = "hash, graph_id, visibility, git_repo, git_branch, published_at"
 LINKS_SHOWN = 100
 """Links per job and kind that one look at a lineage returns; a job may have a million."""
 
@@ -54,9 +56,13 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class LineageView:
-    """A published lineage and one page of its jobs in step order."""
+    """A published lineage and one page of its jobs in step order.
+
+    set_aside: whether another lineage was finalized under this hash; only the writer is shown this one.
+    """
 
     hash: str
+    set_aside: bool
     creator: str
     visibility: str
     git_repo: str | None
@@ -71,9 +77,10 @@ class LineageView:
 
 @dataclass(frozen=True, slots=True)
 class RecentLineage:
-    """A line of the list of lineages."""
+    """A line of the list of lineages.  set_aside: as `LineageView`."""
 
     hash: str
+    set_aside: bool
     visibility: str
     git_repo: str | None
     git_branch: str | None
@@ -82,14 +89,21 @@ class RecentLineage:
 
 
 def view_lineage(
-    connection: sqlite3.Connection, lineage_hash: str, reader: Reader, *, offset: int, limit: int
+    connection: sqlite3.Connection,
+    lineage_hash: str,
+    reader: Reader,
+    *,
+    offset: int,
+    limit: int,
+    set_aside: bool = False,
 ) -> LineageView:
     """The published lineage with `limit` jobs from `offset` on.
 
-    lineage_hash: the whole of it, or its first `SHORTEST_PREFIX` or more digits.  Raises `Refusal`: 404 as
-    `readable_lineage`, 409 where several that this reader may know of begin like this.
+    lineage_hash: the whole of it, or its first `SHORTEST_PREFIX` or more digits.  set_aside: as `shown_lineage`.
+    Raises `Refusal`: 404 as `shown_lineage`, 409 where several that this reader may know of begin like this.
     """
-    row = readable_lineage(connection, _whole_hash(connection, lineage_hash, reader), reader)
+    whole = _whole_hash(connection, lineage_hash, reader)
+    row = shown_lineage(connection, whole, reader, set_aside=set_aside)
     graph_id = row["graph_id"]
     counts = graph_counts(connection, graph_id)
     jobs = connection.execute(
@@ -99,6 +113,7 @@ def view_lineage(
     ).fetchall()
     return LineageView(
         hash=row["hash"],
+        set_aside=bool(row["set_aside"]),
         creator=row["creator"],
         visibility=row["visibility"],
         git_repo=row["git_repo"],
@@ -115,15 +130,19 @@ def view_lineage(
 def recent_lineages(connection: sqlite3.Connection, limit: int) -> list[RecentLineage]:
     """The newest public lineages."""
     rows = connection.execute(
-        "SELECT * FROM lineages WHERE visibility = 'public' ORDER BY published_at DESC, hash LIMIT ?", (limit,)
+        "SELECT *, 0 AS set_aside FROM lineages WHERE visibility = 'public' ORDER BY published_at DESC, hash LIMIT ?",
+        (limit,),
     )
     return _listed(connection, rows.fetchall())
 
 
 def own_lineages(connection: sqlite3.Connection, owner: str, limit: int) -> list[RecentLineage]:
-    """The newest lineages that a user has published, wherever."""
+    """The newest lineages that a user has published, wherever; those that were set aside too."""
     rows = connection.execute(
-        "SELECT * FROM lineages WHERE owner = ? ORDER BY published_at DESC, hash LIMIT ?", (owner, limit)
+        f"SELECT {_LISTED_COLUMNS}, 0 AS set_aside FROM lineages WHERE owner = ?1"
+        f" UNION ALL SELECT {_LISTED_COLUMNS}, 1 FROM set_aside_lineages WHERE owner = ?1"
+        " ORDER BY published_at DESC, hash LIMIT ?2",
+        (owner, limit),
     )
     return _listed(connection, rows.fetchall())
 
@@ -132,6 +151,7 @@ def _listed(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list
     return [
         RecentLineage(
             hash=row["hash"],
+            set_aside=bool(row["set_aside"]),
             visibility=row["visibility"],
             git_repo=row["git_repo"],
             git_branch=row["git_branch"],
@@ -162,22 +182,52 @@ def registered_jobs(connection: sqlite3.Connection, owner: str, uids: Sequence[s
 
 def readable_lineage(connection: sqlite3.Connection, lineage_hash: str, reader: Reader) -> sqlite3.Row:
     """The row of a lineage.  Raises `Refusal` (404) where there is none that this reader may know of."""
-    row: sqlite3.Row | None = connection.execute(
-        f"SELECT * FROM lineages WHERE hash = :hash AND {READABLE}", {"hash": lineage_hash, **reader.parameters()}
-    ).fetchone()
+    row = _find_readable(connection, lineage_hash, reader)
     if row is None:
-        raise Refusal(HTTPStatus.NOT_FOUND, "no lineage is published under this hash")
+        raise _not_published()
     return row
+
+
+def shown_lineage(
+    connection: sqlite3.Connection, lineage_hash: str, reader: Reader, *, set_aside: bool = False
+) -> sqlite3.Row:
+    """What a reader sees under a hash: the row of `readable_lineage`, else what the same user wrote there before
+    somebody else finalized it.
+
+    set_aside: the latter in any case.  Raises `Refusal` (404) where there is neither.
+    """
+    row = None if set_aside else _find_readable(connection, lineage_hash, reader)
+    # Without being asked, nobody is shown what nobody signed for: the page of a private lineage must not show what a
+    # stranger planted under its hash.
+    if row is None and (set_aside or reader.user_id):
+        row = set_aside_lineage(connection, lineage_hash, reader.user_id)
+    if row is None:
+        raise _not_published()
+    return row
+
+
+def _find_readable(connection: sqlite3.Connection, lineage_hash: str, reader: Reader) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute(
+        f"SELECT *, 0 AS set_aside FROM lineages WHERE hash = :hash AND {READABLE}",
+        {"hash": lineage_hash, **reader.parameters()},
+    ).fetchone()
+    return row
+
+
+def _not_published() -> Refusal:
+    return Refusal(HTTPStatus.NOT_FOUND, "no lineage is published under this hash")
 
 
 def _whole_hash(connection: sqlite3.Connection, prefix: str, reader: Reader) -> str:
     if not SHORTEST_PREFIX <= len(prefix) < HASH_LENGTH:
         return prefix
     rows = connection.execute(
-        f"SELECT hash FROM lineages WHERE hash >= :first AND hash < :last AND {READABLE} LIMIT 2",
+        f"SELECT hash, session_id IS NOT NULL AS finalized FROM lineages WHERE hash >= :first AND hash < :last"
+        f" AND {READABLE} ORDER BY finalized DESC LIMIT 2",
         {"first": prefix, "last": prefix + LAST_CHARACTER, **reader.parameters()},
     ).fetchall()
-    if len(rows) > 1:
+    # Anybody may make up the hash of a legacy lineage; that of a finalized one was computed here.
+    if len(rows) > 1 and rows[0]["finalized"] == rows[1]["finalized"]:
         raise Refusal(HTTPStatus.CONFLICT, f"several lineages begin with {prefix}: give more of the hash")
     return str(rows[0]["hash"]) if rows else prefix
 

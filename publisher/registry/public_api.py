@@ -40,11 +40,21 @@ class PublicApi:
         return JSONResponse({"status": "healthy", "features": advertised})
 
     async def lineage(self, request: Request) -> JSONResponse:
-        """A published lineage; its jobs in step order from `?offset=` on, `?limit=` of them."""
+        """A published lineage; its jobs in step order from `?offset=` on, `?limit=` of them.
+
+        `?set_aside=true`: what the caller wrote under the hash before somebody else finalized it.
+        """
         offset = number_in_query(request, "offset", default=0, most=LARGEST_OFFSET)
         limit = number_in_query(request, "limit", default=JOBS_A_PAGE, most=MOST_JOBS_A_PAGE)
         reader = await self.service.reader(await self.service.caller(request))
-        view = await self.service.read(view_lineage, path_text(request, "hash"), reader, offset=offset, limit=limit)
+        view = await self.service.read(
+            view_lineage,
+            path_text(request, "hash"),
+            reader,
+            offset=offset,
+            limit=limit,
+            set_aside=request.query_params.get("set_aside") == "true",
+        )
         return JSONResponse({**asdict(view), "url": lineage_url(request, view.hash), "offset": offset})
 
     async def artifact(self, request: Request) -> JSONResponse:

@@ -161,4 +161,20 @@ MIGRATIONS = (
         ),
         artifacts = (SELECT count(*) FROM artifacts WHERE graph_id = graphs.id);
     """,
+    """
+    CREATE TABLE set_aside_lineages (         -- legacy lineages under a hash that somebody else then finalized
+        hash TEXT NOT NULL,
+        owner TEXT NOT NULL,                  -- who wrote it, and alone reads it; '' is nobody
+        graph_id INTEGER NOT NULL UNIQUE REFERENCES graphs (id),
+        creator TEXT NOT NULL,
+        visibility TEXT NOT NULL,
+        scope_owner TEXT,
+        scope_project TEXT,
+        git_repo TEXT,
+        git_commit TEXT,
+        git_branch TEXT,
+        published_at REAL NOT NULL,
+        PRIMARY KEY (hash, owner)
+    ) WITHOUT ROWID;
+    """,
 )

@@ -24,6 +24,9 @@ READABLE = """(
     OR scope_project IN (SELECT value FROM json_each(:projects))
 )"""
 """SQL on the columns of `lineages`, with the parameters of `Reader.parameters`."""
+CREDIBILITY = "((owner <> '' AND owner = :reader) * 4 + (owner <> '') * 2 + (session_id IS NOT NULL))"
+"""SQL like `READABLE`: what a lineage's word about an artifact counts where several have the same digest.  The reader's
+own counts most, then what a user signed for; what nobody signed for and nobody checked counts least."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,24 +21,23 @@ def private_lineage(connection: sqlite3.Connection, session: Session) -> sqlite3
     return None if known is None or known["visibility"] == PUBLIC else known
 
 
-def settle(connection: sqlite3.Connection, known: sqlite3.Row, session: Session, scope: Scope) -> Scope:
-    """Make a known lineage public, if that is what is asked for; returns where it stands from now on.
+def settle(connection: sqlite3.Connection, known: sqlite3.Row, session: Session, scope: Scope) -> None:
+    """Make a finalized lineage public, if that is what is asked for.
 
     What is public has been read and stays public where it is, whatever is asked for: the receipt says so.
     Raises `Refusal` (422), and nothing is changed: for another owner's lineage, and where a private lineage would move.
     """
     if known["owner"] != session.owner:
-        detail = "somebody else has written a lineage under this hash, on the legacy path"
+        detail = "another account has published this lineage"
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
     stands = Scope(known["visibility"], known["scope_owner"], known["scope_project"])
     if stands.visibility == PUBLIC:
-        return stands
+        return
     if not stands.may_become(scope):
         place = "the own space of its publisher" if known["scope_owner"] is None else "a project"
         detail = f"this lineage is published already, as {known['visibility']} in {place}, and does not move"
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
     connection.execute("UPDATE lineages SET visibility = ? WHERE hash = ?", (scope.visibility, known["hash"]))
-    return scope
 
 
 def visible_receipt(connection: sqlite3.Connection, receipt: Mapping[str, object]) -> dict[str, object]:

@@ -69,16 +69,29 @@ def add_artifacts(connection: sqlite3.Connection, graph_id: int, artifacts: Sequ
 
 def add_composite(connection: sqlite3.Connection, graph_id: int, composite: CompositeRequest) -> bool:
     """Add a composite artifact, or its members to one that came as a plain artifact; True where something was new."""
-    members = composite.model_dump(mode="json", include={"component_count_total", "components", "membership_index"})
     count_artifacts(connection, graph_id, [composite.hash])
     row = connection.execute(
         "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata, composite)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (graph_id, digest) DO UPDATE SET composite = excluded.composite,"
         " hashes = coalesce(hashes, excluded.hashes), size = iif(hashes IS NULL, excluded.size, size)"
         " WHERE composite IS NULL RETURNING id",
-        (*_artifact_row(graph_id, composite.hash, composite), kept_text(members)),
+        (*_artifact_row(graph_id, composite.hash, composite), _members(composite)),
     ).fetchone()
     return row is not None
+
+
+def add_members(connection: sqlite3.Connection, graph_id: int, composite: CompositeRequest) -> bool:
+    """Add the members of a composite to an artifact that the graph has; what is said of it already stays.
+
+    True where the members were new.
+    """
+    _, digest, hashes, size, *_ = _artifact_row(graph_id, composite.hash, composite)
+    added = connection.execute(
+        "UPDATE artifacts SET composite = ?, hashes = coalesce(hashes, ?), size = coalesce(size, ?)"
+        " WHERE graph_id = ? AND digest = ? AND composite IS NULL",
+        (_members(composite), hashes, size, graph_id, digest),
+    )
+    return added.rowcount == 1
 
 
 def add_links(
@@ -141,6 +154,12 @@ def _job_row(graph_id: int, job: Job) -> tuple[object, ...]:
 def _artifact_row(graph_id: int, digest: str, artifact: Artifact) -> tuple[object, ...]:
     hashes = kept_text([{"algorithm": item.algorithm, "digest": item.digest} for item in artifact.hashes])
     return (graph_id, digest, hashes, artifact.size, artifact.source_type, _text(artifact.metadata))
+
+
+def _members(composite: CompositeRequest) -> str:
+    return kept_text(
+        composite.model_dump(mode="json", include={"component_count_total", "components", "membership_index"})
+    )
 
 
 def _link_columns(link: Link) -> tuple[object, ...]:

@@ -137,7 +137,7 @@ async def test_an_artifact_says_when_it_was_published_where_and_its_labels(regis
         return succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(1)}", auth=auth))
 
     hers, public = await found(Bearer(alice)), await found(NOBODY)
-    assert [row["metadata"] for row in hers["labels"]] == [{"a": "hers", "b": 1}, {"a": "nobody's"}]
+    assert [row["metadata"] for row in hers["labels"]] == [{"a": "nobody's"}, {"a": "hers", "b": 1}]
     assert [row["metadata"] for row in public["labels"]] == [{"a": "nobody's"}]
     assert hers["scope"] == {"visibility": "private", "owner_id": alice.user.id, "project_id": None}
     assert public["scope"] == {"visibility": "public", "owner_id": None, "project_id": None}

@@ -226,11 +226,12 @@ async def test_who_may_not_write_to_the_project_any_more_does_not_make_its_linea
     assert not await acme.registry.is_published(receipt["hash"])
 
 
-async def test_a_hash_that_somebody_else_has_taken_is_no_receipt_of_ones_own(acme: Acme) -> None:
+async def test_a_hash_that_another_account_has_finalized_is_no_receipt_of_ones_own(acme: Acme) -> None:
+    """Her account was removed and added again: under the same `sub`, which the hash names, and with another id."""
     first, second = await acme.staged(acme.alice), await acme.staged(acme.alice)
     await first.finalize()
-    acme.registry.store.write(lambda db: db.execute("UPDATE lineages SET owner = '', session_id = NULL"))
-    assert "somebody else" in refused(await second.post("/finalize", GIT), 422)
+    acme.registry.store.write(lambda db: db.execute("UPDATE lineages SET owner = 'earlier'"))
+    assert "another account" in refused(await second.post("/finalize", GIT), 422)
 
 
 async def test_an_anonymous_session_is_nobodys_whoever_opens_it(acme: Acme) -> None:

@@ -3,87 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-import httpx2
 import pytest
 
 from roar_publisher.registry.labels import ADDITION_TIME
 from roar_publisher.registry.store import Store
-from tests.registry.harness import (
-    GIT,
-    NOBODY,
-    Json,
-    Registry,
-    Session,
-    artifact,
-    digest,
-    job,
-    link,
-    make_registry,
-    refused,
-    run_inline,
-    succeeded,
-    uid,
-    uids_of,
-)
-from tests.registry.people import Bearer, Person
+from tests.registry.harness import GIT, Registry, artifact, digest, job, link, refused, succeeded, uid, uids_of
+from tests.registry.legacy import COUNTS, OWN, Legacy, hash_beforehand, staged
+from tests.registry.people import Bearer
 
 pytestmark = pytest.mark.anyio
-
-OWN: Json = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
-COUNTS = {"jobs": 2, "inputs": 1, "outputs": 2}
-
-
-async def staged(registry: Registry, auth: httpx2.Auth = NOBODY, *, artifacts: bool = True) -> Session:
-    """Two jobs, the second of which reads what the first one wrote."""
-    session = await registry.open(auth=auth)
-    await session.add_jobs(job(1), job(2))
-    if artifacts:
-        await session.add_artifacts(artifact(1), artifact(2))
-    await session.add_links(1, "outputs", link(1))
-    await session.add_links(2, "inputs", link(1))
-    await session.add_links(2, "outputs", link(2))
-    return session
-
-
-async def hash_beforehand(person: Person | None = None) -> str:
-    """The hash that `staged` will have: what somebody knows who has the same lineage."""
-    elsewhere = make_registry(Store.in_memory(), run=run_inline)
-    async with elsewhere.client:
-        auth = NOBODY
-        if person is not None:
-            auth = Bearer(elsewhere.person("same", sub=person.user.sub, user_id=person.user.id))
-        found: str = (await (await staged(elsewhere, auth)).finalize())["hash"]
-    elsewhere.store.close()
-    return found
-
-
-class Legacy:
-    """Legacy writes under one hash."""
-
-    def __init__(self, registry: Registry, lineage_hash: str, auth: httpx2.Auth = NOBODY) -> None:
-        self._client = registry.client
-        self._auth = auth
-        self.hash = lineage_hash
-
-    async def post(self, path: str, body: Json) -> httpx2.Response:
-        return await self._client.post(f"/api/v1/{path}", json=body, auth=self._auth)
-
-    async def open(self, **scope: object) -> None:
-        succeeded(await self.post("sessions", {"hash": self.hash, **GIT, **scope}))
-
-    async def add_jobs(self, *jobs: Json) -> None:
-        succeeded(await self.post(f"sessions/{self.hash}/jobs/batch", {"jobs": jobs}))
-
-    async def add_links(self, number: int, kind: str, *links: Json) -> None:
-        succeeded(await self.post(f"sessions/{self.hash}/jobs/{uid(number)}/{kind}", {"artifacts": links}))
-
-    async def add_artifacts(self, *artifacts: Json) -> None:
-        named = [{**each, "session_hash": self.hash} for each in artifacts]
-        succeeded(await self.post("artifacts/batch", {"artifacts": named}))
-
-    async def label(self, metadata: Json, **entity: str) -> None:
-        label = {"entity_type": "dag", "session_hash": self.hash, "metadata": metadata, **entity}
-        succeeded(await self.post("labels/sync", {"labels": [label]}))
 
 
 async def test_what_was_staged_takes_the_place_of_what_nobody_checked(registry: Registry) -> None:
@@ -102,9 +30,10 @@ async def test_what_was_staged_takes_the_place_of_what_nobody_checked(registry: 
     assert (await (await staged(registry)).finalize())["created"] is False
 
 
-async def test_a_complete_legacy_lineage_loses_nothing_that_readers_saw(registry: Registry) -> None:
+async def test_a_users_own_complete_legacy_lineage_loses_nothing_that_readers_saw(registry: Registry) -> None:
     """What the session does not say again, because the hash does not ask for it: artifacts, and labels."""
-    legacy = Legacy(registry, await hash_beforehand())
+    alice = registry.person("alice")
+    legacy = Legacy(registry, await hash_beforehand(alice), Bearer(alice))
     await legacy.open()
     await legacy.add_jobs(job(1), job(2))
     await legacy.add_artifacts(artifact(1, size=111), artifact(2, size=222), artifact(3))
@@ -120,7 +49,7 @@ async def test_a_complete_legacy_lineage_loses_nothing_that_readers_saw(registry
         await legacy.label({"team": "ml"}, **entity)
         await legacy.label({"team": "vision"}, **entity)
     before = await everything_read(registry, legacy.hash, entities)
-    session = await staged(registry, artifacts=False)
+    session = await staged(registry, Bearer(alice), artifacts=False)
     await session.finalize(expected=COUNTS)
     assert await everything_read(registry, legacy.hash, entities) == before
 
@@ -181,14 +110,15 @@ async def test_it_stays_where_the_legacy_lineage_was_or_becomes_public(
     assert await registry.is_published(legacy.hash) is is_public
 
 
-async def test_what_legacy_writes_said_of_an_artifact_is_kept_where_the_session_only_links_it(
+async def test_what_a_users_legacy_writes_said_of_an_artifact_is_kept_where_the_session_only_links_it(
     registry: Registry,
 ) -> None:
-    receipt = await (await staged(registry, artifacts=False)).finalize()
+    alice = Bearer(registry.person("alice"))
+    receipt = await (await staged(registry, alice, artifacts=False)).finalize()
     registry.store.write(lambda db: db.execute("UPDATE lineages SET session_id = NULL"))
     known = {**artifact(1, size=77), "session_hash": receipt["hash"]}
-    succeeded(await registry.client.post("/api/v1/artifacts/batch", json={"artifacts": [known]}))
-    assert (await (await staged(registry, artifacts=False)).finalize())["hash"] == receipt["hash"]
+    succeeded(await registry.client.post("/api/v1/artifacts/batch", json={"artifacts": [known]}, auth=alice))
+    assert (await (await staged(registry, alice, artifacts=False)).finalize())["hash"] == receipt["hash"]
     found = succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(1)}"))
     assert (found["size"], found["hashes"]) == (77, known["hashes"])
 
@@ -204,7 +134,7 @@ async def test_a_session_that_an_earlier_release_closed_with_the_legacy_graph_go
     label = {"entity_type": "dag", "session_hash": receipt["hash"], "metadata": {"team": "ml"}}
     assert succeeded(await earlier.post("/labels/batch", {"labels": [label]}))["skipped"] == 1
     assert await earlier.finalize() == receipt
-    await registry.open()  # deletes what is put away
+    await registry.open()  # would delete what is discarded: the graph that is set aside stays
     counts = "SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM discarded_graphs)"
-    assert store.read(lambda connection: tuple(connection.execute(counts).fetchone())) == (2, 0)
+    assert store.read(lambda connection: tuple(connection.execute(counts).fetchone())) == (4, 0)
     assert (await registry.lineage(receipt["hash"]))["jobs_count"] == 2
