@@ -25,6 +25,7 @@ from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT, RegistrationSessionFea
 from roar_publisher.registry.auth import Gatekeeper
 from roar_publisher.registry.auth_api import AuthApi
 from roar_publisher.registry.authority import Authority, OwnAccounts, Run
+from roar_publisher.registry.bounds import InPieces
 from roar_publisher.registry.dates import DateHeader
 from roar_publisher.registry.finalizer import Finalizer
 from roar_publisher.registry.label_api import LabelApi
@@ -85,7 +86,7 @@ def create_app(
         groups.insert(0, StagedApi(service, Finalizer(service, turns or Turns())))
     return Starlette(
         routes=[route for group in groups for route in group.routes()],
-        middleware=[Middleware(DateHeader, clock=clock)],
+        middleware=[Middleware(DateHeader, clock=clock), Middleware(InPieces)],
         lifespan=partial(_lifespan, vouching),
         exception_handlers={
             Refusal: _refused,

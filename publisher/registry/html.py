@@ -4,15 +4,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from roar_publisher.registry.lineages import JobView, LineageView, LinkView, RecentLineage
+from roar_publisher.registry.job_views import JobView, LinkView
+from roar_publisher.registry.lineages import LineageView, RecentLineage
 from roar_publisher.registry.style import STYLE
 
 SHORT_DIGEST = 12
 """Digits of a digest that people see; the title has them all."""
+COMMAND_SHOWN, TEXT_SHOWN = 10_000, 500
+"""Characters of a command, and of any other text of strangers, that a page shows; the API has all of them."""
+LABELS_SHOWN = 100
+"""Lines of one label document that a page shows."""
 
 
-def lineage_page(view: LineageView, *, page: int, jobs_a_page: int) -> str:
-    """One page of a lineage; pages count from 1."""
+def lineage_page(view: LineageView, *, first: int, jobs_a_page: int) -> str:
+    """One page of a lineage, which begins with the job `first`; jobs count from 1."""
     facts = {
         "Repository": _repository(view.git_repo),
         "Commit": _code(view.git_commit),
@@ -21,7 +26,7 @@ def lineage_page(view: LineageView, *, page: int, jobs_a_page: int) -> str:
         "Holds": f"{_counted(view.jobs_count, 'job')}, {_counted(view.artifacts_count, 'artifact')}",
     }
     producers = {link.hash: job for job in view.jobs for link in job.outputs}
-    navigation = _navigation(view.jobs_count, page, jobs_a_page)
+    navigation = _navigation(view.jobs_count, first, len(view.jobs), jobs_a_page)
     body = [
         '<p class="crumb"><a href="/">Lineages</a></p><h1>Lineage</h1>',
         f'<p class="hash mono">{escape(view.hash)}</p>',
@@ -47,7 +52,7 @@ def recent_page(lineages: Sequence[RecentLineage]) -> str:
         name = escape(lineage.hash)
         body.append(
             f'<tr><td class="fixed"><a class="mono" href="/dag/{name}" title="{name}">{name[:SHORT_DIGEST]}</a></td>'
-            f"<td>{escape(lineage.git_repo or '')}</td><td>{escape(lineage.git_branch or '')}</td>"
+            f"<td>{_text(lineage.git_repo)}</td><td>{_text(lineage.git_branch)}</td>"
             f'<td>{lineage.jobs_count:,}</td><td class="fixed">{escape(_moment(lineage.published_at))}</td></tr>'
         )
     body.append("</table></div>")
@@ -70,7 +75,7 @@ def _document(title: str, body: Iterable[str]) -> str:
 
 def _job(job: JobView, producers: Mapping[str, JobView]) -> str:
     step = "No step" if job.step_number is None else f"Step {job.step_number}"
-    notes = [f'<span class="chip">{escape(job.job_type)}</span>']
+    notes = [f'<span class="chip">{_text(job.job_type)}</span>']
     if job.exit_code:
         notes.append(f'<span class="bad">exit {job.exit_code}</span>')
     if job.timestamp is not None:
@@ -84,7 +89,7 @@ def _job(job: JobView, producers: Mapping[str, JobView]) -> str:
     notes.append(f'<a class="mono" href="#job-{uid}" title="{uid}">{uid[:SHORT_DIGEST]}</a>')
     return (
         f'<article id="job-{uid}"><div class="head"><strong>{step}</strong>{"".join(notes)}</div>'
-        f'<pre class="command mono">{escape(job.command)}</pre><div class="links">'
+        f'<pre class="command mono">{_text(job.command, COMMAND_SHOWN)}</pre><div class="links">'
         f'<section class="in"><h3>Inputs</h3>{_links(job.inputs, job.inputs_count, producers)}</section>'
         f'<section class="out"><h3>Outputs</h3>{_links(job.outputs, job.outputs_count, {})}</section></div>'
         f"{_labels(job.labels, opened=False)}</article>"
@@ -102,7 +107,7 @@ def _links(links: Sequence[LinkView], count: int, producers: Mapping[str, JobVie
             "" if producer is None else f' <a href="#job-{escape(producer.job_uid)}">&larr; {_step_name(producer)}</a>'
         )
         rows.append(
-            f'<tr><td><span class="mono">{escape(link.path)}</span>{source}</td>'
+            f'<tr><td><span class="mono">{_text(link.path)}</span>{source}</td>'
             f'<td class="fixed mono" title="{digest}">{digest[:SHORT_DIGEST]}</td>'
             f'<td class="number">{"" if link.size is None else _size(link.size)}</td></tr>'
         )
@@ -114,11 +119,13 @@ def _labels(labels: Mapping[str, object], *, opened: bool) -> str:
     flat = list(_flattened("", labels))
     if not flat:
         return ""
+    more = f'<p class="empty">&hellip; and {len(flat) - LABELS_SHOWN:,} more</p>' if len(flat) > LABELS_SHOWN else ""
     rows = "".join(
-        f'<tr><td class="fixed mono">{escape(key)}</td><td>{escape(str(value))}</td></tr>' for key, value in flat
+        f'<tr><td class="fixed mono">{_text(key)}</td><td>{_text(str(value))}</td></tr>'
+        for key, value in flat[:LABELS_SHOWN]
     )
     state = " open" if opened else ""
-    return f"<details{state}><summary>{_counted(len(flat), 'label')}</summary><table>{rows}</table></details>"
+    return f"<details{state}><summary>{_counted(len(flat), 'label')}</summary><table>{rows}</table>{more}</details>"
 
 
 def _flattened(prefix: str, document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
@@ -129,30 +136,48 @@ def _flattened(prefix: str, document: Mapping[str, object]) -> Iterator[tuple[st
             yield f"{prefix}{key}", value
 
 
-def _navigation(jobs: int, page: int, jobs_a_page: int) -> str:
+def _navigation(jobs: int, first: int, shown: int, jobs_a_page: int) -> str:
+    """Links to other pages.  A page of large jobs has fewer of them; the next one begins behind these."""
     if jobs == 0:
         return '<p class="empty">This lineage has no jobs.</p>'
-    pages = -(-jobs // jobs_a_page)
-    if pages == 1:
+    if shown == jobs:
         return ""
-    first = (page - 1) * jobs_a_page + 1
-    shown = f"{first:,}&ndash;{min(first + jobs_a_page - 1, jobs):,} of {jobs:,}" if first <= jobs else "past the end"
-    targets = {"&laquo; First": 1, "&lsaquo; Previous": page - 1, "Next &rsaquo;": page + 1, "Last &raquo;": pages}
+    last = (jobs - 1) // jobs_a_page * jobs_a_page + 1
+    place = f"{first:,}&ndash;{first + shown - 1:,} of {jobs:,}" if shown else "past the end"
+    targets = {
+        "&laquo; First": 1,
+        "&lsaquo; Previous": max(1, first - jobs_a_page),
+        "Next &rsaquo;": first + shown,
+        "Last &raquo;": last,
+    }
     links = (
-        f'<a href="?page={target}">{name}</a>'
+        f'<a href="?{_place(target, jobs_a_page)}">{name}</a>'
         for name, target in targets.items()
-        if target != page and 1 <= target <= pages
+        if target != first and 1 <= target <= jobs
     )
-    return f"<nav><span>{shown}</span>{''.join(links)}</nav>"
+    return f"<nav><span>{place}</span>{''.join(links)}</nav>"
+
+
+def _place(first: int, jobs_a_page: int) -> str:
+    page, beside = divmod(first - 1, jobs_a_page)
+    return f"from={first}" if beside else f"page={page + 1}"
 
 
 def _repository(url: str | None) -> str:
     text = escape(url or "")
-    return f'<a rel="nofollow noreferrer" href="{text}">{text}</a>' if text.startswith("https://") else text
+    linked = text.startswith("https://") and len(text) <= TEXT_SHOWN
+    return f'<a rel="nofollow noreferrer" href="{text}">{text}</a>' if linked else _text(url)
+
+
+def _text(text: str | None, most: int = TEXT_SHOWN) -> str:
+    """A stranger's text; what is left out at its end is counted."""
+    text = text or ""
+    left = len(text) - most
+    return escape(text) if left <= 0 else f"{escape(text[:most])}&hellip; ({left:,} more characters)"
 
 
 def _code(text: str | None) -> str:
-    return f"<code>{escape(text)}</code>" if text else ""
+    return f"<code>{_text(text)}</code>" if text else ""
 
 
 def _step_name(job: JobView) -> str:

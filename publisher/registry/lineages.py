@@ -2,15 +2,15 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 
 from roar_publisher.registry.auth import ANONYMOUS_OWNER
+from roar_publisher.registry.bounds import ANSWER_BYTES, json_bytes, within
 from roar_publisher.registry.counts import graph_counts
-from roar_publisher.registry.documents import read_text
+from roar_publisher.registry.job_views import JobView, shown_labels, view_jobs
 from roar_publisher.registry.refusals import Refusal
-from roar_publisher.registry.schema import NO_STEP
 from roar_publisher.registry.scope import PUBLIC, READABLE, Reader
 from roar_publisher.registry.set_aside import set_aside_lineage
 
@@ -20,38 +20,6 @@ HASH_LENGTH = 64
 LAST_CHARACTER = "\U0010ffff"
 """Sorts after everything that a hash may go on with."""
 _LISTED_COLUMNS = "hash, graph_id, visibility, git_repo, git_branch, published_at"
-LINKS_SHOWN = 100
-"""Links per job and kind that one look at a lineage returns; a job may have a million."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkView:
-    """An input or output.  hash: the digest.  size: bytes, None where nobody said."""
-
-    hash: str
-    path: str
-    size: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """A published job; `inputs` and `outputs` hold the first `LINKS_SHOWN` by path, the counts tell of all."""
-
-    job_uid: str
-    parent_job_uid: str | None
-    step_number: int | None
-    command: str
-    job_type: str
-    timestamp: float | None
-    duration_seconds: float | None
-    exit_code: int | None
-    git_commit: str | None
-    git_branch: str | None
-    inputs: list[LinkView]
-    outputs: list[LinkView]
-    inputs_count: int
-    outputs_count: int
-    labels: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +65,7 @@ def view_lineage(
     limit: int,
     set_aside: bool = False,
 ) -> LineageView:
-    """The published lineage with `limit` jobs from `offset` on.
+    """The published lineage with `limit` jobs from `offset` on, or fewer: as `view_jobs`.
 
     lineage_hash: the whole of it, or its first `SHORTEST_PREFIX` or more digits.  set_aside: as `shown_lineage`.
     Raises `Refusal`: 404 as `shown_lineage`, 409 where several that this reader may know of begin like this.
@@ -106,11 +74,6 @@ def view_lineage(
     row = shown_lineage(connection, whole, reader, set_aside=set_aside)
     graph_id = row["graph_id"]
     counts = graph_counts(connection, graph_id)
-    jobs = connection.execute(
-        "SELECT jobs.*, inputs, outputs FROM jobs JOIN job_sizes ON job_id = jobs.id"
-        " WHERE graph_id = ? ORDER BY step_number, jobs.id LIMIT ? OFFSET ?",
-        (graph_id, limit, offset),
-    ).fetchall()
     return LineageView(
         hash=row["hash"],
         set_aside=bool(row["set_aside"]),
@@ -122,8 +85,8 @@ def view_lineage(
         published_at=row["published_at"],
         jobs_count=counts["jobs"],
         artifacts_count=counts["artifacts"],
-        labels=_labels(connection, graph_id, "dag", ""),
-        jobs=[_job(connection, graph_id, job) for job in jobs],
+        labels=shown_labels(connection, graph_id, "dag", ""),
+        jobs=view_jobs(connection, graph_id, offset=offset, limit=limit),
     )
 
 
@@ -133,7 +96,7 @@ def recent_lineages(connection: sqlite3.Connection, limit: int) -> list[RecentLi
         "SELECT *, 0 AS set_aside FROM lineages WHERE visibility = 'public' ORDER BY published_at DESC, hash LIMIT ?",
         (limit,),
     )
-    return _listed(connection, rows.fetchall())
+    return _listed(connection, rows)
 
 
 def own_lineages(connection: sqlite3.Connection, owner: str, limit: int) -> list[RecentLineage]:
@@ -144,11 +107,12 @@ def own_lineages(connection: sqlite3.Connection, owner: str, limit: int) -> list
         " ORDER BY published_at DESC, hash LIMIT ?2",
         (owner, limit),
     )
-    return _listed(connection, rows.fetchall())
+    return _listed(connection, rows)
 
 
-def _listed(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list[RecentLineage]:
-    return [
+def _listed(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row]) -> list[RecentLineage]:
+    """As many as make up `ANSWER_BYTES`: one line may have a branch of 100 kB."""
+    lineages = (
         RecentLineage(
             hash=row["hash"],
             set_aside=bool(row["set_aside"]),
@@ -159,7 +123,8 @@ def _listed(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list
             jobs_count=graph_counts(connection, row["graph_id"])["jobs"],
         )
         for row in rows
-    ]
+    )
+    return within(lineages, ANSWER_BYTES, lambda lineage: json_bytes(asdict(lineage)))
 
 
 def registered_jobs(connection: sqlite3.Connection, owner: str, uids: Sequence[str]) -> dict[str, str]:
@@ -230,41 +195,3 @@ def _whole_hash(connection: sqlite3.Connection, prefix: str, reader: Reader) -> 
     if len(rows) > 1 and rows[0]["finalized"] == rows[1]["finalized"]:
         raise Refusal(HTTPStatus.CONFLICT, f"several lineages begin with {prefix}: give more of the hash")
     return str(rows[0]["hash"]) if rows else prefix
-
-
-def _job(connection: sqlite3.Connection, graph_id: int, row: sqlite3.Row) -> JobView:
-    def links(kind: str) -> list[LinkView]:
-        shown = connection.execute(
-            "SELECT link.digest, link.path, coalesce(link.size, artifact.size) FROM links AS link LEFT JOIN artifacts"
-            " AS artifact ON artifact.graph_id = ? AND artifact.digest = link.digest"
-            f" WHERE job_id = ? AND kind = ? ORDER BY link.path, link.digest LIMIT {LINKS_SHOWN}",
-            (graph_id, row["id"], kind),
-        )
-        return [LinkView(*link) for link in shown]
-
-    return JobView(
-        job_uid=row["uid"],
-        parent_job_uid=row["parent_uid"],
-        step_number=None if row["step_number"] == NO_STEP else row["step_number"],
-        command=row["command"],
-        job_type=row["job_type"] or "run",
-        timestamp=row["timestamp"],
-        duration_seconds=row["duration_seconds"],
-        exit_code=row["exit_code"],
-        git_commit=row["git_commit"],
-        git_branch=row["git_branch"],
-        inputs=links("inputs"),
-        outputs=links("outputs"),
-        inputs_count=row["inputs"],
-        outputs_count=row["outputs"],
-        labels=_labels(connection, graph_id, "job", row["uid"]),
-    )
-
-
-def _labels(connection: sqlite3.Connection, graph_id: int, entity_type: str, entity: str) -> dict[str, object]:
-    row = connection.execute(
-        "SELECT metadata FROM labels WHERE graph_id = ? AND entity_type = ? AND entity = ?"
-        " ORDER BY version DESC LIMIT 1",
-        (graph_id, entity_type, entity),
-    ).fetchone()
-    return {} if row is None else read_text(row["metadata"])

@@ -38,16 +38,16 @@ class Pages:
         ]
 
     async def lineage(self, request: Request) -> HTMLResponse:
-        """A published lineage, `?page=` of it."""
+        """A published lineage, `?page=` of it, or from the job `?from=` on; both count from 1."""
         try:
             page = number_in_query(request, "page", default=1, most=LARGEST_OFFSET // JOBS_A_PAGE) or 1
-            offset = (page - 1) * JOBS_A_PAGE
+            first = number_in_query(request, "from", default=(page - 1) * JOBS_A_PAGE + 1, most=LARGEST_OFFSET) or 1
             lineage_hash = path_text(request, "hash")
             reader = await self.service.reader(await self.service.caller(request))
-            view = await self.service.read(view_lineage, lineage_hash, reader, offset=offset, limit=JOBS_A_PAGE)
+            view = await self.service.read(view_lineage, lineage_hash, reader, offset=first - 1, limit=JOBS_A_PAGE)
         except Refusal as refusal:
             return HTMLResponse(problem_page(refusal.status.phrase, refusal.detail), refusal.status, HEADERS)
-        return HTMLResponse(lineage_page(view, page=page, jobs_a_page=JOBS_A_PAGE), HTTPStatus.OK, HEADERS)
+        return HTMLResponse(lineage_page(view, first=first, jobs_a_page=JOBS_A_PAGE), HTTPStatus.OK, HEADERS)
 
     async def recent(self, request: Request) -> HTMLResponse:
         """The newest public lineages."""

@@ -42,6 +42,7 @@ class PublicApi:
     async def lineage(self, request: Request) -> JSONResponse:
         """A published lineage; its jobs in step order from `?offset=` on, `?limit=` of them.
 
+        Where these are too much for one answer it has fewer; `next_offset` says where to go on, null at the end.
         `?set_aside=true`: what the caller wrote under the hash before somebody else finalized it.
         """
         offset = number_in_query(request, "offset", default=0, most=LARGEST_OFFSET)
@@ -55,7 +56,9 @@ class PublicApi:
             limit=limit,
             set_aside=request.query_params.get("set_aside") == "true",
         )
-        return JSONResponse({**asdict(view), "url": lineage_url(request, view.hash), "offset": offset})
+        shown = offset + len(view.jobs)
+        rest = {"offset": offset, "next_offset": shown if view.jobs and shown < view.jobs_count else None}
+        return JSONResponse({**asdict(view), "url": lineage_url(request, view.hash), **rest})
 
     async def artifact(self, request: Request) -> JSONResponse:
         """A published artifact."""

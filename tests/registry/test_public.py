@@ -5,7 +5,7 @@ import pytest
 
 from roar_publisher.glaas.wire import Health, RegistrationSessionFeatures
 from roar_publisher.registry.app import ALL_FEATURES
-from roar_publisher.registry.lineages import LINKS_SHOWN
+from roar_publisher.registry.job_views import LINKS_SHOWN
 from roar_publisher.registry.pages import JOBS_A_PAGE
 from roar_publisher.registry.store import Store
 from tests.registry.harness import (
