@@ -23,7 +23,7 @@ from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.reasons import Reason
+from roar_publisher.state.reasons import ELSEWHERE
 from roar_publisher.state.record import Plan, Progress
 from roar_publisher.state.survey import Summary, survey
 
@@ -219,13 +219,14 @@ def _same(folder: StateFolder, request: Request, intent: dict[str, Any], draft: 
 
     Where there is none, the newest that is published, if it is a put: every put makes a job, so that to put the same
     again by mistake would not be the same lineage.  One that was planned for fewer people than may publish it now is
-    another; one that was moved to another machine is left to that.
+    another; one that was moved to another machine is left to that, and one that came from elsewhere is not taken before
+    a person has resumed it by its id: whoever made it may have written another lineage under the same fingerprint.
     """
     finished: Summary | None = None
     destination = draft.storing.destination if draft.storing else None
     wanted = (request.registry, draft.fingerprint, intent, destination)
     for found in survey(folder):
-        if isinstance(found, Summary) and found.progress.state in MET and found.progress.reason != Reason.EXPORTED:
+        if isinstance(found, Summary) and found.progress.state in MET and found.progress.reason not in ELSEWHERE:
             plan = found.plan
             named = draft.summary.provisional.keys() <= plan.provisional.keys()
             if named and (plan.registry, plan.fingerprint, plan.intent, plan.destination) == wanted:

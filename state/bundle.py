@@ -2,14 +2,17 @@
 
     manifest.json   {format, version, publish_id, files: {name: {size, sha256}}}
 
-What is read is foreign until proven: nothing is unpacked by its name, no member but the named ones is accepted, every
-type, size and hash is compared, and without compression nothing can be larger than the file that it came in.
+A bundle may come from a stranger, so the headers are read here one by one and not by `tarfile.open`, which follows the
+extensions of tar: sparse members, long names, links.  Only plain files under the expected names are accepted, each of
+them once.  A member is a range of the file's own bytes, so it is never larger than the file.  Nothing is unpacked by
+its name, and sizes and hashes are compared with the manifest.
 """
 
 import hashlib
 import json
 import os
 import re
+import stat
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Set
@@ -30,6 +33,8 @@ MANIFEST = "manifest.json"
 LONGEST_MANIFEST_BYTES = 64 * 1024
 PIECE_BYTES = 1024 * 1024
 PLAIN_FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
+END = bytes(tarfile.BLOCKSIZE)
+"""The block that ends the archive.  What follows it is not read."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -96,12 +101,20 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     return member
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The bytes of a bundle's file that are one member's content."""
+
+    offset: int
+    size: int
+
+
 class Bundle:
     """A bundle that is being read.  publish_id: of the publish in it.  files: what it holds besides the manifest."""
 
-    def __init__(self, file: Path, archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> None:
+    def __init__(self, file: Path, content: IO[bytes], members: Mapping[str, Member]) -> None:
         self.file = file
-        self._archive = archive
+        self._content = content
         self._members = members
         self.publish_id, self.files = self._manifest()
 
@@ -111,39 +124,42 @@ class Bundle:
         """The bundle in `file`, whose members all have one of these names.
 
         Raises UsageProblem where there is no such file, LocalProblem where it is no bundle, damaged, or of a newer
-        release.
+        release.  A pipe or a device is refused and never waited for.
         """
         with _reading(file):
-            archive = tarfile.open(file, mode="r:")
-        with archive:
+            content = open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
+        with content:
             with _reading(file):
-                members: dict[str, tarfile.TarInfo] = {}
-                for member in archive:
-                    fitting = member.type in PLAIN_FILES and member.name in {MANIFEST, *names}
-                    if not fitting or member.name in members:
-                        raise damaged(file)
-                    members[member.name] = member
-            yield cls(file, archive, members)
+                members = _members(content, {MANIFEST, *names})
+            yield cls(file, content, members)
+
+    @property
+    def size(self) -> int:
+        """Bytes of everything in it."""
+        return sum(file.size for file in self.files.values())
 
     def pieces(self, name: str) -> Iterator[bytes]:
         """The content of a file, in pieces.  Raises LocalProblem at its end where it is not what the manifest says."""
         digest, wanted = hashlib.sha256(), self.files[name]
-        with _reading(self.file):
-            content = self._archive.extractfile(self._members[name])
-            assert content is not None, "only plain files are members"
-            while piece := content.read(PIECE_BYTES):
-                digest.update(piece)
-                yield piece
+        for piece in self._pieces(self._members[name]):
+            digest.update(piece)
+            yield piece
         if digest.hexdigest() != wanted.sha256:
             raise damaged(self.file)
+
+    def _pieces(self, member: Member) -> Iterator[bytes]:
+        for start in range(0, member.size, PIECE_BYTES):
+            with _reading(self.file):
+                self._content.seek(member.offset + start)
+                piece = self._content.read(min(PIECE_BYTES, member.size - start))
+            yield piece
 
     def _manifest(self) -> tuple[str, dict[str, Described]]:
         member = self._members.get(MANIFEST)
         if member is None or member.size > LONGEST_MANIFEST_BYTES:
             raise damaged(self.file)
         with _reading(self.file):
-            content = self._archive.extractfile(member)
-            manifest = json.loads(content.read() if content else b"")
+            manifest = json.loads(b"".join(self._pieces(member)))
         match manifest:
             case {"format": str(form), "version": int(version)} if form == FORMAT and version > VERSION:
                 raise LocalProblem(
@@ -152,9 +168,12 @@ class Bundle:
                     next_step="pip install --upgrade roar-publisher",
                     reason="newer journal",
                 )
-            case {"format": str(form), "version": int(), "publish_id": str(publish_id), "files": dict(files)} if (
-                form == FORMAT
-            ):
+            case {
+                "format": str(form),
+                "version": int(version),
+                "publish_id": str(publish_id),
+                "files": dict(files),
+            } if (form, version) == (FORMAT, VERSION):
                 found = {name: self._file(name, said) for name, said in files.items()}
                 if ID.fullmatch(publish_id) and {MANIFEST, *found} == set(self._members):
                     return publish_id, found
@@ -167,6 +186,30 @@ class Bundle:
                 if member is not None and member.size == size:
                     return Described(size, sha256)
         raise damaged(self.file)
+
+
+def _members(content: IO[bytes], names: Set[str]) -> dict[str, Member]:
+    """The members of the archive.  Raises ValueError for anything that no bundle of ours holds, TarError for noise."""
+    status = os.fstat(content.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file")
+    found: dict[str, Member] = {}
+    offset = 0
+    while (header := _header(content, offset)) != END:
+        member = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+        offset += tarfile.BLOCKSIZE
+        if member.type not in PLAIN_FILES or member.linkname or member.name not in names or member.name in found:
+            raise ValueError("not a plain file that a bundle holds once")
+        if not 0 <= member.size <= status.st_size - offset:
+            raise ValueError("the member is larger than the archive")
+        found[member.name] = Member(offset, member.size)
+        offset += -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    return found
+
+
+def _header(content: IO[bytes], offset: int) -> bytes:
+    content.seek(offset)
+    return content.read(tarfile.BLOCKSIZE)
 
 
 def damaged(file: Path) -> LocalProblem:

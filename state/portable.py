@@ -7,7 +7,9 @@ Neither the session's token, nor the names of uploads (some are credentials), no
 arrives without the token opens another session, and what an upload had sent is sent again.
 """
 
+import errno
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -19,15 +21,21 @@ from typing import IO
 
 from roar_publisher.state.bundle import Bundle, damaged, write_bundle
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.foreign import NotOurs, copied
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import LIVE
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan
+from roar_publisher.state.room import MIN_ROOM_BYTES
+from roar_publisher.state.schema import is_full
 from roar_publisher.state.trouble import trouble
 
 JOURNAL, RECORD = "journal.db", "put-record"
+COPIES = 3
+"""What an import writes at most, in sizes of the bundle: the journal as it came, as it is kept, and SQLite's undo."""
+LONGEST_RECORD_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +52,18 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whereabouts:
-    """What of a plan is this machine's matter: folders, roar.db, its session's row, and the SSH key that is meant."""
+    """What of a plan is this machine's matter.
+
+    Folders, roar.db, its session's row, the SSH key that is meant, the git tags (as in `Plan`), and where the lineage
+    is shown, as far as that may be believed.
+    """
 
     project: str
     roar_db: str
     local_session: int
     ssh_key: str
+    tags: list[list[str]]
+    url: str | None
 
 
 def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) -> int:
@@ -60,8 +74,8 @@ def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) 
     copy = paths.folder / "export"  # a killed export leaves it behind; the next one removes it
     try:
         copy.unlink(missing_ok=True)
-        with journal.translated(), closing(sqlite3.connect(copy)) as target:
-            journal.db.conn.backup(target)
+        with journal.translated():
+            _copy_for_others(journal, copy)
         with copy.open("rb") as content:
             members: dict[str, IO[bytes]] = {JOURNAL: content}
             if record is not None:
@@ -69,6 +83,16 @@ def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) 
             return write_bundle(file, paths.id, members)
     finally:
         copy.unlink(missing_ok=True)
+
+
+def _copy_for_others(journal: Journal, copy: Path) -> None:
+    """Write a copy of the journal without what stays here, and without the remains of deleted rows."""
+    intent = json.dumps(journal.plan().intent | {"ssh_key": ""}, sort_keys=True)
+    with closing(sqlite3.connect(copy, isolation_level=None)) as target:
+        journal.db.conn.backup(target)
+        target.execute("UPDATE plan SET intent = ?", [intent])
+        target.execute("DELETE FROM parts")
+        target.execute("VACUUM")
 
 
 @contextmanager
@@ -84,12 +108,13 @@ def arriving(file: Path, folder: StateFolder) -> Iterator[Arrival]:
             raise damaged(file)
         paths = PublishPaths(folder.publishes / bundle.publish_id)
         with _keeping(folder), _new_folder(folder, paths):
-            new = paths.folder / "journal.db.new"
-            with new.open("wb") as out:
+            _check_room(paths.folder, bundle)
+            foreign, new = paths.folder / "journal.foreign", paths.folder / "journal.db.new"
+            with foreign.open("wb") as out:
                 for piece in bundle.pieces(JOURNAL):
                     out.write(piece)
             record = _text(bundle) if RECORD in bundle.files else None
-            with _foreign_journal(file, new, paths.id) as journal:
+            with _foreign_journal(file, foreign, new, paths.id) as journal:
                 yield Arrival(paths, journal, record)
             new.with_name("journal.db.new-journal").unlink(missing_ok=True)
             new.replace(paths.journal)
@@ -102,18 +127,22 @@ def settle(journal: Journal, whereabouts: Whereabouts, contents: Mapping[int, st
     goes on.  What was agreed to elsewhere is not agreed to here; limits of its uploads hold, attempts are over.
     """
     intent = json.dumps(journal.plan().intent | {"ssh_key": whereabouts.ssh_key}, sort_keys=True)
-    place = (whereabouts.project, whereabouts.roar_db, whereabouts.local_session, intent)
+    place = (whereabouts.project, whereabouts.roar_db, whereabouts.local_session, intent, json.dumps(whereabouts.tags))
     with journal.transaction():
-        journal.db.conn.execute("UPDATE plan SET project = ?, roar_db = ?, local_session = ?, intent = ?", place)
+        journal.db.conn.execute(
+            "UPDATE plan SET project = ?, roar_db = ?, local_session = ?, intent = ?, tags = ?", place
+        )
         rows = ((content, seq) for seq, content in contents.items())
         journal.db.conn.executemany("UPDATE objects SET content = ? WHERE seq = ?", rows)
-        journal.db.conn.execute("DELETE FROM parts")  # of uploads whose names stayed behind
         journal.db.conn.execute("UPDATE queue SET agreed = 0, parked = 1, attempts = 0, next_attempt = NULL")
         detail = "it was brought from another machine: nothing is sent before you resume it"
-        journal.db.conn.execute("UPDATE progress SET reason = ?, detail = ?", (Reason.NEEDS_CONFIRMATION, detail))
+        now = (Reason.IMPORTED, detail, whereabouts.url)
+        journal.db.conn.execute("UPDATE progress SET reason = ?, detail = ?, url = ?", now)
 
 
 def _text(bundle: Bundle) -> str:
+    if bundle.files[RECORD].size > LONGEST_RECORD_BYTES:
+        raise damaged(bundle.file)
     try:
         return b"".join(bundle.pieces(RECORD)).decode()
     except UnicodeDecodeError as error:
@@ -145,13 +174,31 @@ def _refuse_known(paths: PublishPaths) -> None:
         )
 
 
+def _check_room(folder: Path, bundle: Bundle) -> None:
+    """Raise LocalProblem where the disk has no room for what the bundle holds, its copy and a rest."""
+    needed = COPIES * bundle.size + MIN_ROOM_BYTES
+    if shutil.disk_usage(folder).free < needed:
+        raise LocalProblem(
+            f"the disk has no room for what {bundle.file} holds: {needed:,} bytes are needed in {folder.parent}",
+            kept="Nothing was imported.",
+            next_step="free some room and import it again",
+            reason=Reason.DISK_FULL,
+        )
+
+
 @contextmanager
-def _foreign_journal(file: Path, path: Path, publish_id: str) -> Iterator[Journal]:
-    """The journal at `path`, read once in full: it came from elsewhere."""
+def _foreign_journal(file: Path, foreign: Path, new: Path, publish_id: str) -> Iterator[Journal]:
+    """The journal at `foreign`, copied to `new` and read once in full: it came from elsewhere."""
     try:
-        journal = Journal(path)
-    except LocalProblem as problem:
-        raise problem if problem.reason in ("newer journal", "disk full") else damaged(file) from problem
+        for left in (new, new.with_name("journal.db.new-journal")):  # of an import that was killed
+            left.unlink(missing_ok=True)
+        copied(foreign, new)
+        journal = Journal(new)
+    except (NotOurs, sqlite3.Error) as error:
+        if isinstance(error, sqlite3.Error) and is_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise damaged(file) from error
+    foreign.unlink()
     with journal:
         try:
             fitting = _readable(journal).id == publish_id
@@ -164,9 +211,7 @@ def _foreign_journal(file: Path, path: Path, publish_id: str) -> Iterator[Journa
 
 def _readable(journal: Journal) -> Plan:
     """The plan, once everything that is read later was read.  Raises ValueError for what no export of ours holds."""
-    with journal.translated():
-        acting = journal.db.conn.execute("SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchone()
-    if acting is not None or journal.progress().state not in LIVE:
+    if journal.progress().state not in LIVE:
         raise ValueError("not a journal that was exported")
     journal.queue.read()
     journal.history()

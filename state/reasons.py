@@ -38,6 +38,7 @@ class Reason(StrEnum):
     CRASHED = "crashed"
     CANCELLED = "cancelled"
     EXPORTED = "exported"
+    IMPORTED = "imported"
     # the network and the servers
     OFFLINE = "offline"
     NO_ANSWER = "no answer"
@@ -143,6 +144,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.CRASHED: _resumable(Turn.DAEMON, "its process ended without a word"),
     Reason.CANCELLED: Meaning(Turn.NOBODY, "given up by a person", ExitCode.USAGE),
     Reason.EXPORTED: _person("moved to another machine with `roar journal export`", ExitCode.INTERRUPTED),
+    Reason.IMPORTED: _person("brought in with `roar journal import`; nothing is sent before you resume it"),
     Reason.OFFLINE: _resumable(Turn.NETWORK, "the registry or the object store can't be reached"),
     Reason.NO_ANSWER: _resumable(Turn.SERVER, "the registry has a request and does not answer it"),
     Reason.THROTTLED: _resumable(Turn.SERVER, "the server asked to be left alone until a certain time"),
@@ -207,6 +209,10 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.FILE_NAME: _final("a file's name can't be an object's key"),
     Reason.REGISTRY: _final("the registry's data can't be used, or its address is taken"),
 }
+
+
+ELSEWHERE = frozenset({Reason.EXPORTED, Reason.IMPORTED})
+"""Reasons of publishes that only their own id means: they were moved away, or nobody has agreed to them here yet."""
 
 
 def meaning(code: str) -> Meaning:

@@ -158,12 +158,17 @@ def refuse_newer(db: Database) -> None:
     """Raise LocalProblem for a journal that a newer release wrote.  Changes nothing."""
     known = {migration.name for migration in journal_migrations.pending(Database(memory=True))}
     if any(applied.name not in known for applied in journal_migrations.applied(db)):
-        raise LocalProblem(
-            "this publish was journaled by a newer release",
-            kept="The journal is untouched.",
-            next_step="pip install --upgrade roar-publisher",
-            reason="newer journal",
-        )
+        raise newer()
+
+
+def newer() -> LocalProblem:
+    """The error of a journal that a newer release wrote."""
+    return LocalProblem(
+        "this publish was journaled by a newer release",
+        kept="The journal is untouched.",
+        next_step="pip install --upgrade roar-publisher",
+        reason="newer journal",
+    )
 
 
 def is_full(error: sqlite3.Error) -> bool:

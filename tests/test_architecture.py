@@ -46,6 +46,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.storage",
         "publisher.auth",
     },
+    "publisher.bundles": {"state", "publisher.put"} | BELOW_STEPS,
     "publisher.worker": {
         "state",
         "publisher.report",

@@ -162,18 +162,29 @@ def export(publish_id: str, file: Path, as_json: bool) -> None:
     "--project",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Where its files and roar.db are; else where they were, else here.",
+    help="The project here that it belongs to; else the one around this folder.",
 )
+@click.option(
+    "--allow",
+    "allowed",
+    multiple=True,
+    metavar="PATH",
+    help="What may be read or written outside of the project: a folder, a file or a file:// destination.",
+)
+@click.option("--tag", is_flag=True, help="Push its git tags, too; else they are made here and stay here.")
+@click.option("-y", "--yes", is_flag=True, help="Agree to what it would do, unasked; it is shown all the same.")
 @_json
-def import_(file: Path, project: Path | None, as_json: bool) -> None:
-    """Take a publish over that another machine exported to FILE.
+def import_(file: Path, project: Path | None, allowed: tuple[str, ...], tag: bool, yes: bool, as_json: bool) -> None:
+    """Take a publish over that was exported to FILE.
 
-    It goes on to the registry and the destination that it was begun for; both are printed. Nothing is sent before you
-    resume it.
+    FILE may come from somebody else: everything in it is checked, and the files, addresses, tags and the registry that
+    it would use are shown before you are asked. Files are read and written inside the project alone, unless --allow
+    says otherwise. Nothing is sent before you resume it.
     """
-    from roar_publisher.cli.portable import import_publish
+    from roar_publisher.cli.portable import Wish, import_publish
 
-    import_publish(file, _folder(), project, as_json=as_json)
+    wish = Wish(project=project, allowed=allowed, push=tag, yes=yes, as_json=as_json)
+    import_publish(file, _folder(), wish)
 
 
 def _folder() -> StateFolder:

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 import click
 
 from roar_publisher.auth.choice import Decision
+from roar_publisher.bundles.checking import check_journal, checked_record
+from roar_publisher.bundles.reach import Grounds, refuse_linked_capture, stored
+from roar_publisher.cli.importing import Arriving, agree
 from roar_publisher.cli.naming import as_called
 from roar_publisher.cli.taking import taken
 from roar_publisher.cli.text import count, printable, size
@@ -60,29 +64,56 @@ def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_j
     click.echo(as_called(f"There: roar journal import FILE.  Once it is published: roar journal cancel {paths.id}"))
 
 
-def import_publish(file: Path, folder: StateFolder, project: Path | None, *, as_json: bool) -> None:
-    """Bring a publish in from `file`, and name the files of it that are not here: it stops at them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How a person wants an import.
 
-    Nothing is sent, and no daemon takes it, before a person resumes it: `file` names where credentials would go.
-    project: where its files and its roar.db are; by default where they were, else the project around the current
-    folder.  Raises as `arriving`, and then nothing of it is left here.
+    project: where its files and its roar.db are; None for the project around the current folder.  allowed: what may be
+    read and written outside of it, as paths or file:// addresses.  push: its git tags are pushed, too.  yes: agreed.
     """
+
+    project: Path | None = None
+    allowed: tuple[str, ...] = ()
+    push: bool = False
+    yes: bool = False
+    as_json: bool = False
+
+
+def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
+    """Bring a publish in from `file`, once a person has agreed to what it would do.
+
+    The file may come from a stranger.  Nothing is sent, and no daemon takes it, before a person resumes it.  Files of
+    it that are not here are named: it stops at them.  Raises as `arriving`, UsageProblem for what leads out of the
+    project, NeedsPerson without consent; and then nothing of it is left here.
+    """
+    root = _root(wish.project)
+    refuse_linked_capture(root)
+    grounds = Grounds.of(root, wish.allowed)
     with arriving(file, folder) as arrival:
-        registry_address(arrival.journal.plan().registry, os.environ)
-        home = _Home.of(arrival.journal, project)
-        with _reading(file):
-            contents = {row.seq: content_of(row) for row in arrival.journal.objects.all()}
-            record = PutRecord.from_json(arrival.record) if arrival.record is not None and home.known else None
-        found = anyio.run(find_again, contents.values(), home.move)
+        with _checking(file):
+            check_journal(arrival.journal)
+            record = checked_record(arrival.journal, arrival.record) if arrival.record is not None else None
+        plan = arrival.journal.plan()
+        if registry_address(plan.registry, os.environ) != plan.registry:
+            raise damaged(file)
+        home = _Home.of(arrival.journal, root)
+        rows = arrival.journal.objects.all()
+        contents = {row.seq: content_of(row) for row in rows}
+        found = anyio.run(find_again, contents.values(), home.move, grounds.hold)
         here = {seq: found.get(content.path) or home.move.content(content) for seq, content in contents.items()}
         missing = [here[seq].path for seq, content in contents.items() if content.path not in found]
+        objects = stored(grounds, plan.destination, rows, here)
         _leave_session(arrival.journal)
-        settle(arrival.journal, home.whereabouts, {seq: json.dumps(asdict(content)) for seq, content in here.items()})
-        if record is not None:
+        whereabouts = home.whereabouts(arrival.journal, push=wish.push)
+        settle(arrival.journal, whereabouts, {seq: json.dumps(asdict(content)) for seq, content in here.items()})
+        if record is not None and home.known:
             paths = {path: content.path for path, content in found.items()}
             arrival.paths.write_put_record(moved(record, home.move, paths).as_json())
-        plan = arrival.journal.plan()
-    _tell(plan, missing, known=home.known, as_json=as_json)
+        came = Arriving(
+            arrival.journal.plan(), arrival.journal.progress(), objects, whereabouts.tags, home.known, missing
+        )
+        agree(str(file), came, yes=wish.yes)
+    _tell(came, as_json=wish.as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,32 +121,46 @@ class _Home:
     """Where a publish belongs on this machine.  known: whether the roar.db there has its jobs."""
 
     move: Move
-    whereabouts: Whereabouts
     known: bool
 
     @classmethod
-    def of(cls, journal: Journal, project: Path | None) -> "_Home":
-        plan = journal.plan()
-        root = _root(project, Path(plan.project))
+    def of(cls, journal: Journal, root: Path) -> "_Home":
+        known = knows_any(root / ROAR_FOLDER / "roar.db", _jobs(journal))
+        return cls(Move(Path(journal.plan().project), root), known)
+
+    def whereabouts(self, journal: Journal, *, push: bool) -> Whereabouts:
+        """push: the user asked for its git tags to be pushed; else they are made in this project and stay there."""
+        plan, root = journal.plan(), self.move.now
         database = root / ROAR_FOLDER / "roar.db"
-        known = knows_any(database, _jobs(journal))
-        whereabouts = Whereabouts(
+        return Whereabouts(
             project=str(root),
             roar_db=str(database),
-            local_session=plan.local_session if known else NO_SESSION,
+            local_session=plan.local_session if self.known else NO_SESSION,
             ssh_key=(load_config(root).glaas_key or "") if database.parent.is_dir() else "",
+            tags=[tag if push else [*tag[:2], "", ""] for tag in plan.tags],
+            url=_believed(journal.progress().url, plan.registry),
         )
-        return cls(Move(Path(plan.project), root), whereabouts, known)
 
 
-def _root(chosen: Path | None, recorded: Path) -> Path:
-    """The folder of the project: as chosen, where it was, or around the current folder; else where it was."""
-    if chosen is None and recorded.is_dir():
-        return recorded
+def _root(chosen: Path | None) -> Path:
+    """The folder of the project: as chosen, else around the current folder; never one that a bundle names."""
     try:
         return find_project(chosen or current_folder()).root
-    except LocalProblem:
-        return chosen.resolve() if chosen is not None else recorded
+    except LocalProblem as problem:
+        if chosen is not None:
+            return chosen.resolve()
+        raise UsageProblem(
+            f"it is not clear which project it belongs to here: {problem.what}",
+            kept="Nothing was imported.",
+            next_step="import it in the project's folder, or name that: roar journal import FILE --project DIR",
+        ) from problem
+
+
+def _believed(url: str | None, registry: str) -> str | None:
+    """The address of a lineage, if it is the registry's own: it is shown as a link."""
+    if url is None or urlsplit(url)[:2] != urlsplit(registry)[:2]:
+        return None
+    return url
 
 
 def _jobs(journal: Journal) -> Iterator[tuple[str, float]]:
@@ -141,19 +186,21 @@ def _redactor(plan: Plan) -> Redactor:
 
 
 @contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    """What another program wrote into the journal or the record makes no sense."""
+def _checking(file: Path) -> Iterator[None]:
+    """What the bundle says is none of what an export writes: wrong types, addresses that nothing takes."""
     try:
         yield
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, LocalProblem, UsageProblem) as error:
         raise damaged(file) from error
 
 
-def _tell(plan: Plan, missing: list[str], *, known: bool, as_json: bool) -> None:
+def _tell(came: Arriving, *, as_json: bool) -> None:
+    plan, missing = came.plan, came.missing
     command = as_called(f"roar publish --resume {plan.id}")
     if as_json:
-        facts = {name: getattr(plan, name) for name in ("project", "registry", "destination")}
-        facts = {"event": "imported", "publish_id": plan.id} | facts | {"missing": missing, "noted_in_roar_db": known}
+        facts = {name: getattr(plan, name) for name in ("project", "registry", "destination", "tags")}
+        facts = {"event": "imported", "publish_id": plan.id} | facts | {"missing": missing}
+        facts |= {"noted_in_roar_db": came.roar_db, "files": [asdict(one) for one in came.stored]}
         click.echo(json.dumps(facts | {"next": command}))
         return
     files = f"files to {plan.destination}, then " if plan.destination else ""
@@ -163,7 +210,7 @@ def _tell(plan: Plan, missing: list[str], *, known: bool, as_json: bool) -> None
         lines.append(f"{count(len(missing), 'file')} of it can't be found on this machine; it stops without:")
         lines += [f"  {path}" for path in missing[:MOST_NAMED]]
         lines += [f"  and {len(missing) - MOST_NAMED:,} more"] if len(missing) > MOST_NAMED else []
-    if not known:
+    if not came.roar_db:
         lines.append("No roar.db there knows its jobs: none is told when it is published.")
     for line in [*lines, f"Next: {command}"]:
         click.echo(printable(line))

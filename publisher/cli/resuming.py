@@ -17,7 +17,7 @@ from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, Publisher
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.reasons import Reason
+from roar_publisher.state.reasons import ELSEWHERE, Reason
 from roar_publisher.state.survey import Summary, look, survey
 
 RESUME = "--resume"
@@ -72,7 +72,7 @@ class _Candidates:
 
     def newest(self) -> Summary:
         """See `find_publish`."""
-        left = [found for found in self._found if found.interrupted and found.progress.reason != Reason.EXPORTED]
+        left = [found for found in self._found if found.interrupted and found.progress.reason not in ELSEWHERE]
         agreeing = next((found for found in left if not self._differences(found)), None)
         if agreeing is not None:
             return agreeing
@@ -115,6 +115,11 @@ class _Candidates:
         if self._unread is not None:
             return unread(*self._unread)
         moved = next((found for found in self._found if found.interrupted), None)
+        if moved is not None and moved.progress.reason == Reason.IMPORTED:
+            return UsageProblem(
+                f"publish {moved.plan.id} of this project was imported, and is resumed by its id alone",
+                next_step=f"roar publish --resume {moved.plan.id}",
+            )
         if moved is not None:
             return UsageProblem(
                 f"publish {moved.plan.id} of this project was moved to another machine",

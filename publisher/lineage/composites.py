@@ -31,7 +31,7 @@ BLOOM_FALSE_POSITIVES = 0.001
 BLOOM_LEAST_BITS = 2_048
 BLOOM_MOST_HASHES = 12
 BLOOM_VERSION = 1
-_BLOOM_FIELDS = ("bloom_filter_base64", "bloom_bits", "bloom_hashes", "bloom_version")
+BLOOM_FIELDS = ("bloom_filter_base64", "bloom_bits", "bloom_hashes", "bloom_version")
 
 Item = dict[str, object]
 
@@ -120,7 +120,7 @@ def bloom_filter(components: Sequence[Component]) -> Item:
             bit = (first + number * step) % bits
             field[bit // 8] |= 1 << (bit % 8)
     encoded = base64.b64encode(field).decode("ascii")
-    return dict(zip(_BLOOM_FIELDS, (encoded, bits, hashes, BLOOM_VERSION), strict=True))
+    return dict(zip(BLOOM_FIELDS, (encoded, bits, hashes, BLOOM_VERSION), strict=True))
 
 
 def _redacted(metadata: str, redactor: Redactor) -> str:
@@ -152,7 +152,7 @@ def _components(database: Database, artifact: str) -> Iterator[Component]:
 
 
 def _stored_index(database: Database, artifact: str) -> Mapping[str, object]:
-    names = ("total_components", *_BLOOM_FIELDS)
+    names = ("total_components", *BLOOM_FIELDS)
     row: Row | None = database.one(
         f"SELECT {', '.join(names)} FROM composite_membership_indexes WHERE composite_artifact_id = ?", artifact
     )
@@ -162,7 +162,7 @@ def _stored_index(database: Database, artifact: str) -> Mapping[str, object]:
 def _index(digest: str, components: list[Component], total: int, stored: Mapping[str, object]) -> Item:
     """The member index: computed where every component is known, else the one that roar stored."""
     known = len(components) == total and all(component.leaf_kind != NESTED for component in components)
-    bloom = bloom_filter(components) if known else {name: stored.get(name) for name in _BLOOM_FIELDS}
+    bloom = bloom_filter(components) if known else {name: stored.get(name) for name in BLOOM_FIELDS}
     if None in bloom.values():
         raise LocalProblem(
             f"The dataset {digest[:12]} can't be published: roar stored {len(components)} of its {total} components"

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,13 +64,14 @@ def moved(record: PutRecord, move: Move, found: Mapping[str, str]) -> PutRecord:
     )
 
 
-async def find_again(contents: Iterable[Content], move: Move) -> dict[str, Content]:
+async def find_again(contents: Iterable[Content], move: Move, may_read: Callable[[str], bool]) -> dict[str, Content]:
     """The contents as they are on this machine, by their paths on the other; those that are not here are left out.
 
     Looked for at the same path, then at the same place in the project, then anywhere in the project by size and blake3.
-    Every candidate is read once.  Repeating reads again; cancelling takes effect between two files.
+    may_read: whether a path may be looked at: it was chosen elsewhere.  Every candidate is read once.  Repeating reads
+    again; cancelling takes effect between two files.
     """
-    search = _Search(move.now)
+    search = _Search(move.now, may_read)
     found = {}
     for content in contents:
         near = dict.fromkeys((content.path, move.path(content.path)))
@@ -83,15 +84,16 @@ async def find_again(contents: Iterable[Content], move: Move) -> dict[str, Conte
 class _Search:
     """Remembers what it read."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, may_read: Callable[[str], bool]) -> None:
         self._root = root
+        self._may_read = may_read
         self._by_size: dict[int, list[str]] | None = None  # the project's files, once they are asked for
         self._read: dict[tuple[str, bool], Content | None] = {}
 
     async def first(self, wanted: Content, paths: Iterable[str]) -> Content | None:
         """The first of the files that is this content."""
         for path in paths:
-            if _size_of(path) == wanted.size:
+            if self._may_read(path) and _size_of(path) == wanted.size:
                 content = await self._digest(path, md5=bool(wanted.md5))
                 if content is not None and content.blake3 == wanted.blake3:
                     return content

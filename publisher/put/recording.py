@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import astuple
 from pathlib import Path
 
+from roar_publisher.lineage.composites import BLOOM_FIELDS
 from roar_publisher.lineage.database import open_writable
 from roar_publisher.lineage.dbproblems import problem
 from roar_publisher.lineage.labels import SYSTEM, USER
@@ -134,7 +135,8 @@ def _describe(connection: sqlite3.Connection, artifact: str, dataset: Dataset) -
         ((artifact, ordinal, *astuple(component)) for ordinal, component in enumerate(dataset.components)),
     )
     counts = {"total_components": dataset.total, "stored_components": len(dataset.components)}
-    _insert(connection, "composite_membership_indexes", {"composite_artifact_id": artifact} | counts | dataset.index)
+    index = {name: dataset.index[name] for name in BLOOM_FIELDS}  # named here: a name becomes a part of the statement
+    _insert(connection, "composite_membership_indexes", {"composite_artifact_id": artifact} | counts | index)
 
 
 def _tell_where(connection: sqlite3.Connection, artifact: str, url: str, now: float) -> None:

@@ -45,7 +45,7 @@ def test_both_say_what_they_did_and_what_to_type(
     exported = program("journal", "export", interrupted[:4], "moved.tar")
     assert f"Exported {interrupted} to moved.tar" in exported.out
     assert f"roar journal cancel {interrupted}" in exported.out
-    imported = there("journal", "import", str(program.cwd / "moved.tar"))
+    imported = there("journal", "import", str(program.cwd / "moved.tar"), "--yes")
     assert imported.code == 0, imported.err
     assert f"Imported {interrupted}: 2 jobs to {registry}" in imported.out
     assert f"Next: roar publish --resume {interrupted}" in imported.out
@@ -53,28 +53,27 @@ def test_both_say_what_they_did_and_what_to_type(
     assert done.out.split()[0] == recorded("linear", "session")["finalized_hash"]
 
 
-def test_it_belongs_to_the_project_that_is_named_or_was_recorded_or_is_around(
+def test_it_belongs_to_the_project_that_is_named_or_is_around_and_to_none_that_the_file_names(
     program: Program, file: Path, there: Program, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    for number, (arguments, gone, expected) in enumerate(
+    for number, (arguments, expected) in enumerate(
         [
-            (["--project", str(elsewhere)], False, elsewhere),
-            (["--project", str(there.cwd / ".roar")], False, there.cwd),
-            ([], False, program.cwd),
-            ([], True, there.cwd),
+            (["--project", str(elsewhere)], elsewhere),
+            (["--project", str(there.cwd / ".roar")], there.cwd),
+            ([], there.cwd),
         ]
     ):
-        if gone:
-            program.cwd.rename(program.cwd.with_name("gone"))
         fresh = Program(there.cwd, tmp_path / f"state {number}", there.env)
         fresh.env["ROAR_STATE_DIR"] = str(fresh.state)
-        [facts] = fresh("journal", "import", str(file), "--json", *arguments).events
+        [facts] = fresh("journal", "import", str(file), "--yes", "--json", *arguments).events
         plan = look(StateFolder(fresh.state).find(facts["publish_id"])).plan
         assert (facts["project"], plan.project) == (str(expected), str(expected))
         assert plan.roar_db == str(expected / ".roar" / "roar.db")
         assert facts["noted_in_roar_db"] is (expected != elsewhere)
+    nowhere = Program(elsewhere, tmp_path / "state", there.env)
+    nowhere("journal", "import", str(file), "--yes").blames(2, "which project", "nothing was imported", "--project DIR")
 
 
 def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp_path: Path, registry: str) -> None:
@@ -90,11 +89,11 @@ def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp
             owned.journal.queue.detach()
             pack(owned.paths, owned.journal, None, file)
         assert here("daemon", "start").code == 0
-        imported = here("journal", "import", str(file), "--json")
+        imported = here("journal", "import", str(file), "--project", str(tmp_path), "--yes", "--json")
         assert (imported.code, imported.last["registry"]) == (0, elsewhere.url), imported.err
         assert imported.last["next"] == f"roar publish --resume {owned.paths.id}"
         [answer] = here("journal", "show", owned.paths.id, "--why", "--json").events
-        assert (answer["reason"], answer["parked"], answer["turn"]) == ("needs confirmation", True, "person")
+        assert (answer["reason"], answer["parked"], answer["turn"]) == ("imported", True, "person")
         with frozen(StateFolder(here.state), cut(chain(3)), registry=registry) as other:
             other.journal.queue.order(agreed=True, most_uploads=None, upload_rate=None)
             other.journal.queue.detach()
@@ -121,7 +120,7 @@ def test_a_file_is_never_written_over(program: Program, interrupted: str, file: 
 
 
 def test_it_is_imported_once(file: Path, there: Program, interrupted: str) -> None:
-    assert there("journal", "import", str(file)).code == 0
+    assert there("journal", "import", str(file), "--yes").code == 0
     there("journal", "import", str(file)).blames(2, f"publish {interrupted} is on this machine already")
     assert there.publishes == [interrupted]
 

@@ -73,7 +73,7 @@ def moved(here: Desk, publish_id: str, folder: Path, credential: str) -> Desk:
     file = str(folder / "moved.tar")
     here.roar("journal", "export", publish_id, file)
     there = another_machine(here, folder / "there", credential)
-    there.roar("journal", "import", file)
+    there.roar("journal", "import", file, "--yes")
     return there
 
 
@@ -100,7 +100,7 @@ def test_what_was_killed_here_is_published_there_once(tmp_path: Path, credential
         exported = here.roar("journal", "export", publish_id, str(file), "--json")
         assert exported.code == 0, exported.err
         there = another_machine(here, tmp_path / "there", credential)
-        imported = there.roar("journal", "import", str(file), "--json")
+        imported = there.roar("journal", "import", str(file), "--yes", "--json")
         assert imported.code == 0, imported.err
         assert (imported.last["publish_id"], imported.last["noted_in_roar_db"]) == (publish_id, True)
         resumed = there.roar("publish", "--resume", publish_id, "-y", "--json")

@@ -41,8 +41,13 @@ def exported(place: Place) -> Path:
     return file
 
 
+def allowed(there: Place) -> list[str]:
+    """The user's own words for a folder outside of the project."""
+    return ["--yes", *(["--allow", there.destination.url] if there.destination.proxy is None else [])]
+
+
 def imported(there: Place, file: Path) -> dict[str, Any]:
-    answer = there.roar("journal", "import", str(file), "--project", str(there.project), "--json")
+    answer = there.roar("journal", "import", str(file), "--project", str(there.project), *allowed(there), "--json")
     assert answer.code == 0, answer.err
     facts = json.loads(answer.out)
     assert isinstance(facts, dict)
@@ -113,7 +118,7 @@ def test_an_import_that_is_killed_is_repeated(moment: str, make_place: MakePlace
     assert place.put(dies_at=WITHIN_A_FILE).killed
     file = exported(place)
     there = another_machine(place)
-    typed = ("journal", "import", str(file), "--project", str(there.project))
+    typed = ("journal", "import", str(file), "--project", str(there.project), *allowed(there))
     assert there.roar(*typed, dies_at=(moment, 1)).killed
     assert there.only_left().state is None
     imported(there, file)
@@ -144,7 +149,7 @@ def test_missing_files_are_named_to_a_person(make_place: MakePlace) -> None:
     file = exported(place)
     there = another_machine(place)
     shutil.rmtree(outputs(there))
-    answer = there.roar("journal", "import", str(file), "--project", str(there.project))
+    answer = there.roar("journal", "import", str(file), "--project", str(there.project), *allowed(there))
     assert answer.code == 0, answer.err
     assert f"{len(place.files)} files of it can't be found on this machine" in answer.out
     assert f"  {outputs(there) / 'large-0.bin'}" in answer.out

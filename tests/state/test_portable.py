@@ -28,7 +28,7 @@ from tests.lineages import chain, cut, frozen
 
 LINEAGE = cut(chain(5))
 SEED = 20_260_101
-HERE = Whereabouts(project="/here", roar_db="/here/.roar/roar.db", local_session=1, ssh_key="")
+HERE = Whereabouts(project="/here", roar_db="/here/.roar/roar.db", local_session=1, ssh_key="", tags=[], url=None)
 Members = dict[str, bytes]
 
 
@@ -84,7 +84,7 @@ def test_it_waits_for_a_person_who_agrees_here_whatever_was_agreed_there(
     with arriving(tmp_path / "file", there) as arrival:
         settle(arrival.journal, HERE, {})
         queued, progress = arrival.journal.queue.read(), arrival.journal.progress()
-    assert (queued.parked, queued.agreed, progress.reason) == (True, False, Reason.NEEDS_CONFIRMATION)
+    assert (queued.parked, queued.agreed, progress.reason) == (True, False, Reason.IMPORTED)
     assert (queued.attempts, queued.next_attempt) == (0, None)
     assert (queued.most_uploads, queued.upload_rate) == (3, 5)
 
@@ -97,9 +97,8 @@ def test_parts_stay_behind_with_the_upload_that_they_belong_to(
         owned.journal.objects.acknowledge_part(1, PartRow(1, 5, "tag", "0" * 64))
         pack(owned.paths, owned.journal, None, tmp_path / "file")
     with arriving(tmp_path / "file", there) as arrival:
-        assert len(arrival.journal.objects.parts(1)) == 1
-        settle(arrival.journal, HERE, {1: '{"moved": true}'})
         assert arrival.journal.objects.parts(1) == []
+        settle(arrival.journal, HERE, {1: '{"moved": true}'})
         assert [row.content for row in arrival.journal.objects.all(only_missing=True)] == ['{"moved": true}']
 
 

@@ -1,0 +1,50 @@
+"""The bodies of units that came from elsewhere: what a registry would be sent, in the shapes of the wire."""
+
+import json
+import zlib
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from roar_publisher.glaas.policy import dump
+from roar_publisher.glaas.wire import Artifact, CompositeRequest, Job, Label, Link
+from roar_publisher.state.units import Kind
+
+LONGEST_BODY_BYTES = 32 * 1024 * 1024
+RATIO = 200
+"""How many times its own size a body may be once it is inflated.  Lineage, which is full of digests, reaches 30."""
+SHORT_BODY_BYTES = 256 * 1024
+"""A body up to this size may be of any ratio."""
+_ITEMS: dict[Kind, TypeAdapter[Any]] = {
+    Kind.COMPOSITE: TypeAdapter(list[CompositeRequest]),
+    Kind.JOBS: TypeAdapter(list[Job]),
+    Kind.ARTIFACTS: TypeAdapter(list[Artifact]),
+    Kind.INPUTS: TypeAdapter(list[Link]),
+    Kind.OUTPUTS: TypeAdapter(list[Link]),
+    Kind.LABELS: TypeAdapter(list[Label]),
+}
+
+
+def items_of(kind: Kind, packed: bytes) -> list[object]:
+    """The items in a body as the journal keeps it (compressed).
+
+    Raises ValueError for what is no such body: not one whole zlib stream, longer than it may be, no items of this kind,
+    or JSON in another notation than ours (with a key twice, it would mean one thing here and another there).
+    """
+    body = _inflated(packed)
+    items: list[object] = _ITEMS[kind].validate_json(body, strict=True)
+    if dump(json.loads(body)) != body:
+        raise ValueError("another notation")
+    return items
+
+
+def _inflated(packed: bytes) -> bytes:
+    most = min(LONGEST_BODY_BYTES, max(SHORT_BODY_BYTES, RATIO * len(packed)))
+    stream = zlib.decompressobj()
+    try:
+        body = stream.decompress(packed, most)
+    except zlib.error as error:
+        raise ValueError("not compressed") from error
+    if not stream.eof or stream.unconsumed_tail or stream.unused_data:
+        raise ValueError("longer than a body may be, or not whole")
+    return body

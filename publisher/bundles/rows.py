@@ -1,0 +1,212 @@
+"""The rows of a journal that came from elsewhere, as they must be: types, lengths, enumerations, hashes, addresses.
+
+A value that another process on this machine would choke on, send to a wrong path or show as something else is refused
+here.  All models raise pydantic's ValidationError, a ValueError.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, StrictBool
+
+from roar_publisher.auth.choice import Decision, Flag
+from roar_publisher.auth.scope import Mode
+from roar_publisher.glaas.wire import LARGEST_INTEGER, Address, LineageHash
+from roar_publisher.state.machine import LIVE, Event, State
+from roar_publisher.state.units import Kind
+from roar_publisher.storage.addresses import parse_address
+from roar_publisher.storage.store import check_key
+
+LONGEST_LINE = 4_096
+LONGEST_DETAIL = 100_000
+LATEST_SECONDS = 1e11
+"""Unix time that nobody lives to see."""
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
+        raise ValueError("not an absolute path without detours")
+    return path
+
+
+def _destination(url: str) -> str:
+    parse_address(url)
+    return url
+
+
+Line = Annotated[str, Field(max_length=LONGEST_LINE, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A text on one line: nothing in it steers a terminal."""
+Detail = Annotated[str, Field(max_length=LONGEST_DETAIL, pattern=r"^[^\x00]*$")]
+SafeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")]
+"""What goes into the path of a request: nothing in it ends the path or leads out of it."""
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Path = Annotated[str, Field(max_length=LONGEST_LINE), AfterValidator(_absolute)]
+Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+Number = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
+Time = Annotated[float, Field(ge=0, le=LATEST_SECONDS)]
+Bit = Literal[0, 1]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+Remote = Annotated[str, Field(max_length=255, pattern=r"^([A-Za-z0-9_][A-Za-z0-9._/-]*)?$")]
+Destination = Annotated[str, Field(max_length=LONGEST_LINE), AfterValidator(_destination)]
+Key = Annotated[str, AfterValidator(check_key)]
+TagName = Annotated[str, Field(pattern=r"^roar/[0-9a-f]{4,64}$")]
+
+
+class Row(BaseModel):
+    """Nothing is bent to fit, and nothing else may be there."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ScopeFields(Row):
+    """`auth.scope.Scope`."""
+
+    mode: Annotated[Mode, Field(strict=False)]
+    owner_id: Line
+    owner_type: Literal["", "user", "organization"]
+    project_id: Line | None
+    visibility: Literal["public", "private"]
+    public_by_default: StrictBool
+
+
+class Intent(Row):
+    """What decides about visibility and credential (`plans.Request.intent`)."""
+
+    flag: Annotated[Flag, Field(strict=False)]
+    scope: ScopeFields
+    ssh_key: Line
+
+
+class PlanRow(Row):
+    """`state.record.Plan`."""
+
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+    created_at: Time
+    project: Path
+    roar_db: Path
+    target: Detail | None
+    registry: Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=2048)]
+    intent: Json[Intent]
+    digest: Hash
+    local_session: Count
+    git_repo: Line | None
+    git_commit: Line | None
+    git_branch: Line | None
+    jobs: Count
+    inputs: Count
+    outputs: Count
+    artifacts: Count
+    labels: Count
+    provisional: Json[Annotated[dict[Line, LineageHash], Field(max_length=100)]]
+    redactions: Json[Annotated[dict[Line, Count], Field(max_length=10_000)]]
+    fingerprint: Hash
+    destination: Destination | None
+    tags: Json[list[tuple[TagName, Commit] | tuple[TagName, Commit, Remote, Line]]]
+
+
+class ScopeRequest(Row):
+    """What finalize asks for (`protocol.md §4`)."""
+
+    owner_resolution: Literal["current_user"] | None = None
+    owner_id: Line | None = None
+    owner_type: Literal["user", "organization"]
+    project_id: Line | None = None
+    visibility: Literal["public", "private"]
+
+
+class ProgressRow(Row):
+    """`state.record.Progress` of a publish that is not over."""
+
+    id: str
+    state: Annotated[State, Field(strict=False), AfterValidator(lambda state: _one_of(state, LIVE))]
+    updated_at: Time
+    epoch: Annotated[int, Field(ge=0, le=1_000_000)]
+    recounts: Bit
+    reason: Annotated[Line, Field(max_length=64)]
+    detail: Detail
+    capabilities: Json[Annotated[dict[Line, StrictBool], Field(max_length=100)]]
+    credential: Annotated[Decision, Field(strict=False)] | None
+    identity: Annotated[Line, Field(max_length=256)] | None
+    why: Detail | None
+    scope_request: Json[ScopeRequest | None] | None
+    remote_session: SafeName | None
+    published_elsewhere: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] | None
+    hash: LineageHash | None
+    url: Address | None
+    marks_owed: Bit | None
+    owed: Json[Annotated[list[object], Field(max_length=0)]]
+    binding_prepared: Bit
+
+
+class QueueRow(Row):
+    """`state.queue.Queued`."""
+
+    detached_at: Time | None
+    agreed: Bit
+    most_uploads: Annotated[int, Field(ge=1, le=64)] | None
+    upload_rate: Number | None
+    attempts: Count
+    next_attempt: Time | None
+    parked: Bit
+    told: Bit | None
+
+
+class EventRow(Row):
+    """`state.record.Checkpoint`."""
+
+    id: Number
+    at: Time
+    event: Annotated[Event, Field(strict=False)]
+    source: Annotated[State, Field(strict=False)]
+    target: Annotated[State, Field(strict=False)]
+    detail: Detail
+
+
+class UnitRow(Row):
+    """`state.units.Unit`, with whether it is acknowledged.  The body is checked by `bodies`."""
+
+    seq: Number
+    part: Count
+    kind: Annotated[Kind, Field(strict=False)]
+    job_uid: SafeName | None
+    items: Annotated[int, Field(ge=1, le=1_000)]
+    after: Count
+    body: bytes
+    acked: Bit
+
+
+class FenceFields(Row):
+    """`storage.source.Fence`."""
+
+    size: Count
+    mtime_ns: Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+    inode: Annotated[int, Field(ge=0, le=2**64 - 1)]
+    ctime_ns: Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+
+
+class ContentFields(Row):
+    """`storage.source.Content`."""
+
+    path: Path
+    fence: FenceFields
+    blake3: Hash
+    part_bytes: Number
+    part_blake3s: Annotated[list[Hash], Field(min_length=1, max_length=10_000)]
+    md5: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
+
+
+class ObjectFields(Row):
+    """`state.objects.ObjectRow`, with whether it is stored."""
+
+    seq: Number
+    key: Key
+    url: Annotated[str, Field(max_length=3 * LONGEST_LINE)]
+    size: Count
+    content: Json[ContentFields]
+    stored: Bit
+    tag: Annotated[Line, Field(max_length=1_024)]
+
+
+def _one_of(state: State, states: tuple[State, ...]) -> State:
+    if state not in states:
+        raise ValueError("not a state in which a publish is exported")
+    return state

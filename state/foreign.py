@@ -1,0 +1,171 @@
+"""A journal from a stranger, copied into a fresh journal of ours.
+
+An SQLite file can hold triggers, views, virtual tables, expressions that run when something else is read, and pages
+that lead in a circle.  So nothing of it is ever migrated or written to:
+
+- It is opened immutable and with `trusted_schema=OFF`; an authorizer allows plain reads of the journal's tables alone.
+- Its schema must be the one that the applied migrations of ours make, statement by statement.  Nothing else is read
+  before that is known.
+- `quick_check` visits every page once and finds pages that lead in a circle.  Work and sizes have limits that follow
+  from the size of the file.
+- Every value must be of the type that its column declares.  The values go into a database that our own migrations made,
+  and these bring it up to date.
+"""
+
+import math
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from roar_publisher.state import schema
+from roar_publisher.state.sqlite import Database
+
+TABLES = ("plan", "progress", "queue", "units", "events", "objects")
+"""What is copied.  `parts` stay behind: they belong to uploads whose names do not travel."""
+ONE_ROW = frozenset({"plan", "progress", "queue"})
+LONGEST_VALUE_BYTES = 32 * 1024 * 1024
+LEAST_STEPS = 20_000_000
+"""Instructions of SQLite's machine that any file may take; about a second."""
+STEPS_A_BYTE = 50
+STEPS_AT_ONCE = 10_000
+_MIGRATIONS = schema.journal_migrations.migrations_table
+_MOST_ENTRIES = 100
+"""In a schema: more than any release makes."""
+_PRAGMAS = frozenset({"trusted_schema", "cell_size_check", "quick_check"})
+_CATALOGUE = frozenset({"sqlite_master", "sqlite_schema"})
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_LENGTH: LONGEST_VALUE_BYTES,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 50,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
+}
+_TYPES: dict[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "REAL": (int, float), "BLOB": (bytes,)}
+Entry = tuple[str, str, str, str]
+"""Type, name, table and statement of something in a schema."""
+
+
+class NotOurs(ValueError):
+    """The file holds something else than a journal that this program wrote."""
+
+
+def copied(foreign: Path, ours: Path) -> None:
+    """Write the journal at `foreign` anew to `ours`, which does not exist yet, with this release's schema.
+
+    Raises NotOurs or sqlite3.Error for what is no journal, LocalProblem for one of a newer release.
+    """
+    with closing(_opened(foreign)) as source:
+        names = _applied(source)
+        _check_schema(source, names)
+        if source.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise NotOurs("the database is damaged")
+        with closing(sqlite3.connect(ours, isolation_level=None)) as target:
+            _apply(Database(target, execute_plugins=False), len(names))
+            target.execute("BEGIN IMMEDIATE")
+            for table in TABLES:
+                _copy_table(source, target, table)
+            target.execute("COMMIT")
+            schema.migrate(Database(target, execute_plugins=False))
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    for limit, value in _LIMITS.items():
+        connection.setlimit(limit, value)
+    left = (LEAST_STEPS + STEPS_A_BYTE * path.stat().st_size) // STEPS_AT_ONCE
+
+    def exhausted() -> bool:
+        nonlocal left
+        left -= 1
+        return left < 0
+
+    connection.set_progress_handler(exhausted, STEPS_AT_ONCE)
+    connection.set_authorizer(_only_reads)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _only_reads(action: int, first: str | None, *_: str | None) -> int:
+    allowed = (
+        action == sqlite3.SQLITE_SELECT
+        or (action == sqlite3.SQLITE_READ and (first in TABLES or first in _CATALOGUE or first == _MIGRATIONS))
+        or (action == sqlite3.SQLITE_PRAGMA and first in _PRAGMAS)
+    )
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
+def _entries(connection: sqlite3.Connection) -> list[Entry]:
+    """The schema, in a fixed order."""
+    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchmany(_MOST_ENTRIES)
+    return sorted((str(kind), str(name), str(table), str(sql)) for kind, name, table, sql in rows)
+
+
+def _applied(source: sqlite3.Connection) -> list[str]:
+    """The names of the migrations that made the file, which are the first of ours.
+
+    Raises LocalProblem where a newer release added some.
+    """
+    with _made(0) as empty:
+        ours = [entry for entry in _entries(empty) if entry[2] == _MIGRATIONS]
+    if [entry for entry in _entries(source) if entry[2] == _MIGRATIONS] != ours:
+        raise NotOurs("no table of migrations")
+    wanted = f"SELECT migration_set, name FROM {_MIGRATIONS} NOT INDEXED"
+    names = [name for owner, name in source.execute(wanted).fetchmany(_MOST_ENTRIES) if owner == "journal"]
+    known = [migration.name for migration in schema.journal_migrations.pending(Database(memory=True))]
+    if names[: len(known)] == known and len(names) > len(known):
+        raise schema.newer()
+    if not names or names != known[: len(names)]:
+        raise NotOurs("other migrations")
+    return names
+
+
+def _check_schema(source: sqlite3.Connection, names: Sequence[str]) -> None:
+    with _made(len(names)) as ours:
+        if _entries(source) != _entries(ours):
+            raise NotOurs("another schema")
+
+
+@contextmanager
+def _made(migrations: int) -> Iterator[sqlite3.Connection]:
+    """A database in memory that the first so many migrations made."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _apply(Database(connection, execute_plugins=False), migrations)
+        yield connection
+
+
+def _apply(db: Database, migrations: int) -> None:
+    """Apply the first so many migrations."""
+    later = schema.journal_migrations.pending(db)[migrations:]
+    schema.journal_migrations.apply(db, stop_before=[migration.name for migration in later])
+
+
+def _copy_table(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
+    """Copy the rows of a table, if there is one in this version, value by value."""
+    columns = target.execute(f"PRAGMA table_info({table})").fetchall()
+    if not columns:
+        return
+    target.execute(f"DELETE FROM {table}")  # the row that a migration made
+    names = ", ".join(name for _, name, *_ in columns)
+    places = ", ".join("?" * len(columns))
+    count = 0
+    for row in source.execute(f"SELECT {names} FROM {table} NOT INDEXED"):
+        count += 1
+        for value, (_, _, declared, not_null, _, key) in zip(row, columns, strict=True):
+            _check(value, declared, required=bool(not_null or key))
+        target.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", row)
+    if table in ONE_ROW and count != 1:
+        raise NotOurs(f"{count} rows where one belongs")
+
+
+def _check(value: object, declared: str, *, required: bool) -> None:
+    """Raise NotOurs for a value that is not of the type that its column declares: SQLite itself takes any."""
+    if value is None and not required:
+        return
+    if not isinstance(value, _TYPES[declared]) or (isinstance(value, float) and not math.isfinite(value)):
+        raise NotOurs("a value of another type")
