@@ -9,10 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from roar_publisher.lineage.linear import PatternProblem, compiled
-from roar_publisher.lineage.omission import CustomShape, OmitConfig
+from roar_publisher.lineage.configured_patterns import CustomRule, too_slow
+from roar_publisher.lineage.exceptions import Exceptions, Verdict
+from roar_publisher.lineage.omission import OmitConfig
 from roar_publisher.lineage.secret_names import Secrecy, secrecy
 from roar_publisher.lineage.secret_options import secret_in_word
 from roar_publisher.lineage.secret_rules import Span
@@ -22,6 +22,7 @@ from roar_publisher.lineage.shell_words import Extent
 from roar_publisher.state.errors import LocalProblem
 
 MARK = "[REDACTED]"
+_CONFIGURED = "configured-value"
 CUSTOM_SECONDS = 3.0
 """CPU seconds that the configuration's own patterns may take for one publish, beyond what follows."""
 SECONDS_A_TEXT = 1e-3
@@ -52,8 +53,8 @@ class Redactor:
         self._enabled = omit.enabled
         self._values = [value for value in omit.values if value]
         self._variables = frozenset(omit.variables)
-        self._custom = [_CustomRule(shape) for shape in omit.patterns]
-        self._allowed = [_compiled("allowlist.patterns", pattern) for pattern in omit.allowlist if pattern]
+        self._custom = [CustomRule(shape) for shape in omit.patterns]
+        self._exceptions = Exceptions(own=omit.own_allowlist, project=omit.allowlist)
         self._clock = clock
         self._left = CUSTOM_SECONDS
         self._found: Counter[str] = Counter()
@@ -85,12 +86,8 @@ class Redactor:
             or text in self._clean
         ):
             return text
-        result = text
-        for value in self._values:
-            if value in result:
-                self._found["configured-value"] += result.count(value)
-                result = result.replace(value, MARK)
-        result = self._replaced(result, find_secrets(result))
+        # Configured values are found with the secrets: taken out before, a value `sk-` would leave the rest of a key.
+        result = self._replaced(text, (*self._configured(text), *find_secrets(text)))
         for rule in self._custom:
             result = self._customised(rule, result)
         if result == text and len(text) <= _CLEAN_LENGTH:
@@ -98,6 +95,13 @@ class Redactor:
                 self._clean.clear()
             self._clean.add(text)
         return result
+
+    def _configured(self, text: str) -> Iterator[Span]:
+        for value in self._values:
+            place = text.find(value)
+            while place >= 0:
+                yield Span(place, place + len(value), _CONFIGURED)
+                place = text.find(value, place + len(value))
 
     def value(self, value: object) -> object:
         """A JSON value without its secrets: texts at any depth, values under a secret's name, values after a flag.
@@ -142,9 +146,12 @@ class Redactor:
         """A remote's URL without credentials; `git@host:path` stays, another `user@host:path` loses its user."""
         result = self.text(url)
         scp = _SCP_REMOTE.fullmatch(result)
-        if not self._enabled or "://" in result or scp is None or self._is_allowed(result):
+        if not self._enabled or "://" in result or scp is None:
             return result
-        self._found["url-userinfo"] += 1
+        found = self._hidden_as("url-userinfo", result[: scp.start(1)])
+        if not found:
+            return result
+        self._found[found] += 1
         return MARK + scp[1]
 
     def _replaced(self, text: str, spans: Iterable[Span]) -> str:
@@ -158,15 +165,16 @@ class Redactor:
             if span.end <= done:
                 continue
             context = span.start if span.context is None else span.context
-            if self._allowed and self._is_allowed(text[context : span.end]):
+            found = self._hidden_as(span.rule, text[context : span.end], span.start - context)
+            if not found:
                 continue
             if span.start >= done:
                 pieces += (text[done : span.start], span.mark)
-                self._found[span.rule] += 1
+                self._found[found] += 1
             done = span.end
         return "".join((*pieces, text[done:])) if pieces else text
 
-    def _customised(self, rule: "_CustomRule", text: str) -> str:
+    def _customised(self, rule: CustomRule, text: str) -> str:
         """The text after one of the configuration's patterns.  One match is linear; many are limited by time."""
         self._left += SECONDS_A_TEXT + SECONDS_A_CHARACTER * len(text)
         began = self._clock()
@@ -174,18 +182,22 @@ class Redactor:
         done = 0
         for match in rule.pattern.finditer(_LONE_SURROGATE.sub("?", text)):
             if self._clock() - began > self._left:
-                raise _too_slow(rule.id)
-            if is_marked(match[0]) or self._is_allowed(match[0]):
+                raise too_slow(rule.id)
+            found = "" if is_marked(match[0]) else self._hidden_as(rule.id, match[0])
+            if not found:
                 continue
             pieces += (text[done : match.start()], match.expand(rule.replacement))
             done = match.end()
-            self._found[rule.id] += 1
+            self._found[found] += 1
         self._left -= self._clock() - began
         return "".join((*pieces, text[done:])) if pieces else text
 
-    def _is_allowed(self, matched: str) -> bool:
-        cleaned = _LONE_SURROGATE.sub("?", matched)
-        return any(pattern.search(cleaned) for pattern in self._allowed)
+    def _hidden_as(self, rule: str, text: str, start: int = 0) -> str:
+        """Under which name the secret that begins at `start` is hidden and counted; "" for one that stays."""
+        verdict = Verdict.HIDE if rule == _CONFIGURED else self._exceptions.of(rule, text, start)
+        if verdict is Verdict.REFUSE:
+            return f"{rule}, although the project excepts it"
+        return rule if verdict is Verdict.HIDE else ""
 
     def _mapping(self, table: dict[str, object]) -> dict[str, object]:
         result = {key: self._named(key, item) for key, item in table.items()}
@@ -203,9 +215,12 @@ class Redactor:
         scheme = _SCHEME.match(value)
         secret = value[scheme.end() :] if scheme else value
         kind = Secrecy.PASSWORD if scheme and secrecy(name) is not Secrecy.NONE else secrecy(name)
-        if not is_secret_value(secret, kind) or self._is_allowed(value):
+        if not is_secret_value(secret, kind):
             return value
-        self._found["named-value"] += 1
+        found = self._hidden_as("named-value", value, len(value) - len(secret))
+        if not found:
+            return value
+        self._found[found] += 1
         return value[: len(value) - len(secret)] + MARK
 
     def _arguments(self, items: list[object]) -> Iterator[object]:
@@ -223,48 +238,12 @@ class Redactor:
         flag = words[-1] if words[-1].startswith("-") and "=" not in words[-1] else ""
         if flag and not item.startswith("-") and is_secret_value(item, secrecy(flag.lstrip("-"))):
             extent, rule = Extent(0, len(item)), "argument"
-        elif (found := secret_in_word(words, item)) is not None:
-            extent, rule = found, "password-option"
+        elif (place := secret_in_word(words, item)) is not None:
+            extent, rule = place, "password-option"
         else:
             return item
-        if self._is_allowed(f"{flag} {item}"):
+        found = self._hidden_as(rule, f"{flag} {item}", len(flag) + 1 + extent.start)
+        if not found:
             return item
-        self._found[rule] += 1
+        self._found[found] += 1
         return item[: extent.start] + MARK + item[extent.end :]
-
-
-class _CustomRule:
-    """A pattern of the configuration with its replacement (`\\1` keeps a group)."""
-
-    def __init__(self, shape: CustomShape) -> None:
-        self.id = shape.id
-        self.pattern = _compiled(shape.id, shape.pattern)
-        self.replacement = shape.replacement
-        groups = [int(number) for number in re.findall(r"\\(\d{1,2})", shape.replacement)]
-        if any(number > self.pattern.groups for number in groups):
-            raise _bad_pattern(shape.id, "its replacement names a group that it has not")
-
-
-def _compiled(name: str, pattern: str) -> Any:
-    try:
-        return compiled(pattern)
-    except PatternProblem as error:
-        raise _bad_pattern(name, str(error)) from error
-
-
-def _bad_pattern(name: str, why: str) -> LocalProblem:
-    return LocalProblem(
-        f"[registration.omit]: the pattern {name!r} can't be used: {why}.",
-        kept="Nothing was sent.",
-        next_step="Change it in .roar/config.toml; lookaround and backreferences are not supported.",
-        reason="config",
-    )
-
-
-def _too_slow(name: str) -> LocalProblem:
-    return LocalProblem(
-        f"[registration.omit]: the pattern {name!r} takes too long.",
-        kept="Nothing was sent.",
-        next_step="Change it in .roar/config.toml so that it matches less.",
-        reason="config",
-    )

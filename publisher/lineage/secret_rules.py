@@ -17,6 +17,8 @@ from roar_publisher.lineage.linear import compiled
 
 _TAIL = re.compile(r"[A-Za-z0-9_+=~%-]*")
 """What may remain of a token that is longer than its rule says."""
+_NO_LITERAL = re.compile(r"\\.|\[[^\]]*\]|\{[^}]*\}|\(\?[^:)]*[:)]")
+_LITERAL = re.compile(r"[A-Za-z0-9_~-]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,17 @@ def known_tokens(text: str) -> Iterator[Span]:
     plain = text.encode("ascii", "replace").decode("ascii")
     for rule in dict.fromkeys(rule for rules in called for rule in rules):
         yield from _spans(rule, plain)
+
+
+def all_keywords() -> tuple[str, ...]:
+    """What the credentials of the rules have in common, in small letters."""
+    return tuple(keyword for keyword, _rules in _by_keyword())
+
+
+def literals(id: str) -> tuple[str, ...]:
+    """What every credential of a rule, or many of them, spell alike."""
+    patterns = [rule.pattern for _keyword, rules in _by_keyword() for rule in rules if rule.id == id]
+    return tuple(text for pattern in patterns for text in _LITERAL.findall(_NO_LITERAL.sub(" ", pattern)))
 
 
 def _spans(rule: _Rule, text: str) -> Iterator[Span]:

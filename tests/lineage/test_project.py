@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.omission import CustomShape, OmitConfig
+from roar_publisher.lineage.omission import DEFAULT_SECRET_VARIABLES, CustomShape, OmitConfig
 from roar_publisher.lineage.project import DEFAULT_REGISTRY, Project, find_project
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 
@@ -76,7 +76,8 @@ def test_every_value_is_read(root: Path) -> None:
     assert config.table["scope"] == {"mode": "public"}
     shapes = (CustomShape("plate", "[A-Z]+"), CustomShape("custom_1", "x", "y"))
     ignored = ("enabled = false of the project's [registration.omit]",)
-    assert config.omit == OmitConfig(True, ("s",), (), shapes, ("ok",), ignored)
+    # `names = []` takes none of the default variables away: a project adds to what is redacted.
+    assert config.omit == OmitConfig(True, ("s",), DEFAULT_SECRET_VARIABLES, shapes, ("ok",), ignored)
 
 
 def test_pyproject_counts_where_there_is_no_config_and_a_committed_file_lies_below_both(root: Path) -> None:
@@ -122,7 +123,10 @@ def test_the_users_own_configuration_does(root: Path, monkeypatch: pytest.Monkey
     assert not find_project(root).config.omit.enabled
     assert "redaction is off" in find_project(root).config.omit.notes()[0]
     own.write_text('[registration.omit.allowlist]\npatterns = [".*"]\n')
-    assert find_project(root).config.omit.allowlist == (".*",)
+    assert find_project(root).config.omit.own_allowlist == (".*",)
+    assert ["excepts everything" in note for note in find_project(root).config.omit.notes()] == [True]
+    own.write_text('[registration.omit]\nallowlist.patterns = ["sk-mine"]\nsecrets.values = ["hunter2"]\n')
+    assert find_project(root).config.omit.values == ("hunter2",)
     assert find_project(root).config.omit.notes() == []
 
 
