@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
+from itertools import islice
 
 from roar_publisher.registry.job_views import JobView, LinkView
 from roar_publisher.registry.lineages import LineageView, RecentLineage
@@ -116,16 +117,20 @@ def _links(links: Sequence[LinkView], count: int, producers: Mapping[str, JobVie
 
 
 def _labels(labels: Mapping[str, object], *, opened: bool) -> str:
-    flat = list(_flattened("", labels))
-    if not flat:
+    if not labels:
         return ""
-    more = f'<p class="empty">&hellip; and {len(flat) - LABELS_SHOWN:,} more</p>' if len(flat) > LABELS_SHOWN else ""
+    count = _leaves(labels)
+    more = f'<p class="empty">&hellip; and {count - LABELS_SHOWN:,} more</p>' if count > LABELS_SHOWN else ""
     rows = "".join(
         f'<tr><td class="fixed mono">{_text(key)}</td><td>{_text(str(value))}</td></tr>'
-        for key, value in flat[:LABELS_SHOWN]
+        for key, value in islice(_flattened("", labels), LABELS_SHOWN)
     )
     state = " open" if opened else ""
-    return f"<details{state}><summary>{_counted(len(flat), 'label')}</summary><table>{rows}</table>{more}</details>"
+    return f"<details{state}><summary>{_counted(count, 'label')}</summary><table>{rows}</table>{more}</details>"
+
+
+def _leaves(document: Mapping[str, object]) -> int:
+    return sum(_leaves(value) if isinstance(value, dict) and value else 1 for value in document.values())
 
 
 def _flattened(prefix: str, document: Mapping[str, object]) -> Iterator[tuple[str, object]]:

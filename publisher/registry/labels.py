@@ -1,4 +1,4 @@
-"""Writing labels of published lineages: one document per entity, in versions that are never rewritten.
+"""Writing labels of published lineages: one document per entity, in versions that never change (`label_versions`).
 
 Who published a lineage labels it: the session that did, or the user whom it belongs to.  An anonymous session whose
 lineage had been published before may repeat the labels that stand and, for `ADDITION_TIME` after that publication, add
@@ -16,13 +16,14 @@ from typing import Any
 
 from roar_publisher.glaas.wire import Label
 from roar_publisher.registry.documents import kept_text, read_text
+from roar_publisher.registry.label_versions import Entity, add_version, current_label
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.replays import refuse_replay
 from roar_publisher.registry.sessions import Access, Session, find_session
 
 CREATED, UPDATED, NOOPS, SKIPPED = "created", "updated", "noops", "skipped"
-
-
+LARGEST_DOCUMENT = 256 * 1024
+"""Bytes of one entity's label document with its origins; edits can make it larger than one request is."""
 ADDITION_TIME = 15 * 60.0
 """Seconds after an anonymous finalize in which labels and composites may be added without its session's token."""
 
@@ -97,10 +98,11 @@ def write_label(
 ) -> str:
     """Write one label; returns `created`, `updated` or `noops`.
 
-    Raises `Refusal`: 404 and 422 as `find_entity`, 409 for what goes beyond the rights.
+    Raises `Refusal`: 404 and 422 as `find_entity`, 409 for what goes beyond the rights, 422 for a document that is too
+    large.
     """
-    entity = find_entity(connection, graph_id, label)
-    current = current_label(connection, graph_id, label.entity_type, entity)
+    entity = Entity(graph_id, label.entity_type, find_entity(connection, graph_id, label))
+    current = current_label(connection, entity)
     metadata, origins = kept_text(label.metadata), kept_text(label.key_origins or {})
     if current is not None and (current["metadata"], current["key_origins"]) == (metadata, origins):
         return NOOPS
@@ -110,12 +112,8 @@ def write_label(
         )
     if rights is Rights.ADD and current is not None and not _only_adds(label, current):
         raise Refusal(HTTPStatus.CONFLICT, "this lineage was finalized: labels may be added to it, but not changed")
-    version = 1 if current is None else current["version"] + 1
-    connection.execute(
-        "INSERT INTO labels (graph_id, entity_type, entity, version, metadata, key_origins, written_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (graph_id, label.entity_type, entity, version, metadata, origins, now),
-    )
+    _check_size(len(metadata) + len(origins), current)
+    add_version(connection, entity, current, metadata, origins, now)
     return CREATED if current is None else UPDATED
 
 
@@ -146,21 +144,19 @@ def job_uid_of(connection: sqlite3.Connection, graph_id: int, uid: str) -> str:
     return uid if row is None else str(row["job_uid"])
 
 
-def current_label(connection: sqlite3.Connection, graph_id: int, entity_type: str, entity: str) -> sqlite3.Row | None:
-    """The newest version of an entity's label document, a row of `labels`; None where there is none."""
-    row: sqlite3.Row | None = connection.execute(
-        "SELECT * FROM labels WHERE graph_id = ? AND entity_type = ? AND entity = ? ORDER BY version DESC LIMIT 1",
-        (graph_id, entity_type, entity),
-    ).fetchone()
-    return row
-
-
 def _stands(connection: sqlite3.Connection, session: Session, label: Label) -> bool:
     if label.entity is None:
         return False
     entity = job_uid_of(connection, session.graph_id, label.entity) if label.entity_type == "job" else label.entity
-    current = current_label(connection, session.graph_id, label.entity_type, entity)
+    current = current_label(connection, Entity(session.graph_id, label.entity_type, entity))
     return current is not None and bool(current["metadata"] == kept_text(label.metadata))
+
+
+def _check_size(size: int, current: sqlite3.Row | None) -> None:
+    known = 0 if current is None else len(current["metadata"]) + len(current["key_origins"])
+    if size > max(LARGEST_DOCUMENT, known):  # one of an earlier release may still shrink
+        detail = f"the labels of one entity may take {LARGEST_DOCUMENT} bytes, these would take {size}: remove some"
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
 
 
 def _added(connection: sqlite3.Connection, session: Session, label: Label, now: float) -> str:

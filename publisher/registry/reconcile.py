@@ -6,7 +6,7 @@ all.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -16,7 +16,8 @@ from pydantic import Field
 from roar_publisher.glaas.wire import Count, Label, LineageHash, Name, Request, Text
 from roar_publisher.registry.auth import Caller
 from roar_publisher.registry.documents import read_text
-from roar_publisher.registry.labels import NOOPS, current_label, find_entity, write_label
+from roar_publisher.registry.label_versions import Entity, current_label
+from roar_publisher.registry.labels import LARGEST_DOCUMENT, NOOPS, find_entity, write_label
 from roar_publisher.registry.lineages import readable_lineage
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.replays import refuse_replay
@@ -24,6 +25,8 @@ from roar_publisher.registry.scope import Reader
 
 USER_ORIGIN = "user"
 """What `key_origins` says of keys that were edited here."""
+MOST_EDITED = 4 * 1024 * 1024
+"""Bytes of label documents that one request may edit: a small edit of a large document costs as much as a large one."""
 
 
 class LabelEdit(Request):
@@ -61,7 +64,16 @@ def reconcile(
     if lineage["owner"] != caller.owner:
         raise Refusal(HTTPStatus.FORBIDDEN, "this lineage is not yours, so you can't edit its labels")
     connection.execute("SAVEPOINT edits")
-    results = [_edit(connection, lineage["graph_id"], request.session_hash, edit, now) for edit in request.labels]
+    results = []
+    edited = 0
+    for edit in request.labels:
+        result, size = _edit(connection, lineage["graph_id"], request.session_hash, edit, now)
+        results.append(result)
+        edited += size
+        if edited > MOST_EDITED:
+            raise Refusal(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "these edits are of too large labels: send fewer at once"
+            )
     if request.dry_run:
         connection.execute("ROLLBACK TO edits")
     connection.execute("RELEASE edits")
@@ -82,11 +94,13 @@ def is_own(connection: sqlite3.Connection, lineage_hash: str, caller: Caller) ->
 
 def _edit(
     connection: sqlite3.Connection, graph_id: int, lineage_hash: str, edit: LabelEdit, now: float
-) -> dict[str, object]:
+) -> tuple[dict[str, object], int]:
+    """What became of an edit, and the bytes of the document that it is of."""
     label = _label(edit, lineage_hash)
     entity = find_entity(connection, graph_id, label)
-    current = current_label(connection, graph_id, label.entity_type, entity)
+    current = current_label(connection, Entity(graph_id, label.entity_type, entity))
     version = 0 if current is None else current["version"]
+    size = 0 if current is None else len(current["metadata"]) + len(current["key_origins"])
     if edit.base_version is not None and edit.base_version != version:
         raise Refusal(HTTPStatus.CONFLICT, f"a label has changed meanwhile: it is at version {version}")
     if current is not None:
@@ -94,8 +108,9 @@ def _edit(
     for path in edit.deleted_keys:
         _delete(label.metadata, path)
     label.metadata = _patched(label.metadata, edit.metadata)
-    origins = {**(label.key_origins or {}), **dict.fromkeys(_paths(edit.metadata), USER_ORIGIN)}
-    label.key_origins = {path: origin for path, origin in origins.items() if path in _paths(label.metadata)}
+    origins = {**(label.key_origins or {}), **dict.fromkeys(_bounded_paths(edit.metadata), USER_ORIGIN)}
+    present = _bounded_paths(label.metadata)
+    label.key_origins = {path: origin for path, origin in origins.items() if path in present}
     action = write_label(connection, graph_id, label, now)
     names = {"sessionHash": lineage_hash, "jobUid": edit.job_uid, "artifactHash": edit.artifact_hash}
     return {
@@ -104,7 +119,7 @@ def _edit(
         "action": action,
         "version": version if action == NOOPS else version + 1,
         "deletedKeys": edit.deleted_keys,
-    }
+    }, size
 
 
 def _label(edit: LabelEdit, lineage_hash: str) -> Label:
@@ -138,10 +153,26 @@ def _delete(document: dict[str, Any], path: str) -> None:
         document.pop(head, None)
 
 
-def _paths(document: Mapping[str, Any], prefix: str = "") -> set[str]:
-    """The dotted paths of a document's leaves."""
+def _bounded_paths(document: Mapping[str, Any]) -> set[str]:
+    """The dotted paths of a document's leaves.  Raises `Refusal` (422) where these alone would be too large a label.
+
+    A path repeats all keys that it leads through: those of a small document may fill the memory.
+    """
     paths = set()
+    size = 0
+    for path in _paths(document):
+        paths.add(path)
+        size += len(path)
+        if size > LARGEST_DOCUMENT:
+            detail = f"the keys of this label, written out, take more than {LARGEST_DOCUMENT} bytes: use shorter ones"
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+    return paths
+
+
+def _paths(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in document.items():
         path = f"{prefix}{key}"
-        paths |= _paths(value, f"{path}.") if isinstance(value, dict) else {path}
-    return paths
+        if isinstance(value, dict):
+            yield from _paths(value, f"{path}.")
+        else:
+            yield path

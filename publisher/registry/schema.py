@@ -177,4 +177,38 @@ MIGRATIONS = (
         PRIMARY KEY (hash, owner)
     ) WITHOUT ROWID;
     """,
+    """
+    -- Earlier versions of a label document become differences to the next (`label_versions`).
+    CREATE TABLE labels_with_differences (
+        graph_id INTEGER NOT NULL REFERENCES graphs (id) ON DELETE CASCADE,
+        entity_type TEXT NOT NULL,
+        entity TEXT NOT NULL,                 -- job uid, artifact digest, or '' for the lineage
+        version INTEGER NOT NULL,
+        metadata TEXT NOT NULL,
+        key_origins TEXT NOT NULL,
+        written_at REAL NOT NULL,
+        is_difference INTEGER NOT NULL,       -- of both documents, to those of the next version
+        history_bytes INTEGER NOT NULL,       -- in the newest version: what all earlier ones take
+        PRIMARY KEY (graph_id, entity_type, entity, version)
+    ) WITHOUT ROWID;
+    INSERT INTO labels_with_differences
+        SELECT old.graph_id, old.entity_type, old.entity, old.version,
+            iif(next.version IS NULL OR old.version % 100 = 0, old.metadata,
+                label_difference(next.metadata, old.metadata)),
+            iif(next.version IS NULL OR old.version % 100 = 0, old.key_origins,
+                label_difference(next.key_origins, old.key_origins)),
+            old.written_at, next.version IS NOT NULL AND old.version % 100 <> 0, 0
+        FROM labels AS old LEFT JOIN labels AS next ON next.graph_id = old.graph_id
+            AND next.entity_type = old.entity_type AND next.entity = old.entity AND next.version = old.version + 1;
+    UPDATE labels_with_differences AS newest SET history_bytes = (
+        SELECT coalesce(sum(length(metadata) + length(key_origins)), 0) FROM labels_with_differences AS older
+        WHERE older.graph_id = newest.graph_id AND older.entity_type = newest.entity_type
+            AND older.entity = newest.entity AND older.version < newest.version
+    ) WHERE version = (
+        SELECT max(version) FROM labels_with_differences AS every WHERE every.graph_id = newest.graph_id
+            AND every.entity_type = newest.entity_type AND every.entity = newest.entity
+    );
+    DROP TABLE labels;
+    ALTER TABLE labels_with_differences RENAME TO labels;
+    """,
 )

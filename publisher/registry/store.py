@@ -12,10 +12,10 @@ import sqlite3
 from pathlib import Path
 from typing import Self
 
+from roar_publisher.registry import label_versions, slices
 from roar_publisher.registry.accounts import Accounts
 from roar_publisher.registry.database import Database, migrate
 from roar_publisher.registry.schema import MIGRATIONS
-from roar_publisher.registry.slices import define_functions
 
 DATABASE_NAME = "registry.db"
 SECRET_NAME = "secret"
@@ -80,7 +80,8 @@ def _connect(database: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
-        define_functions(connection)
+        slices.define_functions(connection)
+        label_versions.define_functions(connection)
         migrate(connection, MIGRATIONS)
     except BaseException:
         connection.close()
