@@ -6,12 +6,13 @@ absent, for servers differ in age, and a field is accepted in the forms that `le
 pydantic, at the edge only.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     RootModel,
     TypeAdapter,
@@ -39,6 +40,13 @@ Address = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=2048)]
 """A URL that is shown to people: nothing in it steers a terminal."""
 Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 Integer = Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+
+
+T = TypeVar("T")
+MOST_ITEMS = 5000
+"""Items of one request; more than this many do not fit into `DEFAULT_BODY_LIMIT` bytes."""
+Items = Annotated[list[T], Field(max_length=MOST_ITEMS), FailFast()]
+"""The first wrong item ends the reading: describing 30,000 of them takes a second."""
 
 
 class Request(BaseModel):
@@ -73,7 +81,7 @@ class Job(Request):
 class JobsRequest(Request):
     """`…/jobs/batch`, parents before their children or not: parents are looked up at finalize."""
 
-    jobs: list[Job]
+    jobs: Items[Job]
 
 
 class Hash(Request):
@@ -86,7 +94,7 @@ class Hash(Request):
 class Artifact(Request):
     """A content-addressed file.  `size` is in bytes; `metadata` a JSON text or an object."""
 
-    hashes: Annotated[list[Hash], Field(min_length=1)]
+    hashes: Annotated[Items[Hash], Field(min_length=1)]
     size: Count
     source_type: Text | None = None
     metadata: Text | dict[str, Any] | None = None
@@ -95,7 +103,7 @@ class Artifact(Request):
 class ArtifactsRequest(Request):
     """`…/artifacts/batch` of a registration session."""
 
-    artifacts: list[Artifact]
+    artifacts: Items[Artifact]
 
 
 class LegacyArtifact(Artifact):
@@ -107,7 +115,7 @@ class LegacyArtifact(Artifact):
 class LegacyArtifactsRequest(Request):
     """`POST /artifacts/batch`."""
 
-    artifacts: list[LegacyArtifact]
+    artifacts: Items[LegacyArtifact]
 
 
 class Component(Request):
@@ -124,7 +132,7 @@ class CompositeRequest(Artifact):
 
     hash: Name
     component_count_total: Count
-    components: list[Component] = []
+    components: Items[Component] = []
     membership_index: dict[str, Any] | None = None
 
 
@@ -148,7 +156,7 @@ class Link(Request):
 class LinksRequest(Request):
     """`…/jobs/:uid/inputs` and `/outputs`."""
 
-    artifacts: list[Link]
+    artifacts: Items[Link]
 
 
 class ViewEdge(Request):
@@ -163,7 +171,7 @@ class ViewEdge(Request):
 class ViewEdgesRequest(Request):
     """`…/jobs/:uid/view-edges`."""
 
-    view_edges: list[ViewEdge]
+    view_edges: Items[ViewEdge]
 
 
 class ExpectedCounts(Request):
@@ -206,7 +214,7 @@ class Label(Request):
 class LabelsRequest(Request):
     """`…/labels/batch` and `POST /labels/sync`."""
 
-    labels: list[Label]
+    labels: Items[Label]
 
 
 class LegacySessionRequest(Request):

@@ -19,6 +19,8 @@ SLOWEST_BODY = 1000.0
 """Seconds in which a body must have come, and bytes that prolong them by one more: 90 KiB may take 152 s."""
 ERRORS_NAMED = 3
 """Faults that a 422 spells out."""
+DETAIL_LENGTH = 500
+"""Characters of them: a fault names its place, and a key of the client's may be part of that."""
 
 
 async def read_raw(request: Request, limit: int) -> bytes:
@@ -76,4 +78,4 @@ def _refusal(error: ValidationError) -> Refusal:
         return Refusal(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {faults[0]['msg']}")
     named = [f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults[:ERRORS_NAMED]]
     more = f" (and {len(faults) - ERRORS_NAMED} more)" if len(faults) > ERRORS_NAMED else ""
-    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(named) + more)
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(named)[:DETAIL_LENGTH] + more)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from roar_publisher.glaas.wire import Count, Label, LineageHash, Name, Request, Text
+from roar_publisher.glaas.wire import Count, Items, Label, LineageHash, Name, Request, Text
 from roar_publisher.registry.auth import Caller
 from roar_publisher.registry.documents import read_text
 from roar_publisher.registry.label_versions import Entity, current_label
@@ -39,7 +39,7 @@ class LabelEdit(Request):
     job_uid: Name | None = None
     artifact_hash: Name | None = None
     metadata: Annotated[dict[str, Any], Field(default_factory=dict)]
-    deleted_keys: Annotated[list[Text], Field(default_factory=list)]
+    deleted_keys: Annotated[Items[Text], Field(default_factory=list)]
     base_version: Count | None = None
 
 
@@ -48,7 +48,7 @@ class ReconcileRequest(Request):
 
     session_hash: LineageHash
     dry_run: bool = False
-    labels: list[LabelEdit]
+    labels: Items[LabelEdit]
 
 
 def reconcile(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
+from roar_publisher.glaas import wire
 from roar_publisher.registry.bodies import BODY_SECONDS
 from roar_publisher.registry.store import Store
 from tests import virtual
@@ -217,7 +218,7 @@ async def test_odd_job_metadata_is_hashed_like_the_client_hashes_it(registry: Re
 
 async def test_a_long_list_of_faults_is_told_shortly(registry: Registry) -> None:
     session = await registry.open()
-    detail = refused(await session.post("/jobs/batch", {"jobs": [1] * 1000}), 422)
+    detail = refused(await session.post("/jobs/batch", {"jobs": [{key: [] for key in job(1)}]}), 422)
     assert "more)" in detail
     assert len(detail) < 500
 
@@ -267,3 +268,59 @@ async def test_an_odd_host_header_breaks_nothing(registry: Registry, host: str) 
     response = await registry.client.post(f"{session.root}/finalize", json=GIT, headers=headers)
     assert response.status_code in (200, 400)
     assert "detail" in response.json() or response.json()["hash"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/jobs/batch", {"jobs": [{}] * 30_000}),
+        ("/jobs/batch", {"jobs": [1] * 30_000}),
+        (f"/jobs/{uid(1)}/inputs", {"artifacts": [{"hash": "a"}] * 6_000}),
+        ("/labels/batch", {"labels": [{}] * 30_000}),
+        ("/artifacts/batch", {"artifacts": [{"hashes": [{}] * 30_000, "size": 1}]}),
+    ],
+    ids=["empty jobs", "numbers", "links", "labels", "hashes"],
+)
+async def test_of_many_wrong_items_the_first_alone_is_described(registry: Registry, path: str, body: Json) -> None:
+    session = await registry.open()
+    assert ".0" in (detail := refused(await session.post(path, body), 422))
+    assert ".1" not in detail
+
+
+async def test_more_items_than_fit_are_refused(anyio_backend: str, store: Store) -> None:
+    """Where a registry takes larger bodies than usual."""
+    registry = make_registry(store, body_limit=10**7)
+    async with registry.client:
+        session = await registry.open()
+        jobs = [{"command": "", "job_uid": str(number)} for number in range(wire.MOST_ITEMS + 1)]
+        assert "5000" in refused(await session.post("/jobs/batch", {"jobs": jobs}), 422)
+        succeeded(await session.post("/jobs/batch", {"jobs": jobs[:-1]}))
+
+
+async def test_a_fault_does_not_repeat_what_the_client_sent(registry: Registry) -> None:
+    session = await registry.open()
+    label = {
+        "entity_type": "dag",
+        "metadata": {},
+        "key_origins": {f"{number}" + "x" * 20_000: 1 for number in range(4)},
+    }
+    assert len(refused(await session.post("/labels/batch", {"labels": [label]}), 422)) < 600
+
+
+DEEPEST = 190
+"""Levels that certainly pass; JSON of some levels more is refused by the parser."""
+
+
+@pytest.mark.parametrize("levels", [DEEPEST, 400, 20_000])
+async def test_depth_is_bounded_and_what_passes_can_be_read(registry: Registry, levels: int) -> None:
+    session = await registry.open()
+    await session.add_jobs(job(1, metadata='{"a":' * 5_000 + "1" + "}" * 5_000))
+    lineage_hash = (await session.finalize())["hash"]
+    deep = '{"a":' * levels + "1" + "}" * levels
+    body = f'{{"labels": [{{"entity_type": "dag", "session_hash": "{lineage_hash}", "metadata": {deep}}}]}}'
+    response = await registry.client.post(
+        f"{session.root}/labels/batch", content=body[:100_000], headers={"Authorization": session.token}
+    )
+    assert response.status_code == (200 if levels == DEEPEST else 400)
+    assert (await registry.client.get(f"/dag/{lineage_hash}")).status_code == 200
+    assert (await registry.lineage(lineage_hash))["jobs_count"] == 1
