@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from roar_publisher.cli.registry_admin import registry_admin
 from roar_publisher.cli.registry_data import data_option
+from roar_publisher.cli.registry_exposure import exposure, exposure_options
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 
@@ -20,7 +22,8 @@ def registry() -> None:
 @click.option("--port", default=0, type=click.IntRange(0, 65535), show_default=True, help="0 takes any free port.")
 @click.option("--treqs-url", metavar="URL", help="The service that vouches for bearer tokens; else the accounts here.")
 @data_option
-def serve(host: str, port: int, treqs_url: str | None, data: Path) -> None:
+@exposure_options
+def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: Any) -> None:
     """Serve until Ctrl-C or SIGTERM.  The first line on stdout is the URL.
 
     \b
@@ -49,7 +52,7 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path) -> None:
         raise problem
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server listens to signals itself
     try:
-        serve_registry(host, port, data, click.echo, treqs_url=vouching)
+        serve_registry(host, port, data, click.echo, treqs_url=vouching, exposure=exposure(**exposed))
     except KeyboardInterrupt:
         return
     except OSError as error:

@@ -32,11 +32,13 @@ from roar_publisher.registry.label_api import LabelApi
 from roar_publisher.registry.legacy_api import LegacyApi
 from roar_publisher.registry.pages import Pages
 from roar_publisher.registry.public_api import PublicApi
+from roar_publisher.registry.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.service import Service
 from roar_publisher.registry.signatures import Signatures
 from roar_publisher.registry.staged_api import StagedApi
 from roar_publisher.registry.store import Store
+from roar_publisher.registry.sweeping import keep_swept
 from roar_publisher.registry.turns import Turns
 
 T = TypeVar("T")
@@ -62,19 +64,21 @@ def create_app(
     body_limit: int = DEFAULT_BODY_LIMIT,
     run: Run | None = None,
     turns: Turns | None = None,
+    quota: Amount = DEFAULT_QUOTA,
     authority: Callable[[Run], Authority] | None = None,
 ) -> Starlette:
     """The registry over `store`, which stays the caller's to close.
 
     features: what is advertised and honoured; None: no registration sessions (404).  clock: Unix seconds.  body_limit:
     bytes, 413 past it.  run: how blocking calls are run, one at a time; the default is one worker thread, tests on
-    virtual time pass an inline one.  turns: how many finalizes run at once.  authority: makes who vouches for bearers;
-    the default are the store's accounts.  The authority is closed with the app's lifespan.
+    virtual time pass an inline one.  turns: how many finalizes run at once.  quota: what one client may write without a
+    credential.  authority: makes who vouches for bearers; the default are the store's accounts.  For the app's lifespan
+    the store is swept; at its end the authority is closed.
     """
     run = run or _one_worker()
     vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
     gatekeeper = Gatekeeper(vouching, Signatures(store.accounts, run, clock))
-    service = Service(store, gatekeeper, features, clock, body_limit, run)
+    service = Service(store, gatekeeper, features, clock, body_limit, quota, run)
     groups: list[_Routed] = [
         LegacyApi(service),
         AuthApi(service),
@@ -87,7 +91,7 @@ def create_app(
     return Starlette(
         routes=[route for group in groups for route in group.routes()],
         middleware=[Middleware(DateHeader, clock=clock), Middleware(InPieces)],
-        lifespan=partial(_lifespan, vouching),
+        lifespan=partial(_lifespan, vouching, service),
         exception_handlers={
             Refusal: _refused,
             HTTPException: _not_served,
@@ -98,8 +102,11 @@ def create_app(
 
 
 @asynccontextmanager
-async def _lifespan(authority: Authority, app: Starlette) -> AsyncIterator[None]:
-    yield
+async def _lifespan(authority: Authority, service: Service, app: Starlette) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keep_swept, service.write, service.clock)
+        yield
+        tasks.cancel_scope.cancel()
     await authority.close()
 
 

@@ -51,7 +51,7 @@ class LegacyApi:
         if body.scope_request is not None and caller.user is None:
             raise Refusal(HTTPStatus.FORBIDDEN, "a scope needs a signed-in user: sign in, or publish without a scope")
         scope = await self.service.scope(caller, body.scope_request)
-        created = await self.service.write(open_legacy, caller, body, scope, self.service.clock())
+        created = await self.service.write_from(request, caller, open_legacy, caller, body, scope, self.service.clock())
         reply = {"hash": body.hash, "url": lineage_url(request, body.hash), "created": created}
         return JSONResponse(reply, HTTPStatus.CREATED if created else HTTPStatus.OK)
 
@@ -83,21 +83,21 @@ class LegacyApi:
         """Add artifacts to the lineages that they name."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LegacyArtifactsRequest)
-        created = await self.service.write(_add_artifacts, caller, body.artifacts)
+        created = await self.service.write_from(request, caller, _add_artifacts, caller, body.artifacts)
         return JSONResponse({"created": created, "existing": len(body.artifacts) - created, "errors": []})
 
     async def add_composite(self, request: Request) -> JSONResponse:
         """Add a composite artifact to the lineage that it names."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LegacyCompositeRequest)
-        created = await self.service.write(add_composite, caller, body, self.service.clock())
+        created = await self.service.write_from(request, caller, add_composite, caller, body, self.service.clock())
         return JSONResponse({"hash": body.hash, "created": created})
 
     async def label(self, request: Request) -> JSONResponse:
         """Label lineages."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LabelsRequest)
-        outcome = await self.service.write(_label, caller, body.labels, self.service.clock())
+        outcome = await self.service.write_from(request, caller, _label, caller, body.labels, self.service.clock())
         return JSONResponse({**outcome, "unchanged": outcome[NOOPS]})
 
     async def _link(self, request: Request, kind: LinkKind) -> JSONResponse:
@@ -120,7 +120,7 @@ class LegacyApi:
         def write_into_lineage(connection: sqlite3.Connection) -> T:
             return operation(connection, legacy_graph(connection, caller, lineage_hash), *args, **kwargs)
 
-        return await self.service.write(write_into_lineage)
+        return await self.service.write_from(request, caller, write_into_lineage)
 
 
 def _add_artifacts(connection: sqlite3.Connection, caller: Caller, artifacts: Sequence[wire.LegacyArtifact]) -> int:

@@ -211,4 +211,14 @@ MIGRATIONS = (
     DROP TABLE labels;
     ALTER TABLE labels_with_differences RENAME TO labels;
     """,
+    """
+    CREATE TABLE anonymous_use (              -- what clients wrote without a credential, as it stood at `at`
+        client TEXT PRIMARY KEY,              -- an address, or '*' for all clients
+        sessions REAL NOT NULL,
+        jobs REAL NOT NULL,
+        bytes REAL NOT NULL,
+        at REAL NOT NULL                      -- Unix seconds
+    ) WITHOUT ROWID;
+    CREATE INDEX anonymous_use_by_age ON anonymous_use (at);
+    """,
 )

@@ -10,11 +10,13 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.registry.addresses import client_of
 from roar_publisher.registry.auth import Asked, Caller, Credential, Gatekeeper
 from roar_publisher.registry.authority import Run
 from roar_publisher.registry.bodies import read_body, read_raw
 from roar_publisher.registry.context import AccessContext
 from roar_publisher.registry.database import Operation
+from roar_publisher.registry.quotas import Amount, Meter, metered
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.scope import UNSCOPED, Reader, Scope, resolve
 from roar_publisher.registry.store import Store
@@ -29,7 +31,7 @@ class Service:
     """The registry behind its endpoints.
 
     features: what is advertised and honoured; None: no registration sessions at all.  clock: Unix seconds.
-    body_limit: bytes.
+    body_limit: bytes.  quota: what one client may write without a credential.
     """
 
     store: Store
@@ -37,11 +39,24 @@ class Service:
     features: RegistrationSessionFeatures | None
     clock: Callable[[], float]
     body_limit: int
+    quota: Amount
     run: Run
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One transaction.  A cancelled caller does not undo it: whether it happened is known by asking again."""
         return await self.run(partial(self.store.write, operation, *args, **kwargs))
+
+    async def write_from(
+        self, request: Request, caller: Caller, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `write`, for a body that has been read; what nobody signed for counts (`quotas`).
+
+        Raises `Refusal` (429, 403) where it is too much.
+        """
+        if caller.user is not None:
+            return await self.write(operation, *args, **kwargs)
+        meter = Meter(self.quota, client_of_request(request), len(request.state.raw_body), self.clock())
+        return await self.write(lambda connection: metered(connection, meter, operation, *args, **kwargs))
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One look at the tables."""
@@ -85,6 +100,11 @@ class Service:
 def lineage_url(request: Request, lineage_hash: str) -> str:
     """Where people read a lineage, under the address that this client used."""
     return str(request.url_for("page", hash=lineage_hash))
+
+
+def client_of_request(request: Request) -> str:
+    """The client that sent a request, by its address."""
+    return client_of(request.client.host if request.client else "")
 
 
 def path_text(request: Request, name: str) -> str:

@@ -1,8 +1,7 @@
 """Registration sessions: private staging areas, one graph each (`protocol.md §1, §4`).
 
 A session belongs to whoever opened it: to a user, whichever credential the user shows, or to nobody, and then to its
-token.  It lives for `LIFETIME` after its last write.  What has expired is put away when somebody opens a session, a
-bounded piece each time, so no request pays for another's gigabytes.
+token.  It lives for `LIFETIME` after its last write; what has expired is put away by `sweeping`.
 
 The token of an anonymous session dies with the session; of a session that was finalized, `LABELLING_TIME` after that,
 which is for its labels and for a receipt that was lost on the way.  Whoever opens the session again, by its
@@ -23,17 +22,6 @@ LIFETIME = 24 * 3600.0
 """Seconds from the last write to the end of an open session."""
 LABELLING_TIME = 7 * 24 * 3600.0
 """Seconds from a finalize to the end of the session's token: a publisher may be cut off before its labels are out."""
-SWEEP_ROWS = 500
-"""Rows of discarded graphs that one opening deletes at most, per table."""
-_OF_FIRST_JOBS = f"job_id IN (SELECT id FROM jobs WHERE graph_id = ? ORDER BY uid LIMIT {SWEEP_ROWS})"
-_SWEEPS = (
-    ("links", ("job_id", "kind", "digest"), _OF_FIRST_JOBS),
-    ("view_edges", ("job_id", "relation", "target_hash"), _OF_FIRST_JOBS),
-    ("jobs", ("id",), "graph_id = ? ORDER BY uid"),
-    ("artifacts", ("id",), "graph_id = ?"),
-)
-"""Table, key and place of what a graph is made of, in the order of its deletion: a deleted job takes all that hangs on
-it along, which may be a million links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +56,14 @@ def open_session(
     connection: sqlite3.Connection, caller: Caller, *, client_session_id: str | None, mode: str, now: float
 ) -> tuple[Session, bool]:
     """The caller's session of this client id, and whether it was made just now.  Without a client id: a new one."""
-    _expire(connection, now)
-    _sweep(connection)
     if client_session_id is not None:
         row = connection.execute(
             "SELECT * FROM sessions WHERE owner = ? AND client_session_id = ?", (caller.owner, client_session_id)
         ).fetchone()
-        if row is not None:
+        if row is not None and _has_expired(row, now):
+            connection.execute("DELETE FROM sessions WHERE id = ?", (row["id"],))
+            discard_graph(connection, row["graph_id"])
+        elif row is not None:
             left = LIFETIME if row["receipt"] is None else LABELLING_TIME
             connection.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (now + left, row["id"]))
             return _session(row), False
@@ -101,7 +90,7 @@ def find_session(connection: sqlite3.Connection, access: Access) -> Session:
     time is over; 403 for the token of another session.
     """
     row = connection.execute("SELECT * FROM sessions WHERE id = ?", (access.session_id,)).fetchone()
-    if row is None or (row["receipt"] is None and row["expires_at"] <= access.now):
+    if row is None or _has_expired(row, access.now):
         raise _no_such_session()
     if row["owner"] == ANONYMOUS_OWNER:
         check_session_token(access.secret, access.session_id, access.caller)
@@ -144,7 +133,7 @@ def new_graph(connection: sqlite3.Connection) -> int:
 
 
 def discard_graph(connection: sqlite3.Connection, graph_id: int) -> None:
-    """Mark a graph that nothing refers to any more; later openings delete it piece by piece."""
+    """Mark a graph that nothing refers to any more; `sweeping` deletes it piece by piece."""
     connection.execute("INSERT INTO discarded_graphs (graph_id) VALUES (?)", (graph_id,))
 
 
@@ -161,28 +150,8 @@ def _no_such_session() -> Refusal:
     return Refusal(HTTPStatus.NOT_FOUND, "no such registration session, or it has expired: open a new one")
 
 
-def _expire(connection: sqlite3.Connection, now: float) -> None:
-    expired = connection.execute(
-        "DELETE FROM sessions WHERE receipt IS NULL AND expires_at <= ? RETURNING graph_id", (now,)
-    ).fetchall()
-    for (graph_id,) in expired:
-        discard_graph(connection, graph_id)
-
-
-def _sweep(connection: sqlite3.Connection) -> None:
-    discarded = connection.execute("SELECT graph_id FROM discarded_graphs LIMIT 1").fetchone()
-    if discarded is None:
-        return
-    for table, key, place in _SWEEPS:
-        columns, values = ", ".join(key), ", ".join("?" * len(key))
-        piece = connection.execute(
-            f"SELECT {columns} FROM {table} WHERE {place} LIMIT {SWEEP_ROWS}", tuple(discarded)
-        ).fetchall()
-        connection.executemany(f"DELETE FROM {table} WHERE ({columns}) = ({values})", piece)
-        if len(piece) == SWEEP_ROWS:
-            return  # there may be more
-    connection.execute("DELETE FROM discarded_graphs WHERE graph_id = ?", tuple(discarded))
-    connection.execute("DELETE FROM graphs WHERE id = ?", tuple(discarded))
+def _has_expired(row: sqlite3.Row, now: float) -> bool:
+    return row["receipt"] is None and row["expires_at"] <= now
 
 
 def _session(row: sqlite3.Row) -> Session:

@@ -18,7 +18,7 @@ from roar_publisher.registry.lineages import registered_jobs
 from roar_publisher.registry.prepared import prepare, refuse_other_jobs
 from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.releases import Since, understands
-from roar_publisher.registry.service import Service, lineage_url, path_text
+from roar_publisher.registry.service import Service, client_of_request, lineage_url, path_text
 from roar_publisher.registry.sessions import Access, open_session, touch_open_session
 from roar_publisher.registry.staging import LinkKind
 
@@ -58,9 +58,12 @@ class StagedApi:
         body = await self.service.body(request, wire.OpenRequest)
         anonymous = body.mode == wire.ANONYMOUS_PUBLIC
         self._check_opener(caller, anonymous)
-        session, created = await self.service.write(
+        opener = NOBODY if anonymous else caller
+        session, created = await self.service.write_from(
+            request,
+            opener,
             open_session,
-            NOBODY if anonymous else caller,
+            opener,
             client_session_id=body.client_session_id,
             mode=body.mode or AUTHENTICATED,
             now=self.service.clock(),
@@ -90,11 +93,13 @@ class StagedApi:
         access = await self._access(request)
         body = await self.service.body(request, wire.JobsRequest)
         if understands(request, Since.BINDING_PREPARED):
-            prepared = await self.service.write(_prepare, access, body.jobs)
+            prepared = await self.service.write_from(request, access.caller, _prepare, access, body.jobs)
             if prepared is not None:
                 return JSONResponse(_jobs_reply(staging.Added([], 0), [prepared], prepared=True))
         known = understands(request, Since.ALREADY_REGISTERED)
-        added, published = await self.service.write(_stage_jobs, access, body.jobs, leave_published=known)
+        added, published = await self.service.write_from(
+            request, access.caller, _stage_jobs, access, body.jobs, leave_published=known
+        )
         return JSONResponse(_jobs_reply(added, published))
 
     async def stage_job(self, request: Request) -> JSONResponse:
@@ -102,7 +107,9 @@ class StagedApi:
         access = await self._access(request)
         job = await self.service.body(request, wire.Job)
         known = understands(request, Since.ALREADY_REGISTERED)
-        added, published = await self.service.write(_stage_jobs, access, [job], leave_published=known)
+        added, published = await self.service.write_from(
+            request, access.caller, _stage_jobs, access, [job], leave_published=known
+        )
         if published:
             raise Refusal(HTTPStatus.CONFLICT, f"the job belongs to the published lineage {published[0]}")
         return JSONResponse({"id": added.ids[0], "job_uid": job.job_uid, "created": added.created == 1})
@@ -111,14 +118,14 @@ class StagedApi:
         """Add artifacts; those that are there stay as they are."""
         access = await self._access(request)
         body = await self.service.body(request, wire.ArtifactsRequest)
-        created = await self._stage(access, staging.add_artifacts, body.artifacts)
+        created = await self._stage(request, access, staging.add_artifacts, body.artifacts)
         return JSONResponse({"created": created, "updated": len(body.artifacts) - created, "errors": 0})
 
     async def stage_composite(self, request: Request) -> JSONResponse:
         """Add a composite artifact."""
         access = await self._access(request)
         body = await self.service.body(request, wire.CompositeRequest)
-        created = await self._stage(access, staging.add_composite, body)
+        created = await self._stage(request, access, staging.add_composite, body)
         return JSONResponse({"hash": body.hash, "created": created})
 
     async def link_inputs(self, request: Request) -> JSONResponse:
@@ -133,7 +140,7 @@ class StagedApi:
         """Note which parts of composites a job used."""
         access = await self._access(request)
         body = await self.service.body(request, wire.ViewEdgesRequest)
-        await self._stage(access, staging.add_view_edges, path_text(request, "uid"), body.view_edges)
+        await self._stage(request, access, staging.add_view_edges, path_text(request, "uid"), body.view_edges)
         return JSONResponse({"view_edges_linked": len(body.view_edges)})
 
     async def finalize(self, request: Request) -> JSONResponse:
@@ -147,17 +154,21 @@ class StagedApi:
         """Label the lineage that the session published."""
         access = await self._access(request)
         body = await self.service.body(request, wire.LabelsRequest)
-        return JSONResponse(await self.service.write(labels.write_session_labels, access, body.labels))
+        outcome = await self.service.write_from(
+            request, access.caller, labels.write_session_labels, access, body.labels
+        )
+        return JSONResponse(outcome)
 
     async def _link(self, request: Request, kind: LinkKind) -> JSONResponse:
         access = await self._access(request)
         body = await self.service.body(request, wire.LinksRequest)
         uid = path_text(request, "uid")
-        await self._stage(access, staging.add_links, uid, kind, body.artifacts)
+        await self._stage(request, access, staging.add_links, uid, kind, body.artifacts)
         return JSONResponse({"job_uid": uid, f"{kind}_linked": len(body.artifacts)})
 
     async def _stage(
         self,
+        request: Request,
         access: Access,
         operation: Callable[Concatenate[sqlite3.Connection, int, P], T],
         *args: P.args,
@@ -167,7 +178,7 @@ class StagedApi:
             session = touch_open_session(connection, access)
             return operation(connection, session.graph_id, *args, **kwargs)
 
-        return await self.service.write(write_into_session)
+        return await self.service.write_from(request, access.caller, write_into_session)
 
     async def _access(self, request: Request) -> Access:
         service = self.service
@@ -177,9 +188,7 @@ class StagedApi:
 
 def _client(request: Request, caller: Caller) -> str:
     """Who counts as one client: a user, or where nobody has signed in, an address."""
-    if caller.user is not None:
-        return f"user {caller.owner}"
-    return f"host {request.client.host if request.client else ''}"
+    return f"host {client_of_request(request)}" if caller.user is None else f"user {caller.owner}"
 
 
 def _jobs_reply(added: staging.Added, published: Sequence[str], *, prepared: bool = False) -> dict[str, object]:

@@ -16,11 +16,14 @@ from roar_publisher.registry import label_versions, slices
 from roar_publisher.registry.accounts import Accounts
 from roar_publisher.registry.database import Database, migrate
 from roar_publisher.registry.schema import MIGRATIONS
+from roar_publisher.registry.sweeping import make_shrinkable
 
 DATABASE_NAME = "registry.db"
 SECRET_NAME = "secret"
 SECRET_SIZE = 32
 """Bytes of the key that session tokens are derived from."""
+KEPT_LOG = 16 * 2**20
+"""Bytes of the write-ahead log that are kept once they are in the database."""
 STATEMENTS = 128
 """Prepared statements that the connection keeps."""
 
@@ -76,9 +79,11 @@ def _connect(database: str) -> sqlite3.Connection:
     )
     try:
         connection.row_factory = sqlite3.Row
+        make_shrinkable(connection)
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {KEPT_LOG}")
         connection.execute("PRAGMA foreign_keys = ON")
         slices.define_functions(connection)
         label_versions.define_functions(connection)

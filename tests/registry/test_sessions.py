@@ -3,9 +3,8 @@
 import pytest
 
 from roar_publisher.registry.auth import session_token
-from roar_publisher.registry.sessions import LABELLING_TIME, LIFETIME, SWEEP_ROWS
-from roar_publisher.registry.store import Store
-from tests.registry.harness import Json, Registry, artifact, digest, job, link, refused, succeeded, uid
+from roar_publisher.registry.sessions import LABELLING_TIME, LIFETIME
+from tests.registry.harness import Json, Registry, artifact, job, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -147,41 +146,3 @@ async def test_a_token_dies_a_while_after_finalize_and_lives_again_for_who_opens
         assert "over" in refused(await session.post(path, body), 401)
     await registry.open("mine")
     assert await session.finalize() == receipt
-
-
-async def test_what_has_expired_is_deleted_piece_by_piece(registry: Registry, store: Store) -> None:
-    session = await registry.open()
-    jobs = SWEEP_ROWS + 1
-    for first in range(0, jobs, 100):
-        await session.add_jobs(*(job(number) for number in range(first, min(first + 100, jobs))))
-    await session.add_artifacts(artifact(1))
-    await session.add_links(1, "inputs", link(1))
-    registry.clock.now += LIFETIME
-    left = []
-    for _ in range(5):
-        await registry.open()
-        left.append(count(store, "jobs"))
-    assert left == [1, 0, 0, 0, 0]
-    assert [count(store, table) for table in ("links", "artifacts", "discarded_graphs")] == [0, 0, 0]
-
-
-async def test_what_hangs_on_one_job_is_deleted_piece_by_piece_too(registry: Registry, store: Store) -> None:
-    session = await registry.open()
-    await session.add_jobs(job(1))
-    for first in range(0, SWEEP_ROWS + 1, 100):
-        numbers = range(first, min(first + 100, SWEEP_ROWS + 1))
-        await session.add_links(1, "inputs", *(link(number) for number in numbers))
-        edges = [{"relation": "reads", "target_hash": digest(number)} for number in numbers]
-        succeeded(await session.post(f"/jobs/{uid(1)}/view-edges", {"view_edges": edges}))
-    registry.clock.now += LIFETIME
-    left = []
-    for _ in range(4):
-        await registry.open()
-        left.append([count(store, table) for table in ("links", "view_edges", "jobs", "artifacts", "discarded_graphs")])
-    many = SWEEP_ROWS + 1
-    assert left == [[1, many, 1, many, 1], [0, 1, 1, many, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
-
-
-def count(store: Store, table: str) -> int:
-    rows: int = store.read(lambda connection: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-    return rows
