@@ -26,6 +26,10 @@ def registry() -> None:
 def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: Any) -> None:
     """Serve until Ctrl-C or SIGTERM.  The first line on stdout is the URL.
 
+    Requests under another name than localhost, an IP address, --host, the machine's name or a --public-url are refused:
+    a web page could make them.  SSH signatures that name their host are taken for the --public-url alone, if there is
+    one, else for the address that the registry listens on.
+
     \b
       roar registry serve --port 8123 --data ./registry
       roar publish --public --registry http://127.0.0.1:8123

@@ -1,6 +1,6 @@
 """The options by which `roar registry serve` says what clients may ask of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -49,6 +49,15 @@ def exposure_options(command: Command) -> Command:
             callback=_networks,
             help="Proxies (addresses, networks) whose X-Forwarded-For and -Proto are believed; none by default.",
         ),
+        click.option(
+            "--public-url",
+            "public",
+            metavar="URL",
+            multiple=True,
+            callback=_origins,
+            help="An address that clients use, where it is not that of --host and --port: another name, or a proxy's."
+            "  Repeatable.",
+        ),
     ):
         command = option(command)
     return command
@@ -61,13 +70,14 @@ def exposure(
     anonymous_mib: int,
     max_connections: int,
     proxies: "list[Network]",
+    public: list[str],
 ) -> "Exposure":
     """What the options say."""
     from roar_publisher.registry.quotas import Amount
     from roar_publisher.registry.serve import Exposure
 
     quota = Amount(anonymous_sessions, anonymous_jobs, anonymous_mib * MEBIBYTE)
-    return Exposure(connections=max_connections, quota=quota, proxies=proxies)
+    return Exposure(connections=max_connections, quota=quota, proxies=proxies, public=public)
 
 
 def _networks(context: click.Context, parameter: click.Parameter, value: str | None) -> "list[Network]":
@@ -77,3 +87,12 @@ def _networks(context: click.Context, parameter: click.Parameter, value: str | N
         return [] if value is None else networks(value)
     except ValueError as error:
         raise click.BadParameter(f"{error}; give addresses or networks, as 10.0.0.5,192.0.2.0/24") from error
+
+
+def _origins(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[str]:
+    from roar_publisher.registry.names import origin_of
+
+    try:
+        return [origin_of(value) for value in values]
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; give it as https://HOST or http://HOST:PORT") from error

@@ -34,6 +34,12 @@ def is_in(host: str, trusted: Sequence[Network]) -> bool:
     return address is not None and any(address in network for network in trusted)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address is one of this machine alone; False for what is no address."""
+    address = _address(host)
+    return address is not None and address.is_loopback
+
+
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

@@ -26,10 +26,12 @@ from roar_publisher.registry.auth import Gatekeeper
 from roar_publisher.registry.auth_api import AuthApi
 from roar_publisher.registry.authority import Authority, OwnAccounts, Run
 from roar_publisher.registry.bounds import InPieces
+from roar_publisher.registry.browsers import BrowserGuard
 from roar_publisher.registry.dates import DateHeader
 from roar_publisher.registry.finalizer import Finalizer
 from roar_publisher.registry.label_api import LabelApi
 from roar_publisher.registry.legacy_api import LegacyApi
+from roar_publisher.registry.names import Names
 from roar_publisher.registry.pages import Pages
 from roar_publisher.registry.public_api import PublicApi
 from roar_publisher.registry.quotas import DEFAULT_QUOTA, Amount
@@ -66,6 +68,7 @@ def create_app(
     turns: Turns | None = None,
     quota: Amount = DEFAULT_QUOTA,
     authority: Callable[[Run], Authority] | None = None,
+    names: Names | None = None,
 ) -> Starlette:
     """The registry over `store`, which stays the caller's to close.
 
@@ -73,7 +76,8 @@ def create_app(
     bytes, 413 past it.  run: how blocking calls are run, one at a time; the default is one worker thread, tests on
     virtual time pass an inline one.  turns: how many finalizes run at once.  quota: what one client may write without a
     credential.  authority: makes who vouches for bearers; the default are the store's accounts.  For the app's lifespan
-    the store is swept; at its end the authority is closed.
+    the store is swept; at its end the authority is closed.  names: what the registry is called; None, for use in
+    process: it answers to any name.
     """
     run = run or _one_worker()
     vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
@@ -90,7 +94,11 @@ def create_app(
         groups.insert(0, StagedApi(service, Finalizer(service, turns or Turns())))
     return Starlette(
         routes=[route for group in groups for route in group.routes()],
-        middleware=[Middleware(DateHeader, clock=clock), Middleware(InPieces)],
+        middleware=[
+            Middleware(DateHeader, clock=clock),
+            Middleware(BrowserGuard, names=names),
+            Middleware(InPieces),
+        ],
         lifespan=partial(_lifespan, vouching, service),
         exception_handlers={
             Refusal: _refused,

@@ -1,5 +1,6 @@
 """Reading request bodies: never more than the limit in memory, never a shape that the wire does not know."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -29,7 +30,10 @@ async def read_raw(request: Request, limit: int) -> bytes:
     Raises `Refusal`: 413 past `limit` bytes, 400 where the body ended early, 408 where it comes too slowly.
     """
     if not hasattr(request.state, "raw_body"):
-        request.state.raw_body = await _read(request, limit)
+        raw_body = await _read(request, limit)
+        if raw_body and not _is_json(request.headers.getlist("content-type")):
+            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON, with Content-Type: application/json")
+        request.state.raw_body = raw_body
     raw: bytes = request.state.raw_body
     return raw
 
@@ -70,6 +74,10 @@ async def _read(request: Request, limit: int) -> bytes:
     if received > limit:
         raise too_large
     return bytes(body)
+
+
+def _is_json(types: Sequence[str]) -> bool:
+    return len(types) == 1 and types[0].partition(";")[0].strip().lower() == "application/json"
 
 
 def _refusal(error: ValidationError) -> Refusal:

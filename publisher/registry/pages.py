@@ -17,11 +17,12 @@ from roar_publisher.registry.service import Service, path_text
 JOBS_A_PAGE = 50
 LINEAGES_LISTED = 50
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
-"""What is shown was written by strangers: nothing of it may run, and nothing may be fetched for it."""
+"""What is shown was written by strangers: nothing of it may run, nothing may be fetched for it, and no other page may
+frame it or hold on to its window.  See `browsers` for what every reply has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from roar_publisher.registry.addresses import Network
 from roar_publisher.registry.app import create_app
 from roar_publisher.registry.authority import Authority, Run
 from roar_publisher.registry.connections import DEFAULT_CONNECTIONS, ConnectionTable, allowed_connections
+from roar_publisher.registry.names import Names
 from roar_publisher.registry.protocol import ServerConfig
 from roar_publisher.registry.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.store import Store
@@ -42,12 +43,14 @@ class Exposure:
     """What clients may ask of the process.
 
     connections: in all.  quota: what one client may write in a day without a credential.  proxies: peers whose
-    `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    `X-Forwarded-For` and `X-Forwarded-Proto` are believed.  public: origins that clients reach the registry under
+    (`names.origin_of`), beside those of its socket.
     """
 
     connections: int = DEFAULT_CONNECTIONS
     quota: Amount = DEFAULT_QUOTA
     proxies: Sequence[Network] = ()
+    public: Sequence[str] = ()
 
 
 def serve(
@@ -71,7 +74,8 @@ def serve(
         try:
             url = _url(host, listener.getsockname()[1])
             table = ConnectionTable(allowed_connections(exposure.connections))
-            config = server_config(_app(store, treqs_url, exposure.quota), table, exposure.proxies)
+            names = Names.of_listener(host, listener, exposure.public)
+            config = server_config(_app(store, treqs_url, exposure.quota, names), table, exposure.proxies)
             Server(config, lambda: announce(url)).run(sockets=[listener])
         finally:
             store.close()
@@ -154,12 +158,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _app(store: Store, treqs_url: str | None, quota: Amount) -> Starlette:
+def _app(store: Store, treqs_url: str | None, quota: Amount, names: Names) -> Starlette:
     def ask_treqs(run: Run) -> Authority:
         assert treqs_url is not None
         return TreqsService(treqs_url, store.accounts, run, time.time)
 
-    return create_app(store, quota=quota, authority=ask_treqs if treqs_url else None)
+    return create_app(store, quota=quota, authority=ask_treqs if treqs_url else None, names=names)
 
 
 def _url(host: str, port: int) -> str:

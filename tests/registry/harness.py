@@ -145,7 +145,7 @@ def make_registry(store: Store, **options: Any) -> Registry:
     """A registry over `store`; options as `create_app`'s."""
     clock = options.pop("clock", None) or Clock()
     app = create_app(store, clock=clock, **options)
-    headers = {"X-Roar-Version": SPEAKS_AS}
+    headers = {"X-Roar-Version": SPEAKS_AS, "Content-Type": "application/json"}
     client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://registry", headers=headers)
     return Registry(app, client, clock, store)
 

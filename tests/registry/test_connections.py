@@ -29,7 +29,9 @@ from tests.registry.processes import PROGRAM, serving
 T = TypeVar("T")
 Scenario = Callable[[SteppedLoop, Served], Coroutine[Any, Any, None]]
 BODY = b'{"hash": "%s"}' % (b"a" * 64)
-HEAD = b"POST /api/v1/sessions HTTP/1.1\r\nHost: registry\r\nContent-Length: %d\r\n\r\n"
+HEAD = (
+    b"POST /api/v1/sessions HTTP/1.1\r\nHost: registry\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+)
 
 
 def run(scenario: Scenario, **options: Any) -> None:

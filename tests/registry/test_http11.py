@@ -12,7 +12,7 @@ from roar_publisher.registry.store import Store
 from tests.registry.harness import run_inline
 from tests.registry.http_server import HEALTH, SteppedLoop, run_stepped, served
 
-POST = b"POST /api/v1/sessions HTTP/1.1\r\nHost: registry\r\n"
+POST = b"POST /api/v1/sessions HTTP/1.1\r\nHost: registry\r\nContent-Type: application/json\r\n"
 SMUGGLED = b"GET /api/v1/health HTTP/1.1\r\nHost: registry\r\n\r\n"
 
 

@@ -82,7 +82,7 @@ def test_an_idle_connection_and_a_request_that_never_ends_do_not_keep_it(data: P
     with serving(data) as process, httpx2.Client() as idle:
         idle.get(f"{process.url}/api/v1/health")
         with connected(process) as endless:
-            endless.sendall(b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            endless.sendall(b"POST /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
             idle.get(f"{process.url}/api/v1/health")
             begun = time.monotonic()
             ended = process.stop()
@@ -215,7 +215,9 @@ def test_a_finalize_that_is_killed_happened_wholly_or_not_at_all(tmp_path: Path,
 
 def test_a_flood_is_refused_by_its_declared_size(data: Path) -> None:
     with serving(data) as process, connected(process) as flood:
-        flood.sendall(f"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: {1000 * DRAINED}\r\n\r\n".encode())
+        flood.sendall(
+            f"POST /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {1000 * DRAINED}\r\n\r\n".encode()
+        )
         head, _, body = everything(flood).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 413")
     assert b"connection: close" in head.lower()
@@ -226,7 +228,7 @@ def test_a_flood_without_a_size_is_cut_off(data: Path) -> None:
     """The connection ends although the request never does; a reset may overtake the answer."""
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     with serving(data) as process, connected(process) as flood:
-        flood.sendall(b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        flood.sendall(b"POST /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         with contextlib.suppress(ConnectionError):
             for _ in range((DEFAULT_BODY_LIMIT + DRAINED) // 0x10000 + 1):
                 flood.sendall(chunk)
@@ -238,7 +240,7 @@ def test_a_body_a_little_too_large_still_hears_why(data: Path) -> None:
     """A client reads the answer only after it has sent everything; a reset in between would hide it."""
     with serving(data) as process:
         for size in (103_000, 500_000, 1_000_000):
-            response = httpx2.post(f"{process.url}/api/v1/sessions", content=b" " * size)
+            response = httpx2.post(f"{process.url}/api/v1/sessions", json="x" * size)
             assert (response.status_code, "exceeds" in response.json()["detail"]) == (413, True)
 
 
