@@ -21,7 +21,7 @@ from typing import IO
 
 from roar_publisher.state.bundle import Bundle, damaged, write_bundle
 from roar_publisher.state.errors import LocalProblem, UsageProblem
-from roar_publisher.state.foreign import NotOurs, copied
+from roar_publisher.state.foreign import copied
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import LIVE
@@ -194,7 +194,7 @@ def _foreign_journal(file: Path, foreign: Path, new: Path, publish_id: str) -> I
             left.unlink(missing_ok=True)
         copied(foreign, new)
         journal = Journal(new)
-    except (NotOurs, sqlite3.Error) as error:
+    except (ValueError, sqlite3.Error) as error:  # a ValueError, too, where SQLite's own message is no UTF-8
         if isinstance(error, sqlite3.Error) and is_full(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise damaged(file) from error

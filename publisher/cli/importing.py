@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import click
 
 from roar_publisher.auth.choice import Capabilities, Credentials, Flag
-from roar_publisher.auth.decide import decide
+from roar_publisher.auth.decide import asks_for_nobody, decide
 from roar_publisher.auth.scope import Mode, Scope
 from roar_publisher.bundles.reach import Stored
 from roar_publisher.cli.text import count, one_line, printable, size
@@ -66,7 +66,7 @@ def shown(file: str, arriving: Arriving) -> list[str]:
         there = " (a file is there already: it is replaced)" if one.replaces else ""
         lines.append(f"  store {_value(one.file)} ({size(one.size)}) as {_value(one.url)}{there}")
     if plan.destination is not None:
-        lines.append(f"  store them {access_to(plan.destination, os.environ)}")
+        lines.append(f"  which is {access_to(plan.destination, os.environ)}")
     for name, commit, *pushed in arriving.tags:
         where = f"and push it to {_value(pushed[0])}, {_value(pushed[1])}" if any(pushed) else "and push it nowhere"
         lines.append(f"  tag the commit {commit} as {name} in {_value(plan.project)}, {where}")
@@ -74,7 +74,8 @@ def shown(file: str, arriving: Arriving) -> list[str]:
         lines.append(f"  write to {_value(plan.roar_db)} what was published")
     lines.append(f"  publish {count(plan.jobs, 'job')}, {_visibility(plan)}")
     lines.append(f"  as {_identity(plan, arriving.progress)}")
-    lines.append(f"  to the registry {_value(plan.registry)}, which gets your credential, unless nobody is named")
+    gets = "without a credential" if _for_nobody(plan) else "which gets your credential"
+    lines.append(f"  to the registry {_value(plan.registry)}, {gets}")
     return [printable(line) for line in lines]
 
 
@@ -82,10 +83,17 @@ def _value(text: str) -> str:
     return one_line(text, LONGEST_VALUE)
 
 
-def _visibility(plan: Plan) -> str:
+def _asked(plan: Plan) -> tuple[Flag, Scope]:
     scope = plan.intent["scope"]
-    flag, found = Flag(plan.intent["flag"]), Scope(**scope | {"mode": Mode(scope["mode"])})
-    choice = decide(flag, found, Credentials(bearer=True), Capabilities(True, True, True))
+    return Flag(plan.intent["flag"]), Scope(**scope | {"mode": Mode(scope["mode"])})
+
+
+def _for_nobody(plan: Plan) -> bool:
+    return asks_for_nobody(*_asked(plan))
+
+
+def _visibility(plan: Plan) -> str:
+    choice = decide(*_asked(plan), Credentials(bearer=True), Capabilities(True, True, True))
     whose = (choice.scope_request or {}).get("owner_id")
     project = (choice.scope_request or {}).get("project_id")
     where = f", in the project {project} of {whose}" if project else f", of {whose}" if whose else ""

@@ -19,7 +19,7 @@ def access_to(destination: str, environ: Mapping[str, str]) -> str:
     try:
         return _s3(address.bucket, environ) if address.kind is Kind.S3 else _gcs(environ)
     except PublisherError as problem:
-        return f"it can't be told where: {problem.what}"
+        return f"out of reach here: {problem.what}"
 
 
 def _s3(bucket: str, environ: Mapping[str, str]) -> str:
@@ -32,13 +32,13 @@ def _s3(bucket: str, environ: Mapping[str, str]) -> str:
         source = "AWS_ACCESS_KEY_ID"
     else:
         source = f"the AWS profile {session.profile or 'default'}"
-    return f"at {endpoint.scheme}://{endpoint.netloc}, with the credentials of {source}"
+    return f"{endpoint.scheme}://{endpoint.netloc}, with the credentials of {source}"
 
 
 def _gcs(environ: Mapping[str, str]) -> str:
     from roar_publisher.storage.gcs_account import EMULATOR, GOOGLE
 
     if host := environ.get(EMULATOR):
-        return f"at {host.rpartition('@')[2]}, without credentials ({EMULATOR})"
+        return f"{host.rpartition('@')[2]}, without credentials ({EMULATOR})"
     named = "GOOGLE_APPLICATION_CREDENTIALS"
-    return f"at {GOOGLE}, with the credentials of {named if environ.get(named) else 'gcloud or this machine'}"
+    return f"{GOOGLE}, with the credentials of {named if environ.get(named) else 'gcloud or this machine'}"

@@ -146,3 +146,29 @@ def test_a_registry_that_would_get_everything_unencrypted_is_refused(
     assert program("journal", "export", interrupted, str(tmp_path / "moved.tar")).code == 0
     there("journal", "import", str(tmp_path / "moved.tar")).blames(2, "would send everything unencrypted")
     assert there.publishes == []
+
+
+def test_only_its_id_resumes_what_was_imported(program: Program, file: Path, there: Program, registry: str) -> None:
+    """Whoever made it may have written another lineage under the fingerprint of one that the user publishes."""
+    assert there("journal", "import", str(file), "--yes").code == 0
+    [publish_id] = there.publishes
+    there("publish", "--resume", "-y").blames(2, "was imported", f"roar publish --resume {publish_id}")
+    published = there("publish", "--anonymous", "--registry", registry, "-y", "--json")
+    assert published.code == 0, published.err
+    assert published.last["publish_id"] != publish_id
+    assert there("publish", "--resume", publish_id, "-y", "--json").last["publish_id"] == publish_id
+
+
+def test_an_export_holds_no_key_no_part_and_no_remains_of_what_was_deleted(
+    program: Program, interrupted: str, tmp_path: Path
+) -> None:
+    remains = "remains of a row " * 1_000
+    with Journal(StateFolder(program.state).find(interrupted).journal) as journal:
+        journal.db.conn.execute("UPDATE plan SET intent = json_set(intent, '$.ssh_key', '/home/me/.ssh/id_work')")
+        journal.note(reason="auth", detail=remains)
+        journal.note(reason="auth", detail="")
+    assert program("journal", "export", interrupted, str(tmp_path / "moved.tar")).code == 0
+    content = (tmp_path / "moved.tar").read_bytes()
+    assert b"id_work" not in content
+    assert b"remains of a row" not in content
+    assert (tmp_path / "moved.tar").stat().st_mode & 0o777 == 0o600

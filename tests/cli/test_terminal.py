@@ -235,3 +235,19 @@ def test_ctrl_c_does_not_wait_for_a_large_file_to_be_read(program: Program, tmp_
         assert terminal.ended() == 130
     assert "Nothing was sent, nothing was kept." in terminal.text
     assert program.publishes == []
+
+
+def test_a_bundle_is_imported_only_by_a_person_who_has_read_what_it_would_do(
+    program: Program, registry: str, tmp_path: Path
+) -> None:
+    program("publish", "--anonymous", "--registry", registry).blames(4)
+    file, there = tmp_path / "moved.tar", Program(program.cwd, tmp_path / "there", program.env.copy())
+    there.env["ROAR_STATE_DIR"] = str(there.state)
+    assert program("journal", "export", program.publishes[0], str(file)).code == 0
+    for answer, code, kept in (("\n", 4, []), ("n\n", 4, []), (CTRL_C, 130, []), ("y\n", 0, program.publishes)):
+        with at_terminal(there, "journal", "import", str(file), columns=500) as terminal:
+            terminal.wait_for("Import it? Nothing is sent before you resume it. [y/N]")
+            assert f"to the registry {registry}, without a credential" in terminal.text
+            terminal.type(answer)
+            assert terminal.ended() == code
+        assert there.publishes == kept
