@@ -123,6 +123,9 @@ def git_environment(environ: Mapping[str, str], reach: Reach) -> dict[str, str]:
     """
     names = _PASSED_ON | (_TO_REACH_REMOTES if reach is Reach.REMOTE else frozenset())
     passed = {name: value for name, value in environ.items() if name in names or _USERS_CONFIG.fullmatch(name)}
+    # git is started in the project's folder: a relative entry would find the project's programs.
+    folders = [entry for entry in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(entry)]
+    passed["PATH"] = os.pathsep.join(folders)
     passed |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
     passed |= {"GIT_ASKPASS": "", "SSH_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never"}
     if reach is Reach.LOCAL:

@@ -8,18 +8,19 @@ empty repository that borrows the project's objects, so only the user's own ssh,
 and no hook of the project runs.
 """
 
+import os
 import re
 import shlex
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from roar_publisher.lineage.git import Answer, Reach, run_git
+from roar_publisher.lineage.git import NOT_RUN, Answer, Reach, run_git
 from roar_publisher.lineage.project import Config
 from roar_publisher.put.objects import PutRequest, Tag
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.storage.source import opened
 
 PREFIX = "roar/"
 PUSH_SECONDS = 60.0
@@ -27,6 +28,13 @@ PUSH_SECONDS = 60.0
 UNCLEAR = "a remote that nothing names"
 """In place of an address, where there are several remotes and the configuration means none of them."""
 _SHA256_DIGITS = 64
+_SHALLOW_LIMIT = 16 * 1024 * 1024
+"""Bytes of the list of commits at which a clone's history was cut."""
+_RECEIVE_IN_FOLDER = (
+    "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.alternateRefsCommand=true -c receive.autogc=false"
+    " -c gc.auto=0 receive-pack"
+)
+"""What takes a push in a folder of this machine: git starts it anew, so it does not know our settings."""
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _USERINFO = re.compile(r"(://)(?!git@)[^/\s@]*@")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|:)")
@@ -99,7 +107,8 @@ def make_tag(root: Path, tag: Tag) -> Owed | None:
 def push_tag(root: Path, tag: Tag) -> Owed | None:
     """Push the tag to the remote that the plan showed; nothing is done for a tag without one.
 
-    Repeating is harmless.  What a remote that is a folder runs is that folder's; one inside the project is refused.
+    Repeating is harmless.  A remote that is a folder may have come with the project, beside it: one inside the project
+    is refused, and of any other no hook and no command runs.
     """
     if not tag.remote and not tag.url:
         return None
@@ -164,7 +173,8 @@ def _push(root: Path, url: str, ref: str, commit: str) -> Answer:
             made = run_git(folder, here, "update-ref", ref, commit)
         if not made.ok:
             return made
-        return run_git(folder, here, "push", "--quiet", "--", url, ref, reach=Reach.REMOTE, seconds=PUSH_SECONDS)
+        options = ["--quiet"] + ([f"--receive-pack={_RECEIVE_IN_FOLDER}"] if os.path.isabs(url) else [])
+        return run_git(folder, here, "push", *options, "--", url, ref, reach=Reach.REMOTE, seconds=PUSH_SECONDS)
 
 
 def _borrow_objects(root: Path, folder: Path) -> Answer:
@@ -177,6 +187,19 @@ def _borrow_objects(root: Path, folder: Path) -> Answer:
         objects, shallow = (root / line for line in found.output.splitlines())
         (folder / "objects" / "info").mkdir(parents=True, exist_ok=True)
         (folder / "objects" / "info" / "alternates").write_text(f"{objects.resolve()}\n", encoding="utf-8")
-        if shallow.exists():
-            shutil.copyfile(shallow, folder / "shallow")
+        if os.path.lexists(shallow):
+            try:
+                (folder / "shallow").write_text(_commits_in(shallow), encoding="ascii")
+            except LocalProblem as error:
+                return Answer(NOT_RUN, "", error.what)
     return found
+
+
+def _commits_in(shallow: Path) -> str:
+    """The lines of git's file `shallow` that are commits; it may be a link to anything."""
+    with opened(str(shallow)) as (descriptor, fence):
+        if fence.size > _SHALLOW_LIMIT:
+            raise LocalProblem(f"{shallow} has {fence.size:,} bytes", reason="git")
+        with os.fdopen(descriptor, encoding="ascii", errors="replace", closefd=False) as file:
+            lines = file.read(_SHALLOW_LIMIT).splitlines()
+    return "".join(f"{line}\n" for line in lines if _COMMIT.fullmatch(line))

@@ -17,6 +17,7 @@ STATUS_SECONDS = 60.0
 """How long git may take to compare the work tree with the commit."""
 _OF_THE_REPOSITORY = ("local", "worktree")
 _SUBMODULE_MODE = "160000 "
+_LFS = "filter.lfs."
 _NOT_SET = 1
 """git's exit code for a configuration without such a name."""
 
@@ -58,18 +59,25 @@ def _submodules(top: Path) -> list[Path]:
 
 def _without_filters(top: Path) -> dict[str, str]:
     """The settings that put the user's own filters, or none, in place of those of the repository."""
-    listed = run_git(top, "config", "--show-scope", "--null", "--get-regexp", r"^filter\.")
+    listed = run_git(top, "config", "--show-scope", "--null", "--get-regexp", r"^(filter|lfs\.extension)\.")
     if listed.code == _NOT_SET and not listed.complaint:
         return {}
     fields = _checked(top, listed).split("\0")
     users: dict[str, str] = {}
     replaced: set[str] = set()
+    extended = False
     for scope, entry in zip(fields[::2], fields[1::2], strict=False):
         name, _newline, value = entry.partition("\n")
-        if scope in _OF_THE_REPOSITORY:
+        if name.startswith("lfs."):
+            extended |= scope in _OF_THE_REPOSITORY
+        elif scope in _OF_THE_REPOSITORY:
             replaced.add(name)
         else:
             users[name] = value
+    if extended:
+        # git-lfs, which is the user's, would run the programs that the repository extends it with.
+        users = {name: value for name, value in users.items() if not name.startswith(_LFS)}
+        replaced |= {_LFS + part for part in ("clean", "smudge", "process")}
     settings = {name: users.get(name, "") for name in replaced}
     # A driver without a command converts nothing; one that is required would fail.
     optional = {f"{name.rpartition('.')[0]}.required": "false" for name, value in settings.items() if not value}
