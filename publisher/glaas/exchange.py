@@ -23,6 +23,8 @@ from roar_publisher.glaas.trust import Trust
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 """A GLaaS reply is some kilobytes; more than this is no GLaaS."""
+ENCODINGS = frozenset({"gzip", "deflate", "identity"})
+"""How a body may be packed.  The library unpacks more where it can, but a read's worth of zstd can become gigabytes."""
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 3.0
 """How long a connection may be idle and be used again.  Many servers close theirs after 5 s, and a request that is on
@@ -129,7 +131,11 @@ class Exchange:
             transport=self._transport,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=IDLE_SECONDS),
             timeout=httpx2.Timeout(None, connect=connect),  # the rest is limited by `_exchange`
-            headers={"X-Roar-Version": SPEAKS_AS, "User-Agent": f"roar-publisher/{__version__}"},
+            headers={
+                "X-Roar-Version": SPEAKS_AS,
+                "User-Agent": f"roar-publisher/{__version__}",
+                "Accept-Encoding": "gzip, deflate",
+            },
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is kept, none is sent
         )
 
@@ -148,8 +154,10 @@ class Exchange:
 async def _read(response: httpx2.Response, limit: anyio.CancelScope) -> bytes:
     """The body, cut off where it gets larger than any reply of a GLaaS.
 
-    limit: ends the exchange; its deadline moves with what arrives.
+    limit: ends the exchange; its deadline moves with what arrives.  Raises httpx2.DecodingError.
     """
+    if response.headers.get("content-encoding", "identity").strip().lower() not in ENCODINGS:
+        raise httpx2.DecodingError("an encoding that was not asked for")
     began = anyio.current_time()
     limit.deadline = began + ANSWER_SECONDS
     content = bytearray()

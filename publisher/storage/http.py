@@ -260,7 +260,7 @@ class Wire:
         ) as response:
             received = bytearray()
             with anyio.fail_after(self._reply_seconds):  # the client's own limit is for each read
-                async for chunk in response.aiter_bytes():
+                async for chunk in response.aiter_raw():
                     received += chunk
                     if len(received) > MAX_REPLY_BYTES:
                         break
