@@ -43,6 +43,7 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
     from roar_publisher.glaas.address import registry_address
     from roar_publisher.glaas.route import unusable_route
     from roar_publisher.glaas.trust import Trust
+    from roar_publisher.registry.private_data import UnsafeData
     from roar_publisher.registry.serve import serve as serve_registry
 
     try:
@@ -59,6 +60,10 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
         serve_registry(host, port, data, click.echo, treqs_url=vouching, exposure=exposure(**exposed))
     except KeyboardInterrupt:
         return
+    except UnsafeData as error:
+        raise LocalProblem(
+            f"the registry's data is not private: {error}", next_step=error.remedy, reason="registry"
+        ) from error
     except OSError as error:
         raise LocalProblem(
             f"the registry can't run on {host}:{port} with its data in {data}: {error.strerror or error}",

@@ -63,6 +63,7 @@ def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
     import sqlite3
 
     from roar_publisher.registry.accounts import DATABASE_NAME, Accounts, Taken, Unknown
+    from roar_publisher.registry.private_data import UnsafeData
 
     try:
         if not new and not (data / DATABASE_NAME).exists():
@@ -76,6 +77,10 @@ def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
         group = next(word for word in str(error).split() if word in GROUPS)
         next_step = f"roar registry {group} list --data {shlex.quote(str(data))}"
         raise UsageProblem(str(error), next_step=next_step) from error
+    except UnsafeData as error:
+        raise LocalProblem(
+            f"the registry's data is not private: {error}", next_step=error.remedy, reason="registry"
+        ) from error
     except (OSError, sqlite3.Error) as error:
         raise LocalProblem(
             f"the registry's accounts in {data} can't be used: {error}",

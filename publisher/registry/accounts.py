@@ -13,6 +13,7 @@ from typing import Self
 
 from roar_publisher.registry.accounts_schema import MIGRATIONS
 from roar_publisher.registry.database import Database, migrate
+from roar_publisher.registry.private_data import make_private_file, secure_folder
 
 DATABASE_NAME = "accounts.db"
 BUSY_TIMEOUT = 5.0
@@ -48,13 +49,14 @@ class Accounts(Database):
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """The accounts in `directory`, which is made (mode 0700) where it is missing.
+        """The accounts in `directory`, which is made where it is missing, and private (`private_data`).
 
-        Raises OSError and `sqlite3.Error`, of which `database.NewerSchemaError` where a later release has written it.
+        Raises OSError, of which `private_data.UnsafeData`, and `sqlite3.Error`, of which `database.NewerSchemaError`
+        where a later release has written it.
         """
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        secure_folder(directory)
         path = directory / DATABASE_NAME
-        path.touch(mode=0o600)
+        make_private_file(path)
         return cls(_connect(str(path)))
 
     @classmethod

@@ -15,6 +15,7 @@ from typing import Self
 from roar_publisher.registry import label_versions, slices
 from roar_publisher.registry.accounts import Accounts
 from roar_publisher.registry.database import Database, migrate
+from roar_publisher.registry.private_data import make_private_file, secure_folder
 from roar_publisher.registry.schema import MIGRATIONS
 from roar_publisher.registry.sweeping import make_shrinkable
 
@@ -42,12 +43,13 @@ class Store(Database):
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """The store in `directory`, which is made (mode 0700) where it is missing.
+        """The store in `directory`, which is made where it is missing, and private (`private_data`).
 
-        Raises OSError and `sqlite3.Error`: `sqlite3.OperationalError` where another registry runs on it,
-        `database.NewerSchemaError` where a later release did.
+        Raises OSError, of which `private_data.UnsafeData`, and `sqlite3.Error`: `sqlite3.OperationalError` where
+        another registry runs on it, `database.NewerSchemaError` where a later release did.
         """
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        secure_folder(directory)
+        make_private_file(directory / DATABASE_NAME)  # SQLite gives the files beside it the same mode
         try:
             connection = _connect(str(directory / DATABASE_NAME))
         except sqlite3.OperationalError as error:

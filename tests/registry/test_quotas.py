@@ -228,7 +228,7 @@ def test_a_forwarded_address_counts_only_behind_a_trusted_proxy(forwarded: str) 
                 body = b'{"mode": "anonymous_public"}'
                 head = (
                     f"POST {OPEN} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {forwarded.format(number)}\r\n"
-                    f"Content-Length: {len(body)}\r\n\r\n"
+                    f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
                 )
                 answers.append((await peer.ask(head.encode() + body))[0])
         return answers

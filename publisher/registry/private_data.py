@@ -1,0 +1,68 @@
+"""The registry's data on disk: for the user who runs it alone.
+
+Folders are 0700 and files 0600, whatever the umask is and whoever made them before.  What another user owns is never
+used, nor a folder that others may write to: they could have put anything there.
+"""
+
+import contextlib
+import os
+import shlex
+import stat
+from pathlib import Path
+
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+
+
+class UnsafeData(PermissionError):
+    """Another user has a hand in the data.  The text says what is wrong.  remedy: what to do about it."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.remedy = remedy
+
+
+def secure_folder(folder: Path) -> None:
+    """Make a folder where it is missing, and make what is in it private.  Repeating it changes nothing.
+
+    Files are not opened, so the locks of a registry that runs on them stay.  Raises `UnsafeData` and OSError.
+    """
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        missing.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    found = folder.stat()
+    _check_owner(folder, found)
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UnsafeData(
+            f"other users can write to {folder}",
+            f"check what is in it, then: chmod -R go= {shlex.quote(str(folder))}",
+        )
+    _tighten(folder, found)
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            with contextlib.suppress(FileNotFoundError):  # a running registry's SQLite makes and removes files
+                entry = path.lstat()
+                _check_owner(path, entry)
+                _tighten(path, entry)
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file that its owner alone can read, where there is none.  Raises OSError."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+    except FileExistsError:
+        return
+
+
+def _check_owner(path: Path, found: os.stat_result) -> None:
+    if found.st_uid != os.geteuid():
+        raise UnsafeData(
+            f"{path} belongs to another user (uid {found.st_uid}, and this is uid {os.geteuid()})",
+            "run the registry as its owner, or choose another --data",
+        )
+
+
+def _tighten(path: Path, found: os.stat_result) -> None:
+    modes = {stat.S_IFDIR: FOLDER_MODE, stat.S_IFREG: FILE_MODE}
+    wanted = modes.get(stat.S_IFMT(found.st_mode))  # a link has no mode of its own; its target is not ours to change
+    if wanted is not None and stat.S_IMODE(found.st_mode) != wanted:
+        path.chmod(wanted)
