@@ -16,7 +16,7 @@ from roar_publisher.plans import Draft, Planner, Storing
 from roar_publisher.put.digesting import digest_sources
 from roar_publisher.put.objects import Object, PutRequest
 from roar_publisher.put.planning import plan_put
-from roar_publisher.put.sources import resolve_sources
+from roar_publisher.put.sources import refuse_exchanged, resolve_sources
 from roar_publisher.report import Noted, ObjectsPlanned, Reporter, Sent
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.objects import ObjectRow
@@ -48,6 +48,7 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
         reading = _Reading(lambda read: report(Sent("", read)))
         digested = await digest_sources(sources, reading, md5=md5)
         reading.tell_rest()
+        await to_thread.run_sync(refuse_exchanged, request, digested)
 
     def plan(identities: Sequence[str], sink: Sink) -> Draft:
         summary = plan_put(request, digested, url, identities=identities, sink=sink, now=clock())

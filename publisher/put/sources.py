@@ -19,9 +19,9 @@ from roar_publisher.lineage.boundary import FOLLOW, leaving, refuse
 from roar_publisher.lineage.database import Database, open_database
 from roar_publisher.lineage.selection import NOISE
 from roar_publisher.lineage.targets import active_session
-from roar_publisher.put.objects import PutRequest, Source
+from roar_publisher.put.objects import Digested, PutRequest, Source
 from roar_publisher.state.errors import LocalProblem, UsageProblem
-from roar_publisher.storage.source import shown
+from roar_publisher.storage.source import FileChanged, fence_without_links, shown
 from roar_publisher.storage.store import RENAME, check_key
 
 _STEP = re.compile(r"@(\d{1,9})")
@@ -58,11 +58,33 @@ def resolve_sources(request: PutRequest, left_out: LeftOut = lambda path: None) 
     return sources
 
 
+def refuse_exchanged(request: PutRequest, digested: Iterable[Digested]) -> None:
+    """Refuse what was read from outside of the project although its path led inside before.
+
+    A process that is still at work in the project may exchange a file or a folder for a link between the look at it
+    and the reading.  What is stored is what was read: every part is compared with its digest.  Raises as
+    `resolve_sources`, and FileChanged.
+    """
+    if request.follow_links:
+        return
+    read = list(digested)
+    _refuse_outside(request.project.root, request.sources, [one.source for one in read])
+    for one in read:
+        path = one.source.path
+        try:
+            now = fence_without_links(Path(os.path.realpath(path, strict=True)))
+        except OSError as error:
+            raise FileChanged(str(path)) from error
+        if not one.content.fence.admits(now):
+            raise FileChanged(str(path))
+
+
 def _refuse_outside(root: Path, typed: Sequence[str], sources: Iterable[Source]) -> None:
     """Refuse what leads out of the project, but for what lies at a place outside that was typed itself."""
     places = [Path(os.path.abspath(root / one)) for one in typed if os.path.lexists(root / one)]
-    outside = [Path(os.path.realpath(place)) for place in places if not place.is_relative_to(root)]
-    inside = [Path(os.path.realpath(root)), *outside]
+    real_root = Path(os.path.realpath(root))
+    outside = [Path(os.path.realpath(place)) for place in places if not _enters(place, real_root)]
+    inside = [real_root, *outside]
     try:
         # A link that was typed is named itself: what lies behind it has other paths.
         found = [leaves for place in places if (leaves := leaving(place, inside))]
@@ -70,6 +92,11 @@ def _refuse_outside(root: Path, typed: Sequence[str], sources: Iterable[Source])
     except OSError as error:
         raise LocalProblem(f"{shown(str(error.filename))} can't be read: {error}", reason="unreadable") from error
     refuse(root, found, remedy=f"name the files themselves, or the folder outside; or the same with {FOLLOW}")
+
+
+def _enters(place: Path, real_root: Path) -> bool:
+    """Whether a path goes through the project, by whatever name: a home may be a link."""
+    return any(Path(os.path.realpath(step)) == real_root for step in (place, *place.parents))
 
 
 def _one(database: Database, root: Path, typed: str, left_out: LeftOut) -> Iterable[Source]:

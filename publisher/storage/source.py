@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.storage.parts import part_count, part_range
@@ -115,6 +116,25 @@ def fence_of(path: str) -> Fence:
         return _fence(os.stat(path))
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
+
+
+def fence_without_links(path: Path) -> Fence:
+    """The fence of what stands at an absolute path, none of whose components may be a link.
+
+    Raises OSError where one is, or has become one.
+    """
+    look = getattr(os, "O_PATH", None)
+    if look is None:  # not on macOS: there the last component alone is looked at without links
+        return _fence(os.stat(path, follow_symlinks=False))
+    handle = os.open(path.anchor, look | os.O_CLOEXEC)
+    try:
+        for part in path.parts[1:]:
+            below = os.open(part, look | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
+            os.close(handle)
+            handle = below
+        return _fence(os.fstat(handle))
+    finally:
+        os.close(handle)
 
 
 def check(slice_: Slice) -> None:

@@ -3,9 +3,6 @@
 import errno
 import os
 import shutil
-import sqlite3
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -87,113 +84,6 @@ def test_a_typed_symlink_is_what_it_leads_to(root: Path) -> None:
     (root.parent / "elsewhere" / "f").touch()
     assert keys(root, "latest") == ["model.bin"]
     assert [source.key for source in resolve_sources(request(root, "folder", follow_links=True))] == ["f"]
-
-
-def secret(root: Path) -> Path:
-    """A folder of this person outside of the project, with a file that no project should send."""
-    folder = root.parent / "home"
-    folder.mkdir(exist_ok=True)
-    (folder / "id_secret").write_text("secret")
-    return folder
-
-
-def a_link_to_a_file(root: Path) -> str:
-    (root / "out").mkdir()
-    (root / "out" / "weights.bin").symlink_to(secret(root) / "id_secret")
-    return "out"
-
-
-def a_link_in_a_deeper_folder(root: Path) -> str:
-    (root / "out" / "deep").mkdir(parents=True)
-    (root / "out" / "deep" / "weights.bin").symlink_to("../../../home/id_secret")
-    secret(root)
-    return "out"
-
-
-def a_link_over_a_link(root: Path) -> str:
-    (root / "first").symlink_to(secret(root))
-    (root / "out").mkdir()
-    (root / "out" / "weights.bin").symlink_to("../first/id_secret")
-    return "out"
-
-
-def a_linked_folder(root: Path) -> str:
-    (root / "out").symlink_to(secret(root))
-    return "out"
-
-
-def a_linked_folder_on_the_way(root: Path) -> str:
-    (root / "out").symlink_to(secret(root))
-    return "out/id_secret"
-
-
-def a_link_that_is_typed(root: Path) -> str:
-    (root / "weights.bin").symlink_to(secret(root) / "id_secret")
-    return "weights.bin"
-
-
-def a_path_in_roar_db(root: Path) -> str:
-    outputs(root, secret(root) / "id_secret")
-    return "@2"
-
-
-def a_linked_output(root: Path) -> str:
-    (root / "model.bin").unlink()
-    (root / "model.bin").symlink_to(secret(root) / "id_secret")
-    return "@2"
-
-
-def outputs(root: Path, path: Path) -> None:
-    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as roar, roar:
-        roar.execute(
-            "UPDATE job_outputs SET path = ? WHERE job_id = (SELECT id FROM jobs WHERE step_number = 2)", [str(path)]
-        )
-
-
-OUTSIDE = [
-    a_link_to_a_file,
-    a_link_in_a_deeper_folder,
-    a_link_over_a_link,
-    a_linked_folder,
-    a_linked_folder_on_the_way,
-    a_link_that_is_typed,
-    a_path_in_roar_db,
-    a_linked_output,
-]
-
-
-@pytest.mark.parametrize("way", OUTSIDE)
-def test_what_leads_out_of_the_project_is_named_and_needs_a_word(root: Path, way: Callable[[Path], str]) -> None:
-    typed = way(root)
-    told = refusal(root, typed)
-    assert str(secret(root)) in told, "where it leads to"
-    assert "--follow-links" in told
-    followed = resolve_sources(request(root, typed, follow_links=True))
-    assert [source.path.resolve() for source in followed] == [secret(root) / "id_secret"]
-
-
-def test_the_outputs_of_the_session_are_no_way_out_either(root: Path) -> None:
-    a_path_in_roar_db(root)
-    assert "id_secret" in refusal(root)
-
-
-def test_what_is_typed_by_its_own_path_needs_no_other_word(root: Path) -> None:
-    folder = secret(root)
-    for typed in (str(folder / "id_secret"), str(folder), "../home", "../home/id_secret"):
-        assert keys(root, typed) == ["id_secret"]
-
-
-def test_a_folder_outside_is_no_way_to_a_third_place(root: Path) -> None:
-    (root.parent / "data").mkdir()
-    (root.parent / "data" / "f").symlink_to(secret(root) / "id_secret")
-    assert "id_secret" in refusal(root, "../data")
-
-
-def test_links_that_stay_in_the_project_need_no_word(root: Path) -> None:
-    (root / "out").mkdir()
-    (root / "out" / "latest").symlink_to("../model.bin")
-    (root / "alias").symlink_to("out")
-    assert keys(root, "alias") == ["latest"]
 
 
 def test_below_a_folder_links_to_files_are_followed_and_all_else_is_passed_over(root: Path) -> None:
