@@ -52,4 +52,14 @@ MIGRATIONS = (
         PRIMARY KEY (project_id, user_id)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE spent_refresh_tokens (
+        hash BLOB PRIMARY KEY,
+        grant_id TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
+        spent_at REAL NOT NULL,         -- Unix seconds
+        expires_at REAL NOT NULL,       -- Unix seconds; when it would have been dead anyway
+        salt BLOB                       -- makes its successors of the token itself; null: no more
+    ) WITHOUT ROWID;
+    CREATE INDEX spent_refresh_tokens_by_grant ON spent_refresh_tokens (grant_id);
+    """,
 )

@@ -4,18 +4,20 @@
 always current, so an SSH key needs no bearer before it.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Protocol, TypeVar
 
 from roar_publisher.registry import grants
 from roar_publisher.registry.accounts import Accounts, User
 from roar_publisher.registry.context import AccessContext
 from roar_publisher.registry.directory import context_of
-from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.refusals import unaccepted
 from roar_publisher.registry.signin_file import iso_time
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 class Run(Protocol):
@@ -75,16 +77,19 @@ class OwnAccounts:
         return await self._run(lambda: self._accounts.read(context_of, user))
 
     async def refresh(self, refresh_token: str, client_id: str) -> dict[str, object]:
-        """As `Authority`.  The refresh token is spent; repeating the request is refused."""
+        """As `Authority`.  The refresh token is spent; see `grants.refresh` for a repeated request."""
         now = self._clock()
         tokens = await self._run(lambda: self._accounts.write(grants.refresh, refresh_token, now))
-        if tokens is None:
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "this refresh token is used up, revoked or expired: sign in again")
+        if tokens is grants.NoTokens.REUSED:
+            logger.warning("a refresh token was used a second time; the sign-in that it belonged to is revoked")
+            raise unaccepted("this refresh token was used before, so its sign-in is revoked now: sign in again")
+        if isinstance(tokens, grants.NoTokens):
+            raise unaccepted("this refresh token is unknown, revoked or expired: sign in again")
         return {
             "access_token": tokens.access_token,
             "refresh_token": tokens.refresh_token,
             "token_type": "Bearer",
-            "expires_in": tokens.expires_at - now,
+            "expires_in": max(0.0, tokens.expires_at - now),
             "refresh_expires_at": iso_time(tokens.refresh_expires_at),
         }
 

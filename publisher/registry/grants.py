@@ -2,12 +2,20 @@
 
 A token is 256 random bits; the file has its SHA-256, which is as good as the token's own randomness.  A grant is one
 sign-in: it has one refresh token, which is replaced when it is used, and the access tokens made with it.
+
+A refresh token that comes again after it was used may be a thief's, or its use was one, and nobody can tell which.  So
+the grant ends (RFC 9700 §4.14.2).  The exception is a client that never got its answer and asks again: for
+`REPEAT_SECONDS`, and until the successor is used, the same request gets the same answer.  The answer is made of the
+token that is spent and of a salt that is kept for as long, so the file alone does not hold it.
 """
 
 import hashlib
+import hmac
 import secrets
 import sqlite3
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
+from enum import Enum
 
 from roar_publisher.registry.accounts import Unknown, User, find_user, new_id, user_of
 
@@ -17,6 +25,17 @@ ACCESS_LIFETIME = 3600.0
 """Seconds that an access token lives, unless it is issued for another time."""
 REFRESH_LIFETIME = 30 * 86400.0
 """Seconds from the last refresh to the end of a grant."""
+
+
+REPEAT_SECONDS = 120.0
+"""Seconds in which a refresh may be repeated: a client waits for an answer up to 20 s, and up to 60 s the next time."""
+
+
+class NoTokens(Enum):
+    """Why a refresh token gets no new tokens."""
+
+    UNKNOWN = "never issued, revoked or expired"
+    REUSED = "used before, and its grant is revoked now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +88,45 @@ def bearer(connection: sqlite3.Connection, access_token: str, now: float) -> Use
     return None if row is None else user_of(row)
 
 
-def refresh(connection: sqlite3.Connection, refresh_token: str, now: float) -> Tokens | None:
-    """New tokens for a refresh token, which is dead afterwards; None where it is already, or never was.
+def refresh(connection: sqlite3.Connection, refresh_token: str, now: float) -> Tokens | NoTokens:
+    """New tokens for a refresh token, which is spent afterwards.
 
-    The access tokens made before live on to their end: requests that are under way carry them.
+    Repeated in time it returns the same tokens; any other use of a spent token ends the grant.  The access tokens made
+    before live on to their end: requests that are under way carry them.
     """
     _forget_expired(connection, now)
-    row = connection.execute(
-        "SELECT id, lifetime FROM grants WHERE refresh_hash = ?", (_hash(refresh_token),)
-    ).fetchone()
+    digest = _hash(refresh_token)
+    row = connection.execute("SELECT id, lifetime, expires_at FROM grants WHERE refresh_hash = ?", (digest,)).fetchone()
     if row is None:
-        return None
-    tokens = _new_tokens(row["id"], now, row["lifetime"])
+        return _repeated(connection, refresh_token, now)
+    salt = secrets.token_bytes(TOKEN_SIZE)
+    tokens = _successors(row["id"], refresh_token, salt, now, row["lifetime"])
+    connection.execute(
+        "INSERT INTO spent_refresh_tokens (hash, grant_id, spent_at, expires_at, salt) VALUES (?, ?, ?, ?, ?)",
+        (digest, tokens.grant_id, now, row["expires_at"], salt),
+    )
     connection.execute(
         "UPDATE grants SET refresh_hash = ?, expires_at = ? WHERE id = ?",
         (_hash(tokens.refresh_token), tokens.refresh_expires_at, tokens.grant_id),
     )
     _keep_access_token(connection, tokens)
     return tokens
+
+
+def _repeated(connection: sqlite3.Connection, refresh_token: str, now: float) -> Tokens | NoTokens:
+    spent = connection.execute(
+        "SELECT grant_id, spent_at, salt, refresh_hash, lifetime FROM spent_refresh_tokens AS spent"
+        " JOIN grants ON grants.id = grant_id WHERE hash = ?",
+        (_hash(refresh_token),),
+    ).fetchone()
+    if spent is None:
+        return NoTokens.UNKNOWN
+    if spent["salt"] is not None:
+        tokens = _successors(spent["grant_id"], refresh_token, spent["salt"], spent["spent_at"], spent["lifetime"])
+        if now - spent["spent_at"] <= REPEAT_SECONDS and _hash(tokens.refresh_token) == spent["refresh_hash"]:
+            return tokens
+    revoke(connection, spent["grant_id"])
+    return NoTokens.REUSED
 
 
 def revoke(connection: sqlite3.Connection, grant_id: str) -> None:
@@ -116,7 +156,20 @@ def grants(connection: sqlite3.Connection) -> list[Grant]:
 
 def _new_tokens(grant_id: str, now: float, lifetime: float) -> Tokens:
     access, refreshing = (secrets.token_urlsafe(TOKEN_SIZE) for _ in range(2))
-    return Tokens(grant_id, access, refreshing, now + lifetime, now + max(lifetime, REFRESH_LIFETIME))
+    return Tokens(grant_id, access, refreshing, *_ends(now, lifetime))
+
+
+def _successors(grant_id: str, refresh_token: str, salt: bytes, now: float, lifetime: float) -> Tokens:
+    def derived(purpose: str) -> str:
+        made = hmac.digest(salt, f"{purpose}\0{refresh_token}".encode(), "sha256")
+        return urlsafe_b64encode(made).decode("ascii").rstrip("=")
+
+    return Tokens(grant_id, derived("access"), derived("refresh"), *_ends(now, lifetime))
+
+
+def _ends(now: float, lifetime: float) -> tuple[float, float]:
+    """When an access token and a refresh token that are made now expire (Unix seconds)."""
+    return now + lifetime, now + max(lifetime, REFRESH_LIFETIME)
 
 
 def _keep_access_token(connection: sqlite3.Connection, tokens: Tokens) -> None:
@@ -129,6 +182,8 @@ def _keep_access_token(connection: sqlite3.Connection, tokens: Tokens) -> None:
 def _forget_expired(connection: sqlite3.Connection, now: float) -> None:
     connection.execute("DELETE FROM grants WHERE expires_at <= ?", (now,))
     connection.execute("DELETE FROM access_tokens WHERE expires_at <= ?", (now,))
+    connection.execute("DELETE FROM spent_refresh_tokens WHERE expires_at <= ?", (now,))
+    connection.execute("UPDATE spent_refresh_tokens SET salt = NULL WHERE spent_at < ?", (now - REPEAT_SECONDS,))
 
 
 def _hash(token: str) -> bytes:
