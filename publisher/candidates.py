@@ -39,8 +39,10 @@ async def candidate_identities(
     Asks the registry only where an SSH key whose owner the lineage names, or a token that names nobody, might sign.
     known: whom the keys of this user named before; that is good enough where the registry can't be reached, and
     without `ask_if_known` always: AUTH_SELECT asks again, and stops where it was wrong.  Raises Transient if the
-    registry is needed and can't be reached, NeedsPerson if it accepts none of the credentials and one is needed.
+    registry is needed and can't be reached, NeedsPerson if it accepts none of the credentials and one is needed, and if
+    this user has not accepted the registry.
     """
+    keyring.reach.check()
     async with Line(request.registry, most_requests=1, transport=transport) as line:
         rng = random.Random()  # nosec B311  # jitter of waits, no secret
         caller = Caller(line, patience=PATIENCE_SECONDS, rng=rng, clock=clock, report=report)

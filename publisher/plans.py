@@ -24,7 +24,7 @@ from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import ELSEWHERE
-from roar_publisher.state.record import Plan, Progress
+from roar_publisher.state.record import NAMED_BY, USERS_OWN_WORD, NamedBy, Plan, Progress
 from roar_publisher.state.survey import Summary, survey
 
 MET = (*LIVE, State.DONE)
@@ -35,7 +35,8 @@ MET = (*LIVE, State.DONE)
 class Request:
     """What a person asks to be published, and how.
 
-    target: as typed; None is the whole active session.  cwd: what a path target is relative to.
+    target: as typed; None is the whole active session.  cwd: what a path target is relative to.  named_by: what named
+    the registry.
     """
 
     project: Project
@@ -43,6 +44,7 @@ class Request:
     cwd: Path
     registry: str
     flag: Flag
+    named_by: NamedBy
 
     @property
     def scope(self) -> Scope:
@@ -57,6 +59,7 @@ class Request:
             "flag": self.flag.value,
             "scope": asdict(self.scope),
             "ssh_key": config.glaas_key or "",
+            NAMED_BY: self.named_by.value,
         }
 
 
@@ -148,6 +151,8 @@ def freeze(
                 _keep(publish, plan, draft.storing, agreed=agreed)
                 return Frozen(publish, plan, resumed=False)
         taken = _take(earlier, clock)
+        if request.named_by in USERS_OWN_WORD:
+            taken.journal.name_registry(request.named_by)
     except BaseException:
         publish.discard()
         raise
@@ -168,6 +173,11 @@ def _keep(publish: OwnedPublish, plan: Plan, storing: Storing | None, *, agreed:
         publish.journal.objects.add(storing.objects)
         publish.paths.write_put_record(storing.record)
     publish.journal.freeze(plan, agreed=agreed)
+
+
+def _decisive(intent: Mapping[str, Any]) -> dict[str, Any]:
+    """An intent without what makes no other publish of it."""
+    return {name: value for name, value in intent.items() if name != NAMED_BY}
 
 
 def _drafted(planner: Planner, identities: Sequence[str], sink: Sink) -> Draft:
@@ -224,12 +234,12 @@ def _same(folder: StateFolder, request: Request, intent: dict[str, Any], draft: 
     """
     finished: Summary | None = None
     destination = draft.storing.destination if draft.storing else None
-    wanted = (request.registry, draft.fingerprint, intent, destination)
+    wanted = (request.registry, draft.fingerprint, _decisive(intent), destination)
     for found in survey(folder):
         if isinstance(found, Summary) and found.progress.state in MET and found.progress.reason not in ELSEWHERE:
             plan = found.plan
             named = draft.summary.provisional.keys() <= plan.provisional.keys()
-            if named and (plan.registry, plan.fingerprint, plan.intent, plan.destination) == wanted:
+            if named and (plan.registry, plan.fingerprint, _decisive(plan.intent), plan.destination) == wanted:
                 if found.live:
                     return found
                 finished = finished or found

@@ -16,6 +16,9 @@ from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.record import Learned, Plan
 from roar_publisher.storage.share import Share
 
+SIGNATURE_HOST = "ssh_signature_host"
+"""Among the capabilities in the journal: whether the registry checks which host an SSH signature names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -23,7 +23,7 @@ from roar_publisher.state.file import JournalFile, understood
 from roar_publisher.state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
 from roar_publisher.state.objects import Objects
 from roar_publisher.state.queue import Queue
-from roar_publisher.state.record import Checkpoint, Learned, Plan, Progress, Tally
+from roar_publisher.state.record import NAMED_BY, Checkpoint, Learned, NamedBy, Plan, Progress, Tally
 from roar_publisher.state.units import Kind, Unit
 
 COMPRESSION_LEVEL = 1
@@ -134,7 +134,7 @@ class Journal(JournalFile):
         return State.FALLBACK in reached and not refused
 
     def readdress(self, registry: str) -> None:
-        """Turn a publish of which no registry holds anything to another one, in one transaction.
+        """Turn a publish of which no registry holds anything to another one that a person names, in one transaction.
 
         Everything that the old registry said is forgotten, the identity included: the session id depends on both.
         Raises UsageProblem where a session has been opened, ImpossibleEvent where the publish has ended otherwise.
@@ -149,10 +149,20 @@ class Journal(JournalFile):
                     f"roar journal cancel {before.id}",
                 )
             self.db.conn.execute("UPDATE plan SET registry = ?", [registry])
+            self._name_registry(NamedBy.OPTION)
             forgotten: Learned = {"capabilities": {}, "credential": None, "identity": None, "why": None}
             forgotten |= {"scope_request": None, "remote_session": None}
             self._checkpoint(Event.READDRESSED, forgotten)
             self.db.conn.execute("UPDATE queue SET parked = 0, attempts = 0, next_attempt = NULL")
+
+    def name_registry(self, by: NamedBy) -> None:
+        """Note what names the registry by now: whoever resumes it may have said its address himself."""
+        with self.transaction():
+            self._name_registry(by)
+
+    def _name_registry(self, by: NamedBy) -> None:
+        intent = self.plan().intent | {NAMED_BY: by.value}
+        self.db.conn.execute("UPDATE plan SET intent = ?", [json.dumps(intent, sort_keys=True)])
 
     def note(self, *, reason: str, detail: str) -> None:
         """Write down why the publish stopped, without changing its state."""

@@ -27,7 +27,7 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import LIVE
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import Plan
+from roar_publisher.state.record import NAMED_BY, NamedBy, Plan
 from roar_publisher.state.room import MIN_ROOM_BYTES
 from roar_publisher.state.schema import is_full
 from roar_publisher.state.trouble import trouble
@@ -87,7 +87,8 @@ def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) 
 
 def _copy_for_others(journal: Journal, copy: Path) -> None:
     """Write a copy of the journal without what stays here, and without the remains of deleted rows."""
-    intent = json.dumps(journal.plan().intent | {"ssh_key": ""}, sort_keys=True)
+    decided = {name: value for name, value in journal.plan().intent.items() if name != NAMED_BY}
+    intent = json.dumps(decided | {"ssh_key": ""}, sort_keys=True)
     with closing(sqlite3.connect(copy, isolation_level=None)) as target:
         journal.db.conn.backup(target)
         target.execute("UPDATE plan SET intent = ?", [intent])
@@ -126,7 +127,8 @@ def settle(journal: Journal, whereabouts: Whereabouts, contents: Mapping[int, st
     It is parked: a file names the address that credentials of this machine would go to, so a person has to say that it
     goes on.  What was agreed to elsewhere is not agreed to here; limits of its uploads hold, attempts are over.
     """
-    intent = json.dumps(journal.plan().intent | {"ssh_key": whereabouts.ssh_key}, sort_keys=True)
+    own = {"ssh_key": whereabouts.ssh_key, NAMED_BY: NamedBy.BUNDLE.value}
+    intent = json.dumps(journal.plan().intent | own, sort_keys=True)
     place = (whereabouts.project, whereabouts.roar_db, whereabouts.local_session, intent, json.dumps(whereabouts.tags))
     with journal.transaction():
         journal.db.conn.execute(

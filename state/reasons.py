@@ -71,6 +71,7 @@ class Reason(StrEnum):
     NO_BUCKET = "no bucket"
     SSH_KEY = "ssh key"
     NEEDS_CONFIRMATION = "needs confirmation"
+    UNTRUSTED_REGISTRY = "untrusted registry"
     NO_SESSIONS = "no sessions"
     FILE_CHANGED = "file changed"
     UNREADABLE = "unreadable"
@@ -174,6 +175,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.NO_BUCKET: _person("the bucket of the destination does not exist"),
     Reason.SSH_KEY: _person("the SSH key can't be used"),
     Reason.NEEDS_CONFIRMATION: _person("only a person may decide that this becomes public"),
+    Reason.UNTRUSTED_REGISTRY: _person("its registry was named by a project or a bundle, and nobody has accepted it"),
     Reason.NO_SESSIONS: _person("the registry has no registration sessions, without which all would be public at once"),
     Reason.FILE_CHANGED: _person("a file is no longer what was planned", ExitCode.INTERRUPTED),
     Reason.UNREADABLE: _person("a file can't be read", ExitCode.INTERRUPTED),

@@ -1,10 +1,29 @@
 """What the journal holds of a publish: the frozen plan, what the steps learned, and the history."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, TypedDict
 
 from roar_publisher.state.debts import Debt
 from roar_publisher.state.machine import State
+
+NAMED_BY = "registry_named_by"
+"""In the intent of a plan: the `NamedBy` of its registry."""
+
+
+class NamedBy(StrEnum):
+    """What named the address of a registry.  The value is kept in the plan of a publish (`NAMED_BY`)."""
+
+    OPTION = "--registry"
+    ENVIRONMENT = "GLAAS_URL"
+    USER = "the user's configuration"
+    DEFAULT = "the default"
+    PROJECT = "the project"
+    BUNDLE = "a bundle"
+
+
+USERS_OWN_WORD = (NamedBy.OPTION, NamedBy.ENVIRONMENT, NamedBy.USER, NamedBy.DEFAULT)
+"""What came with a project or a bundle is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

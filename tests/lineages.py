@@ -15,7 +15,7 @@ from roar_publisher.auth.scope import Scope
 from roar_publisher.lineage.canonical import ANONYMOUS, LineageHasher, canonical_job, sort_key
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.record import Plan
+from roar_publisher.state.record import NAMED_BY, NamedBy, Plan
 from roar_publisher.state.units import Kind, Unit
 
 REGISTRY = "http://registry.localhost"
@@ -186,7 +186,7 @@ def plan_of(lineage: Lineage, publish_id: str, *, registry: str = REGISTRY, roar
         roar_db=roar_db,
         target=None,
         registry=registry,
-        intent={"flag": Flag.ANONYMOUS.value, "scope": asdict(Scope())},
+        intent={"flag": Flag.ANONYMOUS.value, "scope": asdict(Scope()), NAMED_BY: NamedBy.OPTION.value},
         digest=digest(repr([unit.body for unit in lineage.units])),
         fingerprint=digest(repr([unit.body for unit in lineage.units])),
         local_session=1,

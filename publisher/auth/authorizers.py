@@ -7,7 +7,9 @@ from roar_publisher.auth.own_bearer import OwnBearer
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.sshkey import SshSigner
 from roar_publisher.auth.timestamps import Timestamps
-from roar_publisher.glaas.caller import Caller
+from roar_publisher.glaas.caller import HEALTH, Caller, Refused
+from roar_publisher.glaas.signature import signature_host
+from roar_publisher.glaas.wire import Health
 
 
 class BearerAuthorizer:
@@ -53,12 +55,37 @@ class SignedPath:
         return True
 
 
+class SignedHost:
+    """Which host a signature names: that of a registry which says that it checks it (`glaas.signature`), else none."""
+
+    def __init__(self) -> None:
+        self._checked: bool | None = None  # by the registry; None: not known yet
+
+    def learn(self, checked: bool) -> None:
+        """What the registry has advertised."""
+        self._checked = checked
+
+    async def of(self, caller: Caller) -> str | None:
+        """What to name in a signature for this registry, which is asked once where it is not known."""
+        if self._checked is None:
+            try:
+                health = await caller.call("GET", HEALTH, expect=Health, beside_limit=True)
+                self.learn(health.features.ssh_signature_host)
+            except Refused:  # an older registry
+                self.learn(False)
+        return signature_host(caller.registry) if self._checked else None
+
+
 class SshAuthorizer:
-    """signer: gives the key.  turned_down: called when the registry does not accept it."""
+    """signer: gives the key.  host: gives what the signature names (`SignedHost`).
+
+    turned_down: called when the registry does not accept the key.
+    """
 
     def __init__(
         self,
         signer: Callable[[], Awaitable[SshSigner]],
+        host: Callable[[], Awaitable[str | None]],
         registry: str,
         signed: SignedPath,
         timestamps: Timestamps,
@@ -66,6 +93,7 @@ class SshAuthorizer:
         turned_down: Callable[[], None],
     ) -> None:
         self._signer = signer
+        self._host = host
         self._registry = registry
         self._signed = signed
         self._timestamps = timestamps
@@ -73,9 +101,9 @@ class SshAuthorizer:
         self._turned_down = turned_down
 
     async def header(self, method: str, path: str, body: bytes | None) -> str:
-        signer, path = await self._signer(), self._signed.of(path)
+        signer, host, path = await self._signer(), await self._host(), self._signed.of(path)
         second = self._timestamps.for_request(method, path, body, int(self._clock()))
-        return await signer.sign(method, path, body, second)
+        return await signer.sign(method, path, body, second, host)
 
     async def renew(self, rejected: str) -> bool:
         if self._signed.try_another(self._registry):

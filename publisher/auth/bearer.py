@@ -6,6 +6,7 @@ and a refresh goes like this:
 - One at a time: tasks wait on a lock of the store, processes of this program on a lock beside the file.
 - Whoever waited looks again: if the token is not the one that was rejected, somebody else has refreshed it.
 - Room for the answer is made before the question: the server may rotate the refresh token, and the old one dies.
+- An answer for another user than before is not kept (`subjects`).
 - The answer is on disk before anybody uses it.  A cancelled refresh gets a little time to get that far.
 - roar-cli takes no lock.  When the server refuses, the file is watched for a moment: roar-cli may have been first, and
   be about to write down what it got.
@@ -21,7 +22,9 @@ import anyio
 from roar_publisher.auth.private_file import locked, replacing, translated
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import CLIENT_ID, LOG_IN, Document, SignIn, environment_sign_in
+from roar_publisher.auth.subjects import names_another
 from roar_publisher.state.errors import NeedsPerson, Rejected
+from roar_publisher.state.xdg import base_folder
 
 CANCELLED_GRACE_S = 4.0
 """What a cancelled refresh may still take; a Ctrl-C is over within 5 s (protocol of the command line)."""
@@ -63,7 +66,7 @@ class BearerStore:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], home: Path) -> "BearerStore":
         """The store of roar-cli's own sign-in, or of the token in `ROAR_ACCESS_TOKEN`."""
-        configuration = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+        configuration = base_folder(environ, "XDG_CONFIG_HOME", ".config", home)
         token = Secret(environ.get("ROAR_ACCESS_TOKEN", "").strip())
         return cls(configuration / "roar" / "auth.json", token if token.reveal() else None)
 
@@ -144,11 +147,17 @@ class BearerStore:
         why = "the server's answer holds no new access token"
 
         async def ask_and_keep() -> None:
+            nonlocal why
             with replacing(self._path, len(document.serialised().reveal()) + ROOM_BYTES) as replace:
                 client_id = document.get("client_id") or CLIENT_ID
                 answer = Document(await post(Document(refresh_token=token.reveal(), client_id=client_id)))
+                if names_another(document, answer):
+                    why = "the registry answered the refresh with a sign-in of somebody else, which is not kept"
+                    return
                 # No await from here on: what the server has answered is kept, cancelled or not.
-                replace(self._latest(document).refreshed(answer, now).serialised())
+                latest = self._latest(document)
+                if _is_same(document, latest):
+                    replace(latest.refreshed(answer, now).serialised())
 
         try:
             await _with_grace(ask_and_keep)
@@ -192,6 +201,14 @@ class BearerStore:
             if document is not None:
                 return document
         raise NeedsPerson(f"roar's sign-in {self._path} holds no JSON object.", next_step=LOG_IN, reason="auth")
+
+
+def _is_same(before: Document, now: Document) -> bool:
+    """Whether the file still holds the sign-in that was refreshed; not if somebody has signed in anew meanwhile."""
+    try:
+        return before.sign_in().mark == now.sign_in().mark
+    except NeedsPerson:  # nothing that could be used, and so nothing that could be lost
+        return True
 
 
 async def _with_grace(work: Callable[[], Awaitable[None]]) -> None:

@@ -5,16 +5,18 @@ The choice among them is `decide`'s; this module only answers its questions and 
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from roar_publisher.auth.agent import Agent
-from roar_publisher.auth.authorizers import BearerAuthorizer, SignedPath, SshAuthorizer
+from roar_publisher.auth.authorizers import BearerAuthorizer, SignedHost, SignedPath, SshAuthorizer
 from roar_publisher.auth.bearer import BearerStore
 from roar_publisher.auth.choice import Choice, Credentials, Decision, Flag, Key
 from roar_publisher.auth.decide import asks_for_nobody, names_its_owner
 from roar_publisher.auth.identity import ANONYMOUS, of_key, of_me, of_sign_in
 from roar_publisher.auth.own_bearer import OwnBearer
 from roar_publisher.auth.own_key import KeyState, OwnKey
+from roar_publisher.auth.reach import Reach
 from roar_publisher.auth.scope import Scope
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import LOG_IN, SignIn
@@ -33,22 +35,24 @@ UNAUTHORIZED = 401
 class Keyring:
     """Made once a run.  Credentials that died during the run stay dead; besides, it is remembered whom they name.
 
-    ask: how to get a passphrase; None where there is nobody to ask.  clock: Unix seconds.  tell: hears what a person
-    should do while a request waits to be signed.
+    reach: what of it may be sent to the registry.  ask: how to get a passphrase; None where there is nobody to ask.
+    clock: Unix seconds.  tell: hears what a person should do while a request waits to be signed.
     """
 
     def __init__(
         self,
         environ: Mapping[str, str],
         home: Path,
+        reach: Reach,
         *,
         configured_key: str = "",
         ask: Ask | None = None,
         clock: Callable[[], float],
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
+        self.reach = reach
         self._store = BearerStore.from_environment(environ, home)
-        self._bearer = OwnBearer(self._store, clock)
+        self._bearer = OwnBearer(self._store, reach, clock)
         self._key = OwnKey(environ, configured_key, home, agent=Agent.from_environment(environ, tell=tell), ask=ask)
         self._clock = clock
         self._key_names: str | None = None  # as the registry said; None once it turned the key down
@@ -56,6 +60,7 @@ class Keyring:
         self._token_names: tuple[Secret, str] | None = None  # an access token, as the registry said
         self._timestamps = Timestamps()
         self._signed_path = SignedPath()
+        self.signed_host = SignedHost()
 
     @property
     def unusable(self) -> str:
@@ -66,8 +71,10 @@ class Keyring:
     def stop(self, choice: Choice) -> NeedsPerson:
         """The error that a STOP is raised as: which credential can't be used, why, and what to do about it."""
         key = self._key.problem
-        problem = choice.problem(self.unusable, key.next_step if key else "", key.reason if key else "auth")
-        problem.next_step = self._store.mend or problem.next_step
+        mend = key.next_step if key else self._bearer.mend
+        problem = choice.problem(self.unusable, mend, key.reason if key else "auth")
+        if not self._bearer.mend:
+            problem.next_step = self._store.mend or problem.next_step
         return problem
 
     def not_accepted(self, refusal: Refused, decision: Decision) -> NeedsPerson | LocalProblem:
@@ -153,8 +160,15 @@ class Keyring:
         identity: whom the publish began as; a bearer that names somebody else by now is not used.
         """
         if decision is Decision.SSH:
+            self.reach.check()
             return SshAuthorizer(
-                self.signer, caller.registry, self._signed_path, self._timestamps, self._clock, self.turned_down
+                self.signer,
+                partial(self.signed_host.of, caller),
+                caller.registry,
+                self._signed_path,
+                self._timestamps,
+                self._clock,
+                self.turned_down,
             )
         return BearerAuthorizer(self._bearer, caller, identity)
 

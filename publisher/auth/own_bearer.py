@@ -7,12 +7,13 @@ import anyio
 
 from roar_publisher.auth.bearer import BearerStore, RefreshRefused
 from roar_publisher.auth.identity import of_sign_in
+from roar_publisher.auth.reach import Reach
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import Document, SignIn, Standing
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.wire import RefreshReply
-from roar_publisher.state.errors import NeedsPerson, Transient
+from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
 
 REFRESH = "/api/v1/auth/refresh"
 UNAUTHORIZED = 401
@@ -25,26 +26,32 @@ RENEW_AGAIN_SECONDS = 60.0
 class OwnBearer:
     """Made once a run; a bearer that died during the run stays dead.
 
-    clock: Unix seconds.  died: why it is not used any more, as a sentence; empty while it may be.
+    reach: of the registry that it would be sent to.  clock: Unix seconds.  died: why it is not used (any more), as a
+    sentence; empty while it may be.  mend: what a person can do about that, where it is not to sign in anew.
     """
 
-    def __init__(self, store: BearerStore, clock: Callable[[], float]) -> None:
+    def __init__(self, store: BearerStore, reach: Reach, clock: Callable[[], float]) -> None:
         self.died = ""
+        self.mend = ""
         self._store = store
+        self._reach = reach
         self._clock = clock
         self._renewing = anyio.Lock()
         self._renew_again_at = 0.0  # Unix seconds
 
     def usable(self) -> bool:
-        """Whether there is one that is valid or can be refreshed.  Raises NeedsPerson for one that is unreadable."""
-        sign_in = self._store.current()
+        """Whether there is one that is valid or can be refreshed, and that this registry issued.
+
+        Raises NeedsPerson for one that is unreadable.
+        """
+        sign_in = self._own()
         if sign_in is not None and sign_in.standing(self._clock()) is Standing.EXPIRED:
             self.died = "The sign-in has expired and can't be renewed."
         return sign_in is not None and not self.died
 
     def due(self) -> SignIn | None:
         """The sign-in, if it is to be refreshed before it is used."""
-        sign_in = self._store.current()
+        sign_in = self._own()
         return sign_in if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE else None
 
     async def header(self, caller: Caller, identity: str | None) -> str:
@@ -53,7 +60,8 @@ class OwnBearer:
         identity: whom the publish began as.  Raises Refused (401) when there is no bearer any more, NeedsPerson when
         somebody else has signed in.
         """
-        sign_in = self._store.current()
+        self._check_origin(caller)
+        sign_in = self._own()
         if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE:
             sign_in = await self.renewed(sign_in, caller) or sign_in
         if sign_in is None or sign_in.standing(self._clock()) is Standing.EXPIRED:
@@ -87,15 +95,43 @@ class OwnBearer:
         """Whether there is another bearer than `rejected`, asking the registry for one if need be."""
         return await self._refresh(rejected, caller) is not None
 
+    def _own(self) -> SignIn | None:
+        """The sign-in that may be sent to this registry; None, with `died`, for one that may not."""
+        sign_in = self._store.current()
+        if sign_in is None:
+            return None
+        barred = self._reach.bars_token() if self._store.fixed else self._reach.bars(sign_in)
+        if barred is not None:
+            self.died, self.mend = barred.why, barred.mend
+            return None
+        if not self._store.fixed:
+            self._reach.bind(sign_in)
+        return sign_in
+
+    def _check_origin(self, caller: Caller) -> None:
+        """A bearer that was judged for one registry is never sent to another one."""
+        if not self._reach.is_to(caller.registry):
+            raise LocalProblem("a credential was about to be sent to a registry that it is not for", reason="defect")
+
     async def _refresh(self, rejected: Secret, caller: Caller) -> SignIn | None:
+        self._check_origin(caller)
+        if self._own() is None:
+            return None
+        answered = Secret("")
+
         async def post(document: Document) -> Document:
+            nonlocal answered
             token = str(document["refresh_token"])
             body = dump(document)
             reply = await caller.call("POST", REFRESH, body, expect=RefreshReply, beside_limit=True, secret=token)
-            return Document(reply.model_dump())
+            answer = Document(reply.model_dump())
+            answered = Secret(str(answer.get("access_token", "")))
+            return answer
 
         outcome = await self._store.refresh(post, rejected, self._clock())
         if isinstance(outcome, RefreshRefused):
             self.died = f"{outcome.why[:1].upper()}{outcome.why[1:]}."
             return None
-        return outcome
+        if outcome.access_token == answered:  # a sign-in that names nobody is known by its token, which is new
+            self._reach.bind(outcome)
+        return self._own()

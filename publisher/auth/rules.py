@@ -40,13 +40,13 @@ class Intent(Enum):
 
 
 class Held(Enum):
-    """The best credential at hand: a bearer goes before an SSH key, and one that has lapsed is not forgotten."""
+    """The best credential at hand: a bearer goes before an SSH key, and one that can't be used is not forgotten."""
 
     NOTHING = "nothing"
-    LAPSED = "a bearer that has lapsed"
+    LAPSED = "a bearer that can't be used"
     SSH = "ssh"
     SSH_NAMED = "ssh, by the key that the person named"
-    SSH_AND_LAPSED = "ssh, and a bearer that has lapsed"
+    SSH_AND_LAPSED = "ssh, and a bearer that can't be used"
     SSH_UNUSABLE = "an SSH key that cannot sign"
     BEARER = "bearer"
 
@@ -110,8 +110,8 @@ _SIGN_IN_REMEDIES = (
     "run `roar login`", "configure SSH (`[glaas] key` or ROAR_SSH_KEY)", "publish for everybody with --public")
 _LINK_REMEDY = "link the repo (`roar scope use <owner>/<project>`)"
 _UNUSABLE = "the SSH key can't be used, and nothing is published anonymously unless that is asked for"
-_KEY_INSTEAD = "there is a sign-in, but it has ended, so the SSH key signs"
-_KEY_INSTEAD_NOTE = "The sign-in has ended; the SSH key signs instead."
+_KEY_INSTEAD = "there is a sign-in, but it can't be used, so the SSH key signs"
+_KEY_INSTEAD_NOTE = "The sign-in can't be used; the SSH key signs instead."
 _NAMED_REMEDIES = ("have the registry accept that key", "name another one", "rerun with --anonymous")
 _LAPSED_REMEDIES = ("run `roar login`", "rerun with --anonymous")
 _UNSET_REMEDIES = (_LINK_REMEDY, "sign in (`roar login`)", "rerun with --public")
@@ -166,11 +166,11 @@ CARRIERS = (
                "the server did not say whether it accepts the SSH key, so it signs"),
     CarrierRow("public-nobody", {Intent.PUBLIC}, {Held.NOTHING}, _ANY_PROBE, Decision.ANONYMOUS_SESSION,
                "there is no credential"),
-    # A bearer that can't be refreshed gives way to SSH, else stops: what was to name somebody does not name nobody.
+    # A bearer that can't be used gives way to SSH, else stops: what was to name somebody does not name nobody.
     CarrierRow("public-lapsed", {Intent.PUBLIC}, {Held.LAPSED}, _ANY_PROBE, Decision.STOP,
-               "the sign-in has ended, and without it this would name nobody", _LAPSED_REMEDIES),
+               "the sign-in can't be used, and without it this would name nobody", _LAPSED_REMEDIES),
     CarrierRow("public-lapsed-ssh-rejected", {Intent.PUBLIC}, {Held.SSH_AND_LAPSED}, {Probe.REJECTED}, Decision.STOP,
-               "the sign-in has ended, and the server rejects the SSH key", _LAPSED_REMEDIES),
+               "the sign-in can't be used, and the server rejects the SSH key", _LAPSED_REMEDIES),
 )
 
 ROUTES = (

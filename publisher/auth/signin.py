@@ -1,5 +1,6 @@
 """roar's sign-in state, as `auth.json` holds it (protocol.md §5): read and changed without being shown."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -18,7 +19,6 @@ REFRESH_LEEWAY_S = 300.0
 """roar-cli's own: a bearer this close to its end is refreshed before it is used."""
 MAX_LIFETIME_S = 10 * 365 * 86400.0
 _TOKENS = ("access_token", "refresh_token", "id_token")
-_FACTS = ("refresh_expires_at", "provider", "issuer")
 
 
 class Standing(Enum):
@@ -34,7 +34,7 @@ class SignIn:
     """Who is signed in, and with what.
 
     expires_at: Unix seconds; None: not known.  sub, db_user_id: the user, as TReqs and as GLaaS know them; empty where
-    the state does not tell (`ROAR_ACCESS_TOKEN` tells neither).
+    the state does not tell (`ROAR_ACCESS_TOKEN` tells neither).  issuer: as the state names it, often empty.
     """
 
     access_token: Secret
@@ -43,6 +43,18 @@ class SignIn:
     provider: str = ""
     sub: str = ""
     db_user_id: str = ""
+    issuer: str = ""
+
+    @property
+    def mark(self) -> str:
+        """Tells this sign-in from another one, and stays the same when it is refreshed; nothing can be read from it.
+
+        One that names nobody is told by its token, and is another one once it is refreshed.
+        """
+        facts = [self.provider, self.issuer, self.sub, self.db_user_id]
+        if not self.sub and not self.db_user_id:
+            facts.append(self.access_token.reveal())
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def standing(self, now: float) -> Standing:
         """What can be done with the bearer at `now` (Unix seconds)."""
@@ -94,17 +106,21 @@ class Document(dict[str, object]):
             _text(self, "provider"),
             _text(user, "sub"),
             _text(user, "db_user_id"),
+            _text(self, "issuer"),
         )
 
     def refreshed(self, answer: Mapping[str, object], now: float) -> "Document":
-        """This document with what the answer of `POST /auth/refresh` brings; all other fields stay.
+        """This document with the tokens that the answer of `POST /auth/refresh` brings; all other fields stay.
+
+        Whose sign-in it is, and who issued it, never changes with a refresh: see `subjects.names_another`.
 
         The end of the new bearer is counted from `now` (Unix seconds); an answer that does not tell it leaves it open.
         """
         new = Document(self)
         tokens = Document({field: answer[field] for field in _TOKENS if _sendable(answer.get(field))})
         new.update(tokens)
-        new.update({field: answer[field] for field in _FACTS if _text(answer, field)})
+        if _text(answer, "refresh_expires_at"):
+            new["refresh_expires_at"] = answer["refresh_expires_at"]
         if "access_token" in tokens:
             new["expires_at"] = _expiry(answer, now)
         return new

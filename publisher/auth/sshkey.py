@@ -41,13 +41,16 @@ class SshSigner:
         self._public = public
         self._sign = sign
 
-    async def sign(self, method: str, path_with_query: str, body: bytes | None, ts: int) -> str:
+    async def sign(
+        self, method: str, path_with_query: str, body: bytes | None, ts: int, host: str | None = None
+    ) -> str:
         """The `Authorization` header for one request, signed at `ts` (Unix seconds).
 
+        host: of the registry, where that checks it (`glaas.signature`); else None.
         Raises `NeedsPerson` when the agent no longer signs.
         """
-        payload = signing_payload(ts, method, path_with_query, body)
-        return authorization(self.keyid, ts, sshsig(self._public, await self._sign(framed(payload))))
+        payload = signing_payload(ts, method, path_with_query, body, host)
+        return authorization(self.keyid, ts, sshsig(self._public, await self._sign(framed(payload))), host)
 
     def __repr__(self) -> str:
         return f"SshSigner({self.keyid})"

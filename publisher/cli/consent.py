@@ -75,6 +75,23 @@ class Person:
             if not _affirmed(sys.stdin.readline()):
                 raise Declined
 
+    def accept_registry(self, origin: str, named_in: str) -> bool:
+        """Whether what is published may go to a registry that is new to this user; False where nobody can be asked.
+
+        `--yes` is no answer: it was typed before the address was seen.  Raises Declined if the person says no.
+        """
+        if self._yes or not self.present:
+            return False
+        with self._display.paused():
+            _explain(
+                f"{named_in} names a registry that is new to you: {origin}\nWhat you publish goes there: commands, "
+                "metadata, paths, the address of the git repository, and your signature if an SSH key signs."
+            )
+            _prompt(f"Trust {origin} from now on? [y/N] ")
+            if not _affirmed(sys.stdin.readline()):
+                raise Declined
+            return True
+
     async def confirm(self, choice: Choice, stop: anyio.Event) -> bool:
         """Whether a publish that names nobody may go out; False where nobody can be asked.
 

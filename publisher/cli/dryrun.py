@@ -14,6 +14,7 @@ from rich.text import Text
 
 from roar_publisher.auth.choice import Choice, Decision
 from roar_publisher.cli import tables
+from roar_publisher.cli.acceptance import named_in_file
 from roar_publisher.cli.request import known_identities, possible_choices
 from roar_publisher.cli.text import count, one_line, printable, size
 from roar_publisher.lineage.batches import Sink
@@ -43,11 +44,16 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
 
     Raises what planning raises: a publish would fail in the same way.
     """
-    keyring = own_keyring(request.intent)
+    keyring = own_keyring(request.registry, request.intent)
     held = anyio.run(partial(keyring.held, request.flag, request.scope, asking=False))
     choices = possible_choices(request, held)
     identities = known_identities(choices)
     notes = request.project.config.omit.notes()
+    if not keyring.reach.accepted:
+        notes.append(
+            f"{named_in_file(request)} names this registry, and you have not accepted it yet: you are asked before "
+            f"anything is sent there, or: roar registry trust {keyring.reach.origin}"
+        )
     planner = lineage_planner(request) if put is None else anyio.run(_put_planner, put, notes)
     drafts: list[Draft] = []
 
@@ -89,6 +95,7 @@ def _facts(
     return {
         "event": "dry-run",
         "registry": request.registry,
+        "registry_named_by": request.named_by,
         "target": request.target,
         "git": {"repo": summary.git.repo, "commit": summary.git.commit, "branch": summary.git.branch},
         "git_missing": missing_git_facts(summary.git.repo, summary.git.commit),

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.errors import LocalProblem, NeedsPerson
 from roar_publisher.state.home import home
+from roar_publisher.state.record import NamedBy
 
 if TYPE_CHECKING:
     from roar_publisher.auth.bearer import BearerStore
+    from roar_publisher.auth.reach import Reach
     from roar_publisher.auth.signin import Document
 
 PATIENCE_SECONDS = 30.0
@@ -23,14 +25,16 @@ PATIENCE_SECONDS = 30.0
 
 @click.command()
 @click.option("--token-file", required=True, type=click.Path(path_type=Path), help="A sign-in state, as JSON.")
-@click.option("--registry", metavar="URL", help="Instead of GLAAS_URL or the project's [glaas] url.")
+@click.option("--registry", metavar="URL", help="The registry that issued it, instead of GLAAS_URL or your own.")
 def login(token_file: Path, registry: str | None) -> None:
-    """Sign in with a token file; the registry is asked whose it is.
+    """Sign in with a token file; the registry that issued it is asked whose it is.
 
-    Signing in with a browser comes with roar-cli (pip install roar-cli), which shares this sign-in.
+    The sign-in belongs to that registry from then on, and is sent to no other.  A registry that only the project names
+    is not sent a token: name it with --registry.  Signing in with a browser comes with roar-cli (pip install roar-cli),
+    which shares this sign-in.
 
     \b
-      roar login --token-file token.json
+      roar login --token-file token.json --registry https://registry.example
     """
     import anyio
 
@@ -41,16 +45,17 @@ def login(token_file: Path, registry: str | None) -> None:
     store = BearerStore.from_environment(
         {**os.environ, "ROAR_ACCESS_TOKEN": ""}, home(instead=os.environ.get("XDG_CONFIG_HOME"))
     )
-    name = anyio.run(functools.partial(_sign_in, store, document, _address(registry)))
-    click.echo(f"Signed in as {name}; kept in {store.path}.")
+    reach = _reach(registry, document)
+    name = anyio.run(functools.partial(_sign_in, store, document, reach))
+    click.echo(f"Signed in as {name} at {reach.origin}; kept in {store.path}.")
 
 
-async def _sign_in(store: BearerStore, document: Document, registry: str) -> str:
+async def _sign_in(store: BearerStore, document: Document, reach: Reach) -> str:
     from roar_publisher.auth.login import checked
     from roar_publisher.glaas.caller import Caller
     from roar_publisher.glaas.line import Line
 
-    async with Line(registry, most_requests=1) as line:
+    async with Line(reach.registry, most_requests=1) as line:
         caller = Caller(
             line,
             patience=PATIENCE_SECONDS,
@@ -60,6 +65,7 @@ async def _sign_in(store: BearerStore, document: Document, registry: str) -> str
         )
         full = await checked(document, caller)
     await store.keep(full)
+    reach.bind(full.sign_in())
     user = full["user"]
     assert isinstance(user, dict)
     return str(
@@ -67,12 +73,26 @@ async def _sign_in(store: BearerStore, document: Document, registry: str) -> str
     )
 
 
-def _address(registry: str | None) -> str:
+def _reach(registry: str | None, document: Document) -> Reach:
+    """The registry that the token is sent to.  Raises NeedsPerson where the user has not named one."""
     from roar_publisher.glaas.address import registry_address
-    from roar_publisher.lineage.project import DEFAULT_REGISTRY, current_folder, find_project
+    from roar_publisher.lineage.project import NamedRegistry, current_folder, find_project, user_registry
+    from roar_publisher.worker import own_reach
 
+    if registry or os.environ.get("GLAAS_URL", "").strip():
+        named = NamedRegistry(registry or os.environ["GLAAS_URL"], NamedBy.OPTION)
+        return own_reach(registry_address(named.url, os.environ), named.by)
     try:
-        known = find_project(current_folder()).registry_url(os.environ)
+        named = find_project(current_folder()).registry(os.environ)
     except LocalProblem:
-        known = os.environ.get("GLAAS_URL") or DEFAULT_REGISTRY
-    return registry_address(registry or known, os.environ)
+        named = user_registry(os.environ)
+    reach = own_reach(registry_address(named.url, os.environ), named.by)
+    barred = reach.bars_token() or reach.bars(document.sign_in())
+    if barred is not None:
+        raise NeedsPerson(
+            f"this token may not be for {reach.origin}: {'only the project names it' if named.file else barred.why}",
+            kept="Nothing was sent. The present sign-in stays.",
+            next_step="name the registry that issued it: --registry URL",
+            reason="auth",
+        )
+    return reach

@@ -11,6 +11,7 @@ import anyio
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
+from roar_publisher.cli.acceptance import accept_registry_of, accept_registry_of_plan
 from roar_publisher.cli.consent import Declined, Person
 from roar_publisher.cli.display import choose_display
 from roar_publisher.cli.failure import Failed, NotBegun, Unfinished
@@ -32,7 +33,7 @@ from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, Publisher
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.record import Progress
+from roar_publisher.state.record import NamedBy, Progress
 from roar_publisher.state.survey import Summary, look
 from roar_publisher.worker import MOST_UPLOADS, own_keyring, work
 
@@ -75,16 +76,30 @@ class _Publishing:
         if daemon_works_on(self._folder, found):
             return self._look_on(found)
         try:
-            frozen = Frozen(OwnedPublish.open(found.paths), found.plan, resumed=True)
+            owned = OwnedPublish.open(found.paths)
         except Owned:  # since it was looked at
             return self._look_on_if_daemon(found.paths)
-        return self._go_on(frozen, self._keyring(found.plan.intent), agreed=self._options.yes)
+        frozen = self._accepted(owned)
+        return self._go_on(frozen, self._keyring(frozen.plan.registry, frozen.plan.intent), agreed=self._options.yes)
+
+    def _accepted(self, owned: OwnedPublish) -> Frozen:
+        """A publish that goes on, once it is known that this user accepts its registry."""
+        try:
+            if self._options.registry is not None:
+                owned.journal.name_registry(NamedBy.OPTION)
+            plan = owned.journal.plan()
+            accept_registry_of_plan(plan, self._person)
+        except BaseException:
+            owned.give_up()
+            raise
+        return Frozen(owned, plan, resumed=True)
 
     def _begin(self, request: Request) -> int:
+        accept_registry_of(request, self._person)
         self._display.planning()
         for note in request.project.config.omit.notes():
             self._display.report(Noted(note))
-        keyring = self._keyring(request.intent)
+        keyring = self._keyring(request.registry, request.intent)
         preparation = Preparation(request, self._options, keyring, self._folder, self._display, self._person)
         prepared = run_listening(preparation.run, self._display, self._person)
         try:
@@ -194,9 +209,9 @@ class _Publishing:
         self._display.published(Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=paid)
         return ExitCode.PUBLISHED
 
-    def _keyring(self, intent: Mapping[str, Any]) -> Keyring:
+    def _keyring(self, registry: str, intent: Mapping[str, Any]) -> Keyring:
         ask = self._person.passphrase if self._person.present else None
-        return own_keyring(intent, ask=ask, report=self._display.report)
+        return own_keyring(registry, intent, ask=ask, report=self._display.report)
 
 
 def _somebody_there() -> bool:

@@ -9,12 +9,16 @@ import click
 from roar_publisher.cli.registry_admin import registry_admin
 from roar_publisher.cli.registry_data import data_option
 from roar_publisher.cli.registry_exposure import exposure, exposure_options
+from roar_publisher.cli.registry_trust import trust, trusted, untrust
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+
+ANY_ADDRESS = ("0.0.0.0", "::")
+"""A server may listen on these; no client can name it by them."""
 
 
 @click.group()
 def registry() -> None:
-    """Run a registry of your own: the same protocol, on your machine."""
+    """Run a registry of your own: the same protocol, on your machine.  Or say which registries you trust."""
 
 
 @registry.command()
@@ -45,6 +49,7 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
     from roar_publisher.glaas.trust import Trust
     from roar_publisher.registry.private_data import UnsafeData
     from roar_publisher.registry.serve import serve as serve_registry
+    from roar_publisher.registry.signin_file import remember_address
 
     try:
         vouching = None if treqs_url is None else registry_address(treqs_url, os.environ)
@@ -55,9 +60,18 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
         ) from error
     if vouching is not None and (problem := unusable_route(vouching, Trust.chosen(os.environ))):
         raise problem
+
+    offered = exposure(**exposed)
+
+    def announce(url: str) -> None:
+        public = offered.public
+        if public or host not in ANY_ADDRESS:
+            remember_address(data, public[0] if public else url)
+        click.echo(url)
+
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server listens to signals itself
     try:
-        serve_registry(host, port, data, click.echo, treqs_url=vouching, exposure=exposure(**exposed))
+        serve_registry(host, port, data, announce, treqs_url=vouching, exposure=offered)
     except KeyboardInterrupt:
         return
     except UnsafeData as error:
@@ -79,3 +93,5 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
 
 
 registry.commands.update(registry_admin.commands)
+for command in (trust, untrust, trusted):
+    registry.add_command(command)

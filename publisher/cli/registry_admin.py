@@ -1,6 +1,7 @@
 """`roar registry user|key|token`: who may sign in to a registry of one's own, while it runs or not."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -125,12 +126,14 @@ def token() -> None:
 @click.argument("user")
 @click.option("--ttl", type=click.IntRange(min=1), default=HOUR_S, show_default=True, help="Seconds it lives.")
 @click.option("--auth-json", type=click.Path(path_type=Path), help="Write roar's sign-in file (0600), show nothing.")
+@click.option("--url", metavar="URL", help="The registry's address, if it is not the one where it served last.")
 @as_json
 @data_option
-def issue_token(user: str, ttl: int, auth_json: Path | None, as_json: bool, data: Path) -> None:
+def issue_token(user: str, ttl: int, auth_json: Path | None, url: str | None, as_json: bool, data: Path) -> None:
     """Sign USER in: print an access token, or write the file that roar keeps it in.
 
-    The file also holds a refresh token, so roar renews the sign-in by itself.
+    The file also holds a refresh token, so roar renews the sign-in by itself, and the registry's address: roar sends
+    the sign-in to no other one.
 
     \b
       ROAR_ACCESS_TOKEN=$(roar registry token issue ci --ttl 600) roar publish --private
@@ -138,14 +141,16 @@ def issue_token(user: str, ttl: int, auth_json: Path | None, as_json: bool, data
     """
     import time
 
+    from roar_publisher.glaas.address import registry_address
     from roar_publisher.registry import grants
-    from roar_publisher.registry.signin_file import sign_in_document, write_new
+    from roar_publisher.registry.signin_file import last_address, sign_in_document, write_new
 
     if auth_json is not None and auth_json.exists():
         raise UsageProblem(f"{auth_json} holds a sign-in already", next_step=f"rm {auth_json}, or name another file")
+    issuer = registry_address(url, os.environ) if url is not None else last_address(data)
     with opened(data) as store:
         holder, tokens = store.write(grants.issue, user, now=time.time(), lifetime=float(ttl))
-    document = sign_in_document(holder, tokens)
+    document = sign_in_document(holder, tokens, issuer=issuer)
     if auth_json is not None:
         try:
             write_new(auth_json, document)

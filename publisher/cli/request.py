@@ -15,10 +15,11 @@ from roar_publisher.cli.options import Options, PutOptions
 from roar_publisher.daemon.settings import user_settings
 from roar_publisher.glaas.address import registry_address
 from roar_publisher.lineage.boundary import refuse_linked_capture
-from roar_publisher.lineage.project import find_project
+from roar_publisher.lineage.project import NamedRegistry, find_project
 from roar_publisher.plans import Request
 from roar_publisher.put.objects import PutRequest
 from roar_publisher.state.home import home_to_read
+from roar_publisher.state.record import NamedBy
 
 
 def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Request:
@@ -32,9 +33,9 @@ def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Req
     if options.no_redact:
         omit = replace(project.config.omit, enabled=False)
         project = replace(project, config=replace(project.config, omit=omit))
-    chosen = options.registry or project.registry_url(environ)
+    named = NamedRegistry(options.registry, NamedBy.OPTION) if options.registry else project.registry(environ)
     target = options.target if options.put is None else shlex.join(options.put.sources) or None
-    return Request(project, target, cwd, registry_address(chosen, environ), options.flag)
+    return Request(project, target, cwd, registry_address(named.url, environ), options.flag, named.by)
 
 
 def put_request(options: PutOptions, request: Request, *, follow_links: bool = False) -> PutRequest:

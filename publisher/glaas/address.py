@@ -1,45 +1,87 @@
 """The registry's address: what is accepted, and how it is written.
 
-The same registry has one spelling here, because it names publishes and keys the session ids.
+The same registry has one spelling here, because it names publishes, keys the session ids, and decides which credential
+may be sent there.
 """
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from roar_publisher.state.errors import UsageProblem
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_.])?")
+_NO_URL = "the registry's address is not a http(s) URL"
+_EXAMPLE = "--registry https://api.glaas.ai"
 
 
 def registry_address(text: str, environ: Mapping[str, str]) -> str:
     """`text` as scheme://host[:port][/path] without a trailing slash; without `/api/v1`, too, which requests add.
 
-    Raises UsageProblem for what is no URL, carries a user or a query, or is plain `http://` to another machine without
-    `ROAR_ALLOW_HTTP=1` (protocol.md §5).
+    The host is in lower case and in its ASCII form (IDNA), an IP address in its shortest form; the scheme's default
+    port is left out.  Raises UsageProblem for what is no URL, carries a user or a query, or is plain `http://` to
+    another machine without `ROAR_ALLOW_HTTP=1` (protocol.md §5).
     """
     try:
         parts = urlsplit(text.strip())
-        host, port = parts.hostname, parts.port
+        port = parts.port
     except ValueError:
-        host, port, parts = None, None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host:
-        raise UsageProblem("the registry's address is not a http(s) URL", next_step="--registry https://api.glaas.ai")
-    if parts.username or parts.password or parts.query or parts.fragment:
+        raise UsageProblem(_NO_URL, next_step=_EXAMPLE) from None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise UsageProblem(_NO_URL, next_step=_EXAMPLE)
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise UsageProblem(
             "the registry's address carries more than a host and a path",
             next_step="give it without user, password and query; credentials have their own places",
         )
+    host = _host(parts.hostname)
     if parts.scheme == "http" and not is_loopback(host) and environ.get("ROAR_ALLOW_HTTP") != "1":
         raise UsageProblem(
             f"http:// to {host} would send everything unencrypted",
             next_step="use https://, or set ROAR_ALLOW_HTTP=1 if you mean it",
         )
     name = f"[{host}]" if ":" in host else host
-    return urlunsplit((parts.scheme, f"{name}:{port}" if port else name, _base(parts.path), "", ""))
+    place = name if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{name}:{port}"
+    return urlunsplit((parts.scheme, place, _base(parts), "", ""))
 
 
-def _base(path: str) -> str:
+def origin(address: str) -> str:
+    """scheme://host[:port] of an address that `registry_address` has written."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def origin_of(text: str) -> str | None:
+    """The origin of any http(s) URL, in the spelling of `registry_address`; None for what is none."""
+    try:
+        return origin(registry_address(text, {"ROAR_ALLOW_HTTP": "1"}))
+    except UsageProblem:
+        return None
+
+
+def _host(name: str) -> str:
+    """One spelling of a host.  Raises UsageProblem for what is no name of one."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        pass
+    if not name.isascii():
+        import idna  # rarely needed
+
+        try:
+            name = idna.encode(name, uts46=True).decode("ascii")
+        except idna.IDNAError:
+            raise UsageProblem("the registry's address has a host that is no name", next_step=_EXAMPLE) from None
+    if not _NAME.fullmatch(name):
+        raise UsageProblem("the registry's address has a host that is no name", next_step=_EXAMPLE)
+    return name
+
+
+def _base(parts: SplitResult) -> str:
     """The path below which `/api/v1` stands."""
-    return path.rstrip("/").removesuffix("/api/v1").rstrip("/")
+    return parts.path.rstrip("/").removesuffix("/api/v1").rstrip("/")
 
 
 def is_loopback(host: str) -> bool:

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
 
 from roar_publisher.lineage.omission import DEFAULT_SECRET_VARIABLES, CustomShape, OmitConfig, effective
 from roar_publisher.lineage.plainfile import read_toml
-from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.home import home_to_read
+from roar_publisher.state.record import NamedBy
+from roar_publisher.state.xdg import base_folder
 
 DEFAULT_REGISTRY = "https://api.glaas.ai"
 ROAR_FOLDER = ".roar"
@@ -23,16 +24,27 @@ Table = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
+class NamedRegistry:
+    """An address as it was written, and what named it.  file: the project's file that did, else None."""
+
+    url: str
+    by: NamedBy
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The values that publishing needs.
 
     table: the merged configuration, for the modules that read a section of their own (`[scope]`, `[treqs]`, …).
     source: the file that a person edits to change a value.
+    glaas_url_file: the project's file that says `glaas_url`.
     """
 
     table: Table = field(default_factory=dict)
     source: Path | None = None
     glaas_url: str | None = None
+    glaas_url_file: Path | None = None
     glaas_key: str | None = None
     git_remote: str | None = None
     omit: OmitConfig = field(default_factory=OmitConfig)
@@ -47,19 +59,24 @@ class Project:
     database: Path
     config: Config
 
-    def registry_url(self, environ: Mapping[str, str] = os.environ) -> str:
-        """The GLaaS URL without a trailing slash: `GLAAS_URL`, else `[glaas] url`, else the public registry.
+    def registry(self, environ: Mapping[str, str] = os.environ) -> NamedRegistry:
+        """`GLAAS_URL`, else `[glaas] url` of the project, else that of the user's own file, else the public registry.
 
-        Raises UsageProblem where the value is no http(s) URL.
+        Raises LocalProblem where the user's own file can't be read.
         """
-        chosen = (environ.get("GLAAS_URL") or "").strip() or (self.config.glaas_url or "").strip() or DEFAULT_REGISTRY
-        parts = urlsplit(chosen)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise UsageProblem(
-                "The GLaaS URL must start with http:// or https://.",
-                next_step="Set GLAAS_URL, or `[glaas] url` in .roar/config.toml.",
-            )
-        return chosen.rstrip("/")
+        if named := environ.get("GLAAS_URL", "").strip():
+            return NamedRegistry(named, NamedBy.ENVIRONMENT)
+        if named := (self.config.glaas_url or "").strip():
+            return NamedRegistry(named, NamedBy.PROJECT, self.config.glaas_url_file)
+        return user_registry(environ)
+
+
+def user_registry(environ: Mapping[str, str]) -> NamedRegistry:
+    """`[glaas] url` of the user's own file, else the public registry.  Raises LocalProblem."""
+    own = _user_config(environ)
+    if own is not None and (named := (own.glaas_url or "").strip()):
+        return NamedRegistry(named, NamedBy.USER)
+    return NamedRegistry(DEFAULT_REGISTRY, NamedBy.DEFAULT)
 
 
 def current_folder() -> Path:
@@ -117,16 +134,22 @@ def load_config(root: Path) -> Config:
         section = tool.get("roar") if isinstance(tool, dict) else None
         if isinstance(section, dict):
             source, local = pyproject, section
+    named_here = isinstance(glaas := (local or {}).get("glaas"), dict) and bool(glaas.get("url"))
     _merge(table, local or {})
     config = _Reader(table, source).config()
-    return replace(config, omit=effective(config.omit, _user_omission(os.environ)))
+    own = _user_config(os.environ)
+    return replace(
+        config,
+        glaas_url_file=source if named_here else root / ".roarconfig",
+        omit=effective(config.omit, own.omit if own else None),
+    )
 
 
-def _user_omission(environ: Mapping[str, str]) -> OmitConfig | None:
-    """`[registration.omit]` of the user's own file, which alone may switch redaction off."""
-    path = Path(environ.get("XDG_CONFIG_HOME") or home_to_read() / ".config") / "roar" / "config.toml"
+def _user_config(environ: Mapping[str, str]) -> Config | None:
+    """The user's own file: it alone may switch redaction off, and the address that it names is the user's word."""
+    path = base_folder(environ, "XDG_CONFIG_HOME", ".config", home_to_read()) / "roar" / "config.toml"
     table = read_toml(path)
-    return None if table is None else _Reader(table, path).config().omit
+    return None if table is None else _Reader(table, path).config()
 
 
 def _merge(base: dict[str, object], over: Table) -> None:

@@ -8,16 +8,35 @@ from pathlib import Path
 from roar_publisher.registry.accounts import User
 from roar_publisher.registry.grants import Tokens
 
+ADDRESS = "address"
+"""In the folder of a registry's data: the file that says where it served last."""
 PROVIDER = "treqs-device"
 """Under this name clients take the user's `sub` for the identity, as the registry does for bearers."""
 
 
-def sign_in_document(user: User, tokens: Tokens) -> dict[str, object]:
-    """The content of the file; it holds the tokens."""
+def remember_address(data: Path, url: str) -> None:
+    """Note where the registry in `data` serves, for the sign-ins that are issued from now on.  Raises OSError."""
+    with open(os.open(data / ADDRESS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+        file.write(url)
+
+
+def last_address(data: Path) -> str | None:
+    """Where the registry in `data` served last; None where that is not known."""
+    try:
+        return (data / ADDRESS).read_text().strip() or None
+    except OSError:
+        return None
+
+
+def sign_in_document(user: User, tokens: Tokens, *, issuer: str | None) -> dict[str, object]:
+    """The content of the file; it holds the tokens.
+
+    issuer: the registry's address.  Clients send the sign-in nowhere else; None: it does not say.
+    """
     return {
         "version": 1,
         "provider": PROVIDER,
-        "issuer": None,
+        "issuer": issuer,
         "client_id": "roar-cli",
         "access_token": tokens.access_token,
         "refresh_token": tokens.refresh_token,

@@ -2,7 +2,7 @@
 
 from roar_publisher.glaas.caller import HEALTH, Refused
 from roar_publisher.glaas.wire import Health
-from roar_publisher.run import Outcome, Run
+from roar_publisher.run import SIGNATURE_HOST, Outcome, Run
 from roar_publisher.state.machine import Event
 
 NO_HEALTH = frozenset({401, 403, 404, 405})
@@ -21,4 +21,7 @@ async def probe(run: Run) -> Outcome:
         if refusal.status not in NO_HEALTH:
             raise
         health = Health()
-    return Outcome(Event.PROBED, {"capabilities": health.features.registration_sessions.model_dump()})
+    features = health.features
+    run.keyring.signed_host.learn(features.ssh_signature_host)
+    capabilities = features.registration_sessions.model_dump() | {SIGNATURE_HOST: features.ssh_signature_host}
+    return Outcome(Event.PROBED, {"capabilities": capabilities})

@@ -89,7 +89,13 @@ async def test_many_tasks_refresh_once_and_wait_for_it_without_a_limit(
     assert server.asked == [{"refresh_token": REFRESH, "client_id": "roar-cli"}]
     assert outcomes == [bearer.current()] * 40
     assert outcomes[0] == SignIn(
-        Secret("canary-access-1"), Secret("canary-refresh-1"), NOW + 3600, "treqs-device", "user-1", "db-1"
+        Secret("canary-access-1"),
+        Secret("canary-refresh-1"),
+        NOW + 3600,
+        "treqs-device",
+        "user-1",
+        "db-1",
+        "https://treqs.example",
     )
 
 

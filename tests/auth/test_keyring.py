@@ -11,6 +11,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.scope import Mode, Scope
 from tests.auth.openssh import PASSPHRASE, make_key
 from tests.auth.signed_in import NOW, STATE
+from tests.reaching import reach_to
 
 NO_SCOPE = Scope()
 
@@ -31,8 +32,12 @@ def _nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Agent, "_ask", asked)
 
 
+ISSUER = "https://treqs.example"
+"""What `STATE` says of its registry."""
+
+
 def keyring(home: Path, **environ: str) -> Keyring:
-    return Keyring({"SSH_AUTH_SOCK": "/hung"} | environ, home, clock=lambda: NOW)
+    return Keyring({"SSH_AUTH_SOCK": "/hung"} | environ, home, reach_to(ISSUER, home=home), clock=lambda: NOW)
 
 
 @pytest.mark.parametrize("scope", [Scope(), Scope(Mode.PRIVATE), Scope(Mode.PROJECT, "u-1", "user")])

@@ -15,6 +15,7 @@ from roar_publisher.put.planner import put_planner
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.portable import pack
+from roar_publisher.state.record import NamedBy
 from tests.lineage.captured import captured_project, run_again
 from tests.lineages import chain, cut, frozen
 
@@ -63,7 +64,7 @@ def world_in(root: Path) -> World:
         here, ("model.bin", "data"), destination, "a release", Flag.ANONYMOUS, dataset=True, push_asked=True
     )
     planner = anyio.run(lambda: put_planner(put, report=lambda report: None, clock=time.time))
-    request = Request(here, None, project, REGISTRY, Flag.ANONYMOUS)
+    request = Request(here, None, project, REGISTRY, Flag.ANONYMOUS, NamedBy.OPTION)
     planned = freeze(request, sender, clock=time.time, planner=planner)
     with planned.publish as owned:
         owned.journal.checkpoint(Event.PROBED, capabilities={"anonymous_public": True})

@@ -9,6 +9,7 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.portable import pack
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.survey import look
 from tests.cli.program import Program
 from tests.cli.servers import answering, http
@@ -49,7 +50,8 @@ def test_both_say_what_they_did_and_what_to_type(
     assert imported.code == 0, imported.err
     assert f"Imported {interrupted}: 2 jobs to {registry}" in imported.out
     assert f"Next: roar publish --resume {interrupted}" in imported.out
-    done = there("publish", "--resume", interrupted, "-y", "-q")
+    there("publish", "--resume", interrupted, "-y").blames(4, "bundle", f"roar registry trust {registry}")
+    done = there("publish", "--resume", interrupted, "-y", "-q", "--registry", registry)
     assert done.out.split()[0] == recorded("linear", "session")["finalized_hash"]
 
 
@@ -99,6 +101,10 @@ def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp
             other.journal.queue.detach()
         until(lambda: not look(other.paths).live)  # the daemon has looked at both since
         assert elsewhere.requests == []
+        assert here("journal", "retry", owned.paths.id).code == 0
+        until(lambda: look(owned.paths).progress.reason == Reason.UNTRUSTED_REGISTRY)
+        assert elsewhere.requests == []
+        assert here("registry", "trust", elsewhere.url).code == 0
         assert here("journal", "retry", owned.paths.id).code == 0
         until(lambda: bool(elsewhere.requests))
 

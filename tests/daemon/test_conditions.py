@@ -172,12 +172,12 @@ def paths_of(program: Program, publish_id: str) -> PublishPaths:
     return StateFolder(program.state).find(publish_id)
 
 
-def settings(home: Path) -> None:
-    """A sign-in that no registry knows, and room for every condition at once."""
+def settings(home: Path, registry: str) -> None:
+    """A sign-in that its registry does not know any more, and room for every condition at once."""
     folder = home / ".config" / "roar"
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text("[publisher]\nmax_active = 40\nnotify = false\n")
-    (folder / "auth.json").write_text(json.dumps(SIGN_IN))
+    (folder / "auth.json").write_text(json.dumps(SIGN_IN | {"issuer": registry}))
     (folder / "auth.json").chmod(0o600)
 
 
@@ -185,9 +185,9 @@ def settings(home: Path) -> None:
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """Every condition that a daemon can meet, brought about at once."""
     folder = tmp_path_factory.mktemp("town")
-    settings(folder / "home")
     with ExitStack() as stack:
         registry = stack.enter_context(registry_at(folder / "data"))
+        settings(folder / "home", registry.url)
         store = stack.enter_context(answering(store_answer))
         bound, nowhere = closed_port()
         stack.enter_context(bound)
@@ -304,7 +304,7 @@ def test_nobody_signed_in(alone: Program, registry: str) -> None:
 def test_a_sign_in_that_ran_out(alone: Program, registry: str, tmp_path: Path) -> None:
     folder = tmp_path / "home" / ".config" / "roar"
     folder.mkdir(parents=True)
-    (folder / "auth.json").write_text(json.dumps(SIGN_IN | {"expires_at": "2020-01-01T00:00:00Z"}))
+    (folder / "auth.json").write_text(json.dumps(SIGN_IN | {"issuer": registry, "expires_at": "2020-01-01T00:00:00Z"}))
     (folder / "auth.json").chmod(0o600)
     blamed(alone("publish", "--private", "-y", "--json", "--registry", registry), Reason.AUTH)
 

@@ -41,6 +41,7 @@ from roar_publisher.state.survey import Glance, glance
 from tests.faults.items import Item, acknowledged_items, items_of_request
 from tests.faults.simulation import EPOCH, Broken, _at_once
 from tests.lineages import Lineage, SampleJob, cut, digest, plan_of
+from tests.reaching import reach_to
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -291,7 +292,7 @@ class Machine:
             has_room=lambda folder: self.room,
             rng=self.rng,
             on_disk=self._new_on_disk(),
-            keyring=lambda: Keyring({}, self.folder.root, clock=self.now),
+            keyring=lambda: Keyring({}, self.folder.root, reach_to(home=self.folder.root), clock=self.now),
             transport=Network(self, kept=False),
         )
 

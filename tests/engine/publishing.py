@@ -26,6 +26,7 @@ from roar_publisher.worker import work
 from tests.faults.items import items_of_request
 from tests.faults.simulation import COUNTS
 from tests.lineages import Lineage, frozen
+from tests.reaching import reach_to
 
 T = TypeVar("T")
 Intercept = Callable[["Sent"], httpx2.Response | None]
@@ -104,7 +105,7 @@ class Publishing(httpx2.AsyncBaseTransport):
                 report=self.reports.append,
                 confirm=confirm,
                 stop=self.stop,
-                keyring=Keyring({}, self.folder.root, clock=lambda: 0.0),
+                keyring=Keyring({}, self.folder.root, reach_to(home=self.folder.root), clock=lambda: 0.0),
                 patience=patience,
                 rng=NoJitter(),
                 transport=self,

@@ -14,6 +14,7 @@ from roar_publisher.plans import Request, freeze
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.record import NamedBy
 from tests.engine.publishing import Publishing, Sent
 from tests.lineage.captured import captured_project, recorded
 from tests.lineages import REGISTRY
@@ -31,7 +32,7 @@ def project(tmp_path: Path) -> Path:
 def publishing(folder: StateFolder, project: Path) -> Publishing:
     """The captured project, frozen."""
     publishing = Publishing(folder, None)
-    request = Request(find_project(project), None, project, REGISTRY, Flag.PUBLIC)
+    request = Request(find_project(project), None, project, REGISTRY, Flag.PUBLIC, NamedBy.OPTION)
     frozen = freeze(request, folder, clock=lambda: 1_700_000_000.0)
     publishing.paths = frozen.publish.paths
     frozen.publish.give_up()

@@ -27,7 +27,9 @@ from roar_publisher.lineage.project import find_project
 from roar_publisher.plans import Request, freeze
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.record import NamedBy
 from roar_publisher.worker import work
+from tests.reaching import reach_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def live(order: Order) -> Answer:
     count_commits(moments)
     count_requests(moments)
     folder, project = StateFolder(Path(order.state)), find_project(Path(order.project))
-    request = Request(project, None, project.root, order.registry, Flag.PUBLIC)
+    request = Request(project, None, project.root, order.registry, Flag.PUBLIC, NamedBy.OPTION)
     frozen = freeze(request, folder, clock=time.time)
 
     async def publish() -> Answer:
@@ -114,7 +116,7 @@ def live(order: Order) -> Answer:
             report=lambda report: None,
             confirm=yes,
             stop=anyio.Event(),
-            keyring=Keyring({}, folder.root, clock=time.time),
+            keyring=Keyring({}, folder.root, reach_to(order.registry, home=folder.root), clock=time.time),
         )
         return Answer(False, progress.hash, progress.state, frozen.resumed, tuple(moments.passed))
 

@@ -40,6 +40,7 @@ from tests.faults.items import Item, acknowledged_items, items_of_request
 from tests.faults.mortal import Crash, Life, MortalJournal
 from tests.faults.weather import FaultyTransport, Weather
 from tests.lineages import Lineage, frozen
+from tests.reaching import reach_to
 
 T = TypeVar("T")
 EPOCH = 1_700_000_000.0
@@ -146,7 +147,7 @@ class World:
                     report=self.reports.append,
                     confirm=_yes,
                     stop=stop,
-                    keyring=Keyring({}, self.folder.root, clock=self.now),
+                    keyring=Keyring({}, self.folder.root, reach_to(home=self.folder.root), clock=self.now),
                     patience=patience,
                     clock=self.now,
                     rng=weather.rng,

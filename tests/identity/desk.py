@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from roar_publisher.auth.bearer import BearerStore
+from roar_publisher.auth.registries import Home, Registries
+from roar_publisher.glaas.address import origin_of
 from roar_publisher.registry import accounts
 from roar_publisher.registry.accounts import Accounts
 from tests.auth.openssh import make_key
@@ -61,9 +64,10 @@ class Desk:
         return done.out.strip()
 
     def sign_in(self, name: str = "alice", *, seconds: int = 3600) -> None:
-        """A sign-in file that the registry issues."""
+        """A sign-in file that the registry issues, for the address at which her programs see it."""
         self.auth_json.unlink(missing_ok=True)
-        self.admin("token", "issue", name, "--ttl", str(seconds), "--auth-json", str(self.auth_json))
+        address = self.program.env["GLAAS_URL"]
+        self.admin("token", "issue", name, "--ttl", str(seconds), "--auth-json", str(self.auth_json), "--url", address)
 
     def token(self, name: str = "alice") -> str:
         """A bearer token for the environment, or for a reader."""
@@ -78,8 +82,20 @@ class Desk:
         return path
 
     def with_environment(self, **more: str) -> "Desk":
-        """The same desk with more in the environment of its programs."""
+        """The same desk with more in the environment of its programs.
+
+        With another address of her registry, she says that it is the one that signed her in.
+        """
+        there = origin_of(more.get("GLAAS_URL", ""))
+        if there is not None and self.auth_json.exists():
+            self.say_signed_in_at(there)
         return replace(self, program=replace(self.program, env=self.program.env | more))
+
+    def say_signed_in_at(self, origin: str) -> None:
+        """What `roar registry trust ORIGIN --sign-in` keeps, without a process."""
+        present = BearerStore(self.auth_json).current()
+        assert present is not None
+        Registries(self.auth_json.with_name("registries.json")).bind(Home(origin, present.mark))
 
     @property
     def auth_json(self) -> Path:

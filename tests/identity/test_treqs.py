@@ -231,6 +231,7 @@ def test_a_sign_in_is_renewed_through_the_registry_and_the_new_one_is_kept(world
     desk = world.desk.with_environment(ROAR_ACCESS_TOKEN="")
     desk.auth_json.parent.mkdir(parents=True)
     desk.auth_json.write_text(json.dumps(sign_in("old-access", "old-refresh")))
+    desk.say_signed_in_at(desk.program.env["GLAAS_URL"])
     os.chmod(desk.auth_json, 0o600)
     answer = {"access_token": "new-access", "refresh_token": "new-refresh", "expires_in": 3600}
     world.treqs.tell({"new-access": ALICE}, {"old-refresh": {"success": True, "data": answer}})

@@ -42,6 +42,7 @@ from tests.faults.items import Item, acknowledged_items, items_of_request
 from tests.faults.mortal import Crash, Life, MortalJournal
 from tests.faults.simulation import COUNTS, Broken
 from tests.lineages import REGISTRY, Lineage, plan_of
+from tests.reaching import reach_to
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,6 +87,7 @@ class World(httpx2.AsyncBaseTransport):
         mount: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     ) -> None:
         self.lineage = lineage
+        self.registry = registry
         self.home = root / "home"
         self.folder = StateFolder(root / "state")
         self.environ: dict[str, str] = {}
@@ -135,7 +137,7 @@ class World(httpx2.AsyncBaseTransport):
         user, tokens = self.store.accounts.write(grants.issue, name, now=self.now())
         self._grants[name] = tokens.grant_id
         self._auth_json.parent.mkdir(parents=True, exist_ok=True)
-        self._auth_json.write_text(json.dumps(sign_in_document(user, tokens)))
+        self._auth_json.write_text(json.dumps(sign_in_document(user, tokens, issuer=self.registry)))
 
     def export_token(self, name: str = ALICE) -> None:
         """What a pipeline does: the token in the environment, and nothing else."""
@@ -209,7 +211,7 @@ class World(httpx2.AsyncBaseTransport):
                 report=self.reports.append,
                 confirm=self._confirm,
                 stop=anyio.Event(),
-                keyring=Keyring(self.environ, self.home, clock=self.now),
+                keyring=Keyring(self.environ, self.home, reach_to(self.registry, home=self.home), clock=self.now),
                 clock=self.now,
                 transport=self,
                 on_disk=inline,

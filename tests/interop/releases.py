@@ -126,7 +126,7 @@ def sign_in(desk: Desk, data: Path, user: str) -> str:
     """roar's own sign-in in the home; returns the access token."""
     with closing(Accounts.open(data)) as store:
         known, tokens = store.write(grants.issue, user, now=time.time())
-    write_new(desk.sign_in_file, sign_in_document(known, tokens))
+    write_new(desk.sign_in_file, sign_in_document(known, tokens, issuer=desk.registry))
     return tokens.access_token
 
 

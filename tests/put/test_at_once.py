@@ -15,6 +15,7 @@ from roar_publisher.put.planner import put_planner
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.record import NamedBy
 from tests.put.projects import NOW, put_project, request
 
 SECRET = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
@@ -27,7 +28,9 @@ class Planning:
     def __init__(self, folder: Path) -> None:
         put = request(put_project(folder), "model.bin", message=f"with {SECRET}")
         self.folder = StateFolder(folder / "state")
-        self._request = Request(put.project, "model.bin", put.project.root, "https://registry.example", Flag.PUBLIC)
+        self._request = Request(
+            put.project, "model.bin", put.project.root, "https://registry.example", Flag.PUBLIC, NamedBy.OPTION
+        )
         self._planner = anyio.run(partial(put_planner, put, report=lambda report: None, clock=lambda: NOW))
 
     def __call__(self, consent: Callable[[Mapping[str, int]], None], *, again: bool = False) -> Frozen:

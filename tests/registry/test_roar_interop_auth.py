@@ -83,7 +83,7 @@ class Desk:
         store = Accounts.open(self.data)
         user, tokens = store.write(grants.issue, "alice", now=time.time(), lifetime=lifetime)
         store.close()
-        write_new(self.home / "config" / "roar" / "auth.json", sign_in_document(user, tokens))
+        write_new(self.home / "config" / "roar" / "auth.json", sign_in_document(user, tokens, issuer=None))
         return f"Bearer {tokens.access_token}"
 
 

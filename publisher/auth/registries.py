@@ -1,0 +1,160 @@
+"""Which registries this user knows: the origins that were accepted, and the one that issued roar's sign-in.
+
+Kept in a file of our own beside roar's `auth.json`, whose format is roar-cli's:
+
+    {"version": 1,
+     "accepted": {"https://registry.example": "2026-01-31T12:00:00Z"},
+     "sign_in": {"origin": "https://registry.example", "of": "<digest>"}}
+
+`of` tells which sign-in it is about, without holding any of it: roar-cli may write another one at any time.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.lock import exclusively
+from roar_publisher.state.private import write_private
+from roar_publisher.state.xdg import base_folder
+
+LARGEST_BYTES = 1024 * 1024
+VERSION = 1
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a sign-in was issued.  of: `SignIn.mark` of the sign-in."""
+
+    origin: str
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the file says.  accepted: origins, with the time (ISO 8601, UTC) at which each was accepted."""
+
+    accepted: Mapping[str, str] = field(default_factory=dict)
+    home: Home | None = None
+
+
+class Registries:
+    """The file, read anew for each question.  Any number of processes may change it; each change is atomic."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], home: Path) -> "Registries":
+        """The file of this user."""
+        return cls(base_folder(environ, "XDG_CONFIG_HOME", ".config", home) / "roar" / "registries.json")
+
+    def read(self) -> Known:
+        """What is known; nothing where there is no file.
+
+        Raises LocalProblem for a file that cannot be read, that makes no sense, or that another user can change.
+        """
+        try:
+            handle = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        except (FileNotFoundError, NotADirectoryError):
+            return Known()
+        except OSError as error:
+            raise self._unusable(error.strerror or "it cannot be read") from None
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise self._unusable("it is not a regular file")
+            if status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
+                raise self._unusable("another user can change it")
+            content = file.read(LARGEST_BYTES + 1)
+        known = _parsed(content)
+        if known is None:
+            raise self._unusable("it is not what this program writes")
+        return known
+
+    def accept(self, origin: str, now: float) -> bool:
+        """Remember that this user accepts an origin; False where it was accepted before.  Raises LocalProblem."""
+        with self._changing() as known:
+            if origin in known.accepted:
+                return False
+            when = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._write(Known({**known.accepted, origin: when}, known.home))
+            return True
+
+    def forget(self, origin: str) -> bool:
+        """Forget an origin, and that it issued the sign-in; False where nothing was known.  Raises LocalProblem."""
+        with self._changing() as known:
+            home = None if known.home is not None and known.home.origin == origin else known.home
+            accepted = {name: when for name, when in known.accepted.items() if name != origin}
+            if (accepted, home) == (dict(known.accepted), known.home):
+                return False
+            self._write(Known(accepted, home))
+            return True
+
+    def bind(self, home: Home) -> None:
+        """Remember which origin issued the sign-in.  Raises LocalProblem."""
+        if self.read().home == home:
+            return
+        with self._changing() as known:
+            self._write(Known(known.accepted, home))
+
+    @contextmanager
+    def _changing(self) -> Iterator[Known]:
+        with ExitStack() as held:
+            try:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                held.enter_context(exclusively(self.path.with_name(f"{self.path.name}.lock")))
+            except (OSError, LocalProblem):
+                raise self._unwritable("its folder is not writable") from None
+            try:
+                yield self.read()
+            except OSError as error:
+                raise self._unwritable(error.strerror or "it cannot be written") from None
+
+    def _write(self, known: Known) -> None:
+        document: dict[str, object] = {"version": VERSION, "accepted": dict(sorted(known.accepted.items()))}
+        if known.home is not None:
+            document["sign_in"] = {"origin": known.home.origin, "of": known.home.of}
+        write_private(self.path, (json.dumps(document, indent=2) + "\n").encode())
+
+    def _unwritable(self, why: str) -> LocalProblem:
+        return LocalProblem(
+            f"{self.path} cannot be written: {why}",
+            kept="The file is as it was.",
+            next_step=f"make room and {self.path.parent} writable, or name the registry yourself: --registry URL",
+            reason="disk",
+        )
+
+    def _unusable(self, why: str) -> LocalProblem:
+        return LocalProblem(
+            f"{self.path}, which says which registries you trust, cannot be used: {why}",
+            kept="Nothing was sent.",
+            next_step=f"look at it (`ls -l {self.path}`), then correct or remove it",
+            reason="config",
+        )
+
+
+def _parsed(content: bytes) -> Known | None:
+    if len(content) > LARGEST_BYTES:
+        return None
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        return None
+    accepted, sign_in = document.get("accepted", {}), document.get("sign_in")
+    if not isinstance(accepted, dict) or not all(isinstance(when, str) for when in accepted.values()):
+        return None
+    if sign_in is None:
+        return Known(accepted)
+    if not isinstance(sign_in, dict):
+        return None
+    origin, of = sign_in.get("origin"), sign_in.get("of")
+    return Known(accepted, Home(origin, of)) if isinstance(origin, str) and isinstance(of, str) else None
