@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from roar_publisher.glaas.address import is_loopback, registry_address
+from roar_publisher.glaas.address import is_loopback, origin_of, registry_address
 from roar_publisher.state.errors import ExitCode, UsageProblem
 
 
@@ -21,6 +21,12 @@ from roar_publisher.state.errors import ExitCode, UsageProblem
         ("http://localhost:3001", "http://localhost:3001"),
         ("http://127.0.0.1:3001", "http://127.0.0.1:3001"),
         ("http://[::1]:3001/", "http://[::1]:3001"),
+        ("http://[0:0:0:0:0:0:0:1]:3001/", "http://[::1]:3001"),
+        ("https://API.glaas.ai:443/", "https://api.glaas.ai"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example"),
+        ("https://\uff21\uff30\uff29.glaas.ai", "https://api.glaas.ai"),
+        ("https://\u0430pi.glaas.ai", "https://xn--pi-6kc.glaas.ai"),
     ],
 )
 def test_an_address_has_one_spelling(typed: str, address: str) -> None:
@@ -38,6 +44,14 @@ def test_an_address_has_one_spelling(typed: str, address: str) -> None:
         "https://host:99999",
         "https://[broken",
         "https://user:password@host",
+        "https://password@host",
+        "https://@host",
+        "https://api.glaas.ai\\@host",
+        "https://api.glaas.ai%00.host",
+        "https://api.glaas.ai\\.host",
+        "https://host name",
+        "https://-host",
+        "https://xn--\u0000",
         "https://host/?token=abc",
         "https://host/#there",
         "javascript:alert(1)",
@@ -49,6 +63,21 @@ def test_what_is_no_address_is_refused(typed: str) -> None:
     assert caught.value.exit_code is ExitCode.USAGE
     assert "password" not in caught.value.what
     assert "abc" not in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("https://API.glaas.ai:443/base?x=1", None),
+        ("https://API.glaas.ai:443/base", "https://api.glaas.ai"),
+        ("http://registry.example:8123/", "http://registry.example:8123"),
+        ("https://user@api.glaas.ai", None),
+        ("dev-local-auth", None),
+        ("", None),
+    ],
+)
+def test_the_origin_of_an_address_is_its_scheme_host_and_port(url: str, found: str | None) -> None:
+    assert origin_of(url) == found
 
 
 @pytest.mark.parametrize("allowed", ["", "0", "yes"])
