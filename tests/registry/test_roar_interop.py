@@ -24,6 +24,13 @@ from roar_publisher.registry.serve import serve
 module.create_app = lambda store, **options: app.create_app(store, features=None, **options)""",
 )
 """The registry with registration sessions switched off."""
+ONE_SESSION_PROGRAM = PROGRAM.replace(
+    "import serve\n",
+    """import Exposure, serve
+from roar_publisher.registry.quotas import Amount
+""",
+).replace("flush=True))", "flush=True), exposure=Exposure(quota=Amount(1, 100, 10**9)))", 1)
+"""The registry, which takes one publish a day without a sign-in."""
 
 
 @pytest.fixture(params=["linear", "diamond"])
@@ -44,6 +51,12 @@ def cloned(name: str, tmp_path: Path) -> Path:
 
 def register(project: Path, url: str, *target: str) -> str:
     """What `roar register --public -y` prints."""
+    done = try_to_register(project, url, *target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def try_to_register(project: Path, url: str, *target: str) -> subprocess.CompletedProcess[str]:
     home = project.parent / "home"
     environment = {
         "PATH": os.environ["PATH"],
@@ -53,7 +66,7 @@ def register(project: Path, url: str, *target: str) -> str:
         "GLAAS_URL": url,
         "DO_NOT_TRACK": "1",
     }
-    done = subprocess.run(
+    return subprocess.run(
         [*ROAR_CLI, "register", "--public", "-y", *target],
         cwd=project,
         env=environment,
@@ -61,8 +74,6 @@ def register(project: Path, url: str, *target: str) -> str:
         text=True,
         timeout=SECONDS,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def published(url: str, output: str) -> Json:
@@ -100,3 +111,13 @@ def test_register_takes_the_legacy_route_where_there_is_no_other(project: Path, 
     assert {"jobs": first["jobs_count"], **counts}.items() <= expected["staged"].items()
     assert first["artifacts_count"] == expected["staged"]["n_artifacts"]
     assert again == first
+
+
+def test_register_says_why_it_is_refused_where_too_much_was_published(tmp_path: Path) -> None:
+    project = cloned("linear", tmp_path)
+    with serving(tmp_path / "registry", program=ONE_SESSION_PROGRAM) as process:
+        succeeded(httpx2.post(f"{process.url}/api/v1/registration-sessions", json={"mode": "anonymous_public"}))
+        done = try_to_register(project, process.url)
+    assert done.returncode == 1
+    assert "sign in or try again" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

@@ -1,0 +1,50 @@
+"""What the options of `roar registry serve` say about its clients."""
+
+import ipaddress
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from roar_publisher.cli.registry_exposure import exposure, exposure_options
+from roar_publisher.registry.connections import DEFAULT_CONNECTIONS
+from roar_publisher.registry.quotas import DEFAULT_QUOTA, Amount
+from roar_publisher.registry.serve import Exposure
+
+
+def parsed(*arguments: str) -> Exposure:
+    @click.command()
+    @exposure_options
+    def command(**options: Any) -> Exposure:
+        return exposure(**options)
+
+    result: Exposure = command.main(arguments, standalone_mode=False)
+    return result
+
+
+def test_the_defaults_are_those_of_the_registry() -> None:
+    assert parsed() == Exposure(connections=DEFAULT_CONNECTIONS, quota=DEFAULT_QUOTA, proxies=[], public=[])
+
+
+def test_every_limit_can_be_set() -> None:
+    said = parsed(
+        *("--max-connections", "50", "--anonymous-sessions", "0", "--anonymous-jobs", "7", "--anonymous-mib", "2"),
+        *("--forwarded-allow-ips", "10.0.0.5, 2001:db8::/32"),
+    )
+    proxies = [ipaddress.ip_network("10.0.0.5/32"), ipaddress.ip_network("2001:db8::/32")]
+    assert said == Exposure(connections=50, quota=Amount(0, 7, 2 * 2**20), proxies=proxies, public=[])
+
+
+@pytest.mark.parametrize("proxies", ["*", "", "proxy.example", "10.0.0.0/99", "10.0.0.5,"])
+def test_a_proxy_that_is_no_address_is_named(proxies: str) -> None:
+    """uvicorn takes such a name for itself and never finds it; `*` would let every client choose its address."""
+
+    @click.command()
+    @exposure_options
+    def command(**options: Any) -> None:
+        pytest.fail("taken")
+
+    result = CliRunner().invoke(command, ["--forwarded-allow-ips", proxies])
+    assert result.exit_code == 2
+    assert "give addresses or networks" in result.output
