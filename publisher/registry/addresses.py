@@ -34,6 +34,12 @@ def is_in(host: str, trusted: Sequence[Network]) -> bool:
     return address is not None and any(address in network for network in trusted)
 
 
+def plain_address(host: str) -> str:
+    """An address as people write it: an IPv4 address that an IPv6 socket shows becomes one again."""
+    address = _address(host)
+    return host if address is None else str(address)
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address is one of this machine alone; False for what is no address."""
     address = _address(host)

@@ -81,7 +81,7 @@ def create_app(
     """
     run = run or _one_worker()
     vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
-    gatekeeper = Gatekeeper(vouching, Signatures(store.accounts, run, clock))
+    gatekeeper = Gatekeeper(vouching, Signatures(store.accounts, run, clock), names)
     service = Service(store, gatekeeper, features, clock, body_limit, quota, run)
     groups: list[_Routed] = [
         LegacyApi(service),

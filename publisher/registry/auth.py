@@ -1,7 +1,8 @@
 """Who is asking: the one place that reads `Authorization` (`protocol.md §2, §3, §5`).
 
 - `Bearer`: the authority vouches for it, the registry's own accounts or a TReqs service.
-- `Signature`: an SSH key that the accounts know has signed this very request, just now; see `signatures`.  The same
+- `Signature`: an SSH key that the accounts know has signed this very request, just now, and for this registry if the
+  signature names a host; see `signatures`.  The same
   signed request may come again.  What it must not do twice it refuses with 425 (RFC 8470, see `replays`), not with 401:
   the credential is good, and a later signature will do.
 - `RegistrationSession`: a token of one anonymous session.  It is derived from the server's secret and the session's id,
@@ -23,6 +24,7 @@ from roar_publisher.glaas.signature import signing_payload
 from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.registry.accounts import User
 from roar_publisher.registry.authority import Authority
+from roar_publisher.registry.names import Names
 from roar_publisher.registry.refusals import Refusal, unaccepted
 from roar_publisher.registry.signatures import Signature, Signatures, Signed
 
@@ -71,19 +73,30 @@ NOBODY = Caller()
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What of a request a signature speaks of.  path: as on the request line, with its query.  body: reads it."""
+    """What of a request a signature speaks of.
+
+    path: as on the request line, with its query.  body: reads it.  reached_at: as `Names.is_own`; not a header, which
+    whoever relays a request writes.
+    """
 
     method: str
     path: str
     body: Callable[[], Awaitable[bytes]]
+    reached_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Gatekeeper:
-    """Tells callers apart."""
+    """Tells callers apart.  names: what the registry is called; None: it does not know, so no host is its own."""
 
     authority: Authority
     signatures: Signatures
+    names: Names | None = None
+
+    @property
+    def knows_its_hosts(self) -> bool:
+        """Whether signatures that name their host can be checked: `ssh_signature_host` in `GET /health`."""
+        return self.names is not None and self.names.knows_its_own
 
     async def identify(self, authorization: str | None, asked: Asked) -> Caller:
         """The caller that an `Authorization` header speaks of.
@@ -111,9 +124,19 @@ class Gatekeeper:
         return Caller(Credential.BEARER, user, token)
 
     async def _signed(self, signature: Signature, asked: Asked) -> Caller:
-        payload = signing_payload(signature.ts, asked.method, asked.path, await asked.body())
+        self._check_host(signature, asked)
+        payload = signing_payload(signature.ts, asked.method, asked.path, await asked.body(), signature.host)
         signed = Signed(signature, payload)
         return Caller(Credential.SSH, await self.signatures.signer(signed), signed=signed)
+
+    def _check_host(self, signature: Signature, asked: Asked) -> None:
+        if signature.host is None:  # roar-cli says none
+            return
+        if self.names is None or not self.names.is_own(signature.host, asked.reached_at):
+            raise unaccepted(
+                f"the signature was made for {signature.host}, which is not a name of this registry; whoever runs it"
+                " can add one by: roar registry serve --public-url URL"
+            )
 
 
 def bearer_of(authorization: str | None) -> str | None:

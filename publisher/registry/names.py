@@ -18,18 +18,25 @@ class Names:
     """What this registry is called.
 
     host: the address or name that it listens on.  port: where.  public: the origins that clients reach it under, as
-    `origin_of` returns them; empty: those of the socket.  machine: this machine's name; empty: none.
+    `origin_of` returns them; empty: those of the socket.  machine: this machine's name; empty: none.  proxied: whether
+    clients come through a proxy.
     """
 
     host: str
     port: int
     public: Sequence[str] = ()
     machine: str = ""
+    proxied: bool = False
 
     @classmethod
-    def of_listener(cls, host: str, listener: socket.socket, public: Sequence[str]) -> "Names":
+    def of_listener(cls, host: str, listener: socket.socket, public: Sequence[str], *, proxied: bool) -> "Names":
         """The names of a listening socket that was bound to `host`."""
-        return cls(host, listener.getsockname()[1], public, socket.gethostname().lower())
+        return cls(host, listener.getsockname()[1], public, socket.gethostname().lower(), proxied)
+
+    @property
+    def knows_its_own(self) -> bool:
+        """Whether `is_own` can tell: behind a proxy the socket's names are not those that clients use."""
+        return bool(self.public) or not self.proxied
 
     def is_served(self, authority: str) -> bool:
         """Whether a request to this authority (a `Host` header) is meant for this registry.
@@ -50,10 +57,12 @@ class Names:
         `localhost` with it, only where nobody has said what this registry is called: behind a proxy every client seems
         to come from this machine.
         """
-        if self.public:
+        if self.public or self.proxied:
             return host in {signature_host(url) for url in self.public}
         names = {self.host.lower(), reached_at, *(_LOOPBACK if is_loopback(reached_at) else (self.machine,))}
-        return host in {signature_host(f"http://{_bracketed(name)}:{self.port}") for name in names - {""}}
+        return host in {
+            signature_host(f"http://{_bracketed(name)}:{self.port}") for name in names if _can_be_called(name)
+        }
 
     def scheme_of(self, authority: str) -> str | None:
         """The scheme of the public origin that has this authority; None where none has."""
@@ -82,6 +91,11 @@ def host_in(authority: str) -> str | None:
     if not parts.hostname or parts.netloc != authority or "@" in authority:
         return None
     return parts.hostname.removesuffix(".")
+
+
+def _can_be_called(name: str) -> bool:
+    """Whether a client can use the name: nobody calls all addresses at once, to which a socket may be bound."""
+    return bool(name) and not (_is_address(name) and ip_address(name).is_unspecified)
 
 
 def _is_address(name: str) -> bool:

@@ -36,7 +36,11 @@ class PublicApi:
     async def health(self, request: Request) -> JSONResponse:
         """That the registry lives, and what it can do."""
         features = self.service.features
-        advertised = {} if features is None else {"registration_sessions": features.model_dump()}
+        advertised: dict[str, object] = {}
+        if features is not None:
+            advertised["registration_sessions"] = features.model_dump()
+        if self.service.gatekeeper.knows_its_hosts:
+            advertised["ssh_signature_host"] = True
         return JSONResponse({"status": "healthy", "features": advertised})
 
     async def lineage(self, request: Request) -> JSONResponse:

@@ -74,7 +74,7 @@ def serve(
         try:
             url = _url(host, listener.getsockname()[1])
             table = ConnectionTable(allowed_connections(exposure.connections))
-            names = Names.of_listener(host, listener, exposure.public)
+            names = Names.of_listener(host, listener, exposure.public, proxied=bool(exposure.proxies))
             config = server_config(_app(store, treqs_url, exposure.quota, names), table, exposure.proxies)
             Server(config, lambda: announce(url)).run(sockets=[listener])
         finally:

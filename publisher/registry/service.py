@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from roar_publisher.glaas.wire import RegistrationSessionFeatures
-from roar_publisher.registry.addresses import client_of
+from roar_publisher.registry.addresses import client_of, plain_address
 from roar_publisher.registry.auth import Asked, Caller, Credential, Gatekeeper
 from roar_publisher.registry.authority import Run
 from roar_publisher.registry.bodies import read_body, read_raw
@@ -68,7 +68,8 @@ class Service:
 
     async def caller(self, request: Request) -> Caller:
         """Who sent the request; raises `Refusal` as `auth.Gatekeeper.identify`.  To be asked once a request."""
-        asked = Asked(request.method, _signed_path(request), lambda: read_raw(request, self.body_limit))
+        reached_at = plain_address((request.scope.get("server") or ("",))[0])
+        asked = Asked(request.method, _signed_path(request), lambda: read_raw(request, self.body_limit), reached_at)
         return await self.gatekeeper.identify(request.headers.get("authorization"), asked)
 
     async def context(self, caller: Caller) -> AccessContext | None:

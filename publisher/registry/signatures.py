@@ -24,16 +24,24 @@ from roar_publisher.registry.verifying import is_signature
 
 WINDOW = 300
 """Seconds that a signature's timestamp may be away from the registry's clock, on either side."""
-_CREDENTIAL = re.compile(r'keyid="(SHA256:[A-Za-z0-9+/]{43})" ts="(\d{1,12})" sig="([A-Za-z0-9+/=]{1,8192})"', re.ASCII)
+_CREDENTIAL = re.compile(
+    r'keyid="(?P<keyid>SHA256:[A-Za-z0-9+/]{43})"(?:,\s*|\s+)ts="(?P<ts>\d{1,12})"(?:,\s*|\s+)'
+    r'(?:host="(?P<host>[a-z0-9.:\[\]_-]{1,262})"(?:,\s*|\s+))?sig="(?P<sig>[A-Za-z0-9+/=]{1,8192})"',
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a `Signature` credential says.  ts: Unix seconds.  blob: the SSHSIG."""
+    """What a `Signature` credential says.
+
+    ts: Unix seconds.  blob: the SSHSIG.  host: which registry it is for (`glaas.signature`); None: it does not say.
+    """
 
     keyid: str
     ts: int
     blob: bytes
+    host: str | None = None
 
     @classmethod
     def parse(cls, credential: str) -> "Signature | None":
@@ -41,9 +49,9 @@ class Signature:
         found = _CREDENTIAL.fullmatch(credential)
         if found is None:
             return None
-        keyid, ts, encoded = found.groups()
         try:
-            return cls(keyid, int(ts), b64decode(encoded, validate=True))
+            blob = b64decode(found["sig"], validate=True)
+            return cls(found["keyid"], int(found["ts"]), blob, found["host"])
         except ValueError:
             raise unaccepted("the signature is no base64") from None
 

@@ -36,12 +36,20 @@ class Person:
         return fingerprint(self.key.public_data)
 
     def signed(
-        self, method: str, path: str, body: bytes | None = None, *, ts: float | None = None, namespace: str = "glaas"
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        ts: float | None = None,
+        namespace: str = "glaas",
+        host: str | None = None,
     ) -> str:
-        """The header that signs a request.  ts: Unix seconds; now, unless it is given."""
+        """The header that signs a request.  ts: Unix seconds; now, unless it is given.  host: as `signing_payload`."""
         at = int(self.clock() if ts is None else ts)
-        payload = signing_payload(at, method, path, body)
-        return authorization(self.keyid, at, asyncssh.create_sshsig(self.key, payload, namespace=namespace, raw=True))
+        payload = signing_payload(at, method, path, body, host)
+        blob = asyncssh.create_sshsig(self.key, payload, namespace=namespace, raw=True)
+        return authorization(self.keyid, at, blob, host)
 
 
 def add_person(
