@@ -7,7 +7,7 @@ request) and a Bloom filter over all of them, by which the server finds members 
 import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from roar_publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
 from roar_publisher.lineage.batches import BODY_LIMIT
@@ -78,7 +78,8 @@ def composite_items(database: Database, redactor: Redactor) -> Iterator[Item]:
             continue
         text = _redacted(metadata, redactor) if metadata else None
         index = _index(digests[0], components, total, stored_index)
-        yield composite_item(entries, size or 0, remote_source(source_type), total, components, index, text)
+        sent = [_named_safely(component, redactor) for component in components]
+        yield composite_item(entries, size or 0, remote_source(source_type), total, sent, index, text)
 
 
 def composite_item(
@@ -123,11 +124,20 @@ def bloom_filter(components: Sequence[Component]) -> Item:
     return dict(zip(BLOOM_FIELDS, (encoded, bits, hashes, BLOOM_VERSION), strict=True))
 
 
+def _named_safely(component: Component, redactor: Redactor) -> Component:
+    """The component without the secrets in its names."""
+    path = redactor.text(component.relative_path)
+    kind = component.component_type and redactor.text(component.component_type)
+    if (path, kind) == (component.relative_path, component.component_type):
+        return component
+    return replace(component, relative_path=path, component_type=kind)
+
+
 def _redacted(metadata: str, redactor: Redactor) -> str:
     """A dataset's metadata without its secrets.
 
-    Its profile stays as it is: it repeats what the members' paths say, which travel, too, and calls a partition's
-    column its `key`.
+    In its profile the texts alone are looked at, not what stands under which name: it calls a partition's column its
+    `key`.
     """
     value = parsed(metadata)
     if value is None:
@@ -135,7 +145,7 @@ def _redacted(metadata: str, redactor: Redactor) -> str:
     about = value.get("dataset") if isinstance(value, dict) else None
     if not isinstance(about, dict) or "profile" not in about:
         return encode(redactor.value(value))
-    profile = {"profile": about.pop("profile")}
+    profile = {"profile": redactor.texts(about.pop("profile"))}
     redacted = redactor.value(value)
     assert isinstance(redacted, dict)
     return encode(redacted | {"dataset": redacted["dataset"] | profile})

@@ -78,8 +78,15 @@ def _current(rows: Iterator[Row], redactor: Redactor) -> Iterator[tuple[int, dic
         versions = [(_label(metadata), origin) for _key, metadata, origin in group]
         newest = versions[-1][0]
         if newest is not None:
-            history = [(label or {}, origin) for label, origin in versions]
+            history = [(_with_keys_of(redactor, label or {}), origin) for label, origin in versions]
             yield key, {"metadata": redactor.value(newest), "key_origins": key_origins(history)}
+
+
+def _with_keys_of(redactor: Redactor, label: dict[str, object]) -> dict[str, object]:
+    """The label under the keys that are sent: what says who wrote a key names it in the same way."""
+    renamed = redactor.keys(label)
+    assert isinstance(renamed, dict), "redaction keeps the shape"
+    return renamed
 
 
 def _label(metadata: str) -> dict[str, object] | None:

@@ -108,10 +108,27 @@ class Redactor:
 
         Raises LocalProblem for one that is nested too deep.
         """
+        return self._deep(value, self._value)
+
+    def texts(self, value: object) -> object:
+        """As `value`, but every text is looked at by itself: names and flags beside it say nothing."""
+        return self._deep(value, self._texts)
+
+    def keys(self, value: object) -> object:
+        """The value with its texts as they are, and no secret in a key.  Counts nothing."""
+        with self.uncounted():
+            return self._deep(value, self._keys)
+
+    def _keys(self, value: object) -> object:
+        if isinstance(value, dict):
+            return self._renamed((key, self._keys(item)) for key, item in value.items())
+        return [self._keys(item) for item in value] if isinstance(value, list) else value
+
+    def _deep(self, value: object, redacted: Callable[[object], object]) -> object:
         if not self._enabled:
             return value
         try:
-            return self._value(value)
+            return redacted(value)
         except RecursionError:
             raise LocalProblem(
                 "A label or some metadata in roar.db is nested too deep to look for secrets in it.",
@@ -119,6 +136,21 @@ class Redactor:
                 next_step="Publish a target without it (`@N`, a path, a job uid).",
                 reason="too large",
             ) from None
+
+    def _texts(self, value: object) -> object:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return self._renamed((key, self._texts(item)) for key, item in value.items())
+        return [self._texts(item) for item in value] if isinstance(value, list) else value
+
+    def _renamed(self, items: Iterable[tuple[str, object]]) -> dict[str, object]:
+        """The table without secrets in its keys; keys that become the same are numbered."""
+        table: dict[str, object] = {}
+        for key, item in items:
+            name = self.text(key)
+            table[name if name not in table else f"{name} {len(table)}"] = item
+        return table
 
     def _value(self, value: object) -> object:
         if isinstance(value, str):
@@ -200,7 +232,7 @@ class Redactor:
         return rule if verdict is Verdict.HIDE else ""
 
     def _mapping(self, table: dict[str, object]) -> dict[str, object]:
-        result = {key: self._named(key, item) for key, item in table.items()}
+        result = self._renamed((key, self._named(key, item)) for key, item in table.items())
         name, value = table.get("name"), table.get("value")
         if isinstance(name, str) and isinstance(value, str) and result["value"] == value:
             result["value"] = self._named(name, value)  # an environment as a list: {"name": "HF_TOKEN", "value": …}

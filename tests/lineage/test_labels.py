@@ -48,6 +48,19 @@ def test_the_newest_version_travels_redacted(tmp_path: Path) -> None:
     ]
 
 
+def test_a_secret_in_a_key_is_named_the_same_in_the_origins(tmp_path: Path) -> None:
+    secret = "hf" + "_" + 12 * "aB3"
+    with Recorder(tmp_path) as recorder:
+        recorder.job(1, (), ("model",))
+        for version, label in ((1, {secret: {"x": 1}}), (2, {secret: {"x": 2}, "y": 1})):
+            recorder.label(
+                entity_type="job", job_id=1, version=version, metadata=json.dumps(label), write_origin="user"
+            )
+    [item] = labels(recorder)
+    assert item["metadata"] == {"[HF_TOKEN_REDACTED]": {"x": 2}, "y": 1}
+    assert item["key_origins"] == {"[HF_TOKEN_REDACTED].x": "user", "y": "user"}
+
+
 def test_labels_of_what_is_not_published_stay_here(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1, (), ("model",))

@@ -156,6 +156,17 @@ def test_common_commands_come_out_as_roar_sends_them(text: str) -> None:
     assert redacted(text) == OmitFilter({}).filter_string(text).filtered
 
 
+def test_a_secret_that_is_a_key_goes_and_no_value_with_it() -> None:
+    first, second = ("hf" + "_" + 12 * one for one in ("aB3", "xY7"))
+    redactor = Redactor(OmitConfig())
+    value = {"users": {first: "ada", second: "bob"}, "tiktoken": "0.11.0"}
+    assert redactor.value(value) == {
+        "users": {"[HF_TOKEN_REDACTED]": "ada", "[HF_TOKEN_REDACTED] 1": "bob"},
+        "tiktoken": "0.11.0",
+    }
+    assert redactor.keys(value) == redactor.value(value) == redactor.texts(value)
+
+
 @pytest.mark.parametrize(
     ("words", "hidden"),
     [

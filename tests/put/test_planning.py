@@ -279,3 +279,27 @@ def test_the_copy_to_plan_from_has_no_name_on_the_disk(root: Path, monkeypatch: 
     digested = anyio.run(digest_sources, resolve_sources(wanted))
     plan_put(wanted, digested, "s3://bucket/{}".format, identities=(), sink=look, now=NOW)
     assert named == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "options"),
+    [
+        (["data"], {}),
+        (["data"], {"dataset": True}),
+        (["{}.bin", "password=hunter22xyz.txt"], {}),
+        (["data"], {"name": "name {}", "message": "by {}", "destination": "s3://bucket/{}/x"}),
+        (["data"], {"destination": "s3://me:hunter22xyz@bucket/x"}),
+    ],
+)
+def test_no_unit_of_a_put_holds_the_secrets_in_its_paths(
+    root: Path, sources: list[str], options: dict[str, object]
+) -> None:
+    """Names of files and folders, of a dataset's members, the destination, the name and the message."""
+    secret = "hf" + "_" + "aB3dE5fG7h" * 4
+    files = {f"data/{secret}/train/dt={number}/part-{number}.parquet": str(number) for number in range(3)}
+    write(root, files | {f"{secret}.bin": "z", "password=hunter22xyz.txt": "q"})
+    given = {name: value.format(secret) if isinstance(value, str) else value for name, value in options.items()}
+    planned = plan(root, *(source.format(secret) for source in sources), **given)
+    bodies = [str(unit.body) for unit in planned.units]
+    assert [body for body in bodies if secret in body or "hunter22xyz" in body] == []
+    assert planned.summary.lineage.redactions
