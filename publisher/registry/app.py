@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import anyio
 from starlette.applications import Starlette
@@ -42,8 +42,7 @@ from roar_publisher.registry.staged_api import StagedApi
 from roar_publisher.registry.store import Store
 from roar_publisher.registry.sweeping import keep_swept
 from roar_publisher.registry.turns import Turns
-
-T = TypeVar("T")
+from roar_publisher.registry.worker import ForClient, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -73,13 +72,13 @@ def create_app(
     """The registry over `store`, which stays the caller's to close.
 
     features: what is advertised and honoured; None: no registration sessions (404).  clock: Unix seconds.  body_limit:
-    bytes, 413 past it.  run: how blocking calls are run, one at a time; the default is one worker thread, tests on
-    virtual time pass an inline one.  turns: how many finalizes run at once.  quota: what one client may write without a
+    bytes, 413 past it.  run: how blocking calls are run, one at a time; the default is `Worker`, tests on virtual
+    time pass an inline one.  turns: how many finalizes run at once.  quota: what one client may write without a
     credential.  authority: makes who vouches for bearers; the default are the store's accounts.  For the app's lifespan
     the store is swept; at its end the authority is closed.  names: what the registry is called; None, for use in
     process: it answers to any name.
     """
-    run = run or _one_worker()
+    run = run or Worker().run
     vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
     gatekeeper = Gatekeeper(vouching, Signatures(store.accounts, run, clock), names)
     service = Service(store, gatekeeper, features, clock, body_limit, quota, run)
@@ -98,6 +97,7 @@ def create_app(
             Middleware(DateHeader, clock=clock),
             Middleware(BrowserGuard, names=names),
             Middleware(InPieces),
+            Middleware(ForClient),
         ],
         lifespan=partial(_lifespan, vouching, service),
         exception_handlers={
@@ -120,15 +120,6 @@ async def _lifespan(authority: Authority, service: Service, app: Starlette) -> A
 
 class _Routed(Protocol):
     def routes(self) -> Sequence[BaseRoute]: ...
-
-
-def _one_worker() -> Run:
-    limiter = anyio.CapacityLimiter(1)
-
-    async def run(call: Callable[[], T], /) -> T:
-        return await anyio.to_thread.run_sync(call, limiter=limiter)
-
-    return run
 
 
 async def _refused(request: Request, error: Exception) -> Response:

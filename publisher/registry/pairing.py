@@ -19,6 +19,9 @@ from roar_publisher.registry.wide_steps import parts_in_order
 MOST_ALIASES = 8
 """Uids per job that are remembered beside the first: whoever publishes a lineage again and again fills no disk."""
 
+MOST_LOOKED_UP = 2000
+"""Jobs whose uids are looked up before pairing; more are paired in any case, which is done in pieces."""
+
 
 @dataclass(slots=True)
 class _Side:
@@ -65,15 +68,23 @@ def begin(connection: sqlite3.Connection, access: Access, hashing: Hashing) -> P
         return None
     graph_id: int = lineage["graph_id"]
     (aliases,) = connection.execute("SELECT count(*) FROM job_aliases WHERE graph_id = ?", (graph_id,)).fetchone()
-    unknown = connection.execute(
-        "SELECT 1 FROM jobs WHERE graph_id = ?1 AND uid NOT IN (SELECT uid FROM jobs WHERE graph_id = ?2)"
-        " AND uid NOT IN (SELECT uid FROM job_aliases WHERE graph_id = ?2) LIMIT 1",
-        (session.graph_id, graph_id),
-    ).fetchone()
-    if unknown is None or aliases >= MOST_ALIASES * hashing.counts["jobs"]:
+    if aliases >= MOST_ALIASES * hashing.counts["jobs"] or _are_known(connection, session.graph_id, graph_id, hashing):
         return None
     staged, known = (_Side(parts_in_order(connection, side)) for side in (session.graph_id, graph_id))
     return Pairing(graph_id, staged, known)
+
+
+def _are_known(connection: sqlite3.Connection, staged: int, known: int, hashing: Hashing) -> bool:
+    """Whether a published graph finds every staged uid; False, too, where there are too many to look up at once."""
+    if hashing.counts["jobs"] > MOST_LOOKED_UP:
+        return False
+    unknown = connection.execute(
+        "SELECT 1 FROM jobs WHERE graph_id = ?1"
+        " AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.graph_id = ?2 AND other.uid = jobs.uid)"
+        " AND NOT EXISTS (SELECT 1 FROM job_aliases WHERE graph_id = ?2 AND uid = jobs.uid) LIMIT 1",
+        (staged, known),
+    )
+    return unknown.fetchone() is None
 
 
 def pair_slice(connection: sqlite3.Connection, pairing: Pairing) -> None:

@@ -9,8 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-import anyio
-
+from roar_publisher.registry.lines import Lines
 from roar_publisher.registry.refusals import Refusal
 
 RETRY_AFTER_SECONDS = 5
@@ -28,19 +27,11 @@ class Limits:
 
 
 @dataclass(slots=True)
-class _Line:
-    """Who shares one limit.  on_the_way: running and waiting."""
-
-    limiter: anyio.CapacityLimiter
-    on_the_way: int = 0
-
-
-@dataclass(slots=True)
 class Turns:
     """The turns of one registry."""
 
     limits: Limits = Limits()
-    _lines: dict[tuple[str, str], _Line] = field(default_factory=dict)
+    _lines: Lines = field(default_factory=Lines)
 
     @asynccontextmanager
     async def turn(self, session_id: str, client: str) -> AsyncIterator[None]:
@@ -55,29 +46,15 @@ class Turns:
                 ("client", client, limits.running_of_client, limits.of_client),
                 ("all", "", limits.running, None),
             ):
-                await stack.enter_async_context(self._in_line((kind, name), running, most))
+                if most is not None and (length := self._lines.length((kind, name))) >= most:
+                    raise _too_many(kind, length)
+                await stack.enter_async_context(self._lines.turn((kind, name), running))
             yield
 
-    @asynccontextmanager
-    async def _in_line(self, key: tuple[str, str], running: int, most: int | None) -> AsyncIterator[None]:
-        line = self._lines.setdefault(key, _Line(anyio.CapacityLimiter(running)))
-        if most is not None and line.on_the_way >= most:
-            detail = (
-                f"{line.on_the_way} finalizes of this {key[0]} are on the way already; nothing of this request is"
-                f" done, try again in {RETRY_AFTER_SECONDS} s"
-            )
-            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-            raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=headers)
-        line.on_the_way += 1
-        try:
-            # A request may hold several limiters, and one task several requests: each is its own borrower.
-            borrower = object()
-            await line.limiter.acquire_on_behalf_of(borrower)
-            try:
-                yield
-            finally:
-                line.limiter.release_on_behalf_of(borrower)
-        finally:
-            line.on_the_way -= 1
-            if line.on_the_way == 0:
-                del self._lines[key]
+
+def _too_many(kind: str, length: int) -> Refusal:
+    detail = (
+        f"{length} finalizes of this {kind} are on the way already; nothing of this request is done,"
+        f" try again in {RETRY_AFTER_SECONDS} s"
+    )
+    return Refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})

@@ -1,0 +1,46 @@
+"""Lines of those who share a limit, each line under a key; a line that nobody stands in is forgotten."""
+
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+
+
+@dataclass(slots=True)
+class _Line:
+    limiter: anyio.CapacityLimiter
+    length: int = 0
+
+
+@dataclass(slots=True)
+class Lines:
+    """The lines of one kind; owned by the event loop's thread."""
+
+    _lines: dict[Hashable, _Line] = field(default_factory=dict)
+
+    def length(self, key: Hashable) -> int:
+        """How many stand in a line, those included whose turn it is."""
+        line = self._lines.get(key)
+        return 0 if line is None else line.length
+
+    @asynccontextmanager
+    async def turn(self, key: Hashable, at_once: int) -> AsyncIterator[None]:
+        """Stand in a line until fewer than `at_once` others hold a turn, then hold one for the length of the block.
+
+        Turns are given in the order of coming.  A cancelled caller gives its place up.
+        """
+        line = self._lines.setdefault(key, _Line(anyio.CapacityLimiter(at_once)))
+        line.length += 1
+        # One task may hold several turns: each is a borrower of its own.
+        borrower = object()
+        try:
+            await line.limiter.acquire_on_behalf_of(borrower)
+            try:
+                yield
+            finally:
+                line.limiter.release_on_behalf_of(borrower)
+        finally:
+            line.length -= 1
+            if line.length == 0:
+                del self._lines[key]
