@@ -14,8 +14,9 @@ from roar_publisher.bundles.reach import Stored
 from roar_publisher.cli.text import count, one_line, printable, size
 from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.state.errors import NeedsPerson
-from roar_publisher.state.record import Plan, Progress
+from roar_publisher.state.record import NamedBy, Plan, Progress
 from roar_publisher.storage.access import access_to
+from roar_publisher.worker import own_reach
 
 LONGEST_VALUE = 300
 """Characters of one value that are shown: the rest of the terminal stays readable."""
@@ -75,7 +76,9 @@ def shown(file: str, arriving: Arriving) -> list[str]:
     lines.append(f"  publish {count(plan.jobs, 'job')}, {_visibility(plan)}")
     lines.append(f"  as {_identity(plan, arriving.progress)}")
     gets = "without a credential" if _for_nobody(plan) else "which gets your credential"
-    lines.append(f"  to the registry {_value(plan.registry)}, {gets}")
+    known = own_reach(plan.registry, NamedBy.BUNDLE).accepted
+    unknown = "" if known else "; you have not accepted it yet, and are asked again before anything is sent there"
+    lines.append(f"  to the registry {_value(plan.registry)}, {gets}{unknown}")
     return [printable(line) for line in lines]
 
 

@@ -156,6 +156,7 @@ def test_json_of_another_shape_is_refused(members: Members, attacks: Attack, scr
     changes: list[tuple[str, str, Callable[[Any], Any]]] = [
         ("plan", "intent", lambda intent: intent | {"flag": "--everything"}),
         ("plan", "intent", lambda intent: intent | {"more": 1}),
+        ("plan", "intent", lambda intent: intent | {"registry_named_by": "--registry"}),
         ("plan", "intent", lambda intent: {"flag": "--public"}),
         ("plan", "intent", lambda intent: intent | {"scope": intent["scope"] | {"mode": "project"}}),
         ("plan", "intent", lambda intent: intent | {"scope": intent["scope"] | {"owner_id": 5}}),

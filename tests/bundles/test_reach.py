@@ -164,7 +164,7 @@ def test_what_it_would_do_is_shown(world: World, imports: Import, imported: Publ
     for key in ("model.bin", "0.bin", "1.bin", "2.bin"):
         assert f"{world.destination}/{key}" in answer.err
     for words in (
-        "to the registry https://registry.example, without a credential",
+        "to the registry https://registry.example, without a credential; you have not accepted it yet",
         "for everybody to see",
         "as nobody by name",
         f"write to {world.project}/.roar/roar.db",

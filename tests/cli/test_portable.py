@@ -102,7 +102,8 @@ def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp
         until(lambda: not look(other.paths).live)  # the daemon has looked at both since
         assert elsewhere.requests == []
         assert here("journal", "retry", owned.paths.id).code == 0
-        until(lambda: look(owned.paths).progress.reason == Reason.UNTRUSTED_REGISTRY)
+        paths = StateFolder(here.state).find(owned.paths.id)
+        until(lambda: look(paths).progress.reason == Reason.UNTRUSTED_REGISTRY)
         assert elsewhere.requests == []
         assert here("registry", "trust", elsewhere.url).code == 0
         assert here("journal", "retry", owned.paths.id).code == 0
