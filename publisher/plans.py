@@ -183,9 +183,11 @@ def _decisive(intent: Mapping[str, Any]) -> dict[str, Any]:
 def _drafted(planner: Planner, identities: Sequence[str], sink: Sink) -> Draft:
     """The draft for these identities.  The hash names nobody for a key (`auth.identity`): it gets the anonymous one."""
     draft = planner([identity for identity in identities if not is_key(identity)], sink)
-    provisional = draft.summary.provisional
-    by_key = {identity: provisional[ANONYMOUS] for identity in identities if is_key(identity)}
-    return replace(draft, summary=replace(draft.summary, provisional=provisional | by_key))
+    provisional, published = (
+        hashes | {identity: hashes[ANONYMOUS] for identity in identities if is_key(identity)}
+        for hashes in (draft.summary.provisional, draft.summary.published)
+    )
+    return replace(draft, summary=replace(draft.summary, provisional=provisional, published=published))
 
 
 def _take(earlier: Summary, clock: Callable[[], float]) -> OwnedPublish:
@@ -217,6 +219,7 @@ def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], draft
         artifacts=summary.artifacts,
         labels=summary.labels,
         provisional=summary.provisional,
+        published=summary.published,
         redactions=summary.redactions,
         fingerprint=draft.fingerprint,
         destination=storing.destination if storing else None,

@@ -30,7 +30,9 @@ COMPRESSION_LEVEL = 1
 """zlib level of unit bodies: repetitive JSON shrinks to a tenth at the cheapest level."""
 
 
-_JSON_COLUMNS = frozenset({"intent", "provisional", "redactions", "capabilities", "scope_request", "tags", "owed"})
+_JSON_COLUMNS = frozenset(
+    {"intent", "provisional", "redactions", "capabilities", "scope_request", "tags", "owed", "published", "receipt"}
+)
 
 
 class Journal(JournalFile):

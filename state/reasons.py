@@ -91,6 +91,7 @@ class Reason(StrEnum):
     REJECTED = "rejected"
     OVERLAP = "overlap"
     COUNTS_DIFFER = "counts differ"
+    RECEIPT = "receipt"
     STORED_OBJECT_DIFFERS = "stored object differs"
     FAILED = "failed"
     NO_PLAN = "no plan"
@@ -194,6 +195,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.REJECTED: _final("the server's final no"),
     Reason.OVERLAP: _final("some of its jobs belong to another published lineage"),
     Reason.COUNTS_DIFFER: _final("the registry counts other jobs or links than were sent"),
+    Reason.RECEIPT: _final("the registry says that it published, but what it says does not match what was sent"),
     Reason.STORED_OBJECT_DIFFERS: _final("the object store holds something else than was sent"),
     Reason.FAILED: _final("it can't be published"),
     Reason.NO_PLAN: _final("planning was never finished; nothing was sent"),

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from roar_publisher.state.debts import Debt
 from roar_publisher.state.machine import State
+from roar_publisher.state.reasons import Reason
 
 NAMED_BY = "registry_named_by"
 """In the intent of a plan: the `NamedBy` of its registry."""
@@ -33,6 +34,7 @@ class Plan:
     digest: names exactly what is sent.  fingerprint: names what was asked for; the same again is resumed by it.
     tags: the git tags of a put, as [name, commit, remote, its address]; the last two are empty, or missing in a plan of
     an older release, where the tag is not pushed.
+    published: the hash of what is sent, by identity; empty in a plan of an older release.
     destination: where a put stores its objects, as a URL; None for a publish of lineage alone.
     created_at: Unix seconds, before the first read of roar.db: what roar wrote later is not in here.
     """
@@ -59,6 +61,7 @@ class Plan:
     fingerprint: str
     destination: str | None = None
     tags: list[list[str]] = field(default_factory=list)
+    published: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,7 @@ class Progress:
     epoch: which server session this is; a lost session raises it.
     published_elsewhere: the hash under which the server already has every job, when it said so.
     binding_prepared: the server has prepared those jobs for the scope that is asked for, which finalize carries out.
+    receipt: what the registry said when it published, as it said it; None before that.
     owed: what follows a published lineage and could not be done yet.
     """
 
@@ -88,7 +92,13 @@ class Progress:
     binding_prepared: bool = False
     hash: str | None = None
     url: str | None = None
+    receipt: dict[str, Any] | None = None
     owed: tuple[Debt, ...] = ()
+
+    @property
+    def unconfirmed(self) -> Debt | None:
+        """What follows the published lineage and did not go as the registry's answers should say, if anything."""
+        return next((debt for debt in self.owed if debt.reason == Reason.RECEIPT), None)
 
 
 class Learned(TypedDict, total=False):
@@ -106,6 +116,7 @@ class Learned(TypedDict, total=False):
     binding_prepared: bool
     hash: str | None
     url: str | None
+    receipt: dict[str, Any] | None
     owed: tuple[Debt, ...]
 
 

@@ -147,6 +147,13 @@ def m006_binding(db: Database) -> None:
     db.table("progress").add_column("binding_prepared", int, not_null_default=0)
 
 
+@journal_migrations()
+def m007_receipt(db: Database) -> None:
+    """What the registry should come to, and what it said that it came to."""
+    db.table("plan").add_column("published", str, not_null_default="{}")
+    db.table("progress").add_column("receipt", str)
+
+
 def migrate(db: Database) -> None:
     """Bring the tables up to this release.  Raises LocalProblem for a journal that a newer release wrote."""
     refuse_newer(db)

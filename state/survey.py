@@ -50,7 +50,8 @@ class Glance:
         noted = self.progress.reason
         match self.progress.state:
             case State.DONE:
-                return Reason.OWED if self.owes else Reason.PUBLISHED
+                otherwise = Reason.RECEIPT if self.progress.unconfirmed else Reason.PUBLISHED
+                return Reason.OWED if self.owes else otherwise
             case State.CANCELLED:
                 return Reason.CANCELLED
             case State.FAILED:

@@ -97,6 +97,7 @@ class PlanRow(Row):
     artifacts: Count
     labels: Count
     provisional: Json[Annotated[dict[Line, LineageHash], Field(max_length=100)]]
+    published: Json[Annotated[dict[Line, LineageHash], Field(max_length=100)]]
     redactions: Json[Annotated[dict[Line, Count], Field(max_length=10_000)]]
     fingerprint: Hash
     destination: Destination | None
@@ -132,6 +133,7 @@ class ProgressRow(Row):
     published_elsewhere: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] | None
     hash: LineageHash | None
     url: Address | None
+    receipt: Json[Annotated[dict[Line, object], Field(max_length=20)]] | None
     marks_owed: Bit | None
     owed: Json[Annotated[list[object], Field(max_length=0)]]
     binding_prepared: Bit

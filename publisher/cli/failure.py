@@ -10,6 +10,7 @@ import click
 from roar_publisher.cli.output import Output
 from roar_publisher.cli.streams import StdoutLost, columns
 from roar_publisher.cli.text import printable, wrapped
+from roar_publisher.state.debts import Debt
 from roar_publisher.state.errors import Diagnostics, ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.reasons import Reason
 
@@ -65,14 +66,31 @@ class Failed(PublisherError):
     """
 
     def __init__(self, publish_id: str, what: str, *, reason: str) -> None:
+        kept = f"Publish {publish_id} has failed and is not resumed; its history is kept."
         command = f"once its cause is gone: roar journal retry {publish_id}"
         if reason == Reason.OVERLAP:
             command = f"roar journal show {publish_id}"
+        if reason == Reason.RECEIPT:
+            kept = f"The registry may show something all the same. What it said is kept in publish {publish_id}."
+            command = f"roar journal show {publish_id} --why, or ask it again: roar journal retry {publish_id}"
         super().__init__(
             what or "the publish has failed",
-            kept=f"Publish {publish_id} has failed and is not resumed; its history is kept.",
+            kept=kept,
             next_step=command,
             reason=reason,
+        )
+        self.publish_id = publish_id
+
+
+class Unconfirmed(PublisherError):
+    """The lineage is published, but the registry's answers about its labels do not match what was sent."""
+
+    def __init__(self, publish_id: str, debt: Debt) -> None:
+        super().__init__(
+            f"the lineage is published, but {debt.why}",
+            kept=f"The lineage stays published; publish {publish_id} keeps what was not confirmed.",
+            next_step=debt.command or f"roar journal show {publish_id} --why",
+            reason=debt.reason,
         )
         self.publish_id = publish_id
 

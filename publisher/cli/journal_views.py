@@ -16,6 +16,7 @@ from roar_publisher.cli.text import Status, count, one_line, printable, size, sp
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Checkpoint
 from roar_publisher.state.survey import Summary, look, survey
 
@@ -116,6 +117,8 @@ def _why(standing: Standing) -> str:
             if standing.summary.owes:
                 owed = ", ".join(debt.what for debt in progress.owed)
                 return f"owed: {owed}; {standing.next_step}"
+            if progress.unconfirmed:
+                return f"{standing.reason}; {standing.next_step}"
             url, lineage_hash = progress.url or "", progress.hash or ""
             return url if url and len(url) + tables.GAP <= tables.columns() else lineage_hash
         case Status.RUNNING:
@@ -142,6 +145,7 @@ def _rows(standing: Standing) -> list[tuple[str, str]]:
         ("next", standing.next_step),
         ("hash", progress.hash or ""),
         ("url", progress.url or ""),
+        ("receipt", json.dumps(progress.receipt) if progress.receipt and standing.reason == Reason.RECEIPT else ""),
         ("project", plan.project),
         ("target", plan.target or "the active session"),
         ("registry", plan.registry),

@@ -14,6 +14,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.cli.acceptance import accept_registry_of, accept_registry_of_plan
 from roar_publisher.cli.consent import Declined, Person
 from roar_publisher.cli.display import choose_display
+from roar_publisher.cli.ending import published
 from roar_publisher.cli.failure import Failed, NotBegun, Unfinished
 from roar_publisher.cli.journal_acts import cancel_owned
 from roar_publisher.cli.leaving import stopped, unfinished
@@ -71,8 +72,7 @@ class _Publishing:
             return self._begin(read_request(self._options, current_folder(), os.environ))
         found = find_publish(self._options, self._folder, current_folder())
         if found.progress.state is State.DONE and not found.owes:
-            self._display.published(Result(found.plan, found.progress, found.objects), again=True)
-            return ExitCode.PUBLISHED
+            return published(self._display, Result(found.plan, found.progress, found.objects), again=True)
         if daemon_works_on(self._folder, found):
             return self._look_on(found)
         try:
@@ -134,8 +134,7 @@ class _Publishing:
             except Unfinished as error:
                 self._display.report(Noted(error.what))
         frozen.publish.give_up()
-        self._display.published(Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=True)
-        return ExitCode.PUBLISHED
+        return published(self._display, Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=True)
 
     def _go_on(self, frozen: Frozen, keyring: Keyring, *, agreed: bool) -> int:
         """Here and now, or in the daemon; either way it is known how, to whoever goes on with it in the end."""
@@ -206,8 +205,7 @@ class _Publishing:
             raise unfinished(error, frozen.publish.paths, self._folder) from error
         if progress.state is not State.DONE:
             raise Failed(frozen.plan.id, progress.detail, reason=progress.reason)
-        self._display.published(Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=paid)
-        return ExitCode.PUBLISHED
+        return published(self._display, Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=paid)
 
     def _keyring(self, registry: str, intent: Mapping[str, Any]) -> Keyring:
         ask = self._person.passphrase if self._person.present else None

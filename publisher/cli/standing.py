@@ -145,7 +145,8 @@ class Standing:
         if self.summary.owes and self.summary.owner is None:
             return f"roar publish --resume {publish_id}"
         if not self.summary.live:
-            return ""
+            unconfirmed = self.summary.progress.unconfirmed
+            return unconfirmed.command if unconfirmed else ""
         if self.summary.owner is not None:
             return f"roar publish --watch {publish_id}"
         remedy = self._remedy
@@ -201,6 +202,7 @@ class Standing:
             "owed": [as_called(debt.text) for debt in progress.owed],
             "hash": progress.hash,
             "url": progress.url,
+            "receipt": progress.receipt,
             "next": self.next_step,
         }
 

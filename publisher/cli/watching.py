@@ -14,6 +14,7 @@ from pathlib import Path
 from roar_publisher.cli.agreement import contradiction, differences
 from roar_publisher.cli.changes import Changes
 from roar_publisher.cli.display import choose_display
+from roar_publisher.cli.ending import published
 from roar_publisher.cli.failure import Cancelled, Failed
 from roar_publisher.cli.listening import stop_by_exception
 from roar_publisher.cli.lookout import Lookout, Sight
@@ -126,8 +127,8 @@ class Watching:
         plan, progress = self.lookout.plan(), sight.progress
         match progress.state:
             case State.DONE:
-                self.display.published(Result(plan, progress, look(self.lookout.paths).objects), again=was_over)
-                return ExitCode.PUBLISHED
+                result = Result(plan, progress, look(self.lookout.paths).objects)
+                return published(self.display, result, again=was_over)
             case State.FAILED:
                 raise Failed(plan.id, progress.detail, reason=progress.reason)
             case State.CANCELLED:

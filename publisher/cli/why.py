@@ -28,8 +28,9 @@ def show_why(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None
         click.echo(json.dumps(answer))
         return
     until = answer["next_attempt"]
-    shown = answer | {"next_attempt": until and moment(until, around.now)}
-    names = ("reason", "meaning", "turn", "detail", "owner", "attempts", "next_attempt", "next")
+    receipt = answer["receipt"] and json.dumps(answer["receipt"])
+    shown = answer | {"next_attempt": until and moment(until, around.now), "receipt": receipt}
+    names = ("reason", "meaning", "turn", "detail", "receipt", "owner", "attempts", "next_attempt", "next")
     tables.show_facts((name.replace("_", " "), str(shown[name] or "")) for name in names)
 
 
@@ -42,6 +43,7 @@ def _answer(standing: Standing) -> dict[str, Any]:
         "meaning": standing.meaning.text,
         "turn": standing.meaning.turn,
         "detail": as_called(standing.summary.progress.detail),
+        "receipt": standing.summary.progress.receipt,
         "owner": standing.summary.owner,
         "parked": standing.parked,
         "attempts": queued.attempts,
@@ -60,6 +62,7 @@ def _unreadable(paths: PublishPaths, problem: LocalProblem) -> dict[str, Any]:
         "meaning": found.text,
         "turn": found.turn,
         "detail": as_called(problem.what),
+        "receipt": None,
         "owner": owner(paths.lock),
         "parked": False,
         "attempts": 0,

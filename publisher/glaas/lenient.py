@@ -27,6 +27,10 @@ PLACES = ("index", "position", "i")
 NAMES = ("job_uid", "uid", "artifact_hash", "hash", "digest", "id")
 FAILED = frozenset({"error", "fail", "failed", "failure"})
 CLOSED = frozenset({"closed", "finalized", "finalised", "published", "complete", "completed"})
+WENT_WELL = frozenset({"ok", "success", "succeeded"})
+"""A status that speaks of the request and not of the session."""
+LONGEST_CLAIM = 200
+"""Characters."""
 TRUE = frozenset({"true", "yes", "1"})
 FALSE = frozenset({"false", "no", "0"})
 DEEPEST = 4
@@ -185,12 +189,13 @@ def not_denied(value: object) -> bool:
 
 def count(value: object) -> int:
     """A number of items, also as a text or as the items themselves; what can't be read is at least one."""
-    if isinstance(value, list | dict):
-        return len(value)
-    try:
-        return max(0, int(float(value)))  # type: ignore[arg-type]  # what is no number is caught
-    except (TypeError, ValueError, OverflowError):
-        return 1 if value else 0
+    found = said_count(value)
+    return max(0, found) if found is not None else 1 if value else 0
+
+
+def said_count(value: object) -> int | None:
+    """A number of items as `count` reads it; None for what can't be read."""
+    return len(value) if isinstance(value, list | dict) else number(value)
 
 
 def lineage_hash(value: object) -> object:
@@ -198,13 +203,32 @@ def lineage_hash(value: object) -> object:
     return value.strip().lower().removeprefix("sha256:") if isinstance(value, str) else value
 
 
-def lineage_hashes(value: object) -> list[object]:
+def claimed_hash(value: object) -> object:
+    """A text in the place of a hash, whether it is one or not: it can be compared, and shown."""
+    return str(lineage_hash(value))[:LONGEST_CLAIM] if isinstance(value, str) else value
+
+
+def number(value: object) -> int | None:
+    """A whole number, also as a text; None for anything else."""
+    try:
+        found = float(value)  # type: ignore[arg-type]  # what is no number is caught
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(found) if found.is_integer() else None
+
+
+def is_closed(status: object) -> bool:
+    """Whether a session's status does not contradict that it was finalized."""
+    return not isinstance(status, str) or status.strip().lower() in CLOSED | WENT_WELL
+
+
+def lineage_hashes(value: object) -> list[str]:
     """Hashes as a list, as one text, by job, or as objects that hold them; what is empty is left out."""
     if isinstance(value, dict):
         value = [value] if _hash_in(value) else list(value.values())
     entries = value if isinstance(value, list) else [value]
     hashes = (_hash_in(entry) if isinstance(entry, dict) else entry for entry in entries)
-    return [lineage_hash(found) for found in hashes if found]
+    return [str(claimed_hash(found))[:LONGEST_CLAIM] for found in hashes if found]
 
 
 def _hash_in(value: dict[str, object]) -> object:

@@ -285,10 +285,11 @@ class Health(Reply):
         return cls.model_validate(_object_or_nothing(body))
 
 
-SeenHash = Annotated[LineageHash, BeforeValidator(lenient.lineage_hash)]
-"""A lineage hash in a reply."""
+ClaimedHash = Annotated[str, BeforeValidator(lenient.claimed_hash)]
+"""The text that a reply gives as a lineage hash; whether it is one, `steps.receipts` says."""
 Yes = Annotated[bool, BeforeValidator(lenient.flag)]
-Number = Annotated[int, BeforeValidator(lenient.count)]
+Said = Annotated[int | None, BeforeValidator(lenient.said_count)]
+"""A number of items; None where the server does not say."""
 Told = Annotated[str | None, BeforeValidator(lenient.text_or_nothing)]
 """A text that nothing depends on."""
 _ADDRESS: TypeAdapter[str] = TypeAdapter(Address)
@@ -330,9 +331,17 @@ class BatchReply(Reply):
     """
 
     errors: Any = None
-    created_count: Number = 0
-    existing_count: Number = 0
-    already_registered_session_hashes: Annotated[list[LineageHash], BeforeValidator(lenient.lineage_hashes)] = []
+    job_ids: Any = None
+    created_count: Said = None
+    existing_count: Said = None
+    created: Said = None
+    updated: Said = None
+    existing: Said = None
+    noops: Said = None
+    unchanged: Said = None
+    inputs_linked: Said = None
+    outputs_linked: Said = None
+    already_registered_session_hashes: Annotated[list[str], BeforeValidator(lenient.lineage_hashes)] = []
     existing_binding_prepared: Yes = False
 
     def not_taken(self, items: int) -> list[lenient.NotTaken]:
@@ -377,13 +386,17 @@ class RefreshReply(Reply):
 
 
 class Receipt(Reply):
-    """A published lineage.  `created` is False where the hash was published before.
+    """A published lineage, as the registry says it; `steps.receipts` compares it with what was sent.
 
-    visibility: what the registry made it, None where it does not say.  A public lineage stays public.
+    created: False where the hash was published before.  visibility: what the registry made it, None where it does not
+    say; a public lineage stays public.  status, canonical_version, staged_counts: as the server writes them.
     """
 
-    hash: SeenHash
+    hash: ClaimedHash
     url: ShownAddress = None
+    status: Any = None
+    canonical_version: Any = None
+    staged_counts: Any = None
     visibility: Annotated[str | None, BeforeValidator(lenient.visibility)] = None
     created: Annotated[bool, BeforeValidator(lenient.not_denied)] = True
 
@@ -391,5 +404,5 @@ class Receipt(Reply):
 class LegacySessionReply(Reply):
     """A lineage that takes legacy writes.  hash: absent where the server does not repeat it."""
 
-    hash: SeenHash | None = None
+    hash: ClaimedHash | None = None
     url: ShownAddress = None

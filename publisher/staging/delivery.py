@@ -10,8 +10,10 @@ from roar_publisher.glaas.policy import one_line
 from roar_publisher.glaas.wire import BatchReply
 from roar_publisher.run import Run
 from roar_publisher.staging.requests import Route
+from roar_publisher.staging.tallies import contradiction
 from roar_publisher.state.errors import Rejected
 from roar_publisher.state.journal import Journal
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.units import Kind, Unit
 
 MOST_NAMED = 3
@@ -27,7 +29,8 @@ Item = dict[str, Any]
 async def delivered(run: Run, unit: Unit, route: Route, authorize: Authorizer = ANONYMOUS) -> BatchReply:
     """Send a unit; returns what the registry says of it, once it has every item.
 
-    Raises Rejected, naming the items, where it did not take some of them, and what `Caller.call` raises.
+    Raises Rejected, naming the items, where it did not take some of them or its numbers can't be true, and what
+    `Caller.call` raises.
     """
     path, body = route.request(unit)
     try:
@@ -39,6 +42,8 @@ async def delivered(run: Run, unit: Unit, route: Route, authorize: Authorizer = 
         raise
     if missing := reply.not_taken(unit.items):
         raise Rejected(f"the registry did not take {await explained(run, unit, missing)}")
+    if wrong := contradiction(reply, unit):
+        raise Rejected(f"the registry's answer does not match what was sent: {wrong}", reason=Reason.RECEIPT)
     return reply
 
 

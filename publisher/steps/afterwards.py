@@ -21,6 +21,7 @@ from roar_publisher.run import Run
 from roar_publisher.staging.delivery import explained
 from roar_publisher.staging.pipeline import Pipeline
 from roar_publisher.staging.requests import Route
+from roar_publisher.staging.tallies import contradiction, labels_missing
 from roar_publisher.state.debts import Debt, What
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.machine import Event, State
@@ -83,6 +84,10 @@ async def send_labels(run: Run, published: Published, route: Route, authorize: A
         reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
         if missing := reply.not_taken(unit.items):
             refused.append(await explained(run, unit, missing))
+        elif lacking := labels_missing(reply, unit.items):
+            refused.append(f"{lacking} of the {unit.items} labels it was sent, and does not say why")
+        elif wrong := contradiction(reply, unit):
+            refused.append(f"all of the labels for sure: {wrong}")
 
     await announce(run, (Kind.LABELS,))
     try:
@@ -97,7 +102,7 @@ async def send_labels(run: Run, published: Published, route: Route, authorize: A
         return Debt(What.REFUSED_LABELS if lost else What.LABELS, refusal.what, refusal.reason, SYNC)
     if refused:
         why = f"the registry did not take {'; '.join(refused[:MOST_TOLD])}"
-        return Debt(What.REFUSED_LABELS, why, Reason.REJECTED, SYNC)
+        return Debt(What.REFUSED_LABELS, why, Reason.RECEIPT, SYNC)
     return None
 
 

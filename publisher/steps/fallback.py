@@ -12,7 +12,6 @@ from roar_publisher.report import Noted
 from roar_publisher.run import Outcome, Run
 from roar_publisher.staging.pipeline import Pipeline
 from roar_publisher.staging.requests import LegacyRoute
-from roar_publisher.state.errors import Rejected
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 from roar_publisher.state.units import Unit
@@ -20,6 +19,7 @@ from roar_publisher.steps.afterwards import Published, finish
 from roar_publisher.steps.auth_select import check_person
 from roar_publisher.steps.missing import Endpoints
 from roar_publisher.steps.objects import look_for_objects, store_objects
+from roar_publisher.steps.receipts import mismatch, page_url
 from roar_publisher.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZED, prepared_hash
 from roar_publisher.steps.stage import STAGED, announce, deliver_or_pass
 
@@ -52,7 +52,10 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     body = dump({"hash": lineage_hash} | git)
     session = await run.caller.call("POST", SESSIONS, body, expect=LegacySessionReply, authorize=authorize)
     if session.hash not in (None, lineage_hash):
-        raise Rejected("the registry registered another hash than the one that was asked for")
+        raise mismatch((f"it registered {session.hash}, and {lineage_hash} was asked for",))
+    url, note = page_url(session.url, run.plan.registry, lineage_hash)
+    if note:
+        run.report(Noted(note))
     route = LegacyRoute(lineage_hash)
 
     async def registered() -> bool:
@@ -73,4 +76,4 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
             raise
         run.report(Noted("this lineage was published before, by a session: it is complete, and takes no more writes"))
     owed = await finish(run, Published(lineage_hash, lineage_hash, staged=False), route, authorize)
-    return Outcome(Event.FELL_BACK, {"hash": lineage_hash, "url": session.url, **owed})
+    return Outcome(Event.FELL_BACK, {"hash": lineage_hash, "url": url, **owed})

@@ -11,12 +11,13 @@ from roar_publisher.glaas.wire import Receipt
 from roar_publisher.report import Noted
 from roar_publisher.run import Outcome, Run
 from roar_publisher.state.debts import What
-from roar_publisher.state.errors import LocalProblem, NeedsPerson, Rejected, Transient
+from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 from roar_publisher.steps.afterwards import Published, finish
 from roar_publisher.steps.missing import session_event
 from roar_publisher.steps.objects import look_for_objects
+from roar_publisher.steps.receipts import compared, kept, mismatch, page_url
 from roar_publisher.steps.sessions import (
     BASE,
     CONFLICT,
@@ -39,7 +40,9 @@ async def finalize(run: Run) -> Outcome:
     """Close the session and finish what belongs to it.  Closing also carries out a change of scope that was prepared.
 
     Repeating is harmless: a closed session returns the same receipt, labels that were acknowledged are not sent again,
-    marks are set as they are.  Raises Rejected, Transient, Interrupted, and what storing objects raises.
+    marks are set as they are.  Nothing follows a receipt that contradicts what was sent (`steps.receipts`).
+
+    Raises Rejected, Transient, Interrupted, and what storing objects raises.
     """
     progress = await run.on_disk(run.journal.progress)
     lineage_hash, url = progress.hash, progress.url
@@ -54,9 +57,7 @@ async def finalize(run: Run) -> Outcome:
                 _explain_old_server(refusal, progress)
                 raise
             return outcome
-        lineage_hash, url = receipt.hash, receipt.url
-        if progress.binding_prepared and lineage_hash != progress.published_elsewhere:
-            raise Rejected(f"the registry finalized {lineage_hash}, and had prepared {progress.published_elsewhere}")
+        lineage_hash, url = await _accepted(run, progress, receipt)
         published_before = not receipt.created or await run.on_disk(_found_published, run)
         scope = _as_published(progress.scope_request, receipt)
         await run.on_disk(run.journal.remember, hash=lineage_hash, url=url, scope_request=scope)
@@ -80,6 +81,22 @@ async def finalize(run: Run) -> Outcome:
     with suppress(LocalProblem):  # the lineage is out; a token that stays is removed at the next look (state.sweep)
         await run.on_disk(run.paths.forget_session_token)
     return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
+
+
+async def _accepted(run: Run, progress: Progress, receipt: Receipt) -> tuple[str, str | None]:
+    """The hash of the lineage, and its page where it may be shown.
+
+    The receipt is kept before it is judged.  Raises Rejected where it contradicts what was sent: asking again, after
+    RETRIED, gets another receipt, and that one is judged anew.
+    """
+    await run.on_disk(run.journal.remember, receipt=kept(receipt))
+    found = compared(receipt, run.plan, progress)
+    if found.faults:
+        raise mismatch(found.faults)
+    url, note = page_url(receipt.url, run.plan.registry, receipt.hash)
+    for text in filter(None, (*found.notes, note)):
+        run.report(Noted(text))
+    return receipt.hash, url
 
 
 def _as_published(scope: dict[str, Any] | None, receipt: Receipt) -> dict[str, Any] | None:

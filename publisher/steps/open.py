@@ -8,6 +8,7 @@ from roar_publisher.run import Outcome, Run
 from roar_publisher.state.errors import NeedsPerson, Rejected
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
+from roar_publisher.steps.receipts import mismatch
 from roar_publisher.steps.sessions import (
     BASE,
     FORBIDDEN,
@@ -47,6 +48,8 @@ async def open_session(run: Run) -> Outcome:
         if not reply.registration_session_token:
             raise Rejected("the registry opened an anonymous session without its token")
         await run.on_disk(run.paths.write_session_token, reply.registration_session_token)
+    if reply.created and reply.status == "closed":
+        raise mismatch(("it says that it made this session just now, and that it is closed",))
     finalized = reply.status == "closed" or progress.hash is not None
     event = Event.ALREADY_PUBLISHED if finalized else Event.OPENED
     return Outcome(event, {"remote_session": reply.registration_session_id})

@@ -6,7 +6,7 @@ import anyio
 
 from roar_publisher.glaas.caller import Authorizer, Refused
 from roar_publisher.glaas.wire import BatchReply
-from roar_publisher.report import Planned
+from roar_publisher.report import Noted, Planned
 from roar_publisher.run import Outcome, Run
 from roar_publisher.staging.delivery import delivered
 from roar_publisher.staging.pipeline import Pipeline
@@ -18,6 +18,7 @@ from roar_publisher.state.units import Kind, Unit
 from roar_publisher.steps.missing import Endpoints, session_event, session_is_there
 from roar_publisher.steps.objects import store_objects
 from roar_publisher.steps.open import ask_for_session
+from roar_publisher.steps.receipts import check_claim
 from roar_publisher.steps.sessions import CONFLICT, session_authorizer, staged_route
 
 STAGED = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OUTPUTS)
@@ -56,6 +57,8 @@ async def stage(run: Run) -> Outcome:
         if elsewhere is not None and found != elsewhere:
             raise _overlap()
         if elsewhere is None:
+            if found and (note := check_claim(found, run.plan, progress)):
+                run.report(Noted(note))
             elsewhere = found
             with anyio.CancelScope(shield=True):  # the next batch's answer may end this drain, and relies on it
                 await run.on_disk(run.journal.remember, published_elsewhere=found)

@@ -515,7 +515,8 @@ async def test_an_older_registry_that_names_another_hash_is_refused(folder: Stat
     publishing = Publishing(folder, LINEAGE, features=None)
     publishing.intercept = instead("sessions", lambda: answer(200, hash="b" * 64))
     progress = await publishing.run()
-    assert (progress.state, "another hash" in progress.detail) == (State.FAILED, True)
+    assert (progress.state, progress.reason) == (State.FAILED, "receipt")
+    assert f"it registered {'b' * 64}" in progress.detail
 
 
 async def test_a_fallback_that_failed_goes_on_where_it_was(folder: StateFolder) -> None:

@@ -179,7 +179,7 @@ async def test_a_binding_that_comes_out_under_another_hash_is_a_failure(publishi
     whole = prepared("e" * 64, remembered_by=[])
     publishing.intercept = lambda sent: answer(200, hash="f" * 64) if sent.call == "finalize" else whole(sent)
     progress = await publishing.run()
-    assert (progress.state, progress.reason) == (State.FAILED, "rejected")
+    assert (progress.state, progress.reason) == (State.FAILED, "receipt")
     assert "had prepared eeee" in progress.detail
 
 

@@ -52,9 +52,8 @@ def positional(sent: Sent, body: dict[str, Any]) -> httpx2.Response:
     """`errors` and ids by position, as protocol.md says; texts for numbers."""
     if sent.call in ("jobs/batch", "artifacts/batch", "labels/batch", "inputs", "outputs"):
         (items,) = sent.document.values()
-        return answer(
-            200, **body | {"errors": [None if n % 2 else "" for n in range(len(items))], "created_count": "0"}
-        )
+        numbers = {name: str(value) for name, value in body.items() if isinstance(value, int)}
+        return answer(200, **body | numbers | {"errors": [None if n % 2 else "" for n in range(len(items))]})
     return httpx2.Response(200, json=body)
 
 

@@ -160,8 +160,14 @@ FORMS: list[tuple[str, str, list[Any], Any]] = [
     ("POST /registration-sessions", "registration_session_token", [None], None),
     ("POST /registration-sessions", "registration_session_token", ["123456", 123456], "123456"),
     ("POST …/jobs/batch", "created_count", [2, 2.0, "2", " 2 ", [1, 2], {"a": 1, "b": 2}], 2),
-    ("POST …/jobs/batch", "created_count", [0, None, "", "0", [], {}, False, -1], 0),
-    ("POST …/jobs/batch", "existing_count", [1, True, "1", ["x"], "some", float("inf"), "NaN"], 1),
+    ("POST …/jobs/batch", "created_count", [0, "0", [], {}, False], 0),
+    ("POST …/jobs/batch", "created_count", [None, "", "some", float("inf"), "NaN", 1.5], None),
+    ("POST …/jobs/batch", "existing_count", [1, True, "1", ["x"]], 1),
+    ("POST …/jobs/batch", "job_ids", [None], None),
+    *(
+        ("POST …/artifacts/batch", name, [3, "3", [1, 2, 3]], 3)
+        for name in ("created", "updated", "existing", "noops", "unchanged", "inputs_linked", "outputs_linked")
+    ),
     ("POST …/jobs/batch", "already_registered_session_hashes", [None, "", [], {}, [None], [""], {"j": None}], []),
     ("POST …/jobs/batch", "already_registered_session_hashes", [[A], A, f"sha256:{A}", [A.upper()], {"job": A}], [A]),
     (
@@ -177,6 +183,9 @@ FORMS: list[tuple[str, str, list[Any], Any]] = [
     ("POST …/finalize", "url", [None, "", 7, [], "é", "a\x1b[2J", "x" * 5000, "two words"], None),
     ("POST …/finalize", "created", [True, None, 1, "", "true", "yes", []], True),
     ("POST …/finalize", "created", [False, 0, "false"], False),
+    ("POST …/finalize", "status", [None], None),
+    ("POST …/finalize", "canonical_version", [None], None),
+    ("POST …/finalize", "staged_counts", [None], None),
     ("POST …/finalize", "visibility", ["public", "Public", " PUBLIC\n"], "public"),
     ("POST …/finalize", "visibility", ["private", "PRIVATE"], "private"),
     ("POST …/finalize", "visibility", [None, "", 7, [], {}, "hidden", True], None),

@@ -58,10 +58,19 @@ def test_ordinary_sessions_are_believed(session: str) -> None:
     assert OpenReply.model_validate(reply).registration_session_id == session
 
 
-@pytest.mark.parametrize("hash_", ["", "abc", "g" * 64, None, 7, "a" * 65, "md5:" + "a" * 64, ["a" * 64]])
-def test_a_hash_that_is_none_is_no_receipt(hash_: object) -> None:
+@pytest.mark.parametrize("hash_", [None, 7, ["a" * 64], {}, True])
+def test_a_receipt_has_a_text_for_a_hash(hash_: object) -> None:
     with pytest.raises(ValidationError):
         Receipt.model_validate({"hash": hash_})
+
+
+@pytest.mark.parametrize("hash_", ["", "abc", "g" * 64, "a" * 65, "md5:" + "a" * 64])
+def test_a_text_that_is_no_hash_is_kept_to_be_judged(hash_: str) -> None:
+    assert Receipt.model_validate({"hash": hash_}).hash == hash_
+
+
+def test_a_claim_is_bounded() -> None:
+    assert len(Receipt.model_validate({"hash": "a" * 100_000}).hash) <= 200
 
 
 @pytest.mark.parametrize("reply", [BatchReply, Health, LegacySessionReply])

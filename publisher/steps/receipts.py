@@ -1,0 +1,184 @@
+"""Whether what a registry says about a published lineage matches what was sent (protocol.md §4, §6).
+
+A field that a server leaves out says nothing: servers differ in age.  A field that contradicts what was sent is a
+fault, and the publish has failed with the reason `receipt`.  What may differ for an honest reason is only told.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from roar_publisher.auth.identity import is_key
+from roar_publisher.glaas.lenient import is_closed, number
+from roar_publisher.glaas.policy import one_line
+from roar_publisher.glaas.wire import Receipt
+from roar_publisher.lineage.canonical import ANONYMOUS, CANONICAL_VERSION
+from roar_publisher.state.errors import Rejected
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Plan, Progress
+
+HASH = re.compile(r"[0-9a-f]{64}")
+ANY_HASH = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
+PUBLIC_SITE = "glaas.ai"
+"""Every host below it belongs to the public registry."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
+LONGEST_FIELD = 300
+"""Characters of one field of a receipt in the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """faults: what contradicts what was sent, each as a clause.  notes: what a person should know, each a sentence."""
+
+    faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def compared(receipt: Receipt, plan: Plan, progress: Progress) -> Comparison:
+    """What a receipt of finalize says against what was sent."""
+    faults = [*_status_faults(receipt), *_version_faults(receipt)]
+    notes: list[str] = []
+    if not HASH.fullmatch(receipt.hash):
+        faults.append(f"its hash is none: {_shown(receipt.hash)}")
+    elif progress.binding_prepared:  # the jobs stand in a lineage that was published before
+        if receipt.hash != progress.published_elsewhere:
+            faults.append(f"it finalized {receipt.hash}, and had prepared {progress.published_elsewhere}")
+    else:
+        faults += _count_faults(receipt, plan)
+        fault, note = _hash_difference(receipt.hash, plan, progress)
+        faults += [fault] if fault else []
+        notes += [note] if note else []
+    return Comparison(tuple(faults), tuple(notes))
+
+
+def kept(receipt: Receipt) -> dict[str, Any]:
+    """A receipt as the journal keeps it: what the registry said of each field, shortened."""
+    return {name: _bounded(value) for name, value in receipt.model_dump().items() if value is not None}
+
+
+def mismatch(faults: tuple[str, ...]) -> Rejected:
+    """The error for a receipt that contradicts what was sent."""
+    return Rejected(f"the registry's receipt does not match what was sent: {'; '.join(faults)}", reason=Reason.RECEIPT)
+
+
+def check_claim(claimed: str, plan: Plan, progress: Progress) -> str:
+    """A note about a lineage that is said to have every job already; empty where there is nothing to say.
+
+    The uids of jobs follow from the whole lineage (protocol.md §6), so the published one has the same jobs and links;
+    it has another hash if it was redacted by other rules.  Raises Rejected for what is no hash, and for another hash
+    where nothing was redacted.
+    """
+    expected = sent_hash(plan, progress)
+    if not HASH.fullmatch(claimed):
+        raise mismatch((f"every job is said to be published as {_shown(claimed)}, which is no hash",))
+    if expected is None or claimed in plan.published.values():
+        return ""
+    if not plan.redactions:
+        raise mismatch((f"every job is said to be published as {claimed}, but this lineage has the hash {expected}",))
+    return f"these jobs were published before with other redactions, as {claimed}; this lineage would be {expected}"
+
+
+def sent_hash(plan: Plan, progress: Progress) -> str | None:
+    """The hash that follows from what is sent; None where that can't be told.
+
+    It depends on how the registry names the publisher, which it does not tell for a key whose owner is not asked for.
+    """
+    identity = progress.identity or ANONYMOUS
+    return None if is_key(identity) else plan.published.get(identity)
+
+
+def page_url(url: str | None, registry: str, lineage_hash: str) -> tuple[str | None, str]:
+    """The lineage's page if it may be shown as a link, else None; and a note where a page is named and not shown.
+
+    It may where its origin is the registry's, or where it is https on the registry's own site: the host's parent
+    domain (api.example.org, example.org), or a host below either.  It must not name another lineage.
+    """
+    if url is None:
+        return None, ""
+    page, origin = _split(url), _split(registry)
+    if page is None or origin is None:
+        return None, "the registry names a page whose address is not a plain http(s) URL: it is not shown"
+    if not _same_site(page, origin):
+        return None, f"the registry names a page on another site ({page.hostname}): it is not shown as a link"
+    if any(found.lower() != lineage_hash for found in ANY_HASH.findall(url)):
+        return None, "the registry names the page of another lineage: it is not shown"
+    return url, ""
+
+
+def _status_faults(receipt: Receipt) -> list[str]:
+    return [] if is_closed(receipt.status) else [f"the session is {_shown(receipt.status)}, not closed"]
+
+
+def _version_faults(receipt: Receipt) -> list[str]:
+    version = receipt.canonical_version
+    if version is None or number(version) == CANONICAL_VERSION:
+        return []
+    return [f"its hash follows version {_shown(version)} of the rules, and this release knows {CANONICAL_VERSION}"]
+
+
+def _count_faults(receipt: Receipt, plan: Plan) -> list[str]:
+    counts = receipt.staged_counts
+    if counts is None:
+        return []
+    if not isinstance(counts, dict):
+        return [f"its counts are none: {_shown(counts)}"]
+    sent = {"jobs": plan.jobs, "inputs": plan.inputs, "outputs": plan.outputs}
+    return [
+        f"it counts {_shown(counts[name])} {name}, and {wanted} were sent"
+        for name, wanted in sent.items()
+        if counts.get(name) is not None and number(counts[name]) != wanted
+    ]
+
+
+def _hash_difference(found: str, plan: Plan, progress: Progress) -> tuple[str, str]:
+    """A fault and a note, of which one at most is not empty."""
+    expected = sent_hash(plan, progress)
+    if expected in (None, found):
+        return "", ""
+    others = [name for name, published in plan.published.items() if published == found]
+    if others:
+        return "", f"the registry's hash names {others[0]} as the publisher, not {progress.identity or ANONYMOUS}"
+    return f"its hash is {found}, and what was sent has {expected}", ""
+
+
+def _split(address: str) -> SplitResult | None:
+    """The parts of a plain http(s) URL; None for anything else.  A browser reads a backslash as a slash."""
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in DEFAULT_PORTS and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return None
+    return parts if usable and "@" not in parts.netloc and "\\" not in address else None
+
+
+def _same_site(page: SplitResult, origin: SplitResult) -> bool:
+    if (page.scheme, page.hostname, _port(page)) == (origin.scheme, origin.hostname, _port(origin)):
+        return True
+    host, site = page.hostname or "", origin.hostname or ""
+    if page.scheme != "https" or _port(page) != DEFAULT_PORTS["https"] or site.replace(".", "").isdigit():
+        return False
+    if _below(site, PUBLIC_SITE):
+        return _below(host, PUBLIC_SITE)
+    _, _, parent = site.partition(".")
+    return _below(host, site) or ("." in parent and host == parent)
+
+
+def _below(host: str, site: str) -> bool:
+    return host == site or host.endswith(f".{site}")
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or DEFAULT_PORTS[parts.scheme]
+
+
+def _shown(value: object) -> str:
+    """A value of the registry's in a message."""
+    return one_line(str(value))[:LONGEST_FIELD] or "empty"
+
+
+def _bounded(value: Any) -> Any:
+    """As it is where it is short, else the beginning of its text."""
+    text = json.dumps(value, default=str)
+    return value if len(text) <= LONGEST_FIELD else text[:LONGEST_FIELD]
