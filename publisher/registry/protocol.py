@@ -8,6 +8,9 @@
 | a client that does not take its answer | `WRITE_SECONDS` for 48 KiB | aborts |
 
 Single bytes prolong none of these.  A body that an endpoint reads has its deadline there (`bodies`).
+
+Requests that are sent before the last answer is out are served one a `PIPELINED_SECONDS`: no usual client does that,
+and a flood of them costs its sender nothing.
 """
 
 import asyncio
@@ -31,6 +34,7 @@ HEAD_SECONDS = 10
 IDLE_SECONDS = 75
 DRAIN_SECONDS = 10
 WRITE_SECONDS = 75
+PIPELINED_SECONDS = 1
 RETRY_SECONDS = 5
 """Seconds after which a client that found no room is asked to come again."""
 
@@ -75,6 +79,7 @@ class RegistryProtocol(H11Protocol):
         self._watched: tuple[Phase, int] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._write_deadline: asyncio.TimerHandle | None = None
+        self._next_request: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -87,7 +92,7 @@ class RegistryProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._table.remove(self)
-        for timer in (self._patience, self._write_deadline):
+        for timer in (self._patience, self._write_deadline, self._next_request):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
@@ -97,6 +102,13 @@ class RegistryProtocol(H11Protocol):
         self._watch()
 
     def on_response_complete(self) -> None:
+        if self.conn.their_state is h11.DONE and self.conn.trailing_data[0]:
+            self._next_request = self.loop.call_later(PIPELINED_SECONDS, self._go_on)
+            self._watch()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
         super().on_response_complete()
         self._watch()
 
@@ -124,11 +136,11 @@ class RegistryProtocol(H11Protocol):
         if self.transport.is_closing():
             self._limit_writing()
             return
-        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
-            self._table.waits(self)
-        else:
-            self._table.works(self)
         phase = self._phase()
+        if phase is Phase.WORK and self.conn.their_state is not h11.SEND_BODY:
+            self._table.works(self)
+        else:
+            self._table.waits(self)
         if (phase, self.conn.requests) == self._watched:
             return
         self._watched = (phase, self.conn.requests)
