@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roar_publisher.lineage.git import NOT_RUN, Answer, Reach, run_git
+from roar_publisher.lineage.omission import OmitConfig
 from roar_publisher.lineage.project import Config
+from roar_publisher.lineage.redaction import Redactor
 from roar_publisher.put.objects import PutRequest, Tag
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.storage.source import opened
@@ -128,7 +130,7 @@ def push_tag(root: Path, tag: Tag) -> Owed | None:
 
 def shown_url(text: str) -> str:
     """An address, or a text with addresses in it, as it may be shown and kept: without credentials."""
-    return _USERINFO.sub(r"\1", text)
+    return Redactor(OmitConfig()).text(_USERINFO.sub(r"\1", text))
 
 
 def _remote(root: Path, preferred: str | None) -> tuple[str, str] | None:

@@ -240,3 +240,16 @@ def touch(program: Path, note: Path) -> Path:
     program.write_text(f"#!/bin/sh\ntouch {note}\ncat\n")
     program.chmod(0o755)
     return program
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:hunter22x@h/a.git", "https://h/a.git"),
+        ("https://me:hunt/er22x@h/a.git", "https://me:[REDACTED]@h/a.git"),
+        ("https://h/a.git?access_token=hunter22xyz", "https://h/a.git?access_token=[REDACTED]"),
+        ("git@github.com:a/b.git", "git@github.com:a/b.git"),
+    ],
+)
+def test_an_address_is_shown_without_credentials(url: str, shown: str) -> None:
+    assert tags.shown_url(url) == shown
