@@ -1,36 +1,56 @@
 """A TReqs service as the authority: it is asked about each bearer, and what it says is kept on the local user.
 
-An answer is trusted for `TRUST_SECONDS`, so that a publish of a thousand requests is not two thousand; a finalize with
-a scope always asks anew.  The service and the registry know a person by `sub`; a name or an address links nobody.
+An answer is trusted for `TRUST_SECONDS`, a no for `REFUSED_SECONDS`, so that a publish of a thousand requests is not
+two thousand; a finalize with a scope always asks anew.  Requests with one bearer that come at once ask once.  The
+service and the registry know a person by `sub`; a name or an address links nobody.
+
+A service that is slow, or never answers, holds up only those who need its word now: there is a bound on how many
+questions are under way and how long each may take (`treqs_client`), and bearers that it has vouched for before do not
+queue with those that anybody may have made up.
 """
 
 import hashlib
-import logging
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import anyio
 from pydantic import ValidationError
 
 from roar_publisher.registry.accounts import Accounts, Taken, User, add_user, new_id, user_of
 from roar_publisher.registry.authority import Run
 from roar_publisher.registry.context import AccessContext
 from roar_publisher.registry.refusals import Refusal
+from roar_publisher.registry.treqs_client import Kind, Patience, TreqsClient, unusable
 
 if TYPE_CHECKING:
     import httpx2
+
+T = TypeVar("T")
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 REFRESH = "/api/v1/auth/refresh"
 LOGOUT = "/api/v1/auth/logout"
 TRUST_SECONDS = 10.0
-CONNECT_SECONDS = 3.0
-REPLY_SECONDS = 10.0
-MOST_TRUSTED = 1000
-"""Tokens whose answer is remembered at once; past it all are asked about again."""
+REFUSED_SECONDS = 5.0
+MOST_REMEMBERED = 1000
+"""Bearers that are remembered at once, and as many that were refused; the longest unused are forgotten."""
 
-logger = logging.getLogger(__name__)
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A question about one bearer that several requests wait for; the first of them asks.
+
+    trouble: what the answer was instead.  given_up: the first of them was cancelled, so another has to ask.
+    """
+
+    user: User | None = None
+    trouble: Exception | None = None
+    given_up: bool = True
+    landed: anyio.Event = field(default_factory=anyio.Event)
 
 
 class TreqsService:
@@ -46,29 +66,35 @@ class TreqsService:
         run: Run,
         clock: Callable[[], float],
         transport: "httpx2.AsyncBaseTransport | None" = None,
+        patience: Patience = Patience(),  # noqa: B008
     ) -> None:
-        import httpx2
-
         self._accounts = accounts
         self._run = run
         self._clock = clock
-        self._trusted: dict[bytes, tuple[float, User]] = {}
-        self._client = httpx2.AsyncClient(
-            base_url=url.rstrip("/"),
-            transport=transport,
-            # Plain http:// is for this machine; a proxy of the environment would carry the bearers off.
-            trust_env=url.startswith("https:"),
-            timeout=httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS),
-            follow_redirects=False,
-        )
+        self._client = TreqsClient(url, patience, transport)
+        self._trusted: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
+        self._refused: OrderedDict[bytes, float] = OrderedDict()
+        self._flights: dict[bytes, _Flight] = {}
 
     async def user_of(self, access_token: str) -> User | None:
         """As `Authority`."""
-        until, user = self._trusted.get(_digest(access_token), (0.0, None))
-        if user is not None and self._clock() < until:
-            return user
-        answer = await self._ask(access_token)
-        return None if answer is None else answer[0]
+        digest = _digest(access_token)
+        while True:
+            if self._clock() < self._refused.get(digest, 0.0):
+                return None
+            until, user = self._trusted.get(digest, (0.0, None))
+            if user is not None and self._clock() < until:
+                return user
+            flight = self._flights.get(digest)
+            if flight is None:
+                flight = self._flights[digest] = _Flight()
+                await self._fly(flight, digest, access_token)
+            else:
+                await flight.landed.wait()
+            if flight.trouble is not None:
+                raise flight.trouble
+            if not flight.given_up:
+                return flight.user
 
     async def context_of_bearer(self, access_token: str) -> AccessContext | None:
         """As `Authority`."""
@@ -83,64 +109,60 @@ class TreqsService:
     async def refresh(self, refresh_token: str, client_id: str) -> dict[str, object]:
         """As `Authority`: the service answers, the registry passes it on."""
         body = {"refresh_token": refresh_token, "client_id": client_id}
-        answer = await self._send("POST", REFRESH, json=body)
+        answer = await self._client.ask(Kind.TOKENS, "POST", REFRESH, body=body)
         if answer is None:
             raise Refusal(HTTPStatus.UNAUTHORIZED, "the identity service does not renew this sign-in: sign in again")
         return answer
 
     async def revoke(self, access_token: str) -> bool:
         """As `Authority`: the service is told, and the registry forgets what it said."""
-        self._trusted.pop(_digest(access_token), None)
-        return await self._send("POST", LOGOUT, headers=_bearer(access_token)) is not None
+        digest = _digest(access_token)
+        self._trusted.pop(digest, None)
+        ended = await self._client.ask(Kind.TOKENS, "POST", LOGOUT, headers=_bearer(access_token)) is not None
+        if ended:
+            self._refuse(digest, TRUST_SECONDS)  # a question may be under way that was answered before
+        return ended
 
     async def close(self) -> None:
         """As `Authority`."""
-        await self._client.aclose()
+        await self._client.close()
+
+    async def _fly(self, flight: _Flight, digest: bytes, access_token: str) -> None:
+        try:
+            answer = await self._ask(access_token)
+            flight.user = None if answer is None else answer[0]
+            flight.given_up = False
+        except Exception as trouble:
+            flight.trouble = trouble
+        finally:
+            del self._flights[digest]
+            flight.landed.set()
 
     async def _ask(self, access_token: str) -> tuple[User, AccessContext] | None:
         digest = _digest(access_token)
-        self._trusted.pop(digest, None)
-        answer = await self._send("GET", ACCESS_CONTEXT, headers=_bearer(access_token))
+        kind = Kind.KNOWN if digest in self._trusted else Kind.UNKNOWN
+        answer = await self._client.ask(kind, "GET", ACCESS_CONTEXT, headers=_bearer(access_token))
         if answer is None:
+            self._trusted.pop(digest, None)
+            self._refuse(digest, REFUSED_SECONDS)
             return None
         try:
             context = AccessContext.model_validate(answer)
         except ValidationError:
-            raise _unusable("says who you are in a way that is not understood") from None
+            raise unusable("says who you are in a way that is not understood") from None
         user = await self._run(lambda: self._accounts.write(link, context))
-        if len(self._trusted) >= MOST_TRUSTED:
-            self._trusted.clear()
-        self._trusted[digest] = (self._clock() + TRUST_SECONDS, user)
+        _remember(self._trusted, digest, (self._clock() + TRUST_SECONDS, user))
         return user, context
 
-    async def _send(
-        self, method: str, path: str, *, headers: dict[str, str] | None = None, json: object = None
-    ) -> dict[str, object] | None:
-        """The object that the service answers, without its envelope; None where it refuses what it was sent.
-
-        Raises `Refusal` (503) for everything else.
-        """
-        import httpx2
-
-        try:
-            response = await self._client.request(method, path, headers=headers, json=json)
-            document = response.json() if response.is_success and response.content else None
-        except (httpx2.HTTPError, OSError) as error:
-            logger.warning("the identity service does not answer: %s", type(error).__name__)
-            raise _unusable("does not answer") from None
-        except ValueError:
-            raise _unusable("does not answer with JSON") from None
-        if response.status_code in _NOS:
-            return None
-        if response.is_success and not response.content:
-            return {}
-        if not isinstance(document, dict):
-            raise _unusable(f"answers with HTTP {response.status_code}")
-        inner = document.get("data") if document.get("success") is True else None
-        return inner if isinstance(inner, dict) else document
+    def _refuse(self, digest: bytes, seconds: float) -> None:
+        _remember(self._refused, digest, self._clock() + seconds)
 
 
-_NOS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+def _remember(memory: OrderedDict[bytes, T], digest: bytes, value: T) -> None:
+    memory[digest] = value
+    memory.move_to_end(digest)
+    if len(memory) > MOST_REMEMBERED:
+        memory.popitem(last=False)
 
 
 def link(connection: sqlite3.Connection, context: AccessContext) -> User:
@@ -176,7 +198,3 @@ def _bearer(access_token: str) -> dict[str, str]:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-def _unusable(what: str) -> Refusal:
-    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"the identity service {what}: try again later")
