@@ -139,7 +139,6 @@ def _check_progress(plan: PlanRow, progress: ProgressRow) -> None:
     nobody = progress.credential in (Decision.ANONYMOUS_SESSION, Decision.LEGACY)
     _require(not nobody or wanted.scope_request is None, "nobody may publish into a scope")
     _require(nobody or progress.credential in (Decision.BEARER, Decision.SSH), "no credential")
-    _require(nobody or progress.state is not State.FALLBACK, "a credential on the legacy path")
 
 
 def _check_units(journal: Journal, plan: PlanRow) -> None:

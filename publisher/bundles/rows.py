@@ -35,7 +35,7 @@ def _destination(url: str) -> str:
 
 Line = Annotated[str, Field(max_length=LONGEST_LINE, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A text on one line: nothing in it steers a terminal."""
-Detail = Annotated[str, Field(max_length=LONGEST_DETAIL, pattern=r"^[^\x00]*$")]
+Detail = Annotated[str, Field(max_length=LONGEST_DETAIL, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 SafeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")]
 """What goes into the path of a request: nothing in it ends the path or leads out of it."""
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -121,7 +121,7 @@ class ProgressRow(Row):
     state: Annotated[State, Field(strict=False), AfterValidator(lambda state: _one_of(state, LIVE))]
     updated_at: Time
     epoch: Annotated[int, Field(ge=0, le=1_000_000)]
-    recounts: Bit
+    recounts: Annotated[int, Field(ge=0, le=1_000)]
     reason: Annotated[Line, Field(max_length=64)]
     detail: Detail
     capabilities: Json[Annotated[dict[Line, StrictBool], Field(max_length=100)]]

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from roar_publisher.__main__ import run
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.reasons import Reason
@@ -235,3 +236,24 @@ def test_without_a_person_or_a_word_nothing_is_imported(world: World, imports: I
     answer.blames(4, "needs your consent", "nothing was imported", "--yes")
     assert "to the registry https://registry.example" in answer.err
     assert everything(world) == before
+
+
+def test_no_word_of_it_steers_the_terminal_that_shows_it_later(
+    members: Members,
+    world: World,
+    imports: Import,
+    imported: PublishPaths,
+    scratch: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = "x\n\u202ey\u009b2J"
+    sql = [f"UPDATE plan SET target = '{text}', git_branch = 'b\u009b2J'", f"UPDATE progress SET why = '{text}'"]
+    sql.append(f"UPDATE events SET detail = '{text}'")
+    (tmp_path / "forged.tar").write_bytes(tar(with_sql(members, scratch, sql)))
+    assert imports(tmp_path / "forged.tar").code == 0
+    for command in (["list", "--all"], ["show", world.publish_id], ["show", world.publish_id, "--why"]):
+        assert run(["journal", *command]) == 0
+        out, err = capsys.readouterr()
+        steering = [one for one in out + err if not one.isprintable() and one != "\n"]
+        assert steering == [], (command, out)
