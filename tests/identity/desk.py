@@ -122,23 +122,31 @@ class Desk:
                 return error.code
 
 
+BEHIND_A_PROXY = ("--forwarded-allow-ips", "127.0.0.1")
+"""Most tests put a `front` before the registry, whose address it does not know: it checks no host of a signature."""
+
+
 @contextmanager
-def registry(data: Path) -> Iterator[str]:
+def registry(data: Path, *options: str) -> Iterator[str]:
     """`roar registry serve` on a free port; gives its address."""
-    with running("-m", "roar_publisher", "registry", "serve", "--data", str(data)) as process:
+    options = options or BEHIND_A_PROXY
+    with running("-m", "roar_publisher", "registry", "serve", "--data", str(data), *options) as process:
         address = line_of(process).split()[-1]
         assert address.startswith("http://127.0.0.1:")
         yield address
 
 
 @contextmanager
-def alices_desk(folder: Path) -> Iterator[Desk]:
-    """A desk in `folder` whose registry runs and knows Alice, who has no credential yet."""
+def alices_desk(folder: Path, *options: str) -> Iterator[Desk]:
+    """A desk in `folder` whose registry runs and knows Alice, who has no credential yet.
+
+    options: of the registry; `BEHIND_A_PROXY` unless others are given.
+    """
     data = folder / "registry"
     store = Accounts.open(data)
     store.write(accounts.add_user, "alice", email="alice@example.org", sub=SUB, user_id=USER_ID)
     store.close()
-    with registry(data) as url:
+    with registry(data, *options) as url:
         # The second name is for `roar scope use`, which does not know the first.
         program = Program.within(captured_project("linear", folder), folder, GLAAS_URL=url, ROAR_GLAAS__URL=url)
         yield Desk(program, folder / "home", data, url)

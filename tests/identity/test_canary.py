@@ -163,7 +163,7 @@ def watched(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Watched]
         watched = Watched(seat, fore, with_secrets(desk))
         match request.param:
             case "bearer":
-                desk.sign_in(seconds=240)  # so close to its end that it is refreshed
+                seat.sign_in(seconds=240)  # so close to its end that it is refreshed
                 document = json.loads(desk.auth_json.read_text()) | {"id_token": ID_TOKEN}
                 desk.auth_json.write_text(json.dumps(document))
                 names = ("access_token", "refresh_token", "id_token")
