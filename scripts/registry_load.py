@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 """Measure what one client can do to a registry that others use: `scripts/registry_load.py [--jobs N] [--links N]`.
 
-It stages a lineage of one step and one job with many inputs, then finalizes both while another client reads.  Printed
-are the longest times that this reader waited for `GET /health` and for a published lineage, in milliseconds.
+It stages a lineage of one step and one job with many inputs, then finalizes both while another client reads, has a
+crowd of connections read large pages, and writes many versions of a label.  Printed are the longest times that the
+other client waited, the sizes, and the memory that the registry took.
 """
 
 import argparse
 import json
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 
 import httpx2
@@ -19,9 +22,10 @@ import httpx2
 from roar_publisher.glaas import wire
 from roar_publisher.registry import staging
 from roar_publisher.registry.auth import NOBODY, session_token
-from roar_publisher.registry.sessions import Session, open_session
+from roar_publisher.registry.label_versions import Entity, add_version, current_label, versions_before
+from roar_publisher.registry.sessions import Session, new_graph, open_session
 from roar_publisher.registry.staging import LinkKind
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.store import DATABASE_NAME, Store
 
 PROGRAM = """
 import sys
@@ -85,12 +89,63 @@ def _watch(url: str, session: Session, token: str, published: str) -> tuple[dict
     return longest, seconds, receipt
 
 
+def _measure_labels(folder: Path, versions: int) -> str:
+    """What `versions` versions of a label document of 100 kB take on disk, each with one key changed."""
+    store = Store.open(folder)
+    entity = Entity(store.write(new_graph), "dag", "")
+    document = {f"key {number}": "x" * 90 for number in range(1000)}
+
+    def write(connection: sqlite3.Connection, first: int) -> None:
+        for number in range(first, first + PIECE):
+            text = json.dumps({**document, "count": number}, sort_keys=True, separators=(",", ":"))
+            add_version(connection, entity, current_label(connection, entity), text, "{}", float(number))
+
+    for first in range(0, versions, PIECE):
+        store.write(write, first)
+    begun = time.monotonic()
+    store.read(lambda connection: list(islice(versions_before(connection, entity, versions // 2), 10)))
+    seconds = time.monotonic() - begun
+    store.close()
+    size = (folder / DATABASE_NAME).stat().st_size
+    return f"{versions} versions of a label of 100 kB: {size / 1e6:.1f} MB; a page from their middle: {seconds:.3f} s"
+
+
+def _measure_crowd(url: str, lineage_hash: str, crowd: int) -> str:
+    """How long one client waits while another one's many connections ask for the largest page, and do not stop."""
+    over = threading.Event()
+    sizes: list[int] = []
+
+    def ask() -> None:
+        transport = httpx2.HTTPTransport(local_address="127.0.0.2")
+        with httpx2.Client(base_url=url, timeout=600, transport=transport) as client:
+            while not over.is_set():
+                sizes.append(len(client.get(f"/api/v1/sessions/{lineage_hash}?limit=1000").content))
+
+    threads = [threading.Thread(target=ask) for _ in range(crowd)]
+    for thread in threads:
+        thread.start()
+    waits = []
+    with httpx2.Client(base_url=url, timeout=600) as reader:
+        for _ in range(40):
+            asked = time.monotonic()
+            reader.get(f"/api/v1/sessions/{lineage_hash}?limit=1").raise_for_status()
+            waits.append(time.monotonic() - asked)
+    over.set()
+    for thread in threads:
+        thread.join()
+    return f"beside {crowd} readers of pages of {max(sizes)} bytes another one waits {max(waits) * 1000:.0f} ms at most"
+
+
 def main() -> None:
     """Stage, serve, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=60_000, help="jobs of the one step")
     parser.add_argument("--links", type=int, default=200_000, help="inputs of the one job")
+    parser.add_argument("--versions", type=int, default=10_000, help="versions of the label")
+    parser.add_argument("--crowd", type=int, default=50, help="connections of the client that reads most")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        sys.stdout.write(_measure_labels(Path(folder), options.versions) + "\n")
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         store = Store.open(data)
@@ -104,16 +159,18 @@ def main() -> None:
             try:
                 assert process.stdout is not None
                 url = process.stdout.readline().strip()
-                published = ""
+                published = published_wide = ""
                 for name, (session, token) in staged.items():
                     if not published:
                         published = _finalize(url, session, token).json()["hash"]
                         continue
                     longest, seconds, receipt = _watch(url, session, token, published)
+                    published_wide = published_wide or str(receipt["hash"])
                     waits = ", ".join(f"{what[:16]} {wait * 1000:.0f} ms" for what, wait in longest.items())
                     sys.stdout.write(
                         f"{name}: finalized in {seconds:.1f} s; longest wait: {waits}; {receipt['staged_counts']}\n"
                     )
+                sys.stdout.write(_measure_crowd(url, published_wide, options.crowd) + "\n")
                 status = Path(f"/proc/{process.pid}/status").read_text()
                 sys.stdout.write(next(line for line in status.splitlines() if line.startswith("VmHWM")) + "\n")
             finally:
