@@ -46,6 +46,16 @@ def is_loopback(host: str) -> bool:
     return address is not None and address.is_loopback
 
 
+def spellings(trusted: Sequence[Network]) -> list[str]:
+    """The networks as text, those of IPv4 also as a socket for both versions shows them (`::ffff:192.0.2.1`)."""
+    mapped = [
+        f"::ffff:{network.network_address}/{96 + network.prefixlen}"
+        for network in trusted
+        if isinstance(network, ipaddress.IPv4Network)
+    ]
+    return [str(network) for network in trusted] + mapped
+
+
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from roar_publisher.registry.addresses import Network
+from roar_publisher.registry.addresses import Network, spellings
 from roar_publisher.registry.app import create_app
 from roar_publisher.registry.authority import Authority, Run
 from roar_publisher.registry.connections import DEFAULT_CONNECTIONS, ConnectionTable, allowed_connections
@@ -125,7 +125,7 @@ def server_config(app: Starlette, table: ConnectionTable, proxies: Sequence[Netw
         table=table,
         proxies=proxies,
         proxy_headers=bool(proxies),
-        forwarded_allow_ips=[str(network) for network in proxies],
+        forwarded_allow_ips=spellings(proxies),
         backlog=ACCEPTED_AT_ONCE,
         loop="asyncio",
         log_config=None,

@@ -8,8 +8,11 @@ import pytest
 
 from roar_publisher.registry.addresses import networks
 from roar_publisher.registry.app import create_app
+from roar_publisher.registry.connections import ConnectionTable
 from roar_publisher.registry.quotas import DRAIN_SECONDS, TIMES_IN_ALL, Amount
+from roar_publisher.registry.serve import server_config
 from roar_publisher.registry.store import Store
+from tests import virtual
 from tests.registry.harness import (
     GIT,
     SPEAKS_AS,
@@ -213,6 +216,23 @@ async def test_a_quota_of_nothing_is_a_plain_no(town: Settle) -> None:
     response = await here.client.post(OPEN, json=ANONYMOUS)
     assert "without a sign-in" in refused(response, 403)
     assert "retry-after" not in response.headers
+
+
+def test_a_proxy_is_known_by_either_spelling_of_its_address(store: Store) -> None:
+    app = create_app(store, quota=Amount(1, PLENTY, PLENTY), run=run_inline)
+    config = server_config(app, ConnectionTable(1), networks("10.0.0.0/8, 192.0.2.7"))
+    config.load()
+
+    async def scenario() -> list[int]:
+        answers = []
+        for number, proxy in enumerate(("10.0.0.1", "::ffff:10.0.0.1", "192.0.2.7", "::ffff:192.0.2.7")):
+            transport = httpx2.ASGITransport(config.loaded_app, client=(proxy, 4711))
+            forwarded = {"X-Forwarded-For": f"198.51.100.{number}"}
+            async with httpx2.AsyncClient(transport=transport, base_url="http://registry", headers=forwarded) as client:
+                answers.append((await client.post(OPEN, json=ANONYMOUS)).status_code)
+        return answers
+
+    assert virtual.run(scenario) == [201] * 4
 
 
 @pytest.mark.parametrize("forwarded", ["198.51.100.{}", "198.51.100.{}, 127.0.0.1", "6.6.6.6, 198.51.100.{}"])
