@@ -52,7 +52,7 @@ _SECRET_KEY = frozenset(
     " stripe subscription tenant twilio user wandb webhook".split()
 )
 """`openai_key` is a credential; `sort_key` and `cache_key` are not."""
-_VAGUE = frozenset("auth session fernet tok pat webhook".split())
+_VAGUE = frozenset("auth session sessionid jsessionid phpsessid fernet tok pat webhook".split())
 _PAT = frozenset("github gitlab gh azure ado devops airtable databricks access".split())
 """`GITHUB_PAT` is a personal access token; a `pat` alone may be a pattern."""
 _PUBLIC = frozenset("public pub primary foreign".split())

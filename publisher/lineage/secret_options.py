@@ -17,6 +17,8 @@ from roar_publisher.lineage.shell_words import Extent, QuotedText
 
 _REACH = 1024
 """Characters after a program's name in which its options are looked for."""
+SPACE = r"(?:[ \t]|\\?\r?\n)++"
+"""What stands between two words: a command may go on in the next line."""
 _MOST_USER = 128
 _WORDS = 16
 """Words before an argument that are looked at, in a command that is recorded as a list."""
@@ -40,7 +42,7 @@ class _Option:
         return re.compile(f"{_BEFORE}(?:{self.programs}){_AFTER}")
 
     def option(self) -> re.Pattern[str]:
-        between = "" if self.glued else r"(?:[ \t]++|=)?"
+        between = "" if self.glued else f"(?:{SPACE}|=)?"
         return re.compile(rf"(?<![^\s\"'])-(?:{self.options})\\?[\"']?,?{between}(?=[^\s-])")
 
 
@@ -48,7 +50,8 @@ _OPTIONS = (
     _Option("redis-cli|valkey-cli|keydb-cli|https?|xhs?", "a|-auth"),
     _Option("openssl", "k|K|hmac"),
     _Option(r"mysql\w*|mariadb[\w-]*|sshpass|mongo\w*|beeline|cypher-shell|hdbsql|cqlsh|twine|az|rdesktop|influx", "p"),
-    _Option(r"(?:docker|podman|buildah|skopeo|nerdctl|crane|oras|oc|helm registry) login", "p"),
+    _Option("aws ssm put-parameter", "-value"),
+    _Option(r"(?:docker|podman|buildah|skopeo|nerdctl|crane|oras|oc|helm registry) login|gsutil signurl", "p"),
     _Option(r"7z[a-z]?|unrar|rar", "h?p", glued=True),
     _Option(r"zip|unzip|zipcloak|ssh-keygen|mosquitto_\w+|sqlcmd|bcp|osql|isql|tsql|ipmitool", "P"),
     _Option("ssh-keygen", "N"),
@@ -81,10 +84,11 @@ _PLACES: tuple[tuple[re.Pattern[str], Secrecy], ...] = tuple(
         ),
         (Secrecy.PASSWORD, rf"\bpoetry config{_GAP}http-basic\.{_WORD}{_GAP}{_WORD}{_GAP}"),
         (Secrecy.PASSWORD, rf"\bmc{_GAP}(?:alias set|config host add){_GAP}{_WORD}{_GAP}{_WORD}{_GAP}{_WORD}{_GAP}"),
-        (Secrecy.PASSWORD, rf"\b(?:sqlplus|sqlldr|impdp|expdp|imp|exp){_GAP}(?:-\w{{1,8}}{_GAP}){{0,3}}\w{{1,64}}/"),
+        (Secrecy.PASSWORD, rf"\b(?:sqlplus|sqlldr|impdp|expdp){_GAP}(?:-\w{{1,8}}{_GAP}){{0,3}}\w{{1,64}}/"),
         (Secrecy.PASSWORD, r"\bjdbc:oracle:\w{1,16}:\w{1,64}/"),
         (Secrecy.PASSWORD, r"(?<=\s)/p:"),
-        (Secrecy.TOKEN, rf"\b_auth(?:Token)?{_GAP}"),
+        (Secrecy.TOKEN, rf"\b(?:_auth(?:Token)?|authtoken){_GAP}"),
+        (Secrecy.SECRET, rf"\bpulumi config set{_GAP}--secret{_GAP}{_WORD}{_GAP}"),
         (Secrecy.VAGUE, rf"\blogin{_GAP}(?=[^\s-])"),
         (Secrecy.TOKEN, r"\blogin\([^()\n]{0,64}?\bkey[ \t]{0,4}=[ \t]{0,4}"),
         # `auth=("me", "password")`, as requests takes it.
@@ -96,7 +100,7 @@ _PLACES: tuple[tuple[re.Pattern[str], Secrecy], ...] = tuple(
         # What a program reads from its standard input.
         (
             Secrecy.PASSWORD,
-            rf"\b(?:\w{{0,16}}passwd|login|-stdin|--with-token|--passphrase-fd{_GAP}\d)\b"
+            rf"\b(?:\w{{0,16}}passwd|login|signin|-stdin|--with-token|--passphrase-fd{_GAP}\d)\b"
             r"[^;|&\n]{0,128}?<<<[ \t]{0,4}",
         ),
     )
@@ -106,7 +110,7 @@ _READS_PASSWORD = re.compile(
     r"[\"']?[ \t]{0,4}\|[^;|&\n]{0,128}?(?:-stdin\b|--with-token\b|--passphrase-fd\b|\bsudo\b[^;|&\n]{0,64}? -S\b"
     r"|\bpasswd\b|\bchpasswd\b|\blogin\b)"
 )
-_PLACE_HINT = re.compile(r"htpasswd|poetry|mc|/|_auth|login|Auth|auth|<<<")
+_PLACE_HINT = re.compile(r"htpasswd|poetry|pulumi|mc|/|_auth|login|Auth|auth|<<<")
 
 
 def option_secrets(quoted: QuotedText) -> Iterator[Span]:

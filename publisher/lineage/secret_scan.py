@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from roar_publisher.lineage.secret_names import NAME_REACH, Secrecy, secrecy
-from roar_publisher.lineage.secret_options import option_secrets
+from roar_publisher.lineage.secret_options import SPACE, option_secrets
 from roar_publisher.lineage.secret_rules import Span, known_tokens
 from roar_publisher.lineage.secret_values import LOOKED_AT, is_opaque, is_secret_value
 from roar_publisher.lineage.shell_words import Extent, QuotedText
@@ -21,19 +21,24 @@ _HINT = re.compile(
 )
 """What a text holds in which names, headers and options are looked for at all."""
 # An assignment, a mapping's colon, each perhaps after the quote that closes the name (perhaps an escaped one).
-_SEPARATOR = re.compile(r"(\\{0,3}[\"']\]?)?[ \t]{0,4}(?:(?<![=!<>])=(?!=)>?|:=?(?!:))[ \t]{0,4}")
-_FLAG = re.compile(r"(?<![\w-])--?([A-Za-z][A-Za-z0-9_.-]{0,127}+)[ \t]++(?!-)(?=\S)")
+_SEPARATOR = re.compile(
+    r"(\\{0,3}[\"']\]?)?[ \t]{0,4}"
+    r"(?:(?<![=!<>])=(?!=)>?"
+    r"|:(?![:?+])=?(?:[ \t]{0,4}(?:[>|][+-]?)?\r?\n[ \t]{1,16}+(?![\w.-]{1,64}:|-[ \t]))?)[ \t]{0,4}"
+)
+_FLAG = re.compile(rf"(?<![\w-])--?([A-Za-z][A-Za-z0-9_.-]{{0,127}}+){SPACE}(?!-)(?=\S)")
 # `aws configure set`, and a line of .netrc.
 _SPACED = re.compile(
     r"\b(?:aws_secret_access_key|aws_session_token|login[ \t]{1,8}\S{1,128}+[ \t]{1,8}password)[ \t]{1,8}(?=[^\s=:])"
 )
 # `wandb login KEY`: the key is a word of its own, often after a switch.
 _LOGIN = re.compile(r"\bwandb[ \t]{1,8}login[ \t]{1,8}(?:--(?:relogin|cloud|verify)[ \t]{1,8}){0,3}(?=[^\s-])")
-_SHORT_PASSWORD = re.compile(r"(?<!\S)-p(?:[ \t]++|=)?(?=[^\s-])")
-_USER = re.compile(r"(?<!\S)(?:-u|--user|--proxy-user|--auth)(?:[ \t]++|=)?(?=[^\s-])")
+_SHORT_PASSWORD = re.compile(rf"(?<!\S)-p(?:{SPACE}|=)?(?=[^\s-])")
+_USER = re.compile(rf"(?<!\S)(?:-u|--user|--proxy-user|--auth)(?:{SPACE}|=)?(?=[^\s-])")
 _HEADER = re.compile(
     r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\\{0,3}[\"'])?[ \t]{0,4}[:=][ \t]{0,4}(\\{0,3}[\"'])?"
-    r"((?:bearer|basic|token|digest|apikey|api-key|negotiate|aws4-hmac-sha256|signature|bot|key)(?:\\?[ \t]){1,4})?",
+    r"((?:bearer|basic|token|digest|apikey|api-key|negotiate|aws4-hmac-sha256|signature|bot|key|aws|ssws|hmac|oauth|jwt|pat"
+    r"|shared-?key(?:-?lite)?|sharedaccesssignature|genie-?key)(?:\\?[ \t]){1,4})?",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"\b(?:bearer|basic)[ \t]++([A-Za-z0-9._~+/=-]{16,}+)", re.IGNORECASE)
@@ -50,6 +55,7 @@ _PRIVATE_KEY = re.compile(
     r"(?:[\s\\nr]*+(?:Proc-Type|DEK-Info|Comment|Version|Hash):[^\n\\]{0,200})*+"
     r"(?:[A-Za-z0-9+/=\\\s,:]++(?:-----END[A-Z0-9 ]{1,40}-----)?)?+"
 )
+_SEVERAL = re.compile(r"([^,=]{1,256}+),[A-Za-z_]\w{0,64}=")
 _CLOSES = {",": ",,", "}": "{", "]": "[", ")": "("}
 _MOST_USER = 128
 _MOST_AUTHORITY = 8192
@@ -84,16 +90,31 @@ def _named_values(quoted: QuotedText) -> Iterator[Span]:
             continue
         before = text[max(done, match.start() - NAME_REACH) : match.start()]
         name = before[len(before.rstrip(_NAME_LETTERS)) :].lstrip("-")
-        kind = secrecy(name) if name else Secrecy.NONE
+        kind = secrecy(_with_owner(name, before)) if name else Secrecy.NONE
         if kind is Secrecy.NONE or name.lower().endswith("authorization"):  # `_headers` keeps its scheme
             continue
         start = match.start() - len(name)
         extent = _own_value(quoted.value(match.end(), name=start), match)
-        if is_secret_value(text[extent.start : min(extent.end, extent.start + LOOKED_AT)], kind):
+        value = text[extent.start : min(extent.end, extent.start + LOOKED_AT)]
+        if is_secret_value(value, kind) or is_secret_value(_first_of_several(value), kind):
             done = extent.end
             if match[0] == "=":
                 extent = _with_quotes(text, match.end(), extent)
             yield Span(*extent, "named-value", context=start)
+
+
+def _with_owner(name: str, before: str) -> str:
+    """`wandb.key` is the key of wandb."""
+    owner, dot, _name = before.rpartition(name)[0].rpartition(".")
+    if name.lower() != "key" or not dot:
+        return name
+    return f"{owner[len(owner.rstrip(_NAME_LETTERS)) :]}_{name}"
+
+
+def _first_of_several(value: str) -> str:
+    """`a1b2` of `API_KEY=a1b2,MODE=x`; all of it is hidden, because a password may look like this."""
+    several = _SEVERAL.match(value)
+    return several[1] if several else ""
 
 
 def _with_quotes(text: str, position: int, extent: Extent) -> Extent:

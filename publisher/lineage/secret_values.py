@@ -26,10 +26,12 @@ _VERSION = re.compile(
     r"[<>=~!^v]{0,2}\d+(?:\.\d+)*(?:[._-]?(?:a|b|c|rc|alpha|beta|dev|post|final)\d*)*(?:\+[a-z0-9][a-z0-9._-]{0,30})?\Z"
 )
 _REFERENCE = re.compile(
-    r"\$\{[^}]*\}\Z|\$\(.*\)\Z|\$[A-Z_][A-Z0-9_]*\Z|\{\{.*\}\}\Z|\{[A-Za-z_][\w.]*\}\Z|%[A-Za-z_]\w*%\Z|%\(\w+\)s\Z|<[^<>]*>\Z"
+    r"\$\{[^}]*\}\Z|\$\((?!\s*(?:echo|printf)\b).*\)\Z|\$[A-Z_][A-Z0-9_]*\Z|\{\{.*\}\}\Z|\{[A-Za-z_][\w.]*\}\Z|%[A-Za-z_]\w*%\Z|%\(\w+\)s\Z|<[^<>]*>\Z"
     r"|(?:os\.)?(?:environ|getenv|env)\b.*\Z|(?:vault|env|secret|ssm|op|file|arn|projects)[:/].*\Z",
     re.DOTALL,
 )
+_DEFAULT = re.compile(r"\$\{\w+:?-([^}]+)\}\Z")
+"""`${PASSWORD:-hunter22}` says what the password is where the variable is not set."""
 _PLAIN_WORD = re.compile(r"[A-Z]?[a-z]{0,12}\Z|[A-Z]{0,12}\Z")
 _WORD_LETTERS = 15
 """Letters in a row that may still be a word."""
@@ -69,6 +71,8 @@ def is_secret_value(value: str, secrecy: Secrecy) -> bool:
 
 @lru_cache(maxsize=4096)
 def _looks_secret(text: str, secrecy: Secrecy) -> bool:
+    default = _DEFAULT.match(text)
+    text = default[1] if default else text
     if not text or is_marked(text) or _is_innocent(text):
         return False
     if secrecy is Secrecy.PASSWORD:

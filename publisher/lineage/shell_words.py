@@ -11,6 +11,7 @@ from typing import NamedTuple
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*+\"|'[^']*+'|\\.", re.DOTALL)
 _WORD = re.compile(r"(?:\"(?:[^\"\\]|\\.)*+\"|'[^']*+'|\\.|[^\s\"'\\;&|<>])++", re.DOTALL)
 _ESCAPED_QUOTE = re.compile(r"(\\+)([\"'])")
+_SUBSTITUTED = re.compile(r"\$\([^()\n]{0,256}\)[^\s\"';&|<>]*+")
 _BARE = re.compile(r"[^\s\"'`;&|<>]+")
 _WITHIN = {quote: re.compile(rf"[^\s{quote}&;]++") for quote in "\"'"}
 _TO_QUOTE = {'"': re.compile(r"(?:[^\"\\]|\\.)*+", re.DOTALL), "'": re.compile(r"[^']*+")}
@@ -56,6 +57,9 @@ class QuotedText:
         region = self.region(position)
         if region is not None:
             return self._within(position, name, region)
+        substituted = _SUBSTITUTED.match(text, position)
+        if substituted is not None:
+            return Extent(*substituted.span())
         quote = text[position : position + 1]
         word = self._read(_WORD, position, len(text)) or self._read(_BARE, position + (quote in ('"', "'")), len(text))
         if word is None:

@@ -275,7 +275,7 @@ HOSTILE = [
     "cookie: a", "é", "\ud800", "/api/webhooks/", "key=/", "\"token=a ",
     "redis-cli -a ", "redis-cli;", "openssl -k 'a", "htpasswd -b a ", "config a ", "login ", "auth=('",
     "echo a | sudo ", "passwd <<<", "curl -sSu a:", "mc alias set a ", "vault write a=", "sqlplus a/",
-    "\n;", "'mysql -p ", "Auth(",
+    "\n;", "'mysql -p ", "Auth(", "token:\n ", "token=$(", "token=${A:-", ".key=", "token=a,b=", "--token\\\n", "$(a)",
 ]  # fmt: skip
 
 
