@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from roar_publisher.auth.choice import Flag
 from roar_publisher.state.errors import UsageProblem
 
+FILES = frozenset({"a source"})
+"""What names a file: where it is read, its name is looked at."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutOptions:
@@ -77,7 +80,7 @@ class Options:
         follow_links: bool = False,
     ) -> "Options":
         """Raises UsageProblem where options contradict each other, or where one is given without a value."""
-        _refuse_empty(target, registry, put)
+        _refuse_unusable(target, registry, put)
         if private and (public or anonymous):
             raise UsageProblem("--private contradicts --public and --anonymous", next_step="leave one of them out")
         if quiet and verbose:
@@ -132,8 +135,16 @@ def _flag(*, public: bool, private: bool, anonymous: bool) -> Flag:
     return Flag.PUBLIC if public else Flag.NONE
 
 
-def _refuse_empty(target: str | None, registry: str | None, put: PutOptions | None) -> None:
-    """Refuse what a script's unset variable leaves: taken for "not given", it would publish more, or elsewhere."""
+def _is_text(value: str) -> bool:
+    """Whether it can be written in UTF-8: bytes of the command line that are none come as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _refuse_unusable(target: str | None, registry: str | None, put: PutOptions | None) -> None:
+    """Refuse what a script's unset variable leaves, and what is no text.
+
+    Taken for "not given", an empty value would publish more, or elsewhere.  No journal holds what is no text.
+    """
     given = [("the target", target), ("--registry", registry)]
     if put is not None:
         given += [("a source", source) for source in put.sources]
@@ -141,6 +152,10 @@ def _refuse_empty(target: str | None, registry: str | None, put: PutOptions | No
     for name, value in given:
         if value is not None and not value.strip():
             raise UsageProblem(f"{name} is empty", next_step="give it a value, or leave it out")
+        if value is not None and name not in FILES and not _is_text(value):
+            raise UsageProblem(
+                f"{name} is no UTF-8 text", next_step="type it in UTF-8; a file may be named by its step"
+            )
 
 
 def _refuse_with(option: str, others: Mapping[str, bool]) -> None:

@@ -14,19 +14,17 @@ def link_digest(hashes: str) -> str:
     """The digest (hex) that names an artifact; empty where it has no hash."""
     if " " not in hashes:
         return hashes.partition(":")[2]
-    digests = dict(reversed([entry.split(":", 1) for entry in hashes.split()]))
+    entries = _entries(hashes)
+    digests = dict(reversed(entries))
     for algorithm in LINK_ALGORITHMS:
         if algorithm in digests:
             return digests[algorithm]
-    return hashes.split()[0].partition(":")[2]
+    return entries[0][1] if entries else ""
 
 
 def hash_entries(hashes: str) -> list[dict[str, str]]:
     """An artifact's hashes as they travel, blake3 first."""
-    entries = []
-    for entry in hashes.split():
-        algorithm, _, digest = entry.partition(":")
-        entries.append({"algorithm": algorithm, "digest": digest})
+    entries = [{"algorithm": algorithm, "digest": digest} for algorithm, digest in _entries(hashes)]
     return sorted(entries, key=lambda entry: entry["algorithm"] != "blake3")
 
 
@@ -39,3 +37,9 @@ def remote_source(source_type: str | None) -> str | None:
     """The source type as GLaaS takes it, None for a local file."""
     source = (source_type or "").strip().lower()
     return source if source in REMOTE_SOURCES else None
+
+
+def _entries(hashes: str) -> list[tuple[str, str]]:
+    """The pairs of algorithm and digest.  A project may have written anything there: what is no pair is left out."""
+    pairs = (entry.partition(":") for entry in hashes.split())
+    return [(algorithm, digest) for algorithm, _, digest in pairs if algorithm and digest]

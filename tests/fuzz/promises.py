@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from tests.fuzz.program import Ended, Place
 
 CPU_SECONDS = 20.0
 """Processor time of one case on a slow, busy machine; usual is a hundredth of a second."""
+STUCK_SECONDS = 120
+"""Real time after which a case is ended; no case waits for real time."""
 MEMORY_KIB = 400 * 1024
 """How far one case may push the process's peak."""
 
@@ -60,11 +63,21 @@ def listing(place: Place) -> dict[str, tuple[int, int, int]]:
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Neither processor time nor memory grow with what somebody else sent."""
+    """Neither processor time nor memory grow with what somebody else sent, and nothing waits for ever."""
     began, before = time.process_time(), _peak()
-    yield
+    former = signal.signal(signal.SIGALRM, _stuck)
+    signal.alarm(STUCK_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, former)
     assert time.process_time() - began < CPU_SECONDS
     assert _peak() - before < MEMORY_KIB, f"{(_peak() - before) // 1024} MB"
+
+
+def _stuck(*interrupt: object) -> None:
+    raise AssertionError("it waits for something that never comes, such as the other end of a FIFO")
 
 
 def _peak() -> int:

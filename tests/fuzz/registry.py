@@ -4,8 +4,10 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from tests.fuzz.program import REGISTRY
 from tests.fuzz.wire import Reaction, Request
 
 ACCESS, REFRESH, SESSION = "canary-access-" + "a" * 24, "canary-refresh-" + "r" * 24, "canary-session-" + "s" * 24
@@ -165,3 +167,14 @@ def endpoint_of(request: Request) -> str:
     """The name of what is asked for."""
     asked = f"{request.method} {request.path.removeprefix('/api/v1')}"
     return next((name for name, form in ENDPOINTS.items() if re.fullmatch(form, asked)), asked)
+
+
+def sign_in(home: Path, *, stale: bool = False) -> None:
+    """A sign-in of the honest registry in roar's own file; a stale one has to be refreshed first."""
+    folder = home / ".config" / "roar"
+    folder.mkdir(parents=True)
+    expires = "2020-01-01T00:00:00+00:00" if stale else "2100-01-01T00:00:00+00:00"
+    document = {"version": 1, "provider": "treqs", "issuer": REGISTRY, "access_token": ACCESS}
+    document |= {"refresh_token": REFRESH, "expires_at": expires, "user": {"sub": SUB}}
+    (folder / "auth.json").write_text(json.dumps(document))
+    (folder / "auth.json").chmod(0o600)

@@ -1,6 +1,5 @@
 """A hostile registry: every endpoint's replies, in every form that a server can send."""
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths
 from tests.auth.openssh import make_key
 from tests.fuzz.cases import SLICES, Case, run_all
-from tests.fuzz.program import REGISTRY, Ended, Place, roar
+from tests.fuzz.program import Ended, Place, roar
 from tests.fuzz.promises import bounded, files_below, holds_none, is_clean, listing
 from tests.fuzz.registry import (
     ACCESS,
@@ -23,8 +22,8 @@ from tests.fuzz.registry import (
     NEXT_REFRESH,
     REFRESH,
     SESSION,
-    SUB,
     Registry,
+    sign_in,
 )
 from tests.fuzz.replies import tampering
 from tests.fuzz.wire import Network
@@ -103,13 +102,7 @@ def _sign_in(credential: str, place: Place) -> dict[str, str]:
         (place.home / ".ssh").mkdir(mode=0o700)
         make_key(place.home / ".ssh" / "id_ed25519", "ed25519")
     if "bearer" in credential:
-        folder = place.home / ".config" / "roar"
-        folder.mkdir(parents=True)
-        expires = "2020-01-01T00:00:00+00:00" if "stale" in credential else "2100-01-01T00:00:00+00:00"
-        document = {"version": 1, "provider": "treqs", "issuer": REGISTRY, "access_token": ACCESS}
-        document |= {"refresh_token": REFRESH, "expires_at": expires, "user": {"sub": SUB}}
-        (folder / "auth.json").write_text(json.dumps(document))
-        (folder / "auth.json").chmod(0o600)
+        sign_in(place.home, stale="stale" in credential)
     return {}
 
 
