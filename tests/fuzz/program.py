@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, chdir
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from unittest import mock
@@ -23,6 +24,8 @@ from tests.fuzz.wire import Network
 T = TypeVar("T")
 TICK_SECONDS = 30.0
 """Virtual seconds between two looks of the display; there are hours of them."""
+THREADS_SECONDS = 0.2
+"""Real seconds of rest after which the clock jumps, where threads work: they are not seen."""
 REGISTRY = "http://127.0.0.1:8123"
 PASSED_ON = ("PATH", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 
@@ -60,8 +63,17 @@ class Ended:
     err: str
 
 
-def roar(place: Place, network: Network, *arguments: str, environ: Mapping[str, str] | None = None) -> Ended:
-    """Run one command line in the project's folder, without a terminal."""
+def roar(
+    place: Place,
+    network: Network,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    threads: bool = False,
+) -> Ended:
+    """Run one command line in the project's folder, without a terminal.
+
+    threads: it works with threads, so the clock jumps only once all have been at rest for a moment.
+    """
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     own = {"HOME": str(place.home), "ROAR_STATE_DIR": str(place.state), "COLUMNS": "100", "GLAAS_URL": REGISTRY}
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
@@ -76,7 +88,8 @@ def roar(place: Place, network: Network, *arguments: str, environ: Mapping[str, 
             changed.enter_context(mock.patch.object(sys, name, stream))
         changed.enter_context(mock.patch.object(Route, "_transport", transport))
         changed.enter_context(mock.patch("roar_publisher.cli.failure._defect", _defect))
-        changed.enter_context(mock.patch("anyio.run", _in_virtual_time))
+        patience = THREADS_SECONDS if threads else 0
+        changed.enter_context(mock.patch("anyio.run", partial(_in_virtual_time, patience)))
         changed.enter_context(mock.patch("roar_publisher.worker.in_thread", return_value=inline))
         changed.enter_context(mock.patch("roar_publisher.cli.listening.TICK_SECONDS", TICK_SECONDS))
         changed.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
@@ -86,8 +99,8 @@ def roar(place: Place, network: Network, *arguments: str, environ: Mapping[str, 
         return Ended(int(code), *(_text(stream) for stream in (written, err)))
 
 
-def _in_virtual_time(work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-    return trio.run(work, *arguments, clock=MockClock(autojump_threshold=0))
+def _in_virtual_time(patience: float, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+    return trio.run(work, *arguments, clock=MockClock(autojump_threshold=patience))
 
 
 def _defect(error: BaseException) -> NoReturn:

@@ -120,14 +120,14 @@ def _value(case: Case, root: Path, outside: Path) -> None:
     rng = case.rng
     table = rng.choice(list(COLUMNS))
     column = rng.choice(COLUMNS[table])
-    value, cast = _sql_value(rng, outside)
+    value, cast = sql_value(rng, outside)
     which = rng.choice(("", " WHERE rowid = (SELECT min(rowid) FROM {0})", " WHERE rowid % 2 = 0")).format(table)
     case.note(f"{table}.{column} becomes {short(value)} {cast}{which}")
     with closing(sqlite3.connect(root / ".roar" / "roar.db", isolation_level=None)) as connection:
         connection.execute(f"UPDATE OR IGNORE {table} SET {column} = {cast or '?'}{which}", (value,))
 
 
-def _sql_value(rng: random.Random, outside: Path) -> tuple[Any, str]:
+def sql_value(rng: random.Random, outside: Path) -> tuple[Any, str]:
     """A value, and the expression with a `?` for it that makes of it what Python can't bind."""
     kind = rng.randrange(9)
     if kind < 3:

@@ -82,3 +82,9 @@ def _stuck(*interrupt: object) -> None:
 
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def changes(place: Place, before: Mapping[str, tuple[int, int, int]]) -> set[str]:
+    """What is not as it was, outside of the state folder."""
+    after = listing(place)
+    return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}

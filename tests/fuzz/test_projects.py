@@ -10,7 +10,7 @@ import pytest
 from tests.fuzz.cases import SLICES, Case, run_all
 from tests.fuzz.program import REGISTRY, Ended, Place, roar
 from tests.fuzz.projects import address, attack_project, target
-from tests.fuzz.promises import bounded, files_below, holds_none, is_clean, listing
+from tests.fuzz.promises import bounded, changes, files_below, holds_none, is_clean, listing
 from tests.fuzz.registry import ACCESS, REFRESH, Registry, sign_in
 from tests.fuzz.wire import Network
 from tests.lineage.captured import captured_project
@@ -94,8 +94,7 @@ def _attack_by_address(case: Case, place: Place) -> None:
 
 def _check_files(place: Place, before: dict[str, tuple[int, int, int]], ended: Ended) -> None:
     """Nothing outside of the state folder, but once published the project's own roar.db."""
-    after = listing(place)
-    changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    changed = changes(place, before)
     database = place.project / ".roar" / "roar.db"
     own = {str(database) + suffix for suffix in ("", "-wal", "-shm", "-journal")}
     assert changed <= own, changed

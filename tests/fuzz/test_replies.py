@@ -13,7 +13,7 @@ from roar_publisher.state.paths import PublishPaths
 from tests.auth.openssh import make_key
 from tests.fuzz.cases import SLICES, Case, run_all
 from tests.fuzz.program import Ended, Place, roar
-from tests.fuzz.promises import bounded, files_below, holds_none, is_clean, listing
+from tests.fuzz.promises import bounded, changes, files_below, holds_none, is_clean, listing
 from tests.fuzz.registry import (
     ACCESS,
     ENDPOINTS,
@@ -176,8 +176,7 @@ def _hash(receipt: Mapping[str, object]) -> str:
 
 def _check_files(place: Place, before: Mapping[str, tuple[int, int, int]], ended: Ended, waiting: Waiting) -> None:
     """Nothing outside of the state folder but the sign-in that was refreshed and, once published, roar.db."""
-    after = listing(place)
-    changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    changed = changes(place, before)
     allowed = {str(place.home / ".config" / "roar" / name) for name in ("auth.json", "auth.json.lock")}
     if ended.code == 0:
         allowed |= {str(place.project / ".roar" / f"roar.db{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
