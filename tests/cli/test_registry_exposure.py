@@ -1,16 +1,19 @@
 """What the options of `roar registry serve` say about its clients."""
 
 import ipaddress
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from roar_publisher.cli.registry import registry
 from roar_publisher.cli.registry_exposure import exposure, exposure_options
 from roar_publisher.registry.connections import DEFAULT_CONNECTIONS
 from roar_publisher.registry.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.serve import Exposure
+from roar_publisher.state.errors import LocalProblem
 
 
 def parsed(*arguments: str) -> Exposure:
@@ -48,3 +51,32 @@ def test_a_proxy_that_is_no_address_is_named(proxies: str) -> None:
     result = CliRunner().invoke(command, ["--forwarded-allow-ips", proxies])
     assert result.exit_code == 2
     assert "give addresses or networks" in result.output
+
+
+def test_public_urls_are_kept_as_origins() -> None:
+    said = parsed("--public-url", "https://Registry.Example.org/", "--public-url", "http://lab:8080")
+    assert said.public == ["https://registry.example.org", "http://lab:8080"]
+
+
+@pytest.mark.parametrize("url", ["registry.example.org", "https://registry.example.org/below", "https://u:p@host"])
+def test_a_public_url_that_is_no_origin_is_named(url: str) -> None:
+    @click.command()
+    @exposure_options
+    def command(**options: Any) -> None:
+        pytest.fail("taken")
+
+    result = CliRunner().invoke(command, ["--public-url", url])
+    assert result.exit_code == 2
+    assert "give it as https://HOST" in result.output
+
+
+def test_data_that_others_may_write_to_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    data = tmp_path / "registry"
+    data.mkdir()
+    data.chmod(0o777)
+    for arguments in (["serve", "--data", str(data)], ["user", "add", "alice", "--data", str(data)]):
+        result = CliRunner().invoke(registry, arguments)
+        assert isinstance(result.exception, LocalProblem)
+        assert "other users can write to it" in str(result.exception).replace(str(data), "it")
+        assert f"chmod -R go= {data}" in str(result.exception.diagnostics())
+    assert list(data.iterdir()) == []
