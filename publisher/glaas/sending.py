@@ -9,6 +9,7 @@ from roar_publisher.glaas.exchange import ANSWER_SECONDS, Exchange, Reply
 from roar_publisher.glaas.route import Unreachable
 from roar_publisher.glaas.silence import Silence
 from roar_publisher.report import Reporter
+from roar_publisher.state.errors import PublisherError
 
 FIRST_CONTACT_ANSWER_SECONDS = 10.0
 """How long a request may take while the registry has never answered.  What is left of the gate's FIRST_CONTACT_SECONDS
@@ -55,7 +56,7 @@ class Sender:
     async def _while_connected(self, send: Callable[[], Awaitable[Reply]]) -> Reply:
         """A registry that is busy with this request may not answer a knock, but its machine accepts the connection."""
         reply: Reply | None = None
-        failure = Unreachable("no answer in time", silent=True)
+        failure: Unreachable | PublisherError = Unreachable("no answer in time", silent=True)
         async with anyio.create_task_group() as tasks:
 
             async def look_after_the_network() -> None:
@@ -68,11 +69,14 @@ class Sender:
                         if not error.connected:
                             failure = error
                             tasks.cancel_scope.cancel()
+                    except PublisherError as error:  # a proxy or a certificate that only a person can settle
+                        failure = error
+                        tasks.cancel_scope.cancel()
 
             tasks.start_soon(look_after_the_network)
             try:
                 reply = await send()
-            except Unreachable as error:
+            except (Unreachable, PublisherError) as error:
                 failure = error  # raised outside of the task group, which would wrap it
             tasks.cancel_scope.cancel()
         if reply is None:
