@@ -18,6 +18,7 @@ from roar_publisher.state.damage import damaged, is_damaged, speaks_of_damage
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import ID
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.regular import check_own
 from roar_publisher.state.schema import is_full, migrate, refuse_newer
 from roar_publisher.state.sqlite import Database
 from roar_publisher.state.trouble import Trouble, refusal, trouble
@@ -40,6 +41,7 @@ class JournalFile:
         after a crash has to roll the last transaction back; no statement of theirs can write.
         """
         self.path = path
+        _check_files(path)
         with self.translated():
             # The capacity limiter of the caller serialises the threads (sqlite3 only forbids, it does not serialise).
             connection = sqlite3.connect(
@@ -119,6 +121,22 @@ class JournalFile:
             reason=found.reason,
             resumable=True,
         )
+
+
+def _check_files(path: Path) -> None:
+    """SQLite would follow a link, and wait for the other end of a FIFO.  Raises LocalProblem for either."""
+    try:
+        for name in (path, path.with_name(f"{path.name}-journal")):
+            check_own(name)
+    except OSError as error:
+        found = trouble(error, Reason.JOURNAL)
+        raise LocalProblem(
+            f"the journal {error.filename} can't be used: {found.what}",
+            kept="Nothing of it was read.",
+            next_step=f"{found.remedy}, then: roar publish --resume",
+            reason=found.reason,
+            resumable=True,
+        ) from error
 
 
 @contextmanager

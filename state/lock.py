@@ -23,6 +23,7 @@ from typing import Self
 
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.regular import open_own
 from roar_publisher.state.trouble import trouble
 
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
@@ -53,7 +54,7 @@ class Lock:
     def acquire(self) -> Self:
         """Claim it, or raise Owned naming the process that holds it.  Waits for nobody but an onlooker's glance."""
         try:
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = open_own(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             found = trouble(error, Reason.STATE_DIRECTORY)
             raise LocalProblem(
@@ -142,7 +143,7 @@ def _whereabouts(path: Path) -> str:
     pid = owner(path)
     if pid is None:
         return ""
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError), os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
         host = file.read(PID_WIDTH + HOST_WIDTH)[PID_WIDTH:].decode("ascii", "replace").strip()
         if host and host != _host():
             return f" (pid {pid} on {host})"
@@ -196,7 +197,7 @@ def _lock(handle: int, kind: int) -> None:
 def owner(path: Path) -> int | None:
     """The pid that holds the lock at `path` now, None if nobody does (or it can't be told).  Changes nothing."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = open_own(path, os.O_RDONLY)
     except OSError:
         return None
     try:

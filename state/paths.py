@@ -29,6 +29,7 @@ from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import forget_private, read_private, write_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.trouble import trouble
+from roar_publisher.state.trust import check_state_folder
 from roar_publisher.state.xdg import base_folder
 
 KEY_BYTES = 32
@@ -138,13 +139,19 @@ class StateFolder:
         """`$ROAR_STATE_DIR`, else `$XDG_STATE_HOME/roar`, else `~/.local/state/roar`.  Creates nothing.
 
         A relative XDG_STATE_HOME is ignored, as the XDG Base Directory Specification says.  Raises UsageProblem where
-        it is below the home folder of a user who has none.
+        it is below the home folder of a user who has none, LocalProblem where it is not this user's alone.
         """
+        root = cls._root(environ)
+        check_state_folder(root)
+        return cls(root)
+
+    @staticmethod
+    def _root(environ: Mapping[str, str]) -> Path:
         chosen = environ.get("ROAR_STATE_DIR")
         if not chosen:
-            return cls(base_folder(environ, "XDG_STATE_HOME", ".local/state") / "roar")
+            return base_folder(environ, "XDG_STATE_HOME", ".local/state") / "roar"
         try:
-            return cls(Path(chosen).expanduser().absolute())
+            return Path(chosen).expanduser().absolute()
         except RuntimeError as error:  # pathlib's word for a home that can't be found
             what = f"ROAR_STATE_DIR={chosen} names nobody's home folder"
             raise UsageProblem(what, next_step="set ROAR_STATE_DIR to a folder") from error

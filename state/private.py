@@ -1,17 +1,19 @@
 """Small files that only this user may read: whole or absent, whatever happens while they are written.
 
 Each has one writer at a time (the owner of its publish), so the new content's name can be a fixed one: what a killed
-writer left behind is overwritten by the next, and removed with the file.
+writer left behind is removed by the next.  No link is followed.
 """
 
 import os
 from pathlib import Path
 
+from roar_publisher.state.regular import LARGEST_OWN_BYTES, read_bounded
+
 
 def read_private(path: Path) -> bytes | None:
     """The content, None if there is no such file.  Raises OSError."""
     try:
-        return path.read_bytes()
+        return read_bounded(path, LARGEST_OWN_BYTES, follow=False)
     except FileNotFoundError:
         return None
 
@@ -20,7 +22,10 @@ def write_private(path: Path, content: bytes) -> None:
     """Replace the file atomically and durably, with mode 0600.  Raises OSError."""
     new = _new(path)
     try:
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        new.unlink(missing_ok=True)
+        with open(
+            os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb"
+        ) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -39,8 +39,17 @@ _KNOWN = {
 }
 
 
+_IN_THE_WAY = {
+    errno.ELOOP: ("it is a link, which is not followed", "remove the link"),
+    errno.EMLINK: ("it has a second name (a hard link)", "remove it"),
+    errno.EEXIST: ("something else is in its place", "move that away"),
+}
+
+
 def trouble(error: OSError, otherwise: Reason) -> Trouble:
     """What an error of the system means.  otherwise: the reason of one that has no other meaning."""
+    if error.errno in _IN_THE_WAY:
+        return Trouble(otherwise, *_IN_THE_WAY[error.errno])
     known = _KNOWN.get(error.errno or 0)
     return known or Trouble(otherwise, error.strerror or str(error), "mend its permissions")
 

@@ -24,6 +24,7 @@ from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import CLIENT_ID, LOG_IN, Document, SignIn, environment_sign_in
 from roar_publisher.auth.subjects import names_another
 from roar_publisher.state.errors import NeedsPerson, Rejected
+from roar_publisher.state.regular import read_bounded
 from roar_publisher.state.xdg import base_folder
 
 CANCELLED_GRACE_S = 4.0
@@ -33,6 +34,8 @@ ROOM_BYTES = 16 * 1024
 THEIR_ANSWER_LOOKS = 60
 THEIR_ANSWER_WAIT_S = 0.05
 """Three seconds: how long roar-cli's answer may be under way when ours, to the same token, was a refusal."""
+MOST_BYTES = 1024 * 1024
+"""Of a sign-in, which is some kilobytes."""
 HALF_WRITTEN_READS = 5
 HALF_WRITTEN_WAIT_S = 0.02
 """roar-cli empties the file before it writes it: what is no JSON is read again, a few times."""
@@ -189,7 +192,7 @@ class BearerStore:
             if attempt:
                 time.sleep(HALF_WRITTEN_WAIT_S)
             try:
-                document = Document.parse(self._path.read_bytes())
+                document = Document.parse(read_bounded(self._path, MOST_BYTES, private=True))
             except FileNotFoundError:
                 return None
             except OSError as failure:

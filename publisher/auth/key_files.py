@@ -7,6 +7,7 @@ from pathlib import Path
 
 from roar_publisher.auth.secret import Secret
 from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.regular import read_bounded
 
 MAX_BYTES = 1024 * 1024
 """A key file is some kilobytes."""
@@ -68,8 +69,7 @@ def public_file(private: Path) -> Path:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES)
+    return read_bounded(path, MAX_BYTES)
 
 
 def _public_half(line: str) -> bytes | None:

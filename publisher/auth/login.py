@@ -6,6 +6,7 @@ from roar_publisher.auth.signin import Document
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.glaas.wire import AccessContextReply
 from roar_publisher.state.errors import LocalProblem, NeedsPerson
+from roar_publisher.state.regular import read_bounded
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 PROVIDER = "treqs"
@@ -31,8 +32,7 @@ class _Token:
 def read_token_file(path: Path) -> Document:
     """The sign-in state in a file.  Raises LocalProblem for what is none; its text is never shown."""
     try:
-        with path.open("rb") as file:
-            document = Document.parse(file.read(MAX_BYTES))
+        document = Document.parse(read_bounded(path, MAX_BYTES))
     except OSError as error:
         raise LocalProblem(f"{path} can't be read: {error.strerror}") from error
     if document is None:

@@ -10,6 +10,7 @@ import anyio
 
 from roar_publisher.auth.secret import Secret
 from roar_publisher.state.errors import LocalProblem, Transient
+from roar_publisher.state.regular import open_own
 
 MODE = 0o600
 LOCK_POLL_S = 0.05
@@ -28,7 +29,7 @@ def replacing(path: Path, room: int) -> Iterator[Callable[[Secret], None]]:
     target = Path(os.path.realpath(path))
     new = target.with_name(f"{target.name}.new")
     with translated(path):
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
+        descriptor = open_own(new, os.O_WRONLY | os.O_CREAT, MODE)  # `_write` cuts what a killed one left
 
     def replace(content: Secret) -> None:
         with translated(path):
@@ -54,7 +55,7 @@ async def locked(path: Path) -> AsyncIterator[None]:
     The kernel drops the lock of a process that dies.  Raises `Transient` when another one holds it for too long.
     """
     with translated(path):
-        descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+        descriptor = open_own(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, MODE)
     try:
         for _ in range(LOCK_ATTEMPTS):
             with suppress(BlockingIOError):

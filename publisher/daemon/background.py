@@ -18,6 +18,7 @@ from roar_publisher.daemon.log import MODE
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.regular import open_own
 
 START_SECONDS = 10.0
 """How long a daemon may take until it holds its lock."""
@@ -137,7 +138,7 @@ def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
 
 def _log_descriptor(log: Path) -> int:
     try:
-        return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+        return open_own(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
     except OSError:
         return subprocess.PIPE  # a log that can't be written stops nobody
 
@@ -212,7 +213,7 @@ def _size(path: Path) -> int:
 def _last_words(process: subprocess.Popen[bytes], log: Path, begin: int) -> str:
     """What it said, or logged from that byte on: its last lines, as one."""
     try:
-        with process.stdout or log.open("rb") as said:
+        with process.stdout or os.fdopen(open_own(log, os.O_RDONLY), "rb") as said:
             if said is not process.stdout:
                 said.seek(begin)
             lines = said.read().decode("utf-8", errors="backslashreplace").splitlines()

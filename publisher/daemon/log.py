@@ -11,13 +11,14 @@ import contextlib
 import io
 import logging
 import os
-import stat
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
+
+from roar_publisher.state.regular import open_own
 
 MOST_BYTES = 1024 * 1024
 """Of one file."""
@@ -85,9 +86,8 @@ class _File(RotatingFileHandler):
         self._told = False
 
     def _open(self) -> io.TextIOWrapper:
-        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not a device that the log was linked to
-            os.fchmod(descriptor, MODE)
+        descriptor = open_own(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
+        os.fchmod(descriptor, MODE)
         return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -173,7 +173,7 @@ def _all_lines(path: Path) -> list[str]:
 
 def _opened(path: Path) -> io.BufferedReader | None:
     try:
-        return open(path, "rb")
+        return os.fdopen(open_own(path, os.O_RDONLY), "rb")
     except FileNotFoundError:
         return None
 

@@ -4,13 +4,12 @@ A project's files are untrusted.  A name may lead to a FIFO or to `/dev/zero`, a
 kilobytes of TOML may nest so deep, or chain so many keys, that parsing them takes for ever.
 """
 
-import os
 import re
-import stat
 import tomllib
 from pathlib import Path
 
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.regular import read_bounded
 
 LARGEST_CONFIG = 1024 * 1024
 """Bytes of a configuration file."""
@@ -46,25 +45,11 @@ def read_toml(path: Path) -> dict[str, object] | None:
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        # Without O_NONBLOCK, opening a FIFO would wait for a writer.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        return read_bounded(path, LARGEST_CONFIG)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise _unreadable(path, "it is not a regular file")
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            data = file.read(LARGEST_CONFIG + 1)
-    except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from error
-    finally:
-        os.close(handle)
-    if len(data) > LARGEST_CONFIG:
-        raise _unreadable(path, f"it is larger than {LARGEST_CONFIG // 1024} kB")
-    return data
 
 
 def _unreadable(path: Path, why: str) -> LocalProblem:

@@ -8,6 +8,7 @@ server imports that, and `default` passes the server over, silently, where it ca
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,6 +17,7 @@ from roar_publisher.glaas.route import person_problem, unusable_route
 from roar_publisher.glaas.trust import Trust
 from roar_publisher.state.errors import NeedsPerson, PublisherError, Transient
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.regular import read_bounded
 from roar_publisher.storage.s3_place import endpoint_parts
 
 GOOGLE = "https://storage.googleapis.com"
@@ -36,6 +38,9 @@ SOURCES = (
     "GOOGLE_API_CERTIFICATE_CONFIG",
 )
 """What says where credentials come from: whoever reads that they can't be had wants to know which of them is set."""
+
+MOST_BYTES = 1024 * 1024
+"""Of a file with credentials."""
 
 
 class Account:
@@ -83,6 +88,8 @@ class Account:
         import requests
         from google.auth.transport.requests import Request
 
+        if self._credentials is None:
+            self._check_file()  # google-auth would wait for the other end of a FIFO
         session = requests.Session()
         if self.trust.setting:
             session.verify = self.trust.path
@@ -92,6 +99,10 @@ class Account:
             self._credentials.refresh(Request(session))
         token: object = self._credentials.token
         return token
+
+    def _check_file(self) -> None:
+        if _wrong_file(self._environ):
+            raise ValueError("the file of the credentials")
 
     def _can_not_be_had(self, error: Exception) -> PublisherError:
         from google.auth.exceptions import GoogleAuthError, TransportError
@@ -117,8 +128,7 @@ def _wrong_file(environ: Mapping[str, str]) -> str:
     if not name:
         return ""
     try:
-        with open(name, encoding="utf-8") as file:
-            problem = "" if isinstance(json.load(file), dict) else "holds no JSON object"
+        problem = "" if isinstance(json.loads(read_bounded(Path(name), MOST_BYTES)), dict) else "holds no JSON object"
     except IsADirectoryError:
         problem = "is a folder"
     except OSError as error:

@@ -386,5 +386,5 @@ def test_a_file_that_stays_broken_is_a_clear_problem(tmp_path: Path, monkeypatch
 
 
 def test_a_file_that_cannot_be_read_is_a_clear_problem(tmp_path: Path) -> None:
-    with pytest.raises(NeedsPerson, match="cannot be read: Is a directory"):
+    with pytest.raises(NeedsPerson, match="cannot be read: it is not a regular file"):
         BearerStore(tmp_path).current()

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.cli.program import Program
 from tests.engine.lying import Liar
 from tests.lineage.captured import recorded
@@ -68,3 +70,11 @@ def test_a_page_elsewhere_is_named_by_its_host_alone(program: Program) -> None:
     assert done.code == 0
     assert "names a page on another site (evil.example): it is not shown as a link" in done.err
     assert "https://evil" not in done.out + done.err
+
+
+@pytest.mark.parametrize("command", [("publish", "--public", "-y"), ("journal", "list"), ("daemon", "status")])
+def test_a_state_folder_that_others_may_write_stops_every_command(program: Program, command: tuple[str, ...]) -> None:
+    program("journal", "list")
+    program.state.mkdir(exist_ok=True)
+    program.state.chmod(0o775)
+    program(*command).blames(1, "can be written by other users", "chmod go-w", "ROAR_STATE_DIR")

@@ -281,4 +281,4 @@ def test_a_journal_that_can_not_be_opened_is_kept_and_resumed_later(tmp_path: Pa
     with pytest.raises(LocalProblem) as caught:
         Journal(tmp_path)
     assert (caught.value.reason, caught.value.exit_code) == ("journal", ExitCode.INTERRUPTED)
-    assert caught.value.next_step == "mend that, then: roar publish --resume"
+    assert caught.value.next_step == "move that away, then: roar publish --resume"
