@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from roar_publisher.state.journal import Journal
 from tests.fuzz.program import REGISTRY
 from tests.fuzz.wire import Reaction, Request
 
@@ -178,3 +179,14 @@ def sign_in(home: Path, *, stale: bool = False) -> None:
     document |= {"refresh_token": REFRESH, "expires_at": expires, "user": {"sub": SUB}}
     (folder / "auth.json").write_text(json.dumps(document))
     (folder / "auth.json").chmod(0o600)
+
+
+def planned_hash(state: Path) -> Callable[[str], str]:
+    """What an honest registry computes for the only publish in a state folder, as far as nobody signs."""
+
+    def hash_of(authorization: str) -> str:
+        (journal,) = state.glob("publishes/*/journal.db")
+        with Journal(journal, read_only=True) as opened:
+            return opened.plan().published["anonymous"]
+
+    return hash_of

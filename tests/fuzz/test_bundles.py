@@ -9,7 +9,7 @@ from tests.fuzz.bundles import spoiled
 from tests.fuzz.cases import SLICES, Case, run_all
 from tests.fuzz.program import REGISTRY, Place, roar
 from tests.fuzz.promises import bounded, changes, holds_none, is_clean, listing
-from tests.fuzz.registry import ACCESS, REFRESH, Registry, sign_in
+from tests.fuzz.registry import ACCESS, REFRESH, Registry, planned_hash, sign_in
 from tests.fuzz.wire import Network
 from tests.lineage.captured import captured_project, git
 
@@ -63,7 +63,7 @@ def _attack(case: Case, place: Place, folder: Path) -> None:
     file = place.root / "files" / name
     case.note(f"a {name}")
     spoiled(case, file, folder)
-    registry = Registry(lambda authorization: "0" * 64)
+    registry = Registry(planned_hash(place.state))
     network = Network(registry.serve)
     before = listing(place)
     with bounded():
@@ -101,7 +101,8 @@ def _resume(place: Place, network: Network, publish_id: str) -> None:
 @pytest.mark.parametrize("name", ["lineage", "put"])
 def test_the_honest_bundle_is_imported(name: str, template: Place) -> None:
     """The cases begin from something that works."""
-    place, registry = _fresh(template), Registry(lambda authorization: "0" * 64)
+    place = _fresh(template)
+    registry = Registry(planned_hash(place.state))
     network = Network(registry.serve)
     ended = roar(place, network, "journal", "import", str(place.root / "files" / name), "--yes")
     assert ended.code == 0, ended.err

@@ -11,7 +11,7 @@ from tests.fuzz.cases import SLICES, Case, run_all
 from tests.fuzz.program import REGISTRY, Ended, Place, roar
 from tests.fuzz.projects import address, attack_project, target
 from tests.fuzz.promises import bounded, changes, files_below, holds_none, is_clean, listing
-from tests.fuzz.registry import ACCESS, REFRESH, Registry, sign_in
+from tests.fuzz.registry import ACCESS, REFRESH, Registry, planned_hash, sign_in
 from tests.fuzz.wire import Network
 from tests.lineage.captured import captured_project
 
@@ -59,7 +59,7 @@ def _attack(case: Case, place: Place) -> None:
     case.note(" ".join(command))
     asked = target(case)
     attack_project(case, place.project, place.home / ".ssh" / "id_secret")
-    registry = Registry(lambda authorization: "0" * 64)
+    registry = Registry(planned_hash(place.state))
     network = Network(registry.serve)
     before = listing(place)
     with bounded():
@@ -104,5 +104,6 @@ def _check_files(place: Place, before: dict[str, tuple[int, int, int]], ended: E
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_the_honest_project_is_published(command: tuple[str, ...], template: Place) -> None:
     """The cases begin from something that works."""
-    ended = roar(_fresh(template), Network(Registry(lambda authorization: "0" * 64).serve), "publish", *command)
+    place = _fresh(template)
+    ended = roar(place, Network(Registry(planned_hash(place.state)).serve), "publish", *command)
     assert ended.code == 0, ended.out + ended.err

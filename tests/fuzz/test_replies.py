@@ -12,7 +12,7 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths
 from tests.auth.openssh import make_key
 from tests.fuzz.cases import SLICES, Case, run_all
-from tests.fuzz.program import Ended, Place, roar
+from tests.fuzz.program import REGISTRY, Ended, Place, roar
 from tests.fuzz.promises import bounded, changes, files_below, holds_none, is_clean, listing
 from tests.fuzz.registry import (
     ACCESS,
@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"),
 ]
 
-USUAL = 600
+USUAL = 700
 FLAGS = {
     "nobody": ("--anonymous",),
     "bearer": ("--private",),
@@ -145,7 +145,7 @@ def _attack(case: Case, credential: str, waiting: Waiting) -> None:
     is_clean(ended, as_json="--json" in display)
     _check_published(ended, registry, waiting)
     assert network.hosts <= {"127.0.0.1:8123"}
-    _check_files(place, before, ended, waiting)
+    _check_files(place, before)
     shown = roar(place, network, "journal", "show", waiting.publish_id) if case.number % 4 == 0 else Ended(0, "", "")
     is_clean(shown, as_json=False)
     assert shown.code == 0
@@ -163,22 +163,34 @@ def _check_published(ended: Ended, registry: Registry, waiting: Waiting) -> None
     if ended.code != 0:
         return
     assert progress.state is State.DONE
-    legacy = "legacy session" in dict(registry.answers)
-    receipts = [answer.receipt for endpoint, answer in registry.answers if endpoint == "finalize"]
-    hashes = {_hash(receipt) for receipt in receipts if receipt is not None}
+    assert progress.hash is not None
+    assert progress.hash in waiting.provisional.values(), "nothing is redacted in this project"
+    assert progress.url is None or progress.url.startswith(f"{REGISTRY}/")
+    closed = [answer.receipt for endpoint, answer in registry.answers if endpoint == "finalize"]
+    sound = any(_is_sound(receipt, progress.hash, registry.staged) for receipt in closed if receipt is not None)
     told = " ".join(str(answer.body) for endpoint, answer in registry.answers if endpoint == "jobs")
-    assert progress.hash in hashes or legacy or str(progress.hash) in told, (progress, receipts)
+    assert sound or "legacy session" in dict(registry.answers) or progress.hash in told, closed
+
+
+def _is_sound(receipt: Mapping[str, object], lineage_hash: str, staged: Mapping[str, int]) -> bool:
+    """Whether a receipt names the lineage and says nothing else of it than what was sent."""
+    counts = receipt.get("staged_counts")
+    counts = counts if isinstance(counts, dict) else {}
+    differ = [name for name, number in staged.items() if isinstance(counts.get(name), int) and counts[name] != number]
+    return _hash(receipt) == lineage_hash and not differ
 
 
 def _hash(receipt: Mapping[str, object]) -> str:
     return str(receipt.get("hash")).strip().lower().removeprefix("sha256:")
 
 
-def _check_files(place: Place, before: Mapping[str, tuple[int, int, int]], ended: Ended, waiting: Waiting) -> None:
+def _check_files(place: Place, before: Mapping[str, tuple[int, int, int]]) -> None:
     """Nothing outside of the state folder but the sign-in that was refreshed and, once published, roar.db."""
     changed = changes(place, before)
     allowed = {str(place.home / ".config" / "roar" / name) for name in ("auth.json", "auth.json.lock")}
-    if ended.code == 0:
+    with Journal(_paths(place).journal, read_only=True) as journal:
+        published = journal.progress().hash is not None  # and may owe something yet
+    if published:
         allowed |= {str(place.project / ".roar" / f"roar.db{suffix}") for suffix in ("", "-wal", "-shm", "-journal")}
     assert changed <= allowed
 
