@@ -1,8 +1,8 @@
 """A TReqs service as the authority: it is asked about each bearer, and what it says is kept on the local user.
 
-An answer is trusted for `TRUST_SECONDS`, a no for `REFUSED_SECONDS`, so that a publish of a thousand requests is not
-two thousand; a finalize with a scope always asks anew.  Requests with one bearer that come at once ask once.  The
-service and the registry know a person by `sub`; a name or an address links nobody.
+An answer is trusted for `TRUST_SECONDS`, a no to an unknown bearer for `REFUSED_SECONDS`, so that a publish of a
+thousand requests is not two thousand; a finalize with a scope always asks anew.  Requests with one bearer that come at
+once ask once.  The service and the registry know a person by `sub`; a name or an address links nobody.
 
 A service that is slow, or never answers, holds up only those who need its word now: there is a bound on how many
 questions are under way and how long each may take (`treqs_client`), and bearers that it has vouched for before do not
@@ -143,8 +143,10 @@ class TreqsService:
         kind = Kind.KNOWN if digest in self._trusted else Kind.UNKNOWN
         answer = await self._client.ask(kind, "GET", ACCESS_CONTEXT, headers=_bearer(access_token))
         if answer is None:
-            self._trusted.pop(digest, None)
-            self._refuse(digest, REFUSED_SECONDS)
+            if known := self._trusted.get(digest):  # what was withdrawn may be given back
+                self._trusted[digest] = (0.0, known[1])
+            else:
+                self._refuse(digest, REFUSED_SECONDS)
             return None
         try:
             context = AccessContext.model_validate(answer)
