@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|ATTACH|PRAGMA|WITH|REPLACE)\b.*\S", re.S)
 CHOSEN_HERE: dict[str, set[str]] = {
+    "publisher/bundles/checking.py": {"order", "table"},
     "publisher/lineage/composites.py": {"', '.join(names)"},
     "publisher/lineage/database.py": {"table"},
     "publisher/lineage/labels.py": {"columns"},
@@ -22,8 +23,10 @@ CHOSEN_HERE: dict[str, set[str]] = {
     "publisher/registry/artifacts.py": {"found"},
     "publisher/registry/counts.py": {"kind", "place"},
     "publisher/registry/database.py": {"len(migrations)"},
+    "publisher/registry/job_views.py": {"', '.join((f'link.{column}' for column in order.split(', ')))", "order"},
     "publisher/registry/labels.py": {"column", "table"},
-    "publisher/registry/sessions.py": {"columns", "place", "table", "values"},
+    "publisher/registry/sweeping.py": {"columns", "place", "table", "values"},
+    "state/foreign.py": {"names", "places", "table"},
     "state/journal.py": {"', '.join('?' * len(names))", "assignments"},
     "state/objects.py": {"where"},
     "state/queue.py": {"assignments"},

@@ -12,7 +12,7 @@ from roar_publisher.cli.registry_exposure import exposure, exposure_options
 from roar_publisher.cli.registry_trust import trust, trusted, untrust
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 
-ANY_ADDRESS = ("0.0.0.0", "::")
+ANY_ADDRESS = ("0.0.0.0", "::")  # nosec B104  # compared with, not bound to
 """A server may listen on these; no client can name it by them."""
 
 

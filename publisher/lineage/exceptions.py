@@ -83,7 +83,8 @@ def _constants(rule: str) -> re.Pattern[str]:
 def _others(rule: str, value: str) -> Iterator[str]:
     """Values of the same form.  They are drawn from the value itself, which a project does not know."""
     pieces = _constants(rule).split(value)
-    chance = random.Random(sha256(value.encode("utf-8", "replace")).digest())
+    seed = sha256(value.encode("utf-8", "replace")).digest()
+    chance = random.Random(seed)  # nosec B311  # the same values each time are wanted
     for _ in range(OTHER_VALUES):
         drawn: dict[int, str] = {}
         for letters in _ALPHABETS:
