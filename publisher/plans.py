@@ -24,7 +24,7 @@ from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import ELSEWHERE
-from roar_publisher.state.record import NAMED_BY, USERS_OWN_WORD, NamedBy, Plan, Progress
+from roar_publisher.state.record import NAMED_BY, OF_THIS_MACHINE, USERS_OWN_WORD, NamedBy, Plan, Progress
 from roar_publisher.state.survey import Summary, survey
 
 MET = (*LIVE, State.DONE)
@@ -177,7 +177,7 @@ def _keep(publish: OwnedPublish, plan: Plan, storing: Storing | None, *, agreed:
 
 def _decisive(intent: Mapping[str, Any]) -> dict[str, Any]:
     """An intent without what makes no other publish of it."""
-    return {name: value for name, value in intent.items() if name != NAMED_BY}
+    return {name: value for name, value in intent.items() if name not in OF_THIS_MACHINE}
 
 
 def _drafted(planner: Planner, identities: Sequence[str], sink: Sink) -> Draft:

@@ -27,7 +27,7 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import LIVE
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import NAMED_BY, NamedBy, Plan
+from roar_publisher.state.record import GROUNDS, NAMED_BY, OF_THIS_MACHINE, NamedBy, Plan
 from roar_publisher.state.room import MIN_ROOM_BYTES
 from roar_publisher.state.schema import is_full
 from roar_publisher.state.trouble import trouble
@@ -54,8 +54,8 @@ class Arrival:
 class Whereabouts:
     """What of a plan is this machine's matter.
 
-    Folders, roar.db, its session's row, the SSH key that is meant, the git tags (as in `Plan`), and where the lineage
-    is shown, as far as that may be believed.
+    Folders, roar.db, its session's row, the SSH key that is meant, the git tags (as in `Plan`), where the lineage is
+    shown, as far as that may be believed, and the folders that it may use (`GROUNDS`).
     """
 
     project: str
@@ -64,6 +64,7 @@ class Whereabouts:
     ssh_key: str
     tags: list[list[str]]
     url: str | None
+    grounds: list[str]
 
 
 def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) -> int:
@@ -87,7 +88,7 @@ def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) 
 
 def _copy_for_others(journal: Journal, copy: Path) -> None:
     """Write a copy of the journal without what stays here, and without the remains of deleted rows."""
-    decided = {name: value for name, value in journal.plan().intent.items() if name != NAMED_BY}
+    decided = {name: value for name, value in journal.plan().intent.items() if name not in OF_THIS_MACHINE}
     intent = json.dumps(decided | {"ssh_key": ""}, sort_keys=True)
     with closing(sqlite3.connect(copy, isolation_level=None)) as target:
         journal.db.conn.backup(target)
@@ -127,7 +128,7 @@ def settle(journal: Journal, whereabouts: Whereabouts, contents: Mapping[int, st
     It is parked: a file names the address that credentials of this machine would go to, so a person has to say that it
     goes on.  What was agreed to elsewhere is not agreed to here; limits of its uploads hold, attempts are over.
     """
-    own = {"ssh_key": whereabouts.ssh_key, NAMED_BY: NamedBy.BUNDLE.value}
+    own = {"ssh_key": whereabouts.ssh_key, NAMED_BY: NamedBy.BUNDLE.value, GROUNDS: whereabouts.grounds}
     intent = json.dumps(journal.plan().intent | own, sort_keys=True)
     place = (whereabouts.project, whereabouts.roar_db, whereabouts.local_session, intent, json.dumps(whereabouts.tags))
     with journal.transaction():

@@ -10,6 +10,10 @@ from roar_publisher.state.reasons import Reason
 
 NAMED_BY = "registry_named_by"
 """In the intent of a plan: the `NamedBy` of its registry."""
+GROUNDS = "grounds"
+"""In the intent of a plan that was imported: the folders inside of which it may read and write, the project first."""
+OF_THIS_MACHINE = frozenset({NAMED_BY, GROUNDS})
+"""What of an intent makes no other publish of it, and is not exported."""
 
 
 class NamedBy(StrEnum):

@@ -5,21 +5,16 @@ everything has to lie inside the project where it is imported, unless the user r
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from roar_publisher.lineage.boundary import leaving
 from roar_publisher.lineage.project import ROAR_FOLDER
+from roar_publisher.put.grounds import Grounds, is_closed, listed, real, targets
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.objects import ObjectRow
-from roar_publisher.storage.addresses import Kind, parse_address
 from roar_publisher.storage.source import Content
-
-CLOSED = frozenset({".git", ROAR_FOLDER})
-"""Folders of a project that other programs take orders from: nothing is stored there, whatever a user allows."""
-LISTED = 10
-"""How many paths an error lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +30,6 @@ class Stored:
     replaces: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Grounds:
-    """The folders inside of which an import may read and write: the project, and what the user repeated."""
-
-    project: Path
-    allowed: tuple[Path, ...] = ()
-
-    @classmethod
-    def of(cls, project: Path, repeated: Iterable[str]) -> "Grounds":
-        """repeated: paths or `file://` addresses.  Raises UsageProblem for what is neither."""
-        return cls(_real(project), tuple(_real(_place(text)) for text in repeated))
-
-    def hold(self, path: str | Path) -> bool:
-        """Whether the path, links resolved, is inside."""
-        real = _real(path)
-        return any(real.is_relative_to(folder) for folder in (self.project, *self.allowed))
-
-
 def stored(
     grounds: Grounds, destination: str | None, rows: Sequence[ObjectRow], here: dict[int, Content]
 ) -> list[Stored]:
@@ -63,20 +40,21 @@ def stored(
     """
     if destination is None:
         return []
-    address = parse_address(destination)
-    folder = Path(address.path) if address.kind is Kind.FOLDER else None
-    outside, found = [], []
-    for row in rows:
-        file, target = here[row.seq].path, None if folder is None else folder / row.key
-        if not grounds.hold(file):
-            outside.append(f"{file} (read)")
-        if target is not None:
-            _refuse_closed(target)
-            if not grounds.hold(target):
-                outside.append(f"{target} (written)")
-        found.append(Stored(str(_real(file)), row.url, row.size, target is not None and os.path.lexists(target)))
-    _refuse(grounds, outside)
-    return found
+    places = targets(destination, [row.key for row in rows])
+    for place in filter(is_closed, places):
+        raise UsageProblem(
+            f"it would write {real(place)}, which other programs take orders from",
+            kept="Nothing was imported.",
+            next_step="ask whoever exported it for another destination",
+        )
+    if outside := grounds.outside([here[row.seq].path for row in rows], places):
+        raise UsageProblem(
+            f"it names what is outside of the project {grounds.project}: {listed(outside)}",
+            kept="Nothing was imported.",
+            next_step="if you mean that, repeat the folder or the file: roar journal import FILE --allow PATH",
+        )
+    there = {row.seq: os.path.lexists(place) for row, place in zip(rows, places, strict=False)}
+    return [Stored(str(real(here[row.seq].path)), row.url, row.size, there.get(row.seq, False)) for row in rows]
 
 
 def refuse_linked_capture(root: Path) -> None:
@@ -84,7 +62,7 @@ def refuse_linked_capture(root: Path) -> None:
     for place in (root / ROAR_FOLDER, root / ROAR_FOLDER / "roar.db"):
         if os.path.lexists(place):
             try:
-                found = leaving(place, [_real(root)])
+                found = leaving(place, [real(root)])
             except OSError:
                 continue  # it leads nowhere: whoever opens it says so
             if found is not None:
@@ -93,33 +71,3 @@ def refuse_linked_capture(root: Path) -> None:
                     kept="Nothing was imported.",
                     next_step="import it in the project that the database belongs to: --project DIR",
                 )
-
-
-def _refuse_closed(target: Path) -> None:
-    real = _real(target)
-    if CLOSED & {part.casefold() for part in (*target.parts, *real.parts)}:
-        raise UsageProblem(
-            f"it would write {real}, which other programs take orders from",
-            kept="Nothing was imported.",
-            next_step="ask whoever exported it for another destination",
-        )
-
-
-def _refuse(grounds: Grounds, outside: list[str]) -> None:
-    if outside:
-        more = f" and {len(outside) - LISTED:,} more" if len(outside) > LISTED else ""
-        raise UsageProblem(
-            f"it names what is outside of the project {grounds.project}: {', '.join(outside[:LISTED])}{more}",
-            kept="Nothing was imported.",
-            next_step="if you mean that, repeat the folder or the file: roar journal import FILE --allow PATH",
-        )
-
-
-def _place(text: str) -> Path:
-    if text.startswith("file:"):
-        return Path(parse_address(text).path)
-    return Path(text).absolute()
-
-
-def _real(path: str | Path) -> Path:
-    return Path(os.path.realpath(path))

@@ -13,7 +13,7 @@ import click
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.bundles.checking import check_journal, checked_record
-from roar_publisher.bundles.reach import Grounds, refuse_linked_capture, stored
+from roar_publisher.bundles.reach import refuse_linked_capture, stored
 from roar_publisher.cli.importing import Arriving, agree
 from roar_publisher.cli.naming import as_called
 from roar_publisher.cli.taking import taken
@@ -23,6 +23,7 @@ from roar_publisher.lineage.moved import knows_any
 from roar_publisher.lineage.omission import OmitConfig
 from roar_publisher.lineage.project import ROAR_FOLDER, current_folder, find_project, load_config
 from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.put.grounds import Grounds
 from roar_publisher.put.moving import Move, find_again, moved, redacted
 from roar_publisher.put.record import PutRecord
 from roar_publisher.staging.objects import content_of
@@ -104,7 +105,7 @@ def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
         missing = [here[seq].path for seq, content in contents.items() if content.path not in found]
         objects = stored(grounds, plan.destination, rows, here)
         _leave_session(arrival.journal)
-        whereabouts = home.whereabouts(arrival.journal, push=wish.push)
+        whereabouts = home.whereabouts(arrival.journal, grounds, push=wish.push)
         settle(arrival.journal, whereabouts, {seq: json.dumps(asdict(content)) for seq, content in here.items()})
         if record is not None and home.known:
             paths = {path: content.path for path, content in found.items()}
@@ -128,7 +129,7 @@ class _Home:
         known = knows_any(root / ROAR_FOLDER / "roar.db", _jobs(journal))
         return cls(Move(Path(journal.plan().project), root), known)
 
-    def whereabouts(self, journal: Journal, *, push: bool) -> Whereabouts:
+    def whereabouts(self, journal: Journal, grounds: Grounds, *, push: bool) -> Whereabouts:
         """push: the user asked for its git tags to be pushed; else they are made in this project and stay there."""
         plan, root = journal.plan(), self.move.now
         database = root / ROAR_FOLDER / "roar.db"
@@ -139,6 +140,7 @@ class _Home:
             ssh_key=(load_config(root).glaas_key or "") if database.parent.is_dir() else "",
             tags=[tag if push else [*tag[:2], "", ""] for tag in plan.tags],
             url=_believed(journal.progress().url, plan.registry),
+            grounds=grounds.folders,
         )
 
 

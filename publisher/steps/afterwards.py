@@ -142,7 +142,9 @@ async def _written(run: Run, what: What, write: Callable[[], None]) -> Debt | No
 def _mark(run: Run, published: Published, *, labelled: bool) -> None:
     """Write into roar.db what was published (protocol.md §7).  labelled: whether the labels were taken."""
     from roar_publisher.lineage.marks import mark_published
+    from roar_publisher.put.grounds import check_database
 
+    check_database(run.plan)
     uids = [job["job_uid"] for body in run.journal.bodies(Kind.JOBS) for job in json.loads(body)]
     digests = (
         item["digest"]
@@ -168,9 +170,11 @@ def _record_put(run: Run) -> None:
     text = run.paths.read_put_record()
     if text is None:
         return
+    from roar_publisher.put.grounds import check_database
     from roar_publisher.put.record import PutRecord
     from roar_publisher.put.recording import record_put
 
+    check_database(run.plan)
     record_put(Path(run.plan.roar_db), PutRecord.from_json(text))
     run.paths.forget_put_record()
 

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
+
 from roar_publisher.run import Run
 
 if TYPE_CHECKING:
@@ -27,10 +29,14 @@ async def look_for_objects(run: Run) -> None:
 @asynccontextmanager
 async def _objects(run: Run, destination: str) -> AsyncIterator["Objects"]:
     # Imported by puts alone: a publish of lineage should not wait for what stores need.
-    from roar_publisher.staging.objects import Objects, owner_of
+    from roar_publisher.put.grounds import check_objects
+    from roar_publisher.staging.objects import Objects, content_of, owner_of
     from roar_publisher.storage.destinations import open_store
     from roar_publisher.storage.pace import Pace
 
+    rows = await run.on_disk(run.journal.objects.all)
+    files = {row.key: content_of(row).path for row in rows}
+    await to_thread.run_sync(check_objects, run.plan, files)
     store = await open_store(
         destination,
         owner=owner_of(run.plan),

@@ -28,7 +28,9 @@ from tests.lineages import chain, cut, frozen
 
 LINEAGE = cut(chain(5))
 SEED = 20_260_101
-HERE = Whereabouts(project="/here", roar_db="/here/.roar/roar.db", local_session=1, ssh_key="", tags=[], url=None)
+HERE = Whereabouts(
+    project="/here", roar_db="/here/.roar/roar.db", local_session=1, ssh_key="", tags=[], url=None, grounds=["/here"]
+)
 Members = dict[str, bytes]
 
 
