@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from roar_publisher.lineage.confines import refuse_elsewhere
 from roar_publisher.lineage.git import GIT_MISSING, Answer, run_git
 from roar_publisher.state.errors import LocalProblem
 
@@ -21,7 +22,7 @@ _REMEDY = re.compile(r"git config --global --add safe\.directory \S.*")
 def repository_of(folder: Path) -> Path | None:
     """The root of the repository around `folder`; None where there is none.
 
-    Raises LocalProblem where there is one that git does not read.
+    Raises LocalProblem where there is one that git does not read, or that is another folder's (`confines`).
     """
     place = next(_repositories_above(folder), None)
     if place is None:
@@ -29,7 +30,9 @@ def repository_of(folder: Path) -> Path | None:
     answer = run_git(folder, "rev-parse", "--show-toplevel")
     if not answer.ok:
         raise unreadable(place, answer)
-    return Path(answer.output.removesuffix("\n"))
+    top = Path(answer.output.removesuffix("\n"))
+    refuse_elsewhere(folder, top)
+    return top
 
 
 def head_of(folder: Path) -> str | None:

@@ -16,10 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from roar_publisher.lineage.confines import borrowed_from
 from roar_publisher.lineage.git import NOT_RUN, Answer, Reach, run_git
 from roar_publisher.lineage.omission import OmitConfig
 from roar_publisher.lineage.project import Config
 from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.repository import repository_of
 from roar_publisher.put.objects import PutRequest, Tag
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.storage.source import opened
@@ -98,6 +100,10 @@ def make_tag(root: Path, tag: Tag) -> Owed | None:
     command = shlex.join(["git", "tag", tag.name, tag.commit])
     if not _COMMIT.fullmatch(tag.commit) or tag.name != tag_of(tag.commit):
         return Owed("it is not the tag of a commit", command)
+    try:
+        repository_of(root)  # it may have changed since the plan, or the plan came from elsewhere
+    except LocalProblem as problem:
+        return Owed(problem.what, command)
     ref = f"refs/tags/{tag.name}"
     if run_git(root, "show-ref", "--verify", "--quiet", ref).ok:
         return None
@@ -187,6 +193,9 @@ def _borrow_objects(root: Path, folder: Path) -> Answer:
     found = run_git(root, "rev-parse", "--git-path", "objects", "--git-path", "shallow")
     if found.ok:
         objects, shallow = (root / line for line in found.output.splitlines())
+        if elsewhere := borrowed_from(objects):
+            # A commit of the project may name any commit there as its parent, which would be pushed with it.
+            return Answer(NOT_RUN, "", f"its history may be another repository's, whose objects it uses: {elsewhere}")
         (folder / "objects" / "info").mkdir(parents=True, exist_ok=True)
         (folder / "objects" / "info" / "alternates").write_text(f"{objects.resolve()}\n", encoding="utf-8")
         if os.path.lexists(shallow):
