@@ -9,8 +9,9 @@ from roar_publisher.registry.schema import NO_STEP
 
 LINKS_SHOWN = 100
 """Links per job and kind that one look at a lineage returns; a job may have a million."""
-LINKS_SORTED = 2000
-"""Links per job and kind up to which the first are those with the smallest paths; of more, the smallest digests."""
+LINKS_SORTED, BYTES_SORTED = 2000, 1024 * 1024
+"""Links per job and kind, and bytes of the job, up to which the first links are those with the smallest paths; of more,
+those with the smallest digests."""
 LINK_BYTES_SHOWN = 32 * 1024
 """Bytes of their paths after which no further link of the job and kind is returned."""
 
@@ -52,7 +53,7 @@ def view_jobs(connection: sqlite3.Connection, graph_id: int, *, offset: int, lim
     """`limit` jobs in step order from `offset` on; fewer where they are more than `ANSWER_BYTES`, but at least one."""
     rows = connection.execute(
         "WITH page (id) AS (SELECT id FROM jobs WHERE graph_id = ? ORDER BY step_number, id LIMIT ? OFFSET ?)"
-        " SELECT jobs.*, inputs, outputs FROM page JOIN jobs USING (id) JOIN job_sizes ON job_id = page.id"
+        " SELECT jobs.*, inputs, outputs, bytes FROM page JOIN jobs USING (id) JOIN job_sizes ON job_id = page.id"
         " ORDER BY step_number, page.id",
         (graph_id, limit, offset),
     )
@@ -62,8 +63,9 @@ def view_jobs(connection: sqlite3.Connection, graph_id: int, *, offset: int, lim
 
 def _job(connection: sqlite3.Connection, graph_id: int, row: sqlite3.Row) -> JobView:
     def links(kind: str) -> list[LinkView]:
-        # Sorting a million links for the sake of the first hundred would take a second for each job of the page.
-        order = "path, digest" if row[kind] <= LINKS_SORTED else "digest"
+        # Sorting a million links, or gigabytes of paths, for the sake of the first hundred would take seconds.
+        sortable = row[kind] <= LINKS_SORTED and row["bytes"] <= BYTES_SORTED
+        order = "path, digest" if sortable else "digest"
         shown = connection.execute(
             "SELECT link.digest, link.path, coalesce(link.size, artifact.size) FROM"
             f" (SELECT * FROM links WHERE job_id = ? AND kind = ? ORDER BY {order} LIMIT {LINKS_SHOWN}) AS link"

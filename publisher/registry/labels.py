@@ -110,7 +110,7 @@ def write_label(
         raise Refusal(
             HTTPStatus.CONFLICT, "this lineage was finalized: its labels change with its session's token alone"
         )
-    if rights is Rights.ADD and current is not None and not _only_adds(label, current):
+    if rights is Rights.ADD and current is not None and not _only_adds(label, metadata, origins, current):
         raise Refusal(HTTPStatus.CONFLICT, "this lineage was finalized: labels may be added to it, but not changed")
     _check_size(len(metadata) + len(origins), current)
     add_version(connection, entity, current, metadata, origins, now)
@@ -166,7 +166,10 @@ def _added(connection: sqlite3.Connection, session: Session, label: Label, now: 
         return SKIPPED
 
 
-def _only_adds(label: Label, current: sqlite3.Row) -> bool:
+def _only_adds(label: Label, metadata: str, key_origins: str, current: sqlite3.Row) -> bool:
+    # A document that holds another has no shorter text.  So no label makes a document be read that is longer than it.
+    if len(metadata) < len(current["metadata"]) or len(key_origins) < len(current["key_origins"]):
+        return False
     origins = read_text(current["key_origins"])
     kept = {path: origin for path, origin in (label.key_origins or {}).items() if path in origins}
     return kept == origins and _contains(label.metadata, read_text(current["metadata"]))

@@ -21,6 +21,7 @@ from roar_publisher.registry.authority import Run
 from roar_publisher.registry.keys import key_holder
 from roar_publisher.registry.refusals import Refusal, unaccepted
 from roar_publisher.registry.verifying import is_signature
+from roar_publisher.registry.worker import for_several_clients
 
 WINDOW = 300
 """Seconds that a signature's timestamp may be away from the registry's clock, on either side."""
@@ -114,7 +115,8 @@ class Signatures:
         async with self._one_at_a_time:
             self._gathering = None
             try:
-                group.verdicts = await self._run(lambda: self._verdicts(group.signed))
+                with for_several_clients():
+                    group.verdicts = await self._run(lambda: self._verdicts(group.signed))
             except Exception as trouble:
                 group.trouble = trouble
             finally:

@@ -4,7 +4,8 @@ However many requests one client has on the way, another waits for two of its ca
 takes long is cut into pieces (`slices`), and answers are bounded (`bounds`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -20,6 +21,8 @@ CALLS_OF_CLIENT = 2
 """Calls of one client that are at the worker: one runs, and the next is there when it ends."""
 _CLIENT: ContextVar[str] = ContextVar("client", default="")
 """For whom the current task works."""
+SEVERAL = "several"
+"""Stands for all clients that wait for one call; no address looks like this."""
 
 
 class ForClient:
@@ -32,6 +35,16 @@ class ForClient:
         host, _port = scope.get("client") or ("", 0)
         _CLIENT.set(client_of(host))
         await self._app(scope, receive, send)
+
+
+@contextmanager
+def for_several_clients() -> Iterator[None]:
+    """What is run in this block does not stand in the line of the client whose task runs it: others wait for it too."""
+    token = _CLIENT.set(SEVERAL)
+    try:
+        yield
+    finally:
+        _CLIENT.reset(token)
 
 
 class Worker:

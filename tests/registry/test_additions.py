@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
+from roar_publisher.registry import documents, labels
 from roar_publisher.registry.labels import ADDITION_TIME
 from tests.registry.harness import NOBODY, Json, Registry, Session, artifact, digest, job, link, refused, succeeded, uid
 from tests.registry.people import Bearer, Person, Ssh
@@ -199,3 +200,24 @@ async def test_labels_of_private_lineage_are_found_by_its_readers_alone(registry
             refused(await registry.client.get(path, params=where, auth=auth), 404)
         refused(await published.sync(unplaced({"defaced": 1}), auth=auth), 404)
     assert (await read(registry, auth=Ssh(alice)))[0]["metadata"] == {"secret": 1}
+
+
+@pytest.mark.parametrize("keys", [0, 1000], ids=["document", "origins"])
+async def test_small_additions_do_not_have_a_large_document_read(
+    published: Published, keys: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request has room for a thousand of them, and reading a document for each would take seconds."""
+    origins = {f"key{number}": "user" for number in range(keys)}
+    metadata: Json = {} if keys else {f"key{number}": {} for number in range(5000)}
+    succeeded(await published.sync({**published.label(metadata), "key_origins": origins}))
+    parsed: list[str] = []
+
+    def read_text(text: str) -> object:
+        parsed.append(text)
+        return documents.read_text(text)
+
+    monkeypatch.setattr(labels, "read_text", read_text)
+    refused(await published.sync(*[{**published.label({"other": 1}), "key_origins": {}}] * 100), 409)
+    assert parsed == []
+    succeeded(await published.sync({**published.label({**metadata, "other": 1}), "key_origins": origins}))
+    assert "other" in await published.labels()

@@ -11,9 +11,9 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from roar_publisher.registry.bounds import ANSWER_BYTES, PIECE_BYTES, InPieces, within
-from roar_publisher.registry.job_views import LINK_BYTES_SHOWN, LINKS_SORTED
+from roar_publisher.registry.job_views import BYTES_SORTED, LINK_BYTES_SHOWN, LINKS_SORTED
 from roar_publisher.registry.store import Store
-from tests.registry.harness import Registry, job, link, make_registry, succeeded, uid, uids_of
+from tests.registry.harness import Registry, digest, job, link, make_registry, succeeded, uid, uids_of
 from tests.registry.people import Bearer
 
 pytestmark = pytest.mark.anyio
@@ -77,6 +77,19 @@ async def test_of_very_many_links_the_first_are_found_without_sorting_all(regist
     (published,) = (await registry.lineage(lineage_hash))["jobs"]
     assert published["inputs_count"] > LINKS_SORTED
     assert published["inputs"][0]["path"] == "/9999"  # the smallest digest; the smallest path is the last one's
+
+
+async def test_of_very_long_paths_the_first_are_found_without_sorting_all(registry: Registry) -> None:
+    """A job may hold gigabytes of paths; a page that sorts them holds everybody up, and costs its reader nothing."""
+    session = await registry.open()
+    await session.add_jobs(job(1))
+    links = BYTES_SORTED // LONG + 1
+    for number in range(links):
+        await session.add_links(1, "inputs", link(number, f"/{links - number:05}{'y' * LONG}"))
+    lineage_hash = (await session.finalize())["hash"]
+    (published,) = (await registry.lineage(lineage_hash))["jobs"]
+    assert published["inputs_count"] < LINKS_SORTED
+    assert published["inputs"][0]["hash"] == digest(0)  # the smallest digest; the smallest path is the last one's
 
 
 @pytest.mark.parametrize("text", ["x", "'"])

@@ -8,7 +8,12 @@ import anyio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from roar_publisher.glaas.signature import signing_payload
+from roar_publisher.registry.signatures import Signature, Signatures, Signed
+from roar_publisher.registry.store import Store
 from roar_publisher.registry.worker import CALLS_OF_CLIENT, ForClient, Worker
+from tests.registry.harness import Clock
+from tests.registry.people import add_person
 
 pytestmark = pytest.mark.anyio
 
@@ -49,6 +54,41 @@ async def test_a_client_with_many_calls_lets_another_one_in(anyio_backend: str) 
         released.set()
     assert order.index("one") <= CALLS_OF_CLIENT
     assert len(order) == 21
+
+
+async def test_a_client_with_many_calls_holds_up_nobody_whose_signature_is_checked_with_its_own(
+    anyio_backend: str, store: Store
+) -> None:
+    """Signatures are checked together, and the first of them may be that of a client whose line is long."""
+    worker, clock = Worker(), Clock()
+    alice = add_person(store.accounts, "alice", clock)
+    signatures = Signatures(store.accounts, worker.run, clock)
+    order: list[str] = []
+    released = threading.Event()
+
+    async def read() -> None:
+        def work() -> None:
+            assert released.wait(30)
+            order.append("read")
+
+        await worker.run(work)
+
+    async def sign(name: str) -> None:
+        signature = Signature.parse(alice.signed("GET", "/").partition(" ")[2])
+        assert signature is not None
+        await signatures.signer(Signed(signature, signing_payload(signature.ts, "GET", "/", b"")))
+        order.append(name)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(as_client, "192.0.2.1", read)
+        await anyio.wait_all_tasks_blocked()
+        for host, name in (("192.0.2.1", "many"), ("192.0.2.2", "one")):
+            group.start_soon(as_client, host, partial(sign, name))
+            await anyio.wait_all_tasks_blocked()
+        released.set()
+    assert order.index("one") <= 2 * CALLS_OF_CLIENT + 1
+    assert len(order) == 22
 
 
 async def test_calls_never_overlap(anyio_backend: str) -> None:
