@@ -177,7 +177,7 @@ def _bytes(case: Case, root: Path, outside: Path) -> None:
             content[:] = b"no database \x1b[2J" * 100
         case _:
             content += bytes(rng.randrange(5_000))
-    file.write_bytes(content)
+    _write(file, content)
 
 
 def _config(case: Case, root: Path, outside: Path) -> None:
@@ -189,7 +189,13 @@ def _config(case: Case, root: Path, outside: Path) -> None:
         literal = f"[{{ id = {_toml(hostile_text(rng)[:40])}, pattern = {_toml(rng.choice(PATTERNS))} }}]"
     prefix = "tool.roar." if name == "pyproject.toml" else ""
     case.note(f"{name} says {prefix}{key} = {short(literal)}")
-    (root / name).write_bytes(f"{prefix}{key} = {literal}\n".encode("utf-8", "surrogatepass"))
+    _write(root / name, f"{prefix}{key} = {literal}\n".encode("utf-8", "surrogatepass"))
+
+
+def _write(file: Path, content: bytes | bytearray) -> None:
+    """Into a new file: what an earlier attack put there may be a FIFO, or a link out of the project."""
+    file.unlink(missing_ok=True)
+    file.write_bytes(content)
 
 
 def _toml(text: str) -> str:

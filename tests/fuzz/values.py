@@ -94,7 +94,7 @@ def hostile_value(rng: random.Random) -> Any:
     if kind < 8:
         return rng.choice(LITTLE)
     if kind == 8:
-        return [hostile_text(rng) for _ in range(rng.choice((1, 3, 400)))]
+        return [hostile_text(rng)[:500] for _ in range(rng.choice((1, 3, 400)))]
     return {hostile_text(rng)[:300]: rng.choice(NUMBERS) for _ in range(rng.choice((1, 3, 50)))}
 
 
