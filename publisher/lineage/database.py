@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from roar_publisher.lineage.artifacts import link_digest
-from roar_publisher.lineage.dbproblems import database_uri, problem
+from roar_publisher.lineage.dbproblems import FAILURES, database_uri, problem
 from roar_publisher.lineage.guard import Watch, harden, refuse_foreign_code, refuse_odd_files
 from roar_publisher.state.errors import LocalProblem
 
@@ -153,7 +153,7 @@ class Database:
             while (row := cursor.fetchone()) is not None:
                 yield row
                 self._watch.heard()
-        except (sqlite3.Error, OverflowError) as error:
+        except (*FAILURES, OverflowError) as error:
             raise problem(self.path, error) from error
 
     def one(self, sql: str, *parameters: object) -> Row | None:
@@ -171,7 +171,7 @@ class Database:
             self._watch.heard()
             self._connection.execute("DELETE FROM chosen")
             self._connection.executemany("INSERT INTO chosen(seq, job) VALUES (?, ?)", enumerate(jobs))
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise problem(self.path, error) from error
 
     def pick(self, jobs: Iterable[int]) -> None:
@@ -179,7 +179,7 @@ class Database:
         try:
             self._watch.heard()
             self._connection.executemany("INSERT OR IGNORE INTO picked VALUES (?)", ((job,) for job in jobs))
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise problem(self.path, error) from error
 
     def copy_to(self, copy: sqlite3.Connection) -> None:
@@ -190,7 +190,7 @@ class Database:
         try:
             self._watch.heard()
             self._connection.backup(copy)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise problem(self.path, error) from error
 
     def jobs(self) -> Iterator[JobRow]:
@@ -234,7 +234,7 @@ class Database:
     def _refuse_foreign_code(self) -> None:
         try:
             refuse_foreign_code(self.path, self._connection, TABLES)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise problem(self.path, error) from error
 
     def _missing(self) -> list[str]:
@@ -279,7 +279,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     """
     try:
         return _readable(database_uri(path, "mode=ro"))
-    except sqlite3.Error as error:
+    except FAILURES as error:
         cannot_open = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if not cannot_open or not os.access(path, os.R_OK):
             raise problem(path, error) from error
@@ -292,7 +292,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             ) from error
     try:
         return _readable(database_uri(path, "mode=ro&immutable=1"))
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise problem(path, error) from error
 
 
@@ -301,7 +301,7 @@ def _readable(uri: str) -> sqlite3.Connection:
     try:
         harden(connection)
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error:
+    except BaseException:
         connection.close()
         raise
     return connection

@@ -10,6 +10,9 @@ from roar_publisher.lineage.guard import LARGEST_VALUE, SILENCE, harden
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.temporary import no_room, sqlite_folder
 
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What a statement raises.  The second where SQLite's message quotes a schema that is no UTF-8."""
+
 
 def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProblem:
     """What a failure of SQLite at roar.db means to a person.
@@ -18,9 +21,10 @@ def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProb
     """
     extended = getattr(error, "sqlite_errorcode", 0)
     code = extended & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    garbled = isinstance(error, UnicodeDecodeError)  # SQLite quotes a name of the schema that is no text
+    if garbled or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return LocalProblem(
-            f"{path} is damaged, or no SQLite database: {error}.",
+            f"{path} is damaged, or no SQLite database: {'its schema is no text' if garbled else error}.",
             kept="Nothing was changed.",
             next_step=f'Look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`, or restore it from a copy.',
             reason="corrupt",

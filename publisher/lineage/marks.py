@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from roar_publisher.lineage.database import open_writable
-from roar_publisher.lineage.dbproblems import problem
+from roar_publisher.lineage.dbproblems import FAILURES, problem
 from roar_publisher.lineage.publication import with_publication
 from roar_publisher.state.errors import LocalProblem
 
@@ -48,7 +48,7 @@ def mark_published(
                         row[0], session_hash=session_hash, prepared_hash=prepared_hash, jobs=remote, now=now
                     )
                     connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (note, session_id))
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise _unmarked(database, error) from error
 
 
@@ -88,7 +88,7 @@ def _stamp_labels(connection: sqlite3.Connection, session_id: int, as_of: float,
     )
 
 
-def _unmarked(database: Path, error: sqlite3.Error) -> LocalProblem:
+def _unmarked(database: Path, error: Exception) -> LocalProblem:
     cause = problem(database, error, writing=True)
     return LocalProblem(
         f"The lineage is published, but roar could not be told: {cause.what}",

@@ -20,7 +20,7 @@ def published_hashes(metadata: str | None) -> list[str]:
 
 
 def with_publication(
-    metadata: str | None, *, session_hash: str, prepared_hash: str, jobs: dict[str, str], now: float
+    metadata: str | bytes | None, *, session_hash: str, prepared_hash: str, jobs: dict[str, str], now: float
 ) -> str:
     """The session's metadata (JSON text) with a new note in place of an older one; everything else stays.
 
@@ -43,8 +43,13 @@ def with_publication(
     return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
-def _parsed(metadata: str | None) -> dict[str, object]:
-    """The metadata as an object; what is none is kept under a key of its own, as roar does."""
+def _parsed(metadata: str | bytes | None) -> dict[str, object]:
+    """The metadata as an object; what is none is kept under a key of its own, as roar does.
+
+    SQLite also keeps bytes in a column for text.  They were published already, so they must not end the marking.
+    """
+    if isinstance(metadata, bytes):
+        metadata = metadata.decode("utf-8", "replace")
     if not metadata or not metadata.strip():
         return {}
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from roar_publisher.lineage.composites import BLOOM_FIELDS
 from roar_publisher.lineage.database import open_writable
-from roar_publisher.lineage.dbproblems import problem
+from roar_publisher.lineage.dbproblems import FAILURES, problem
 from roar_publisher.lineage.labels import SYSTEM, USER
 from roar_publisher.put.record import Dataset, PutFile, PutRecord
 from roar_publisher.state.errors import LocalProblem
@@ -34,7 +34,7 @@ def record_put(database: Path, record: PutRecord) -> None:
             with connection:
                 if not connection.execute("SELECT 1 FROM jobs WHERE job_uid = ?", (record.job_uid,)).fetchone():
                     write_record(connection, record)
-    except sqlite3.Error as error:
+    except FAILURES as error:
         cause = problem(database, error, writing=True)
         raise LocalProblem(
             f"The lineage is published, but roar could not be told: {cause.what}",

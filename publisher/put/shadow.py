@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from roar_publisher.lineage.database import Database
-from roar_publisher.lineage.dbproblems import problem
+from roar_publisher.lineage.dbproblems import FAILURES, problem
 from roar_publisher.put.record import PutRecord
 from roar_publisher.put.recording import write_record
 
@@ -63,5 +63,5 @@ def _as_sent(database: Database, copy: sqlite3.Connection, record: PutRecord) ->
                 )
             row = copy.execute("SELECT id FROM jobs WHERE job_uid = ?", (record.job_uid,)).fetchone()
             return int(row[0])
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise problem(database.path, error) from error

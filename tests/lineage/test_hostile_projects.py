@@ -1,5 +1,6 @@
 """A project that came with a clone: its files are bounded, and nothing in its database runs in our statements."""
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from roar_publisher.lineage.guard import LARGEST_VALUE, SILENCE, Watch
 from roar_publisher.lineage.plainfile import LARGEST_CONFIG
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import find_project
+from roar_publisher.lineage.publication import with_publication
 from roar_publisher.state.errors import LocalProblem
 from tests.lineage.captured import captured_project
 
@@ -195,3 +197,17 @@ def test_a_silent_statement_is_one_message(root: Path, monkeypatch: pytest.Monke
         open_database(root / ".roar" / "roar.db") as database,
     ):
         database.execute(f"{ENDLESS} SELECT count(*) FROM r")
+
+
+def test_a_schema_that_is_no_text_is_a_damaged_database(root: Path) -> None:
+    database = root / ".roar" / "roar.db"
+    content = database.read_bytes().replace(b"tablejobsjobs", b"tablej\x95bsjobs")
+    database.write_bytes(content.replace(b"CREATE TABLE jobs", b"CREATE T\xe1BLE jobs"))
+    database.with_name("roar.db-wal").unlink(missing_ok=True)
+    with pytest.raises(LocalProblem, match="damaged"):
+        plan(root)
+
+
+def test_metadata_in_bytes_does_not_end_the_marking_of_a_published_session() -> None:
+    note = with_publication(b"\x00\xff", session_hash="a", prepared_hash="b", jobs={}, now=1.0)
+    assert json.loads(note)["raw"] == "\x00\ufffd"
