@@ -226,7 +226,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk that is nearly full, where this user may mount one."""
     mounted = tmp_path / "disk"
     mounted.mkdir()
-    options = f"size={NEARLY_FULL}"
+    options = f"size={NEARLY_FULL},mode=0700"
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mounted)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
         pytest.skip("nobody may mount a small disk here")
