@@ -20,7 +20,6 @@ CHOSEN_HERE: dict[str, set[str]] = {
     "publisher/lineage/upstream.py": {"jobs", "links"},
     "publisher/put/recording.py": {"', '.join('?' * len(row))", "', '.join(columns)", "entity", "table"},
     "publisher/put/sources.py": {"condition", "table"},
-    "publisher/registry/artifacts.py": {"found"},
     "publisher/registry/counts.py": {"kind", "place"},
     "publisher/registry/database.py": {"len(migrations)"},
     "publisher/registry/job_views.py": {"', '.join((f'link.{column}' for column in order.split(', ')))", "order"},

@@ -27,7 +27,9 @@ def find_artifact(connection: sqlite3.Connection, digest: str, reader: Reader) -
     if whole is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "no published lineage has this artifact")
     row = connection.execute(
-        f"SELECT artifacts.*, lineages.* {_PUBLISHED} ORDER BY {CREDIBILITY} DESC, published_at, hash LIMIT 1",
+        f"SELECT artifacts.*, lineages.* FROM (SELECT artifacts.id {_PUBLISHED}"
+        f" ORDER BY {CREDIBILITY} DESC, published_at, hash LIMIT 1) AS chosen"
+        " JOIN artifacts USING (id) JOIN lineages USING (graph_id)",
         {"digest": whole, **reader.parameters()},
     ).fetchone()
     return {

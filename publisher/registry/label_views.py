@@ -21,14 +21,20 @@ MOST_LINEAGES = 100
 """Lineages whose label of one artifact is returned with the artifact."""
 
 _NEWEST_OF_ARTIFACT = f"""
-    SELECT labels.*, hash FROM artifacts JOIN lineages USING (graph_id)
-    JOIN labels ON labels.graph_id = artifacts.graph_id AND entity_type = 'artifact' AND entity = digest
+    SELECT labels.*, chosen.* FROM (
+        SELECT graph_id, hash, digest, {CREDIBILITY} AS credibility FROM artifacts JOIN lineages USING (graph_id)
+        WHERE digest = :digest AND {READABLE} AND EXISTS (
+            SELECT 1 FROM labels WHERE labels.graph_id = artifacts.graph_id AND entity_type = 'artifact'
+                AND entity = digest
+        )
+        ORDER BY credibility DESC, published_at DESC, hash LIMIT {MOST_LINEAGES}
+    ) AS chosen CROSS JOIN labels ON labels.graph_id = chosen.graph_id AND entity_type = 'artifact' AND entity = digest
         AND version = (
             SELECT max(version) FROM labels AS every
-            WHERE every.graph_id = artifacts.graph_id AND every.entity_type = 'artifact' AND every.entity = digest
+            WHERE every.graph_id = chosen.graph_id AND every.entity_type = 'artifact' AND every.entity = digest
         )
-    WHERE digest = :digest AND {READABLE}
 """
+"""The lineages are chosen before their documents are read: there may be gigabytes of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +77,13 @@ def label_versions(
 
 
 def artifact_label_versions(connection: sqlite3.Connection, digest: str, reader: Reader) -> History:
-    """The last `MOST_VERSIONS` versions of an artifact's label documents in `MOST_LINEAGES` lineages, those that were
-    labelled last; fewer where they take more than `ANSWER_BYTES`.  Older ones are asked for lineage by lineage.
+    """The last `MOST_VERSIONS` versions of an artifact's label documents in `MOST_LINEAGES` lineages, those that count
+    most (`scope.CREDIBILITY`) and were published last; fewer where they take more than `ANSWER_BYTES`.  Older ones are
+    asked for lineage by lineage.
 
     Raises `Refusal` (404) where there is none that this reader may know of.
     """
-    labelled = connection.execute(
-        f"{_NEWEST_OF_ARTIFACT} ORDER BY written_at DESC, hash DESC LIMIT :most",
-        {"digest": digest, "most": MOST_LINEAGES, **reader.parameters()},
-    ).fetchall()
+    labelled = connection.execute(_NEWEST_OF_ARTIFACT, {"digest": digest, **reader.parameters()}).fetchall()
     histories = (_dated_documents(connection, row) for row in labelled)
     newest = heapq.merge(*histories, key=lambda dated: dated[0], reverse=True)
     chosen = within((document for _, document in islice(newest, MOST_VERSIONS)), ANSWER_BYTES, json_bytes)
@@ -94,8 +98,8 @@ def current_artifact_labels(connection: sqlite3.Connection, digest: str, reader:
     beyond `MOST_LINEAGES`, or `ANSWER_BYTES`, nothing is said.  Empty where there is none that this reader may know of.
     """
     newest = connection.execute(
-        f"{_NEWEST_OF_ARTIFACT} ORDER BY {CREDIBILITY} DESC, written_at DESC, hash LIMIT :most",
-        {"digest": digest, "most": MOST_LINEAGES, **reader.parameters()},
+        f"{_NEWEST_OF_ARTIFACT} ORDER BY credibility DESC, written_at DESC, hash",
+        {"digest": digest, **reader.parameters()},
     )
     documents = (_whole_document(row) for row in newest)
     return within(documents, ANSWER_BYTES, json_bytes)[::-1]

@@ -17,6 +17,8 @@ from roar_publisher.registry.set_aside import set_aside_lineage
 SHORTEST_PREFIX = 8
 """Digits of a hash or digest that suffice to look for it."""
 HASH_LENGTH = 64
+MOST_WITH_UID = 32
+"""Graphs that are looked at for one uid of a job, the oldest first."""
 LAST_CHARACTER = "\U0010ffff"
 """Sorts after everything that a hash may go on with."""
 _LISTED_COLUMNS = "hash, graph_id, visibility, git_repo, git_branch, published_at"
@@ -131,16 +133,19 @@ def registered_jobs(connection: sqlite3.Connection, owner: str, uids: Sequence[s
     """Which of these jobs stand in public lineages of this user: the lineage's hash by the job's uid.
 
     Those of private lineages are staged once more: only finalize says whether they are to be public now.  So are those
-    of legacy lineages, which nobody has found complete.
+    of legacy lineages, which nobody has found complete, and those whose uid more than `MOST_WITH_UID` older graphs
+    have: anybody may stage the jobs of others.
     """
     if owner == ANONYMOUS_OWNER:
         return {}
     rows = connection.execute(
-        "WITH asked (uid) AS (SELECT value FROM json_each(?)), known (uid, graph_id) AS (SELECT uid, graph_id FROM jobs"
-        " WHERE uid IN asked UNION ALL SELECT uid, graph_id FROM job_aliases WHERE uid IN asked)"
-        " SELECT uid, hash FROM known JOIN lineages USING (graph_id)"
-        " WHERE owner = ? AND visibility = ? AND session_id IS NOT NULL ORDER BY published_at DESC",
-        (json.dumps(uids), owner, PUBLIC),
+        "WITH asked (uid) AS (SELECT DISTINCT value FROM json_each(:uids)), known (uid, hash) AS (SELECT uid, ("
+        " SELECT hash FROM (SELECT graph_id FROM (SELECT graph_id FROM jobs WHERE uid = asked.uid ORDER BY id"
+        " LIMIT :most) UNION ALL SELECT graph_id FROM (SELECT graph_id FROM job_aliases WHERE uid = asked.uid"
+        " ORDER BY graph_id LIMIT :most)) CROSS JOIN lineages USING (graph_id)"
+        " WHERE owner = :owner AND visibility = :public AND session_id IS NOT NULL ORDER BY published_at LIMIT 1"
+        ") FROM asked) SELECT uid, hash FROM known WHERE hash IS NOT NULL",
+        {"uids": json.dumps(uids), "owner": owner, "public": PUBLIC, "most": MOST_WITH_UID},
     )
     return dict(tuple(row) for row in rows)
 

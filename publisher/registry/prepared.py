@@ -15,6 +15,9 @@ from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.scope import PRIVATE
 from roar_publisher.registry.sessions import Session
 
+MOST_CANDIDATES = 8
+"""Lineages that are compared with what is staged, the newest first."""
+
 
 def prepare(connection: sqlite3.Connection, session: Session, uids: Sequence[str]) -> str | None:
     """Prepare a session for the private lineage of its owner that has exactly these jobs; returns the lineage's hash.
@@ -40,15 +43,32 @@ def refuse_other_jobs(session: Session) -> None:
 
 
 def _private_lineage_of(connection: sqlite3.Connection, session: Session, uids: Sequence[str]) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = connection.execute(
-        "WITH asked (uid) AS (SELECT DISTINCT value FROM json_each(:uids)), known (uid, job, graph_id) AS ("
-        " SELECT uid, uid, graph_id FROM jobs WHERE uid IN asked"
-        " UNION ALL SELECT uid, job_uid, graph_id FROM job_aliases WHERE uid IN asked)"
-        " SELECT hash, graph_id FROM known JOIN lineages USING (graph_id)"
-        " WHERE owner = :owner AND visibility = :private AND session_id IS NOT NULL GROUP BY graph_id"
-        " HAVING count(DISTINCT uid) = (SELECT count(*) FROM asked) AND count(DISTINCT job) ="
-        " (SELECT jobs FROM graphs WHERE graphs.id = known.graph_id)"
-        " ORDER BY published_at DESC LIMIT 1",
-        {"uids": json.dumps(uids), "owner": session.owner, "private": PRIVATE},
+    if not uids:
+        return None
+    # A lineage with all of these jobs is among the lineages with the first of them.
+    candidates: list[sqlite3.Row] = connection.execute(
+        "SELECT hash, graph_id, jobs FROM (SELECT graph_id FROM jobs WHERE uid = :uid"
+        " UNION SELECT graph_id FROM job_aliases WHERE uid = :uid) CROSS JOIN lineages USING (graph_id)"
+        " JOIN graphs ON graphs.id = graph_id"
+        " WHERE owner = :owner AND visibility = :private AND session_id IS NOT NULL AND jobs <= :asked"
+        " ORDER BY published_at DESC LIMIT :most",
+        {
+            "uid": uids[0],
+            "owner": session.owner,
+            "private": PRIVATE,
+            "asked": len(set(uids)),
+            "most": MOST_CANDIDATES,
+        },
+    ).fetchall()
+    return next((each for each in candidates if _has_exactly(connection, each, uids)), None)
+
+
+def _has_exactly(connection: sqlite3.Connection, lineage: sqlite3.Row, uids: Sequence[str]) -> bool:
+    row = connection.execute(
+        "WITH asked (uid) AS (SELECT DISTINCT value FROM json_each(:uids)), known (uid, job) AS ("
+        " SELECT uid, uid FROM asked CROSS JOIN jobs USING (uid) WHERE graph_id = :graph"
+        " UNION ALL SELECT uid, job_uid FROM asked CROSS JOIN job_aliases USING (uid) WHERE graph_id = :graph)"
+        " SELECT count(DISTINCT uid), count(DISTINCT job) FROM known",
+        {"uids": json.dumps(uids), "graph": lineage["graph_id"]},
     ).fetchone()
-    return row
+    return tuple(row) == (len(set(uids)), lineage["jobs"])

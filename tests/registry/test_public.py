@@ -5,7 +5,6 @@ import pytest
 
 from roar_publisher.glaas.wire import Health, RegistrationSessionFeatures
 from roar_publisher.registry.app import ALL_FEATURES
-from roar_publisher.registry.artifacts import MOST_CANDIDATES
 from roar_publisher.registry.job_views import LINKS_SHOWN
 from roar_publisher.registry.pages import JOBS_A_PAGE
 from roar_publisher.registry.store import Store
@@ -204,27 +203,3 @@ async def test_a_whole_digest_is_found_whatever_a_stranger_publishes_behind_it(r
         await session.finalize()
         found = succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(1)}"))
         assert found["hash"] == digest(1)
-
-
-async def test_a_prefix_costs_no_more_however_much_is_staged_under_it(registry: Registry, store: Store) -> None:
-    """What is staged and never published costs its sender little, and everybody could have it searched for nothing."""
-    published = await registry.open()
-    await published.add_jobs(job(1))
-    await published.add_links(1, "inputs", {"hash": "deadbeef00", "path": "/a"})
-    await published.finalize()
-    session = await registry.open()
-    await session.add_jobs(job(1))
-    ticks = 0
-
-    def tick() -> int:
-        nonlocal ticks
-        ticks += 1
-        return 0
-
-    for first in range(0, 20 * MOST_CANDIDATES, MOST_CANDIDATES):
-        links = ({"hash": f"deadbeef{number:07}", "path": ""} for number in range(first, first + MOST_CANDIDATES))
-        await session.add_links(1, "inputs", *links)
-    store._connection.set_progress_handler(tick, 1)
-    refused(await registry.client.get("/api/v1/artifacts/deadbeef"), 409)
-    assert ticks < 100 * MOST_CANDIDATES
-    assert succeeded(await registry.client.get("/api/v1/artifacts/deadbeef00"))["hash"] == "deadbeef00"
