@@ -5,7 +5,8 @@ The address of a registry may have come with a project or a bundle, from strange
 - Nothing goes to an origin that the user has not accepted: named himself (`--registry`, `GLAAS_URL`, his own
   configuration), or agreed to when a project named it (`registries`).  The default is accepted.  That holds for
   anonymous lineage too: commands, paths and the repository's address are the user's.  An SSH signature needs no more.
-- `ROAR_ACCESS_TOKEN` goes only where the user himself named the address, now or when the publish was planned.
+- `ROAR_ACCESS_TOKEN` goes only where the user himself named the address, now or when the publish was planned.  The
+  default counts only where the user's own configuration names no other: the token may be for that.
 - roar's sign-in goes to the origin that issued it, and to no other, whoever names that.
 
 This machine itself is no exception: another user may listen on one of its ports.
@@ -44,7 +45,8 @@ class Reach:
         self.origin = origin(registry)
         self._standing = origin(standing)
         self._default = origin(default)
-        self._named = named or self.origin in (self._standing, self._default)
+        self._users_word = named or self.origin == self._standing
+        self._named = self._users_word or self.origin == self._default
         self._known = known
 
     @property
@@ -71,7 +73,7 @@ class Reach:
 
     def bars_token(self) -> Barred | None:
         """Why `ROAR_ACCESS_TOKEN` is not sent there; None where it may be."""
-        if self._named:
+        if self._users_word:
             return None
         return Barred(
             f"ROAR_ACCESS_TOKEN is not sent to {self.origin}, whose address is not your own word.",

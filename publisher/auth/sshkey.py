@@ -5,6 +5,8 @@ that holds them; an encrypted file can also be unlocked with its passphrase.  as
 is, but loading it costs 0.2 s: it is not loaded for the most usual one, an Ed25519 key without a passphrase.
 """
 
+import os
+import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from roar_publisher.glaas.signature import authorization, fingerprint, framed, s
 from roar_publisher.state.errors import NeedsPerson
 
 DEFAULT_NAMES = ("id_ed25519", "id_rsa", "id_ecdsa")
+CONFIGURED = "`[glaas] key`"
 PASSPHRASE_ATTEMPTS = 3
 NO_AGENT = "no SSH agent holds it"
 _ED25519 = b"ssh-ed25519"
@@ -74,13 +77,16 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyPlac
     """The key to sign with, if there is any: ROAR_SSH_KEY, else `[glaas] key`, else the usual names in `~/.ssh`.
 
     A key that is named counts when it or its `.pub` exists (its private half may live in the agent alone); naming one
-    that does not exist raises `NeedsPerson`, for signing with another key would be to publish as somebody else.
+    that does not exist raises `NeedsPerson`, for signing with another key would be to publish as somebody else.  So
+    does a configured one outside of `~/.ssh`: a project may bring a key along, whose owner would get what is private.
     """
-    for source, named in (("ROAR_SSH_KEY", environ.get("ROAR_SSH_KEY", "")), ("`[glaas] key`", configured)):
+    for source, named in (("ROAR_SSH_KEY", environ.get("ROAR_SSH_KEY", "")), (CONFIGURED, configured)):
         if named.strip():
             path = _expanded(named.strip(), home)
             private = path.with_suffix("") if path.suffix == ".pub" else path
             if _is_there(private):
+                if source == CONFIGURED and not Path(os.path.abspath(path)).is_relative_to(home / ".ssh"):
+                    raise _may_be_the_projects(path)
                 return KeyPlace(private, source)
             raise NeedsPerson(
                 f"The SSH key {path}, named by {source}, is not a file that can be read.",
@@ -88,6 +94,15 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyPlac
                 reason="ssh key",
             )
     return next((KeyPlace(path) for name in DEFAULT_NAMES if _is_file(path := home / ".ssh" / name)), None)
+
+
+def _may_be_the_projects(path: Path) -> NeedsPerson:
+    return NeedsPerson(
+        f"The SSH key {path}, named by {CONFIGURED} of the project, is not in ~/.ssh: "
+        "it may have come with the project, and then its owner would sign.",
+        next_step=f"if it is yours, set ROAR_SSH_KEY={shlex.quote(str(path))}, or make a link to it in ~/.ssh",
+        reason="ssh key",
+    )
 
 
 async def load_signer(path: Path, *, agent: Agent | None, ask: Ask | None) -> SshSigner:

@@ -46,13 +46,19 @@ def sign_in(issuer: str = "", *, token: str = "t", provider: str = "treqs-device
 def test_a_registry_is_accepted_by_its_origin(tmp_path: Path, registry: str, named: bool, accepted: bool) -> None:
     asked = reach(tmp_path, registry, named=named)
     assert asked.accepted is accepted
-    assert (asked.bars_token() is None) is accepted
+    assert (asked.bars_token() is None) is (accepted and registry != DEFAULT_REGISTRY)
     if not accepted:
         with pytest.raises(NeedsPerson, match=asked.origin) as caught:
             asked.check("0badcafe")
         assert caught.value.exit_code is ExitCode.NEEDS_PERSON
         assert f"roar registry trust {asked.origin}" in caught.value.next_step
         assert "--resume 0badcafe" in caught.value.next_step
+
+
+def test_a_token_for_ones_own_registry_does_not_go_to_the_default_that_a_project_names(tmp_path: Path) -> None:
+    assert reach(tmp_path, DEFAULT_REGISTRY).bars_token() is not None
+    assert reach(tmp_path, DEFAULT_REGISTRY, standing=DEFAULT_REGISTRY).bars_token() is None
+    assert reach(tmp_path, DEFAULT_REGISTRY, named=True).bars_token() is None
 
 
 def test_a_question_that_was_answered_lets_no_token_of_the_environment_through(tmp_path: Path) -> None:

@@ -51,9 +51,9 @@ def test_the_environment_goes_before_the_configuration_and_that_before_the_usual
     assert find_key({}, "", home) == KeyPlace(rsa)
     ed25519 = touch(home / ".ssh" / "id_ed25519")
     assert find_key({}, "", home) == KeyPlace(ed25519)
-    configured, named = touch(home / "configured"), touch(home / "named")
+    configured, named = touch(home / ".ssh" / "configured"), touch(home / "named")
     assert find_key({}, str(configured), home) == KeyPlace(configured, "`[glaas] key`")
-    assert find_key({"ROAR_SSH_KEY": " "}, "~/configured", home) == KeyPlace(configured, "`[glaas] key`")
+    assert find_key({"ROAR_SSH_KEY": " "}, "~/.ssh/configured", home) == KeyPlace(configured, "`[glaas] key`")
     assert find_key({"ROAR_SSH_KEY": str(named)}, str(configured), home) == KeyPlace(named, "ROAR_SSH_KEY")
 
 
