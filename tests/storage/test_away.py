@@ -247,7 +247,7 @@ def test_a_reply_that_drips_is_no_answer() -> None:
         status_code = 200
         headers: Mapping[str, str] = NO_HEADERS
 
-        async def aiter_bytes(self) -> AsyncIterator[bytes]:
+        async def aiter_raw(self) -> AsyncIterator[bytes]:
             while True:
                 await anyio.sleep(50)
                 yield b"."
