@@ -141,11 +141,11 @@ async def _not_served(request: Request, error: Exception) -> Response:
 
 
 async def _store_trouble(request: Request, error: Exception) -> Response:
-    logger.error("the store cannot serve %s: %s", request.url.path, error)
+    logger.error("the store cannot serve %r: %s", request.url.path, error)
     detail = "the registry cannot write now, nothing of this request is kept; try again later"
     return JSONResponse({"detail": detail}, HTTPStatus.SERVICE_UNAVAILABLE, headers=RETRY_AFTER)
 
 
 async def _broken(request: Request, error: Exception) -> Response:
-    logger.error("a fault of the registry, at %s", request.url.path, exc_info=error)
+    logger.error("a fault of the registry, at %r", request.url.path, exc_info=error)
     return JSONResponse({"detail": "the registry failed on this request"}, HTTPStatus.INTERNAL_SERVER_ERROR)

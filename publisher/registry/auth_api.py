@@ -70,7 +70,7 @@ class AuthApi:
         """New tokens for a refresh token, which is its own credential; what `Authorization` says is not looked at."""
         body = await self.service.body(request, _RefreshRequest)
         tokens = await self.service.gatekeeper.authority.refresh(body.refresh_token, body.client_id)
-        return JSONResponse(tokens, headers={"Cache-Control": "no-store"})
+        return JSONResponse(tokens)
 
     async def logout(self, request: Request) -> JSONResponse:
         """End the sign-in of a bearer: its access and refresh tokens are dead.  An expired bearer ends it, too."""

@@ -27,8 +27,10 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
 }
-"""On every reply."""
+"""On every reply.  The last is for proxies before us, too: some keep what was answered to a credential, and show it to
+the next one who asks."""
 
 
 class BrowserGuard:

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from roar_publisher.glaas.wire import Label, LegacyCompositeRequest, LegacySessionRequest
 from roar_publisher.registry import staging
 from roar_publisher.registry.auth import ANONYMOUS_OWNER, Caller
+from roar_publisher.registry.bounds import within
 from roar_publisher.registry.counts import recount_artifacts
 from roar_publisher.registry.labels import Rights, takes_additions
 from roar_publisher.registry.lineages import readable_lineage
@@ -22,6 +23,11 @@ from roar_publisher.registry.refusals import Refusal
 from roar_publisher.registry.scope import PUBLIC, Reader, Scope
 from roar_publisher.registry.sessions import Session, discard_graph, new_graph
 from roar_publisher.registry.set_aside import set_aside, set_aside_lineage
+
+MOST_MOVED = 8 * 1024 * 1024
+"""Bytes of a legacy lineage that are taken over by the one that is finalized: everybody waits meanwhile."""
+ROW_BYTES = 512
+"""What moving a row costs beside its texts."""
 
 
 def open_legacy(
@@ -63,15 +69,18 @@ def replace_legacy(connection: sqlite3.Connection, known: sqlite3.Row, session: 
     """Make room for the graph of a session that was found to have the hash of the legacy lineage `known`.
 
     Returns where the finalized lineage stands.  A user's own legacy lineage becomes the finalized one and stays public
-    if it was: it has been read.  Anything else is set aside: what another user wrote, what nobody signed for, and a
-    private lineage of the same user that would have to move.
+    if it was: it has been read.  Anything else is set aside: what another user wrote, what nobody signed for, a private
+    lineage of the same user that would have to move, and one that is too large to be taken over in one transaction.
     """
     stands = Scope(known["visibility"], known["scope_owner"], known["scope_project"])
     is_own = session.owner != ANONYMOUS_OWNER and known["owner"] == session.owner
     # Earlier releases closed sessions with the legacy graph.
     connection.execute("UPDATE sessions SET graph_id = ? WHERE graph_id = ?", (session.graph_id, known["graph_id"]))
     if is_own and (stands.visibility == PUBLIC or stands.may_become(scope)):
-        supersede(connection, known["graph_id"], session.graph_id)
+        if _size_moved(connection, known["graph_id"]) < MOST_MOVED:
+            supersede(connection, known["graph_id"], session.graph_id)
+        else:
+            set_aside(connection, known["hash"])
         return stands if stands.visibility == PUBLIC else scope
     set_aside(connection, known["hash"])
     return scope
@@ -93,6 +102,17 @@ def supersede(connection: sqlite3.Connection, graph_id: int, staged: int) -> Non
     recount_artifacts(connection, staged)
     connection.execute("UPDATE labels SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
     discard_graph(connection, graph_id)
+
+
+def _size_moved(connection: sqlite3.Connection, graph_id: int) -> int:
+    """Bytes of what `supersede` would move, about; not all is counted where it is more than `MOST_MOVED`."""
+    sizes = connection.execute(
+        "SELECT length(coalesce(hashes, '')) + length(coalesce(metadata, '')) + length(coalesce(composite, '')) AS size"
+        " FROM artifacts WHERE graph_id = ?1"
+        " UNION ALL SELECT length(metadata) + length(key_origins) FROM labels WHERE graph_id = ?1",
+        (graph_id,),
+    )
+    return sum(within((row["size"] + ROW_BYTES for row in sizes), MOST_MOVED, int))
 
 
 def legacy_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> int:

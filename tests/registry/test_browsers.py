@@ -11,7 +11,8 @@ import pytest
 
 from roar_publisher.registry.names import Names, origin_of
 from roar_publisher.registry.store import Store
-from tests.registry.harness import GIT, Json, Registry, job, make_registry, refused, succeeded
+from tests.registry.harness import GIT, NOBODY, Json, Registry, job, make_registry, refused, succeeded
+from tests.registry.people import Bearer
 from tests.registry.processes import serving
 
 pytestmark = pytest.mark.anyio
@@ -164,6 +165,15 @@ async def test_a_person_may_follow_a_link_from_anywhere_and_type_an_address(regi
             "cross-origin-opener-policy": "same-origin",
         }
         assert expected.items() <= dict(page.headers).items()
+
+
+@pytest.mark.parametrize("path", ["/", f"/dag/{HASH}", f"/api/v1/sessions/{HASH}", "/api/v1/sessions", "/nothing"])
+async def test_no_reply_is_kept_on_its_way(registry: Registry, path: str) -> None:
+    """A proxy that keeps replies would show a private lineage to whoever asks next."""
+    alice = Bearer(registry.person("alice"))
+    for auth in (alice, NOBODY):
+        reply = await registry.client.get(path, auth=auth)
+        assert reply.headers.get_list("cache-control") == ["no-store"]
 
 
 def test_a_registry_that_serves_on_loopback_knows_its_names(tmp_path: Path) -> None:

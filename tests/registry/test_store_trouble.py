@@ -45,5 +45,17 @@ async def test_a_fault_of_the_registry_is_a_500_without_a_traceback(
     assert "ProgrammingError" in caplog.text
 
 
+async def test_a_path_cannot_write_lines_of_the_log(
+    anyio_backend: str, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = make_registry(store)
+    store.close()
+    transport = httpx2.ASGITransport(registry.app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://registry") as client:
+        refused(await client.get("/api/v1/sessions/a%0Aforged%1B[31m"), 500)
+    assert "\nforged" not in caplog.text
+    assert "\x1b" not in caplog.text
+
+
 def limit_pages(store: Store, pages: int) -> None:
     store.read(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchall())

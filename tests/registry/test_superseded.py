@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from roar_publisher.registry.labels import ADDITION_TIME
+from roar_publisher.registry.legacy import ROW_BYTES
 from roar_publisher.registry.store import Store
 from tests.registry.harness import GIT, Registry, artifact, digest, job, link, refused, succeeded, uid, uids_of
 from tests.registry.legacy import COUNTS, OWN, Legacy, hash_beforehand, staged
@@ -91,6 +92,24 @@ async def test_jobs_of_a_users_own_legacy_lineage_are_staged_again(registry: Reg
     receipt = await (await staged(registry, Bearer(alice))).finalize(expected=COUNTS)
     assert (receipt["hash"], receipt["created"]) == (legacy.hash, True)
     assert [each["outputs_count"] for each in (await registry.lineage(legacy.hash))["jobs"]] == [1, 1]
+
+
+async def test_a_legacy_lineage_that_is_too_large_to_be_taken_over_at_once_is_kept_beside(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moving a million artifacts in the transaction that publishes would hold everybody up for ten seconds."""
+    alice = Bearer(person := registry.person("alice"))
+    monkeypatch.setattr("roar_publisher.registry.legacy.MOST_MOVED", 100 * ROW_BYTES)
+    legacy = Legacy(registry, await hash_beforehand(person), alice)
+    await legacy.open()
+    await legacy.add_artifacts(*(artifact(number) for number in range(3, 120)))
+    await legacy.label({"team": "ml"})
+    receipt = await (await staged(registry, alice)).finalize(expected=COUNTS)
+    assert (receipt["hash"], receipt["created"], receipt["visibility"]) == (legacy.hash, True, "public")
+    assert (await registry.lineage(legacy.hash))["artifacts_count"] == 2
+    own = await registry.client.get(f"/api/v1/sessions/{legacy.hash}?set_aside=true", auth=alice)
+    kept = succeeded(own)
+    assert (kept["artifacts_count"], kept["labels"]) == (117, {"team": "ml"})
 
 
 @pytest.mark.parametrize("then", ["public", "private"])
