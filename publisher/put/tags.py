@@ -22,6 +22,7 @@ from roar_publisher.lineage.omission import OmitConfig
 from roar_publisher.lineage.project import Config
 from roar_publisher.lineage.redaction import Redactor
 from roar_publisher.lineage.repository import repository_of
+from roar_publisher.put.named_hooks import names_hooks, without_hooks
 from roar_publisher.put.objects import PutRequest, Tag
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.storage.source import opened
@@ -102,13 +103,14 @@ def make_tag(root: Path, tag: Tag) -> Owed | None:
         return Owed("it is not the tag of a commit", command)
     try:
         repository_of(root)  # it may have changed since the plan, or the plan came from elsewhere
+        settings = without_hooks(root)
     except LocalProblem as problem:
         return Owed(problem.what, command)
     ref = f"refs/tags/{tag.name}"
     if run_git(root, "show-ref", "--verify", "--quiet", ref).ok:
         return None
     # Plumbing: `git tag` would sign, with the program that a configuration names.
-    made = run_git(root, "update-ref", ref, tag.commit)
+    made = run_git(root, "update-ref", ref, tag.commit, settings=settings)
     return None if made.ok else Owed(made.why, command)
 
 
@@ -130,6 +132,8 @@ def push_tag(root: Path, tag: Tag) -> Owed | None:
     target = _absolute(root, url)
     if target is None:
         return Owed("the remote is a folder of the project itself", command)
+    if os.path.isabs(target) and names_hooks(target):
+        return Owed("the configuration of the remote's folder names programs that a push would run", command)
     pushed = _push(root, target, ref, tag.commit)
     return None if pushed.ok else Owed(shown_url(pushed.why), command)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from roar_publisher.lineage.git import NOTHING_MORE, Answer, run_git
 from roar_publisher.lineage.repository import head_of, repository_of, unreadable
+from roar_publisher.put.named_hooks import without_hooks
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 STATUS_SECONDS = 60.0
@@ -46,7 +47,8 @@ def committed(root: Path) -> str:
 
 def _changed(top: Path) -> bool:
     # git itself would run in each submodule under that submodule's configuration.
-    status = _read(top, "status", "--porcelain=v1", "--ignore-submodules=dirty", settings=_without_filters(top))
+    settings = _without_filters(top) | without_hooks(top)
+    status = _read(top, "status", "--porcelain=v1", "--ignore-submodules=dirty", settings=settings)
     return bool(status) or any(_changed(submodule) for submodule in _submodules(top))
 
 

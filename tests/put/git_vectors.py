@@ -188,6 +188,23 @@ def hostile_repository(place: Place) -> dict[str, str]:
     return {"GIT_DIR": str(place.root / "inner"), "GIT_WORK_TREE": str(place.root)}
 
 
+def newer_git(place: Place) -> dict[str, str]:
+    """PATH with a git that runs the hooks that a configuration names, as git does from 2.54 on."""
+    git_now = shutil.which("git")
+    newer = place.root.parent / "newer" / "git"
+    newer.parent.mkdir(exist_ok=True)
+    newer.write_text(
+        "#!/bin/sh\n"
+        'case " $* " in *" update-ref "*|*" status "*)\n'
+        f"  {git_now} config --name-only --get-regexp '^hook[.].*[.]command$' | while read -r key; do\n"
+        f'    [ "$({git_now} config --type=bool --get "${{key%.command}}.enabled")" = false ] ||'
+        f' sh -c "$({git_now} config --get "$key")"\n'
+        f'  done;;\nesac\nexec {git_now} "$@"\n'
+    )
+    newer.chmod(0o755)
+    return {"PATH": f"{newer.parent}:/usr/local/bin:/usr/bin:/bin"}
+
+
 def program_named_git(place: Place) -> None:
     shutil.copy(place.program, place.root / "git")
 
@@ -250,6 +267,14 @@ VECTORS = {
     "a pre-push hook": Vector(hooks_in(own_hooks, "pre-push"), push),
     "a post-index-change hook": Vector(hooks_in(own_hooks, "post-index-change"), status),
     "core.hooksPath": Vector(hooks_elsewhere, push),
+    "hooks that the configuration names": Vector(
+        configured(
+            *("hook.evil.event", "reference-transaction", "hook.evil.command", "PROGRAM"),
+            *("hook.reference-transaction.command", "PROGRAM", "hook.a=b.c.command", "PROGRAM"),
+        ),
+        lambda place: place.run(["git", "update-ref", "refs/tags/x", "HEAD"], None, newer_git(place)),
+        newer_git,
+    ),
     "gpg.program with tag.gpgSign": Vector(
         configured("tag.gpgSign", "true", "gpg.program", "PROGRAM", "user.name", "a", "user.email", "a@b"),
         lambda place: place.plain("tag", "-m", "x", "x"),

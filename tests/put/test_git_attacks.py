@@ -67,6 +67,23 @@ def everything_that_we_do(place: Place, commit: str) -> None:
     push_tag(place.root, wanted)
 
 
+@pytest.mark.parametrize("bare", [True, False])
+def test_nothing_is_pushed_to_a_folder_whose_configuration_names_hooks(place: Place, bare: bool) -> None:
+    """git runs them from 2.54 on: they came beside the project."""
+    if not bare:
+        place.remote.rename(place.root.parent / "aside")
+        place.remote.mkdir()
+        git("init", "--quiet", cwd=place.remote)
+    place.config("hook.evil.event", "pre-receive", "hook.evil.command", str(place.program), cwd=place.remote)
+    commit = committed(place.root)
+    wanted = Tag(tag_of(commit), commit, "origin", str(place.remote))
+    assert make_tag(place.root, wanted) is None
+    owed = push_tag(place.root, wanted)
+    assert owed is not None
+    assert "names programs" in owed.why
+    assert not list(place.remote.rglob(commit))
+
+
 def test_a_bare_repository_in_a_clone_is_not_taken_for_the_projects(place: Place) -> None:
     VECTORS["an embedded bare repository"].arm(place)
     for bare in ("true", "false"):
