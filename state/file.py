@@ -17,6 +17,7 @@ from roar_publisher.state import schema
 from roar_publisher.state.damage import damaged, is_damaged, speaks_of_damage
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import ID
+from roar_publisher.state.private import create_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import check_own
 from roar_publisher.state.schema import is_full, migrate, refuse_newer
@@ -42,6 +43,8 @@ class JournalFile:
         """
         self.path = path
         _check_files(path)
+        if not read_only:
+            create_private(path)
         with self.translated():
             # The capacity limiter of the caller serialises the threads (sqlite3 only forbids, it does not serialise).
             connection = sqlite3.connect(

@@ -20,6 +20,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from roar_publisher.state import schema
+from roar_publisher.state.private import create_private
 from roar_publisher.state.sqlite import Database
 
 TABLES = ("plan", "progress", "queue", "units", "events", "objects")
@@ -61,6 +62,7 @@ def copied(foreign: Path, ours: Path) -> None:
         _check_schema(source, names)
         if source.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise NotOurs("the database is damaged")
+        create_private(ours)
         with closing(sqlite3.connect(ours, isolation_level=None)) as target:
             target.execute("PRAGMA synchronous = OFF")  # nobody needs a half of it: the file is synced as a whole
             _apply(Database(target, execute_plugins=False), len(names))

@@ -179,7 +179,7 @@ class StateFolder:
     def new_publish(self) -> PublishPaths:
         """Make the folder of a new publish."""
         with _state_problems(self.root):
-            self._make_publishes()
+            self.make()
             folder = self.publishes / secrets.token_hex(4)
             folder.mkdir(mode=0o700)
             return PublishPaths(folder)
@@ -187,7 +187,7 @@ class StateFolder:
     def new_planning(self) -> PublishPaths:
         """Make the folder of a new publish under a name that `all_publishes` passes over, until `appear`."""
         with _state_problems(self.root):
-            self._make_publishes()
+            self.make()
             folder = self.publishes / f".{secrets.token_hex(4)}"
             folder.mkdir(mode=0o700)
             return PublishPaths(folder)
@@ -220,7 +220,7 @@ class StateFolder:
         """
         path = self.root / "key"
         with _state_problems(self.root):
-            self._make_publishes()
+            self.make()
             key = read_private(path) or self._make_key(path)
         if len(key) < KEY_BYTES:
             raise LocalProblem(f"{path} is damaged", next_step=f"rm {path}", reason="state directory")
@@ -234,9 +234,11 @@ class StateFolder:
                 write_private(path, key)
             return key
 
-    def _make_publishes(self) -> None:
+    def make(self) -> None:
+        """Make the folder where there is none.  Raises OSError; LocalProblem where somebody else has made it since."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.publishes.mkdir(mode=0o700, exist_ok=True)
+        check_state_folder(self.root)
 
 
 @contextmanager

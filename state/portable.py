@@ -26,6 +26,7 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import LIVE
 from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.private import create_private
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import GROUNDS, NAMED_BY, OF_THIS_MACHINE, NamedBy, Plan
 from roar_publisher.state.room import MIN_ROOM_BYTES
@@ -90,6 +91,7 @@ def _copy_for_others(journal: Journal, copy: Path) -> None:
     """Write a copy of the journal without what stays here, and without the remains of deleted rows."""
     decided = {name: value for name, value in journal.plan().intent.items() if name not in OF_THIS_MACHINE}
     intent = json.dumps(decided | {"ssh_key": ""}, sort_keys=True)
+    create_private(copy)
     with closing(sqlite3.connect(copy, isolation_level=None)) as target:
         journal.db.conn.backup(target)
         target.execute("UPDATE plan SET intent = ?", [intent])
@@ -112,6 +114,7 @@ def arriving(file: Path, folder: StateFolder) -> Iterator[Arrival]:
         with _keeping(folder), _new_folder(folder, paths):
             _check_room(paths.folder, bundle)
             foreign, new = paths.folder / "journal.foreign", paths.folder / "journal.db.new"
+            create_private(foreign)
             with foreign.open("wb") as out:
                 for piece in bundle.pieces(JOURNAL):
                     out.write(piece)
@@ -155,8 +158,7 @@ def _text(bundle: Bundle) -> str:
 @contextmanager
 def _new_folder(folder: StateFolder, paths: PublishPaths) -> Iterator[None]:
     """The publish's own folder, locked; gone again if the block raises."""
-    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.publishes.mkdir(mode=0o700, exist_ok=True)
+    folder.make()
     paths.folder.mkdir(mode=0o700, exist_ok=True)
     _refuse_known(paths)
     with Lock(paths.lock):

@@ -5,6 +5,7 @@ writer left behind is removed by the next.  No link is followed.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from roar_publisher.state.regular import LARGEST_OWN_BYTES, read_bounded
@@ -33,6 +34,16 @@ def write_private(path: Path, content: bytes) -> None:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def create_private(path: Path) -> None:
+    """Make an empty file of mode 0600 for a library that opens it by its name, unless there is one.
+
+    SQLite would make it with what the umask leaves, and gives its own journal the mode of the database.  What the disk
+    refuses is the library's to tell.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def forget_private(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from roar_publisher.cli.text import one_line
 from roar_publisher.state.errors import LocalProblem, NeedsPerson
 from roar_publisher.state.home import home
 from roar_publisher.state.record import NamedBy
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from roar_publisher.auth.signin import Document
 
 PATIENCE_SECONDS = 30.0
+LONGEST_NAME = 100
+"""Characters of a name that are shown: the registry chooses it."""
 
 
 @click.command()
@@ -47,7 +50,7 @@ def login(token_file: Path, registry: str | None) -> None:
     )
     reach = _reach(registry, document)
     name = anyio.run(functools.partial(_sign_in, store, document, reach))
-    click.echo(f"Signed in as {name} at {reach.origin}; kept in {store.path}.")
+    click.echo(f"Signed in as {one_line(name, LONGEST_NAME)} at {reach.origin}; kept in {store.path}.")
 
 
 async def _sign_in(store: BearerStore, document: Document, reach: Reach) -> str:

@@ -17,10 +17,13 @@ from roar_publisher.daemon.log import last_lines, open_log
 from roar_publisher.state.errors import LocalProblem, NeedsPerson
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock, exclusively, owner
+from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.portable import arriving, pack
 from roar_publisher.state.private import read_private, write_private
 from roar_publisher.state.regular import read_bounded
 from roar_publisher.state.trust import check_state_folder
+from tests.lineages import chain, cut, frozen
 
 VICTIM = b"ssh-ed25519 AAAA somebody\n"
 
@@ -52,6 +55,36 @@ def test_a_folder_that_others_may_write_is_refused_with_the_remedy(root: Path, n
     assert "ROAR_STATE_DIR" in caught.value.next_step
     (root / name).chmod(0o755)
     assert StateFolder.from_environment({"ROAR_STATE_DIR": str(root)}).root == root
+
+
+@pytest.mark.parametrize("name", [".", "publishes"])
+def test_a_folder_that_somebody_else_makes_after_the_look_is_not_used(tmp_path: Path, name: str) -> None:
+    """In a place where everybody may make folders, such as /tmp."""
+    folder = StateFolder.from_environment({"ROAR_STATE_DIR": str(tmp_path / "state")})
+    (folder.publishes).mkdir(parents=True)
+    (folder.root / name).chmod(0o777)
+    for use in (folder.new_publish, folder.new_planning, folder.user_key):
+        with pytest.raises(LocalProblem, match="can be written by other users"):
+            use()
+    assert list(folder.publishes.iterdir()) == []
+
+
+def test_every_file_of_a_publish_is_this_users_alone(tmp_path: Path) -> None:
+    """Whatever the umask leaves, and whoever may look into the folder."""
+    folder = StateFolder(tmp_path / "state")
+    before = os.umask(0)
+    try:
+        with frozen(folder, cut(chain(1))) as owned:
+            owned.journal.checkpoint(Event.PROBED)
+            owned.paths.write_session_token("token")
+            pack(owned.paths, owned.journal, None, tmp_path / "bundle")
+        with arriving(tmp_path / "bundle", StateFolder(tmp_path / "there")):
+            pass
+    finally:
+        os.umask(before)
+    files = [path for name in ("state", "there") for path in (tmp_path / name).rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"journal.db", "journal.db-journal", "session-token", "lock"}
+    assert [path for path in files if path.stat().st_mode & 0o077] == []
 
 
 @pytest.mark.parametrize(
