@@ -129,8 +129,6 @@ def _wrong_file(environ: Mapping[str, str]) -> str:
         return ""
     try:
         problem = "" if isinstance(json.loads(read_bounded(Path(name), MOST_BYTES)), dict) else "holds no JSON object"
-    except IsADirectoryError:
-        problem = "is a folder"
     except OSError as error:
         problem = f"can't be read ({error.strerror})"
     except (ValueError, RecursionError):

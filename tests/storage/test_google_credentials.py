@@ -1,6 +1,7 @@
 """Google's credentials as a service account's key has them, against a token endpoint on loopback."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,12 @@ async def test_a_key_that_is_none_is_a_persons_turn(key_file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(None, "is a folder"), ("", "holds no JSON"), ("[]", "holds no JSON object"), ("[" * 100_000, "holds no JSON")],
+    [
+        (None, "can't be read (it is not a regular file)"),
+        ("", "holds no JSON"),
+        ("[]", "holds no JSON object"),
+        ("[" * 100_000, "holds no JSON"),
+    ],
     ids=["folder", "empty", "list", "deep"],
 )
 async def test_a_file_that_holds_no_credentials_is_named_with_its_problem(
@@ -85,3 +91,9 @@ async def test_a_file_that_holds_no_credentials_is_named_with_its_problem(
     with pytest.raises(NeedsPerson) as caught:
         await open_account({"GOOGLE_APPLICATION_CREDENTIALS": str(key_file)}).headers()
     assert f"GOOGLE_APPLICATION_CREDENTIALS names {key_file}, which {problem}" in caught.value.what
+
+
+async def test_a_pipe_without_a_writer_is_not_waited_for(key_file: Path) -> None:
+    os.mkfifo(key_file)
+    with pytest.raises(NeedsPerson, match="it is not a regular file"):
+        await open_account({"GOOGLE_APPLICATION_CREDENTIALS": str(key_file)}).headers()
