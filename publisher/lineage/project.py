@@ -5,6 +5,7 @@ The configuration is roar's own: `.roar/config.toml`, else `[tool.roar]` in `pyp
 """
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,18 +95,36 @@ def current_folder() -> Path:
 def find_project(start: Path) -> Project:
     """The project that `start` lies in: the nearest folder upwards that holds `.roar/`.
 
-    Raises LocalProblem where there is none, or where its configuration can't be read.
+    Raises LocalProblem where there is none, where another user has put it into a folder of everybody's (`/tmp`), or
+    where its configuration can't be read.
     """
     _refuse_bytes(start)
     for folder in (start.resolve(), *start.resolve().parents):
         roar_dir = folder / ROAR_FOLDER
         if roar_dir.is_dir():
+            _refuse_planted(roar_dir)
             return Project(folder, roar_dir, roar_dir / "roar.db", load_config(folder))
     raise LocalProblem(
         f"No roar project here: no {ROAR_FOLDER}/ folder in {start} or above it.",
         next_step="Go into the project's folder, or start one with `roar init`.",
         reason="no project",
     )
+
+
+def _refuse_planted(roar_dir: Path) -> None:
+    """Whoever may write into a folder above the user's own work can name what is published from there.
+
+    A project that belongs to a colleague is none of that: nobody else may write into its folder.
+    """
+    folder, own = roar_dir.parent.stat(), roar_dir.lstat()
+    planted = folder.st_mode & stat.S_IWOTH and own.st_uid not in (os.geteuid(), folder.st_uid)
+    if planted:
+        raise LocalProblem(
+            f"{roar_dir} belongs to another user (uid {own.st_uid}), in a folder that everybody may write into.",
+            kept="Nothing of it was read.",
+            next_step="Go into the folder of a project of your own, or start one with `roar init`.",
+            reason="no project",
+        )
 
 
 def _refuse_bytes(start: Path) -> None:

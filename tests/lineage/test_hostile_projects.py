@@ -211,3 +211,17 @@ def test_a_schema_that_is_no_text_is_a_damaged_database(root: Path) -> None:
 def test_metadata_in_bytes_does_not_end_the_marking_of_a_published_session() -> None:
     note = with_publication(b"\x00\xff", session_hash="a", prepared_hash="b", jobs={}, now=1.0)
     assert json.loads(note)["raw"] == "\x00\ufffd"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_a_project_that_another_user_put_above_is_not_taken(root: Path) -> None:
+    """`/tmp/.roar` would be the project of everybody who works below /tmp."""
+    work = root / "work"
+    work.mkdir()
+    os.chown(root / ".roar", 12_345, -1)
+    assert find_project(work).root == root, "a colleague's project, in a folder that nobody else may write into"
+    root.chmod(0o1777)
+    with pytest.raises(LocalProblem, match="belongs to another user"):
+        find_project(work)
+    os.chown(root / ".roar", os.geteuid(), -1)
+    assert find_project(work).root == root
