@@ -8,7 +8,7 @@ to `LineageHasher`, which writes the envelope around them and keeps nothing but 
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 CANONICAL_VERSION = 1
 ANONYMOUS = "anonymous"
@@ -64,26 +64,26 @@ def canonical_job(
     )
 
 
-def canonical_pieces(
-    *,
-    command: str,
-    job_type: str | None,
-    step_number: int | None,
-    parent_step_number: int | None,
-    inputs: Iterable[Sequence[tuple[str, str]]],
-    outputs: Iterable[Sequence[tuple[str, str]]],
-    metadata: object,
-) -> Iterator[str]:
-    """The text of `canonical_job` in pieces, for a job whose links are too many to be held at once.
-
-    inputs, outputs: pages of (digest, path) pairs in the order of their digests, every digest once.
+def canonical_frame(
+    *, command: str, job_type: str | None, step_number: int | None, parent_step_number: int | None, metadata: object
+) -> tuple[str, str, str]:
+    """The text of `canonical_job` without its links: what stands before the inputs, between them and the outputs, and
+    behind these.  For a job whose links are too many to be held at once; see `canonical_page`.
     """
-    yield _encode({"command": command})[:-1] + ',"inputs":['
-    yield from _link_pieces(inputs)
     middle = _encode({"job_type": job_type or DEFAULT_JOB_TYPE, "metadata": canonical_metadata(metadata)})
-    yield f'],{middle[1:-1]},"outputs":['
-    yield from _link_pieces(outputs)
-    yield "]," + _encode({"parent_step_number": parent_step_number, "step_number": step_number})[1:]
+    return (
+        _encode({"command": command})[:-1] + ',"inputs":[',
+        f'],{middle[1:-1]},"outputs":[',
+        "]," + _encode({"parent_step_number": parent_step_number, "step_number": step_number})[1:],
+    )
+
+
+def canonical_page(links: Sequence[tuple[str, str]]) -> str:
+    """The text of some links of one kind; a comma joins it with that of the next ones.
+
+    links: (digest, path) pairs in the order of their digests, every digest once.
+    """
+    return _encode(_canonical_links(links))[1:-1]
 
 
 def sort_key(step_number: int | None, canonical_text: str) -> tuple[int, int, str]:
@@ -140,14 +140,6 @@ def _canonical_links(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str | N
         if digest and (digest not in smallest or path < smallest[digest]):
             smallest[digest] = path
     return [{"hash": digest.strip() or None, "path": path.strip() or None} for digest, path in sorted(smallest.items())]
-
-
-def _link_pieces(pages: Iterable[Sequence[tuple[str, str]]]) -> Iterator[str]:
-    separator = ""
-    for page in pages:
-        if page:
-            yield separator + _encode(_canonical_links(page))[1:-1]
-            separator = ","
 
 
 def _stripped(text: str | None) -> str | None:

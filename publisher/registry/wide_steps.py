@@ -7,11 +7,9 @@ very many links is never held: such jobs are compared piece by piece, and their 
 import itertools
 import sqlite3
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
 from typing import TypeVar
 
-from roar_publisher.lineage.canonical import canonical_pieces
-from roar_publisher.registry.schema import NO_STEP
+from roar_publisher.registry.huge_jobs import HugeJob, in_order
 from roar_publisher.registry.slices import (
     BEFORE_ALL_STEPS,
     CANONICAL_TEXT,
@@ -28,11 +26,6 @@ T = TypeVar("T")
 
 HUGE_BYTES = 256 * 1024
 """A job with more than this, links included, is read in pieces."""
-PIECE_BYTES = 64 * 1024
-"""Bytes of links that are read in one go."""
-COMPARED = 16 * 1024
-"""Characters of huge texts that are compared at a time."""
-
 _SORT_IDS = itertools.count()
 _TABLE = """
     CREATE TEMP TABLE IF NOT EXISTS sorted_texts (
@@ -50,11 +43,6 @@ _SORT_JOBS = f"""
 _SORTED = "SELECT text, uid FROM temp.sorted_texts WHERE sort = ? ORDER BY text, uid LIMIT ?"
 _DROP_SORTED = "DELETE FROM temp.sorted_texts WHERE sort = ? AND (text, uid) <= (?, ?)"
 _DROP_ALL = "DELETE FROM temp.sorted_texts WHERE sort = ?"
-_LINKS = "SELECT digest, path FROM links WHERE job_id = ? AND kind = ? AND digest > ? ORDER BY digest"
-_HEAD = f"""
-    SELECT job.command, job.job_type, nullif(job.step_number, {NO_STEP}) AS step_number,
-        nullif(parent.step_number, {NO_STEP}) AS parent_step_number, job.metadata {JOBS_WITH_PARENTS} WHERE job.id = ?
-"""
 
 
 def parts_in_order(connection: sqlite3.Connection, graph_id: int) -> Parts:
@@ -82,7 +70,7 @@ def _wide_step(connection: sqlite3.Connection, graph_id: int, step: int) -> Part
     connection.execute(_TABLE)
     try:
         huge = yield from _sort_usual(connection, graph_id, step, sort)
-        usual, others = _usual_in_order(connection, sort), _huge_in_order(huge)
+        usual, others = _usual_in_order(connection, sort), in_order(huge)
         part = yield from _pull(usual)
         other = yield from _pull(others)
         while part is not None or other is not None:
@@ -99,16 +87,16 @@ def _wide_step(connection: sqlite3.Connection, graph_id: int, step: int) -> Part
 
 def _sort_usual(
     connection: sqlite3.Connection, graph_id: int, step: int, sort: int
-) -> Generator[None, None, "list[_HugeJob]"]:
+) -> Generator[None, None, list[HugeJob]]:
     """Sort the usual jobs of a step; returns the huge ones."""
-    huge: list[_HugeJob] = []
+    huge: list[HugeJob] = []
     after = 0
     while jobs := connection.execute(_JOBS_OF_STEP, (graph_id, step, after, SLICE_JOBS)).fetchall():
         chosen: list[int] = []
         size = 0
         for job in jobs:
             if job["bytes"] > HUGE_BYTES:
-                huge.append(_HugeJob(connection, job["id"], job["uid"]))
+                huge.append(HugeJob(connection, job["id"], job["uid"]))
             elif chosen and size + job["bytes"] > SLICE_BYTES:
                 break
             else:
@@ -135,99 +123,6 @@ def _usual_in_order(connection: sqlite3.Connection, sort: int) -> Parts:
         connection.execute(_DROP_SORTED, (sort, parts[-1].text, parts[-1].uid))
         yield from parts
         yield None
-
-
-@dataclass(slots=True)
-class _HugeJob:
-    """A job whose text is read in pieces, as often as it is needed.
-
-    seen: the beginning of the text, as far as it was compared with usual ones.
-    """
-
-    connection: sqlite3.Connection
-    id: int
-    uid: str
-    seen: "_Text" = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.seen = _Text(self.pieces())
-
-    def pieces(self) -> Iterator[str]:
-        row = self.connection.execute(_HEAD, (self.id,)).fetchone()
-        if row is None:  # the session has expired meanwhile, and nothing of it will be published
-            return iter(())
-        return canonical_pieces(**dict(row), inputs=self._links("inputs"), outputs=self._links("outputs"))
-
-    def parts(self) -> Parts:
-        for piece in self.pieces():
-            yield Part(self.uid, piece, last=False)
-            yield None
-        yield Part(self.uid, "")
-
-    def beginning(self, size: int) -> str:
-        return self.seen.beginning(size)
-
-    def _links(self, kind: str) -> Iterator[list[tuple[str, str]]]:
-        after = ""
-        while page := self._page(kind, after):
-            after = page[-1][0]
-            yield page
-
-    def _page(self, kind: str, after: str) -> list[tuple[str, str]]:
-        page: list[tuple[str, str]] = []
-        size = 0
-        for digest, path in (cursor := self.connection.execute(_LINKS, (self.id, kind, after))):
-            page.append((digest, path))
-            size += len(digest) + len(path)
-            if size > PIECE_BYTES:
-                break
-        cursor.close()
-        return page
-
-
-@dataclass(slots=True)
-class _Text:
-    """A text that comes in pieces.  buffer: what has come and was not taken."""
-
-    pieces: Iterator[str]
-    buffer: str = ""
-
-    def beginning(self, size: int) -> str:
-        """The first `size` characters of what is left."""
-        if len(self.buffer) < size:
-            come = [self.buffer]
-            missing = size - len(self.buffer)
-            for piece in self.pieces:
-                come.append(piece)
-                missing -= len(piece)
-                if missing <= 0:
-                    break
-            self.buffer = "".join(come)
-        return self.buffer[:size]
-
-    def take(self, size: int) -> str:
-        """The next `size` characters, fewer at the end."""
-        taken = self.beginning(size)
-        self.buffer = self.buffer[size:]
-        return taken
-
-
-def _huge_in_order(jobs: "list[_HugeJob]") -> "Iterator[_HugeJob | None]":
-    """Huge jobs by their texts: groups of equal beginnings, split by what comes next until one job is left in each."""
-    groups = [[(job, _Text(job.pieces())) for job in sorted(jobs, key=lambda job: job.uid)]]
-    while groups:
-        group = groups.pop()
-        if len(group) == 1:
-            yield group[0][0]
-            continue
-        split: dict[str, list[tuple[_HugeJob, _Text]]] = {}
-        for job, text in group:
-            split.setdefault(text.take(COMPARED), []).append((job, text))
-            yield None
-        if list(split) == [""]:
-            yield from (job for job, _text in group)  # equal texts
-            continue
-        groups.extend(split[chunk] for chunk in sorted(split, reverse=True))
 
 
 def _pull(items: "Iterator[T | None]") -> "Generator[None, None, T | None]":

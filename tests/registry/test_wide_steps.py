@@ -1,14 +1,15 @@
 """Steps with very many jobs and jobs with very many links: hashed right, in bounded pieces, with others in between."""
 
 import random
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
 
 from roar_publisher.glaas import wire
-from roar_publisher.lineage.canonical import LineageHasher, canonical_job, canonical_pieces
-from roar_publisher.registry import slices, staging, wide_steps
+from roar_publisher.lineage.canonical import LineageHasher, canonical_frame, canonical_job, canonical_page
+from roar_publisher.registry import huge_jobs, slices, staging, wide_steps
 from roar_publisher.registry.sessions import new_graph
 from roar_publisher.registry.staging import LinkKind
 from roar_publisher.registry.store import Store
@@ -23,7 +24,7 @@ SMALL = {"SLICE_JOBS": 3, "SLICE_BYTES": 900, "HUGE_BYTES": 600, "PIECE_BYTES": 
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that a few jobs exceed."""
     for name, value in SMALL.items():
-        for module in (slices, wide_steps):
+        for module in (slices, wide_steps, huge_jobs):
             monkeypatch.setattr(module, name, value, raising=False)
 
 
@@ -119,7 +120,24 @@ def test_a_text_in_pieces_is_the_text(pages: list[int]) -> None:
     paged = [links[sum(pages[:n]) : sum(pages[: n + 1])] for n in range(len(pages))]
     job = {"command": "é", "job_type": None, "step_number": 3, "parent_step_number": None, "metadata": '{"b":1,"a":2}'}
     whole = canonical_job(inputs=links, outputs=links, **job)  # type: ignore[arg-type]
-    assert "".join(canonical_pieces(inputs=paged, outputs=paged, **job)) == whole  # type: ignore[arg-type]
+    head, middle, tail = canonical_frame(**job)  # type: ignore[arg-type]
+    text = ",".join(canonical_page(page) for page in paged if page)
+    assert f"{head}{text}{middle}{text}{tail}" == whole
+
+
+def test_huge_jobs_that_begin_alike_do_not_fill_the_memory(store: Store) -> None:
+    """Thousands of them fit into what one address may write in a day; of each a piece of its text was kept."""
+    links = [wire.Link(hash=digest(number), path="\u4e00" * 20_000) for number in range(14)]
+    same = (wire.Job(command="same", job_uid=uid(number), step_number=1) for number in range(40))
+    graph_id = stage(store, [(each, links, []) for each in same])
+    tracemalloc.start()
+    try:
+        for piece in pieces_of(store, graph_id):
+            del piece
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 def test_what_was_sorted_is_dropped_when_hashing_stops_half_way(store: Store, small_slices: None) -> None:
