@@ -221,4 +221,9 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX anonymous_use_by_age ON anonymous_use (at);
     """,
+    """
+    -- The newest public lineages are listed without reading private ones.
+    DROP INDEX recent_lineages;
+    CREATE INDEX recent_lineages ON lineages (published_at) WHERE visibility = 'public';
+    """,
 )

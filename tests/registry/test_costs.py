@@ -81,3 +81,18 @@ async def test_jobs_cost_no_more_however_often_others_have_staged_them(
     assert first == second
     assert first["already_registered_session_hashes"] == [lineage_hash]
     assert more < cost + planted * len(JOBS)  # less than a step for each job
+
+
+async def test_the_list_of_lineages_costs_no_more_however_many_are_private(registry: Registry, store: Store) -> None:
+    alice = Bearer(registry.person("alice"))
+    scope = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
+
+    async def plant(first: int, last: int) -> int:
+        for number in range(first, last):
+            body = {"hash": f"{number:064x}", "scope_request": scope}
+            succeeded(await registry.client.post("/api/v1/sessions", json=body, auth=alice))
+        with counted(store) as steps:
+            assert (await registry.client.get("/")).status_code == 200
+        return steps.taken
+
+    assert await plant(0, 10) == await plant(10, 100)
