@@ -219,6 +219,10 @@ def _route_rows(choices: list[Choice]) -> list[tuple[str, str]]:
         how = "stop" if stops else f"{choice.decision}, {'public' if choice.public else 'private'}"
         remedy = f"; {choice.problem().next_step}" if stops else ""
         rows.append(("or" if number else "route", f"{how}: {choice.why}{remedy} ({choice.row})"))
+    scopes = (choice.scope_request or {} for choice in choices)
+    if scope := next((scope for scope in scopes if "owner_id" in scope), None):  # as the project's files say
+        project = f"the project {scope['project_id']} of " if "project_id" in scope else "the space of "
+        rows.append(("into", f"{project}the {scope['owner_type']} {scope['owner_id']}"))
     if any(choice.needs_confirmation for choice in choices):
         rows.append(("owner", "what goes out without a credential names nobody: it needs your consent, or --yes"))
     return rows

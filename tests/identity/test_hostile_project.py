@@ -155,6 +155,14 @@ def test_a_dry_run_says_so(alice: Program, theirs: Front) -> None:
     assert heard(theirs) == ""
 
 
+@pytest.mark.parametrize("flags", [[], ["--private"]], ids=["no flag", "private"])
+def test_a_dry_run_says_whose_project_gets_it(alice: Program, flags: list[str]) -> None:
+    binding = '[treqs]\nowner_id = "their-group"\nowner_type = "organization"\nproject_id = "collected"\n'
+    (alice.cwd / ".roar" / "config.toml").write_text(binding)
+    done = holding(alice, "sign-in")("publish", "--dry-run", *flags)
+    assert "the project collected of the organization their-group" in done.out, done.out
+
+
 def test_a_token_file_is_not_shown_to_it(alice: Program, theirs: Front) -> None:
     program = named(alice, theirs)
     (program.cwd / "token.json").write_text(json.dumps(STATE))
