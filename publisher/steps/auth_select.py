@@ -34,6 +34,8 @@ AUTH_PROBE = "/api/v1/sessions?limit=1"
 _BROKEN_SIGNATURE = re.compile(r"\bsignature\b.*\b(this request|match|matches|mismatch)\b", re.IGNORECASE)
 """A 401 about a signature of something else than this request: the key may be good.  A mere "invalid signature" is what
 a registry may say of a key that it does not know, too."""
+_OTHER_HOST = re.compile(r"\bsignature was made for\b", re.IGNORECASE)
+"""A 401 about the host that the signature names (`glaas.signature`): the key may be good."""
 
 
 async def auth_select(run: Run) -> Outcome:
@@ -188,9 +190,11 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
         if problem.reason == Reason.CLOCK:
             raise problem from refusal
         base = base_path(run.plan.registry)
-        if base or _BROKEN_SIGNATURE.search(refusal.what):
-            what = f"path {base}" if base else "request"
-            problem.what = f"{problem.what.rstrip('.')}. A proxy may change the {what}, which breaks signatures."
+        other_host = bool(_OTHER_HOST.search(refusal.what))
+        if base or other_host or _BROKEN_SIGNATURE.search(refusal.what):
+            if not other_host:
+                what = f"path {base}" if base else "request"
+                problem.what = f"{problem.what.rstrip('.')}. A proxy may change the {what}, which breaks signatures."
             nobody = ", or rerun with --anonymous" if names_its_owner(*_asked(run)) else ""
             problem.next_step = f"use the registry's own address, {problem.next_step}{nobody}"
             raise problem from refusal

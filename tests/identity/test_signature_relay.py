@@ -10,6 +10,8 @@ def test_a_signature_for_one_registry_is_refused_by_another(tmp_path: Path) -> N
     with alices_desk(tmp_path, "--host", "127.0.0.1") as desk, front(desk.url) as theirs:
         desk.make_key()
         desk.roar("publish", "--private", "-y", "--registry", theirs.url).blames(4, "the registry does not accept")
+        # Not published without a name either: the key is not what was rejected.
+        desk.roar("publish", "--public", "-y", "--registry", theirs.url).blames(4, "was made for", "--anonymous")
         signed = [seen for seen in theirs.seen if "authorization" in seen.headers]
         assert signed
         assert all(f'host="127.0.0.1:{theirs.port}"' in seen.headers["authorization"] for seen in signed)
