@@ -12,7 +12,7 @@ from roar_publisher.cli.importpath import prefer_installed
 def main() -> None:
     """Run the command line of this process and exit with the code that `state.errors.ExitCode` documents."""
     prefer_installed()  # before anything else is imported
-    from roar_publisher.cli.streams import open_closed
+    from roar_publisher.cli.display.streams import open_closed
 
     open_closed()
     sys.exit(run(sys.argv[1:]))

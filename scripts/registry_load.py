@@ -20,12 +20,12 @@ from pathlib import Path
 import httpx2
 
 from roar_publisher.glaas import wire
-from roar_publisher.registry import staging
-from roar_publisher.registry.auth import NOBODY, session_token
-from roar_publisher.registry.label_versions import Entity, add_version, current_label, versions_before
-from roar_publisher.registry.sessions import Session, new_graph, open_session
-from roar_publisher.registry.staging import LinkKind
-from roar_publisher.registry.store import DATABASE_NAME, Store
+from roar_publisher.registry.accounts.callers import NOBODY, session_token
+from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.lineages import staging
+from roar_publisher.registry.lineages.label_versions import Entity, add_version, current_label, versions_before
+from roar_publisher.registry.lineages.sessions import Session, new_graph, open_session
+from roar_publisher.registry.lineages.staging import LinkKind
 
 PROGRAM = """
 import sys

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.glaas.address import is_loopback
+from roar_publisher.net.address import is_loopback
 from roar_publisher.state.paths import StateFolder
 
 INTERNET = (socket.AF_INET, socket.AF_INET6)

@@ -15,7 +15,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OURS = ("publisher", "state")
 
-BELOW_STEPS = {"publisher.glaas", "publisher.lineage", "publisher.auth", "publisher.storage", "publisher.staging"}
+BELOW_STEPS = {
+    "publisher.glaas",
+    "publisher.lineage",
+    "publisher.auth",
+    "publisher.storage",
+    "publisher.engine.staging",
+}
 MAY_KNOW: dict[str, set[str]] = {
     "state": set(),
     "publisher": set(),
@@ -26,7 +32,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "publisher.lineage": {"state", "publisher.report"},
     "publisher.auth": {"state", "publisher.report", "publisher.glaas"},
     "publisher.storage": {"state", "publisher", "publisher.extras", "publisher.report", "publisher.glaas"},
-    "publisher.run": {
+    "publisher.engine.run": {
         "state",
         "publisher.report",
         "publisher.disk",
@@ -34,37 +40,50 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.glaas",
         "publisher.auth",
     },
-    "publisher.staging": {"state", "publisher.report", "publisher.run", "publisher.glaas", "publisher.storage"},
-    "publisher.steps": {"state", "publisher.report", "publisher.run", "publisher.put"} | BELOW_STEPS,
-    "publisher.engine": {"state", "publisher.report", "publisher.run", "publisher.steps", "publisher.glaas"},
-    "publisher.plans": {"state", "publisher.report"} | BELOW_STEPS,
-    "publisher.put": {
+    "publisher.engine.staging": {
         "state",
         "publisher.report",
-        "publisher.plans",
+        "publisher.engine.run",
+        "publisher.glaas",
+        "publisher.storage",
+    },
+    "publisher.engine.steps": {"state", "publisher.report", "publisher.engine.run", "publisher.planning.put"}
+    | BELOW_STEPS,
+    "publisher.engine.loop": {
+        "state",
+        "publisher.report",
+        "publisher.engine.run",
+        "publisher.engine.steps",
+        "publisher.glaas",
+    },
+    "publisher.planning.plans": {"state", "publisher.report"} | BELOW_STEPS,
+    "publisher.planning.put": {
+        "state",
+        "publisher.report",
+        "publisher.planning.plans",
         "publisher.lineage",
         "publisher.storage",
         "publisher.auth",
     },
-    "publisher.bundles": {"state", "publisher.put"} | BELOW_STEPS,
-    "publisher.worker": {
+    "publisher.planning.bundles": {"state", "publisher.planning.put"} | BELOW_STEPS,
+    "publisher.engine.worker": {
         "state",
         "publisher.report",
         "publisher.disk",
-        "publisher.run",
-        "publisher.engine",
-        "publisher.waits",
+        "publisher.engine.run",
+        "publisher.engine.loop",
+        "publisher.engine.waits",
     }
     | BELOW_STEPS,
-    "publisher.candidates": {"state", "publisher.report", "publisher.plans"} | BELOW_STEPS,
-    "publisher.waits": {"state", "publisher.report", "publisher.disk"},
+    "publisher.planning.candidates": {"state", "publisher.report", "publisher.planning.plans"} | BELOW_STEPS,
+    "publisher.engine.waits": {"state", "publisher.report", "publisher.disk"},
     "publisher.daemon": {
         "state",
         "publisher",
         "publisher.report",
         "publisher.disk",
-        "publisher.engine",
-        "publisher.worker",
+        "publisher.engine.loop",
+        "publisher.engine.worker",
     }
     | BELOW_STEPS,
     "publisher.registry": {"publisher.glaas", "publisher.lineage"},
@@ -127,7 +146,7 @@ ARROWS = sorted(
 
 def test_there_are_arrows_to_check() -> None:
     assert len(ARROWS) > 100
-    assert ("publisher.engine", "state.machine") in ARROWS
+    assert ("publisher.engine.loop", "state.machine") in ARROWS
 
 
 def test_every_package_has_its_place() -> None:

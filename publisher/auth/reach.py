@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from roar_publisher.auth.registries import Home, Registries
 from roar_publisher.auth.signin import SignIn
-from roar_publisher.glaas.address import origin, origin_of
+from roar_publisher.net.address import origin, origin_of
 from roar_publisher.state.errors import LocalProblem, NeedsPerson
 from roar_publisher.state.reasons import Reason
 

@@ -8,10 +8,10 @@ import click
 
 from roar_publisher import __version__
 from roar_publisher.cli.commands import OURS, SUBSTITUTES, Place
-from roar_publisher.cli.naming import name_in_help, program_name
-from roar_publisher.cli.output import Output
+from roar_publisher.cli.display.naming import name_in_help, program_name
+from roar_publisher.cli.display.output import Output
+from roar_publisher.cli.display.streams import name_failures
 from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, roar_cli_installed, script_note
-from roar_publisher.cli.streams import name_failures
 
 
 class Program(click.Group):

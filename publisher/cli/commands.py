@@ -12,12 +12,12 @@ class Place:
 
 
 OURS = {
-    "publish": Place("roar_publisher.cli.publish", "Publish captured lineage; survives interruption."),
-    "register": Place("roar_publisher.cli.publish", "The same as publish, under roar's own name."),
-    "put": Place("roar_publisher.cli.put", "Store files and publish their lineage with them."),
-    "journal": Place("roar_publisher.cli.journal", "See, cancel, retry and prune publishes on this machine."),
-    "daemon": Place("roar_publisher.cli.daemon", "Publish in the background."),
-    "registry": Place("roar_publisher.cli.registry", "Run a registry of your own."),
+    "publish": Place("roar_publisher.cli.publish.command", "Publish captured lineage; survives interruption."),
+    "register": Place("roar_publisher.cli.publish.command", "The same as publish, under roar's own name."),
+    "put": Place("roar_publisher.cli.publish.put", "Store files and publish their lineage with them."),
+    "journal": Place("roar_publisher.cli.journal.command", "See, cancel, retry and prune publishes on this machine."),
+    "daemon": Place("roar_publisher.cli.daemon.command", "Publish in the background."),
+    "registry": Place("roar_publisher.cli.registry.command", "Run a registry of your own."),
     "completion": Place("roar_publisher.cli.completion", "Print the script that completes commands in your shell."),
 }
 """Every command of ours; its module has a click command of the same name."""

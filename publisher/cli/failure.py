@@ -7,9 +7,9 @@ import traceback
 
 import click
 
-from roar_publisher.cli.output import Output
-from roar_publisher.cli.streams import StdoutLost, columns
-from roar_publisher.cli.text import printable, wrapped
+from roar_publisher.cli.display.output import Output
+from roar_publisher.cli.display.streams import StdoutLost, columns
+from roar_publisher.cli.display.text import printable, wrapped
 from roar_publisher.state.debts import Debt
 from roar_publisher.state.errors import Diagnostics, ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.reasons import Reason

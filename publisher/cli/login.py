@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roar_publisher.cli.text import one_line
+from roar_publisher.cli.display.text import one_line
 from roar_publisher.state.errors import LocalProblem, NeedsPerson
 from roar_publisher.state.home import home
 from roar_publisher.state.record import NamedBy
@@ -56,7 +56,7 @@ def login(token_file: Path, registry: str | None) -> None:
 async def _sign_in(store: BearerStore, document: Document, reach: Reach) -> str:
     from roar_publisher.auth.login import checked
     from roar_publisher.glaas.caller import Caller
-    from roar_publisher.glaas.line import Line
+    from roar_publisher.net.connection import Line
 
     async with Line(reach.registry, most_requests=1) as line:
         caller = Caller(
@@ -78,9 +78,9 @@ async def _sign_in(store: BearerStore, document: Document, reach: Reach) -> str:
 
 def _reach(registry: str | None, document: Document) -> Reach:
     """The registry that the token is sent to.  Raises NeedsPerson where the user has not named one."""
-    from roar_publisher.glaas.address import registry_address
+    from roar_publisher.engine.worker import own_reach
     from roar_publisher.lineage.project import NamedRegistry, current_folder, find_project, user_registry
-    from roar_publisher.worker import own_reach
+    from roar_publisher.net.address import registry_address
 
     if registry or os.environ.get("GLAAS_URL", "").strip():
         named = NamedRegistry(registry or os.environ["GLAAS_URL"], NamedBy.OPTION)

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from roar_publisher.cli import importpath
-from roar_publisher.cli.naming import DEFAULT, UNAMBIGUOUS
+from roar_publisher.cli.display.naming import DEFAULT, UNAMBIGUOUS
 from roar_publisher.state.errors import UsageProblem
 
 PACKAGE = "roar"

@@ -6,9 +6,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from roar_publisher.auth.clock import advice_in
-from roar_publisher.cli.naming import as_called
-from roar_publisher.cli.text import Status
-from roar_publisher.cli.words import REMEDIES, STORE_SIGN_IN
+from roar_publisher.cli.display.naming import as_called
+from roar_publisher.cli.display.text import Status
+from roar_publisher.cli.display.words import REMEDIES, STORE_SIGN_IN
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder

@@ -8,8 +8,10 @@ from roar_publisher.daemon.log import Log, about
 from roar_publisher.daemon.means import Errand, Means
 from roar_publisher.daemon.schedule import Then, Verdict, verdict
 from roar_publisher.disk import OnDisk
-from roar_publisher.engine import SETBACKS
-from roar_publisher.glaas.line import MOST_REQUESTS, Line
+from roar_publisher.engine.loop import SETBACKS
+from roar_publisher.engine.worker import MOST_UPLOADS, work
+from roar_publisher.net.budget import Share
+from roar_publisher.net.connection import MOST_REQUESTS, Line
 from roar_publisher.report import Advanced, Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.machine import State
@@ -18,8 +20,6 @@ from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from roar_publisher.state.survey import Glance
-from roar_publisher.storage.share import Share
-from roar_publisher.worker import MOST_UPLOADS, work
 
 PATIENCE_SECONDS = 20.0
 """How long a publish under way waits for a server that stays away, before another one gets its place.

@@ -15,13 +15,13 @@ from roar_publisher.daemon.log import about
 from roar_publisher.daemon.means import Errand, Means
 from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS, Then, Verdict
 from roar_publisher.daemon.settings import Settings, project_settings
-from roar_publisher.glaas.exchange import Exchange
-from roar_publisher.glaas.line import Line
-from roar_publisher.glaas.route import Unreachable
+from roar_publisher.net.budget import Share
+from roar_publisher.net.connection import Line
+from roar_publisher.net.exchange import Exchange
+from roar_publisher.net.route import Unreachable
 from roar_publisher.state.errors import NeedsPerson, Owned, PublisherError
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.survey import Glance, glance
-from roar_publisher.storage.share import Share
 
 KNOCK_SECONDS = 4.0
 

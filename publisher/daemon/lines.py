@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from roar_publisher.glaas.line import Line
+from roar_publisher.net.connection import Line
 
 
 @dataclass(slots=True)

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from roar_publisher.glaas.exchange import Reply
 from roar_publisher.glaas.lenient import unwrapped
 from roar_publisher.glaas.policy import Verdict, judge, own_words, parse, redirect_target
+from roar_publisher.net.exchange import Reply
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.reasons import Reason
 

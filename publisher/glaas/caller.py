@@ -23,11 +23,7 @@ from roar_publisher.glaas.answers import (
     redirected,
     shown,
 )
-from roar_publisher.glaas.exchange import Reply
-from roar_publisher.glaas.gate import Gate
 from roar_publisher.glaas.lenient import refuses
-from roar_publisher.glaas.limit import Slot
-from roar_publisher.glaas.line import Line
 from roar_publisher.glaas.policy import (
     FIRST_BACKOFF_SECONDS,
     MAX_ATTEMPTS,
@@ -38,8 +34,12 @@ from roar_publisher.glaas.policy import (
     error_text,
     retry_after,
 )
-from roar_publisher.glaas.route import Unreachable
-from roar_publisher.glaas.sending import Sender, seconds_to_answer
+from roar_publisher.net.attempt import Sender, seconds_to_answer
+from roar_publisher.net.connection import Line
+from roar_publisher.net.exchange import Reply
+from roar_publisher.net.gate import Gate
+from roar_publisher.net.limit import Slot
+from roar_publisher.net.route import Unreachable
 from roar_publisher.report import Reporter, Retrying, Waiting
 from roar_publisher.state.errors import Interrupted, Rejected, Transient
 from roar_publisher.state.reasons import Reason

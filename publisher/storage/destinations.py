@@ -8,11 +8,11 @@ from pathlib import Path
 from anyio import to_thread
 
 from roar_publisher.extras import require
-from roar_publisher.glaas.trust import Trust
+from roar_publisher.net.budget import Share
+from roar_publisher.net.certificates import Trust
+from roar_publisher.net.pace import Pace
 from roar_publisher.report import Report, Reporter
 from roar_publisher.storage.addresses import Kind, parse_address
-from roar_publisher.storage.pace import Pace
-from roar_publisher.storage.share import Share
 from roar_publisher.storage.store import ObjectStore
 
 CONNECTIONS = 32

@@ -13,8 +13,8 @@ from typing import Any
 
 import anyio
 
-from roar_publisher.glaas.route import person_problem, unusable_route
-from roar_publisher.glaas.trust import Trust
+from roar_publisher.net.certificates import Trust
+from roar_publisher.net.route import person_problem, unusable_route
 from roar_publisher.state.errors import NeedsPerson, PublisherError, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded

@@ -16,15 +16,15 @@ import anyio
 import httpx2
 
 from roar_publisher import __version__
-from roar_publisher.glaas.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES
-from roar_publisher.glaas.gate import Door, Gate
 from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES, Verdict, backoff, judge, retry_after
-from roar_publisher.glaas.route import FAILURES, Route, Unreachable
-from roar_publisher.glaas.trust import Trust
+from roar_publisher.net.budget import Share
+from roar_publisher.net.certificates import Trust
+from roar_publisher.net.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES
+from roar_publisher.net.gate import Door, Gate
+from roar_publisher.net.pace import Pace
+from roar_publisher.net.route import FAILURES, Route, Unreachable
 from roar_publisher.report import Reporter, Retrying
 from roar_publisher.state.errors import Transient
-from roar_publisher.storage.pace import Pace
-from roar_publisher.storage.share import Share
 from roar_publisher.storage.slices import Sent, chunks
 from roar_publisher.storage.source import Slice
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from roar_publisher.glaas.address import is_loopback
+from roar_publisher.net.address import is_loopback
 from roar_publisher.state.errors import UsageProblem
 
 UNRESERVED = "-._~"

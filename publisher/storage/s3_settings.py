@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from roar_publisher.glaas.trust import Trust
+from roar_publisher.net.certificates import Trust
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.storage.s3_place import Locate, Place, locate, resolver
 

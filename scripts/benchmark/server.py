@@ -19,8 +19,8 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from roar_publisher.registry.app import create_app
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.data import Store
 
 BACKLOG = 2048
 BODY_LIMIT = 16 * 1024 * 1024

@@ -39,11 +39,11 @@ def with_ours(paths: list[str]) -> float:
 
 
 async def _with_ours(paths: list[str]) -> float:
-    from roar_publisher.staging.objects import FILES_AT_ONCE, PARTS_AT_ONCE
+    from roar_publisher.engine.staging.objects import FILES_AT_ONCE, PARTS_AT_ONCE
+    from roar_publisher.engine.worker import MOST_UPLOADS
     from roar_publisher.storage.destinations import open_store
     from roar_publisher.storage.digest import digest_file
     from roar_publisher.storage.transfer import transfer
-    from roar_publisher.worker import MOST_UPLOADS
     from tests.storage.memory import MemoryLedger, nothing
 
     left = iter(paths)

@@ -9,9 +9,9 @@ import anyio
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.project import find_project
-from roar_publisher.plans import Request, freeze
-from roar_publisher.put.objects import PutRequest
-from roar_publisher.put.planner import put_planner
+from roar_publisher.planning.plans import Request, freeze
+from roar_publisher.planning.put.objects import PutRequest
+from roar_publisher.planning.put.planner import put_planner
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.portable import pack

@@ -11,8 +11,8 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.scope import Mode, Scope
-from roar_publisher.bundles.checking import check_journal
-from roar_publisher.staging.requests import halves
+from roar_publisher.engine.staging.requests import halves
+from roar_publisher.planning.bundles.checking import check_journal
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder

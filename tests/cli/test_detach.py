@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.__main__ import run
-from roar_publisher.cli import publishing
+from roar_publisher.cli.publish import publishing
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish

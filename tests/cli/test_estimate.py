@@ -8,8 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from roar_publisher.cli.estimate import Estimate
-from roar_publisher.cli.meter import Meter
+from roar_publisher.cli.display.estimate import Estimate
+from roar_publisher.cli.display.meter import Meter
 from roar_publisher.glaas.wire import BatchReply
 from roar_publisher.report import ObjectsPlanned, ObjectStored, Planned, Report, Sent
 from roar_publisher.state.units import Kind, Unit

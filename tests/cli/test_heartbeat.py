@@ -10,9 +10,9 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.cli.jsonlines import HEARTBEAT_SECONDS, JsonLines
-from roar_publisher.cli.listening import TICK_SECONDS
-from roar_publisher.cli.output import Output
+from roar_publisher.cli.display.jsonlines import HEARTBEAT_SECONDS, JsonLines
+from roar_publisher.cli.display.output import Output
+from roar_publisher.cli.publish.listening import TICK_SECONDS
 from roar_publisher.glaas.wire import Receipt
 from roar_publisher.report import Advanced, Entered, Planned, Retrying, Waiting
 from roar_publisher.state.errors import PublisherError

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from roar_publisher.__main__ import run
-from roar_publisher.glaas.exchange import Exchange, Reply
+from roar_publisher.net.exchange import Exchange, Reply
 from tests.cli.program import Program
 
 PAUSE_SECONDS = 0.02

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.cli import journal_acts
+from roar_publisher.cli.journal import acts as journal_acts
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock

@@ -10,7 +10,7 @@ import pytest
 from roar_publisher.__main__ import run
 from roar_publisher.cli import app
 from roar_publisher.cli.commands import OURS
-from roar_publisher.cli.naming import as_called, program_name
+from roar_publisher.cli.display.naming import as_called, program_name
 from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, script_note
 from tests.processes import environment
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.__main__ import run
-from roar_publisher.cli.live import draw
-from roar_publisher.cli.meter import Meter
-from roar_publisher.cli.options import Options, PutOptions
+from roar_publisher.cli.display.live import draw
+from roar_publisher.cli.display.meter import Meter
+from roar_publisher.cli.publish.options import Options, PutOptions
 from roar_publisher.cli.standing import Standing, Surroundings
 from roar_publisher.report import Entered, ObjectsPlanned, Planned, Report, Waiting
 from roar_publisher.state.errors import ExitCode, Transient
@@ -112,7 +112,7 @@ def test_a_registry_that_is_not_there_is_not_made_by_looking(
 
 def test_a_put_takes_the_words_that_its_job_is_recorded_with(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Options] = []
-    monkeypatch.setattr("roar_publisher.cli.publishing.run", taken.append)
+    monkeypatch.setattr("roar_publisher.cli.publish.publishing.run", taken.append)
     ours = ("--dataset", "--name", "weights")
     for words in (ours, ("--as-dataset", "--step-name", "weights")):
         run(["put", "outputs/", "s3://bucket/run", *words, "-m", "v1"])
@@ -131,7 +131,7 @@ def test_where_the_registry_is_away_before_there_is_a_plan_nothing_is_left_to_re
     monkeypatch.chdir(program.cwd)
     for name, value in (("ROAR_STATE_DIR", program.state), ("HOME", program.state)):
         monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr("roar_publisher.cli.preparing.candidate_identities", away)
+    monkeypatch.setattr("roar_publisher.cli.publish.preparing.candidate_identities", away)
     assert run(["publish", "--public", "-y", "--json", "--registry", "http://127.0.0.1:9"]) == ExitCode.FAILED
     error = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (error["exit_code"], error["reason"]) == (ExitCode.FAILED, "offline")

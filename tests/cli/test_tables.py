@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.cli.journal_views import show_list
-from roar_publisher.cli.result import Result
-from roar_publisher.cli.text import wrapped
+from roar_publisher.cli.display.result import Result
+from roar_publisher.cli.display.text import wrapped
+from roar_publisher.cli.journal.views import show_list
 from roar_publisher.state.objects import ObjectTally
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish

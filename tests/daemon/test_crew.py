@@ -11,7 +11,7 @@ from roar_publisher.daemon.crew import Crew
 from roar_publisher.daemon.means import Means
 from roar_publisher.daemon.schedule import Verdict
 from roar_publisher.daemon.settings import Settings
-from roar_publisher.glaas.line import Line
+from roar_publisher.net.connection import Line
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.survey import Glance, glance
 from tests.lineages import chain, cut, frozen

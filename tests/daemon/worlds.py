@@ -28,9 +28,9 @@ from roar_publisher.daemon.means import Means
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import Settings
 from roar_publisher.disk import OnDisk, inline
-from roar_publisher.glaas.line import Line
-from roar_publisher.registry.app import ALL_FEATURES, create_app
-from roar_publisher.registry.store import Store
+from roar_publisher.net.connection import Line
+from roar_publisher.registry.api.app import ALL_FEATURES, create_app
+from roar_publisher.registry.data import Store
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import Event, State

@@ -12,17 +12,17 @@ import httpx2
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
+from roar_publisher.engine.worker import work
 from roar_publisher.glaas.wire import RegistrationSessionFeatures
-from roar_publisher.registry.app import ALL_FEATURES, create_app
-from roar_publisher.registry.auth import session_token
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.accounts.callers import session_token
+from roar_publisher.registry.api.app import ALL_FEATURES, create_app
+from roar_publisher.registry.data import Store
 from roar_publisher.report import Report
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.queue import Queued
 from roar_publisher.state.record import Progress
-from roar_publisher.worker import work
 from tests.faults.items import items_of_request
 from tests.faults.simulation import COUNTS
 from tests.lineages import Lineage, frozen

@@ -8,9 +8,9 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.engine import MAX_SETBACKS
+from roar_publisher.engine.loop import MAX_SETBACKS
 from roar_publisher.glaas.wire import RegistrationSessionFeatures
-from roar_publisher.registry.app import ALL_FEATURES
+from roar_publisher.registry.api.app import ALL_FEATURES
 from roar_publisher.report import Entered, Noted
 from roar_publisher.state.errors import ExitCode, Interrupted, NeedsPerson, Transient
 from roar_publisher.state.machine import Event, State

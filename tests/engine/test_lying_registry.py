@@ -9,6 +9,7 @@ import pytest
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
+from roar_publisher.engine.worker import work
 from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.report import Noted, Report
 from roar_publisher.state.debts import What
@@ -18,7 +19,6 @@ from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from roar_publisher.state.survey import look
-from roar_publisher.worker import work
 from tests.engine.lying import Document, Liar, Lie
 from tests.lineages import chain, cut, plan_of
 from tests.reaching import reach_to

@@ -2,7 +2,7 @@
 
 import pytest
 
-from roar_publisher.steps.receipts import page_url
+from roar_publisher.engine.steps.receipts import page_url
 
 HASH = "a" * 64
 SHOWN = [

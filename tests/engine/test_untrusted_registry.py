@@ -9,11 +9,11 @@ import anyio
 import httpx2
 import pytest
 
+from roar_publisher.engine.worker import own_reach, work
 from roar_publisher.state.errors import NeedsPerson, PublisherError
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import NAMED_BY, NamedBy
-from roar_publisher.worker import own_reach, work
 from tests.engine.publishing import NoJitter
 from tests.lineages import chain, cut, plan_of
 

@@ -22,13 +22,13 @@ import httpx2  # noqa: F401  imported before the fork, like everything that a pu
 
 from roar_publisher.auth.choice import Choice, Flag
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.glaas.exchange import Exchange, Reply
+from roar_publisher.engine.worker import work
 from roar_publisher.lineage.project import find_project
-from roar_publisher.plans import Request, freeze
+from roar_publisher.net.exchange import Exchange, Reply
+from roar_publisher.planning.plans import Request, freeze
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.record import NamedBy
-from roar_publisher.worker import work
 from tests.reaching import reach_to
 
 

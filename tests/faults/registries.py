@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from roar_publisher.registry.app import ALL_FEATURES, create_app
-from roar_publisher.registry.serve import listen
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.api.app import ALL_FEATURES, create_app
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.server.serve import listen
 from tests.faults.simulation import COUNTS
 
 

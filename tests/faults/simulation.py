@@ -24,10 +24,11 @@ from trio.testing import MockClock
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.disk import inline
+from roar_publisher.engine.worker import work
 from roar_publisher.glaas.wire import RegistrationSessionFeatures
-from roar_publisher.registry.app import ALL_FEATURES, create_app
-from roar_publisher.registry.auth import session_token
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.accounts.callers import session_token
+from roar_publisher.registry.api.app import ALL_FEATURES, create_app
+from roar_publisher.registry.data import Store
 from roar_publisher.report import Report
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.journal import Journal
@@ -35,7 +36,6 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import Progress
-from roar_publisher.worker import work
 from tests.faults.items import Item, acknowledged_items, items_of_request
 from tests.faults.mortal import Crash, Life, MortalJournal
 from tests.faults.weather import FaultyTransport, Weather

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.glaas.line import MOST_REQUESTS
+from roar_publisher.net.connection import MOST_REQUESTS
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import LIVE, State

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from roar_publisher.glaas.wire import RegistrationSessionFeatures
-from roar_publisher.registry.app import ALL_FEATURES
+from roar_publisher.registry.api.app import ALL_FEATURES
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from tests.faults.mortal import Life

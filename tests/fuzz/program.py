@@ -18,7 +18,7 @@ from trio.testing import MockClock
 
 from roar_publisher.__main__ import run
 from roar_publisher.disk import inline
-from roar_publisher.glaas.route import Route
+from roar_publisher.net.route import Route
 from tests.fuzz.wire import Network
 
 T = TypeVar("T")
@@ -90,8 +90,8 @@ def roar(
         changed.enter_context(mock.patch("roar_publisher.cli.failure._defect", _defect))
         patience = THREADS_SECONDS if threads else 0
         changed.enter_context(mock.patch("anyio.run", partial(_in_virtual_time, patience)))
-        changed.enter_context(mock.patch("roar_publisher.worker.in_thread", return_value=inline))
-        changed.enter_context(mock.patch("roar_publisher.cli.listening.TICK_SECONDS", TICK_SECONDS))
+        changed.enter_context(mock.patch("roar_publisher.engine.worker.in_thread", return_value=inline))
+        changed.enter_context(mock.patch("roar_publisher.cli.publish.listening.TICK_SECONDS", TICK_SECONDS))
         changed.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         code = run(arguments)
         written = sys.stdout

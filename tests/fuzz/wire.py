@@ -8,7 +8,7 @@ import anyio
 import httpcore2
 import httpx2
 
-from roar_publisher.glaas.route import Route
+from roar_publisher.net.route import Route
 
 MOST_REQUESTS = 3_000
 """More in one case is an endless loop."""

@@ -7,7 +7,7 @@ import anyio
 import httpx2
 
 from roar_publisher.glaas.caller import HEALTH, Caller
-from roar_publisher.glaas.line import Line
+from roar_publisher.net.connection import Line
 from roar_publisher.report import Report, Reporter
 
 Answer = httpx2.Response | Exception

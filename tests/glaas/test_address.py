@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from roar_publisher.glaas.address import is_loopback, origin_of, registry_address
+from roar_publisher.net.address import is_loopback, origin_of, registry_address
 from roar_publisher.state.errors import ExitCode, UsageProblem
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from roar_publisher.glaas.gate import FIRST_CONTACT_SECONDS, LONGEST_KNOCK_SECONDS, Gate
-from roar_publisher.glaas.route import Unreachable
+from roar_publisher.net.gate import FIRST_CONTACT_SECONDS, LONGEST_KNOCK_SECONDS, Gate
+from roar_publisher.net.route import Unreachable
 from roar_publisher.report import Report, Waiting
 from roar_publisher.state.errors import Transient
 from tests import virtual

@@ -6,7 +6,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from roar_publisher.glaas.limit import FIRST_LIMIT, AdaptiveLimit
+from roar_publisher.net.limit import FIRST_LIMIT, AdaptiveLimit
 from tests import virtual
 
 pytestmark = pytest.mark.anyio

@@ -8,9 +8,9 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.glaas.limit import FIRST_LIMIT, AdaptiveLimit
-from roar_publisher.glaas.line import MOST_REQUESTS
 from roar_publisher.glaas.wire import Receipt
+from roar_publisher.net.connection import MOST_REQUESTS
+from roar_publisher.net.limit import FIRST_LIMIT, AdaptiveLimit
 from roar_publisher.report import Retrying
 from roar_publisher.state.errors import Interrupted
 from tests import virtual

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from roar_publisher.glaas.exchange import Exchange, Reply
-from roar_publisher.glaas.route import Unreachable
+from roar_publisher.net.exchange import Exchange, Reply
+from roar_publisher.net.route import Unreachable
 from tests.cli.servers import answering, http
 
 HEALTH = b'{"status": "ok"}'

@@ -13,13 +13,13 @@ from anyio.abc import SocketStream
 from trio.testing import MockClock
 
 from roar_publisher.glaas.caller import HEALTH, Caller
-from roar_publisher.glaas.exchange import ANSWER_SECONDS
-from roar_publisher.glaas.gate import FIRST_CONTACT_SECONDS
-from roar_publisher.glaas.line import Line
 from roar_publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS
-from roar_publisher.glaas.sending import LONG_WORK_SECONDS, LONGEST_ANSWER_SECONDS
-from roar_publisher.glaas.silence import NOTICE_SECONDS
 from roar_publisher.glaas.wire import Receipt
+from roar_publisher.net.attempt import LONG_WORK_SECONDS, LONGEST_ANSWER_SECONDS
+from roar_publisher.net.connection import Line
+from roar_publisher.net.exchange import ANSWER_SECONDS
+from roar_publisher.net.gate import FIRST_CONTACT_SECONDS
+from roar_publisher.net.silence import NOTICE_SECONDS
 from roar_publisher.report import Report, Retrying, Waiting
 from roar_publisher.state.errors import Transient
 from tests import virtual

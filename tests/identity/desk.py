@@ -14,9 +14,9 @@ from typing import Any
 
 from roar_publisher.auth.bearer import BearerStore
 from roar_publisher.auth.registries import Home, Registries
-from roar_publisher.glaas.address import origin_of
-from roar_publisher.registry import accounts
-from roar_publisher.registry.accounts import Accounts
+from roar_publisher.net.address import origin_of
+from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts.users import Accounts
 from tests.auth.openssh import make_key
 from tests.cli.program import Ended, Program
 from tests.lineage.captured import captured_project

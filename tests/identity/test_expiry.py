@@ -13,8 +13,8 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.cli.standing import Standing, Surroundings
-from roar_publisher.glaas.line import MOST_REQUESTS
 from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.net.connection import MOST_REQUESTS
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress

@@ -25,11 +25,13 @@ from roar_publisher.auth.choice import Choice, Flag
 from roar_publisher.auth.identity import is_key
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.scope import Scope
+from roar_publisher.engine.worker import work
 from roar_publisher.lineage.canonical import ANONYMOUS
-from roar_publisher.registry import accounts, grants, keys
-from roar_publisher.registry.app import create_app
-from roar_publisher.registry.signin_file import sign_in_document
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.accounts import grants, keys
+from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts.signin_file import sign_in_document
+from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.data import Store
 from roar_publisher.report import Report
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.journal import Journal
@@ -37,7 +39,6 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import Progress
-from roar_publisher.worker import work
 from tests.faults.items import Item, acknowledged_items, items_of_request
 from tests.faults.mortal import Crash, Life, MortalJournal
 from tests.faults.simulation import COUNTS, Broken

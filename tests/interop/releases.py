@@ -20,9 +20,10 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from roar_publisher.registry import accounts, grants, keys
-from roar_publisher.registry.accounts import Accounts
-from roar_publisher.registry.signin_file import sign_in_document, write_new
+from roar_publisher.registry.accounts import grants, keys
+from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts.signin_file import sign_in_document, write_new
+from roar_publisher.registry.accounts.users import Accounts
 from tests.putting.project import git, home_environment
 
 INSTALLED = version("roar-cli")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.registry.accounts import Accounts, find_user
+from roar_publisher.registry.accounts.users import Accounts, find_user
 from tests.interop.clients import published, running_registry
 from tests.interop.releases import INSTALLED, TIMEOUT_SECONDS, Desk, add_user, desk_of, git_commit, give_key
 

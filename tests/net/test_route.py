@@ -10,10 +10,10 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.glaas.exchange import Exchange, Reply
-from roar_publisher.glaas.proxies import proxy_for
-from roar_publisher.glaas.route import Unreachable, person_problem
-from roar_publisher.glaas.trust import Trust
+from roar_publisher.net.certificates import Trust
+from roar_publisher.net.exchange import Exchange, Reply
+from roar_publisher.net.proxies import proxy_for
+from roar_publisher.net.route import Unreachable, person_problem
 from roar_publisher.state.errors import ExitCode, NeedsPerson
 from roar_publisher.state.reasons import Reason, Turn, meaning
 from tests.net.servers import HOST, Server, authority, serving, socks

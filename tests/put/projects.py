@@ -16,11 +16,11 @@ import anyio
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.project import find_project
-from roar_publisher.put.digesting import digest_sources
-from roar_publisher.put.objects import PutRequest, PutSummary
-from roar_publisher.put.planning import plan_put
-from roar_publisher.put.record import PutRecord
-from roar_publisher.put.sources import resolve_sources
+from roar_publisher.planning.put.digesting import digest_sources
+from roar_publisher.planning.put.objects import PutRequest, PutSummary
+from roar_publisher.planning.put.planning import plan_put
+from roar_publisher.planning.put.record import PutRecord
+from roar_publisher.planning.put.sources import resolve_sources
 from roar_publisher.state.units import Kind, Unit
 from tests.lineage.captured import captured_project, git, run_again
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from roar_publisher import plans
 from roar_publisher.auth.choice import Flag
-from roar_publisher.plans import Frozen, Request, freeze
-from roar_publisher.put.planner import put_planner
+from roar_publisher.planning import plans
+from roar_publisher.planning.plans import Frozen, Request, freeze
+from roar_publisher.planning.put.planner import put_planner
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder

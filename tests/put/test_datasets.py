@@ -19,11 +19,11 @@ from roar.execution.recording.dataset_profile import build_dataset_profile  # ty
 
 from roar_publisher.lineage.composites import Component
 from roar_publisher.lineage.project import Config, Project
-from roar_publisher.put.datasets import datasets_in
-from roar_publisher.put.identifiers import dataset_identifiers
-from roar_publisher.put.objects import Digested, PutRequest, Source
-from roar_publisher.put.profile import dataset_profile
-from roar_publisher.put.structure import datasets_below, structure_of
+from roar_publisher.planning.put.datasets import datasets_in
+from roar_publisher.planning.put.identifiers import dataset_identifiers
+from roar_publisher.planning.put.objects import Digested, PutRequest, Source
+from roar_publisher.planning.put.profile import dataset_profile
+from roar_publisher.planning.put.structure import datasets_below, structure_of
 from roar_publisher.storage.source import Content, Fence
 
 ROUNDS = 400

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.lineage.gitcontext import GitContext, read_git_context
-from roar_publisher.put.objects import Tag
-from roar_publisher.put.tags import make_tag, push_tag, tag_of
-from roar_publisher.put.worktree import committed
+from roar_publisher.planning.put.objects import Tag
+from roar_publisher.planning.put.tags import make_tag, push_tag, tag_of
+from roar_publisher.planning.put.worktree import committed
 from roar_publisher.state.errors import LocalProblem
 from tests.lineage.captured import git
 

@@ -9,9 +9,9 @@ import pytest
 from roar_publisher.lineage.git import Reach, git_environment, run_git
 from roar_publisher.lineage.gitcontext import read_git_context
 from roar_publisher.lineage.project import Config, Project
-from roar_publisher.put.objects import PutRequest, Tag
-from roar_publisher.put.tags import make_tag, push_tag, tag_of, wanted_tag
-from roar_publisher.put.worktree import committed
+from roar_publisher.planning.put.objects import PutRequest, Tag
+from roar_publisher.planning.put.tags import make_tag, push_tag, tag_of, wanted_tag
+from roar_publisher.planning.put.worktree import committed
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.lineage.captured import git
 from tests.put.git_vectors import FILE, VECTORS, Place

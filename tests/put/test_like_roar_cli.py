@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.put.recording import record_put
+from roar_publisher.planning.put.recording import record_put
 from roar_publisher.state.units import Kind
 from tests.processes import environment
 from tests.put.projects import DESTINATION, Planned, commit, plan, put_project, write

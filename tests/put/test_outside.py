@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.put import planner
-from roar_publisher.put.digesting import digest_sources
-from roar_publisher.put.objects import Digested, Source
-from roar_publisher.put.sources import resolve_sources
+from roar_publisher.planning.put import planner
+from roar_publisher.planning.put.digesting import digest_sources
+from roar_publisher.planning.put.objects import Digested, Source
+from roar_publisher.planning.put.sources import resolve_sources
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.put.projects import request
 from tests.put.test_sources import keys, notes, refusal, root

@@ -11,10 +11,10 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.plan import build_plan
-from roar_publisher.put.digesting import digest_sources
-from roar_publisher.put.planning import plan_put
-from roar_publisher.put.recording import record_put
-from roar_publisher.put.sources import resolve_sources
+from roar_publisher.planning.put.digesting import digest_sources
+from roar_publisher.planning.put.planning import plan_put
+from roar_publisher.planning.put.recording import record_put
+from roar_publisher.planning.put.sources import resolve_sources
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.units import NODES, Kind, Unit
 from tests.put.projects import NOW, commit, plan, put_project, request, write

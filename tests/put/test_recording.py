@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from roar_publisher.lineage.marks import mark_published
-from roar_publisher.put.record import PutRecord
-from roar_publisher.put.recording import record_put
+from roar_publisher.planning.put.record import PutRecord
+from roar_publisher.planning.put.recording import record_put
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from tests.put.projects import NOW, plan, put_project, request, write
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from roar_publisher.put.digesting import digest_sources
-from roar_publisher.put.objects import Digested, Source
-from roar_publisher.put.planner import put_planner
-from roar_publisher.put.sources import resolve_sources
+from roar_publisher.planning.put.digesting import digest_sources
+from roar_publisher.planning.put.objects import Digested, Source
+from roar_publisher.planning.put.planner import put_planner
+from roar_publisher.planning.put.sources import resolve_sources
 from roar_publisher.report import Noted, ObjectsPlanned, Report, Sent
 from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
 from tests.put.projects import put_project, request
@@ -245,7 +245,7 @@ def test_many_files_are_read_once_each_and_keep_their_order(root: Path) -> None:
 
 def test_all_that_is_read_is_told_in_a_few_words(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A word a segment would take longer than reading it."""
-    monkeypatch.setattr("roar_publisher.put.planner.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("roar_publisher.planning.put.planner.monotonic", lambda: 1000.0)
     size = 64 * 1024 * 1024
     with (root / "large.bin").open("wb") as file:
         file.truncate(size)

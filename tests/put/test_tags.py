@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from roar_publisher.lineage.project import Config, Project
-from roar_publisher.put import tags
-from roar_publisher.put.objects import PutRequest, Tag
-from roar_publisher.put.tags import UNCLEAR, make_tag, push_tag, wanted_tag
-from roar_publisher.put.worktree import committed
+from roar_publisher.planning.put import tags
+from roar_publisher.planning.put.objects import PutRequest, Tag
+from roar_publisher.planning.put.tags import UNCLEAR, make_tag, push_tag, wanted_tag
+from roar_publisher.planning.put.worktree import committed
 from tests.lineage.captured import git
 
 KILLED_SECONDS = 10.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.put.worktree import committed
+from roar_publisher.planning.put.worktree import committed
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.lineage.captured import git
 

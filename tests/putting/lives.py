@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import roar_publisher.cli
+import roar_publisher.engine.steps
+import roar_publisher.engine.worker
 import roar_publisher.glaas.caller
-import roar_publisher.glaas.gate
-import roar_publisher.put
-import roar_publisher.steps
+import roar_publisher.net.gate
+import roar_publisher.planning.put
 import roar_publisher.storage.destinations
 import roar_publisher.storage.http
-import roar_publisher.worker
 from roar_publisher.__main__ import run
 from tests.putting.moments import Moments, count_moments
 
@@ -83,11 +83,11 @@ def _hurry() -> None:
     """Have failures cost moments instead of minutes; how they are told apart stays the same."""
     for module in (roar_publisher.storage.http, roar_publisher.glaas.caller):
         setattr(module, "backoff", lambda attempt, rng: HASTY_PAUSE_SECONDS)  # noqa: B010  a name that they import
-    roar_publisher.glaas.gate.FIRST_KNOCK_SECONDS = HASTY_PAUSE_SECONDS
+    roar_publisher.net.gate.FIRST_KNOCK_SECONDS = HASTY_PAUSE_SECONDS
     for function, name, seconds in (
         (roar_publisher.storage.http.Wire.__init__, "reply_seconds", HASTY_REPLY_SECONDS),
         (roar_publisher.storage.destinations.open_store, "patience", HASTY_PATIENCE_SECONDS),
-        (roar_publisher.worker.work, "patience", HASTY_PATIENCE_SECONDS),
+        (roar_publisher.engine.worker.work, "patience", HASTY_PATIENCE_SECONDS),
     ):
         defaults = function.__kwdefaults__
         assert defaults is not None
@@ -115,7 +115,12 @@ def carry_out(order: Order) -> Answer:
 
 def _import_everything() -> None:
     """What the program imports when it is needed, a fork should find."""
-    for package in (roar_publisher.cli, roar_publisher.put, roar_publisher.steps, roar_publisher.storage):
+    for package in (
+        roar_publisher.cli,
+        roar_publisher.planning.put,
+        roar_publisher.engine.steps,
+        roar_publisher.storage,
+    ):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     for name in ("botocore.auth", "botocore.awsrequest", "botocore.session", "rich.live", "rich.table"):

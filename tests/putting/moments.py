@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import roar_publisher.lineage.marks
-import roar_publisher.put.recording
-import roar_publisher.put.tags
+import roar_publisher.planning.put.recording
+import roar_publisher.planning.put.tags
 import roar_publisher.state.paths
-from roar_publisher.glaas.exchange import Exchange
+from roar_publisher.net.exchange import Exchange
 from roar_publisher.state.file import JournalFile
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.storage.file import FileStore
@@ -56,9 +56,9 @@ def count_moments(moments: Moments) -> None:
         (PublishPaths, "forget_upload"),
         (PublishPaths, "forget_put_record"),
         (PublishPaths, "forget_session_token"),
-        (roar_publisher.put.recording, "record_put"),
+        (roar_publisher.planning.put.recording, "record_put"),
         (roar_publisher.lineage.marks, "mark_published"),
-        (roar_publisher.put.tags, "make_tag"),
+        (roar_publisher.planning.put.tags, "make_tag"),
     ):
         _count_calls(moments, owner, name)
 

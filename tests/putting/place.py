@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from roar_publisher.staging.ledger import under_way
+from roar_publisher.engine.staging.ledger import under_way
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import LIVE, State

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.data import Store
 from tests.registry.harness import Registry, make_registry
 
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import httpx2
 from starlette.applications import Starlette
 
-from roar_publisher.registry.app import create_app
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.data import Store
 from tests.registry.people import Person, add_person
 
 T = TypeVar("T")

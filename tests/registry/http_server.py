@@ -9,9 +9,9 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from roar_publisher.registry.addresses import Network
-from roar_publisher.registry.connections import ConnectionTable
-from roar_publisher.registry.serve import Server, listen, server_config
+from roar_publisher.registry.http.addresses import Network
+from roar_publisher.registry.server.connections import ConnectionTable
+from roar_publisher.registry.server.serve import Server, listen, server_config
 
 HEALTH = b"GET /api/v1/health HTTP/1.1\r\nHost: registry\r\n\r\n"
 TURNS = 20

@@ -2,7 +2,7 @@
 
 import httpx2
 
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.data import Store
 from tests.registry.harness import (
     GIT,
     NOBODY,

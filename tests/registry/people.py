@@ -7,9 +7,10 @@ import asyncssh
 import httpx2
 
 from roar_publisher.glaas.signature import authorization, fingerprint, signing_payload
-from roar_publisher.registry import accounts, grants, keys
-from roar_publisher.registry.accounts import Accounts, User
-from roar_publisher.registry.grants import Tokens
+from roar_publisher.registry.accounts import grants, keys
+from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts.grants import Tokens
+from roar_publisher.registry.accounts.users import Accounts, User
 
 Clock = Callable[[], float]
 SPREAD = 200

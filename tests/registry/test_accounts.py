@@ -8,11 +8,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from roar_publisher.registry import accounts, directory, grants
-from roar_publisher.registry.accounts import DATABASE_NAME, Accounts, Taken, Unknown
-from roar_publisher.registry.database import NewerSchemaError, migrate
-from roar_publisher.registry.schema import MIGRATIONS
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.accounts import directory, grants
+from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts.users import DATABASE_NAME, Accounts, Taken, Unknown
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.store.database import NewerSchemaError, migrate
+from roar_publisher.registry.store.schema import MIGRATIONS
 from tests.registry.people import add_person
 from tests.registry.processes import serving
 

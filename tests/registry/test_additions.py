@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from roar_publisher.registry import documents, labels
-from roar_publisher.registry.labels import ADDITION_TIME
+from roar_publisher.registry.lineages import labels
+from roar_publisher.registry.lineages.labels import ADDITION_TIME
+from roar_publisher.registry.store import documents
 from tests.registry.harness import NOBODY, Json, Registry, Session, artifact, digest, job, link, refused, succeeded, uid
 from tests.registry.people import Bearer, Person, Ssh
 

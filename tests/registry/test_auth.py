@@ -13,10 +13,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from roar_publisher.glaas.signature import authorization, fingerprint, framed, signing_payload, sshsig
-from roar_publisher.registry import accounts, grants, keys
-from roar_publisher.registry.accounts import Accounts, Unknown
-from roar_publisher.registry.grants import ACCESS_LIFETIME, REFRESH_LIFETIME
-from roar_publisher.registry.signatures import WINDOW
+from roar_publisher.registry.accounts import grants, keys
+from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts.grants import ACCESS_LIFETIME, REFRESH_LIFETIME
+from roar_publisher.registry.accounts.signatures import WINDOW
+from roar_publisher.registry.accounts.users import Accounts, Unknown
 from tests.auth.fake_agent import SoftwareSecurityKey
 from tests.auth.openssh import KEY_TYPES, make_key, public_blob, ssh_keygen_signs
 from tests.registry.harness import Json, Registry, job, refused, succeeded

@@ -7,8 +7,8 @@ import anyio
 import pytest
 
 from roar_publisher.glaas import wire
-from roar_publisher.registry.bodies import BODY_SECONDS
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.api.bodies import BODY_SECONDS
+from roar_publisher.registry.data import Store
 from tests import virtual
 from tests.registry.harness import (
     GIT,

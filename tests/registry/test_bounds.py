@@ -10,9 +10,9 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from roar_publisher.registry.bounds import ANSWER_BYTES, PIECE_BYTES, InPieces, within
-from roar_publisher.registry.job_views import BYTES_SORTED, LINK_BYTES_SHOWN, LINKS_SORTED
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.bounds import ANSWER_BYTES, PIECE_BYTES, InPieces, within
+from roar_publisher.registry.lineages.job_views import BYTES_SORTED, LINK_BYTES_SHOWN, LINKS_SORTED
 from tests.registry.harness import Registry, digest, job, link, make_registry, succeeded, uid, uids_of
 from tests.registry.people import Bearer
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from roar_publisher.registry.names import Names, origin_of
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.names import Names, origin_of
 from tests.registry.harness import GIT, NOBODY, Json, Registry, job, make_registry, refused, succeeded
 from tests.registry.people import Bearer
 from tests.registry.processes import serving

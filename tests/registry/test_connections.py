@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roar_publisher.registry.addresses import client_of, is_in, networks
-from roar_publisher.registry.app import create_app
-from roar_publisher.registry.bodies import BODY_SECONDS
-from roar_publisher.registry.connections import RESERVED_DESCRIPTORS, ConnectionTable, allowed_connections
-from roar_publisher.registry.protocol import DRAIN_SECONDS, HEAD_SECONDS, IDLE_SECONDS, WRITE_SECONDS
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.api.bodies import BODY_SECONDS
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.addresses import client_of, is_in, networks
+from roar_publisher.registry.server.connections import RESERVED_DESCRIPTORS, ConnectionTable, allowed_connections
+from roar_publisher.registry.server.protocol import DRAIN_SECONDS, HEAD_SECONDS, IDLE_SECONDS, WRITE_SECONDS
 from tests.registry.harness import GIT, run_inline, succeeded
 from tests.registry.http_server import HEALTH, Peer, Served, SteppedLoop, run_stepped, served
 from tests.registry.processes import PROGRAM, serving

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from roar_publisher.registry.artifacts import MOST_CANDIDATES
-from roar_publisher.registry.lineages import MOST_WITH_UID
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.lineages.artifacts import MOST_CANDIDATES
+from roar_publisher.registry.lineages.reading import MOST_WITH_UID
 from tests.registry.harness import Json, Registry, job, refused, succeeded
 from tests.registry.people import Bearer
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.glaas import wire
-from roar_publisher.registry import staging
-from roar_publisher.registry.legacy import supersede
-from roar_publisher.registry.sessions import new_graph
-from roar_publisher.registry.staging import LinkKind
-from roar_publisher.registry.store import DATABASE_NAME, Store
+from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.lineages import staging
+from roar_publisher.registry.lineages.legacy import supersede
+from roar_publisher.registry.lineages.sessions import new_graph
+from roar_publisher.registry.lineages.staging import LinkKind
 from tests.registry.harness import artifact, digest, job, link, uid
 
 EARLIER = Path(__file__).with_name("earlier.sql")

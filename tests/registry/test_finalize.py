@@ -8,9 +8,9 @@ import pytest
 
 from roar_publisher.glaas.wire import RegistrationSessionFeatures
 from roar_publisher.lineage.canonical import LineageHasher, canonical_job
-from roar_publisher.registry import finalize, slices
-from roar_publisher.registry.store import Store
-from roar_publisher.registry.sweeping import sweep_slice
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.lineages import finalize, slices
+from roar_publisher.registry.lineages.sweeping import sweep_slice
 from tests.registry.harness import (
     GIT,
     RECORDINGS,

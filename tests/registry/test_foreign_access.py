@@ -12,8 +12,8 @@ import pytest
 from starlette.routing import Route
 
 from roar_publisher.glaas.signature import NAMESPACE, ssh_string
-from roar_publisher.registry import grants
-from roar_publisher.registry.signatures import WINDOW
+from roar_publisher.registry.accounts import grants
+from roar_publisher.registry.accounts.signatures import WINDOW
 from tests.registry.harness import GIT, Registry, Session, artifact, digest, job, link, succeeded, uid
 from tests.registry.people import Bearer, Person, Ssh
 

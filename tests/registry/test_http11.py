@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from starlette.applications import Starlette
 
-from roar_publisher.registry.app import create_app
-from roar_publisher.registry.http11 import MAX_CHUNKS, MAX_FIELDS, MAX_HEAD_BYTES
-from roar_publisher.registry.protocol import PIPELINED_SECONDS
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.server.http11 import MAX_CHUNKS, MAX_FIELDS, MAX_HEAD_BYTES
+from roar_publisher.registry.server.protocol import PIPELINED_SECONDS
 from tests.registry.harness import run_inline
 from tests.registry.http_server import HEALTH, SteppedLoop, run_stepped, served
 

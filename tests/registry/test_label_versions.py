@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.registry import label_versions, reconcile
-from roar_publisher.registry.bounds import ANSWER_BYTES
-from roar_publisher.registry.database import migrate
-from roar_publisher.registry.differences import difference, restored
-from roar_publisher.registry.documents import kept_text
-from roar_publisher.registry.label_versions import Entity, add_version, current_label, versions_before
-from roar_publisher.registry.labels import LARGEST_DOCUMENT
-from roar_publisher.registry.schema import MIGRATIONS
-from roar_publisher.registry.sessions import new_graph
-from roar_publisher.registry.store import DATABASE_NAME, Store
+from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.http.bounds import ANSWER_BYTES
+from roar_publisher.registry.lineages import label_versions, reconcile
+from roar_publisher.registry.lineages.differences import difference, restored
+from roar_publisher.registry.lineages.label_versions import Entity, add_version, current_label, versions_before
+from roar_publisher.registry.lineages.labels import LARGEST_DOCUMENT
+from roar_publisher.registry.lineages.sessions import new_graph
+from roar_publisher.registry.store.database import migrate
+from roar_publisher.registry.store.documents import kept_text
+from roar_publisher.registry.store.schema import MIGRATIONS
 from tests.registry.harness import Json, Registry, Session, job, refused, succeeded, uid
 from tests.registry.people import Bearer
 

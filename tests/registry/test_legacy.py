@@ -2,7 +2,7 @@
 
 import pytest
 
-from roar_publisher.registry.labels import ADDITION_TIME
+from roar_publisher.registry.lineages.labels import ADDITION_TIME
 from tests.registry.harness import GIT, Json, Registry, artifact, digest, job, link, refused, succeeded, uid, uids_of
 
 pytestmark = pytest.mark.anyio

@@ -4,10 +4,10 @@ import httpx2
 import pytest
 
 from roar_publisher.glaas.wire import Health, RegistrationSessionFeatures
-from roar_publisher.registry.app import ALL_FEATURES
-from roar_publisher.registry.job_views import LINKS_SHOWN
-from roar_publisher.registry.pages import JOBS_A_PAGE
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.api.app import ALL_FEATURES
+from roar_publisher.registry.api.pages import JOBS_A_PAGE
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.lineages.job_views import LINKS_SHOWN
 from tests.registry.harness import (
     NOBODY,
     Json,

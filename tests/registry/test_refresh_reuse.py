@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from roar_publisher.registry.grants import ACCESS_LIFETIME, REFRESH_LIFETIME, REPEAT_SECONDS
+from roar_publisher.registry.accounts.grants import ACCESS_LIFETIME, REFRESH_LIFETIME, REPEAT_SECONDS
 from tests.registry.harness import Json, Registry, refused, succeeded
 
 pytestmark = pytest.mark.anyio

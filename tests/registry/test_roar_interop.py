@@ -17,7 +17,7 @@ ROAR_CLI = (sys.executable, "-P", "-m", "roar")
 """The real roar-cli: `roar` on the PATH may be ours, which is installed beside it."""
 SECONDS = 120
 LEGACY_PROGRAM = PROGRAM.replace(
-    "from roar_publisher.registry.serve import serve",
+    "from roar_publisher.registry.server.serve import serve",
     """from roar_publisher.registry import app, serve as module
 from roar_publisher.registry.serve import serve
 

@@ -13,9 +13,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from roar_publisher.registry import accounts, directory, grants, keys
-from roar_publisher.registry.accounts import Accounts
-from roar_publisher.registry.signin_file import sign_in_document, write_new
+from roar_publisher.registry.accounts import directory, grants, keys
+from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts.signin_file import sign_in_document, write_new
+from roar_publisher.registry.accounts.users import Accounts
 from tests.registry.harness import Json, succeeded
 from tests.registry.processes import serving
 from tests.registry.test_roar_interop import SECONDS, cloned

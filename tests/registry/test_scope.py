@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.registry import accounts, directory
+from roar_publisher.registry.accounts import directory
+from roar_publisher.registry.accounts import users as accounts
 from tests.registry.harness import GIT, Json, Registry, Session, artifact, digest, job, link, refused, succeeded
 from tests.registry.people import Bearer, Person, Ssh
 

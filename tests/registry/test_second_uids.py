@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import httpx2
 import pytest
 
-from roar_publisher.registry import pairing, slices
+from roar_publisher.registry.lineages import pairing, slices
 from tests.registry.harness import NOBODY, Json, Registry, Session, digest, job, refused, succeeded, uid, uids_of
 from tests.registry.people import Bearer, Ssh
 

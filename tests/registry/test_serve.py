@@ -18,9 +18,9 @@ import httpx2
 import pytest
 
 from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
-from roar_publisher.registry.bodies import DRAINED
-from roar_publisher.registry.serve import serve
-from roar_publisher.registry.store import DATABASE_NAME, Store
+from roar_publisher.registry.api.bodies import DRAINED
+from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.server.serve import serve
 from tests.registry.harness import GIT, Json, job, link, succeeded, uid, uids_of
 from tests.registry.processes import PATIENCE, PROGRAM, ROOT, Process, serving
 

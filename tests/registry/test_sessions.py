@@ -2,8 +2,8 @@
 
 import pytest
 
-from roar_publisher.registry.auth import session_token
-from roar_publisher.registry.sessions import LABELLING_TIME, LIFETIME
+from roar_publisher.registry.accounts.callers import session_token
+from roar_publisher.registry.lineages.sessions import LABELLING_TIME, LIFETIME
 from tests.registry.harness import Json, Registry, artifact, job, refused
 
 pytestmark = pytest.mark.anyio

@@ -7,10 +7,10 @@ import httpx2
 import pytest
 
 from roar_publisher.glaas.signature import authorization, signature_host, signing_payload
-from roar_publisher.registry.accounts import Accounts
-from roar_publisher.registry.names import Names
-from roar_publisher.registry.signatures import Signature
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.accounts.signatures import Signature
+from roar_publisher.registry.accounts.users import Accounts
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.names import Names
 from tests.registry.harness import Registry, make_registry, refused, succeeded
 from tests.registry.people import add_person
 from tests.registry.processes import serving

@@ -8,11 +8,11 @@ import anyio
 import pytest
 
 from roar_publisher.glaas.signature import signing_payload
-from roar_publisher.registry import keys
-from roar_publisher.registry.accounts import User
-from roar_publisher.registry.refusals import Refusal
-from roar_publisher.registry.signatures import Signature, Signatures, Signed
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.accounts import keys
+from roar_publisher.registry.accounts.signatures import Signature, Signatures, Signed
+from roar_publisher.registry.accounts.users import User
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.refusals import Refusal
 from tests.registry.harness import Clock
 from tests.registry.people import Person, add_person
 

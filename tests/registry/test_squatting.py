@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from roar_publisher.registry import directory
+from roar_publisher.registry.accounts import directory
 from tests.registry.harness import (
     GIT,
     NOBODY,

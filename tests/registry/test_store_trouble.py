@@ -5,7 +5,7 @@ import logging
 import httpx2
 import pytest
 
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.data import Store
 from tests.registry.harness import GIT, Registry, job, make_registry, refused, uids_of
 
 pytestmark = pytest.mark.anyio

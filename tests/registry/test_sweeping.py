@@ -10,10 +10,10 @@ from typing import TypeVar
 import anyio
 import pytest
 
-from roar_publisher.registry.quotas import DRAIN_SECONDS
-from roar_publisher.registry.sessions import LIFETIME
-from roar_publisher.registry.store import DATABASE_NAME, Store
-from roar_publisher.registry.sweeping import INTERVAL_SECONDS, SLICE_ROWS, sweep_slice
+from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.lineages.sessions import LIFETIME
+from roar_publisher.registry.lineages.sweeping import INTERVAL_SECONDS, SLICE_ROWS, sweep_slice
+from roar_publisher.registry.store.quotas import DRAIN_SECONDS
 from tests import virtual
 from tests.registry.harness import (
     START,

@@ -6,11 +6,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from roar_publisher.registry import accounts, keys
-from roar_publisher.registry.app import create_app
-from roar_publisher.registry.authority import Authority, Run
-from roar_publisher.registry.store import Store
-from roar_publisher.registry.treqs import TRUST_SECONDS, TreqsService
+from roar_publisher.registry.accounts import keys
+from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts.authority import Authority, Run
+from roar_publisher.registry.accounts.treqs import TRUST_SECONDS, TreqsService
+from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.data import Store
 from tests.registry.harness import Clock, Json, Registry, Session, job, refused, succeeded
 from tests.registry.people import Ssh
 

@@ -7,10 +7,10 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.registry.refusals import Refusal
-from roar_publisher.registry.store import Store
-from roar_publisher.registry.treqs import MOST_REMEMBERED, REFUSED_SECONDS, TRUST_SECONDS, TreqsService
-from roar_publisher.registry.treqs_client import MOST_AT_ONCE, MOST_BYTES, MOST_DEPTH, Patience
+from roar_publisher.registry.accounts.treqs import MOST_REMEMBERED, REFUSED_SECONDS, TRUST_SECONDS, TreqsService
+from roar_publisher.registry.accounts.treqs_client import MOST_AT_ONCE, MOST_BYTES, MOST_DEPTH, Patience
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.refusals import Refusal
 from tests.registry.harness import Clock, Json, run_inline
 
 pytestmark = pytest.mark.anyio

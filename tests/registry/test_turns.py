@@ -8,10 +8,10 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.registry import finalize
-from roar_publisher.registry.refusals import Refusal
-from roar_publisher.registry.store import Store
-from roar_publisher.registry.turns import Limits, Turns
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages import finalize
+from roar_publisher.registry.lineages.turns import Limits, Turns
 from tests.registry.harness import GIT, Clock, Registry, Session, job, make_registry, refused
 from tests.registry.people import Bearer, add_person
 

@@ -9,10 +9,10 @@ import pytest
 
 from roar_publisher.glaas import wire
 from roar_publisher.lineage.canonical import LineageHasher, canonical_frame, canonical_job, canonical_page
-from roar_publisher.registry import huge_jobs, slices, staging, wide_steps
-from roar_publisher.registry.sessions import new_graph
-from roar_publisher.registry.staging import LinkKind
-from roar_publisher.registry.store import Store
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.lineages import huge_jobs, slices, staging, wide_steps
+from roar_publisher.registry.lineages.sessions import new_graph
+from roar_publisher.registry.lineages.staging import LinkKind
 from tests.registry.harness import GIT, Session, digest, job, link, make_registry, refused, uid
 
 T = TypeVar("T")

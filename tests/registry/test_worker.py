@@ -9,9 +9,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from roar_publisher.glaas.signature import signing_payload
-from roar_publisher.registry.signatures import Signature, Signatures, Signed
-from roar_publisher.registry.store import Store
-from roar_publisher.registry.worker import CALLS_OF_CLIENT, ForClient, Worker
+from roar_publisher.registry.accounts.signatures import Signature, Signatures, Signed
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.store.worker import CALLS_OF_CLIENT, ForClient, Worker
 from tests.registry.harness import Clock
 from tests.registry.people import add_person
 

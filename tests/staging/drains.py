@@ -8,9 +8,9 @@ from typing import cast
 import anyio
 
 from roar_publisher.disk import inline
+from roar_publisher.engine.run import Run
+from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.report import Report, Reporter
-from roar_publisher.run import Run
-from roar_publisher.staging.pipeline import Pipeline
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.units import NODES, Kind, Unit
 from tests.lineages import Lineage, cut, plan_of

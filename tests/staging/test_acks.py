@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from roar_publisher.staging.acks import GROUP_SECONDS, GROUP_SIZE, Acknowledgements
+from roar_publisher.engine.staging.acks import GROUP_SECONDS, GROUP_SIZE, Acknowledgements
 from roar_publisher.state.errors import LocalProblem
 from tests import virtual
 

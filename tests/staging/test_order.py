@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from roar_publisher.staging.order import Watermark, Window
+from roar_publisher.engine.staging.order import Watermark, Window
 from roar_publisher.state.units import NODES, Kind, Unit
 
 

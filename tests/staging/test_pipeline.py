@@ -8,9 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from roar_publisher.engine.staging import pipeline
 from roar_publisher.glaas.caller import Refused
 from roar_publisher.report import Advanced
-from roar_publisher.staging import pipeline
 from roar_publisher.state.errors import Interrupted, LocalProblem, Rejected, Transient
 from roar_publisher.state.units import Kind, Unit
 from tests import virtual

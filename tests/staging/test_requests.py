@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from roar_publisher.staging.requests import LegacyRoute, Route, StagedRoute, halves
+from roar_publisher.engine.staging.requests import LegacyRoute, Route, StagedRoute, halves
 from roar_publisher.state.units import Kind, Unit
 
 HASH = "a" * 64

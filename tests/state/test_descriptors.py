@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.glaas.line import MOST_REQUESTS, Line
+from roar_publisher.net.connection import MOST_REQUESTS, Line
 from roar_publisher.state.descriptors import EACH, RESERVED, fitting, raise_limit
 from roar_publisher.state.xdg import base_folder
 

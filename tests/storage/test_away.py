@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from roar_publisher.glaas.gate import FIRST_CONTACT_SECONDS
 from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES
-from roar_publisher.glaas.route import Unreachable
+from roar_publisher.net.budget import Share
+from roar_publisher.net.gate import FIRST_CONTACT_SECONDS
+from roar_publisher.net.route import Unreachable
 from roar_publisher.report import Report, Retrying, Waiting
 from roar_publisher.state.errors import Transient
 from roar_publisher.storage.http import REPLY_SECONDS, Reply, Request, Wire
-from roar_publisher.storage.share import Share
 from tests import virtual
 
 URL = "https://bucket.example.com/a/key?partNumber=1"

@@ -30,8 +30,8 @@ PART, COMPLETION, ALWAYS = "partNumber", "?uploadId", 1_000_000
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roar_publisher.storage.http.backoff", lambda attempt, rng: 0.0)
-    monkeypatch.setattr("roar_publisher.glaas.gate.FIRST_KNOCK_SECONDS", 0.01)
-    monkeypatch.setattr("roar_publisher.glaas.gate.LONGEST_KNOCK_SECONDS", 0.05)
+    monkeypatch.setattr("roar_publisher.net.gate.FIRST_KNOCK_SECONDS", 0.01)
+    monkeypatch.setattr("roar_publisher.net.gate.LONGEST_KNOCK_SECONDS", 0.05)
 
 
 def proxy_of(place: Place) -> Proxy:

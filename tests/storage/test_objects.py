@@ -13,10 +13,10 @@ import anyio
 import pytest
 
 from roar_publisher.disk import inline
+from roar_publisher.engine.run import Run
+from roar_publisher.engine.staging import objects
+from roar_publisher.engine.staging.objects import Objects, abandon, owner_of
 from roar_publisher.report import Noted, ObjectsPlanned, ObjectStored, Report, Sent
-from roar_publisher.run import Run
-from roar_publisher.staging import objects
-from roar_publisher.staging.objects import Objects, abandon, owner_of
 from roar_publisher.state.errors import Interrupted, Rejected
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import StateFolder

@@ -7,7 +7,7 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from roar_publisher.storage.pace import SHARES, Pace
+from roar_publisher.net.pace import SHARES, Pace
 from roar_publisher.storage.slices import SEND_BYTES
 from tests import virtual
 

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from roar_publisher.glaas.exchange import Exchange
+from roar_publisher.net.exchange import Exchange
 from roar_publisher.state.errors import PublisherError, Transient, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.destinations import open_store

@@ -1,0 +1,152 @@
+"""What `roar daemon` prints.  It reads locks, journals and the log, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from roar_publisher.cli.display import tables
+from roar_publisher.cli.display.naming import as_called
+from roar_publisher.cli.display.streams import StdoutLost
+from roar_publisher.cli.display.text import printable
+from roar_publisher.cli.standing import Standing, Surroundings, moment
+from roar_publisher.daemon.background import running
+from roar_publisher.daemon.log import follow as follow_log
+from roar_publisher.daemon.log import last_lines
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.survey import glance, look
+
+if TYPE_CHECKING:
+    from roar_publisher.daemon.install import Installed
+
+
+class Place(StrEnum):
+    """Where a publish that has not ended stands with the daemon."""
+
+    RUNNING = "running"
+    QUEUED = "queued"
+    WAITING = "waiting"
+    PARKED = "parked"
+
+
+def show_status(folder: StateFolder, *, as_json: bool) -> bool:
+    """Print whether a daemon runs and what is left to publish, newest first; whether one runs."""
+    pid = running(folder)
+    around = Surroundings.of(folder, time.time())
+    live = _live(folder, around)
+    counts = Counter(_place(standing) for standing in live)
+    next_attempt = min((at for standing in live if (at := standing.next_attempt) is not None), default=None)
+    if as_json:
+        facts = {
+            "running": pid is not None,
+            "pid": pid,
+            "state_folder": str(folder.root),
+            "log": str(folder.daemon_log),
+            "counts": {place.value: counts[place] for place in Place},
+            "next_attempt": next_attempt,
+            "publishes": [standing.facts() for standing in live],
+        }
+        click.echo(json.dumps(facts))
+        return pid is not None
+    click.echo("No daemon runs." if pid is None else f"The daemon runs (pid {pid}).")
+    click.echo(f"State folder: {printable(str(folder.root))}")
+    click.echo(f"Log: {printable(str(folder.daemon_log))}")
+    if live:
+        until = f" (next attempt {moment(next_attempt, around.now)})" if next_attempt is not None else ""
+        words = {place: f"{counts[place]} {place}{until if place is Place.WAITING else ''}" for place in Place}
+        click.echo(", ".join(words[place] for place in Place if counts[place]))
+        names = ("ID", "STATUS", "DONE", "PROJECT")
+        tables.show_noted(names, [_row(standing) for standing in live], "WHY, AND WHAT NEXT", right=("DONE",))
+    if pid is None and counts[Place.QUEUED] + counts[Place.WAITING]:
+        click.echo(as_called("Next: roar daemon start"), err=True)
+    return pid is not None
+
+
+def _live(folder: StateFolder, around: Surroundings) -> list[Standing]:
+    """Every publish that has not ended, newest first.  What can't be read is left to `roar journal list`."""
+    found = []
+    for paths in folder.all_publishes():
+        with suppress(LocalProblem):
+            if glance(paths).live:  # its tallies cost more to read, so those of the others are not
+                found.append(Standing(look(paths), around))
+    return sorted(found, key=lambda standing: standing.summary.plan.created_at, reverse=True)
+
+
+def _place(standing: Standing) -> Place:
+    if standing.summary.owner is not None:
+        return Place.RUNNING
+    if standing.parked:
+        return Place.PARKED
+    return Place.QUEUED if standing.next_attempt is None else Place.WAITING
+
+
+def _row(standing: Standing) -> tuple[list[str | Text], str]:
+    """The cells of a publish, and why it stands as it does."""
+    plan = standing.summary.plan
+    project = Text(printable(Path(plan.project).name))
+    why = "; ".join(filter(None, (standing.why, standing.next_step)))
+    return [plan.id, _place(standing), f"{standing.percent} %", project], why
+
+
+def show_log(path: Path, lines: int, *, follow: bool) -> None:
+    """Print the last lines of the log, and with `follow` each new one until Ctrl-C.  Raises LocalProblem."""
+    if not follow and not path.exists():
+        click.echo(f"There is no log yet: {printable(str(path))}", err=True)
+    try:
+        for line in follow_log(path, lines) if follow else last_lines(path, lines):
+            click.echo(printable(line))
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+    except BrokenPipeError:
+        _silence_stdout()
+    except StdoutLost:
+        raise
+    except OSError as error:
+        raise LocalProblem(
+            f"the log {path} can't be read: {error.strerror}", next_step=f"ls -l {path}", reason="daemon"
+        ) from error
+
+
+def _silence_stdout() -> None:
+    """Its reader has gone: the interpreter's last flush goes nowhere."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def show_installed(installed: Installed) -> None:
+    """Say where the service is, and what is left to type."""
+    if installed.pid is None:
+        click.echo(f"Wrote {installed.path}. No service manager answers here; where one does, type:")
+        _show_commands(installed.left)
+        return
+    click.echo(f"Installed {installed.path}. The daemon runs (pid {installed.pid}), and starts when you log in.")
+    if sys.platform.startswith("linux"):
+        click.echo("To have it run while you are not logged in: loginctl enable-linger")
+
+
+def show_uninstalled(removed: Installed | None) -> None:
+    """Say what is gone, and what is left to type."""
+    if removed is None:
+        click.echo("The service is not installed.")
+    elif removed.left:
+        click.echo(f"Removed {removed.path}. No service manager answers here; where one does, type:")
+        _show_commands(removed.left)
+    else:
+        click.echo(f"Stopped the service and removed {removed.path}.")
+
+
+def _show_commands(commands: tuple[str, ...]) -> None:
+    for command in commands:
+        click.echo(f"  {command}")

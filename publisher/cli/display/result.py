@@ -1,0 +1,72 @@
+"""What a publish came to: who published, for whom, and which files went where."""
+
+from dataclasses import dataclass
+
+from roar_publisher.auth.identity import ANONYMOUS
+from roar_publisher.cli.display.text import count, size
+from roar_publisher.state.objects import ObjectTally
+from roar_publisher.state.record import Plan, Progress
+
+PUBLIC = "public"
+NO_FILES = ObjectTally(0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A publish that is done.  files: of a put."""
+
+    plan: Plan
+    progress: Progress
+    files: ObjectTally = NO_FILES
+
+    @property
+    def visibility(self) -> str | None:
+        """`public`, or that in a space or a project; None where the registry had the lineage and does not say."""
+        if self.progress.published_elsewhere and not self.progress.binding_prepared:
+            return None
+        return str((self.progress.scope_request or {}).get("visibility", PUBLIC))
+
+    @property
+    def project(self) -> str | None:
+        """The registry's id of the project that it belongs to, None if it belongs to none."""
+        return (self.progress.scope_request or {}).get("project_id")
+
+    @property
+    def owner(self) -> str | None:
+        """The registry's id of that project's owner, or of the space; None for nobody's and for the user's own."""
+        return (self.progress.scope_request or {}).get("owner_id")
+
+    @property
+    def identity(self) -> str:
+        return self.progress.identity or ANONYMOUS
+
+    def sentences(self) -> list[str]:
+        """For a person: visibility and identity in one, the files of a put in another."""
+        shown = "Published before, visible as it was" if self.visibility is None else self.visibility.capitalize()
+        words = [f"{shown}{self._place()}, {self._by()}."]
+        if self.plan.destination is not None:
+            files = f"{count(self.files.objects, 'file')} ({size(self.files.size)})"
+            words.append(f"Stored {files} in {self.plan.destination}.")
+        return words
+
+    def facts(self) -> dict[str, object]:
+        """For a program."""
+        facts: dict[str, object] = {
+            "visibility": self.visibility,
+            "identity": self.identity,
+            "owner": self.owner,
+            "project": self.project,
+        }
+        if self.plan.destination is not None:
+            facts |= {"destination": self.plan.destination, "files": self.files.objects, "bytes": self.files.size}
+        return facts
+
+    def _place(self) -> str:
+        if self.project is not None:
+            return f", in the project {self.project} of {self.owner}"
+        if self.owner is not None:
+            return f", in the space of {self.owner}"
+        return ", in your own space" if self.progress.scope_request else ""
+
+    def _by(self) -> str:
+        return "naming nobody" if self.identity == ANONYMOUS else f"published as {self.identity}"

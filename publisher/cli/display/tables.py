@@ -1,0 +1,112 @@
+"""Where tables are printed: stdout, as wide as it is."""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+import click
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from roar_publisher.cli.display import streams
+from roar_publisher.cli.display.text import one_line, printable, wrapped
+from roar_publisher.cli.publish.displays import DUMB_TERMINALS
+
+GAP = 2
+"""Blanks between columns."""
+NARROWEST = 20
+"""Columns that a value gets on the narrowest terminal."""
+HEIGHT = 25
+UNBROKEN = frozenset({"next", "hash", "url"})
+"""Facts that are copied or typed."""
+PIPED_WIDTH = 1000
+"""Columns where stdout is no terminal: nothing is folded or cut."""
+
+Rows = Sequence[tuple[Sequence[str | Text], str]]
+"""The cells of each row, and its note."""
+
+
+def show(*parts: RenderableType, unbroken: bool = False) -> None:
+    """Print tables and texts as they are: no markup, no guessed colours, no blanks at the ends of lines.
+
+    unbroken: what a narrow terminal has no room for is left to it, not folded or cut.
+    """
+    for line in _lines(*parts, width=PIPED_WIDTH if unbroken else columns()):
+        _say(line)
+
+
+def show_noted(names: Sequence[str], rows: Rows, noted: str, *, right: Sequence[str] = ()) -> None:
+    """Print rows and beside each its note, in a column named `noted`; where that is too wide, below it.
+
+    No note is broken in two: it holds a command to type, or a URL.  right: the names of columns of numbers.
+    """
+    table = _table([*names, noted], right)
+    for cells, note in rows:
+        table.add_row(*cells, one_line(note, PIPED_WIDTH))
+    if not sys.stdout.isatty() or _width(table) <= columns():
+        show(table, unbroken=True)
+        return
+    bare = _table(names, right)
+    for cells, _note in rows:
+        bare.add_row(*cells)
+    heading, *lines = _lines(bare, width=PIPED_WIDTH)
+    _say(heading)
+    for line, (_cells, note) in zip(lines, rows, strict=True):
+        _say(line)
+        for part in _parts(note):
+            _say(f"  {part}")
+
+
+def show_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print names and values below each other; what is empty is left out.
+
+    A value that is too wide goes on below its name, broken between words.  Where its words are too long for that (a
+    hash, a URL), or it is something to type, it is left to the terminal: what is copied from there is whole.
+    """
+    given = [(name, printable(value)) for name, value in facts if value]
+    indent = max((len(name) for name, _ in given), default=0) + GAP
+    for name, value in given:
+        lines = [value] if name in UNBROKEN else wrapped(value, max(columns() - indent, NARROWEST))
+        _say(f"{click.style(name.ljust(indent), dim=True)}{lines[0]}")
+        for line in lines[1:]:
+            _say(f"{'':{indent}}{line}")
+
+
+def columns() -> int:
+    """How wide stdout is."""
+    return streams.columns(sys.stdout) if sys.stdout.isatty() else PIPED_WIDTH
+
+
+def _parts(note: str) -> list[str]:
+    """The note on one line, or in its parts where it is wider than the terminal."""
+    line = one_line(note, PIPED_WIDTH)
+    return [line] if len(line) + GAP <= columns() else line.split("; ")
+
+
+def _table(names: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in names:
+        table.add_column(name, no_wrap=True, justify="right" if name in right else "left")
+    return table
+
+
+def _width(table: Table) -> int:
+    return _console(PIPED_WIDTH).measure(table).maximum
+
+
+def _lines(*parts: RenderableType, width: int) -> list[str]:
+    console = _console(width)
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    return captured.get().splitlines()
+
+
+def _console(width: int) -> Console:
+    """With a height, too: otherwise a dumb terminal is taken for one of 80 columns, whatever is said."""
+    return Console(highlight=False, markup=False, emoji=False, width=width, height=HEIGHT)
+
+
+def _say(line: str) -> None:
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in DUMB_TERMINALS
+    click.echo(line.rstrip(), color=coloured)

@@ -1,0 +1,191 @@
+"""`roar journal`: the command lines.  What they do is in `journal_views` and `journal_acts`, imported when needed."""
+
+import os
+import re
+from pathlib import Path
+
+import click
+
+from roar_publisher.cli.publish.command import complete_publish
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import MEANINGS
+
+PRUNE_AFTER = "30d"
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_AGE = re.compile(r"(\d{1,6})([smhdw])")
+
+
+class Age(click.ParamType[float]):
+    """A time span as a person types it, in seconds."""
+
+    name = "age"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = _AGE.fullmatch(str(value))
+        if match is None:
+            self.fail(f"{value!r} is no age such as 12h, 30d or 4w", param, ctx)
+        return float(int(match[1]) * SECONDS[match[2]])
+
+
+def _reasons() -> str:
+    """Every reason with its exit code, a line each."""
+    width = max(map(len, MEANINGS))
+    lines = [f"  {reason:<{width}}  {meaning.code:>3}  {meaning.text}" for reason, meaning in MEANINGS.items()]
+    heading = "Reasons, and what `roar publish` exits with for each (1, not 3, where nothing is left to resume):"
+    return "\n".join(["\b", heading, *lines])
+
+
+_publish_id = click.argument("publish_id", metavar="ID", shell_complete=complete_publish)
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.group()
+def journal() -> None:
+    """See, cancel, retry, prune and move publishes of this machine.
+
+    ID is a publish's id or its beginning.
+
+    The journals are in $ROAR_STATE_DIR, else $XDG_STATE_HOME/roar, else ~/.local/state/roar. A local disk is the place
+    for them. NFS is safe as long as it is mounted with locks (neither nolock nor local_lock), also for several machines
+    at once. A file system without any locks is refused.
+    """
+
+
+@journal.command("list")
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Only the publishes of this project; inside of one, that is the default.",
+)
+@click.option("--all", "everything", is_flag=True, help="The publishes of every project.")
+@_json
+def list_(project: Path | None, everything: bool, as_json: bool) -> None:
+    """The publishes of this project, or outside of one all of them; the newest first.
+
+    A line on stderr says how many others there are. What can't be read is always shown.
+    """
+    from roar_publisher.cli.journal.views import show_list
+
+    if everything and project is not None:
+        raise UsageProblem("--all contradicts --project", next_step="leave one of them out")
+    show_list(_folder(), None if everything else _project(project), as_json=as_json)
+
+
+def _project(chosen: Path | None) -> Path | None:
+    """The root of the project around the chosen folder, else around this one; None outside of any."""
+    from roar_publisher.lineage.project import current_folder, find_project
+
+    try:
+        return find_project(chosen or current_folder()).root
+    except LocalProblem:
+        return chosen.resolve() if chosen is not None else None
+
+
+@journal.command(epilog=_reasons())
+@_publish_id
+@click.option("--why", is_flag=True, help="Only why it stands as it does: one of the reasons below.")
+@_json
+def show(publish_id: str, why: bool, as_json: bool) -> None:
+    """One publish: its plan, how far it is, and its history.
+
+    With --why --json: reason, meaning, turn (who acts next: nobody, daemon, network, server, machine, person), detail,
+    owner, parked, attempts, next_attempt (Unix seconds), exit_code (what `roar publish` exits with for it) and next.
+    """
+    folder = _folder()
+    if why:
+        from roar_publisher.cli.journal.why import show_why
+
+        return show_why(folder.find(publish_id), folder, as_json=as_json)
+    from roar_publisher.cli.journal.views import show_one
+
+    return show_one(folder.find(publish_id), folder, as_json=as_json)
+
+
+@journal.command()
+@_publish_id
+@_json
+def cancel(publish_id: str, as_json: bool) -> None:
+    """Give a publish up for good, unless another terminal works on it."""
+    from roar_publisher.cli.journal.acts import cancel as cancel_publish
+
+    folder = _folder()
+    cancel_publish(folder.find(publish_id), folder, as_json=as_json)
+
+
+@journal.command()
+@_publish_id
+@_json
+def retry(publish_id: str, as_json: bool) -> None:
+    """Have a publish tried again once its cause is mended: a failed, a parked or a waiting one."""
+    from roar_publisher.cli.journal.acts import retry as retry_publish
+
+    folder = _folder()
+    retry_publish(folder.find(publish_id), folder, as_json=as_json)
+
+
+@journal.command()
+@click.option("--older-than", type=Age(), default=PRUNE_AFTER, show_default=True, help="Keep what ended since then.")
+@click.option("--all", "everything", is_flag=True, help="Whatever has ended, however young.")
+@_json
+def prune(older_than: float, everything: bool, as_json: bool) -> None:
+    """Remove publishes that have ended, and plans that were never finished; with --all what is damaged, too.
+
+    What is interrupted stays: cancel it first. So does a put that left an unfinished upload at a store out of reach.
+    """
+    from roar_publisher.cli.journal.acts import prune as prune_publishes
+
+    age = 0.0 if everything else older_than
+    prune_publishes(_folder(), older_than=age, damaged=everything, as_json=as_json)
+
+
+@journal.command("export")
+@_publish_id
+@click.argument("file", type=click.Path(path_type=Path))
+@_json
+def export(publish_id: str, file: Path, as_json: bool) -> None:
+    """Write an interrupted publish to FILE, to go on with it on another machine.
+
+    Files of a put are not in it, they are found there by their digests; nor is any credential: sign in there. Here it
+    is left alone from then on, until `roar publish --resume ID` takes it back.
+    """
+    from roar_publisher.cli.journal.portable import export_publish
+
+    folder = _folder()
+    export_publish(folder.find(publish_id), folder, file, as_json=as_json)
+
+
+@journal.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="The project here that it belongs to; else the one around this folder.",
+)
+@click.option(
+    "--allow",
+    "allowed",
+    multiple=True,
+    metavar="PATH",
+    help="What may be read or written outside of the project: a folder, a file or a file:// destination.",
+)
+@click.option("--tag", is_flag=True, help="Push its git tags, too; else they are made here and stay here.")
+@click.option("-y", "--yes", is_flag=True, help="Agree to what it would do, unasked; it is shown all the same.")
+@_json
+def import_(file: Path, project: Path | None, allowed: tuple[str, ...], tag: bool, yes: bool, as_json: bool) -> None:
+    """Take a publish over that was exported to FILE.
+
+    FILE may come from somebody else: everything in it is checked, and the files, addresses, tags and the registry that
+    it would use are shown before you are asked. Files are read and written inside the project alone, unless --allow
+    says otherwise. Nothing is sent before you resume it.
+    """
+    from roar_publisher.cli.journal.portable import Wish, import_publish
+
+    wish = Wish(project=project, allowed=allowed, push=tag, yes=yes, as_json=as_json)
+    import_publish(file, _folder(), wish)
+
+
+def _folder() -> StateFolder:
+    return StateFolder.from_environment(os.environ)

@@ -1,0 +1,110 @@
+"""What a person reads of a publish from elsewhere before agreeing to its import."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from roar_publisher.auth.choice import Capabilities, Credentials, Flag
+from roar_publisher.auth.decide import asks_for_nobody, decide
+from roar_publisher.auth.scope import Mode, Scope
+from roar_publisher.cli.display.text import count, one_line, printable, size
+from roar_publisher.engine.worker import own_reach
+from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.planning.bundles.reach import Stored
+from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.record import NamedBy, Plan, Progress
+from roar_publisher.storage.access import access_to
+
+LONGEST_VALUE = 300
+"""Characters of one value that are shown: the rest of the terminal stays readable."""
+YES = frozenset({"y", "yes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """What would be kept, in the words of this machine.
+
+    tags: as in `Plan`.  roar_db: whether the project's roar.db knows its jobs, so that it is written to afterwards.
+    missing: files that are not here.
+    """
+
+    plan: Plan
+    progress: Progress
+    stored: Sequence[Stored]
+    tags: Sequence[Sequence[str]]
+    roar_db: bool
+    missing: Sequence[str]
+
+
+def agree(file: str, arriving: Arriving, *, yes: bool) -> None:
+    """Return once a person agrees to everything that the publish would do; `yes` agrees on the command line.
+
+    It is shown in either case.  Raises NeedsPerson where the person says no, or where nobody can be asked.
+    """
+    for line in shown(file, arriving):
+        click.echo(line, err=True)
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NeedsPerson(
+            f"{file} was made elsewhere: to import it needs your consent",
+            kept="Nothing was imported.",
+            next_step="read what it would do, above; then the same with --yes",
+        )
+    click.echo("Import it? Nothing is sent before you resume it. [y/N] ", err=True, nl=False)
+    if sys.stdin.readline().strip().lower() not in YES:
+        raise NeedsPerson("not imported, as you chose", kept="Nothing was imported.")
+
+
+def shown(file: str, arriving: Arriving) -> list[str]:
+    """Every file, key, tag and address, then what decides most, next to the question."""
+    plan = arriving.plan
+    lines = [f"{file} holds publish {plan.id}. Once it is imported and resumed, it would:"]
+    for one in arriving.stored:
+        there = " (a file is there already: it is replaced)" if one.replaces else ""
+        lines.append(f"  store {_value(one.file)} ({size(one.size)}) as {_value(one.url)}{there}")
+    if plan.destination is not None:
+        lines.append(f"  which is {access_to(plan.destination, os.environ)}")
+    for name, commit, *pushed in arriving.tags:
+        where = f"and push it to {_value(pushed[0])}, {_value(pushed[1])}" if any(pushed) else "and push it nowhere"
+        lines.append(f"  tag the commit {commit} as {name} in {_value(plan.project)}, {where}")
+    if arriving.roar_db:
+        lines.append(f"  write to {_value(plan.roar_db)} what was published")
+    lines.append(f"  publish {count(plan.jobs, 'job')}, {_visibility(plan)}")
+    lines.append(f"  as {_identity(plan, arriving.progress)}")
+    gets = "without a credential" if _for_nobody(plan) else "which gets your credential"
+    known = own_reach(plan.registry, NamedBy.BUNDLE).accepted
+    unknown = "" if known else "; you have not accepted it yet, and are asked again before anything is sent there"
+    lines.append(f"  to the registry {_value(plan.registry)}, {gets}{unknown}")
+    return [printable(line) for line in lines]
+
+
+def _value(text: str) -> str:
+    return one_line(text, LONGEST_VALUE)
+
+
+def _asked(plan: Plan) -> tuple[Flag, Scope]:
+    scope = plan.intent["scope"]
+    return Flag(plan.intent["flag"]), Scope(**scope | {"mode": Mode(scope["mode"])})
+
+
+def _for_nobody(plan: Plan) -> bool:
+    return asks_for_nobody(*_asked(plan))
+
+
+def _visibility(plan: Plan) -> str:
+    choice = decide(*_asked(plan), Credentials(bearer=True), Capabilities(True, True, True))
+    whose = (choice.scope_request or {}).get("owner_id")
+    project = (choice.scope_request or {}).get("project_id")
+    where = f", in the project {project} of {whose}" if project else f", of {whose}" if whose else ""
+    return ("for everybody to see" if choice.public else "private") + _value(where)
+
+
+def _identity(plan: Plan, progress: Progress) -> str:
+    if progress.identity is not None:
+        return "nobody by name" if progress.identity == ANONYMOUS else _value(progress.identity)
+    named = sorted(_value(identity) for identity in plan.provisional if identity != ANONYMOUS)
+    return " or ".join([*named, "nobody by name"])

@@ -1,0 +1,218 @@
+"""What `roar journal export` and `import` do: an interrupted publish moves to another machine."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import click
+
+from roar_publisher.auth.choice import Decision
+from roar_publisher.cli.display.naming import as_called
+from roar_publisher.cli.display.text import count, printable, size
+from roar_publisher.cli.journal.importing import Arriving, agree
+from roar_publisher.cli.taking import taken
+from roar_publisher.engine.staging.objects import content_of
+from roar_publisher.lineage.moved import knows_any
+from roar_publisher.lineage.omission import OmitConfig
+from roar_publisher.lineage.project import ROAR_FOLDER, current_folder, find_project, load_config
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.net.address import registry_address
+from roar_publisher.planning.bundles.checking import check_journal, checked_record
+from roar_publisher.planning.bundles.reach import refuse_linked_capture, stored
+from roar_publisher.planning.put.grounds import Grounds
+from roar_publisher.planning.put.moving import Move, find_again, moved, redacted
+from roar_publisher.planning.put.record import PutRecord
+from roar_publisher.state.bundle import damaged
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import LIVE, Event, State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.portable import Whereabouts, arriving, pack, settle
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Plan
+from roar_publisher.state.units import Kind
+
+NO_SESSION = 0
+"""A row that no roar.db has: nothing is marked there."""
+MOST_NAMED = 10
+"""How many missing files are named on a terminal."""
+
+
+def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_json: bool) -> None:
+    """Write a publish to `file` and leave it alone from then on; the daemon lets go of it first.
+
+    Raises UsageProblem if it has ended or the file exists, Owned if another terminal works on it, LocalProblem where
+    the file can't be written.  Repeating writes another file.
+    """
+    with taken(paths, folder) as owned:
+        plan, state = owned.journal.plan(), owned.journal.progress().state
+        if state not in LIVE:
+            raise UsageProblem(f"publish {paths.id} is {state}: nothing is left to move", next_step="roar journal list")
+        text = paths.read_put_record()
+        record = None if text is None else redacted(PutRecord.from_json(text), _redactor(plan)).as_json()
+        length = pack(paths, owned.journal, record, file)
+        owned.journal.queue.park(reason=Reason.EXPORTED, detail=f"it is in {file.absolute()}")
+    facts = {"event": "exported", "publish_id": paths.id, "file": str(file), "bytes": length}
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    click.echo(printable(f"Exported {paths.id} to {file} ({size(length)}). Files are not in it, nor any credential."))
+    click.echo(as_called(f"There: roar journal import FILE.  Once it is published: roar journal cancel {paths.id}"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How a person wants an import.
+
+    project: where its files and its roar.db are; None for the project around the current folder.  allowed: what may be
+    read and written outside of it, as paths or file:// addresses.  push: its git tags are pushed, too.  yes: agreed.
+    """
+
+    project: Path | None = None
+    allowed: tuple[str, ...] = ()
+    push: bool = False
+    yes: bool = False
+    as_json: bool = False
+
+
+def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
+    """Bring a publish in from `file`, once a person has agreed to what it would do.
+
+    The file may come from a stranger.  Nothing is sent, and no daemon takes it, before a person resumes it.  Files of
+    it that are not here are named: it stops at them.  Raises as `arriving`, UsageProblem for what leads out of the
+    project, NeedsPerson without consent; and then nothing of it is left here.
+    """
+    root = _root(wish.project)
+    refuse_linked_capture(root)
+    grounds = Grounds.of(root, wish.allowed)
+    with arriving(file, folder) as arrival:
+        with _checking(file):
+            check_journal(arrival.journal)
+            record = checked_record(arrival.journal, arrival.record) if arrival.record is not None else None
+        plan = arrival.journal.plan()
+        if registry_address(plan.registry, os.environ) != plan.registry:
+            raise damaged(file)
+        home = _Home.of(arrival.journal, root)
+        rows = arrival.journal.objects.all()
+        contents = {row.seq: content_of(row) for row in rows}
+        found = anyio.run(find_again, contents.values(), home.move, grounds.hold)
+        here = {seq: found.get(content.path) or home.move.content(content) for seq, content in contents.items()}
+        missing = [here[seq].path for seq, content in contents.items() if content.path not in found]
+        objects = stored(grounds, plan.destination, rows, here)
+        _leave_session(arrival.journal)
+        whereabouts = home.whereabouts(arrival.journal, grounds, push=wish.push)
+        settle(arrival.journal, whereabouts, {seq: json.dumps(asdict(content)) for seq, content in here.items()})
+        if record is not None and home.known:
+            paths = {path: content.path for path, content in found.items()}
+            arrival.paths.write_put_record(moved(record, home.move, paths).as_json())
+        came = Arriving(
+            arrival.journal.plan(), arrival.journal.progress(), objects, whereabouts.tags, home.known, missing
+        )
+        agree(str(file), came, yes=wish.yes)
+    _tell(came, as_json=wish.as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """Where a publish belongs on this machine.  known: whether the roar.db there has its jobs."""
+
+    move: Move
+    known: bool
+
+    @classmethod
+    def of(cls, journal: Journal, root: Path) -> "_Home":
+        known = knows_any(root / ROAR_FOLDER / "roar.db", _jobs(journal))
+        return cls(Move(Path(journal.plan().project), root), known)
+
+    def whereabouts(self, journal: Journal, grounds: Grounds, *, push: bool) -> Whereabouts:
+        """push: the user asked for its git tags to be pushed; else they are made in this project and stay there."""
+        plan, root = journal.plan(), self.move.now
+        database = root / ROAR_FOLDER / "roar.db"
+        return Whereabouts(
+            project=str(root),
+            roar_db=str(database),
+            local_session=plan.local_session if self.known else NO_SESSION,
+            ssh_key=(load_config(root).glaas_key or "") if database.parent.is_dir() else "",
+            tags=[tag if push else [*tag[:2], "", ""] for tag in plan.tags],
+            url=_believed(journal.progress().url, plan.registry),
+            grounds=grounds.folders,
+        )
+
+
+def _root(chosen: Path | None) -> Path:
+    """The folder of the project: as chosen, else around the current folder; never one that a bundle names."""
+    try:
+        return find_project(chosen or current_folder()).root
+    except LocalProblem as problem:
+        if chosen is not None:
+            return chosen.resolve()
+        raise UsageProblem(
+            f"it is not clear which project it belongs to here: {problem.what}",
+            kept="Nothing was imported.",
+            next_step="import it in the project's folder, or name that: roar journal import FILE --project DIR",
+        ) from problem
+
+
+def _believed(url: str | None, registry: str) -> str | None:
+    """The address of a lineage, if it is the registry's own: it is shown as a link."""
+    if url is None or urlsplit(url)[:2] != urlsplit(registry)[:2]:
+        return None
+    return url
+
+
+def _jobs(journal: Journal) -> Iterator[tuple[str, float]]:
+    """Every job of the lineage, as (uid, timestamp)."""
+    for body in journal.bodies(Kind.JOBS):
+        for job in json.loads(body):
+            yield job["job_uid"], job["timestamp"]
+
+
+def _leave_session(journal: Journal) -> None:
+    """An anonymous session is its token's, which stayed behind: another one is opened here."""
+    progress = journal.progress()
+    if progress.credential == Decision.ANONYMOUS_SESSION and progress.state in (State.STAGE, State.FINALIZE):
+        journal.checkpoint(Event.SESSION_LOST, detail="its token stayed on the other machine")
+
+
+def _redactor(plan: Plan) -> Redactor:
+    """By the rules of the project, as long as it is there; else by the built-in ones."""
+    try:
+        return Redactor(load_config(Path(plan.project)).omit)
+    except LocalProblem:
+        return Redactor(OmitConfig())
+
+
+@contextmanager
+def _checking(file: Path) -> Iterator[None]:
+    """What the bundle says is none of what an export writes: wrong types, addresses that nothing takes."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, RecursionError, LocalProblem, UsageProblem) as error:
+        raise damaged(file) from error
+
+
+def _tell(came: Arriving, *, as_json: bool) -> None:
+    plan, missing = came.plan, came.missing
+    command = as_called(f"roar publish --resume {plan.id}")
+    if as_json:
+        facts = {name: getattr(plan, name) for name in ("project", "registry", "destination", "tags")}
+        facts = {"event": "imported", "publish_id": plan.id} | facts | {"missing": missing}
+        facts |= {"noted_in_roar_db": came.roar_db, "files": [asdict(one) for one in came.stored]}
+        click.echo(json.dumps(facts | {"next": command}))
+        return
+    files = f"files to {plan.destination}, then " if plan.destination else ""
+    lines = [f"Imported {plan.id}: {files}{count(plan.jobs, 'job')} to {plan.registry}"]
+    lines.append(f"It belongs to the project in {plan.project}")
+    if missing:
+        lines.append(f"{count(len(missing), 'file')} of it can't be found on this machine; it stops without:")
+        lines += [f"  {path}" for path in missing[:MOST_NAMED]]
+        lines += [f"  and {len(missing) - MOST_NAMED:,} more"] if len(missing) > MOST_NAMED else []
+    if not came.roar_db:
+        lines.append("No roar.db there knows its jobs: none is told when it is published.")
+    for line in [*lines, f"Next: {command}"]:
+        click.echo(printable(line))

@@ -1,0 +1,51 @@
+"""A registry that a project or a bundle names is shown to the person once, before anything is sent there."""
+
+import os
+import time
+from pathlib import Path
+
+from roar_publisher.auth.registries import Registries
+from roar_publisher.cli.publish.consent import Person
+from roar_publisher.engine.worker import own_reach
+from roar_publisher.planning.plans import Request
+from roar_publisher.state.home import home
+from roar_publisher.state.record import NAMED_BY, NamedBy, Plan
+
+
+def own_registries() -> Registries:
+    """The file of this user, to be written.  Raises UsageProblem where there is neither a home nor XDG_CONFIG_HOME."""
+    return Registries.from_environment(os.environ, home(instead=os.environ.get("XDG_CONFIG_HOME")))
+
+
+def accept_registry_of(request: Request, person: Person) -> None:
+    """Return if this user accepts the registry of a new publish, asking where that is possible.
+
+    Raises Declined, NeedsPerson where nobody can be asked, LocalProblem where the answer can't be kept.
+    """
+    _accept(request.registry, request.named_by, named_in_file(request), person)
+
+
+def accept_registry_of_plan(plan: Plan, person: Person) -> None:
+    """As `accept_registry_of`, for a publish that goes on."""
+    named_by = plan.intent.get(NAMED_BY)
+    named_in = "The bundle of this publish" if named_by == NamedBy.BUNDLE else "The plan of this publish"
+    _accept(plan.registry, named_by, named_in, person, plan.id)
+
+
+def named_in_file(request: Request) -> str:
+    """What named the registry, for a person."""
+    file = request.project.config.glaas_url_file
+    return _shown(file, request.project.root) if request.named_by is NamedBy.PROJECT and file else request.named_by
+
+
+def _shown(file: Path, root: Path) -> str:
+    return str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
+
+
+def _accept(registry: str, named_by: object, named_in: str, person: Person, publish_id: str = "") -> None:
+    reach = own_reach(registry, named_by)
+    if reach.accepted:
+        return
+    if not person.accept_registry(reach.origin, named_in):
+        reach.check(publish_id, named_in=named_in)
+    own_registries().accept(reach.origin, time.time())

@@ -1,0 +1,97 @@
+"""What is typed beside `--resume` or `--watch`, compared with what was frozen in a publish.
+
+Pressing arrow-up and adding `--resume` is what people do: options that agree with the frozen plan are accepted, and a
+contradiction names what was frozen.
+"""
+
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
+
+from roar_publisher.cli.publish.options import Options
+from roar_publisher.net.address import registry_address
+from roar_publisher.state.errors import PublisherError, UsageProblem
+from roar_publisher.state.paths import PublishPaths
+from roar_publisher.state.record import Plan
+
+
+def contradictions(options: Options, plan: Plan, paths: PublishPaths) -> list[str]:
+    """What was frozen, and what was typed instead, as `public, not --private`; empty where all of it agrees.
+
+    What was not typed agrees with everything.  The registry is left to `other_registry`.
+    """
+    return list(_contradictions(options, plan, paths))
+
+
+def other_registry(options: Options, plan: Plan) -> str | None:
+    """The address that `--registry` names, where it is not the publish's own.  Raises UsageProblem for a bad one."""
+    if options.registry is None:
+        return None
+    typed = registry_address(options.registry, os.environ)
+    return None if typed == plan.registry else typed
+
+
+def differences(options: Options, plan: Plan, paths: PublishPaths) -> list[str]:
+    """As `contradictions`, with the registry among them."""
+    registry = other_registry(options, plan)
+    return contradictions(options, plan, paths) + ([f"{plan.registry}, not {registry}"] if registry else [])
+
+
+def contradiction(plan: Plan, found: list[str], *, verb: str) -> UsageProblem:
+    """The error that names what was frozen, and the command that goes on with that."""
+    problem = UsageProblem(
+        f"publish {plan.id} was planned for {', and for '.join(found)}",
+        kept="It stays as it was planned.",
+        next_step=f"roar publish {verb} {plan.id}; for what you typed, the same command without {verb}",
+    )
+    problem.publish_id = plan.id
+    return problem
+
+
+def typed_command(options: Options) -> str:
+    """The command that publishes what was typed, without `--resume`."""
+    words = ["roar", "publish"]
+    if options.put is not None:
+        words = ["roar", "put", *options.put.sources, options.put.destination, "-m", options.put.message]
+    elif options.target is not None:
+        words.append(options.target)
+    words += [options.flag.value] if options.flag.value else []
+    words += ["--registry", options.registry] if options.registry else []
+    return shlex.join(words)
+
+
+def _contradictions(options: Options, plan: Plan, paths: PublishPaths) -> Iterator[str]:
+    target = options.target
+    if options.put is not None:
+        target = shlex.join(options.put.sources) or None
+        if plan.destination is None:
+            yield "lineage alone, not for a put"
+        elif _place(options.put.destination) != _place(plan.destination):
+            yield f"{plan.destination}, not {options.put.destination}"
+        elif (message := _message(paths)) not in (None, options.put.message):
+            yield f"-m {shlex.quote(message or '')}, not -m {shlex.quote(options.put.message)}"
+    if target is not None and target != plan.target:
+        yield f"{plan.target or 'the whole session'}, not {target}"
+    frozen = plan.intent.get("flag", "")
+    if options.flag.value and options.flag.value != frozen:
+        yield f"{frozen or 'what the scope of the repo says'}, not {options.flag.value}"
+
+
+def _place(destination: str) -> str:
+    """One spelling of a destination."""
+    parts = urlsplit(destination)
+    if parts.scheme in ("", "file"):
+        return os.path.abspath(unquote(parts.path))
+    return f"{parts.scheme}://{parts.netloc}/{parts.path.strip('/')}"
+
+
+def _message(paths: PublishPaths) -> str | None:
+    """What the put said it is for; None where that is not known any more."""
+    try:
+        text = paths.read_put_record()
+        message = json.loads(json.loads(text)["kept"])["put"]["message"] if text is not None else None
+    except (PublisherError, ValueError, TypeError, KeyError):
+        return None
+    return message if isinstance(message, str) else None

@@ -1,0 +1,163 @@
+"""Questions to a person: what may go out.  Without a person to ask, `--yes` answers, or nothing goes out."""
+
+import contextlib
+import select
+import sys
+import termios
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import anyio
+import click
+
+from roar_publisher.auth.choice import Choice
+from roar_publisher.auth.secret import Secret
+from roar_publisher.cli.display.streams import columns
+from roar_publisher.cli.display.text import count, printable, wrapped
+from roar_publisher.state.errors import Interrupted, NeedsPerson
+
+YES = frozenset({"y", "yes"})
+GLANCE_SECONDS = 0.1
+"""How often whoever waits for a passphrase looks whether the process was asked to stop."""
+
+
+class Pausing(Protocol):
+    """Gives the terminal up for as long as a question is asked."""
+
+    def paused(self) -> AbstractContextManager[None]: ...
+
+
+class Declined(NeedsPerson):
+    """A person was asked, and said no."""
+
+    def __init__(self) -> None:
+        super().__init__("not published, as you chose", kept="Nothing was sent, nothing was kept.")
+
+    def having_ended(self, publish_id: str, text: str) -> None:
+        """Say that it was about a publish that existed by then, and is cancelled.  text: what follows from that."""
+        self.kept = f"Publish {publish_id} is cancelled. {text}"
+        self.publish_id = publish_id
+
+
+class Person:
+    """Whoever runs the command.
+
+    present: somebody sits at the terminal and may be asked.  yes: everything was agreed to on the command line.
+    """
+
+    def __init__(self, *, present: bool, yes: bool, display: Pausing) -> None:
+        self.present = present
+        self._yes = yes
+        self._display = display
+        self._gone = threading.Event()
+
+    def leave(self) -> None:
+        """Whoever waits for a passphrase waits no longer: the process was asked to stop."""
+        self._gone.set()
+
+    def accept_redactions(self, redactions: Mapping[str, int]) -> None:
+        """Return if the redacted data may be published.  Raises NeedsPerson if not, or if nobody can be asked."""
+        if self._yes:
+            return
+        found = ", ".join(f"{shape} ({number})" for shape, number in redactions.items())
+        total = count(sum(redactions.values()), "secret")
+        if not self.present:
+            raise NeedsPerson(
+                f"{total} would be taken out before publishing: {found}",
+                kept="Nothing was sent, nothing was kept.",
+                next_step="look with --dry-run, then go on with --yes",
+            )
+        with self._display.paused():
+            _explain(f"{total} will be taken out of what is published: {found}.")
+            _prompt("Publish the rest? [y/N] ")
+            if not _affirmed(sys.stdin.readline()):
+                raise Declined
+
+    def accept_registry(self, origin: str, named_in: str) -> bool:
+        """Whether what is published may go to a registry that is new to this user; False where nobody can be asked.
+
+        `--yes` is no answer: it was typed before the address was seen.  Raises Declined if the person says no.
+        """
+        if self._yes or not self.present:
+            return False
+        with self._display.paused():
+            _explain(
+                f"{named_in} names a registry that is new to you: {origin}\nWhat you publish goes there: commands, "
+                "metadata, paths, the address of the git repository, and your signature if an SSH key signs."
+            )
+            _prompt(f"Trust {origin} from now on? [y/N] ")
+            if not _affirmed(sys.stdin.readline()):
+                raise Declined
+            return True
+
+    async def confirm(self, choice: Choice, stop: anyio.Event) -> bool:
+        """Whether a publish that names nobody may go out; False where nobody can be asked.
+
+        Raises Declined if the person says no, Interrupted if `stop` is set before the answer.
+        """
+        if self._yes or not self.present:
+            return self._yes
+        with self._display.paused():
+            _explain(f"This will be public and name nobody as its owner ({choice.why}).")
+            _prompt("Publish it? [y/N] ")
+            if not _affirmed(await _line(stop)):
+                raise Declined
+            return True
+
+    def passphrase(self, prompt: str) -> Secret | None:
+        """What the person types, unseen; None if nothing, or if the process is asked to stop.  Blocks its thread."""
+        with self._display.paused(), _unseen():
+            _prompt(prompt)
+            try:
+                while not self._gone.is_set():
+                    if select.select([sys.stdin], [], [], GLANCE_SECONDS)[0]:
+                        text = sys.stdin.readline().rstrip("\n")
+                        return Secret(text) if text else None
+            finally:
+                click.echo(err=True)
+        return None
+
+
+async def _line(stop: anyio.Event) -> str:
+    """A line from the terminal.  The terminal hands out whole lines, so once it is readable nothing blocks."""
+    line: str | None = None
+    async with anyio.create_task_group() as tasks:
+
+        async def give_up() -> None:
+            await stop.wait()
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(give_up)
+        await anyio.wait_readable(sys.stdin)
+        line = sys.stdin.readline()
+        tasks.cancel_scope.cancel()
+    if line is None:
+        raise Interrupted("stopped on request")
+    return line
+
+
+@contextlib.contextmanager
+def _unseen() -> Iterator[None]:
+    """The terminal shows nothing of what is typed."""
+    before = termios.tcgetattr(sys.stdin)
+    unseen = [*before]
+    unseen[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, unseen)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, before)
+
+
+def _explain(text: str) -> None:
+    click.echo("\n".join(wrapped(printable(text), columns(sys.stderr))), err=True)
+
+
+def _prompt(text: str) -> None:
+    click.echo(printable(text), err=True, nl=False)
+
+
+def _affirmed(answer: str) -> bool:
+    return answer.strip().lower() in YES

@@ -1,0 +1,49 @@
+"""`--detach`: a planned publish is left to the daemon, which is started where none runs."""
+
+from collections.abc import Sequence
+
+from roar_publisher.auth.choice import Choice, Decision
+from roar_publisher.cli.display.watcher import Watcher
+from roar_publisher.cli.failure import Unfinished
+from roar_publisher.daemon.background import start
+from roar_publisher.daemon.wake import wake
+from roar_publisher.planning.plans import Frozen
+from roar_publisher.state.errors import LocalProblem, NeedsPerson
+from roar_publisher.state.paths import StateFolder
+
+
+def leave_to_daemon(frozen: Frozen, folder: StateFolder, display: Watcher) -> None:
+    """Queue an owned publish, let go of it, and see to it that a daemon runs.
+
+    Raises Unfinished if none can be started: the publish is queued all the same.  Repeating is harmless.
+    """
+    with frozen.publish as owned:
+        owned.journal.queue.detach()
+    hand_on(frozen.plan.id, folder)
+    display.detached(frozen.plan, resumed=frozen.resumed)
+
+
+def hand_on(publish_id: str, folder: StateFolder) -> None:
+    """Have a daemon that takes what is queued.  Raises Unfinished if none can be started."""
+    try:
+        start(folder)
+    except LocalProblem as problem:
+        problem.kept = f"Publish {publish_id} is queued; a daemon takes it as soon as one runs."
+        raise Unfinished(problem, publish_id) from problem
+    wake(folder)
+
+
+def must_ask(choices: Sequence[Choice]) -> Choice | None:
+    """The choice that needs a person's consent, if the daemon may come to one: it has nobody to ask."""
+    return next((choice for choice in choices if choice.needs_confirmation), None)
+
+
+def refuse_unasked(choices: Sequence[Choice]) -> None:
+    """Raise NeedsPerson where nothing but what nobody consented to could come of it."""
+    possible = [choice for choice in choices if choice.decision is not Decision.STOP]
+    if possible and all(choice.needs_confirmation for choice in possible):
+        raise NeedsPerson(
+            "this publish is public and names nobody: it needs your consent before it is left to the daemon",
+            kept="Nothing was sent, nothing was kept.",
+            next_step="the same with --yes",
+        )

@@ -1,0 +1,30 @@
+"""Which display a run gets."""
+
+import os
+import sys
+import time
+
+from roar_publisher.cli.display.jsonlines import JsonLines
+from roar_publisher.cli.display.output import Output
+from roar_publisher.cli.display.plain import Plain
+from roar_publisher.cli.display.watcher import Quiet, Watcher
+from roar_publisher.cli.publish.options import Options
+
+DUMB_TERMINALS = frozenset({"", "dumb", "unknown"})
+"""Values of TERM that can't move the cursor."""
+
+
+def choose_display(options: Options) -> Watcher:
+    """JSON lines, nothing, a moving display or plain lines: as asked, else as stderr allows."""
+    out = Output(sys.stdout)
+    if options.as_json:
+        return JsonLines(out, time.monotonic)
+    if options.quiet:
+        return Quiet(out)
+    if sys.stderr.isatty() and os.environ.get("TERM", "") not in DUMB_TERMINALS:
+        from rich.console import Console
+
+        from roar_publisher.cli.display.live import LiveDisplay
+
+        return LiveDisplay(out, Console(stderr=True), time.monotonic, verbose=options.verbose)
+    return Plain(out, Output(sys.stderr), time.monotonic, verbose=options.verbose)

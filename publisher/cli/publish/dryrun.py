@@ -1,0 +1,238 @@
+"""`roar publish --dry-run`: what would be published, by which route, under which hash.  Sends and keeps nothing."""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+
+import anyio
+import click
+from rich.table import Table
+from rich.text import Text
+
+from roar_publisher.auth.choice import Choice, Decision
+from roar_publisher.cli.display import tables
+from roar_publisher.cli.display.text import count, one_line, printable, size
+from roar_publisher.cli.publish.acceptance import named_in_file
+from roar_publisher.cli.publish.request import known_identities, possible_choices
+from roar_publisher.engine.worker import own_keyring
+from roar_publisher.lineage.batches import Sink
+from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.explain import Explanation, explained
+from roar_publisher.lineage.gitcontext import missing_git_facts
+from roar_publisher.lineage.plan import PlanSummary
+from roar_publisher.planning.plans import Draft, Planner, Request, Storing, lineage_planner
+from roar_publisher.planning.put.objects import PutRequest
+from roar_publisher.report import Noted, Report
+from roar_publisher.state.errors import ExitCode
+from roar_publisher.state.objects import ObjectRow
+from roar_publisher.storage.source import shown
+
+JOBS_SHOWN = 40
+"""Jobs that a terminal gets to see; `--json` has them all."""
+UNNAMED = "known once the registry names the owner of the credential"
+"""In place of a hash: it depends on whom the lineage names."""
+UNTIMED = "known once it is published: the time of the put is part of it"
+COMMAND_WIDTH = 200
+"""Characters of a command where stdout is no terminal."""
+
+
+def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool) -> int:
+    """Print the plan and return 0, also where the publish itself would stop.
+
+    Raises what planning raises: a publish would fail in the same way.
+    """
+    keyring = own_keyring(request.registry, request.intent)
+    held = anyio.run(partial(keyring.held, request.flag, request.scope, asking=False))
+    choices = possible_choices(request, held)
+    identities = known_identities(choices)
+    notes = request.project.config.omit.notes()
+    if not keyring.reach.accepted:
+        notes.append(
+            f"{named_in_file(request)} names this registry, and you have not accepted it yet: you are asked before "
+            f"anything is sent there, or: roar registry trust {keyring.reach.origin}"
+        )
+    planner = lineage_planner(request) if put is None else anyio.run(_put_planner, put, notes)
+    drafts: list[Draft] = []
+
+    def build(sink: Sink) -> PlanSummary:
+        drafts.append(planner(identities or [ANONYMOUS], sink))
+        return drafts[0].summary
+
+    explanation = explained(build)
+    storing = drafts[0].storing
+    # A put records when it was made: another run has another hash.
+    hashes = {} if storing else {name: explanation.summary.published[name] for name in identities}
+    if as_json:
+        known = {"hashes": hashes, "provisional": {name: explanation.summary.provisional[name] for name in identities}}
+        click.echo(json.dumps(_facts(request, explanation, choices, storing) | {"notes": notes} | known))
+    elif quiet:
+        click.echo(next(iter(hashes.values()), UNTIMED if storing else UNNAMED))
+    else:
+        _print(request, explanation, choices, hashes, [keyring.unusable, *notes], storing)
+    return ExitCode.PUBLISHED
+
+
+async def _put_planner(put: PutRequest, notes: list[str]) -> Planner:
+    """The put's planner; what a person should know of it is added to `notes`."""
+    from roar_publisher.planning.put.planner import put_planner
+
+    def note(report: Report) -> None:
+        if isinstance(report, Noted):
+            notes.append(report.text)
+
+    return await put_planner(put, report=note, clock=time.time)
+
+
+def _facts(
+    request: Request, explanation: Explanation, choices: list[Choice], storing: Storing | None
+) -> dict[str, object]:
+    summary = explanation.summary
+    objects = storing.objects if storing else ()
+    files = [{"key": row.key, "url": row.url, "bytes": row.size, "path": _real_path(row)} for row in objects]
+    return {
+        "event": "dry-run",
+        "registry": request.registry,
+        "registry_named_by": request.named_by,
+        "target": request.target,
+        "git": {"repo": summary.git.repo, "commit": summary.git.commit, "branch": summary.git.branch},
+        "git_missing": missing_git_facts(summary.git.repo, summary.git.commit),
+        "jobs": summary.jobs,
+        "inputs": summary.inputs,
+        "outputs": summary.outputs,
+        "artifacts": summary.artifacts,
+        "composites": explanation.composites,
+        "labels": summary.labels,
+        "redactions": summary.redactions,
+        "routes": [
+            {
+                "decision": choice.decision,
+                "row": choice.row,
+                "why": choice.why,
+                "public": choice.public,
+                "scope_request": choice.scope_request,
+                "remedies": choice.remedies,
+            }
+            for choice in choices
+        ],
+        "job_list": [asdict(job) for job in explanation.jobs],
+        "destination": storing.destination if storing else None,
+        "files": files,
+        "tags": [{"name": name, "push_to": url or None} for name, _, _, url in (storing.tags if storing else ())],
+    }
+
+
+def _print(
+    request: Request,
+    explanation: Explanation,
+    choices: list[Choice],
+    hashes: Mapping[str, str],
+    notes: Sequence[str],
+    storing: Storing | None,
+) -> None:
+    summary = explanation.summary
+    links = f"{count(summary.inputs, 'distinct input')}, {count(summary.outputs, 'distinct output')}"
+    things = f"{count(summary.artifacts, 'artifact')} and {count(summary.labels, 'label')}"
+    headline = f"Would publish {count(summary.jobs, 'job')}, {links}, {things}.  Nothing is sent."
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    for name, value in [
+        *_rows(request, explanation),
+        *_route_rows(choices),
+        *(_hash_rows(choices, hashes, explanation.summary) if storing is None else [("hash", UNTIMED)]),
+        *(("note", note) for note in notes),
+    ]:
+        if value:
+            rows.add_row(name, Text(printable(value)))
+    if storing is not None:
+        rows.add_row("git tag", Text(printable(_tag(storing))))
+        tables.show(Text(_files_headline(storing), style="bold"), _file_table(storing))
+    tables.show(Text(headline, style="bold"), _job_table(explanation), rows)
+
+
+def _files_headline(storing: Storing) -> str:
+    total = size(sum(row.size for row in storing.objects))
+    return f"Would store {count(len(storing.objects), 'file')}, {total}, in {printable(storing.destination)}."
+
+
+def _tag(storing: Storing) -> str:
+    """The tag that is made, and where it is pushed to."""
+    texts = [f"{name}, {f'pushed to {url}' if url else 'not pushed'}" for name, _commit, _remote, url in storing.tags]
+    return "; ".join(texts) or "none"
+
+
+def _real_path(row: ObjectRow) -> str:
+    """Where the file lies, whatever links lead to it."""
+    return os.path.realpath(str(json.loads(row.content)["path"]))
+
+
+def _file_table(storing: Storing) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for row in storing.objects[:JOBS_SHOWN]:
+        table.add_row(size(row.size), Text(shown(row.key)), Text(shown(_real_path(row)), style="dim"))
+    if (more := len(storing.objects) - JOBS_SHOWN) > 0:
+        table.add_row("…", f"{count(more, 'file')} more; --json lists them all", "")
+    return table
+
+
+def _job_table(explanation: Explanation) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("STEP", "JOB"):
+        table.add_column(name, no_wrap=True)
+    for name in ("IN", "OUT"):
+        table.add_column(name, no_wrap=True, justify="right")
+    table.add_column("COMMAND")
+    for job in explanation.jobs[:JOBS_SHOWN]:
+        step = f"@{'B' if job.build else ''}{job.step}"
+        # The cell's, not the column's: a column that may not wrap takes the room of all others.
+        command = Text(one_line(job.command, COMMAND_WIDTH), no_wrap=True, overflow="ellipsis")
+        table.add_row(step, Text(printable(job.uid)), str(job.inputs), str(job.outputs), command)
+    if (more := len(explanation.jobs) - JOBS_SHOWN) > 0:
+        table.add_row("…", "", "", "", f"{count(more, 'job')} more; --json lists them all")
+    return table
+
+
+def _rows(request: Request, explanation: Explanation) -> list[tuple[str, str]]:
+    summary = explanation.summary
+    redactions = ", ".join(f"{shape} ({number})" for shape, number in summary.redactions.items())
+    lacking = missing_git_facts(summary.git.repo, summary.git.commit)
+    return [
+        ("registry", request.registry),
+        ("target", request.target or "the active session"),
+        ("git", " ".join(filter(None, (summary.git.repo, summary.git.branch, summary.git.commit)))),
+        ("" if any((summary.git.repo, summary.git.commit)) else "git", lacking),
+        ("redacted", redactions or "nothing"),
+    ]
+
+
+def _route_rows(choices: list[Choice]) -> list[tuple[str, str]]:
+    """Every way that this may go, by what the registry answers."""
+    rows = []
+    for number, choice in enumerate(choices):
+        stops = choice.decision is Decision.STOP
+        how = "stop" if stops else f"{choice.decision}, {'public' if choice.public else 'private'}"
+        remedy = f"; {choice.problem().next_step}" if stops else ""
+        rows.append(("or" if number else "route", f"{how}: {choice.why}{remedy} ({choice.row})"))
+    scopes = (choice.scope_request or {} for choice in choices)
+    if scope := next((scope for scope in scopes if "owner_id" in scope), None):  # as the project's files say
+        project = f"the project {scope['project_id']} of " if "project_id" in scope else "the space of "
+        rows.append(("into", f"{project}the {scope['owner_type']} {scope['owner_id']}"))
+    if any(choice.needs_confirmation for choice in choices):
+        rows.append(("owner", "what goes out without a credential names nobody: it needs your consent, or --yes"))
+    return rows
+
+
+def _hash_rows(choices: list[Choice], hashes: Mapping[str, str], summary: PlanSummary) -> list[tuple[str, str]]:
+    """The hash that each identity would get, as far as it can be told here: that of what is sent."""
+    texts = [f"{digest} as {identity}" for identity, digest in hashes.items()]
+    if not hashes or any(choice.decision is Decision.SSH for choice in choices):
+        texts.append(UNNAMED)
+    if summary.published != summary.provisional:
+        texts.append("(of the lineage without its secrets: the registry hashes what it is sent)")
+    return [("" if number else "hash", text) for number, text in enumerate(texts)]

@@ -1,0 +1,18 @@
+"""How a command ends whose publish is published."""
+
+from roar_publisher.cli.display.result import Result
+from roar_publisher.cli.display.watcher import Watcher
+from roar_publisher.cli.failure import Unconfirmed
+from roar_publisher.state.errors import ExitCode
+
+
+def published(display: Watcher, result: Result, *, again: bool) -> int:
+    """Show the result, and return the exit code.  again: it was published before.
+
+    Raises Unconfirmed where the registry's answers about the labels do not match what was sent.
+    """
+    display.published(result, again=again)
+    debt = result.progress.unconfirmed
+    if debt is not None:
+        raise Unconfirmed(result.plan.id, debt)
+    return ExitCode.PUBLISHED

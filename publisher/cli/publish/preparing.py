@@ -1,0 +1,99 @@
+"""What a new publish needs before its plan is frozen: whom it may name, what a put stores, what a person agrees to."""
+
+import time
+from dataclasses import dataclass
+
+import anyio
+
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.auth.known import KnownKeys
+from roar_publisher.cli.display.watcher import Watcher
+from roar_publisher.cli.publish.consent import Person
+from roar_publisher.cli.publish.options import Options
+from roar_publisher.cli.publish.request import possible_choices, put_request, refuse_hopeless
+from roar_publisher.planning.candidates import candidate_identities
+from roar_publisher.planning.plans import Planner, Request
+from roar_publisher.state.errors import ExitCode, Interrupted, PublisherError, Transient
+from roar_publisher.state.paths import StateFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """planner: of a put; None for the lineage alone.  agreed: to a publish that names nobody, before it is detached."""
+
+    identities: list[str]
+    planner: Planner | None
+    agreed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """One command line's preparation of a request."""
+
+    request: Request
+    options: Options
+    keyring: Keyring
+    folder: StateFolder
+    display: Watcher
+    person: Person
+
+    async def run(self, stop: anyio.Event) -> Prepared:
+        """Raises NeedsPerson if it can't be published at all, what the sources of a put raise, or Interrupted."""
+        prepared: Prepared | None = None
+        failure: PublisherError = Interrupted("stopped on request", kept="Nothing was sent, nothing was kept.")
+        async with anyio.create_task_group() as tasks:
+
+            async def give_up() -> None:
+                await stop.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(give_up)
+            try:
+                prepared = await self._prepare(stop)
+            except PublisherError as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        if prepared is None:
+            raise failure
+        return prepared
+
+    async def _prepare(self, stop: anyio.Event) -> Prepared:
+        await refuse_hopeless(self.request, self.keyring)
+        agreed = await self._agreed(stop) if self.options.detach else self.options.yes
+        planner = await self._planner()
+        return Prepared(await self._identities(), planner, agreed)
+
+    async def _identities(self) -> list[str]:
+        """Whom the lineage may name.  Where the registry has to say it and is away, nothing is left to resume."""
+        try:
+            return await candidate_identities(
+                self.request,
+                self.keyring,
+                report=self.display.report,
+                known=KnownKeys(self.folder.identities),
+                ask_if_known=not self.options.detach,
+            )
+        except Transient as away:
+            away.exit_code = ExitCode.FAILED
+            away.kept = "Nothing was sent, nothing was kept: only the registry can say whom the credential names."
+            away.next_step = away.next_step or "type the same again once the registry answers, or with --registry URL"
+            raise
+
+    async def _agreed(self, stop: anyio.Event) -> bool:
+        """The daemon has nobody to ask: ask now what it may come to."""
+        from roar_publisher.cli.publish.detaching import must_ask, refuse_unasked
+
+        choices = possible_choices(self.request, await self.keyring.held(self.request.flag, self.request.scope))
+        asked = must_ask(choices)
+        agreed = self.options.yes or (asked is not None and await self.person.confirm(asked, stop))
+        if not agreed:
+            refuse_unasked(choices)
+        return agreed
+
+    async def _planner(self) -> Planner | None:
+        if self.options.put is None:
+            return None
+        from roar_publisher.planning.put.planner import put_planner
+
+        order = put_request(self.options.put, self.request, follow_links=self.options.follow_links)
+        return await put_planner(order, report=self.display.report, clock=time.time)

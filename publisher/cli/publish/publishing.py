@@ -1,0 +1,216 @@
+"""`roar publish` from beginning to end: freeze or find the publish, drive it, say how it ended."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+import anyio
+
+from roar_publisher.auth.choice import Choice
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.cli.display.result import Result
+from roar_publisher.cli.display.watcher import Watcher
+from roar_publisher.cli.failure import Failed, NotBegun, Unfinished
+from roar_publisher.cli.journal.acts import cancel_owned
+from roar_publisher.cli.publish.acceptance import accept_registry_of, accept_registry_of_plan
+from roar_publisher.cli.publish.consent import Declined, Person
+from roar_publisher.cli.publish.displays import choose_display
+from roar_publisher.cli.publish.ending import published
+from roar_publisher.cli.publish.leaving import stopped, unfinished
+from roar_publisher.cli.publish.listening import run_listening, stop_by_exception
+from roar_publisher.cli.publish.options import Options
+from roar_publisher.cli.publish.preparing import Preparation
+from roar_publisher.cli.publish.request import put_request, read_request
+from roar_publisher.cli.publish.resuming import daemon_works_on, find_publish
+from roar_publisher.engine.worker import MOST_UPLOADS, own_keyring, work
+from roar_publisher.lineage.project import current_folder
+from roar_publisher.net.connection import MOST_REQUESTS
+from roar_publisher.planning.plans import Frozen, Request, freeze
+from roar_publisher.report import Noted
+from roar_publisher.state.descriptors import raise_limit
+from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.record import NamedBy, Progress
+from roar_publisher.state.survey import Summary, look
+
+
+def run(options: Options) -> int:
+    """Carry a `publish` command line out and return its exit code; what goes wrong is raised as PublisherError.
+
+    Repeating resumes.  SIGINT and SIGTERM stop cleanly: with KeyboardInterrupt or Interrupted before anything is kept,
+    with Unfinished after.
+    """
+    stop_by_exception()
+    raise_limit()
+    if options.dry_run:
+        from roar_publisher.cli.publish.dryrun import show
+
+        request = read_request(options, current_folder(), os.environ)
+        put = put_request(options.put, request, follow_links=options.follow_links) if options.put else None
+        return show(request, put, as_json=options.as_json, quiet=options.quiet)
+    with closing(choose_display(options)) as display:
+        person = Person(present=_somebody_there() and not options.as_json, yes=options.yes, display=display)
+        return _Publishing(options, display, person).run()
+
+
+class _Publishing:
+    """One `publish` command line being carried out."""
+
+    def __init__(self, options: Options, display: Watcher, person: Person) -> None:
+        self._options = options
+        self._display = display
+        self._person = person
+        self._folder = StateFolder.from_environment(os.environ)
+
+    def run(self) -> int:
+        if self._options.resume is None:
+            return self._begin(read_request(self._options, current_folder(), os.environ))
+        found = find_publish(self._options, self._folder, current_folder())
+        if found.progress.state is State.DONE and not found.owes:
+            return published(self._display, Result(found.plan, found.progress, found.objects), again=True)
+        if daemon_works_on(self._folder, found):
+            return self._look_on(found)
+        try:
+            owned = OwnedPublish.open(found.paths)
+        except Owned:  # since it was looked at
+            return self._look_on_if_daemon(found.paths)
+        frozen = self._accepted(owned)
+        return self._go_on(frozen, self._keyring(frozen.plan.registry, frozen.plan.intent), agreed=self._options.yes)
+
+    def _accepted(self, owned: OwnedPublish) -> Frozen:
+        """A publish that goes on, once it is known that this user accepts its registry."""
+        try:
+            if self._options.registry is not None:
+                owned.journal.name_registry(NamedBy.OPTION)
+            plan = owned.journal.plan()
+            accept_registry_of_plan(plan, self._person)
+        except BaseException:
+            owned.give_up()
+            raise
+        return Frozen(owned, plan, resumed=True)
+
+    def _begin(self, request: Request) -> int:
+        accept_registry_of(request, self._person)
+        self._display.planning()
+        for note in request.project.config.omit.notes():
+            self._display.report(Noted(note))
+        keyring = self._keyring(request.registry, request.intent)
+        preparation = Preparation(request, self._options, keyring, self._folder, self._display, self._person)
+        prepared = run_listening(preparation.run, self._display, self._person)
+        try:
+            frozen = freeze(
+                request,
+                self._folder,
+                identities=prepared.identities,
+                clock=time.time,
+                consent=self._person.accept_redactions,
+                planner=prepared.planner,
+                agreed=prepared.agreed,
+                again=self._options.put is not None and self._options.put.again,
+            )
+        except LocalProblem as problem:
+            if problem.exit_code is ExitCode.INTERRUPTED:
+                raise NotBegun(problem) from problem
+            raise
+        except Owned as owned:
+            if not owned.publish_id:
+                raise
+            return self._look_on_if_daemon(self._folder.find(owned.publish_id))
+        if frozen.finished is not None:
+            return self._meet_again(frozen, frozen.finished, keyring)
+        return self._go_on(frozen, keyring, agreed=prepared.agreed)
+
+    def _meet_again(self, frozen: Frozen, progress: Progress, keyring: Keyring) -> int:
+        """The same put is published already: pay what it owes, if anything, and tell where it is."""
+        self._display.report(Noted(f"this put is there already, as publish {frozen.plan.id}; --again makes a new one"))
+        if any(debt.payable for debt in progress.owed):
+            try:
+                return self._drive(frozen, keyring)
+            except Unfinished as error:
+                self._display.report(Noted(error.what))
+        frozen.publish.give_up()
+        return published(self._display, Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=True)
+
+    def _go_on(self, frozen: Frozen, keyring: Keyring, *, agreed: bool) -> int:
+        """Here and now, or in the daemon; either way it is known how, to whoever goes on with it in the end."""
+        options = self._options
+        try:
+            queue = frozen.publish.journal.queue
+            queue.order(agreed=agreed, most_uploads=options.jobs, upload_rate=options.limit_rate)
+            if not options.detach:
+                return self._drive(frozen, keyring)
+            from roar_publisher.cli.publish.detaching import leave_to_daemon
+
+            leave_to_daemon(frozen, self._folder, self._display)
+        except KeyboardInterrupt:  # outside of what listens for signals itself
+            raise stopped(frozen.publish) from None
+        return ExitCode.PUBLISHED
+
+    def _look_on_if_daemon(self, paths: PublishPaths) -> int:
+        """Called while Owned is handled, which is raised again where it is another terminal that works on it."""
+        found = look(paths)
+        if not daemon_works_on(self._folder, found):
+            raise
+        return self._look_on(found)
+
+    def _look_on(self, found: Summary) -> int:
+        """The daemon works on it already: what is left to do is to watch, or to say so."""
+        if self._options.detach:
+            self._display.detached(found.plan, resumed=True)
+            return ExitCode.PUBLISHED
+        from roar_publisher.cli.display.lookout import Lookout
+        from roar_publisher.cli.publish.watching import Watching
+
+        with Lookout(found.paths, time.monotonic) as lookout:
+            note = "the daemon works on it already; Ctrl-C stops watching only"
+            return Watching(lookout, self._folder, self._display).run(note=note)
+
+    def _drive(self, frozen: Frozen, keyring: Keyring) -> int:
+        async def drive(stop: anyio.Event) -> Progress:
+            async def confirm(choice: Choice) -> bool:
+                return await self._person.confirm(choice, stop)
+
+            report = self._display.report
+            wanted = frozen.publish.journal.queue.read()
+            return await work(
+                frozen.publish,
+                self._folder,
+                report=report,
+                confirm=confirm,
+                stop=stop,
+                keyring=keyring,
+                most_requests=wanted.most_uploads or MOST_REQUESTS,
+                most_uploads=wanted.most_uploads or MOST_UPLOADS,
+                upload_rate=wanted.upload_rate,
+                attended=True,
+            )
+
+        paid = frozen.publish.journal.progress().state is State.DONE
+        try:
+            with frozen.publish as owned:
+                self._display.planned(frozen.plan, resumed=frozen.resumed)
+                try:
+                    progress = run_listening(drive, self._display, self._person)
+                except Declined as no:
+                    no.having_ended(frozen.plan.id, cancel_owned(owned))
+                    raise
+        except Declined:
+            raise
+        except PublisherError as error:
+            raise unfinished(error, frozen.publish.paths, self._folder) from error
+        if progress.state is not State.DONE:
+            raise Failed(frozen.plan.id, progress.detail, reason=progress.reason)
+        return published(self._display, Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=paid)
+
+    def _keyring(self, registry: str, intent: Mapping[str, Any]) -> Keyring:
+        ask = self._person.passphrase if self._person.present else None
+        return own_keyring(registry, intent, ask=ask, report=self._display.report)
+
+
+def _somebody_there() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,91 @@
+"""From the command line and the folder that it was typed in to a `plans.Request`, and to the choices it can lead to."""
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from roar_publisher.auth.bearer import BearerStore
+from roar_publisher.auth.choice import Capabilities, Choice, Credentials, Decision, Probe
+from roar_publisher.auth.decide import decide
+from roar_publisher.auth.identity import ANONYMOUS, of_sign_in
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.cli.publish.options import Options, PutOptions
+from roar_publisher.daemon.settings import user_settings
+from roar_publisher.lineage.boundary import refuse_linked_capture
+from roar_publisher.lineage.project import NamedRegistry, find_project
+from roar_publisher.net.address import registry_address
+from roar_publisher.planning.plans import Request
+from roar_publisher.planning.put.objects import PutRequest
+from roar_publisher.state.home import home_to_read
+from roar_publisher.state.record import NamedBy
+
+
+def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Request:
+    """What is asked for.
+
+    Raises LocalProblem outside of a project, UsageProblem for a bad registry address, or a capture that is a link.
+    """
+    project = find_project(cwd)
+    if not options.follow_links:
+        refuse_linked_capture(project)
+    if options.no_redact:
+        omit = replace(project.config.omit, enabled=False)
+        project = replace(project, config=replace(project.config, omit=omit))
+    named = NamedRegistry(options.registry, NamedBy.OPTION) if options.registry else project.registry(environ)
+    target = options.target if options.put is None else shlex.join(options.put.sources) or None
+    return Request(project, target, cwd, registry_address(named.url, environ), options.flag, named.by)
+
+
+def put_request(options: PutOptions, request: Request, *, follow_links: bool = False) -> PutRequest:
+    """What a put is asked to store.  Raises LocalProblem where the user's own settings make no sense."""
+    return PutRequest(
+        project=request.project,
+        sources=options.sources,
+        destination=options.destination,
+        message=options.message,
+        flag=request.flag,
+        name=options.name,
+        dataset=options.dataset,
+        tag=options.tag is not False,
+        push_asked=options.tag is True,
+        push_configured=user_settings(os.environ, home_to_read()).push_tags,
+        follow_links=follow_links,
+    )
+
+
+def possible_choices(request: Request, held: Credentials) -> list[Choice]:
+    """What the table of protocol.md §5 can come to, for every answer that the registry may give.  Asks nobody."""
+    scope = request.scope
+    choices: dict[str, Choice] = {}
+    for probe in Probe:
+        for capable in (True, False):
+            capabilities = Capabilities(anonymous_public=capable, server_hash=capable, authenticated=capable)
+            choice = decide(request.flag, scope, held, capabilities, probe)
+            if choice.decision is not Decision.PROBE_SSH:
+                choices.setdefault(choice.row, choice)
+    return list(choices.values())
+
+
+async def refuse_hopeless(request: Request, keyring: Keyring) -> None:
+    """Raise NeedsPerson where no answer of the registry could make this publishable, before anything is kept."""
+    choices = possible_choices(request, await keyring.held(request.flag, request.scope))
+    if all(choice.decision is Decision.STOP for choice in choices):
+        problem = keyring.stop(choices[0])
+        problem.kept = "Nothing was sent, nothing was kept."
+        raise problem
+
+
+def known_identities(choices: list[Choice]) -> list[str]:
+    """Whom the choices may publish as, as far as this machine knows without asking the registry.
+
+    Where they can only stop, nobody: anonymous.
+    """
+    stops = all(choice.decision is Decision.STOP for choice in choices)
+    identities = [ANONYMOUS] if stops or any(choice.needs_confirmation for choice in choices) else []
+    if any(choice.decision is Decision.BEARER for choice in choices):
+        sign_in = BearerStore.from_environment(os.environ, home_to_read()).current()
+        identity = of_sign_in(sign_in) if sign_in is not None else None
+        identities += [identity] if identity is not None else []
+    return identities

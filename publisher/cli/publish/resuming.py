@@ -1,0 +1,152 @@
+"""Which publish `--resume` means."""
+
+from pathlib import Path
+
+from roar_publisher.cli.failure import Cancelled, Failed
+from roar_publisher.cli.publish.agreement import (
+    contradiction,
+    contradictions,
+    differences,
+    other_registry,
+    typed_command,
+)
+from roar_publisher.cli.publish.options import Options
+from roar_publisher.cli.taking import taken
+from roar_publisher.lineage.project import find_project
+from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError, UsageProblem
+from roar_publisher.state.lock import owner
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.reasons import ELSEWHERE, Reason
+from roar_publisher.state.survey import Summary, look, survey
+
+RESUME = "--resume"
+
+
+def find_publish(options: Options, folder: StateFolder, cwd: Path) -> Summary:
+    """The publish to resume: the one whose id begins with `options.resume`, or for "" the newest interrupted one of the
+    project around `cwd` that agrees with what was typed.
+
+    Where none is interrupted, the newest that owes something.  It may be DONE already, or in the daemon's hands.  With
+    `--registry` one of which no registry holds anything yet is turned to that one.  Raises UsageProblem where there is
+    none or it contradicts what was typed, Cancelled, Failed where it has failed, Owned where another terminal works on
+    the only one there is, LocalProblem where one can't be read at this moment.
+    """
+    if not options.resume:
+        return _Candidates(options, folder, cwd).newest()
+    paths = folder.find(options.resume)
+    summary = look(paths)
+    if found := contradictions(options, summary.plan, paths):
+        raise contradiction(summary.plan, found, verb=RESUME)
+    if summary.progress.state is State.CANCELLED:
+        raise Cancelled(summary.plan.id)
+    if (registry := other_registry(options, summary.plan)) is not None:
+        with taken(paths, folder) as owned:
+            owned.journal.readdress(registry)
+        summary = look(paths)
+    if summary.progress.state is State.FAILED:
+        raise Failed(summary.plan.id, summary.progress.detail, reason=summary.progress.reason)
+    return summary
+
+
+def daemon_works_on(folder: StateFolder, found: Summary) -> bool:
+    """Whether it is the daemon that works on a publish now."""
+    return found.owner is not None and found.owner == owner(folder.daemon_lock)
+
+
+class _Candidates:
+    """The publishes of the project around `cwd`, newest first, and the first one that could not be read."""
+
+    def __init__(self, options: Options, folder: StateFolder, cwd: Path) -> None:
+        self._options = options
+        self._folder = folder
+        self._project = str(find_project(cwd).root)
+        self._found: list[Summary] = []
+        self._unread: tuple[PublishPaths, LocalProblem] | None = None
+        for found in survey(folder):
+            if not isinstance(found, Summary):
+                if is_passing(found[1]):
+                    self._unread = self._unread or found
+            elif found.plan.project == self._project:
+                self._found.append(found)
+
+    def newest(self) -> Summary:
+        """See `find_publish`."""
+        left = [found for found in self._found if found.interrupted and found.progress.reason not in ELSEWHERE]
+        agreeing = next((found for found in left if not self._differences(found)), None)
+        if agreeing is not None:
+            return agreeing
+        running = next((found for found in self._found if found.live and found.owner is not None), None)
+        if running is not None and (not left or daemon_works_on(self._folder, running)):
+            return self._running(running)
+        if left:
+            raise self._contradiction(left[0])
+        owing = next((found for found in self._found if found.owes and not self._differences(found)), None)
+        if owing is not None:
+            return owing
+        raise self._nothing()
+
+    def _differences(self, found: Summary) -> list[str]:
+        return differences(self._options, found.plan, found.paths)
+
+    def _contradiction(self, found: Summary) -> UsageProblem:
+        problem = contradiction(found.plan, self._differences(found), verb=RESUME)
+        registry = other_registry(self._options, found.plan)
+        if registry is not None and not contradictions(self._options, found.plan, found.paths):
+            problem.next_step += (
+                f"; to send this one there: roar publish {RESUME} {found.plan.id} --registry {registry}"
+            )
+        return problem
+
+    def _running(self, running: Summary) -> Summary:
+        if daemon_works_on(self._folder, running):
+            if found := self._differences(running):
+                raise contradiction(running.plan, found, verb="--watch")
+            return running
+        raise Owned(
+            f"publish {running.plan.id} of this project is being worked on (pid {running.owner})",
+            kept="It goes on undisturbed.",
+            next_step=f"roar publish --watch {running.plan.id}",
+            reason="owned",
+        )
+
+    def _nothing(self) -> PublisherError:
+        """Nothing is interrupted, as far as can be told: what to type instead."""
+        if self._unread is not None:
+            return unread(*self._unread)
+        moved = next((found for found in self._found if found.interrupted), None)
+        if moved is not None and moved.progress.reason == Reason.IMPORTED:
+            return UsageProblem(
+                f"publish {moved.plan.id} of this project was imported, and is resumed by its id alone",
+                next_step=f"roar publish --resume {moved.plan.id}",
+            )
+        if moved is not None:
+            return UsageProblem(
+                f"publish {moved.plan.id} of this project was moved to another machine",
+                next_step=f"take it back: roar publish --resume {moved.plan.id}",
+            )
+        what = f"no publish of {self._project} is interrupted"
+        again = typed_command(self._options)
+        last = self._found[0] if self._found else None
+        if last is not None and last.progress.state is State.FAILED:
+            return UsageProblem(
+                f"{what}; the newest, {last.plan.id}, has failed",
+                next_step=f"roar journal retry {last.plan.id}, or begin anew: {again}",
+            )
+        if last is not None and last.progress.state is State.DONE:
+            what += f"; the newest, {last.plan.id}, is published: {last.progress.url or last.progress.hash}"
+        return UsageProblem(what, next_step=f"{again}, or see those of all projects: roar journal list --all")
+
+
+def is_passing(problem: LocalProblem) -> bool:
+    """Whether a journal can't be read at this moment alone: its publish is there, and may be of this project."""
+    return problem.exit_code is ExitCode.INTERRUPTED
+
+
+def unread(paths: PublishPaths, problem: LocalProblem) -> LocalProblem:
+    """A journal that can't be read at this moment is there all the same: which it is, why, and what to type then."""
+    problem.publish_id = paths.id
+    if "--resume" not in problem.next_step:
+        first = f"{problem.next_step}; then: " if problem.next_step else ""
+        problem.next_step = f"{first}roar publish {RESUME} {paths.id}"
+    return problem

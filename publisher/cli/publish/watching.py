@@ -1,0 +1,184 @@
+"""`roar publish --watch`: looks at a publish while another process, or nobody yet, works on it.
+
+It reads the journal a few times a second and changes nothing, so it is the same for every owner: the daemon, another
+terminal, one after the other.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from roar_publisher.cli.display.changes import Changes
+from roar_publisher.cli.display.lookout import Lookout, Sight
+from roar_publisher.cli.display.result import Result
+from roar_publisher.cli.display.watcher import Watcher
+from roar_publisher.cli.failure import Cancelled, Failed
+from roar_publisher.cli.publish.agreement import contradiction, differences
+from roar_publisher.cli.publish.displays import choose_display
+from roar_publisher.cli.publish.ending import published
+from roar_publisher.cli.publish.listening import stop_by_exception
+from roar_publisher.cli.publish.options import Options
+from roar_publisher.cli.publish.resuming import is_passing, unread
+from roar_publisher.cli.standing import QUEUED, Standing, Surroundings
+from roar_publisher.lineage.project import current_folder, find_project
+from roar_publisher.report import Noted
+from roar_publisher.state.errors import ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.lock import owner
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.reasons import Turn
+from roar_publisher.state.survey import Summary, look, survey
+
+LOOK_SECONDS = 0.25
+HANDOVER_SECONDS = 2.0
+"""How long nobody may work on a publish before that is more than one process handing it to another."""
+
+
+def watch(options: Options) -> int:
+    """Follow the publish that `options.watch` means to its end; returns or raises as publishing it would.
+
+    Raises UsageProblem where there is none or it is not what else was typed, StillGoing when asked to stop, and Halted
+    where nobody goes on with it.
+    """
+    stop_by_exception()
+    folder = StateFolder.from_environment(os.environ)
+    paths = folder.find(options.watch) if options.watch else _newest(folder, current_folder())
+    with closing(choose_display(options)) as display, Lookout(paths, time.monotonic) as lookout:
+        if found := differences(options, lookout.plan(), paths):
+            raise contradiction(lookout.plan(), found, verb="--watch")
+        return Watching(lookout, folder, display).run()
+
+
+class StillGoing(Interrupted):
+    """Watching was stopped; the publish was not."""
+
+    def __init__(self, standing: Standing) -> None:
+        publish_id = standing.summary.plan.id
+        goes_on = standing.summary.owner is not None or standing.by_daemon
+        kept = f"Publish {publish_id} goes on." if goes_on else f"Publish {publish_id} stands still: {standing.why}."
+        super().__init__("stopped watching", kept=kept, next_step=f"roar publish --watch {publish_id}")
+        self.publish_id = publish_id
+
+
+class Halted(PublisherError):
+    """Nobody goes on with the publish by itself.  The exit code is that of publishing it."""
+
+    def __init__(self, standing: Standing) -> None:
+        publish_id, detail = standing.summary.plan.id, standing.summary.progress.detail
+        because = f"{standing.reason}: {detail or standing.meaning.text}"
+        if standing.meaning.turn is Turn.PERSON:
+            what, code, or_else = "waits for you", standing.meaning.code, ""
+        else:
+            what, code = "stands still: nobody works on it, and no daemon runs", ExitCode.INTERRUPTED
+            or_else = "" if standing.word == QUEUED else ", or: roar daemon start"
+        super().__init__(
+            f"publish {publish_id} {what} ({because})",
+            kept="What the registry acknowledged is kept.",
+            next_step=f"{standing.next_step}{or_else}",
+            reason=standing.reason,
+        )
+        self.exit_code = code
+        self.publish_id = publish_id
+
+
+@dataclass(slots=True)
+class Watching:
+    """One publish being followed.  clock: Unix seconds.  sleep: for seconds.  elapsed: seconds that never go back."""
+
+    lookout: Lookout
+    folder: StateFolder
+    display: Watcher
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    elapsed: Callable[[], float] = time.monotonic
+
+    def run(self, *, note: str = "") -> int:
+        """Look until nobody goes on with it; see `watch`.  A KeyboardInterrupt anywhere ends it, too.
+
+        note: what a person should hear first.
+        """
+        try:
+            self.display.watching(self.lookout.plan())
+            if note:
+                self.display.report(Noted(note))
+            first = sight = self.lookout.look()
+            if first.live:
+                sight = self._follow(sight)
+        except KeyboardInterrupt:
+            raise StillGoing(self._standing()) from None
+        return self._end(sight, was_over=not first.live)
+
+    def _follow(self, sight: Sight) -> Sight:
+        """The look that found nobody who goes on with it."""
+        changes = Changes(self.display.report, self.clock)
+        alone = _Alone(self.folder, self.display, self.clock)
+        while True:
+            changes.take(sight)
+            self.display.tick()
+            if not sight.live or alone.for_good(sight, self.elapsed()):
+                return sight
+            self.sleep(LOOK_SECONDS)
+            sight = self.lookout.look()
+
+    def _end(self, sight: Sight, *, was_over: bool) -> int:
+        plan, progress = self.lookout.plan(), sight.progress
+        match progress.state:
+            case State.DONE:
+                result = Result(plan, progress, look(self.lookout.paths).objects)
+                return published(self.display, result, again=was_over)
+            case State.FAILED:
+                raise Failed(plan.id, progress.detail, reason=progress.reason)
+            case State.CANCELLED:
+                raise Cancelled(plan.id)
+            case _:
+                raise Halted(self._standing())
+
+    def _standing(self) -> Standing:
+        return Standing(look(self.lookout.paths), Surroundings.of(self.folder, self.clock()))
+
+
+class _Alone:
+    """Whether nobody will go on with a publish that nobody works on."""
+
+    def __init__(self, folder: StateFolder, display: Watcher, clock: Callable[[], float]) -> None:
+        self._folder = folder
+        self._display = display
+        self._clock = clock
+        self._since: float | None = None
+        self._told = False
+
+    def for_good(self, sight: Sight, now: float) -> bool:
+        if sight.owner is not None:
+            self._since = None
+            return False
+        if sight.queued.parked:
+            return True
+        self._since = self._since or now
+        if now - self._since < HANDOVER_SECONDS:
+            return False
+        if owner(self._folder.daemon_lock) is None:
+            return True
+        if not self._told and (sight.queued.next_attempt or 0.0) <= self._clock():
+            self._told = True
+            self._display.report(Noted("the daemon takes it when it is its turn"))
+        return False
+
+
+def _newest(folder: StateFolder, cwd: Path) -> PublishPaths:
+    """The newest live publish of the project around `cwd`.
+
+    Raises UsageProblem where there is none, LocalProblem where one can't be read at this moment.
+    """
+    project = find_project(cwd).root
+    passing: tuple[PublishPaths, LocalProblem] | None = None
+    for found in survey(folder):
+        if not isinstance(found, Summary):
+            passing = found if is_passing(found[1]) else passing
+        elif found.live and found.plan.project == str(project):
+            return found.paths
+    if passing is not None:
+        raise unread(*passing)
+    raise UsageProblem(f"no publish of {project} is under way", next_step="roar publish, or: roar journal list")

@@ -1,0 +1,127 @@
+"""What the commands on a registry's data share: where it is, how it is opened, how lists are shown."""
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.xdg import base_folder
+
+if TYPE_CHECKING:
+    from roar_publisher.registry.accounts.users import Accounts
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+GROUPS = ("user", "key", "token", "owner", "project")
+"""The commands that list something; what is taken or unknown is one of these, and its message says which."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def default_data() -> Path:
+    """Where a registry keeps its data unless it is told."""
+    return base_folder(os.environ, "XDG_DATA_HOME", ".local/share") / "roar" / "registry"
+
+
+def data_option(command: Command) -> Command:
+    """The option `--data`."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        default=default_data,
+        help="The registry's data; else below $XDG_DATA_HOME.",
+    )(command)
+
+
+def as_json(command: Command) -> Command:
+    """The option `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")(command)
+
+
+def named(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A name that can stand in a path of names."""
+    if not NAME.fullmatch(value):
+        raise click.BadParameter(
+            "a name has up to 64 letters, digits, dots, dashes and underscores", context, parameter
+        )
+    return value
+
+
+@contextmanager
+def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
+    """The accounts in `data`, which a running registry may have open too.  new: they may be made by this.
+
+    Raises `UsageProblem` where a name is taken or unknown, `LocalProblem` where the file can't be used; nothing of the
+    command is done then.
+    """
+    import sqlite3
+
+    from roar_publisher.registry.accounts.users import DATABASE_NAME, Accounts, Taken, Unknown
+    from roar_publisher.registry.store.private_data import UnsafeData
+
+    try:
+        if not new and not (data / DATABASE_NAME).exists():
+            raise _no_accounts(data)
+        accounts = Accounts.open(data)
+        try:
+            yield accounts
+        finally:
+            accounts.close()
+    except (Taken, Unknown) as error:
+        group = next(word for word in str(error).split() if word in GROUPS)
+        next_step = f"roar registry {group} list --data {shlex.quote(str(data))}"
+        raise UsageProblem(str(error), next_step=next_step) from error
+    except UnsafeData as error:
+        raise LocalProblem(
+            f"the registry's data is not private: {error}", next_step=error.remedy, reason="registry"
+        ) from error
+    except (OSError, sqlite3.Error) as error:
+        raise LocalProblem(
+            f"the registry's accounts in {data} can't be used: {error}",
+            next_step="check its permissions and room, or choose another --data",
+            reason="registry",
+        ) from error
+
+
+def _no_accounts(data: Path) -> LocalProblem:
+    return LocalProblem(
+        f"no registry keeps accounts in {data}",
+        next_step=f"name its folder with --data, or begin: roar registry user add NAME --data {shlex.quote(str(data))}",
+        reason="registry",
+    )
+
+
+def listed(as_json: bool, rows: Sequence[Mapping[str, object]]) -> None:
+    """Show a list: one JSON array, or a table whose columns are the rows' keys."""
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from rich.table import Table
+
+    from roar_publisher.cli.display.tables import show
+
+    table = Table(box=None, pad_edge=False)
+    for column in rows[0] if rows else ():
+        table.add_column(column.replace("_", " ").upper(), no_wrap=True)
+    for row in rows:
+        table.add_row(*(_cell(name, value) for name, value in row.items()))
+    show(table if rows else "none", unbroken=True)
+
+
+def shown_time(seconds: float) -> str:
+    """Unix seconds as people read them."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _cell(name: str, value: object) -> str:
+    if name.endswith("_at") and isinstance(value, float):
+        return shown_time(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value in (None, "") else str(value)

@@ -1,0 +1,98 @@
+"""The options by which `roar registry serve` says what clients may ask of it."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from roar_publisher.registry.http.addresses import Network
+    from roar_publisher.registry.server.serve import Exposure
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+MEBIBYTE = 2**20
+
+
+def exposure_options(command: Command) -> Command:
+    """Add the options; `exposure` takes what they hold."""
+    for option in (
+        click.option(
+            "--anonymous-mib",
+            type=click.IntRange(0),
+            default=4096,
+            show_default=True,
+            help="MiB that one address may send in a day without a sign-in.  All together ten times that; so for the"
+            " next two.",
+        ),
+        click.option(
+            "--anonymous-jobs", type=click.IntRange(0), default=1_000_000, show_default=True, help="The same for jobs."
+        ),
+        click.option(
+            "--anonymous-sessions",
+            type=click.IntRange(0),
+            default=1000,
+            show_default=True,
+            help="The same for publishes.  0 takes none without a sign-in.",
+        ),
+        click.option(
+            "--max-connections",
+            type=click.IntRange(1),
+            default=1024,
+            show_default=True,
+            help="Connections in all, a quarter of them for one address.",
+        ),
+        click.option(
+            "--forwarded-allow-ips",
+            "proxies",
+            metavar="IP,…",
+            default=None,
+            callback=_networks,
+            help="Proxies (addresses, networks) whose X-Forwarded-For and -Proto are believed; none by default.",
+        ),
+        click.option(
+            "--public-url",
+            "public",
+            metavar="URL",
+            multiple=True,
+            callback=_origins,
+            help="An address that clients use, where it is not that of --host and --port: another name, or a proxy's."
+            "  Repeatable.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def exposure(
+    *,
+    anonymous_sessions: int,
+    anonymous_jobs: int,
+    anonymous_mib: int,
+    max_connections: int,
+    proxies: "list[Network]",
+    public: list[str],
+) -> "Exposure":
+    """What the options say."""
+    from roar_publisher.registry.server.serve import Exposure
+    from roar_publisher.registry.store.quotas import Amount
+
+    quota = Amount(anonymous_sessions, anonymous_jobs, anonymous_mib * MEBIBYTE)
+    return Exposure(connections=max_connections, quota=quota, proxies=proxies, public=public)
+
+
+def _networks(context: click.Context, parameter: click.Parameter, value: str | None) -> "list[Network]":
+    from roar_publisher.registry.http.addresses import networks
+
+    try:
+        return [] if value is None else networks(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; give addresses or networks, as 10.0.0.5,192.0.2.0/24") from error
+
+
+def _origins(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[str]:
+    from roar_publisher.registry.http.names import origin_of
+
+    try:
+        return [origin_of(value) for value in values]
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; give it as https://HOST or http://HOST:PORT") from error

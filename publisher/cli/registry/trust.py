@@ -1,0 +1,82 @@
+"""`roar registry trust | untrust | trusted`: the registries that this user accepts, and the one that signed him in."""
+
+import json
+import os
+import time
+
+import click
+
+from roar_publisher.cli.registry.data import as_json as json_option
+from roar_publisher.state.errors import UsageProblem
+
+
+@click.command()
+@click.argument("url")
+@click.option("--sign-in", is_flag=True, help="Also: it issued roar's present sign-in, which is sent there alone.")
+def trust(url: str, sign_in: bool) -> None:
+    """Accept the registry at URL, whichever project names it.
+
+    Lineage may be published there, and an SSH key may sign for it.  roar's sign-in goes only to the registry that
+    issued it, and ROAR_ACCESS_TOKEN only to an address that you name yourself (--registry, GLAAS_URL, or [glaas] url in
+    your own config.toml).
+
+    \b
+      roar registry trust https://registry.example
+    """
+    from roar_publisher.auth.registries import Home
+    from roar_publisher.cli.publish.acceptance import own_registries
+    from roar_publisher.net.address import origin, registry_address
+
+    accepted, known = origin(registry_address(url, os.environ)), own_registries()
+    mark = _present_sign_in() if sign_in else None
+    new = known.accept(accepted, time.time())
+    if mark is not None:
+        known.bind(Home(accepted, mark))
+        click.echo(f"roar's sign-in belongs to {accepted}, and is sent to no other registry.")
+    click.echo(f"{accepted} is trusted{'' if new else ' already'}.")
+
+
+@click.command()
+@click.argument("url")
+def untrust(url: str) -> None:
+    """Accept the registry at URL no longer: a project that names it is asked about again.
+
+    Publishes that are under way there stop when they are resumed, unless you named the address yourself.
+    """
+    from roar_publisher.cli.publish.acceptance import own_registries
+    from roar_publisher.net.address import origin, registry_address
+
+    refused = origin(registry_address(url, os.environ))
+    if not own_registries().forget(refused):
+        raise UsageProblem(f"{refused} was not trusted", next_step="roar registry trusted")
+    click.echo(f"{refused} is not trusted any more.")
+
+
+@click.command()
+@json_option
+def trusted(as_json: bool) -> None:
+    """List the registries that you have accepted, and the one that issued roar's sign-in."""
+    from roar_publisher.cli.publish.acceptance import own_registries
+
+    known = own_registries().read()
+    home = known.home.origin if known.home is not None else None
+    if as_json:
+        rows = [{"origin": origin, "since": since} for origin, since in known.accepted.items()]
+        click.echo(json.dumps({"trusted": rows, "sign_in": home}))
+        return
+    for origin, since in known.accepted.items():
+        click.echo(f"{origin}  since {since}")
+    if home is not None:
+        click.echo(f"{home}  issued roar's sign-in")
+
+
+def _present_sign_in() -> str:
+    """The mark of the sign-in that `auth.json` holds."""
+    from roar_publisher.auth.bearer import BearerStore
+    from roar_publisher.auth.signin import LOG_IN
+    from roar_publisher.state.home import home_to_read
+
+    present = BearerStore.from_environment({**os.environ, "ROAR_ACCESS_TOKEN": ""}, home_to_read()).current()
+    if present is None:
+        raise UsageProblem("nobody is signed in: there is no auth.json", next_step=LOG_IN)
+    return present.mark

@@ -1,0 +1,124 @@
+"""Delivering a unit, and naming the items of it that the registry does not take, in words that a person recognises."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from roar_publisher.engine.run import Run
+from roar_publisher.engine.staging.requests import Route
+from roar_publisher.engine.staging.tallies import contradiction
+from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
+from roar_publisher.glaas.lenient import NotTaken, errors_in, not_taken
+from roar_publisher.glaas.policy import one_line
+from roar_publisher.glaas.wire import BatchReply
+from roar_publisher.state.errors import Rejected
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.units import Kind, Unit
+
+MOST_NAMED = 3
+"""Items that are named in one message; the others are counted."""
+LONGEST_COMMAND = 60
+"""Characters of a command that name its step."""
+SHORT_DIGEST = 12
+ABOUT_ITEMS = frozenset({400, 422})
+"""Statuses of a refusal that may be about some items of a batch."""
+Item = dict[str, Any]
+
+
+async def delivered(run: Run, unit: Unit, route: Route, authorize: Authorizer = ANONYMOUS) -> BatchReply:
+    """Send a unit; returns what the registry says of it, once it has every item.
+
+    Raises Rejected, naming the items, where it did not take some of them or its numbers can't be true, and what
+    `Caller.call` raises.
+    """
+    path, body = route.request(unit)
+    try:
+        reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
+    except Refused as refusal:
+        about_items = refusal.status in ABOUT_ITEMS or refusal.status < 300
+        if about_items and (missing := not_taken(errors_in(refusal.body), unit.items)):
+            raise Rejected(f"the registry did not take {await explained(run, unit, missing)}") from refusal
+        raise
+    if missing := reply.not_taken(unit.items):
+        raise Rejected(f"the registry did not take {await explained(run, unit, missing)}")
+    if wrong := contradiction(reply, unit):
+        raise Rejected(f"the registry's answer does not match what was sent: {wrong}", reason=Reason.RECEIPT)
+    return reply
+
+
+async def explained(run: Run, unit: Unit, missing: Sequence[NotTaken]) -> str:
+    """`2 of the 5 jobs it was sent: step 3 (python train.py): …; step 4 (…): …`."""
+
+    def explain() -> str:
+        items = json.loads(unit.body)
+        told = [_explain(run.journal, unit, _item(items, entry), entry) for entry in missing[:MOST_NAMED]]
+        named = "; ".join(dict.fromkeys(filter(None, told)))
+        more = f"; and {len(missing) - MOST_NAMED} more" if named and len(missing) > MOST_NAMED else ""
+        return f"{len(missing)} of the {unit.items} {unit.kind.value} it was sent{': ' if named else ''}{named}{more}"
+
+    return await run.on_disk(explain)
+
+
+async def too_large(run: Run, unit: Unit) -> str:
+    """What the only item of a unit is, and its size, for a registry that finds it too large."""
+
+    def describe() -> str:
+        return f"{describe_item(run.journal, unit, json.loads(unit.body)[0])}: {len(unit.body):,} bytes"
+
+    return await run.on_disk(describe)
+
+
+def describe_item(journal: Journal, unit: Unit, item: Item) -> str:
+    """An item as a person knows it: a step with its command, a file with the step that used it.
+
+    Looks through the plan for what the item does not say itself; blocking.
+    """
+    match unit.kind:
+        case Kind.JOBS:
+            return _step(item)
+        case Kind.INPUTS | Kind.OUTPUTS:
+            return f"{unit.kind.value[:-1]} {one_line(str(item.get('path')))} of {_step_of(journal, unit.job_uid)}"
+        case Kind.ARTIFACTS | Kind.COMPOSITE:
+            what = "dataset" if unit.kind is Kind.COMPOSITE else "artifact"
+            digests = {entry["digest"] for entry in item["hashes"]}
+            return f"{what} {min(digests, default='')[:SHORT_DIGEST]}{_use(journal, digests)}"
+        case Kind.LABELS:
+            return _labelled(journal, item)
+
+
+def _explain(journal: Journal, unit: Unit, item: Item | None, entry: NotTaken) -> str:
+    why = one_line(entry.why)
+    what = describe_item(journal, unit, item) if item is not None else one_line(entry.name)
+    return ": ".join(filter(None, [what, why])) if item is not None or why or what else ""
+
+
+def _item(items: list[Item], entry: NotTaken) -> Item | None:
+    return items[entry.place] if entry.place is not None else None
+
+
+def _labelled(journal: Journal, item: Item) -> str:
+    if item.get("entity_type") == "job":
+        return f"labels of {_step_of(journal, item.get('job_uid'))}"
+    digest = item.get("artifact_hash")
+    return f"labels of artifact {digest[:SHORT_DIGEST]}{_use(journal, {digest})}" if digest else "labels of the session"
+
+
+def _step_of(journal: Journal, uid: str | None) -> str:
+    jobs = (job for body in journal.bodies(Kind.JOBS) for job in json.loads(body))
+    return next((_step(job) for job in jobs if job.get("job_uid") == uid), f"job {uid}")
+
+
+def _step(job: Item) -> str:
+    command = one_line(str(job.get("command") or ""))
+    shown = command if len(command) <= LONGEST_COMMAND else f"{command[: LONGEST_COMMAND - 1]}…"
+    step = job.get("step_number")
+    name = f"job {job.get('job_uid')}" if step is None else f"step {step}"
+    return f"{name} ({shown})" if shown else name
+
+
+def _use(journal: Journal, digests: Iterable[str]) -> str:
+    """The path of an artifact, by the first link that names it."""
+    links = (link for kind in (Kind.OUTPUTS, Kind.INPUTS) for body in journal.bodies(kind) for link in json.loads(body))
+    path = next((str(link.get("path")) for link in links if link.get("hash") in digests), "")
+    return f" ({one_line(path)})" if path else ""

@@ -1,0 +1,83 @@
+"""What is remembered of the uploads of a put: their parts in the journal, their names in private files.
+
+What names an upload is a private file, because for some stores it is a credential.  Until the name is heard, the file
+holds when it was asked for, so that an upload whose name was never heard can be told from others'.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from roar_publisher.engine.run import Run
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.objects import PartRow
+from roar_publisher.state.paths import PublishPaths
+from roar_publisher.storage.store import Part, Upload
+from roar_publisher.storage.transfer import Ledger
+
+ASKED = "asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is remembered of an object's upload: its name, or only when one was asked for (Unix seconds), or nothing."""
+
+    key: str
+    upload: Upload | None = None
+    asked: float | None = None
+
+    @property
+    def known(self) -> bool:
+        return self.upload is not None or self.asked is not None
+
+
+def under_way(paths: PublishPaths, journal: Journal) -> dict[int, Begun]:
+    """What may be under way for each object that is not known to be stored, by its seq."""
+    return {row.seq: _begun(paths, row.seq, row.key) for row in journal.objects.all(only_missing=True)}
+
+
+class JournalLedger(Ledger):
+    """What the journal and the private file remember of one object's upload."""
+
+    def __init__(self, run: Run, seq: int, key: str) -> None:
+        self._run = run
+        self._seq = seq
+        self._key = key
+
+    async def upload(self) -> Upload | None:
+        return (await self._begun()).upload
+
+    async def asked(self) -> float | None:
+        return (await self._begun()).asked
+
+    async def parts(self) -> Mapping[int, Part]:
+        rows = await self._run.on_disk(self._run.journal.objects.parts, self._seq)
+        return {row.number: Part(row.number, row.size, row.tag, row.sha256) for row in rows}
+
+    async def asking(self) -> None:
+        await self._write({ASKED: self._run.clock()})
+
+    async def begun(self, upload: Upload) -> None:
+        await self._run.on_disk(self._run.journal.objects.forget_parts, self._seq)
+        await self._write(asdict(upload))
+
+    async def acknowledged(self, part: Part) -> None:
+        row = PartRow(part.number, part.size, part.tag, part.sha256)
+        await self._run.on_disk(self._run.journal.objects.acknowledge_part, self._seq, row)
+
+    async def forgotten(self) -> None:
+        await self._run.on_disk(self._run.paths.forget_upload, self._seq)
+        await self._run.on_disk(self._run.journal.objects.forget_parts, self._seq)
+
+    async def _begun(self) -> Begun:
+        return await self._run.on_disk(_begun, self._run.paths, self._seq, self._key)
+
+    async def _write(self, fields: Mapping[str, object]) -> None:
+        await self._run.on_disk(self._run.paths.write_upload, self._seq, json.dumps(fields))
+
+
+def _begun(paths: PublishPaths, seq: int, key: str) -> Begun:
+    fields = json.loads(paths.read_upload(seq) or "{}")
+    if not fields:
+        return Begun(key)
+    return Begun(key, asked=fields[ASKED]) if ASKED in fields else Begun(key, Upload(**fields))

@@ -1,0 +1,257 @@
+"""Storing the objects of a put: many files at once, each resumable to the part (`publisher.storage.transfer`).
+
+The journal knows which objects are stored and which parts were acknowledged (`ledger`); the store is asked all the
+same: what somebody deleted or overwrote there since is sent again, before anything links to it.
+
+A file that is not the one that was digested (another inode or time: a restored copy) is read once more.  If its bytes
+are what they were, the journal takes note of the file as it is now, and the fence stands around that one.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from dataclasses import fields as dataclass_fields
+
+import anyio
+
+from roar_publisher.engine.run import Run
+from roar_publisher.engine.staging.acks import Acknowledgements
+from roar_publisher.engine.staging.ledger import JournalLedger, under_way
+from roar_publisher.glaas.caller import STOPPED
+from roar_publisher.report import Noted, ObjectsPlanned, ObjectStored, Sent
+from roar_publisher.state.errors import Interrupted, PublisherError
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.objects import ObjectRow
+from roar_publisher.state.paths import PublishPaths
+from roar_publisher.state.record import Plan
+from roar_publisher.storage.destinations import open_store
+from roar_publisher.storage.digest import confirm, digest_file
+from roar_publisher.storage.source import Content, Fence, FileChanged, fence_of
+from roar_publisher.storage.store import ObjectStore, StoredObject
+from roar_publisher.storage.transfer import transfer
+
+FILES_AT_ONCE = 16
+PARTS_AT_ONCE = 8
+"""Parts of one file; what is under way at once in all is the store's own limit of requests."""
+LOST = "{} of {} objects were stored before, and are gone from the store or overwritten there: they are sent again"
+ABANDON_SECONDS = 10.0
+"""How long giving up uploads may take in all, for a person who waits for a prompt."""
+
+
+def content_of(row: ObjectRow) -> Content:
+    """The content that an object's row describes."""
+    told = json.loads(row.content)
+    fields = {field.name: told[field.name] for field in dataclass_fields(Content)}
+    parts = {"part_blake3s": tuple(told["part_blake3s"])}
+    return Content(**fields | parts | {"fence": Fence(**told["fence"])})
+
+
+def owner_of(plan: Plan) -> str:
+    """Who stores the objects of this publish: nobody else, in no other state folder either (`open_store`)."""
+    return f"{plan.id} {plan.created_at}"
+
+
+async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
+    """Give up every upload under way of a put, so that its store keeps no parts; returns how many are left.
+
+    Best effort, within ABANDON_SECONDS: a store that can't be reached or refuses keeps what it has, and the upload
+    stays known.  Nothing to do for a publish of lineage alone.  Call it as the owner of the publish, with the
+    environment that the put had.  Repeating it tries what is left; cancelling leaves the rest.
+    """
+    if plan.destination is None:
+        return 0
+    left = await anyio.to_thread.run_sync(under_way, paths, journal)
+    waiting = iter(list(left.items()))
+
+    async def give_up(store: ObjectStore) -> None:
+        for seq, begun in waiting:
+            with suppress(PublisherError):
+                if begun.upload is not None:
+                    await store.abort(begun.upload)
+                else:
+                    await store.clear(begun.key, begun.asked)
+                if begun.known:
+                    await anyio.to_thread.run_sync(paths.forget_upload, seq)
+                del left[seq]
+
+    with anyio.move_on_after(ABANDON_SECONDS), suppress(PublisherError):
+        store = await open_store(plan.destination, owner=owner_of(plan))
+        async with store, anyio.create_task_group() as tasks:
+            for _ in range(FILES_AT_ONCE):
+                tasks.start_soon(give_up, store)
+    return sum(begun.known for begun in left.values())
+
+
+class Objects:
+    """Drains the objects of one put into a store.  Made for one drain."""
+
+    def __init__(self, run: Run, store: ObjectStore) -> None:
+        self._run = run
+        self._store = store
+        self._ledger = run.journal.objects
+        self._stored = Acknowledgements[tuple[int, str]](lambda group: run.on_disk(self._ledger.stored, group))
+        self._failure: PublisherError | None = None
+
+    async def drain(self) -> None:
+        """Return when every object is stored and verified, and every file is still what its digest says.
+
+        Raises what the store or a file raised first; Interrupted when the run is asked to stop, at once: a part under
+        way is sent again later.  Draining again sends only what is missing.
+        """
+        rows = await self._run.on_disk(self._ledger.all)
+        await self._unless_stopped(lambda: self._store_missing(rows))
+        for row in await self._run.on_disk(self._ledger.all):
+            await self._confirm(row)
+
+    async def look_again(self) -> None:
+        """Return when the store has every object as it was stored: hours, and other people, may have come between.
+
+        What is gone, or another now, is stored once more, and told.  Raises as `drain` does; harmless to repeat.
+        """
+        rows = await self._run.on_disk(self._ledger.all)
+        await self._unless_stopped(lambda: self._store_lost(rows))
+
+    async def _unless_stopped(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._commit, tasks.cancel_scope)
+                tasks.start_soon(self._end_on_stop, tasks.cancel_scope)
+                await work()
+                tasks.cancel_scope.cancel()
+        finally:
+            await self._stored.flush()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _store_missing(self, rows: Sequence[ObjectRow]) -> None:
+        await self._store_these(await self._run.on_disk(self._ledger.all, only_missing=True), rows)
+
+    async def _store_lost(self, rows: Sequence[ObjectRow]) -> None:
+        lost = await self._lost(rows)
+        if lost:
+            await self._run.on_disk(self._ledger.lost, [row.seq for row in lost])
+            self._run.report(Noted(LOST.format(len(lost), len(rows))))
+            await self._store_these(lost, rows)
+
+    async def _store_these(self, missing: Sequence[ObjectRow], rows: Sequence[ObjectRow]) -> None:
+        """Store what is missing of all rows."""
+        done = len(rows) - len(missing)
+        self._run.report(ObjectsPlanned(len(rows), done, _bytes(rows), _bytes(rows) - _bytes(missing)))
+        there = await self._glance(len(missing))
+        twins = _twins(rows)
+
+        async def store(row: ObjectRow) -> None:
+            surely_new = there is not None and row.key not in there
+            await self._store_one(row, surely_new=surely_new, twin=twins.get(row.seq))
+
+        await self._side_by_side([row for row in missing if row.seq not in twins], store)
+        await self._side_by_side([row for row in missing if row.seq in twins], store)  # now every twin is there
+
+    async def _lost(self, rows: Sequence[ObjectRow]) -> list[ObjectRow]:
+        """Those that the store has no more, or not as they were."""
+        there = await self._glance(len(rows)) or {}
+        lost: list[ObjectRow] = []
+
+        async def look(row: ObjectRow) -> None:
+            if await self._store.lost(row.key, content_of(row), row.tag):
+                lost.append(row)
+
+        await self._side_by_side([row for row in rows if not row.tag or there.get(row.key) != row.tag], look)
+        return lost
+
+    async def _glance(self, questions: int) -> Mapping[str, str] | None:
+        try:
+            return await self._store.glance(questions) if self._failure is None else None
+        except PublisherError as error:
+            self._failure = error
+            return None
+
+    async def _side_by_side(self, rows: Iterable[ObjectRow], work: Callable[[ObjectRow], Awaitable[None]]) -> None:
+        """Do `work` for every row, many at once, until something fails."""
+        if self._failure is not None:
+            return
+        queue = iter(rows)
+        async with anyio.create_task_group() as workers:
+
+            async def take() -> None:
+                try:
+                    for row in queue:
+                        await work(row)
+                except PublisherError as error:
+                    self._failure = self._failure or error
+                    workers.cancel_scope.cancel()
+
+            for _ in range(FILES_AT_ONCE):
+                workers.start_soon(take)
+
+    async def _store_one(self, row: ObjectRow, *, surely_new: bool, twin: str | None) -> None:
+        sent: dict[int, int] = {}
+
+        def advance(part: int, so_far: int) -> None:
+            self._run.report(Sent(row.key, so_far - sent.get(part, 0)))
+            sent[part] = so_far
+
+        async def send(content: Content) -> StoredObject:
+            ledger = JournalLedger(self._run, row.seq, row.key)
+            return await transfer(
+                self._store,
+                row.key,
+                content,
+                ledger,
+                parts_at_once=PARTS_AT_ONCE,
+                advance=advance,
+                surely_new=surely_new,
+                twin=twin,
+            )
+
+        try:
+            stored = await send(content_of(row))
+        except FileChanged:
+            stored = await send(await self._restored(row))
+        # First the name, which may be a credential: killed in between, the store itself tells that the object is there.
+        with anyio.CancelScope(shield=True):  # another file's failure does not make this one unsent
+            await self._run.on_disk(self._run.paths.forget_upload, row.seq)
+        self._stored.add((row.seq, stored.tag))
+        self._run.report(ObjectStored(row.key, row.size, sent=bool(sent)))
+
+    async def _confirm(self, row: ObjectRow) -> None:
+        try:
+            await confirm(content_of(row))
+        except FileChanged:
+            await self._restored(row)
+
+    async def _restored(self, row: ObjectRow) -> Content:
+        """The content of a file that is another now, if its bytes are the same; raises FileChanged if they are not."""
+        before = content_of(row)
+        if (await anyio.to_thread.run_sync(fence_of, before.path)).size != before.size:
+            raise FileChanged(before.path)
+        now = await digest_file(before.path)
+        if now.blake3 != before.blake3:
+            raise FileChanged(before.path)
+        restored = replace(before, fence=now.fence)
+        await self._run.on_disk(self._ledger.revise, row.seq, json.dumps(asdict(restored)))
+        return restored
+
+    async def _commit(self, scope: anyio.CancelScope) -> None:
+        try:
+            await self._stored.serve()
+        except PublisherError as error:
+            self._failure = self._failure or error
+            scope.cancel()
+
+    async def _end_on_stop(self, scope: anyio.CancelScope) -> None:
+        await self._run.stop.wait()
+        self._failure = self._failure or Interrupted(STOPPED)
+        scope.cancel()
+
+
+def _twins(rows: Iterable[ObjectRow]) -> dict[int, str]:
+    """For each row whose content another row before it has (and that is not empty): the key of the first of them."""
+    first: dict[str, str] = {}
+    digests = [(row, content_of(row).blake3) for row in rows if row.size]
+    return {row.seq: first[digest] for row, digest in digests if first.setdefault(digest, row.key) != row.key}
+
+
+def _bytes(rows: Iterable[ObjectRow]) -> int:
+    return sum(row.size for row in rows)

@@ -1,0 +1,146 @@
+"""The pipeline: every unacknowledged unit is sent, as many at once as the server takes, each as soon as it may go.
+
+One task hands out units; each unit is delivered by a task of its own; one task commits acknowledgements.  Memory is
+bounded by the window and by the requests under way, whatever the size of the plan.
+
+    journal ──page──▶ window ──ready──▶ deliver (≤ most at once) ──reply──▶ acknowledgements ──group──▶ journal
+                        ▲                                            │
+                        └──────────────── watermark ◀────────────────┘
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from roar_publisher.engine.run import Run
+from roar_publisher.engine.staging.acks import Acknowledgements
+from roar_publisher.engine.staging.delivery import too_large
+from roar_publisher.engine.staging.order import Watermark, Window
+from roar_publisher.engine.staging.requests import halves
+from roar_publisher.glaas.caller import STOPPED, Refused
+from roar_publisher.report import Advanced
+from roar_publisher.state.errors import Interrupted, PublisherError, Rejected
+from roar_publisher.state.units import NODES, Kind, Unit
+
+PAGE_UNITS = 256
+PAGE_BYTES = 2 * 1024 * 1024
+TOO_LARGE = 413
+
+Deliver = Callable[[Unit], Awaitable[None]]
+
+
+class Pipeline:
+    """Drains the units of some kinds.  Made for one drain.
+
+    deliver: sends one unit and returns when the server has it.  It is called again for a unit whose reply was lost.
+    """
+
+    def __init__(self, run: Run, kinds: Iterable[Kind], deliver: Deliver) -> None:
+        self._run = run
+        self._kinds = frozenset(kinds)
+        self._deliver = deliver
+        self._acks = Acknowledgements[tuple[int, int]](lambda group: run.on_disk(run.journal.acknowledge, group))
+        self._window = Window()
+        self._in_flight = 0  # written by the event loop's tasks, between awaits
+        self._changed = anyio.Event()  # something was acknowledged, failed or asked to stop: look again
+        self._failure: PublisherError | None = None  # the first one; later ones are its echo
+        self._drained = False
+        self._too_large: int | None = None  # the smallest body that the server found too large
+
+    async def drain(self) -> None:
+        """Return when every unit is acknowledged, durably.
+
+        Raises what `deliver` raised first, and Interrupted when the run is asked to stop: then nothing new is sent,
+        what is under way is finished, and what was acknowledged is committed.  Draining again sends only what is
+        missing.
+        """
+        self._watermark = Watermark(
+            await self._run.on_disk(self._run.journal.unacknowledged_nodes, self._kinds & NODES)
+        )
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._commit)
+                tasks.start_soon(self._watch_for_stop)
+                try:
+                    await self._hand_out(tasks)
+                except PublisherError as error:  # the journal can't be read; raised below, outside of the task group
+                    self._failure = self._failure or error
+                tasks.cancel_scope.cancel()
+        finally:
+            await self._acks.flush()
+        if self._failure is not None:
+            raise self._failure
+        if not self._drained:
+            raise Interrupted(STOPPED)
+
+    async def _hand_out(self, tasks: TaskGroup) -> None:
+        past = 0
+        exhausted = False
+        while self._failure is None:
+            stopping = self._run.stop.is_set()
+            if not exhausted and not stopping and len(self._window) < PAGE_UNITS // 2:
+                page = await self._run.on_disk(self._page, past)
+                exhausted = not page
+                if page:
+                    past = page[-1].seq
+                    self._window.extend(page)
+            unit = None
+            if not stopping and self._in_flight < self._run.most_requests:
+                unit = self._window.take(self._watermark.level)
+            if unit is not None:
+                self._in_flight += 1
+                tasks.start_soon(self._send, unit)
+            elif self._in_flight == 0 and (stopping or (exhausted and not len(self._window))):
+                self._drained = exhausted and not len(self._window)
+                return
+            else:
+                await self._changed.wait()
+                self._changed = anyio.Event()
+
+    def _page(self, past: int) -> list[Unit]:
+        return self._run.journal.pending(self._kinds, past=past, limit=PAGE_UNITS, max_bytes=PAGE_BYTES)
+
+    async def _send(self, unit: Unit) -> None:
+        try:
+            await self._deliver_fitting(unit)
+        except PublisherError as error:
+            self._failure = self._failure or error
+        finally:
+            self._in_flight -= 1
+            self._changed.set()
+
+    async def _deliver_fitting(self, unit: Unit) -> None:
+        """Deliver a unit, in halves of halves where the server finds it too large."""
+        if self._too_large is None or len(unit.body) < self._too_large or unit.items == 1:
+            try:
+                await self._deliver(unit)
+            except Refused as error:
+                if error.status != TOO_LARGE:
+                    raise
+                if unit.items == 1:
+                    raise Rejected(
+                        f"one item is too large for the registry: {await too_large(self._run, unit)}",
+                        next_step="have the registry's body limit raised, or make the item smaller",
+                    ) from error
+                self._too_large = min(self._too_large or len(unit.body), len(unit.body))
+            else:
+                self._acks.add((unit.seq, unit.part))
+                self._watermark.acknowledged(unit)
+                self._changed.set()
+                self._run.report(Advanced(unit.kind, unit.items, len(unit.body)))
+                return
+        self._watermark.split(unit)
+        for half in await self._run.on_disk(self._run.journal.split, unit, halves(unit)):
+            await self._deliver_fitting(half)
+
+    async def _commit(self) -> None:
+        try:
+            await self._acks.serve()
+        except PublisherError as error:
+            self._failure = self._failure or error
+            self._changed.set()
+
+    async def _watch_for_stop(self) -> None:
+        await self._run.stop.wait()
+        self._changed.set()

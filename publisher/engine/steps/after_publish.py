@@ -1,0 +1,196 @@
+"""What follows once the lineage is published: labels, roar.db, and the git tags of a put.
+
+None of it undoes the publish.  What can't be done now is owed: the person reads what to type, the journal keeps it, and
+`paying` does it later.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anyio import to_thread
+
+from roar_publisher.auth.choice import Decision
+from roar_publisher.engine.run import Run
+from roar_publisher.engine.staging.delivery import explained
+from roar_publisher.engine.staging.pipeline import Pipeline
+from roar_publisher.engine.staging.requests import Route
+from roar_publisher.engine.staging.tallies import contradiction, labels_missing
+from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED
+from roar_publisher.engine.steps.stage import announce
+from roar_publisher.glaas.caller import Authorizer, Refused
+from roar_publisher.glaas.wire import BatchReply
+from roar_publisher.lineage.canonical import remote_job_uid
+from roar_publisher.lineage.gitcontext import missing_git_facts
+from roar_publisher.report import Noted
+from roar_publisher.state.debts import Debt, What
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Learned
+from roar_publisher.state.units import Kind, Unit
+
+SYNC = "roar label sync"
+MOST_TOLD = 3
+"""Batches of labels of which it is told what was not taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A lineage that readers see.
+
+    hash: the server's.  prepared: the provisional one.  staged: whether jobs stand under the remote uids that follow
+    from it (else under their local ones).
+    """
+
+    hash: str
+    prepared: str
+    staged: bool
+
+
+async def finish(run: Run, published: Published, route: Route, authorize: Authorizer) -> Learned:
+    """Do everything that follows; returns what is owed, for the journal.
+
+    Repeating is harmless: labels that were acknowledged are not sent again, rows and tags stand as they are.  Raises
+    Transient and Interrupted from the labels, and Refused (401, 403) where they want another credential, once.
+    """
+    labels = await send_labels(run, published, route, authorize)
+    debts = [*filter(None, (labels, *await write_rows(run, published, labelled=labels is None), await make_tags(run)))]
+    if debts:
+        run.report(Noted(owed_text(run.plan.id, debts)))
+    if run.plan.git_commit is None:
+        run.report(Noted(missing_git_facts(run.plan.git_repo, run.plan.git_commit)))
+    return {"owed": tuple(debts), "detail": owed_text(run.plan.id, debts)}
+
+
+def owed_text(publish_id: str, debts: Sequence[Debt]) -> str:
+    """What is owed, and what pays it; empty where nothing is."""
+    texts = "; ".join(debt.text for debt in debts)
+    resume = f"; all of it: roar publish --resume {publish_id}" if any(debt.payable for debt in debts) else ""
+    return texts + resume
+
+
+async def send_labels(run: Run, published: Published, route: Route, authorize: Authorizer) -> Debt | None:
+    """Send the labels that are not acknowledged; returns what is owed where the registry refuses them, or some of them.
+
+    The session's credential may have died meanwhile: the first time that it is turned down, this raises Refused, and a
+    credential is chosen again.  A registry that turns that one down too wants no labels.
+    """
+    refused: list[str] = []
+
+    async def deliver(unit: Unit) -> None:
+        path, body = route.request(unit)
+        reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
+        if missing := reply.not_taken(unit.items):
+            refused.append(await explained(run, unit, missing))
+        elif lacking := labels_missing(reply, unit.items):
+            refused.append(f"{lacking} of the {unit.items} labels it was sent, and does not say why")
+        elif wrong := contradiction(reply, unit):
+            refused.append(f"all of the labels for sure: {wrong}")
+
+    await announce(run, (Kind.LABELS,))
+    try:
+        await Pipeline(run, [Kind.LABELS], deliver).drain()
+    except Refused as refusal:
+        turned_down = published.staged and refusal.status in (UNAUTHORIZED, FORBIDDEN)
+        if turned_down and not await run.on_disk(_turned_down_before, run):
+            raise
+        # An anonymous session's token is its only credential: none can be found that the registry would take.
+        progress = await run.on_disk(run.journal.progress)
+        lost = turned_down and progress.credential == Decision.ANONYMOUS_SESSION
+        return Debt(What.REFUSED_LABELS if lost else What.LABELS, refusal.what, refusal.reason, SYNC)
+    if refused:
+        why = f"the registry did not take {'; '.join(refused[:MOST_TOLD])}"
+        return Debt(What.REFUSED_LABELS, why, Reason.RECEIPT, SYNC)
+    return None
+
+
+def _turned_down_before(run: Run) -> bool:
+    turned_down = (Event.CREDENTIAL_REJECTED, State.FINALIZE)
+    return any((checkpoint.event, checkpoint.source) == turned_down for checkpoint in run.journal.history())
+
+
+async def write_rows(
+    run: Run, published: Published, *, labelled: bool, record_due: bool = True
+) -> tuple[Debt | None, Debt | None]:
+    """Write the put's record into roar.db, then mark what was published there; returns what is owed of each.
+
+    labelled: whether the labels were taken.  record_due: whether the record is still to be written.
+    """
+    record = await _written(run, What.RECORD, lambda: _record_put(run)) if record_due else None
+    if record is not None:
+        return record, Debt(What.MARKS, "they follow the record", record.reason)
+    return None, await _written(run, What.MARKS, lambda: _mark(run, published, labelled=labelled))
+
+
+async def _written(run: Run, what: What, write: Callable[[], None]) -> Debt | None:
+    """What is owed where roar.db can't be written: it may be read-only, gone or locked by now.
+
+    Marks in a roar.db that is gone are owed to nobody: there is nothing left to mark.
+    """
+    try:
+        await run.on_disk(write)
+    except LocalProblem as problem:
+        if what is What.MARKS and problem.reason == Reason.NO_DATABASE:
+            run.report(Noted(f"published; {problem.what}"))
+            return None
+        return Debt(what, problem.what, problem.reason)
+    return None
+
+
+def _mark(run: Run, published: Published, *, labelled: bool) -> None:
+    """Write into roar.db what was published (protocol.md §7).  labelled: whether the labels were taken."""
+    from roar_publisher.lineage.marks import mark_published
+    from roar_publisher.planning.put.grounds import check_database
+
+    check_database(run.plan)
+    uids = [job["job_uid"] for body in run.journal.bodies(Kind.JOBS) for job in json.loads(body)]
+    digests = (
+        item["digest"]
+        for kind in (Kind.ARTIFACTS, Kind.COMPOSITE)
+        for body in run.journal.bodies(kind)
+        for artifact in json.loads(body)
+        for item in artifact["hashes"]
+    )
+    mark_published(
+        Path(run.plan.roar_db),
+        session_id=run.plan.local_session,
+        session_hash=published.hash,
+        prepared_hash=published.prepared,
+        job_uids=((uid, remote_job_uid(published.prepared, uid) if published.staged else uid) for uid in uids),
+        digests=digests,
+        labels_as_of=run.plan.created_at if labelled else None,
+        now=run.clock(),
+    )
+
+
+def _record_put(run: Run) -> None:
+    """Write the put job into roar.db (protocol.md §9), once."""
+    text = run.paths.read_put_record()
+    if text is None:
+        return
+    from roar_publisher.planning.put.grounds import check_database
+    from roar_publisher.planning.put.record import PutRecord
+    from roar_publisher.planning.put.recording import record_put
+
+    check_database(run.plan)
+    record_put(Path(run.plan.roar_db), PutRecord.from_json(text))
+    run.paths.forget_put_record()
+
+
+async def make_tags(run: Run) -> Debt | None:
+    """Make and push the tags of a put; returns what is owed where git or its remote does not take them."""
+    if not run.plan.tags:
+        return None
+    from roar_publisher.planning.put.objects import Tag
+    from roar_publisher.planning.put.tags import Owed, make_tag, push_tag
+
+    def make() -> Owed | None:
+        root = Path(run.plan.project)
+        tags = [Tag(*fields) for fields in run.plan.tags]
+        return next(filter(None, (make_tag(root, tag) or push_tag(root, tag) for tag in tags)), None)
+
+    # Not one of the journal's calls: a remote may take its time, and a stop need not wait for it.
+    owed = await to_thread.run_sync(make, abandon_on_cancel=True)
+    return Debt(What.TAG, owed.why, Reason.LOCAL, owed.command) if owed else None

@@ -1,0 +1,244 @@
+"""AUTH_SELECT: which credential publishes, under which identity, and by which route; and that it stays the same."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from roar_publisher.auth.authorizers import base_path
+from roar_publisher.auth.choice import sentence
+from roar_publisher.auth.decide import (
+    Capabilities,
+    Choice,
+    Decision,
+    Flag,
+    Key,
+    Mode,
+    Probe,
+    Scope,
+    asks_for_nobody,
+    decide,
+    names_its_owner,
+)
+from roar_publisher.auth.identity import ANONYMOUS, only_by_bearer
+from roar_publisher.engine.run import Outcome, Run, Step
+from roar_publisher.engine.steps.sessions import UNAUTHORIZED, credential_rejected
+from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.wire import AnyReply
+from roar_publisher.report import Noted
+from roar_publisher.state.errors import LocalProblem, NeedsPerson, PublisherError
+from roar_publisher.state.machine import Event
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Learned, Progress
+
+AUTH_PROBE = "/api/v1/sessions?limit=1"
+_BROKEN_SIGNATURE = re.compile(r"\bsignature\b.*\b(this request|match|matches|mismatch)\b", re.IGNORECASE)
+"""A 401 about a signature of something else than this request: the key may be good.  A mere "invalid signature" is what
+a registry may say of a key that it does not know, too."""
+_OTHER_HOST = re.compile(r"\bsignature was made for\b", re.IGNORECASE)
+"""A 401 about the host that the signature names (`glaas.signature`): the key may be good."""
+
+
+async def auth_select(run: Run) -> Outcome:
+    """Decide by the table of protocol.md §5.
+
+    Raises NeedsPerson where the table stops, where a publish that names nobody is not confirmed, where the plan names
+    somebody whose credential is not here any more, and where the identity is not one that the plan was made for, or not
+    the one that this publish began with: that never changes silently.
+    """
+    progress = await run.on_disk(run.journal.progress)
+    with _telling_what_is_published(progress):
+        return await _select(run, progress)
+
+
+def as_begun(step: Step) -> Step:
+    """`step`, taken only by the one whom the publish names since AUTH_SELECT.
+
+    Another process may find another credential in the same place, and neither a key nor `ROAR_ACCESS_TOKEN` tells whose
+    it is: the registry is asked, once a process.  A credential that it turns down is CREDENTIAL_REJECTED.
+    Raises what the step raises, and NeedsPerson where the credential names somebody else by now.
+    """
+
+    async def checked(run: Run) -> Outcome:
+        try:
+            await check_person(run)
+        except Refused as refusal:
+            return credential_rejected(run, refusal)
+        return await step(run)
+
+    return checked
+
+
+async def check_person(run: Run) -> None:
+    """Raise NeedsPerson where the credential names somebody else than the publish, Refused where it is turned down."""
+    progress = await run.on_disk(run.journal.progress)
+    decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
+    identity = await run.keyring.identity(decision, run.caller, run.plan.provisional)
+    with _telling_what_is_published(progress):
+        await _same_person(run, progress, identity)
+
+
+@contextmanager
+def _telling_what_is_published(progress: Progress) -> Iterator[None]:
+    try:
+        yield
+    except (NeedsPerson, LocalProblem) as problem:
+        if progress.hash is not None:
+            problem.kept = "The lineage is published; its labels are not, yet."
+        raise
+
+
+async def _select(run: Run, progress: Progress) -> Outcome:
+    choice = await _choose(run, progress)
+    if choice.note:
+        run.report(Noted(choice.note))
+    identity = await _identity(run, choice.decision)
+    await _same_person(run, progress, identity)
+    if identity == ANONYMOUS and progress.identity is None:
+        await _nobody_was_to_be_named(run)
+    if choice.needs_confirmation and progress.hash is None and not await _agreed(run, choice):
+        raise NeedsPerson(
+            "this publish is public and names nobody: it needs your consent",
+            next_step=f"roar publish --resume {run.plan.id} --yes",
+            reason="needs confirmation",
+        )
+    learned: Learned = {
+        "credential": choice.decision.value,
+        "identity": identity,
+        "why": choice.why,
+        "scope_request": choice.scope_request,
+    }
+    if choice.decision is Decision.LEGACY:
+        learned["remote_session"] = None
+        return Outcome(Event.NO_STAGING, learned)
+    return Outcome(Event.SELECTED, learned)
+
+
+async def _agreed(run: Run, choice: Choice) -> bool:
+    """Whether a person agrees, or did so earlier: that is kept with the plan, and no resume asks again."""
+    if (await run.on_disk(run.journal.queue.read)).agreed:
+        return True
+    agreed = await run.confirm(choice)
+    await run.on_disk(run.journal.queue.order, agreed=agreed)
+    return agreed
+
+
+async def _identity(run: Run, decision: Decision) -> str:
+    try:
+        return await run.keyring.identity(decision, run.caller, run.plan.provisional)
+    except Refused as refusal:
+        raise run.keyring.not_accepted(refusal, decision) from refusal
+
+
+async def _choose(run: Run, progress: Progress) -> Choice:
+    """What the table says; where the key matters, the registry has been asked about it.
+
+    Raises NeedsPerson where the table stops, and where the key that is needed is turned down.
+    """
+    can = progress.capabilities
+    flag, scope = _asked(run)
+    held = await run.keyring.held(flag, scope)
+
+    def ask_table(probe: Probe) -> Choice:
+        return decide(
+            flag,
+            scope,
+            held,
+            Capabilities(
+                anonymous_public=can.get("anonymous_public", False),
+                server_hash=can.get("finalize_server_authoritative_hash", False),
+                authenticated=can.get("authenticated", False),
+            ),
+            probe,
+        )
+
+    choice, rejection = ask_table(Probe.NOT_ASKED), None
+    if choice.decision in (Decision.PROBE_SSH, Decision.SSH):
+        probe, rejection = await _probe_ssh(run)
+        choice = ask_table(probe)
+    if choice.decision is Decision.STOP:
+        problem = run.keyring.stop(choice)
+        if rejection is not None:
+            problem.what = f"{problem.what} {sentence(rejection.what)}"
+        raise problem
+    if rejection is not None:
+        if choice.decision is Decision.SSH:
+            raise rejection
+        run.report(Noted(f"{rejection.what.rstrip('.')}; so this publish names nobody"))
+    return choice
+
+
+def _asked(run: Run) -> tuple[Flag, Scope]:
+    scope = run.plan.intent["scope"]
+    return Flag(run.plan.intent["flag"]), Scope(**scope | {"mode": Mode(scope["mode"])})
+
+
+async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
+    """What the registry says to the SSH key (protocol.md §4, the auth probe); with the error for a rejected one.
+
+    Only the registry's own 401 rejects it.  Raises an error where that may be a misunderstanding, for the key may
+    well be good: this machine's clock is off, or a proxy changes the path that is signed.
+    """
+    if run.keyring.key_accepted:
+        return Probe.ACCEPTED, None
+    signer = run.keyring.authorizer(Decision.SSH, run.caller)
+    try:
+        await run.caller.call("GET", AUTH_PROBE, expect=AnyReply, authorize=signer)
+    except Refused as refusal:
+        if refusal.status != UNAUTHORIZED or not refusal.body:
+            return Probe.INCONCLUSIVE, None
+        problem = run.keyring.not_accepted(refusal, Decision.SSH)
+        if problem.reason == Reason.CLOCK:
+            raise problem from refusal
+        base = base_path(run.plan.registry)
+        other_host = bool(_OTHER_HOST.search(refusal.what))
+        if base or other_host or _BROKEN_SIGNATURE.search(refusal.what):
+            if not other_host:
+                what = f"path {base}" if base else "request"
+                problem.what = f"{problem.what.rstrip('.')}. A proxy may change the {what}, which breaks signatures."
+            nobody = ", or rerun with --anonymous" if names_its_owner(*_asked(run)) else ""
+            problem.next_step = f"use the registry's own address, {problem.next_step}{nobody}"
+            raise problem from refusal
+        return Probe.REJECTED, problem
+    run.keyring.accepted()
+    return Probe.ACCEPTED, None
+
+
+async def _same_person(run: Run, progress: Progress, identity: str) -> None:
+    """Raise NeedsPerson unless `identity` may go on with this publish.
+
+    The remote uids follow from the identity: what was staged as one can't be finished as another.
+    """
+    if progress.identity in (None, identity) and identity in run.plan.provisional:
+        return
+    began = progress.identity or " or ".join(sorted(run.plan.provisional))
+    last = (await run.on_disk(run.journal.history))[-1]
+    because = f" ({last.detail.rstrip('.')})" if last.event == Event.CREDENTIAL_REJECTED else ""
+    raise NeedsPerson(
+        f"this publish was begun as {began} and would go on as {identity}{because}",
+        kept="What is staged is kept.",
+        next_step=f"sign in as before, then: roar publish --resume {run.plan.id}\n"
+        f"or start anew: roar journal cancel {run.plan.id}",
+        reason="auth",
+    )
+
+
+async def _nobody_was_to_be_named(run: Run) -> None:
+    """Raise NeedsPerson where the plan names somebody whose credential this process does not hold.
+
+    A daemon has not the environment of who planned it, and what is published as nobody is so for good.  A key that is
+    here but turned down is the table's matter, as long as the plan can have been made for a key.
+    """
+    people = sorted(run.plan.provisional.keys() - {ANONYMOUS})
+    if not people or asks_for_nobody(*_asked(run)):
+        return
+    if (await run.keyring.held(*_asked(run))).key is not Key.NONE and not all(map(only_by_bearer, people)):
+        return
+    what = f"this publish was to name {' or '.join(people)}, and nobody is signed in where it goes on."
+    raise NeedsPerson(
+        f"{what} {run.keyring.unusable}".strip(),
+        kept="Nothing is in the registry yet.",
+        next_step="run `roar login`, or set ROAR_ACCESS_TOKEN where it goes on (for a daemon: then `roar daemon stop` "
+        f"and `start`), then: roar publish --resume {run.plan.id}\n"
+        f"or name nobody: roar journal cancel {run.plan.id}, then roar publish --anonymous",
+        reason="auth",
+    )

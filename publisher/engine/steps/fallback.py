@@ -1,0 +1,79 @@
+"""FALLBACK: the legacy path of an older server, through the same units and the same journal (protocol.md §4).
+
+Every write is visible at once there, under the hash that the client computed; there is nothing to finalize.  Who is
+signed in signs each write: a server that knows the credential says whose the lineage is.
+"""
+
+from roar_publisher.auth.choice import Decision
+from roar_publisher.engine.run import Outcome, Run
+from roar_publisher.engine.staging.pipeline import Pipeline
+from roar_publisher.engine.staging.requests import LegacyRoute
+from roar_publisher.engine.steps.after_publish import Published, finish
+from roar_publisher.engine.steps.auth_select import check_person
+from roar_publisher.engine.steps.missing import Endpoints
+from roar_publisher.engine.steps.objects import look_for_objects, store_objects
+from roar_publisher.engine.steps.receipts import mismatch, page_url
+from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZED, prepared_hash
+from roar_publisher.engine.steps.stage import STAGED, announce, deliver_or_pass
+from roar_publisher.glaas.caller import ANONYMOUS, Refused
+from roar_publisher.glaas.policy import dump
+from roar_publisher.glaas.wire import LegacySessionReply
+from roar_publisher.report import Noted
+from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Progress
+from roar_publisher.state.units import Unit
+
+SESSIONS = "/api/v1/sessions"
+
+
+async def fallback(run: Run) -> Outcome:
+    """Register the lineage, its units and its labels.  Repeating sends what is not acknowledged.
+
+    A lineage that the registry says is closed was published by a session, and lacks nothing; any other conflict is
+    just a no.  Raises NeedsPerson for a credential that is turned down, or that names somebody else by now, Rejected,
+    Transient, Interrupted.
+    """
+    progress = await run.on_disk(run.journal.progress)
+    decision = Decision(progress.credential or Decision.LEGACY)
+    try:
+        await check_person(run)
+        return await _publish(run, progress, decision)
+    except Refused as refusal:
+        if refusal.status in (UNAUTHORIZED, FORBIDDEN) and decision is not Decision.LEGACY:
+            raise run.keyring.not_accepted(refusal, decision) from refusal
+        raise
+
+
+async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
+    lineage_hash = prepared_hash(run, progress)
+    signed_in = decision is not Decision.LEGACY
+    authorize = run.keyring.authorizer(decision, run.caller, progress.identity) if signed_in else ANONYMOUS
+    git = {"git_repo": run.plan.git_repo, "git_commit": run.plan.git_commit, "git_branch": run.plan.git_branch}
+    body = dump({"hash": lineage_hash} | git)
+    session = await run.caller.call("POST", SESSIONS, body, expect=LegacySessionReply, authorize=authorize)
+    if session.hash not in (None, lineage_hash):
+        raise mismatch((f"it registered {session.hash}, and {lineage_hash} was asked for",))
+    url, note = page_url(session.url, run.plan.registry, lineage_hash)
+    if note:
+        run.report(Noted(note))
+    route = LegacyRoute(lineage_hash)
+
+    async def registered() -> bool:
+        return True
+
+    endpoints = Endpoints(run, progress, registered)
+
+    async def deliver(unit: Unit) -> None:
+        await deliver_or_pass(run, unit, route, authorize, endpoints)
+
+    await store_objects(run)
+    await look_for_objects(run)
+    await announce(run, STAGED)
+    try:
+        await Pipeline(run, STAGED, deliver).drain()
+    except Refused as refusal:
+        if refusal.status != CONFLICT or refusal.body.get("status") != "closed":
+            raise
+        run.report(Noted("this lineage was published before, by a session: it is complete, and takes no more writes"))
+    owed = await finish(run, Published(lineage_hash, lineage_hash, staged=False), route, authorize)
+    return Outcome(Event.FELL_BACK, {"hash": lineage_hash, "url": url, **owed})

@@ -1,0 +1,119 @@
+"""A 404 inside of a session: the session is gone, or only the endpoint was never there (protocol.md §4).
+
+Asking for the session under its own name tells the two apart.  Endpoints that a registry may lack are those of
+artifacts and datasets: where they are missing, what they would have been sent travels with the links.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import anyio
+
+from roar_publisher.engine.run import Outcome, Run
+from roar_publisher.engine.steps.open import NO_ENDPOINT, ask_for_session
+from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED, credential_rejected
+from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.policy import dump
+from roar_publisher.report import Noted
+from roar_publisher.state.errors import Transient
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Progress
+from roar_publisher.state.units import Kind, Unit
+
+NOT_FOUND, GONE = 404, 410
+OPTIONAL = {Kind.ARTIFACTS: "artifacts/batch", Kind.COMPOSITE: "artifacts/composites"}
+"""The endpoints that a registry may lack, by what they take."""
+NOTES = {
+    Kind.ARTIFACTS: "this registry takes no artifacts by themselves: they travel with the links",
+    Kind.COMPOSITE: "this registry takes no datasets: each travels as one artifact, without the list of its files",
+}
+
+
+class Endpoints:
+    """Which of the optional endpoints the registry lacks, as one drain finds out; the journal remembers it.
+
+    there: whether what the requests speak of (the session, say) is there; asked at most once for each kind.
+    """
+
+    def __init__(self, run: Run, progress: Progress, there: Callable[[], Awaitable[bool]]) -> None:
+        self._run = run
+        self._there = there
+        self._capabilities = progress.capabilities
+        self._missing = {kind for kind in OPTIONAL if progress.capabilities.get(_lacks(kind))}
+        self._one_at_a_time = anyio.Lock()
+        self._descriptions: dict[str, dict[str, Any]] | None = None
+
+    def lacks(self, kind: Kind) -> bool:
+        """Whether units of this kind have nowhere to go."""
+        return kind in self._missing
+
+    async def found_missing(self, kind: Kind, refusal: Refused) -> bool:
+        """Whether a refusal means that the registry has no endpoint for this kind.  Raises as `there` does."""
+        if kind not in OPTIONAL or refusal.status not in NO_ENDPOINT:
+            return False
+        async with self._one_at_a_time:
+            if kind not in self._missing and (refusal.status != NOT_FOUND or await self._there()):
+                self._missing.add(kind)
+                self._capabilities = self._capabilities | {_lacks(kind): True}
+                await self._run.on_disk(self._run.journal.remember, capabilities=self._capabilities)
+                self._run.report(Noted(NOTES[kind]))
+        return kind in self._missing
+
+    async def described(self, unit: Unit) -> Unit:
+        """A unit of links that tell what their artifacts are, where no endpoint was told; any other as it is."""
+        if not self._missing or unit.kind not in (Kind.INPUTS, Kind.OUTPUTS):
+            return unit
+        async with self._one_at_a_time:
+            if self._descriptions is None:
+                self._descriptions = await self._run.on_disk(_descriptions, self._run.journal, self._missing)
+        links = [self._descriptions.get(link["hash"], {}) | link for link in json.loads(unit.body)]
+        return replace(unit, body=dump(links))
+
+
+async def session_is_there(run: Run, progress: Progress) -> bool:
+    """Whether the registry still has the session of this publish.  Raises Refused, Transient."""
+    reply = await ask_for_session(run, progress)
+    return reply.registration_session_id == progress.remote_session and not reply.created
+
+
+async def session_event(run: Run, progress: Progress, refusal: Refused) -> Outcome | None:
+    """The event that a refusal inside a session stands for; None where it is just a no.
+
+    Raises Transient for a 404 in a session that is there, or that can't be asked for: nothing staged is given up.
+    """
+    if refusal.status in (UNAUTHORIZED, FORBIDDEN):
+        return credential_rejected(run, refusal)
+    if refusal.status == GONE:
+        return Outcome(Event.SESSION_LOST, {"detail": refusal.what})
+    if refusal.status != NOT_FOUND:
+        return None
+    try:
+        there = await session_is_there(run, progress)
+    except Refused as again:
+        if again.status in (UNAUTHORIZED, FORBIDDEN):
+            return credential_rejected(run, again)
+        raise Transient(
+            f"{refusal.what}; the session can't be asked for: {again.what}", reason="server failing"
+        ) from again
+    if there:
+        what = f"the registry has this session, but not what was asked of it: {refusal.what}"
+        raise Transient(what, reason="server failing") from refusal
+    return Outcome(Event.SESSION_LOST, {"detail": refusal.what})
+
+
+def _lacks(kind: Kind) -> str:
+    return f"no {OPTIONAL[kind]}"
+
+
+def _descriptions(journal: Journal, kinds: set[Kind]) -> dict[str, dict[str, Any]]:
+    """What is known of every artifact of these kinds, by each of its digests."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in kinds:
+        for body in journal.bodies(kind):
+            for artifact in json.loads(body):
+                told = {name: artifact[name] for name in ("size", "source_type", "metadata") if artifact.get(name)}
+                found |= {entry["digest"]: told for entry in artifact["hashes"]}
+    return found

@@ -1,0 +1,50 @@
+"""The objects of a put: stored before the lineage is staged, looked for again before readers may follow a link."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from roar_publisher.engine.run import Run
+
+if TYPE_CHECKING:
+    from roar_publisher.engine.staging.objects import Objects
+
+
+async def store_objects(run: Run) -> None:
+    """Store what is not stored yet.  Raises and repeats as `Objects.drain`."""
+    if run.plan.destination is not None:
+        async with _objects(run, run.plan.destination) as objects:
+            await objects.drain()
+
+
+async def look_for_objects(run: Run) -> None:
+    """Store once more what the store has lost since.  Raises and repeats as `Objects.look_again`."""
+    if run.plan.destination is not None:
+        async with _objects(run, run.plan.destination) as objects:
+            await objects.look_again()
+
+
+@asynccontextmanager
+async def _objects(run: Run, destination: str) -> AsyncIterator["Objects"]:
+    # Imported by puts alone: a publish of lineage should not wait for what stores need.
+    from roar_publisher.engine.staging.objects import Objects, content_of, owner_of
+    from roar_publisher.net.pace import Pace
+    from roar_publisher.planning.put.grounds import check_objects
+    from roar_publisher.storage.destinations import open_store
+
+    rows = await run.on_disk(run.journal.objects.all)
+    files = {row.key: content_of(row).path for row in rows}
+    await to_thread.run_sync(check_objects, run.plan, files)
+    store = await open_store(
+        destination,
+        owner=owner_of(run.plan),
+        connections=run.most_uploads,
+        pace=Pace(run.upload_rate) if run.upload_rate else None,
+        share=run.share,
+        report=run.report,
+        patience=run.patience,
+    )
+    async with store:
+        yield Objects(run, store)

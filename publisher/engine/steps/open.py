@@ -1,0 +1,78 @@
+"""OPEN: create the registration session, or meet the one that an earlier attempt created."""
+
+from roar_publisher.auth.decide import Decision
+from roar_publisher.engine.run import Outcome, Run
+from roar_publisher.engine.steps.receipts import mismatch
+from roar_publisher.engine.steps.sessions import (
+    BASE,
+    FORBIDDEN,
+    UNAUTHORIZED,
+    client_session_id,
+    credential_rejected,
+    session_authorizer,
+)
+from roar_publisher.glaas.caller import ANONYMOUS, Refused
+from roar_publisher.glaas.policy import dump
+from roar_publisher.glaas.wire import OpenReply
+from roar_publisher.state.errors import NeedsPerson, Rejected
+from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Progress
+
+NO_ENDPOINT = frozenset({404, 405, 501})
+"""What an older server says to the request for a session."""
+
+
+async def open_session(run: Run) -> Outcome:
+    """Open the session of this publish and epoch; the same `client_session_id` gets the same session back.
+
+    An anonymous session's token is on disk (0600) before the journal says that the session is open, so no crash can
+    leave a session without its credential.  An older registry has no such endpoint, whatever it advertises: what is
+    public and in no project goes the legacy way (NO_STAGING).
+
+    Raises NeedsPerson where that would publish what is to be private, Refused, Transient.
+    """
+    progress = await run.on_disk(run.journal.progress)
+    anonymous = progress.credential == Decision.ANONYMOUS_SESSION
+    try:
+        reply = await ask_for_session(run, progress)
+    except Refused as refusal:
+        if refusal.status in (UNAUTHORIZED, FORBIDDEN) and not anonymous:
+            return credential_rejected(run, refusal)
+        if refusal.status not in NO_ENDPOINT:
+            raise
+        if progress.scope_request is not None:
+            raise _no_sessions(run, progress) from refusal
+        credential = Decision.LEGACY.value if anonymous else progress.credential
+        return Outcome(Event.NO_STAGING, {"remote_session": None, "credential": credential})
+    if anonymous:
+        if not reply.registration_session_token:
+            raise Rejected("the registry opened an anonymous session without its token")
+        await run.on_disk(run.paths.write_session_token, reply.registration_session_token)
+    if reply.created and reply.status == "closed":
+        raise mismatch(("it says that it made this session just now, and that it is closed",))
+    finalized = reply.status == "closed" or progress.hash is not None
+    event = Event.ALREADY_PUBLISHED if finalized else Event.OPENED
+    return Outcome(event, {"remote_session": reply.registration_session_id})
+
+
+async def ask_for_session(run: Run, progress: Progress) -> OpenReply:
+    """The session of this publish and epoch as the registry has it, or has it now.  Raises Refused, Transient."""
+    body = {"client_session_id": client_session_id(run, progress)}
+    anonymous = progress.credential == Decision.ANONYMOUS_SESSION
+    if anonymous:
+        body["mode"] = "anonymous_public"
+    authorize = ANONYMOUS if anonymous else session_authorizer(run, progress)
+    return await run.caller.call("POST", BASE, dump(body), expect=OpenReply, authorize=authorize)
+
+
+def _no_sessions(run: Run, progress: Progress) -> NeedsPerson:
+    private = (progress.scope_request or {}).get("visibility") != "public"
+    outside = "" if private else "`roar scope clear`, then: "
+    return NeedsPerson(
+        "this registry has no registration sessions: "
+        + ("what it takes is public at once" if private else "it can't publish into a project"),
+        kept="Nothing was sent.",
+        next_step=f"have the registry upgraded, then: roar publish --resume {run.plan.id}\n"
+        f"or publish for everybody: roar journal cancel {run.plan.id}, then: {outside}roar publish --public",
+        reason="no sessions",
+    )

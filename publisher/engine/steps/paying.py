@@ -1,0 +1,96 @@
+"""Pays what a published lineage still owes: labels, the record and marks in roar.db, git tags."""
+
+from roar_publisher.auth.choice import Decision
+from roar_publisher.engine.run import Run
+from roar_publisher.engine.staging.requests import LegacyRoute, Route
+from roar_publisher.engine.steps.after_publish import SYNC, Published, make_tags, owed_text, send_labels, write_rows
+from roar_publisher.engine.steps.auth_select import check_person
+from roar_publisher.engine.steps.sessions import (
+    FORBIDDEN,
+    UNAUTHORIZED,
+    prepared_hash,
+    session_authorizer,
+    staged_route,
+)
+from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
+from roar_publisher.state.debts import Debt, What
+from roar_publisher.state.errors import Interrupted, LocalProblem, PublisherError
+from roar_publisher.state.machine import Event
+from roar_publisher.state.reasons import Turn, meaning
+from roar_publisher.state.record import Progress
+
+IN_ROAR_DB = frozenset({What.LABELS, What.RECORD, What.MARKS})
+"""Debts after whose payment the marks in roar.db are set anew: they say which labels and jobs are published."""
+
+
+async def pay(run: Run) -> Progress:
+    """Pay what is owed and can be paid; returns where the publish stands then.
+
+    Repeating is harmless.  What stays owed is noted in the journal, and then LocalProblem is raised (resumable).
+    Raises Interrupted where the process is asked to stop.
+    """
+    progress = await run.on_disk(run.journal.progress)
+    due = {debt.what for debt in progress.owed if debt.payable}
+    left = [debt for debt in progress.owed if not debt.payable]
+    published, route, authorize = await _published(run, progress)
+    if What.LABELS in due:
+        left += filter(None, [await _labels(run, published, route, authorize, progress)])
+    if due & IN_ROAR_DB:
+        labelled = not any(debt.what in (What.LABELS, What.REFUSED_LABELS) for debt in left)
+        rows = await write_rows(run, published, labelled=labelled, record_due=What.RECORD in due)
+        left += filter(None, rows)
+    if What.TAG in due:
+        left += filter(None, [await make_tags(run)])
+    await run.on_disk(run.journal.remember, owed=tuple(left), reason="", detail=owed_text(run.plan.id, left))
+    if not any(debt.what is What.LABELS for debt in left):  # which the session's token signs, too
+        await run.on_disk(run.paths.forget_session_token)
+    if any(debt.payable for debt in left):
+        raise _still_owed(left)
+    return await run.on_disk(run.journal.progress)
+
+
+async def _published(run: Run, progress: Progress) -> tuple[Published, Route, Authorizer]:
+    """The lineage as it was published, where its labels go, and what signs them."""
+    lineage_hash = progress.hash or ""
+    history = await run.on_disk(run.journal.history)
+    if history[-1].event == Event.FELL_BACK:
+        decision = Decision(progress.credential or Decision.LEGACY)
+        signed_in = decision is not Decision.LEGACY
+        authorize = run.keyring.authorizer(decision, run.caller, progress.identity) if signed_in else ANONYMOUS
+        return Published(lineage_hash, lineage_hash, staged=False), LegacyRoute(lineage_hash), authorize
+    published = Published(lineage_hash, prepared_hash(run, progress), staged=True)
+    return published, staged_route(run, progress, lineage_hash=lineage_hash), session_authorizer(run, progress)
+
+
+async def _labels(
+    run: Run, published: Published, route: Route, authorize: Authorizer, progress: Progress
+) -> Debt | None:
+    """Send the labels as the one who published; what is owed where that fails again."""
+    decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
+    try:
+        await check_person(run)
+        return await send_labels(run, published, route, authorize)
+    except Refused as refusal:
+        dead_token = decision is Decision.ANONYMOUS_SESSION and refusal.status in (UNAUTHORIZED, FORBIDDEN)
+        return Debt(What.REFUSED_LABELS if dead_token else What.LABELS, refusal.what, refusal.reason, SYNC)
+    except Interrupted:
+        raise
+    except PublisherError as error:
+        return Debt(What.LABELS, error.what, error.reason, SYNC)
+
+
+def _still_owed(left: list[Debt]) -> LocalProblem:
+    """The error that stands for what stays owed: it is the daemon's turn as long as one debt is not a person's."""
+    payable = sorted((debt for debt in left if debt.payable), key=lambda debt: _waits_for_person(debt.reason))
+    commands = [debt.command for debt in payable if debt.command]
+    return LocalProblem(
+        f"The lineage is published, but {'; '.join(debt.text for debt in left)}",
+        kept="The publication itself is complete.",
+        next_step=f"mend that, or type: {commands[0]}" if commands else "mend that",
+        reason=payable[0].reason,
+        resumable=True,
+    )
+
+
+def _waits_for_person(reason: str) -> bool:
+    return meaning(reason).turn is Turn.PERSON

@@ -1,0 +1,67 @@
+"""What the steps around a registration session share: its id, its credential, its route, and what a refusal means."""
+
+import hashlib
+import hmac
+
+from roar_publisher.auth.choice import Decision
+from roar_publisher.auth.turned_down import explained
+from roar_publisher.engine.run import Outcome, Run
+from roar_publisher.engine.staging.requests import StagedRoute
+from roar_publisher.glaas.caller import Authorizer, Refused
+from roar_publisher.lineage.canonical import ANONYMOUS, remote_job_uid
+from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Progress
+
+BASE = "/api/v1/registration-sessions"
+UNAUTHORIZED, FORBIDDEN, CONFLICT = 401, 403, 409
+
+
+def client_session_id(run: Run, progress: Progress) -> str:
+    """The name under which this user asks for this session: the same again after a lost reply or a lost journal.
+
+    An HMAC under the user's own key, because whoever knows the id of an anonymous session gets its token.
+    """
+    subject = "\0".join([run.plan.registry, progress.identity or ANONYMOUS, run.plan.digest, str(progress.epoch)])
+    return hmac.new(run.user_key, subject.encode(), hashlib.sha256).hexdigest()
+
+
+def prepared_hash(run: Run, progress: Progress) -> str:
+    """The provisional lineage hash, from which the remote uids follow (protocol.md §6)."""
+    return run.plan.provisional[progress.identity or ANONYMOUS]
+
+
+class _SessionToken:
+    """An anonymous session's only credential, as it is on disk when a step begins."""
+
+    def __init__(self, run: Run) -> None:
+        self._token = run.paths.read_session_token()
+
+    async def header(self, method: str, path: str, body: bytes | None) -> str | None:
+        return f"RegistrationSession {self._token}" if self._token else None
+
+    async def renew(self, rejected: str) -> bool:
+        return False
+
+
+def session_authorizer(run: Run, progress: Progress) -> Authorizer:
+    """What signs the requests inside the session: its own token, or the credential that opened it."""
+    decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
+    if decision is Decision.ANONYMOUS_SESSION:
+        return _SessionToken(run)
+    return run.keyring.authorizer(decision, run.caller, progress.identity)
+
+
+def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = None) -> StagedRoute:
+    """Where units go while (and, for labels, after) they are staged."""
+    prepared = prepared_hash(run, progress)
+    return StagedRoute(
+        progress.remote_session or "",
+        lambda local_uid: remote_job_uid(prepared, local_uid),
+        lineage_hash=lineage_hash,
+        labels_in_session=not progress.published_elsewhere or progress.binding_prepared,
+    )
+
+
+def credential_rejected(run: Run, refusal: Refused) -> Outcome:
+    """The event of a 401 or 403."""
+    return Outcome(Event.CREDENTIAL_REJECTED, {"detail": explained(refusal, run.clock())})

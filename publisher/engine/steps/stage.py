@@ -1,0 +1,136 @@
+"""STAGE: send every unacknowledged unit into the session."""
+
+from contextlib import suppress
+
+import anyio
+
+from roar_publisher.engine.run import Outcome, Run
+from roar_publisher.engine.staging.delivery import delivered
+from roar_publisher.engine.staging.pipeline import Pipeline
+from roar_publisher.engine.staging.requests import Route
+from roar_publisher.engine.steps.missing import Endpoints, session_event, session_is_there
+from roar_publisher.engine.steps.objects import store_objects
+from roar_publisher.engine.steps.open import ask_for_session
+from roar_publisher.engine.steps.receipts import check_claim
+from roar_publisher.engine.steps.sessions import CONFLICT, session_authorizer, staged_route
+from roar_publisher.glaas.caller import Authorizer, Refused
+from roar_publisher.glaas.wire import BatchReply
+from roar_publisher.report import Noted, Planned
+from roar_publisher.state.errors import PublisherError, Rejected, Transient
+from roar_publisher.state.machine import Event
+from roar_publisher.state.record import Progress
+from roar_publisher.state.units import Kind, Unit
+
+STAGED = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OUTPUTS)
+"""What is sent before finalize."""
+
+
+class _PublishedElsewhere(PublisherError):
+    """The server has these jobs in a published lineage: ask about the other jobs, and send nothing else."""
+
+
+async def stage(run: Run) -> Outcome:
+    """Store the objects, then drain the plan.  Repeating sends what is not acknowledged; cancelling keeps every
+    acknowledgement.
+
+    If every job stands in one published lineage of this user, nothing is staged at all (protocol.md §4), and nothing is
+    finalized unless the registry has prepared a change of scope; if only some do, the lineage can't be published,
+    because a job belongs to one lineage.  Raises Rejected, Transient, Interrupted.
+    """
+    await store_objects(run)
+    progress = await run.on_disk(run.journal.progress)
+    route, authorize = staged_route(run, progress), session_authorizer(run, progress)
+    elsewhere = progress.published_elsewhere  # a hash; "" once a job was new; None while unknown
+    prepared = progress.binding_prepared
+    endpoints = Endpoints(run, progress, lambda: session_is_there(run, progress))
+
+    async def deliver(unit: Unit) -> None:
+        if elsewhere and unit.kind is not Kind.JOBS:
+            raise _PublishedElsewhere(elsewhere)
+        reply = await deliver_or_pass(run, unit, route, authorize, endpoints)
+        if unit.kind is Kind.JOBS and reply is not None:
+            await note_jobs(reply)
+
+    async def note_jobs(reply: BatchReply) -> None:
+        nonlocal elsewhere, prepared
+        found = _where(reply)
+        if elsewhere is not None and found != elsewhere:
+            raise _overlap()
+        if elsewhere is None:
+            if found and (note := check_claim(found, run.plan, progress)):
+                run.report(Noted(note))
+            elsewhere = found
+            with anyio.CancelScope(shield=True):  # the next batch's answer may end this drain, and relies on it
+                await run.on_disk(run.journal.remember, published_elsewhere=found)
+        if found and reply.existing_binding_prepared and not prepared:
+            prepared = True
+            with anyio.CancelScope(shield=True):
+                await run.on_disk(run.journal.remember, binding_prepared=True)
+
+    await announce(run, STAGED)
+    try:
+        if not elsewhere:
+            with suppress(_PublishedElsewhere):
+                await Pipeline(run, STAGED, deliver).drain()
+        if elsewhere:
+            await Pipeline(run, [Kind.JOBS], deliver).drain()
+    except Refused as refusal:
+        if refusal.status == CONFLICT:
+            return await _conflict(run, progress, refusal)
+        outcome = await session_event(run, progress, refusal)
+        if outcome is None:
+            raise
+        return outcome
+    if elsewhere and not prepared:
+        return Outcome(Event.ALREADY_PUBLISHED, {"hash": elsewhere})
+    return Outcome(Event.STAGED, {})
+
+
+async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
+    """The event of a 409: somebody finalized the session, if the registry says that it is closed.
+
+    Raises Transient where it does not: an open session must not be finalized before everything is staged.
+    """
+    with suppress(Refused):  # what is refused here, the next run meets again
+        if (await ask_for_session(run, progress)).status == "closed":
+            return Outcome(Event.ALREADY_PUBLISHED, {"detail": refusal.what})
+    raise Transient(refusal.what, reason="server failing") from refusal
+
+
+async def deliver_or_pass(
+    run: Run, unit: Unit, route: Route, authorize: Authorizer, endpoints: Endpoints
+) -> BatchReply | None:
+    """Deliver a unit, as `delivered` does; None where the registry has no endpoint for it, and needs none."""
+    if endpoints.lacks(unit.kind):
+        return None
+    try:
+        return await delivered(run, await endpoints.described(unit), route, authorize)
+    except Refused as refusal:
+        if not await endpoints.found_missing(unit.kind, refusal):
+            raise
+        return None
+
+
+async def announce(run: Run, kinds: tuple[Kind, ...]) -> None:
+    """Report how much there is to send, and how much of it was acknowledged by earlier runs."""
+    tally = await run.on_disk(run.journal.tally)
+    run.report(Planned.of({kind: tally[kind] for kind in kinds if kind in tally}))
+
+
+def _where(reply: BatchReply) -> str:
+    """The one published lineage that has every job of a batch; "" where none does."""
+    hashes = set(filter(None, reply.already_registered_session_hashes))
+    if not hashes:
+        return ""
+    if len(hashes) > 1 or reply.created_count or reply.existing_count:
+        raise _overlap()
+    return hashes.pop()
+
+
+def _overlap() -> Rejected:
+    return Rejected(
+        "some of these jobs already belong to another published lineage, and a job belongs to one lineage only",
+        kept="What is published there stays as it is.",
+        next_step="publish a target whose jobs are all new, or start a fresh session with: roar reset",
+        reason="overlap",
+    )

@@ -1,0 +1,152 @@
+"""One process's work on one owned publish: the connections, the retry state and the clock that the engine runs with."""
+
+import os
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
+from time import time
+from typing import Any
+
+import anyio
+import httpx2
+
+from roar_publisher.auth.choice import Choice
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.auth.reach import Reach
+from roar_publisher.auth.registries import Registries
+from roar_publisher.auth.sshkey import Ask
+from roar_publisher.disk import OnDisk, in_thread
+from roar_publisher.engine.loop import publish
+from roar_publisher.engine.run import SIGNATURE_HOST, Run
+from roar_publisher.engine.waits import Waits
+from roar_publisher.glaas.caller import Caller
+from roar_publisher.lineage.project import DEFAULT_REGISTRY, user_registry
+from roar_publisher.net.address import origin, origin_of
+from roar_publisher.net.budget import Share
+from roar_publisher.net.connection import MOST_REQUESTS, Line
+from roar_publisher.report import Noted, Reporter
+from roar_publisher.state.descriptors import fitting
+from roar_publisher.state.home import home_to_read
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.record import NAMED_BY, USERS_OWN_WORD, Progress
+
+MOST_UPLOADS = 16
+"""Requests to an object store under way at once, unless the person says otherwise (`--jobs`)."""
+PATIENCE_SECONDS = 300.0
+"""How long a foreground publish waits for a registry that stays away, before it leaves the rest to `--resume`."""
+
+
+def own_reach(registry: str, named_by: object) -> Reach:
+    """What of this user's may be sent to a registry.  named_by: a `NamedBy`, or what a journal holds in its place.
+
+    Raises LocalProblem where the user's own configuration can't be read.
+    """
+    return Reach(
+        registry,
+        named=named_by in USERS_OWN_WORD or origin_of(os.environ.get("GLAAS_URL", "")) == origin(registry),
+        standing=origin_of(user_registry(os.environ).url) or DEFAULT_REGISTRY,
+        default=DEFAULT_REGISTRY,
+        known=Registries.from_environment(os.environ, home_to_read()),
+    )
+
+
+def own_keyring(
+    registry: str,
+    intent: Mapping[str, Any],
+    *,
+    ask: Ask | None = None,
+    report: Reporter = lambda report: None,
+    clock: Callable[[], float] = time,
+) -> Keyring:
+    """This user's credentials for a publish of that intent to a registry.
+
+    ask: gets a passphrase from a person, if there is one.
+    """
+    return Keyring(
+        os.environ,
+        home_to_read(),
+        own_reach(registry, intent.get(NAMED_BY, "")),
+        configured_key=intent.get("ssh_key", ""),
+        ask=ask,
+        clock=clock,
+        tell=lambda text: report(Noted(text)),
+    )
+
+
+async def work(
+    owned: OwnedPublish,
+    folder: StateFolder,
+    *,
+    report: Reporter,
+    confirm: Callable[[Choice], Awaitable[bool]],
+    stop: anyio.Event,
+    line: Line | None = None,
+    keyring: Keyring | None = None,
+    most_requests: int = MOST_REQUESTS,
+    most_uploads: int = MOST_UPLOADS,
+    upload_rate: int | None = None,
+    share: Share | None = None,
+    patience: float = PATIENCE_SECONDS,
+    clock: Callable[[], float] = time,
+    rng: random.Random | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    on_disk: OnDisk | None = None,
+    attended: bool = False,
+) -> Progress:
+    """Drive an owned publish until it ends or can't go on now; returns where it stands (see `engine.publish`).
+
+    most_requests, most_uploads: under way at once, to the registry and to an object store.
+    line, share: to its registry, and of uploads, where this process works on several publishes; else of its own.
+    keyring: who signs; the default is this user's own, with nobody to ask for a passphrase.  stop: set it to end early
+    and cleanly.  attended: as in `Run`.  transport, rng, on_disk: for tests on virtual time; the defaults are the real
+    network, an unpredictable jitter and a worker thread.
+    Raises NeedsPerson before anything is sent where this user has not accepted the registry (`auth.reach`).
+    """
+    plan = owned.journal.plan()
+    on_disk = on_disk or in_thread()
+    waits = Waits(owned.journal, on_disk, report)
+    keyring = keyring or own_keyring(plan.registry, plan.intent, report=waits.report, clock=clock)
+    keyring.reach.check(plan.id)
+    async with (
+        nullcontext(line)
+        if line
+        else Line(plan.registry, most_requests=most_requests, transport=transport) as to_registry,
+        waits.noted(),
+    ):
+        progress = await on_disk(owned.journal.progress)
+        caller = Caller(
+            to_registry,
+            patience=patience,
+            rng=rng or random.Random(),  # nosec B311  # jitter of waits, no secret
+            clock=clock,
+            report=waits.report,
+            stop=stop,
+            met_before=progress.state is not State.PROBE,
+        )
+        if progress.state is not State.PROBE:
+            keyring.signed_host.learn(progress.capabilities.get(SIGNATURE_HOST, False))
+        async with caller.reporting_silence():
+            await on_disk(owned.journal.queue.begun)
+            return await publish(
+                Run(
+                    plan=plan,
+                    paths=owned.paths,
+                    journal=owned.journal,
+                    caller=caller,
+                    keyring=keyring,
+                    user_key=folder.user_key(),
+                    confirm=confirm,
+                    report=waits.report,
+                    clock=clock,
+                    on_disk=on_disk,
+                    most_requests=most_requests,
+                    most_uploads=fitting(most_uploads),
+                    upload_rate=upload_rate,
+                    share=share,
+                    patience=patience,
+                    stop=stop,
+                    attended=attended,
+                )
+            )

@@ -1,0 +1,170 @@
+"""One HTTP exchange: a request goes out, a reply of bounded size comes back, and nothing else happens.
+
+No retry, no redirect, no cookie: those are decided above (`caller`) or not wanted at all.  Credentials only ever go to
+the registry's own origin, because redirects are not followed.  `route` builds the HTTP library's clients and reads its
+errors.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Self
+
+import anyio
+import httpx2
+
+from roar_publisher import __version__
+from roar_publisher.net.certificates import Trust
+from roar_publisher.net.route import FAILURES, Route
+
+MAX_REPLY_BYTES = 8 * 1024 * 1024
+"""A GLaaS reply is some kilobytes; more than this is no GLaaS."""
+ENCODINGS = frozenset({"gzip", "deflate", "identity"})
+"""How a body may be packed.  The library unpacks more where it can, but a read's worth of zstd can become gigabytes."""
+CONNECT_SECONDS = 10.0
+IDLE_SECONDS = 3.0
+"""How long a connection may be idle and be used again.  Many servers close theirs after 5 s, and a request that is on
+its way then is lost."""
+KNOCK_SECONDS = 5.0
+KNOCK_CONNECT_SECONDS = 4.0
+"""How long a knock may take: less than a request, because somebody waits for what it finds out."""
+ANSWER_SECONDS = 20.0
+"""How long a reply may take to begin, and how far its body may fall behind SLOWEST_BODY."""
+SLOWEST_BODY = 1_000
+"""Bytes a second that the body of a reply has to keep up, on the average."""
+LONGEST_BODY_SECONDS = 300.0
+"""How long a body may take at any rate."""
+SPEAKS_AS = "0.4.7"
+"""The roar-cli release whose protocol we speak: `X-Roar-Version` (protocol.md §2)."""
+
+# The library's INFO lines print whole URLs and its DEBUG lines print Set-Cookie: neither may reach a log.
+for _name in ("httpx2", "httpcore2"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back.  Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Exchange:
+    """Connections to one registry.  Use it as an async context manager; any number of tasks may `send`.
+
+    Each connection has a client of its own, made when it is first needed, because the library's pool looks at every
+    idle connection twice a request: with many in one pool, that is up to half of the CPU of a small request.
+
+    connections: how many are kept open; a request that finds all of them busy gets one that is closed afterwards.
+    """
+
+    def __init__(self, registry: str, *, connections: int, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        self.registry = registry
+        self._connections = connections
+        self._transport = transport
+        self._route: Route | None = None  # looked up with the first request, where its errors can be noted
+        self._clients: list[httpx2.AsyncClient] = []
+        self._under_way: list[int] = []  # requests, by client
+        self._knocker: httpx2.AsyncClient | None = None  # keeps no connection: one from before may lead nowhere
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            for client in [*self._clients, *([self._knocker] if self._knocker else [])]:
+                await client.aclose()
+
+    async def send(
+        self, method: str, path: str, body: bytes | None, authorization: str | None, *, within: float = ANSWER_SECONDS
+    ) -> Reply:
+        """Send one request and read its whole reply.
+
+        path: below the registry's address, with its query.  within: seconds until the reply begins; its body has to
+        arrive at SLOWEST_BODY or faster.  Raises Unreachable where no whole reply
+        came, NeedsPerson where a certificate, a proxy or their settings are in the way.
+        When cancelled, the request may have been carried out all the same.
+        """
+        headers = {"Authorization": authorization} if authorization else {}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        chosen = self._least_busy()
+        self._under_way[chosen] += 1
+        try:
+            return await self._exchange(self._clients[chosen], method, path, body, headers, within)
+        finally:
+            self._under_way[chosen] -= 1
+
+    async def knock(self, path: str, *, within: float = KNOCK_SECONDS) -> None:
+        """Ask for `path` over a new connection.  Raises Unreachable unless a whole reply, whatever it is, came."""
+        if self._knocker is None:
+            self._knocker = self._new_client(kept=0, connect=KNOCK_CONNECT_SECONDS)
+        await self._exchange(self._knocker, "GET", path, None, {}, within)
+
+    async def _exchange(
+        self,
+        client: httpx2.AsyncClient,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        within: float,
+    ) -> Reply:
+        try:
+            with anyio.fail_after(within) as limit:
+                async with client.stream(method, self.registry + path, content=body, headers=headers) as response:
+                    self._to_registry().check(response.status_code)
+                    return Reply(response.status_code, response.headers, await _read(response, limit))
+        except FAILURES as error:
+            self._to_registry().failed(error)
+
+    def _new_client(self, *, kept: int, connect: float) -> httpx2.AsyncClient:
+        return self._to_registry().client(
+            transport=self._transport,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=IDLE_SECONDS),
+            timeout=httpx2.Timeout(None, connect=connect),  # the rest is limited by `_exchange`
+            headers={
+                "X-Roar-Version": SPEAKS_AS,
+                "User-Agent": f"roar-publisher/{__version__}",
+                "Accept-Encoding": "gzip, deflate",
+            },
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is kept, none is sent
+        )
+
+    def _to_registry(self) -> Route:
+        self._route = self._route or Route(self.registry, Trust.chosen(os.environ))
+        return self._route
+
+    def _least_busy(self) -> int:
+        """The place of the client that has the least to do: a new one where all are busy and there may be more."""
+        if min(self._under_way, default=1) and len(self._clients) < self._connections:
+            self._clients.append(self._new_client(kept=1, connect=CONNECT_SECONDS))
+            self._under_way.append(0)
+        return self._under_way.index(min(self._under_way))
+
+
+async def _read(response: httpx2.Response, limit: anyio.CancelScope) -> bytes:
+    """The body, cut off where it gets larger than any reply of a GLaaS.
+
+    limit: ends the exchange; its deadline moves with what arrives.  Raises httpx2.DecodingError.
+    """
+    if response.headers.get("content-encoding", "identity").strip().lower() not in ENCODINGS:
+        raise httpx2.DecodingError("an encoding that was not asked for")
+    began = anyio.current_time()
+    limit.deadline = began + ANSWER_SECONDS
+    content = bytearray()
+    async with aclosing(response.aiter_bytes()) as chunks:
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > MAX_REPLY_BYTES:
+                break
+            limit.deadline = began + min(ANSWER_SECONDS + len(content) / SLOWEST_BODY, LONGEST_BODY_SECONDS)
+    return bytes(content[:MAX_REPLY_BYTES])

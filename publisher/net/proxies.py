@@ -1,0 +1,95 @@
+"""Which proxy leads to a host, by the variables that every tool knows: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, and
+`NO_PROXY` for the hosts that are reached without.
+
+Only the setting that applies to the host is looked at: a variable that is broken, and that nothing here needs, stops
+nobody.  This machine itself is never asked for through a proxy.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx2
+
+from roar_publisher.net.address import is_loopback
+from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.reasons import Reason
+
+SCHEMES = ("http", "https", "socks5", "socks5h")
+ALIASES = {"socks": "socks5h"}
+"""GNOME's own name for it, which it exports in ALL_PROXY."""
+FORM = "http://host:port, https://host:port or socks5h://host:port"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """setting: the variable that names it.  url: it may hold a password, so it is never shown."""
+
+    setting: str
+    url: str = field(repr=False)
+
+    @property
+    def over_tls(self) -> bool:
+        return self.url.startswith("https:")
+
+    @property
+    def is_socks(self) -> bool:
+        return self.url.startswith("socks")
+
+
+def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None:
+    """The proxy that leads to the host of `url`, None for the direct way.
+
+    Raises NeedsPerson, with the variable's name and without its value, for a setting that is no proxy's address.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host):
+        return None
+    known = getproxies()
+    scheme = next((scheme for scheme in (parts.scheme, "all") if known.get(scheme)), "")
+    if not scheme or _is_bypassed(host, parts.netloc.rpartition("@")[2], known.get("no", "")):
+        return None
+    lower = f"{scheme}_proxy"
+    setting = lower if lower in environ else lower.upper()
+    address = known[scheme].strip()
+    address = address if "://" in address else f"http://{address}"
+    kind, _, rest = address.partition("://")
+    proxy = Proxy(setting, f"{ALIASES.get(kind, kind)}://{rest}")
+    _check(proxy)
+    return proxy
+
+
+def _check(proxy: Proxy) -> None:
+    try:
+        # Both, because the library takes ports and hosts that there are not.
+        parts, found = urlsplit(proxy.url), httpx2.URL(proxy.url)
+        usable = bool(parts.hostname and found.host) and parts.scheme in SCHEMES and parts.port != 0
+    except (httpx2.InvalidURL, ValueError, TypeError):
+        usable = False
+    if not usable:
+        raise NeedsPerson(
+            f"{proxy.setting} is no address of a proxy",
+            next_step=f"set {proxy.setting} to {FORM}, or unset it, then resume",
+            reason=Reason.PROXY,
+        )
+
+
+def _is_bypassed(host: str, netloc: str, exceptions: str) -> bool:
+    """The standard library's reading of NO_PROXY, and networks (10.0.0.0/8) as most tools read them by now."""
+    if proxy_bypass(netloc) or proxy_bypass(host):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    for exception in exceptions.split(","):
+        try:
+            if address in ip_network(exception.strip().strip("[]"), strict=False):
+                return True
+        except ValueError:
+            continue
+    return False

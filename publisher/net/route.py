@@ -1,0 +1,199 @@
+"""The way to one host: through which proxy, trusting which certificates; and what its failures mean.
+
+The HTTP library is built here and its errors are read here, for the registry and the object stores alike.  What a
+person must settle (a certificate, a proxy that wants a sign-in, a setting that makes no sense) is NeedsPerson with a
+reason of its own; everything else is Unreachable, the network's matter.
+"""
+
+import re
+import ssl
+from collections.abc import Iterator
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import httpx2
+
+from roar_publisher.net.certificates import Trust, nothing_trusted
+from roar_publisher.net.proxies import Proxy, proxy_for
+from roar_publisher.state.errors import NeedsPerson, PublisherError
+from roar_publisher.state.reasons import Reason
+
+FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError)
+"""What the library raises where no whole reply came; UnicodeError for a host that is no name (a label too long)."""
+PROXY_SIGN_IN = 407
+TEMPORARY = frozenset({408, 425, 429})
+"""4xx of a proxy that time may cure."""
+_TUNNEL_STATUS = re.compile(r"(?:\bTunnel connection failed: |\A)([1-5][0-9]{2})\b")
+_SOCKS_REFUSALS = ("username/password", "not allowed", "not supported", "from proxy server", "not speak SOCKS5")
+_WANTS_OURS = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE", "TLSV1_ALERT_UNKNOWN_CA"})
+"""The alerts of a server about a client's certificate."""
+MOST_CAUSES = 32
+
+
+class Unreachable(Exception):
+    """No whole reply came: the request may or may not have been carried out.
+
+    silent: it timed out.  connected: there was a connection to send it over.
+    """
+
+    def __init__(self, what: str, *, silent: bool, connected: bool = True) -> None:
+        super().__init__(what)
+        self.silent = silent
+        self.connected = connected
+
+
+class Route:
+    """To the host of `url`.  Raises NeedsPerson for a proxy's or a certificates' setting that can't be used."""
+
+    def __init__(self, url: str, trust: Trust) -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or ""
+        self._trust = trust
+        self._proxy = proxy_for(url)
+        over_tls = parts.scheme == "https" or (self._proxy is not None and self._proxy.over_tls)
+        # Reading the certificates takes 20 ms, and plain http needs none of them.
+        self._tls = trust.context() if over_tls else nothing_trusted()
+
+    def client(self, **options: Any) -> httpx2.AsyncClient:
+        """A client for this host alone.  options: the library's own.  It follows no redirect."""
+        limits = options.get("limits", httpx2.Limits())
+        return httpx2.AsyncClient(
+            transport=options.pop("transport", None) or self._transport(limits),
+            trust_env=False,  # what the environment says is read by `proxy_for` and `Trust`
+            follow_redirects=False,
+            **options,
+        )
+
+    def _transport(self, limits: httpx2.Limits) -> httpx2.AsyncBaseTransport:
+        if self._proxy is None:
+            return httpx2.AsyncHTTPTransport(verify=self._tls, limits=limits)
+        proxy = httpx2.Proxy(self._proxy.url, ssl_context=self._tls if self._proxy.over_tls else None)
+        kind = _SocksTransport if self._proxy.is_socks else httpx2.AsyncHTTPTransport
+        return kind(verify=self._tls, limits=limits, proxy=proxy)
+
+    def check(self, status: int) -> None:
+        """Raise NeedsPerson where a reply is a proxy's wish for a sign-in, which comes as a reply over plain http."""
+        if status == PROXY_SIGN_IN:
+            raise _refused_by_proxy(self._host, self._proxy, "407 Proxy Authentication Required")
+
+    def failed(self, error: Exception) -> NoReturn:
+        """Raise what one of FAILURES means: NeedsPerson or Unreachable.
+
+        The texts of the library's errors can hold the URL, so they are not repeated.
+        """
+        if problem := person_problem(error, self._host, self._trust, self._proxy):
+            raise problem from None
+        if isinstance(error, httpx2.TimeoutException | TimeoutError):
+            connected = not isinstance(error, httpx2.ConnectTimeout)
+            raise Unreachable("no answer in time", silent=True, connected=connected) from error
+        through = f" through the proxy that {self._proxy.setting} names" if self._proxy else ""
+        connected = not isinstance(error, httpx2.ConnectError | httpx2.ProxyError)
+        raise Unreachable(_describe(error) + through, silent=False, connected=connected) from None
+
+
+class _SocksTransport(httpx2.AsyncHTTPTransport):
+    """The library lets everything through that its SOCKS parser makes of an answer that is not SOCKS."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        from socksio import SOCKSError
+
+        try:
+            return await super().handle_async_request(request)
+        except (SOCKSError, AssertionError, LookupError, ValueError) as error:
+            raise httpx2.ProxyError("the proxy does not speak SOCKS5", request=request) from error
+
+
+def unusable_route(url: str, trust: Trust) -> NeedsPerson | None:
+    """What is wrong with the settings for the way to `url`, which may be why something else failed; None if nothing."""
+    try:
+        Route(url, trust)
+    except NeedsPerson as problem:
+        return problem
+    return None
+
+
+def person_problem(error: BaseException, host: str, trust: Trust, proxy: Proxy | None) -> PublisherError | None:
+    """The error for a person that a library's error stands for; None for what is the network's matter.
+
+    For the errors of every HTTP library here: httpx2, requests (google-auth) and urllib3 (botocore).
+    """
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _untrusted(host, trust, proxy, cause)
+        if isinstance(cause, ssl.SSLError) and (cause.reason or "") in _WANTS_OURS:
+            return NeedsPerson(
+                f"{host} wants a certificate of yours, or does not accept one: client certificates are not supported",
+                next_step="reach it by a way that wants none (a gateway, another address), then resume",
+                reason=Reason.CERTIFICATE,
+            )
+    for cause in causes:
+        if type(cause).__name__ in ("ProxyError", "ProxyConnectionError") or "Tunnel connection failed" in str(cause):
+            answer = _refusal_in(str(cause))
+            if answer:
+                return _refused_by_proxy(host, proxy, answer)
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and everything that it was made of; urllib3 keeps some of it in arguments only."""
+    waiting, seen = [error], set[int]()
+    while waiting and len(seen) < MOST_CAUSES:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        held = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+        waiting += [cause for cause in held if isinstance(cause, BaseException)]
+
+
+def _refusal_in(text: str) -> str:
+    """What a proxy said that only a person can change; empty for what time may cure."""
+    if found := _TUNNEL_STATUS.search(text):
+        status = int(found.group(1))
+        if 400 <= status < 500 and status not in TEMPORARY:
+            return text[found.start(1) :].partition("\n")[0][:80].rstrip("')\" ")
+        return ""
+    return text if any(mark in text for mark in _SOCKS_REFUSALS) and len(text) < 120 else ""
+
+
+def _refused_by_proxy(host: str, proxy: Proxy | None, answer: str) -> NeedsPerson:
+    setting = proxy.setting if proxy else ""
+    named = f"the proxy that {setting} names" if setting else "a proxy on the way"
+    if answer.startswith(str(PROXY_SIGN_IN)) or "username/password" in answer.lower():
+        remedy = f"put its user and password into {setting or 'HTTPS_PROXY'} (http://USER:PASSWORD@host:port)"
+    else:
+        remedy = f"have the proxy let {host} through, or add {host} to NO_PROXY"
+    return NeedsPerson(
+        f"{named} refuses the way to {host}: {answer}", next_step=f"{remedy}, then resume", reason=Reason.PROXY
+    )
+
+
+def _untrusted(host: str, trust: Trust, proxy: Proxy | None, error: ssl.SSLCertVerificationError) -> NeedsPerson:
+    through = f", reached through the proxy that {proxy.setting} names," if proxy else ""
+    remedy = f"set {trust.file_setting} to a PEM file with the certificates of its authority"
+    if "expired" in error.verify_message or "not yet valid" in error.verify_message:
+        remedy = "have the certificate renewed, or set this machine's clock"
+    return NeedsPerson(
+        f"the certificate of {host}{through} is not trusted: {error.verify_message}; {trust}",
+        next_step=f"{remedy}, then resume",
+        reason=Reason.CERTIFICATE,
+    )
+
+
+def _describe(error: Exception) -> str:
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError):
+            return f"no TLS connection ({(cause.reason or 'broken off').lower().replace('_', ' ')})"
+    match error:
+        case httpx2.ConnectError():
+            return "no connection"
+        case httpx2.ReadError() | httpx2.WriteError() | httpx2.RemoteProtocolError():
+            return "the connection broke"
+        case httpx2.DecodingError():
+            return "the answer can't be decoded"
+        case UnicodeError() | httpx2.InvalidURL():
+            return "no connection: the host's name is none"
+        case _:
+            return f"the connection failed ({type(error).__name__})"

@@ -1,0 +1,109 @@
+"""Everybody that a publish may name: the lineage hash, and so the plan, depends on it (protocol.md §6)."""
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import time
+
+import httpx2
+
+from roar_publisher.auth.choice import Decision
+from roar_publisher.auth.decide import names_its_owner, possible_decisions
+from roar_publisher.auth.identity import ANONYMOUS, of_key
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.auth.known import KnownKeys
+from roar_publisher.glaas.caller import Caller, Refused
+from roar_publisher.lineage.targets import may_be_hash
+from roar_publisher.net.connection import Line
+from roar_publisher.planning.plans import Request
+from roar_publisher.report import Reporter
+from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson, Transient
+
+PATIENCE_SECONDS = 300.0
+"""How long a registry that stays away is waited for; one that never answered gets less (`glaas.gate`)."""
+
+
+async def candidate_identities(
+    request: Request,
+    keyring: Keyring,
+    *,
+    report: Reporter,
+    known: KnownKeys,
+    ask_if_known: bool = True,
+    clock: Callable[[], float] = time,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> list[str]:
+    """Everybody that `request` may be published as.
+
+    Asks the registry only where an SSH key whose owner the lineage names, or a token that names nobody, might sign.
+    known: whom the keys of this user named before; that is good enough where the registry can't be reached, and
+    without `ask_if_known` always: AUTH_SELECT asks again, and stops where it was wrong.  Raises Transient if the
+    registry is needed and can't be reached, NeedsPerson if it accepts none of the credentials and one is needed, and if
+    this user has not accepted the registry.
+    """
+    keyring.reach.check()
+    async with Line(request.registry, most_requests=1, transport=transport) as line:
+        rng = random.Random()  # nosec B311  # jitter of waits, no secret
+        caller = Caller(line, patience=PATIENCE_SECONDS, rng=rng, clock=clock, report=report)
+        async with caller.reporting_silence():
+            found = await _Asking(request, keyring, caller, known, ask_if_known, clock).identities()
+    return list(dict.fromkeys([ANONYMOUS, *found]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    request: Request
+    keyring: Keyring
+    caller: Caller
+    known: KnownKeys
+    ask_if_known: bool
+    clock: Callable[[], float]
+
+    async def identities(self, turned_down: NeedsPerson | LocalProblem | None = None) -> list[str]:
+        """turned_down: what the registry said to credentials that died of it."""
+        flag, scope = self.request.flag, self.request.scope
+        held = await self.keyring.held(flag, scope)
+        identities = []
+        for decision in sorted(possible_decisions(flag, scope, held)):
+            try:
+                identities += await self._identities(decision)
+            except Refused as refusal:  # where something is left to publish with, the table of AUTH_SELECT decides
+                turned_down = self.keyring.not_accepted(refusal, decision)
+        if await self.keyring.held(flag, scope) != held:
+            return await self.identities(turned_down)
+        if not identities and turned_down is not None:
+            problem = turned_down
+            problem.what = f"{problem.what.rstrip('.')}. {self.keyring.unusable}".strip()
+            problem.kept = "Nothing was sent, nothing was kept."
+            if isinstance(problem, LocalProblem):
+                problem.exit_code = ExitCode.FAILED  # there is nothing to resume
+            raise problem
+        return identities
+
+    async def _identities(self, decision: Decision) -> list[str]:
+        if decision is not Decision.SSH:
+            return [await self.keyring.identity(decision, self.caller, ())]
+        key = (await self.keyring.signer()).keyid
+        if names_its_owner(self.request.flag, self.request.scope):
+            return [await self._owner(key)]
+        owners: list[str] = []
+        if may_be_hash(self.request.target):  # `roar session hash` names the owner, whatever is published
+            with suppress(Refused, Transient):
+                owners.append(await self._owner(key))
+        return [*owners, of_key(key)]
+
+    async def _owner(self, key: str) -> str:
+        """Whom the registry says the key names; the key itself where it does not say."""
+        before = self.known.identity(self.request.registry, key)
+        if before is not None and not self.ask_if_known:
+            return before
+        try:
+            identity = await self.keyring.identity(Decision.SSH, self.caller, ())
+        except Transient:
+            if before is None:
+                raise
+            return before
+        if identity not in (before, of_key(key)):
+            self.known.note(self.request.registry, key, identity)
+        return identity

@@ -1,0 +1,141 @@
+"""Puts the record of a put together: everything that roar.db and the wire will say about it."""
+
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from roar_publisher.lineage.artifacts import remote_source
+from roar_publisher.lineage.composites import composite_items
+from roar_publisher.lineage.database import Database, SessionRow
+from roar_publisher.lineage.omission import OmitConfig
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.planning.put.command import destination_type, put_command, put_label, put_metadata
+from roar_publisher.planning.put.datasets import datasets_in
+from roar_publisher.planning.put.identifiers import dataset_identifiers
+from roar_publisher.planning.put.objects import Digested, PutRequest, Tag
+from roar_publisher.planning.put.record import Dataset, PutFile, PutRecord
+
+_UID_BYTES = 4
+"""A job's uid is as long as roar-cli's."""
+_ID_BYTES = 16
+"""An artifact's id is as long as roar-cli's."""
+
+
+def uploaded_files(database: Database, digested: Sequence[Digested], url: Callable[[str], str]) -> tuple[PutFile, ...]:
+    """The files of a put with the ids of their artifacts: those that roar.db has, else fresh ones.
+
+    url: the address of an object by its key.
+    """
+    ids: dict[str, str] = {}
+    files = []
+    for one in digested:
+        digest = one.content.blake3
+        if digest not in ids:
+            ids[digest] = _artifact_id(database, "blake3", digest)
+        files.append(PutFile(ids[digest], str(one.source.path), digest, one.content.size, url(one.source.key)))
+    return tuple(files)
+
+
+def assemble(
+    request: PutRequest,
+    database: Database,
+    session: SessionRow,
+    files: tuple[PutFile, ...],
+    digested: Sequence[Digested],
+    *,
+    commit: str,
+    tag: Tag | None,
+    now: float,
+) -> PutRecord:
+    """The record of a new put job in `session`; the jobs of its lineage are chosen in `database`.
+
+    commit: that the files come from.  tag: that it gets, if any.  now: Unix seconds.
+    """
+    source_type = remote_source(destination_type(request.destination))
+    identifiers = dataset_identifiers(request, digested)
+    datasets = datasets_in(
+        digested,
+        identifiers,
+        declared=request.dataset,
+        source_type=source_type,
+        artifact_id=partial(_artifact_id, database, "composite-blake3"),
+    )
+    read, registrations = _datasets_read(database)
+    metadata = put_metadata(
+        request,
+        urls={file.artifact: file.url for file in files},
+        identifiers=identifiers,
+        commit=commit,
+        tag=tag.name if tag else None,
+        now=now,
+    )
+    # How the datasets were registered is roar.db's business and does not travel.
+    kept = metadata | {"composites": list(map(_registration, datasets)), "lineage_composites": registrations}
+    return PutRecord(
+        session=session.id,
+        job_uid=secrets.token_hex(_UID_BYTES),
+        timestamp=now,
+        command=put_command(request),
+        step_number=_next_step(database, session),
+        sent=json.dumps({"put": metadata}),
+        kept=json.dumps({"put": kept}),
+        label=put_label(kept),
+        name=request.name,
+        source_type=source_type,
+        files=files,
+        datasets=datasets,
+        read=read,
+    )
+
+
+def _next_step(database: Database, session: SessionRow) -> int:
+    row = database.one("SELECT coalesce(max(step_number), 0) + 1 FROM jobs WHERE session_id = ?", session.id)
+    return int(row[0]) if row is not None else 1
+
+
+def _artifact_id(database: Database, algorithm: str, digest: str) -> str:
+    row = database.one("SELECT artifact_id FROM artifact_hashes WHERE algorithm = ? AND digest = ?", algorithm, digest)
+    return str(row[0]) if row is not None else secrets.token_hex(_ID_BYTES)
+
+
+def _datasets_read(database: Database) -> tuple[tuple[tuple[str, str], ...], list[dict[str, object]]]:
+    """The datasets that the lineage went through: (artifact, path), and what the put job's metadata says of them."""
+    inputs, registrations = [], []
+    for item in composite_items(database, Redactor(OmitConfig(enabled=False))):
+        row = database.one(
+            "SELECT a.id, a.first_seen_path FROM artifact_hashes h CROSS JOIN artifacts a ON a.id = h.artifact_id"
+            " WHERE h.digest = ?",
+            item["hash"],
+        )
+        if row is not None and row[1]:
+            inputs.append((str(row[0]), str(row[1])))
+        registrations.append(
+            {
+                "lineage": True,
+                "hash": item["hash"],
+                "root_path": row[1] or "" if row is not None else "",
+                "component_count_total": item["component_count_total"],
+                "component_count_stored": _length(item["components"]),
+                "registered": True,
+            }
+        )
+    return tuple(inputs), registrations
+
+
+def _registration(dataset: Dataset) -> dict[str, object]:
+    """What the put job's metadata in roar.db says of a dataset that the put made."""
+    return {
+        "root_path": dataset.root,
+        "hash": dataset.digest,
+        "component_count_total": dataset.total,
+        "component_count_stored": dataset.stored,
+        "registered": True,
+        "local_artifact_id": dataset.artifact,
+        "local_persisted": True,
+    }
+
+
+def _length(value: object) -> int:
+    assert isinstance(value, list)
+    return len(value)

@@ -1,0 +1,67 @@
+"""A copy of roar.db in which the put is recorded already, to plan from.
+
+The put job is published like any other job, but roar.db gets it only once it is published.  Copying the snapshot costs
+what reading the file costs; everything that plans a publish works on the copy as it stands.
+
+The copy is SQLite's own nameless temporary database: it is not redacted, so no file of it may ever be found.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.dbproblems import FAILURES, problem
+from roar_publisher.planning.put.record import PutRecord
+from roar_publisher.planning.put.recording import write_record
+
+PUT_SECONDS = 0.0
+"""How long a put job took, as it is told to GLaaS."""
+NAMELESS = ""
+"""What SQLite calls a temporary database that has no name on the disk."""
+
+
+@contextmanager
+def shadow_of(database: Database, record: PutRecord) -> Iterator[tuple[Database, int]]:
+    """The copy, with the put recorded as it is to be sent, and the put job's row; gone when the block ends.
+
+    The job rows that are picked in `database` are picked in the copy, too, and so is the put job.  Raises LocalProblem
+    where there is no room for a copy.
+    """
+    with closing(sqlite3.connect(NAMELESS, isolation_level=None)) as copy:
+        database.copy_to(copy)
+        job = _as_sent(database, copy, record)
+        shadow = Database(database.path, copy)
+        shadow.begin()
+        shadow.pick(row[0] for row in database.query("SELECT job FROM picked"))
+        shadow.pick([job])
+        yield shadow, job
+
+
+def _as_sent(database: Database, copy: sqlite3.Connection, record: PutRecord) -> int:
+    """Record the put as it travels, and return its job's row.
+
+    The wire has a duration, metadata without the datasets' registration, and the destination as the source of what was
+    uploaded; in roar.db an uploaded file stays the local file that it was.
+    """
+    try:
+        copy.execute("BEGIN")
+        with copy:
+            write_record(copy, record)
+            copy.execute(
+                "UPDATE jobs SET metadata = ?, duration_seconds = ? WHERE job_uid = ?",
+                (record.sent, PUT_SECONDS, record.job_uid),
+            )
+            copy.executemany(
+                "UPDATE artifacts SET metadata = ? WHERE id = ?",
+                ((dataset.sent, dataset.artifact) for dataset in record.datasets),
+            )
+            if record.source_type:
+                copy.executemany(
+                    "UPDATE artifacts SET source_type = ?, source_url = NULL WHERE id = ?",
+                    ((record.source_type, file.artifact) for file in record.files),
+                )
+            row = copy.execute("SELECT id FROM jobs WHERE job_uid = ?", (record.job_uid,)).fetchone()
+            return int(row[0])
+    except FAILURES as error:
+        raise problem(database.path, error) from error

@@ -1,0 +1,241 @@
+"""From what a person typed to the files that are uploaded, each with its key.
+
+As roar-cli takes them: a path counts from the project's root and is followed if it is a symlink; a file's key is its
+name, a folder's files keep their paths below it; `@N` is what that step wrote, nothing is what the session wrote.  A
+digest is the file that roar recorded with that content.  Below a folder, symlinks to files are followed and symlinks to
+folders are not; what is no file (a pipe, a dangling link) is left out, and `put_planner` says which.
+
+Unlike roar-cli, `.git` and `.roar` are left out of a folder: they are no artifacts, change meanwhile, and hold secrets.
+What leads out of the project is refused (`lineage.boundary`), unless it is in a folder outside that was typed.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from roar_publisher.lineage.boundary import FOLLOW, leaving, refuse
+from roar_publisher.lineage.database import Database, open_database
+from roar_publisher.lineage.selection import NOISE
+from roar_publisher.lineage.targets import active_session
+from roar_publisher.planning.put.objects import Digested, PutRequest, Source
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.storage.source import FileChanged, fence_without_links, shown
+from roar_publisher.storage.store import RENAME, check_key
+
+_STEP = re.compile(r"@(\d{1,9})")
+_DIGEST = re.compile(r"[0-9a-f]{8,64}", re.IGNORECASE)
+_LEFT_OUT = frozenset({".git", ".roar"})
+_SHOWN = 5
+"""How many missing files an error lists."""
+
+
+LeftOut = Callable[[Path], None]
+"""Is called with each entry of a folder that is not stored."""
+
+
+def resolve_sources(request: PutRequest, left_out: LeftOut = lambda path: None) -> tuple[Source, ...]:
+    """The files to upload, in the order of the sources, below a folder in the order of their paths; each once.
+
+    left_out: hears of what lies in a folder and is no file: links to folders and to nothing, pipes, sockets.  Touches
+    the disk (folders are walked) and reads roar.db.  Raises UsageProblem for a source that names nothing, has no
+    files, whose files are gone, or that leads out of the project; LocalProblem for what can't be read, or a name that
+    is no UTF-8.
+    """
+    root = request.project.root
+    found: list[Source] = []
+    with open_database(request.project.database) as database:
+        if not request.sources:
+            found.extend(_session_outputs(database))
+        for typed in request.sources:
+            found.extend(_one(database, root, typed, left_out))
+    sources = tuple(dict.fromkeys(found))
+    for source in sources:
+        _check(source)
+    if not request.follow_links:
+        _refuse_outside(root, request.sources, sources)
+    return sources
+
+
+def refuse_exchanged(request: PutRequest, digested: Iterable[Digested]) -> None:
+    """Refuse what was read from outside of the project although its path led inside before.
+
+    A process that is still at work in the project may exchange a file or a folder for a link between the look at it
+    and the reading.  What is stored is what was read: every part is compared with its digest.  Raises as
+    `resolve_sources`, and FileChanged.
+    """
+    if request.follow_links:
+        return
+    read = list(digested)
+    _refuse_outside(request.project.root, request.sources, [one.source for one in read])
+    for one in read:
+        path = one.source.path
+        try:
+            now = fence_without_links(Path(os.path.realpath(path, strict=True)))
+        except OSError as error:
+            raise FileChanged(str(path)) from error
+        if not one.content.fence.admits(now):
+            raise FileChanged(str(path))
+
+
+def _refuse_outside(root: Path, typed: Sequence[str], sources: Iterable[Source]) -> None:
+    """Refuse what leads out of the project, but for what lies at a place outside that was typed itself."""
+    places = [Path(os.path.abspath(root / one)) for one in typed if os.path.lexists(root / one)]
+    real_root = Path(os.path.realpath(root))
+    outside = [Path(os.path.realpath(place)) for place in places if not _enters(place, real_root)]
+    inside = [real_root, *outside]
+    try:
+        # A link that was typed is named itself: what lies behind it has other paths.
+        found = [leaves for place in places if (leaves := leaving(place, inside))]
+        found = found or [leaves for source in sources if (leaves := leaving(source.path, inside))]
+    except OSError as error:
+        raise LocalProblem(f"{shown(str(error.filename))} can't be read: {error}", reason="unreadable") from error
+    refuse(root, found, remedy=f"name the files themselves, or the folder outside; or the same with {FOLLOW}")
+
+
+def _enters(place: Path, real_root: Path) -> bool:
+    """Whether a path goes through the project, by whatever name: a home may be a link."""
+    return any(Path(os.path.realpath(step)) == real_root for step in (place, *place.parents))
+
+
+def _one(database: Database, root: Path, typed: str, left_out: LeftOut) -> Iterable[Source]:
+    step = _STEP.fullmatch(typed)
+    if step is not None:
+        return _step_outputs(database, typed, int(step[1]))
+    try:
+        path = (root / typed).resolve()
+        if path.is_dir():
+            return _below(path, typed, left_out)
+        if path.exists():
+            return [_regular(path, typed)]
+    except OSError as error:
+        raise LocalProblem(
+            f"{shown(str(error.filename or path))} can't be read: {error.strerror}",
+            next_step="mend its permissions, or leave it out; then put again",
+            reason="unreadable",
+        ) from error
+    except (ValueError, RuntimeError) as error:  # RuntimeError: a circle of symlinks
+        raise LocalProblem(f"the source {shown(typed)} can't be read: {error}", reason="unreadable") from error
+    if _DIGEST.fullmatch(typed):
+        return [_by_digest(database, typed.lower())]
+    raise UsageProblem(
+        f"There is no {shown(typed)} to upload.",
+        next_step=f"Name a file, a folder, `@N` or a digest; paths count from {shown(str(root))}.",
+    )
+
+
+def _below(folder: Path, typed: str, left_out: LeftOut) -> list[Source]:
+    """The files below a folder, sorted by path."""
+    files = [Path(name) for name in _walk(str(folder), left_out)]
+    if not files:
+        raise UsageProblem(f"The folder {shown(typed)} has no files to upload.")
+    return [Source(path, path.relative_to(folder).as_posix(), folder) for path in sorted(files)]
+
+
+def _walk(folder: str, left_out: LeftOut) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in _LEFT_OUT:
+                    yield from _walk(entry.path, left_out)
+            elif _leads_to_file(entry):
+                yield entry.path
+            else:
+                left_out(Path(entry.path))
+
+
+def _leads_to_file(entry: os.DirEntry[str]) -> bool:
+    """False for what is none: a link to nothing, or to itself."""
+    try:
+        return entry.is_file()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False
+
+
+def _regular(path: Path, typed: str) -> Source:
+    if not path.is_file():
+        raise UsageProblem(f"The source {shown(typed)} is neither a file nor a folder.")
+    return Source(path, path.name)
+
+
+def _step_outputs(database: Database, typed: str, number: int) -> list[Source]:
+    """What the latest run of a step wrote."""
+    job = database.one(
+        f"SELECT id FROM jobs WHERE session_id = ? AND step_number = ? AND job_type IS NOT 'build' ORDER BY {NOISE},"
+        " timestamp DESC, id DESC",
+        active_session(database).id,
+        number,
+    )
+    if job is None:
+        raise UsageProblem(f"The active session has no step {typed}.", next_step="`roar dag` shows its steps.")
+    return _outputs(database, "j.id = ?", job[0], what=f"Step {typed}")
+
+
+def _session_outputs(database: Database) -> list[Source]:
+    return _outputs(database, "j.session_id = ?", active_session(database).id, what="The active session")
+
+
+def _outputs(database: Database, condition: str, parameter: object, *, what: str) -> list[Source]:
+    rows = database.query(
+        "SELECT coalesce(nullif(o.path, ''), a.first_seen_path, '') FROM jobs j CROSS JOIN job_outputs o"
+        f" ON o.job_id = j.id CROSS JOIN artifacts a ON a.id = o.artifact_id WHERE {condition}"
+        " AND a.kind <> 'composite' ORDER BY j.step_number, j.timestamp, j.id, o.rowid",
+        parameter,
+    )
+    paths = [Path(row[0]) for row in rows]
+    if not paths:
+        raise UsageProblem(f"{what} wrote no files.", next_step="Name the files or folders to upload.")
+    gone = [str(path) for path in dict.fromkeys(paths) if not path.is_file()]
+    if gone:
+        more = f" and {len(gone) - _SHOWN} more" if len(gone) > _SHOWN else ""
+        raise UsageProblem(
+            f"{what} wrote files that are not here any more: {', '.join(map(shown, gone[:_SHOWN]))}{more}.",
+            next_step="Make them again, or name the files to upload.",
+        )
+    return [Source(path, path.name) for path in paths]
+
+
+def _by_digest(database: Database, digest: str) -> Source:
+    """The file that roar recorded with this content, where it was last written or read."""
+    found = list(
+        database.query(
+            "SELECT artifact_id, digest FROM artifact_hashes WHERE algorithm = 'blake3' AND digest BETWEEN ? AND ?"
+            " LIMIT 2",
+            digest,
+            digest + "g",  # nothing in hex sorts after it
+        )
+    )
+    if not found:
+        raise UsageProblem(f"{digest} names no file, and no artifact that roar knows by its blake3 digest.")
+    if len(found) > 1:
+        raise UsageProblem(f"{digest} is the beginning of several artifacts' digests.", next_step="Type more of it.")
+    artifact, whole = found[0]
+    for path in _recorded_paths(database, artifact):
+        if path.is_file():
+            return Source(path, path.name, digest=whole)
+    raise UsageProblem(f"The artifact {digest} is in no file here any more.", next_step="Name a copy of it by path.")
+
+
+def _recorded_paths(database: Database, artifact: str) -> Iterator[Path]:
+    """Where an artifact was written, then where it was read; the latest first."""
+    for table in ("job_outputs", "job_inputs"):
+        for (path,) in database.query(
+            f"SELECT l.path FROM {table} l CROSS JOIN jobs j ON j.id = l.job_id WHERE l.artifact_id = ?"
+            " ORDER BY j.timestamp DESC, j.id DESC",
+            artifact,
+        ):
+            yield Path(path)
+
+
+def _check(source: Source) -> None:
+    """Whether the key can be one, and the path can be recorded."""
+    check_key(source.key)
+    try:
+        str(source.path).encode()
+    except UnicodeEncodeError as error:
+        raise LocalProblem(
+            f"The path {shown(str(source.path))} is no UTF-8.", next_step=RENAME, reason="file name"
+        ) from error

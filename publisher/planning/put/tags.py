@@ -1,0 +1,220 @@
+"""Git tags of a put: `roar/<commit>` on the commit that it was made from, here and, where the user asks, at the remote.
+
+Nothing here ever waits for a person: git may not ask for passwords, and every command has a deadline.  A remote that
+does not take the tag delays nobody; the tag is owed, with the command that pays it.
+
+Pushing uses nothing that the project configures but the remote's address, which the plan shows: it is done from an
+empty repository that borrows the project's objects, so only the user's own ssh, credential helpers and rewrites apply,
+and no hook of the project runs.
+"""
+
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from roar_publisher.lineage.confines import borrowed_from
+from roar_publisher.lineage.git import NOT_RUN, Answer, Reach, run_git
+from roar_publisher.lineage.omission import OmitConfig
+from roar_publisher.lineage.project import Config
+from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.repository import repository_of
+from roar_publisher.planning.put.named_hooks import names_hooks, without_hooks
+from roar_publisher.planning.put.objects import PutRequest, Tag
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.storage.source import opened
+
+PREFIX = "roar/"
+PUSH_SECONDS = 60.0
+"""Seconds that a remote has to take a tag."""
+UNCLEAR = "a remote that nothing names"
+"""In place of an address, where there are several remotes and the configuration means none of them."""
+_SHA256_DIGITS = 64
+_SHALLOW_LIMIT = 16 * 1024 * 1024
+"""Bytes of the list of commits at which a clone's history was cut."""
+_RECEIVE_IN_FOLDER = (
+    "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.alternateRefsCommand=true -c receive.autogc=false"
+    " -c gc.auto=0 receive-pack"
+)
+"""What takes a push in a folder of this machine: git starts it anew, so it does not know our settings."""
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_USERINFO = re.compile(r"(://)(?!git@)[^/\s@]*@")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|:)")
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A tag that could not be made or pushed: why, and what to type."""
+
+    why: str
+    command: str
+
+
+def tag_of(commit: str) -> str:
+    """The name of the tag of a commit."""
+    return PREFIX + commit
+
+
+def wanted_tag(request: PutRequest, commit: str) -> Tag | None:
+    """The tag that a put from this commit makes; None with `--no-tag`, or where the configuration wants no tags.
+
+    Raises LocalProblem for a configuration that makes no sense, or a repository that git does not read.
+    """
+    config = request.project.config
+    enabled = tagging_enabled(config) or request.push_asked
+    if not (request.tag and enabled):
+        return None
+    table = config.table.get("git")
+    never = isinstance(table, dict) and table.get("push_tags_on_register") == "never"
+    push = request.push_asked or (request.push_configured and not never)
+    remote = _remote(request.project.root, config.git_remote) if push else None
+    return Tag(tag_of(commit), commit, *(remote or ("", "")))
+
+
+def tagging_enabled(config: Config) -> bool:
+    """`[registration.tagging] enabled`: roar's own switch, on unless it says otherwise.
+
+    roar-cli 0.4.7 reads it when it registers and forgets it when it puts; here it holds for both.
+    """
+    value: object = config.table
+    for name in ("registration", "tagging", "enabled"):
+        value = value.get(name) if isinstance(value, Mapping) else value
+        if value is None:
+            return True
+    if not isinstance(value, bool):
+        raise LocalProblem(
+            f"{config.source}: registration.tagging.enabled must be true or false.",
+            next_step=f"Mend {config.source} and try again.",
+            reason="config",
+        )
+    return value
+
+
+def make_tag(root: Path, tag: Tag) -> Owed | None:
+    """Make the tag in the repository around `root`; one that is there already is left as it is.
+
+    Repeating is harmless.
+    """
+    command = shlex.join(["git", "tag", tag.name, tag.commit])
+    if not _COMMIT.fullmatch(tag.commit) or tag.name != tag_of(tag.commit):
+        return Owed("it is not the tag of a commit", command)
+    try:
+        repository_of(root)  # it may have changed since the plan, or the plan came from elsewhere
+        settings = without_hooks(root)
+    except LocalProblem as problem:
+        return Owed(problem.what, command)
+    ref = f"refs/tags/{tag.name}"
+    if run_git(root, "show-ref", "--verify", "--quiet", ref).ok:
+        return None
+    # Plumbing: `git tag` would sign, with the program that a configuration names.
+    made = run_git(root, "update-ref", ref, tag.commit, settings=settings)
+    return None if made.ok else Owed(made.why, command)
+
+
+def push_tag(root: Path, tag: Tag) -> Owed | None:
+    """Push the tag to the remote that the plan showed; nothing is done for a tag without one.
+
+    Repeating is harmless.  A remote that is a folder may have come with the project, beside it: one inside the project
+    is refused, and of any other no hook and no command runs.
+    """
+    if not tag.remote and not tag.url:
+        return None
+    ref = f"refs/tags/{tag.name}"
+    command = shlex.join(["git", "push", tag.remote or "<remote>", ref])
+    if not tag.remote:
+        return Owed("it is not clear which remote: name it with `roar config set git.remote <name>`", command)
+    url = _push_url(root, tag.remote)
+    if shown_url(url) != tag.url:
+        return Owed(f"the address of the remote {tag.remote} is no longer the planned {tag.url}", command)
+    target = _absolute(root, url)
+    if target is None:
+        return Owed("the remote is a folder of the project itself", command)
+    if os.path.isabs(target) and names_hooks(target):
+        return Owed("the configuration of the remote's folder names programs that a push would run", command)
+    pushed = _push(root, target, ref, tag.commit)
+    return None if pushed.ok else Owed(shown_url(pushed.why), command)
+
+
+def shown_url(text: str) -> str:
+    """An address, or a text with addresses in it, as it may be shown and kept: without credentials."""
+    return Redactor(OmitConfig()).text(_USERINFO.sub(r"\1", text))
+
+
+def _remote(root: Path, preferred: str | None) -> tuple[str, str] | None:
+    """The remote to push to and its address as it is shown; None without a remote, no name where it is unclear."""
+    remotes = run_git(root, "remote").output.split()
+    if not remotes and not preferred:
+        return None
+    # To push to `origin` because it is called so would be to guess, where there are several.
+    name = preferred or (remotes[0] if len(remotes) == 1 else "")
+    if name not in remotes:
+        return "", UNCLEAR
+    return name, shown_url(_push_url(root, name))
+
+
+def _push_url(root: Path, remote: str) -> str:
+    """The address that the repository configures for pushes, without the rewrites that it configures; "" for none."""
+    for name in (f"remote.{remote}.pushurl", f"remote.{remote}.url"):
+        urls = run_git(root, "config", "--null", "--get-all", name).output.split("\0")
+        if urls[0]:
+            return urls[0]
+    return ""
+
+
+def _absolute(root: Path, url: str) -> str | None:
+    """The address for a push from another folder; None where it is a folder in the project, or none at all."""
+    path = url.removeprefix("file://")
+    if path == url and (_SCHEME.match(url) or ":" in url.partition("/")[0]):
+        return url
+    target = (root / path).resolve()
+    return None if target.is_relative_to(root.resolve()) else str(target)
+
+
+def _push(root: Path, url: str, ref: str, commit: str) -> Answer:
+    """Push the commit as `ref` from an empty repository that has the project's objects and none of its settings."""
+    kind = "sha256" if len(commit) == _SHA256_DIGITS else "sha1"
+    with tempfile.TemporaryDirectory(prefix="roar-push-") as name:
+        folder, here = Path(name), f"--git-dir={name}"
+        made = run_git(folder, "init", "--quiet", "--bare", "--template=", f"--object-format={kind}", ".")
+        if made.ok:
+            made = _borrow_objects(root, folder)
+        if made.ok:
+            made = run_git(folder, here, "update-ref", ref, commit)
+        if not made.ok:
+            return made
+        options = ["--quiet"] + ([f"--receive-pack={_RECEIVE_IN_FOLDER}"] if os.path.isabs(url) else [])
+        return run_git(folder, here, "push", *options, "--", url, ref, reach=Reach.REMOTE, seconds=PUSH_SECONDS)
+
+
+def _borrow_objects(root: Path, folder: Path) -> Answer:
+    """Have the repository in `folder` use the objects of the one around `root`, with its history cut at the same place.
+
+    Returns git's answer to where they are.
+    """
+    found = run_git(root, "rev-parse", "--git-path", "objects", "--git-path", "shallow")
+    if found.ok:
+        objects, shallow = (root / line for line in found.output.splitlines())
+        if elsewhere := borrowed_from(objects):
+            # A commit of the project may name any commit there as its parent, which would be pushed with it.
+            return Answer(NOT_RUN, "", f"its history may be another repository's, whose objects it uses: {elsewhere}")
+        (folder / "objects" / "info").mkdir(parents=True, exist_ok=True)
+        (folder / "objects" / "info" / "alternates").write_text(f"{objects.resolve()}\n", encoding="utf-8")
+        if os.path.lexists(shallow):
+            try:
+                (folder / "shallow").write_text(_commits_in(shallow), encoding="ascii")
+            except LocalProblem as error:
+                return Answer(NOT_RUN, "", error.what)
+    return found
+
+
+def _commits_in(shallow: Path) -> str:
+    """The lines of git's file `shallow` that are commits; it may be a link to anything."""
+    with opened(str(shallow)) as (descriptor, fence):
+        if fence.size > _SHALLOW_LIMIT:
+            raise LocalProblem(f"{shallow} has {fence.size:,} bytes", reason="git")
+        with os.fdopen(descriptor, encoding="ascii", errors="replace", closefd=False) as file:
+            lines = file.read(_SHALLOW_LIMIT).splitlines()
+    return "".join(f"{line}\n" for line in lines if _COMMIT.fullmatch(line))

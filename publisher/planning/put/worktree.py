@@ -1,0 +1,96 @@
+"""The commit that a put's files come from, and whether the work tree is that commit.
+
+`git status` reads files, so it would run the filters that a repository configures for them.  A filter that stands in
+the user's own configuration (git-lfs) is used; one that stands in the repository's is replaced by the user's of that
+name, or by none.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from roar_publisher.lineage.git import NOTHING_MORE, Answer, run_git
+from roar_publisher.lineage.repository import head_of, repository_of, unreadable
+from roar_publisher.planning.put.named_hooks import without_hooks
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+
+STATUS_SECONDS = 60.0
+"""How long git may take to compare the work tree with the commit."""
+_OF_THE_REPOSITORY = ("local", "worktree")
+_SUBMODULE_MODE = "160000 "
+_LFS = "filter.lfs."
+_NOT_SET = 1
+"""git's exit code for a configuration without such a name."""
+
+
+def committed(root: Path) -> str:
+    """The commit that is checked out, if everything in the work tree is in it, submodules included.
+
+    Raises UsageProblem for uncommitted changes, LocalProblem where there is no commit or git does not read the
+    repository: a put says which commit its files come from.
+    """
+    top = repository_of(root)
+    commit = head_of(top) if top is not None else None
+    if top is None or commit is None:
+        raise LocalProblem(
+            f"{root} is in no git repository with a commit.",
+            next_step="Commit the code that made the files, then put them.",
+            reason="no commit",
+        )
+    if _changed(top):
+        raise UsageProblem(
+            "The repository has uncommitted changes; a put tells which commit its files come from.",
+            next_step="Commit them (or list what is no code in .gitignore), then put again.",
+        )
+    return commit
+
+
+def _changed(top: Path) -> bool:
+    # git itself would run in each submodule under that submodule's configuration.
+    settings = _without_filters(top) | without_hooks(top)
+    status = _read(top, "status", "--porcelain=v1", "--ignore-submodules=dirty", settings=settings)
+    return bool(status) or any(_changed(submodule) for submodule in _submodules(top))
+
+
+def _submodules(top: Path) -> list[Path]:
+    """The submodules that are checked out."""
+    entries = _read(top, "ls-files", "--stage", "-z").split("\0")
+    paths = [top / entry.partition("\t")[2] for entry in entries if entry.startswith(_SUBMODULE_MODE)]
+    return [path for path in paths if not path.is_symlink() and os.path.lexists(path / ".git")]
+
+
+def _without_filters(top: Path) -> dict[str, str]:
+    """The settings that put the user's own filters, or none, in place of those of the repository."""
+    listed = run_git(top, "config", "--show-scope", "--null", "--get-regexp", r"^(filter|lfs\.extension)\.")
+    if listed.code == _NOT_SET and not listed.complaint:
+        return {}
+    fields = _checked(top, listed).split("\0")
+    users: dict[str, str] = {}
+    replaced: set[str] = set()
+    extended = False
+    for scope, entry in zip(fields[::2], fields[1::2], strict=False):
+        name, _newline, value = entry.partition("\n")
+        if name.startswith("lfs."):
+            extended |= scope in _OF_THE_REPOSITORY
+        elif scope in _OF_THE_REPOSITORY:
+            replaced.add(name)
+        else:
+            users[name] = value
+    if extended:
+        # git-lfs, which is the user's, would run the programs that the repository extends it with.
+        users = {name: value for name, value in users.items() if not name.startswith(_LFS)}
+        replaced |= {_LFS + part for part in ("clean", "smudge", "process")}
+    settings = {name: users.get(name, "") for name in replaced}
+    # A driver without a command converts nothing; one that is required would fail.
+    optional = {f"{name.rpartition('.')[0]}.required": "false" for name, value in settings.items() if not value}
+    return settings | optional
+
+
+def _read(top: Path, *arguments: str, settings: Mapping[str, str] = NOTHING_MORE) -> str:
+    return _checked(top, run_git(top, *arguments, settings=settings, seconds=STATUS_SECONDS))
+
+
+def _checked(top: Path, answer: Answer) -> str:
+    if not answer.ok:
+        raise unreadable(top, answer)
+    return answer.output

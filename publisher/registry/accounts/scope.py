@@ -1,0 +1,123 @@
+"""Where a lineage belongs, who may put it there, and who may read it (`protocol.md §4, §5`).
+
+Private lineage is its owner's and its project's alone.  To everybody else it does not exist: the answer is 404.
+"""
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from roar_publisher.glaas.wire import Request, Text
+from roar_publisher.registry.accounts.context import WRITING_ROLES, AccessContext
+from roar_publisher.registry.accounts.users import User
+from roar_publisher.registry.http.refusals import Refusal
+
+PUBLIC, PRIVATE = "public", "private"
+
+READABLE = """(
+    visibility = 'public'
+    OR (scope_owner IS NULL AND owner <> '' AND owner = :reader)
+    OR (scope_project IS NULL AND scope_owner IN (SELECT value FROM json_each(:owners)))
+    OR scope_project IN (SELECT value FROM json_each(:projects))
+)"""
+"""SQL on the columns of `lineages`, with the parameters of `Reader.parameters`."""
+CREDIBILITY = "((owner <> '' AND owner = :reader) * 4 + (owner <> '') * 2 + (session_id IS NOT NULL))"
+"""SQL like `READABLE`: what a lineage's word about an artifact counts where several have the same digest.  The reader's
+own counts most, then what a user signed for; what nobody signed for and nobody checked counts least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a lineage stands.  owner_id: None in the publisher's own space, as is project_id."""
+
+    visibility: str
+    owner_id: str | None = None
+    project_id: str | None = None
+
+    def may_become(self, wanted: "Scope") -> bool:
+        """Whether publishing again may put a lineage that stands here there: it may become public where it is.
+
+        It never becomes private again, for it has been read, and it does not move: its project decides about it.
+        """
+        published = Scope(PUBLIC, self.owner_id, self.project_id)
+        return wanted in (self, published)
+
+
+UNSCOPED = Scope(PUBLIC)
+"""What is published without a `scope_request`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Whoever looks.  user_id: empty for nobody.  owners: whole spaces that the reader is a member of."""
+
+    user_id: str = ""
+    owners: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, user: User, context: AccessContext | None) -> "Reader":
+        """A signed-in reader.  context: None where nobody said where the user belongs."""
+        if context is None:
+            return cls(user.id)
+        return cls(
+            user.id,
+            tuple(owner.id for owner in context.owners if owner.role in WRITING_ROLES),
+            tuple(project.id for group in context.projects_by_owner.values() for project in group),
+        )
+
+    def parameters(self) -> dict[str, str]:
+        """The parameters of `READABLE`."""
+        return {"reader": self.user_id, "owners": json.dumps(self.owners), "projects": json.dumps(self.projects)}
+
+
+class _ScopeRequest(Request):
+    owner_type: Literal["user", "organization"]
+    visibility: Literal["public", "private"]
+    owner_id: Text | None = None
+    project_id: Text | None = None
+    owner_resolution: Literal["current_user"] | None = None
+
+
+def resolve(raw: dict[str, Any], user: User, context: AccessContext | None) -> Scope:
+    """The scope that a `scope_request` asks for.
+
+    context: the live one of a bearer, the cached one of an SSH key; None where nothing is cached.
+    Raises `Refusal`: 422 for another shape, 400 without a context, 403 where the user may not write.
+    """
+    request = _parse(raw)
+    if context is None:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "your projects are not known here yet: refresh with bearer auth first")
+    if request.owner_id is None:
+        return Scope(request.visibility)
+    owner = next((o for o in context.owners if (o.id, o.type) == (request.owner_id, request.owner_type)), None)
+    if owner is None:
+        raise Refusal(HTTPStatus.FORBIDDEN, "you are not a member of this owner")
+    if request.project_id is None:
+        if owner.role not in WRITING_ROLES:
+            raise Refusal(HTTPStatus.FORBIDDEN, "you may not write to this owner's space: name one of its projects")
+        personal = owner.id in (user.id, context.user.id)
+        return Scope(request.visibility, None if personal else owner.id)
+    project = next((p for p in context.projects_by_owner.get(owner.id, []) if p.id == request.project_id), None)
+    if project is None:
+        raise Refusal(HTTPStatus.FORBIDDEN, "this owner has no such project that you are a member of")
+    if not project.can_write:
+        raise Refusal(HTTPStatus.FORBIDDEN, "you may read this project, but not write to it")
+    return Scope(request.visibility, owner.id, project.id)
+
+
+def _parse(raw: dict[str, Any]) -> _ScopeRequest:
+    try:
+        request = _ScopeRequest.model_validate(raw)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, ("scope_request", *fault["loc"])))
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {fault['msg']}") from None
+    if (request.owner_id is None) == (request.owner_resolution is None):
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "scope_request: give either owner_id or owner_resolution")
+    if request.owner_resolution is not None and (request.owner_type != "user" or request.project_id is not None):
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "scope_request: the current user is an owner without projects")
+    return request

@@ -1,0 +1,145 @@
+"""Signed requests (`protocol.md §3`): who signed, within `WINDOW` of now.
+
+"Now" is the moment of the check, when the whole request has come.  All requests that arrive while others are being
+checked are checked together, in one trip to the worker and with one look at the accounts.
+
+A signature has a resolution of one second and is deterministic for most keys, so two equal requests of an honest client
+carry the same bytes: several processes that ask who they are in one second, say.  A repeated request is therefore
+answered like the first one.  Only a write that is not idempotent must not happen twice; see `replays`.
+"""
+
+import re
+import sqlite3
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from roar_publisher.registry.accounts.authority import Run
+from roar_publisher.registry.accounts.keys import key_holder
+from roar_publisher.registry.accounts.users import Accounts, User
+from roar_publisher.registry.accounts.verifying import is_signature
+from roar_publisher.registry.http.refusals import Refusal, unaccepted
+from roar_publisher.registry.store.worker import for_several_clients
+
+WINDOW = 300
+"""Seconds that a signature's timestamp may be away from the registry's clock, on either side."""
+_CREDENTIAL = re.compile(
+    r'keyid="(?P<keyid>SHA256:[A-Za-z0-9+/]{43})"(?:,\s*|\s+)ts="(?P<ts>\d{1,12})"(?:,\s*|\s+)'
+    r'(?:host="(?P<host>[a-z0-9.:\[\]_-]{1,262})"(?:,\s*|\s+))?sig="(?P<sig>[A-Za-z0-9+/=]{1,8192})"',
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a `Signature` credential says.
+
+    ts: Unix seconds.  blob: the SSHSIG.  host: which registry it is for (`glaas.signature`); None: it does not say.
+    """
+
+    keyid: str
+    ts: int
+    blob: bytes
+    host: str | None = None
+
+    @classmethod
+    def parse(cls, credential: str) -> "Signature | None":
+        """None for what is none.  Raises `Refusal` (401) for what cannot be decoded."""
+        found = _CREDENTIAL.fullmatch(credential)
+        if found is None:
+            return None
+        try:
+            blob = b64decode(found["sig"], validate=True)
+            return cls(found["keyid"], int(found["ts"]), blob, found["host"])
+        except ValueError:
+            raise unaccepted("the signature is no base64") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signature with what it is said to be of (`glaas.signature.signing_payload`)."""
+
+    signature: Signature
+    payload: bytes
+
+
+_Verdict = User | Refusal
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Requests that are checked together; the first of them sees to it.  verdicts: in the order of the requests."""
+
+    signed: list[Signed] = field(default_factory=list)
+    verdicts: Sequence[_Verdict] = ()
+    trouble: Exception | None = None
+    checked: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Signatures:
+    """Checks signed requests.  run: how blocking calls are run.  clock: Unix seconds."""
+
+    def __init__(self, accounts: Accounts, run: Run, clock: Callable[[], float]) -> None:
+        self._accounts = accounts
+        self._run = run
+        self._clock = clock
+        self._gathering: _Group | None = None  # open to whoever comes while another group is checked
+        self._one_at_a_time = anyio.Lock()
+
+    async def signer(self, signed: Signed) -> User:
+        """Whose key has made the signature.
+
+        Raises `Refusal`: 401 for another time, an unknown key and a bad signature; and what the accounts raise.
+        Repeating it gives the same verdict as long as the signature is in its window.
+        """
+        group = self._gathering
+        if group is None:
+            group = self._gathering = _Group()
+        place = len(group.signed)
+        group.signed.append(signed)
+        if place == 0:
+            with anyio.CancelScope(shield=True):  # others rely on it
+                await self._check(group)
+        else:
+            await group.checked.wait()
+        if group.trouble is not None:
+            raise group.trouble
+        verdict = group.verdicts[place]
+        if isinstance(verdict, Refusal):
+            raise verdict
+        return verdict
+
+    async def _check(self, group: _Group) -> None:
+        async with self._one_at_a_time:
+            self._gathering = None
+            try:
+                with for_several_clients():
+                    group.verdicts = await self._run(lambda: self._verdicts(group.signed))
+            except Exception as trouble:
+                group.trouble = trouble
+            finally:
+                group.checked.set()
+
+    def _verdicts(self, group: Sequence[Signed]) -> list[_Verdict]:
+        now = self._clock()
+        holders = self._accounts.read(_holders, {signed.signature.keyid for signed in group})
+        return [_verdict(signed, holders[signed.signature.keyid], now) for signed in group]
+
+
+def _holders(connection: sqlite3.Connection, keyids: set[str]) -> dict[str, tuple[User, str] | None]:
+    return {keyid: key_holder(connection, keyid) for keyid in keyids}
+
+
+def _verdict(signed: Signed, holder: tuple[User, str] | None, now: float) -> _Verdict:
+    off = signed.signature.ts - now
+    if abs(off) > WINDOW:
+        direction = "ahead of" if off > 0 else "behind"
+        return unaccepted(f"the signature's timestamp is {abs(off):.0f} s {direction} the registry's clock")
+    if holder is None:
+        return unaccepted(f"the key {signed.signature.keyid} is unknown here")
+    user, public = holder
+    if not is_signature(public, signed.payload, signed.signature.blob):
+        return unaccepted("the signature is not one of this request by this key, in the namespace glaas")
+    return user

@@ -1,0 +1,202 @@
+"""A TReqs service as the authority: it is asked about each bearer, and what it says is kept on the local user.
+
+An answer is trusted for `TRUST_SECONDS`, a no to an unknown bearer for `REFUSED_SECONDS`, so that a publish of a
+thousand requests is not two thousand; a finalize with a scope always asks anew.  Requests with one bearer that come at
+once ask once.  The service and the registry know a person by `sub`; a name or an address links nobody.
+
+A service that is slow, or never answers, holds up only those who need its word now: there is a bound on how many
+questions are under way and how long each may take (`treqs_client`), and bearers that it has vouched for before do not
+queue with those that anybody may have made up.
+"""
+
+import hashlib
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+from pydantic import ValidationError
+
+from roar_publisher.registry.accounts.authority import Run
+from roar_publisher.registry.accounts.context import AccessContext
+from roar_publisher.registry.accounts.treqs_client import Kind, Patience, TreqsClient, unusable
+from roar_publisher.registry.accounts.users import Accounts, Taken, User, add_user, new_id, user_of
+from roar_publisher.registry.http.refusals import Refusal
+
+if TYPE_CHECKING:
+    import httpx2
+
+T = TypeVar("T")
+
+ACCESS_CONTEXT = "/api/v1/auth/access-context"
+REFRESH = "/api/v1/auth/refresh"
+LOGOUT = "/api/v1/auth/logout"
+TRUST_SECONDS = 10.0
+REFUSED_SECONDS = 5.0
+MOST_REMEMBERED = 1000
+"""Bearers that are remembered at once, and as many that were refused; the longest unused are forgotten."""
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A question about one bearer that several requests wait for; the first of them asks.
+
+    trouble: what the answer was instead.  given_up: the first of them was cancelled, so another has to ask.
+    """
+
+    user: User | None = None
+    trouble: Exception | None = None
+    given_up: bool = True
+    landed: anyio.Event = field(default_factory=anyio.Event)
+
+
+class TreqsService:
+    """Asks `url`, below which the endpoints of protocol.md §4 are.
+
+    clock: Unix seconds.  transport: instead of the network, for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        accounts: Accounts,
+        run: Run,
+        clock: Callable[[], float],
+        transport: "httpx2.AsyncBaseTransport | None" = None,
+        patience: Patience = Patience(),  # noqa: B008
+    ) -> None:
+        self._accounts = accounts
+        self._run = run
+        self._clock = clock
+        self._client = TreqsClient(url, patience, transport)
+        self._trusted: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
+        self._refused: OrderedDict[bytes, float] = OrderedDict()
+        self._flights: dict[bytes, _Flight] = {}
+
+    async def user_of(self, access_token: str) -> User | None:
+        """As `Authority`."""
+        digest = _digest(access_token)
+        while True:
+            if self._clock() < self._refused.get(digest, 0.0):
+                return None
+            until, user = self._trusted.get(digest, (0.0, None))
+            if user is not None and self._clock() < until:
+                return user
+            flight = self._flights.get(digest)
+            if flight is None:
+                flight = self._flights[digest] = _Flight()
+                await self._fly(flight, digest, access_token)
+            else:
+                await flight.landed.wait()
+            if flight.trouble is not None:
+                raise flight.trouble
+            if not flight.given_up:
+                return flight.user
+
+    async def context_of_bearer(self, access_token: str) -> AccessContext | None:
+        """As `Authority`."""
+        answer = await self._ask(access_token)
+        return None if answer is None else answer[1]
+
+    async def known_context(self, user: User) -> AccessContext | None:
+        """As `Authority`: what the service said last to any bearer of this user."""
+        text = await self._run(lambda: self._accounts.read(_cached, user.id))
+        return None if text is None else AccessContext.model_validate_json(text)
+
+    async def refresh(self, refresh_token: str, client_id: str) -> dict[str, object]:
+        """As `Authority`: the service answers, the registry passes it on."""
+        body = {"refresh_token": refresh_token, "client_id": client_id}
+        answer = await self._client.ask(Kind.TOKENS, "POST", REFRESH, body=body)
+        if answer is None:
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "the identity service does not renew this sign-in: sign in again")
+        return answer
+
+    async def revoke(self, access_token: str) -> bool:
+        """As `Authority`: the service is told, and the registry forgets what it said."""
+        digest = _digest(access_token)
+        self._trusted.pop(digest, None)
+        ended = await self._client.ask(Kind.TOKENS, "POST", LOGOUT, headers=_bearer(access_token)) is not None
+        if ended:
+            self._refuse(digest, TRUST_SECONDS)  # a question may be under way that was answered before
+        return ended
+
+    async def close(self) -> None:
+        """As `Authority`."""
+        await self._client.close()
+
+    async def _fly(self, flight: _Flight, digest: bytes, access_token: str) -> None:
+        try:
+            answer = await self._ask(access_token)
+            flight.user = None if answer is None else answer[0]
+            flight.given_up = False
+        except Exception as trouble:
+            flight.trouble = trouble
+        finally:
+            del self._flights[digest]
+            flight.landed.set()
+
+    async def _ask(self, access_token: str) -> tuple[User, AccessContext] | None:
+        digest = _digest(access_token)
+        kind = Kind.KNOWN if digest in self._trusted else Kind.UNKNOWN
+        answer = await self._client.ask(kind, "GET", ACCESS_CONTEXT, headers=_bearer(access_token))
+        if answer is None:
+            if known := self._trusted.get(digest):  # what was withdrawn may be given back
+                self._trusted[digest] = (0.0, known[1])
+            else:
+                self._refuse(digest, REFUSED_SECONDS)
+            return None
+        try:
+            context = AccessContext.model_validate(answer)
+        except ValidationError:
+            raise unusable("says who you are in a way that is not understood") from None
+        user = await self._run(lambda: self._accounts.write(link, context))
+        _remember(self._trusted, digest, (self._clock() + TRUST_SECONDS, user))
+        return user, context
+
+    def _refuse(self, digest: bytes, seconds: float) -> None:
+        _remember(self._refused, digest, self._clock() + seconds)
+
+
+def _remember(memory: OrderedDict[bytes, T], digest: bytes, value: T) -> None:
+    memory[digest] = value
+    memory.move_to_end(digest)
+    if len(memory) > MOST_REMEMBERED:
+        memory.popitem(last=False)
+
+
+def link(connection: sqlite3.Connection, context: AccessContext) -> User:
+    """The local user of this context, made where there is none yet; the context is cached on the user."""
+    sub, text = context.user.sub, context.model_dump_json()
+    row = connection.execute("SELECT * FROM users WHERE sub = ?", (sub,)).fetchone()
+    if row is None:
+        user = _new_user(connection, context)
+    else:
+        user = user_of(row)
+        if row["context"] == text:
+            return user
+    connection.execute("UPDATE users SET context = ?, email = ? WHERE id = ?", (text, context.user.email, user.id))
+    return user
+
+
+def _new_user(connection: sqlite3.Connection, context: AccessContext) -> User:
+    name, sub, email = context.user.username or context.user.sub, context.user.sub, context.user.email
+    try:
+        return add_user(connection, name, sub=sub, email=email)
+    except Taken:
+        return add_user(connection, f"{name}-{new_id()}", sub=sub, email=email)
+
+
+def _cached(connection: sqlite3.Connection, user_id: str) -> str | None:
+    row = connection.execute("SELECT context FROM users WHERE id = ?", (user_id,)).fetchone()
+    return None if row is None else row["context"]
+
+
+def _bearer(access_token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {access_token}"}
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,153 @@
+"""Questions to a TReqs service over HTTP, each of them bounded: what it answers, how long it takes, how many at once.
+
+Redirects are not followed, so a bearer goes to the service's own address alone.
+"""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import anyio
+
+from roar_publisher.registry.http.refusals import Refusal
+
+if TYPE_CHECKING:
+    import httpx2
+
+CONNECT_SECONDS = 3.0
+MOST_BYTES = 1024 * 1024
+"""Bytes of an answer: an access context with some thousand projects."""
+MOST_DEPTH = 32
+"""Arrays and objects within each other; an access context has four."""
+MOST_AT_ONCE = 16
+"""Questions under way, of each kind."""
+_NOS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+logger = logging.getLogger(__name__)
+
+
+class Kind(Enum):
+    """What a question is about.  Each kind has its own places, so questions of one never wait for those of another."""
+
+    KNOWN = "a bearer that the service has vouched for before"
+    UNKNOWN = "a bearer that anybody may have made up"
+    TOKENS = "refresh and logout"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds.  answer: for the whole of an answer.  place: until one of the `MOST_AT_ONCE` places is free."""
+
+    answer: float = 10.0
+    place: float = 2.0
+
+
+class TreqsClient:
+    """The service at `url`.  transport: instead of the network, for tests."""
+
+    def __init__(self, url: str, patience: Patience, transport: "httpx2.AsyncBaseTransport | None" = None) -> None:
+        import httpx2
+
+        self._patience = patience
+        self._places = {kind: anyio.Semaphore(MOST_AT_ONCE) for kind in Kind}
+        self._client = httpx2.AsyncClient(
+            base_url=url.rstrip("/"),
+            transport=transport,
+            # Plain http:// is for this machine; a proxy of the environment would carry the bearers off.
+            trust_env=url.startswith("https:"),
+            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # the whole answer has its deadline in `ask`
+            limits=httpx2.Limits(max_connections=MOST_AT_ONCE * len(Kind)),
+            headers={"Accept-Encoding": "identity"},  # a compressed answer has no size before it is there
+            follow_redirects=False,
+        )
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._client.aclose()
+
+    async def ask(
+        self, kind: Kind, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: object = None
+    ) -> dict[str, object] | None:
+        """The object that the service answers, without its envelope; None where it refuses what it was sent.
+
+        Raises `Refusal` (503) for everything else.  Cancelling it closes the connection.
+        """
+        import httpx2
+
+        async with self._place(kind):
+            try:
+                with anyio.fail_after(self._patience.answer):
+                    async with self._client.stream(method, path, headers=headers, json=body) as response:
+                        status, raw = response.status_code, await _read(response)
+            except (httpx2.HTTPError, OSError) as error:  # TimeoutError is one
+                logger.warning("the identity service does not answer: %s", type(error).__name__)
+                raise unusable("does not answer") from None
+        if status in _NOS:
+            return None
+        if not 200 <= status < 300:
+            raise unusable(f"answers with HTTP {status}")
+        return _without_envelope(_object(raw)) if raw else {}
+
+    @asynccontextmanager
+    async def _place(self, kind: Kind) -> AsyncIterator[None]:
+        places = self._places[kind]
+        try:
+            places.acquire_nowait()
+        except anyio.WouldBlock:
+            try:
+                with anyio.fail_after(self._patience.place):
+                    await places.acquire()
+            except TimeoutError:
+                raise unusable("has many questions to answer") from None
+        try:
+            yield
+        finally:
+            places.release()
+
+
+def unusable(what: str) -> Refusal:
+    """503: nobody can tell now who a caller is."""
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"the identity service {what}: try again later")
+
+
+async def _read(response: "httpx2.Response") -> bytes:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise unusable("answers in an encoding that it was not asked for")
+    raw = bytearray()
+    async with aclosing(response.aiter_bytes()) as chunks:
+        async for chunk in chunks:
+            raw += chunk
+            if len(raw) > MOST_BYTES:
+                raise unusable("answers with too much")
+    return bytes(raw)
+
+
+def _object(raw: bytes) -> dict[str, object]:
+    try:
+        document: object = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise unusable("does not answer with JSON") from None
+    if not isinstance(document, dict):
+        raise unusable("does not answer with a JSON object")
+    level: list[object] = [document]
+    for _ in range(MOST_DEPTH):
+        level = [part for value in level for part in _parts(value)]
+    if level:
+        raise unusable("answers with too much")
+    return document
+
+
+def _parts(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _without_envelope(document: dict[str, object]) -> dict[str, object]:
+    inner = document.get("data") if document.get("success") is True else None
+    return inner if isinstance(inner, dict) else document

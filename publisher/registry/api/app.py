@@ -1,0 +1,151 @@
+"""The registry as an ASGI app, for uvicorn and for in-process use on asyncio and on trio.
+
+Of the two envelopes of `protocol.md §2` it speaks the bare one, but for `/auth/me`, `/auth/access-context` and
+`/auth/logout`, where clients look for the other: a success is the object itself, an error is `{"detail": …}`.
+"""
+
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from http import HTTPStatus
+from typing import Protocol
+
+import anyio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+
+from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT, RegistrationSessionFeatures
+from roar_publisher.registry.accounts.authority import Authority, OwnAccounts, Run
+from roar_publisher.registry.accounts.callers import Gatekeeper
+from roar_publisher.registry.accounts.signatures import Signatures
+from roar_publisher.registry.api.auth import AuthApi
+from roar_publisher.registry.api.browsers import BrowserGuard
+from roar_publisher.registry.api.dates import DateHeader
+from roar_publisher.registry.api.finalizer import Finalizer
+from roar_publisher.registry.api.labels import LabelApi
+from roar_publisher.registry.api.legacy import LegacyApi
+from roar_publisher.registry.api.pages import Pages
+from roar_publisher.registry.api.public import PublicApi
+from roar_publisher.registry.api.service import Service
+from roar_publisher.registry.api.staged import StagedApi
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.bounds import InPieces
+from roar_publisher.registry.http.names import Names
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.sweeping import keep_swept
+from roar_publisher.registry.lineages.turns import Turns
+from roar_publisher.registry.store.quotas import DEFAULT_QUOTA, Amount
+from roar_publisher.registry.store.worker import ForClient, Worker
+
+logger = logging.getLogger(__name__)
+
+ALL_FEATURES = RegistrationSessionFeatures(
+    authenticated=True,
+    anonymous_public=True,
+    finalize_server_authoritative_hash=True,
+    finalize_expected_counts=True,
+)
+"""What this release can do."""
+RETRY_AFTER = {"Retry-After": "5"}
+"""For 503: seconds that a client is asked to wait when the disk is full, say, or nobody can tell who it is."""
+
+
+def create_app(
+    store: Store,
+    *,
+    features: RegistrationSessionFeatures | None = ALL_FEATURES,
+    clock: Callable[[], float] = time.time,
+    body_limit: int = DEFAULT_BODY_LIMIT,
+    run: Run | None = None,
+    turns: Turns | None = None,
+    quota: Amount = DEFAULT_QUOTA,
+    authority: Callable[[Run], Authority] | None = None,
+    names: Names | None = None,
+) -> Starlette:
+    """The registry over `store`, which stays the caller's to close.
+
+    features: what is advertised and honoured; None: no registration sessions (404).  clock: Unix seconds.  body_limit:
+    bytes, 413 past it.  run: how blocking calls are run, one at a time; the default is `Worker`, tests on virtual
+    time pass an inline one.  turns: how many finalizes run at once.  quota: what one client may write without a
+    credential.  authority: makes who vouches for bearers; the default are the store's accounts.  For the app's lifespan
+    the store is swept; at its end the authority is closed.  names: what the registry is called; None, for use in
+    process: it answers to any name.
+    """
+    run = run or Worker().run
+    vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
+    gatekeeper = Gatekeeper(vouching, Signatures(store.accounts, run, clock), names)
+    service = Service(store, gatekeeper, features, clock, body_limit, quota, run)
+    groups: list[_Routed] = [
+        LegacyApi(service),
+        AuthApi(service),
+        LabelApi(service),
+        PublicApi(service),
+        Pages(service),
+    ]
+    if features is not None:
+        groups.insert(0, StagedApi(service, Finalizer(service, turns or Turns())))
+    return Starlette(
+        routes=[route for group in groups for route in group.routes()],
+        middleware=[
+            Middleware(DateHeader, clock=clock),
+            Middleware(BrowserGuard, names=names),
+            Middleware(InPieces),
+            Middleware(ForClient),
+        ],
+        lifespan=partial(_lifespan, vouching, service),
+        exception_handlers={
+            Refusal: _refused,
+            HTTPException: _not_served,
+            sqlite3.OperationalError: _store_trouble,
+            Exception: _broken,
+        },
+    )
+
+
+@asynccontextmanager
+async def _lifespan(authority: Authority, service: Service, app: Starlette) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keep_swept, service.write, service.clock)
+        yield
+        tasks.cancel_scope.cancel()
+    await authority.close()
+
+
+class _Routed(Protocol):
+    def routes(self) -> Sequence[BaseRoute]: ...
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    # A body that was not read to its end would be taken for the next request.
+    more = {
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"Connection": "close"},
+        HTTPStatus.REQUEST_TIMEOUT: {"Connection": "close"},
+        HTTPStatus.SERVICE_UNAVAILABLE: RETRY_AFTER,
+    }
+    return JSONResponse(error.body(), error.status, headers={**more.get(error.status, {}), **error.headers})
+
+
+async def _not_served(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    # roar tells a missing endpoint from a missing thing by this sentence.
+    detail = "Endpoint not found" if error.status_code == HTTPStatus.NOT_FOUND else error.detail
+    return JSONResponse({"detail": detail}, error.status_code, headers=error.headers)
+
+
+async def _store_trouble(request: Request, error: Exception) -> Response:
+    logger.error("the store cannot serve %r: %s", request.url.path, error)
+    detail = "the registry cannot write now, nothing of this request is kept; try again later"
+    return JSONResponse({"detail": detail}, HTTPStatus.SERVICE_UNAVAILABLE, headers=RETRY_AFTER)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    logger.error("a fault of the registry, at %r", request.url.path, exc_info=error)
+    return JSONResponse({"detail": "the registry failed on this request"}, HTTPStatus.INTERNAL_SERVER_ERROR)

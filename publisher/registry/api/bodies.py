@@ -1,0 +1,89 @@
+"""Reading request bodies: never more than the limit in memory, never a shape that the wire does not know."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import TypeVar
+
+import anyio
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from roar_publisher.registry.http.refusals import Refusal
+
+Body = TypeVar("Body", bound=BaseModel)
+
+DRAINED = 1024 * 1024
+"""Bytes past the limit that are read and dropped before a 413: a client that is still sending would otherwise see its
+connection reset instead of the answer."""
+BODY_SECONDS = 60.0
+SLOWEST_BODY = 1000.0
+"""Seconds in which a body must have come, and bytes that prolong them by one more: 90 KiB may take 152 s."""
+ERRORS_NAMED = 3
+"""Faults that a 422 spells out."""
+DETAIL_LENGTH = 500
+"""Characters of them: a fault names its place, and a key of the client's may be part of that."""
+
+
+async def read_raw(request: Request, limit: int) -> bytes:
+    """The request's body.  Repeating it returns the same; who checks a signature reads it before the endpoint does.
+
+    Raises `Refusal`: 413 past `limit` bytes, 400 where the body ended early, 408 where it comes too slowly.
+    """
+    if not hasattr(request.state, "raw_body"):
+        raw_body = await _read(request, limit)
+        if raw_body and not _is_json(request.headers.getlist("content-type")):
+            raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON, with Content-Type: application/json")
+        request.state.raw_body = raw_body
+    raw: bytes = request.state.raw_body
+    return raw
+
+
+async def read_body(request: Request, model: type[Body], limit: int) -> Body:
+    """The request's body as `model`; no body at all counts as an empty object.
+
+    Raises `Refusal`: as `read_raw`, 400 for what is no JSON, 422 for JSON of another shape.
+    """
+    raw = await read_raw(request, limit)
+    try:
+        return model.model_validate_json(raw or b"{}")
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    too_large = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body exceeds {limit} bytes: send less at once")
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and len(declared) < 20 and int(declared) > limit + DRAINED:
+        raise too_large
+    body = bytearray()
+    received = 0
+    try:
+        with anyio.fail_after(BODY_SECONDS) as patience:
+            deadline = patience.deadline
+            async for chunk in request.stream():
+                received += len(chunk)
+                patience.deadline = deadline + min(received, limit) / SLOWEST_BODY
+                if received > limit + DRAINED:
+                    raise too_large
+                if received <= limit:
+                    body += chunk
+    except TimeoutError:
+        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "the body arrived too slowly: send less at once") from None
+    except ClientDisconnect:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "the body ended early") from None
+    if received > limit:
+        raise too_large
+    return bytes(body)
+
+
+def _is_json(types: Sequence[str]) -> bool:
+    return len(types) == 1 and types[0].partition(";")[0].strip().lower() == "application/json"
+
+
+def _refusal(error: ValidationError) -> Refusal:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    if faults[0]["type"] == "json_invalid":
+        return Refusal(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {faults[0]['msg']}")
+    named = [f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults[:ERRORS_NAMED]]
+    more = f" (and {len(faults) - ERRORS_NAMED} more)" if len(faults) > ERRORS_NAMED else ""
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(named)[:DETAIL_LENGTH] + more)

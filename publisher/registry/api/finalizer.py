@@ -1,0 +1,70 @@
+"""Carrying out a finalize: waiting for a turn, hashing piece by piece, publishing (`finalize`, `pairing`, `turns`)."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import anyio
+
+from roar_publisher.glaas import wire
+from roar_publisher.registry.api.service import Service
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages import pairing
+from roar_publisher.registry.lineages.finalize import Hashing, begin, hash_slice, publish, stop
+from roar_publisher.registry.lineages.sessions import Access
+from roar_publisher.registry.lineages.turns import Turns
+
+HASHING_ATTEMPTS = 5
+"""How often a finalize starts over when somebody keeps staging meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finalizer:
+    """The finalizes of one registry."""
+
+    service: Service
+    turns: Turns
+
+    async def finalize(self, access: Access, body: wire.FinalizeRequest, client: str) -> dict[str, object]:
+        """Publish the session's lineage; its receipt, or that of the publication that there was.
+
+        client: as for `Turns.turn`.  Cancelled, it leaves the session open, or closed with its receipt; repeating it
+        tells.  Raises `Refusal`: as `begin`, `publish`, `Turns.turn` and `Service.scope`; 409 where staging goes on.
+        """
+        receipt = await self._begin(access, body)
+        if isinstance(receipt, dict):
+            # Who asks for a receipt again needs no turn, nor who is refused.
+            return receipt
+        async with self.turns.turn(access.session_id, client):
+            return await self._finalize(access, body)
+
+    async def _begin(self, access: Access, body: wire.FinalizeRequest) -> Hashing | dict[str, object]:
+        features = self.service.features
+        check_counts = features is not None and features.finalize_expected_counts
+        return await self.service.read(begin, access, body, check_counts=check_counts)
+
+    async def _finalize(self, access: Access, body: wire.FinalizeRequest) -> dict[str, object]:
+        for _ in range(HASHING_ATTEMPTS):
+            hashing = await self._begin(access, body)
+            if isinstance(hashing, dict):
+                return hashing
+            scope = await self.service.scope(access.caller, body.scope_request)
+            await self._hash(access, hashing)
+            receipt = await self.service.write(publish, access, body, hashing, scope)
+            if receipt is not None:
+                return receipt
+        raise Refusal(HTTPStatus.CONFLICT, "writes keep arriving in this session: finalize when they are done")
+
+    async def _hash(self, access: Access, hashing: Hashing) -> None:
+        """Hash what is staged, and pair its jobs with those of the lineage that has this hash already."""
+        again: pairing.Pairing | None = None
+        try:
+            while not hashing.complete:
+                await self.service.read(hash_slice, hashing)
+            again = await self.service.read(pairing.begin, access, hashing)
+            while again is not None and not again.complete:
+                await self.service.write(pairing.pair_slice, again)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.service.write(stop, hashing)
+                if again is not None:
+                    await self.service.write(pairing.stop, again)

@@ -1,0 +1,112 @@
+"""The label endpoints that `roar label` reads, and the one that it edits through."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
+
+from roar_publisher.glaas.wire import API_ROOT
+from roar_publisher.registry.accounts.callers import require_user
+from roar_publisher.registry.api.public import number_in_query
+from roar_publisher.registry.api.service import Service
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.label_views import (
+    MOST_VERSIONS,
+    artifact_label_versions,
+    current_artifact_labels,
+    current_label_document,
+    label_versions,
+    no_labels,
+)
+from roar_publisher.registry.lineages.reconcile import ReconcileRequest, is_own, reconcile
+
+ENTITY_PARAMETERS = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
+"""Which query parameter names an entity, by its type."""
+LARGEST_VERSION = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class LabelApi:
+    """Labels of published lineages over HTTP."""
+
+    service: Service
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The routes."""
+        root = f"{API_ROOT}/labels"
+        return [
+            Route(f"{root}/current", self.current, methods=["GET"]),
+            Route(f"{root}/history", self.history, methods=["GET"]),
+            Route(f"{root}/reconcile", self.reconcile, methods=["POST"]),
+        ]
+
+    async def current(self, request: Request) -> JSONResponse:
+        """The newest label document of one entity."""
+        caller = await self.service.caller(request)
+        reader = await self.service.reader(caller)
+        asked = _asked(request)
+        if asked.lineage_hash is None:
+            documents = await self.service.read(current_artifact_labels, asked.entity, reader)
+        else:
+            documents = await self.service.read(
+                current_label_document, asked.lineage_hash, reader, asked.entity_type, asked.entity
+            )
+        if not documents:
+            raise no_labels()
+        newest = documents[-1]
+        own = await self.service.read(is_own, str(newest["sessionHash"]), caller)
+        return JSONResponse({**newest, "canEdit": own})
+
+    async def history(self, request: Request) -> JSONResponse:
+        """The newest label documents of one entity, the oldest of them first: `?limit=` of them, `?before=` a version.
+
+        Where these are not all, `next_before` says how to ask for the ones before; null at the end.
+        """
+        reader = await self.service.reader(await self.service.caller(request))
+        asked = _asked(request)
+        limit = number_in_query(request, "limit", default=MOST_VERSIONS, most=MOST_VERSIONS) or MOST_VERSIONS
+        before = number_in_query(request, "before", default=LARGEST_VERSION, most=LARGEST_VERSION)
+        if asked.lineage_hash is None:
+            if "before" in request.query_params:
+                raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "before is a version in one lineage: name session_hash")
+            history = await self.service.read(artifact_label_versions, asked.entity, reader)
+        else:
+            where = (asked.lineage_hash, reader, asked.entity_type, asked.entity)
+            history = await self.service.read(label_versions, *where, before=before, limit=limit)
+        return JSONResponse({"labels": history.documents, "next_before": history.before})
+
+    async def reconcile(self, request: Request) -> JSONResponse:
+        """Edit labels of a lineage of one's own."""
+        caller = await self.service.caller(request)
+        require_user(caller)
+        body = await self.service.body(request, ReconcileRequest)
+        reader = await self.service.reader(caller)
+        now = self.service.clock()
+        return JSONResponse(await self.service.write(reconcile, caller, reader, body, now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Whose labels a query asks for.  lineage_hash: None for those of an artifact in all lineages."""
+
+    entity_type: str
+    entity: str
+    lineage_hash: str | None
+
+
+def _asked(request: Request) -> _Asked:
+    """Raises `Refusal` (422) for a query that does not name one entity."""
+    query = request.query_params
+    entity_type, lineage_hash = query.get("entity_type", ""), query.get("session_hash")
+    if entity_type not in ENTITY_PARAMETERS:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "name entity_type: dag, job or artifact")
+    parameter = ENTITY_PARAMETERS[entity_type]
+    entity = "" if parameter is None else query.get(parameter)
+    if entity is None:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"a label of this kind is found by {parameter}")
+    if lineage_hash is None and entity_type != "artifact":
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "a label of this kind is found in its lineage: session_hash")
+    return _Asked(entity_type, entity, lineage_hash)

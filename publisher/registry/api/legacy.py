@@ -1,0 +1,145 @@
+"""The legacy one-shot endpoints: each write goes straight into a visible lineage (`protocol.md §4`)."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Concatenate, ParamSpec, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
+
+from roar_publisher.glaas import wire
+from roar_publisher.registry.accounts.callers import Caller
+from roar_publisher.registry.accounts.replays import refuse_replay
+from roar_publisher.registry.api.service import Service, lineage_url, path_text
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages import staging
+from roar_publisher.registry.lineages.labels import NOOPS, changes, write_each, write_label
+from roar_publisher.registry.lineages.legacy import add_composite, labelled_graph, legacy_graph, open_legacy
+from roar_publisher.registry.lineages.staging import LinkKind
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyApi:
+    """Writes against a hash that the client named.  All may be repeated."""
+
+    service: Service
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The routes, the busiest first."""
+        lineage = f"{wire.API_ROOT}/sessions/{{hash}}"
+        return [
+            Route(f"{lineage}/jobs/{{uid}}/inputs", self.link_inputs, methods=["POST"]),
+            Route(f"{lineage}/jobs/{{uid}}/outputs", self.link_outputs, methods=["POST"]),
+            Route(f"{lineage}/jobs/batch", self.add_jobs, methods=["POST"]),
+            Route(f"{lineage}/jobs", self.add_job, methods=["POST"]),
+            Route(f"{wire.API_ROOT}/artifacts/batch", self.add_artifacts, methods=["POST"]),
+            Route(f"{wire.API_ROOT}/artifacts/composites", self.add_composite, methods=["POST"]),
+            Route(f"{wire.API_ROOT}/labels/sync", self.label, methods=["POST"]),
+            Route(f"{wire.API_ROOT}/sessions", self.open, methods=["POST"]),
+        ]
+
+    async def open(self, request: Request) -> JSONResponse:
+        """Name a lineage; from now on it is visible and takes writes."""
+        caller = await self.service.caller(request)
+        body = await self.service.body(request, wire.LegacySessionRequest)
+        if body.scope_request is not None and caller.user is None:
+            raise Refusal(HTTPStatus.FORBIDDEN, "a scope needs a signed-in user: sign in, or publish without a scope")
+        scope = await self.service.scope(caller, body.scope_request)
+        created = await self.service.write_from(request, caller, open_legacy, caller, body, scope, self.service.clock())
+        reply = {"hash": body.hash, "url": lineage_url(request, body.hash), "created": created}
+        return JSONResponse(reply, HTTPStatus.CREATED if created else HTTPStatus.OK)
+
+    async def add_jobs(self, request: Request) -> JSONResponse:
+        """Add jobs; those that are there stay as they are."""
+        caller = await self.service.caller(request)
+        body = await self.service.body(request, wire.JobsRequest)
+        added = await self._into_lineage(request, caller, staging.add_jobs, body.jobs)
+        existing = len(added.ids) - added.created
+        reply = {"job_ids": added.ids, "errors": [], "created_count": added.created, "existing_count": existing}
+        return JSONResponse(reply)
+
+    async def add_job(self, request: Request) -> JSONResponse:
+        """Add one job, as roar-cli's `put` does; one that is there stays as it is."""
+        caller = await self.service.caller(request)
+        job = await self.service.body(request, wire.Job)
+        added = await self._into_lineage(request, caller, staging.add_jobs, [job])
+        return JSONResponse({"id": added.ids[0], "job_uid": job.job_uid, "created": added.created == 1})
+
+    async def link_inputs(self, request: Request) -> JSONResponse:
+        """Link a job's inputs."""
+        return await self._link(request, LinkKind.INPUTS)
+
+    async def link_outputs(self, request: Request) -> JSONResponse:
+        """Link a job's outputs."""
+        return await self._link(request, LinkKind.OUTPUTS)
+
+    async def add_artifacts(self, request: Request) -> JSONResponse:
+        """Add artifacts to the lineages that they name."""
+        caller = await self.service.caller(request)
+        body = await self.service.body(request, wire.LegacyArtifactsRequest)
+        created = await self.service.write_from(request, caller, _add_artifacts, caller, body.artifacts)
+        return JSONResponse({"created": created, "existing": len(body.artifacts) - created, "errors": []})
+
+    async def add_composite(self, request: Request) -> JSONResponse:
+        """Add a composite artifact to the lineage that it names."""
+        caller = await self.service.caller(request)
+        body = await self.service.body(request, wire.LegacyCompositeRequest)
+        created = await self.service.write_from(request, caller, add_composite, caller, body, self.service.clock())
+        return JSONResponse({"hash": body.hash, "created": created})
+
+    async def label(self, request: Request) -> JSONResponse:
+        """Label lineages."""
+        caller = await self.service.caller(request)
+        body = await self.service.body(request, wire.LabelsRequest)
+        outcome = await self.service.write_from(request, caller, _label, caller, body.labels, self.service.clock())
+        return JSONResponse({**outcome, "unchanged": outcome[NOOPS]})
+
+    async def _link(self, request: Request, kind: LinkKind) -> JSONResponse:
+        caller = await self.service.caller(request)
+        body = await self.service.body(request, wire.LinksRequest)
+        uid = path_text(request, "uid")
+        await self._into_lineage(request, caller, staging.add_links, uid, kind, body.artifacts)
+        return JSONResponse({"job_uid": uid, f"{kind}_linked": len(body.artifacts)})
+
+    async def _into_lineage(
+        self,
+        request: Request,
+        caller: Caller,
+        operation: Callable[Concatenate[sqlite3.Connection, int, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        lineage_hash = path_text(request, "hash")
+
+        def write_into_lineage(connection: sqlite3.Connection) -> T:
+            return operation(connection, legacy_graph(connection, caller, lineage_hash), *args, **kwargs)
+
+        return await self.service.write_from(request, caller, write_into_lineage)
+
+
+def _add_artifacts(connection: sqlite3.Connection, caller: Caller, artifacts: Sequence[wire.LegacyArtifact]) -> int:
+    by_lineage: dict[str, list[wire.LegacyArtifact]] = {}
+    for artifact in artifacts:
+        by_lineage.setdefault(artifact.session_hash, []).append(artifact)
+    return sum(
+        staging.add_artifacts(connection, legacy_graph(connection, caller, lineage_hash), group)
+        for lineage_hash, group in by_lineage.items()
+    )
+
+
+def _label(
+    connection: sqlite3.Connection, caller: Caller, labels: Sequence[wire.Label], now: float
+) -> dict[str, object]:
+    def write(label: wire.Label) -> str:
+        graph_id, rights = labelled_graph(connection, caller, label, now)
+        return write_label(connection, graph_id, label, now, rights)
+
+    outcome = write_each(labels, write)
+    refuse_replay(connection, caller, changed=changes(outcome), now=now)
+    return outcome

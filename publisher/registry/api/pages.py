@@ -1,0 +1,56 @@
+"""The pages for people: a lineage, and the newest ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import BaseRoute, Route
+
+from roar_publisher.registry.api.public import LARGEST_OFFSET, number_in_query
+from roar_publisher.registry.api.service import Service, path_text
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.reading import recent_lineages, view_lineage
+from roar_publisher.registry.pages.html import lineage_page, problem_page, recent_page
+
+JOBS_A_PAGE = 50
+LINEAGES_LISTED = 50
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""What is shown was written by strangers: nothing of it may run, nothing may be fetched for it, and no other page may
+frame it or hold on to its window.  See `browsers` for what every reply has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """HTML over HTTP."""
+
+    service: Service
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The routes; `page` is the name under which receipts find a lineage's address."""
+        return [
+            Route("/dag/{hash}", self.lineage, methods=["GET"], name="page"),
+            Route("/", self.recent, methods=["GET"]),
+        ]
+
+    async def lineage(self, request: Request) -> HTMLResponse:
+        """A published lineage, `?page=` of it, or from the job `?from=` on; both count from 1."""
+        try:
+            page = number_in_query(request, "page", default=1, most=LARGEST_OFFSET // JOBS_A_PAGE) or 1
+            first = number_in_query(request, "from", default=(page - 1) * JOBS_A_PAGE + 1, most=LARGEST_OFFSET) or 1
+            lineage_hash = path_text(request, "hash")
+            reader = await self.service.reader(await self.service.caller(request))
+            view = await self.service.read(view_lineage, lineage_hash, reader, offset=first - 1, limit=JOBS_A_PAGE)
+        except Refusal as refusal:
+            return HTMLResponse(problem_page(refusal.status.phrase, refusal.detail), refusal.status, HEADERS)
+        return HTMLResponse(lineage_page(view, first=first, jobs_a_page=JOBS_A_PAGE), HTTPStatus.OK, HEADERS)
+
+    async def recent(self, request: Request) -> HTMLResponse:
+        """The newest public lineages."""
+        lineages = await self.service.read(recent_lineages, LINEAGES_LISTED)
+        return HTMLResponse(recent_page(lineages), HTTPStatus.OK, HEADERS)

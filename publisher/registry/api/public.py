@@ -1,0 +1,80 @@
+"""The endpoints that anybody may ask: health, published lineages, their artifacts (`protocol.md §4`)."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
+
+from roar_publisher.glaas.wire import API_ROOT
+from roar_publisher.registry.api.service import Service, lineage_url, path_text
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.artifacts import find_artifact
+from roar_publisher.registry.lineages.reading import view_lineage
+
+JOBS_A_PAGE = 100
+MOST_JOBS_A_PAGE = 1000
+LARGEST_OFFSET = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class PublicApi:
+    """Reading over HTTP."""
+
+    service: Service
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The routes."""
+        return [
+            Route(f"{API_ROOT}/health", self.health, methods=["GET"]),
+            Route(f"{API_ROOT}/sessions/{{hash}}", self.lineage, methods=["GET"]),
+            Route(f"{API_ROOT}/artifacts/{{hash}}", self.artifact, methods=["GET"]),
+        ]
+
+    async def health(self, request: Request) -> JSONResponse:
+        """That the registry lives, and what it can do."""
+        features = self.service.features
+        advertised: dict[str, object] = {}
+        if features is not None:
+            advertised["registration_sessions"] = features.model_dump()
+        if self.service.gatekeeper.knows_its_hosts:
+            advertised["ssh_signature_host"] = True
+        return JSONResponse({"status": "healthy", "features": advertised})
+
+    async def lineage(self, request: Request) -> JSONResponse:
+        """A published lineage; its jobs in step order from `?offset=` on, `?limit=` of them.
+
+        Where these are too much for one answer it has fewer; `next_offset` says where to go on, null at the end.
+        `?set_aside=true`: what the caller wrote under the hash before somebody else finalized it.
+        """
+        offset = number_in_query(request, "offset", default=0, most=LARGEST_OFFSET)
+        limit = number_in_query(request, "limit", default=JOBS_A_PAGE, most=MOST_JOBS_A_PAGE)
+        reader = await self.service.reader(await self.service.caller(request))
+        view = await self.service.read(
+            view_lineage,
+            path_text(request, "hash"),
+            reader,
+            offset=offset,
+            limit=limit,
+            set_aside=request.query_params.get("set_aside") == "true",
+        )
+        shown = offset + len(view.jobs)
+        rest = {"offset": offset, "next_offset": shown if view.jobs and shown < view.jobs_count else None}
+        return JSONResponse({**asdict(view), "url": lineage_url(request, view.hash), **rest})
+
+    async def artifact(self, request: Request) -> JSONResponse:
+        """A published artifact."""
+        reader = await self.service.reader(await self.service.caller(request))
+        return JSONResponse(await self.service.read(find_artifact, path_text(request, "hash"), reader))
+
+
+def number_in_query(request: Request, name: str, *, default: int, most: int) -> int:
+    """A whole number from the query, 0 to `most`.  Raises `Refusal` (422) for anything else."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most:
+        return int(text)
+    raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name} is a number from 0 to {most}")

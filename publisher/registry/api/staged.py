@@ -1,0 +1,221 @@
+"""The endpoints of registration sessions: open, stage, finalize, label (`protocol.md §4`)."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Concatenate, ParamSpec, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
+
+from roar_publisher.glaas import wire
+from roar_publisher.registry.accounts.callers import NOBODY, Caller, require_user, session_token
+from roar_publisher.registry.api.finalizer import Finalizer
+from roar_publisher.registry.api.releases import Since, understands
+from roar_publisher.registry.api.service import Service, client_of_request, lineage_url, path_text
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages import labels, staging
+from roar_publisher.registry.lineages.prepared import prepare, refuse_other_jobs
+from roar_publisher.registry.lineages.reading import registered_jobs
+from roar_publisher.registry.lineages.sessions import Access, open_session, touch_open_session
+from roar_publisher.registry.lineages.staging import LinkKind
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+AUTHENTICATED = "authenticated"
+"""The `mode` of a session that a user opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedApi:
+    """Registration sessions over HTTP.  All writes may be repeated; none is visible to readers before finalize."""
+
+    service: Service
+    finalizer: Finalizer
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The routes, the busiest first."""
+        root = f"{wire.API_ROOT}/registration-sessions"
+        return [
+            Route(f"{root}/{{id}}/jobs/{{uid}}/inputs", self.link_inputs, methods=["POST"]),
+            Route(f"{root}/{{id}}/jobs/{{uid}}/outputs", self.link_outputs, methods=["POST"]),
+            Route(f"{root}/{{id}}/jobs/batch", self.stage_jobs, methods=["POST"]),
+            Route(f"{root}/{{id}}/jobs", self.stage_job, methods=["POST"]),
+            Route(f"{root}/{{id}}/artifacts/batch", self.stage_artifacts, methods=["POST"]),
+            Route(f"{root}/{{id}}/artifacts/composites", self.stage_composite, methods=["POST"]),
+            Route(f"{root}/{{id}}/jobs/{{uid}}/view-edges", self.stage_view_edges, methods=["POST"]),
+            Route(f"{root}/{{id}}/finalize", self.finalize, methods=["POST"]),
+            Route(f"{root}/{{id}}/labels/batch", self.label, methods=["POST"]),
+            Route(root, self.open, methods=["POST"]),
+        ]
+
+    async def open(self, request: Request) -> JSONResponse:
+        """Make a session, or find the one that this client id has already."""
+        caller = await self.service.caller(request)
+        body = await self.service.body(request, wire.OpenRequest)
+        anonymous = body.mode == wire.ANONYMOUS_PUBLIC
+        self._check_opener(caller, anonymous)
+        opener = NOBODY if anonymous else caller
+        session, created = await self.service.write_from(
+            request,
+            opener,
+            open_session,
+            opener,
+            client_session_id=body.client_session_id,
+            mode=body.mode or AUTHENTICATED,
+            now=self.service.clock(),
+        )
+        reply = {
+            "registration_session_id": session.id,
+            "created": created,
+            "status": "active" if session.receipt is None else "closed",
+            "mode": session.mode,
+        }
+        if anonymous:
+            reply["registration_session_token"] = session_token(self.service.store.secret, session.id)
+        return JSONResponse(reply, HTTPStatus.CREATED if created else HTTPStatus.OK)
+
+    def _check_opener(self, caller: Caller, anonymous: bool) -> None:
+        features = self.service.features
+        if anonymous and (features is None or not features.anonymous_public):
+            raise Refusal(HTTPStatus.FORBIDDEN, "this registry does not take anonymous registration sessions")
+        if anonymous:
+            return
+        require_user(caller)
+        if features is None or not features.authenticated:
+            raise Refusal(HTTPStatus.NOT_FOUND, "this registry has no registration sessions for users")
+
+    async def stage_jobs(self, request: Request) -> JSONResponse:
+        """Add jobs; those that are there stay as they are, and those of another lineage of this user stay there."""
+        access = await self._access(request)
+        body = await self.service.body(request, wire.JobsRequest)
+        if understands(request, Since.BINDING_PREPARED):
+            prepared = await self.service.write_from(request, access.caller, _prepare, access, body.jobs)
+            if prepared is not None:
+                return JSONResponse(_jobs_reply(staging.Added([], 0), [prepared], prepared=True))
+        known = understands(request, Since.ALREADY_REGISTERED)
+        added, published = await self.service.write_from(
+            request, access.caller, _stage_jobs, access, body.jobs, leave_published=known
+        )
+        return JSONResponse(_jobs_reply(added, published))
+
+    async def stage_job(self, request: Request) -> JSONResponse:
+        """Add one job, as roar-cli's `put` does; one that is there stays as it is."""
+        access = await self._access(request)
+        job = await self.service.body(request, wire.Job)
+        known = understands(request, Since.ALREADY_REGISTERED)
+        added, published = await self.service.write_from(
+            request, access.caller, _stage_jobs, access, [job], leave_published=known
+        )
+        if published:
+            raise Refusal(HTTPStatus.CONFLICT, f"the job belongs to the published lineage {published[0]}")
+        return JSONResponse({"id": added.ids[0], "job_uid": job.job_uid, "created": added.created == 1})
+
+    async def stage_artifacts(self, request: Request) -> JSONResponse:
+        """Add artifacts; those that are there stay as they are."""
+        access = await self._access(request)
+        body = await self.service.body(request, wire.ArtifactsRequest)
+        created = await self._stage(request, access, staging.add_artifacts, body.artifacts)
+        return JSONResponse({"created": created, "updated": len(body.artifacts) - created, "errors": 0})
+
+    async def stage_composite(self, request: Request) -> JSONResponse:
+        """Add a composite artifact."""
+        access = await self._access(request)
+        body = await self.service.body(request, wire.CompositeRequest)
+        created = await self._stage(request, access, staging.add_composite, body)
+        return JSONResponse({"hash": body.hash, "created": created})
+
+    async def link_inputs(self, request: Request) -> JSONResponse:
+        """Link a job's inputs."""
+        return await self._link(request, LinkKind.INPUTS)
+
+    async def link_outputs(self, request: Request) -> JSONResponse:
+        """Link a job's outputs."""
+        return await self._link(request, LinkKind.OUTPUTS)
+
+    async def stage_view_edges(self, request: Request) -> JSONResponse:
+        """Note which parts of composites a job used."""
+        access = await self._access(request)
+        body = await self.service.body(request, wire.ViewEdgesRequest)
+        await self._stage(request, access, staging.add_view_edges, path_text(request, "uid"), body.view_edges)
+        return JSONResponse({"view_edges_linked": len(body.view_edges)})
+
+    async def finalize(self, request: Request) -> JSONResponse:
+        """Publish the session's lineage, or return the receipt of the publication that there was."""
+        access = await self._access(request)
+        body = await self.service.body(request, wire.FinalizeRequest)
+        receipt = await self.finalizer.finalize(access, body, _client(request, access.caller))
+        return JSONResponse({**receipt, "url": lineage_url(request, str(receipt["hash"]))})
+
+    async def label(self, request: Request) -> JSONResponse:
+        """Label the lineage that the session published."""
+        access = await self._access(request)
+        body = await self.service.body(request, wire.LabelsRequest)
+        outcome = await self.service.write_from(
+            request, access.caller, labels.write_session_labels, access, body.labels
+        )
+        return JSONResponse(outcome)
+
+    async def _link(self, request: Request, kind: LinkKind) -> JSONResponse:
+        access = await self._access(request)
+        body = await self.service.body(request, wire.LinksRequest)
+        uid = path_text(request, "uid")
+        await self._stage(request, access, staging.add_links, uid, kind, body.artifacts)
+        return JSONResponse({"job_uid": uid, f"{kind}_linked": len(body.artifacts)})
+
+    async def _stage(
+        self,
+        request: Request,
+        access: Access,
+        operation: Callable[Concatenate[sqlite3.Connection, int, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        def write_into_session(connection: sqlite3.Connection) -> T:
+            session = touch_open_session(connection, access)
+            return operation(connection, session.graph_id, *args, **kwargs)
+
+        return await self.service.write_from(request, access.caller, write_into_session)
+
+    async def _access(self, request: Request) -> Access:
+        service = self.service
+        caller = await service.caller(request)
+        return Access(path_text(request, "id"), caller, service.store.secret, service.clock())
+
+
+def _client(request: Request, caller: Caller) -> str:
+    """Who counts as one client: a user, or where nobody has signed in, an address."""
+    return f"host {client_of_request(request)}" if caller.user is None else f"user {caller.owner}"
+
+
+def _jobs_reply(added: staging.Added, published: Sequence[str], *, prepared: bool = False) -> dict[str, object]:
+    return {
+        "job_ids": added.ids,
+        "errors": [],
+        "created_count": added.created,
+        "existing_count": len(added.ids) - added.created,
+        "already_registered_session_hashes": published,
+        "existing_binding_prepared": prepared,
+    }
+
+
+def _prepare(connection: sqlite3.Connection, access: Access, jobs: Sequence[wire.Job]) -> str | None:
+    return prepare(connection, touch_open_session(connection, access), [job.job_uid for job in jobs])
+
+
+def _stage_jobs(
+    connection: sqlite3.Connection, access: Access, jobs: Sequence[wire.Job], *, leave_published: bool
+) -> tuple[staging.Added, list[str]]:
+    """Stage jobs; the published lineages that have those that are not staged.
+
+    leave_published: do not stage what stands in a public lineage of this user already.
+    """
+    session = touch_open_session(connection, access)
+    refuse_other_jobs(session)
+    uids = [job.job_uid for job in jobs] if leave_published else []
+    elsewhere = registered_jobs(connection, session.owner, uids)
+    fresh = [job for job in jobs if job.job_uid not in elsewhere]
+    return staging.add_jobs(connection, session.graph_id, fresh), sorted(set(elsewhere.values()))

@@ -1,0 +1,181 @@
+"""Writing labels of published lineages: one document per entity, in versions that never change (`label_versions`).
+
+Who published a lineage labels it: the session that did, or the user whom it belongs to.  An anonymous session whose
+lineage had been published before may repeat the labels that stand and, for `ADDITION_TIME` after that publication, add
+some.  What it says beyond that is counted as skipped, for anybody can publish such a lineage again.
+
+Of a batch, the labels that can be taken are taken.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from http import HTTPStatus
+from typing import Any
+
+from roar_publisher.glaas.wire import Label
+from roar_publisher.registry.accounts.replays import refuse_replay
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.label_versions import Entity, add_version, current_label
+from roar_publisher.registry.lineages.sessions import Access, Session, find_session
+from roar_publisher.registry.store.documents import kept_text, read_text
+
+CREATED, UPDATED, NOOPS, SKIPPED = "created", "updated", "noops", "skipped"
+LARGEST_DOCUMENT = 256 * 1024
+"""Bytes of one entity's label document with its origins; edits can make it larger than one request is."""
+ADDITION_TIME = 15 * 60.0
+"""Seconds after an anonymous finalize in which labels and composites may be added without its session's token."""
+
+
+class Rights(Enum):
+    """What a caller may do to the labels of a lineage.  Repeating what stands is allowed to every writer."""
+
+    CHANGE = "change"
+    ADD = "add"
+    REPEAT = "repeat"
+
+
+def write_session_labels(connection: sqlite3.Connection, access: Access, labels: Sequence[Label]) -> dict[str, object]:
+    """Write labels under the session that finalized the lineage; returns what `write_each` does.
+
+    Raises `Refusal`: as `find_session` and `write_each`; 409 before finalize, 425 for a replay.
+    """
+    session = find_session(connection, access)
+    if session.receipt is None:
+        raise Refusal(HTTPStatus.CONFLICT, "finalize first: labels belong to a published lineage")
+    lineage = connection.execute("SELECT * FROM lineages WHERE graph_id = ?", (session.graph_id,)).fetchone()
+    own = lineage["session_id"] == session.id or (session.owner and lineage["owner"] == session.owner)
+
+    def write(label: Label) -> str:
+        if label.session_hash not in (None, lineage["hash"]):
+            raise Refusal(HTTPStatus.NOT_FOUND, "this registration session published another lineage")
+        if own:
+            return write_label(connection, session.graph_id, label, access.now)
+        if _stands(connection, session, label):
+            return NOOPS
+        return _added(connection, session, label, access.now) if takes_additions(lineage, access.now) else SKIPPED
+
+    outcome = write_each(labels, write)
+    refuse_replay(connection, access.caller, changed=changes(outcome), now=access.now)
+    return outcome
+
+
+def takes_additions(lineage: sqlite3.Row, now: float) -> bool:
+    """Whether an anonymous lineage, a row of `lineages`, was finalized so lately that anybody may add to it."""
+    return bool(now - lineage["published_at"] <= ADDITION_TIME)
+
+
+def write_each(labels: Sequence[Label], write: Callable[[Label], str]) -> dict[str, object]:
+    """Write the labels one by one; how many are created, updated, noops, skipped, and `errors` (`protocol.md §4`).
+
+    write: writes a label and returns its outcome, or raises `Refusal`, having written nothing.
+    errors: positional, null for a label that was taken; empty where all were.
+    Raises the first `Refusal`, with all errors, where none of the labels can be taken.
+    """
+    outcomes = Counter({CREATED: 0, UPDATED: 0, NOOPS: 0, SKIPPED: 0})
+    errors: list[str | None] = []
+    first: Refusal | None = None
+    for label in labels:
+        try:
+            outcomes[write(label)] += 1
+            errors.append(None)
+        except Refusal as refusal:
+            errors.append(refusal.detail)
+            first = first or refusal
+    if first is not None and None not in errors:
+        raise Refusal(first.status, first.detail, {**first.extra, "errors": errors})
+    return {**outcomes, "errors": errors if first is not None else []}
+
+
+def changes(outcome: Mapping[str, object]) -> bool:
+    """Whether a batch of labels had an effect."""
+    return bool(outcome[CREATED] or outcome[UPDATED])
+
+
+def write_label(
+    connection: sqlite3.Connection, graph_id: int, label: Label, now: float, rights: Rights = Rights.CHANGE
+) -> str:
+    """Write one label; returns `created`, `updated` or `noops`.
+
+    Raises `Refusal`: 404 and 422 as `find_entity`, 409 for what goes beyond the rights, 422 for a document that is too
+    large.
+    """
+    entity = Entity(graph_id, label.entity_type, find_entity(connection, graph_id, label))
+    current = current_label(connection, entity)
+    metadata, origins = kept_text(label.metadata), kept_text(label.key_origins or {})
+    if current is not None and (current["metadata"], current["key_origins"]) == (metadata, origins):
+        return NOOPS
+    if rights is Rights.REPEAT:
+        raise Refusal(
+            HTTPStatus.CONFLICT, "this lineage was finalized: its labels change with its session's token alone"
+        )
+    if rights is Rights.ADD and current is not None and not _only_adds(label, metadata, origins, current):
+        raise Refusal(HTTPStatus.CONFLICT, "this lineage was finalized: labels may be added to it, but not changed")
+    _check_size(len(metadata) + len(origins), current)
+    add_version(connection, entity, current, metadata, origins, now)
+    return CREATED if current is None else UPDATED
+
+
+def find_entity(connection: sqlite3.Connection, graph_id: int, label: Label) -> str:
+    """The name under which the labels of an entity are kept: a job may be known by several uids.
+
+    Raises `Refusal`: 422 where the label does not name it, 404 where the lineage does not have it.
+    """
+    entity = label.entity
+    if entity is None:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"the label names no {label.entity_type}")
+    if label.entity_type == "dag":
+        return entity
+    if label.entity_type == "job":
+        entity = job_uid_of(connection, graph_id, entity)
+    table, column = {"job": ("jobs", "uid"), "artifact": ("artifacts", "digest")}[label.entity_type]
+    known = connection.execute(f"SELECT 1 FROM {table} WHERE graph_id = ? AND {column} = ?", (graph_id, entity))
+    if known.fetchone() is None:
+        raise Refusal(HTTPStatus.NOT_FOUND, f"the lineage has no such {label.entity_type}: {entity}")
+    return entity
+
+
+def job_uid_of(connection: sqlite3.Connection, graph_id: int, uid: str) -> str:
+    """The uid under which a lineage shows a job that was staged as `uid`; `uid` itself where it is no other's."""
+    row = connection.execute(
+        "SELECT job_uid FROM job_aliases WHERE graph_id = ? AND uid = ?", (graph_id, uid)
+    ).fetchone()
+    return uid if row is None else str(row["job_uid"])
+
+
+def _stands(connection: sqlite3.Connection, session: Session, label: Label) -> bool:
+    if label.entity is None:
+        return False
+    entity = job_uid_of(connection, session.graph_id, label.entity) if label.entity_type == "job" else label.entity
+    current = current_label(connection, Entity(session.graph_id, label.entity_type, entity))
+    return current is not None and bool(current["metadata"] == kept_text(label.metadata))
+
+
+def _check_size(size: int, current: sqlite3.Row | None) -> None:
+    known = 0 if current is None else len(current["metadata"]) + len(current["key_origins"])
+    if size > max(LARGEST_DOCUMENT, known):  # one of an earlier release may still shrink
+        detail = f"the labels of one entity may take {LARGEST_DOCUMENT} bytes, these would take {size}: remove some"
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+
+
+def _added(connection: sqlite3.Connection, session: Session, label: Label, now: float) -> str:
+    try:
+        return write_label(connection, session.graph_id, label, now, Rights.ADD)
+    except Refusal:
+        return SKIPPED
+
+
+def _only_adds(label: Label, metadata: str, key_origins: str, current: sqlite3.Row) -> bool:
+    # A document that holds another has no shorter text.  So no label makes a document be read that is longer than it.
+    if len(metadata) < len(current["metadata"]) or len(key_origins) < len(current["key_origins"]):
+        return False
+    origins = read_text(current["key_origins"])
+    kept = {path: origin for path, origin in (label.key_origins or {}).items() if path in origins}
+    return kept == origins and _contains(label.metadata, read_text(current["metadata"]))
+
+
+def _contains(document: Any, part: Any) -> bool:
+    if isinstance(document, dict) and isinstance(part, dict):
+        return all(key in document and _contains(document[key], value) for key, value in part.items())
+    return bool(kept_text(document) == kept_text(part))

@@ -1,0 +1,178 @@
+"""Editing the labels of what one owns: `roar label sync` and its like (`POST /labels/reconcile`).
+
+An edit is a patch: keys that it does not name stay.  It is applied whole or, where one of its labels cannot be, not at
+all.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from roar_publisher.glaas.wire import Count, Items, Label, LineageHash, Name, Request, Text
+from roar_publisher.registry.accounts.callers import Caller
+from roar_publisher.registry.accounts.replays import refuse_replay
+from roar_publisher.registry.accounts.scope import Reader
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.lineages.label_versions import Entity, current_label
+from roar_publisher.registry.lineages.labels import LARGEST_DOCUMENT, NOOPS, find_entity, write_label
+from roar_publisher.registry.lineages.reading import readable_lineage
+from roar_publisher.registry.store.documents import read_text
+
+USER_ORIGIN = "user"
+"""What `key_origins` says of keys that were edited here."""
+MOST_EDITED = 4 * 1024 * 1024
+"""Bytes of label documents that one request may edit: a small edit of a large document costs as much as a large one."""
+
+
+class LabelEdit(Request):
+    """A patch of one entity's label document.
+
+    deleted_keys: dotted paths.  base_version: the version that was edited, 0 where there was none; None: whichever.
+    """
+
+    entity_type: Literal["dag", "job", "artifact"]
+    job_uid: Name | None = None
+    artifact_hash: Name | None = None
+    metadata: Annotated[dict[str, Any], Field(default_factory=dict)]
+    deleted_keys: Annotated[Items[Text], Field(default_factory=list)]
+    base_version: Count | None = None
+
+
+class ReconcileRequest(Request):
+    """`POST /labels/reconcile`.  dry_run: say what would happen, and do nothing."""
+
+    session_hash: LineageHash
+    dry_run: bool = False
+    labels: Items[LabelEdit]
+
+
+def reconcile(
+    connection: sqlite3.Connection, caller: Caller, reader: Reader, request: ReconcileRequest, now: float
+) -> dict[str, object]:
+    """Apply the edits; what became of each.
+
+    Raises `Refusal`: 404 for a lineage that is not there for the caller or an entity that it does not have, 403 for
+    one of somebody else's, 409 where a document has changed since it was edited, 422 for an edit of nothing known,
+    425 for a replay.
+    """
+    lineage = readable_lineage(connection, request.session_hash, reader)
+    if lineage["owner"] != caller.owner:
+        raise Refusal(HTTPStatus.FORBIDDEN, "this lineage is not yours, so you can't edit its labels")
+    connection.execute("SAVEPOINT edits")
+    results = []
+    edited = 0
+    for edit in request.labels:
+        result, size = _edit(connection, lineage["graph_id"], request.session_hash, edit, now)
+        results.append(result)
+        edited += size
+        if edited > MOST_EDITED:
+            raise Refusal(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "these edits are of too large labels: send fewer at once"
+            )
+    if request.dry_run:
+        connection.execute("ROLLBACK TO edits")
+    connection.execute("RELEASE edits")
+    if not request.dry_run:
+        changed = any(result["action"] != NOOPS for result in results)
+        refuse_replay(connection, caller, changed=changed, now=now)
+    outcomes = Counter(str(result["action"]) for result in results)
+    deleted = sum(len(edit.deleted_keys) for edit in request.labels)
+    counts = {name: outcomes[name] for name in ("created", "updated", "noops")}
+    return {"processed": len(results), **counts, "deletedKeys": deleted, "conflicts": [], "results": results}
+
+
+def is_own(connection: sqlite3.Connection, lineage_hash: str, caller: Caller) -> bool:
+    """Whether a lineage belongs to a signed-in caller."""
+    row = connection.execute("SELECT owner FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
+    return caller.user is not None and row is not None and bool(row["owner"] == caller.owner)
+
+
+def _edit(
+    connection: sqlite3.Connection, graph_id: int, lineage_hash: str, edit: LabelEdit, now: float
+) -> tuple[dict[str, object], int]:
+    """What became of an edit, and the bytes of the document that it is of."""
+    label = _label(edit, lineage_hash)
+    entity = find_entity(connection, graph_id, label)
+    current = current_label(connection, Entity(graph_id, label.entity_type, entity))
+    version = 0 if current is None else current["version"]
+    size = 0 if current is None else len(current["metadata"]) + len(current["key_origins"])
+    if edit.base_version is not None and edit.base_version != version:
+        raise Refusal(HTTPStatus.CONFLICT, f"a label has changed meanwhile: it is at version {version}")
+    if current is not None:
+        label.metadata, label.key_origins = read_text(current["metadata"]), read_text(current["key_origins"])
+    for path in edit.deleted_keys:
+        _delete(label.metadata, path)
+    label.metadata = _patched(label.metadata, edit.metadata)
+    origins = {**(label.key_origins or {}), **dict.fromkeys(_bounded_paths(edit.metadata), USER_ORIGIN)}
+    present = _bounded_paths(label.metadata)
+    label.key_origins = {path: origin for path, origin in origins.items() if path in present}
+    action = write_label(connection, graph_id, label, now)
+    names = {"sessionHash": lineage_hash, "jobUid": edit.job_uid, "artifactHash": edit.artifact_hash}
+    return {
+        "entityType": label.entity_type,
+        **{name: value for name, value in names.items() if value is not None},
+        "action": action,
+        "version": version if action == NOOPS else version + 1,
+        "deletedKeys": edit.deleted_keys,
+    }, size
+
+
+def _label(edit: LabelEdit, lineage_hash: str) -> Label:
+    return Label(
+        entity_type=edit.entity_type,
+        session_hash=lineage_hash,
+        job_uid=edit.job_uid,
+        artifact_hash=edit.artifact_hash,
+        metadata={},
+    )
+
+
+def _patched(document: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(document)
+    for key, value in patch.items():
+        known = result.get(key)
+        if isinstance(known, dict) and isinstance(value, dict):
+            result[key] = _patched(known, value)
+        else:
+            result[key] = deepcopy(value)
+    return result
+
+
+def _delete(document: dict[str, Any], path: str) -> None:
+    """Remove a key, and the objects that are empty without it; one that is not there is removed already."""
+    head, _, rest = path.partition(".")
+    inner = document.get(head)
+    if rest and isinstance(inner, dict):
+        _delete(inner, rest)
+    if not rest or inner == {}:
+        document.pop(head, None)
+
+
+def _bounded_paths(document: Mapping[str, Any]) -> set[str]:
+    """The dotted paths of a document's leaves.  Raises `Refusal` (422) where these alone would be too large a label.
+
+    A path repeats all keys that it leads through: those of a small document may fill the memory.
+    """
+    paths = set()
+    size = 0
+    for path in _paths(document):
+        paths.add(path)
+        size += len(path)
+        if size > LARGEST_DOCUMENT:
+            detail = f"the keys of this label, written out, take more than {LARGEST_DOCUMENT} bytes: use shorter ones"
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+    return paths
+
+
+def _paths(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in document.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _paths(value, f"{path}.")
+        else:
+            yield path

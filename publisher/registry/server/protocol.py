@@ -1,0 +1,194 @@
+"""One client's connection: uvicorn's, but strict in what it reads, and never waiting for a client without end.
+
+| the registry waits for | for | then |
+| --- | --- | --- |
+| the head of a request | `HEAD_SECONDS` from its first byte, or from the start of the connection | 408, or closes |
+| another request | `IDLE_SECONDS` | closes |
+| the rest of a body whose answer is out already | `DRAIN_SECONDS` | closes |
+| a client that does not take its answer | `WRITE_SECONDS` for 48 KiB | aborts |
+
+Single bytes prolong none of these.  A body that an endpoint reads has its deadline there (`bodies`).
+
+Requests that are sent before the last answer is out are served one a `PIPELINED_SECONDS`: no usual client does that,
+and a flood of them costs its sender nothing.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Sequence
+from enum import Enum
+from http import HTTPStatus
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from roar_publisher.registry.http.addresses import Network, client_of, is_in
+from roar_publisher.registry.server.connections import ConnectionTable
+from roar_publisher.registry.server.http11 import StrictConnection
+
+HEAD_SECONDS = 10
+IDLE_SECONDS = 75
+DRAIN_SECONDS = 10
+WRITE_SECONDS = 75
+PIPELINED_SECONDS = 1
+RETRY_SECONDS = 5
+"""Seconds after which a client that found no room is asked to come again."""
+
+
+class ServerConfig(uvicorn.Config):
+    """uvicorn's, and what all connections share.  proxies: peers that stand for many clients each."""
+
+    def __init__(self, app: Any, *, table: ConnectionTable, proxies: Sequence[Network], **options: Any) -> None:
+        super().__init__(app, http=RegistryProtocol, timeout_keep_alive=IDLE_SECONDS, **options)
+        self.table = table
+        self.proxies = proxies
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    HEAD = "the head of a request"
+    IDLE = "another request"
+    DRAIN = "the rest of a body"
+    WORK = "the registry"
+
+
+_SECONDS = {Phase.HEAD: HEAD_SECONDS, Phase.IDLE: IDLE_SECONDS, Phase.DRAIN: DRAIN_SECONDS}
+
+
+class RegistryProtocol(H11Protocol):
+    """One client's connection; owned by the event loop, whose clock it uses."""
+
+    conn: StrictConnection
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn = StrictConnection()
+        self._table = config.table
+        self._proxies = config.proxies
+        self._watched: tuple[Phase, int] | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._write_deadline: asyncio.TimerHandle | None = None
+        self._next_request: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        host = self.client[0] if self.client else ""
+        if self._table.admit(self, client_of(host), bounded=not is_in(host, self._proxies)):
+            self._watch()
+        else:
+            detail = "this registry has no room for another connection now; try again later"
+            self._turn_away(HTTPStatus.SERVICE_UNAVAILABLE, detail, (b"retry-after", b"%d" % RETRY_SECONDS))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._table.remove(self)
+        for timer in (self._patience, self._write_deadline, self._next_request):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        if self.conn.their_state is h11.DONE and self.conn.trailing_data[0]:
+            self._next_request = self.loop.call_later(PIPELINED_SECONDS, self._go_on)
+            self._watch()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._limit_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_deadline is not None and not self.transport.is_closing():
+            self._write_deadline.cancel()
+            self._write_deadline = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request; uvicorn calls this once `StrictConnection` has raised."""
+        self._turn_away(*self.conn.refusal)
+
+    def give_way(self) -> None:
+        """Close at once, for a connection that is used."""
+        self._drop_request()
+        self.transport.abort()
+
+    def _watch(self) -> None:
+        """Look at what is waited for now; where that is something new, its time begins."""
+        if self.transport.is_closing():
+            self._limit_writing()
+            return
+        phase = self._phase()
+        if phase is Phase.WORK and self.conn.their_state is not h11.SEND_BODY:
+            self._table.works(self)
+        else:
+            self._table.waits(self)
+        if (phase, self.conn.requests) == self._watched:
+            return
+        self._watched = (phase, self.conn.requests)
+        if self._patience is not None:
+            self._patience.cancel()
+        seconds = _SECONDS.get(phase)
+        self._patience = None if seconds is None else self.loop.call_later(seconds, self._time_is_up, phase)
+
+    def _phase(self) -> Phase:
+        if self.cycle is not None and not self.cycle.response_complete:
+            return Phase.WORK
+        if self.conn.their_state is not h11.IDLE:
+            return Phase.DRAIN
+        return Phase.HEAD if self.cycle is None or self.conn.has_partial_head else Phase.IDLE
+
+    def _time_is_up(self, phase: Phase) -> None:
+        if phase is Phase.HEAD and self.conn.has_partial_head:
+            self._turn_away(HTTPStatus.REQUEST_TIMEOUT, f"a request's header must arrive within {HEAD_SECONDS} s")
+        else:
+            self._close()
+
+    def _turn_away(self, status: HTTPStatus, detail: str, *headers: tuple[bytes, bytes]) -> None:
+        """Close, with an error as the answer where none has begun."""
+        self._drop_request()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = json.dumps({"detail": detail}).encode("ascii")
+            fields = [
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(body)),
+                (b"connection", b"close"),
+                *headers,
+            ]
+            head = h11.Response(status_code=status, headers=fields, reason=status.phrase.encode("ascii"))
+            with contextlib.suppress(h11.LocalProtocolError):  # the answer to HEAD has no body
+                for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+                    self.transport.write(self.conn.send(event) or b"")
+        self._close()
+
+    def _drop_request(self) -> None:
+        """Let an endpoint that is at work see that its client is gone."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._limit_writing()
+
+    def _limit_writing(self) -> None:
+        if self._write_deadline is None and self.transport.get_write_buffer_size():
+            self._write_deadline = self.loop.call_later(WRITE_SECONDS, self.transport.abort)

@@ -1,0 +1,170 @@
+"""The registry as a process: `serve` binds, announces itself, and stops on SIGTERM or SIGINT."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from roar_publisher.registry.accounts.authority import Authority, Run
+from roar_publisher.registry.accounts.treqs import TreqsService
+from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.addresses import Network, spellings
+from roar_publisher.registry.http.names import Names
+from roar_publisher.registry.server.connections import DEFAULT_CONNECTIONS, ConnectionTable, allowed_connections
+from roar_publisher.registry.server.protocol import ServerConfig
+from roar_publisher.registry.store.quotas import DEFAULT_QUOTA, Amount
+
+BACKLOG = 2048
+"""Connections that the system keeps for us until they are accepted."""
+ACCEPTED_AT_ONCE = 16
+"""Connections that are accepted before any of them is looked at: they have descriptors and do not count yet."""
+RECEIVE_BUFFER = 64 * 1024
+"""Bytes that the system takes from a client ahead of us."""
+REPORT_SECONDS = 60.0
+"""Seconds between two lines about the same trouble with connections, which may come with every one of them."""
+GRACE = 1
+"""Whole seconds that requests in flight get when the process is told to stop."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What clients may ask of the process.
+
+    connections: in all.  quota: what one client may write in a day without a credential.  proxies: peers whose
+    `X-Forwarded-For` and `X-Forwarded-Proto` are believed.  public: origins that clients reach the registry under
+    (`names.origin_of`), beside those of its socket.
+    """
+
+    connections: int = DEFAULT_CONNECTIONS
+    quota: Amount = DEFAULT_QUOTA
+    proxies: Sequence[Network] = ()
+    public: Sequence[str] = ()
+
+
+def serve(
+    host: str,
+    port: int,
+    data: Path,
+    announce: Callable[[str], None],
+    *,
+    treqs_url: str | None = None,
+    exposure: Exposure | None = None,
+) -> None:
+    """Serve the registry in `data` until SIGTERM or SIGINT, then return within 2 s.
+
+    port: 0 takes any free one.  announce: called once with `http://host:port` when connections are accepted; what it
+    raises ends the server.  treqs_url: the service that vouches for bearers; None: the accounts in `data`.  Called from
+    the main thread, for the signals.  Raises OSError and `sqlite3.Error` as they come.
+    """
+    exposure = exposure or Exposure()
+    with listen(host, port) as listener:
+        store = Store.open(data)
+        try:
+            url = _url(host, listener.getsockname()[1])
+            table = ConnectionTable(allowed_connections(exposure.connections))
+            names = Names.of_listener(host, listener, exposure.public, proxied=bool(exposure.proxies))
+            config = server_config(_app(store, treqs_url, exposure.quota, names), table, exposure.proxies)
+            Server(config, lambda: announce(url)).run(sockets=[listener])
+        finally:
+            store.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, but for signals: they end `run`, and the caller goes on to close its store.
+
+    started: called once connections are accepted and signals are listened to.
+    """
+
+    def __init__(self, config: ServerConfig, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._when_started = started
+        self._reported = -REPORT_SECONDS
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._report)
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)  # asyncio accepts as many at once as wait in the queue that it asks for
+        self._when_started()
+
+    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log in a line that the system refuses a descriptor, say; asyncio accepts again after a second."""
+        error = context.get("exception")
+        if not isinstance(error, OSError):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._reported >= REPORT_SECONDS:
+            self._reported = loop.time()
+            logger.error("%s: %s", context["message"], error.strerror or error)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def server_config(app: Starlette, table: ConnectionTable, proxies: Sequence[Network]) -> ServerConfig:
+    """How uvicorn runs the app."""
+    return ServerConfig(
+        app,
+        table=table,
+        proxies=proxies,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=spellings(proxies),
+        backlog=ACCEPTED_AT_ONCE,
+        loop="asyncio",
+        log_config=None,
+        log_level="critical",  # requests cut off at the end are no news; faults of the app are logged by the app
+        access_log=False,
+        server_header=False,
+        date_header=False,  # the app has its own
+        lifespan="on",
+        ws="none",
+        timeout_graceful_shutdown=GRACE,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound and listening socket.  Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio sets TCP_NODELAY only where it is; without, replies wait 40 ms now and then.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        try:
+            listener.bind((host, port))
+        except TypeError as error:  # so the socket module says that a name cannot be encoded
+            raise OSError("this is no name of a host") from error
+        listener.listen(BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _app(store: Store, treqs_url: str | None, quota: Amount, names: Names) -> Starlette:
+    def ask_treqs(run: Run) -> Authority:
+        assert treqs_url is not None
+        return TreqsService(treqs_url, store.accounts, run, time.time)
+
+    return create_app(store, quota=quota, authority=ask_treqs if treqs_url else None, names=names)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,113 @@
+"""What may be written without a credential: so much by one client, and so much in all.
+
+Each limit is a bucket that drains: a client may write as much as its quota at once, and as much again spread over
+every `DRAIN_SECONDS`.  What is written counts when it is new, whether it is published later or expires; whoever writes
+too fast is refused with the seconds after which there is room again.  A client is an address (`addresses.client_of`).
+"""
+
+import math
+import sqlite3
+from dataclasses import astuple, dataclass, fields
+from http import HTTPStatus
+from typing import ParamSpec, TypeVar
+
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.store.database import Operation
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DRAIN_SECONDS = 24 * 3600.0
+"""Seconds in which a full bucket drains."""
+TIMES_IN_ALL = 10
+"""What all clients together may write, in quotas of one."""
+EVERYBODY = "*"
+"""Who the bucket of all clients belongs to; no address looks like this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What is written.  sessions: registration sessions and legacy lineages.  bytes: of request bodies."""
+
+    sessions: float = 0
+    jobs: float = 0
+    bytes: float = 0
+
+
+DEFAULT_QUOTA = Amount(sessions=1000, jobs=1_000_000, bytes=4 * 2**30)
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Who writes without a credential.  quota: of one client; nothing of a kind forbids it.  sent: bytes of the body.
+
+    now: Unix seconds.
+    """
+
+    quota: Amount
+    client: str
+    sent: int
+    now: float
+
+
+def metered(
+    connection: sqlite3.Connection, meter: Meter, operation: Operation[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run `operation` in the transaction that this is called in, and charge what it wrote.
+
+    Raises `Refusal`, and the transaction must be rolled back: 429 with `Retry-After` where there is no room for it now,
+    403 where there never is.
+    """
+    before = _newest(connection)
+    result = operation(connection, *args, **kwargs)
+    graphs, jobs = (max(0, after - earlier) for after, earlier in zip(_newest(connection), before, strict=True))
+    amount = Amount(graphs, jobs, meter.sent)
+    everybody = Amount(*(TIMES_IN_ALL * limit for limit in astuple(meter.quota)))
+    _charge(connection, meter.client, meter.quota, amount, meter.now)
+    _charge(connection, EVERYBODY, everybody, amount, meter.now)
+    return result
+
+
+def forget_unused(connection: sqlite3.Connection, now: float, limit: int) -> bool:
+    """Forget up to `limit` clients whose buckets have drained; whether there were any."""
+    forgotten = connection.execute(
+        "DELETE FROM anonymous_use WHERE client IN (SELECT client FROM anonymous_use WHERE at <= ? LIMIT ?)",
+        (now - DRAIN_SECONDS, limit),
+    )
+    return forgotten.rowcount > 0
+
+
+def _newest(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The newest graph and the newest job: ids of new rows follow one another."""
+    row = connection.execute(
+        "SELECT coalesce((SELECT max(id) FROM graphs), 0), coalesce((SELECT max(id) FROM jobs), 0)"
+    ).fetchone()
+    return row[0], row[1]
+
+
+def _charge(connection: sqlite3.Connection, client: str, quota: Amount, amount: Amount, now: float) -> None:
+    row = connection.execute(
+        "SELECT sessions, jobs, bytes, at FROM anonymous_use WHERE client = ?", (client,)
+    ).fetchone()
+    used, at = (astuple(Amount()), now) if row is None else (tuple(row)[:3], row["at"])
+    drained = max(0.0, now - at) / DRAIN_SECONDS
+    level = []
+    for field, limit, new, before in zip(fields(Amount), astuple(quota), astuple(amount), used, strict=True):
+        level.append(max(0.0, before - drained * limit) + new)
+        if new and level[-1] > limit:
+            raise _refused(client, field.name, new, limit, level[-1])
+    connection.execute(
+        "REPLACE INTO anonymous_use (client, sessions, jobs, bytes, at) VALUES (?, ?, ?, ?, ?)", (client, *level, now)
+    )
+
+
+def _refused(client: str, kind: str, new: float, limit: float, level: float) -> Refusal:
+    if new > limit:
+        return Refusal(HTTPStatus.FORBIDDEN, f"this registry takes no {kind} without a sign-in, or not so many at once")
+    seconds = math.ceil((level - limit) / limit * DRAIN_SECONDS)
+    whose = "all clients together" if client == EVERYBODY else "your address"
+    detail = (
+        f"{whose} has written as many {kind} without a sign-in as this registry takes in a day; nothing of this"
+        f" request is kept, sign in or try again in {seconds} s"
+    )
+    return Refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(seconds)})

@@ -1,0 +1,60 @@
+"""The one thread that works on the store: one call at a time, and the clients take turns.
+
+However many requests one client has on the way, another waits for two of its calls at most.  Calls are short: what
+takes long is cut into pieces (`slices`), and answers are bounded (`bounds`).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+import anyio
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from roar_publisher.registry.http.addresses import client_of
+from roar_publisher.registry.store.lines import Lines
+
+T = TypeVar("T")
+
+CALLS_OF_CLIENT = 2
+"""Calls of one client that are at the worker: one runs, and the next is there when it ends."""
+_CLIENT: ContextVar[str] = ContextVar("client", default="")
+"""For whom the current task works."""
+SEVERAL = "several"
+"""Stands for all clients that wait for one call; no address looks like this."""
+
+
+class ForClient:
+    """ASGI middleware that says for which client a request is worked on: by its address, before anybody signs in."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host, _port = scope.get("client") or ("", 0)
+        _CLIENT.set(client_of(host))
+        await self._app(scope, receive, send)
+
+
+@contextmanager
+def for_several_clients() -> Iterator[None]:
+    """What is run in this block does not stand in the line of the client whose task runs it: others wait for it too."""
+    token = _CLIENT.set(SEVERAL)
+    try:
+        yield
+    finally:
+        _CLIENT.reset(token)
+
+
+class Worker:
+    """Runs blocking calls.  What was begun is finished, cancelled or not."""
+
+    def __init__(self) -> None:
+        self._one = anyio.CapacityLimiter(1)
+        self._lines = Lines()
+
+    async def run(self, call: Callable[[], T], /) -> T:
+        """What the call returns, or raises."""
+        async with self._lines.turn(_CLIENT.get(), CALLS_OF_CLIENT):
+            return await anyio.to_thread.run_sync(call, limiter=self._one)
