@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|ATTACH|PRAGMA|WITH|REPLACE)\b.*\S", re.S)
 CHOSEN_HERE: dict[str, set[str]] = {
-    "publisher/bundles/checking.py": {"order", "table"},
+    "publisher/planning/bundles/checking.py": {"order", "table"},
     "publisher/lineage/composites.py": {"', '.join(names)"},
     "publisher/lineage/database.py": {"table"},
     "publisher/lineage/labels.py": {"columns"},

@@ -8,8 +8,8 @@ from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.sshkey import SshSigner
 from roar_publisher.auth.timestamps import Timestamps
 from roar_publisher.glaas.caller import HEALTH, Caller, Refused
+from roar_publisher.glaas.features import Health
 from roar_publisher.glaas.signature import signature_host
-from roar_publisher.glaas.wire import Health
 
 
 class BearerAuthorizer:

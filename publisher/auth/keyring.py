@@ -24,7 +24,7 @@ from roar_publisher.auth.sshkey import Ask, SshSigner
 from roar_publisher.auth.timestamps import Timestamps
 from roar_publisher.auth.turned_down import not_accepted
 from roar_publisher.glaas.caller import Authorizer, Caller, Refused
-from roar_publisher.glaas.wire import AnyReply, MeReply
+from roar_publisher.glaas.replies import AnyReply, MeReply
 from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from roar_publisher.auth.signin import Document
 from roar_publisher.glaas.caller import Caller, Refused
-from roar_publisher.glaas.wire import AccessContextReply
+from roar_publisher.glaas.replies import AccessContextReply
 from roar_publisher.state.errors import LocalProblem, NeedsPerson
 from roar_publisher.state.regular import read_bounded
 

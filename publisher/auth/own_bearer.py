@@ -12,7 +12,7 @@ from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import Document, SignIn, Standing
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.glaas.policy import dump
-from roar_publisher.glaas.wire import RefreshReply
+from roar_publisher.glaas.replies import RefreshReply
 from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
 
 REFRESH = "/api/v1/auth/refresh"

@@ -13,8 +13,8 @@ from asyncssh.sshsig import import_allowed_signers
 from roar_publisher.auth.choice import Decision
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.glaas.caller import Caller
+from roar_publisher.glaas.replies import AnyReply
 from roar_publisher.glaas.signature import signing_payload
-from roar_publisher.glaas.wire import AnyReply
 from roar_publisher.net.connection import Line
 from roar_publisher.state.errors import NeedsPerson
 from tests.auth.openssh import make_key

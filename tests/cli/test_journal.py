@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.cli.journal import acts as journal_acts
+from roar_publisher.cli import cancelling
+from roar_publisher.cli.journal import acts
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
@@ -241,8 +242,8 @@ def _pruned_all(folder: StateFolder, monkeypatch: pytest.MonkeyPatch, meanwhile:
         meanwhile()
         return found
 
-    monkeypatch.setattr(journal_acts, "survey", surveyed)
-    journal_acts.prune(folder, older_than=0.0, damaged=True, as_json=False)
+    monkeypatch.setattr(acts, "survey", surveyed)
+    acts.prune(folder, older_than=0.0, damaged=True, as_json=False)
 
 
 def test_what_is_retried_meanwhile_is_not_pruned(
@@ -266,7 +267,7 @@ def test_what_is_planned_to_the_end_meanwhile_is_not_pruned(
     paths = folder.new_publish()
     Journal(paths.journal).close()
     os.utime(paths.folder, (time.time() - 61,) * 2)
-    monkeypatch.setattr(journal_acts, "UNFINISHED_SECONDS", 0.0)
+    monkeypatch.setattr(acts, "UNFINISHED_SECONDS", 0.0)
 
     def plan() -> None:
         with OwnedPublish.open(paths) as owned:
@@ -370,9 +371,9 @@ def test_uploads_are_given_up_before_a_publish_counts_as_cancelled(
     def killed(owned: OwnedPublish) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(journal_acts, "_abandon", killed)
+    monkeypatch.setattr(cancelling, "abandon_uploads", killed)
     with publish as owned, pytest.raises(KeyboardInterrupt):
-        journal_acts.cancel_owned(owned)
+        cancelling.cancel_owned(owned)
     assert look(publish.paths).interrupted
 
 
@@ -382,5 +383,5 @@ def test_a_token_that_can_not_be_removed_does_not_stop_a_cancel(
     publish = frozen(folder, cut(chain(1)))
     publish.paths.session_token.mkdir()
     with publish as owned:
-        assert journal_acts.cancel_owned(owned) == "Nothing of it is visible."
+        assert cancelling.cancel_owned(owned) == "Nothing of it is visible."
     assert not look(publish.paths).live

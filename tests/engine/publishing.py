@@ -13,7 +13,7 @@ import httpx2
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.engine.worker import work
-from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.accounts.callers import session_token
 from roar_publisher.registry.api.app import ALL_FEATURES, create_app
 from roar_publisher.registry.data import Store

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from roar_publisher.engine.loop import MAX_SETBACKS
-from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.api.app import ALL_FEATURES
 from roar_publisher.report import Entered, Noted
 from roar_publisher.state.errors import ExitCode, Interrupted, NeedsPerson, Transient

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.api.app import ALL_FEATURES
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress

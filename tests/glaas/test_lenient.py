@@ -11,12 +11,12 @@ import pytest
 from pydantic import BaseModel
 
 from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.features import Health
 from roar_publisher.glaas.lenient import NotTaken, not_taken
-from roar_publisher.glaas.wire import (
+from roar_publisher.glaas.replies import (
     AccessContextReply,
     AnyReply,
     BatchReply,
-    Health,
     LegacySessionReply,
     MeReply,
     OpenReply,

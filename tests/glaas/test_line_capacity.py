@@ -8,7 +8,7 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.glaas.wire import Receipt
+from roar_publisher.glaas.replies import Receipt
 from roar_publisher.net.connection import MOST_REQUESTS
 from roar_publisher.net.limit import FIRST_LIMIT, AdaptiveLimit
 from roar_publisher.report import Retrying

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from roar_publisher.glaas.caller import HEALTH, Caller
 from roar_publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS
-from roar_publisher.glaas.wire import Receipt
+from roar_publisher.glaas.replies import Receipt
 from roar_publisher.net.attempt import LONG_WORK_SECONDS, LONGEST_ANSWER_SECONDS
 from roar_publisher.net.connection import Line
 from roar_publisher.net.exchange import ANSWER_SECONDS

@@ -3,15 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from roar_publisher.glaas.wire import (
-    BatchReply,
-    Health,
-    LegacySessionReply,
-    OpenReply,
-    Receipt,
-    RegistrationSessionFeatures,
-    Reply,
-)
+from roar_publisher.glaas.features import Health, RegistrationSessionFeatures
+from roar_publisher.glaas.replies import BatchReply, LegacySessionReply, OpenReply, Receipt, Reply
 
 NOTHING = RegistrationSessionFeatures()
 

@@ -121,7 +121,7 @@ def _import_everything() -> None:
         roar_publisher.engine.steps,
         roar_publisher.storage,
     ):
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     for name in ("botocore.auth", "botocore.awsrequest", "botocore.session", "rich.live", "rich.table"):
         importlib.import_module(name)

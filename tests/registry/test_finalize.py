@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import pytest
 
-from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.lineage.canonical import LineageHasher, canonical_job
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import finalize, slices

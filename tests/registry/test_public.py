@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from roar_publisher.glaas.wire import Health, RegistrationSessionFeatures
+from roar_publisher.glaas.features import Health, RegistrationSessionFeatures
 from roar_publisher.registry.api.app import ALL_FEATURES
 from roar_publisher.registry.api.pages import JOBS_A_PAGE
 from roar_publisher.registry.data import Store

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from roar_publisher.glaas.wire import BatchReply, Health, OpenReply, Receipt
+from roar_publisher.glaas.features import Health
+from roar_publisher.glaas.replies import BatchReply, OpenReply, Receipt
 
 ALL = {
     "authenticated": True,

@@ -1,1 +1,1 @@
-"""TODO daemon"""
+"""`roar daemon`: run, start, stop, status, logs, install."""

@@ -1,1 +1,1 @@
-"""TODO display"""
+"""What a terminal shows: progress, plain lines, JSON lines, tables."""

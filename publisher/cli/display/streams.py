@@ -11,6 +11,9 @@ STREAMS = {0: ("stdin", "r"), 1: ("stdout", "w"), 2: ("stderr", "w")}
 """Their names in `sys`, and how each is opened."""
 USUAL_COLUMNS = 80
 
+DUMB_TERMINALS = frozenset({"", "dumb", "unknown"})
+"""Values of TERM that can't move the cursor."""
+
 
 def open_closed() -> None:
     """Let every closed standard stream lead nowhere, before a file of ours, or of a child's, gets its number."""

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from roar_publisher.cli.display import streams
+from roar_publisher.cli.display.streams import DUMB_TERMINALS
 from roar_publisher.cli.display.text import one_line, printable, wrapped
-from roar_publisher.cli.publish.displays import DUMB_TERMINALS
 
 GAP = 2
 """Blanks between columns."""

@@ -1,1 +1,1 @@
-"""TODO journal"""
+"""`roar journal`: list, show, cancel, retry, prune, export, import."""

@@ -4,11 +4,11 @@ import json
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import click
 
+from roar_publisher.cli.cancelling import abandon_uploads, cancel_owned
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import count, printable, span
 from roar_publisher.cli.taking import taken
@@ -39,28 +39,6 @@ def cancel(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
         text = f"Its journal is damaged, so it is removed{_lost_uploads(paths)}."
         discard_unread(paths)
     _say(f"Cancelled {paths.id}. {text}", as_json=as_json, event="cancelled", publish_id=paths.id)
-
-
-def cancel_owned(owned: OwnedPublish) -> str:
-    """Cancel what is owned; what a person should know of that."""
-    progress = owned.journal.progress()
-    if progress.state not in LIVE:
-        raise UsageProblem(
-            f"publish {owned.paths.id} is {progress.state} already", next_step=f"roar journal show {owned.paths.id}"
-        )
-    left = _abandon(owned)  # first: killed meanwhile, it is still there to be cancelled, and no temporary is forgotten
-    owned.journal.checkpoint(Event.CANCELLED, reason="cancelled")
-    with suppress(LocalProblem):  # it is cancelled all the same; what stays is removed at the next look
-        owned.paths.forget_session_token()
-        owned.paths.forget_put_record()
-    text = "Nothing of it is visible."
-    if progress.state is State.FALLBACK:
-        text = "What an older registry was sent stays visible."
-    if progress.reason == Reason.EXPORTED:
-        text = "What the other machine does with it is not changed."
-    if left:
-        text += f" {count(left, 'upload')} could not be given up; `roar journal prune --all` tries again."
-    return text
 
 
 def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
@@ -169,7 +147,7 @@ def _remove(prunable: _Prunable) -> int | None:
         progress = owned.journal.progress() if owned.journal.frozen() else None
         if progress != prunable.progress:  # retried, or planned to the end
             return None
-        left = _abandon(owned) if progress else 0
+        left = abandon_uploads(owned) if progress else 0
         if not left:
             owned.discard()
         return left
@@ -194,17 +172,6 @@ def _age(paths: PublishPaths, now: float) -> float:
         return now - paths.folder.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _abandon(owned: OwnedPublish) -> int:
-    """Give up the uploads under way of a put; how many the store keeps all the same."""
-    if owned.journal.plan().destination is None:
-        return 0
-    import anyio
-
-    from roar_publisher.engine.staging.objects import abandon
-
-    return anyio.run(abandon, owned.paths, owned.journal, owned.journal.plan())
 
 
 def _say(text: str, *, as_json: bool, **facts: str | int) -> None:

@@ -7,11 +7,9 @@ import time
 from roar_publisher.cli.display.jsonlines import JsonLines
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.plain import Plain
+from roar_publisher.cli.display.streams import DUMB_TERMINALS
 from roar_publisher.cli.display.watcher import Quiet, Watcher
 from roar_publisher.cli.publish.options import Options
-
-DUMB_TERMINALS = frozenset({"", "dumb", "unknown"})
-"""Values of TERM that can't move the cursor."""
 
 
 def choose_display(options: Options) -> Watcher:

@@ -11,10 +11,10 @@ import anyio
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
+from roar_publisher.cli.cancelling import cancel_owned
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.display.watcher import Watcher
 from roar_publisher.cli.failure import Failed, NotBegun, Unfinished
-from roar_publisher.cli.journal.acts import cancel_owned
 from roar_publisher.cli.publish.acceptance import accept_registry_of, accept_registry_of_plan
 from roar_publisher.cli.publish.consent import Declined, Person
 from roar_publisher.cli.publish.displays import choose_display

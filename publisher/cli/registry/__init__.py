@@ -1,1 +1,1 @@
-"""TODO registry"""
+"""`roar registry`: serve, accounts, and the registries that this user trusts."""

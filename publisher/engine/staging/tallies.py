@@ -4,7 +4,7 @@ A server that says no numbers says nothing.  Requests are repeated, and servers 
 different ways, so fewer artifacts or links than were sent are no contradiction; more are.
 """
 
-from roar_publisher.glaas.wire import BatchReply
+from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.state.units import Kind, Unit
 
 

@@ -20,7 +20,7 @@ from roar_publisher.engine.staging.tallies import contradiction, labels_missing
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED
 from roar_publisher.engine.steps.stage import announce
 from roar_publisher.glaas.caller import Authorizer, Refused
-from roar_publisher.glaas.wire import BatchReply
+from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.lineage.canonical import remote_job_uid
 from roar_publisher.lineage.gitcontext import missing_git_facts
 from roar_publisher.report import Noted

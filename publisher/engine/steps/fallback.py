@@ -17,7 +17,7 @@ from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZ
 from roar_publisher.engine.steps.stage import STAGED, announce, deliver_or_pass
 from roar_publisher.glaas.caller import ANONYMOUS, Refused
 from roar_publisher.glaas.policy import dump
-from roar_publisher.glaas.wire import LegacySessionReply
+from roar_publisher.glaas.replies import LegacySessionReply
 from roar_publisher.report import Noted
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress

@@ -20,7 +20,7 @@ from roar_publisher.engine.steps.sessions import (
 )
 from roar_publisher.glaas.caller import Refused
 from roar_publisher.glaas.policy import dump
-from roar_publisher.glaas.wire import Receipt
+from roar_publisher.glaas.replies import Receipt
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import What
 from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient

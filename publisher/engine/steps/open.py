@@ -13,7 +13,7 @@ from roar_publisher.engine.steps.sessions import (
 )
 from roar_publisher.glaas.caller import ANONYMOUS, Refused
 from roar_publisher.glaas.policy import dump
-from roar_publisher.glaas.wire import OpenReply
+from roar_publisher.glaas.replies import OpenReply
 from roar_publisher.state.errors import NeedsPerson, Rejected
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress

@@ -2,7 +2,7 @@
 
 from roar_publisher.engine.run import SIGNATURE_HOST, Outcome, Run
 from roar_publisher.glaas.caller import HEALTH, Refused
-from roar_publisher.glaas.wire import Health
+from roar_publisher.glaas.features import Health
 from roar_publisher.state.machine import Event
 
 NO_HEALTH = frozenset({401, 403, 404, 405})

@@ -14,7 +14,7 @@ from roar_publisher.engine.steps.open import ask_for_session
 from roar_publisher.engine.steps.receipts import check_claim
 from roar_publisher.engine.steps.sessions import CONFLICT, session_authorizer, staged_route
 from roar_publisher.glaas.caller import Authorizer, Refused
-from roar_publisher.glaas.wire import BatchReply
+from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.report import Noted, Planned
 from roar_publisher.state.errors import PublisherError, Rejected, Transient
 from roar_publisher.state.machine import Event

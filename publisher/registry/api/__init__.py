@@ -1,1 +1,1 @@
-"""TODO api"""
+"""The endpoints.  `app` puts them together."""

@@ -21,7 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT, RegistrationSessionFeatures
+from roar_publisher.glaas.features import RegistrationSessionFeatures
+from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
 from roar_publisher.registry.accounts.authority import Authority, OwnAccounts, Run
 from roar_publisher.registry.accounts.callers import Gatekeeper
 from roar_publisher.registry.accounts.signatures import Signatures

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from roar_publisher.glaas.wire import RegistrationSessionFeatures
+from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.accounts.authority import Run
 from roar_publisher.registry.accounts.callers import Asked, Caller, Credential, Gatekeeper
 from roar_publisher.registry.accounts.context import AccessContext

@@ -1,1 +1,1 @@
-"""TODO http"""
+"""What HTTP means to the whole registry: refusals, client addresses, host names, bounds of answers."""

@@ -1,1 +1,1 @@
-"""TODO lineages"""
+"""Lineages: staging, finalize, legacy writes, labels, reading."""

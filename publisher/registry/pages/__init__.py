@@ -1,1 +1,1 @@
-"""TODO pages"""
+"""Published lineages as HTML."""

@@ -1,0 +1,52 @@
+"""What a registry can do, as `GET /health` says it (`protocol.md §4`)."""
+
+from typing import Self
+
+from pydantic import BaseModel, field_validator
+
+from roar_publisher.glaas.replies import Reply
+
+
+def _object_or_nothing(value: object) -> object:
+    return value if isinstance(value, dict | BaseModel) else {}
+
+
+def _is_true(value: object) -> bool:
+    return value is True
+
+
+class RegistrationSessionFeatures(Reply):
+    """What a server says about its registration sessions; whatever is absent or no boolean is not supported."""
+
+    authenticated: bool = False
+    anonymous_public: bool = False
+    finalize_server_authoritative_hash: bool = False
+    finalize_expected_counts: bool = False
+
+    _only_true = field_validator("*", mode="before")(_is_true)
+
+
+class Features(Reply):
+    """`features` of `GET /health`; any level may be absent.
+
+    ssh_signature_host: the registry checks which host an SSH signature was made for (`glaas.signature`).
+    """
+
+    registration_sessions: RegistrationSessionFeatures = RegistrationSessionFeatures()
+    ssh_signature_host: bool = False
+
+    _only_true = field_validator("ssh_signature_host", mode="before")(_is_true)
+    _tolerant = field_validator("registration_sessions", mode="before")(_object_or_nothing)
+
+
+class Health(Reply):
+    """`GET /health`."""
+
+    features: Features = Features()
+
+    _tolerant = field_validator("features", mode="before")(_object_or_nothing)
+
+    @classmethod
+    def read(cls, body: object) -> Self:
+        """The health of a server that answered 2xx with `body`, whatever that is."""
+        return cls.model_validate(_object_or_nothing(body))
