@@ -1,1 +1,1 @@
-"""Carrying out a publish.  `loop` is the architecture: state → step → event → checkpoint.  Begin there."""
+"""Executes a publish. Start reading at `loop`, which runs the cycle state → step → event → checkpoint."""

@@ -1,22 +1,22 @@
-"""The engine: state → step → event → checkpoint, until the publish has ended.
+"""The engine: runs the cycle state → step → event → checkpoint until the publish has ended.
 
-A publish is a plan, frozen in a journal before the first write, and a state.  The engine looks the state up, runs its
-step, and checkpoints the event that the step returned: the event, the new state and what was learned, in one
-transaction.  Then the next step starts.  There is no other way to change the state, so a process may die anywhere:
-whoever owns the publish next reads the last checkpoint and does the same.
+A publish consists of a plan, which is frozen in a journal before the first write, and a state. The engine looks up the
+state, runs its step and checkpoints the result: the event that the step returned, the new state and the learned values,
+in one transaction. Then the next step starts. Nothing else changes the state, so a process may die at any point: the
+next owner of the publish continues from the last checkpoint.
 
     cli ── freezes the plan ──▶ journal ◀── checkpoints ── engine ──▶ steps ──▶ staging, glaas, auth
                                                              │
                                                              └── reports ──▶ cli
 
-- A step raises `Rejected` when the server's answer is final: REJECTED, and the publish has FAILED.
-- It raises anything else of `PublisherError` when it can't go on now: the state stays, the reason is noted, and the
-  publish is interrupted until somebody resumes it.
-- SIGINT and SIGTERM set `Run.stop`: the step finishes what is under way, within `GRACE_SECONDS`.  In a terminal that is
-  a person's word, and the publish waits for that person; a daemon that is stopped goes on when it runs again.
+- A step raises `Rejected` when the server's answer is final. The event is REJECTED and the publish becomes FAILED.
+- A step raises any other `PublisherError` when it cannot continue now. The state does not change, the journal notes the
+  reason, and the publish stays interrupted until it is resumed.
+- SIGINT and SIGTERM set `Run.stop`. The step finishes the requests in flight within `GRACE_SECONDS`. If a user stopped
+  the publish in a terminal, it waits for the user; a stopped daemon continues it when it runs again.
 
-Requests are sent at least once, their effect is exactly once; nothing that was acknowledged is sent again after a
-restart, beyond the batches in flight; what readers see changes once, at finalize.
+Requests are sent at least once, and their effect is exactly once. After a restart, nothing that was acknowledged is
+sent again, except for the batches in flight. Readers see one change only, at finalize.
 """
 
 from collections.abc import Awaitable, Callable
@@ -50,19 +50,19 @@ STEPS: dict[State, Step] = {
     State.FALLBACK: fallback,
 }
 GRACE_SECONDS = 5.0
-"""How long requests under way may take after the process was asked to stop."""
+"""Maximum time for requests in flight after the process was asked to stop."""
 MAX_SETBACKS = 3
-"""How often in one run the server may lose the session or turn the credential down before we stop asking."""
+"""How often the server may lose the session or reject the credential in one run before the engine gives up."""
 SETBACKS = frozenset({Event.SESSION_LOST, Event.CREDENTIAL_REJECTED})
 
 
 async def publish(run: Run) -> Progress:
-    """Drive a publish to its end and return where it stands then (DONE, FAILED or CANCELLED).
+    """Drive a publish until it has ended and return its progress (DONE, FAILED or CANCELLED).
 
-    One that is published already pays what it owes, if anything.
+    If the lineage is already published, pay what is still owed, if anything.
 
-    Raises a PublisherError, noted in the journal, where it can't go on now; calling again goes on from there.
-    Cancelling leaves the last checkpoint, and loses no acknowledgement.
+    Raises a PublisherError, which the journal notes, if the publish cannot continue now. Call again to continue.
+    Cancellation keeps the last checkpoint and loses no acknowledgement.
     """
     progress = await run.on_disk(run.journal.progress)
     if any(debt.payable for debt in progress.owed):
@@ -84,7 +84,7 @@ async def publish(run: Run) -> Progress:
 
 
 async def _outcome(run: Run, state: State) -> Outcome:
-    """Run a step under the grace period, and turn what it raises into an event or a note."""
+    """Run a step under the grace period, and turn an exception into an event or a note in the journal."""
     try:
         return await _within_grace(run, STEPS[state])
     except Rejected as error:
@@ -95,7 +95,7 @@ async def _outcome(run: Run, state: State) -> Outcome:
 
 
 async def _paid(run: Run) -> Progress:
-    """Pay what a published lineage owes; what stays owed is noted and raised."""
+    """Pay what a published lineage owes. Note and raise the error for what is still owed."""
     try:
         return await _within_grace(run, pay)
     except PublisherError as error:
@@ -103,7 +103,7 @@ async def _paid(run: Run) -> Progress:
 
 
 async def _within_grace(run: Run, step: Callable[[Run], Awaitable[T]]) -> T:
-    """The step's outcome; what it raised, raised outside of the task group, which would wrap it."""
+    """Return the step's result, or raise its error outside of the task group, which would wrap it."""
     outcome: T | None = None
     failure: PublisherError = Interrupted(STOPPED)
     async with anyio.create_task_group() as tasks:
@@ -125,9 +125,9 @@ async def _within_grace(run: Run, step: Callable[[Run], Awaitable[T]]) -> T:
 
 
 async def _note(run: Run, error: PublisherError) -> NoReturn:
-    """Keep the reason for whoever looks at the journal, then raise it.
+    """Note the reason in the journal, then raise the error.
 
-    A stop by a person parks the publish, in the same transaction: no daemon goes on with it unasked.
+    If a user stopped the publish, park it in the same transaction, so that no daemon continues it without being asked.
     """
     with anyio.CancelScope(shield=True):
         if run.attended and isinstance(error, Interrupted):

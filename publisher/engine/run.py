@@ -1,4 +1,4 @@
-"""What every step is given: one process's work on one publish."""
+"""The context that every step receives: one process's work on one publish."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.record import Learned, Plan
 
 SIGNATURE_HOST = "ssh_signature_host"
-"""Among the capabilities in the journal: whether the registry checks which host an SSH signature names."""
+"""Key in the journal's capabilities: whether the registry checks the host that an SSH signature names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step found out: the event, and what the journal should keep of it."""
+    """The result of a step: the event, and the values that the journal stores with it."""
 
     event: Event
     learned: Learned
@@ -30,15 +30,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One process's work on one publish.  The process owns the publish for as long as this exists.
+    """One process's work on one publish. The process owns the publish for the lifetime of this object.
 
-    confirm: asks a person whether a publish that names nobody may go out; whoever agreed is not asked again.
-    user_key: makes this user's session ids unguessable.  clock: Unix seconds.  most_requests, most_uploads: under way
-    at once, to the registry and to an object store.
-    upload_rate: bytes a second to an object store, None for as many as go.  share: of uploads, with the other publishes
-    of this process.  patience: seconds to wait for a server that stays away.  stop: set when the process should finish
-    what is under way and end.  attended: a person runs this process, so that a stop is that person's word: the publish
-    waits for them, and no daemon goes on with it.
+    confirm: asks the user whether a publish without a name may go out; not called again after the user agreed.
+    user_key: makes this user's session ids unguessable.
+    clock: Unix seconds.
+    most_requests, most_uploads: maximum concurrent requests to the registry and to an object store.
+    upload_rate: bytes per second to an object store; None for no limit.
+    share: the upload limits that this process's publishes share.
+    patience: seconds to wait for an unreachable server.
+    stop: set when the process should finish the requests in flight and end.
+    attended: the user runs this process, so a stop parks the publish until the user resumes it; no daemon continues it.
     """
 
     plan: Plan

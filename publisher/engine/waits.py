@@ -1,4 +1,4 @@
-"""What a publish waits for, written into its journal: an onlooker sees it, whoever works on it."""
+"""Writes into the journal what a publish is waiting for, so that other processes can show it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -11,11 +11,11 @@ from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.journal import Journal
 
 SETTLED_SECONDS = 1.0
-"""What lasts no longer is not worth a commit."""
+"""Shorter waits are not written, to save commits."""
 
 
 class Waits:
-    """Passes the reports of one run on, and writes down the waits among them."""
+    """Forwards the reports of one run and records the waits among them."""
 
     def __init__(self, journal: Journal, on_disk: OnDisk, report: Reporter) -> None:
         self._journal = journal
@@ -25,7 +25,7 @@ class Waits:
         self._changed = anyio.Event()
 
     def report(self, report: Report) -> None:
-        """The Reporter of the run."""
+        """Forward a report and record the wait that it starts or ends. This is the `Reporter` of the run."""
         match report:
             case Waiting():
                 self._now(report.reason)
@@ -35,7 +35,10 @@ class Waits:
 
     @asynccontextmanager
     async def noted(self) -> AsyncIterator[None]:
-        """While inside, the journal says what is waited for.  What stops the run is the engine's to note."""
+        """Keep the journal's note of the current wait up to date while inside.
+
+        The engine, not this context manager, notes an error that ends the run.
+        """
         failure: PublisherError | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._keep_noting)
@@ -60,5 +63,5 @@ class Waits:
             self._changed = anyio.Event()
             if self._waiting_for != written:
                 written = self._waiting_for
-                with suppress(PublisherError):  # a journal that can't be written stops the run itself, with a reason
+                with suppress(PublisherError):  # the run itself fails if the journal cannot be written
                     await self._on_disk(self._journal.note_wait, written)

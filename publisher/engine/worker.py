@@ -1,4 +1,4 @@
-"""One process's work on one owned publish: the connections, the retry state and the clock that the engine runs with."""
+"""One process's work on one owned publish: sets up the connections, retry state and clock for the engine."""
 
 import os
 import random
@@ -33,15 +33,16 @@ from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import NAMED_BY, USERS_OWN_WORD, Progress
 
 MOST_UPLOADS = 16
-"""Requests to an object store under way at once, unless the person says otherwise (`--jobs`)."""
+"""Default maximum of concurrent requests to an object store (`--jobs`)."""
 PATIENCE_SECONDS = 300.0
-"""How long a foreground publish waits for a registry that stays away, before it leaves the rest to `--resume`."""
+"""How long a foreground publish waits for an unreachable registry before it stops and leaves the rest to `--resume`."""
 
 
 def own_reach(registry: str, named_by: object) -> Reach:
-    """What of this user's may be sent to a registry.  named_by: a `NamedBy`, or what a journal holds in its place.
+    """Return which of this user's credentials may be sent to a registry.
 
-    Raises LocalProblem where the user's own configuration can't be read.
+    named_by: a `NamedBy`, or the value that a journal holds in its place.
+    Raises LocalProblem if the user's configuration cannot be read.
     """
     return Reach(
         registry,
@@ -60,9 +61,9 @@ def own_keyring(
     report: Reporter = lambda report: None,
     clock: Callable[[], float] = time,
 ) -> Keyring:
-    """This user's credentials for a publish of that intent to a registry.
+    """Return this user's credentials for a publish with that intent to a registry.
 
-    ask: gets a passphrase from a person, if there is one.
+    ask: asks the user for a passphrase; None if no user is present.
     """
     return Keyring(
         os.environ,
@@ -95,14 +96,18 @@ async def work(
     on_disk: OnDisk | None = None,
     attended: bool = False,
 ) -> Progress:
-    """Drive an owned publish until it ends or can't go on now; returns where it stands (see `engine.publish`).
+    """Drive an owned publish until it ends or cannot continue now, and return its progress (see `engine.loop.publish`).
 
-    most_requests, most_uploads: under way at once, to the registry and to an object store.
-    line, share: to its registry, and of uploads, where this process works on several publishes; else of its own.
-    keyring: who signs; the default is this user's own, with nobody to ask for a passphrase.  stop: set it to end early
-    and cleanly.  attended: as in `Run`.  transport, rng, on_disk: for tests on virtual time; the defaults are the real
-    network, an unpredictable jitter and a worker thread.
-    Raises NeedsPerson before anything is sent where this user has not accepted the registry (`auth.reach`).
+    most_requests, most_uploads: maximum concurrent requests to the registry and to an object store.
+    line, share: the registry connection and the upload limits, if this process's publishes share them; by default the
+    publish gets its own.
+    keyring: holds the credentials; the default is this user's, without a passphrase prompt.
+    stop: set it to end early and cleanly.
+    attended: as in `Run`.
+    transport, rng, on_disk: for tests on virtual time; the defaults are the real network, unpredictable jitter and a
+    worker thread.
+
+    Raises NeedsPerson before anything is sent if this user has not accepted the registry (`auth.reach`).
     """
     plan = owned.journal.plan()
     on_disk = on_disk or in_thread()
@@ -119,7 +124,7 @@ async def work(
         caller = Caller(
             to_registry,
             patience=patience,
-            rng=rng or random.Random(),  # nosec B311  # jitter of waits, no secret
+            rng=rng or random.Random(),  # nosec B311  # jitter of waits, not a secret
             clock=clock,
             report=waits.report,
             stop=stop,

@@ -1,1 +1,1 @@
-"""Sending units: what each one is on the wire, in which order they may go, and how they are acknowledged."""
+"""Sends units: their wire format, their order, and their acknowledgements."""

@@ -1,7 +1,7 @@
-"""Grouped acknowledgements: committed together, some tens of milliseconds after the first of a group.
+"""Grouped acknowledgements: each group is committed some tens of milliseconds after its first unit.
 
-A commit costs a disk flush; one for each reply would be the slowest part of a publish.  A crash forgets at most the
-open group, whose units are then sent again, which the server takes as it did the first time.
+A commit costs a disk flush, so one commit per reply would be the slowest part of a publish. A crash loses at most the
+open group. Its units are sent again, and the server accepts them as it did the first time.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,26 +16,27 @@ GROUP_SECONDS = 0.03
 
 
 class Acknowledgements(Generic[T]):
-    """Collects what was acknowledged and commits it in groups.
+    """Collects acknowledgements and commits them in groups.
 
-    commit: writes a group durably.  Run `serve` in a task; `flush` before anything that relies on them.
+    commit: writes a group durably.
+    Run `serve` in a task, and call `flush` before anything that relies on the acknowledgements.
     """
 
     def __init__(self, commit: Callable[[Sequence[T]], Awaitable[None]]) -> None:
         self._commit = commit
         self._open: list[T] = []
-        self._first = anyio.Event()  # the open group has a first unit
-        self._full = anyio.Event()  # the open group need not wait any longer
+        self._first = anyio.Event()  # the open group has its first unit
+        self._full = anyio.Event()  # the open group is full
 
     def add(self, acknowledged: T) -> None:
-        """Note that the server has it."""
+        """Add a unit that the server has acknowledged."""
         self._open.append(acknowledged)
         self._first.set()
         if len(self._open) >= GROUP_SIZE:
             self._full.set()
 
     async def serve(self) -> None:
-        """Commit group after group until cancelled."""
+        """Commit one group after another until cancelled."""
         while True:
             await self._first.wait()
             with anyio.move_on_after(GROUP_SECONDS):
@@ -43,7 +44,7 @@ class Acknowledgements(Generic[T]):
             await self.flush()
 
     async def flush(self) -> None:
-        """Commit the open group now.  Shielded: a cancelled publish still keeps what it heard."""
+        """Commit the open group now. Shielded, so that a cancelled publish keeps the acknowledgements it received."""
         group, self._open = self._open, []
         self._first, self._full = anyio.Event(), anyio.Event()
         if group:

@@ -1,4 +1,4 @@
-"""Delivering a unit, and naming the items of it that the registry does not take, in words that a person recognises."""
+"""Delivers a unit, and describes the items that the registry did not accept in terms that the user recognises."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -17,20 +17,20 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.units import Kind, Unit
 
 MOST_NAMED = 3
-"""Items that are named in one message; the others are counted."""
+"""Maximum number of items named in one message. The others are counted."""
 LONGEST_COMMAND = 60
-"""Characters of a command that name its step."""
+"""Maximum number of characters shown of a step's command."""
 SHORT_DIGEST = 12
 ABOUT_ITEMS = frozenset({400, 422})
-"""Statuses of a refusal that may be about some items of a batch."""
+"""Statuses of refusals that may concern only some items of a batch."""
 Item = dict[str, Any]
 
 
 async def delivered(run: Run, unit: Unit, route: Route, authorize: Authorizer = ANONYMOUS) -> BatchReply:
-    """Send a unit; returns what the registry says of it, once it has every item.
+    """Send a unit and return the registry's reply once it has every item.
 
-    Raises Rejected, naming the items, where it did not take some of them or its numbers can't be true, and what
-    `Caller.call` raises.
+    Raises Rejected, naming the items, if the registry did not accept some of them or if its counts are impossible.
+    Raises what `Caller.call` raises.
     """
     path, body = route.request(unit)
     try:
@@ -48,7 +48,7 @@ async def delivered(run: Run, unit: Unit, route: Route, authorize: Authorizer = 
 
 
 async def explained(run: Run, unit: Unit, missing: Sequence[NotTaken]) -> str:
-    """`2 of the 5 jobs it was sent: step 3 (python train.py): …; step 4 (…): …`."""
+    """Return a text such as `2 of the 5 jobs it was sent: step 3 (python train.py): …; step 4 (…): …`."""
 
     def explain() -> str:
         items = json.loads(unit.body)
@@ -61,7 +61,7 @@ async def explained(run: Run, unit: Unit, missing: Sequence[NotTaken]) -> str:
 
 
 async def too_large(run: Run, unit: Unit) -> str:
-    """What the only item of a unit is, and its size, for a registry that finds it too large."""
+    """Describe the only item of a unit and its size, for a registry that finds it too large."""
 
     def describe() -> str:
         return f"{describe_item(run.journal, unit, json.loads(unit.body)[0])}: {len(unit.body):,} bytes"
@@ -70,9 +70,9 @@ async def too_large(run: Run, unit: Unit) -> str:
 
 
 def describe_item(journal: Journal, unit: Unit, item: Item) -> str:
-    """An item as a person knows it: a step with its command, a file with the step that used it.
+    """Describe an item for the user: a step by its command, a file by the step that used it.
 
-    Looks through the plan for what the item does not say itself; blocking.
+    Searches the plan for what the item itself does not contain. Blocking.
     """
     match unit.kind:
         case Kind.JOBS:
@@ -118,7 +118,7 @@ def _step(job: Item) -> str:
 
 
 def _use(journal: Journal, digests: Iterable[str]) -> str:
-    """The path of an artifact, by the first link that names it."""
+    """Return the path of an artifact from the first link that names it."""
     links = (link for kind in (Kind.OUTPUTS, Kind.INPUTS) for body in journal.bodies(kind) for link in json.loads(body))
     path = next((str(link.get("path")) for link in links if link.get("hash") in digests), "")
     return f" ({one_line(path)})" if path else ""

@@ -1,7 +1,8 @@
-"""What is remembered of the uploads of a put: their parts in the journal, their names in private files.
+"""The stored state of a put's uploads: their parts in the journal, their names in private files.
 
-What names an upload is a private file, because for some stores it is a credential.  Until the name is heard, the file
-holds when it was asked for, so that an upload whose name was never heard can be told from others'.
+An upload's name is a credential for some stores, so it is kept in a private file. Until the store has returned the
+name, the file holds the time of the request. With it, an upload whose name was never received can be distinguished from
+uploads of others.
 """
 
 import json
@@ -20,7 +21,9 @@ ASKED = "asked"
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What is remembered of an object's upload: its name, or only when one was asked for (Unix seconds), or nothing."""
+    """The stored state of an object's upload: its name, or only the time when one was requested (Unix seconds), or
+    nothing.
+    """
 
     key: str
     upload: Upload | None = None
@@ -32,12 +35,12 @@ class Begun:
 
 
 def under_way(paths: PublishPaths, journal: Journal) -> dict[int, Begun]:
-    """What may be under way for each object that is not known to be stored, by its seq."""
+    """Return the uploads that may be in progress, by the seq of each object that is not known to be stored."""
     return {row.seq: _begun(paths, row.seq, row.key) for row in journal.objects.all(only_missing=True)}
 
 
 class JournalLedger(Ledger):
-    """What the journal and the private file remember of one object's upload."""
+    """The `Ledger` of one object's upload, in the journal and a private file."""
 
     def __init__(self, run: Run, seq: int, key: str) -> None:
         self._run = run

@@ -1,10 +1,10 @@
-"""Storing the objects of a put: many files at once, each resumable to the part (`publisher.storage.transfer`).
+"""Stores the objects of a put: many files at once, each resumable by part (`publisher.storage.transfer`).
 
-The journal knows which objects are stored and which parts were acknowledged (`ledger`); the store is asked all the
-same: what somebody deleted or overwrote there since is sent again, before anything links to it.
+The journal knows which objects are stored and which parts were acknowledged (`ledger`). The store is asked
+nevertheless: an object that was deleted or overwritten there is sent again before anything links to it.
 
-A file that is not the one that was digested (another inode or time: a restored copy) is read once more.  If its bytes
-are what they were, the journal takes note of the file as it is now, and the fence stands around that one.
+A file whose inode or time differs from the digested one (a restored copy) is read again. If its bytes are unchanged,
+the journal records the file's new fence, and later checks use that one.
 """
 
 import json
@@ -33,14 +33,14 @@ from roar_publisher.storage.transfer import transfer
 
 FILES_AT_ONCE = 16
 PARTS_AT_ONCE = 8
-"""Parts of one file; what is under way at once in all is the store's own limit of requests."""
+"""Concurrent parts of one file. The store's own request limit bounds the total."""
 LOST = "{} of {} objects were stored before, and are gone from the store or overwritten there: they are sent again"
 ABANDON_SECONDS = 10.0
-"""How long giving up uploads may take in all, for a person who waits for a prompt."""
+"""Maximum total time for aborting uploads, since the user may be waiting for the prompt."""
 
 
 def content_of(row: ObjectRow) -> Content:
-    """The content that an object's row describes."""
+    """Return the content that an object's row describes."""
     told = json.loads(row.content)
     fields = {field.name: told[field.name] for field in dataclass_fields(Content)}
     parts = {"part_blake3s": tuple(told["part_blake3s"])}
@@ -48,16 +48,16 @@ def content_of(row: ObjectRow) -> Content:
 
 
 def owner_of(plan: Plan) -> str:
-    """Who stores the objects of this publish: nobody else, in no other state folder either (`open_store`)."""
+    """Return the owner of this publish's stored objects, unique across publishes and state folders (`open_store`)."""
     return f"{plan.id} {plan.created_at}"
 
 
 async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
-    """Give up every upload under way of a put, so that its store keeps no parts; returns how many are left.
+    """Abort every upload in progress of a put, so that its store keeps no parts, and return how many are left.
 
-    Best effort, within ABANDON_SECONDS: a store that can't be reached or refuses keeps what it has, and the upload
-    stays known.  Nothing to do for a publish of lineage alone.  Call it as the owner of the publish, with the
-    environment that the put had.  Repeating it tries what is left; cancelling leaves the rest.
+    Best effort, within ABANDON_SECONDS: if the store is unreachable or refuses, it keeps the parts, and the upload
+    stays recorded. Does nothing for a publish without files. The caller must own the publish and have the environment
+    that the put had. Repeating it tries the leftover uploads again; cancellation keeps them.
     """
     if plan.destination is None:
         return 0
@@ -84,7 +84,7 @@ async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
 
 
 class Objects:
-    """Drains the objects of one put into a store.  Made for one drain."""
+    """Sends the objects of one put to a store. Use one instance per drain."""
 
     def __init__(self, run: Run, store: ObjectStore) -> None:
         self._run = run
@@ -94,10 +94,10 @@ class Objects:
         self._failure: PublisherError | None = None
 
     async def drain(self) -> None:
-        """Return when every object is stored and verified, and every file is still what its digest says.
+        """Return when every object is stored and verified and every file still matches its digest.
 
-        Raises what the store or a file raised first; Interrupted when the run is asked to stop, at once: a part under
-        way is sent again later.  Draining again sends only what is missing.
+        Raises the first error of the store or a file. Raises Interrupted at once when the run is asked to stop; a part
+        in flight is sent again later. Draining again sends only what is missing.
         """
         rows = await self._run.on_disk(self._ledger.all)
         await self._unless_stopped(lambda: self._store_missing(rows))
@@ -105,9 +105,9 @@ class Objects:
             await self._confirm(row)
 
     async def look_again(self) -> None:
-        """Return when the store has every object as it was stored: hours, and other people, may have come between.
+        """Return when the store has every object as it was stored, since hours and changes by others may have passed.
 
-        What is gone, or another now, is stored once more, and told.  Raises as `drain` does; harmless to repeat.
+        Stores lost or changed objects again and reports it. Raises as `drain` does. Safe to repeat.
         """
         rows = await self._run.on_disk(self._ledger.all)
         await self._unless_stopped(lambda: self._store_lost(rows))
@@ -135,7 +135,7 @@ class Objects:
             await self._store_these(lost, rows)
 
     async def _store_these(self, missing: Sequence[ObjectRow], rows: Sequence[ObjectRow]) -> None:
-        """Store what is missing of all rows."""
+        """Store the missing ones of all rows."""
         done = len(rows) - len(missing)
         self._run.report(ObjectsPlanned(len(rows), done, _bytes(rows), _bytes(rows) - _bytes(missing)))
         there = await self._glance(len(missing))
@@ -146,10 +146,10 @@ class Objects:
             await self._store_one(row, surely_new=surely_new, twin=twins.get(row.seq))
 
         await self._side_by_side([row for row in missing if row.seq not in twins], store)
-        await self._side_by_side([row for row in missing if row.seq in twins], store)  # now every twin is there
+        await self._side_by_side([row for row in missing if row.seq in twins], store)  # now every original is stored
 
     async def _lost(self, rows: Sequence[ObjectRow]) -> list[ObjectRow]:
-        """Those that the store has no more, or not as they were."""
+        """Return the rows whose object the store no longer has as it was stored."""
         there = await self._glance(len(rows)) or {}
         lost: list[ObjectRow] = []
 
@@ -168,7 +168,7 @@ class Objects:
             return None
 
     async def _side_by_side(self, rows: Iterable[ObjectRow], work: Callable[[ObjectRow], Awaitable[None]]) -> None:
-        """Do `work` for every row, many at once, until something fails."""
+        """Run `work` for every row concurrently, until one fails."""
         if self._failure is not None:
             return
         queue = iter(rows)
@@ -209,8 +209,9 @@ class Objects:
             stored = await send(content_of(row))
         except FileChanged:
             stored = await send(await self._restored(row))
-        # First the name, which may be a credential: killed in between, the store itself tells that the object is there.
-        with anyio.CancelScope(shield=True):  # another file's failure does not make this one unsent
+        # Forget the name, which may be a credential, before the acknowledgement: after a crash in between, the store
+        # itself reports that the object is there.
+        with anyio.CancelScope(shield=True):  # another file's failure must not undo this one
             await self._run.on_disk(self._run.paths.forget_upload, row.seq)
         self._stored.add((row.seq, stored.tag))
         self._run.report(ObjectStored(row.key, row.size, sent=bool(sent)))
@@ -222,7 +223,7 @@ class Objects:
             await self._restored(row)
 
     async def _restored(self, row: ObjectRow) -> Content:
-        """The content of a file that is another now, if its bytes are the same; raises FileChanged if they are not."""
+        """Return the updated content of a replaced file with the same bytes. Raises FileChanged if the bytes differ."""
         before = content_of(row)
         if (await anyio.to_thread.run_sync(fence_of, before.path)).size != before.size:
             raise FileChanged(before.path)
@@ -247,7 +248,7 @@ class Objects:
 
 
 def _twins(rows: Iterable[ObjectRow]) -> dict[int, str]:
-    """For each row whose content another row before it has (and that is not empty): the key of the first of them."""
+    """Map each row that has the content of an earlier row to the first such row's key. Empty files are left out."""
     first: dict[str, str] = {}
     digests = [(row, content_of(row).blake3) for row in rows if row.size]
     return {row.seq: first[digest] for row, digest in digests if first.setdefault(digest, row.key) != row.key}

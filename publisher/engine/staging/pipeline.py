@@ -1,7 +1,7 @@
-"""The pipeline: every unacknowledged unit is sent, as many at once as the server takes, each as soon as it may go.
+"""Sends every unacknowledged unit as soon as it is ready, as many at once as the server accepts.
 
-One task hands out units; each unit is delivered by a task of its own; one task commits acknowledgements.  Memory is
-bounded by the window and by the requests under way, whatever the size of the plan.
+One task hands out the units, one task per unit delivers it, and one task commits the acknowledgements. The window and
+the number of requests in flight bound the memory, whatever the size of the plan.
 
     journal ──page──▶ window ──ready──▶ deliver (≤ most at once) ──reply──▶ acknowledgements ──group──▶ journal
                         ▲                                            │
@@ -31,9 +31,9 @@ Deliver = Callable[[Unit], Awaitable[None]]
 
 
 class Pipeline:
-    """Drains the units of some kinds.  Made for one drain.
+    """Sends the units of some kinds. Use one instance per drain.
 
-    deliver: sends one unit and returns when the server has it.  It is called again for a unit whose reply was lost.
+    deliver: sends one unit and returns when the server has it. It is called again for a unit whose reply was lost.
     """
 
     def __init__(self, run: Run, kinds: Iterable[Kind], deliver: Deliver) -> None:
@@ -43,17 +43,16 @@ class Pipeline:
         self._acks = Acknowledgements[tuple[int, int]](lambda group: run.on_disk(run.journal.acknowledge, group))
         self._window = Window()
         self._in_flight = 0  # written by the event loop's tasks, between awaits
-        self._changed = anyio.Event()  # something was acknowledged, failed or asked to stop: look again
-        self._failure: PublisherError | None = None  # the first one; later ones are its echo
+        self._changed = anyio.Event()  # set after an acknowledgement, a failure or a stop
+        self._failure: PublisherError | None = None  # the first failure; later ones follow from it
         self._drained = False
-        self._too_large: int | None = None  # the smallest body that the server found too large
+        self._too_large: int | None = None  # the size of the smallest body that the server found too large
 
     async def drain(self) -> None:
-        """Return when every unit is acknowledged, durably.
+        """Return when every unit is durably acknowledged.
 
-        Raises what `deliver` raised first, and Interrupted when the run is asked to stop: then nothing new is sent,
-        what is under way is finished, and what was acknowledged is committed.  Draining again sends only what is
-        missing.
+        Raises the first error of `deliver`. Raises Interrupted when the run is asked to stop: nothing new is sent,
+        requests in flight finish, and acknowledgements are committed. Draining again sends only what is missing.
         """
         self._watermark = Watermark(
             await self._run.on_disk(self._run.journal.unacknowledged_nodes, self._kinds & NODES)
@@ -64,7 +63,7 @@ class Pipeline:
                 tasks.start_soon(self._watch_for_stop)
                 try:
                     await self._hand_out(tasks)
-                except PublisherError as error:  # the journal can't be read; raised below, outside of the task group
+                except PublisherError as error:  # the journal cannot be read; raised below, outside of the task group
                     self._failure = self._failure or error
                 tasks.cancel_scope.cancel()
         finally:
@@ -111,7 +110,7 @@ class Pipeline:
             self._changed.set()
 
     async def _deliver_fitting(self, unit: Unit) -> None:
-        """Deliver a unit, in halves of halves where the server finds it too large."""
+        """Deliver a unit. Split it in halves, repeatedly, while the server finds it too large."""
         if self._too_large is None or len(unit.body) < self._too_large or unit.items == 1:
             try:
                 await self._deliver(unit)

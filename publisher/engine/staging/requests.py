@@ -1,7 +1,7 @@
-"""A unit on the wire: its path and body, on the staged route and on the legacy one (protocol.md §4).
+"""A unit on the wire: its path and body, on the staged and on the legacy route (protocol.md §4).
 
-Bodies are frozen with local job uids.  The staged route sends the remote uids of protocol.md §6, the legacy route the
-local ones; both are decided here, at the moment of sending, from nothing but the unit and the session.
+Bodies are frozen with local job uids. The staged route sends the remote uids of protocol.md §6, the legacy route the
+local ones. Both are computed at the moment of sending, from the unit and the session alone.
 """
 
 import json
@@ -15,18 +15,20 @@ API = "/api/v1"
 
 
 class Route(Protocol):
-    """Where units go: the staged or the legacy endpoints."""
+    """Where units are sent: the staged or the legacy endpoints."""
 
     def request(self, unit: Unit) -> tuple[str, bytes]:
-        """The path and the body of the POST that delivers `unit`."""
+        """Return the path and the body of the POST request that delivers `unit`."""
         ...
 
 
 class StagedRoute:
-    """Into a registration session.
+    """The endpoints of a registration session.
 
-    remote_uid: maps a local job uid to the one on the wire.  lineage_hash: known after finalize; labels need it.
-    labels_in_session: False where the lineage stands under another session's hash, so its labels go beside the session.
+    remote_uid: maps a local job uid to the remote one.
+    lineage_hash: known after finalize; labels need it.
+    labels_in_session: False if the lineage is published under another session's hash; then labels go to the endpoint
+    outside of the session.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class StagedRoute:
 
 
 class LegacyRoute:
-    """Straight into the lineage `lineage_hash`, visible at once, under local job uids."""
+    """The legacy endpoints of the lineage `lineage_hash`: visible at once, with local job uids."""
 
     def __init__(self, lineage_hash: str) -> None:
         self._hash = lineage_hash
@@ -89,7 +91,7 @@ class LegacyRoute:
 
 
 def halves(unit: Unit) -> tuple[Unit, Unit]:
-    """A unit of several items as two; the second one's part is numbered by the journal."""
+    """Split a unit of several items into two. The journal assigns the part number of the second one."""
     items = json.loads(unit.body)
     middle = len(items) // 2
     first, second = (

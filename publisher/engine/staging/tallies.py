@@ -1,7 +1,7 @@
-"""Whether the numbers in a registry's answer to a batch can be true of what it was sent (protocol.md §4).
+"""Checks whether the counts in a registry's reply to a batch can be true (protocol.md §4).
 
-A server that says no numbers says nothing.  Requests are repeated, and servers count what was there before in
-different ways, so fewer artifacts or links than were sent are no contradiction; more are.
+Missing counts are not judged. Requests are repeated, and servers count existing items in different ways, so a count
+below the number of artifacts or links sent is no contradiction. A higher count is one.
 """
 
 from roar_publisher.glaas.replies import BatchReply
@@ -9,7 +9,7 @@ from roar_publisher.state.units import Kind, Unit
 
 
 def contradiction(reply: BatchReply, unit: Unit) -> str:
-    """What can't be true, as a clause; empty where nothing is wrong."""
+    """Return what is impossible in a reply, as a clause; empty if nothing is."""
     match unit.kind:
         case Kind.JOBS:
             return _of_jobs(reply, unit.items)
@@ -22,7 +22,7 @@ def contradiction(reply: BatchReply, unit: Unit) -> str:
 
 
 def labels_missing(reply: BatchReply, items: int) -> int:
-    """How many labels a registry does not say that it took; 0 where it does not say it of all three kinds."""
+    """Return how many labels the reply does not account for; 0 unless it gives all three counts."""
     same = reply.noops if reply.noops is not None else reply.unchanged
     if reply.created is None or reply.updated is None or same is None:
         return 0
@@ -30,7 +30,7 @@ def labels_missing(reply: BatchReply, items: int) -> int:
 
 
 def _of_jobs(reply: BatchReply, items: int) -> str:
-    if reply.already_registered_session_hashes:  # those are in neither number
+    if reply.already_registered_session_hashes:  # neither number includes those
         return ""
     if reply.created_count is not None and reply.existing_count is not None:
         told = reply.created_count + reply.existing_count
@@ -42,7 +42,7 @@ def _of_jobs(reply: BatchReply, items: int) -> str:
 
 
 def _taken(reply: BatchReply) -> int:
-    """`noops` and `unchanged` are two words for the same number."""
+    """Return how many items the reply says were taken. `noops` and `unchanged` are two names for the same count."""
     return sum(number or 0 for number in (reply.created, reply.updated, reply.existing, reply.noops or reply.unchanged))
 
 

@@ -1,1 +1,1 @@
-"""One module a state: a step does the work of its state and returns what it found out."""
+"""One module per state. A step does the work of its state and returns the outcome."""

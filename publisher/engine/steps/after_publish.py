@@ -1,7 +1,7 @@
-"""What follows once the lineage is published: labels, roar.db, and the git tags of a put.
+"""The work after the lineage is published: labels, roar.db, and the git tags of a put.
 
-None of it undoes the publish.  What can't be done now is owed: the person reads what to type, the journal keeps it, and
-`paying` does it later.
+None of it undoes the publish. Work that fails now is owed: the journal keeps it, the user is shown the command that
+does it, and `paying` does it later.
 """
 
 import json
@@ -33,15 +33,16 @@ from roar_publisher.state.units import Kind, Unit
 
 SYNC = "roar label sync"
 MOST_TOLD = 3
-"""Batches of labels of which it is told what was not taken."""
+"""Maximum number of label batches whose refused items are reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A lineage that readers see.
+    """A lineage that readers can see.
 
-    hash: the server's.  prepared: the provisional one.  staged: whether jobs stand under the remote uids that follow
-    from it (else under their local ones).
+    hash: the server's hash.
+    prepared: the provisional hash.
+    staged: whether jobs have the remote uids that follow from `prepared`; otherwise they have their local ones.
     """
 
     hash: str
@@ -50,10 +51,10 @@ class Published:
 
 
 async def finish(run: Run, published: Published, route: Route, authorize: Authorizer) -> Learned:
-    """Do everything that follows; returns what is owed, for the journal.
+    """Do all work that follows the publish, and return what is owed, for the journal.
 
-    Repeating is harmless: labels that were acknowledged are not sent again, rows and tags stand as they are.  Raises
-    Transient and Interrupted from the labels, and Refused (401, 403) where they want another credential, once.
+    Safe to repeat: acknowledged labels are not sent again, and existing rows and tags do not change. Raises Transient
+    and Interrupted while sending labels, and Refused (401, 403) once if the labels need another credential.
     """
     labels = await send_labels(run, published, route, authorize)
     debts = [*filter(None, (labels, *await write_rows(run, published, labelled=labels is None), await make_tags(run)))]
@@ -65,17 +66,17 @@ async def finish(run: Run, published: Published, route: Route, authorize: Author
 
 
 def owed_text(publish_id: str, debts: Sequence[Debt]) -> str:
-    """What is owed, and what pays it; empty where nothing is."""
+    """Return what is owed and the commands that pay it; empty if nothing is owed."""
     texts = "; ".join(debt.text for debt in debts)
     resume = f"; all of it: roar publish --resume {publish_id}" if any(debt.payable for debt in debts) else ""
     return texts + resume
 
 
 async def send_labels(run: Run, published: Published, route: Route, authorize: Authorizer) -> Debt | None:
-    """Send the labels that are not acknowledged; returns what is owed where the registry refuses them, or some of them.
+    """Send the unacknowledged labels. Return a debt if the registry refuses all or some of them.
 
-    The session's credential may have died meanwhile: the first time that it is turned down, this raises Refused, and a
-    credential is chosen again.  A registry that turns that one down too wants no labels.
+    The session's credential may have expired. The first time that it is rejected, this raises Refused, so that a
+    credential is chosen again. If that one is rejected too, the registry does not accept the labels.
     """
     refused: list[str] = []
 
@@ -96,7 +97,7 @@ async def send_labels(run: Run, published: Published, route: Route, authorize: A
         turned_down = published.staged and refusal.status in (UNAUTHORIZED, FORBIDDEN)
         if turned_down and not await run.on_disk(_turned_down_before, run):
             raise
-        # An anonymous session's token is its only credential: none can be found that the registry would take.
+        # The token is an anonymous session's only credential, so no other one can replace it.
         progress = await run.on_disk(run.journal.progress)
         lost = turned_down and progress.credential == Decision.ANONYMOUS_SESSION
         return Debt(What.REFUSED_LABELS if lost else What.LABELS, refusal.what, refusal.reason, SYNC)
@@ -114,9 +115,10 @@ def _turned_down_before(run: Run) -> bool:
 async def write_rows(
     run: Run, published: Published, *, labelled: bool, record_due: bool = True
 ) -> tuple[Debt | None, Debt | None]:
-    """Write the put's record into roar.db, then mark what was published there; returns what is owed of each.
+    """Write the put's record into roar.db, then mark there what was published. Return what is owed of each.
 
-    labelled: whether the labels were taken.  record_due: whether the record is still to be written.
+    labelled: whether the labels were accepted.
+    record_due: whether the record still has to be written.
     """
     record = await _written(run, What.RECORD, lambda: _record_put(run)) if record_due else None
     if record is not None:
@@ -125,9 +127,9 @@ async def write_rows(
 
 
 async def _written(run: Run, what: What, write: Callable[[], None]) -> Debt | None:
-    """What is owed where roar.db can't be written: it may be read-only, gone or locked by now.
+    """Return what is owed if roar.db cannot be written, because it is read-only, gone or locked.
 
-    Marks in a roar.db that is gone are owed to nobody: there is nothing left to mark.
+    If roar.db is gone, marks are not owed, because there is nothing to mark.
     """
     try:
         await run.on_disk(write)
@@ -140,7 +142,7 @@ async def _written(run: Run, what: What, write: Callable[[], None]) -> Debt | No
 
 
 def _mark(run: Run, published: Published, *, labelled: bool) -> None:
-    """Write into roar.db what was published (protocol.md §7).  labelled: whether the labels were taken."""
+    """Mark in roar.db what was published (protocol.md §7). labelled: whether the labels were accepted."""
     from roar_publisher.lineage.marks import mark_published
     from roar_publisher.planning.put.grounds import check_database
 
@@ -180,7 +182,7 @@ def _record_put(run: Run) -> None:
 
 
 async def make_tags(run: Run) -> Debt | None:
-    """Make and push the tags of a put; returns what is owed where git or its remote does not take them."""
+    """Make and push the tags of a put. Return what is owed if git or its remote fails."""
     if not run.plan.tags:
         return None
     from roar_publisher.planning.put.objects import Tag
@@ -191,6 +193,6 @@ async def make_tags(run: Run) -> Debt | None:
         tags = [Tag(*fields) for fields in run.plan.tags]
         return next(filter(None, (make_tag(root, tag) or push_tag(root, tag) for tag in tags)), None)
 
-    # Not one of the journal's calls: a remote may take its time, and a stop need not wait for it.
+    # Not run through `on_disk`: a remote may be slow, and a stop must not wait for it.
     owed = await to_thread.run_sync(make, abandon_on_cancel=True)
     return Debt(What.TAG, owed.why, Reason.LOCAL, owed.command) if owed else None

@@ -1,4 +1,4 @@
-"""AUTH_SELECT: which credential publishes, under which identity, and by which route; and that it stays the same."""
+"""AUTH_SELECT: chooses the credential, the identity and the route, and ensures that the identity stays the same."""
 
 import re
 from collections.abc import Iterator
@@ -39,11 +39,11 @@ _OTHER_HOST = re.compile(r"\bsignature was made for\b", re.IGNORECASE)
 
 
 async def auth_select(run: Run) -> Outcome:
-    """Decide by the table of protocol.md §5.
+    """Choose the credential by the table of protocol.md §5.
 
-    Raises NeedsPerson where the table stops, where a publish that names nobody is not confirmed, where the plan names
-    somebody whose credential is not here any more, and where the identity is not one that the plan was made for, or not
-    the one that this publish began with: that never changes silently.
+    Raises NeedsPerson if the table stops, if the user does not confirm a publish without a name, if the plan names a
+    user whose credential is missing, or if the identity is not one that the plan was made for or not the one that this
+    publish began with. The identity never changes silently.
     """
     progress = await run.on_disk(run.journal.progress)
     with _telling_what_is_published(progress):
@@ -51,11 +51,13 @@ async def auth_select(run: Run) -> Outcome:
 
 
 def as_begun(step: Step) -> Step:
-    """`step`, taken only by the one whom the publish names since AUTH_SELECT.
+    """Wrap `step` so that it only runs as the identity that AUTH_SELECT chose.
 
-    Another process may find another credential in the same place, and neither a key nor `ROAR_ACCESS_TOKEN` tells whose
-    it is: the registry is asked, once a process.  A credential that it turns down is CREDENTIAL_REJECTED.
-    Raises what the step raises, and NeedsPerson where the credential names somebody else by now.
+    Another process may find another credential in the same place, and neither a key nor `ROAR_ACCESS_TOKEN` says whose
+    it is. Therefore the registry is asked once per process. If it rejects the credential, the event is
+    CREDENTIAL_REJECTED.
+
+    Raises what the step raises, and NeedsPerson if the credential now belongs to another user.
     """
 
     async def checked(run: Run) -> Outcome:
@@ -69,7 +71,7 @@ def as_begun(step: Step) -> Step:
 
 
 async def check_person(run: Run) -> None:
-    """Raise NeedsPerson where the credential names somebody else than the publish, Refused where it is turned down."""
+    """Raise NeedsPerson if the credential's identity is not the publish's, and Refused if the registry rejects it."""
     progress = await run.on_disk(run.journal.progress)
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     identity = await run.keyring.identity(decision, run.caller, run.plan.provisional)
@@ -114,7 +116,9 @@ async def _select(run: Run, progress: Progress) -> Outcome:
 
 
 async def _agreed(run: Run, choice: Choice) -> bool:
-    """Whether a person agrees, or did so earlier: that is kept with the plan, and no resume asks again."""
+    """Return whether the user agrees or did so earlier. The answer is stored with the plan, so a resume does not ask
+    again.
+    """
     if (await run.on_disk(run.journal.queue.read)).agreed:
         return True
     agreed = await run.confirm(choice)
@@ -130,9 +134,9 @@ async def _identity(run: Run, decision: Decision) -> str:
 
 
 async def _choose(run: Run, progress: Progress) -> Choice:
-    """What the table says; where the key matters, the registry has been asked about it.
+    """Return the table's choice. If the SSH key matters, probe the registry with it first.
 
-    Raises NeedsPerson where the table stops, and where the key that is needed is turned down.
+    Raises NeedsPerson if the table stops or if the registry rejects the required key.
     """
     can = progress.capabilities
     flag, scope = _asked(run)
@@ -173,10 +177,11 @@ def _asked(run: Run) -> tuple[Flag, Scope]:
 
 
 async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
-    """What the registry says to the SSH key (protocol.md §4, the auth probe); with the error for a rejected one.
+    """Return the registry's answer to the SSH key (protocol.md §4, the auth probe), and the error if it rejected the
+    key.
 
-    Only the registry's own 401 rejects it.  Raises an error where that may be a misunderstanding, for the key may
-    well be good: this machine's clock is off, or a proxy changes the path that is signed.
+    Only the registry's own 401 rejects the key. Raises an error if the key may be valid despite the 401: this machine's
+    clock is wrong, or a proxy changes the signed path.
     """
     if run.keyring.key_accepted:
         return Probe.ACCEPTED, None
@@ -204,9 +209,9 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
 
 
 async def _same_person(run: Run, progress: Progress, identity: str) -> None:
-    """Raise NeedsPerson unless `identity` may go on with this publish.
+    """Raise NeedsPerson unless `identity` may continue this publish.
 
-    The remote uids follow from the identity: what was staged as one can't be finished as another.
+    The remote uids follow from the identity, so what was staged under one identity cannot be finished under another.
     """
     if progress.identity in (None, identity) and identity in run.plan.provisional:
         return
@@ -223,10 +228,10 @@ async def _same_person(run: Run, progress: Progress, identity: str) -> None:
 
 
 async def _nobody_was_to_be_named(run: Run) -> None:
-    """Raise NeedsPerson where the plan names somebody whose credential this process does not hold.
+    """Raise NeedsPerson if the plan names a user whose credential this process does not hold.
 
-    A daemon has not the environment of who planned it, and what is published as nobody is so for good.  A key that is
-    here but turned down is the table's matter, as long as the plan can have been made for a key.
+    A daemon does not have the environment in which the publish was planned, and an anonymous publish stays anonymous
+    permanently. A key that is present but rejected is left to the table, if the plan may have been made for a key.
     """
     people = sorted(run.plan.provisional.keys() - {ANONYMOUS})
     if not people or asks_for_nobody(*_asked(run)):

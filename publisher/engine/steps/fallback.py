@@ -1,7 +1,7 @@
-"""FALLBACK: the legacy path of an older server, through the same units and the same journal (protocol.md §4).
+"""FALLBACK: the legacy path of an older server, with the same units and the same journal (protocol.md §4).
 
-Every write is visible at once there, under the hash that the client computed; there is nothing to finalize.  Who is
-signed in signs each write: a server that knows the credential says whose the lineage is.
+Every write is visible at once, under the hash that the client computed, and nothing is finalized. A signed-in user's
+credential signs each write: a server that knows the credential records whose the lineage is.
 """
 
 from roar_publisher.auth.choice import Decision
@@ -27,11 +27,13 @@ SESSIONS = "/api/v1/sessions"
 
 
 async def fallback(run: Run) -> Outcome:
-    """Register the lineage, its units and its labels.  Repeating sends what is not acknowledged.
+    """Register the lineage, its units and its labels. Repeating sends only what is not acknowledged.
 
-    A lineage that the registry says is closed was published by a session, and lacks nothing; any other conflict is
-    just a no.  Raises NeedsPerson for a credential that is turned down, or that names somebody else by now, Rejected,
-    Transient, Interrupted.
+    If the registry says that the lineage is closed, a session published it, and it is complete. Any other conflict is a
+    plain refusal.
+
+    Raises NeedsPerson if the credential is rejected or now belongs to another user, Rejected, Transient and
+    Interrupted.
     """
     progress = await run.on_disk(run.journal.progress)
     decision = Decision(progress.credential or Decision.LEGACY)

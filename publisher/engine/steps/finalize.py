@@ -1,4 +1,4 @@
-"""FINALIZE: the one flip that readers see, and what follows it."""
+"""FINALIZE: makes the lineage visible to readers, then does the work that follows."""
 
 import re
 from contextlib import suppress
@@ -29,18 +29,18 @@ from roar_publisher.state.record import Progress
 
 BAD_REQUEST = 400
 COUNTS_WORDS = re.compile(r"(?<![a-z])(count|expected|staged)")
-"""What a 400 to finalize speaks of when the server counted differently: two of these at least, for a field that should
-be something else is `expected` to be it, too."""
+"""Words in a 400 reply to finalize about different counts. Two of them must occur, because `expected` alone also
+appears in messages about invalid fields."""
 BEARER_WORDS = ("refresh", "bearer")
-"""What a 400 to finalize speaks of when the registry has no access context of the key's owner (protocol.md §5)."""
+"""Words in a 400 reply to finalize about a missing access context of the key's owner (protocol.md §5)."""
 PUBLISHED_BEFORE = "this lineage was published before; where it is public, publishing it again does not make it private"
 
 
 async def finalize(run: Run) -> Outcome:
-    """Close the session and finish what belongs to it.  Closing also carries out a change of scope that was prepared.
+    """Close the session and finish what belongs to it. Closing also carries out a prepared change of scope.
 
-    Repeating is harmless: a closed session returns the same receipt, labels that were acknowledged are not sent again,
-    marks are set as they are.  Nothing follows a receipt that contradicts what was sent (`steps.receipts`).
+    Safe to repeat: a closed session returns the same receipt, acknowledged labels are not sent again, and existing
+    marks do not change. Nothing follows a receipt that contradicts what was sent (`steps.receipts`).
 
     Raises Rejected, Transient, Interrupted, and what storing objects raises.
     """
@@ -63,7 +63,7 @@ async def finalize(run: Run) -> Outcome:
         await run.on_disk(run.journal.remember, hash=lineage_hash, url=url, scope_request=scope)
         if scope != progress.scope_request:
             run.report(Noted(f"the registry has this lineage as {receipt.visibility}, and keeps it so"))
-            published_before = False  # that is said
+            published_before = False  # the note above says so already
     if (
         published_before
         and not progress.binding_prepared
@@ -76,18 +76,18 @@ async def finalize(run: Run) -> Outcome:
         owed = await finish(run, published, route, session_authorizer(run, progress))
     except Refused as refusal:
         return credential_rejected(run, refusal)
-    if any(debt.what is What.LABELS for debt in owed["owed"]):  # which the token signs, too
+    if any(debt.what is What.LABELS for debt in owed["owed"]):  # labels need the session's token, so keep it
         return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
-    with suppress(LocalProblem):  # the lineage is out; a token that stays is removed at the next look (state.sweep)
+    with suppress(LocalProblem):  # the lineage is published; `state.sweep` removes a leftover token later
         await run.on_disk(run.paths.forget_session_token)
     return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
 
 
 async def _accepted(run: Run, progress: Progress, receipt: Receipt) -> tuple[str, str | None]:
-    """The hash of the lineage, and its page where it may be shown.
+    """Return the hash of the lineage, and its page if it may be shown.
 
-    The receipt is kept before it is judged.  Raises Rejected where it contradicts what was sent: asking again, after
-    RETRIED, gets another receipt, and that one is judged anew.
+    The receipt is stored before it is judged. Raises Rejected if it contradicts what was sent. Asking again, after
+    RETRIED, gets another receipt, which is judged anew.
     """
     await run.on_disk(run.journal.remember, receipt=kept(receipt))
     found = compared(receipt, run.plan, progress)
@@ -100,21 +100,23 @@ async def _accepted(run: Run, progress: Progress, receipt: Receipt) -> tuple[str
 
 
 def _as_published(scope: dict[str, Any] | None, receipt: Receipt) -> dict[str, Any] | None:
-    """The scope that was asked for, with the visibility that the registry gave the lineage."""
+    """Return the requested scope with the visibility that the registry gave the lineage."""
     if scope is None or receipt.visibility is None:
         return scope
     return {**scope, "visibility": receipt.visibility}
 
 
 def _found_published(run: Run) -> bool:
-    """Whether the registry had closed the session before this publish came to finalize it."""
+    """Return whether the registry had closed the session before this publish finalized it."""
     return run.journal.history()[-1].event == Event.ALREADY_PUBLISHED
 
 
 async def _close_as_known(run: Run, progress: Progress) -> Receipt:
-    """The receipt.  A registry that knows a key, but not where its owner belongs, is shown the bearer, if there is one.
+    """Close the session and return the receipt. If the registry lacks the access context of a key's owner, send the
+    bearer and try again.
 
-    Raises NeedsPerson where there is none (protocol.md §5, "refresh with bearer auth first"), and what `_close` raises.
+    Raises NeedsPerson if there is no bearer (protocol.md §5, "refresh with bearer auth first"), and what `_close`
+    raises.
     """
     unknown: Refused | None = None
     for _ in range(2):
@@ -143,7 +145,7 @@ async def _close(run: Run, progress: Progress) -> Receipt:
     extra: dict[str, object] = {"scope_request": progress.scope_request} if progress.scope_request else {}
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
     counted = anonymous or progress.capabilities.get("finalize_expected_counts")
-    if counted and not progress.binding_prepared:  # what was prepared is in another session
+    if counted and not progress.binding_prepared:  # a prepared lineage is in another session
         extra["expected"] = {"jobs": run.plan.jobs, "inputs": run.plan.inputs, "outputs": run.plan.outputs}
     return await run.caller.call(
         "POST",
@@ -156,9 +158,9 @@ async def _close(run: Run, progress: Progress) -> Receipt:
 
 
 async def _finalize_event(run: Run, progress: Progress, refusal: Refused) -> Outcome | None:
-    """The event that a refusal stands for; None where it is just a no.
+    """Return the event for a refusal, or None if it is a plain refusal.
 
-    Raises Transient where the registry can't finish just now (409 to an open session), and as `session_event`.
+    Raises Transient if the registry cannot finish now (409 to an open session), and as `session_event`.
     """
     if (refusal.status == BAD_REQUEST or refusal.status < 300) and _counts_differ(refusal):
         return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": "counts differ"})
@@ -172,7 +174,7 @@ def _counts_differ(refusal: Refused) -> bool:
 
 
 def _explain_old_server(refusal: Refused, progress: Progress) -> None:
-    """An older server knows no `owner_resolution`: name the two ways out (protocol.md §5)."""
+    """Name the two remedies if an older server does not know `owner_resolution` (protocol.md §5)."""
     asked = (progress.scope_request or {}).get("owner_resolution")
     if asked and any(word in refusal.what for word in ("owner_resolution", "scope_request")):
         refusal.next_step = "roar scope use <owner>/<project>, or publish with --public"

@@ -1,7 +1,7 @@
-"""A 404 inside of a session: the session is gone, or only the endpoint was never there (protocol.md §4).
+"""Handles a 404 inside a session: the session is gone, or the registry lacks the endpoint (protocol.md §4).
 
-Asking for the session under its own name tells the two apart.  Endpoints that a registry may lack are those of
-artifacts and datasets: where they are missing, what they would have been sent travels with the links.
+Asking for the session by its own id distinguishes the two. A registry may lack the endpoints for artifacts and for
+datasets. Their data is then sent with the links.
 """
 
 import json
@@ -25,7 +25,7 @@ from roar_publisher.state.units import Kind, Unit
 
 NOT_FOUND, GONE = 404, 410
 OPTIONAL = {Kind.ARTIFACTS: "artifacts/batch", Kind.COMPOSITE: "artifacts/composites"}
-"""The endpoints that a registry may lack, by what they take."""
+"""The endpoints that a registry may lack, by the kind of unit they accept."""
 NOTES = {
     Kind.ARTIFACTS: "this registry takes no artifacts by themselves: they travel with the links",
     Kind.COMPOSITE: "this registry takes no datasets: each travels as one artifact, without the list of its files",
@@ -33,9 +33,9 @@ NOTES = {
 
 
 class Endpoints:
-    """Which of the optional endpoints the registry lacks, as one drain finds out; the journal remembers it.
+    """The optional endpoints that the registry lacks, as found during one drain and stored in the journal.
 
-    there: whether what the requests speak of (the session, say) is there; asked at most once for each kind.
+    there: returns whether the object of the requests (such as the session) exists; called at most once per kind.
     """
 
     def __init__(self, run: Run, progress: Progress, there: Callable[[], Awaitable[bool]]) -> None:
@@ -47,11 +47,13 @@ class Endpoints:
         self._descriptions: dict[str, dict[str, Any]] | None = None
 
     def lacks(self, kind: Kind) -> bool:
-        """Whether units of this kind have nowhere to go."""
+        """Return whether the registry has no endpoint for units of this kind."""
         return kind in self._missing
 
     async def found_missing(self, kind: Kind, refusal: Refused) -> bool:
-        """Whether a refusal means that the registry has no endpoint for this kind.  Raises as `there` does."""
+        """Return whether a refusal means that the registry lacks the endpoint for this kind. Raises what `there`
+        raises.
+        """
         if kind not in OPTIONAL or refusal.status not in NO_ENDPOINT:
             return False
         async with self._one_at_a_time:
@@ -63,7 +65,7 @@ class Endpoints:
         return kind in self._missing
 
     async def described(self, unit: Unit) -> Unit:
-        """A unit of links that tell what their artifacts are, where no endpoint was told; any other as it is."""
+        """Add artifact descriptions to a unit of links if an endpoint is missing. Return other units unchanged."""
         if not self._missing or unit.kind not in (Kind.INPUTS, Kind.OUTPUTS):
             return unit
         async with self._one_at_a_time:
@@ -74,15 +76,15 @@ class Endpoints:
 
 
 async def session_is_there(run: Run, progress: Progress) -> bool:
-    """Whether the registry still has the session of this publish.  Raises Refused, Transient."""
+    """Return whether the registry still has the session of this publish. Raises Refused, Transient."""
     reply = await ask_for_session(run, progress)
     return reply.registration_session_id == progress.remote_session and not reply.created
 
 
 async def session_event(run: Run, progress: Progress, refusal: Refused) -> Outcome | None:
-    """The event that a refusal inside a session stands for; None where it is just a no.
+    """Return the event for a refusal inside a session, or None if it is a plain refusal.
 
-    Raises Transient for a 404 in a session that is there, or that can't be asked for: nothing staged is given up.
+    Raises Transient for a 404 if the session exists or cannot be asked for, so that nothing staged is given up.
     """
     if refusal.status in (UNAUTHORIZED, FORBIDDEN):
         return credential_rejected(run, refusal)
@@ -109,7 +111,7 @@ def _lacks(kind: Kind) -> str:
 
 
 def _descriptions(journal: Journal, kinds: set[Kind]) -> dict[str, dict[str, Any]]:
-    """What is known of every artifact of these kinds, by each of its digests."""
+    """Return the description of every artifact of these kinds, by each of its digests."""
     found: dict[str, dict[str, Any]] = {}
     for kind in kinds:
         for body in journal.bodies(kind):

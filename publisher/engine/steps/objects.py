@@ -1,4 +1,4 @@
-"""The objects of a put: stored before the lineage is staged, looked for again before readers may follow a link."""
+"""The objects of a put: stored before the lineage is staged, checked again before readers can follow a link."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 async def store_objects(run: Run) -> None:
-    """Store what is not stored yet.  Raises and repeats as `Objects.drain`."""
+    """Store the objects that are not stored yet. Raises and repeats as `Objects.drain`."""
     if run.plan.destination is not None:
         async with _objects(run, run.plan.destination) as objects:
             await objects.drain()
 
 
 async def look_for_objects(run: Run) -> None:
-    """Store once more what the store has lost since.  Raises and repeats as `Objects.look_again`."""
+    """Store the objects again that the store has lost since. Raises and repeats as `Objects.look_again`."""
     if run.plan.destination is not None:
         async with _objects(run, run.plan.destination) as objects:
             await objects.look_again()

@@ -1,4 +1,4 @@
-"""OPEN: create the registration session, or meet the one that an earlier attempt created."""
+"""OPEN: creates the registration session, or finds the one that an earlier attempt created."""
 
 from roar_publisher.auth.decide import Decision
 from roar_publisher.engine.run import Outcome, Run
@@ -19,17 +19,17 @@ from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 
 NO_ENDPOINT = frozenset({404, 405, 501})
-"""What an older server says to the request for a session."""
+"""Statuses with which an older server answers the request for a session."""
 
 
 async def open_session(run: Run) -> Outcome:
-    """Open the session of this publish and epoch; the same `client_session_id` gets the same session back.
+    """Open the session of this publish and epoch. The same `client_session_id` returns the same session.
 
-    An anonymous session's token is on disk (0600) before the journal says that the session is open, so no crash can
-    leave a session without its credential.  An older registry has no such endpoint, whatever it advertises: what is
-    public and in no project goes the legacy way (NO_STAGING).
+    An anonymous session's token is on disk (0600) before the journal says that the session is open, so a crash cannot
+    leave a session without its credential. An older registry lacks this endpoint, whatever it advertises; a public
+    publish without a scope then takes the legacy route (NO_STAGING).
 
-    Raises NeedsPerson where that would publish what is to be private, Refused, Transient.
+    Raises NeedsPerson if the legacy route would publish private lineage, Refused, Transient.
     """
     progress = await run.on_disk(run.journal.progress)
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
@@ -56,7 +56,7 @@ async def open_session(run: Run) -> Outcome:
 
 
 async def ask_for_session(run: Run, progress: Progress) -> OpenReply:
-    """The session of this publish and epoch as the registry has it, or has it now.  Raises Refused, Transient."""
+    """Get or create the session of this publish and epoch. Raises Refused, Transient."""
     body = {"client_session_id": client_session_id(run, progress)}
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
     if anonymous:

@@ -20,14 +20,14 @@ from roar_publisher.state.reasons import Turn, meaning
 from roar_publisher.state.record import Progress
 
 IN_ROAR_DB = frozenset({What.LABELS, What.RECORD, What.MARKS})
-"""Debts after whose payment the marks in roar.db are set anew: they say which labels and jobs are published."""
+"""Debts whose payment requires setting the marks in roar.db again: marks say which labels and jobs are published."""
 
 
 async def pay(run: Run) -> Progress:
-    """Pay what is owed and can be paid; returns where the publish stands then.
+    """Pay the payable debts and return the progress of the publish.
 
-    Repeating is harmless.  What stays owed is noted in the journal, and then LocalProblem is raised (resumable).
-    Raises Interrupted where the process is asked to stop.
+    Safe to repeat. If something is still owed, the journal notes it, and this raises LocalProblem (resumable). Raises
+    Interrupted if the process is asked to stop.
     """
     progress = await run.on_disk(run.journal.progress)
     due = {debt.what for debt in progress.owed if debt.payable}
@@ -42,7 +42,7 @@ async def pay(run: Run) -> Progress:
     if What.TAG in due:
         left += filter(None, [await make_tags(run)])
     await run.on_disk(run.journal.remember, owed=tuple(left), reason="", detail=owed_text(run.plan.id, left))
-    if not any(debt.what is What.LABELS for debt in left):  # which the session's token signs, too
+    if not any(debt.what is What.LABELS for debt in left):  # labels need the session's token, so keep it
         await run.on_disk(run.paths.forget_session_token)
     if any(debt.payable for debt in left):
         raise _still_owed(left)
@@ -50,7 +50,7 @@ async def pay(run: Run) -> Progress:
 
 
 async def _published(run: Run, progress: Progress) -> tuple[Published, Route, Authorizer]:
-    """The lineage as it was published, where its labels go, and what signs them."""
+    """Return the published lineage, the route of its labels, and their authorizer."""
     lineage_hash = progress.hash or ""
     history = await run.on_disk(run.journal.history)
     if history[-1].event == Event.FELL_BACK:
@@ -65,7 +65,7 @@ async def _published(run: Run, progress: Progress) -> tuple[Published, Route, Au
 async def _labels(
     run: Run, published: Published, route: Route, authorize: Authorizer, progress: Progress
 ) -> Debt | None:
-    """Send the labels as the one who published; what is owed where that fails again."""
+    """Send the labels as the identity that published. Return what is owed if that fails again."""
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     try:
         await check_person(run)
@@ -80,7 +80,7 @@ async def _labels(
 
 
 def _still_owed(left: list[Debt]) -> LocalProblem:
-    """The error that stands for what stays owed: it is the daemon's turn as long as one debt is not a person's."""
+    """Return the error for what is still owed. The daemon may continue as long as one debt does not need the user."""
     payable = sorted((debt for debt in left if debt.payable), key=lambda debt: _waits_for_person(debt.reason))
     commands = [debt.command for debt in payable if debt.command]
     return LocalProblem(

@@ -1,4 +1,4 @@
-"""PROBE: is there a GLaaS, and what can it do?"""
+"""PROBE: checks that a GLaaS registry answers, and what it supports."""
 
 from roar_publisher.engine.run import SIGNATURE_HOST, Outcome, Run
 from roar_publisher.glaas.caller import HEALTH, Refused
@@ -6,14 +6,14 @@ from roar_publisher.glaas.features import Health
 from roar_publisher.state.machine import Event
 
 NO_HEALTH = frozenset({401, 403, 404, 405})
-"""What an older server says to `GET /health`, in its own words (protocol.md §2): it can do nothing of the new."""
+"""Statuses with which an older server answers `GET /health` (protocol.md §2). It has none of the newer features."""
 
 
 async def probe(run: Run) -> Outcome:
-    """Ask for the server's health; what it does not advertise, it can't do (protocol.md §4).
+    """Request the server's health. What it does not advertise, it does not support (protocol.md §4).
 
-    Raises Transient if it can't be reached, and if something else answers: taken for an older registry, any web server
-    would be sent the lineage.  Repeating asks again.
+    Raises Transient if the server is unreachable or if something else answers: treated as an older registry, any web
+    server would receive the lineage. Safe to repeat.
     """
     try:
         health = await run.caller.call("GET", HEALTH, expect=Health)

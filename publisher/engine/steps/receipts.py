@@ -1,7 +1,7 @@
-"""Whether what a registry says about a published lineage matches what was sent (protocol.md §4, §6).
+"""Compares what a registry says about a published lineage with what was sent (protocol.md §4, §6).
 
-A field that a server leaves out says nothing: servers differ in age.  A field that contradicts what was sent is a
-fault, and the publish has failed with the reason `receipt`.  What may differ for an honest reason is only told.
+A missing field is not judged, because servers differ in age. A field that contradicts what was sent is a fault, and the
+publish fails with the reason `receipt`. A difference that can be legitimate is only reported.
 """
 
 import json
@@ -22,27 +22,27 @@ from roar_publisher.state.record import Plan, Progress
 HASH = re.compile(r"[0-9a-f]{64}")
 ANY_HASH = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
 PUBLIC_SITE = "glaas.ai"
-"""Every host below it belongs to the public registry."""
+"""Every host below this domain belongs to the public registry."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LONGEST_FIELD = 300
-"""Characters of one field of a receipt in the journal."""
+"""Maximum number of characters of one receipt field in the journal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """faults: what contradicts what was sent, each as a clause.  notes: what a person should know, each a sentence."""
+    """faults: contradictions to what was sent, as clauses. notes: what the user should know, as sentences."""
 
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def compared(receipt: Receipt, plan: Plan, progress: Progress) -> Comparison:
-    """What a receipt of finalize says against what was sent."""
+    """Compare a receipt of finalize with what was sent."""
     faults = [*_status_faults(receipt), *_version_faults(receipt)]
     notes: list[str] = []
     if not HASH.fullmatch(receipt.hash):
         faults.append(f"its hash is none: {_shown(receipt.hash)}")
-    elif progress.binding_prepared:  # the jobs stand in a lineage that was published before
+    elif progress.binding_prepared:  # the jobs are in a lineage that was published before
         if receipt.hash != progress.published_elsewhere:
             faults.append(f"it finalized {receipt.hash}, and had prepared {progress.published_elsewhere}")
     else:
@@ -54,21 +54,21 @@ def compared(receipt: Receipt, plan: Plan, progress: Progress) -> Comparison:
 
 
 def kept(receipt: Receipt) -> dict[str, Any]:
-    """A receipt as the journal keeps it: what the registry said of each field, shortened."""
+    """Return a receipt as the journal stores it: the value of each field, shortened."""
     return {name: _bounded(value) for name, value in receipt.model_dump().items() if value is not None}
 
 
 def mismatch(faults: tuple[str, ...]) -> Rejected:
-    """The error for a receipt that contradicts what was sent."""
+    """Return the error for a receipt that contradicts what was sent."""
     return Rejected(f"the registry's receipt does not match what was sent: {'; '.join(faults)}", reason=Reason.RECEIPT)
 
 
 def check_claim(claimed: str, plan: Plan, progress: Progress) -> str:
-    """A note about a lineage that is said to have every job already; empty where there is nothing to say.
+    """Return a note about a lineage that, by the registry's account, already has every job; empty if there is none.
 
-    The uids of jobs follow from the whole lineage (protocol.md §6), so the published one has the same jobs and links;
-    it has another hash if it was redacted by other rules.  Raises Rejected for what is no hash, and for another hash
-    where nothing was redacted.
+    Job uids follow from the whole lineage (protocol.md §6), so the published lineage has the same jobs and links. Its
+    hash differs if it was redacted by other rules. Raises Rejected if `claimed` is not a hash, and if it is another
+    hash although nothing was redacted.
     """
     expected = sent_hash(plan, progress)
     if not HASH.fullmatch(claimed):
@@ -81,19 +81,20 @@ def check_claim(claimed: str, plan: Plan, progress: Progress) -> str:
 
 
 def sent_hash(plan: Plan, progress: Progress) -> str | None:
-    """The hash that follows from what is sent; None where that can't be told.
+    """Return the hash that follows from what is sent, or None if it is unknown.
 
-    It depends on how the registry names the publisher, which it does not tell for a key whose owner is not asked for.
+    It depends on the registry's name for the publisher, which is unknown for a key whose owner was not requested.
     """
     identity = progress.identity or ANONYMOUS
     return None if is_key(identity) else plan.published.get(identity)
 
 
 def page_url(url: str | None, registry: str, lineage_hash: str) -> tuple[str | None, str]:
-    """The lineage's page if it may be shown as a link, else None; and a note where a page is named and not shown.
+    """Return the URL of the lineage's page, or None if it must not be shown as a link; and a note if a page is not
+    shown.
 
-    It may where its origin is the registry's, or where it is https on the registry's own site: the host's parent
-    domain (api.example.org, example.org), or a host below either.  It must not name another lineage.
+    A page may be shown if it has the registry's origin, or if it is https on the registry's own site: the host's parent
+    domain (api.example.org, example.org), or a host below either. It must not name another lineage.
     """
     if url is None:
         return None, ""
@@ -133,7 +134,7 @@ def _count_faults(receipt: Receipt, plan: Plan) -> list[str]:
 
 
 def _hash_difference(found: str, plan: Plan, progress: Progress) -> tuple[str, str]:
-    """A fault and a note, of which one at most is not empty."""
+    """Return a fault and a note, of which at most one is not empty."""
     expected = sent_hash(plan, progress)
     if expected in (None, found):
         return "", ""
@@ -144,7 +145,7 @@ def _hash_difference(found: str, plan: Plan, progress: Progress) -> tuple[str, s
 
 
 def _split(address: str) -> SplitResult | None:
-    """The parts of a plain http(s) URL; None for anything else.  A browser reads a backslash as a slash."""
+    """Return the parts of a plain http(s) URL, or None for anything else. Browsers read a backslash as a slash."""
     try:
         parts = urlsplit(address)
         usable = parts.scheme in DEFAULT_PORTS and parts.hostname and (parts.port is None or parts.port > 0)
@@ -174,11 +175,11 @@ def _port(parts: SplitResult) -> int:
 
 
 def _shown(value: object) -> str:
-    """A value of the registry's in a message."""
+    """Return a value from the registry for display in a message."""
     return one_line(str(value))[:LONGEST_FIELD] or "empty"
 
 
 def _bounded(value: Any) -> Any:
-    """As it is where it is short, else the beginning of its text."""
+    """Return a short value unchanged, and the beginning of the JSON text of a long one."""
     text = json.dumps(value, default=str)
     return value if len(text) <= LONGEST_FIELD else text[:LONGEST_FIELD]

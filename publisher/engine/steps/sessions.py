@@ -1,4 +1,4 @@
-"""What the steps around a registration session share: its id, its credential, its route, and what a refusal means."""
+"""What the steps around a registration session share: its id, credential and route, and the meaning of a refusal."""
 
 import hashlib
 import hmac
@@ -17,21 +17,21 @@ UNAUTHORIZED, FORBIDDEN, CONFLICT = 401, 403, 409
 
 
 def client_session_id(run: Run, progress: Progress) -> str:
-    """The name under which this user asks for this session: the same again after a lost reply or a lost journal.
+    """Return the id under which this user requests this session, the same after a lost reply or a lost journal.
 
-    An HMAC under the user's own key, because whoever knows the id of an anonymous session gets its token.
+    It is an HMAC with the user's own key, because anyone who knows the id of an anonymous session gets its token.
     """
     subject = "\0".join([run.plan.registry, progress.identity or ANONYMOUS, run.plan.digest, str(progress.epoch)])
     return hmac.new(run.user_key, subject.encode(), hashlib.sha256).hexdigest()
 
 
 def prepared_hash(run: Run, progress: Progress) -> str:
-    """The provisional lineage hash, from which the remote uids follow (protocol.md §6)."""
+    """Return the provisional lineage hash, from which the remote uids follow (protocol.md §6)."""
     return run.plan.provisional[progress.identity or ANONYMOUS]
 
 
 class _SessionToken:
-    """An anonymous session's only credential, as it is on disk when a step begins."""
+    """The Authorizer for an anonymous session: its only credential, as it is on disk when a step begins."""
 
     def __init__(self, run: Run) -> None:
         self._token = run.paths.read_session_token()
@@ -44,7 +44,7 @@ class _SessionToken:
 
 
 def session_authorizer(run: Run, progress: Progress) -> Authorizer:
-    """What signs the requests inside the session: its own token, or the credential that opened it."""
+    """Return the authorizer of requests inside the session: its own token, or the credential that opened it."""
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     if decision is Decision.ANONYMOUS_SESSION:
         return _SessionToken(run)
@@ -52,7 +52,7 @@ def session_authorizer(run: Run, progress: Progress) -> Authorizer:
 
 
 def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = None) -> StagedRoute:
-    """Where units go while (and, for labels, after) they are staged."""
+    """Return the route of units while they are staged and, for labels, afterwards."""
     prepared = prepared_hash(run, progress)
     return StagedRoute(
         progress.remote_session or "",
@@ -63,5 +63,5 @@ def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = Non
 
 
 def credential_rejected(run: Run, refusal: Refused) -> Outcome:
-    """The event of a 401 or 403."""
+    """Return the outcome for a 401 or 403."""
     return Outcome(Event.CREDENTIAL_REJECTED, {"detail": explained(refusal, run.clock())})

@@ -1,4 +1,4 @@
-"""STAGE: send every unacknowledged unit into the session."""
+"""STAGE: sends every unacknowledged unit into the session."""
 
 from contextlib import suppress
 
@@ -22,20 +22,23 @@ from roar_publisher.state.record import Progress
 from roar_publisher.state.units import Kind, Unit
 
 STAGED = (Kind.COMPOSITE, Kind.JOBS, Kind.ARTIFACTS, Kind.INPUTS, Kind.OUTPUTS)
-"""What is sent before finalize."""
+"""The kinds that are sent before finalize."""
 
 
 class _PublishedElsewhere(PublisherError):
-    """The server has these jobs in a published lineage: ask about the other jobs, and send nothing else."""
+    """The server has these jobs in a published lineage, so only the other job batches are still sent."""
 
 
 async def stage(run: Run) -> Outcome:
-    """Store the objects, then drain the plan.  Repeating sends what is not acknowledged; cancelling keeps every
-    acknowledgement.
+    """Store the objects, then send the units of the plan.
 
-    If every job stands in one published lineage of this user, nothing is staged at all (protocol.md §4), and nothing is
-    finalized unless the registry has prepared a change of scope; if only some do, the lineage can't be published,
-    because a job belongs to one lineage.  Raises Rejected, Transient, Interrupted.
+    Repeating sends only what is not acknowledged. Cancellation keeps every acknowledgement.
+
+    If all jobs are in one published lineage of this user, nothing is staged (protocol.md §4), and nothing is finalized
+    unless the registry has prepared a change of scope. If only some are, the lineage cannot be published, because a job
+    belongs to one lineage.
+
+    Raises Rejected, Transient, Interrupted.
     """
     await store_objects(run)
     progress = await run.on_disk(run.journal.progress)
@@ -60,7 +63,7 @@ async def stage(run: Run) -> Outcome:
             if found and (note := check_claim(found, run.plan, progress)):
                 run.report(Noted(note))
             elsewhere = found
-            with anyio.CancelScope(shield=True):  # the next batch's answer may end this drain, and relies on it
+            with anyio.CancelScope(shield=True):  # the next batch's reply may end this drain, and relies on it
                 await run.on_disk(run.journal.remember, published_elsewhere=found)
         if found and reply.existing_binding_prepared and not prepared:
             prepared = True
@@ -87,11 +90,11 @@ async def stage(run: Run) -> Outcome:
 
 
 async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
-    """The event of a 409: somebody finalized the session, if the registry says that it is closed.
+    """Return the event for a 409: another process finalized the session, if the registry says that it is closed.
 
-    Raises Transient where it does not: an open session must not be finalized before everything is staged.
+    Raises Transient otherwise, because an open session must not be finalized before everything is staged.
     """
-    with suppress(Refused):  # what is refused here, the next run meets again
+    with suppress(Refused):  # the next run meets the same refusal
         if (await ask_for_session(run, progress)).status == "closed":
             return Outcome(Event.ALREADY_PUBLISHED, {"detail": refusal.what})
     raise Transient(refusal.what, reason="server failing") from refusal
@@ -100,7 +103,9 @@ async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
 async def deliver_or_pass(
     run: Run, unit: Unit, route: Route, authorize: Authorizer, endpoints: Endpoints
 ) -> BatchReply | None:
-    """Deliver a unit, as `delivered` does; None where the registry has no endpoint for it, and needs none."""
+    """Deliver a unit as `delivered` does. Return None if the registry does not have, and does not need, the endpoint
+    for it.
+    """
     if endpoints.lacks(unit.kind):
         return None
     try:
@@ -112,13 +117,13 @@ async def deliver_or_pass(
 
 
 async def announce(run: Run, kinds: tuple[Kind, ...]) -> None:
-    """Report how much there is to send, and how much of it was acknowledged by earlier runs."""
+    """Report how much there is to send, and how much earlier runs have acknowledged."""
     tally = await run.on_disk(run.journal.tally)
     run.report(Planned.of({kind: tally[kind] for kind in kinds if kind in tally}))
 
 
 def _where(reply: BatchReply) -> str:
-    """The one published lineage that has every job of a batch; "" where none does."""
+    """Return the one published lineage that has every job of a batch, or "" if there is none."""
     hashes = set(filter(None, reply.already_registered_session_hashes))
     if not hashes:
         return ""
