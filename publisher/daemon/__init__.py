@@ -1,5 +1,6 @@
-"""The background runner: publishes that look after themselves.
+"""The background daemon, which publishes queued and interrupted work.
 
-One process a state folder, by a lock that the kernel drops on death.  The journals are the truth; what is in here
-decides who is next and when, and hands each publish to `publisher.engine.worker`.
+One process runs for each state folder. A lock, which the kernel drops when the process dies, enforces that. The
+journals hold the state; this package only decides which publish is next and when, and passes it to
+`publisher.engine.worker`.
 """

@@ -1,4 +1,4 @@
-"""How long this machine has slept: what no timer of a process notices."""
+"""The time this machine has been suspended, which process timers do not count."""
 
 import sys
 import time
@@ -6,14 +6,14 @@ import time
 if sys.platform.startswith("linux"):
 
     def slept() -> float:
-        """Seconds that the machine was suspended since it booted."""
+        """Return the seconds that the machine has been suspended since boot."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 else:
 
     def slept() -> float:
-        """Seconds by which the wall clock ran ahead of the time that this machine was awake.
+        """Return the seconds by which the wall clock ran ahead of the time that the machine was awake.
 
-        A clock that was set looks like a sleep, which costs no more than new connections.
+        Setting the clock looks like a suspension. The only cost is new connections.
         """
         return time.time() - time.monotonic()

@@ -1,6 +1,7 @@
-"""The daemon as a process: started into the background, found and stopped by the lock that it holds.
+"""Starts the daemon as a background process, and finds and stops it through the lock that it holds.
 
-What is running is known from the lock alone: the kernel drops it when its holder dies, so nothing here is ever stale.
+Only the lock says whether a daemon is running. The kernel drops it when its holder dies, so this information is never
+stale.
 """
 
 import contextlib
@@ -21,43 +22,47 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.regular import open_own
 
 START_SECONDS = 10.0
-"""How long a daemon may take until it holds its lock."""
+"""How long a new daemon may take to acquire its lock."""
 STOP_SECONDS = 15.0
-"""How long it may take to checkpoint everything and end; it promises ten."""
+"""How long the daemon may take to checkpoint everything and exit. It promises ten seconds."""
 NAMED_SECONDS = 1.0
-"""How long a daemon that just took the lock may take to write its pid into it."""
+"""How long a daemon that has just acquired the lock may take to write its pid into it."""
 POLL_SECONDS = 0.02
 LAST_WORDS = 5
-"""Lines of the log that are shown of a daemon that died at once."""
+"""Lines of the log to show if the daemon exits immediately."""
 
 COMMAND = ("-P", "-m", "roar_publisher", "daemon", "run")
-"""What the interpreter runs as the daemon.  -P: the folder that it starts in is no place to import from."""
+"""Interpreter arguments that run the daemon. With -P, modules are not imported from the current folder."""
 SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """pid: of the daemon that runs now.  already: it was there, or somebody else started it at the same time."""
+    """The result of `start`.
+
+    pid: of the daemon that is running. already: it was running before, or another process started it at the same
+    time.
+    """
 
     pid: int
     already: bool
 
 
 def running(folder: StateFolder) -> int | None:
-    """The pid of the daemon of this folder, None if none runs (or its pid can't be told).  Changes nothing."""
+    """Return the pid of this folder's daemon, or None if none is running or its pid is unknown. Changes nothing."""
     return owner(folder.daemon_lock)
 
 
 def start(folder: StateFolder, *, patience: float = START_SECONDS) -> Started:
-    """Start a daemon that outlives this process and its terminal; returns when a daemon holds the lock.
+    """Start a daemon that outlives this process and its terminal, and return when a daemon holds the lock.
 
-    Repeated or called by several processes at once, one daemon runs and every call succeeds.  Raises LocalProblem if
-    the state folder can't be used, if the daemon dies (with its last words), or has not come up after `patience`
-    seconds; then it is left alone, and may still.
+    If it is called repeatedly or by several processes at once, one daemon runs and every call succeeds. Raises
+    LocalProblem if the state folder cannot be used, if the daemon exits (with its last output), or if it has not
+    started after `patience` seconds. In the last case the process is left running and may still start.
     """
     if (pid := running(folder)) is not None:
         return Started(pid, already=True)
-    folder.user_key()  # makes the folder, or tells why that can't be
+    folder.user_key()  # creates the folder, or raises the reason why it cannot
     log_begins = _size(folder.daemon_log)
     process = _spawn(folder)
     _until(lambda: running(folder) is not None or _died(process), patience)
@@ -72,10 +77,10 @@ def start(folder: StateFolder, *, patience: float = START_SECONDS) -> Started:
 
 
 def stop(folder: StateFolder, *, patience: float = STOP_SECONDS) -> int | None:
-    """Ask the daemon to end, and return its pid when it has; None if none ran.
+    """Ask the daemon to exit, wait until it has, and return its pid. Return None if none was running.
 
-    What it works on is checkpointed and stays resumable.  Nothing is ever killed here: raises LocalProblem if the
-    daemon still runs after `patience` seconds, or can't be signalled from here.
+    Active publishes are checkpointed and stay resumable. The daemon is never killed. Raises LocalProblem if it is
+    still running after `patience` seconds, or if it cannot be signalled from here.
     """
     pid = _holder(folder)
     if pid is None:
@@ -83,7 +88,7 @@ def stop(folder: StateFolder, *, patience: float = STOP_SECONDS) -> int | None:
     try:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
-        pass  # it ended by itself just now
+        pass  # it has just exited by itself
     if not _until(lambda: running(folder) != pid, patience):
         raise LocalProblem(
             f"the daemon (pid {pid}) was asked to stop and still runs after {patience:.0f} s",
@@ -95,13 +100,13 @@ def stop(folder: StateFolder, *, patience: float = STOP_SECONDS) -> int | None:
 
 
 def wait_for(folder: StateFolder, seconds: float) -> int | None:
-    """The pid of the daemon as soon as one holds the lock, None if none does in time."""
+    """Wait until a daemon holds the lock and return its pid, or None after `seconds`."""
     _until(lambda: running(folder) is not None, seconds)
     return running(folder)
 
 
 def import_path(environ: Mapping[str, str]) -> str | None:
-    """The PYTHONPATH by which this very package is found from any folder; None if none is needed."""
+    """Return the PYTHONPATH with which this package is importable from any folder, or None if none is needed."""
     package_folder = Path(roar_publisher.__file__).parents[1]
     folders = [os.path.abspath(name) for name in environ.get("PYTHONPATH", "").split(os.pathsep) if name]
     if package_folder.name not in SITE_FOLDERS and str(package_folder) not in folders:
@@ -110,9 +115,9 @@ def import_path(environ: Mapping[str, str]) -> str | None:
 
 
 def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
-    """A daemon in a session of its own.  What it says before it logs, or instead of it, goes to the log.
+    """Start a daemon in a new session. Output that it writes outside of its logger goes to the log file.
 
-    Where that can't be written, its first words are in `stdout` of the process.
+    If the log file cannot be written, the output goes to the `stdout` pipe of the process.
     """
     environ = {**os.environ, "ROAR_STATE_DIR": str(folder.root.absolute())}
     if (path := import_path(os.environ)) is not None:
@@ -140,16 +145,19 @@ def _log_descriptor(log: Path) -> int:
     try:
         return open_own(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
     except OSError:
-        return subprocess.PIPE  # a log that can't be written stops nobody
+        return subprocess.PIPE  # an unwritable log must not prevent the start
 
 
 def _died(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it ended, but for leaving the lock to a daemon that somebody else started: that one is waited for."""
+    """Return whether the process failed.
+
+    An exit because another daemon holds the lock does not count; `start` waits for that daemon.
+    """
     return process.poll() not in (None, ExitCode.OWNED)
 
 
 def _let_go(process: subprocess.Popen[bytes]) -> None:
-    """It outlives us: `subprocess` would warn about a child that nobody waited for."""
+    """Mark the process as reaped, because it outlives this one and `subprocess` would warn about it."""
     if process.stdout is not None:
         process.stdout.close()
     if process.returncode is None:
@@ -157,10 +165,10 @@ def _let_go(process: subprocess.Popen[bytes]) -> None:
 
 
 def _holder(folder: StateFolder) -> int | None:
-    """The pid of the daemon, once it is certain that this pid means, here and now, the process that has the lock open.
+    """Return the daemon's pid once it is certain that this pid is the process that has the lock open here.
 
-    The text of a lock may be older than its holder for an instant, and a holder in another container has another pid
-    there.  Raises LocalProblem if it stays uncertain: the wrong process is never signalled.
+    The pid in the lock can be stale for a moment, and a holder in another container has a different pid there. Raises
+    LocalProblem if it stays uncertain, so that the wrong process is never signalled.
     """
     found: list[int | None] = []
 
@@ -178,23 +186,23 @@ def _holder(folder: StateFolder) -> int | None:
 
 
 def _has_open(pid: int, path: Path) -> bool:
-    """Whether this process has that file open; True where the system has no /proc to ask."""
+    """Return whether the process has the file open. Return True if the system has no /proc."""
     descriptors = Path(f"/proc/{pid}/fd")
     if not Path("/proc/self/fd").is_dir():
         return True
     wanted = path.stat()
     try:
         for descriptor in descriptors.iterdir():
-            with contextlib.suppress(OSError):  # closed meanwhile
+            with contextlib.suppress(OSError):  # closed in the meantime
                 if os.path.samestat(descriptor.stat(), wanted):
                     return True
     except OSError:
-        pass  # it has ended, or belongs to somebody else
+        pass  # it has exited, or belongs to another user
     return False
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for it, at most so long; whether it came about."""
+    """Wait up to `seconds` for the condition. Return whether it became true."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= end:
@@ -211,7 +219,7 @@ def _size(path: Path) -> int:
 
 
 def _last_words(process: subprocess.Popen[bytes], log: Path, begin: int) -> str:
-    """What it said, or logged from that byte on: its last lines, as one."""
+    """Return the last lines of its output, or of the log from byte `begin` on, joined into one line."""
     try:
         with process.stdout or os.fdopen(open_own(log, os.O_RDONLY), "rb") as said:
             if said is not process.stdout:

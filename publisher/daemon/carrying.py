@@ -1,4 +1,4 @@
-"""One publish in the daemon's hands: own it, work on it, write down what follows."""
+"""Runs one publish in the daemon: acquire it, work on it, record what follows."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -22,25 +22,26 @@ from roar_publisher.state.record import Progress
 from roar_publisher.state.survey import Glance
 
 PATIENCE_SECONDS = 20.0
-"""How long a publish under way waits for a server that stays away, before another one gets its place.
+"""How long an active publish waits for an unreachable server before it gives up its slot.
 
-It is begun again as soon as the server answers.
+It is resumed as soon as the server answers.
 """
 DEFECT = "a defect of roar-publisher"
-"""In the log, before the kind and the place of an exception that nobody foresaw."""
+"""Log text that precedes the type and location of an unexpected exception."""
 
 
 async def carry_out(
     found: Glance, errand: Errand, folder: StateFolder, line: Line, share: Share, *, log: logging.Logger, means: Means
 ) -> Verdict | None:
-    """Work on a publish until it ends (None) or can't go on now, and write what follows into its journal.
+    """Work on a publish until it ends or cannot continue now, and record what follows in its journal.
 
-    Raises LocalProblem where the journal itself can't be read or written.  Cancelling leaves the last checkpoint.
+    Return None if it has ended. Raises LocalProblem if the journal itself cannot be read or written. Cancellation
+    leaves the last checkpoint in place.
     """
     on_disk = means.on_disk()
     with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
         queued = await on_disk(owned.journal.queue.read)
-        if found.live and queued.told is not False:  # an end that was told was that of an earlier try
+        if found.live and queued.told is not False:  # an end already reported belongs to an earlier attempt
             await on_disk(owned.journal.queue.tell, False)
 
         async def nobody_to_ask(choice: Choice) -> bool:
@@ -91,7 +92,7 @@ async def _write_down(
 
 
 async def park_defect(found: Glance, error: Exception, *, log: logging.Logger, means: Means) -> None:
-    """An exception that nobody foresaw: leave the publish to a person.  Its text is not kept: it may hold anything."""
+    """Park a publish after an unexpected exception. The exception text is not kept, because it may contain anything."""
     about(log, found.paths.id).error(DEFECT, exc_info=error)
     on_disk = means.on_disk()
     try:
@@ -103,23 +104,25 @@ async def park_defect(found: Glance, error: Exception, *, log: logging.Logger, m
 
 
 async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, means: Means) -> None:
-    """Tell the end of a publish, then note that it was told: told again if the daemon dies in between.
+    """Report the end of a publish, then record that it was reported.
 
-    Whoever hears of it may do with the publish what they like: it is not ours meanwhile.  Raises LocalProblem where the
-    journal can't be used, Owned where another process has it just now.
+    If the daemon dies in between, the end is reported again. The publish is released while `hear` runs, so the hook
+    may work on it. Raises LocalProblem if the journal cannot be used, Owned if another process owns the publish.
     """
     on_disk = means.on_disk()
     with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
-        await on_disk(owned.journal.queue.tell, False)  # what can't be noted is not told: it would be, over and over
+        # Without a writable journal, the end would be reported again and again.
+        await on_disk(owned.journal.queue.tell, False)
     await hear(found)
     with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
         await on_disk(owned.journal.queue.tell, True)
 
 
 class _Heard:
-    """Turns the reports of one publish into lines of the log, and tells whether it got any further.
+    """Logs the reports of one publish, and keeps track of whether it made progress.
 
-    A server that loses the session has everything sent anew, over and over: that is no way further.
+    A server that loses the session makes the client send everything again, repeatedly. That does not count as
+    progress.
     """
 
     def __init__(self, log: Log) -> None:

@@ -1,4 +1,4 @@
-"""The publishes under way: each a task of its own, over lines that all of them share."""
+"""The active publishes. Each runs in a separate task; all tasks share connections."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,7 +27,11 @@ KNOCK_SECONDS = 4.0
 
 
 class Crew:
-    """over: called with the id of a publish and what follows, when the daemon has let go of it; None: it has ended."""
+    """Runs publishes and end-of-publish hooks as tasks.
+
+    over: called with the publish id and what follows when the daemon has released a publish. None means that it has
+    ended.
+    """
 
     def __init__(
         self,
@@ -50,24 +54,26 @@ class Crew:
         self.active: dict[str, Errand] = {}
 
     def begin(self, found: Glance) -> None:
-        """Work on a publish, in a task of its own."""
+        """Start to work on a publish in a new task."""
         errand = self.active[found.paths.id] = Errand(found.plan.project)
         self._tasks.start_soon(self._carry_out, found, errand)
 
     def tell(self, found: Glance) -> None:
-        """Tell the end of a publish, in a task of its own."""
+        """Report the end of a publish in a new task."""
         errand = self.active[found.paths.id] = Errand(found.plan.project, telling=True)
         self._tasks.start_soon(self._tell, found, errand)
 
     def drop_all(self) -> None:
-        """Begin everything anew, with new connections: those there are were cut without a word.  A hook goes on."""
+        """Restart all publishes with new connections, because the existing ones were cut silently. Hooks keep
+        running.
+        """
         self._lines.renew()
         for errand in self.active.values():
             if not errand.telling:
                 errand.scope.cancel()
 
     def stop_all(self) -> None:
-        """Let go of everything cleanly; a hook that runs is ended, and run again by the next daemon."""
+        """Stop everything cleanly. A running hook is ended; the next daemon runs it again."""
         for errand in self.active.values():
             errand.stop.set()
             if errand.telling:
@@ -81,9 +87,9 @@ class Crew:
                     then = await carry_out(
                         found, errand, self._folder, line, self._share, log=self._log, means=self._means
                     )
-        except Owned:  # by somebody who is not seen in its lock: never asked for again and again
+        except Owned:  # the owner is not visible in the lock, so do not retry immediately
             then = Verdict(Then.REST, seconds=FIRST_RETRY_SECONDS)
-        except PublisherError as problem:  # its journal can't be used: nothing can be written down there
+        except PublisherError as problem:  # the journal cannot be used, so nothing can be recorded there
             about(self._log, found.paths.id).error(problem.what)
             then = Verdict(Then.REST, seconds=UNUSABLE_REST_SECONDS)
         except Exception as error:
@@ -92,7 +98,7 @@ class Crew:
             del self.active[found.paths.id]
             self._over(found.paths.id, then)
         if then is not None and then.then is Then.PARK and found.live:
-            with suppress(PublisherError):  # it is parked all the same
+            with suppress(PublisherError):  # the notification is optional; the publish is already parked
                 await self._hear(await self._means.on_disk()(glance, found.paths), hook=False)
 
     async def _tell(self, found: Glance, errand: Errand) -> None:
@@ -111,9 +117,10 @@ class Crew:
             self._over(found.paths.id, then)
 
     async def _hear(self, found: Glance, *, hook: bool = True) -> None:
-        """Tell the hook and the desktop of an end; the desktop alone of a publish that waits for a person.
+        """Report an end to the hook and the desktop. With `hook=False`, notify only the desktop.
 
-        Raises LocalProblem where this can't be done just now.  A defect is logged: it must not run the hook for ever.
+        Raises LocalProblem if this cannot be done now. An unexpected exception is only logged, so that the hook does
+        not run forever.
         """
         log, settings = about(self._log, found.paths.id), self._settings
         try:
@@ -141,7 +148,7 @@ class Crew:
 
 @asynccontextmanager
 async def knocking(url: str, means: Means) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
-    """A way to ask whether anything answers at a URL, over and over."""
+    """Provide a function that reports whether anything answers at a URL. It can be called repeatedly."""
     async with Exchange(url, connections=1, transport=means.transport) as exchange:
 
         async def anything_answers() -> bool:
@@ -150,7 +157,7 @@ async def knocking(url: str, means: Means) -> AsyncIterator[Callable[[], Awaitab
                     await exchange.send("HEAD", "", None, None)
             except (Unreachable, TimeoutError):
                 return False
-            except NeedsPerson:  # a certificate or a proxy: beginning again parks it, with its words
+            except NeedsPerson:  # a certificate or proxy problem: the next attempt parks the publish with its message
                 return True
             return True
 

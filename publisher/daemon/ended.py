@@ -1,7 +1,6 @@
-"""What happens when a publish ends: a command of the user's own, and a word on the desktop.
+"""Reports the end of a publish: runs the user's hook and shows a desktop notification.
 
-Both are courtesies.  Whatever goes wrong with them is logged, and nothing else happens; a hook for which this machine
-has no room just now is run later.
+Both are optional extras, so their errors are only logged. A hook for which the machine lacks resources is run later.
 """
 
 import errno
@@ -26,26 +25,27 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.reasons import Reason
 
 HOOK_SECONDS = 60.0
-"""How long the command of `[publisher] on_done` may take."""
+"""How long the `[publisher] on_done` command may take."""
 KILLED_SECONDS = 5.0
-"""How long a command that was killed may take to be gone."""
+"""How long to wait for a killed command to exit."""
 NOTIFY_SECONDS = 5.0
-"""How long the desktop may take to take a notification."""
+"""How long the desktop may take to accept a notification."""
 LAST_WORDS_SECONDS = 1.0
-"""How long to read on after a command's end: a child that it left behind may hold its stderr open for ever."""
+"""How long to keep reading after a command ends. A child that it left behind may hold its stderr open forever."""
 LAST_WORDS_BYTES = 4096
 LINE_CHARACTERS = 300
-"""Of a command's last line, in the log."""
+"""The maximum length of a command's last line in the log."""
 
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
-"""What the system says where it has no file, no memory or no process left."""
+"""Error numbers for a lack of file descriptors, memory or processes."""
 
 PASSED_ON = frozenset(
     "PATH HOME USER LOGNAME SHELL TMPDIR TZ LANG LANGUAGE VIRTUAL_ENV CONDA_PREFIX "
     "DISPLAY WAYLAND_DISPLAY XAUTHORITY DBUS_SESSION_BUS_ADDRESS ROAR_STATE_DIR".split()
 )
-"""The variables that a command gets.  What has another name may be a credential, so it is left out: no list of names
-knows them all.  A command that needs one of its own reads it from a file, or is `["env", "NAME=value", …]`."""
+"""The variables that a command gets. All others are left out, because they may hold credentials under any name. A
+command that needs another variable reads it from a file, or is `["env", "NAME=value", …]`.
+"""
 PASSED_ON_PREFIXES = ("LC_", "XDG_")
 
 TITLES = {State.DONE: "Published", State.FAILED: "Could not publish"}
@@ -59,10 +59,10 @@ _APPLESCRIPT = (
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A publish that has ended, or waits for a person.  state: DONE, FAILED, or a live one.
+    """A publish that has ended or waits for the user.
 
-    hash, url: empty where nothing was published.  project: the folder that it came from.  reason: a code of
-    `state.reasons`; detail: a sentence about it.
+    state: DONE, FAILED, or a live state. hash, url: empty if nothing was published. project: the folder that it came
+    from. reason: a code of `state.reasons`. detail: a sentence about the reason.
     """
 
     publish_id: str
@@ -75,12 +75,12 @@ class Ended:
 
 
 async def tell_end(ended: Ended, command: Sequence[str] | None, *, notify: bool, log: logging.Logger) -> None:
-    """Run the hook `command`, if there is one, and show a notification, if asked for and there is a desktop.
+    """Run the hook `command`, if any, and show a notification if `notify` is set and there is a desktop.
 
-    The command is run without a shell, in `/`, with the variables of `hook_environment`; after 60 s it is ended with
-    its whole process group.  Raises LocalProblem where the machine has no process or file left for it.  Telling twice
-    runs it twice: it should bear that, as a daemon that dies meanwhile tells again.  Cancelled, it ends the command
-    first.
+    The command runs without a shell, in `/`, with the variables of `hook_environment`. After 60 s its whole process
+    group is killed. Raises LocalProblem if the machine has no process or file descriptor left for it. Each call runs
+    the command again, so it should tolerate repetition: if the daemon dies meanwhile, the next one repeats the call.
+    Cancellation ends the command first.
     """
     publish_log = about(log, ended.publish_id)
     if command:
@@ -91,10 +91,10 @@ async def tell_end(ended: Ended, command: Sequence[str] | None, *, notify: bool,
 
 
 def hook_environment(ended: Ended, environ: Mapping[str, str]) -> dict[str, str]:
-    """What the command of `on_done` gets: the variables of PASSED_ON, and how the publish ended.
+    """Return the environment of the `on_done` command: the variables of PASSED_ON, and how the publish ended.
 
-    ROAR_PUBLISH_ID, _STATE (`done` or `failed`), _HASH and _URL (empty unless published), _PROJECT (its folder) and
-    _REASON (the code that `roar journal show --why` tells).
+    These are ROAR_PUBLISH_ID, _STATE (`done` or `failed`), _HASH and _URL (empty unless published), _PROJECT (its
+    folder) and _REASON (the code that `roar journal show --why` prints).
     """
     told = {
         "ROAR_PUBLISH_ID": ended.publish_id,
@@ -108,9 +108,9 @@ def hook_environment(ended: Ended, environ: Mapping[str, str]) -> dict[str, str]
 
 
 def notification(ended: Ended, environ: Mapping[str, str], *, platform: str = sys.platform) -> list[str] | None:
-    """The command that shows the end on this desktop; None where there is no desktop, or no such program.
+    """Return the command that shows the end on this desktop, or None without a desktop or such a program.
 
-    The texts are arguments of their own: none is ever part of a script or of markup.
+    The texts are separate arguments. They are never part of a script or of markup.
     """
     title = TITLES.get(ended.state, "A publish waits for you")
     name = Path(ended.project).name or ended.project
@@ -133,9 +133,9 @@ def _passed_on(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _run(what: str, command: Sequence[str], seconds: float, environ: dict[str, str], log: Log) -> None:
-    """Run it to its end, or to the end of its time, and log how it went.  Cancelled, it is ended first.
+    """Run a command until it ends or times out, and log the result. Cancellation ends the command first.
 
-    Raises LocalProblem where the machine has no room for it just now.
+    Raises LocalProblem if the machine lacks the resources to run it now.
     """
     words = bytearray()
     try:
@@ -153,10 +153,10 @@ async def _run(what: str, command: Sequence[str], seconds: float, environ: dict[
 
 
 async def _run_to_end(command: Sequence[str], environ: dict[str, str], words: bytearray) -> int:
-    """The exit code.  `words` gets the last of what it writes to its stderr.
+    """Return the exit code. `words` receives the end of the command's stderr.
 
-    The pipe is read by hand: where a child that the command leaves behind holds it open, asyncio's own would not see
-    the end of the command.
+    The pipe is read directly. asyncio's pipe would not report the end of the command while a child that it left
+    behind holds the pipe open.
     """
     reading, writing = os.pipe()
     try:
@@ -183,9 +183,9 @@ async def _run_to_end(command: Sequence[str], environ: dict[str, str], words: by
 
 
 async def _end_of(process: Process) -> None:
-    """Wait for it.  Cancelled, its whole process group is killed, and it is waited for a while all the same.
+    """Wait for the process. On cancellation, kill its whole process group and wait briefly for it to exit.
 
-    A command that became another user's can't be killed: it is left behind.
+    A command that runs as another user cannot be killed and is left behind.
     """
     try:
         await process.wait()

@@ -1,7 +1,8 @@
 """The daemon as a service of this user: a systemd unit, or a launchd agent on macOS.
 
-The service gets folders by name (state, configuration) and nothing else of the environment: a credential in a variable
-is not written anywhere.  What it needs is found as by any publish: roar's sign-in, `~/.ssh`, the stores' profiles.
+The service gets the paths of folders (state, configuration) and nothing else from the environment, so that no
+credential in a variable is written to disk. It finds credentials where every publish does: roar's sign-in, `~/.ssh`,
+the profiles of the stores.
 """
 
 import os
@@ -26,20 +27,20 @@ from roar_publisher.state.xdg import base_folder
 NAME = "roar-publisher"
 UNIT = f"{NAME}.service"
 RESTART_SECONDS = 10
-"""Between a daemon that failed and the next: short for a person, too long to keep a machine busy."""
+"""The delay before a failed daemon is restarted: short for the user, but long enough not to keep a machine busy."""
 MANAGER_SECONDS = 30.0
-"""How long the service manager may take to answer one command; it waits for the daemon that it stops."""
+"""How long the service manager may take for one command. It waits for the daemon that it stops."""
 
 Command = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a service manager is given.  path: of the file that describes the service.  text: its content.
+    """The input for a service manager. path: the file that describes the service. text: its content.
 
-    probe: succeeds if the manager is there.  ask: tells a person how the service stands.
-    enable: starts the service, now and at every login.  disable: undoes that.
-    forget: makes the manager notice that the file is gone, if it must be told.
+    probe: succeeds if the manager is available. ask: shows the user the status of the service.
+    enable: starts the service, now and at every login. disable: undoes that.
+    forget: tells the manager that the file is gone, if necessary.
     """
 
     path: Path
@@ -53,7 +54,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """pid: of the daemon, None if no manager answered.  left: what is left to type then, one command a line."""
+    """The result of `install` or `uninstall`.
+
+    pid: of the daemon; None if no manager answered. left: the commands that the user must run in that case.
+    """
 
     path: Path
     pid: int | None
@@ -61,14 +65,14 @@ class Installed:
 
 
 def service(folder: StateFolder, environ: Mapping[str, str], *, platform: str = sys.platform) -> Service:
-    """The service that keeps the daemon of this folder running, for the manager of this platform."""
+    """Return the service that keeps this folder's daemon running, for the manager of this platform."""
     return _launchd(folder, environ) if platform == "darwin" else _systemd(folder, environ)
 
 
 def install(service: Service, folder: StateFolder) -> Installed:
-    """Write the file, and have the manager start the service where it answers.  Repeating it renews both.
+    """Write the service file, and start the service if the manager answers. Repetition renews both.
 
-    A daemon that runs already is asked to stop first, as two can't run.  Raises LocalProblem.
+    A running daemon is stopped first, because two cannot run. Raises LocalProblem.
     """
     with _translated(service.path):
         service.path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,9 +93,9 @@ def install(service: Service, folder: StateFolder) -> Installed:
 
 
 def uninstall(service: Service) -> Installed | None:
-    """Stop the service and remove its file; None if there was none.  What is queued stays queued.
+    """Stop the service and remove its file. Return None if it was not installed. Queued publishes stay queued.
 
-    Where no manager answers, the file is removed and `left` tells what else to type.  Raises LocalProblem.
+    If no manager answers, only the file is removed, and `left` holds the commands to run. Raises LocalProblem.
     """
     if not service.path.exists():
         return None
@@ -115,7 +119,7 @@ def _systemd(folder: StateFolder, environ: Mapping[str, str]) -> Service:
     return Service(
         path=base / "systemd" / "user" / UNIT,
         text=UNIT_TEXT.format(
-            # A colon before the program: no $ in any of it is a variable.
+            # The colon before the program turns off the expansion of $ variables.
             start=" ".join([_quoted(f":{program}"), *arguments]),
             variables=variables,
             restart=RESTART_SECONDS,
@@ -176,7 +180,7 @@ WantedBy=default.target
 
 
 def _folders(folder: StateFolder, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the service: folders that were chosen in this environment, as absolute names."""
+    """Return the variables of the service: folders chosen in this environment, as absolute paths."""
     chosen = {}
     if environ.get("ROAR_STATE_DIR") or environ.get("XDG_STATE_HOME"):
         chosen["ROAR_STATE_DIR"] = str(folder.root.absolute())
@@ -191,13 +195,13 @@ _SPECIAL = re.compile(r'[\\"\x00-\x1f\x7f]')
 
 
 def _quoted(word: str) -> str:
-    """One word of a unit's line, as systemd.syntax(7) reads it: quotes, C escapes, and %% for %."""
+    """Return a word quoted for a unit file as in systemd.syntax(7): quotes, C escapes, and %% for %."""
     escaped = _SPECIAL.sub(lambda match: f"\\x{ord(match[0]):02x}", word)
     return '"' + escaped.replace("%", "%%") + '"'
 
 
 def _answers(probe: Command) -> bool:
-    """Whether a service manager of this user is there."""
+    """Return whether a service manager of this user is available."""
     if shutil.which(probe[0]) is None:
         return False
     try:
@@ -207,7 +211,7 @@ def _answers(probe: Command) -> bool:
 
 
 def _run(command: Command) -> None:
-    """Have the manager do it.  Raises LocalProblem with its last words."""
+    """Run a command of the manager. Raises LocalProblem with the last line of its stderr."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=MANAGER_SECONDS)
         said = done.stderr.strip().splitlines()

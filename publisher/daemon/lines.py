@@ -1,4 +1,4 @@
-"""One line to each registry, shared by every publish to it that is under way, and closed after the last of them."""
+"""One connection pool for each registry, shared by all active publishes to it and closed after the last one."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ class _Shared:
 
 
 class Lines:
-    """connect: makes a line to a registry."""
+    """A collection of shared connections. connect: opens a connection to a registry."""
 
     def __init__(self, connect: Callable[[str], Line]) -> None:
         self._connect = connect
@@ -22,7 +22,7 @@ class Lines:
 
     @asynccontextmanager
     async def to(self, registry: str) -> AsyncIterator[Line]:
-        """The line to a registry, for as long as this lasts."""
+        """Provide the shared connection to a registry for the duration of the block."""
         shared = self._shared.get(registry)
         if shared is None:
             shared = self._shared[registry] = _Shared(self._connect(registry))
@@ -37,5 +37,5 @@ class Lines:
                 await shared.line.__aexit__(None, None, None)
 
     def renew(self) -> None:
-        """Whoever asks next gets new connections: those there are were cut without a word."""
+        """Open new connections for later callers, because the existing ones were cut silently."""
         self._shared.clear()

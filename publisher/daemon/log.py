@@ -1,10 +1,10 @@
-"""The daemon's log: one line an event, rotated, readable by this user alone, and without a credential in it.
+"""The daemon's log: one line for each event, rotated, readable only by this user, without credentials.
 
     2026-03-01T03:00:12.345Z INFO 1f2e3d4c published https://…
 
-Time is UTC; `-` stands where a line is about no publish.  What is logged are texts of reports and errors, which hold no
-credential by contract; they pass the built-in shapes of `protocol.md §8` all the same.  Neither a full disk nor a file
-that can't be written ever stops who logs.
+Times are in UTC. `-` marks a line that is not about a publish. Log lines consist of texts of reports and errors,
+which hold no credentials by contract; as a second defence they are redacted with the built-in patterns of
+`protocol.md §8`. Neither a full disk nor an unwritable file stops the caller.
 """
 
 import contextlib
@@ -21,22 +21,22 @@ from typing import TextIO
 from roar_publisher.state.regular import open_own
 
 MOST_BYTES = 1024 * 1024
-"""Of one file."""
+"""The maximum size of one file."""
 FILES = 3
-"""The log and the two before it, `daemon.log.1` and `.2`."""
+"""The log and its two predecessors, `daemon.log.1` and `.2`."""
 MODE = 0o600
 POLL_SECONDS = 0.25
-"""How often who follows the log looks again."""
+"""How often a follower of the log checks for new lines."""
 NAME = "roar_publisher.daemon"
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
 def open_log(path: Path, *, echo: TextIO | None = None) -> logging.Logger:
-    """The daemon's logger, writing to `path`.  echo: a stream that gets every line, too.
+    """Return the daemon's logger, writing to `path`. echo: a stream that also gets every line.
 
-    The file is opened when the first line is written: a second daemon, which ends without a word here, leaves it alone.
-    Called again, it closes what it had open.
+    The file is opened when the first line is written, so that a second daemon that exits without logging does not
+    touch it. A repeated call closes the previous handlers.
     """
     log = logging.getLogger(NAME)
     log.setLevel(logging.INFO)
@@ -54,12 +54,15 @@ def open_log(path: Path, *, echo: TextIO | None = None) -> logging.Logger:
 
 
 def about(log: logging.Logger, publish_id: str) -> Log:
-    """The same log, for lines about one publish."""
+    """Return the same log, for lines about one publish."""
     return logging.LoggerAdapter(log, {"publish_id": publish_id})
 
 
 class _Line(logging.Formatter):
-    """One printable line; of an exception its kind and place, never its text, which may hold anything."""
+    """Formats one printable line.
+
+    Of an exception it shows the type and location, not the text, which may contain anything.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +81,7 @@ class _Line(logging.Formatter):
 
 
 class _File(RotatingFileHandler):
-    """The rotating file.  The first line that it can't be given is told on stderr, and nothing else happens."""
+    """The rotating file. The first line that cannot be written is reported on stderr; later ones are dropped."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=MOST_BYTES, backupCount=FILES - 1, encoding="utf-8", delay=True)
@@ -93,7 +96,7 @@ class _File(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
         if not self._told:
             self._told = True
-            with contextlib.suppress(Exception):  # the line itself may be what is wrong
+            with contextlib.suppress(Exception):  # the line itself may be the cause
                 _tell(f"{self.baseFilename} can't be written; the daemon goes on without it: {self.format(record)}")
 
     def close(self) -> None:
@@ -102,10 +105,10 @@ class _File(RotatingFileHandler):
 
 
 class _Echo(logging.StreamHandler[TextIO]):
-    """A second reader, who may be gone."""
+    """An additional stream, which may be closed."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Nobody reads: nothing to do about it."""
+        """Ignore the error, because the reader is gone."""
 
 
 def _tell(text: str) -> None:
@@ -114,7 +117,7 @@ def _tell(text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """The text with everything that could end a line or steer a terminal as an escape sequence in letters."""
+    """Return the text with all unprintable characters, such as line ends and terminal controls, written as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
@@ -125,23 +128,23 @@ def _kind_and_place(error: BaseException) -> str:
 
 
 def last_lines(path: Path, number: int) -> list[str]:
-    """The last lines of the log, at most `number`, from the files before it as far as they are needed.
+    """Return up to `number` last lines of the log, including rotated files as far as needed.
 
-    Raises OSError if a file can't be read; one that does not exist is empty.
+    Raises OSError if a file cannot be read. A missing file counts as empty.
     """
     return _with_older(path, _all_lines(path), number)
 
 
 def follow(path: Path, number: int, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[str]:
-    """The last lines of the log, then each new one as it is written, over rotations; it never ends by itself.
+    """Yield the last lines of the log, then each new line as it is written, across rotations. Never ends by itself.
 
-    A log that does not exist yet is waited for.  Raises OSError if it can't be read.
+    Waits for a log that does not exist yet. Raises OSError if it cannot be read.
     """
     file = _opened(path)
     try:
         yield from _with_older(path, list(_whole_lines(file)) if file else [], number)
         while True:
-            rotated = file is None or not _has_name(file, path)  # asked first: a file without its name grows no more
+            rotated = file is None or not _has_name(file, path)  # checked first: a renamed file gets no more lines
             if file is not None:
                 yield from _whole_lines(file)
             if rotated:
@@ -179,7 +182,7 @@ def _opened(path: Path) -> io.BufferedReader | None:
 
 
 def _whole_lines(file: io.BufferedReader) -> Iterator[str]:
-    """What can be read from here on; a line that is not ended yet is left for the next time."""
+    """Yield all complete lines from here on. An incomplete line is left for the next call."""
     while (line := file.readline()).endswith(b"\n"):
         yield line[:-1].decode("utf-8", errors="backslashreplace")
     file.seek(-len(line), os.SEEK_CUR)

@@ -1,4 +1,4 @@
-"""What the daemon works with.  Cheap to import: at rest, it has nothing else in memory."""
+"""The resources that the daemon works with. Cheap to import, to keep an idle daemon small."""
 
 import random
 import time
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """The real ones by default; tests on virtual time bring their own.
+    """Real resources by default; tests on virtual time inject others.
 
-    clock: Unix seconds.  slept: seconds that the machine has been suspended so far.  has_room: whether the disk of a
-    folder has room to work on.  on_disk: made anew for each publish.  keyring: who signs; None for this user's own.
+    clock: Unix seconds. slept: seconds that the machine has been suspended so far. has_room: whether the disk of a
+    folder has room to work. on_disk: called anew for each publish. keyring: provides credentials; None for this
+    user's.
     """
 
     clock: Callable[[], float] = time.time
@@ -38,9 +39,10 @@ class Means:
 
 @dataclass(slots=True)
 class Errand:
-    """A publish under way.  stop: set to let go of it cleanly.  scope: cancelled to drop it, for the next scan.
+    """An active publish.
 
-    telling: it has ended, and its hook runs.
+    stop: set to release it cleanly. scope: cancelled to drop it; the next scan finds it. telling: it has ended, and
+    its hook is running.
     """
 
     project: str

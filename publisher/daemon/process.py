@@ -1,7 +1,7 @@
-"""The daemon as this process: it holds the lock, hears the signals, and replaces itself when it has grown.
+"""The daemon process: holds the lock, handles signals, and replaces itself when its memory has grown.
 
-Python gives little memory back.  So a daemon that has worked and has nothing to do any more runs its own program again
-in its place, with the same pid and the same lock: it knows nothing that the journals don't.
+Python returns little memory to the system. A daemon that has worked and is idle again therefore executes its own
+program anew, with the same pid and the same lock. All its state is in the journals.
 """
 
 import logging
@@ -23,13 +23,13 @@ from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.paths import StateFolder
 
 LOCK_HANDLE = "ROAR_DAEMON_LOCK"
-"""The environment variable that hands the lock on to the program that replaces us."""
+"""The environment variable that passes the lock to the program that replaces this one."""
 
 
 def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None = None) -> None:
-    """Be the daemon of a state folder until SIGTERM or SIGINT.
+    """Run the daemon of a state folder until SIGTERM or SIGINT.
 
-    Raises Owned if another one is, LocalProblem where the folder or the configuration can't be used.
+    Raises Owned if another daemon runs, LocalProblem if the folder or the configuration cannot be used.
     """
     raise_limit()
     lock = _only_daemon(folder)
@@ -44,7 +44,7 @@ def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None 
 
 
 def _would_come_up(log: logging.Logger) -> bool:
-    """Whether the program that replaces us could use the configuration; what is wrong with it is logged."""
+    """Return whether a restarted daemon could use the configuration. Log what is wrong with it."""
     try:
         user_settings(os.environ, home_to_read())
     except LocalProblem as problem:
@@ -54,8 +54,8 @@ def _would_come_up(log: logging.Logger) -> bool:
 
 
 def _only_daemon(folder: StateFolder) -> Lock:
-    """The lock of the folder's daemon: handed on by our former self, or new."""
-    folder.user_key()  # makes the folder
+    """Return the folder's daemon lock, either inherited from the program that this one replaces or newly acquired."""
+    folder.user_key()  # creates the folder
     handle = os.environ.pop(LOCK_HANDLE, "")
     if handle.isdigit():
         with suppress(OSError):

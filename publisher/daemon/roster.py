@@ -1,4 +1,4 @@
-"""The publishes of a state folder as their journals tell it, cheap to ask again: only what changed is read anew."""
+"""The publishes of a state folder, read from their journals. Repeated scans read only changed journals."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,23 +11,27 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.survey import Glance, glance
 
 SETTLED_SECONDS = 1.0
-"""A file that changed less than this ago may change again without its timestamp showing it."""
+"""A file modified more recently than this may change again without a new timestamp."""
 
 _Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """stamp: of the journal when it was read; None where it has to be read again.  glance: None where it can't be."""
+    """A cached journal.
+
+    stamp: the journal file's stamp when it was read; None if it must be read again. glance: None if it cannot be
+    read.
+    """
 
     stamp: _Stamp | None
     glance: Glance | None
 
 
 class Roster:
-    """What is known of every publish.  Used by one thread at a time.
+    """A cache of all publishes. Use from one thread at a time.
 
-    wall_clock: Unix seconds as files carry them.
+    wall_clock: returns Unix seconds, comparable with file timestamps.
     """
 
     def __init__(self, folder: StateFolder, *, wall_clock: Callable[[], float] = time.time) -> None:
@@ -36,15 +40,15 @@ class Roster:
         self._known: dict[str, _Known] = {}
 
     def waiting(self, skip: frozenset[str]) -> list[Glance]:
-        """Every publish that is live or owes something, and that nobody works on or claims, beside the ids to `skip`.
+        """Return every free publish that is live or owes something, except the ids in `skip`.
 
-        What owes something is left out until its end was told.  A publish whose journal can't be read is left out:
-        `roar journal list` shows it.
+        Free means that no process owns or claims it. A publish that owes something is left out until its end has been
+        reported. A publish whose journal cannot be read is left out; `roar journal list` shows it.
         """
         return [found for found in self._look(skip) if _has_work(found) and _free(found.paths)]
 
     def untold(self, skip: frozenset[str]) -> list[Glance]:
-        """Every publish that ended and whose end is still to be told, as of the last look."""
+        """Return every publish that has ended and whose end is not yet reported, as of the last scan."""
         known = (entry.glance for entry in self._known.values())
         return [
             found
@@ -56,7 +60,7 @@ class Roster:
         ]
 
     def forget(self, publish_id: str) -> None:
-        """Read this one again at the next look."""
+        """Drop this publish from the cache, so that the next scan reads it again."""
         self._known.pop(publish_id, None)
 
     def _look(self, skip: frozenset[str]) -> Iterator[Glance]:
@@ -75,18 +79,18 @@ class Roster:
             del self._known[gone]
 
     def _read(self, paths: PublishPaths, stamp: _Stamp | None) -> _Known:
-        # One that changed in the future, by a clock that was set back since, is as good: it can't change then again.
+        # A timestamp in the future, because the clock was set back, is also settled: the file cannot get it again.
         settled = stamp is not None and abs(self._wall_clock() - stamp[1] / 1e9) > SETTLED_SECONDS
         try:
             return _Known(stamp if settled else None, glance(paths))
         except LocalProblem as problem:
-            # What can't be read at this moment may be read at the next, without its file having changed.
+            # A temporary error can go away without a change of the file.
             passing = problem.exit_code is ExitCode.INTERRUPTED
             return _Known(stamp if settled and not passing else None, None)
 
 
 def _stamp(paths: PublishPaths) -> _Stamp | None:
-    """What changes when the journal does; None where there is none (yet)."""
+    """Return a value that changes whenever the journal does, or None if there is no journal (yet)."""
     try:
         found = paths.journal.stat()
     except OSError:

@@ -1,14 +1,14 @@
-"""Who is next, and what follows when a publish could not go on: decided purely, carried out by `service`.
+"""Chooses the next publish and decides what follows an error. Pure functions; `service` acts on the results.
 
-| what stopped it | then |
+| what stopped the publish | what follows |
 | --- | --- |
-| a person's turn: sign in, confirm, mend a file | PARK: left alone until that person says so |
-| nothing answers at an address | AWAY: begun again as soon as something answers there; costs no attempt |
-| the server asked for patience | RETRY when it said, or in a minute; costs no attempt |
-| a disk is full | RETRY every half minute, until there is room; costs no attempt |
-| the server fails, this machine stands in the way | RETRY, later each time, `MAX_ATTEMPTS` times in a row |
-| it was asked to stop, or somebody else has it | LEAVE: the next scan finds it |
-| its journal can't be used, so nothing can be written down | REST: left alone for a while |
+| the user must act: sign in, confirm, fix a file | PARK: not tried again until the user asks for it |
+| nothing answers at an address | AWAY: resumed as soon as something answers there; not counted as an attempt |
+| the server asked for a pause | RETRY when it said, or in a minute; not counted as an attempt |
+| a disk is full | RETRY every half minute until there is room; not counted as an attempt |
+| the server fails, or a problem of this machine | RETRY with growing delays, `MAX_ATTEMPTS` times in a row |
+| it was asked to stop, or another process owns it | LEAVE: the next scan finds it |
+| its journal cannot be used, so nothing can be recorded | REST: left alone for a while |
 """
 
 import random
@@ -21,23 +21,23 @@ from roar_publisher.state.reasons import Reason, Turn, meaning
 
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 900.0
-"""A server that fails is asked four times an hour in the end."""
+"""The longest delay between attempts at a failing server: four attempts an hour."""
 LONGEST_LOCAL_RETRY_SECONDS = 60.0
-"""This machine may be asked more often: it costs nobody anything."""
+"""The longest delay for problems of this machine. Retrying them puts no load on a server."""
 FULL_DISK_RETRY_SECONDS = 30.0
 UNUSABLE_REST_SECONDS = 30.0
 THROTTLED_SECONDS = 60.0
-"""For a server that asks for patience without saying how long."""
+"""The delay if a server asks for a pause without saying how long."""
 LONGEST_LATENESS_SECONDS = 4.0
-"""By how much those whom a server asked for patience spread out, so that they do not all come back at once."""
+"""The maximum jitter after a pause that a server asked for, so that clients do not all return at once."""
 LONGEST_WAIT_SECONDS = 2 * 3600.0
-"""Nothing is postponed for longer, so a time further away was written by a clock that has been set back since."""
+"""No delay is longer, so a later time was written before the clock was set back."""
 MAX_ATTEMPTS = 60
-"""In a row, without anything new acknowledged: half a day of a server that answers, and fails."""
+"""Attempts in a row without a new acknowledgement: about half a day of a server that answers with failures."""
 
 
 class Then(Enum):
-    """What follows."""
+    """What follows an error."""
 
     RETRY = "retry"
     AWAY = "away"
@@ -48,7 +48,11 @@ class Then(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """attempts: in a row, for the journal.  seconds: until the next one.  knock_at: what has to answer first."""
+    """The decision about a publish that could not continue.
+
+    attempts: failed attempts in a row, for the journal. seconds: until the next attempt. knock_at: the URL that must
+    answer first.
+    """
 
     then: Then
     attempts: int = 0
@@ -57,7 +61,10 @@ class Verdict:
 
 
 def verdict(error: PublisherError, *, attempts: int, rng: random.Random) -> Verdict:
-    """What follows an error.  attempts: how many in a row had ended before this one, with nothing acknowledged."""
+    """Return what follows an error.
+
+    attempts: failed attempts in a row before this one, without a new acknowledgement.
+    """
     if isinstance(error, Interrupted | Owned):
         return Verdict(Then.LEAVE, attempts)
     turn = meaning(error.reason).turn
@@ -80,13 +87,13 @@ def verdict(error: PublisherError, *, attempts: int, rng: random.Random) -> Verd
 
 
 def due(next_attempt: float | None, now: float) -> bool:
-    """Whether a publish that was postponed until `next_attempt` may be tried `now` (Unix seconds)."""
+    """Return whether a publish postponed until `next_attempt` may be tried at `now` (both Unix seconds)."""
     return next_attempt is None or next_attempt <= now or next_attempt - now > LONGEST_WAIT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A publish that could be begun now.  created_at: Unix seconds."""
+    """A publish that could be started now. created_at: Unix seconds."""
 
     id: str
     project: str
@@ -96,10 +103,10 @@ class Candidate:
 def choose(
     candidates: Iterable[Candidate], active: Mapping[str, int], served: Mapping[str, float], room: int
 ) -> Iterator[Candidate]:
-    """Up to `room` candidates to begin, fair between projects and oldest first within one.
+    """Yield up to `room` candidates to start, fair between projects and oldest first within a project.
 
-    The project with the fewest active publishes comes first; among equals, the one that was served longest ago.
-    active: publishes under way by project.  served: when a publish of a project was begun last.
+    The project with the fewest active publishes comes first. Among equals, the one served longest ago comes first.
+    active: number of active publishes by project. served: when each project's last publish was started.
     """
     waiting: dict[str, list[Candidate]] = {}
     for candidate in sorted(candidates, key=lambda candidate: candidate.created_at, reverse=True):

@@ -1,11 +1,11 @@
-"""The daemon: scan the journals → choose who is next → carry it out → write down what follows, until asked to stop.
+"""The daemon loop: scan the journals, choose the next publish, run it, record what follows.
 
     journals ──▶ roster ──▶ schedule ──▶ crew ──▶ worker ──▶ journals
                     ▲                      │
-                    └─ woken by a socket, an end, a server that answers again (sentinel)
+                    └─ woken by the socket, a finished publish, or a server that answers again (sentinel)
 
-It keeps nothing that the journals don't: killed at any moment, the next one goes on.  At rest it looks at the state
-folder every few seconds and has little in memory; whoever has something for it wakes it.
+The loop keeps no state that is not in the journals, so a new daemon can continue after a kill at any moment. An idle
+daemon scans the state folder every few seconds and uses little memory. Other processes wake it when there is work.
 """
 
 import logging
@@ -31,18 +31,22 @@ if TYPE_CHECKING:
     from roar_publisher.daemon.crew import Crew
 
 SCAN_SECONDS = 4.0
-"""How long something that nobody woke us for may lie there."""
+"""How long work may wait to be noticed if no process woke the daemon."""
 PULSE_SECONDS = 2.0
 SLEEP_SECONDS = 5.0
-"""A machine that was suspended for longer has lost its connections."""
+"""A suspension longer than this has broken the machine's connections."""
 STOP_SECONDS = 8.0
-"""How long publishes under way may take to let go; the engine needs five at most."""
+"""How long active publishes may take to stop. The engine needs at most 5 s."""
 REST_SECONDS = 60.0
-"""After so long without work the daemon begins anew, and has the memory back that work took."""
+"""After this long without work, the daemon restarts itself to free the memory that the work took."""
 
 
 class Daemon:
-    """The loop.  lock: that of the folder's daemon, held; without one, nobody else may serve the folder meanwhile."""
+    """The main loop.
+
+    lock: the folder's daemon lock, already held. Without it, the caller must ensure that no other daemon serves the
+    folder.
+    """
 
     def __init__(
         self, folder: StateFolder, settings: Settings, *, log: logging.Logger, means: Means, lock: Lock | None = None
@@ -54,15 +58,18 @@ class Daemon:
         self._lock = lock
         self._on_disk = means.on_disk()
         self._roster = Roster(folder)
-        self._crew: Crew | None = None  # made for the first publish: what it needs fills the memory
+        self._crew: Crew | None = None  # created for the first publish, because its imports take memory
         self._woken = anyio.Event()
-        self._verdicts: dict[str, tuple[Verdict, float]] = {}  # the last one on a publish by its id, and when
-        self._changed: set[str] = set()  # publishes that we let go of since the last look
-        self._served: dict[str, float] = {}  # when a publish of a project was begun last; anyio time
-        self._full = False  # whether it was said that the disk is full
+        self._verdicts: dict[str, tuple[Verdict, float]] = {}  # last verdict by publish id, and when it was given
+        self._changed: set[str] = set()  # publishes released since the last scan
+        self._served: dict[str, float] = {}  # when each project's last publish was started, in anyio time
+        self._full = False  # whether the full disk has been logged
 
     async def run(self, stop: anyio.Event) -> bool:
-        """Serve until `stop` is set.  Returns whether it ended by itself, to begin anew with an empty memory."""
+        """Serve until `stop` is set.
+
+        Return True if the daemon ended because it was idle and should restart with fresh memory.
+        """
         self._log.info(f"the daemon runs (pid {os.getpid()}), at most {self._settings.max_active} at once")
         async with anyio.create_task_group() as tasks:
             sentinel = Sentinel(tasks, self._knocking, rng=self._means.rng, back=self.wake)
@@ -88,20 +95,20 @@ class Daemon:
         return not stop.is_set()
 
     def wake(self) -> None:
-        """Look at the journals now."""
+        """Scan the journals now."""
         self._woken.set()
 
     async def _turn(self, tasks: TaskGroup, sentinel: Sentinel) -> tuple[float, bool]:
-        """Begin what can be begun.  Returns the seconds until there may be more, and whether there is nothing to do."""
+        """Start what can be started. Return the seconds until the next scan, and whether there is nothing to do."""
         active = self._crew.active if self._crew is not None else {}
         changed, self._changed = self._changed, set()
         try:
             waiting, untold, claimed = await self._on_disk(self._look, frozenset(active), changed)
-        except PublisherError as problem:  # the state folder can't be read just now
+        except PublisherError as problem:  # the state folder cannot be read at the moment
             self._log.error(problem.what)
             return SCAN_SECONDS, False
         for publish_id in claimed:
-            if publish_id in active:  # it may have ended during the look
+            if publish_id in active:  # it may have ended during the scan
                 active[publish_id].stop.set()
         wanted = [found for found in waiting if not found.queued.parked]
         ready = [found for found in wanted if self._ready(found, sentinel)]
@@ -114,7 +121,7 @@ class Daemon:
         return min([SCAN_SECONDS, *later]), not (wanted or untold or active)
 
     def _look(self, skip: frozenset[str], changed: set[str]) -> tuple[list[Glance], list[Glance], list[str]]:
-        """What waits, what ended untold, and which of those under way somebody else claims.  Blocks."""
+        """Return waiting publishes, ended but unreported ones, and active ones that another process claims. Blocks."""
         for publish_id in changed:
             self._roster.forget(publish_id)
         waiting = self._roster.waiting(skip)
@@ -128,7 +135,7 @@ class Daemon:
         next_attempt = found.queued.next_attempt
         if next_attempt is None or last is None or last.then is not Then.RETRY:
             return due(next_attempt, self._means.clock())
-        # What we postponed ourselves waits neither shorter nor longer because somebody sets the wall clock.
+        # A postponement of our own is measured on a monotonic clock, so setting the wall clock does not change it.
         return since + last.seconds <= self._now()
 
     def _rests(self, publish_id: str) -> bool:
@@ -136,7 +143,7 @@ class Daemon:
         return last is not None and last.then is Then.REST and self._now() < since + last.seconds
 
     def _now(self) -> float:
-        """Seconds that go on while the machine sleeps, and that nobody can set."""
+        """Return seconds on a clock that includes time asleep and that no one can set."""
         return anyio.current_time() + self._means.slept()
 
     def _begin(self, crew: "Crew", ready: list[Glance]) -> None:
@@ -149,7 +156,7 @@ class Daemon:
             crew.begin(by_id[chosen.id])
 
     def _tell(self, crew: "Crew", untold: list[Glance]) -> None:
-        """As many at once as publishes may be under way: each is a process."""
+        """Report ended publishes, at most `max_active` at once, because each hook is a process."""
         telling = sum(errand.telling for errand in crew.active.values())
         rested = [found for found in untold if not self._rests(found.paths.id)]
         for found in rested[: self._settings.max_active - telling]:
@@ -173,7 +180,7 @@ class Daemon:
         return self._crew
 
     def _over(self, publish_id: str, then: Verdict | None, sentinel: Sentinel) -> None:
-        """A publish is out of our hands."""
+        """Record that the daemon has released a publish."""
         self._changed.add(publish_id)
         if then is not None:
             self._verdicts[publish_id] = (then, self._now())
@@ -181,10 +188,8 @@ class Daemon:
                 sentinel.wait_for(then.knock_at)
         self.wake()
 
-    # ---------------------------------------------------------------- beside the loop
-
     def _knocking(self, url: str) -> Knocking:
-        # Imported when first needed, as the crew is.
+        # Imported on first use, like the crew, to keep the idle daemon small.
         from roar_publisher.daemon.crew import knocking
 
         return knocking(url, self._means)
@@ -215,7 +220,7 @@ class Daemon:
         self.wake()
 
     async def _let_go(self) -> None:
-        """Stop what is under way, and wait until its last checkpoint is written."""
+        """Stop all active publishes and wait until they have written their last checkpoints."""
         if self._crew is None:
             return
         self._crew.stop_all()

@@ -1,8 +1,8 @@
-"""`[publisher]` in the configuration: how much the daemon does at once, and whom it tells.
+"""The `[publisher]` configuration: how much the daemon does at once, and whom it notifies.
 
-The user's own file, `$XDG_CONFIG_HOME/roar/config.toml`, holds for everything.  A project's `.roar/config.toml` may say
-`notify` for its publishes, and nothing else: what is in a project's folder may have come with a clone or an archive,
-which must not be able to name a command that runs here.
+The user's file, `$XDG_CONFIG_HOME/roar/config.toml`, applies to everything. A project's `.roar/config.toml` may only
+set `notify` for its publishes. Files in a project folder may come from a clone or an archive, so they must not be
+able to name a command that runs here.
 """
 
 import os
@@ -25,11 +25,14 @@ _SCALE = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """max_active: publishes under way at once.  jobs: requests to object stores at once, over all publishes.
-    limit_rate: bytes a second to object stores, over all publishes; None for as many as go.
-    on_done: the command that hears of every end, as its arguments; empty for none.
-    notify: whether the desktop is told.
-    push_tags: whether the git tag of a put is pushed.
+    """The daemon's settings.
+
+    max_active: publishes that are active at once.
+    jobs: concurrent requests to object stores, over all publishes.
+    limit_rate: bytes per second to object stores, over all publishes; None for no limit.
+    on_done: the command to run at every end, as a list of arguments; empty for none.
+    notify: whether to show desktop notifications.
+    push_tags: whether to push the git tag of a put.
     """
 
     max_active: int = MAX_ACTIVE
@@ -41,20 +44,20 @@ class Settings:
 
 
 def user_settings(environ: Mapping[str, str], home: Path) -> Settings:
-    """What the user's file says, if there is one.  Raises LocalProblem where it makes no sense."""
+    """Return the settings in the user's file, or the defaults. Raises LocalProblem if the file is invalid."""
     base = base_folder(environ, "XDG_CONFIG_HOME", ".config", home)
     said = _Reader.of(base / "roar" / "config.toml")
     known = [field.name for field in fields(Settings)]
     for key in said.table:
-        if key not in known:  # a slip of the pen must not pass for a setting
+        if key not in known:  # a misspelt key must not be ignored silently
             raise said.wrong(key, f"one of {', '.join(known)}")
     return said.settings(Settings())
 
 
 def project_settings(base: Settings, project: Path, *, log: Log) -> Settings:
-    """`base` with what the project's own file says about its ends; a command there is told of, and left alone.
+    """Return `base` with the project's `notify`. Log and ignore a command in the project's file.
 
-    Raises LocalProblem.
+    Raises LocalProblem if the file is invalid.
     """
     said = _Reader.of(project / ".roar" / "config.toml")
     if "on_done" in said.table:
@@ -64,7 +67,7 @@ def project_settings(base: Settings, project: Path, *, log: Log) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Typed access to the `[publisher]` of one file."""
+    """Typed access to the `[publisher]` table of one file."""
 
     path: Path
     table: Mapping[str, object]

@@ -1,7 +1,7 @@
-"""The local socket at which the daemon is woken.  It only wakes: whatever there is to know is in the journals.
+"""The local socket that wakes the daemon. It carries no data; everything to know is in the journals.
 
-Whoever connects has to be this user (the kernel tells who it is), is answered `ok`, and is hung up on.  Without a
-socket, or with a stale one, the daemon finds what there is to do at its next scan.
+The server checks that the peer is the same user (as reported by the kernel), answers `ok` and closes the connection.
+Without a socket, or with a stale one, the daemon finds new work at its next scan.
 """
 
 import os
@@ -20,11 +20,11 @@ from roar_publisher.state.paths import StateFolder
 ANSWER = b"ok\n"
 ANSWER_SECONDS = 2.0
 LONGEST_ADDRESS = 100
-"""Bytes that every system takes as a socket's path."""
+"""Length in bytes that every system accepts for a socket path."""
 
 
 def wake(folder: StateFolder) -> bool:
-    """Tell the daemon of this state folder that there is something to do; whether one heard it."""
+    """Wake the daemon of this state folder. Return whether a daemon answered."""
     with _address(folder.daemon_socket) as address, socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_SECONDS)
         try:
@@ -35,12 +35,12 @@ def wake(folder: StateFolder) -> bool:
 
 
 async def serve(folder: StateFolder, heard: Callable[[], None]) -> None:
-    """Call `heard` whenever somebody wakes us, until cancelled.  The caller is the only daemon of the folder.
+    """Call `heard` whenever a process wakes the daemon, until cancelled. The caller must be the folder's only daemon.
 
-    Raises OSError where no socket can be made; the daemon does without.
+    Raises OSError if the socket cannot be created. The daemon then works without it.
     """
     path = folder.daemon_socket
-    path.unlink(missing_ok=True)  # a daemon that was killed left it behind
+    path.unlink(missing_ok=True)  # left behind by a daemon that was killed
     with _address(path) as address:
         listener = await anyio.create_unix_listener(address, mode=0o600)
 
@@ -55,7 +55,7 @@ async def serve(folder: StateFolder, heard: Callable[[], None]) -> None:
             with anyio.move_on_after(ANSWER_SECONDS):
                 await answer(stream)
         except (OSError, anyio.BrokenResourceError):
-            pass  # whoever woke us did not wait for the answer
+            pass  # the client did not wait for the answer
 
     try:
         async with listener:
@@ -66,7 +66,7 @@ async def serve(folder: StateFolder, heard: Callable[[], None]) -> None:
 
 @contextmanager
 def _address(path: Path) -> Iterator[str]:
-    """The socket's address: its path, or a short way to it where that is too long for the system."""
+    """Yield the socket's address: its path, or a shorter equivalent if the path is too long for the system."""
     if len(os.fsencode(path)) <= LONGEST_ADDRESS or not sys.platform.startswith("linux"):
         yield str(path)
         return
@@ -82,7 +82,7 @@ def _address(path: Path) -> Iterator[str]:
 
 
 def _peer(connection: socket.socket) -> int | None:
-    """The user id at the other end, None where the system does not tell; the file's mode keeps others out, too."""
+    """Return the peer's user id, or None if the system does not report it. The file mode also keeps other users out."""
     if hasattr(socket, "SO_PEERCRED"):
         format_ = "3i"
         _pid, uid, _gid = struct.unpack(
