@@ -1,4 +1,4 @@
-"""The heart of a publish: its states, its checkpoints, its units and its ownership.
+"""The core of a publish: its states, checkpoints, units and ownership.
 
-Nothing in this package knows of HTTP, of roar's files or of terminals, and nothing in it imports `publisher`.
+This package does not know HTTP, roar's files or terminals, and imports nothing from `publisher`.
 """

@@ -1,11 +1,11 @@
-"""Several files as one: an uncompressed tar that begins with a manifest of what it holds.
+"""Several files as one: an uncompressed tar that begins with a manifest of its contents.
 
     manifest.json   {format, version, publish_id, files: {name: {size, sha256}}}
 
-A bundle may come from a stranger, so the headers are read here one by one and not by `tarfile.open`, which follows the
-extensions of tar: sparse members, long names, links.  Only plain files under the expected names are accepted, each of
-them once.  A member is a range of the file's own bytes, so it is never larger than the file.  Nothing is unpacked by
-its name, and sizes and hashes are compared with the manifest.
+A bundle may come from an untrusted source. The headers are therefore read here one by one, and not by `tarfile.open`,
+which follows the extensions of tar: sparse members, long names, links. Only plain files under the expected names are
+accepted, each of them once. A member is a range of the file's own bytes, so it is never larger than the file. Nothing
+is unpacked under its own name, and sizes and hashes are compared with the manifest.
 """
 
 import hashlib
@@ -34,22 +34,23 @@ LONGEST_MANIFEST_BYTES = 64 * 1024
 PIECE_BYTES = 1024 * 1024
 PLAIN_FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 END = bytes(tarfile.BLOCKSIZE)
-"""The block that ends the archive.  What follows it is not read."""
+"""The block that ends the archive. Nothing after it is read."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What the manifest says of a file.  size: bytes.  sha256: hex."""
+    """The manifest's entry for a file. size: bytes. sha256: hex."""
 
     size: int
     sha256: str
 
 
 def write_bundle(file: Path, publish_id: str, members: Mapping[str, IO[bytes]]) -> int:
-    """Write the members, seekable from their beginnings, to `file` (0600), whole or not at all; returns its bytes.
+    """Write the members to `file` (mode 0600), completely or not at all. Returns its size in bytes.
 
-    Raises UsageProblem if the file exists, LocalProblem where it can't be written.
+    members: by name, seekable, from their beginnings. Raises UsageProblem if the file exists, LocalProblem if it cannot
+    be written.
     """
     if file.exists():
         raise UsageProblem(f"{file} exists already", next_step="name another file")
@@ -103,14 +104,14 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The bytes of a bundle's file that are one member's content."""
+    """The bytes of a bundle's file that are the content of one member."""
 
     offset: int
     size: int
 
 
 class Bundle:
-    """A bundle that is being read.  publish_id: of the publish in it.  files: what it holds besides the manifest."""
+    """A bundle open for reading. publish_id: of the publish in it. files: its contents besides the manifest."""
 
     def __init__(self, file: Path, content: IO[bytes], members: Mapping[str, Member]) -> None:
         self.file = file
@@ -121,10 +122,10 @@ class Bundle:
     @classmethod
     @contextmanager
     def opened(cls, file: Path, names: Set[str]) -> Iterator[Self]:
-        """The bundle in `file`, whose members all have one of these names.
+        """Open the bundle in `file`. Only members with one of these names are accepted.
 
-        Raises UsageProblem where there is no such file, LocalProblem where it is no bundle, damaged, or of a newer
-        release.  A pipe or a device is refused and never waited for.
+        Raises UsageProblem if the file does not exist, LocalProblem if it is not a bundle, is damaged, or comes from a
+        newer release. A pipe or a device is refused without waiting for it.
         """
         with _reading(file):
             content = open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
@@ -135,11 +136,11 @@ class Bundle:
 
     @property
     def size(self) -> int:
-        """Bytes of everything in it."""
+        """The total size of the contents in bytes."""
         return sum(file.size for file in self.files.values())
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """The content of a file, in pieces.  Raises LocalProblem at its end where it is not what the manifest says."""
+        """Yield the content of a file in pieces. Raises LocalProblem at its end if it does not match the manifest."""
         digest, wanted = hashlib.sha256(), self.files[name]
         for piece in self._pieces(self._members[name]):
             digest.update(piece)
@@ -189,7 +190,10 @@ class Bundle:
 
 
 def _members(content: IO[bytes], names: Set[str]) -> dict[str, Member]:
-    """The members of the archive.  Raises ValueError for anything that no bundle of ours holds, TarError for noise."""
+    """Return the members of the archive.
+
+    Raises ValueError for anything that a bundle cannot hold, TarError for garbage.
+    """
     status = os.fstat(content.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a regular file")
@@ -213,7 +217,7 @@ def _header(content: IO[bytes], offset: int) -> bytes:
 
 
 def damaged(file: Path) -> LocalProblem:
-    """The error of a file that is no bundle, or not what was exported."""
+    """Return the error of a file that is not a bundle, or differs from what was exported."""
     return LocalProblem(
         f"{file} is damaged, or no exported publish",
         kept="Nothing was imported.",

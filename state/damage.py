@@ -1,4 +1,4 @@
-"""Whether the content of a journal is lost, or just can't be read at this moment."""
+"""Whether the content of a journal is lost, or only unreadable at this moment."""
 
 import sqlite3
 from contextlib import closing
@@ -8,13 +8,13 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
 CHECKS = 2
-"""How often SQLite's integrity check must say so, each time over a new connection: a disk that errs once is no loss."""
+"""How many integrity checks must fail, each on a new connection. A single disk error does not prove a loss."""
 PRIMARY_CODE = 0xFF
-"""The bits of SQLite's error code that the extended codes add to."""
+"""The bits of SQLite's error code that are the primary code."""
 
 
 def damaged(path: Path) -> LocalProblem:
-    """The error of a journal whose content is lost."""
+    """Return the error of a journal whose content is lost."""
     return LocalProblem(
         f"the journal {path} is damaged: its publish can't go on",
         next_step="publish the same anew; to remove what is damaged: roar journal prune --all",
@@ -23,13 +23,16 @@ def damaged(path: Path) -> LocalProblem:
 
 
 def speaks_of_damage(error: sqlite3.Error) -> bool:
-    """Whether SQLite says that the content is lost.  Tables that it can't parse may be a newer one's: they are not."""
+    """Return whether SQLite reports lost content.
+
+    A schema that it cannot parse is not damage: it may be a newer one.
+    """
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
     return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT) and "malformed database schema" not in str(error)
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether the integrity check finds the content lost, every time.  Reads the whole file; changes nothing."""
+    """Return whether every integrity check finds the content lost. Reads the whole file and changes nothing."""
     return all(_check_fails(path) for _ in range(CHECKS))
 
 

@@ -1,7 +1,7 @@
-"""What a published lineage still owes: work after finalize that could not be done yet.
+"""Debts: work after finalize that could not be done yet.
 
-None of it undoes the publish.  The journal keeps each debt until it is paid: by `roar publish --resume`,
-`roar journal retry`, or the daemon.
+A debt does not undo the publish. The journal keeps each one until `roar publish --resume`, `roar journal retry` or the
+daemon pays it.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class What(StrEnum):
-    """The value is what the journal stores."""
+    """The kind of a debt. The journal stores the value."""
 
     LABELS = "labels"
     REFUSED_LABELS = "refused labels"
@@ -30,7 +30,7 @@ _TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Debt:
-    """why: a sentence.  reason: a code of `state.reasons`.  command: what else pays it, if there is anything."""
+    """One debt. why: a sentence. reason: a code of `state.reasons`. command: what else pays it, if anything."""
 
     what: What
     why: str
@@ -39,15 +39,15 @@ class Debt:
 
     @property
     def text(self) -> str:
-        """As a person reads it."""
+        """The debt in words for the user."""
         return f"{_TEXTS[self.what]} ({self.why})" + (f"; pay it with: {self.command}" if self.command else "")
 
     @property
     def payable(self) -> bool:
-        """Whether this program can pay it; labels that the registry turned down, only roar can send again."""
+        """Whether this program can pay the debt. Only roar can resend labels that the registry refused."""
         return self.what is not What.REFUSED_LABELS
 
 
 def debts_from(rows: Iterable[dict[str, str]]) -> tuple[Debt, ...]:
-    """The debts as the journal keeps them."""
+    """Return the debts from the journal's rows."""
     return tuple(Debt(What(row["what"]), row["why"], row["reason"], row["command"]) for row in rows)

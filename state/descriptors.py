@@ -1,17 +1,17 @@
-"""How many files and connections this process may have open at once (`ulimit -n`)."""
+"""The number of files and connections that this process may open at once (`ulimit -n`)."""
 
 import resource
 
 ENOUGH = 4096
-"""A soft limit above this is of no use to us."""
+"""The largest soft limit that this program can use."""
 RESERVED = 40
-"""Open without any connection: the streams, the event loop, journals with their locks, and what imports open."""
+"""Descriptors besides connections: the streams, the event loop, journals with their locks, and imported modules."""
 EACH = 2
-"""A connection may come with a file that is being read."""
+"""Descriptors per connection, which may come with a file that is being read."""
 
 
 def raise_limit() -> None:
-    """Raise the soft limit as far as the hard one, or as is of use.  What the system refuses stays as it is."""
+    """Raise the soft limit to the hard one, or to ENOUGH. If the system refuses, it stays."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -22,7 +22,7 @@ def raise_limit() -> None:
 
 
 def fitting(wanted: int) -> int:
-    """How many connections of `wanted` there is room for; one at least."""
+    """Return how many of `wanted` connections fit into the limit; at least one."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted

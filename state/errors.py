@@ -1,9 +1,9 @@
-"""Every error a person may meet, in one tree.
+"""Every error that a user may see, in one tree.
 
-`PublisherError` is the root.  Its families say whose turn it is: the network's (`Transient`), the server's
-(`Rejected`), this machine's (`LocalProblem`), the person's (`NeedsPerson`), another process's (`Owned`), or the
-command line's (`UsageProblem`).  Library exceptions are translated where the library is called; only
-`roar_publisher.__main__` turns one of these into text and an exit code.
+`PublisherError` is the root. Its subclasses say who must act: the network (`Transient`), the server (`Rejected`), this
+machine (`LocalProblem`), the user (`NeedsPerson`, `Interrupted`), another process (`Owned`), or the caller of the
+command line (`UsageProblem`). Exceptions of libraries are translated where the library is called. Only
+`roar_publisher.__main__` turns one of these errors into text and an exit code.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process returns to its caller; documented in README.md."""
+    """The exit code of the process, as README.md documents it."""
 
     PUBLISHED = 0
     FAILED = 1
@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostics:
-    """An error as a person reads it: three short texts, each possibly empty but the first."""
+    """An error as the user reads it: three short texts. All but the first may be empty."""
 
     what: str
     """What happened."""
@@ -35,10 +35,10 @@ class Diagnostics:
 
 
 class PublisherError(Exception):
-    """The root.  `what` is one sentence without a credential in it.
+    """The root of all errors. `what` is one sentence that contains no credential.
 
-    `reason` is a short stable code (`offline`, `auth`, `disk full`, …) that the journal stores beside the state.
-    `publish_id` names the publish that it is about, where whoever asked may not know.
+    `reason` is a short stable code (`offline`, `auth`, `disk full`, …) that the journal stores with the state.
+    `publish_id` names the publish concerned, for callers that may not know it.
     """
 
     exit_code = ExitCode.FAILED
@@ -54,15 +54,15 @@ class PublisherError(Exception):
             self.reason = reason
 
     def diagnostics(self) -> Diagnostics:
-        """What happened, what is kept, what to type next."""
+        """Return what happened, what is kept, and what to type next."""
         return Diagnostics(self.what, self.kept, self.next_step)
 
 
 class Transient(PublisherError):
-    """The network or the server could not answer now; the publish stays where it is and can be resumed.
+    """The network or the server cannot answer now. The publish keeps its state and can be resumed.
 
-    retry_after: seconds that the server asked for, None if it did not.
-    knock_at: the URL that does not answer, empty if something answers.
+    retry_after: seconds that the server asked to wait, or None.
+    knock_at: the URL that does not answer; empty if something answers.
     """
 
     exit_code = ExitCode.INTERRUPTED
@@ -84,16 +84,16 @@ class Transient(PublisherError):
 
 
 class Rejected(PublisherError):
-    """The server's answer is final: trying again without a change gives the same answer."""
+    """The server's answer is final: the same request gets the same answer."""
 
     exit_code = ExitCode.FAILED
     reason = "rejected"
 
 
 class LocalProblem(PublisherError):
-    """This machine stands in the way: a disk, a permission, roar.db, a file that changed.
+    """This machine prevents the operation: a disk, a permission, roar.db, a file that changed.
 
-    `resumable` tells whether a publish is left that `--resume` can go on with once the cause is mended.
+    resumable: whether `--resume` can continue the publish after the cause is fixed.
     """
 
     reason = "local"
@@ -106,28 +106,28 @@ class LocalProblem(PublisherError):
 
 
 class NeedsPerson(PublisherError):
-    """Only a person can go on: sign in, confirm, or choose."""
+    """Only the user can continue: by a sign-in, a confirmation or a choice."""
 
     exit_code = ExitCode.NEEDS_PERSON
     reason = "needs confirmation"
 
 
 class Owned(PublisherError):
-    """Another process works on this publish now."""
+    """Another process is working on this publish."""
 
     exit_code = ExitCode.OWNED
     reason = "owned"
 
 
 class Interrupted(PublisherError):
-    """A person or the system asked the process to stop (Ctrl-C, SIGTERM); everything acknowledged is checkpointed."""
+    """The user or the system stopped the process (Ctrl-C, SIGTERM). Everything acknowledged is checkpointed."""
 
     exit_code = ExitCode.CTRL_C
     reason = "interrupted"
 
 
 class UsageProblem(PublisherError):
-    """The command line asks for something that does not exist or does not fit together."""
+    """The command line names something that does not exist, or its parts contradict each other."""
 
     exit_code = ExitCode.USAGE
     reason = "usage"

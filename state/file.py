@@ -1,8 +1,8 @@
-"""The journal's file: opening it, all-or-nothing transactions, and SQLite's errors in words a person understands.
+"""The journal's file: opening it, transactions, and the translation of SQLite's errors.
 
-The rollback journal with `synchronous=FULL` is chosen because the write-ahead log has a corruption bug with several
-connections in the SQLite releases that distributions ship.  The file must never be opened by path with anything but
-SQLite while a connection is open: closing such a handle drops SQLite's locks (POSIX).
+The rollback journal with `synchronous=FULL` is used because the write-ahead log has a corruption bug with several
+connections in the SQLite releases that distributions ship. While a connection is open, only SQLite may open the file by
+its path: closing any other handle drops SQLite's locks (POSIX).
 """
 
 import errno
@@ -29,24 +29,25 @@ BUSY_TIMEOUT_MS = 10_000
 
 
 class JournalFile:
-    """An open SQLite file with the journal's tables, used by one thread at a time.
+    """An open SQLite file with the journal's tables. One thread at a time uses it.
 
-    db: for statements inside `transaction` or `translated`.  Raises LocalProblem: resumable where the disk refuses
-    (full, read-only), for good where the file is damaged.  After a failed commit nothing is assumed: reopen and read.
+    db: for statements inside `transaction` or `translated`. Raises LocalProblem: resumable if the disk refuses (full,
+    read-only), permanent if the file is damaged. After a failed commit the state of the file is unknown: reopen and
+    read it.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open or create the journal at `path`.
 
-        read_only: for onlookers.  The file is still opened for writing at SQLite's level, because whoever comes first
-        after a crash has to roll the last transaction back; no statement of theirs can write.
+        read_only: for observers. SQLite still opens the file for writing, because the first process to open it after a
+        crash has to roll the last transaction back. Statements on this connection cannot write.
         """
         self.path = path
         _check_files(path)
         if not read_only:
             create_private(path)
         with self.translated():
-            # The capacity limiter of the caller serialises the threads (sqlite3 only forbids, it does not serialise).
+            # sqlite3 only forbids concurrent use, it does not serialise it. The caller's capacity limiter does.
             connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={'rw' if read_only else 'rwc'}",
                 uri=True,
@@ -75,17 +76,17 @@ class JournalFile:
 
     @property
     def outdated(self) -> bool:
-        """Whether an older release wrote it, and no owner has opened it since: that brings it up to date."""
+        """Whether an older release wrote the file and no owner has opened it since, which would migrate it."""
         with self.translated():
             return bool(schema.journal_migrations.pending(self.db))
 
     def close(self) -> None:
-        """Let go of the file.  Closing twice is harmless."""
+        """Close the file. Closing twice is harmless."""
         self.db.conn.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing.  IMMEDIATE, because a deferred read-then-write can fail at once with BUSY."""
+        """Run the block in a transaction. IMMEDIATE, because a deferred read-then-write can fail at once with BUSY."""
         with self.translated():
             self.db.conn.execute("BEGIN IMMEDIATE")
             try:
@@ -98,7 +99,7 @@ class JournalFile:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """SQLite's errors in our words.  Only what its integrity check confirms is damage: the rest may pass."""
+        """Translate SQLite's errors. Only what its integrity check confirms is damage."""
         try:
             yield
         except zlib.error as error:
@@ -109,7 +110,7 @@ class JournalFile:
             raise self._at_this_moment(error) from error
 
     def _at_this_moment(self, error: sqlite3.Error) -> LocalProblem:
-        """The error of a journal that can't be used now, and why, as far as the disk tells."""
+        """Return the error of a journal that cannot be used now, with the cause as far as the disk reports it."""
         found = Trouble(Reason.JOURNAL, str(error), "mend that")
         if is_full(error):
             found = trouble(OSError(errno.ENOSPC, ""), Reason.JOURNAL)
@@ -127,7 +128,7 @@ class JournalFile:
 
 
 def _check_files(path: Path) -> None:
-    """SQLite would follow a link, and wait for the other end of a FIFO.  Raises LocalProblem for either."""
+    """Raise LocalProblem for a link, which SQLite would follow, and for a FIFO, which it would wait for."""
     try:
         for name in (path, path.with_name(f"{path.name}-journal")):
             check_own(name)
@@ -144,7 +145,7 @@ def _check_files(path: Path) -> None:
 
 @contextmanager
 def understood(path: Path) -> Iterator[None]:
-    """For what SQLite finds whole: a row that is none of ours is damage, too."""
+    """Translate errors in rows that SQLite accepts: a row that this program did not write is damage, too."""
     try:
         yield
     except (ValueError, TypeError, LookupError) as error:

@@ -1,15 +1,15 @@
-"""A journal from a stranger, copied into a fresh journal of ours.
+"""Copying a journal from an untrusted source into a new journal.
 
 An SQLite file can hold triggers, views, virtual tables, expressions that run when something else is read, and pages
-that lead in a circle.  So nothing of it is ever migrated or written to:
+that lead in a circle. Such a file is therefore never migrated or written to:
 
-- It is opened immutable and with `trusted_schema=OFF`; an authorizer allows plain reads of the journal's tables alone.
-- Its schema must be the one that the applied migrations of ours make, statement by statement.  Nothing else is read
-  before that is known.
-- `quick_check` visits every page once and finds pages that lead in a circle.  Work and sizes have limits that follow
-  from the size of the file.
-- Every value must be of the type that its column declares.  The values go into a database that our own migrations made,
-  and these bring it up to date.
+- It is opened immutable and with `trusted_schema=OFF`. An authorizer allows only plain reads of the journal's tables.
+- Its schema must equal, statement by statement, the one that the applied migrations of this program make. Nothing else
+  is read before that is checked.
+- `quick_check` visits every page once and finds pages that lead in a circle. Limits on work and sizes follow from the
+  size of the file.
+- Every value must be of the type that its column declares. The values go into a database that this program's migrations
+  made, and the remaining migrations bring it up to date.
 """
 
 import math
@@ -24,16 +24,16 @@ from roar_publisher.state.private import create_private
 from roar_publisher.state.sqlite import Database
 
 TABLES = ("plan", "progress", "queue", "units", "events", "objects")
-"""What is copied.  `parts` stay behind: they belong to uploads whose names do not travel."""
+"""The tables that are copied. `parts` is not: parts belong to uploads whose names are not exported."""
 ONE_ROW = frozenset({"plan", "progress", "queue"})
 LONGEST_VALUE_BYTES = 32 * 1024 * 1024
 LEAST_STEPS = 20_000_000
-"""Instructions of SQLite's machine that any file may take; about a second."""
+"""Instructions of SQLite's virtual machine that any file may take; about a second."""
 STEPS_A_BYTE = 50
 STEPS_AT_ONCE = 10_000
 _MIGRATIONS = schema.journal_migrations.migrations_table
 _MOST_ENTRIES = 100
-"""In a schema: more than any release makes."""
+"""Entries of a schema: more than any release makes."""
 _PRAGMAS = frozenset({"trusted_schema", "cell_size_check", "quick_check"})
 _CATALOGUE = frozenset({"sqlite_master", "sqlite_schema"})
 _LIMITS = {
@@ -45,17 +45,18 @@ _LIMITS = {
 }
 _TYPES: dict[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "REAL": (int, float), "BLOB": (bytes,)}
 Entry = tuple[str, str, str, str]
-"""Type, name, table and statement of something in a schema."""
+"""Type, name, table and statement of a schema entry."""
 
 
 class NotOurs(ValueError):
-    """The file holds something else than a journal that this program wrote."""
+    """The file is not a journal that this program wrote."""
 
 
 def copied(foreign: Path, ours: Path) -> None:
-    """Write the journal at `foreign` anew to `ours`, which does not exist yet, with this release's schema.
+    """Write the journal at `foreign` to a new file `ours` with this release's schema.
 
-    Raises NotOurs or sqlite3.Error for what is no journal, LocalProblem for one of a newer release.
+    `ours` must not exist yet. Raises NotOurs or sqlite3.Error if the file is not a journal, LocalProblem if a newer
+    release wrote it.
     """
     with closing(_opened(foreign)) as source:
         names = _applied(source)
@@ -64,7 +65,8 @@ def copied(foreign: Path, ours: Path) -> None:
             raise NotOurs("the database is damaged")
         create_private(ours)
         with closing(sqlite3.connect(ours, isolation_level=None)) as target:
-            target.execute("PRAGMA synchronous = OFF")  # nobody needs a half of it: the file is synced as a whole
+            # A partial copy is useless, so the file is synced only once, when it is complete.
+            target.execute("PRAGMA synchronous = OFF")
             _apply(Database(target, execute_plugins=False), len(names))
             target.execute("BEGIN IMMEDIATE")
             for table in TABLES:
@@ -107,15 +109,15 @@ def _only_reads(action: int, first: str | None, *_: str | None) -> int:
 
 
 def _entries(connection: sqlite3.Connection) -> list[Entry]:
-    """The schema, in a fixed order."""
+    """Return the schema in a fixed order."""
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchmany(_MOST_ENTRIES)
     return sorted((str(kind), str(name), str(table), str(sql)) for kind, name, table, sql in rows)
 
 
 def _applied(source: sqlite3.Connection) -> list[str]:
-    """The names of the migrations that made the file, which are the first of ours.
+    """Return the names of the migrations that made the file. They must be the first of this program's migrations.
 
-    Raises LocalProblem where a newer release added some.
+    Raises LocalProblem if a newer release added some, NotOurs if they are others.
     """
     with _made(0) as empty:
         ours = [entry for entry in _entries(empty) if entry[2] == _MIGRATIONS]
@@ -139,20 +141,20 @@ def _check_schema(source: sqlite3.Connection, names: Sequence[str]) -> None:
 
 @contextmanager
 def _made(migrations: int) -> Iterator[sqlite3.Connection]:
-    """A database in memory that the first so many migrations made."""
+    """Yield an in-memory database made by the first `migrations` migrations."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _apply(Database(connection, execute_plugins=False), migrations)
         yield connection
 
 
 def _apply(db: Database, migrations: int) -> None:
-    """Apply the first so many migrations."""
+    """Apply the first `migrations` migrations."""
     later = schema.journal_migrations.pending(db)[migrations:]
     schema.journal_migrations.apply(db, stop_before=[migration.name for migration in later])
 
 
 def _copy_table(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
-    """Copy the rows of a table, if there is one in this version, value by value."""
+    """Copy the rows of a table value by value, if this version has the table."""
     columns = target.execute(f"PRAGMA table_info({table})").fetchall()
     if not columns:
         return
@@ -170,7 +172,7 @@ def _copy_table(source: sqlite3.Connection, target: sqlite3.Connection, table: s
 
 
 def _check(value: object, declared: str, *, required: bool) -> None:
-    """Raise NotOurs for a value that is not of the type that its column declares: SQLite itself takes any."""
+    """Raise NotOurs if a value is not of its column's declared type. SQLite itself accepts any type."""
     if value is None and not required:
         return
     if not isinstance(value, _TYPES[declared]) or (isinstance(value, float) and not math.isfinite(value)):

@@ -1,21 +1,21 @@
-"""This user's home folder, also where there is none: in a container with an arbitrary uid, or under a bare service."""
+"""The user's home folder, which may be missing: in a container with an arbitrary uid, or under a bare service."""
 
 from pathlib import Path
 
 from roar_publisher.state.errors import UsageProblem
 
 NOBODYS = Path("/nonexistent")
-"""The home of users without one, as Debian names it: nothing is there to be read."""
+"""The home of users without one, as Debian names it. It contains nothing to read."""
 
 
 def home(instead: str | None = None) -> Path:
-    """The home folder, for what is written below it.
+    """Return the home folder, for files that are written below it.
 
-    instead: a setting that makes it unneeded, as the `XDG_` variables do.  Raises UsageProblem where there is neither.
+    instead: a setting that makes it unnecessary, like the `XDG_` variables. Raises UsageProblem if there is neither.
     """
     try:
         return Path.home()
-    except RuntimeError:  # pathlib's word for it
+    except RuntimeError:  # raised by pathlib
         if instead:
             return NOBODYS
         raise UsageProblem(
@@ -25,5 +25,5 @@ def home(instead: str | None = None) -> Path:
 
 
 def home_to_read() -> Path:
-    """The home folder, for what may be missing there; NOBODYS where there is none."""
+    """Return the home folder, for files that may be missing; NOBODYS if there is none."""
     return home(instead=str(NOBODYS))

@@ -1,12 +1,10 @@
 """The checkpoint store of one publish: an SQLite file that survives `kill -9` and power loss.
 
-Three rules hold everywhere in here:
-
-- *One transaction a fact.*  `checkpoint` writes the event, the new state and what the step learned together; nothing
+- One transaction per fact: `checkpoint` writes the event, the new state and what the step learned together. Nothing
   else changes the state.
-- *One owner.*  A `Journal` belongs to whoever holds the publish's lock (`state.lock`), and is used by one thread at a
-  time.
-- *No credential* is ever written: a deleted row can stay readable in the file.
+- One owner: a `Journal` belongs to the process that holds the lock of the publish (`state.lock`). One thread at a time
+  uses it.
+- No credential is ever written, because a deleted row can stay readable in the file.
 """
 
 import json
@@ -27,7 +25,7 @@ from roar_publisher.state.record import NAMED_BY, Checkpoint, Learned, NamedBy, 
 from roar_publisher.state.units import Kind, Unit
 
 COMPRESSION_LEVEL = 1
-"""zlib level of unit bodies: repetitive JSON shrinks to a tenth at the cheapest level."""
+"""zlib level of unit bodies. The cheapest level already shrinks repetitive JSON to a tenth."""
 
 
 _JSON_COLUMNS = frozenset(
@@ -36,14 +34,14 @@ _JSON_COLUMNS = frozenset(
 
 
 class Journal(JournalFile):
-    """An open journal.  Every method is synchronous and commits before it returns; repeating a call is harmless.
+    """An open journal. Every method is synchronous, commits before it returns, and can be repeated safely.
 
-    Raises LocalProblem: resumable where the disk refuses (full, read-only), for good where the file is damaged.  After
-    a failed commit nothing is assumed: reopen and read.
+    Raises LocalProblem: resumable if the disk refuses (full, read-only), permanent if the file is damaged. After a
+    failed commit the state of the file is unknown: reopen and read it.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time, read_only: bool = False) -> None:
-        """Open or create the journal at `path`; read_only: for onlookers, whose statements can't write."""
+        """Open or create the journal at `path`. read_only: for observers; their statements cannot write."""
         super().__init__(path, read_only=read_only)
         self._clock = clock
         self.objects = Objects(self)
@@ -52,7 +50,7 @@ class Journal(JournalFile):
     # ---------------------------------------------------------------- the plan
 
     def add_units(self, units: Iterable[Unit]) -> None:
-        """Write units, in one transaction.  Called while the plan is made, before `freeze`."""
+        """Write units in one transaction. Called during planning, before `freeze`."""
         rows = ((u.seq, u.part, u.kind.value, u.job_uid, u.items, u.after, _pack(u.body)) for u in units)
         with self.transaction():
             self.db.conn.executemany(
@@ -60,9 +58,10 @@ class Journal(JournalFile):
             )
 
     def freeze(self, plan: Plan, *, agreed: bool = False) -> None:
-        """Close the plan: from here on this publish exists, and `Progress` starts at PROBE.
+        """Close the plan. From now on the publish exists, and its `Progress` starts at PROBE.
 
-        agreed: a person agreed on the command line to whatever it asks for; that belongs to the plan.
+        agreed: the user consented on the command line to everything that the publish asks for. This is part of the
+        plan.
         """
         with self.transaction():
             self.db.table("plan").insert(_to_row(asdict(plan)))
@@ -71,29 +70,29 @@ class Journal(JournalFile):
             self.db.conn.execute("UPDATE queue SET agreed = ?", [agreed])
 
     def frozen(self) -> bool:
-        """Whether the plan was finished; a journal without a frozen plan never sent anything."""
+        """Return whether planning has finished. A journal without a frozen plan never sent anything."""
         with self.translated():
             return self.db["plan"].exists() and self.db["plan"].count > 0
 
     def plan(self) -> Plan:
-        """The frozen plan.  Raises LocalProblem if there is none."""
+        """Return the frozen plan. Raises LocalProblem if there is none."""
         with understood(self.path):
             return Plan(**self._only_row("plan"))
 
     # ---------------------------------------------------------------- the state
 
     def progress(self) -> Progress:
-        """What is known now."""
+        """Return the current progress."""
         with understood(self.path):
             row = self._only_row("progress")
-            del row["id"], row["marks_owed"]  # the latter of older releases
+            del row["id"], row["marks_owed"]  # older releases used marks_owed
             told = {"state": State(row["state"]), "owed": debts_from(row["owed"])}
             return Progress(**row | told | {"binding_prepared": bool(row["binding_prepared"])})
 
     def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
-        """Write an event, the state that it leads to and what was learned, in one transaction.
+        """Write an event, the state that it leads to, and what was learned, in one transaction.
 
-        Raises ImpossibleEvent if the current state does not know the event; nothing is written then.
+        Raises ImpossibleEvent, and writes nothing, if the current state does not accept the event.
         """
         with self.transaction():
             self._checkpoint(event, learned)
@@ -107,7 +106,7 @@ class Journal(JournalFile):
         if event is Event.SESSION_LOST:
             changes |= {"epoch": before.epoch + 1, "remote_session": None}
         moved = changes.get("remote_session", before.remote_session) != before.remote_session
-        if moved or event in CLEARS_ACKNOWLEDGEMENTS:  # what a session said holds for that session
+        if moved or event in CLEARS_ACKNOWLEDGEMENTS:  # acknowledgements are valid only for their session
             self.db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
             changes.setdefault("published_elsewhere", None)
         if event is Event.COUNTS_DIFFER:
@@ -125,9 +124,9 @@ class Journal(JournalFile):
 
     @property
     def opened(self) -> bool:
-        """Whether a registry may hold anything of this publish.
+        """Whether a registry may hold any data of this publish.
 
-        It does once a session was opened; on the legacy path, unless the very first write was refused.
+        This is so after a session was opened, and on the legacy path unless the registry refused the very first write.
         """
         reached = {row.target for row in self.history()}
         if reached & {State.STAGE, State.FINALIZE}:
@@ -136,10 +135,10 @@ class Journal(JournalFile):
         return State.FALLBACK in reached and not refused
 
     def readdress(self, registry: str) -> None:
-        """Turn a publish of which no registry holds anything to another one that a person names, in one transaction.
+        """Move a publish that no registry has any data of to another registry, in one transaction.
 
-        Everything that the old registry said is forgotten, the identity included: the session id depends on both.
-        Raises UsageProblem where a session has been opened, ImpossibleEvent where the publish has ended otherwise.
+        Everything that the old registry said is forgotten, including the identity: the session id depends on both.
+        Raises UsageProblem if a session was opened, and ImpossibleEvent if the publish ended in another way.
         """
         with self.transaction():
             before = self.plan()
@@ -158,7 +157,7 @@ class Journal(JournalFile):
             self.db.conn.execute("UPDATE queue SET parked = 0, attempts = 0, next_attempt = NULL")
 
     def name_registry(self, by: NamedBy) -> None:
-        """Note what names the registry by now: whoever resumes it may have said its address himself."""
+        """Record what names the registry now: the user may have given its address when resuming."""
         with self.transaction():
             self._name_registry(by)
 
@@ -167,22 +166,22 @@ class Journal(JournalFile):
         self.db.conn.execute("UPDATE plan SET intent = ?", [json.dumps(intent, sort_keys=True)])
 
     def note(self, *, reason: str, detail: str) -> None:
-        """Write down why the publish stopped, without changing its state."""
+        """Record why the publish stopped. Does not change its state."""
         with self.transaction():
             self._update({"reason": reason, "detail": detail, "updated_at": self._clock()})
 
     def note_wait(self, reason: str) -> None:
-        """Write down what the owner waits for now; "" when it goes on.  Why it stopped for good is not written over."""
+        """Record what the owner waits for now; "" when it continues. Keeps the reason of a publish that stopped."""
         with self.transaction():
             self.db.conn.execute("UPDATE progress SET reason = ? WHERE detail = ''", [reason])
 
     def remember(self, **learned: Unpack[Learned]) -> None:
-        """Write down something learned in the middle of a step, without changing the state."""
+        """Record something learned in the middle of a step. Does not change the state."""
         with self.transaction():
             self._update({**learned})
 
     def history(self) -> list[Checkpoint]:
-        """Every checkpoint, oldest first."""
+        """Return every checkpoint, oldest first."""
         with self.translated():
             rows = self.db.query("SELECT at, event, source, target, detail FROM events ORDER BY id")
             return [Checkpoint(**row) for row in rows]
@@ -190,12 +189,12 @@ class Journal(JournalFile):
     # ---------------------------------------------------------------- the units
 
     def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
-        """Mark units, as (seq, part), as received by the server, in one transaction."""
+        """Mark units, given as (seq, part), as received by the server, in one transaction."""
         with self.transaction():
             self.db.conn.executemany("UPDATE units SET acked = 1 WHERE seq = ? AND part = ?", units)
 
     def split(self, whole: Unit, halves: tuple[Unit, Unit]) -> tuple[Unit, Unit]:
-        """Replace a unit that the server found too large by two; returns them with their parts numbered."""
+        """Replace a unit that the server found too large by two, and return them with their part numbers."""
         first, second = halves
         with self.transaction():
             row = self.db.conn.execute("SELECT max(part) FROM units WHERE seq = ?", [whole.seq]).fetchone()
@@ -209,9 +208,9 @@ class Journal(JournalFile):
         return first, second
 
     def pending(self, kinds: Iterable[Kind], *, past: int = 0, limit: int, max_bytes: int) -> list[Unit]:
-        """The next unacknowledged units after the seq `past`, in order: about `limit` of them, or `max_bytes` of body.
+        """Return the next unacknowledged units after seq `past`, in order: about `limit` units or `max_bytes` of body.
 
-        The parts of one seq are never torn apart, so a part that a split makes now is on no later page.
+        A page never separates the parts of one seq. A part that a split creates now is therefore not on a later page.
         """
         names = [kind.value for kind in kinds]
         page: list[Unit] = []
@@ -233,7 +232,7 @@ class Journal(JournalFile):
         return page
 
     def unacknowledged_nodes(self, kinds: Iterable[Kind]) -> list[int]:
-        """The seq of every unit of `kinds` that is not acknowledged, ascending (one entry a part)."""
+        """Return the seq of every unacknowledged unit of `kinds`, ascending, with one entry per part."""
         names = [kind.value for kind in kinds]
         with self.translated():
             rows = self.db.conn.execute(
@@ -242,14 +241,14 @@ class Journal(JournalFile):
             return [row[0] for row in rows]
 
     def bodies(self, kind: Kind) -> Iterator[bytes]:
-        """The body of every unit of one kind, in order, acknowledged or not."""
+        """Yield the body of every unit of one kind, in order, acknowledged or not."""
         with self.translated():
             cursor = self.db.conn.execute("SELECT body FROM units WHERE kind = ? ORDER BY seq, part", [kind.value])
             for (body,) in cursor:
                 yield zlib.decompress(body)
 
     def tally(self) -> dict[Kind, Tally]:
-        """Units and items per kind, planned and acknowledged."""
+        """Return the number of units and items per kind, planned and acknowledged."""
         with self.translated():
             rows = self.db.conn.execute(
                 "SELECT kind, count(*), sum(acked), sum(items), sum(items * acked) FROM units GROUP BY kind"

@@ -1,13 +1,13 @@
 """Ownership of a publish: `flock` on a file beside the journal.
 
-A file system without `flock` may have the locks of open file descriptions (`F_OFD_SETLK`), which are as good: every
-process on it is refused the one and takes the other.  On NFS both are locks of the server.  They hold between machines
-as long as the mount has locking (no `nolock`, no `local_lock`), and so do SQLite's own.  Without any locks nothing is
-safe, and nothing is begun.
+A file system without `flock` may have the locks of open file descriptions (`F_OFD_SETLK`). They are as good, because
+every process on that file system falls back to them. On NFS, the server keeps both kinds of lock. They work between
+machines if the mount has locking (no `nolock`, no `local_lock`), and so do SQLite's own locks. Without any locks
+nothing is safe, and no publish is started.
 
-The kernel drops the lock when its holder dies, however it dies, so an owner is never stale.  The file's text (a pid)
-only serves the message that names the owner; nothing is decided by it.  The lock is on a separate file because closing
-any handle of the journal's own file would drop SQLite's locks (POSIX).
+The kernel drops the lock when its holder dies, so an owner is never stale. The file's text (a pid) only serves the
+message that names the owner. The lock is on a separate file because closing any handle of the journal's own file would
+drop SQLite's locks (POSIX).
 """
 
 import errno
@@ -27,24 +27,24 @@ from roar_publisher.state.regular import open_own
 from roar_publisher.state.trouble import trouble
 
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
-"""What the system says where somebody else holds a lock."""
+"""Error codes if another process holds a lock."""
 NO_FLOCK = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
-"""What it says where the file system has no `flock`."""
+"""Error codes if the file system has no `flock`."""
 GLANCES = 3
 GLANCE_SECONDS = 0.01
 WAIT_SECONDS = 10.0
 FLOCK_FORMAT = "hhqqi4x"
 """`struct flock` with 64-bit offsets: type, whence, start, length, pid."""
 PID_WIDTH = 20
-"""Characters, so that a pid covers any other."""
+"""Characters. The fixed width makes a pid overwrite any other."""
 HOST_WIDTH = 64
-"""Bytes of the machine's name behind it: several may share a folder."""
+"""Bytes of the host name after the pid. Several machines may share a folder."""
 
 
 class Lock:
     """An exclusive claim on one publish, held from `acquire` to `release` or to the end of the process.
 
-    Not reentrant: a second claim in the same process is refused like anybody else's.
+    Not reentrant: a second claim in the same process is refused, too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +52,10 @@ class Lock:
         self._handle: int | None = None
 
     def acquire(self) -> Self:
-        """Claim it, or raise Owned naming the process that holds it.  Waits for nobody but an onlooker's glance."""
+        """Claim the lock, or raise Owned, which names the process that holds it.
+
+        Waits only for a short check by `owner`.
+        """
         try:
             handle = open_own(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
@@ -81,16 +84,16 @@ class Lock:
                 reason="owned",
             ) from error
         self._handle = handle
-        with suppress(OSError):  # a full disk: the text only serves a message
+        with suppress(OSError):  # the disk may be full, and the text only serves a message
             text = f"{os.getpid():<{PID_WIDTH}}{_host():<{HOST_WIDTH}}"
-            os.pwrite(handle, text.encode(), 0)  # over the last one: that takes no room
+            os.pwrite(handle, text.encode(), 0)  # overwriting the old text takes no room
         return self
 
     @classmethod
     def inherited(cls, path: Path, handle: int) -> Self:
-        """The lock that this process held before it replaced itself by `exec` (`inheritable`).
+        """Return the lock that this process held before it replaced itself by `exec` (see `inheritable`).
 
-        Raises OSError if `handle` is not that lock's.
+        Raises OSError if `handle` does not belong to that lock.
         """
         if not os.path.samestat(os.fstat(handle), path.stat()):
             raise OSError(errno.EBADF, "not the lock's handle")
@@ -100,26 +103,26 @@ class Lock:
         return lock
 
     def inheritable(self) -> int:
-        """Let the lock survive `exec`; returns the handle that `inherited` takes."""
+        """Let the lock survive `exec`, and return the handle that `inherited` takes."""
         if self._handle is None:
             raise RuntimeError("only a lock that is held can be handed on")
         os.set_inheritable(self._handle, True)
         return self._handle
 
     def moved(self, path: Path) -> None:
-        """Its file is at `path` now: whoever holds a lock keeps it when a folder is renamed."""
+        """Record that the lock file is at `path` now. A lock stays held when its folder is renamed."""
         self._path = path
 
     @property
     def in_place(self) -> bool:
-        """Whether the lock that is held is still the one that others would find; not if its file was removed."""
+        """Whether the held lock is still the file that other processes would open. False if the file was removed."""
         try:
             return self._handle is not None and os.path.samestat(os.fstat(self._handle), self._path.stat())
         except OSError:
             return False
 
     def release(self) -> None:
-        """Give it up.  Releasing twice is harmless.  The file stays: removing it would race with the next owner."""
+        """Release the lock. Releasing twice is harmless. The file stays: removing it would race with the next owner."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -134,12 +137,12 @@ class Lock:
 
 
 def _host() -> str:
-    """This machine's name, as far as it is ASCII and fits."""
+    """Return the name of this machine, replacing what is not ASCII and cutting what does not fit."""
     return os.uname().nodename.encode("ascii", "replace").decode()[:HOST_WIDTH]
 
 
 def _whereabouts(path: Path) -> str:
-    """Who holds the lock, for a message: its pid, and its machine where that is another; empty if it can't be told."""
+    """Return the holder's pid, and its machine if it is another one, for a message; empty if unknown."""
     pid = owner(path)
     if pid is None:
         return ""
@@ -152,9 +155,9 @@ def _whereabouts(path: Path) -> str:
 
 @contextmanager
 def exclusively(path: Path) -> Iterator[None]:
-    """Hold the lock at `path` for the length of the block, which is short; waits for whoever has it.
+    """Hold the lock at `path` for the block, which must be short. Waits for the process that holds it.
 
-    Raises Owned if that takes longer than WAIT_SECONDS, LocalProblem as `Lock.acquire`.
+    Raises Owned if that takes longer than WAIT_SECONDS, and LocalProblem like `Lock.acquire`.
     """
     until = time.monotonic() + WAIT_SECONDS
     while True:
@@ -172,7 +175,10 @@ def exclusively(path: Path) -> Iterator[None]:
 
 
 def _claim(handle: int) -> None:
-    """An onlooker (`owner`) holds the lock for some microseconds: one refusal is not yet an owner."""
+    """Take the lock, trying a few times.
+
+    `owner` holds it for some microseconds, so one refusal does not prove an owner.
+    """
     for _ in range(GLANCES):
         try:
             return _lock(handle, fcntl.LOCK_EX)
@@ -184,7 +190,7 @@ def _claim(handle: int) -> None:
 
 
 def _lock(handle: int, kind: int) -> None:
-    """Take a lock without waiting, by whichever way the file system has.  Raises OSError."""
+    """Take a lock without waiting, by the method that the file system supports. Raises OSError."""
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except OSError as error:
@@ -195,7 +201,7 @@ def _lock(handle: int, kind: int) -> None:
 
 
 def owner(path: Path) -> int | None:
-    """The pid that holds the lock at `path` now, None if nobody does (or it can't be told).  Changes nothing."""
+    """Return the pid that holds the lock at `path`, or None if no process does or it is unknown. Changes nothing."""
     try:
         handle = open_own(path, os.O_RDONLY)
     except OSError:
@@ -204,7 +210,7 @@ def owner(path: Path) -> int | None:
         try:
             _lock(handle, fcntl.LOCK_SH)
         except OSError as error:
-            if error.errno not in HELD:  # there are no locks here, so no owner either
+            if error.errno not in HELD:  # this file system has no locks, so there is no owner
                 return None
             text = os.pread(handle, PID_WIDTH, 0).rstrip()
             return int(text) if text.isdigit() else None

@@ -1,13 +1,13 @@
-"""The machine of a publish: its states, its events and the one transition table.
+"""The state machine of a publish: states, events and the transition table.
 
     PROBE ─ PROBED ─▶ AUTH_SELECT ─ SELECTED ─▶ OPEN ─ OPENED ─▶ STAGE ─ STAGED ─▶ FINALIZE ─ FINALIZED ─▶ DONE
                            └───── NO_STAGING, also from OPEN ─────▶ FALLBACK ─ FELL_BACK ─▶ DONE
 
-A step does the work of a state and returns an event; `next_state` alone says where the event leads.  It is pure:
-nothing is awaited, read or written here.  `transitions.Machine` holds the table and its guard; its asynchronous sibling
-swallows cancellation and does not run on trio, which is why the machine is synchronous.
+A step does the work of a state and returns an event. `next_state` alone decides where the event leads. It is pure: it
+does no I/O and awaits nothing. `transitions.Machine` holds the table and its guard. The asynchronous variant of that
+class swallows cancellation and does not run on trio, so the machine is synchronous.
 
-"Interrupted" is no state: it is a live state that no process owns.
+"Interrupted" is not a state: it is a live state that no process owns.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from transitions import Machine, MachineError
 
 
 class State(StrEnum):
-    """Where a publish stands; the value is what the journal stores."""
+    """The state of a publish. The journal stores the value."""
 
     PROBE = "probe"
     AUTH_SELECT = "auth-select"
@@ -32,7 +32,7 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What a step found out; the value is what the journal stores."""
+    """The result of a step. The journal stores the value."""
 
     PROBED = "probed"
     SELECTED = "selected"
@@ -52,23 +52,23 @@ class Event(StrEnum):
 
 
 LIVE = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK)
-"""States with a step to run."""
+"""States that have a step to run."""
 ENDED = (State.DONE, State.FAILED, State.CANCELLED)
-"""States without one."""
+"""States that have no step to run."""
 
 UNOPENED = (State.PROBE, State.AUTH_SELECT, State.OPEN, State.FAILED)
-"""States in which the registry may have nothing of a publish yet; whether it has, the history tells."""
+"""States in which the registry may have no data of the publish. The history says whether it has."""
 
 CLEARS_ACKNOWLEDGEMENTS = frozenset({Event.SESSION_LOST, Event.COUNTS_DIFFER})
-"""Events after which nothing that was sent counts as received."""
+"""Events after which no unit counts as received."""
 
 MAX_RECOUNTS = 1
-"""How often a publish stages everything anew because the server counted differently."""
+"""How often a publish stages everything again because the server's counts differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One row of the table.  `guard` names a method of `_Position` that must be true."""
+    """A row of the table. `guard` names a method of `_Position` that must return true."""
 
     event: Event
     source: State
@@ -102,11 +102,11 @@ TABLE: tuple[Transition, ...] = (
 
 
 class ImpossibleEvent(Exception):
-    """A step returned an event that its state does not know: a defect of ours, never of the input."""
+    """A step returned an event that its state does not accept. This is always a bug in this program."""
 
 
 class _Position:
-    """The model that `transitions` moves: thrown away after each question."""
+    """The model that `transitions` moves. Each call of `next_state` makes one and discards it."""
 
     state: str
 
@@ -132,10 +132,10 @@ def _machine() -> Machine:
 
 
 def next_state(state: State, event: Event, *, recounts: int = 0) -> State:
-    """The state that `event` leads to from `state`.
+    """Return the state that `event` leads to from `state`.
 
-    recounts: how often COUNTS_DIFFER has happened to this publish; past `MAX_RECOUNTS` it leads to FAILED.
-    Raises ImpossibleEvent where the table has no row.
+    recounts: how often COUNTS_DIFFER has happened to this publish. Beyond `MAX_RECOUNTS` it leads to FAILED.
+    Raises ImpossibleEvent if the table has no row for the event.
     """
     position = _Position(recounts)
     machine = _machine()

@@ -1,6 +1,6 @@
-"""The objects of a put, as the journal keeps them: what is to be stored, and which parts the store has acknowledged.
+"""The objects of a put in the journal: what is to be stored, and which parts the store has acknowledged.
 
-A part belongs to one upload.  The upload's own id is not kept here but in a private file (`state.paths`): for some
+A part belongs to one upload. The upload's id is not kept here but in a private file (`state.paths`), because for some
 stores it is a credential.
 """
 
@@ -12,9 +12,9 @@ from roar_publisher.state.file import JournalFile
 
 @dataclass(frozen=True, slots=True)
 class ObjectRow:
-    """One object to store.  seq: from 1.  size: bytes.  content: JSON, whose meaning is the storage layer's.
+    """One object to store. seq: from 1. size: bytes. content: JSON defined by the storage layer.
 
-    tag: what the store calls the state that the object was stored in; empty before, and where it tells none.
+    tag: the store's identifier of the object's stored state; empty before it is stored, and if the store gives none.
     """
 
     seq: int
@@ -27,7 +27,7 @@ class ObjectRow:
 
 @dataclass(frozen=True, slots=True)
 class PartRow:
-    """A part that the store acknowledged.  number: from 1.  size: bytes.  tag: the store's name for it."""
+    """A part that the store acknowledged. number: from 1. size: bytes. tag: the store's identifier of it."""
 
     number: int
     size: int
@@ -37,7 +37,7 @@ class PartRow:
 
 @dataclass(frozen=True, slots=True)
 class ObjectTally:
-    """How far the objects are; sizes in bytes."""
+    """The progress of the objects. Sizes are in bytes."""
 
     objects: int
     stored: int
@@ -46,13 +46,13 @@ class ObjectTally:
 
 
 class Objects:
-    """The objects in one journal.  Every method commits before it returns; repeating a call is harmless."""
+    """The objects in one journal. Every method commits before it returns and can be repeated safely."""
 
     def __init__(self, file: JournalFile) -> None:
         self._file = file
 
     def add(self, rows: Iterable[ObjectRow]) -> None:
-        """Write objects, in one transaction.  Called while the plan is made."""
+        """Write objects in one transaction. Called during planning."""
         with self._file.transaction():
             self._file.db.conn.executemany(
                 "INSERT INTO objects (seq, key, url, size, content) VALUES (?, ?, ?, ?, ?)",
@@ -60,7 +60,7 @@ class Objects:
             )
 
     def all(self, *, only_missing: bool = False) -> list[ObjectRow]:
-        """Every object, or those that are not known to be stored, in order."""
+        """Return every object in order, or only those that are not known to be stored."""
         where = " WHERE stored = 0" if only_missing else ""
         with self._file.translated():
             rows = self._file.db.conn.execute(
@@ -69,12 +69,12 @@ class Objects:
             return [ObjectRow(*row) for row in rows]
 
     def revise(self, seq: int, content: str) -> None:
-        """Replace what is known of an object's file; its bytes are the same."""
+        """Replace the information about an object's file; its bytes are the same."""
         with self._file.transaction():
             self._file.db.conn.execute("UPDATE objects SET content = ? WHERE seq = ?", [content, seq])
 
     def stored(self, tags: Iterable[tuple[int, str]]) -> None:
-        """Note that the store has these objects, by seq, verified, and under which tags; their parts are forgotten."""
+        """Record that the store has these objects, verified, as (seq, tag). Forgets their parts."""
         rows = list(tags)
         with self._file.transaction():
             self._file.db.conn.executemany(
@@ -83,12 +83,12 @@ class Objects:
             self._file.db.conn.executemany("DELETE FROM parts WHERE seq = ?", [(seq,) for seq, _ in rows])
 
     def lost(self, seqs: Iterable[int]) -> None:
-        """Note that the store has these objects no more."""
+        """Record that the store no longer has these objects."""
         with self._file.transaction():
             self._file.db.conn.executemany("UPDATE objects SET stored = 0 WHERE seq = ?", [(seq,) for seq in seqs])
 
     def acknowledge_part(self, seq: int, part: PartRow) -> None:
-        """Note that the store has a part of an object."""
+        """Record that the store has a part of an object."""
         with self._file.transaction():
             self._file.db.conn.execute(
                 "INSERT OR REPLACE INTO parts (seq, number, size, tag, sha256) VALUES (?, ?, ?, ?, ?)",
@@ -96,7 +96,7 @@ class Objects:
             )
 
     def parts(self, seq: int) -> list[PartRow]:
-        """The parts of an object that the store acknowledged."""
+        """Return the parts of an object that the store acknowledged."""
         with self._file.translated():
             rows = self._file.db.conn.execute(
                 "SELECT number, size, tag, sha256 FROM parts WHERE seq = ? ORDER BY number", [seq]
@@ -104,12 +104,12 @@ class Objects:
             return [PartRow(*row) for row in rows]
 
     def forget_parts(self, seq: int) -> None:
-        """The upload that they belong to is gone."""
+        """Forget the parts of an object, because their upload is gone."""
         with self._file.transaction():
             self._file.db.conn.execute("DELETE FROM parts WHERE seq = ?", [seq])
 
     def tally(self) -> ObjectTally:
-        """How many objects and bytes there are, and how many are stored."""
+        """Return how many objects and bytes there are, and how many are stored."""
         with self._file.translated():
             row = self._file.db.conn.execute(
                 "SELECT count(*), coalesce(sum(stored), 0), coalesce(sum(size), 0), coalesce(sum(size * stored), 0)"

@@ -1,18 +1,18 @@
-"""Where publishes live: `$ROAR_STATE_DIR`, else `$XDG_STATE_HOME/roar`, with one folder a publish below `publishes/`.
+"""The state folder: `$ROAR_STATE_DIR`, else `$XDG_STATE_HOME/roar`, with a folder per publish below `publishes/`.
 
     publishes/<id>/journal.db       the checkpoints
     publishes/<id>/lock             who owns it
-    publishes/<id>/claim            who asks the daemon to let go of it
-    publishes/<id>/session-token    an anonymous session's only credential, 0600, only while that session is open
-    publishes/<id>/put-record       what a put will write into roar.db, 0600, until it is there
-    publishes/<id>/uploads/<n>      what names an upload under way at its store, or when one was asked for, 0600
-    key                             what makes this user's session ids unguessable, 0600
-    key.lock                        held while that is made
-    plan.lock                       held while the plan of a put is kept
-    identities                      whom each SSH key names at each registry, as it said last
+    publishes/<id>/claim            who asks the daemon to release it
+    publishes/<id>/session-token    the only credential of an anonymous session, 0600, while that session is open
+    publishes/<id>/put-record       what a put will write into roar.db, 0600, until it is written
+    publishes/<id>/uploads/<n>      the store's name of a running upload, or when one was requested, 0600
+    key                             makes this user's session ids unguessable, 0600
+    key.lock                        held while the key is made
+    plan.lock                       held while the plan of a put is stored
+    identities                      the identity of each SSH key at each registry, as last reported
     daemon.lock                     which daemon runs
-    daemon.sock                     where it is woken, 0600
-    daemon.log                      what it did, 0600
+    daemon.sock                     wakes the daemon, 0600
+    daemon.log                      the daemon's log, 0600
 
 Folders are 0700.
 """
@@ -34,9 +34,9 @@ from roar_publisher.state.xdg import base_folder
 
 KEY_BYTES = 32
 ID = re.compile(r"[0-9a-f]{8}")
-"""What the folder of a publish is called."""
+"""The name of a publish's folder."""
 PLANNING = re.compile(r"\.[0-9a-f]{8}")
-"""The same before it is locked: nobody else takes it for one."""
+"""The name of that folder before it is locked. Other processes do not take it for a publish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,57 +66,57 @@ class PublishPaths:
         return self.folder / "session-token"
 
     def read_session_token(self) -> str | None:
-        """The token of the open anonymous session, None if there is none that could be one."""
+        """Return the token of the open anonymous session, or None if there is no valid one."""
         with _state_problems(self.folder):
             content = read_private(self.session_token) or b""
         return content.decode("ascii").strip() or None if content.isascii() else None
 
     def write_session_token(self, token: str) -> None:
-        """Keep the token, readable by this user alone; atomic, replacing an older one."""
+        """Store the token, readable by this user alone. Atomically replaces an older one."""
         with _state_problems(self.folder):
             write_private(self.session_token, token.encode("ascii"))
 
     def forget_session_token(self) -> None:
-        """Remove the token.  Harmless if there is none."""
+        """Remove the token. Harmless if there is none."""
         with _state_problems(self.folder):
             forget_private(self.session_token)
 
     def read_upload(self, number: int) -> str | None:
-        """What names the upload under way of an object, None if there is none."""
+        """Return the store's name of an object's running upload, or None."""
         with _state_problems(self.folder):
             content = read_private(self._upload(number))
         return None if content is None else content.decode("utf-8")
 
     def write_upload(self, number: int, text: str) -> None:
-        """Keep what names an upload, readable by this user alone; atomic, replacing an older one."""
+        """Store the name of an upload, readable by this user alone. Atomically replaces an older one."""
         with _state_problems(self.folder):
             self._upload(number).parent.mkdir(mode=0o700, exist_ok=True)
             write_private(self._upload(number), text.encode("utf-8"))
 
     def forget_upload(self, number: int) -> None:
-        """Remove what names an upload.  Harmless if there is none."""
+        """Remove the name of an upload. Harmless if there is none."""
         with _state_problems(self.folder):
             forget_private(self._upload(number))
 
     def uploads_known(self) -> int:
-        """How many uploads under way a file here names."""
+        """Return how many running uploads are named by files here."""
         with _state_problems(self.folder):
             folder = self.folder / "uploads"
             return sum(path.name.isdecimal() for path in folder.iterdir()) if folder.is_dir() else 0
 
     def read_put_record(self) -> str | None:
-        """What a put will write into roar.db, None if there is none."""
+        """Return what a put will write into roar.db, or None."""
         with _state_problems(self.folder):
             content = read_private(self._put_record)
         return None if content is None else content.decode("utf-8")
 
     def write_put_record(self, text: str) -> None:
-        """Keep what a put will write into roar.db.  It is not redacted, as roar.db is not: so it is private, too."""
+        """Store what a put will write into roar.db. Private, because it is not redacted, like roar.db itself."""
         with _state_problems(self.folder):
             write_private(self._put_record, text.encode("utf-8"))
 
     def forget_put_record(self) -> None:
-        """Remove it.  Harmless if there is none."""
+        """Remove the put record. Harmless if there is none."""
         with _state_problems(self.folder):
             forget_private(self._put_record)
 
@@ -136,10 +136,10 @@ class StateFolder:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "StateFolder":
-        """`$ROAR_STATE_DIR`, else `$XDG_STATE_HOME/roar`, else `~/.local/state/roar`.  Creates nothing.
+        """Return `$ROAR_STATE_DIR`, else `$XDG_STATE_HOME/roar`, else `~/.local/state/roar`. Creates nothing.
 
-        A relative XDG_STATE_HOME is ignored, as the XDG Base Directory Specification says.  Raises UsageProblem where
-        it is below the home folder of a user who has none, LocalProblem where it is not this user's alone.
+        A relative XDG_STATE_HOME is ignored, as the XDG Base Directory Specification says. Raises UsageProblem if the
+        folder is below the home folder of a user who has none, LocalProblem if it is not this user's alone.
         """
         root = cls._root(environ)
         check_state_folder(root)
@@ -152,7 +152,7 @@ class StateFolder:
             return base_folder(environ, "XDG_STATE_HOME", ".local/state") / "roar"
         try:
             return Path(chosen).expanduser().absolute()
-        except RuntimeError as error:  # pathlib's word for a home that can't be found
+        except RuntimeError as error:  # raised by pathlib if there is no such home
             what = f"ROAR_STATE_DIR={chosen} names nobody's home folder"
             raise UsageProblem(what, next_step="set ROAR_STATE_DIR to a folder") from error
 
@@ -185,7 +185,7 @@ class StateFolder:
             return PublishPaths(folder)
 
     def new_planning(self) -> PublishPaths:
-        """Make the folder of a new publish under a name that `all_publishes` passes over, until `appear`."""
+        """Make the folder of a new publish under a name that `all_publishes` skips until `appear`."""
         with _state_problems(self.root):
             self.make()
             folder = self.publishes / f".{secrets.token_hex(4)}"
@@ -193,12 +193,12 @@ class StateFolder:
             return PublishPaths(folder)
 
     def appear(self, planning: PublishPaths) -> PublishPaths:
-        """Give the folder its id.  Its lock is held by then: one without an owner belongs to a process that died."""
+        """Rename the folder to its id. Its lock must be held: a folder without an owner belongs to a dead process."""
         with _state_problems(self.root):
             return PublishPaths(planning.folder.rename(self.publishes / planning.id.removeprefix(".")))
 
     def all_publishes(self) -> Iterator[PublishPaths]:
-        """Every publish folder there is, finished planning or not, in no particular order."""
+        """Yield every publish folder, with or without a finished plan, in no particular order."""
         with _state_problems(self.root):
             if self.publishes.is_dir():
                 for folder in self.publishes.iterdir():
@@ -206,7 +206,7 @@ class StateFolder:
                         yield PublishPaths(folder)
 
     def find(self, prefix: str) -> PublishPaths:
-        """The publish whose id starts with `prefix`.  Raises UsageProblem for none or several."""
+        """Return the publish whose id starts with `prefix`. Raises UsageProblem for none or several."""
         found = [paths for paths in self.all_publishes() if prefix and paths.id.startswith(prefix)]
         if len(found) != 1:
             what = f"{len(found)} publishes start with {prefix!r}" if found else f"there is no publish {prefix!r}"
@@ -214,9 +214,9 @@ class StateFolder:
         return found[0]
 
     def user_key(self) -> bytes:
-        """The key behind this user's `client_session_id`s, made at its first use.
+        """Return the key behind this user's `client_session_id`s. Creates it on first use.
 
-        Two processes that make it at once agree: one makes it, whole or not at all, while the other waits.
+        Concurrent processes get the same key: one creates it, completely or not at all, and the other waits.
         """
         path = self.root / "key"
         with _state_problems(self.root):

@@ -1,10 +1,10 @@
-"""A publish that moves to another machine: packed into one file here, arriving there.
+"""Moving a publish to another machine: it is packed into one file here and unpacked there.
 
-    journal.db   a consistent copy of the journal, which by its own rule holds no credential
-    put-record   what a put will write into roar.db, as the caller hands it in
+    journal.db   a consistent copy of the journal, which never holds a credential
+    put-record   what a put will write into roar.db, as passed by the caller
 
-Neither the session's token, nor the names of uploads (some are credentials), nor this user's key leave.  Whoever
-arrives without the token opens another session, and what an upload had sent is sent again.
+The file contains neither the session's token, nor the names of uploads (some are credentials), nor this user's key.
+Without the token, the other machine opens another session; what an upload had sent is sent again.
 """
 
 import errno
@@ -41,9 +41,9 @@ LONGEST_RECORD_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A publish out of its file, in this process's hands and not yet there for anybody else.
+    """A publish from a bundle. This process owns it, and no other process sees it yet.
 
-    record: what a put will write into roar.db, None for other publishes.
+    record: what a put will write into roar.db; None for other publishes.
     """
 
     paths: PublishPaths
@@ -53,7 +53,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whereabouts:
-    """What of a plan is this machine's matter.
+    """The parts of a plan that depend on the machine.
 
     Folders, roar.db, its session's row, the SSH key that is meant, the git tags (as in `Plan`), where the lineage is
     shown, as far as that may be believed, and the folders that it may use (`GROUNDS`).
@@ -69,9 +69,9 @@ class Whereabouts:
 
 
 def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) -> int:
-    """Write the publish to `file` (0600), whole or not at all; returns its size in bytes.
+    """Write the publish to `file` (mode 0600), completely or not at all. Returns its size in bytes.
 
-    The caller owns the publish.  Raises UsageProblem if the file exists, LocalProblem where it can't be written.
+    The caller must own the publish. Raises UsageProblem if the file exists, LocalProblem if it cannot be written.
     """
     copy = paths.folder / "export"  # a killed export leaves it behind; the next one removes it
     try:
@@ -101,11 +101,12 @@ def _copy_for_others(journal: Journal, copy: Path) -> None:
 
 @contextmanager
 def arriving(file: Path, folder: StateFolder) -> Iterator[Arrival]:
-    """The publish in `file`.  When the block ends it is there; when it raises, nothing is.
+    """Unpack the publish in `file`. It exists when the block ends; if the block raises, nothing is left.
 
-    Killed in between, it leaves a folder without a journal, which a repetition takes over and `prune` removes.  Raises
-    UsageProblem where there is no such file or the publish is here already, Owned where another process brings it in,
-    LocalProblem where the file is damaged or of a newer release, or the publish can't be kept.
+    If the process is killed in between, a folder without a journal is left. A repeated import takes it over, and
+    `prune` removes it. Raises UsageProblem if the file does not exist or the publish is here already, Owned if another
+    process is importing it, LocalProblem if the file is damaged or from a newer release, or the publish cannot be
+    stored.
     """
     with Bundle.opened(file, {JOURNAL, RECORD}) as bundle:
         if JOURNAL not in bundle.files:
@@ -126,10 +127,11 @@ def arriving(file: Path, folder: StateFolder) -> Iterator[Arrival]:
 
 
 def settle(journal: Journal, whereabouts: Whereabouts, contents: Mapping[int, str]) -> None:
-    """Make an arriving publish this machine's, in one transaction.  contents: of its objects, by their seq.
+    """Adapt an arriving publish to this machine, in one transaction. contents: of its objects, by seq.
 
-    It is parked: a file names the address that credentials of this machine would go to, so a person has to say that it
-    goes on.  What was agreed to elsewhere is not agreed to here; limits of its uploads hold, attempts are over.
+    The publish is parked: the bundle names the address that credentials of this machine would go to, so the user has to
+    resume it explicitly. Consent given elsewhere does not count here. Limits of its uploads are kept, attempts are
+    reset.
     """
     own = {"ssh_key": whereabouts.ssh_key, NAMED_BY: NamedBy.BUNDLE.value, GROUNDS: whereabouts.grounds}
     intent = json.dumps(journal.plan().intent | own, sort_keys=True)
@@ -180,7 +182,7 @@ def _refuse_known(paths: PublishPaths) -> None:
 
 
 def _check_room(folder: Path, bundle: Bundle) -> None:
-    """Raise LocalProblem where the disk has no room for what the bundle holds, its copy and a rest."""
+    """Raise LocalProblem if the disk has no room for the bundle's contents, their copy and a reserve."""
     needed = COPIES * bundle.size + MIN_ROOM_BYTES
     if shutil.disk_usage(folder).free < needed:
         raise LocalProblem(
@@ -193,13 +195,13 @@ def _check_room(folder: Path, bundle: Bundle) -> None:
 
 @contextmanager
 def _foreign_journal(file: Path, foreign: Path, new: Path, publish_id: str) -> Iterator[Journal]:
-    """The journal at `foreign`, copied to `new` and read once in full: it came from elsewhere."""
+    """Copy the journal at `foreign` to `new`, and read it once in full, because it is untrusted."""
     try:
-        for left in (new, new.with_name("journal.db.new-journal")):  # of an import that was killed
+        for left in (new, new.with_name("journal.db.new-journal")):  # left by a killed import
             left.unlink(missing_ok=True)
         copied(foreign, new)
         journal = Journal(new)
-    except (ValueError, sqlite3.Error) as error:  # a ValueError, too, where SQLite's own message is no UTF-8
+    except (ValueError, sqlite3.Error) as error:  # ValueError also if SQLite's message is not UTF-8
         if isinstance(error, sqlite3.Error) and is_full(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise damaged(file) from error
@@ -215,7 +217,7 @@ def _foreign_journal(file: Path, foreign: Path, new: Path, publish_id: str) -> I
 
 
 def _readable(journal: Journal) -> Plan:
-    """The plan, once everything that is read later was read.  Raises ValueError for what no export of ours holds."""
+    """Return the plan after reading everything that is read later. Raises ValueError if it cannot be an export."""
     if journal.progress().state not in LIVE:
         raise ValueError("not a journal that was exported")
     journal.queue.read()

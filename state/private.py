@@ -1,7 +1,7 @@
-"""Small files that only this user may read: whole or absent, whatever happens while they are written.
+"""Small files that only this user may read. They are complete or absent, whatever happens during a write.
 
-Each has one writer at a time (the owner of its publish), so the new content's name can be a fixed one: what a killed
-writer left behind is removed by the next.  No link is followed.
+Each has one writer at a time (the owner of its publish), so the temporary name can be fixed: the next writer removes
+what a killed one left behind. Links are not followed.
 """
 
 import os
@@ -12,7 +12,7 @@ from roar_publisher.state.regular import LARGEST_OWN_BYTES, read_bounded
 
 
 def read_private(path: Path) -> bytes | None:
-    """The content, None if there is no such file.  Raises OSError."""
+    """Return the content, or None if there is no such file. Raises OSError."""
     try:
         return read_bounded(path, LARGEST_OWN_BYTES, follow=False)
     except FileNotFoundError:
@@ -20,7 +20,7 @@ def read_private(path: Path) -> bytes | None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace the file atomically and durably, with mode 0600.  Raises OSError."""
+    """Replace the file atomically and durably, with mode 0600. Raises OSError."""
     new = _new(path)
     try:
         new.unlink(missing_ok=True)
@@ -47,7 +47,7 @@ def create_private(path: Path) -> None:
 
 
 def forget_private(path: Path) -> None:
-    """Remove the file, and what a killed writer left of another.  Harmless if there is nothing.  Raises OSError."""
+    """Remove the file and what a killed writer left of it. Harmless if there is none. Raises OSError."""
     _new(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""A publish in this process's hands: its folder, its lock and its open journal, taken and given up together."""
+"""A publish that this process owns: its folder, its lock and its open journal, acquired and released together."""
 
 import shutil
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from roar_publisher.state.reasons import Reason
 
 
 def discard_unread(paths: PublishPaths) -> None:
-    """Remove a publish whose journal is damaged from this machine for good.
+    """Permanently remove a publish whose journal is damaged from this machine.
 
-    Raises Owned if a process works on it, LocalProblem if a newer release made something of it meanwhile.
+    Raises Owned if a process works on it, and LocalProblem if a newer release wrote to it in the meantime.
     """
     with Lock(paths.lock):
         try:
@@ -28,9 +28,9 @@ def discard_unread(paths: PublishPaths) -> None:
 
 
 class OwnedPublish:
-    """Made by `create` or `open`; a context manager that gives the publish up on leaving.
+    """A publish that this process owns, made by `create` or `open`. A context manager that releases it on exit.
 
-    Giving up keeps everything on disk: whoever owns the publish next goes on from the last checkpoint.
+    Releasing keeps everything on disk: the next owner continues from the last checkpoint.
     """
 
     def __init__(self, paths: PublishPaths, lock: Lock, journal: Journal) -> None:
@@ -40,7 +40,7 @@ class OwnedPublish:
 
     @classmethod
     def create(cls, folder: StateFolder, *, clock: Callable[[], float] = time) -> Self:
-        """A new publish without a plan.  Raises LocalProblem where the state folder can't be written."""
+        """Create a publish without a plan. Raises LocalProblem if the state folder cannot be written."""
         planning = folder.new_planning()
         lock = Lock(planning.lock)
         try:
@@ -55,7 +55,7 @@ class OwnedPublish:
 
     @classmethod
     def open(cls, paths: PublishPaths, *, clock: Callable[[], float] = time) -> Self:
-        """An existing publish.  Raises Owned if another process works on it, LocalProblem if it can't be read."""
+        """Open an existing publish. Raises Owned if another process works on it, LocalProblem if it cannot be read."""
         return cls._opened(paths, Lock(paths.lock).acquire(), clock)
 
     @classmethod
@@ -67,12 +67,12 @@ class OwnedPublish:
             raise
 
     def give_up(self) -> None:
-        """Close the journal, then release the lock.  Harmless if repeated."""
+        """Close the journal, then release the lock. Harmless if repeated."""
         self.journal.close()
         self._lock.release()
 
     def discard(self) -> None:
-        """Remove the publish from this machine for good.  The lock is held until everything else is gone."""
+        """Permanently remove the publish from this machine. The lock is held until everything else is gone."""
         self.journal.close()
         shutil.rmtree(self.paths.folder, ignore_errors=True)
         self._lock.release()

@@ -1,7 +1,7 @@
-"""What the daemon must remember of a publish across its own death: one row in the journal, beside the progress.
+"""What the daemon must remember of a publish across its own restarts: one row in the journal, beside the progress.
 
-Nothing in here changes the state of a publish.  Whoever works on it next, the daemon or a person, goes on from the last
-checkpoint all the same.
+Nothing here changes the state of a publish. The next owner, the daemon or a command, continues from the last
+checkpoint.
 """
 
 from collections.abc import Callable
@@ -11,19 +11,21 @@ from typing import Any
 from roar_publisher.state.file import JournalFile
 
 STOPPED_BY_PERSON = "stopped with Ctrl-C or SIGTERM"
-"""The detail of a publish that a person stopped: it is parked until that person goes on with it."""
+"""The detail of a publish that the user stopped. It is parked until the user continues it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
-    """detached_at: when a person left it to the daemon, Unix seconds; None if nobody did.
-    agreed: that person agreed to whatever a publish asks for.
-    most_uploads: requests at once, to an object store and to the registry.  upload_rate: bytes a second to a store.
-    None: as it comes.
-    attempts: in a row that acknowledged nothing new.
-    next_attempt: Unix seconds before which the daemon leaves it alone; None: at any time.
-    parked: it waits for a person, and the daemon leaves it alone.
-    told: whether its end was told to the hook; None where it need not be.
+    """The daemon's data about a publish.
+
+    detached_at: Unix seconds when the user left the publish to the daemon; None if that did not happen.
+    agreed: the user consented to everything that a publish asks for.
+    most_uploads: concurrent requests to an object store and to the registry; None: no limit set.
+    upload_rate: bytes per second to a store; None: no limit set.
+    attempts: the number of consecutive attempts that acknowledged nothing new.
+    next_attempt: Unix seconds before which the daemon does not start it; None: at any time.
+    parked: it waits for the user, and the daemon does not start it.
+    told: whether the hook was notified of its end; None if no notification is needed.
     """
 
     detached_at: float | None = None
@@ -37,14 +39,14 @@ class Queued:
 
 
 class Queue:
-    """The one row.  Every method commits before it returns; repeating a call is harmless."""
+    """The daemon's row. Every method commits before it returns and can be repeated safely."""
 
     def __init__(self, file: JournalFile, clock: Callable[[], float]) -> None:
         self._file = file
         self._clock = clock
 
     def read(self) -> Queued:
-        """What is known now; the defaults where nothing is."""
+        """Return the row, or the defaults if there is none."""
         with self._file.translated():
             row = next(iter(self._file.db["queue"].rows), None) if self._file.db["queue"].exists() else None
         if row is None:
@@ -53,27 +55,27 @@ class Queue:
         return Queued(**row | flags)
 
     def order(self, *, agreed: bool = False, most_uploads: int | None = None, upload_rate: int | None = None) -> None:
-        """How a person wants it done; whoever goes on with it does it so.  What is not said stays as it was."""
+        """Record how the user wants the work done; every later owner follows it. What is not given stays as it was."""
         said = {"agreed": agreed or None, "most_uploads": most_uploads, "upload_rate": upload_rate}
         if changes := {name: value for name, value in said.items() if value is not None}:
             self._write(**changes)
 
     def detach(self) -> None:
-        """Leave the publish to the daemon, which takes it as soon as it can."""
+        """Leave the publish to the daemon, which starts it as soon as it can."""
         self._write(detached_at=self._clock(), attempts=0, next_attempt=None, parked=False)
 
     def begun(self) -> None:
-        """Somebody works on it: why it stopped before is history."""
+        """Record that a process works on the publish. Clears the reason why it stopped before."""
         with self._file.transaction():
             self._file.db.conn.execute("UPDATE progress SET reason = '', detail = ''")
             self._set({"next_attempt": None, "parked": False})
 
     def postpone(self, *, attempts: int, until: float | None) -> None:
-        """Leave it alone until then.  The reason is noted already (`Journal.note`)."""
+        """Tell the daemon not to start the publish before `until`. `Journal.note` has recorded the reason already."""
         self._write(attempts=attempts, next_attempt=until)
 
     def park(self, *, reason: str, detail: str) -> None:
-        """Leave it to a person, and write down why."""
+        """Leave the publish to the user, and record why."""
         with self._file.transaction():
             self._file.db.conn.execute(
                 "UPDATE progress SET reason = ?, detail = ?, updated_at = ?", [reason, detail, self._clock()]
@@ -81,11 +83,11 @@ class Queue:
             self._set({"parked": True, "next_attempt": None})
 
     def unpark(self) -> None:
-        """A person settled it: the daemon may take it at once."""
+        """Record that the user settled it: the daemon may start it at once."""
         self._write(parked=False, attempts=0, next_attempt=None)
 
     def tell(self, told: bool) -> None:
-        """Whether the hook heard of its end: False as long as that is owed."""
+        """Record whether the hook was notified of the end. False as long as the notification is owed."""
         self._write(told=told)
 
     def _write(self, **changes: Any) -> None:

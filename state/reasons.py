@@ -1,9 +1,9 @@
-"""Why a publish is not under way: one short stable code each, whose turn it is, and what that means.
+"""Reasons why a publish is not running: a short stable code each, who must act, and what it means.
 
-The code is what the journal stores beside the state and what `roar journal show ID --why --json` prints.  Whose turn it
-is decides what the daemon does: what a person must settle is parked, everything else is tried again.
+The journal stores the code with the state, and `roar journal show ID --why --json` prints it. Who must act decides what
+the daemon does: it parks what the user must settle, and retries everything else.
 
-Every code that an error of this program bears is here, also those that only end a command.
+Every code of an error in this program is here, including those that only end a command.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from roar_publisher.state.errors import ExitCode
 
 
 class Turn(StrEnum):
-    """Who has to act before the publish can go on."""
+    """Who has to act before the publish can continue."""
 
     NOBODY = "nobody"
     DAEMON = "daemon"
@@ -25,15 +25,15 @@ class Turn(StrEnum):
 
 
 class Reason(StrEnum):
-    """The value is the code."""
+    """The reason of a publish. The value is the code."""
 
-    # nothing stands in the way
+    # no obstacle
     QUEUED = "queued"
     RUNNING = "running"
     PUBLISHED = "published"
     OWNED = "owned"
     OWED = "owed"
-    # somebody stopped it
+    # stopped by the user or the system
     INTERRUPTED = "interrupted"
     CRASHED = "crashed"
     CANCELLED = "cancelled"
@@ -63,7 +63,7 @@ class Reason(StrEnum):
     DAEMON = "daemon"
     CLOCK = "clock"
     LOCAL = "local"
-    # a person
+    # the user must act
     AUTH = "auth"
     CREDENTIAL = "credential"
     CERTIFICATE = "certificate"
@@ -87,7 +87,7 @@ class Reason(StrEnum):
     NEWER_JOURNAL = "newer journal"
     DAMAGED_JOURNAL = "damaged journal"
     DEFECT = "defect"
-    # a final no
+    # final refusals
     REJECTED = "rejected"
     OVERLAP = "overlap"
     COUNTS_DIFFER = "counts differ"
@@ -95,7 +95,7 @@ class Reason(StrEnum):
     STORED_OBJECT_DIFFERS = "stored object differs"
     FAILED = "failed"
     NO_PLAN = "no plan"
-    # what ends a command alone
+    # codes that only end a command
     OUTPUT = "output"
     NO_PROJECT = "no project"
     NO_SESSION = "no session"
@@ -113,10 +113,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """turn: who acts next.  text: what it means, in a line.
+    """The meaning of a code. turn: who must act next. text: a short explanation.
 
-    code: what `roar publish` exits with for it where a publish is left; with INTERRUPTED, that is FAILED where there is
-    nothing yet to resume.
+    code: the exit code of `roar publish` for this reason if there is a publish. INTERRUPTED becomes FAILED if there is
+    nothing to resume yet.
     """
 
     turn: Turn
@@ -216,11 +216,11 @@ MEANINGS: Mapping[Reason, Meaning] = {
 
 
 ELSEWHERE = frozenset({Reason.EXPORTED, Reason.IMPORTED})
-"""Reasons of publishes that only their own id means: they were moved away, or nobody has agreed to them here yet."""
+"""Reasons of publishes that only their id selects: they were moved away, or nobody has accepted them here yet."""
 
 
 def meaning(code: str) -> Meaning:
-    """What a code means; one that is not known (of a newer release) is a person's turn."""
+    """Return what a code means. An unknown code (of a newer release) needs the user."""
     try:
         return MEANINGS[Reason(code)]
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the journal holds of a publish: the frozen plan, what the steps learned, and the history."""
+"""The journal's data about a publish: the frozen plan, what the steps learned, and the history."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,7 +17,7 @@ OF_THIS_MACHINE = frozenset({NAMED_BY, GROUNDS})
 
 
 class NamedBy(StrEnum):
-    """What named the address of a registry.  The value is kept in the plan of a publish (`NAMED_BY`)."""
+    """The source of a registry's address. The plan of a publish stores the value (`NAMED_BY`)."""
 
     OPTION = "--registry"
     ENVIRONMENT = "GLAAS_URL"
@@ -28,19 +28,19 @@ class NamedBy(StrEnum):
 
 
 USERS_OWN_WORD = (NamedBy.OPTION, NamedBy.ENVIRONMENT, NamedBy.USER, NamedBy.DEFAULT)
-"""What came with a project or a bundle is not."""
+"""Sources that the user controls. A project or a bundle is not one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is frozen before the first write.  Links count distinct digests per job and kind.
+    """What is frozen before the first write. Links count distinct digests per job and kind.
 
-    digest: names exactly what is sent.  fingerprint: names what was asked for; the same again is resumed by it.
-    tags: the git tags of a put, as [name, commit, remote, its address]; the last two are empty, or missing in a plan of
-    an older release, where the tag is not pushed.
+    digest: identifies exactly what is sent. fingerprint: identifies what was asked for; the same request resumes by it.
+    tags: the git tags of a put, as [name, commit, remote, its address]. If a tag is not pushed, the last two are empty,
+    or missing in a plan of an older release.
     published: the hash of what is sent, by identity; empty in a plan of an older release.
     destination: where a put stores its objects, as a URL; None for a publish of lineage alone.
-    created_at: Unix seconds, before the first read of roar.db: what roar wrote later is not in here.
+    created_at: Unix seconds, before the first read of roar.db. What roar wrote later is not in the plan.
     """
 
     id: str
@@ -72,12 +72,12 @@ class Plan:
 class Progress:
     """What the steps have learned so far.
 
-    reason, detail: why the publish stopped last (a short code and a sentence), empty while it runs.
-    epoch: which server session this is; a lost session raises it.
-    published_elsewhere: the hash under which the server already has every job, when it said so.
-    binding_prepared: the server has prepared those jobs for the scope that is asked for, which finalize carries out.
-    receipt: what the registry said when it published, as it said it; None before that.
-    owed: what follows a published lineage and could not be done yet.
+    reason, detail: why the publish stopped last (a short code and a sentence); empty while it runs.
+    epoch: the number of the server session. A lost session increments it.
+    published_elsewhere: the hash under which the server already has every job, if it said so.
+    binding_prepared: the server has prepared those jobs for the requested scope. Finalize applies it.
+    receipt: the registry's reply when it published, unchanged; None before that.
+    owed: work after finalize that could not be done yet.
     """
 
     state: State = State.PROBE
@@ -101,12 +101,12 @@ class Progress:
 
     @property
     def unconfirmed(self) -> Debt | None:
-        """What follows the published lineage and did not go as the registry's answers should say, if anything."""
+        """The debt whose outcome the registry's replies did not confirm as expected, if any."""
         return next((debt for debt in self.owed if debt.reason == Reason.RECEIPT), None)
 
 
 class Learned(TypedDict, total=False):
-    """What a step may hand to `Journal.checkpoint`: fields of `Progress`."""
+    """What a step may pass to `Journal.checkpoint`: fields of `Progress`."""
 
     reason: str
     detail: str
@@ -126,7 +126,7 @@ class Learned(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One row of the history."""
+    """A row of the history."""
 
     at: float
     event: str
@@ -137,7 +137,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How far one kind of unit is."""
+    """The progress of one kind of unit."""
 
     units: int
     acked_units: int

@@ -1,7 +1,7 @@
-"""Opening files that somebody else may have prepared: a link, a second name, a FIFO, a device, or a gigabyte.
+"""Opening files that another user may have prepared: a link, a hard link, a FIFO, a device, or a huge file.
 
-What is written in the state folder goes through `open_own`, which follows no link.  Configuration may be a link (people
-keep theirs in a repository), so `read_bounded` follows it, but reads regular files only, and only so much of them.
+Files in the state folder are opened by `open_own`, which follows no link. Configuration may be a link (some users keep
+theirs in a repository), so `read_bounded` follows it, but reads only regular files, up to a maximum size.
 """
 
 import errno
@@ -10,14 +10,15 @@ import stat
 from pathlib import Path
 
 WITHOUT_WAITING = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-"""Without O_NONBLOCK, opening a FIFO would wait for whoever opens its other end."""
+"""Flags for opening. Without O_NONBLOCK, opening a FIFO would wait for a process at its other end."""
 LARGEST_OWN_BYTES = 256 * 1024 * 1024
-"""Of a small file in the state folder: what a put records of a million files takes less."""
+"""The largest small file in the state folder. A put's record of a million files is smaller."""
 
 
 def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
-    """A descriptor of a regular file that has no other name.  flags: without O_TRUNC, which would come too early.
+    """Open a regular file that has no other name, and return its descriptor.
 
+    flags: without O_TRUNC, which would act before the checks.
     Raises OSError: ELOOP for a link, EMLINK for a file with a second name, EEXIST for anything but a regular file.
     """
     descriptor = os.open(path, flags | os.O_NOFOLLOW | WITHOUT_WAITING, mode)
@@ -34,9 +35,10 @@ def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def check_own(path: Path) -> None:
-    """For what another library opens by its name: raise OSError, as `open_own`, unless it is a regular file or absent.
+    """Raise OSError, like `open_own`, unless the path is a regular file or absent.
 
-    It opens nothing: closing a descriptor of a journal would drop SQLite's locks.
+    For files that another library opens by name. This function opens nothing, because closing a descriptor of a journal
+    would drop SQLite's locks.
     """
     try:
         status = os.lstat(path)
@@ -49,11 +51,12 @@ def check_own(path: Path) -> None:
 
 
 def read_bounded(path: Path, most: int, *, follow: bool = True, private: bool = False) -> bytes:
-    """The content of a regular file of at most `most` bytes.
+    """Return the content of a regular file of at most `most` bytes.
 
-    private: it holds a credential.  What others may read of it is taken from them where the file is this user's, as
-    `roar login` writes it.
-    Raises OSError: EEXIST for anything but a regular file, EFBIG for more, ELOOP for a link that is not followed.
+    private: the file holds a credential. If it belongs to this user, other users lose access to it (mode 0600), which
+    is how `roar login` writes it.
+    Raises OSError: EEXIST for anything but a regular file, EFBIG for a larger one, ELOOP for a link if `follow` is
+    false.
     """
     descriptor = os.open(path, os.O_RDONLY | WITHOUT_WAITING | (0 if follow else os.O_NOFOLLOW))
     try:

@@ -1,12 +1,11 @@
-"""The journal's tables and their migrations; a migration and its record are one transaction.
+"""The journal's tables and their migrations. A migration and its record are one transaction.
 
 `plan`, `progress` and `queue` hold one row each: what is frozen at the start, what the steps learn, and what the daemon
-has to remember.  `units` holds the
-bodies that will be sent and whether they were acknowledged.  `events` is the history, one row a checkpoint.  `objects`
-and `parts` are the files of a put.
+has to remember. `units` holds the bodies to send and whether they were acknowledged. `events` is the history, one row
+per checkpoint. `objects` and `parts` are the files of a put.
 
-A released migration is never edited: a change of the schema is a new one, so that a journal written by this release
-opens in the next.  No column may hold a credential: a deleted row can stay readable in the file.
+A released migration is never edited: a change of the schema is a new migration, so that the next release can open a
+journal of this one. No column may hold a credential, because a deleted row can stay readable in the file.
 """
 
 import sqlite3
@@ -19,7 +18,7 @@ journal_migrations = Migrations("journal")
 
 @journal_migrations()
 def m001_first_tables(db: Database) -> None:
-    """Everything that a publish of lineage needs."""
+    """Create what a publish of lineage needs."""
     db.table("plan").create(
         {
             "id": str,
@@ -88,7 +87,7 @@ def m001_first_tables(db: Database) -> None:
 
 @journal_migrations()
 def m002_objects(db: Database) -> None:
-    """What a put needs on top: a destination, the objects to store there, and their parts."""
+    """Add what a put needs: a destination, the objects to store there, and their parts."""
     db.table("plan").add_column("fingerprint", str)
     db.conn.execute("UPDATE plan SET fingerprint = digest")
     db.table("plan").add_column("destination", str)
@@ -109,7 +108,7 @@ def m002_objects(db: Database) -> None:
 
 @journal_migrations()
 def m003_queue(db: Database) -> None:
-    """What the daemon remembers of a publish."""
+    """Add what the daemon remembers of a publish."""
     db.table("queue").create(
         {
             "detached_at": float,
@@ -129,13 +128,13 @@ def m003_queue(db: Database) -> None:
 
 @journal_migrations()
 def m004_tags(db: Database) -> None:
-    """By what a stored object is known again."""
+    """Add the tag by which a stored object is recognised."""
     db.table("objects").add_column("tag", str, not_null_default="")
 
 
 @journal_migrations()
 def m005_owed(db: Database) -> None:
-    """What a published lineage still owes, in place of the one mark that was kept of it."""
+    """Add the debts of a published lineage, which replace the single `marks_owed` flag."""
     db.table("progress").add_column("owed", str, not_null_default="[]")
     marks = '[{"what": "marks", "why": "roar.db could not be written", "reason": "database", "command": ""}]'
     db.conn.execute("UPDATE progress SET owed = ? WHERE marks_owed", [marks])
@@ -143,33 +142,33 @@ def m005_owed(db: Database) -> None:
 
 @journal_migrations()
 def m006_binding(db: Database) -> None:
-    """Whether finalize changes the scope of what is registered already."""
+    """Add whether finalize changes the scope of jobs that are already registered."""
     db.table("progress").add_column("binding_prepared", int, not_null_default=0)
 
 
 @journal_migrations()
 def m007_receipt(db: Database) -> None:
-    """What the registry should come to, and what it said that it came to."""
+    """Add the hash that the registry should compute, and the receipt that it returned."""
     db.table("plan").add_column("published", str, not_null_default="{}")
     db.table("progress").add_column("receipt", str)
 
 
 def migrate(db: Database) -> None:
-    """Bring the tables up to this release.  Raises LocalProblem for a journal that a newer release wrote."""
+    """Bring the tables up to this release. Raises LocalProblem if a newer release wrote the journal."""
     refuse_newer(db)
     if journal_migrations.pending(db):
         journal_migrations.apply(db)
 
 
 def refuse_newer(db: Database) -> None:
-    """Raise LocalProblem for a journal that a newer release wrote.  Changes nothing."""
+    """Raise LocalProblem if a newer release wrote the journal. Changes nothing."""
     known = {migration.name for migration in journal_migrations.pending(Database(memory=True))}
     if any(applied.name not in known for applied in journal_migrations.applied(db)):
         raise newer()
 
 
 def newer() -> LocalProblem:
-    """The error of a journal that a newer release wrote."""
+    """Return the error of a journal that a newer release wrote."""
     return LocalProblem(
         "this publish was journaled by a newer release",
         kept="The journal is untouched.",
@@ -179,5 +178,5 @@ def newer() -> LocalProblem:
 
 
 def is_full(error: sqlite3.Error) -> bool:
-    """Whether SQLite ran out of room (SQLITE_FULL)."""
+    """Return whether SQLite ran out of room (SQLITE_FULL)."""
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

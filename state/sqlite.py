@@ -1,7 +1,7 @@
 """sqlite-utils without the numerical libraries that it would import.
 
-`sqlite_utils.db` imports numpy and pandas wherever they are installed, for column types that no journal has.  That
-costs up to a second in the environments of our users, and fails where either is broken.
+`sqlite_utils.db` imports numpy and pandas wherever they are installed, for column types that no journal uses. In users'
+environments that can cost up to a second, and it fails if either is broken.
 """
 
 import sys
@@ -16,7 +16,7 @@ OPTIONAL = frozenset({"numpy", "pandas", "sqlite_dump"})
 
 
 class _Absent(MetaPathFinder):
-    """Reports the optional libraries as missing to the thread that made it, and to no other."""
+    """Reports the optional libraries as missing, only to the thread that created it."""
 
     def __init__(self) -> None:
         self._thread = get_ident()

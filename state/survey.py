@@ -1,4 +1,4 @@
-"""Looking at publishes without owning them: what `roar journal list` shows, and what `--resume` chooses from."""
+"""Reading publishes without owning them: what `roar journal list` shows and `--resume` chooses from."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from roar_publisher.state.units import Kind
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """One publish as it stands.  owner: the pid that works on it now, None if nobody does."""
+    """The current state of one publish. owner: the pid that works on it now, or None."""
 
     paths: PublishPaths
     plan: Plan
@@ -36,17 +36,17 @@ class Glance:
 
     @property
     def owes(self) -> bool:
-        """Whether it is published, and something that follows can still be done."""
+        """Whether it is published and still has a debt that can be paid."""
         return self.progress.state is State.DONE and any(debt.payable for debt in self.progress.owed)
 
     @property
     def interrupted(self) -> bool:
-        """Whether it has work left and nobody works on it."""
+        """Whether it has work left and no process works on it."""
         return self.live and self.owner is None
 
     @property
     def reason(self) -> Reason | str:
-        """Why it is not under way, or that it is: the code that `state.reasons` documents."""
+        """The code of `state.reasons` that says why it is not running, or that it is."""
         noted = self.progress.reason
         match self.progress.state:
             case State.DONE:
@@ -66,20 +66,20 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Summary(Glance):
-    """As a glance, with how far everything is."""
+    """A glance with counts of units and objects."""
 
     tally: dict[Kind, Tally]
     objects: ObjectTally
 
 
 def glance(paths: PublishPaths) -> Glance:
-    """As `look`, but what it costs does not grow with the lineage."""
+    """Return one publish like `look`, at a cost that does not grow with the lineage."""
     with _reading(paths) as journal:
         return Glance(paths, journal.plan(), journal.progress(), journal.queue.read(), owner(paths.lock))
 
 
 def look(paths: PublishPaths) -> Summary:
-    """One publish.  Raises LocalProblem if it has no finished plan or its journal can't be read."""
+    """Return one publish. Raises LocalProblem if it has no finished plan or its journal cannot be read."""
     with _reading(paths) as journal:
         return Summary(
             paths,
@@ -99,7 +99,7 @@ def _reading(paths: PublishPaths) -> Iterator[Journal]:
     except FileNotFoundError as error:
         what = f"publish {paths.id} has no journal"
         raise LocalProblem(what, next_step="roar journal prune --all", reason=Reason.NO_PLAN) from error
-    except OSError as error:  # a folder that this user may not enter
+    except OSError as error:  # such as a folder that this user may not enter
         found = trouble(error, Reason.JOURNAL)
         raise LocalProblem(
             f"the journal {paths.journal} can't be used at this moment: {found.what}",
@@ -112,7 +112,7 @@ def _reading(paths: PublishPaths) -> Iterator[Journal]:
 
 
 def _onlooking(paths: PublishPaths) -> Journal:
-    """The journal, for reading.  What an older release left is brought up to date first, by its owner for a moment."""
+    """Open the journal for reading. One of an older release is migrated first, under a short ownership."""
     journal = Journal(paths.journal, read_only=True)
     if not journal.outdated:
         return journal
@@ -132,9 +132,9 @@ def _onlooking(paths: PublishPaths) -> Journal:
 
 
 def survey(folder: StateFolder) -> Iterator[Summary | tuple[PublishPaths, LocalProblem]]:
-    """Every publish, newest first; in place of one that can't be read, its paths and why.
+    """Yield every publish, newest first. For an unreadable one, yield its paths and the error.
 
-    What killed processes left behind is removed on the way (`state.sweep`).
+    Removes what killed processes left behind (`state.sweep`).
     """
     found: list[Summary] = []
     for paths in folder.all_publishes():

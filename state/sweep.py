@@ -1,12 +1,12 @@
-"""What killed processes left behind, removed at the next look.
+"""Removing what killed processes left behind.
 
     publishes/.<id>                 a folder whose process died before it had locked it
-    publishes/<id>                  with a lock that nobody holds and no frozen plan: nothing was sent for it
+    publishes/<id>                  without a lock's holder and without a frozen plan: nothing was sent for it
     publishes/<id>/session-token    of a publish that has ended
-    publishes/<id>/**/*.new         a private file that was not written to its end
-    key.new, key.<hex>              the same of the user's key; an older release made it under a name of its own
+    publishes/<id>/**/*.new         a private file that was not completely written
+    key.new, key.<hex>              the same of the user's key; an older release used a random name
 
-Nothing here is ever needed again, so what can't be removed now is left to the next look, without a word.
+Nothing here is needed again. What cannot be removed now is silently left to the next run.
 """
 
 import re
@@ -26,17 +26,17 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 
 YOUNG_SECONDS = 60.0
-"""A folder without a lock is left alone for so long: its process may be about to lock it."""
+"""How long a folder without a lock is left alone: its process may be about to lock it."""
 KEY_LEFTOVER = re.compile(r"key\.(new|[0-9a-f]{8}(\.new)?)")
 OVER = (State.DONE, State.CANCELLED)
-"""States after which no session token is needed; one that has failed may be tried again."""
+"""States that need no session token. A failed publish may be retried, so it keeps its token."""
 
 
 def vanish(paths: PublishPaths) -> bool:
-    """Remove a publish whose process died before its plan was frozen; whether it is gone.
+    """Remove a publish whose process died before its plan was frozen. Returns whether it is gone.
 
-    One that is owned is being planned, and stays.  So does what can't be read at this moment, and what had begun to
-    send: its journal has lost the plan since.
+    An owned publish stays, because it is being planned. So does one that cannot be read now, and one that had begun to
+    send and whose journal lost the plan later.
     """
     if not _was_locked(paths.lock):
         return False
@@ -55,9 +55,9 @@ def vanish(paths: PublishPaths) -> bool:
 
 
 def tidy(paths: PublishPaths, progress: Progress) -> None:
-    """Remove what a killed process left in the folder of a publish that nobody owns.
+    """Remove what a killed process left in the folder of a publish that no process owns.
 
-    A token stays for as long as labels are owed, which it signs, too.
+    A token stays as long as labels are owed, because it signs their request, too.
     """
     files = list(_unfinished_files(paths.folder))
     needed = progress.state not in OVER or any(debt.what is What.LABELS for debt in progress.owed)
@@ -71,7 +71,7 @@ def tidy(paths: PublishPaths, progress: Progress) -> None:
 
 
 def tidy_folder(folder: StateFolder, *, now: Callable[[], float] = time.time) -> None:
-    """Remove what belongs to no publish."""
+    """Remove leftover files that belong to no publish."""
     with suppress(OSError):
         for path in folder.publishes.iterdir():
             if PLANNING.fullmatch(path.name):
@@ -91,7 +91,7 @@ def _remove_planning(path: Path, now: float) -> None:
 
 
 def _was_locked(lock: Path) -> bool:
-    """Whether some process has held it: it wrote its pid."""
+    """Return whether a process ever held the lock: it would have written its pid."""
     try:
         return lock.stat().st_size > 0
     except OSError:
@@ -105,7 +105,7 @@ def _unfinished_files(folder: Path) -> Iterator[Path]:
 
 
 def no_plan(paths: PublishPaths, problem: LocalProblem) -> LocalProblem:
-    """The error of a publish without a plan; where a process is at it, that is no trouble at all."""
+    """Return the error of a publish without a plan, or one that says that a process is planning it."""
     pid = owner(paths.lock)
     if problem.reason == Reason.NO_PLAN and pid is not None:
         problem.what, problem.next_step = f"publish {paths.id} is being planned (pid {pid})", "roar journal list"

@@ -1,4 +1,4 @@
-"""The folders for temporary files: what is said when they are full, which is not what is said of the file in hand."""
+"""The folders for temporary files, and their own error for a full one, so that it is not blamed on another file."""
 
 import os
 import tempfile
@@ -12,22 +12,22 @@ SQLITE_FALLBACKS = ("/var/tmp", "/usr/tmp", "/tmp", ".")
 
 
 def sqlite_folder(environ: Mapping[str, str] = os.environ) -> str:
-    """Where SQLite sorts what is too large for memory (its documentation, "Temporary Files Used By SQLite")."""
+    """Return where SQLite sorts what is too large for memory (its documentation, "Temporary Files Used By SQLite")."""
     folders = (environ.get("SQLITE_TMPDIR"), environ.get("TMPDIR"), *SQLITE_FALLBACKS)
     usable = (folder for folder in folders if folder and Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK))
     return next(usable, "a temporary folder")
 
 
 def python_folder() -> str:
-    """Where this program's own temporary files go."""
+    """Return where this program's own temporary files go."""
     try:
         return tempfile.gettempdir()
-    except OSError:  # there is none that can be written
+    except OSError:  # no folder is writable
         return "a temporary folder"
 
 
 def no_room(folder: str, why: str) -> LocalProblem:
-    """The error of a temporary folder that takes no more."""
+    """Return the error of a temporary folder that has no room."""
     return LocalProblem(
         f"Planning the publish needs the temporary folder {folder}, which can't be used: {why}.",
         kept="roar.db is as it was.",

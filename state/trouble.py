@@ -1,7 +1,7 @@
-"""What the operating system refuses, in words that a person can act on.
+"""Errors of the operating system in words that the user can act on.
 
-SQLite does not tell which error of the system was behind its own ("unable to open database file"), so the disk is asked
-again with a small file of ours.
+SQLite does not report which system error caused its own ("unable to open database file"), so this module probes the
+disk again with a small file.
 """
 
 import errno
@@ -13,12 +13,15 @@ from pathlib import Path
 from roar_publisher.state.reasons import Reason
 
 PROBE_BYTES = 64 * 1024
-"""More than a file system keeps in an inode: it takes room."""
+"""More than a file system stores in an inode, so that the file takes room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """reason: the code that a journal stores.  what: the cause as part of a sentence.  remedy: what to do first."""
+    """A system error in words.
+
+    reason: the code for the journal. what: the cause as part of a sentence. remedy: what to do first.
+    """
 
     reason: Reason
     what: str
@@ -47,7 +50,7 @@ _IN_THE_WAY = {
 
 
 def trouble(error: OSError, otherwise: Reason) -> Trouble:
-    """What an error of the system means.  otherwise: the reason of one that has no other meaning."""
+    """Return what a system error means. otherwise: the reason of an error without a more specific one."""
     if error.errno in _IN_THE_WAY:
         return Trouble(otherwise, *_IN_THE_WAY[error.errno])
     known = _KNOWN.get(error.errno or 0)
@@ -55,7 +58,10 @@ def trouble(error: OSError, otherwise: Reason) -> Trouble:
 
 
 def refusal(folder: Path) -> OSError | None:
-    """What the system says to a small file in `folder` now; None where it takes one.  Leaves nothing behind."""
+    """Return the system's error for a small file in `folder` now, or None if it can be written.
+
+    Leaves nothing behind.
+    """
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(PROBE_BYTES))

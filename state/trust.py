@@ -1,11 +1,11 @@
-"""Whether a state folder is this user's alone: who may write into it decides what this program sends, and where to.
+"""Whether a state folder is this user's alone. Its writers decide what this program sends, and where to.
 
-- The folder and `publishes` below it must belong to this user, and nobody else may write into them.  A POSIX ACL that
-  lets somebody write shows in the group's bits, so it is refused too.
-- A folder above them that everybody may write into without the sticky bit lets anybody put another in its place.
+- The folder and `publishes` below it must belong to this user, and no other user may write to them. A POSIX ACL that
+  grants write access shows in the group's bits, so it is refused, too.
+- If all users may write to a folder above them that has no sticky bit, anyone could replace the state folder.
 
-Folders above that belong to somebody else, or to a group, are not refused: homes in containers and on shared machines
-look like that.  Whoever owns one of those can put another folder in the place of this one.
+Folders above that belong to another user or to a group are accepted, because homes in containers and on shared machines
+look like that. The owner of such a folder can replace the state folder.
 """
 
 import os
@@ -24,9 +24,9 @@ KEPT = "Nothing was read there, and nothing was sent."
 
 
 def check_state_folder(root: Path, *, user: int | None = None) -> None:
-    """Raise LocalProblem, with what to type, unless the state folder is this user's alone.  One that is absent is fine.
+    """Raise LocalProblem, with what to type, unless the state folder is this user's alone. It may be absent.
 
-    user: whose it must be; this process's effective user by default.
+    user: the uid that must own it; by default this process's effective user.
     """
     user = os.geteuid() if user is None else user
     for folder in (root, root / "publishes"):
@@ -46,13 +46,13 @@ def check_state_folder(root: Path, *, user: int | None = None) -> None:
 
 
 def _above(root: Path) -> Iterator[Path]:
-    """Every folder on the way, as it is written and where links lead."""
+    """Yield every folder above the path, both as written and with links resolved."""
     absolute = Path(os.path.abspath(root))
     yield from dict.fromkeys((*absolute.parents, *Path(os.path.realpath(root)).parents))
 
 
 def _status(folder: Path) -> os.stat_result | None:
-    """None where there is nothing, or nothing that this user may look at: the first use says why."""
+    """Return None if there is nothing, or nothing that this user may look at: the first use reports why."""
     try:
         return folder.stat()
     except OSError:
@@ -73,7 +73,7 @@ def _refused(what: str, next_step: str) -> LocalProblem:
 
 
 def _name(user: int) -> str:
-    """A user as a person knows it: containers and file servers have ids without names."""
+    """Return a user's name and uid. Containers and file servers have uids without names."""
     try:
         return f"{pwd.getpwuid(user).pw_name} (uid {user})"
     except KeyError:
