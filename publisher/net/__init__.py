@@ -1,4 +1,4 @@
-"""The HTTP kernel: connections, the adaptive limit of requests, the network gate, proxies, certificates, pacing.
+"""The HTTP layer: connections, the adaptive request limit, the network gate, proxies, certificates, pacing.
 
-It knows no registry and no object store; `glaas` and `storage` are built on it.
+It knows neither registries nor object stores. `glaas` and `storage` are built on it.
 """

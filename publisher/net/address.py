@@ -1,7 +1,7 @@
-"""The registry's address: what is accepted, and how it is written.
+"""The registry's address: validation and normalisation.
 
-The same registry has one spelling here, because it names publishes, keys the session ids, and decides which credential
-may be sent there.
+Each registry has one spelling here, because the address names publishes, keys the session ids, and decides which
+credential may be sent there.
 """
 
 import re
@@ -18,11 +18,11 @@ _EXAMPLE = "--registry https://api.glaas.ai"
 
 
 def registry_address(text: str, environ: Mapping[str, str]) -> str:
-    """`text` as scheme://host[:port][/path] without a trailing slash; without `/api/v1`, too, which requests add.
+    """Return `text` as scheme://host[:port][/path], without a trailing slash and without `/api/v1`, which requests add.
 
-    The host is in lower case and in its ASCII form (IDNA), an IP address in its shortest form; the scheme's default
-    port is left out.  Raises UsageProblem for what is no URL, carries a user or a query, or is plain `http://` to
-    another machine without `ROAR_ALLOW_HTTP=1` (protocol.md §5).
+    The host is in lower case and ASCII form (IDNA), an IP address in its shortest form. The scheme's default port is
+    omitted. Raises UsageProblem if `text` is not a URL, contains a user or a query, or is plain `http://` to another
+    machine without `ROAR_ALLOW_HTTP=1` (protocol.md §5).
     """
     try:
         parts = urlsplit(text.strip())
@@ -48,13 +48,13 @@ def registry_address(text: str, environ: Mapping[str, str]) -> str:
 
 
 def origin(address: str) -> str:
-    """scheme://host[:port] of an address that `registry_address` has written."""
+    """Return scheme://host[:port] of an address that `registry_address` returned."""
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def origin_of(text: str) -> str | None:
-    """The origin of any http(s) URL, in the spelling of `registry_address`; None for what is none."""
+    """Return the origin of any http(s) URL in the spelling of `registry_address`, or None if it is not one."""
     try:
         return origin(registry_address(text, {"ROAR_ALLOW_HTTP": "1"}))
     except UsageProblem:
@@ -62,7 +62,7 @@ def origin_of(text: str) -> str | None:
 
 
 def _host(name: str) -> str:
-    """One spelling of a host.  Raises UsageProblem for what is no name of one."""
+    """Return the normal form of a host. Raises UsageProblem if it is not a host name."""
     try:
         return str(ip_address(name))
     except ValueError:
@@ -80,12 +80,12 @@ def _host(name: str) -> str:
 
 
 def _base(parts: SplitResult) -> str:
-    """The path below which `/api/v1` stands."""
+    """Return the path that `/api/v1` is appended to."""
     return parts.path.rstrip("/").removesuffix("/api/v1").rstrip("/")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine."""
+    """Return whether `host` is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""One attempt of one request: for how long an answer is waited for, and what is looked at meanwhile."""
+"""One attempt of one request: how long to wait for an answer, and what to monitor meanwhile."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -12,18 +12,20 @@ from roar_publisher.report import Reporter
 from roar_publisher.state.errors import PublisherError
 
 FIRST_CONTACT_ANSWER_SECONDS = 10.0
-"""How long a request may take while the registry has never answered.  What is left of the gate's FIRST_CONTACT_SECONDS
-is for a knock."""
+"""The timeout of a request while the registry has never answered.
+
+The rest of the gate's FIRST_CONTACT_SECONDS is for a probe.
+"""
 LONGEST_ANSWER_SECONDS = 60.0
-"""A request without an answer gets another ANSWER_SECONDS at each further attempt, up to this: the line may be slow."""
+"""The longest timeout. Each retry after a timeout adds ANSWER_SECONDS, because the connection may be slow."""
 LONG_WORK_SECONDS = 300.0
-"""How long the registry may work on a request that is known to take long: finalize hashes the whole lineage."""
+"""The timeout of a request that is known to take long: finalize hashes the whole lineage."""
 
 
 def seconds_to_answer(*, takes_long: bool, met: bool, silences: int) -> float:
-    """How long one attempt waits for its reply to begin.
+    """Return how long one attempt waits for its reply to begin.
 
-    met: whether the registry ever answered.  silences: earlier attempts of this request that got no answer in time.
+    met: whether the registry ever answered. silences: earlier attempts of this request that timed out.
     """
     if takes_long:
         return LONG_WORK_SECONDS
@@ -33,7 +35,7 @@ def seconds_to_answer(*, takes_long: bool, met: bool, silences: int) -> float:
 
 
 class Sender:
-    """Sends the requests of one publish.  health: the path to knock at."""
+    """Sends the requests of one publish. health: the path to probe."""
 
     def __init__(self, exchange: Exchange, health: str, report: Reporter) -> None:
         self._exchange = exchange
@@ -43,18 +45,21 @@ class Sender:
     async def send(
         self, method: str, path: str, body: bytes | None, authorization: str | None, *, within: float
     ) -> Reply:
-        """As `Exchange.send`.  Where it may take longer than any usual request, the network is looked after meanwhile,
-        and Unreachable is raised as soon as the registry can't be connected to any more."""
+        """Send a request like `Exchange.send`.
+
+        If it may take longer than any usual request, the network is probed meanwhile, and Unreachable is raised as soon
+        as the registry accepts no more connections.
+        """
         sending = partial(self._exchange.send, method, path, body, authorization, within=within)
         with self.silence.asked(within):
             return await (self._while_connected(sending) if within > LONGEST_ANSWER_SECONDS else sending())
 
     async def knock(self) -> None:
-        """Ask for the registry's health over a new connection.  Raises Unreachable where nothing answers."""
+        """Ask for the registry's health over a new connection. Raises Unreachable if nothing answers."""
         await self._exchange.knock(self._health)
 
     async def _while_connected(self, send: Callable[[], Awaitable[Reply]]) -> Reply:
-        """A registry that is busy with this request may not answer a knock, but its machine accepts the connection."""
+        """Send while probing. A busy registry may not answer a probe, but its machine accepts the connection."""
         reply: Reply | None = None
         failure: Unreachable | PublisherError = Unreachable("no answer in time", silent=True)
         async with anyio.create_task_group() as tasks:
@@ -69,7 +74,7 @@ class Sender:
                         if not error.connected:
                             failure = error
                             tasks.cancel_scope.cancel()
-                    except PublisherError as error:  # a proxy or a certificate that only a person can settle
+                    except PublisherError as error:  # a proxy or a certificate that only the user can fix
                         failure = error
                         tasks.cancel_scope.cancel()
 
@@ -77,7 +82,7 @@ class Sender:
             try:
                 reply = await send()
             except (Unreachable, PublisherError) as error:
-                failure = error  # raised outside of the task group, which would wrap it
+                failure = error  # raised outside the task group, which would wrap it
             tasks.cancel_scope.cancel()
         if reply is None:
             raise failure

@@ -1,4 +1,4 @@
-"""What all uploads of one process have in common, however many publishes they belong to."""
+"""The resources that all uploads of one process share, across its publishes."""
 
 from dataclasses import dataclass, field
 
@@ -10,10 +10,10 @@ from roar_publisher.net.pace import Pace
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Made inside of an event loop.
+    """Shared upload resources, created inside an event loop.
 
-    slots: requests to object stores under way at once.  pace: the rate that files go at over the network, if it is
-    limited.  doors: of the stores' gates, by destination: all wait together for one that is away.
+    slots: concurrent requests to object stores. pace: the upload rate over the network, if it is limited. doors: the
+    gate states of the stores, by destination. All uploads wait together for a store that is away.
     """
 
     slots: CapacityLimiter
@@ -22,9 +22,9 @@ class Share:
 
     @classmethod
     def of(cls, most: int, rate: int | None) -> "Share":
-        """most: requests at once.  rate: bytes a second, None for as many as go."""
+        """Create a share. most: concurrent requests. rate: bytes per second, or None for no limit."""
         return cls(CapacityLimiter(most), Pace(rate) if rate else None)
 
     def door(self, destination: str) -> Door:
-        """The door of a destination's store."""
+        """Return the gate state of a destination's store."""
         return self.doors.setdefault(destination, Door())

@@ -1,8 +1,8 @@
-"""Which certificates are trusted: those of the first setting that names some, else the system's.
+"""Trusted certificates: those of the first setting that names any, else the system's.
 
-A set of certificates replaces the system's, as it does in the tools that these variables come from: `SSL_CERT_FILE` and
-`SSL_CERT_DIR` (OpenSSL), `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE` (requests, curl).  A store has settings of its own
-that come first (`AWS_CA_BUNDLE`).
+A setting replaces the system's certificates, as it does in the tools that these variables come from: `SSL_CERT_FILE`
+and `SSL_CERT_DIR` (OpenSSL), `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE` (requests, curl). A store's own settings
+(`AWS_CA_BUNDLE`) take precedence.
 """
 
 import os
@@ -20,19 +20,25 @@ from roar_publisher.state.reasons import Reason
 SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.r?[0-9]+")
 FOLDERS = "SSL_CERT_DIR"
-"""The one setting that takes folders alone."""
+"""The only setting that accepts folders alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """setting: what chose the certificates, as a person knows it; empty for the system's.  path: a file or folder."""
+    """Which certificates to trust.
+
+    setting: the name of the setting that chose the certificates; empty for the system's. path: a file or folder.
+    """
 
     setting: str = ""
     path: str = ""
 
     @classmethod
     def chosen(cls, environ: Mapping[str, str], *before: tuple[str, str | None]) -> "Trust":
-        """By the first setting that is not empty.  before: settings that come before the usual ones, with values."""
+        """Return the first setting that is not empty.
+
+        before: settings that take precedence over the usual ones, with their values.
+        """
         usual = [(name, environ.get(name)) for name in SETTINGS]
         for setting, path in (*before, *usual):
             if path:
@@ -41,11 +47,14 @@ class Trust:
 
     @property
     def file_setting(self) -> str:
-        """What to set to a file of certificates: the setting that chose, or the one that comes before its folders."""
+        """The setting to point to a file of certificates: the one that chose, or the one that precedes its folders."""
         return SETTINGS[0] if self.setting in ("", FOLDERS) else self.setting
 
     def context(self) -> ssl.SSLContext:
-        """For connections over TLS.  Takes 20 ms.  Raises NeedsPerson where the setting names no certificates."""
+        """Return a context for TLS connections.
+
+        Takes 20 ms. Raises NeedsPerson if the setting names no certificates.
+        """
         if not self.setting:
             return httpx2.create_ssl_context(trust_env=False)
         try:
@@ -62,7 +71,7 @@ class Trust:
             ) from None
 
     def _of_folders(self) -> ssl.SSLContext:
-        """Of one or more folders, as OpenSSL takes them; it says nothing of what is missing or of no use to it."""
+        """Load one or more folders in OpenSSL's format. OpenSSL itself ignores missing and unusable files."""
         names = [name for folder in self.path.split(os.pathsep) for name in os.listdir(folder)]
         if not any(_HASHED.fullmatch(name) for name in names):
             raise OSError(0, "no file in it is named as OpenSSL wants it (openssl rehash)")
@@ -75,7 +84,7 @@ class Trust:
 
 
 def nothing_trusted() -> ssl.SSLContext:
-    """For clients of plain http: should one of them ever be asked for https, no certificate will do."""
+    """Return a context for clients of plain http. If one is ever used for https, it accepts no certificate."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 

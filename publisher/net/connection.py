@@ -1,7 +1,7 @@
-"""A line to one registry: its connections, how many requests may be under way, and the door of its gate.
+"""A connection to one registry: its HTTP connections, its request limit and its gate state.
 
-One process has one line to a registry, however many publishes it works on: together they send no more than one of them
-would alone, wait together while the network is away, and one of them knocks.
+A process has one per registry, shared by all its publishes. Together they send no more requests than one publish would
+alone. While the network is away they wait together, and one of them probes.
 """
 
 from types import TracebackType
@@ -15,11 +15,11 @@ from roar_publisher.net.limit import AdaptiveLimit
 from roar_publisher.state.descriptors import fitting
 
 MOST_REQUESTS = 64
-"""Requests under way at once, at the most; the limit in force adapts below it."""
+"""The maximum number of concurrent requests. The adaptive limit never exceeds it."""
 
 
 class Line:
-    """Use it as an async context manager."""
+    """A connection to one registry, as an async context manager."""
 
     def __init__(
         self, registry: str, *, most_requests: int = MOST_REQUESTS, transport: httpx2.AsyncBaseTransport | None = None

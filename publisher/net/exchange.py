@@ -1,8 +1,8 @@
-"""One HTTP exchange: a request goes out, a reply of bounded size comes back, and nothing else happens.
+"""One HTTP exchange: send a request, read a reply of bounded size, and nothing else.
 
-No retry, no redirect, no cookie: those are decided above (`caller`) or not wanted at all.  Credentials only ever go to
-the registry's own origin, because redirects are not followed.  `route` builds the HTTP library's clients and reads its
-errors.
+There are no retries, redirects or cookies: callers decide about retries, and the others are not wanted. Credentials are
+sent only to the registry's own origin, because redirects are not followed. `route` builds the HTTP library's clients
+and interprets its errors.
 """
 
 import logging
@@ -22,24 +22,26 @@ from roar_publisher.net.certificates import Trust
 from roar_publisher.net.route import FAILURES, Route
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
-"""A GLaaS reply is some kilobytes; more than this is no GLaaS."""
+"""A GLaaS reply has some kilobytes. Anything larger than this does not come from GLaaS."""
 ENCODINGS = frozenset({"gzip", "deflate", "identity"})
-"""How a body may be packed.  The library unpacks more where it can, but a read's worth of zstd can become gigabytes."""
+"""Accepted content encodings. The library supports more, but one read of zstd can expand to gigabytes."""
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 3.0
-"""How long a connection may be idle and be used again.  Many servers close theirs after 5 s, and a request that is on
-its way then is lost."""
+"""How long an idle connection may be reused.
+
+Many servers close theirs after 5 s, and a request that is in transit at that moment is lost.
+"""
 KNOCK_SECONDS = 5.0
 KNOCK_CONNECT_SECONDS = 4.0
-"""How long a knock may take: less than a request, because somebody waits for what it finds out."""
+"""Connection timeout of a probe. Probes time out sooner than requests, because a caller waits for their result."""
 ANSWER_SECONDS = 20.0
 """How long a reply may take to begin, and how far its body may fall behind SLOWEST_BODY."""
 SLOWEST_BODY = 1_000
-"""Bytes a second that the body of a reply has to keep up, on the average."""
+"""The minimum average rate of a reply's body in bytes per second."""
 LONGEST_BODY_SECONDS = 300.0
-"""How long a body may take at any rate."""
+"""The time limit for a body at any rate."""
 SPEAKS_AS = "0.4.7"
-"""The roar-cli release whose protocol we speak: `X-Roar-Version` (protocol.md §2)."""
+"""The roar-cli release whose protocol this program implements: `X-Roar-Version` (protocol.md §2)."""
 
 # The library's INFO lines print whole URLs and its DEBUG lines print Set-Cookie: neither may reach a log.
 for _name in ("httpx2", "httpcore2"):
@@ -48,7 +50,7 @@ for _name in ("httpx2", "httpcore2"):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back.  Header names are lower case."""
+    """A reply. Header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -56,22 +58,23 @@ class Reply:
 
 
 class Exchange:
-    """Connections to one registry.  Use it as an async context manager; any number of tasks may `send`.
+    """Connections to one registry, as an async context manager. Any number of tasks may call `send`.
 
-    Each connection has a client of its own, made when it is first needed, because the library's pool looks at every
-    idle connection twice a request: with many in one pool, that is up to half of the CPU of a small request.
+    Each connection has its own client, created when it is first needed. The library's pool inspects every idle
+    connection twice per request: with many connections in one pool, that takes up to half of the CPU time of a small
+    request.
 
-    connections: how many are kept open; a request that finds all of them busy gets one that is closed afterwards.
+    connections: how many are kept open. A request that finds all of them busy uses one that is closed afterwards.
     """
 
     def __init__(self, registry: str, *, connections: int, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self.registry = registry
         self._connections = connections
         self._transport = transport
-        self._route: Route | None = None  # looked up with the first request, where its errors can be noted
+        self._route: Route | None = None  # created by the first request, whose caller can record its errors
         self._clients: list[httpx2.AsyncClient] = []
         self._under_way: list[int] = []  # requests, by client
-        self._knocker: httpx2.AsyncClient | None = None  # keeps no connection: one from before may lead nowhere
+        self._knocker: httpx2.AsyncClient | None = None  # keeps no connection, because an old one may be dead
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,10 +91,10 @@ class Exchange:
     ) -> Reply:
         """Send one request and read its whole reply.
 
-        path: below the registry's address, with its query.  within: seconds until the reply begins; its body has to
-        arrive at SLOWEST_BODY or faster.  Raises Unreachable where no whole reply
-        came, NeedsPerson where a certificate, a proxy or their settings are in the way.
-        When cancelled, the request may have been carried out all the same.
+        path: below the registry's address, with its query. within: seconds until the reply begins; its body has to
+        arrive at SLOWEST_BODY or faster. Raises Unreachable if no whole reply came, NeedsPerson if a certificate, a
+        proxy or their settings prevent the request.
+        If cancelled, the server may still have carried out the request.
         """
         headers = {"Authorization": authorization} if authorization else {}
         if body is not None:
@@ -104,7 +107,7 @@ class Exchange:
             self._under_way[chosen] -= 1
 
     async def knock(self, path: str, *, within: float = KNOCK_SECONDS) -> None:
-        """Ask for `path` over a new connection.  Raises Unreachable unless a whole reply, whatever it is, came."""
+        """Request `path` over a new connection. Raises Unreachable unless a whole reply of any kind came."""
         if self._knocker is None:
             self._knocker = self._new_client(kept=0, connect=KNOCK_CONNECT_SECONDS)
         await self._exchange(self._knocker, "GET", path, None, {}, within)
@@ -130,13 +133,13 @@ class Exchange:
         return self._to_registry().client(
             transport=self._transport,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=IDLE_SECONDS),
-            timeout=httpx2.Timeout(None, connect=connect),  # the rest is limited by `_exchange`
+            timeout=httpx2.Timeout(None, connect=connect),  # `_exchange` limits the rest
             headers={
                 "X-Roar-Version": SPEAKS_AS,
                 "User-Agent": f"roar-publisher/{__version__}",
                 "Accept-Encoding": "gzip, deflate",
             },
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is kept, none is sent
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # keeps and sends no cookies
         )
 
     def _to_registry(self) -> Route:
@@ -144,7 +147,7 @@ class Exchange:
         return self._route
 
     def _least_busy(self) -> int:
-        """The place of the client that has the least to do: a new one where all are busy and there may be more."""
+        """Return the index of the client with the fewest requests, a new one if all are busy and more are allowed."""
         if min(self._under_way, default=1) and len(self._clients) < self._connections:
             self._clients.append(self._new_client(kept=1, connect=CONNECT_SECONDS))
             self._under_way.append(0)
@@ -152,9 +155,9 @@ class Exchange:
 
 
 async def _read(response: httpx2.Response, limit: anyio.CancelScope) -> bytes:
-    """The body, cut off where it gets larger than any reply of a GLaaS.
+    """Return the body, cut off at MAX_REPLY_BYTES.
 
-    limit: ends the exchange; its deadline moves with what arrives.  Raises httpx2.DecodingError.
+    limit: ends the exchange; its deadline moves as data arrives. Raises httpx2.DecodingError.
     """
     if response.headers.get("content-encoding", "identity").strip().lower() not in ENCODINGS:
         raise httpx2.DecodingError("an encoding that was not asked for")

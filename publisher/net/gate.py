@@ -1,10 +1,11 @@
-"""The network gate: when the network is gone, everybody waits together while one of them knocks.
+"""The network gate: while the network is away, all requests wait together and one task probes the server.
 
-Open, it costs nothing.  The first request that gets no reply closes it and asks the registry for its health.  If that
-answers at once, only the request was unlucky, and its owner counts an attempt.  If not, the network is away: all wait,
-no attempt is counted, and one task knocks with a bounded backoff until it answers or patience ends.
+An open gate costs nothing. The first request that gets no reply closes it and asks the registry for its health. If the
+registry answers at once, only that request failed, and its caller counts an attempt. Otherwise the network is away: all
+requests wait without counting attempts, and one task probes with a bounded backoff until it gets an answer or the
+patience ends.
 
-A server that asks for patience (`Retry-After`) holds the same gate, so nobody runs into the same answer again.
+A server that asks to wait (`Retry-After`) holds the same gate, so that no other request gets the same answer again.
 """
 
 import random
@@ -21,22 +22,24 @@ from roar_publisher.state.reasons import Reason
 
 FIRST_KNOCK_SECONDS = 0.5
 LONGEST_KNOCK_SECONDS = 4.0
-"""Between two knocks: the network that comes back is noticed within five seconds."""
+"""The longest pause between two probes. A network that is back is noticed within five seconds."""
 SHORTEST_KNOCK_SECONDS = 0.5
-"""What a knock is given at the least."""
+"""The shortest timeout of a probe."""
 FIRST_CONTACT_SECONDS = 15.0
-"""Patience with a registry that has never answered this process, from the sending of the first request: more likely a
-wrong address than a bad link."""
+"""Patience with a registry that has never answered this process, counted from the first request.
+
+A wrong address is then more likely than a bad connection.
+"""
 
 
 @dataclass(slots=True)
 class Door:
-    """What every publish to one server shares of its gate.  Times are anyio's.
+    """The gate state that all publishes to one server share. Times are anyio's.
 
-    closed: set while one task knocks; written by that task alone.
-    held_until, held_for: until when everybody waits, and why: the server asked for patience, say.
-    away_since: the first request without a reply since the last answer.
-    met: whether anything ever answered.  recognised: whether the server itself ever did.
+    closed: set while a task probes. Only that task writes it.
+    held_until, held_for: until when all requests wait, and the reason, such as a server that asks to wait.
+    away_since: when the first request after the last answer got no reply.
+    met: whether anything ever answered. recognised: whether the server itself ever did.
     """
 
     closed: anyio.Event | None = None
@@ -48,13 +51,14 @@ class Door:
 
 
 class Gate:
-    """Shared by every task of one publish that sends to one server.
+    """A gate shared by all tasks of one publish that send to one server.
 
-    knock: sends one small request; returns if anything answered, raises Unreachable if not.  It is given KNOCK_SECONDS.
-    sleep: waits, or raises where the process should end.
-    patience: seconds from the first request without a reply after which waiting ends in Transient.
-    knock_at: a URL of that server, for whoever waits on after that.
-    door: shared with the other publishes to the same server; its own by default.
+    knock: sends one small request. It returns if anything answered and raises Unreachable otherwise. It gets
+    KNOCK_SECONDS.
+    sleep: waits, or raises if the process should end.
+    patience: seconds from the first request without a reply until waiting ends in Transient.
+    knock_at: a URL of that server, for a caller that keeps waiting after that.
+    door: the state shared with other publishes to the same server; private by default.
     """
 
     def __init__(
@@ -77,12 +81,12 @@ class Gate:
         self._door = door or Door()
 
     def answered(self) -> None:
-        """A reply came: patience starts anew."""
+        """Record that a reply came. Patience starts again."""
         self._door.away_since = None
         self._door.met = True
 
     def recognise(self) -> None:
-        """The reply was the server's own: what else answers from now on stands in its way."""
+        """Record that a reply was the server's own. From now on, other answers come from something in front of it."""
         self._door.recognised = True
 
     @property
@@ -91,7 +95,7 @@ class Gate:
         return self._door.recognised
 
     def hold(self, seconds: float, reason: str = Reason.THROTTLED) -> None:
-        """Keep everybody waiting, because the server asks for it, or for another reason."""
+        """Make all requests wait, because the server asks for it or for another reason."""
         until = anyio.current_time() + seconds
         if until > self._door.held_until:
             self._door.held_until, self._door.held_for = until, reason
@@ -103,11 +107,11 @@ class Gate:
 
     @property
     def met(self) -> bool:
-        """Whether the server ever answered."""
+        """Whether anything at the server's address ever answered."""
         return self._door.met
 
     async def passage(self) -> None:
-        """Return when requests may be sent."""
+        """Wait until requests may be sent."""
         while True:
             if self._door.closed is not None:
                 await self._door.closed.wait()
@@ -118,16 +122,16 @@ class Gate:
                 return
 
     async def meet(self) -> None:
-        """Return once the server has answered something, a knock if need be.  Raises Transient when patience ends."""
+        """Wait until the server has answered something; probe it if necessary. Raises Transient when patience ends."""
         while not self._door.met:
             await self.no_reply(Unreachable("no answer", silent=False))
 
     async def no_reply(self, cause: Unreachable, sent_at: float | None = None) -> bool:
-        """Tell that a request got no reply; return when the registry answers again.
+        """Report that a request got no reply, and wait until the registry answers again.
 
-        sent_at: when that request was sent; now by default.  Returns whether the network was away (True: nobody's
-        fault), or just this request failed (False).
-        Raises Transient when patience ends.  If the task that knocks is cancelled, the next failure knocks anew.
+        sent_at: when that request was sent; now by default. Returns True if the network was away, and False if only
+        this request failed.
+        Raises Transient when patience ends. If the probing task is cancelled, the next failure starts a new probe.
         """
         if self._door.closed is not None:
             await self._door.closed.wait()
@@ -141,7 +145,7 @@ class Gate:
             reopened.set()
 
     async def _wait_for_answer(self, cause: Unreachable, began: float) -> bool:
-        """began: when the silence began, if this is its first knock."""
+        """Probe until something answers. began: when the silence began, if this is its first probe."""
         delay, away = FIRST_KNOCK_SECONDS, False
         while True:
             try:
@@ -151,7 +155,8 @@ class Gate:
             else:
                 self.answered()
                 return away
-            if self._door.away_since is None:  # at first, and when a request that was under way got its reply meanwhile
+            # Not set at first, and reset if a running request got its reply in the meantime.
+            if self._door.away_since is None:
                 self._door.away_since = anyio.current_time() if away else began
             away = True
             left = self._patience_left(began)
@@ -168,7 +173,7 @@ class Gate:
         return patience - (anyio.current_time() - since)
 
     def _seconds_for_knock(self, began: float) -> float:
-        """All of KNOCK_SECONDS, or what is left for the first contact."""
+        """Return KNOCK_SECONDS, or less if less is left for the first contact."""
         left = began + FIRST_CONTACT_SECONDS - anyio.current_time()
         return KNOCK_SECONDS if self._door.met else max(SHORTEST_KNOCK_SECONDS, min(KNOCK_SECONDS, left))
 

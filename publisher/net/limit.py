@@ -1,14 +1,13 @@
-"""How many requests may be under way at once: grown while the line keeps up, shrunk when it does not.
+"""The number of concurrent requests: raised while the connection keeps up, reduced when it does not.
 
-It begins like TCP: doubling (one more a success) until the first sign of congestion, then additive (one more a round).
-Two signs shrink it:
+The limit begins like TCP: it doubles (plus one per success) until the first sign of congestion, then grows additively
+(plus one per round). Two signs reduce it:
 
-- 429, 503 and silence halve it.
-- Latency that grows (as in TCP Vegas, and Netflix's gradient limits): requests that take longer than they would alone
-  are waiting for each other somewhere, and more of them at once would only wait longer.  The limit is divided by how
-  much longer they take.
+- 429, 503 and missing answers halve it.
+- Growing latency (as in TCP Vegas and Netflix's gradient limits) divides it by the factor by which requests take longer
+  than alone. Such requests wait for each other somewhere, and more of them at once would only wait longer.
 
-Everything that was sent before it shrank belongs to the old round, and shrinks nothing again.
+Requests sent before a reduction belong to the old round and do not reduce the limit again.
 """
 
 from collections import deque
@@ -19,20 +18,26 @@ import anyio
 
 FIRST_LIMIT = 16
 FIRST_QUEUE_SECONDS = 4.0
-"""The first requests that are sent together are fewer where a line that takes one at a time would keep the last of them
-for longer than this."""
+"""An upper bound on how long the first requests sent together may wait for each other.
+
+Fewer are sent if a connection that handles one at a time would keep the last of them for longer than this.
+"""
 TOLERATED_SECONDS = 0.15
 TOLERATED_SHARE = 0.25
-"""How much longer than alone a request may take: that many seconds or that share, whichever is more.  What is below is
-noise, or a queue that is too short to matter."""
+"""How much longer than alone a request may take: TOLERATED_SECONDS or this share, whichever is more.
+
+A smaller difference is noise, or a queue that is too short to matter.
+"""
 MOST_ABOVE_FASTEST = 4.0
-"""How many times as long as the fastest request of all one is expected to take, while its kind was never sent alone."""
+"""Bounds the expected time of a kind of request that was never sent alone, in multiples of the fastest request."""
 
 
 class Slot:
-    """One request's share.  Call `congested` where the server could not keep up, `answered` where it took the request.
+    """One request's place in the limit.
 
-    round: in which it was sent.  crowd: how many were under way then, with this one.
+    Call `congested` if the server could not keep up, `answered` if it took the request.
+
+    round: the round it was sent in. crowd: the number of running requests at that time, including this one.
     """
 
     __slots__ = ("crowd", "kind", "round", "seconds", "strained")
@@ -45,27 +50,32 @@ class Slot:
         self.seconds: float | None = None
 
     def congested(self) -> None:
+        """Record that the server could not keep up."""
         self.strained = True
 
     def answered(self, kind: Hashable, seconds: float) -> None:
-        """kind: what requests are compared with.  seconds: from sending the request to the end of its reply."""
+        """Record an accepted request.
+
+        kind: requests are compared with others of the same kind. seconds: from sending the request to the end of its
+        reply.
+        """
         self.kind, self.seconds = kind, seconds
 
 
 class Latencies:
-    """How long requests take that wait for no other: what is measured of those under way is compared with that."""
+    """How long requests take that do not wait for others: the reference for those that run together."""
 
     def __init__(self) -> None:
         self._fastest: dict[Hashable, float] = {}
-        self._measured: set[Hashable] = set()  # kinds of which one was sent alone
+        self._measured: set[Hashable] = set()  # kinds that were sent alone at least once
 
     def stretch(self, kind: Hashable, seconds: float) -> float:
-        """How many times as long as is tolerated a request took, beside others; it is learned from."""
+        """Return how a request's time beside others compares with the tolerated time (1: as long). Learns from it."""
         self._fastest[kind] = min(seconds, self._fastest.get(kind, seconds))
         return seconds / self._tolerated(kind)
 
     def alone(self, kind: Hashable, seconds: float) -> bool:
-        """Learn from a request that no other was beside: it measures the line as it is now.
+        """Learn from a request that ran alone: it measures the connection as it is now.
 
         Returns whether requests of its kind take longer than was tolerated, for another reason than waiting for others.
         """
@@ -76,40 +86,40 @@ class Latencies:
 
     def _tolerated(self, kind: Hashable) -> float:
         expected = self._fastest[kind]
-        if kind not in self._measured:  # the first of a kind may have waited for others, too
+        if kind not in self._measured:  # the first request of a kind may have waited for others, too
             expected = min(expected, MOST_ABOVE_FASTEST * min(self._fastest.values()))
         return expected + max(TOLERATED_SECONDS, TOLERATED_SHARE * expected)
 
 
 class AdaptiveLimit:
-    """Shared by every task that sends.  `most`: what the user allows; never passed."""
+    """A limit shared by every task that sends. most: the user's maximum, which is never exceeded."""
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._limit = float(min(FIRST_LIMIT, most))  # written by _learn alone
-        self._in_flight = 0  # written by slot alone
-        self._round = 0  # raised each time that the limit shrinks
-        self._doubling = True  # until it shrinks
-        self._untried = True  # until some were sent together
+        self._limit = float(min(FIRST_LIMIT, most))  # only _learn writes it
+        self._in_flight = 0  # only slot writes it
+        self._round = 0  # incremented by each reduction
+        self._doubling = True  # until the first reduction
+        self._untried = True  # until several requests were sent together
         self._latencies = Latencies()
-        self._stretches: list[float] = []  # of this round's requests, as far as they are not judged yet
+        self._stretches: list[float] = []  # of this round's requests that are not judged yet
         self._waiting: deque[anyio.Event] = deque()
 
     @property
     def current(self) -> int:
-        """Requests that may be under way now."""
+        """The number of requests that may run now."""
         return int(self._limit)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:
-        """Wait for room, first come first served; give it back on leaving, also when cancelled."""
+        """Wait for a slot in FIFO order. Leaving the block releases it, also on cancellation."""
         while self._in_flight >= self.current:
             room = anyio.Event()
             self._waiting.append(room)
             try:
                 await room.wait()
             except BaseException:
-                if room.is_set():  # the room that was offered to us is somebody else's now
+                if room.is_set():  # the slot that was offered to this task goes to another one
                     self._wake()
                 else:
                     self._waiting.remove(room)
@@ -137,16 +147,19 @@ class AdaptiveLimit:
         else:
             stretch = 0.0
             if self._latencies.alone(kind, seconds):
-                self._doubling = True  # it was not for others that requests took longer: find the limit anew
+                self._doubling = True  # requests took longer for another reason than congestion: find the limit again
             if self._untried:
                 self._limit = float(min(FIRST_LIMIT, self.most, max(2, int(FIRST_QUEUE_SECONDS / max(seconds, 1e-3)))))
-        if stretch <= 1 and 2 * slot.crowd >= self._limit:  # a limit that is not used proves nothing
+        if stretch <= 1 and 2 * slot.crowd >= self._limit:  # a limit that is not used up proves nothing
             self._limit = min(self.most, self._limit + (1.0 if self._doubling else 1.0 / self._limit))
         if slot.round == self._round:
             self._judge(stretch)
 
     def _judge(self, stretch: float) -> None:
-        """Shrink where nearly all requests of a round took too long: in a queue all wait, elsewhere some are slow."""
+        """Reduce the limit if nearly all requests of a round took too long.
+
+        In a queue all requests wait. Without one, only some are slow.
+        """
         self._stretches.append(stretch)
         if len(self._stretches) >= self.current:
             fast = sorted(self._stretches)[len(self._stretches) // 8]

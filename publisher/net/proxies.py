@@ -1,8 +1,8 @@
-"""Which proxy leads to a host, by the variables that every tool knows: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, and
-`NO_PROXY` for the hosts that are reached without.
+"""The proxy for a host, from the usual environment variables.
 
-Only the setting that applies to the host is looked at: a variable that is broken, and that nothing here needs, stops
-nobody.  This machine itself is never asked for through a proxy.
+These are `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, and `NO_PROXY` for exceptions. Only the setting that applies to the
+host is read. An invalid variable that is not needed causes no error. This machine itself is never reached through a
+proxy.
 """
 
 import os
@@ -20,13 +20,13 @@ from roar_publisher.state.reasons import Reason
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
 ALIASES = {"socks": "socks5h"}
-"""GNOME's own name for it, which it exports in ALL_PROXY."""
+"""GNOME's name, which it exports in ALL_PROXY."""
 FORM = "http://host:port, https://host:port or socks5h://host:port"
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """setting: the variable that names it.  url: it may hold a password, so it is never shown."""
+    """A proxy. setting: the variable that names it. url: may contain a password, so it is never shown."""
 
     setting: str
     url: str = field(repr=False)
@@ -41,9 +41,9 @@ class Proxy:
 
 
 def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None:
-    """The proxy that leads to the host of `url`, None for the direct way.
+    """Return the proxy for the host of `url`, or None for a direct connection.
 
-    Raises NeedsPerson, with the variable's name and without its value, for a setting that is no proxy's address.
+    Raises NeedsPerson, with the variable's name and without its value, if the setting is not a proxy's address.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -65,7 +65,7 @@ def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None
 
 def _check(proxy: Proxy) -> None:
     try:
-        # Both, because the library takes ports and hosts that there are not.
+        # Check with both parsers, because the library accepts ports and hosts that do not exist.
         parts, found = urlsplit(proxy.url), httpx2.URL(proxy.url)
         usable = bool(parts.hostname and found.host) and parts.scheme in SCHEMES and parts.port != 0
     except (httpx2.InvalidURL, ValueError, TypeError):
@@ -79,7 +79,7 @@ def _check(proxy: Proxy) -> None:
 
 
 def _is_bypassed(host: str, netloc: str, exceptions: str) -> bool:
-    """The standard library's reading of NO_PROXY, and networks (10.0.0.0/8) as most tools read them by now."""
+    """Return whether NO_PROXY excludes the host, as the standard library reads it. Networks (10.0.0.0/8) count, too."""
     if proxy_bypass(netloc) or proxy_bypass(host):
         return True
     try:

@@ -1,8 +1,8 @@
-"""The way to one host: through which proxy, trusting which certificates; and what its failures mean.
+"""The route to one host: its proxy, its trusted certificates, and the meaning of its failures.
 
-The HTTP library is built here and its errors are read here, for the registry and the object stores alike.  What a
-person must settle (a certificate, a proxy that wants a sign-in, a setting that makes no sense) is NeedsPerson with a
-reason of its own; everything else is Unreachable, the network's matter.
+This module builds the HTTP library's clients and interprets its errors, for the registry and the object stores.
+Problems that the user must fix (a certificate, a proxy that requires a sign-in, an invalid setting) become NeedsPerson
+with their own reason. Everything else is Unreachable, a network problem.
 """
 
 import re
@@ -19,21 +19,21 @@ from roar_publisher.state.errors import NeedsPerson, PublisherError
 from roar_publisher.state.reasons import Reason
 
 FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError)
-"""What the library raises where no whole reply came; UnicodeError for a host that is no name (a label too long)."""
+"""What the library raises if no whole reply came; UnicodeError for an invalid host name (a label too long)."""
 PROXY_SIGN_IN = 407
 TEMPORARY = frozenset({408, 425, 429})
-"""4xx of a proxy that time may cure."""
+"""4xx statuses of a proxy that may go away by themselves."""
 _TUNNEL_STATUS = re.compile(r"(?:\bTunnel connection failed: |\A)([1-5][0-9]{2})\b")
 _SOCKS_REFUSALS = ("username/password", "not allowed", "not supported", "from proxy server", "not speak SOCKS5")
 _WANTS_OURS = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE", "TLSV1_ALERT_UNKNOWN_CA"})
-"""The alerts of a server about a client's certificate."""
+"""A server's TLS alerts about a client's certificate."""
 MOST_CAUSES = 32
 
 
 class Unreachable(Exception):
-    """No whole reply came: the request may or may not have been carried out.
+    """No whole reply came. The server may have carried out the request.
 
-    silent: it timed out.  connected: there was a connection to send it over.
+    silent: it timed out. connected: there was a connection to send it over.
     """
 
     def __init__(self, what: str, *, silent: bool, connected: bool = True) -> None:
@@ -43,7 +43,7 @@ class Unreachable(Exception):
 
 
 class Route:
-    """To the host of `url`.  Raises NeedsPerson for a proxy's or a certificates' setting that can't be used."""
+    """The route to the host of `url`. Raises NeedsPerson if a proxy setting or a certificate setting is unusable."""
 
     def __init__(self, url: str, trust: Trust) -> None:
         parts = urlsplit(url)
@@ -51,15 +51,15 @@ class Route:
         self._trust = trust
         self._proxy = proxy_for(url)
         over_tls = parts.scheme == "https" or (self._proxy is not None and self._proxy.over_tls)
-        # Reading the certificates takes 20 ms, and plain http needs none of them.
+        # Reading the certificates takes 20 ms, and plain http needs none.
         self._tls = trust.context() if over_tls else nothing_trusted()
 
     def client(self, **options: Any) -> httpx2.AsyncClient:
-        """A client for this host alone.  options: the library's own.  It follows no redirect."""
+        """Return a client for this host alone, which follows no redirect. options: the library's own."""
         limits = options.get("limits", httpx2.Limits())
         return httpx2.AsyncClient(
             transport=options.pop("transport", None) or self._transport(limits),
-            trust_env=False,  # what the environment says is read by `proxy_for` and `Trust`
+            trust_env=False,  # `proxy_for` and `Trust` read the environment
             follow_redirects=False,
             **options,
         )
@@ -72,14 +72,14 @@ class Route:
         return kind(verify=self._tls, limits=limits, proxy=proxy)
 
     def check(self, status: int) -> None:
-        """Raise NeedsPerson where a reply is a proxy's wish for a sign-in, which comes as a reply over plain http."""
+        """Raise NeedsPerson if a reply is a proxy's 407, which over plain http arrives as a reply."""
         if status == PROXY_SIGN_IN:
             raise _refused_by_proxy(self._host, self._proxy, "407 Proxy Authentication Required")
 
     def failed(self, error: Exception) -> NoReturn:
-        """Raise what one of FAILURES means: NeedsPerson or Unreachable.
+        """Raise NeedsPerson or Unreachable for one of FAILURES.
 
-        The texts of the library's errors can hold the URL, so they are not repeated.
+        The texts of the library's errors can contain the URL, so they are not repeated.
         """
         if problem := person_problem(error, self._host, self._trust, self._proxy):
             raise problem from None
@@ -92,7 +92,7 @@ class Route:
 
 
 class _SocksTransport(httpx2.AsyncHTTPTransport):
-    """The library lets everything through that its SOCKS parser makes of an answer that is not SOCKS."""
+    """Raises ProxyError for an answer that is not SOCKS. The library lets errors of its SOCKS parser through."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         from socksio import SOCKSError
@@ -104,7 +104,7 @@ class _SocksTransport(httpx2.AsyncHTTPTransport):
 
 
 def unusable_route(url: str, trust: Trust) -> NeedsPerson | None:
-    """What is wrong with the settings for the way to `url`, which may be why something else failed; None if nothing."""
+    """Return what is wrong with the settings for the route to `url`, which may explain another failure, or None."""
     try:
         Route(url, trust)
     except NeedsPerson as problem:
@@ -113,9 +113,9 @@ def unusable_route(url: str, trust: Trust) -> NeedsPerson | None:
 
 
 def person_problem(error: BaseException, host: str, trust: Trust, proxy: Proxy | None) -> PublisherError | None:
-    """The error for a person that a library's error stands for; None for what is the network's matter.
+    """Return the error for the user that a library's error means, or None for a network problem.
 
-    For the errors of every HTTP library here: httpx2, requests (google-auth) and urllib3 (botocore).
+    Accepts the errors of every HTTP library used here: httpx2, requests (google-auth) and urllib3 (botocore).
     """
     causes = list(_causes(error))
     for cause in causes:
@@ -136,7 +136,7 @@ def person_problem(error: BaseException, host: str, trust: Trust, proxy: Proxy |
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and everything that it was made of; urllib3 keeps some of it in arguments only."""
+    """Yield an error and all its causes. urllib3 keeps some of them only in arguments."""
     waiting, seen = [error], set[int]()
     while waiting and len(seen) < MOST_CAUSES:
         one = waiting.pop(0)
@@ -149,7 +149,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _refusal_in(text: str) -> str:
-    """What a proxy said that only a person can change; empty for what time may cure."""
+    """Return a proxy's refusal that only the user can resolve; empty for one that may go away by itself."""
     if found := _TUNNEL_STATUS.search(text):
         status = int(found.group(1))
         if 400 <= status < 500 and status not in TEMPORARY:

@@ -1,4 +1,4 @@
-"""Requests that get no answer: whoever watches hears of them long before they are given up on."""
+"""Requests without an answer, reported to the observer long before they time out."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,28 +11,28 @@ from roar_publisher.report import Reporter, Waiting
 from roar_publisher.state.errors import PublisherError
 
 NOTICE_SECONDS = 5.0
-"""After so long without an answer a request is reported, and then as often again until it has one."""
+"""A request is reported after this time without an answer, and again each time it passes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """A request under way.  Times are anyio's.  until: when it is given up on."""
+    """A running request. Times are anyio's. until: when it times out."""
 
     at: float
     until: float
 
 
 class Silence:
-    """The requests of one publish that are under way.  report: hears `Waiting("no answer", …)`."""
+    """The running requests of one publish. report: receives `Waiting("no answer", …)`."""
 
     def __init__(self, report: Reporter) -> None:
         self._report = report
-        self._asked: dict[_Asked, None] = {}  # the oldest first
+        self._asked: dict[_Asked, None] = {}  # oldest first
         self._some = anyio.Event()
 
     @contextmanager
     def asked(self, within: float) -> Iterator[None]:
-        """A request is under way inside of the block.  within: seconds after which it is given up on."""
+        """Register a running request for the length of the block. within: its timeout in seconds."""
         now = anyio.current_time()
         asked = _Asked(now, now + within)
         self._asked[asked] = None
@@ -44,14 +44,14 @@ class Silence:
 
     @asynccontextmanager
     async def reported(self) -> AsyncIterator[None]:
-        """While inside, the oldest request without an answer is reported every NOTICE_SECONDS."""
+        """Report the oldest request without an answer every NOTICE_SECONDS during the block."""
         failure: PublisherError | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch)
             try:
                 yield
             except PublisherError as error:
-                failure = error  # raised outside of the task group, which would wrap it
+                failure = error  # raised outside the task group, which would wrap it
             tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
