@@ -1,1 +1,1 @@
-"""GLaaS as a client sees it: the wire, the client, its retries, its signatures."""
+"""The GLaaS client: wire format, calls, retries and signatures."""

@@ -1,4 +1,4 @@
-"""What one answer of a registry amounts to: its document, the reply in it, or the error that a person reads."""
+"""The meaning of one answer of a registry: its document, the reply in it, or the error for the user."""
 
 import re
 from typing import Any, TypeVar
@@ -13,19 +13,19 @@ from roar_publisher.state.errors import Transient
 from roar_publisher.state.reasons import Reason
 
 SHORTEST_CREDENTIAL = 16
-"""Characters.  What is shorter is a word of the protocol, a time, or no credential worth the name."""
+"""Characters. Anything shorter is a word of the protocol, a time, or too weak to be a credential."""
 FIRST_ERROR = 400
 NO_CONTENT = (204, 205)
 TOO_LARGE = 413
 WAITS = frozenset({408, 420, 421, 423, 425, 429, 503, 529})
-"""Statuses that ask for patience, whoever says so."""
+"""Statuses that ask the client to wait, whoever sends them."""
 R = TypeVar("R", bound=BaseModel)
 
 
 def document_of(reply: Reply, hidden: set[str]) -> Any:
-    """The JSON of a reply, `{}` for a success that says nothing; None where it is no JSON.
+    """Return the JSON of a reply, `{}` for a success without content, or None if it is not JSON.
 
-    hidden: what is cut out of every text in it (`shown`).
+    hidden: what to cut out of every text in it (see `shown`).
     """
     if reply.status in NO_CONTENT or reply.body.strip() == b"null":
         return {}
@@ -33,11 +33,11 @@ def document_of(reply: Reply, hidden: set[str]) -> Any:
 
 
 def judge_answer(status: int, document: object) -> Verdict:
-    """What an answer at a registry's address means.
+    """Return what an answer at a registry's address means.
 
-    FRONT: it is not the registry's own, which speaks JSON, and whose refusals have words (`protocol.md §2`): a proxy,
-    a load balancer, a firewall or a sign-in page answers in its place.  A body that is too large for one of these is
-    too large, whoever says so.
+    FRONT: the answer is not the registry's own. The registry speaks JSON, and its refusals have a text (`protocol.md
+    §2`), so a proxy, a load balancer, a firewall or a sign-in page answered in its place. A 413 from any of these
+    counts as a refusal.
     """
     if status in WAITS:
         return Verdict.BUSY
@@ -47,7 +47,7 @@ def judge_answer(status: int, document: object) -> Verdict:
 
 
 def read(expect: type[R], document: object) -> R | None:
-    """The reply in a document; None where there is none such."""
+    """Return the reply in a document, or None if there is no such reply."""
     try:
         return expect.model_validate(unwrapped(document))
     except ValidationError:
@@ -55,19 +55,22 @@ def read(expect: type[R], document: object) -> R | None:
 
 
 def shown(status: int, authorization: str, secret: str) -> set[str]:
-    """The credentials of a request, plain and as URLs quote them, for a server may repeat them in its complaint.
+    """Return the credentials of a request, plain and URL-quoted, because a server may repeat them in an error.
 
-    secret: a credential in the request's body, empty if there is none.
+    secret: a credential in the request's body; empty if there is none.
     """
     parts = [part for part in re.split(r'[ "]', authorization) if not part.startswith("SHA256:")]
-    if status >= FIRST_ERROR:  # else it may be the same credential, given once more
+    if status >= FIRST_ERROR:  # a success may return the same credential again
         parts.append(secret)
     credentials = [part for part in parts if len(part) >= SHORTEST_CREDENTIAL]
     return {form for part in credentials for form in (part, quote(part), quote(part, safe=""))}
 
 
 def redirected(reply: Reply) -> Transient:
-    """The error for a redirect, which is never followed: the registry has moved, or a network wants a sign-in."""
+    """Return the error for a redirect.
+
+    It is never followed: the registry has moved, or a network requires a sign-in.
+    """
     return Transient(
         f"the registry redirects to {redirect_target(reply.headers)}, which is not followed",
         next_step="check the address (--registry, GLAAS_URL), or whether this network wants a sign-in first",
@@ -76,7 +79,7 @@ def redirected(reply: Reply) -> Transient:
 
 
 def answered_by_front(reply: Reply) -> Transient:
-    """The error for a front that has answered for too long in the place of a registry that was met before."""
+    """Return the error for a front that answers too long in the place of a registry that was met."""
     return Transient(
         f"something in front of the registry answers in its place: HTTP {reply.status}, not as GLaaS does",
         next_step="check the proxy, firewall or sign-in page in between",
@@ -85,7 +88,7 @@ def answered_by_front(reply: Reply) -> Transient:
 
 
 def not_glaas(registry: str) -> Transient:
-    """The error for an address where no registry has ever been met."""
+    """Return the error for an address where no registry has ever been met."""
     return Transient(
         f"{registry} answers, but not as a GLaaS registry does",
         next_step="check the address (--registry, GLAAS_URL), or whether a proxy stands between",

@@ -1,7 +1,7 @@
-"""A call to the registry: sent until it is answered for good, under the retry policy, the gate and the limit.
+"""Calls to the registry: each is sent until the answer is final, under the retry policy, the gate and the limit.
 
-Requests are sent at least once; every call that is made here is idempotent on the server (protocol.md §4), which makes
-their effect exactly once.
+Requests are sent at least once. Every call made here is idempotent on the server (protocol.md §4), so its effect is
+exactly once.
 """
 
 import random
@@ -48,20 +48,25 @@ HEALTH = "/api/v1/health"
 UNAUTHORIZED = 401
 STOPPED = "stopped on request"
 MAX_RENEWALS = 2
-"""How often one request may renew its credential: it can be renewed by another process and expire again meanwhile."""
+"""How often one request may renew its credential. Another process may renew it, and it may expire again meanwhile."""
 SMALL_BYTES = 8 * 1024
-"""A body up to this size may be the first thing that a registry is sent.  It takes about as long as any other small
-one, whatever is asked; larger ones are compared with each other."""
+"""Only a body up to this size may be the first request to a registry.
+
+Small requests take about the same time, whatever they ask. Larger ones are compared with each other.
+"""
 LONGEST_FRONT_SECONDS = 4.0
-"""Between two attempts while something else answers: a registry that is back is noticed within five seconds."""
+"""The longest pause between attempts while something else answers in the registry's place.
+
+A registry that is back is noticed within five seconds.
+"""
 R = TypeVar("R", bound=BaseModel)
 
 
 class Refused(Rejected):
-    """The registry's final no.
+    """The registry's final refusal.
 
-    status: the HTTP status; steps turn some of them into events.  date: the registry's own clock, as it wrote it.
-    body: what else the registry says, for programs; empty where that is no JSON object.
+    status: the HTTP status; steps turn some of them into events. date: the registry's own clock, as it wrote it.
+    body: the JSON object of the reply, for programs; empty if it is not one.
     """
 
     def __init__(
@@ -74,19 +79,19 @@ class Refused(Rejected):
 
 
 class Authorizer(Protocol):
-    """Gives the `Authorization` of a request, at the moment it is sent: no signature or token is ever stale."""
+    """Provides the `Authorization` header when a request is sent, so that no signature or token is stale."""
 
     async def header(self, method: str, path: str, body: bytes | None) -> str | None:
-        """The header's value, None for a request that names nobody."""
+        """Return the header's value, or None for an anonymous request."""
         ...
 
     async def renew(self, rejected: str) -> bool:
-        """After a 401 to the header `rejected`: whether `header` gives another one now."""
+        """Return whether `header` now gives another value, after a 401 to the header `rejected`."""
         ...
 
 
 class Anonymous:
-    """The Authorizer of a request that names nobody."""
+    """The Authorizer of anonymous requests."""
 
     async def header(self, method: str, path: str, body: bytes | None) -> None:
         return
@@ -100,7 +105,10 @@ ANONYMOUS = Anonymous()
 
 @dataclass(slots=True)
 class _Tries:
-    """What the attempts of one request have met.  waiting_since: anyio's time, of the first of the present waits."""
+    """Counts of what the attempts of one request met.
+
+    waiting_since: anyio time when the current series of waits began.
+    """
 
     failures: int = 0
     garbled: int = 0
@@ -112,11 +120,11 @@ class _Tries:
 
 
 class Caller:
-    """Every call of one publish goes through here.
+    """Sends every call of one publish.
 
-    line: to the registry, shared by every publish of this process.  patience: seconds.  clock: Unix seconds, to read a
-    `Retry-After` date against.  stop: set it to end every wait.  met_before: whether an earlier process met the
-    registry at this address, so that anything else that answers there stands in its way.
+    line: the connection to the registry, shared by every publish of this process. patience: seconds. clock: Unix
+    seconds, for a `Retry-After` date. stop: set it to end every wait. met_before: whether an earlier process met the
+    registry at this address. If so, any other answer there comes from something in front of the registry.
     """
 
     def __init__(
@@ -151,7 +159,7 @@ class Caller:
             self._gate.recognise()
 
     def reporting_silence(self) -> AbstractAsyncContextManager[None]:
-        """While inside, requests that get no answer are reported (`glaas.silence`)."""
+        """Report requests that get no answer during the block (`net.silence`)."""
         return self._sender.silence.reported()
 
     async def call(
@@ -166,18 +174,18 @@ class Caller:
         takes_long: bool = False,
         secret: str = "",
     ) -> R:
-        """What the registry answers, as the `expect`ed reply.
+        """Send a request until the answer is final, and return it as an `expect` reply.
 
-        beside_limit: for what another request needs before it can be sent; waiting for a slot, it would wait for
-        itself.
-        takes_long: the registry may work on it for `sending.LONG_WORK_SECONDS`; any other request has
-        `exchange.ANSWER_SECONDS`, and is sent again then.
-        secret: a credential in the body.  Where a server repeats what it was shown, that is cut out of its words.
+        beside_limit: for a call that another request needs before it can be sent. It takes no slot, because that
+        request may hold the last one.
+        takes_long: the registry may take `attempt.LONG_WORK_SECONDS`. Any other request times out after
+        `exchange.ANSWER_SECONDS` and is sent again.
+        secret: a credential in the body. If the server repeats it, it is cut out of the reply.
 
-        Raises Refused for a final no, Interrupted when it would have to wait or to send again although `stop` is set,
-        Transient when the registry stays away, goes away, fails, throttles or garbles for too long.  What answers in
-        the place of a registry that was met (`answers.judge_answer`) is waited out for as long.
-        Cancelling stops waiting; the request may have been carried out.
+        Raises Refused for a final refusal, Interrupted if it would have to wait or send again although `stop` is set,
+        Transient if the registry stays away, goes away, fails, throttles or sends garbage for too long. If something
+        else answers in the place of a registry that was met (`answers.judge_answer`), the call waits as long.
+        Cancelling stops waiting. The server may still have carried out the request.
         """
         tries = _Tries()
         while True:
@@ -188,7 +196,7 @@ class Caller:
                 await self._gate.meet()
             async with nullcontext(Slot(0)) if beside_limit else self._limit.slot() as slot:
                 if self._stop.is_set() or self._gate.shut:
-                    continue  # that came while it waited for a slot
+                    continue  # stopped, or the gate closed while this call waited for a slot
                 authorization = await authorize.header(method, path, body)
                 sent_at = anyio.current_time()
                 within = seconds_to_answer(takes_long=takes_long, met=self._gate.met, silences=tries.silences)
@@ -214,7 +222,7 @@ class Caller:
             await self._wait_before_next(verdict, reply, document, tries)
 
     async def _went_away(self, error: Unreachable, sent_at: float, tries: _Tries) -> None:
-        """Wait for the network, or for a moment where only this request got no reply."""
+        """Wait for the network, or for a moment if only this request got no reply."""
         tries.silences += error.silent
         if not await self._gate.no_reply(error, sent_at):
             tries.failures += 1
@@ -225,7 +233,7 @@ class Caller:
             raise _keeps_going_away(tries.outages, error)
 
     async def _wait_before_next(self, verdict: Verdict, reply: Reply, document: object, tries: _Tries) -> None:
-        """After a reply that is neither taken nor refused.  Raises where another attempt would not help."""
+        """Wait after a reply that neither accepts nor refuses. Raises if another attempt would not help."""
         since = anyio.current_time() if tries.waiting_since is None else tries.waiting_since
         tries.waiting_since = since if verdict in (Verdict.BUSY, Verdict.FRONT) else None
         match verdict:
@@ -279,7 +287,7 @@ class Caller:
             await self._sleep(seconds)
 
     def _wait_for_registry(self, reply: Reply, since: float, fronts: int) -> None:
-        """Keep everybody waiting for a registry that was met before, because something else answers in its place."""
+        """Make all requests wait for a registry that was met, because something else answers in its place."""
         ceiling = min(LONGEST_FRONT_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(fronts, 16))
         seconds = ceiling * self._rng.uniform(0.5, 1.0)
         if anyio.current_time() - since + seconds > self._patience:
@@ -287,7 +295,7 @@ class Caller:
         self._gate.hold(seconds, Reason.FRONT)
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait, unless the process should end: then there is nothing to wait for."""
+        """Wait, or raise Interrupted as soon as `stop` is set."""
         with anyio.move_on_after(seconds):
             await self._stop.wait()
             raise Interrupted(STOPPED)

@@ -1,4 +1,4 @@
-"""What a registry can do, as `GET /health` says it (`protocol.md §4`)."""
+"""The features of a registry, from `GET /health` (`protocol.md §4`)."""
 
 from typing import Self
 
@@ -16,7 +16,7 @@ def _is_true(value: object) -> bool:
 
 
 class RegistrationSessionFeatures(Reply):
-    """What a server says about its registration sessions; whatever is absent or no boolean is not supported."""
+    """The features of registration sessions. What is absent or not a boolean is not supported."""
 
     authenticated: bool = False
     anonymous_public: bool = False
@@ -27,7 +27,7 @@ class RegistrationSessionFeatures(Reply):
 
 
 class Features(Reply):
-    """`features` of `GET /health`; any level may be absent.
+    """`features` of `GET /health`. Any level may be absent.
 
     ssh_signature_host: the registry checks which host an SSH signature was made for (`glaas.signature`).
     """
@@ -48,5 +48,5 @@ class Health(Reply):
 
     @classmethod
     def read(cls, body: object) -> Self:
-        """The health of a server that answered 2xx with `body`, whatever that is."""
+        """Return the health of a server that answered 2xx with `body`, which may be anything."""
         return cls.model_validate(_object_or_nothing(body))

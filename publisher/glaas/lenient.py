@@ -1,20 +1,20 @@
-"""What a client accepts as an answer: the forms in which servers write the same thing (`protocol.md §2, §4`).
+"""The forms in which servers write the same answer, and what a client accepts (`protocol.md §2, §4`).
 
-The rule of this module, which `wire` and `caller` apply: a reply that means "taken" is taken, in whatever form it
-comes; a field that nothing depends on never makes a reply unreadable; a field that decides something (an id, a hash, a
-token) is accepted in every form that leaves no doubt, and in no other.
+`replies` and `caller` follow these rules: a reply that means acceptance counts as acceptance in any form. A field that
+nothing depends on never makes a reply unreadable. A field that decides something (an id, a hash, a token) is accepted
+only in forms that are unambiguous.
 
 | what a server may write | what it means |
 | --- | --- |
-| `{"success": true, "data": {…}}`, `{"data": {…}}`, one envelope in another | the innermost object |
-| `null`, 204, 205, `{"success": true}`, `data` that is no object | a success that says nothing more |
+| `{"success": true, "data": {…}}`, `{"data": {…}}`, nested envelopes | the innermost object |
+| `null`, 204, 205, `{"success": true}`, `data` that is not an object | a success without content |
 | `{"success": false, …}`, `{"error": "…"}`, `{"status": "error", …}` with a 2xx status | a refusal |
 | a number for a text, a numeric text for a number, a list for a count | the text, the number, the length |
-| `errors`: null, `""`, `[]`, `{}`, 0, false, a list of these | every item was taken |
-| `errors`: a text, a number, true | as many items were not taken, and it is not said which |
-| `errors`: a list | its entry *i* speaks of item *i*, if there are as many entries as items |
+| `errors`: null, `""`, `[]`, `{}`, 0, false, a list of these | every item was accepted |
+| `errors`: a text, a number, true | that many items were not accepted; which ones is unknown |
+| `errors`: a list | entry *i* is about item *i* if there are as many entries as items |
 | an entry of `errors` that is an object | it may name the item itself (`index`, `job_uid`, `loc`, …) |
-| `errors`: an object | by position or by name, what was not taken |
+| `errors`: an object | what was not accepted, by position or by name |
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,23 +22,23 @@ from dataclasses import dataclass
 from typing import Any
 
 WORDS = ("error", "detail", "message", "msg", "reason", "description", "title", "code", "error_code")
-"""Where an error's text may stand, the best first."""
+"""Keys of an error's text, in order of preference."""
 PLACES = ("index", "position", "i")
 NAMES = ("job_uid", "uid", "artifact_hash", "hash", "digest", "id")
 FAILED = frozenset({"error", "fail", "failed", "failure"})
 CLOSED = frozenset({"closed", "finalized", "finalised", "published", "complete", "completed"})
 WENT_WELL = frozenset({"ok", "success", "succeeded"})
-"""A status that speaks of the request and not of the session."""
+"""Statuses that describe the request and not the session."""
 LONGEST_CLAIM = 200
 """Characters."""
 TRUE = frozenset({"true", "yes", "1"})
 FALSE = frozenset({"false", "no", "0"})
 DEEPEST = 4
-"""Levels of envelopes, and of objects in errors, that are looked through."""
+"""Levels of envelopes, and of objects in errors, that are searched."""
 
 
 def unwrapped(document: Any) -> Any:
-    """The body of a success without its envelopes; `{}` for one that says nothing."""
+    """Return the body of a success without its envelopes; `{}` for one without content."""
     for _ in range(DEEPEST):
         if document is None:
             return {}
@@ -52,7 +52,7 @@ def unwrapped(document: Any) -> Any:
 
 
 def refuses(document: Any) -> bool:
-    """Whether a body that came with a 2xx status is a refusal all the same."""
+    """Return whether a body with a 2xx status is in fact a refusal."""
     if not isinstance(document, dict) or _yes(document.get("success")):
         return False
     if _no(document.get("success")) or _no(document.get("ok")):
@@ -62,7 +62,7 @@ def refuses(document: Any) -> bool:
 
 
 def words(value: Any, depth: int = DEEPEST) -> str:
-    """An error's text, wherever it stands in `value`; empty where there is none."""
+    """Return an error's text from anywhere in `value`; empty if there is none."""
     if isinstance(value, str):
         return value.strip()
     if depth == 0:
@@ -76,10 +76,10 @@ def words(value: Any, depth: int = DEEPEST) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NotTaken:
-    """An item of a batch that the registry did not take.
+    """An item of a batch that the registry did not accept.
 
-    place: its index in the batch; None where the registry does not say.  name: a uid or a digest, in the registry's
-    words; why: its reason.  Both may be empty.
+    place: its index in the batch, or None if the registry does not give it. name: a uid or a digest as the registry
+    writes it. why: the registry's reason. Both may be empty.
     """
 
     place: int | None
@@ -88,7 +88,7 @@ class NotTaken:
 
 
 def not_taken(errors: Any, items: int) -> list[NotTaken]:
-    """What the `errors` of a reply say of a batch of so many items; empty where all were taken."""
+    """Return what the `errors` of a reply say about a batch of `items` items; empty if all were accepted."""
     if isinstance(errors, str) and errors.strip().isdigit():
         errors = int(errors)
     if not errors or (isinstance(errors, str) and not errors.strip()):
@@ -107,7 +107,7 @@ def not_taken(errors: Any, items: int) -> list[NotTaken]:
 
 
 def errors_in(body: Mapping[str, Any]) -> Any:
-    """What a refusal says of single items, wherever it stands; None where it says nothing of them."""
+    """Return what a refusal says about single items, wherever it is; None if it says nothing about them."""
     for place in (body, body.get("data"), body.get("error")):
         if isinstance(place, Mapping) and (errors := place.get("errors") or place.get("details")):
             return errors
@@ -125,7 +125,7 @@ def _by_key(errors: dict[str, Any]) -> Iterator[NotTaken]:
 
 
 def _entry(value: Any) -> NotTaken | None:
-    """One entry of `errors`; None where it says that the item was taken."""
+    """Return one entry of `errors`, or None if it says that the item was accepted."""
     if isinstance(value, dict):
         return _object(value)
     if isinstance(value, list):
@@ -167,49 +167,49 @@ def _no(value: Any) -> bool:
 
 
 def as_text(value: object) -> object:
-    """A number where a text is expected."""
+    """Return a number as text; anything else unchanged."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def text_or_nothing(value: object) -> str | None:
-    """A text that nothing depends on."""
+    """Return a text that nothing depends on, stripped, or None."""
     told = as_text(value)
     return told.strip() or None if isinstance(told, str) else None
 
 
 def flag(value: object) -> bool:
-    """Whether a server clearly says yes."""
+    """Return whether the value clearly means yes."""
     return _yes(value)
 
 
 def not_denied(value: object) -> bool:
-    """Whether a server does not clearly say no."""
+    """Return whether the value does not clearly mean no."""
     return not _no(value)
 
 
 def count(value: object) -> int:
-    """A number of items, also as a text or as the items themselves; what can't be read is at least one."""
+    """Return a number of items, also from a text or from the items themselves. An unreadable value counts as one."""
     found = said_count(value)
     return max(0, found) if found is not None else 1 if value else 0
 
 
 def said_count(value: object) -> int | None:
-    """A number of items as `count` reads it; None for what can't be read."""
+    """Return a number of items like `count`, or None if it is unreadable."""
     return len(value) if isinstance(value, list | dict) else number(value)
 
 
 def lineage_hash(value: object) -> object:
-    """A hash in whatever case, with or without its algorithm in front."""
+    """Return a hash in lower case and without an algorithm prefix."""
     return value.strip().lower().removeprefix("sha256:") if isinstance(value, str) else value
 
 
 def claimed_hash(value: object) -> object:
-    """A text in the place of a hash, whether it is one or not: it can be compared, and shown."""
+    """Return the text in the place of a hash, valid or not, bounded. It can be compared and shown."""
     return str(lineage_hash(value))[:LONGEST_CLAIM] if isinstance(value, str) else value
 
 
 def number(value: object) -> int | None:
-    """A whole number, also as a text; None for anything else."""
+    """Return a whole number, also from a text; None for anything else."""
     try:
         found = float(value)  # type: ignore[arg-type]  # what is no number is caught
     except (TypeError, ValueError, OverflowError):
@@ -218,12 +218,12 @@ def number(value: object) -> int | None:
 
 
 def is_closed(status: object) -> bool:
-    """Whether a session's status does not contradict that it was finalized."""
+    """Return whether a session's status is compatible with its having been finalized."""
     return not isinstance(status, str) or status.strip().lower() in CLOSED | WENT_WELL
 
 
 def lineage_hashes(value: object) -> list[str]:
-    """Hashes as a list, as one text, by job, or as objects that hold them; what is empty is left out."""
+    """Return hashes from a list, a text, a mapping by job, or objects that hold them. Skips empty ones."""
     if isinstance(value, dict):
         value = [value] if _hash_in(value) else list(value.values())
     entries = value if isinstance(value, list) else [value]
@@ -236,11 +236,11 @@ def _hash_in(value: dict[str, object]) -> object:
 
 
 def session_status(value: object) -> str:
-    """`closed` for whatever means that the session was finalized, else `active`."""
+    """Return `closed` for every status that means finalized, else `active`."""
     return "closed" if isinstance(value, str) and value.strip().lower() in CLOSED else "active"
 
 
 def visibility(value: object) -> str | None:
-    """`public` or `private`, None for anything else."""
+    """Return `public` or `private`, or None for anything else."""
     word = value.strip().lower() if isinstance(value, str) else None
     return word if word in ("public", "private") else None

@@ -1,15 +1,15 @@
-"""What a reply means and how long to wait: decided purely, carried out by `caller`.
+"""The retry policy: what a reply means and how long to wait. These are pure functions; `caller` applies them.
 
 | reply | verdict |
 | --- | --- |
-| 2xx with JSON | ACCEPTED, if it is the expected reply, else GARBLED |
-| 2xx with anything else (HTML of a proxy, nothing, half a document) | GARBLED: try again, but not for long |
-| 429, 503 | BUSY: wait as told, else back off; costs no attempt |
+| 2xx with JSON | ACCEPTED if it is the expected reply, else GARBLED |
+| 2xx with anything else (HTML of a proxy, nothing, truncated JSON) | GARBLED: retry, but not for long |
+| 429, 503 | BUSY: wait as told, else back off; not counted as an attempt |
 | 408, 425, other 5xx | FAILED: back off, a bounded number of attempts |
-| 3xx | REDIRECTED: never followed, and no word of the registry's: a network that wants a sign-in first redirects all |
+| 3xx | REDIRECTED: never followed; a network that requires a sign-in redirects everything |
 | 501, other 4xx | REFUSED: final |
 
-A registry's answers are judged more closely (`answers.judge_answer`): FRONT is what something else answered.
+`answers.judge_answer` judges a registry's answers more closely. FRONT means that something else answered.
 """
 
 import json
@@ -26,16 +26,16 @@ from roar_publisher.glaas.lenient import words
 FIRST_BACKOFF_SECONDS = 0.25
 LONGEST_BACKOFF_SECONDS = 20.0
 LONGEST_RETRY_AFTER_SECONDS = 3600.0
-"""A server that asks for more patience than this gets asked again after an hour."""
+"""A server that asks for a longer wait is asked again after an hour."""
 MAX_ATTEMPTS = 8
-"""Attempts of one request that a reachable server answers with a failure."""
+"""Attempts of one request to which a reachable server answers with a failure."""
 MAX_OUTAGES = 32
-"""How often a server may go away under one request: one that it dies of takes it away each time."""
+"""How often a server may go away during one request. A request that crashes the server makes it go away each time."""
 MAX_GARBLED = 4
-"""Attempts of one request that get answers which are not GLaaS's."""
+"""Attempts of one request whose answers do not come from GLaaS."""
 NOT_IMPLEMENTED = 501
 MAX_TEXT = 300
-"""Characters of a server's own words that are shown to a person."""
+"""Characters of a server's own text that are shown to the user."""
 
 
 class Verdict(Enum):
@@ -49,7 +49,7 @@ class Verdict(Enum):
 
 
 def judge(status: int, document: object) -> Verdict:
-    """What a reply means, by its status and its parsed body (`parse`)."""
+    """Return what a reply means, from its status and its parsed body (`parse`)."""
     if 200 <= status < 300:
         return Verdict.GARBLED if document is None else Verdict.ACCEPTED
     if status in (429, 503):
@@ -62,9 +62,9 @@ def judge(status: int, document: object) -> Verdict:
 
 
 def parse(body: bytes, hidden: Collection[str] = ()) -> Any:
-    """The JSON document in `body`; None for null, and for anything else.
+    """Return the JSON document in `body`; None for null and for anything else.
 
-    hidden: what is cut out of every text in it, once JSON's own escapes are undone.
+    hidden: what to cut out of every text in it, after JSON's escapes are decoded.
     """
     try:
         document = json.loads(body)
@@ -90,12 +90,15 @@ def _without(document: Any, hidden: Collection[str]) -> Any:
 
 
 def dump(document: object) -> bytes:
-    """JSON as it travels: ASCII, no spaces."""
+    """Return JSON as it is sent: ASCII, without spaces."""
     return json.dumps(document, separators=(",", ":")).encode("ascii")
 
 
 def own_words(document: object) -> str:
-    """The words of an error in one of GLaaS's shapes (protocol.md §2), on one line, bounded; "" where it is none."""
+    """Return the text of an error in one of GLaaS's shapes (protocol.md §2).
+
+    It is on one line of bounded length; "" if there is none.
+    """
     if isinstance(document, dict):
         for key in ("detail", "message", "error"):
             value = document.get(key)
@@ -105,26 +108,29 @@ def own_words(document: object) -> str:
 
 
 def error_text(document: object, status: int) -> str:
-    """The server's own words, wherever they stand (protocol.md §2); without any, the status."""
+    """Return the server's own text, wherever it is (protocol.md §2), or else the status."""
     return own_words(document) or f"HTTP {status}"
 
 
 def one_line(text: str) -> str:
-    """A server's text as a person may see it: printable, on one line, of bounded length."""
+    """Return a server's text in a form that is safe to show: printable, on one line, of bounded length."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_TEXT]
 
 
 def backoff(attempt: int, rng: random.Random) -> float:
-    """Seconds before attempt `attempt` + 1: exponential, with full jitter, so that clients do not march in step."""
+    """Return the seconds to wait before attempt `attempt` + 1.
+
+    Exponential with full jitter, so that clients do not synchronise.
+    """
     ceiling = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(attempt, 16))
     return rng.uniform(0, ceiling)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that `Retry-After` asks for, as a number or a date; bounded; None if it says nothing usable.
+    """Return the seconds that `Retry-After` asks for, as a number or a date; bounded; None if it is unusable.
 
-    A date is compared with the reply's own `Date`: the server wrote both by the same clock, which need not agree with
-    ours.  Without a usable `Date` it is compared with now, in Unix seconds.
+    A date is compared with the reply's own `Date`: both come from the server's clock, which may differ from the local
+    one. Without a usable `Date` it is compared with `now`, in Unix seconds.
     """
     value = headers.get("retry-after", "").strip()
     if not value:
@@ -143,7 +149,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _http_date(value: str) -> float | None:
-    """Unix seconds of a date in a header; None for anything else.  A date without a zone is UTC."""
+    """Return a header's date in Unix seconds, or None for anything else. A date without a zone is UTC."""
     try:
         moment = parsedate_to_datetime(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -152,7 +158,7 @@ def _http_date(value: str) -> float | None:
 
 
 def redirect_target(headers: Mapping[str, str]) -> str:
-    """Where a redirect leads, as a host a person recognises; its path and query are not repeated."""
+    """Return a redirect's target as a host that the user recognises, without its path and query."""
     try:
         return urlsplit(headers.get("location", "")).hostname or "another path of the same host"
     except ValueError:

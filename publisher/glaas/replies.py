@@ -1,6 +1,6 @@
 """The replies of a registry, as a client reads them (`protocol.md §2, §4`).
 
-Unknown fields are ignored.  Nearly every field can be absent, because servers differ in age, and a field is read in the
+Unknown fields are ignored. Nearly every field may be absent, because servers differ in age. Fields are accepted in the
 forms that `lenient` lists.
 """
 
@@ -22,7 +22,7 @@ from roar_publisher.glaas.wire import Address
 
 
 class Reply(BaseModel):
-    """A success's body, without its envelope (`protocol.md §2`).  A field that is null is absent."""
+    """The body of a success without its envelope (`protocol.md §2`). A null field counts as absent."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -35,10 +35,10 @@ class Reply(BaseModel):
 
 
 ClaimedHash = Annotated[str, BeforeValidator(lenient.claimed_hash)]
-"""The text that a reply gives as a lineage hash; whether it is one, `steps.receipts` says."""
+"""The text in the place of a lineage hash. `steps.receipts` checks whether it is one."""
 Yes = Annotated[bool, BeforeValidator(lenient.flag)]
 Said = Annotated[int | None, BeforeValidator(lenient.said_count)]
-"""A number of items; None where the server does not say."""
+"""A number of items, or None if the server does not give it."""
 Told = Annotated[str | None, BeforeValidator(lenient.text_or_nothing)]
 """A text that nothing depends on."""
 _ADDRESS: TypeAdapter[str] = TypeAdapter(Address)
@@ -52,14 +52,14 @@ def _address_or_nothing(value: object) -> str | None:
 
 
 ShownAddress = Annotated[Address | None, BeforeValidator(_address_or_nothing)]
-"""Where a lineage is shown.  A receipt counts without it."""
+"""Where a lineage is shown. A receipt is valid without it."""
 
 
 class OpenReply(Reply):
-    """A registration session.  The token is the only credential of an anonymous one.
+    """A registration session. The token is the only credential of an anonymous one.
 
-    The id goes into paths and the token into a header: neither may hold what ends them.
-    created: False where it was there before, and where the server does not say.
+    The id goes into paths and the token into a header, so neither may contain a delimiter of those.
+    created: False if it existed before or the server does not say.
     """
 
     registration_session_id: Annotated[
@@ -73,10 +73,10 @@ class OpenReply(Reply):
 
 
 class BatchReply(Reply):
-    """What became of a batch of anything; each endpoint fills in what it knows of.
+    """The result of a batch of any kind. Each endpoint fills in what applies to it.
 
-    errors: as the server writes it; `not_taken` reads it.  existing_binding_prepared: every job is registered already,
-    and the server has prepared them for the scope that is asked for: finalize carries that out.
+    errors: as the server writes it; `not_taken` interprets it. existing_binding_prepared: every job is registered
+    already and prepared for the requested scope, which finalize applies.
     """
 
     errors: Any = None
@@ -94,16 +94,16 @@ class BatchReply(Reply):
     existing_binding_prepared: Yes = False
 
     def not_taken(self, items: int) -> list[lenient.NotTaken]:
-        """Which of the `items` that were sent were not taken."""
+        """Return which of the `items` sent were not accepted."""
         return lenient.not_taken(self.errors, items)
 
 
 class AnyReply(RootModel[Any]):
-    """Any JSON: where the status alone is the answer."""
+    """Any JSON, for calls where the status alone is the answer."""
 
 
 class MeReply(Reply):
-    """`GET /auth/me`: who the credential belongs to."""
+    """`GET /auth/me`: the owner of the credential."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -118,13 +118,13 @@ class ContextUser(Reply):
 
 
 class AccessContextReply(Reply):
-    """`GET /auth/access-context`: who a bearer is."""
+    """`GET /auth/access-context`: the user behind a bearer."""
 
     user: ContextUser
 
 
 class RefreshReply(Reply):
-    """`POST /auth/refresh`: new tokens.  Its repr shows none of them."""
+    """`POST /auth/refresh`: new tokens. Its repr does not show them."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -135,10 +135,10 @@ class RefreshReply(Reply):
 
 
 class Receipt(Reply):
-    """A published lineage, as the registry says it; `steps.receipts` compares it with what was sent.
+    """A published lineage as the registry reports it. `steps.receipts` compares it with what was sent.
 
-    created: False where the hash was published before.  visibility: what the registry made it, None where it does not
-    say; a public lineage stays public.  status, canonical_version, staged_counts: as the server writes them.
+    created: False if the hash was published before. visibility: the visibility that the registry set, or None if it
+    does not say; a public lineage stays public. status, canonical_version, staged_counts: as the server writes them.
     """
 
     hash: ClaimedHash
@@ -151,7 +151,7 @@ class Receipt(Reply):
 
 
 class LegacySessionReply(Reply):
-    """A lineage that takes legacy writes.  hash: absent where the server does not repeat it."""
+    """A lineage that accepts legacy writes. hash: absent if the server does not repeat it."""
 
     hash: ClaimedHash | None = None
     url: ShownAddress = None

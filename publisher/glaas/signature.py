@@ -1,23 +1,23 @@
-r"""The SSH signature of one request (protocol.md §3): what is signed, how it is framed, how it stands in the header.
+r"""The SSH signature of a request (protocol.md §3): its payload, its framing and its header.
 
-The client signs with this and the registry checks with it.  The frame is OpenSSH's SSHSIG (PROTOCOL.sshsig), which
-keeps a signature made for one purpose, the namespace, from passing for another.
+The client signs with this module and the registry verifies with it. The frame is OpenSSH's SSHSIG (PROTOCOL.sshsig).
+Its namespace prevents a signature made for one purpose from being accepted for another.
 
 There are two forms:
 
-- Without a host, which every registry understands: the payload is `{ts}\n{METHOD}\n{path}`, the header
-  `Signature keyid="…" ts="…" sig="…"`.  It does not say which registry it was made for, so a registry that receives it
-  can send it on to another one that knows the same key, within the time window of the timestamp.
-- With a host, for a registry whose `GET /health` says `features.ssh_signature_host: true`: the payload is
+- Without a host, which every registry understands: the payload is `{ts}\n{METHOD}\n{path}`, the header `Signature
+  keyid="…" ts="…" sig="…"`. It does not name its registry, so a registry that receives it can forward it to another one
+  that knows the same key, within the time window of the timestamp.
+- With a host, for a registry whose `GET /health` contains `features.ssh_signature_host: true`: the payload is
   `{ts}\n{METHOD}\n{path}\n{host}`, the header `Signature keyid="…", ts="…", host="…", sig="…"`.
 
-In both, `\n{sha256 hex of the body}` follows where there is a body.  `host` is the authority of the registry's origin
+In both forms, `\n{sha256 hex of the body}` follows if there is a body. `host` is the authority of the registry's origin
 as in a `Host` header (RFC 9110 §7.2): lower case, IDNA form, with its port unless that is the scheme's default
-(`signature_host`).  No host name is a SHA-256 (a label has 63 characters at the most), so neither form can be read as
-the other.  The parameters stand in this order; a reader takes commas, white space or both between them.
+(`signature_host`). A host name cannot look like a SHA-256 (a label has at most 63 characters), so neither form can be
+read as the other. The parameters stand in this order; a reader accepts commas, white space or both between them.
 
-A registry that advertises the second form compares `host` with the names that it knows to be its own.  The `Host`
-header of the request does not prove anything: whoever relays a signature can set it, too.
+A registry that advertises the second form compares `host` with its configured names. The `Host` header of the request
+proves nothing, because a server that forwards a signature can set it, too.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def ssh_string(data: bytes) -> bytes:
-    """SSH's `string`: a length of four bytes, then the bytes (RFC 4251 §5)."""
+    """Return SSH's `string`: a length of four bytes, then the bytes (RFC 4251 §5)."""
     return len(data).to_bytes(4, "big") + data
 
 
@@ -41,9 +41,9 @@ _PURPOSE = b"".join(map(ssh_string, (NAMESPACE, _RESERVED, _HASH)))
 
 
 def signing_payload(ts: int, method: str, path: str, body: bytes | None, host: str | None = None) -> bytes:
-    """What a request's signature speaks of.
+    """Return the payload of a request's signature.
 
-    ts: Unix seconds.  path: with its query, as on the request line.  An empty body counts as none.
+    ts: Unix seconds. path: with its query, as on the request line. An empty body counts as none.
     host: `signature_host` of the registry; None for the form without a host.
     """
     place = f"\n{host}" if host is not None else ""
@@ -52,9 +52,9 @@ def signing_payload(ts: int, method: str, path: str, body: bytes | None, host: s
 
 
 def signature_host(address: str) -> str:
-    """The `host` of a signature for the registry at this URL: what a client writes in the `Host` header.
+    """Return the `host` of a signature for the registry at this URL, as in a client's `Host` header.
 
-    address: as `glaas.address.registry_address` writes it.
+    address: as `net.address.registry_address` returns it.
     """
     parts = urlsplit(address)
     host = parts.hostname or ""
@@ -63,25 +63,25 @@ def signature_host(address: str) -> str:
 
 
 def framed(payload: bytes) -> bytes:
-    """The bytes that the key itself signs."""
+    """Return the bytes that the key itself signs."""
     return _MAGIC + _PURPOSE + ssh_string(hashlib.sha512(payload).digest())
 
 
 def sshsig(public: bytes, signature: bytes) -> bytes:
-    """The SSHSIG blob: what `ssh-keygen -Y sign` writes between its armor lines, before base64.
+    """Return the SSHSIG blob that `ssh-keygen -Y sign` writes in base64 between its armor lines.
 
-    public: the key's public blob.  signature: of `framed` bytes, in SSH's own encoding.
+    public: the key's public blob. signature: of the `framed` bytes, in SSH's own encoding.
     """
     return _MAGIC + _VERSION + ssh_string(public) + _PURPOSE + ssh_string(signature)
 
 
 def fingerprint(public: bytes) -> str:
-    """`SHA256:…` of a public blob, as `ssh-keygen -l` shows it: the `keyid`."""
+    """Return the `keyid`: `SHA256:…` of a public blob, as `ssh-keygen -l` shows it."""
     return "SHA256:" + b64encode(hashlib.sha256(public).digest()).decode("ascii").rstrip("=")
 
 
 def authorization(keyid: str, ts: int, blob: bytes, host: str | None = None) -> str:
-    """The `Authorization` header of a signed request.  host: as in `signing_payload`."""
+    """Return the `Authorization` header of a signed request. host: as in `signing_payload`."""
     sig = f'sig="{b64encode(blob).decode("ascii")}"'
     if host is None:
         return f'Signature keyid="{keyid}" ts="{ts}" {sig}'

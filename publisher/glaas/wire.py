@@ -1,7 +1,7 @@
-"""The requests of the protocol (`protocol.md §2, §4`): what a client sends, and what the registry validates.
+"""The requests of the protocol (`protocol.md §2, §4`): what a client sends and the registry validates.
 
-Unknown fields are ignored, types are not coerced (`"1"` is not a number), numbers fit into SQLite, and texts hold no
-NUL.  `replies` holds the other direction, `features` what a registry can do.
+Unknown fields are ignored, types are not coerced (`"1"` is not a number), numbers fit into SQLite, and texts contain no
+NUL. `replies` holds the replies, `features` the features of a registry.
 """
 
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,28 +15,28 @@ from pydantic import (
 
 API_ROOT = "/api/v1"
 ANONYMOUS_PUBLIC = "anonymous_public"
-"""The `mode` of a registration session that nobody signs for."""
+"""The `mode` of an anonymous registration session."""
 DEFAULT_BODY_LIMIT = 100 * 1024
-"""Bytes of a request body that GLaaS reads (`protocol.md §2`)."""
+"""The size in bytes up to which GLaaS reads a request body (`protocol.md §2`)."""
 
 LARGEST_INTEGER = 2**63 - 1
-"""What a column of SQLite holds."""
+"""The largest integer that SQLite stores."""
 
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 Name = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=256)]
 """A uid or a digest: printable ASCII without spaces."""
 LineageHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Address = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=2048)]
-"""A URL that is shown to people: nothing in it steers a terminal."""
+"""A URL that is shown to users. It cannot contain control characters for a terminal."""
 Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 Integer = Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 
 
 T = TypeVar("T")
 MOST_ITEMS = 5000
-"""Items of one request; more than this many do not fit into `DEFAULT_BODY_LIMIT` bytes."""
+"""Items of one request. More do not fit into `DEFAULT_BODY_LIMIT` bytes."""
 Items = Annotated[list[T], Field(max_length=MOST_ITEMS), FailFast()]
-"""The first wrong item ends the reading: describing 30,000 of them takes a second."""
+"""A list whose validation stops at the first invalid item: describing 30,000 of them takes a second."""
 
 
 class Request(BaseModel):
@@ -46,14 +46,14 @@ class Request(BaseModel):
 
 
 class OpenRequest(Request):
-    """`POST /registration-sessions`.  Repeating a `client_session_id` gets the same session back."""
+    """`POST /registration-sessions`. The same `client_session_id` returns the same session."""
 
     client_session_id: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
     mode: Literal["anonymous_public"] | None = None
 
 
 class Job(Request):
-    """A recorded command.  `metadata` is a JSON object as text; `step_number` None sorts before every number."""
+    """A recorded command. `metadata` is a JSON object as text. A `step_number` of None sorts before every number."""
 
     command: Text
     timestamp: float | None = None
@@ -69,7 +69,7 @@ class Job(Request):
 
 
 class JobsRequest(Request):
-    """`…/jobs/batch`, parents before their children or not: parents are looked up at finalize."""
+    """`…/jobs/batch`. Parents may come in any order: they are looked up at finalize."""
 
     jobs: Items[Job]
 
@@ -82,7 +82,7 @@ class Hash(Request):
 
 
 class Artifact(Request):
-    """A content-addressed file.  `size` is in bytes; `metadata` a JSON text or an object."""
+    """A content-addressed file. `size` is in bytes; `metadata` is a JSON text or an object."""
 
     hashes: Annotated[Items[Hash], Field(min_length=1)]
     size: Count
@@ -97,7 +97,7 @@ class ArtifactsRequest(Request):
 
 
 class LegacyArtifact(Artifact):
-    """An artifact that names its lineage itself."""
+    """An artifact that contains the hash of its lineage."""
 
     session_hash: LineageHash
 
@@ -118,7 +118,7 @@ class Component(Request):
 
 
 class CompositeRequest(Artifact):
-    """`…/artifacts/composites`: an artifact made of others, some of them listed, all of them counted."""
+    """`…/artifacts/composites`: an artifact made of others. It lists some of them and counts all of them."""
 
     hash: Name
     component_count_total: Count
@@ -150,7 +150,7 @@ class LinksRequest(Request):
 
 
 class ViewEdge(Request):
-    """A job's use of a part of a composite artifact; what else it says is kept as it came."""
+    """A job's use of a part of a composite artifact. Extra fields are kept unchanged."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -165,7 +165,7 @@ class ViewEdgesRequest(Request):
 
 
 class ExpectedCounts(Request):
-    """What the client believes it has staged: jobs, and distinct digests per job and kind (`protocol.md §4`)."""
+    """The client's counts of what it staged: jobs, and distinct digests per job and kind (`protocol.md §4`)."""
 
     jobs: Count | None = None
     inputs: Count | None = None
@@ -185,7 +185,7 @@ class FinalizeRequest(Request):
 class Label(Request):
     """The label document of one entity of a published lineage.
 
-    session_hash: the lineage's; roar-cli up to 0.2.11 sends none with the label of an artifact.
+    session_hash: of the lineage. roar-cli up to 0.2.11 does not send it with an artifact's label.
     """
 
     entity_type: Literal["dag", "job", "artifact"]
@@ -197,7 +197,7 @@ class Label(Request):
 
     @property
     def entity(self) -> str | None:
-        """What names the entity within its lineage: a uid, a digest, `""` for the lineage itself; None if missing."""
+        """The entity's name within its lineage: a uid, a digest, or `""` for the lineage itself; None if missing."""
         return {"dag": "", "job": self.job_uid, "artifact": self.artifact_hash}[self.entity_type]
 
 
@@ -208,7 +208,7 @@ class LabelsRequest(Request):
 
 
 class LegacySessionRequest(Request):
-    """`POST /sessions`: the client names the hash."""
+    """`POST /sessions`: the client supplies the hash."""
 
     hash: LineageHash
     git_repo: Text | None = None
