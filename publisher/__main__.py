@@ -1,6 +1,6 @@
-"""The program: `roar`, `roar-publish` and `python -m roar_publisher`.
+"""The entry point of `roar`, `roar-publish` and `python -m roar_publisher`.
 
-The only place that turns an error into text and an exit code.  A command that is not ours goes to roar-cli.
+Only this module turns an error into text and an exit code. Other commands are passed to roar-cli.
 """
 
 import sys
@@ -10,7 +10,7 @@ from roar_publisher.cli.importpath import prefer_installed
 
 
 def main() -> None:
-    """Run the command line of this process and exit with the code that `state.errors.ExitCode` documents."""
+    """Run the command line of this process, and exit with a code of `state.errors.ExitCode`."""
     prefer_installed()  # before anything else is imported
     from roar_publisher.cli.display.streams import open_closed
 
@@ -19,7 +19,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; a command of roar-cli's replaces this process instead."""
+    """Run one command line and return its exit code. A command of roar-cli replaces this process instead."""
     try:
         return _dispatch(arguments)
     except KeyboardInterrupt as error:

@@ -11,15 +11,16 @@ T = TypeVar("T")
 
 
 class OnDisk(Protocol):
-    """Runs a blocking call, one at a time, and returns its result."""
+    """Runs blocking calls, one at a time, and returns their results."""
 
     async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 def in_thread() -> OnDisk:
-    """Blocking calls in a worker thread, so that the network goes on meanwhile.
+    """Return a runner that makes blocking calls in a worker thread, so that the network continues meanwhile.
 
-    One at a time: an SQLite connection has one user.  A cancelled caller still lets its call finish.
+    It runs one call at a time, because an SQLite connection has one user. A call finishes even if its caller is
+    cancelled.
     """
     limiter = CapacityLimiter(1)
 
@@ -30,5 +31,5 @@ def in_thread() -> OnDisk:
 
 
 async def inline(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Blocking calls right here: for virtual time, which does not wait for threads."""
+    """Run a blocking call directly, for tests with virtual time, which does not wait for threads."""
     return call(*args, **kwargs)

@@ -1,17 +1,17 @@
-"""The optional parts of an installation: `pip install 'roar-publisher[s3]'` brings what s3:// destinations need."""
+"""The optional dependencies: `pip install 'roar-publisher[s3]'` installs what s3:// destinations need."""
 
 from importlib.util import find_spec
 
 from roar_publisher.state.errors import UsageProblem
 
 NEEDED = {"s3": ("botocore",), "gcs": ("google.auth", "requests"), "registry": ("h11", "starlette", "uvicorn")}
-"""By extra: the packages that it brings, as they are imported."""
+"""The packages of each extra, by their import names."""
 
 
 def require(extra: str, purpose: str) -> None:
     """Raise UsageProblem, which names the extra to install, unless the packages of `extra` are installed.
 
-    purpose: what needs them, as the subject of a sentence.  Imports none of them, only a parent package (`google`).
+    purpose: what needs them, as the subject of a sentence. Imports only a parent package (`google`), if any.
     """
     if not all(map(_installed, NEEDED[extra])):
         raise UsageProblem(
@@ -23,5 +23,5 @@ def require(extra: str, purpose: str) -> None:
 def _installed(name: str) -> bool:
     try:
         return find_spec(name) is not None
-    except (ModuleNotFoundError, ValueError):  # its parent is missing, or an import of it was refused
+    except (ModuleNotFoundError, ValueError):  # its parent is missing, or its import was blocked
         return False

@@ -1,6 +1,6 @@
-"""What a running publish tells whoever watches it: typed, small, and without a credential in it.
+"""The events that a running publish reports to an observer: typed, small, and without credentials.
 
-The engine calls a `Reporter` with each of these; the command line draws them, a test records them.
+The engine calls a `Reporter` with each of them. The command line displays them; tests record them.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from roar_publisher.state.units import Kind
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """A state's step begins; `event` led to it (None at the start of a run)."""
+    """The step of a state begins. `event` led to it (None at the start of a run)."""
 
     state: State
     event: Event | None
@@ -21,9 +21,9 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """How much a run has to send: items per kind, and how many of them are acknowledged already.
+    """The work of a run: items per kind in total, and those acknowledged already.
 
-    requests: how many requests the others take, per kind.
+    requests: how many requests the remaining items take, per kind.
     """
 
     total: dict[Kind, int]
@@ -32,7 +32,7 @@ class Planned:
 
     @classmethod
     def of(cls, counts: Mapping[Kind, Tally]) -> "Planned":
-        """What the journal counts."""
+        """Return the work from the journal's counts."""
         return cls(
             {kind: tally.items for kind, tally in counts.items()},
             {kind: tally.acked_items for kind, tally in counts.items()},
@@ -42,7 +42,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """Items that the server acknowledged just now, and the requests that they took."""
+    """Items that the server has just acknowledged, and the requests that they took."""
 
     kind: Kind
     items: int
@@ -52,7 +52,7 @@ class Advanced:
 
 @dataclass(frozen=True, slots=True)
 class ObjectsPlanned:
-    """The objects of a put: how many there are, how many are stored by now, and the same in bytes."""
+    """The objects of a put: how many there are, how many are stored, and the same in bytes."""
 
     objects: int
     stored: int
@@ -62,7 +62,7 @@ class ObjectsPlanned:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Bytes of an object that went out just now; negative where an attempt failed and begins again."""
+    """Bytes of an object that were just sent; negative if an attempt failed and starts again."""
 
     key: str
     bytes: int
@@ -70,7 +70,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class ObjectStored:
-    """An object is in its store, verified.  sent: False where it was there already."""
+    """An object is in its store, verified. sent: False if it was there already."""
 
     key: str
     size: int
@@ -79,10 +79,10 @@ class ObjectStored:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What the publish waits for, and for how many seconds at the most until it does something else.
+    """What the publish waits for, and the maximum seconds until it does something else.
 
-    reason: `offline`, `throttled` by the server, a `front` that answers in its place, or `no answer` to a request that
-    is under way.
+    reason: `offline`, `throttled` by the server, a `front` that answers in its place, or `no answer` to a running
+    request.
     """
 
     reason: str
@@ -91,7 +91,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """One request is tried again after `seconds`; `attempt` counts from 1."""
+    """A request is sent again after `seconds`. `attempt` counts from 1."""
 
     what: str
     attempt: int
@@ -100,7 +100,7 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something a person should know; the publish goes on."""
+    """Something that the user should know. The publish continues."""
 
     text: str
 
