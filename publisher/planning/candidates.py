@@ -1,4 +1,4 @@
-"""Everybody that a publish may name: the lineage hash, and so the plan, depends on it (protocol.md §6)."""
+"""Finds every identity that a publish may name; the lineage hash, and so the plan, depends on it (protocol.md §6)."""
 
 import random
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from roar_publisher.report import Reporter
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson, Transient
 
 PATIENCE_SECONDS = 300.0
-"""How long a registry that stays away is waited for; one that never answered gets less (`glaas.gate`)."""
+"""Seconds to wait for a registry that is unreachable; one that never answered gets less (`glaas.gate`)."""
 
 
 async def candidate_identities(
@@ -34,13 +34,16 @@ async def candidate_identities(
     clock: Callable[[], float] = time,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> list[str]:
-    """Everybody that `request` may be published as.
+    """Return every identity that `request` may be published as.
 
-    Asks the registry only where an SSH key whose owner the lineage names, or a token that names nobody, might sign.
-    known: whom the keys of this user named before; that is good enough where the registry can't be reached, and
-    without `ask_if_known` always: AUTH_SELECT asks again, and stops where it was wrong.  Raises Transient if the
-    registry is needed and can't be reached, NeedsPerson if it accepts none of the credentials and one is needed, and if
-    this user has not accepted the registry.
+    Asks the registry only if the signer may be an SSH key whose owner the lineage names, or a token that does not name
+    its user.
+
+    known: the owners that this user's keys had before. They are used if the registry cannot be reached, and always
+    without `ask_if_known`; AUTH_SELECT asks again, and stops if the owner was wrong.
+
+    Raises Transient if the registry is needed and cannot be reached. Raises NeedsPerson if it accepts none of the
+    credentials and one is needed, or if this user has not accepted the registry.
     """
     keyring.reach.check()
     async with Line(request.registry, most_requests=1, transport=transport) as line:
@@ -61,14 +64,14 @@ class _Asking:
     clock: Callable[[], float]
 
     async def identities(self, turned_down: NeedsPerson | LocalProblem | None = None) -> list[str]:
-        """turned_down: what the registry said to credentials that died of it."""
+        """Return the identities; `turned_down` is the registry's refusal of credentials that are no longer held."""
         flag, scope = self.request.flag, self.request.scope
         held = await self.keyring.held(flag, scope)
         identities = []
         for decision in sorted(possible_decisions(flag, scope, held)):
             try:
                 identities += await self._identities(decision)
-            except Refused as refusal:  # where something is left to publish with, the table of AUTH_SELECT decides
+            except Refused as refusal:  # if other credentials are left, the table of AUTH_SELECT decides
                 turned_down = self.keyring.not_accepted(refusal, decision)
         if await self.keyring.held(flag, scope) != held:
             return await self.identities(turned_down)
@@ -88,13 +91,17 @@ class _Asking:
         if names_its_owner(self.request.flag, self.request.scope):
             return [await self._owner(key)]
         owners: list[str] = []
-        if may_be_hash(self.request.target):  # `roar session hash` names the owner, whatever is published
+        if may_be_hash(self.request.target):  # such a hash always names the key's owner
             with suppress(Refused, Transient):
                 owners.append(await self._owner(key))
         return [*owners, of_key(key)]
 
     async def _owner(self, key: str) -> str:
-        """Whom the registry says the key names; the key itself where it does not say."""
+        """Return the identity of the key's owner, from the registry or `known`.
+
+        Returns the key's own identity if the registry names no owner. Raises Transient if the registry cannot be
+        reached and the owner is not in `known`.
+        """
         before = self.known.identity(self.request.registry, key)
         if before is not None and not self.ask_if_known:
             return before

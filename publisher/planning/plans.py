@@ -1,7 +1,7 @@
-"""From a captured project to a frozen plan in a journal: everything that happens before the first request.
+"""Freezes the plan of a publish in a journal: everything that happens before the first request.
 
-Nothing here touches the network.  The plan is written into the journal of a new publish; if the same lineage is already
-on its way to the same registry, that publish is taken instead, and the new one is discarded.
+Nothing here uses the network. The plan is written into the journal of a new publish. If an unfinished publish of the
+same lineage to the same registry exists, that one is taken instead and the new one is discarded.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,15 +28,16 @@ from roar_publisher.state.record import NAMED_BY, OF_THIS_MACHINE, USERS_OWN_WOR
 from roar_publisher.state.survey import Summary, survey
 
 MET = (*LIVE, State.DONE)
-"""States in which an earlier publish of the same is met."""
+"""States in which an earlier publish of the same lineage is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a person asks to be published, and how.
+    """What the user asks to publish, and how.
 
-    target: as typed; None is the whole active session.  cwd: what a path target is relative to.  named_by: what named
-    the registry.
+    target: as typed; None means the whole active session.
+    cwd: the folder that a path target is relative to.
+    named_by: where the registry's address comes from.
     """
 
     project: Project
@@ -48,7 +49,7 @@ class Request:
 
     @property
     def scope(self) -> Scope:
-        """Where the repo publishes to.  Raises LocalProblem for a configuration that can't be understood."""
+        """The scope that the repository publishes to. Raises LocalProblem if the configuration is invalid."""
         return Scope.from_config(self.project.config.table)
 
     @property
@@ -65,10 +66,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Storing:
-    """What a put stores before its lineage is published, and what it leaves behind afterwards.
+    """What a put stores before its lineage is published, and what it records afterwards.
 
-    destination: of the store, as a URL.  tags: git tags, as (name, commit, remote, address).  record: for roar.db, as
-    JSON text.
+    destination: the URL of the store.
+    tags: git tags, as (name, commit, remote, address).
+    record: what is written to roar.db, as JSON text.
     """
 
     destination: str
@@ -79,9 +81,9 @@ class Storing:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What planning came to.
+    """The result of planning.
 
-    fingerprint: names what is asked for, so that an interrupted publish of the same is found again.
+    fingerprint: identifies the request, so that an interrupted publish of the same lineage can be found again.
     """
 
     summary: PlanSummary
@@ -90,14 +92,15 @@ class Draft:
 
 
 Planner = Callable[[Sequence[str], Sink], Draft]
-"""Plans for these identities, and hands the units to the sink."""
+"""Plans for the given identities, and passes the units to the sink."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """An owned publish with a plan.  resumed: it was begun earlier; else it is new.
+    """An owned publish with a plan.
 
-    finished: where an earlier put of the very same stands that is published already; None for anything else.
+    resumed: whether the publish was begun earlier.
+    finished: the progress of an earlier, already published put of the same files and lineage, otherwise None.
     """
 
     publish: OwnedPublish
@@ -107,7 +110,7 @@ class Frozen:
 
 
 def lineage_planner(request: Request) -> Planner:
-    """Plans the lineage of the request's target."""
+    """Return a planner of the lineage of the request's target."""
 
     def plan(identities: Sequence[str], sink: Sink) -> Draft:
         summary = build_plan(request.project, request.target, cwd=request.cwd, identities=tuple(identities), sink=sink)
@@ -127,25 +130,27 @@ def freeze(
     agreed: bool = False,
     again: bool = False,
 ) -> Frozen:
-    """Freeze the plan of `request`, or take the interrupted publish, or the finished put, of the very same.
+    """Freeze the plan of `request`, or take an earlier publish of the same: an unfinished one, or a finished put.
 
-    identities: who it may be published as; the lineage hash is computed for each.
+    identities: the identities it may be published as; the lineage hash is computed for each.
     consent: called with what was redacted ({shape: count}), if anything was; raises to stop before anything is kept.
-    planner: what to plan; the lineage of the target by default.  agreed: to whatever it asks for, kept with the plan.
-    again: take no earlier one, whatever is there.
-    Raises UsageProblem for an unknown target, LocalProblem for what can't be read or written, Owned if another process
-    works on the same.  If interrupted, nothing but an unfinished plan is left, which `prune` removes.
+    planner: what to plan; by default the lineage of the target.
+    agreed: whether the user agreed in advance to every question; kept with the plan.
+    again: never take an earlier publish.
+
+    Raises UsageProblem for an unknown target, LocalProblem for what cannot be read or written, and Owned if another
+    process works on the same publish. If interrupted, it leaves at most an unfinished plan, which `prune` removes.
     """
     intent, began = request.intent, clock()
     publish = OwnedPublish.create(folder, clock=clock)
     try:
         draft = _drafted(planner or lineage_planner(request), identities, publish.journal.add_units)
         earlier = None if again else _same(folder, request, intent, draft)
-        if earlier is None and draft.summary.redactions:  # the person agreed to those of an earlier one then
+        if earlier is None and draft.summary.redactions:  # an earlier publish has the consent already
             consent(draft.summary.redactions)
         with _one_put_at_a_time(folder, draft):
             if earlier is None and not again and draft.storing is not None:
-                earlier = _same(folder, request, intent, draft)  # what another process planned meanwhile
+                earlier = _same(folder, request, intent, draft)  # another process may have planned it meanwhile
             if earlier is None:
                 plan = _plan(publish, request, intent, draft, began)
                 _keep(publish, plan, draft.storing, agreed=agreed)
@@ -161,9 +166,10 @@ def freeze(
 
 
 def _one_put_at_a_time(folder: StateFolder, draft: Draft) -> AbstractContextManager[None]:
-    """Two processes that plan the same put at once would not see each other, and publish two put jobs.
+    """Return a lock for planning a put, or a null context if this is not a put.
 
-    The same lineage without a put job has one hash, whoever publishes it how often.
+    Without it, two processes that plan the same put at once would not see each other and would publish two put jobs.
+    Lineage without a put job has one hash, however often it is published.
     """
     return nullcontext() if draft.storing is None else exclusively(folder.root / "plan.lock")
 
@@ -181,7 +187,10 @@ def _decisive(intent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drafted(planner: Planner, identities: Sequence[str], sink: Sink) -> Draft:
-    """The draft for these identities.  The hash names nobody for a key (`auth.identity`): it gets the anonymous one."""
+    """Return the draft for these identities.
+
+    The identity of a key does not name its owner (`auth.identity`), so it gets the hash of the anonymous lineage.
+    """
     draft = planner([identity for identity in identities if not is_key(identity)], sink)
     provisional, published = (
         hashes | {identity: hashes[ANONYMOUS] for identity in identities if is_key(identity)}
@@ -228,12 +237,14 @@ def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], draft
 
 
 def _same(folder: StateFolder, request: Request, intent: dict[str, Any], draft: Draft) -> Summary | None:
-    """The newest unfinished publish of the same to the same registry with the same intent, owned or not.
+    """Return the newest unfinished publish of the same to the same registry with the same intent, owned or not.
 
-    Where there is none, the newest that is published, if it is a put: every put makes a job, so that to put the same
-    again by mistake would not be the same lineage.  One that was planned for fewer people than may publish it now is
-    another; one that was moved to another machine is left to that, and one that came from elsewhere is not taken before
-    a person has resumed it by its id: whoever made it may have written another lineage under the same fingerprint.
+    If there is none and this is a put, return the newest finished one: each put makes a new job, so repeating a put by
+    mistake would publish a different lineage.
+
+    A publish that was planned for fewer identities than may publish it now does not match. Neither does one that was
+    moved to another machine. One that was imported is not taken before the user has resumed it by its id, because its
+    author may have written another lineage under the same fingerprint.
     """
     finished: Summary | None = None
     destination = draft.storing.destination if draft.storing else None

@@ -1,1 +1,1 @@
-"""What a bundle from elsewhere may say: its values are checked, and what it would touch is shown, before it is kept."""
+"""Checks the values of an imported bundle, and shows what it would touch, before it is stored."""

@@ -1,4 +1,4 @@
-"""The bodies of units that came from elsewhere: what a registry would be sent, in the shapes of the wire."""
+"""Checks the bodies of imported units against the shapes of the requests that a registry would be sent."""
 
 import json
 import zlib
@@ -12,9 +12,9 @@ from roar_publisher.state.units import Kind
 
 LONGEST_BODY_BYTES = 32 * 1024 * 1024
 RATIO = 200
-"""How many times its own size a body may be once it is inflated.  Lineage, which is full of digests, reaches 30."""
+"""How many times larger a body may be once it is inflated. Lineage, which is full of digests, reaches 30."""
 SHORT_BODY_BYTES = 256 * 1024
-"""A body up to this size may be of any ratio."""
+"""A body up to this size may have any ratio."""
 _ITEMS: dict[Kind, TypeAdapter[Any]] = {
     Kind.COMPOSITE: TypeAdapter(list[CompositeRequest]),
     Kind.JOBS: TypeAdapter(list[Job]),
@@ -26,10 +26,10 @@ _ITEMS: dict[Kind, TypeAdapter[Any]] = {
 
 
 def items_of(kind: Kind, packed: bytes) -> list[object]:
-    """The items in a body as the journal keeps it (compressed).
+    """Return the items in a body as the journal stores it (compressed).
 
-    Raises ValueError for what is no such body: not one whole zlib stream, longer than it may be, no items of this kind,
-    or JSON in another notation than ours (with a key twice, it would mean one thing here and another there).
+    Raises ValueError if the body is not one whole zlib stream, is too long, does not hold items of this kind, or is
+    JSON in another notation than ours. A duplicate key, for example, could mean one thing here and another there.
     """
     body = _inflated(packed)
     items: list[object] = _ITEMS[kind].validate_json(body, strict=True)

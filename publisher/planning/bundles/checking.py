@@ -1,7 +1,7 @@
-"""Whether a journal from elsewhere, and the record that came with it, hold what an export of ours would.
+"""Checks that an imported journal and its record hold only what an export of ours would hold.
 
-Types and sizes are `rows`' and `bodies`' matter; here the parts must agree with each other: the history leads to the
-state, the state has what it needs, the counts are those of the units, the addresses those of the destination.
+`rows` and `bodies` check types and sizes. Here the parts must agree with each other: the history leads to the state,
+the state has what it needs, the counts are those of the units, the addresses are those of the destination.
 """
 
 import math
@@ -39,18 +39,18 @@ from roar_publisher.storage.addresses import parse_address
 from roar_publisher.storage.parts import part_count
 
 _SELECTED = frozenset({State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK})
-"""States in which somebody was chosen to publish as."""
+"""States in which an identity to publish as has been chosen."""
 _OPENED = frozenset({State.STAGE, State.FINALIZE})
 _UID: TypeAdapter[str] = TypeAdapter(SafeName)
 _RECORD = TypeAdapter(PutRecord)
 LONGEST_TEXT = 1024 * 1024
-"""Characters of a record's command, metadata and name."""
+"""The most characters of a record's command, metadata and name."""
 
 
 def check_journal(journal: Journal) -> None:
-    """Raise ValueError for anything that no export of ours holds; reads everything once.
+    """Raise ValueError for anything that an export of ours would not hold. Reads everything once.
 
-    Raises UsageProblem or LocalProblem for a destination or a key that no store takes.
+    Raises UsageProblem or LocalProblem for a destination or a key that no store accepts.
     """
     plan = PlanRow.model_validate(_only_row(journal, "plan"))
     progress = ProgressRow.model_validate(_only_row(journal, "progress"))
@@ -65,9 +65,9 @@ def check_journal(journal: Journal) -> None:
 
 
 def checked_record(journal: Journal, text: str) -> PutRecord:
-    """The record of a put, once it agrees with the journal, which was checked before.
+    """Return the record of a put if it agrees with the journal, which must be checked before.
 
-    Raises ValueError for anything else.
+    Raises ValueError otherwise.
     """
     plan = journal.plan()
     record: PutRecord = _RECORD.validate_json(text, strict=True)
@@ -108,7 +108,7 @@ def _check_intent(intent: Intent) -> None:
 
 
 def _check_history(journal: Journal, progress: ProgressRow) -> None:
-    """Every step follows from the one before by the table of `state.machine`, up to the state of now."""
+    """Check that every step follows from the previous one by the table of `state.machine`, up to the current state."""
     state, recounts, epoch = State.PROBE, 0, 0
     for row in _rows(journal, "events", "id"):
         step = EventRow.model_validate(row)
@@ -173,7 +173,7 @@ def _check_objects(journal: Journal, plan: PlanRow) -> None:
 
 
 def addresses(destination: str, key: str) -> Sequence[str]:
-    """The addresses that an object of this key has below the destination, as stores write them."""
+    """Return the addresses that an object with this key has below the destination, as stores write them."""
     address = parse_address(destination)
     if address.kind is Store.FOLDER:
         return [f"{Path(address.path).as_uri().rstrip('/')}/{quote(key)}"]

@@ -1,7 +1,7 @@
-"""What a publish from elsewhere would read and write on this machine, and what of it is outside of the project.
+"""What an imported publish would read and write on this machine, and what of it is outside the project.
 
-A bundle names paths that its sender chose.  Resuming it would send any file of this user and write over any other, so
-everything has to lie inside the project where it is imported, unless the user repeats the place on the command line.
+The sender of a bundle chose its paths. Resuming it could send any file of this user and overwrite any other, so
+everything must lie inside the project where it is imported, unless the user repeats the place on the command line.
 """
 
 import os
@@ -19,9 +19,9 @@ from roar_publisher.storage.source import Content
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One object of a put: its file on this machine, links resolved, where it goes, and its size in bytes.
+    """One object of a put: its file on this machine with links resolved, its destination, and its size in bytes.
 
-    replaces: a file is there already, in a folder of this machine.
+    replaces: whether it would overwrite a file in a folder of this machine.
     """
 
     file: str
@@ -33,10 +33,12 @@ class Stored:
 def stored(
     grounds: Grounds, destination: str | None, rows: Sequence[ObjectRow], here: dict[int, Content]
 ) -> list[Stored]:
-    """What a put would do with each of its objects.  here: their contents with the paths of this machine, by seq.
+    """Return what a put would do with each of its objects.
 
-    Raises UsageProblem where a file or its place is outside of `grounds`, or in a folder of the project that other
-    programs take orders from.
+    here: their contents with the paths of this machine, by seq.
+
+    Raises UsageProblem if a file or its place is outside of `grounds`, or in a folder of the project that controls
+    other programs.
     """
     if destination is None:
         return []
@@ -58,13 +60,13 @@ def stored(
 
 
 def refuse_linked_capture(root: Path) -> None:
-    """Raise UsageProblem where the project's `.roar` or `roar.db`, which are written later, lead out of it."""
+    """Raise UsageProblem if the project's `.roar` or `roar.db`, which are written later, lead out of it."""
     for place in (root / ROAR_FOLDER, root / ROAR_FOLDER / "roar.db"):
         if os.path.lexists(place):
             try:
                 found = leaving(place, [real(root)])
             except OSError:
-                continue  # it leads nowhere: whoever opens it says so
+                continue  # it leads nowhere: opening it reports that
             if found is not None:
                 raise UsageProblem(
                     f"{found.path} leads out of the project, to {found.real}",

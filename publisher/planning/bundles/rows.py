@@ -1,7 +1,7 @@
-"""The rows of a journal that came from elsewhere, as they must be: types, lengths, enumerations, hashes, addresses.
+"""Models of the rows of an imported journal: types, lengths, enumerations, hashes, addresses.
 
-A value that another process on this machine would choke on, send to a wrong path or show as something else is refused
-here.  All models raise pydantic's ValidationError, a ValueError.
+They refuse values that another process on this machine could not handle, would send to a wrong path or would show as
+something else. All models raise pydantic's ValidationError, a ValueError.
 """
 
 from typing import Annotated, Literal
@@ -19,7 +19,7 @@ from roar_publisher.storage.store import check_key
 LONGEST_LINE = 4_096
 LONGEST_DETAIL = 100_000
 LATEST_SECONDS = 1e11
-"""Unix time that nobody lives to see."""
+"""The latest Unix time accepted, far in the future."""
 
 
 def _absolute(path: str) -> str:
@@ -34,10 +34,10 @@ def _destination(url: str) -> str:
 
 
 Line = Annotated[str, Field(max_length=LONGEST_LINE, pattern=r"^[^\x00-\x1f\x7f]*$")]
-"""A text on one line: nothing in it steers a terminal."""
+"""A single line of text without control characters, so that it cannot control a terminal."""
 Detail = Annotated[str, Field(max_length=LONGEST_DETAIL, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 SafeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")]
-"""What goes into the path of a request: nothing in it ends the path or leads out of it."""
+"""A segment of a request's path: it cannot end the path or lead out of it."""
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Path = Annotated[str, Field(max_length=LONGEST_LINE), AfterValidator(_absolute)]
 Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
@@ -52,7 +52,7 @@ TagName = Annotated[str, Field(pattern=r"^roar/[0-9a-f]{4,64}$")]
 
 
 class Row(BaseModel):
-    """Nothing is bent to fit, and nothing else may be there."""
+    """A strict model: values are not coerced, and extra fields are forbidden."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -115,7 +115,7 @@ class ScopeRequest(Row):
 
 
 class ProgressRow(Row):
-    """`state.record.Progress` of a publish that is not over."""
+    """`state.record.Progress` of a publish that has not ended."""
 
     id: str
     state: Annotated[State, Field(strict=False), AfterValidator(lambda state: _one_of(state, LIVE))]
@@ -164,7 +164,7 @@ class EventRow(Row):
 
 
 class UnitRow(Row):
-    """`state.units.Unit`, with whether it is acknowledged.  The body is checked by `bodies`."""
+    """`state.units.Unit`, and whether it is acknowledged. `bodies` checks the body."""
 
     seq: Number
     part: Count
@@ -197,7 +197,7 @@ class ContentFields(Row):
 
 
 class ObjectFields(Row):
-    """`state.objects.ObjectRow`, with whether it is stored."""
+    """`state.objects.ObjectRow`, and whether it is stored."""
 
     seq: Number
     key: Key

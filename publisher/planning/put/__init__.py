@@ -1,1 +1,1 @@
-"""`roar put`: which files go where, and the lineage that tells of them.  Planning only; nothing here uploads."""
+"""`roar put`: which files are stored where, and the lineage that describes them. Plans only; nothing here uploads."""

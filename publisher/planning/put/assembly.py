@@ -1,4 +1,4 @@
-"""Puts the record of a put together: everything that roar.db and the wire will say about it."""
+"""Assembles the record of a put: everything that roar.db and the requests will say about it."""
 
 import json
 import secrets
@@ -17,15 +17,15 @@ from roar_publisher.planning.put.objects import Digested, PutRequest, Tag
 from roar_publisher.planning.put.record import Dataset, PutFile, PutRecord
 
 _UID_BYTES = 4
-"""A job's uid is as long as roar-cli's."""
+"""The length of a job's uid in bytes, as in roar-cli."""
 _ID_BYTES = 16
-"""An artifact's id is as long as roar-cli's."""
+"""The length of an artifact's id in bytes, as in roar-cli."""
 
 
 def uploaded_files(database: Database, digested: Sequence[Digested], url: Callable[[str], str]) -> tuple[PutFile, ...]:
-    """The files of a put with the ids of their artifacts: those that roar.db has, else fresh ones.
+    """Return the files of a put with the ids of their artifacts: those that roar.db has, otherwise new ones.
 
-    url: the address of an object by its key.
+    url: returns the address of an object by its key.
     """
     ids: dict[str, str] = {}
     files = []
@@ -48,9 +48,11 @@ def assemble(
     tag: Tag | None,
     now: float,
 ) -> PutRecord:
-    """The record of a new put job in `session`; the jobs of its lineage are chosen in `database`.
+    """Return the record of a new put job in `session`; the jobs of its lineage are chosen in `database`.
 
-    commit: that the files come from.  tag: that it gets, if any.  now: Unix seconds.
+    commit: the commit that the files come from.
+    tag: the tag that it gets, if any.
+    now: Unix seconds.
     """
     source_type = remote_source(destination_type(request.destination))
     identifiers = dataset_identifiers(request, digested)
@@ -70,7 +72,7 @@ def assemble(
         tag=tag.name if tag else None,
         now=now,
     )
-    # How the datasets were registered is roar.db's business and does not travel.
+    # The registration of datasets belongs to roar.db only and is not sent.
     kept = metadata | {"composites": list(map(_registration, datasets)), "lineage_composites": registrations}
     return PutRecord(
         session=session.id,
@@ -100,7 +102,7 @@ def _artifact_id(database: Database, algorithm: str, digest: str) -> str:
 
 
 def _datasets_read(database: Database) -> tuple[tuple[tuple[str, str], ...], list[dict[str, object]]]:
-    """The datasets that the lineage went through: (artifact, path), and what the put job's metadata says of them."""
+    """Return the datasets that the lineage used: (artifact, path), and the put job's metadata about them."""
     inputs, registrations = [], []
     for item in composite_items(database, Redactor(OmitConfig(enabled=False))):
         row = database.one(
@@ -124,7 +126,7 @@ def _datasets_read(database: Database) -> tuple[tuple[tuple[str, str], ...], lis
 
 
 def _registration(dataset: Dataset) -> dict[str, object]:
-    """What the put job's metadata in roar.db says of a dataset that the put made."""
+    """Return what the put job's metadata in roar.db says about a dataset that the put made."""
     return {
         "root_path": dataset.root,
         "hash": dataset.digest,

@@ -1,4 +1,4 @@
-"""The put job as roar-cli writes it down: its command, its metadata, its label (`protocol.md §9`)."""
+"""The put job as roar-cli records it: its command, its metadata, its label (`protocol.md §9`)."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ LABEL_SCHEMA = 1
 
 
 def put_command(request: PutRequest) -> str:
-    """The command as roar-cli words it; an option that decides nothing about the result is left out."""
+    """Return the command in roar-cli's wording; options that do not affect the result are left out."""
     words = ["roar", "put", *map(shlex.quote, request.sources)]
     if not request.sources:
         words.append("(session outputs)")
@@ -27,7 +27,7 @@ def put_command(request: PutRequest) -> str:
 
 
 def destination_type(destination: str) -> str:
-    """The destination's scheme, `local` for a path."""
+    """Return the destination's scheme, or `local` for a path."""
     return urlsplit(destination).scheme or "local"
 
 
@@ -40,10 +40,11 @@ def put_metadata(
     tag: str | None,
     now: float,
 ) -> dict[str, object]:
-    """The put job's metadata as it travels.
+    """Return the put job's metadata as it is sent.
 
-    urls: by artifact id.  identifiers: of the datasets that the paths look like.  tag: its name, None where
-    none is made.
+    urls: by artifact id.
+    identifiers: of the datasets that the paths look like.
+    tag: its name, None if none is made.
     """
     return {
         "message": request.message,
@@ -60,7 +61,7 @@ def put_metadata(
 
 
 def put_label(metadata: Mapping[str, object]) -> dict[str, object]:
-    """roar's own label of a put job with this metadata, as roar.db keeps it."""
+    """Return roar's own label of a put job with this metadata, as roar.db stores it."""
     datasets, read = _objects(metadata["composites"]), _objects(metadata["lineage_composites"])
     urls = metadata["artifacts"]
     label: dict[str, object] = {
@@ -81,7 +82,7 @@ def put_label(metadata: Mapping[str, object]) -> dict[str, object]:
 
 
 def _visibility(request: PutRequest) -> Flag:
-    """What was asked for, by the flag or else by the repo's scope; never NONE."""
+    """Return the visibility that the flag or else the repository's scope asks for; never NONE."""
     if request.flag is not Flag.NONE:
         return request.flag
     scope = Scope.from_config(request.project.config.table)

@@ -1,7 +1,7 @@
 """The composite artifacts that a put makes: one for every folder that is a dataset.
 
-A dataset's digest is the blake3 of its members' paths and digests.  A folder of several datasets becomes one dataset
-for each and one above them, whose members they are.
+A dataset's digest is the blake3 of its members' paths and digests. A folder of several datasets becomes one dataset for
+each, and one above them with these datasets as its members.
 """
 
 import json
@@ -22,13 +22,13 @@ from roar_publisher.planning.put.structure import Layout, datasets_below, struct
 ALGORITHM = "composite-blake3"
 _DOMAIN = b"roar:blake3-tree:v1\n"
 _FEWEST = 2
-"""How many members a dataset has at least."""
+"""The fewest members of a dataset."""
 _NESTED_TYPE = "application/vnd.roar.composite"
 
 
 @dataclass(frozen=True, slots=True)
 class _Composite:
-    """A dataset before it gets an id.  leaves: the files in it; components: its members."""
+    """A dataset before it gets an id. leaves: the files in it; components: its members."""
 
     root: str
     components: tuple[Component, ...]
@@ -52,10 +52,11 @@ def datasets_in(
     source_type: str | None,
     artifact_id: Callable[[str], str],
 ) -> tuple[Dataset, ...]:
-    """The datasets among what is uploaded, by folder, inner ones before the one around them.
+    """Return the datasets among the uploaded files, by folder, inner ones before the one around them.
 
-    identifiers: as `dataset_identifiers` finds them.  declared: every typed folder is a dataset.  artifact_id: the id
-    for a dataset of that digest.
+    identifiers: as returned by `dataset_identifiers`.
+    declared: whether every typed folder is a dataset.
+    artifact_id: returns the id of the dataset with a digest.
     """
     datasets = []
     for root, members in sorted(_by_folder(digested).items(), key=lambda item: str(item[0])):
@@ -66,7 +67,7 @@ def datasets_in(
 
 
 def _by_folder(digested: Sequence[Digested]) -> dict[Path, list[Digested]]:
-    """The files of every typed folder, and loose files that together have the structure of a dataset."""
+    """Return the files of every typed folder, and of each folder whose loose files have the structure of a dataset."""
     typed: dict[Path, list[Digested]] = {}
     loose: dict[Path, list[Digested]] = {}
     for one in digested:
@@ -85,7 +86,7 @@ def _by_folder(digested: Sequence[Digested]) -> dict[Path, list[Digested]]:
 
 def _leaf(one: Digested) -> Component:
     path, relative = one.source.path, one.source.key.replace("\\", "/")
-    if path.is_symlink():  # what the link says counts, not what it leads to
+    if path.is_symlink():  # the link's text counts, not its target
         target = os.readlink(path).encode()
         return Component(relative, "symlink", "blake3", blake3_hasher(target).hexdigest(), len(target), "inode/symlink")
     return Component(

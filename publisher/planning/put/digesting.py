@@ -1,4 +1,4 @@
-"""Reads every source once: its digest names it in the lineage, the hashes of its parts fence the upload."""
+"""Reads every source once, for the digest that names it in the lineage and the part hashes that guard the upload."""
 
 import anyio
 
@@ -8,18 +8,20 @@ from roar_publisher.storage.digest import Progress, digest_file
 from roar_publisher.storage.source import shown
 
 FILES_AT_ONCE = 8
-"""Files under way together: enough for a disk that likes company, and a bound on memory."""
+"""The most files that are read concurrently: enough to use a parallel disk, and a bound on memory."""
 
 
 async def digest_sources(
     sources: tuple[Source, ...], progress: Progress | None = None, *, md5: bool = False
 ) -> tuple[Digested, ...]:
-    """The contents of all sources, in their order.
+    """Return the contents of all sources, in their order.
 
-    progress: is told of bytes as they are read, from worker threads.  md5: as `ObjectStore.wants_md5`.  Raises
-    UsageProblem where two sources want one key for different contents, or a file is not what its digest says;
-    LocalProblem for what can't be read, FileChanged for what changes meanwhile.  Cancelling ends it
-    at once; repeating reads everything again.
+    progress: called with the bytes as they are read, from worker threads.
+    md5: as `ObjectStore.wants_md5`.
+
+    Raises UsageProblem if two sources with different contents have the same key, or a file does not match its digest;
+    LocalProblem for what cannot be read; FileChanged for what changes meanwhile. Cancelling ends it at once; repeating
+    reads everything again.
     """
     found: list[Digested | None] = [None] * len(sources)
     waiting = iter(enumerate(sources))
@@ -39,7 +41,7 @@ async def digest_sources(
             for _ in range(min(FILES_AT_ONCE, len(sources))):
                 workers.start_soon(work)
     except ExceptionGroup as group:
-        # Whatever else failed while the first failure was on its way says nothing new.
+        # Later failures add nothing to the first one.
         raise group.exceptions[0] from None
     digested = tuple(one for one in found if one is not None)
     _one_content_a_key(digested)

@@ -1,6 +1,6 @@
-"""The datasets that the paths of a put look like: where they lie, and what speaks for it.
+"""Detects datasets from the paths of a put: where each lies, and the evidence for it.
 
-The signs and their weights are roar-cli's; a place is named where they add up to enough.  Nothing here opens a file.
+The evidence and its weights are roar-cli's. A location is reported if its weights add up to enough. No file is opened.
 """
 
 import os
@@ -24,9 +24,9 @@ SPLITS = {
     "predict": "predict",
     "holdout": "holdout",
 }
-"""What folders of a split are called, and the split."""
+"""Names of folders of a split, and the split."""
 CONFIDENT = 0.55
-"""The sum of weights from which a place is taken for a dataset."""
+"""The least sum of weights at which a location is taken for a dataset."""
 
 _MANIFESTS = frozenset(
     {
@@ -54,7 +54,7 @@ _SHARD = re.compile(
     r"(?:part[-_]\d+(?:-of-\d+)?|shard[-_]\d+(?:-of-\d+)?|[a-z0-9_-]+-\d{5,}-of-\d+|\d{5,})(?:\..+)?", re.IGNORECASE
 )
 _TAIL = 6
-"""How many of a path's last names are looked at: what a home is called says nothing about a dataset."""
+"""How many of a path's last names are examined; the name of a home folder says nothing about a dataset."""
 _MANY_FILES, _MANY_SESSIONS, _MANY_SHARDS, _FEW_FILES = 8, 3, 3, 5
 
 _FINGERPRINT_DOMAIN = b"roar:dataset-id:v1\0"
@@ -62,7 +62,7 @@ _FINGERPRINT_DOMAIN = b"roar:dataset-id:v1\0"
 
 @dataclass(frozen=True, slots=True)
 class _Path:
-    """A path or URL, cut into names."""
+    """A path or URL, split into names."""
 
     scheme: str
     names: tuple[str, ...]
@@ -78,7 +78,7 @@ class _Path:
 
 @dataclass(slots=True)
 class _Signs:
-    """What was seen of one place; each set or count becomes evidence."""
+    """Observations about one location; each set or count becomes evidence."""
 
     paths: int = 0
     seen: set[str] = field(default_factory=set)
@@ -91,7 +91,7 @@ class _Signs:
 
 
 def dataset_identifiers(request: PutRequest, digested: Sequence[Digested]) -> list[dict[str, object]]:
-    """The datasets that the sources, as typed, and their files look like; the surest first."""
+    """Return the datasets that the sources, as typed, and their files look like; the most confident first."""
     paths = [typed if "://" in typed else os.path.abspath(request.project.root / typed) for typed in request.sources]
     for one in digested:
         paths.append(str(one.source.path))
@@ -108,7 +108,7 @@ def dataset_identifiers(request: PutRequest, digested: Sequence[Digested]) -> li
 
 
 def identifier_of(root: str, identifiers: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    """What is known of the dataset in that folder; empty if nothing is."""
+    """Return the identifier of the dataset in that folder, or an empty dict if there is none."""
     for identifier in identifiers:
         where = urlsplit(str(identifier["dataset_id"]))
         if where.scheme == "file" and where.path.rstrip("/") == root.rstrip("/"):
@@ -128,7 +128,7 @@ def _path(text: str) -> _Path | None:
 
 
 def _place_of(path: _Path) -> tuple[tuple[str, ...], set[str]]:
-    """Where the dataset lies that this file may be of, and what spoke for that place."""
+    """Return the location of the dataset that this file may belong to, and the evidence for it."""
     if _is_folder(path):
         return path.names, {"explicit_root_hint"}
     place = list(path.names[:-1])
@@ -153,13 +153,13 @@ def _place_of(path: _Path) -> tuple[tuple[str, ...], set[str]]:
 
 
 def _is_folder(path: _Path) -> bool:
-    """Whether a path without a suffix is the dataset itself."""
+    """Return whether a path without a suffix is the dataset itself."""
     special = _MANIFESTS | _INNER_FOLDERS | SPLITS.keys()
     return not path.suffix and path.name not in special and not _SESSION.match(path.name)
 
 
 def _is_class(name: str) -> bool:
-    """Whether images lie in a folder that is called like what is on them."""
+    """Return whether images lie in a folder that may be named after their class."""
     return (
         _CLASS.fullmatch(name) is not None
         and name.lower() not in SPLITS.keys() | _VOLATILE
@@ -169,7 +169,7 @@ def _is_class(name: str) -> bool:
 
 
 def _is_day(names: Sequence[str]) -> bool:
-    """Whether these are a year, a month and a day."""
+    """Return whether these are a year, a month and a day."""
     if len(names) < 3 or not all(name.isdigit() for name in names):
         return False
     year, month, day = names
@@ -187,7 +187,7 @@ def _see(signs: _Signs, path: _Path, seen: set[str]) -> None:
     signs.only_metadata &= path.suffix in _METADATA
     first = max(0, len(path.names) - _TAIL)
     for place, name in enumerate(map(str.lower, path.names[first:]), start=first):
-        # A file system's own /tmp says nothing about what somebody keeps below it.
+        # The file system's /tmp says nothing about the data below it.
         own_tmp = path.scheme == "file" and name in ("tmp", "temp") and place <= 1
         signs.volatile |= name in _VOLATILE and not own_tmp
         if name in SPLITS:
@@ -199,7 +199,7 @@ def _see(signs: _Signs, path: _Path, seen: set[str]) -> None:
 
 
 def _evidence(signs: _Signs) -> list[tuple[str, float]]:
-    """What speaks for the place and against it, with its weight, in roar-cli's order."""
+    """Return the evidence for and against the location, with its weight, in roar-cli's order."""
     known = "explicit_root_hint" in signs.seen
     rows = (
         ("manifest_anchor", 0.25, "manifest_anchor" in signs.seen),

@@ -1,4 +1,4 @@
-"""A put that moves to another machine: its record without secrets, and its files found again by their digests."""
+"""Moves a put to another machine: its record without secrets, and its files located by their digests."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.source import Content
 
 NOT_SEARCHED = frozenset({".git", ".roar"})
-"""Folders that hold no file of a put under its own name."""
+"""Folders that are not searched for a put's files."""
 
 
 def redacted(record: PutRecord, redactor: Redactor) -> PutRecord:
-    """The record without the secrets that would not be published either (`protocol.md §8`).
+    """Return the record without the secrets that would not be published either (`protocol.md §8`).
 
-    Paths and addresses stay, as they do in the lineage: they say where things are.
+    Paths and addresses stay, as they do in the lineage, because they say where things are.
     """
 
     def in_json(text: str) -> str:
@@ -46,16 +46,16 @@ class Move:
     now: Path
 
     def path(self, path: str) -> str:
-        """Where a path of the project is now; one outside of it stays as it is."""
+        """Return where a path of the project is now; a path outside of it stays as it is."""
         return str(self.now / Path(path).relative_to(self.was)) if Path(path).is_relative_to(self.was) else path
 
     def content(self, content: Content) -> Content:
-        """A file at its new place, as it was: whoever opens it finds out whether it is there."""
+        """Return the content of a file under its new path; whether the file exists is not checked."""
         return replace(content, path=self.path(content.path))
 
 
 def moved(record: PutRecord, move: Move, found: Mapping[str, str]) -> PutRecord:
-    """The record with the paths of this machine.  found: where the files are, by their paths there."""
+    """Return the record with the paths of this machine. found: the files' paths here, by their paths on the other."""
     return replace(
         record,
         files=tuple(replace(file, path=found.get(file.path, move.path(file.path))) for file in record.files),
@@ -65,11 +65,14 @@ def moved(record: PutRecord, move: Move, found: Mapping[str, str]) -> PutRecord:
 
 
 async def find_again(contents: Iterable[Content], move: Move, may_read: Callable[[str], bool]) -> dict[str, Content]:
-    """The contents as they are on this machine, by their paths on the other; those that are not here are left out.
+    """Return the contents as they are on this machine, by their paths on the other; missing ones are left out.
 
-    Looked for at the same path, then at the same place in the project, then anywhere in the project by size and blake3.
-    may_read: whether a path may be looked at: it was chosen elsewhere.  Every candidate is read once.  Repeating reads
-    again; cancelling takes effect between two files.
+    A file is searched at the same path, then at the same place in the project, then anywhere in the project by size and
+    blake3.
+
+    may_read: whether a path may be read; the bundle's sender chose it.
+
+    Every candidate is read once. Repeating reads again; cancelling takes effect between two files.
     """
     search = _Search(move.now, may_read)
     found = {}
@@ -82,16 +85,16 @@ async def find_again(contents: Iterable[Content], move: Move, may_read: Callable
 
 
 class _Search:
-    """Remembers what it read."""
+    """Caches what it reads."""
 
     def __init__(self, root: Path, may_read: Callable[[str], bool]) -> None:
         self._root = root
         self._may_read = may_read
-        self._by_size: dict[int, list[str]] | None = None  # the project's files, once they are asked for
+        self._by_size: dict[int, list[str]] | None = None  # the project's files, None until they are needed
         self._read: dict[tuple[str, bool], Content | None] = {}
 
     async def first(self, wanted: Content, paths: Iterable[str]) -> Content | None:
-        """The first of the files that is this content."""
+        """Return the first of the files that has this content, or None."""
         for path in paths:
             if self._may_read(path) and _size_of(path) == wanted.size:
                 content = await self._digest(path, md5=bool(wanted.md5))
@@ -100,7 +103,7 @@ class _Search:
         return None
 
     def of_size(self, size: int) -> list[str]:
-        """The project's files of that size."""
+        """Return the project's files of that size."""
         if self._by_size is None:
             self._by_size = {}
             for path in _files_below(self._root):
@@ -112,7 +115,7 @@ class _Search:
         if key not in self._read:
             try:
                 self._read[key] = await digest_file(path, md5=md5)
-            except LocalProblem:  # unreadable, or being written: not the file that is meant
+            except LocalProblem:  # unreadable, or being written: not the wanted file
                 self._read[key] = None
         return self._read[key]
 
@@ -124,7 +127,7 @@ def _files_below(root: Path) -> Iterator[str]:
 
 
 def _size_of(path: str) -> int:
-    """Bytes; -1 where nothing can be said of it."""
+    """Return the size in bytes, or -1 if it is unknown."""
     try:
         return os.stat(path).st_size
     except (OSError, ValueError):

@@ -1,8 +1,12 @@
-"""The words of a `roar put`: what is asked for, which objects are uploaded, and what the plan of it amounts to.
+"""The data types of a `roar put`: the request, its sources, the objects that are uploaded, and the summary of the plan.
 
-The order of events: `sources.resolve_sources` (which files under which keys), `digesting.digest_sources` (each file is
-read once), `planning.plan_put` (units for the journal, objects for the store, and the record that goes into roar.db
-afterwards), the engine's upload and publish, `recording.record_put`, and the tags of `tags` wherever a remote listens.
+The order of events:
+
+- `sources.resolve_sources`: which files under which keys.
+- `digesting.digest_sources`: each file is read once.
+- `planning.plan_put`: units for the journal, objects for the store, and the record for roar.db.
+- The engine uploads and publishes.
+- `recording.record_put`, and the tags of `tags`, which are pushed if the user asks.
 """
 
 from dataclasses import dataclass
@@ -16,13 +20,17 @@ from roar_publisher.storage.source import Content
 
 @dataclass(frozen=True, slots=True)
 class PutRequest:
-    """What a person asks to be put, and how.
+    """What the user asks to put, and how.
 
-    sources: as typed; none are all outputs of the active session.  destination: as typed.  flag: the visibility that
-    the command line asks for.  name: the put job's name label.  dataset: every source folder is a dataset, even if
-    nothing in it says so.  tag: False for `--no-tag`; the configuration is asked all the same (`tags.wanted_tag`).
-    push_asked: True for `--tag`: the tag is made and pushed.  push_configured: whether the user's own configuration
-    asks for tags to be pushed.  follow_links: what leads out of the project is put, too.
+    sources: as typed; none means all outputs of the active session.
+    destination: as typed.
+    flag: the visibility that the command line asks for.
+    name: the put job's name label.
+    dataset: treat every source folder as a dataset, even if its files do not declare one.
+    tag: False for `--no-tag`; if True, the configuration still decides (`tags.wanted_tag`).
+    push_asked: True for `--tag`: make the tag and push it.
+    push_configured: whether the user's own configuration asks to push tags.
+    follow_links: also put what leads out of the project.
     """
 
     project: Project
@@ -42,8 +50,10 @@ class PutRequest:
 class Source:
     """A file to upload.
 
-    path: absolute; a symlink stands for the file that it leads to.  key: relative to the destination.  root: the folder
-    that was typed, if the file comes from one.  digest: the blake3 that it must have, where a digest was typed.
+    path: absolute; a symlink stands for the file that it leads to.
+    key: relative to the destination.
+    root: the folder that was typed, if the file comes from one.
+    digest: the blake3 that the content must have, if a digest was typed.
     """
 
     path: Path
@@ -62,9 +72,10 @@ class Digested:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One object to upload: every key once.  JSON-serialisable with `dataclasses.asdict`.
+    """One object to upload; keys are unique. JSON-serialisable with `dataclasses.asdict`.
 
-    key: relative to the destination.  url: the address that the lineage records.
+    key: relative to the destination.
+    url: the address that the lineage records.
     """
 
     key: str
@@ -74,10 +85,12 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A git tag on a commit.  JSON-serialisable.
+    """A git tag on a commit. JSON-serialisable.
 
-    remote: the name of the remote that it is pushed to.  url: its address, without credentials.  Both are empty for a
-    tag that is not pushed.
+    remote: the name of the remote that it is pushed to.
+    url: the remote's address, without credentials.
+
+    Both are empty for a tag that is not pushed.
     """
 
     name: str
@@ -88,13 +101,14 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class PutSummary:
-    """What the plan of a put amounts to.
+    """The result of planning a put.
 
-    lineage: the facts that finalize and the journal's plan need; the put job is counted in.
-    fingerprint: the identity of the put, by which one that was interrupted or finished is found again: the digests and
-    addresses of its contents, the lineage, the message.  `planning` says what else counts.
-    objects: what is to be in the store before finalize.  record: for `recording.record_put`, as JSON text.
-    tags: to be made and pushed; empty where none are wanted.
+    lineage: the facts that finalize and the journal's plan need, including the put job.
+    fingerprint: the identity of the put, by which an interrupted or finished one is found again: the digests and
+    addresses of its contents, the lineage, the message. `planning` says what else counts.
+    objects: what must be in the store before finalize.
+    record: for `recording.record_put`, as JSON text.
+    tags: the tags to make and push; empty if none are wanted.
     """
 
     lineage: PlanSummary

@@ -1,4 +1,4 @@
-"""From a `roar put` as it was typed to a planner that `plans.freeze` runs: the files are found and digested first."""
+"""Turns a `roar put` as typed into a planner for `plans.freeze`: the files are located and digested first."""
 
 import json
 import os
@@ -24,16 +24,18 @@ from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.source import fence_of, shown
 
 LISTED = 5
-"""How many entries a note lists."""
+"""The most entries that a note lists."""
 TELL_SECONDS = 0.1
-"""How often a display is told of what was read."""
+"""Seconds between two progress reports to a display."""
 
 
 async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[[], float]) -> Planner:
-    """Find and read every file, once, then plan from what was read.
+    """Locate and read every file once, and return a planner that plans from what was read.
 
-    report: hears of what is left out, and of the bytes as they are read.  Connects to nobody.  Raises UsageProblem
-    for sources and destinations that name nothing, LocalProblem for what can't be read or changes meanwhile.
+    report: receives what is left out, and the bytes as they are read.
+
+    Does not use the network. Raises UsageProblem for sources and destinations that match nothing, and LocalProblem for
+    what cannot be read or changes meanwhile.
     """
     async with await open_store(request.destination) as store:
         await store.check()
@@ -60,16 +62,16 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
 
 
 def _not_stored(root: Path, left_out: Sequence[Path]) -> str:
-    """Which entries of the folders are left out, and why."""
+    """Return a note that lists which entries of the folders are left out, and why."""
     names = [shown(os.path.relpath(path, root)) for path in sorted(left_out)[:LISTED]]
     more = f" and {len(left_out) - LISTED} more" if len(left_out) > LISTED else ""
     return f"not stored, because neither a file nor a link to one: {', '.join(names)}{more}"
 
 
 class _Reading:
-    """What worker threads read, passed on to the event loop a few times a second.
+    """Passes the bytes that worker threads read on to the event loop, a few times a second.
 
-    To ask the loop for each segment, and to wait for it, takes longer than to read one.
+    Calling the loop for each segment and waiting for it would take longer than reading the segment.
     """
 
     def __init__(self, tell: Callable[[int], None]) -> None:
@@ -88,14 +90,14 @@ class _Reading:
         from_thread.run_sync(self._tell, untold)
 
     def tell_rest(self) -> None:
-        """Nothing is read any more; called in the event loop."""
+        """Report the rest after reading has ended; called in the event loop."""
         self._tell(self._untold)
         self._untold = 0
 
 
 @contextmanager
 def _nothing_to_resume() -> Iterator[None]:
-    """What is wrong with a file leaves a publish to resume once there is one; here there is none yet."""
+    """Rewrite problems with a file: they would be resumable, but there is no publish to resume yet."""
     try:
         yield
     except LocalProblem as problem:

@@ -1,6 +1,6 @@
-"""From digested sources to a frozen put: units for the journal, objects for the store, a record for roar.db.
+"""Plans a put from digested sources: units for the journal, objects for the store, a record for roar.db.
 
-The lineage of a put is what its files come from, re-runs reduced to the latest, and one more job whose inputs they are.
+The lineage of a put is that of its files, re-runs reduced to the latest, and one more job whose inputs they are.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,11 +31,14 @@ def plan_put(
     sink: Sink,
     now: float,
 ) -> PutSummary:
-    """Hand the units of the lineage, the put job among them, to `sink`.
+    """Pass the units of the lineage, including the put job, to `sink`.
 
-    url: `ObjectStore.url` of the destination.  identities, sink: as in `build_plan`.  now: Unix seconds, what the put
-    job is dated.  Every call makes a new job with a new uid.  Touches no network.  Raises UsageProblem for uncommitted
-    changes, LocalProblem for whatever is wrong with the project; an error of the sink passes through.
+    url: `ObjectStore.url` of the destination.
+    identities, sink: as in `build_plan`.
+    now: the put job's timestamp, in Unix seconds.
+
+    Every call makes a new job with a new uid. Does not use the network. Raises UsageProblem for uncommitted changes,
+    and LocalProblem for any problem of the project. An error of the sink propagates.
     """
     _check_texts(request)
     redactor = Redactor(request.project.config.omit)
@@ -67,7 +70,7 @@ def _check_texts(request: PutRequest) -> None:
 
 
 def _pick_lineage(database: Database, session: SessionRow, files: Sequence[PutFile]) -> None:
-    """Pick the jobs that the files come from, and choose them in the order that they were run in."""
+    """Pick the jobs that the files come from, and choose them in the order in which they ran."""
     database.execute("CREATE TEMP TABLE uploaded(artifact TEXT PRIMARY KEY) WITHOUT ROWID")
     for file in files:
         database.execute("INSERT OR IGNORE INTO uploaded VALUES (?)", file.artifact)
@@ -80,10 +83,10 @@ def _pick_lineage(database: Database, session: SessionRow, files: Sequence[PutFi
 def _fingerprint(
     request: PutRequest, database: Database, files: Sequence[PutFile], commit: str, tag: Tag | None
 ) -> str:
-    """The identity of a put: what is stored where, the lineage that it comes from, and what is said of it.
+    """Return the identity of a put: what is stored where, the lineage that it comes from, and its description.
 
-    The contents count by digest and address, not by the words that named them.  The put job's own uid and time do not
-    count, nor where the tag is pushed to.
+    Contents count by digest and address, not by the source as typed. The put job's own uid and time do not count, nor
+    does the remote that the tag is pushed to.
     """
     jobs = database.query("SELECT job_uid FROM chosen c CROSS JOIN jobs j ON j.id = c.job ORDER BY seq")
     contents = sorted({(file.url, file.digest) for file in files})
@@ -93,7 +96,7 @@ def _fingerprint(
 
 
 def _objects(digested: Sequence[Digested], url: Callable[[str], str]) -> tuple[Object, ...]:
-    """One object a key, in the order of the sources; all files of one key have the same content."""
+    """Return one object per key, in the order of the sources; all files of one key have the same content."""
     by_key: dict[str, Digested] = {}
     for one in digested:
         by_key.setdefault(one.source.key, one)

@@ -1,6 +1,6 @@
-"""What the members of a dataset have in common, told from their names and sizes: it travels in the dataset's metadata.
+"""What the members of a dataset have in common, from their names and sizes; it is sent in the dataset's metadata.
 
-The wording of formats and kinds is roar-cli's, whose readers know it.
+The names of formats and kinds are roar-cli's, which its readers know.
 """
 
 import re
@@ -37,7 +37,7 @@ _MODALITIES = {
 }
 _MODALITY_OF = {format_: modality for modality, formats in _MODALITIES.items() for format_ in formats}
 _MAJORITY = 0.80
-"""The share of members above which one modality names all of them."""
+"""The share of members from which one modality describes all of them."""
 _PARTITION = re.compile(r"([a-z][a-z0-9_-]{0,63})=(.+)", re.IGNORECASE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOST_LISTED = 6
@@ -45,7 +45,7 @@ _MOST_VALUES = 4
 
 
 class _Share:
-    """How many members have something, and how many bytes they are."""
+    """How many members have a property, and their total size in bytes."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -67,7 +67,7 @@ class _Share:
 
 
 def dataset_profile(components: Sequence[Component], *, total: int) -> dict[str, object]:
-    """The profile of these members (one at least).  total: how many files are in the dataset."""
+    """Return the profile of these members (at least one). total: the number of files in the dataset."""
     formats, splits = _Share(), _Share()
     partitions: defaultdict[str, Counter[str]] = defaultdict(Counter)
     dates: set[str] = set()

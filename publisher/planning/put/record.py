@@ -1,4 +1,4 @@
-"""What a put leaves in roar.db, frozen with its plan: the job, its files and its datasets (`protocol.md §9`)."""
+"""What a put writes to roar.db, frozen with its plan: the job, its files and its datasets (`protocol.md §9`)."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -8,9 +8,11 @@ from roar_publisher.lineage.composites import Component
 
 @dataclass(frozen=True, slots=True)
 class PutFile:
-    """An uploaded file as the lineage knows it.
+    """An uploaded file in the lineage.
 
-    artifact: its id in roar.db, a fresh one where roar has not seen the content.  path: absolute.  digest: blake3, hex.
+    artifact: its id in roar.db, a new one if roar has not seen the content.
+    path: absolute.
+    digest: blake3, hex.
     size: bytes.
     """
 
@@ -25,9 +27,13 @@ class PutFile:
 class Dataset:
     """A composite artifact that a put makes of a folder.
 
-    artifact: its id in roar.db.  root: the folder.  size: bytes of all members.  total: how many files are in it, which
-    for a dataset of datasets is more than it has components.  stored: how many components travel.  index: the Bloom
-    filter over all files.  sent, kept: its metadata on the wire and in roar.db, JSON texts.
+    artifact: its id in roar.db.
+    root: the folder.
+    size: bytes of all members.
+    total: the number of files in it; in a dataset of datasets there are more files than components.
+    stored: the number of components that are sent.
+    index: the Bloom filter over all files.
+    sent, kept: its metadata for requests and for roar.db, as JSON texts.
     """
 
     artifact: str
@@ -44,11 +50,14 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class PutRecord:
-    """The put job and what hangs on it.
+    """The put job with its files and datasets.
 
-    session: the session's row.  timestamp: Unix seconds.  sent, kept: its metadata on the wire and in roar.db, JSON
-    texts.  label: its system label.  source_type: the destination's, None where GLaaS knows none.
-    read: (artifact, path) of the datasets that the lineage went through; they are inputs, too.
+    session: the session's row.
+    timestamp: Unix seconds.
+    sent, kept: its metadata for requests and for roar.db, as JSON texts.
+    label: its system label.
+    source_type: that of the destination, None if GLaaS does not know it.
+    read: (artifact, path) of the datasets that the lineage used; they are inputs, too.
     """
 
     session: int
@@ -66,12 +75,12 @@ class PutRecord:
     read: tuple[tuple[str, str], ...]
 
     def as_json(self) -> str:
-        """The record as the journal keeps it."""
+        """Return the record as the journal stores it."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "PutRecord":
-        """The record back from `as_json`."""
+        """Return the record from the text of `as_json`."""
         fields = json.loads(text)
         return cls(
             **fields

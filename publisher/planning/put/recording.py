@@ -1,7 +1,7 @@
-"""Writes a published put into roar.db, as roar-cli does: the job, its links, its artifacts, datasets and labels.
+"""Writes a published put into roar.db, as roar-cli does: the job, its links, artifacts, datasets and labels.
 
-The planning of a put writes the same rows into a copy of the database first (`shadow`), so what is published and what
-is recorded come from one place.
+Planning a put first writes the same rows into a copy of the database (`shadow`), so that what is published and what is
+recorded come from the same code.
 """
 
 import json
@@ -25,8 +25,8 @@ _SCRIPTS = (".py", ".sh")
 def record_put(database: Path, record: PutRecord) -> None:
     """Record the put, in one short transaction.
 
-    Repeating it changes nothing: the job's uid tells that it was done.  Raises LocalProblem (resumable), and then
-    nothing was changed.
+    Repeating it changes nothing, because the job's uid is there already. Raises LocalProblem (resumable) if it fails;
+    then nothing was changed.
     """
     try:
         with closing(open_writable(database)) as connection:
@@ -46,7 +46,7 @@ def record_put(database: Path, record: PutRecord) -> None:
 
 
 def write_record(connection: sqlite3.Connection, record: PutRecord) -> None:
-    """Write the put's rows.  Raises `sqlite3.Error`; the transaction is the caller's."""
+    """Write the put's rows in the caller's transaction. Raises `sqlite3.Error`."""
     job = _insert_job(connection, record)
     files = {file.artifact: _artifact_of(connection, record, file) for file in record.files}
     datasets = {dataset.artifact: _dataset_of(connection, record, dataset) for dataset in record.datasets}
@@ -66,7 +66,7 @@ def write_record(connection: sqlite3.Connection, record: PutRecord) -> None:
 
 
 def _insert_job(connection: sqlite3.Connection, record: PutRecord) -> int:
-    # roar-cli leaves git and duration of a put job to its session.
+    # Like roar-cli, leave git and duration of a put job to its session.
     row = {
         "job_uid": record.job_uid,
         "timestamp": record.timestamp,
@@ -84,7 +84,7 @@ def _insert_job(connection: sqlite3.Connection, record: PutRecord) -> int:
 
 
 def _script_in(words: list[str]) -> str | None:
-    """What roar-cli indexes a command's job by: its first script, or what follows the first `-m`."""
+    """Return what roar-cli indexes a command's job by: its first script, or what follows the first `-m`."""
     for place, word in enumerate(words):
         if word.endswith(_SCRIPTS):
             return os.path.basename(word)
@@ -94,7 +94,7 @@ def _script_in(words: list[str]) -> str | None:
 
 
 def _artifact_of(connection: sqlite3.Connection, record: PutRecord, file: PutFile) -> str:
-    """The id of the file's artifact: roar may have captured the same content since the plan was made."""
+    """Return the id of the file's artifact: roar may have captured the same content since the plan was made."""
     known = _known(connection, "blake3", file.digest)
     if known is not None:
         return known
@@ -126,7 +126,7 @@ def _dataset_of(connection: sqlite3.Connection, record: PutRecord, dataset: Data
 
 
 def _describe(connection: sqlite3.Connection, artifact: str, dataset: Dataset) -> None:
-    """Write the members of a dataset and the index over them, in place of what was there."""
+    """Replace the members of a dataset and the index over them."""
     for table in ("composite_artifact_components", "composite_membership_indexes"):
         connection.execute(f"DELETE FROM {table} WHERE composite_artifact_id = ?", (artifact,))
     connection.executemany(
@@ -135,12 +135,12 @@ def _describe(connection: sqlite3.Connection, artifact: str, dataset: Dataset) -
         ((artifact, ordinal, *astuple(component)) for ordinal, component in enumerate(dataset.components)),
     )
     counts = {"total_components": dataset.total, "stored_components": len(dataset.components)}
-    index = {name: dataset.index[name] for name in BLOOM_FIELDS}  # named here: a name becomes a part of the statement
+    index = {name: dataset.index[name] for name in BLOOM_FIELDS}  # fixed names: they become part of the statement
     _insert(connection, "composite_membership_indexes", {"composite_artifact_id": artifact} | counts | index)
 
 
 def _tell_where(connection: sqlite3.Connection, artifact: str, url: str, now: float) -> None:
-    """Add the address to an artifact's label, unless it says so already."""
+    """Add the address to an artifact's label, unless it is there already."""
     row = connection.execute(
         "SELECT metadata FROM labels WHERE artifact_id = ? ORDER BY version DESC LIMIT 1", (artifact,)
     ).fetchone()

@@ -1,9 +1,9 @@
-"""A copy of roar.db in which the put is recorded already, to plan from.
+"""A temporary copy of roar.db in which the put is already recorded, to plan from.
 
-The put job is published like any other job, but roar.db gets it only once it is published.  Copying the snapshot costs
-what reading the file costs; everything that plans a publish works on the copy as it stands.
+The put job is published like any other job, but roar.db gets it only after the publish. Copying the snapshot costs as
+much as reading the file; the planning code works on the copy without changes.
 
-The copy is SQLite's own nameless temporary database: it is not redacted, so no file of it may ever be found.
+The copy is SQLite's own unnamed temporary database. It is not redacted, so no file of it may be found.
 """
 
 import sqlite3
@@ -16,17 +16,17 @@ from roar_publisher.planning.put.record import PutRecord
 from roar_publisher.planning.put.recording import write_record
 
 PUT_SECONDS = 0.0
-"""How long a put job took, as it is told to GLaaS."""
+"""The duration of a put job in requests, in seconds."""
 NAMELESS = ""
-"""What SQLite calls a temporary database that has no name on the disk."""
+"""SQLite's name for a temporary database without a name on the disk."""
 
 
 @contextmanager
 def shadow_of(database: Database, record: PutRecord) -> Iterator[tuple[Database, int]]:
-    """The copy, with the put recorded as it is to be sent, and the put job's row; gone when the block ends.
+    """Yield the copy, with the put recorded as it is to be sent, and the put job's row. The copy ends with the block.
 
-    The job rows that are picked in `database` are picked in the copy, too, and so is the put job.  Raises LocalProblem
-    where there is no room for a copy.
+    The job rows that are picked in `database` are picked in the copy, too, and so is the put job. Raises LocalProblem
+    if there is no room for a copy.
     """
     with closing(sqlite3.connect(NAMELESS, isolation_level=None)) as copy:
         database.copy_to(copy)
@@ -39,10 +39,10 @@ def shadow_of(database: Database, record: PutRecord) -> Iterator[tuple[Database,
 
 
 def _as_sent(database: Database, copy: sqlite3.Connection, record: PutRecord) -> int:
-    """Record the put as it travels, and return its job's row.
+    """Record the put as it is sent, and return its job's row.
 
-    The wire has a duration, metadata without the datasets' registration, and the destination as the source of what was
-    uploaded; in roar.db an uploaded file stays the local file that it was.
+    Requests have a duration, metadata without the datasets' registration, and the destination as the source of uploaded
+    files. In roar.db an uploaded file stays a local file.
     """
     try:
         copy.execute("BEGIN")

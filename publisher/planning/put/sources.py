@@ -1,12 +1,17 @@
-"""From what a person typed to the files that are uploaded, each with its key.
+"""Resolves sources as typed to the files that are uploaded, each with its key.
 
-As roar-cli takes them: a path counts from the project's root and is followed if it is a symlink; a file's key is its
-name, a folder's files keep their paths below it; `@N` is what that step wrote, nothing is what the session wrote.  A
-digest is the file that roar recorded with that content.  Below a folder, symlinks to files are followed and symlinks to
-folders are not; what is no file (a pipe, a dangling link) is left out, and `put_planner` says which.
+The rules are roar-cli's:
 
-Unlike roar-cli, `.git` and `.roar` are left out of a folder: they are no artifacts, change meanwhile, and hold secrets.
-What leads out of the project is refused (`lineage.boundary`), unless it is in a folder outside that was typed.
+- A path is relative to the project's root, and is followed if it is a symlink.
+- A file's key is its name; the files of a folder keep their paths below it.
+- `@N` is what that step wrote; no source at all is what the session wrote.
+- A digest is the file that roar recorded with that content.
+- Below a folder, symlinks to files are followed and symlinks to folders are not. What is not a file (a pipe, a dangling
+  link) is left out, and `put_planner` says which.
+
+Unlike roar-cli, `.git` and `.roar` are left out of a folder: they are not artifacts, change meanwhile, and hold
+secrets. Files that lead out of the project are refused (`lineage.boundary`), unless they are in a folder outside that
+was typed.
 """
 
 import errno
@@ -28,20 +33,21 @@ _STEP = re.compile(r"@(\d{1,9})")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}", re.IGNORECASE)
 _LEFT_OUT = frozenset({".git", ".roar"})
 _SHOWN = 5
-"""How many missing files an error lists."""
+"""The most missing files that an error lists."""
 
 
 LeftOut = Callable[[Path], None]
-"""Is called with each entry of a folder that is not stored."""
+"""Called with each entry of a folder that is not stored."""
 
 
 def resolve_sources(request: PutRequest, left_out: LeftOut = lambda path: None) -> tuple[Source, ...]:
-    """The files to upload, in the order of the sources, below a folder in the order of their paths; each once.
+    """Return the files to upload, in the order of the sources, below a folder in the order of their paths; each once.
 
-    left_out: hears of what lies in a folder and is no file: links to folders and to nothing, pipes, sockets.  Touches
-    the disk (folders are walked) and reads roar.db.  Raises UsageProblem for a source that names nothing, has no
-    files, whose files are gone, or that leads out of the project; LocalProblem for what can't be read, or a name that
-    is no UTF-8.
+    left_out: called with each folder entry that is not a file: links to folders, dangling links, pipes, sockets.
+
+    Touches the disk (folders are walked) and reads roar.db. Raises UsageProblem for a source that matches nothing, has
+    no files, whose files are gone, or that leads out of the project. Raises LocalProblem for what cannot be read, or a
+    name that is not UTF-8.
     """
     root = request.project.root
     found: list[Source] = []
@@ -59,10 +65,10 @@ def resolve_sources(request: PutRequest, left_out: LeftOut = lambda path: None) 
 
 
 def refuse_exchanged(request: PutRequest, digested: Iterable[Digested]) -> None:
-    """Refuse what was read from outside of the project although its path led inside before.
+    """Refuse files that were read from outside the project although their paths led inside before.
 
-    A process that is still at work in the project may exchange a file or a folder for a link between the look at it
-    and the reading.  What is stored is what was read: every part is compared with its digest.  Raises as
+    A process that still works in the project may replace a file or a folder with a link between the check and the
+    reading. What is stored is what was read, because every part is compared with its digest. Raises the errors of
     `resolve_sources`, and FileChanged.
     """
     if request.follow_links:
@@ -80,13 +86,13 @@ def refuse_exchanged(request: PutRequest, digested: Iterable[Digested]) -> None:
 
 
 def _refuse_outside(root: Path, typed: Sequence[str], sources: Iterable[Source]) -> None:
-    """Refuse what leads out of the project, but for what lies at a place outside that was typed itself."""
+    """Refuse what leads out of the project, except below a place outside that was itself typed."""
     places = [Path(os.path.abspath(root / one)) for one in typed if os.path.lexists(root / one)]
     real_root = Path(os.path.realpath(root))
     outside = [Path(os.path.realpath(place)) for place in places if not _enters(place, real_root)]
     inside = [real_root, *outside]
     try:
-        # A link that was typed is named itself: what lies behind it has other paths.
+        # A typed link is itself checked, because the files behind it have other paths.
         found = [leaves for place in places if (leaves := leaving(place, inside))]
         found = found or [leaves for source in sources if (leaves := leaving(source.path, inside))]
     except OSError as error:
@@ -95,7 +101,7 @@ def _refuse_outside(root: Path, typed: Sequence[str], sources: Iterable[Source])
 
 
 def _enters(place: Path, real_root: Path) -> bool:
-    """Whether a path goes through the project, by whatever name: a home may be a link."""
+    """Return whether a path goes through the project under any name; a home folder may be a link."""
     return any(Path(os.path.realpath(step)) == real_root for step in (place, *place.parents))
 
 
@@ -115,7 +121,7 @@ def _one(database: Database, root: Path, typed: str, left_out: LeftOut) -> Itera
             next_step="mend its permissions, or leave it out; then put again",
             reason="unreadable",
         ) from error
-    except (ValueError, RuntimeError) as error:  # RuntimeError: a circle of symlinks
+    except (ValueError, RuntimeError) as error:  # RuntimeError: a cycle of symlinks
         raise LocalProblem(f"the source {shown(typed)} can't be read: {error}", reason="unreadable") from error
     if _DIGEST.fullmatch(typed):
         return [_by_digest(database, typed.lower())]
@@ -126,7 +132,7 @@ def _one(database: Database, root: Path, typed: str, left_out: LeftOut) -> Itera
 
 
 def _below(folder: Path, typed: str, left_out: LeftOut) -> list[Source]:
-    """The files below a folder, sorted by path."""
+    """Return the files below a folder, sorted by path."""
     files = [Path(name) for name in _walk(str(folder), left_out)]
     if not files:
         raise UsageProblem(f"The folder {shown(typed)} has no files to upload.")
@@ -146,7 +152,7 @@ def _walk(folder: str, left_out: LeftOut) -> Iterator[str]:
 
 
 def _leads_to_file(entry: os.DirEntry[str]) -> bool:
-    """False for what is none: a link to nothing, or to itself."""
+    """Return whether the entry leads to a file; False for a link to nothing or to itself."""
     try:
         return entry.is_file()
     except OSError as error:
@@ -162,7 +168,7 @@ def _regular(path: Path, typed: str) -> Source:
 
 
 def _step_outputs(database: Database, typed: str, number: int) -> list[Source]:
-    """What the latest run of a step wrote."""
+    """Return what the latest run of a step wrote."""
     job = database.one(
         f"SELECT id FROM jobs WHERE session_id = ? AND step_number = ? AND job_type IS NOT 'build' ORDER BY {NOISE},"
         " timestamp DESC, id DESC",
@@ -199,13 +205,13 @@ def _outputs(database: Database, condition: str, parameter: object, *, what: str
 
 
 def _by_digest(database: Database, digest: str) -> Source:
-    """The file that roar recorded with this content, where it was last written or read."""
+    """Return the file that roar recorded with this content, where it was last written or read."""
     found = list(
         database.query(
             "SELECT artifact_id, digest FROM artifact_hashes WHERE algorithm = 'blake3' AND digest BETWEEN ? AND ?"
             " LIMIT 2",
             digest,
-            digest + "g",  # nothing in hex sorts after it
+            digest + "g",  # nothing in hex sorts after "g"
         )
     )
     if not found:
@@ -220,7 +226,7 @@ def _by_digest(database: Database, digest: str) -> Source:
 
 
 def _recorded_paths(database: Database, artifact: str) -> Iterator[Path]:
-    """Where an artifact was written, then where it was read; the latest first."""
+    """Yield the paths where an artifact was written, then where it was read; the latest first."""
     for table in ("job_outputs", "job_inputs"):
         for (path,) in database.query(
             f"SELECT l.path FROM {table} l CROSS JOIN jobs j ON j.id = l.job_id WHERE l.artifact_id = ?"
@@ -231,7 +237,7 @@ def _recorded_paths(database: Database, artifact: str) -> Iterator[Path]:
 
 
 def _check(source: Source) -> None:
-    """Whether the key can be one, and the path can be recorded."""
+    """Raise UsageProblem or LocalProblem unless the key is valid and the path can be recorded."""
     check_key(source.key)
     try:
         str(source.path).encode()

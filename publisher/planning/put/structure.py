@@ -1,7 +1,7 @@
-"""What the names of a folder's files say about it: is it a dataset, and which of the files make up its identity?
+"""Detects from the names of a folder's files whether it is a dataset, and which files make up its identity.
 
-The rules are roar-cli's, and part of a dataset's digest: a format declares itself by its layout or it does not, nothing
-is guessed.  What every repository has (a README, a licence) never counts.
+The rules are roar-cli's, and part of a dataset's digest. A format is recognised only by its layout; nothing is guessed.
+Files that every repository has (a README, a licence) never count.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from posixpath import basename
 _NEVER_COUNT = frozenset({".gitattributes", ".gitignore", "README.md", "LICENSE", ".DS_Store"})
 _ZARR = frozenset({".zarray", ".zgroup", "zarr.json"})
 _SHARDS = 2
-"""How many loose files make a dataset."""
+"""The fewest loose files, or datasets in folders, that make a dataset."""
 
 
 class Layout(StrEnum):
-    """A format that a folder's files declare."""
+    """A dataset format, as a folder's files declare it."""
 
     LEROBOT = "lerobot"
     ZARR = "zarr"
@@ -28,19 +28,19 @@ class Layout(StrEnum):
 
 
 _WITH_MANIFEST = frozenset({Layout.LEROBOT, Layout.ZARR, Layout.LANCE, Layout.RLDS})
-"""Layouts that are told from loose shards by a file of their own, so that one may lie beside another in a folder."""
+"""Layouts with a file that distinguishes them from loose shards, so that several may lie side by side in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A layout, and the paths that make up the identity of what has it."""
+    """A layout, and the paths that make up the identity of a dataset of that layout."""
 
     layout: Layout
     identity: frozenset[str]
 
 
 def structure_of(paths: Sequence[str]) -> Structure:
-    """The structure of a folder, by the paths of its files below it."""
+    """Return the structure of a folder, given the paths of its files below it."""
     counted = frozenset(path for path in paths if basename(path) not in _NEVER_COUNT)
     if _has(counted, "meta/info.json") and any(path.startswith("data/chunk-") for path in counted):
         parts = ("meta/", "data/", "videos/")
@@ -60,7 +60,7 @@ def structure_of(paths: Sequence[str]) -> Structure:
 
 
 def datasets_below(paths: Sequence[str]) -> list[str]:
-    """The folders that are datasets of their own, sorted, where there are two or more; else none.
+    """Return the folders that are separate datasets, sorted, if there are at least two, otherwise none.
 
     Folders of loose shards are partitions of one dataset and never count.
     """

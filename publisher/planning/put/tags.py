@@ -1,11 +1,11 @@
-"""Git tags of a put: `roar/<commit>` on the commit that it was made from, here and, where the user asks, at the remote.
+"""Git tags of a put: `roar/<commit>` on its commit, made locally and, if the user asks, pushed to the remote.
 
-Nothing here ever waits for a person: git may not ask for passwords, and every command has a deadline.  A remote that
-does not take the tag delays nobody; the tag is owed, with the command that pays it.
+Nothing here waits for user input: git may not ask for passwords, and every command has a deadline. A failed push does
+not delay the publish; the tag is recorded as owed, with the command that pushes it.
 
-Pushing uses nothing that the project configures but the remote's address, which the plan shows: it is done from an
-empty repository that borrows the project's objects, so only the user's own ssh, credential helpers and rewrites apply,
-and no hook of the project runs.
+Of the project's configuration, a push uses only the remote's address, which the plan shows. It runs in an empty
+repository that borrows the project's objects, so only the user's own ssh, credential helpers and rewrites apply, and no
+hook of the project runs.
 """
 
 import os
@@ -29,17 +29,17 @@ from roar_publisher.storage.source import opened
 
 PREFIX = "roar/"
 PUSH_SECONDS = 60.0
-"""Seconds that a remote has to take a tag."""
+"""Seconds for a push to the remote."""
 UNCLEAR = "a remote that nothing names"
-"""In place of an address, where there are several remotes and the configuration means none of them."""
+"""Shown instead of an address if there are several remotes and the configuration names none of them."""
 _SHA256_DIGITS = 64
 _SHALLOW_LIMIT = 16 * 1024 * 1024
-"""Bytes of the list of commits at which a clone's history was cut."""
+"""The most bytes of the list of commits at which a clone's history was cut."""
 _RECEIVE_IN_FOLDER = (
     "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.alternateRefsCommand=true -c receive.autogc=false"
     " -c gc.auto=0 receive-pack"
 )
-"""What takes a push in a folder of this machine: git starts it anew, so it does not know our settings."""
+"""Receives a push to a local folder: git starts it as a new process, which does not inherit our settings."""
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _USERINFO = re.compile(r"(://)(?!git@)[^/\s@]*@")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|:)")
@@ -47,21 +47,21 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|:)")
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A tag that could not be made or pushed: why, and what to type."""
+    """A tag that could not be made or pushed: the reason, and the command that the user can type."""
 
     why: str
     command: str
 
 
 def tag_of(commit: str) -> str:
-    """The name of the tag of a commit."""
+    """Return the name of the tag of a commit."""
     return PREFIX + commit
 
 
 def wanted_tag(request: PutRequest, commit: str) -> Tag | None:
-    """The tag that a put from this commit makes; None with `--no-tag`, or where the configuration wants no tags.
+    """Return the tag that a put from this commit makes; None with `--no-tag`, or if the configuration wants no tags.
 
-    Raises LocalProblem for a configuration that makes no sense, or a repository that git does not read.
+    Raises LocalProblem for an invalid configuration, or a repository that git cannot read.
     """
     config = request.project.config
     enabled = tagging_enabled(config) or request.push_asked
@@ -75,9 +75,10 @@ def wanted_tag(request: PutRequest, commit: str) -> Tag | None:
 
 
 def tagging_enabled(config: Config) -> bool:
-    """`[registration.tagging] enabled`: roar's own switch, on unless it says otherwise.
+    """Return `[registration.tagging] enabled`, roar's own switch; the default is True.
 
-    roar-cli 0.4.7 reads it when it registers and forgets it when it puts; here it holds for both.
+    Raises LocalProblem if it is not a boolean. roar-cli 0.4.7 obeys it in `register` but not in `put`; here it applies
+    to both.
     """
     value: object = config.table
     for name in ("registration", "tagging", "enabled"):
@@ -94,7 +95,7 @@ def tagging_enabled(config: Config) -> bool:
 
 
 def make_tag(root: Path, tag: Tag) -> Owed | None:
-    """Make the tag in the repository around `root`; one that is there already is left as it is.
+    """Make the tag in the repository around `root`; an existing one is left as it is.
 
     Repeating is harmless.
     """
@@ -115,10 +116,10 @@ def make_tag(root: Path, tag: Tag) -> Owed | None:
 
 
 def push_tag(root: Path, tag: Tag) -> Owed | None:
-    """Push the tag to the remote that the plan showed; nothing is done for a tag without one.
+    """Push the tag to the remote that the plan showed. Do nothing for a tag without a remote.
 
-    Repeating is harmless.  A remote that is a folder may have come with the project, beside it: one inside the project
-    is refused, and of any other no hook and no command runs.
+    Repeating is harmless. A remote that is a folder may have come with the project. A folder inside the project is
+    refused; in any other, no hook and no command runs.
     """
     if not tag.remote and not tag.url:
         return None
@@ -139,16 +140,19 @@ def push_tag(root: Path, tag: Tag) -> Owed | None:
 
 
 def shown_url(text: str) -> str:
-    """An address, or a text with addresses in it, as it may be shown and kept: without credentials."""
+    """Return an address, or a text with addresses in it, without credentials, to be shown and stored."""
     return Redactor(OmitConfig()).text(_USERINFO.sub(r"\1", text))
 
 
 def _remote(root: Path, preferred: str | None) -> tuple[str, str] | None:
-    """The remote to push to and its address as it is shown; None without a remote, no name where it is unclear."""
+    """Return the remote to push to and its address as shown.
+
+    None without a remote; the name is "" if it is unclear which remote is meant.
+    """
     remotes = run_git(root, "remote").output.split()
     if not remotes and not preferred:
         return None
-    # To push to `origin` because it is called so would be to guess, where there are several.
+    # With several remotes, pushing to `origin` because of its name would be a guess.
     name = preferred or (remotes[0] if len(remotes) == 1 else "")
     if name not in remotes:
         return "", UNCLEAR
@@ -156,7 +160,7 @@ def _remote(root: Path, preferred: str | None) -> tuple[str, str] | None:
 
 
 def _push_url(root: Path, remote: str) -> str:
-    """The address that the repository configures for pushes, without the rewrites that it configures; "" for none."""
+    """Return the push address that the repository configures, without its rewrites; "" if there is none."""
     for name in (f"remote.{remote}.pushurl", f"remote.{remote}.url"):
         urls = run_git(root, "config", "--null", "--get-all", name).output.split("\0")
         if urls[0]:
@@ -165,7 +169,7 @@ def _push_url(root: Path, remote: str) -> str:
 
 
 def _absolute(root: Path, url: str) -> str | None:
-    """The address for a push from another folder; None where it is a folder in the project, or none at all."""
+    """Return the address for a push from another folder; None if it is a folder in the project, or empty."""
     path = url.removeprefix("file://")
     if path == url and (_SCHEME.match(url) or ":" in url.partition("/")[0]):
         return url
@@ -174,7 +178,7 @@ def _absolute(root: Path, url: str) -> str | None:
 
 
 def _push(root: Path, url: str, ref: str, commit: str) -> Answer:
-    """Push the commit as `ref` from an empty repository that has the project's objects and none of its settings."""
+    """Push the commit as `ref` from an empty repository that has the project's objects but none of its settings."""
     kind = "sha256" if len(commit) == _SHA256_DIGITS else "sha1"
     with tempfile.TemporaryDirectory(prefix="roar-push-") as name:
         folder, here = Path(name), f"--git-dir={name}"
@@ -190,7 +194,7 @@ def _push(root: Path, url: str, ref: str, commit: str) -> Answer:
 
 
 def _borrow_objects(root: Path, folder: Path) -> Answer:
-    """Have the repository in `folder` use the objects of the one around `root`, with its history cut at the same place.
+    """Make the repository in `folder` use the objects of the one around `root`, with its history cut at the same place.
 
     Returns git's answer to where they are.
     """
@@ -211,7 +215,7 @@ def _borrow_objects(root: Path, folder: Path) -> Answer:
 
 
 def _commits_in(shallow: Path) -> str:
-    """The lines of git's file `shallow` that are commits; it may be a link to anything."""
+    """Return the lines of git's file `shallow` that are commits; the file may be a link to anything."""
     with opened(str(shallow)) as (descriptor, fence):
         if fence.size > _SHALLOW_LIMIT:
             raise LocalProblem(f"{shallow} has {fence.size:,} bytes", reason="git")

@@ -1,8 +1,7 @@
-"""The commit that a put's files come from, and whether the work tree is that commit.
+"""Finds the commit that a put's files come from, and checks that the work tree matches it.
 
-`git status` reads files, so it would run the filters that a repository configures for them.  A filter that stands in
-the user's own configuration (git-lfs) is used; one that stands in the repository's is replaced by the user's of that
-name, or by none.
+`git status` reads files, so it would run the filters that a repository configures for them. A filter from the user's
+own configuration (git-lfs) is used. A filter from the repository's is replaced by the user's of that name, or by none.
 """
 
 import os
@@ -15,19 +14,19 @@ from roar_publisher.planning.put.named_hooks import without_hooks
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 STATUS_SECONDS = 60.0
-"""How long git may take to compare the work tree with the commit."""
+"""Seconds that git may take to compare the work tree with the commit."""
 _OF_THE_REPOSITORY = ("local", "worktree")
 _SUBMODULE_MODE = "160000 "
 _LFS = "filter.lfs."
 _NOT_SET = 1
-"""git's exit code for a configuration without such a name."""
+"""git's exit code if the configuration has no such name."""
 
 
 def committed(root: Path) -> str:
-    """The commit that is checked out, if everything in the work tree is in it, submodules included.
+    """Return the commit that is checked out, if the work tree, including submodules, has no other changes.
 
-    Raises UsageProblem for uncommitted changes, LocalProblem where there is no commit or git does not read the
-    repository: a put says which commit its files come from.
+    A put records which commit its files come from. Raises UsageProblem for uncommitted changes, and LocalProblem if
+    there is no commit or git cannot read the repository.
     """
     top = repository_of(root)
     commit = head_of(top) if top is not None else None
@@ -53,14 +52,14 @@ def _changed(top: Path) -> bool:
 
 
 def _submodules(top: Path) -> list[Path]:
-    """The submodules that are checked out."""
+    """Return the submodules that are checked out."""
     entries = _read(top, "ls-files", "--stage", "-z").split("\0")
     paths = [top / entry.partition("\t")[2] for entry in entries if entry.startswith(_SUBMODULE_MODE)]
     return [path for path in paths if not path.is_symlink() and os.path.lexists(path / ".git")]
 
 
 def _without_filters(top: Path) -> dict[str, str]:
-    """The settings that put the user's own filters, or none, in place of those of the repository."""
+    """Return settings that replace the repository's filters with the user's own, or with none."""
     listed = run_git(top, "config", "--show-scope", "--null", "--get-regexp", r"^(filter|lfs\.extension)\.")
     if listed.code == _NOT_SET and not listed.complaint:
         return {}
@@ -77,11 +76,11 @@ def _without_filters(top: Path) -> dict[str, str]:
         else:
             users[name] = value
     if extended:
-        # git-lfs, which is the user's, would run the programs that the repository extends it with.
+        # git-lfs, although the user's, would run the programs that the repository extends it with.
         users = {name: value for name, value in users.items() if not name.startswith(_LFS)}
         replaced |= {_LFS + part for part in ("clean", "smudge", "process")}
     settings = {name: users.get(name, "") for name in replaced}
-    # A driver without a command converts nothing; one that is required would fail.
+    # A driver without a command converts nothing, but a required one would fail.
     optional = {f"{name.rpartition('.')[0]}.required": "false" for name, value in settings.items() if not value}
     return settings | optional
 
