@@ -1,17 +1,17 @@
-"""What is told of an artifact: its hashes, the one that names it in links, and where it came from.
+"""What is published of an artifact: its hashes, the one that names it in links, and its source type.
 
-Hashes come from roar.db as one text, `algorithm:digest` separated by spaces, in roar's order and lower case.
+Hashes come from roar.db as one lower-case text, `algorithm:digest` separated by spaces, in roar's order.
 """
 
 LINK_ALGORITHMS = ("blake3", "composite-blake3", "composite-sha256")
-"""Which of an artifact's hashes names it in links; where it has none of these, its first one (`protocol.md §7`)."""
+"""The algorithms of the hash that names an artifact in links, else its first hash (`protocol.md §7`)."""
 COMPOSITE_PREFIX = "composite-"
 REMOTE_SOURCES = frozenset({"s3", "gs", "https", "hf"})
 """The source types that GLaaS knows; any other is sent as null (`protocol.md §7`)."""
 
 
 def link_digest(hashes: str) -> str:
-    """The digest (hex) that names an artifact; empty where it has no hash."""
+    """Return the digest (hex) that names an artifact, or "" if it has no hash."""
     if " " not in hashes:
         return hashes.partition(":")[2]
     entries = _entries(hashes)
@@ -23,23 +23,23 @@ def link_digest(hashes: str) -> str:
 
 
 def hash_entries(hashes: str) -> list[dict[str, str]]:
-    """An artifact's hashes as they travel, blake3 first."""
+    """Return an artifact's hashes as they are sent, blake3 first."""
     entries = [{"algorithm": algorithm, "digest": digest} for algorithm, digest in _entries(hashes)]
     return sorted(entries, key=lambda entry: entry["algorithm"] != "blake3")
 
 
 def is_composite(kind: str, hashes: str) -> bool:
-    """Whether an artifact stands for many files; such a one is not sent among the plain artifacts."""
+    """Return whether an artifact stands for many files; those are not sent among the plain artifacts."""
     return kind == "composite" or COMPOSITE_PREFIX in hashes
 
 
 def remote_source(source_type: str | None) -> str | None:
-    """The source type as GLaaS takes it, None for a local file."""
+    """Return the source type as GLaaS takes it, None for a local file."""
     source = (source_type or "").strip().lower()
     return source if source in REMOTE_SOURCES else None
 
 
 def _entries(hashes: str) -> list[tuple[str, str]]:
-    """The pairs of algorithm and digest.  A project may have written anything there: what is no pair is left out."""
+    """Return the (algorithm, digest) pairs. The project is untrusted: anything that is not a pair is left out."""
     pairs = (entry.partition(":") for entry in hashes.split())
     return [(algorithm, digest) for algorithm, _, digest in pairs if algorithm and digest]

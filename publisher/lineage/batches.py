@@ -1,4 +1,4 @@
-"""Cuts items into units: never more than a number of items, never more than a number of bytes (`protocol.md §2`)."""
+"""Cuts items into units that are limited in items and in bytes (`protocol.md §2`)."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from roar_publisher.lineage.jsontext import encode
 from roar_publisher.state.units import Kind, Unit
 
 BODY_LIMIT = 90 * 1024
-"""Bytes of a unit's body; GLaaS parses about 100 kB.  One item over the limit travels alone."""
+"""The most bytes of a unit's body; GLaaS parses about 100 kB. An item over the limit is sent alone."""
 ITEM_LIMITS = {
     Kind.COMPOSITE: 1,
     Kind.JOBS: 500,
@@ -17,23 +17,23 @@ ITEM_LIMITS = {
     Kind.OUTPUTS: 500,
     Kind.LABELS: 200,
 }
-"""How many items one unit holds at most."""
+"""The most items of a unit."""
 CHUNK_BYTES = 4 * 1024 * 1024
-"""How many bytes of bodies are handed to the sink at once."""
+"""The size in bytes of a chunk of bodies that is passed to the sink."""
 
 Sink = Callable[[Iterable[Unit]], None]
 
 
 @dataclass(slots=True)
 class Batch:
-    """Items of one kind on their way into a unit, as JSON texts."""
+    """Items of one kind that are collected for a unit, as JSON texts."""
 
     kind: Kind
     items: list[str] = field(default_factory=list)
     size: int = 2
 
     def has_room(self, item: str) -> bool:
-        """Whether the item may join; into an empty batch every item may."""
+        """Return whether the item may join. An empty batch takes any item."""
         if not self.items:
             return True
         return len(self.items) < ITEM_LIMITS[self.kind] and self.size + len(item) + 1 <= BODY_LIMIT
@@ -43,7 +43,7 @@ class Batch:
         self.size += len(item) + 1
 
     def take(self) -> tuple[int, bytes]:
-        """The number of items and the body; the batch is empty afterwards."""
+        """Return the number of items and the body, and empty the batch."""
         count, body = len(self.items), f"[{','.join(self.items)}]".encode("ascii")
         self.items.clear()
         self.size = 2
@@ -51,9 +51,9 @@ class Batch:
 
 
 class UnitWriter:
-    """Numbers units, hands them to the sink in chunks, and digests what was handed over.
+    """Numbers units, passes them to the sink in chunks, and computes their digest.
 
-    The digest names exactly what will be sent: it covers `seed` and every unit's kind, job and body.
+    The digest identifies exactly what will be sent: it covers `seed` and every unit's kind, job and body.
     """
 
     def __init__(self, sink: Sink, seed: object) -> None:
@@ -64,7 +64,7 @@ class UnitWriter:
         self.seq = 0
 
     def write(self, kind: Kind, count: int, body: bytes, *, after: int, job_uid: str | None = None) -> int:
-        """Make the next unit and return its number."""
+        """Write the next unit and return its number."""
         self.seq += 1
         self._digest.update(f"\n{kind.value}\0{job_uid or ''}\0{len(body)}\0".encode())
         self._digest.update(body)
@@ -75,7 +75,7 @@ class UnitWriter:
         return self.seq
 
     def write_all(self, kind: Kind, items: Iterable[str], *, after: int, job_uid: str | None = None) -> int:
-        """Make as many units as these items need and return the number of items."""
+        """Write as many units as these items need and return the number of items."""
         batch = Batch(kind)
         total = 0
         for item in items:
@@ -88,7 +88,7 @@ class UnitWriter:
         return total
 
     def finish(self) -> str:
-        """Hand over what is left and return the digest (64 hex digits)."""
+        """Pass the last chunk to the sink and return the digest (64 hex digits)."""
         self._hand_over()
         return self._digest.hexdigest()
 

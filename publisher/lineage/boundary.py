@@ -1,7 +1,7 @@
-"""What lies in a project, by its path, and leads out of it.
+"""Finds paths that lie in a project but lead out of it.
 
-A project may have come with a clone or an archive: a link in it, or a path that its roar.db names, can lead to any file
-of this user.  Such a file leaves only if the user names the file itself, or says `--follow-links`.
+A project may have come with a clone or an archive. A link in it, or a path in its roar.db, can lead to any file of this
+user. Such a file is published only if the user names the file itself or passes `--follow-links`.
 """
 
 import os
@@ -14,7 +14,7 @@ from roar_publisher.state.errors import UsageProblem
 
 FOLLOW = "--follow-links"
 _LISTED = 5
-"""How many paths an error lists."""
+"""The most paths that an error lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,16 @@ class Leaving:
 
 
 def leaving(path: Path, inside: Sequence[Path]) -> Leaving | None:
-    """The path with where it leads to, if that lies in none of the folders `inside` (real paths); else None.
+    """Return the path and its real path, or None if that lies in one of the folders `inside` (real paths).
 
-    Touches the disk.  Raises OSError for what can't be looked at, a circle of links among it.
+    Touches the disk. Raises OSError if the path cannot be resolved, including a cycle of links.
     """
     real = Path(os.path.realpath(path, strict=True))
     return None if any(real.is_relative_to(folder) for folder in inside) else Leaving(path, real)
 
 
 def refuse(root: Path, found: Iterable[Leaving], *, remedy: str) -> None:
-    """Raise UsageProblem if anything was found, with where each path leads to.  remedy: what to type instead."""
+    """Raise UsageProblem if anything was found, listing where each path leads. remedy: what to type instead."""
     leaves = list(found)
     if not leaves:
         return
@@ -49,12 +49,12 @@ def refuse(root: Path, found: Iterable[Leaving], *, remedy: str) -> None:
 
 
 def refuse_linked_capture(project: Project) -> None:
-    """Raise UsageProblem where the project's `.roar` or `roar.db` is a link that leads out of the project."""
+    """Raise UsageProblem if the project's `.roar` or `roar.db` is a link that leads out of the project."""
     places = [place for place in (project.roar_dir, project.database) if os.path.lexists(place)]
     try:
         found = [leaves for place in places if (leaves := leaving(place, [project.root]))]
     except OSError:
-        return  # whoever opens it says what is wrong with it
+        return  # opening it reports the problem
     refuse(project.root, found[:1], remedy=f"the same with {FOLLOW}, if that is the database you mean")
 
 

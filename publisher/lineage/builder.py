@@ -1,9 +1,9 @@
 """Turns the chosen jobs of roar.db into units, in bounded memory.
 
-Three passes over the same snapshot.  The first walks the jobs with their links: it hashes the lineage as captured
-and as sent (`hashing`) and cuts jobs and artifacts into units, each distinct artifact once.  The second writes the
-links, which need to know the units that their jobs and artifacts went into.  The third writes the labels.  What stays
-in memory is a `JobHead` and two numbers for a job, and one number for an artifact.
+Makes three passes over the same snapshot. The first reads the jobs with their links: it hashes the lineage as captured
+and as sent (`hashing`) and cuts jobs and artifacts into units, each distinct artifact once. The second writes the
+links, which depend on the units of their jobs and artifacts. The third writes the labels. Memory holds a `JobHead` and
+two numbers per job, and one number per artifact.
 """
 
 from array import array
@@ -35,13 +35,13 @@ from roar_publisher.lineage.selection import JobHead
 from roar_publisher.state.units import Kind
 
 _AHEAD = 1
-"""The number of the artifact batch that never is: what was sent ahead, as a composite."""
+"""A batch number that no artifact batch gets: it marks artifacts that were sent ahead, as composites."""
 
 
 class UnitBuilder:
-    """One build; its methods are called once each, in the order they stand in.
+    """Builds the units of one plan. Call its public methods once each, in the order of their definition.
 
-    `inputs`, `outputs`, `artifacts` count while the nodes are written.
+    `inputs`, `outputs` and `artifacts` count while the nodes are written.
     """
 
     def __init__(
@@ -55,16 +55,16 @@ class UnitBuilder:
         self._job_batch = Batch(Kind.JOBS)
         self._first_in_batch = 0
         self._artifact_batch = Batch(Kind.ARTIFACTS)
-        # By the job's place in the order: the unit that holds it, and the last artifact batch that it mentions.
+        # By the job's place in the order: the unit that holds it, and the last artifact batch that its links refer to.
         self._unit_of_job = array("I", bytes(4 * len(jobs)))
         self._batch_for_job = array("I", bytes(4 * len(jobs)))
-        # By batch number: the unit that it became.  By artifact row: its batch's number, 0 for none.
+        # By batch number: the unit that it became. By artifact row: the number of its batch, 0 for none.
         self._unit_of_batch = array("I", [0] * (_AHEAD + 1))
         self._batch_of_artifact = PagedNumbers()
         self.inputs = self.outputs = self.artifacts = 0
 
     def write_composites(self) -> None:
-        """Write the datasets, one in a unit."""
+        """Write the datasets, one per unit."""
         for item in composite_items(self._database, self._redactor):
             self._writer.write_all(Kind.COMPOSITE, [encode(item)], after=0)
 
@@ -87,16 +87,16 @@ class UnitBuilder:
             return hashes.digests()
 
     def write_links(self, described: int | None = None) -> None:
-        """Write every job's inputs and outputs; they wait for its own unit and for its artifacts'.
+        """Write the inputs and outputs of every job, to be sent after its unit and those of its artifacts.
 
-        described: the row of the job whose links tell the size and source of their artifacts, too.
+        described: the row of the job whose links also state the size and source of their artifacts.
         """
         inputs, outputs = LinkStream(self._database.inputs()), LinkStream(self._database.outputs())
         for seq, head in enumerate(self._jobs):
             after = max(self._unit_of_job[seq], self._unit_of_batch[self._batch_for_job[seq]])
             for kind, side in ((Kind.INPUTS, inputs), (Kind.OUTPUTS, outputs)):
                 item = described_link_item if head.row == described else link_item
-                with self._redactor.uncounted():  # `write_nodes` counted these paths
+                with self._redactor.uncounted():  # `write_nodes` has counted these paths
                     links = redacted_links(travelling(side.of(seq)), self._redactor)
                 items = map(item, links)
                 self._writer.write_all(kind, items, after=after, job_uid=head.uid)
@@ -123,7 +123,7 @@ class UnitBuilder:
         self._job_batch.add(item)
 
     def _flush_jobs(self, end: int) -> None:
-        """Write the jobs that wait; `end` is the place of the first job after them."""
+        """Write the collected jobs; `end` is the place of the first job after them."""
         if not self._job_batch.items:
             return
         members = range(self._first_in_batch, end)
@@ -134,7 +134,7 @@ class UnitBuilder:
         self._first_in_batch = end
 
     def _add_artifact(self, link: LinkRow) -> int:
-        """Send the link's artifact, if no earlier link did, and return the number of its batch."""
+        """Add the link's artifact to a batch unless an earlier link did, and return the number of its batch."""
         batch = self._batch_of_artifact.get(link.artifact)
         if not batch:
             batch = self._join_batch(link)
@@ -156,14 +156,14 @@ class UnitBuilder:
             self._unit_of_batch.append(self._writer.write(Kind.ARTIFACTS, *self._artifact_batch.take(), after=0))
 
     def _published_digest(self, artifact: int) -> str:
-        """The digest of an artifact's row where it was sent, else ""."""
+        """Return the digest of an artifact's row if it was sent, else ""."""
         if not self._batch_of_artifact.get(artifact):
             return ""
         return self._database.digest_of(artifact)
 
 
 class PagedNumbers:
-    """Small numbers by row number, 0 where none was set; memory follows the rows in use, however sparse they are."""
+    """Small numbers by row number, 0 if unset. Memory follows the rows in use, however sparse they are."""
 
     _PAGE = 4096
 
@@ -171,12 +171,12 @@ class PagedNumbers:
         self._pages: dict[int, array[int]] = {}
 
     def get(self, row: int) -> int:
-        """The number of a row."""
+        """Return the number of a row."""
         page = self._pages.get(row // self._PAGE)
         return page[row % self._PAGE] if page is not None else 0
 
     def set(self, row: int, number: int) -> None:
-        """Give a row its number."""
+        """Set the number of a row."""
         page = self._pages.get(row // self._PAGE)
         if page is None:
             page = self._pages[row // self._PAGE] = array("I", bytes(4 * self._PAGE))

@@ -1,8 +1,9 @@
-"""The canonical form of a lineage, its hash, and the remote job uids that follow from it (`protocol.md §6`).
+"""The canonical form of a lineage, its hash, and the remote job uids derived from it (`protocol.md §6`).
 
-Pure and of the standard library only: the client computes the provisional hash with it, the registry the one that
-counts.  A lineage is never held as a whole.  Each job becomes one canonical JSON text; the texts are fed in final order
-to `LineageHasher`, which writes the envelope around them and keeps nothing but one SHA-256 state per identity.
+Pure functions on the standard library: the client computes the provisional hash with them, the registry the
+authoritative one. A lineage is never held in memory as a whole. Each job becomes one canonical JSON text. The texts are
+fed in final order to `LineageHasher`, which writes the envelope around them and keeps only one SHA-256 state per
+identity.
 """
 
 import hashlib
@@ -14,19 +15,19 @@ CANONICAL_VERSION = 1
 ANONYMOUS = "anonymous"
 """The creator identity of a publish without a credential."""
 DEFAULT_JOB_TYPE = "run"
-"""What a job without a type counts as, here and on the wire."""
+"""The type of a job that has none, here and in requests."""
 REMOTE_UID_LENGTH = 32
-"""Hex digits of a remote job uid."""
+"""The number of hex digits of a remote job uid."""
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def canonical_metadata(value: object) -> dict[str, object]:
-    """A job's metadata in canonical form: an object (or the JSON text of one) in, an object out.
+    """Return a job's metadata (an object or its JSON text) as an object in canonical form.
 
-    Whole floats become ints, non-finite ones null, others pass through 16 significant digits.  Whatever is no JSON
-    object (null, a list, a broken text, one nested past Python's recursion limit) becomes `{}`.  Keys are sorted when
-    the job is serialised.
+    Whole floats become ints, non-finite ones null; others pass through 16 significant digits. Anything that is not a
+    JSON object (null, a list, invalid JSON, or nesting beyond Python's recursion limit) becomes `{}`. Keys are sorted
+    when the job is serialised.
     """
     try:
         parsed = json.loads(value) if isinstance(value, str) else value
@@ -46,7 +47,7 @@ def canonical_job(
     outputs: Iterable[tuple[str, str]],
     metadata: object,
 ) -> str:
-    """The canonical JSON text of one job.
+    """Return the canonical JSON text of one job.
 
     inputs, outputs: (digest, path) pairs in any order; several paths of one digest count once, under the smallest.
     metadata: an object, its JSON text, or None.
@@ -87,16 +88,16 @@ def canonical_page(links: Sequence[tuple[str, str]]) -> str:
 
 
 def sort_key(step_number: int | None, canonical_text: str) -> tuple[int, int, str]:
-    """Where a job stands in its lineage: by step, then by canonical text.  Jobs without a step come first."""
+    """Return a job's sort key in its lineage: by step, then by canonical text. Jobs without a step come first."""
     if step_number is None:
         return (0, 0, canonical_text)
     return (1, step_number, canonical_text)
 
 
 class LineageHasher:
-    """The lineage hash under several identities at once, fed job by job.
+    """Computes the lineage hash under several identities at once, job by job.
 
-    Memory does not grow with the lineage.  The order of the jobs is the caller's duty (`sort_key`).
+    Memory does not grow with the lineage. The caller must add the jobs in order (`sort_key`).
     """
 
     def __init__(
@@ -108,18 +109,18 @@ class LineageHasher:
         for identity in identities:
             creator = identity.strip() or ANONYMOUS
             head = _encode({"canonical_version": CANONICAL_VERSION, "creator_identity": creator, "git": git})
-            # The closing brace gives way to the last key of the envelope, "jobs": keys are in sorted order.
+            # The closing brace is replaced by the last key of the envelope, "jobs": keys are in sorted order.
             self._states[identity] = hashlib.sha256(f'{head[:-1]},"jobs":['.encode())
 
     def add(self, canonical_text: str, *, last: bool = True) -> None:
-        """Take the next job's canonical text, or a piece of it.  last: whether the text ends with this piece."""
+        """Add the next job's canonical text, or a piece of it. last: whether the text ends with this piece."""
         chunk = self._separator + canonical_text.encode("ascii")
         self._separator = b"," if last else b""
         for state in self._states.values():
             state.update(chunk)
 
     def digests(self) -> dict[str, str]:
-        """The lineage hash (64 hex digits) of the jobs added so far, by identity.  May be asked repeatedly."""
+        """Return the lineage hash (64 hex digits) of the jobs added so far, by identity. May be called repeatedly."""
         result = {}
         for identity, state in self._states.items():
             final = state.copy()
@@ -129,7 +130,7 @@ class LineageHasher:
 
 
 def remote_job_uid(lineage_hash: str, local_uid: str) -> str:
-    """The uid that a job has on the server: the same for the same job of the same lineage, new for a grown one."""
+    """Return a job's uid on the server: stable for the same job of the same lineage, new if the lineage has grown."""
     name = f"{lineage_hash.strip().lower()}\0{local_uid.strip()}"
     return hashlib.sha256(name.encode()).hexdigest()[:REMOTE_UID_LENGTH]
 

@@ -1,7 +1,7 @@
-"""Dataset artifacts: one artifact that stands for many files, sent ahead of everything else.
+"""Dataset artifacts: one artifact that stands for many files, sent before everything else.
 
 The body is what roar-cli sends to `…/artifacts/composites`: the components (at most 1,000, and no more than fit a
-request) and a Bloom filter over all of them, by which the server finds members that were not sent.
+request) and a Bloom filter over all of them, with which the server finds members that were not sent.
 """
 
 import base64
@@ -19,15 +19,15 @@ from roar_publisher.state.errors import LocalProblem
 
 COMPONENTS_SENT = 1_000
 COMPONENTS_READ = 5_000
-# roar-cli measures a body with the session's hash still in it: `"session_hash":"<64 digits>",`.
+# roar-cli measures a body that includes the session's hash: `"session_hash":"<64 digits>",`.
 _SIZE_LIMIT = BODY_LIMIT - 82
 _COMPONENT_ALGORITHMS = frozenset({"blake3", "sha256", "sha512", "md5", "composite-blake3", "composite-sha256"})
 NESTED = "composite"
-"""The kind of a component that is a dataset itself: the index is over the files in it."""
+"""The kind of a component that is a dataset itself; the index covers the files in it."""
 
 BLOOM_PREFIX = b"roar:composite-membership:v1\0"
 BLOOM_FALSE_POSITIVES = 0.001
-"""The rate that the filter is laid out for."""
+"""The false positive rate that the filter is sized for."""
 BLOOM_LEAST_BITS = 2_048
 BLOOM_MOST_HASHES = 12
 BLOOM_VERSION = 1
@@ -53,7 +53,7 @@ FROM composite_artifact_components c WHERE c.composite_artifact_id = ? ORDER BY 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One file of a dataset, under the names that travel."""
+    """One file of a dataset; the fields are named as in requests."""
 
     relative_path: str
     leaf_kind: str
@@ -64,9 +64,9 @@ class Component:
 
 
 def composite_items(database: Database, redactor: Redactor) -> Iterator[Item]:
-    """The body of every dataset artifact that the chosen jobs read or wrote, without a session hash.
+    """Yield the body of every dataset artifact that the chosen jobs read or wrote, without a session hash.
 
-    Raises LocalProblem for a dataset whose member index is incomplete, as roar-cli refuses it, too.
+    Raises LocalProblem for a dataset whose member index is incomplete, as roar-cli does.
     """
     for artifact, hashes, size, source_type, count, metadata in database.query(_COMPOSITES):
         entries = hash_entries(hashes)
@@ -91,9 +91,11 @@ def composite_item(
     index: Item,
     metadata: str | None,
 ) -> Item:
-    """The body of a dataset, with as many of its components as may be sent.
+    """Return the body of a dataset, with as many of its components as may be sent.
 
-    entries: its hashes, first the composite one.  total: of the files in it.  index: `bloom_filter` over all of them.
+    entries: its hashes, among them the composite one.
+    total: the number of files in it.
+    index: `bloom_filter` over all of them.
     """
     item: Item = {
         "hash": next(entry["digest"] for entry in entries if entry["algorithm"].startswith(COMPOSITE_PREFIX)),
@@ -108,7 +110,7 @@ def composite_item(
 
 
 def bloom_filter(components: Sequence[Component]) -> Item:
-    """The Bloom filter over `algorithm:digest` of the components (one at least), as GLaaS tests it."""
+    """Return the Bloom filter over `algorithm:digest` of the components (at least one), as GLaaS tests it."""
     bits_each = -math.log(BLOOM_FALSE_POSITIVES) / math.log(2) ** 2
     bits = math.ceil(max(BLOOM_LEAST_BITS, math.ceil(len(components) * bits_each)) / 8) * 8
     hashes = min(BLOOM_MOST_HASHES, round(bits / len(components) * math.log(2)))
@@ -125,7 +127,7 @@ def bloom_filter(components: Sequence[Component]) -> Item:
 
 
 def _named_safely(component: Component, redactor: Redactor) -> Component:
-    """The component without the secrets in its names."""
+    """Return the component without the secrets in its names."""
     path = redactor.text(component.relative_path)
     kind = component.component_type and redactor.text(component.component_type)
     if (path, kind) == (component.relative_path, component.component_type):
@@ -134,10 +136,10 @@ def _named_safely(component: Component, redactor: Redactor) -> Component:
 
 
 def _redacted(metadata: str, redactor: Redactor) -> str:
-    """A dataset's metadata without its secrets.
+    """Return a dataset's metadata without its secrets.
 
-    In its profile the texts alone are looked at, not what stands under which name: it calls a partition's column its
-    `key`.
+    In its profile only the texts are checked, not the names they stand under, because a profile calls a partition's
+    column its `key`.
     """
     value = parsed(metadata)
     if value is None:
@@ -152,7 +154,7 @@ def _redacted(metadata: str, redactor: Redactor) -> str:
 
 
 def _components(database: Database, artifact: str) -> Iterator[Component]:
-    """The stored components, under the blake3 digest of the file where roar knows it."""
+    """Yield the stored components, under the blake3 digest of the file if roar knows it."""
     for path, kind, algorithm, digest, size, media_type, blake3 in database.query(
         _COMPONENTS, artifact, COMPONENTS_READ
     ):
@@ -170,7 +172,7 @@ def _stored_index(database: Database, artifact: str) -> Mapping[str, object]:
 
 
 def _index(digest: str, components: list[Component], total: int, stored: Mapping[str, object]) -> Item:
-    """The member index: computed where every component is known, else the one that roar stored."""
+    """Return the member index: computed if every component is known, otherwise the one that roar stored."""
     known = len(components) == total and all(component.leaf_kind != NESTED for component in components)
     bloom = bloom_filter(components) if known else {name: stored.get(name) for name in BLOOM_FIELDS}
     if None in bloom.values():
@@ -184,7 +186,7 @@ def _index(digest: str, components: list[Component], total: int, stored: Mapping
 
 
 def _cut_to_fit(item: Item) -> Item:
-    """The item with as many components as may be stored and fit a request; the index tells of all."""
+    """Return the item with as many components as may be stored and fit a request; the index covers all."""
     components, index = item["components"], item["membership_index"]
     assert isinstance(components, list)
     assert isinstance(index, dict)

@@ -1,4 +1,4 @@
-"""The regular expressions that a configuration gives, and what is said of one that can't be used."""
+"""The regular expressions of a configuration, and the errors for unusable ones."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ from roar_publisher.state.errors import LocalProblem
 
 
 def usable_pattern(name: str, pattern: str) -> Any:
-    """A pattern of the configuration, compiled; raises LocalProblem, with its name, for one that can't be used."""
+    """Return a configured pattern, compiled. Raises LocalProblem, with its name, if it cannot be used."""
     try:
         return compiled(pattern)
     except PatternProblem as error:
@@ -17,7 +17,7 @@ def usable_pattern(name: str, pattern: str) -> Any:
 
 
 def bad_pattern(name: str, why: str) -> LocalProblem:
-    """The error of a pattern of the configuration."""
+    """Return the error for an unusable configured pattern."""
     return LocalProblem(
         f"[registration.omit]: the pattern {name!r} can't be used: {why}.",
         kept="Nothing was sent.",
@@ -27,7 +27,7 @@ def bad_pattern(name: str, why: str) -> LocalProblem:
 
 
 class CustomRule:
-    """A pattern of the configuration with its replacement (`\\1` keeps a group)."""
+    """A configured pattern with its replacement (`\\1` keeps a group)."""
 
     def __init__(self, shape: CustomShape) -> None:
         self.id = shape.id
@@ -39,7 +39,7 @@ class CustomRule:
 
 
 def too_slow(name: str) -> LocalProblem:
-    """The error of a pattern that matches too often to be waited for."""
+    """Return the error for a pattern whose matches take too long."""
     return LocalProblem(
         f"[registration.omit]: the pattern {name!r} takes too long.",
         kept="Nothing was sent.",

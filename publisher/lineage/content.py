@@ -1,4 +1,4 @@
-"""The blake3 digest of a file, the name that roar knows contents by."""
+"""The blake3 digest of a file, by which roar identifies contents."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def blake3_of(database: Database, path: Path) -> str:
-    """The file's digest, 64 hex digits.
+    """Return the file's digest, 64 hex digits.
 
-    roar's own cache answers for a file that has not changed since roar hashed it; else the file is read.  Raises
-    LocalProblem where it can't be.
+    Uses roar's cache if the file has not changed since roar hashed it, and reads the file otherwise. Raises
+    LocalProblem if it cannot be read.
     """
     try:
         status = path.stat()
@@ -30,7 +30,7 @@ def blake3_of(database: Database, path: Path) -> str:
 
 
 def blake3_hasher(data: bytes = b"") -> "blake3":
-    """A blake3 hasher that has taken `data`.  Raises LocalProblem where the package is not installed."""
+    """Return a blake3 hasher that has consumed `data`. Raises LocalProblem if the package is not installed."""
     try:
         from blake3 import blake3
     except ImportError as error:

@@ -1,10 +1,10 @@
-"""Reads `.roar/roar.db` in one read-only transaction, beside a roar that may be writing (`protocol.md §7`).
+"""Reads `.roar/roar.db` in one read-only transaction, while roar may be writing (`protocol.md §7`).
 
-roar keeps its database in WAL mode: readers see one snapshot, block nobody and are blocked by nobody.  Which jobs are
-published is collected in temporary tables of this connection, so that a selection of 100,000 jobs costs no memory
-here; rows come as streams.  Every failure of SQLite becomes a LocalProblem that says what to type.
+roar keeps its database in WAL mode: readers see one snapshot and neither block nor are blocked. The published jobs are
+collected in temporary tables of this connection, so that a selection of 100,000 jobs takes no memory here; rows are
+streamed. Every SQLite failure becomes a LocalProblem that says what to type.
 
-The file is untrusted (`guard`).  It is opened read-only; `PRAGMA query_only` would forbid the temporary tables, too.
+The file is untrusted (`guard`). It is opened read-only; `PRAGMA query_only` would forbid the temporary tables, too.
 """
 
 import os
@@ -23,12 +23,12 @@ from roar_publisher.state.errors import LocalProblem
 NEWEST_SCHEMA = 5
 """The newest `PRAGMA user_version` of roar.db that this release knows (roar-cli 0.4.7)."""
 BUSY_TIMEOUT = 10.0
-"""Seconds to wait where another process recovers the database."""
+"""Seconds to wait while another process recovers the database."""
 WRITE_TIMEOUT = 30.0
-"""Seconds to wait for a roar that is writing."""
+"""Seconds to wait while roar is writing."""
 
 Row = tuple[Any, ...]
-"""A row as SQLite hands it out: its types are those of the statement."""
+"""A row as SQLite returns it; its types are those of the statement."""
 
 _NEEDED_COLUMNS = {
     "sessions": {"id", "hash", "is_active", "git_repo", "metadata", "synced_at"},
@@ -47,7 +47,7 @@ TABLES = frozenset({*_NEEDED_COLUMNS, "hash_cache"})
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A row of `sessions`.  `hash` is roar's local one, not a published one."""
+    """A row of `sessions`. `hash` is roar's local hash, not a published one."""
 
     id: int
     hash: str | None
@@ -57,7 +57,7 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """What travels of a row of `jobs`.  `seq` is its place in the publishing order, from 0."""
+    """The published fields of a row of `jobs`. `seq` is the job's place in the publishing order, from 0."""
 
     seq: int
     command: str
@@ -73,8 +73,10 @@ class JobRow:
 class LinkRow(NamedTuple):
     """A job's input or output with its artifact (a tuple: there may be a million of them).
 
-    seq: the job's place in the publishing order.  artifact: the artifact's row number.
-    digest: the one that names the artifact.  hashes: all of them, as `artifacts` describes.
+    seq: the job's place in the publishing order.
+    artifact: the artifact's row number.
+    digest: the digest that names the artifact.
+    hashes: all of its digests, in the format of `artifacts`.
     """
 
     seq: int
@@ -92,10 +94,10 @@ class LinkRow(NamedTuple):
 
 @contextmanager
 def open_database(path: Path) -> Iterator["Database"]:
-    """The database, in one read transaction that ends with the block.
+    """Yield the database, in one read transaction that ends with the block.
 
-    Raises LocalProblem where there is no database, it is none of roar's, newer or older than this release understands,
-    damaged or unreadable.
+    Raises LocalProblem if there is no database, or if it is not roar's, is newer or older than this release
+    understands, damaged or unreadable.
     """
     refuse_odd_files(path)
     if not path.exists():
@@ -111,7 +113,7 @@ def open_database(path: Path) -> Iterator["Database"]:
 
 
 class Database:
-    """An open roar.db.  Iterators stay valid until the block of `open_database` ends."""
+    """An open roar.db. Iterators stay valid until the block of `open_database` ends."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -119,7 +121,7 @@ class Database:
         self._watch = Watch(connection)
 
     def begin(self) -> None:
-        """Take the snapshot, make the temporary tables, and check that the schema is one that we understand."""
+        """Take the snapshot, create the temporary tables, and check that the schema is supported."""
         self.execute("BEGIN")
         version = self.one("PRAGMA user_version")
         newer = version is not None and int(version[0]) > NEWEST_SCHEMA
@@ -145,10 +147,10 @@ class Database:
         self.execute("CREATE TEMP TABLE chosen(seq INTEGER PRIMARY KEY, job INTEGER UNIQUE)")
 
     def query(self, sql: str, *parameters: object) -> Iterator[Row]:
-        """The rows of a statement, as a stream.  Raises LocalProblem for any failure of SQLite."""
+        """Stream the rows of a statement. Raises LocalProblem for any SQLite failure."""
         try:
             self._watch.heard()
-            # No `yield from`: that would close the cursor of a stream that is dropped after its connection.
+            # No `yield from`: it would close the cursor of a stream that is dropped after its connection.
             cursor = self._connection.execute(sql, parameters)
             while (row := cursor.fetchone()) is not None:
                 yield row
@@ -157,16 +159,16 @@ class Database:
             raise problem(self.path, error) from error
 
     def one(self, sql: str, *parameters: object) -> Row | None:
-        """The first row, or None."""
+        """Return the first row, or None."""
         return next(self.query(sql, *parameters), None)
 
     def execute(self, sql: str, *parameters: object) -> None:
-        """Run a statement for its effect (on temporary tables: roar's own are read-only)."""
+        """Run a statement for its effect on temporary tables; roar's own are read-only."""
         for _row in self.query(sql, *parameters):
             pass
 
     def choose(self, jobs: Iterable[int]) -> None:
-        """Make these job rows, in this order, what `jobs`, `inputs` and `outputs` stream."""
+        """Make `jobs`, `inputs` and `outputs` stream these job rows, in this order."""
         try:
             self._watch.heard()
             self._connection.execute("DELETE FROM chosen")
@@ -175,7 +177,7 @@ class Database:
             raise problem(self.path, error) from error
 
     def pick(self, jobs: Iterable[int]) -> None:
-        """Add job rows to those that are picked."""
+        """Add job rows to the picked ones."""
         try:
             self._watch.heard()
             self._connection.executemany("INSERT OR IGNORE INTO picked VALUES (?)", ((job,) for job in jobs))
@@ -183,9 +185,9 @@ class Database:
             raise problem(self.path, error) from error
 
     def copy_to(self, copy: sqlite3.Connection) -> None:
-        """Copy the snapshot into an empty database, which is the caller's to change.
+        """Copy the snapshot into an empty database, which the caller may then change.
 
-        Raises LocalProblem where there is no room; what stands there then is no database.
+        Raises LocalProblem on failure, such as a full disk; the copy is then not a valid database.
         """
         try:
             self._watch.heard()
@@ -194,7 +196,7 @@ class Database:
             raise problem(self.path, error) from error
 
     def jobs(self) -> Iterator[JobRow]:
-        """The chosen jobs, in order."""
+        """Stream the chosen jobs, in order."""
         rows = self.query(
             "SELECT c.seq, j.command, j.timestamp, j.git_commit, j.git_branch, j.duration_seconds, j.exit_code,"
             " j.job_type, j.metadata FROM chosen c CROSS JOIN jobs j ON j.id = c.job ORDER BY c.seq"
@@ -202,15 +204,15 @@ class Database:
         return (JobRow(*row) for row in rows)
 
     def inputs(self) -> Iterator[LinkRow]:
-        """The inputs of the chosen jobs, in the jobs' order."""
+        """Stream the inputs of the chosen jobs, in the order of the jobs."""
         return self._links("job_inputs")
 
     def outputs(self) -> Iterator[LinkRow]:
-        """The outputs of the chosen jobs, in the jobs' order."""
+        """Stream the outputs of the chosen jobs, in the order of the jobs."""
         return self._links("job_outputs")
 
     def digest_of(self, artifact: int) -> str:
-        """The digest that names an artifact, by its row number."""
+        """Return the digest that names an artifact, given its row number, or "" if there is none."""
         row = self.one(
             "SELECT lower(group_concat(algorithm || ':' || digest, ' ')) FROM artifact_hashes"
             " WHERE artifact_id = (SELECT id FROM artifacts WHERE rowid = ?)",
@@ -219,12 +221,12 @@ class Database:
         return link_digest(row[0] or "") if row is not None else ""
 
     def _links(self, table: str) -> Iterator[LinkRow]:
-        # CROSS JOIN keeps SQLite to this order of loops, in which the rows come out sorted.
+        # CROSS JOIN fixes SQLite's order of loops, so that the rows come out sorted.
         rows = self.query(
             "SELECT c.seq, a.rowid, coalesce((SELECT lower(group_concat(h.algorithm || ':' || h.digest, ' '))"
             " FROM artifact_hashes h WHERE h.artifact_id = a.id), ''),"
             " CAST(coalesce(nullif(l.path, ''), a.first_seen_path, '') AS TEXT), l.byte_ranges,"
-            " CAST(a.size AS INTEGER), a.source_type,"  # cast: SQLite keeps whatever was written into any column
+            " CAST(a.size AS INTEGER), a.source_type,"  # cast: SQLite stores any type in any column
             f" a.source_url, a.metadata, a.kind FROM chosen c CROSS JOIN {table} l ON l.job_id = c.job"
             " CROSS JOIN artifacts a ON a.id = l.artifact_id ORDER BY c.seq, l.artifact_id, l.path"
         )
@@ -249,19 +251,19 @@ class Database:
 
 
 def open_writable(path: Path) -> sqlite3.Connection:
-    """A connection that may write; transactions are the caller's, one statement has `guard.SILENCE` seconds.
+    """Return a connection that may write.
 
-    Raises sqlite3.Error, also where nothing stands; LocalProblem where a statement of ours would run code of the
-    file's own.
+    The caller manages transactions. A statement may run for `guard.SILENCE` seconds. Raises sqlite3.Error, also if the
+    file does not exist, and LocalProblem if a statement of ours would run code from the file.
     """
     refuse_odd_files(path)
-    # mode=rw: a database that was removed meanwhile must not come back empty.
+    # mode=rw: do not recreate an empty database if it was removed meanwhile.
     connection = sqlite3.connect(database_uri(path, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
     try:
         harden(connection)
         refuse_foreign_code(path, connection, TABLES)
-        # roar's own triggers, which are all that is left, write to a full-text index: SQLite allows that to a trusted
-        # schema only.
+        # Only roar's own triggers are left. They write to a full-text index, which SQLite allows only to a trusted
+        # schema.
         connection.execute("PRAGMA trusted_schema = ON")
     except BaseException:
         connection.close()
@@ -272,10 +274,10 @@ def open_writable(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """A read-only connection that has read the first page.
+    """Return a read-only connection that has read the first page.
 
-    A WAL database needs its `-shm` file, which a folder without write permission can't get.  With nothing in the WAL
-    the file itself is complete and is read as it stands; otherwise a roar with write permission has to tidy up.
+    A WAL database needs its `-shm` file, which cannot be created in a folder without write permission. If the WAL is
+    empty, the file itself is complete and is read as it is. Otherwise a roar with write permission has to run first.
     """
     try:
         return _readable(database_uri(path, "mode=ro"))

@@ -1,4 +1,4 @@
-"""What a failure of SQLite at roar.db means to a person."""
+"""Translates SQLite failures at roar.db into errors for the user."""
 
 import os
 import sqlite3
@@ -15,9 +15,9 @@ FAILURES = (sqlite3.Error, UnicodeDecodeError)
 
 
 def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProblem:
-    """What a failure of SQLite at roar.db means to a person.
+    """Return the error for a SQLite failure at roar.db.
 
-    writing: whether roar.db was being changed; who only reads it runs out of room in the temporary folder alone.
+    writing: whether roar.db was being changed; a reader can only run out of room in the temporary folder.
     """
     extended = getattr(error, "sqlite_errorcode", 0)
     code = extended & 0xFF
@@ -57,7 +57,7 @@ def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProb
 
 
 def _owner(path: Path) -> str:
-    """Whose text it is, for the message about a text that is too large; "" where that can't be told."""
+    """Return which job a too large text belongs to, for the error message; "" if that is unknown."""
     try:
         with closing(sqlite3.connect(database_uri(path, "mode=ro"), uri=True)) as connection:
             harden(connection)
@@ -72,5 +72,5 @@ def _owner(path: Path) -> str:
 
 
 def database_uri(path: Path, parameters: str) -> str:
-    """An SQLite URI for the file, whatever characters its path holds."""
+    """Return an SQLite URI for the file, whatever characters its path holds."""
     return f"file:{quote(os.fsencode(path.absolute()))}?{parameters}"

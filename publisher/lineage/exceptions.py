@@ -1,8 +1,8 @@
-"""Which secrets stay because a configuration excepts them: `[registration.omit.allowlist]`.
+"""Decides which secrets stay because a configuration excepts them: `[registration.omit.allowlist]`.
 
-The user's own configuration may except whatever it likes.  A project may have come with a clone, so it can except
-values that it knows (`sk-test-…`, an example's password), but no kinds of values: an exception that would let
-through another value in the same place (`.*`, `HF_TOKEN=`, `sk-ant-`, a long alternation of letters) is not followed.
+The user's own configuration may except anything. A project may have come with a clone, so it can except values that it
+knows (`sk-test-…`, an example's password), but no kinds of values. An exception that would also match another value in
+the same place (`.*`, `HF_TOKEN=`, `sk-ant-`, a long alternation of letters) is not followed.
 """
 
 import random
@@ -18,11 +18,13 @@ from roar_publisher.lineage.configured_patterns import usable_pattern
 from roar_publisher.lineage.secret_rules import all_keywords, literals
 
 OTHER_VALUES = 32
-"""So many values are tried in the place of one; a set of exceptions that lets 1 of 10 through is found out 29 of 30
-times."""
+"""How many other values are tried in place of a secret.
+
+A set of exceptions that matches 1 of 10 values is detected 29 times out of 30.
+"""
 _REMEMBERED = 4096
 _ALPHABETS = (ascii_lowercase, ascii_uppercase, digits)
-# What is the same in every credential of a kind, beyond the keywords of the rules.
+# Parts that are the same in every credential of a kind, beyond the keywords of the rules.
 _CONSTANT = (
     r"eyJ[\w-]+\.|-----[A-Z ]+-----|(?:api|oat|admin|sid)\d\d-|_pat_11\w?|[sr]k_(?:live|test)_5\d|Sy[A-D]|CAESI"
     r"|ATATT3xFfGF0|\.a0|webhookb2/|IncomingWebhook|services/"
@@ -31,7 +33,10 @@ _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Verdict(Enum):
-    """What the exceptions say of a secret.  HIDE: nothing.  KEEP: it stays.  REFUSE: a project's are not followed."""
+    """The verdict on a secret.
+
+    HIDE: no exception matches. KEEP: it stays. REFUSE: the project's exceptions match but are not followed.
+    """
 
     HIDE = "hide"
     KEEP = "keep"
@@ -39,9 +44,9 @@ class Verdict(Enum):
 
 
 class Exceptions:
-    """The patterns of the user's own and of the project's allowlist.
+    """The patterns of the user's and of the project's allowlist.
 
-    Raises LocalProblem for a pattern that is no regular expression.  The same text always gets the same verdict.
+    Raises LocalProblem for an invalid regular expression. The same text always gets the same verdict.
     """
 
     def __init__(self, *, own: Sequence[str], project: Sequence[str]) -> None:
@@ -50,7 +55,7 @@ class Exceptions:
         self._known: dict[tuple[str, str, int], Verdict] = {}
 
     def of(self, rule: str, text: str, start: int) -> Verdict:
-        """The verdict on the secret that a rule found: it begins at `start` in `text`, which begins with its name."""
+        """Return the verdict on a rule's finding, which begins at `start` in `text`; `text` begins with its name."""
         if not self._own and not self._project:
             return Verdict.HIDE
         key = (rule, text, start)
@@ -81,7 +86,7 @@ def _constants(rule: str) -> re.Pattern[str]:
 
 
 def _others(rule: str, value: str) -> Iterator[str]:
-    """Values of the same form.  They are drawn from the value itself, which a project does not know."""
+    """Yield values of the same form, derived from the value itself, which a project does not know."""
     pieces = _constants(rule).split(value)
     seed = sha256(value.encode("utf-8", "replace")).digest()
     chance = random.Random(seed)  # nosec B311  # the same values each time are wanted
@@ -89,5 +94,5 @@ def _others(rule: str, value: str) -> Iterator[str]:
         drawn: dict[int, str] = {}
         for letters in _ALPHABETS:
             drawn |= {ord(one): other for one, other in zip(letters, chance.sample(letters, len(letters)), strict=True)}
-        # Every second piece is what stands between the constants.
+        # Odd pieces are the constants; the even pieces between them are replaced.
         yield "".join(piece if place % 2 else piece.translate(drawn) for place, piece in enumerate(pieces))

@@ -1,4 +1,4 @@
-"""What a publish would send, for `--dry-run`: read from the very units that would be sent."""
+"""What a publish would send, for `--dry-run`, read from the actual units."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +13,7 @@ from roar_publisher.state.units import Kind, Unit
 
 @dataclass(frozen=True, slots=True)
 class JobLine:
-    """A job as a person looks at it; the command is redacted, the counts are links as they are sent."""
+    """A job for display; the command is redacted, the counts are those of the links as sent."""
 
     uid: str
     step: int
@@ -25,7 +25,7 @@ class JobLine:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The plan's summary and its jobs in publishing order.  `composites`: datasets among the artifacts."""
+    """The plan's summary and its jobs in publishing order. composites: the number of datasets among the artifacts."""
 
     summary: PlanSummary
     jobs: tuple[JobLine, ...]
@@ -33,7 +33,7 @@ class Explanation:
 
 
 def explain(project: Project, target: str | None, *, cwd: Path, identities: Sequence[str]) -> Explanation:
-    """Build the plan of a target and keep what a person wants to see of it; nothing is written or sent.
+    """Build the plan of a target and return what to show of it. Nothing is written or sent.
 
     Raises what `build_plan` raises.
     """
@@ -41,7 +41,7 @@ def explain(project: Project, target: str | None, *, cwd: Path, identities: Sequ
 
 
 def explained(build: Callable[[Sink], PlanSummary]) -> Explanation:
-    """Run `build` and keep what a person wants to see of its units.  Raises what it raises."""
+    """Run `build` and return what to show of its units. Raises what `build` raises."""
     reader = _UnitReader()
     summary = build(reader.take)
     jobs = tuple(

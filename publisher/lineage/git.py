@@ -1,14 +1,15 @@
 """The one function through which this program runs git.
 
-A project may have come with a clone or an archive, so nothing that its repository configures may run or reach out:
+A project may have come with a clone or an archive, so nothing that its repository configures may run or use the
+network:
 
 - `core.fsmonitor` and hooks are switched off, and `ext::` URLs are refused;
 - a bare repository that is embedded in the work tree is not taken for the project's (`safe.bareRepository`);
 - git gets a short list of environment variables, none of which holds a secret of ours, and never asks for a password;
 - a command that only reads may use no protocol at all, so that a missing object is not fetched either;
-- every command has a time limit, after which it is ended with all its helpers.
+- every command has a time limit, after which it is killed with all its helpers.
 
-The user's own configuration (`~/.gitconfig`, the system's) applies: it is where `safe.directory` stands.
+The user's own configuration (`~/.gitconfig`, the system's) applies, because that is where `safe.directory` is set.
 """
 
 import errno
@@ -24,14 +25,16 @@ from time import sleep
 from types import MappingProxyType
 
 LOCAL_SECONDS = 9.0
-"""How long a command that stays on this machine may take (a network file system can hang).  A program that reads our
-events hears nothing meanwhile, and is promised one every 10 s."""
+"""Seconds that a local command may take (a network file system can hang).
+
+A program that reads our events receives none meanwhile, and is promised one every 10 s.
+"""
 PAUSES = (0.2, 1.0)
-"""Seconds before each further attempt of a command that the machine, and not the repository, let fail."""
+"""Seconds before each further attempt of a command that failed because of the machine and not of the repository."""
 NOT_RUN = -1
-"""In place of git's exit code, where git could not be run, or not to its end."""
+"""The exit code if git could not be run, or did not finish."""
 GIT_MISSING = "git is not installed, or not in PATH"
-"""What git would have to say where there is none."""
+"""The error message if git is not installed."""
 
 _SAFE = (
     "core.fsmonitor=false",
@@ -42,7 +45,7 @@ _SAFE = (
 )
 _PASSED_ON = frozenset(
     "PATH HOME USER LOGNAME XDG_CONFIG_HOME TMPDIR TZ LD_LIBRARY_PATH DYLD_LIBRARY_PATH"
-    # git compares the owner of a repository with the user that sudo stands for, too.
+    # git also compares the owner of a repository with the user behind sudo.
     " SUDO_UID GIT_EXEC_PATH GIT_CEILING_DIRECTORIES GIT_DISCOVERY_ACROSS_FILESYSTEM".split()
 )
 _USERS_CONFIG = re.compile(r"GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+)")
@@ -52,7 +55,7 @@ _TO_REACH_REMOTES = frozenset(
     " SSL_CERT_FILE SSL_CERT_DIR GIT_SSL_CAINFO GIT_SSL_CAPATH".split()
 )
 _NO_PROTOCOL = "none"
-"""As GIT_ALLOW_PROTOCOL: no such protocol exists, so none is allowed, whatever a configuration says."""
+"""A value for GIT_ALLOW_PROTOCOL: no such protocol exists, so none is allowed, whatever a configuration says."""
 _MACHINE_FAILED = re.compile(
     r"resource temporarily unavailable|cannot allocate memory|out of memory|cannot fork|unable to (fork|create thread)"
     r"|input/output error|stale file handle|interrupted system call|too many open files",
@@ -61,11 +64,11 @@ _MACHINE_FAILED = re.compile(
 _EXHAUSTED = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EINTR))
 NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 _SHOWN = 300
-"""Characters of git's own complaint that are passed on."""
+"""The most characters of git's own error message that are shown."""
 
 
 class Reach(Enum):
-    """How far a command may go: LOCAL uses no network and no other repository; REMOTE may use the user's ssh."""
+    """What a command may use: LOCAL no network and no other repository; REMOTE the user's ssh, too."""
 
     LOCAL = "local"
     REMOTE = "remote"
@@ -73,7 +76,11 @@ class Reach(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What git answered.  code: its exit code, or NOT_RUN.  passing: the machine's fault, which may be over soon."""
+    """The result of a git command.
+
+    code: its exit code, or NOT_RUN.
+    passing: whether the machine caused the failure, so that it may be over soon.
+    """
 
     code: int
     output: str
@@ -86,7 +93,7 @@ class Answer:
 
     @property
     def why(self) -> str:
-        """Why it failed, on one line and bounded."""
+        """The reason of the failure, on one line of limited length."""
         return " ".join(self.complaint.split())[:_SHOWN] or f"git ended with exit code {self.code}"
 
 
@@ -97,11 +104,13 @@ def run_git(
     settings: Mapping[str, str] = NOTHING_MORE,
     seconds: float | None = None,
 ) -> Answer:
-    """Run git in `folder` and return its answer; no failure is raised.
+    """Run git in `folder` and return its answer. Failures of git are not raised.
 
-    settings: more of git's configuration.  seconds: the time limit, LOCAL_SECONDS by default.
-    A local command that the machine let fail (no process, no memory, EIO) is run again after each of PAUSES; a remote
-    one, and one that gave no answer in time, is run once.  Interrupted (KeyboardInterrupt), git is ended first.
+    settings: additional git configuration.
+    seconds: the time limit, LOCAL_SECONDS by default.
+
+    A local command that failed because of the machine (no process, no memory, EIO) is run again after each of PAUSES. A
+    remote command, or one that timed out, is run once. On an interrupt (KeyboardInterrupt), git is killed first.
     """
     command = ["git", "--no-pager"]
     for setting in _SAFE:
@@ -117,7 +126,7 @@ def run_git(
 
 
 def git_environment(environ: Mapping[str, str], reach: Reach) -> dict[str, str]:
-    """The variables that git gets: what chooses the user's configuration, and for a remote what reaches it.
+    """Return the variables that git gets: those that select the user's configuration, and for REMOTE those for access.
 
     Variables that point git elsewhere (GIT_DIR, set inside a hook) are not among them.
     """
@@ -134,7 +143,7 @@ def git_environment(environ: Mapping[str, str], reach: Reach) -> dict[str, str]:
 
 
 def _configured(environ: dict[str, str], settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment with settings on top of the user's own; `-c` can't carry a name that holds a `=`."""
+    """Return the environment with settings on top of the user's own; `-c` cannot set a name that holds a `=`."""
     count = environ.get("GIT_CONFIG_COUNT", "0")
     first = int(count) if count.isdecimal() else 0
     for number, (name, value) in enumerate(settings.items(), start=first):
@@ -153,12 +162,12 @@ def _once(command: list[str], folder: Path, environ: Mapping[str, str], seconds:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            start_new_session=True,  # no terminal to ask on, and a group of its own to end
+            start_new_session=True,  # no terminal to prompt on, and a separate process group to kill
         ) as process:
             try:
                 output, complaint = process.communicate(timeout=seconds)
             except BaseException:
-                os.killpg(process.pid, signal.SIGKILL)  # git's helpers, too: they would outlive it
+                os.killpg(process.pid, signal.SIGKILL)  # also kills git's helpers, which would outlive it
                 raise
     except subprocess.TimeoutExpired:
         return Answer(NOT_RUN, "", f"git gave no answer within {seconds:.0f} s")

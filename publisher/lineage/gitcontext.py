@@ -1,7 +1,7 @@
-"""Which commit of which repository a lineage is published for (`protocol.md §7`).
+"""The repository, commit and branch that a lineage is published for (`protocol.md §7`).
 
-Asks the local `git` only; nothing here reaches for the network.  A remote that nobody else could fetch from (a
-`file://` URL, a local path) is dropped: it would only tell how this machine's disk is laid out.
+Runs only local `git` commands, without network access. A remote that others cannot fetch from (a `file://` URL, a local
+path) is dropped, because it would only reveal how this machine's disk is laid out.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _NO_SUCH_REMOTE = 2
 class GitContext:
     """The repository's URL, the commit that is checked out, and its branch (`HEAD` when detached).
 
-    Each is None where the project has none.
+    Each is None if the project has none.
     """
 
     repo: str | None
@@ -28,11 +28,12 @@ class GitContext:
 
 
 def read_git_context(folder: Path, preferred_remote: str | None = None) -> GitContext:
-    """The git context of `folder`, all None outside of a repository.
+    """Return the git context of `folder`, all None outside a repository.
 
-    preferred_remote: a remote's name (`[git] remote` of the configuration) that wins over `origin` and an only remote.
-    Credentials in the URL are still there: `Redactor.git_url` takes them out.
-    Raises LocalProblem where there is a repository that git does not read; a passing failure is tried again first.
+    preferred_remote: a remote's name (`[git] remote` of the configuration), used instead of `origin` or an only remote.
+
+    The URL still holds credentials; `Redactor.git_url` removes them. Raises LocalProblem if git cannot read the
+    repository; a temporary failure is retried first.
     """
     root = repository_of(folder)
     if root is None:
@@ -43,7 +44,7 @@ def read_git_context(folder: Path, preferred_remote: str | None = None) -> GitCo
 
 
 def missing_git_facts(repo: str | None, commit: str | None) -> str:
-    """What a lineage with this context does not name, and why, in a sentence; empty where it names everything."""
+    """Return a sentence about the git facts that a lineage lacks, and why; "" if it has all."""
     if commit is None:
         return "no git commit is named: the project is in no git repository, or in one without a commit"
     if repo is None:
@@ -52,7 +53,7 @@ def missing_git_facts(repo: str | None, commit: str | None) -> str:
 
 
 def is_shareable(url: str) -> bool:
-    """Whether others can fetch from this remote: a network URL, or scp's `user@host:path`."""
+    """Return whether others can fetch from this remote: a network URL, or scp's `user@host:path`."""
     if url.strip().startswith(_SHAREABLE_SCHEMES):
         return True
     user, at, rest = url.partition("@")

@@ -1,8 +1,8 @@
-"""What a roar.db may hold that would run in our own statements: views, triggers, computed columns and indexes.
+"""Refuses schemas of roar.db that would run code in our own statements: views, triggers, computed columns and indexes.
 
-A project's database is untrusted.  A view in place of a table may never end, and a trigger runs inside of our update.
-roar has ordinary tables, and three triggers that keep its full-text index of the jobs; everything else that SQLite
-would run for us is refused before a row is read.
+A project's database is untrusted. A view in place of a table may never end, and a trigger runs inside our update. roar
+has ordinary tables, and three triggers that maintain its full-text index of the jobs. Everything else that SQLite would
+run for us is refused before a row is read.
 """
 
 import os
@@ -16,12 +16,12 @@ from pathlib import Path
 from roar_publisher.state.errors import LocalProblem
 
 LARGEST_VALUE = 4 * 1024 * 1024
-"""Bytes of a text or a row.  Registries take about 100 kB in a request."""
+"""The most bytes of a text or a row. Registries take about 100 kB per request."""
 SILENCE = 20.0
-"""Seconds without a row after which a statement is given up."""
+"""Seconds without a row after which a statement is aborted."""
 
 _STEPS = 100_000
-"""Virtual machine instructions between two looks at the clock."""
+"""Virtual machine instructions between two checks of the clock."""
 _COMPANIONS = ("-wal", "-shm", "-journal")
 _INDEX_TRIGGER = re.compile(
     r"create trigger (?:if not exists )?jobs_a[iud] after (?:insert|delete|update(?: of [\w, ]+)?) on jobs"
@@ -34,7 +34,7 @@ _SHADOWS = frozenset({"jobs_fts_data", "jobs_fts_idx", "jobs_fts_content", "jobs
 
 
 class Watch:
-    """Ends a statement that keeps silent for too long.  clock: seconds."""
+    """Aborts a statement that returns no row for too long. clock: returns seconds."""
 
     def __init__(self, connection: sqlite3.Connection, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -42,7 +42,7 @@ class Watch:
         connection.set_progress_handler(self._late, _STEPS)
 
     def heard(self) -> None:
-        """A statement began, or gave a row."""
+        """Reset the timer, because a statement began or returned a row."""
         self._since = self._clock()
 
     def _late(self) -> bool:
@@ -50,7 +50,7 @@ class Watch:
 
 
 def harden(connection: sqlite3.Connection) -> None:
-    """Bound what the file can make SQLite do.  Call before the first statement: the schema is read with it."""
+    """Limit what the file can make SQLite do. Call before the first statement, because that reads the schema."""
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     for pragma in (
@@ -63,7 +63,7 @@ def harden(connection: sqlite3.Connection) -> None:
 
 
 def refuse_odd_files(path: Path) -> None:
-    """Raise LocalProblem unless the database and the files that SQLite keeps beside it are regular files."""
+    """Raise LocalProblem unless the database and its companion files of SQLite are regular files."""
     real = Path(os.path.realpath(path))
     for file in (real, *(real.with_name(real.name + suffix) for suffix in _COMPANIONS)):
         try:
@@ -80,9 +80,9 @@ def refuse_odd_files(path: Path) -> None:
 
 
 def refuse_foreign_code(path: Path, connection: sqlite3.Connection, tables: Iterable[str]) -> None:
-    """Raise LocalProblem where the schema would run something of its own in a statement about these tables.
+    """Raise LocalProblem if the schema would run code in a statement about these tables.
 
-    Raises `sqlite3.Error`, too.
+    Also raises `sqlite3.Error`.
     """
     names = {name.lower() for name in tables}
     rows = connection.execute("SELECT type, lower(name), lower(tbl_name), coalesce(sql, '') FROM sqlite_master")

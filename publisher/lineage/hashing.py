@@ -1,7 +1,7 @@
-"""Two hashes of one lineage, in bounded memory: as it was captured, and as it is sent.
+"""Computes two hashes of one lineage, as captured and as sent, in bounded memory.
 
-The remote job uids follow from the first, unredacted one (`protocol.md §6`).  The registry computes its hash over what
-it was sent, so the second is the one under which the lineage is published.  They differ where a secret was taken out.
+The remote job uids are derived from the first, unredacted one (`protocol.md §6`). The registry hashes what it received,
+so the lineage is published under the second. They differ if a secret was redacted.
 """
 
 import heapq
@@ -15,7 +15,10 @@ from roar_publisher.lineage.sorting import ExternalSort, Key
 
 
 class LineageHashes:
-    """Fed job by job, in any order.  Use as a context manager: leaving it removes temporary files."""
+    """Computes both hashes, job by job, in any order.
+
+    Use as a context manager: leaving it removes temporary files.
+    """
 
     def __init__(self, git: GitContext, identities: Iterable[str]) -> None:
         names = tuple(identities)
@@ -34,7 +37,7 @@ class LineageHashes:
         self._files.close()
 
     def add(self, captured: Key, sent: Key | None = None) -> None:
-        """Take a job.  sent: as it is sent, where that differs from what was captured."""
+        """Add a job. sent: the job as sent, if that differs from what was captured."""
         if sent is None:
             self._same.add(captured)
             return
@@ -43,7 +46,7 @@ class LineageHashes:
         self._after.add(sent)
 
     def digests(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The hash as captured and the hash as sent, each by identity.  Call once."""
+        """Return the hash as captured and the hash as sent, each by identity. Call once."""
         streams = (
             _tagged(self._same, captured=True, sent=self._differ),
             _tagged(self._before, captured=True, sent=False),

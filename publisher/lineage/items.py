@@ -1,4 +1,4 @@
-"""One job, artifact or link as it is redacted, as it stands in a request (`protocol.md §4`) and as it is hashed."""
+"""One job, artifact or link: redacted, encoded for a request (`protocol.md §4`), and in canonical form for the hash."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,19 +13,19 @@ from roar_publisher.lineage.selection import JobHead
 
 
 def travelling(links: Sequence[LinkRow]) -> list[LinkRow]:
-    """The links that can be sent: those with a path and a digest."""
+    """Return the links that can be sent: those with a path and a digest."""
     return [link for link in links if link.path and link.digest]
 
 
 def distinct_digests(links: Sequence[LinkRow]) -> int:
-    """How many links the server will count (`protocol.md §4`): two paths with the same bytes are one."""
+    """Return how many links the server will count (`protocol.md §4`): two paths with the same bytes are one."""
     return len({link.digest for link in links})
 
 
 def canonical_key(
     head: JobHead, parent_step: int | None, job: JobRow, inputs: Sequence[LinkRow], outputs: Sequence[LinkRow]
 ) -> tuple[int, int, str]:
-    """The job's place and text in the lineage hash (`protocol.md §6`)."""
+    """Return the job's sort key and text in the lineage hash (`protocol.md §6`)."""
     text = canonical_job(
         command=job.command,
         job_type=job.job_type,
@@ -39,7 +39,7 @@ def canonical_key(
 
 
 def redacted_job(job: JobRow, redactor: Redactor) -> JobRow:
-    """The job without the secrets in its command, metadata and branch."""
+    """Return the job without the secrets in its command, metadata and branch."""
     return replace(
         job,
         command=redactor.text(job.command),
@@ -49,7 +49,7 @@ def redacted_job(job: JobRow, redactor: Redactor) -> JobRow:
 
 
 def redacted_links(links: list[LinkRow], redactor: Redactor) -> list[LinkRow]:
-    """The links without the secrets in their paths; the same list where there are none."""
+    """Return the links without the secrets in their paths; the same list if there are none."""
     paths = [redactor.text(link.path) for link in links]
     if all(path == link.path for path, link in zip(paths, links, strict=True)):
         return links
@@ -57,7 +57,7 @@ def redacted_links(links: list[LinkRow], redactor: Redactor) -> list[LinkRow]:
 
 
 def job_item(head: JobHead, job: JobRow, git: GitContext) -> str:
-    """A job under its local uid; what roar.db does not say about git is filled in from the working repository."""
+    """Return a job under its local uid; git fields that roar.db lacks come from the working repository."""
     item: dict[str, object] = {
         "command": job.command,
         "timestamp": job.timestamp,
@@ -77,7 +77,7 @@ def job_item(head: JobHead, job: JobRow, git: GitContext) -> str:
 
 
 def artifact_item(link: LinkRow, redactor: Redactor) -> str:
-    """The artifact that a link names; where it came from travels in its metadata."""
+    """Return the artifact that a link names; its source URL is in its metadata."""
     source = remote_source(link.source_type)
     item: dict[str, object] = {
         "hashes": hash_entries(link.hashes),
@@ -92,15 +92,15 @@ def artifact_item(link: LinkRow, redactor: Redactor) -> str:
 
 
 def link_item(link: LinkRow) -> str:
-    """A link, as it is given: `redacted_links` comes first."""
+    """Return a link without redacting it: call `redacted_links` first."""
     ranges = parsed(link.byte_ranges)
     more = f',"byte_ranges":{encode(ranges)}' if ranges is not None else ""
-    # There may be a million links: two encoded texts cost a third of an encoded object.
+    # There may be a million links, and two encoded texts cost a third of an encoded object.
     return f'{{"hash":{encode(link.digest)},"path":{encode(link.path)}{more}}}'
 
 
 def described_link_item(link: LinkRow) -> str:
-    """A link of a put job: a file's tells its size and source (`protocol.md §9`), a dataset's does not."""
+    """Return a link of a put job: with size and source for a file (`protocol.md §9`), without for a dataset."""
     if is_composite(link.kind, link.hashes):
         return link_item(link)
     size, source = max(0, link.size or 0), remote_source(link.source_type)

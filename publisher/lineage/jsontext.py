@@ -1,15 +1,15 @@
-"""JSON as it travels, and JSON as roar.db may hold it."""
+"""JSON as it is sent, and JSON as roar.db may hold it."""
 
 import json
 
 encode = json.JSONEncoder(separators=(",", ":")).encode
-"""JSON text without spaces, in ASCII: its characters are its bytes."""
+"""Encodes JSON without spaces and in ASCII, so that its length in characters is its length in bytes."""
 
 
 def parsed(text: str | None) -> object:
-    """The value of a JSON text; None where there is none, or a broken one.
+    """Return the value of a JSON text, or None if it is missing or invalid.
 
-    JSON has no NaN, though Python writes it: it becomes null.
+    NaN, which Python writes although JSON does not have it, becomes null.
     """
     if not text:
         return None

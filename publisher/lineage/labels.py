@@ -1,6 +1,6 @@
-"""The labels that travel with a lineage: the current one of the session, of each job and of each artifact.
+"""The labels that are sent with a lineage: the current one of the session, of each job and of each artifact.
 
-A label is a versioned JSON object; `key_origins` says for every flattened key who last changed it, the user or roar
+A label is a versioned JSON object. `key_origins` says for each flattened key who changed it last, the user or roar
 itself (`protocol.md §7`).
 """
 
@@ -25,10 +25,12 @@ def label_items(
     published: Callable[[int], str],
     redactor: Redactor,
 ) -> Iterator[dict[str, object]]:
-    """The label items in publishing order; the session's first, then the jobs', then the artifacts'.
+    """Yield the label items in publishing order: the session's, then the jobs', then the artifacts'.
 
-    jobs: as chosen in the database.  published: the digest of an artifact's row where it is part of the lineage,
-    else "".  Jobs go by their local uid, and no item has a session hash: the sender fills both in.
+    jobs: as chosen in the database.
+    published: returns the digest of an artifact's row if it is part of the lineage, else "".
+
+    Jobs have their local uid, and no item has a session hash: the sender fills in both.
     """
     columns = "l.metadata, l.write_origin"
     dag = database.query(
@@ -52,9 +54,9 @@ def label_items(
 
 
 def key_origins(versions: Sequence[tuple[dict[str, object], str | None]]) -> dict[str, str]:
-    """Who last changed each key of the newest version.
+    """Return who last changed each key of the newest version.
 
-    versions: (label, origin) from the first version to the newest.  A version without an origin is older than the
+    versions: (label, origin) from the first version to the newest. A version without an origin is older than that
     column: its `dataset` keys are roar's own, all others the user's.
     """
     if len(versions) == 1:
@@ -63,7 +65,7 @@ def key_origins(versions: Sequence[tuple[dict[str, object], str | None]]) -> dic
     origins: dict[str, str] = {}
     before: dict[str, str] = {}
     for label, origin in versions:
-        # Texts are compared, as roar does: 1, 1.0 and true are equal in Python and different in a label.
+        # Compare texts, as roar does: 1, 1.0 and true are equal in Python but different in a label.
         now = {path: json.dumps(value, sort_keys=True) for path, value in _flattened(label).items()}
         for path, text in now.items():
             if before.get(path) != text:
@@ -73,7 +75,10 @@ def key_origins(versions: Sequence[tuple[dict[str, object], str | None]]) -> dic
 
 
 def _current(rows: Iterator[Row], redactor: Redactor) -> Iterator[tuple[int, dict[str, object]]]:
-    """The newest version of every label, redacted, with its origins; rows: (key, metadata, origin), oldest first."""
+    """Yield the newest version of every label, redacted, with its origins.
+
+    rows: (key, metadata, origin), oldest first.
+    """
     for key, group in groupby(rows, key=itemgetter(0)):
         versions = [(_label(metadata), origin) for _key, metadata, origin in group]
         newest = versions[-1][0]
@@ -83,7 +88,7 @@ def _current(rows: Iterator[Row], redactor: Redactor) -> Iterator[tuple[int, dic
 
 
 def _with_keys_of(redactor: Redactor, label: dict[str, object]) -> dict[str, object]:
-    """The label under the keys that are sent: what says who wrote a key names it in the same way."""
+    """Return the label under the keys that are sent, so that `key_origins` uses the same names."""
     renamed = redactor.keys(label)
     assert isinstance(renamed, dict), "redaction keeps the shape"
     return renamed

@@ -1,18 +1,18 @@
-"""Regular expressions that run in linear time (RE2), for the rule table and for what a project's configuration says.
+"""Regular expressions that run in linear time (RE2), for the rule table and for a project's configuration.
 
-A project may have come with a clone: with Python's own engine a pattern like `(a+)+$` would run for ever.  RE2 knows no
-lookaround and no backreferences; a pattern that needs them is refused with a message.
+A project may have come with a clone. In Python's own engine a pattern like `(a+)+$` would run forever. RE2 does not
+support lookaround and backreferences; a pattern that needs them is refused with a message.
 """
 
 from typing import Any
 
 
 class PatternProblem(Exception):
-    """A pattern is no regular expression, or one that RE2 can't run.  Its text says why."""
+    """A pattern is not a regular expression, or RE2 cannot run it. Its text says why."""
 
 
 def compiled(pattern: str) -> Any:
-    """The pattern as an object with `search`, `finditer` and `groups`, as in `re`.  Raises PatternProblem."""
+    """Return the pattern as an object with `search`, `finditer` and `groups`, as in `re`. Raises PatternProblem."""
     import re2
 
     options = re2.Options()

@@ -1,4 +1,4 @@
-"""Links as they come from roar.db, dealt out job by job."""
+"""Links from roar.db, grouped by job."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,14 @@ from roar_publisher.lineage.database import LinkRow
 
 
 class LinkStream:
-    """Deals a stream of links out job by job; the jobs must be asked for in the stream's order."""
+    """Groups a stream of links by job. Jobs must be requested in the stream's order."""
 
     def __init__(self, rows: Iterator[LinkRow]) -> None:
         self._rows = rows
         self._next = next(rows, None)
 
     def of(self, seq: int) -> list[LinkRow]:
-        """The links of the job at this place; links of jobs that were never asked for are passed over."""
+        """Return the links of the job at this place; links of jobs that were not requested are skipped."""
         group: list[LinkRow] = []
         while self._next is not None and self._next.seq <= seq:
             if self._next.seq == seq:

@@ -1,4 +1,4 @@
-"""What a finished publish writes back into roar.db, so that roar's other commands see it (`protocol.md §7`)."""
+"""Writes a finished publish back into roar.db, so that roar's other commands see it (`protocol.md §7`)."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -24,12 +24,15 @@ def mark_published(
 ) -> None:
     """Stamp `synced_at` on what was published, and note the publication in the session's metadata.
 
-    session_hash: the hash that the server gave.  prepared_hash: the provisional one, which the remote uids come from.
-    job_uids: (local, remote) of every published job.  digests: of every published artifact.  labels_as_of: when the
-    labels that were sent were read, None if none were.  now: like it in seconds since the epoch.
+    session_hash: the hash that the server returned.
+    prepared_hash: the provisional hash, from which the remote uids are derived.
+    job_uids: (local, remote) of every published job.
+    digests: of every published artifact.
+    labels_as_of: when the sent labels were read, in seconds since the epoch; None if none were sent.
+    now: in seconds since the epoch.
 
-    One short transaction; doing it again with the same arguments changes nothing.  Rows that were deleted since are
-    passed over.  Raises LocalProblem, and then nothing was changed.
+    Runs in one short transaction. Repeating it with the same arguments changes nothing. Rows that were deleted since
+    are skipped. Raises LocalProblem if it fails; then nothing was changed.
     """
     if not database.exists():
         raise LocalProblem(f"There is no {database} to note the publication in.", reason="no database")
@@ -53,7 +56,7 @@ def mark_published(
 
 
 def _collect(connection: sqlite3.Connection, jobs: Iterable[str], digests: Iterable[str]) -> None:
-    """Gather what is to be stamped in temporary tables first: the write lock is held only for the updates."""
+    """Collect what is to be stamped in temporary tables first, so that the write lock is held only for the updates."""
     connection.execute("CREATE TEMP TABLE published_jobs(uid TEXT PRIMARY KEY) WITHOUT ROWID")
     connection.execute("CREATE TEMP TABLE published_digests(digest TEXT PRIMARY KEY) WITHOUT ROWID")
     connection.execute("BEGIN")
@@ -76,7 +79,7 @@ def _stamp(connection: sqlite3.Connection, session_id: int, now: float) -> None:
 
 
 def _stamp_labels(connection: sqlite3.Connection, session_id: int, as_of: float, now: float) -> None:
-    """Stamp what was the newest version of every label then; a version that came later was not sent."""
+    """Stamp the version of each label that was the newest at `as_of`; a later version was not sent."""
     connection.execute(
         "UPDATE labels SET synced_at = :now WHERE id IN (SELECT id FROM ("
         "SELECT id, max(version) FROM labels WHERE created_at <= :as_of AND (session_id = :session"

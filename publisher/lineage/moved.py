@@ -1,4 +1,4 @@
-"""Whether the roar.db of this machine knows a lineage that was planned on another one."""
+"""Checks whether this machine's roar.db knows a lineage that was planned on another machine."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,9 +8,9 @@ from roar_publisher.state.errors import LocalProblem
 
 
 def knows_any(database: Path, jobs: Iterable[tuple[str, float]]) -> bool:
-    """Whether one of the jobs, as (uid, timestamp), was captured in `database`; False where that can't be told.
+    """Return whether any of the jobs, as (uid, timestamp), was captured in `database`; False if that is unknown.
 
-    One is enough: a roar.db is copied as a whole.  The timestamp, because uids are short.
+    One is enough, because a roar.db is copied as a whole. The timestamp is compared because uids are short.
     """
     try:
         with open_database(database) as rows:

@@ -1,24 +1,24 @@
-"""Whose word decides that secrets are not taken out: the user's alone.
+"""Configuration of redaction. Only the user may switch it off.
 
-`[registration.omit]` of a project may add patterns, values and exceptions of single values (`exceptions`).  A project
-may have come with a clone, so that it switches redaction off, or excepts everything, counts only with the user's own
-configuration (`$XDG_CONFIG_HOME/roar/config.toml`) or `--no-redact`.
+`[registration.omit]` of a project may add patterns, values and exceptions for single values (`exceptions`). A project
+may have come with a clone, so its requests to switch redaction off, or to except everything, are ignored. Only the
+user's own configuration (`$XDG_CONFIG_HOME/roar/config.toml`) or `--no-redact` can do that.
 """
 
 from dataclasses import dataclass
 
 from roar_publisher.lineage.linear import PatternProblem, compiled
 
-# Secrets of different alphabets: what excepts all of them excepts everything.
+# Secrets of different alphabets: a pattern that excepts all of them excepts everything.
 _PROBES = ("QWERTY7UIOP4ASDF", "hunter22", "0123456789abcdef0123456789abcdef01234567", "Zm9v/YmFy+YmF6==7")
 
 _SHOWN = 60
-"""Characters of a pattern that a note shows."""
+"""The most characters of a pattern that a note shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class CustomShape:
-    """A secret's shape as the configuration describes it: `[[registration.omit.patterns]]`."""
+    """A secret's shape from the configuration: `[[registration.omit.patterns]]`."""
 
     id: str
     pattern: str
@@ -41,8 +41,9 @@ DEFAULT_SECRET_VARIABLES = (
 class OmitConfig:
     """`[registration.omit]`: what is redacted beyond the built-in shapes (`protocol.md §8`).
 
-    allowlist: the project's exceptions, which count for single values only.  own_allowlist: the user's, which count
-    whatever they except.  ignored: what the project asked for and does not get, as texts for a person.
+    allowlist: the project's exceptions, which apply only to single values.
+    own_allowlist: the user's exceptions, which always apply.
+    ignored: requests of the project that are not followed, as texts for the user.
     """
 
     enabled: bool = True
@@ -54,7 +55,7 @@ class OmitConfig:
     own_allowlist: tuple[str, ...] = ()
 
     def notes(self) -> list[str]:
-        """What a person must know of it before anything leaves."""
+        """Return what the user must know about redaction before anything is sent."""
         if not self.enabled:
             return ["redaction is off, as you asked: secrets are published as they stand"]
         everything = [pattern for pattern in self.own_allowlist if _allows_everything(pattern)]
@@ -68,9 +69,11 @@ class OmitConfig:
 
 
 def effective(project: OmitConfig, user: OmitConfig | None) -> OmitConfig:
-    """The project's configuration as far as it counts.  user: what the user's own file says, None if nothing.
+    """Return the project's configuration as far as it applies, merged with the user's.
 
-    Both add values, variables and patterns; neither takes any of the other's, or of ours, away.
+    user: the user's own configuration, None if there is none.
+
+    Both add values, variables and patterns; neither removes the other's or the built-in ones.
     """
     user = user or OmitConfig()
     own = tuple(pattern for pattern in user.allowlist if pattern)
@@ -103,5 +106,5 @@ def _allows_everything(pattern: str) -> bool:
     try:
         expression = compiled(pattern)
     except PatternProblem:
-        return False  # the redactor names it
+        return False  # the redactor reports it
     return all(expression.search(probe) for probe in _PROBES)

@@ -1,7 +1,7 @@
-"""Reading configuration files that may have come with a clone: regular files of a bounded size and shape only.
+"""Reads configuration files that may have come with a clone: only regular files of limited size and depth.
 
-A project's files are untrusted.  A name may lead to a FIFO or to `/dev/zero`, a file may hold a gigabyte, and a few
-kilobytes of TOML may nest so deep, or chain so many keys, that parsing them takes for ever.
+A project's files are untrusted. A name may lead to a FIFO or to `/dev/zero`, a file may hold a gigabyte, and a few
+kilobytes of TOML may nest so deep, or chain so many keys, that parsing would not end.
 """
 
 import re
@@ -12,9 +12,9 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.regular import read_bounded
 
 LARGEST_CONFIG = 1024 * 1024
-"""Bytes of a configuration file."""
+"""The most bytes of a configuration file."""
 DEEPEST_KEY = 32
-"""Parts of a dotted key or of a table's name: tomllib takes quadratic time over them."""
+"""The most parts of a dotted key or of a table's name; tomllib takes quadratic time over them."""
 
 _PART = r"(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
 _DEEP_KEY = re.compile(
@@ -23,9 +23,9 @@ _DEEP_KEY = re.compile(
 
 
 def read_toml(path: Path) -> dict[str, object] | None:
-    """The file's table, or None where there is no such file.  A byte order mark is passed over.
+    """Return the file's table, or None if there is no such file. A byte order mark is skipped.
 
-    Raises LocalProblem for what is no regular file, too large, nested too deep, unreadable or no TOML.
+    Raises LocalProblem if the file is not a regular file, too large, nested too deep, unreadable or not valid TOML.
     """
     data = _bytes(path)
     if data is None:

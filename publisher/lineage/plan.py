@@ -16,13 +16,15 @@ from roar_publisher.lineage.targets import pick_target
 
 @dataclass(frozen=True, slots=True)
 class PlanSummary:
-    """What a plan amounts to.
+    """A summary of a plan.
 
-    session_id: the session's row in roar.db.  session_hash: its local hash.
+    session_id: the session's row in roar.db.
+    session_hash: its local hash.
     inputs, outputs: distinct digests per job and kind, as finalize expects them.
-    provisional: the hash of the unredacted lineage by identity; `anonymous` is always there.
-    published: the hash of what is sent, by identity: the registry computes the same.
-    digest: names exactly what is sent.  redactions: secrets taken out, by shape.
+    provisional: the hash of the unredacted lineage by identity, always including `anonymous`.
+    published: the hash of what is sent, by identity; the registry computes the same.
+    digest: identifies exactly what is sent.
+    redactions: the number of redacted secrets, by shape.
     """
 
     git: GitContext
@@ -43,11 +45,12 @@ class PlanSummary:
 def build_plan(
     project: Project, target: str | None, *, cwd: Path, identities: Sequence[str], sink: Sink
 ) -> PlanSummary:
-    """Read the lineage of a target and hand its units, in order and in chunks, to `sink`.
+    """Read the lineage of a target and pass its units, in order and in chunks, to `sink`.
 
     identities: creator identities (`protocol.md §6`) to compute the provisional hash for, besides `anonymous`.
-    The same lineage and configuration give the same units and digest.  An error of the sink passes through.  Raises
-    UsageProblem for a target that can't be resolved, LocalProblem for whatever is wrong with the project.
+
+    The same lineage and configuration give the same units and digest. An error of the sink propagates. Raises
+    UsageProblem for a target that cannot be resolved, and LocalProblem for any problem of the project.
     """
     redactor = Redactor(project.config.omit)
     git = published_git_context(project, cwd, redactor)
@@ -66,9 +69,9 @@ def write_units(
     sink: Sink,
     described: int | None = None,
 ) -> PlanSummary:
-    """Hand the units of the picked jobs to `sink`, as `build_plan` does.
+    """Pass the units of the picked jobs to `sink`, as `build_plan` does.
 
-    described: the row of the job whose links tell the size and source of their artifacts (`protocol.md §9`).
+    described: the row of the job whose links state the size and source of their artifacts (`protocol.md §9`).
     """
     jobs = ordered_jobs(database)
     database.choose(head.row for head in jobs)
@@ -96,7 +99,7 @@ def write_units(
 
 
 def published_git_context(project: Project, cwd: Path, redactor: Redactor) -> GitContext:
-    """The git context of the folder without credentials: what is hashed, and what finalize sends."""
+    """Return the folder's git context without credentials, as it is hashed and as finalize sends it."""
     git = read_git_context(cwd, project.config.git_remote)
     repo = redactor.git_url(git.repo) if git.repo else None
     return GitContext(repo, git.commit, redactor.text(git.branch) if git.branch else git.branch)

@@ -1,7 +1,7 @@
-"""The roar project around a folder, and what its configuration says.
+"""The roar project around a folder, and its configuration.
 
-The configuration is roar's own: `.roar/config.toml`, else `[tool.roar]` in `pyproject.toml`, over a committed
-`.roarconfig` beside them.  Nothing here writes.
+The configuration is roar's own: `.roar/config.toml`, else `[tool.roar]` in `pyproject.toml`, merged over a committed
+`.roarconfig` in the same folder. Nothing here writes.
 """
 
 import os
@@ -26,7 +26,10 @@ Table = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class NamedRegistry:
-    """An address as it was written, and what named it.  file: the project's file that did, else None."""
+    """A registry's address as it was written, and where it comes from.
+
+    file: the project's file that holds it, otherwise None.
+    """
 
     url: str
     by: NamedBy
@@ -35,11 +38,11 @@ class NamedRegistry:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The values that publishing needs.
+    """The configuration values that publishing needs.
 
-    table: the merged configuration, for the modules that read a section of their own (`[scope]`, `[treqs]`, …).
-    source: the file that a person edits to change a value.
-    glaas_url_file: the project's file that says `glaas_url`.
+    table: the merged configuration, for modules that read a section themselves (`[scope]`, `[treqs]`, …).
+    source: the file that the user edits to change a value.
+    glaas_url_file: the project's file that holds `glaas_url`.
     """
 
     table: Table = field(default_factory=dict)
@@ -53,7 +56,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A folder that roar captured lineage in."""
+    """A folder in which roar captured lineage."""
 
     root: Path
     roar_dir: Path
@@ -61,9 +64,9 @@ class Project:
     config: Config
 
     def registry(self, environ: Mapping[str, str] = os.environ) -> NamedRegistry:
-        """`GLAAS_URL`, else `[glaas] url` of the project, else that of the user's own file, else the public registry.
+        """Return `GLAAS_URL`, else the project's `[glaas] url`, else the user's, else the public registry.
 
-        Raises LocalProblem where the user's own file can't be read.
+        Raises LocalProblem if the user's configuration file cannot be read.
         """
         if named := environ.get("GLAAS_URL", "").strip():
             return NamedRegistry(named, NamedBy.ENVIRONMENT)
@@ -73,7 +76,10 @@ class Project:
 
 
 def user_registry(environ: Mapping[str, str]) -> NamedRegistry:
-    """`[glaas] url` of the user's own file, else the public registry.  Raises LocalProblem."""
+    """Return `[glaas] url` of the user's configuration file, else the public registry.
+
+    Raises LocalProblem if that file cannot be read.
+    """
     own = _user_config(environ)
     if own is not None and (named := (own.glaas_url or "").strip()):
         return NamedRegistry(named, NamedBy.USER)
@@ -81,7 +87,7 @@ def user_registry(environ: Mapping[str, str]) -> NamedRegistry:
 
 
 def current_folder() -> Path:
-    """Where the user stands.  Raises LocalProblem if that folder has been removed since."""
+    """Return the current folder. Raises LocalProblem if it was removed."""
     try:
         return Path.cwd()
     except FileNotFoundError as error:
@@ -93,7 +99,7 @@ def current_folder() -> Path:
 
 
 def find_project(start: Path) -> Project:
-    """The project that `start` lies in: the nearest folder upwards that holds `.roar/`.
+    """Return the project of `start`: the nearest folder at or above it that holds `.roar/`.
 
     Raises LocalProblem where there is none, where another user has put it into a folder of everybody's (`/tmp`), or
     where its configuration can't be read.
@@ -128,7 +134,7 @@ def _refuse_planted(roar_dir: Path) -> None:
 
 
 def _refuse_bytes(start: Path) -> None:
-    """A journal and a registry hold texts: a path must be one."""
+    """Raise LocalProblem unless the path is valid text, because journals and registries store texts."""
     try:
         str(start.resolve()).encode("utf-8")
     except UnicodeEncodeError:
@@ -140,9 +146,9 @@ def _refuse_bytes(start: Path) -> None:
 
 
 def load_config(root: Path) -> Config:
-    """The configuration of the project in `root`.
+    """Return the configuration of the project in `root`.
 
-    Raises LocalProblem, with file and line or key, where a file is no TOML or a value has the wrong type.
+    Raises LocalProblem, with file and line or key, if a file is not valid TOML or a value has the wrong type.
     """
     table = read_toml(root / ".roarconfig") or {}
     source = root / ROAR_FOLDER / "config.toml"
@@ -165,7 +171,7 @@ def load_config(root: Path) -> Config:
 
 
 def _user_config(environ: Mapping[str, str]) -> Config | None:
-    """The user's own file: it alone may switch redaction off, and the address that it names is the user's word."""
+    """Return the user's own configuration. Only it may switch redaction off, and its registry is the user's choice."""
     path = base_folder(environ, "XDG_CONFIG_HOME", ".config", home_to_read()) / "roar" / "config.toml"
     table = read_toml(path)
     return None if table is None else _Reader(table, path).config()
@@ -182,7 +188,7 @@ def _merge(base: dict[str, object], over: Table) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Typed access to a table, with the dotted key in every complaint."""
+    """Typed access to a table, with the dotted key in every error message."""
 
     table: Table
     source: Path

@@ -1,4 +1,4 @@
-"""The note that a publish leaves in a session's metadata: `roar.remote_publication.glaas` (`protocol.md §7`).
+"""The note that a publish writes into a session's metadata: `roar.remote_publication.glaas` (`protocol.md §7`).
 
 roar's other commands (`roar label sync`, `roar show`) find the published jobs through it.
 """
@@ -9,7 +9,7 @@ SCHEMA_VERSION = 1
 
 
 def published_hashes(metadata: str | None) -> list[str]:
-    """The hashes under which a session was published before, from its `metadata`; none of a broken note."""
+    """Return the hashes of a session's earlier publishes, from its `metadata`; none if the note is invalid."""
     note: object = _parsed(metadata)
     for key in ("roar", "remote_publication", "glaas"):
         note = note.get(key) if isinstance(note, dict) else None
@@ -22,9 +22,10 @@ def published_hashes(metadata: str | None) -> list[str]:
 def with_publication(
     metadata: str | bytes | None, *, session_hash: str, prepared_hash: str, jobs: dict[str, str], now: float
 ) -> str:
-    """The session's metadata (JSON text) with a new note in place of an older one; everything else stays.
+    """Return the session's metadata (JSON text) with a new note in place of an older one; everything else stays.
 
-    jobs: remote uid by local uid.  now: seconds since the epoch.
+    jobs: remote uid by local uid.
+    now: seconds since the epoch.
     """
     document = _parsed(metadata)
     level = document

@@ -1,6 +1,6 @@
-"""Takes secrets out of everything that leaves this machine (`protocol.md §8`).
+"""Redacts secrets from everything that leaves this machine (`protocol.md §8`).
 
-`secret_scan` finds them; here they meet the project's `[registration.omit]`.  What was found is counted by rule, and no
+`secret_scan` finds them, and this module applies the project's `[registration.omit]`. Findings are counted by rule; no
 part of a secret is kept.
 """
 
@@ -24,29 +24,29 @@ from roar_publisher.state.errors import LocalProblem
 MARK = "[REDACTED]"
 _CONFIGURED = "configured-value"
 CUSTOM_SECONDS = 3.0
-"""CPU seconds that the configuration's own patterns may take for one publish, beyond what follows."""
+"""CPU seconds that the configured patterns may take in one publish, beyond the allowances below."""
 SECONDS_A_TEXT = 1e-3
 SECONDS_A_CHARACTER = 1e-6
-"""What they may take for each text and character that they are given: a large lineage has many."""
+"""Additional CPU seconds for each text and each character, because a large lineage has many."""
 
 _CLEAN_LIMIT = 20_000
-"""How many texts are remembered as clean; versions and host facts repeat in every job."""
+"""How many clean texts are remembered; versions and host facts repeat in every job."""
 _CLEAN_LENGTH = 200
-"""Longer texts (characters) hardly repeat and are not remembered."""
+"""Longer texts (in characters) rarely repeat and are not remembered."""
 _SHORTEST = 4
-"""A text of fewer characters holds no secret of a built-in shape."""
+"""A shorter text (in characters) cannot hold a secret of a built-in shape."""
 _MOST_WORDS = 256
-"""Words of a list that are read as a command; a longer list is data."""
+"""The most words of a list that are read as a command; a longer list is data."""
 _SCP_REMOTE = re.compile(r"(?!git@)[^@\s\[\]]++(@[^\s:]++:\S++)")
 _SCHEME = re.compile(r"(?:bearer|basic|token|digest|apikey|negotiate)\s+", re.IGNORECASE)
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Redactor:
-    """Redacts texts and JSON values, and counts what it found.
+    """Redacts texts and JSON values, and counts the findings.
 
-    clock: seconds, for the limit on the configuration's own patterns.  Not for use by several threads at once.  Raises
-    LocalProblem for a pattern in the configuration that is no regular expression, or that takes too long.
+    clock: returns seconds, for the time limit on the configured patterns. Not thread-safe. Raises LocalProblem if a
+    configured pattern is not a regular expression or takes too long.
     """
 
     def __init__(self, omit: OmitConfig, *, clock: Callable[[], float] = time.thread_time) -> None:
@@ -61,17 +61,17 @@ class Redactor:
         self._clean: set[str] = set()
 
     def findings(self) -> dict[str, int]:
-        """How many secrets of each shape were taken out so far, by rule."""
+        """Return the number of redacted secrets so far, by rule."""
         return dict(sorted(self._found.items()))
 
     @property
     def total(self) -> int:
-        """How many secrets were taken out so far."""
+        """The number of redacted secrets so far."""
         return self._found.total()
 
     @contextmanager
     def uncounted(self) -> Iterator[None]:
-        """Within the block, what is taken out is not counted: it was before."""
+        """Do not count what is redacted within the block, because it was counted before."""
         found, self._found = self._found, Counter()
         try:
             yield
@@ -79,14 +79,15 @@ class Redactor:
             self._found = found
 
     def text(self, text: str) -> str:
-        """The text without its secrets."""
+        """Return the text without its secrets."""
         if (
             not self._enabled
             or (len(text) < _SHORTEST and not self._values and not self._custom)
             or text in self._clean
         ):
             return text
-        # Configured values are found with the secrets: taken out before, a value `sk-` would leave the rest of a key.
+        # Configured values are found together with the secrets. If they were removed first, a value `sk-` would leave
+        # the rest of a key.
         result = self._replaced(text, (*self._configured(text), *find_secrets(text)))
         for rule in self._custom:
             result = self._customised(rule, result)
@@ -104,18 +105,18 @@ class Redactor:
                 place = text.find(value, place + len(value))
 
     def value(self, value: object) -> object:
-        """A JSON value without its secrets: texts at any depth, values under a secret's name, values after a flag.
+        """Return a JSON value without its secrets: in texts at any depth, under secret names, and after flags.
 
-        Raises LocalProblem for one that is nested too deep.
+        Raises LocalProblem if the value is nested too deep.
         """
         return self._deep(value, self._value)
 
     def texts(self, value: object) -> object:
-        """As `value`, but every text is looked at by itself: names and flags beside it say nothing."""
+        """Do the same as `value`, but check each text alone: names and flags next to it are ignored."""
         return self._deep(value, self._texts)
 
     def keys(self, value: object) -> object:
-        """The value with its texts as they are, and no secret in a key.  Counts nothing."""
+        """Return the value with secrets removed from its keys only. Counts nothing."""
         with self.uncounted():
             return self._deep(value, self._keys)
 
@@ -145,7 +146,7 @@ class Redactor:
         return [self._texts(item) for item in value] if isinstance(value, list) else value
 
     def _renamed(self, items: Iterable[tuple[str, object]]) -> dict[str, object]:
-        """The table without secrets in its keys; keys that become the same are numbered."""
+        """Return the table without secrets in its keys; keys that become equal are numbered."""
         table: dict[str, object] = {}
         for key, item in items:
             name = self.text(key)
@@ -162,7 +163,7 @@ class Redactor:
         return value
 
     def metadata(self, metadata: dict[str, object]) -> dict[str, object]:
-        """A job's metadata without its secrets, nor the values of the variables that the configuration names."""
+        """Return a job's metadata without its secrets and without the values of the configured variables."""
         result = self.value(metadata)
         assert isinstance(result, dict), "redaction keeps the shape"
         runtime = result.get("runtime")
@@ -175,7 +176,7 @@ class Redactor:
         return result
 
     def git_url(self, url: str) -> str:
-        """A remote's URL without credentials; `git@host:path` stays, another `user@host:path` loses its user."""
+        """Return a remote's URL without credentials. `git@host:path` stays; other `user@host:path` lose their user."""
         result = self.text(url)
         scp = _SCP_REMOTE.fullmatch(result)
         if not self._enabled or "://" in result or scp is None:
@@ -187,9 +188,9 @@ class Redactor:
         return MARK + scp[1]
 
     def _replaced(self, text: str, spans: Iterable[Span]) -> str:
-        """The text with a mark for every stretch that spans cover; spans that touch become one."""
+        """Return the text with each region that spans cover replaced by a mark; adjacent spans become one."""
         wanted = [span for span in spans if span.start < span.end and not is_marked(text[span.start : span.end])]
-        # Of two that cover the same, the one with a name goes first: roar-cli leaves that one's mark.
+        # Of two spans over the same region, the one with a name goes first, because roar-cli leaves that one's mark.
         wanted.sort(key=lambda span: (span.start, -span.end, span.context is None))
         pieces: list[str] = []
         done = 0
@@ -207,7 +208,7 @@ class Redactor:
         return "".join((*pieces, text[done:])) if pieces else text
 
     def _customised(self, rule: CustomRule, text: str) -> str:
-        """The text after one of the configuration's patterns.  One match is linear; many are limited by time."""
+        """Apply one of the configured patterns to the text. A single match is linear; many are limited by time."""
         self._left += SECONDS_A_TEXT + SECONDS_A_CHARACTER * len(text)
         began = self._clock()
         pieces: list[str] = []
@@ -225,7 +226,7 @@ class Redactor:
         return "".join((*pieces, text[done:])) if pieces else text
 
     def _hidden_as(self, rule: str, text: str, start: int = 0) -> str:
-        """Under which name the secret that begins at `start` is hidden and counted; "" for one that stays."""
+        """Return the name under which the secret at `start` is hidden and counted, or "" if it stays."""
         verdict = Verdict.HIDE if rule == _CONFIGURED else self._exceptions.of(rule, text, start)
         if verdict is Verdict.REFUSE:
             return f"{rule}, although the project excepts it"
@@ -256,7 +257,7 @@ class Redactor:
         return value[: len(value) - len(secret)] + MARK
 
     def _arguments(self, items: list[object]) -> Iterator[object]:
-        """A list, read as a command line where it holds texts: the word after `--password` goes, too."""
+        """Redact a list, reading its texts as a command line: the word after `--password` is redacted, too."""
         words: list[str] = []
         for item in items:
             redacted = self._value(item)

@@ -1,7 +1,7 @@
-"""Whether a folder lies in a git repository, and which commit is checked out there.
+"""Finds the git repository around a folder, and the commit that is checked out there.
 
-That there is no repository, or none with a commit, is a fact.  A repository that git does not read (it belongs to
-another user, a disk fails, git is not installed) is an error: a lineage without its commit is another lineage.
+It is not an error if there is no repository, or none with a commit. It is an error if git cannot read an existing
+repository (another owner, a disk failure, git not installed), because lineage without its commit has another hash.
 """
 
 import os
@@ -15,12 +15,12 @@ from roar_publisher.lineage.git import GIT_MISSING, Answer, run_git
 from roar_publisher.state.errors import LocalProblem
 
 _PARTS = ("HEAD", "objects", "refs", "config")
-"""What the folder `.git` of a repository holds; with none of it, git does not take the folder for one."""
+"""The contents of a repository's folder `.git`; if all are missing, git does not take it for a repository."""
 _REMEDY = re.compile(r"git config --global --add safe\.directory \S.*")
 
 
 def repository_of(folder: Path) -> Path | None:
-    """The root of the repository around `folder`; None where there is none.
+    """Return the root of the repository around `folder`, or None if there is none.
 
     Raises LocalProblem where there is one that git does not read, or that is another folder's (`confines`).
     """
@@ -36,14 +36,14 @@ def repository_of(folder: Path) -> Path | None:
 
 
 def head_of(folder: Path) -> str | None:
-    """The commit that is checked out in the repository around `folder`; None where it has no commit yet.
+    """Return the commit that is checked out in the repository around `folder`, or None if it has no commit yet.
 
-    Raises LocalProblem where git does not read it.
+    Raises LocalProblem if git cannot read it.
     """
     answer = run_git(folder, "rev-parse", "--verify", "HEAD^{commit}")
     if answer.ok:
         return answer.output.strip()
-    # git says the same of a branch without a commit and of one whose file is damaged.
+    # git reports a branch without a commit and one whose file is damaged in the same way.
     branch = run_git(folder, "symbolic-ref", "--quiet", "HEAD")
     if branch.ok:
         there = run_git(folder, "for-each-ref", branch.output.strip())
@@ -54,7 +54,7 @@ def head_of(folder: Path) -> str | None:
 
 
 def unreadable(place: Path, answer: Answer) -> LocalProblem:
-    """The error of a repository that git did not read, with git's own words and what to type."""
+    """Return the error for a repository that git could not read, with git's own message and what to type."""
     remedy = _REMEDY.search(answer.complaint)
     look = f"see what `git -C {shlex.quote(str(place))} status` says, and mend that"
     if answer.complaint == GIT_MISSING:
@@ -68,7 +68,7 @@ def unreadable(place: Path, answer: Answer) -> LocalProblem:
 
 
 def _repositories_above(folder: Path) -> Iterator[Path]:
-    """The folders, from `folder` upwards, that git would look for a repository in and that seem to hold one."""
+    """Yield the folders, from `folder` upwards, in which git would find what looks like a repository."""
     start = Path(os.path.realpath(folder))
     ceilings = os.environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
     anywhere = os.environ.get("GIT_DISCOVERY_ACROSS_FILESYSTEM", "").lower() in ("1", "true", "yes", "on")
@@ -81,7 +81,7 @@ def _repositories_above(folder: Path) -> Iterator[Path]:
 
 
 def _seems_repository(path: Path) -> bool:
-    """Whether git may take it for a repository; what can't be looked at is for git to judge."""
+    """Return whether git may take it for a repository; True if it cannot be examined, so that git decides."""
     try:
         os.stat(path)
         if path.is_dir():

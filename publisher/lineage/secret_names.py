@@ -1,7 +1,7 @@
-"""What the name of a value says about it: `DB_PASSWORD`, `apiKey`, `pad_token`, `monkey`.
+"""Decides from the name of a value how likely it is a secret: `DB_PASSWORD`, `apiKey`, `pad_token`, `monkey`.
 
-A name is read as words, cut at delimiters and at changes of case, and its last word decides: a `password_policy` is a
-policy and a `token_lr` is a rate.  `secret_values` then asks whether the value looks like what the name promises.
+A name is split into words at delimiters and changes of case. Its last word decides: a `password_policy` is a policy and
+a `token_lr` is a rate. `secret_values` then checks whether the value fits.
 """
 
 import re
@@ -9,16 +9,16 @@ from enum import Enum
 from functools import lru_cache
 
 NAME_REACH = 128
-"""Longer names (characters) are not looked at."""
+"""Longer names (in characters) are ignored."""
 
 
 class Secrecy(Enum):
     """How likely a value under a name is a secret.
 
-    PASSWORD: it is one, unless it is a plain word, a number or a switch; people choose passwords.
-    SECRET: the same, but several plain words (`my-app-secret`) are a reference to one.
-    TOKEN: it is one if it looks made by a machine.
-    VAGUE: it is one only if it can hardly be anything else; digests and ids stand under such names, too.
+    PASSWORD: a secret, unless it is a plain word, a number or a switch; people choose passwords.
+    SECRET: the same, but several plain words (`my-app-secret`) are a reference to a secret.
+    TOKEN: a secret if it looks machine-generated.
+    VAGUE: a secret only if it can hardly be anything else; digests and ids have such names, too.
     """
 
     NONE = "none"
@@ -43,7 +43,7 @@ _QUALIFIER = frozenset(
     "prod production staging stage dev development test testing live old new current backup primary secondary default"
     " main ro rw read write readonly base b64 base64 raw plain value str string env ci".split()
 )
-"""Words after the word that decides: `DB_PASSWORD_PROD`, `SECRET_KEY_BASE`."""
+"""Words that may follow the deciding word: `DB_PASSWORD_PROD`, `SECRET_KEY_BASE`."""
 _SECRET_KEY = frozenset(
     "access account admin anthropic api app application auth aws azure client cohere comet consumer datadog dd"
     " deploy encryption fernet function gcp gemini github gitlab google groq hf hmac huggingface integration jwt"
@@ -66,7 +66,7 @@ _ALWAYS = frozenset({"ROAR_SESSION_ID", "AUTHORIZATION", "PROXY_AUTHORIZATION"})
 
 @lru_cache(maxsize=8192)
 def secrecy(name: str) -> Secrecy:
-    """What a value under this name is taken for."""
+    """Return how likely a value under this name is a secret."""
     if len(name) > NAME_REACH:
         return Secrecy.NONE
     if name.upper().replace("-", "_") in _ALWAYS:
@@ -105,6 +105,6 @@ def _of_head(head: str, before: list[str]) -> Secrecy | None:
 
 
 def _of_any(words: list[str]) -> Secrecy:
-    """A secret's word that another follows: `TOKEN_my` may be one, `secret_name` is none."""
+    """Return the secrecy if the secret word is not last: `TOKEN_my` may be a secret, `secret_name` is not."""
     known = _PASSWORD | _SECRET | _TOKEN
     return Secrecy.VAGUE if any(word in known for word in words) else Secrecy.NONE

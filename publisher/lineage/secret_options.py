@@ -1,8 +1,7 @@
-"""Passwords that a program takes by an option, or at a place, of its own: `redis-cli -a`, `openssl -k`, `htpasswd -b`.
+"""Finds passwords in program-specific options or positions: `redis-cli -a`, `openssl -k`, `htpasswd -b`.
 
-Neither the option nor the place says what the value is; the program does.  An option counts within the command that the
-program begins, up to the next separator of the shell.  Each stretch of a text is read once for each row of the tables,
-so this takes linear time.
+Only the program determines what such a value is. An option counts within the command that the program begins, up to the
+next shell separator. Each part of a text is read once for each row of the tables, so this takes linear time.
 """
 
 import re
@@ -16,12 +15,12 @@ from roar_publisher.lineage.secret_values import LOOKED_AT, is_opaque, is_secret
 from roar_publisher.lineage.shell_words import Extent, QuotedText
 
 _REACH = 1024
-"""Characters after a program's name in which its options are looked for."""
+"""How many characters after a program's name are searched for its options."""
 SPACE = r"(?:[ \t]|\\?\r?\n)++"
-"""What stands between two words: a command may go on in the next line."""
+"""The space between two words; a command may continue on the next line."""
 _MOST_USER = 128
 _WORDS = 16
-"""Words before an argument that are looked at, in a command that is recorded as a list."""
+"""How many words before an argument are examined, in a command that is recorded as a list."""
 _UNSAFE = re.compile(r"[\s\"'\\\\;&|]")
 _BEFORE = r"(?:^|(?<=[\s;&|/('\"`\[,\\]))"
 _AFTER = r"(?![\w.-])"
@@ -31,7 +30,12 @@ _WORD = r"[^\s'\";&|]{1,256}+"
 
 @dataclass(frozen=True, slots=True)
 class _Option:
-    """options: without the first dash.  glued: the value follows without a space.  after: what ends the user's name."""
+    """Options of some programs that take a secret.
+
+    options: without the first dash.
+    glued: whether the value follows without a space.
+    after: what separates the user's name from the secret.
+    """
 
     programs: str
     options: str
@@ -65,7 +69,7 @@ _OPTIONS = (
 _ROWS = tuple((row, row.command(), row.option()) for row in _OPTIONS)
 _ANY_PROGRAM = re.compile("|".join(row.programs for row in _OPTIONS))
 _PORTS = re.compile(r"[\d.]*:?\d+:\d+(?:/\w+)?\Z")
-"""`docker run --name mysql -p 3306:3306`."""
+"""Ports, as in `docker run --name mysql -p 3306:3306`."""
 _SEPARATOR = re.compile(r"[;|\n]|(?<!>)&")
 
 _CONFIGURES = re.compile(r"\b(?:config|configure|modify|(?:alias|secret|variable) set)\b")
@@ -91,7 +95,7 @@ _PLACES: tuple[tuple[re.Pattern[str], Secrecy], ...] = tuple(
         (Secrecy.SECRET, rf"\bpulumi config set{_GAP}--secret{_GAP}{_WORD}{_GAP}"),
         (Secrecy.VAGUE, rf"\blogin{_GAP}(?=[^\s-])"),
         (Secrecy.TOKEN, r"\blogin\([^()\n]{0,64}?\bkey[ \t]{0,4}=[ \t]{0,4}"),
-        # `auth=("me", "password")`, as requests takes it.
+        # `auth=("me", "password")`, as in requests.
         (
             Secrecy.PASSWORD,
             r"(?:\bauth[ \t]{0,4}=[ \t]{0,4}|\w{0,16}Auth)"
@@ -114,7 +118,7 @@ _PLACE_HINT = re.compile(r"htpasswd|poetry|pulumi|mc|/|_auth|login|Auth|auth|<<<
 
 
 def option_secrets(quoted: QuotedText) -> Iterator[Span]:
-    """The passwords that programs are given by options of their own; a row's spans do not overlap."""
+    """Yield the passwords in program-specific options and positions. The spans of one row do not overlap."""
     text = quoted.text
     if "-" in text and _ANY_PROGRAM.search(text):
         for row, program, option in _ROWS:
@@ -135,7 +139,7 @@ def option_secrets(quoted: QuotedText) -> Iterator[Span]:
 
 
 def secret_in_word(words: Sequence[str], word: str) -> Extent | None:
-    """The password in `word`, an argument of a command whose earlier words are `words`; None where it holds none."""
+    """Return the password in `word`, an argument after the earlier words `words`; None if it holds none."""
     before = "".join(_UNSAFE.sub("_", one)[-_MOST_USER:] + " " for one in words[-_WORDS:])
     typed = shlex.quote(word)
     margin = len(before) + (typed != word)
@@ -146,7 +150,7 @@ def secret_in_word(words: Sequence[str], word: str) -> Extent | None:
 
 
 def _commands(quoted: QuotedText, program: re.Pattern[str]) -> Iterator[tuple[int, int]]:
-    """Where the arguments of each call of a program begin and end; no two overlap."""
+    """Yield the start and end of the arguments of each call of a program; they do not overlap."""
     text = quoted.text
     matches = [match.span() for match in program.finditer(text)]
     for place, (_start, end) in enumerate(matches):
@@ -178,7 +182,7 @@ def _checked(quoted: QuotedText, match: re.Match[str], kind: Secrecy, rule: str)
 
 
 def _piped(quoted: QuotedText) -> Iterator[Span]:
-    """`echo PASSWORD | docker login --password-stdin`, `echo PASSWORD | sudo -S …`."""
+    """Yield secrets in `echo PASSWORD | docker login --password-stdin`, `echo PASSWORD | sudo -S …`."""
     for match in _ECHO.finditer(quoted.text):
         extent = quoted.value(match.end(), name=match.end())
         if not _READS_PASSWORD.match(quoted.text, extent.end):

@@ -1,7 +1,7 @@
-"""Secrets that their surroundings give away: names, flags, headers, URLs, key blocks.
+"""Finds secrets by their surroundings: names, flags, headers, URLs, key blocks.
 
-Each scanner yields spans of the text that it was given and runs in linear time over hostile text: a repetition is
-possessive or bounded, and a value is looked at once.
+Each scanner yields spans of its text and runs in linear time over hostile text: repetitions are possessive or bounded,
+and each value is examined once.
 """
 
 import re
@@ -19,8 +19,8 @@ _HINT = re.compile(
     r"|-[A-Za-z]{0,8}[abkKNpPtuUw]|login|config|modify|vault|htpasswd|sqlplus|impdp|expdp|jdbc|/p:|mc |sudo",
     re.IGNORECASE,
 )
-"""What a text holds in which names, headers and options are looked for at all."""
-# An assignment, a mapping's colon, each perhaps after the quote that closes the name (perhaps an escaped one).
+"""Only a text that matches this is searched for names, headers and options."""
+# An assignment or a mapping's colon, each perhaps after the (escaped) quote that closes the name.
 _SEPARATOR = re.compile(
     r"(\\{0,3}[\"']\]?)?[ \t]{0,4}"
     r"(?:(?<![=!<>])=(?!=)>?"
@@ -31,7 +31,7 @@ _FLAG = re.compile(rf"(?<![\w-])--?([A-Za-z][A-Za-z0-9_.-]{{0,127}}+){SPACE}(?!-
 _SPACED = re.compile(
     r"\b(?:aws_secret_access_key|aws_session_token|login[ \t]{1,8}\S{1,128}+[ \t]{1,8}password)[ \t]{1,8}(?=[^\s=:])"
 )
-# `wandb login KEY`: the key is a word of its own, often after a switch.
+# `wandb login KEY`: the key is a separate word, often after a switch.
 _LOGIN = re.compile(r"\bwandb[ \t]{1,8}login[ \t]{1,8}(?:--(?:relogin|cloud|verify)[ \t]{1,8}){0,3}(?=[^\s-])")
 _SHORT_PASSWORD = re.compile(rf"(?<!\S)-p(?:{SPACE}|=)?(?=[^\s-])")
 _USER = re.compile(rf"(?<!\S)(?:-u|--user|--proxy-user|--auth)(?:{SPACE}|=)?(?=[^\s-])")
@@ -63,7 +63,7 @@ _WEB = frozenset({"http", "https", "ssh", "git"})
 
 
 def find_secrets(text: str) -> Iterator[Span]:
-    """Every secret of a built-in shape; spans may overlap and come in no order."""
+    """Yield every secret of a built-in shape. Spans may overlap and are in no particular order."""
     yield from known_tokens(text)
     if "://" in text:
         yield from _url_credentials(text)
@@ -83,7 +83,7 @@ def find_secrets(text: str) -> Iterator[Span]:
 
 
 def _named_values(quoted: QuotedText) -> Iterator[Span]:
-    """`NAME=value`, `name: value`, `"name": "value"`, `\\"name\\": \\"value\\"`."""
+    """Yield secrets in `NAME=value`, `name: value`, `"name": "value"`, `\\"name\\": \\"value\\"`."""
     text, done = quoted.text, 0
     for match in _SEPARATOR.finditer(text):
         if match.end() <= done:
@@ -104,7 +104,7 @@ def _named_values(quoted: QuotedText) -> Iterator[Span]:
 
 
 def _with_owner(name: str, before: str) -> str:
-    """`wandb.key` is the key of wandb."""
+    """Return the name with its owner if it is a bare `key`: `wandb.key` is the key of wandb."""
     owner, dot, _name = before.rpartition(name)[0].rpartition(".")
     if name.lower() != "key" or not dot:
         return name
@@ -112,32 +112,32 @@ def _with_owner(name: str, before: str) -> str:
 
 
 def _first_of_several(value: str) -> str:
-    """`a1b2` of `API_KEY=a1b2,MODE=x`; all of it is hidden, because a password may look like this."""
+    """Return `a1b2` of `API_KEY=a1b2,MODE=x`; the whole value is hidden, because a password may look like this."""
     several = _SEVERAL.match(value)
     return several[1] if several else ""
 
 
 def _with_quotes(text: str, position: int, extent: Extent) -> Extent:
-    """The value with the quotes around it, if they begin where it does: roar-cli leaves none either."""
+    """Return the value including quotes that directly enclose it; roar-cli removes them, too."""
     if extent.start == position + 1 and text[position] == text[extent.end : extent.end + 1]:
         return Extent(position, extent.end + 1)
     return extent
 
 
 def _own_value(extent: Extent, match: re.Match[str]) -> Extent:
-    """An unquoted value in a mapping ends before the comma or bracket that closes it."""
+    """Return the extent of an unquoted value, which in a mapping ends before a closing comma or bracket."""
     text = match.string
     end = extent.end
     if extent.start == match.end() and ":" in match[0]:
         while end > extent.start and text[end - 1] in _CLOSES:
             if _CLOSES[text[end - 1]] in text[extent.start : min(end, extent.start + LOOKED_AT)]:
-                break  # opened in the value itself
+                break  # opened within the value
             end -= 1
     return Extent(extent.start, end)
 
 
 def _flag_values(quoted: QuotedText) -> Iterator[Span]:
-    """`--password value`, `-api_key value`; what is left is `--password=[REDACTED]`, as roar-cli writes it."""
+    """Yield `--password value`, `-api_key value`; the result is `--password=[REDACTED]`, as roar-cli writes it."""
     text = quoted.text
     for match in _FLAG.finditer(text):
         kind = secrecy(match[1])
@@ -155,7 +155,7 @@ def _flag_values(quoted: QuotedText) -> Iterator[Span]:
 
 
 def _headers(quoted: QuotedText) -> Iterator[Span]:
-    """`Authorization: Bearer …`, whatever the scheme, and cookies."""
+    """Yield secrets in `Authorization: Bearer …`, with any scheme, and in cookies."""
     text, done = quoted.text, 0
     for match in _HEADER.finditer(text):
         if match.end() <= done:
@@ -172,7 +172,7 @@ def _headers(quoted: QuotedText) -> Iterator[Span]:
 
 
 def _header_value(quoted: QuotedText, match: re.Match[str]) -> Extent:
-    """To the end of the quoted region or the line that the header stands in."""
+    """Return the extent to the end of the quoted region or line that holds the header."""
     text, start = quoted.text, match.end()
     if match[3] and match[3].startswith("\\"):
         closing = text.find(match[3], start)
@@ -186,7 +186,7 @@ def _header_value(quoted: QuotedText, match: re.Match[str]) -> Extent:
 
 
 def _short_options(quoted: QuotedText) -> Iterator[Span]:
-    """`-p password` of any program where the value can be nothing else; `-u user:password`."""
+    """Yield `-p password` of any program if the value can be nothing else, and `-u user:password`."""
     text = quoted.text
     for match in _SHORT_PASSWORD.finditer(text):
         extent = quoted.value(match.end(), name=match.end())
@@ -201,7 +201,7 @@ def _short_options(quoted: QuotedText) -> Iterator[Span]:
 
 
 def _url_credentials(text: str) -> Iterator[Span]:
-    """`scheme://user:password@host` and `scheme://token@host`."""
+    """Yield secrets in `scheme://user:password@host` and `scheme://token@host`."""
     word_end = 0
     for match in _URL.finditer(text):
         start = match.end()
@@ -211,7 +211,7 @@ def _url_credentials(text: str) -> Iterator[Span]:
         colon = text.find(":", start, at if at >= 0 else end)
         web = match[1].lower() in _WEB
         if colon >= 0 and ((at >= 0 and not web) or (at < 0 and not text[colon + 1 : end].isdigit())):
-            # A password with a delimiter in it; in a connection string it needs no escape.
+            # The password may hold a delimiter, which needs no escape in a connection string.
             if start >= word_end:
                 word = _URL_WORD.match(text, start)
                 word_end = word.end() if word else end
@@ -227,7 +227,7 @@ def _url_credentials(text: str) -> Iterator[Span]:
 def _userinfo(text: str, scheme: str, start: int, colon: int, at: int) -> Iterator[Span]:
     user, password = text[start:colon], text[colon + 1 : at]
     if colon == at:
-        # A lone user may be a token; `git` is everybody's.
+        # A user without a password may be a token, but not `git`, which is common.
         if user and user != "git" and "[" not in user and (scheme in _WEB or is_opaque(user)):
             yield Span(start, at, "url-userinfo", context=start)
     elif not password or is_opaque(user):

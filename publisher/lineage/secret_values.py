@@ -1,7 +1,7 @@
-"""Whether a value looks like a secret, given what its name says.
+"""Decides whether a value looks like a secret, given what its name says.
 
-By its name alone nothing is one: switches, numbers, versions, references to a variable, plain words, paths and
-identifiers stay under any name.  Every test here takes time linear in the value.
+A name alone does not make a secret: switches, numbers, versions, references to a variable, plain words, paths and
+identifiers stay under any name. Every test takes time linear in the value.
 """
 
 import math
@@ -12,7 +12,7 @@ from functools import lru_cache
 from roar_publisher.lineage.secret_names import Secrecy
 
 LOOKED_AT = 256
-"""Characters of a value that are looked at; a secret is told by its beginning."""
+"""How many characters of a value are examined; its beginning is enough to recognise a secret."""
 
 _MARKED = re.compile(r"\[(?:[A-Z_]+_)?REDACTED\]")
 _SWITCH = re.compile(
@@ -31,11 +31,11 @@ _REFERENCE = re.compile(
     re.DOTALL,
 )
 _DEFAULT = re.compile(r"\$\{\w+:?-([^}]+)\}\Z")
-"""`${PASSWORD:-hunter22}` says what the password is where the variable is not set."""
+"""`${PASSWORD:-hunter22}` holds the password that applies if the variable is not set."""
 _PLAIN_WORD = re.compile(r"[A-Z]?[a-z]{0,12}\Z|[A-Z]{0,12}\Z")
 _WORD_LETTERS = 15
-"""Letters in a row that may still be a word."""
-# A piece of an identifier: a word in any natural case, a number, or a word with a number (`opt125m`, `v2`, `8B`).
+"""The most consecutive letters of a word."""
+# A piece of an identifier: a word in any usual case, a number, or a word with a number (`opt125m`, `v2`, `8B`).
 _PIECE = re.compile(
     rf"[A-Z]?[a-z]{{0,{_WORD_LETTERS}}}(?:[A-Z][a-z]{{2,{_WORD_LETTERS}}}){{0,4}}(?:\d{{1,4}}[a-z]?)?\Z|[A-Z]{{0,12}}\d{{0,4}}\Z"
     r"|\d{1,12}[A-Za-z]{0,3}\Z"
@@ -43,7 +43,7 @@ _PIECE = re.compile(
 _DELIMITERS = re.compile(r"[-_./:@+,~ ]+")
 _ADDRESS = re.compile(r"(?:~|\.{1,2})/|[A-Za-z]:\\|[A-Za-z][A-Za-z0-9+.-]*://")
 _MOSTLY = 0.6
-"""The share of natural pieces that makes what begins with a slash a path: base64 may begin with one, too."""
+"""The share of word-like pieces from which a text with a leading slash is a path; base64 may begin with one, too."""
 _TOKEN_ALPHABET = re.compile(r"[A-Za-z0-9_\-.+/=~:!@#$%^&*?()]+\Z")
 _CALL = re.compile(r"[A-Za-z_][\w.]{0,64}\(.*\)\Z")
 """`token=get_token(x1)` is code."""
@@ -56,16 +56,16 @@ _SHORTEST_PASSWORD = 4
 _SHORTEST_TOKEN = 8
 _SHORTEST_VAGUE = 20
 _VAGUE_ENTROPY = 3.5
-"""Bits a character; what a person writes has less."""
+"""Bits per character; text that people write has less."""
 
 
 def is_marked(text: str) -> bool:
-    """Whether a secret was taken out of this already."""
+    """Return whether a secret in this text was already redacted."""
     return _MARKED.search(text) is not None
 
 
 def is_secret_value(value: str, secrecy: Secrecy) -> bool:
-    """Whether a value under a name of this kind is a secret."""
+    """Return whether a value under a name of this kind is a secret."""
     return secrecy is not Secrecy.NONE and _looks_secret(value[:LOOKED_AT].strip(), secrecy)
 
 
@@ -85,7 +85,7 @@ def _looks_secret(text: str, secrecy: Secrecy) -> bool:
 
 
 def is_opaque(value: str) -> bool:
-    """Whether a value without a name looks like a password: no word, number, path or identifier."""
+    """Return whether a value without a name looks like a password: not a word, number, path or identifier."""
     text = value[:LOOKED_AT].strip()
     if is_marked(text) or _is_innocent(text) or len(text) < _SHORTEST_TOKEN or _is_identifier(text):
         return False
@@ -118,12 +118,12 @@ def _is_unmistakable(text: str) -> bool:
 
 
 def _is_identifier(text: str) -> bool:
-    """Whether every piece between delimiters is a word or a number: names, dates, dotted paths, folders."""
+    """Return whether every piece between delimiters is a word or a number: names, dates, dotted paths, folders."""
     return all(_PIECE.match(piece) for piece in _DELIMITERS.split(text))
 
 
 def _is_path(text: str) -> bool:
-    """Whether this is a path or an address.  Credentials inside of an address are found as such."""
+    """Return whether this is a path or an address. Credentials inside an address are found separately."""
     if not text.startswith("/"):
         return _ADDRESS.match(text) is not None
     natural = sum(len(piece) for piece in _DELIMITERS.split(text) if _PIECE.match(piece))

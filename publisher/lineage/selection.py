@@ -1,8 +1,8 @@
-"""Which jobs are published, in which order, and who is whose parent (`protocol.md §7`).
+"""Selects the jobs that are published, orders them, and finds their parents (`protocol.md §7`).
 
-The order is roar's: by step, time and row, but a parent always before its children.  A job that only ran the machinery
-of a distributed backend (`noise`) is left out; a parent that is not part of the lineage is replaced by the nearest
-earlier job that a person started.
+The order is roar's: by step, time and row, but a parent always comes before its children. A job that only ran internals
+of a distributed backend (`noise`) is left out. A parent that is not part of the lineage is replaced by the nearest
+earlier job that the user started.
 """
 
 from bisect import bisect_right
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from roar_publisher.lineage.database import Database
 from roar_publisher.state.errors import LocalProblem
 
-# What roar-cli's backends record of themselves; rows of older releases carry no role, only the command.
+# What roar-cli's backends record of their own internals. Rows of older releases have no role, only the command.
 NOISE = (
     "(coalesce(execution_role, '') = 'noise' OR command IN ('ray_task:unknown', 'ray_task:__init__',"
     " 'ray_task:shutdown', 'ray_task:s3_proxy', 'ray_task:s3_driver_proxy', 'ray_task:RoarNodeAgent.__init__',"
@@ -26,7 +26,7 @@ _BINARY = (
     " typeof(exit_code), typeof(job_type), typeof(metadata))"
 )
 LONGEST = {"command": 1024**2, "metadata": 2 * 1024**2}
-"""Bytes of a job's texts.  Registries take about 100 kB in a request."""
+"""The most bytes of a job's texts. Registries take about 100 kB per request."""
 _SUBMIT = "(coalesce(execution_role, '') = 'submit' OR command LIKE 'ray job submit%')"
 
 
@@ -34,8 +34,11 @@ _SUBMIT = "(coalesce(execution_role, '') = 'submit' OR command LIKE 'ray job sub
 class JobHead:
     """The few facts of a job that stay in memory.
 
-    row: its row in roar.db.  uid, parent_uid: local uids.  parent: the parent's place in the order, or None.
-    task: a worker's share of a distributed job.  submit: the command that started a distributed job.
+    row: its row in roar.db.
+    uid, parent_uid: local uids.
+    parent: the parent's place in the order, or None.
+    task: whether it is one worker's part of a distributed job.
+    submit: whether it is the command that started a distributed job.
     """
 
     row: int
@@ -49,14 +52,14 @@ class JobHead:
     parent: int | None = None
 
     def when(self) -> tuple[int, float, int]:
-        """The key of roar's order."""
+        """Return the sort key of roar's order."""
         return (self.step, self.timestamp, self.row)
 
 
 def ordered_jobs(database: Database) -> list[JobHead]:
-    """The jobs that were picked, noise left out, parents before children.
+    """Return the picked jobs without noise, parents before children.
 
-    Raises LocalProblem where there are none, and for a job that roar recorded too incompletely to be published.
+    Raises LocalProblem if there are none, or if roar's record of a job is too incomplete or too large to publish.
     """
     heads = []
     for row, uid, parent_uid, step, timestamp, build, task, submit, binary, *lengths in database.query(
@@ -91,7 +94,7 @@ def _unpublishable(database: Database, job: object, why: str) -> LocalProblem:
 
 
 def _with_known_parents(heads: list[JobHead]) -> list[JobHead]:
-    """Every `parent_uid` names another job of the list, or is None."""
+    """Return the jobs with every `parent_uid` either naming another job of the list or None."""
     known = {head.uid for head in heads} if any(head.parent_uid for head in heads) else set()
     if all(head.parent_uid in known and head.parent_uid != head.uid for head in heads if head.parent_uid):
         return heads
@@ -107,7 +110,10 @@ def _with_known_parents(heads: list[JobHead]) -> list[JobHead]:
 
 
 def _nearest_earlier(head: JobHead, groups: Sequence[Sequence[JobHead]]) -> str | None:
-    """The uid of the last candidate before this job, a submitting one if there is any.  Groups are in order."""
+    """Return the uid of the last candidate before this job, preferably one that submits.
+
+    Each group is in order.
+    """
     for group in groups:
         end = bisect_right(group, (head.step, head.timestamp), key=lambda other: (other.step, other.timestamp))
         for candidate in reversed(group[max(0, end - 2) : end]):
@@ -117,7 +123,7 @@ def _nearest_earlier(head: JobHead, groups: Sequence[Sequence[JobHead]]) -> str 
 
 
 def _parents_first(heads: list[JobHead]) -> list[JobHead]:
-    """The same jobs, each after its parent, with `parent` filled in.  A circle of parents is cut where it closes."""
+    """Return the jobs, each after its parent, with `parent` filled in. A cycle of parents is cut where it closes."""
     if not any(head.parent_uid for head in heads):
         return heads
     by_uid = {head.uid: head for head in heads}

@@ -1,4 +1,4 @@
-"""The hash that `roar session hash` prints: a local session's canonical hash, by which a person may name it."""
+"""The hash that `roar session hash` prints: a local session's canonical hash, which is valid as a target."""
 
 from collections.abc import Iterable
 
@@ -11,9 +11,10 @@ from roar_publisher.lineage.sorting import ExternalSort
 
 
 def session_hashes(database: Database, session: SessionRow, identities: Iterable[str]) -> set[str]:
-    """The canonical hash of the jobs that are picked, under every identity.
+    """Return the canonical hashes of the picked jobs, one for each identity.
 
-    roar takes the repository from the session, and no commit or branch: it knows only where the session began.
+    Like roar, takes the repository from the session and uses no commit or branch, because roar knows only where the
+    session began.
     """
     jobs = ordered_jobs(database)
     database.choose(head.row for head in jobs)

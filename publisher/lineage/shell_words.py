@@ -1,7 +1,7 @@
-"""Where a value in a command line ends: quotes, escapes and the words between them, in linear time.
+"""Finds where a value in a command line ends: quotes, escapes and words, in linear time.
 
-Commands are recorded as one text, with whatever quoting the person typed.  It is read as a shell would, but nothing in
-it is expanded, and a quote that is never closed is a character like any other.
+Commands are recorded as one text, with the quoting as typed. It is parsed as a shell would, but without expansion, and
+an unclosed quote is an ordinary character.
 """
 
 import re
@@ -25,28 +25,28 @@ class Extent(NamedTuple):
 
 
 class QuotedText:
-    """A text with its quoted regions; they are found once."""
+    """A text with its quoted regions, which are located once."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         regions = [match.span() for match in _QUOTED.finditer(text) if match[0][0] != "\\"]
         self._starts = [start for start, _end in regions]
         self._ends = [end for _start, end in regions]
-        # The last word that was read: names and values in the same word share its end.
+        # The last word read: names and values in the same word share its end.
         self._word = Extent(0, 0)
 
     def region(self, position: int) -> Extent | None:
-        """The quoted region that `position` lies in, without its quotes."""
+        """Return the quoted region that contains `position`, without its quotes."""
         index = bisect_right(self._starts, position - 1) - 1
         if index >= 0 and self._starts[index] < position < self._ends[index]:
             return Extent(self._starts[index] + 1, self._ends[index] - 1)
         return None
 
     def value(self, position: int, *, name: int) -> Extent:
-        """The value that begins at `position` and belongs to the name that begins at `name`.
+        """Return the value that begins at `position` and belongs to the name that begins at `name`.
 
-        Inside of a quoted region it ends there at the latest; where the name is the first thing in that region it ends
-        exactly there (`-e "DB_PASSWORD=two words"`).  A value in escaped quotes ends at the next such quote.
+        In a quoted region the value ends with the region at the latest. If the name is the first thing in the region,
+        it ends exactly there (`-e "DB_PASSWORD=two words"`). A value in escaped quotes ends at the next such quote.
         """
         text = self.text
         escaped = _ESCAPED_QUOTE.match(text, position)
@@ -80,7 +80,7 @@ class QuotedText:
         return self._read(_WITHIN[quote], position, region.end) or Extent(position, position)
 
     def _read(self, pattern: re.Pattern[str], position: int, end: int) -> Extent | None:
-        """The word at `position`, or None.  A word of many names is read once, which keeps this linear."""
+        """Return the word at `position`, or None. A word of many names is read once, which keeps this linear."""
         if not self._word.start <= position < self._word.end:
             match = pattern.match(self.text, position, end)
             if match is None:

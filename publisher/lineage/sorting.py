@@ -1,7 +1,7 @@
-"""Sorting more than memory should hold: sorted runs in temporary files, merged at the end.
+"""Sorts more than memory should hold: sorted runs in temporary files, merged at the end.
 
-What is sorted is not redacted yet, and no secret may reach a disk.  So a run is encrypted with a key that only this
-process has and never tells; its file has no name either.
+The data is not redacted yet, and no secret may reach a disk. So each run is encrypted with a key that never leaves this
+process; its file has no name either.
 """
 
 import heapq
@@ -14,7 +14,7 @@ from typing import IO, Self
 from roar_publisher.state.temporary import no_room, python_folder
 
 RUN_CHARACTERS = 16 * 1024 * 1024
-"""How much text is sorted in memory before it is written out as a run."""
+"""How many characters of text are sorted in memory before they are written as a run."""
 
 BLOCK_BYTES = 1024 * 1024
 
@@ -22,10 +22,10 @@ Key = tuple[int, int, str]
 
 
 class ExternalSort:
-    """Takes keys in any order and gives them back sorted.  The texts in them are single lines of ASCII.
+    """Takes keys in any order and returns them sorted. Their texts must be single lines of ASCII.
 
-    Small amounts never touch the disk.  Raises LocalProblem where the temporary folder is full.  Use as a context
-    manager: leaving it removes the files.
+    Small amounts never touch the disk. Raises LocalProblem if the temporary folder is full. Use as a context manager:
+    leaving it removes the files.
     """
 
     def __init__(self) -> None:
@@ -41,14 +41,14 @@ class ExternalSort:
         self._files.close()
 
     def add(self, key: Key) -> None:
-        """Take one key."""
+        """Add a key."""
         self._keys.append(key)
         self._characters += len(key[2])
         if self._characters >= RUN_CHARACTERS:
             self._write_run()
 
     def sorted(self) -> Iterator[Key]:
-        """All keys in order, once."""
+        """Return all keys in order. Call once."""
         self._keys.sort()
         return heapq.merge(*(run.keys() for run in self._runs), self._keys)
 
@@ -65,10 +65,10 @@ class ExternalSort:
 
 
 class _SealedRun:
-    """One sorted run on disk, readable by this process alone."""
+    """One sorted run on disk, readable only by this process."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        # Loaded when a lineage is large enough: most never get here.
+        # Imported here because most lineages are too small to need it.
         from cryptography.hazmat.primitives.ciphers import Cipher
         from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
@@ -83,7 +83,7 @@ class _SealedRun:
         self._file.flush()
 
     def keys(self) -> Iterator[Key]:
-        """The keys as they were written."""
+        """Yield the keys as they were written."""
         self._file.seek(0)
         opening = self._cipher.decryptor()
         rest = b""

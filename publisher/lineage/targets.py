@@ -1,9 +1,13 @@
-"""From what a person typed to the jobs that are published (`protocol.md §7`).
+"""Resolves a target as typed to the jobs that are published (`protocol.md §7`).
 
-Nothing: the active session, every job of it.  `@N`, `@BN`: that step and what it needs.  A path or a digest: what that
-artifact needs, re-runs reduced to the latest.  A job's uid or a session's hash.  Of a digest, a uid and a hash a
-beginning is enough, as roar and the registry's pages print them (`blake3:ab12cd34ef56...`).  What a lineage needs is
-the same everywhere: the latest producer of every input, the session's build jobs, parents and tasks.
+- Nothing: every job of the active session.
+- `@N`, `@BN`: that step and what it needs.
+- A path or a digest: what that artifact needs, re-runs reduced to the latest.
+- A job's uid or a session's hash.
+
+A prefix of a digest, uid or hash is enough, as roar and the registry's pages print them (`blake3:ab12cd34ef56...`).
+What a lineage needs is always the same: the latest producer of every input, the session's build jobs, parents and
+tasks.
 """
 
 import difflib
@@ -23,15 +27,15 @@ from roar_publisher.state.errors import LocalProblem, UsageProblem
 _STEP = re.compile(r"@(B?)(\d{1,9})", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-f]{4,64}", re.IGNORECASE)
 _PRINTED = re.compile(r"(?:[a-z0-9-]+:)?([0-9a-f]{8,64})(?:\.{3}|…)?", re.IGNORECASE)
-"""A digest or hash as roar prints it: with its algorithm, and with dots where it is cut."""
+"""A digest or hash as roar prints it: with its algorithm, and with dots if it is shortened."""
 _SHORTEST_PREFIX = 8
-"""The shortest beginning of a digest or of a session's hash that is taken for one."""
+"""The shortest prefix that is recognised as a digest or a session's hash."""
 _SHOWN = 5
-"""How many near misses or ambiguous matches an error lists."""
+"""The most near misses or ambiguous matches that an error lists."""
 _ALIKE = 0.8
-"""How much two file names must have in common for one to be a misspelling of the other."""
+"""How similar two file names must be for one to count as a misspelling of the other."""
 _PATHS_COMPARED = 2_000
-"""How many recorded paths a misspelt one is compared with."""
+"""The most recorded paths that a misspelt one is compared with."""
 
 _SESSION_COLUMNS = "id, hash, git_repo, metadata"
 
@@ -39,9 +43,11 @@ _SESSION_COLUMNS = "id, hash, git_repo, metadata"
 def pick_target(database: Database, target: str | None, cwd: Path, identities: Iterable[str]) -> SessionRow:
     """Pick the jobs of a target (in the table `picked`), and return the session that their publish belongs to.
 
-    target: as typed; a path counts from `cwd`.  identities: under which a session's canonical hash is tried.
-    Raises UsageProblem for a target that means nothing or several things, naming what is near; LocalProblem where no
-    session is active.
+    target: as typed; a path is relative to `cwd`.
+    identities: the identities under which a session's canonical hash is tried.
+
+    Raises UsageProblem if the target is unknown or ambiguous, with similar names, and LocalProblem if no session is
+    active.
     """
     target = (target or "").strip()
     if not target:
@@ -64,12 +70,12 @@ def pick_target(database: Database, target: str | None, cwd: Path, identities: I
 
 
 def may_be_hash(target: str | None) -> bool:
-    """Whether a target may be a session's hash, which depends on whom a publish of it would name."""
+    """Return whether a target may be a session's hash, which depends on the identity that publishes it."""
     return target is not None and (_PRINTED.fullmatch(target) or _HEX.fullmatch(target)) is not None
 
 
 def active_session(database: Database) -> SessionRow:
-    """The session that roar records into now.  Raises LocalProblem where none is active."""
+    """Return the session that roar currently records into. Raises LocalProblem if none is active."""
     row = database.one(f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE is_active = 1 ORDER BY id DESC")
     if row is None:
         raise LocalProblem(
@@ -121,7 +127,7 @@ def _pick_artifact(database: Database, artifact: str) -> SessionRow:
 
 
 def _pick_by_hex(database: Database, target: str, identities: Iterable[str]) -> SessionRow | None:
-    """A job by its uid, an artifact by its digest, a session by its hash; None where it is none of them."""
+    """Pick a job by its uid, an artifact by its digest, or a session by its hash; return None if nothing matches."""
     jobs = _beginning_with(database, "SELECT id, session_id, job_uid FROM jobs WHERE job_uid", target)
     exact = [row for row in jobs if row[2] == target]
     if len(exact or jobs) == 1:
@@ -147,7 +153,7 @@ def _pick_job(database: Database, job: int, session_id: int | None) -> SessionRo
 
 
 def _artifact_named(database: Database, prefix: str) -> str | None:
-    """The artifact whose digest, by whichever algorithm, begins like this.  Raises UsageProblem for several."""
+    """Return the artifact with a digest, of any algorithm, that has this prefix. Raises UsageProblem for several."""
     rows = _beginning_with(database, "SELECT artifact_id, digest FROM artifact_hashes WHERE digest", prefix)
     if len({row[0] for row in rows}) > 1:
         raise _ambiguous(prefix, "digests", sorted(str(row[1]) for row in rows))
@@ -155,12 +161,12 @@ def _artifact_named(database: Database, prefix: str) -> str | None:
 
 
 def _beginning_with(database: Database, sql: str, prefix: str) -> list[Row]:
-    # A range instead of LIKE: it uses the index.  Nothing in hex sorts after "g".
+    # A range instead of LIKE, because it uses the index. Nothing in hex sorts after "g".
     return list(database.query(f"{sql} BETWEEN ? AND ? LIMIT {_SHOWN}", prefix, prefix + "g"))
 
 
 def _sessions_named(database: Database, prefix: str) -> list[SessionRow]:
-    """The sessions whose local or published hash begins like this."""
+    """Return the sessions whose local or published hash has this prefix."""
     named = []
     for row in database.query(f"SELECT {_SESSION_COLUMNS} FROM sessions ORDER BY id DESC"):
         session = SessionRow(*row)
@@ -170,7 +176,7 @@ def _sessions_named(database: Database, prefix: str) -> list[SessionRow]:
 
 
 def _sessions_hashing_to(database: Database, prefix: str, identities: Iterable[str]) -> list[SessionRow]:
-    """The sessions whose canonical hash begins like this: every session is read and hashed."""
+    """Return the sessions whose canonical hash has this prefix. Reads and hashes every session."""
     names = tuple(identities)
     found = []
     rows = list(database.query(f"SELECT {_SESSION_COLUMNS} FROM sessions s ORDER BY id DESC"))
@@ -185,7 +191,7 @@ def _sessions_hashing_to(database: Database, prefix: str, identities: Iterable[s
 
 
 def _recorded_at(database: Database, path: str) -> str | None:
-    """The artifact last written, else last read, at a path: for a file that is gone, or was never on this disk."""
+    """Return the artifact last written, else last read, at a path whose file is not on this disk."""
     for table in ("job_outputs", "job_inputs"):
         row = database.one(
             f"SELECT l.artifact_id FROM {table} l CROSS JOIN jobs j ON j.id = l.job_id WHERE l.path = ?"
@@ -215,7 +221,7 @@ def _ambiguous(target: str, what: str, matches: list[str]) -> UsageProblem:
 
 
 def _unknown(database: Database, target: str) -> UsageProblem:
-    """The complaint about a target that names nothing, with what is spelt like it."""
+    """Return the error for a target that matches nothing, with similarly spelt names."""
     rows = database.query("SELECT DISTINCT path FROM job_outputs ORDER BY job_id DESC LIMIT ?", _PATHS_COMPARED)
     paths = [str(row[0]) for row in rows]
     names = {Path(path).name: path for path in paths}

@@ -1,6 +1,6 @@
-"""Picks the jobs that a lineage needs, in the database: what made its inputs, builds, parents, tasks.
+"""Picks the jobs that a lineage needs, in SQL: producers of its inputs, build jobs, parents, tasks.
 
-The jobs gather in the temporary table `picked`.
+The jobs are collected in the temporary table `picked`.
 """
 
 from hashlib import sha256
@@ -9,7 +9,7 @@ from roar_publisher.lineage.database import Database, SessionRow
 from roar_publisher.lineage.links import LinkStream
 from roar_publisher.lineage.selection import TASK
 
-# Of several jobs that wrote an artifact the latest counts as its producer, in whichever session it ran.
+# If several jobs wrote an artifact, the latest is its producer, in any session.
 _UPSTREAM = """
 INSERT OR IGNORE INTO picked
 WITH RECURSIVE needed(artifact) AS (
@@ -48,7 +48,7 @@ SELECT row FROM down
 
 
 def pick_needs(database: Database, jobs: str, parameters: tuple[object, ...], session: SessionRow) -> None:
-    """Pick jobs (a statement) and what their outputs need; what their inputs need, where they have no outputs."""
+    """Pick jobs (a statement) and what their outputs need, or what their inputs need if they have no outputs."""
     has_outputs = database.one(f"SELECT 1 FROM job_outputs WHERE job_id IN ({jobs})", *parameters)
     links = "job_outputs" if has_outputs else "job_inputs"
     artifacts = f"SELECT DISTINCT artifact_id FROM {links} WHERE job_id IN ({jobs})"
@@ -58,14 +58,14 @@ def pick_needs(database: Database, jobs: str, parameters: tuple[object, ...], se
 
 
 def pick_upstream(database: Database, artifacts: str, parameters: tuple[object, ...], session: SessionRow) -> None:
-    """Pick the jobs that these artifacts (a statement) come from, and the session's build jobs."""
+    """Pick the jobs that produced these artifacts (a statement), and the session's build jobs."""
     database.execute(_UPSTREAM.format(wanted=artifacts), *parameters)
     database.execute(_BUILD_JOBS, session.id)
     pick_relatives(database)
 
 
 def pick_relatives(database: Database) -> None:
-    """Parents of what is picked, and the tasks below it."""
+    """Pick the parents of what is picked, and the tasks below it."""
     database.execute(_PARENTS)
     database.execute("DROP TABLE IF EXISTS temp.tasks")
     database.execute(
@@ -78,7 +78,7 @@ def pick_relatives(database: Database) -> None:
 
 
 def drop_reruns(database: Database) -> None:
-    """Of picked jobs with the same inputs and outputs only the latest stays; a job without any is no re-run."""
+    """Keep only the latest of picked jobs with equal inputs and outputs. A job without any is not a re-run."""
     jobs = list(database.query("SELECT id, timestamp FROM picked CROSS JOIN jobs ON id = job ORDER BY timestamp, id"))
     database.choose(row for row, _timestamp in jobs)
     inputs, outputs = LinkStream(database.inputs()), LinkStream(database.outputs())
