@@ -11,7 +11,7 @@ EACH = 2
 
 
 def raise_limit() -> None:
-    """Raise the soft limit to the hard one, or to ENOUGH. If the system refuses, it stays."""
+    """Raise the soft limit to the hard one, but at most to ENOUGH. If the system refuses, the limit stays."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
     if soft != resource.RLIM_INFINITY and soft < wanted:

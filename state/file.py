@@ -86,7 +86,7 @@ class JournalFile:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run the block in a transaction. IMMEDIATE, because a deferred read-then-write can fail at once with BUSY."""
+        """Run the block in an IMMEDIATE transaction: a deferred read-then-write can fail at once with BUSY."""
         with self.translated():
             self.db.conn.execute("BEGIN IMMEDIATE")
             try:

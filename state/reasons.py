@@ -216,7 +216,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
 
 
 ELSEWHERE = frozenset({Reason.EXPORTED, Reason.IMPORTED})
-"""Reasons of publishes that only their id selects: they were moved away, or nobody has accepted them here yet."""
+"""Reasons of publishes that only their id selects: they were moved away, or the user has not accepted them here yet."""
 
 
 def meaning(code: str) -> Meaning:

@@ -52,7 +52,7 @@ def signing_payload(ts: int, method: str, path: str, body: bytes | None, host: s
 
 
 def signature_host(address: str) -> str:
-    """Return the `host` of a signature for the registry at this URL, as in a client's `Host` header.
+    """Return the `host` of a signature for the registry at this URL, in the form of a `Host` header.
 
     address: as `net.address.registry_address` returns it.
     """
