@@ -1,4 +1,4 @@
-"""The self-hosted GLaaS: an ASGI app over one SQLite store.
+"""The self-hosted GLaaS: an ASGI app over a SQLite store.
 
-Of the client it imports only `glaas.wire`, `glaas.features`, `glaas.signature` and `lineage.canonical`.
+From the client's packages it imports only `glaas.wire`, `glaas.features`, `glaas.signature` and `lineage.canonical`.
 """

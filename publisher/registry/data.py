@@ -1,9 +1,9 @@
-"""What the registry keeps: lineages and sessions in one SQLite file, accounts in another, a secret beside them.
+"""The registry's data: lineages and sessions in one SQLite file, accounts in another, and a secret in a third file.
 
-The connection to the lineages holds its file exclusively for as long as it is open, so a second registry on the same
-data is refused by SQLite itself; the accounts stay open to commands (`accounts`).  The journal of the lineages is a
-write-ahead log with `synchronous=NORMAL`: what was acknowledged survives the death of the process; the loss of power
-may take the last moments, never half a transaction.
+The connection to the lineages holds an exclusive lock on its file while it is open, so SQLite refuses a second registry
+on the same data. Commands can open the accounts at the same time (`accounts`). The lineages use a write-ahead log with
+`synchronous=NORMAL`: acknowledged writes survive the death of the process. A power failure can lose the latest
+transactions, but never part of one.
 """
 
 import os
@@ -24,16 +24,16 @@ SECRET_NAME = "secret"
 SECRET_SIZE = 32
 """Bytes of the key that session tokens are derived from."""
 KEPT_LOG = 16 * 2**20
-"""Bytes of the write-ahead log that are kept once they are in the database."""
+"""Bytes of the write-ahead log file that are kept after a checkpoint."""
 STATEMENTS = 128
-"""Prepared statements that the connection keeps."""
+"""Size of the connection's cache of prepared statements."""
 
 
 class Store(Database):
-    """Lineages and sessions, and what is beside them.
+    """The lineages and sessions, with the accounts and the secret.
 
-    accounts: users and their credentials.  secret: what session tokens are derived from; it is in a file of its own,
-    never in a database.
+    `accounts` holds users and their credentials. `secret` is the key that session tokens are derived from; it is in a
+    file of its own, never in a database.
     """
 
     def __init__(self, connection: sqlite3.Connection, accounts: Accounts, secret: bytes) -> None:
@@ -43,13 +43,13 @@ class Store(Database):
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """The store in `directory`, which is made where it is missing, and private (`private_data`).
+        """Open the store in `directory`, which is created if it is missing, and made private (`private_data`).
 
-        Raises OSError, of which `private_data.UnsafeData`, and `sqlite3.Error`: `sqlite3.OperationalError` where
-        another registry runs on it, `database.NewerSchemaError` where a later release did.
+        Raises OSError, including `private_data.UnsafeData`, and `sqlite3.Error`: `sqlite3.OperationalError` if another
+        registry runs on this data, `database.NewerSchemaError` if a later release has written it.
         """
         secure_folder(directory)
-        make_private_file(directory / DATABASE_NAME)  # SQLite gives the files beside it the same mode
+        make_private_file(directory / DATABASE_NAME)  # SQLite gives the -wal and -shm files the same mode
         try:
             connection = _connect(str(directory / DATABASE_NAME))
         except sqlite3.OperationalError as error:
@@ -57,7 +57,7 @@ class Store(Database):
                 raise sqlite3.OperationalError("another registry runs on this data") from error
             raise
         try:
-            # Only now: of two registries that start at once, the one that has the tables also makes the secret.
+            # Only after connecting: if two registries start at once, the one that holds the tables creates the secret.
             secret = _secret(directory / SECRET_NAME)
             return cls(connection, Accounts.open(directory), secret)
         except BaseException:
@@ -66,11 +66,11 @@ class Store(Database):
 
     @classmethod
     def in_memory(cls, secret: bytes | None = None) -> Self:
-        """A store that is gone with the process, for tests and simulations."""
+        """Create a store in memory, for tests and simulations."""
         return cls(_connect(":memory:"), Accounts.in_memory(), secret or secrets.token_bytes(SECRET_SIZE))
 
     def close(self) -> None:
-        """Let go of the files.  Repeating it does nothing."""
+        """Close the store's files. Repeating it does nothing."""
         self.accounts.close()
         super().close()
 
@@ -97,7 +97,7 @@ def _connect(database: str) -> sqlite3.Connection:
 
 
 def _secret(path: Path) -> bytes:
-    """The key in `path`; made, readable for its owner alone, where it is missing."""
+    """Return the key in `path`. If the file is missing, create it, readable only by its owner."""
     if not path.exists():
         _make_secret(path)
     secret = path.read_bytes()

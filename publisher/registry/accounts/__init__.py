@@ -1,1 +1,1 @@
-"""Who a caller is and where they may publish: users, tokens, keys, owners, projects, TReqs."""
+"""Authentication and authorization: users, tokens, keys, owners, projects, TReqs."""

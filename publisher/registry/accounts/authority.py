@@ -1,7 +1,7 @@
-"""Who vouches for a bearer, and for where a user belongs.
+"""The authorities that validate bearers and know the owners and projects of a user.
 
-`OwnAccounts` is the registry itself; `treqs.TreqsService` asks elsewhere.  For the first, what is known of a user is
-always current, so an SSH key needs no bearer before it.
+`OwnAccounts` uses the registry's own accounts; `treqs.TreqsService` asks a TReqs service. In the registry's own
+accounts, a user's access context is always current, so an SSH key works without an earlier bearer.
 """
 
 import logging
@@ -21,41 +21,41 @@ logger = logging.getLogger(__name__)
 
 
 class Run(Protocol):
-    """Runs a blocking call, one at a time, and returns what it returns."""
+    """Runs a blocking call, one at a time, and returns its result."""
 
     def __call__(self, call: Callable[[], T], /) -> Awaitable[T]: ...
 
 
 class Authority(Protocol):
-    """Raises `Refusal` (503) where it can't be asked; cancelling any of its calls leaves nothing half done."""
+    """Validates bearers. Methods raise `Refusal` (503) if the authority is unavailable. Cancelling any method is safe."""
 
     async def user_of(self, access_token: str) -> User | None:
-        """Whom the token stands for, as of at most a few seconds ago; None where it stands for nobody."""
+        """Return the token's user, as of at most a few seconds ago; None if the token is not valid."""
         ...
 
     async def context_of_bearer(self, access_token: str) -> AccessContext | None:
-        """Where the token's user belongs, asked for now; None where the token stands for nobody any more."""
+        """Return the live access context of the token's user; None if the token is not valid any more."""
         ...
 
     async def known_context(self, user: User) -> AccessContext | None:
-        """Where the user belongs, as far as it is known without a bearer; None where that was never asked."""
+        """Return the access context that is known without a bearer; None if it was never requested."""
         ...
 
     async def refresh(self, refresh_token: str, client_id: str) -> dict[str, object]:
-        """New tokens for a refresh token (`protocol.md §4`).  Raises `Refusal` (401) where it is dead."""
+        """Exchange a refresh token for new tokens (`protocol.md §4`). Raises `Refusal` (401) if it is not valid."""
         ...
 
     async def revoke(self, access_token: str) -> bool:
-        """End the sign-in that the token belongs to, its refresh token included; False where it belongs to none."""
+        """End the token's sign-in, including its refresh token. Return False if the token belongs to no sign-in."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
 
 
 class OwnAccounts:
-    """The accounts beside the lineages: what commands put there.  clock: Unix seconds."""
+    """The registry's own accounts, which commands manage. `clock` returns Unix seconds."""
 
     def __init__(self, accounts: Accounts, run: Run, clock: Callable[[], float]) -> None:
         self._accounts = accounts
@@ -63,21 +63,21 @@ class OwnAccounts:
         self._clock = clock
 
     async def user_of(self, access_token: str) -> User | None:
-        """As `Authority`."""
+        """See `Authority`."""
         now = self._clock()
         return await self._run(lambda: self._accounts.read(grants.bearer, access_token, now))
 
     async def context_of_bearer(self, access_token: str) -> AccessContext | None:
-        """As `Authority`."""
+        """See `Authority`."""
         user = await self.user_of(access_token)
         return None if user is None else await self.known_context(user)
 
     async def known_context(self, user: User) -> AccessContext | None:
-        """As `Authority`; never None."""
+        """See `Authority`. Never returns None."""
         return await self._run(lambda: self._accounts.read(context_of, user))
 
     async def refresh(self, refresh_token: str, client_id: str) -> dict[str, object]:
-        """As `Authority`.  The refresh token is spent; see `grants.refresh` for a repeated request."""
+        """See `Authority`. The refresh token is spent; `grants.refresh` handles repeated requests."""
         now = self._clock()
         tokens = await self._run(lambda: self._accounts.write(grants.refresh, refresh_token, now))
         if tokens is grants.NoTokens.REUSED:
@@ -94,8 +94,8 @@ class OwnAccounts:
         }
 
     async def revoke(self, access_token: str) -> bool:
-        """As `Authority`."""
+        """See `Authority`."""
         return await self._run(lambda: self._accounts.write(grants.revoke_bearer, access_token))
 
     async def close(self) -> None:
-        """As `Authority`."""
+        """See `Authority`."""

@@ -1,15 +1,15 @@
-"""Who is asking: the one place that reads `Authorization` (`protocol.md §2, §3, §5`).
+"""Identification of callers. Only this module reads `Authorization` (`protocol.md §2, §3, §5`).
 
-- `Bearer`: the authority vouches for it, the registry's own accounts or a TReqs service.
-- `Signature`: an SSH key that the accounts know has signed this very request, just now, and for this registry if the
-  signature names a host; see `signatures`.  The same
-  signed request may come again.  What it must not do twice it refuses with 425 (RFC 8470, see `replays`), not with 401:
-  the credential is good, and a later signature will do.
-- `RegistrationSession`: a token of one anonymous session.  It is derived from the server's secret and the session's id,
-  so nothing secret is stored and opening a session again can return it again.
-- Nothing: nobody is asking.
+- `Bearer`: the authority validates it, either the registry's own accounts or a TReqs service.
+- `Signature`: an SSH key that the accounts know has just signed this request. If the signature names a host, it must be
+  a host of this registry (see `signatures`). The same signed request may come again. If it must not take effect twice,
+  it is refused with 425 (RFC 8470, see `replays`), not with 401, because the credential is valid and a later signature
+  will work.
+- `RegistrationSession`: the token of one anonymous session. It is derived from the server's secret and the session's
+  id, so no token is stored, and opening a session again can return the same token.
+- No header: the caller is anonymous.
 
-What the caller may do is decided where it is done: `sessions.find_session`, `scope`.
+Authorization happens where the request is executed: `sessions.find_session`, `scope`.
 """
 
 import hashlib
@@ -29,12 +29,12 @@ from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.http.refusals import Refusal, unaccepted
 
 ANONYMOUS_OWNER = ""
-"""Owner of what nobody signed for; ids of users are never empty."""
+"""Owner of data that was written without a user. User ids are never empty."""
 _TOKEN = re.compile(r"[!-~]{1,8192}")
 
 
 class Credential(Enum):
-    """What a caller has shown."""
+    """The kind of credential that a caller presented."""
 
     NOTHING = "nothing"
     BEARER = "bearer"
@@ -44,10 +44,11 @@ class Credential(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sent a request.
+    """The sender of a request.
 
-    user: None but for a bearer or an SSH key.  token: the bearer, or the token of a registration session; the latter is
-    not checked yet, for which session it opens is not known here.  signed: what an SSH key has signed, else None.
+    `user` is None except for a bearer or an SSH key. `token` is the bearer or the token of a registration session; the
+    latter is not checked yet, because the session is not known here. `signed` is what an SSH key has signed, otherwise
+    None.
     """
 
     credential: Credential = Credential.NOTHING
@@ -57,12 +58,15 @@ class Caller:
 
     @property
     def owner(self) -> str:
-        """The id that owns what the request makes."""
+        """The user id that owns what the request creates."""
         return ANONYMOUS_OWNER if self.user is None else self.user.id
 
     @property
     def identity(self) -> str:
-        """Whom a lineage hash names (`protocol.md §6`): one person by another name under another credential."""
+        """The creator identity in a lineage hash (`protocol.md §6`).
+
+        It depends on the kind of credential, even for one user.
+        """
         if self.user is None:
             return ANONYMOUS
         return f"treqs:user:{self.user.sub}" if self.credential is Credential.BEARER else f"glaas:user:{self.user.id}"
@@ -73,10 +77,10 @@ NOBODY = Caller()
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What of a request a signature speaks of.
+    """The parts of a request that a signature covers.
 
-    path: as on the request line, with its query.  body: reads it.  reached_at: as `Names.is_own`; not a header, which
-    whoever relays a request writes.
+    `path` is as on the request line, with its query. `body` reads the body. `reached_at` is as for `Names.is_own`; it
+    is not a header, because a relay of the request could choose that.
     """
 
     method: str
@@ -87,7 +91,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Gatekeeper:
-    """Tells callers apart.  names: what the registry is called; None: it does not know, so no host is its own."""
+    """Identifies callers. `names` are the host names of the registry; with None, no host is its own."""
 
     authority: Authority
     signatures: Signatures
@@ -99,10 +103,10 @@ class Gatekeeper:
         return self.names is not None and self.names.knows_its_own
 
     async def identify(self, authorization: str | None, asked: Asked) -> Caller:
-        """The caller that an `Authorization` header speaks of.
+        """Return the caller that an `Authorization` header identifies.
 
-        Raises `Refusal`: 401 where the credential cannot be accepted, 503 where nobody can tell now, and what reading
-        the body raises.
+        Raises `Refusal`: 401 if the credential is not accepted, 503 if its validity is unknown now, and whatever
+        reading the body raises.
         """
         if authorization is None:
             return NOBODY
@@ -130,7 +134,7 @@ class Gatekeeper:
         return Caller(Credential.SSH, await self.signatures.signer(signed), signed=signed)
 
     def _check_host(self, signature: Signature, asked: Asked) -> None:
-        if signature.host is None:  # roar-cli says none
+        if signature.host is None:  # roar-cli names no host
             return
         if self.names is None or not self.names.is_own(signature.host, asked.reached_at):
             raise unaccepted(
@@ -140,19 +144,22 @@ class Gatekeeper:
 
 
 def bearer_of(authorization: str | None) -> str | None:
-    """The bearer that an `Authorization` header holds, which nobody has checked; None for anything else."""
+    """Return the unchecked bearer in an `Authorization` header; None if it holds no bearer."""
     scheme, _, credential = (authorization or "").strip().partition(" ")
     token = credential.strip()
     return token if scheme.lower() == "bearer" and _TOKEN.fullmatch(token) else None
 
 
 def session_token(secret: bytes, session_id: str) -> str:
-    """The token of an anonymous registration session: the same each time it is asked for."""
+    """Return the token of an anonymous registration session. It is the same on every call."""
     return hmac.new(secret, f"registration-session\0{session_id}".encode(), hashlib.sha256).hexdigest()
 
 
 def check_session_token(secret: bytes, session_id: str, caller: Caller) -> None:
-    """Raises `Refusal` unless the caller holds the token of this session: 401 without one, 403 with another's."""
+    """Check that the caller holds the token of this session.
+
+    Raises `Refusal`: 401 without a token, 403 for another token.
+    """
     if caller.credential is not Credential.SESSION_TOKEN:
         raise unaccepted("this registration session needs its RegistrationSession token")
     expected = session_token(secret, session_id)
@@ -161,7 +168,7 @@ def check_session_token(secret: bytes, session_id: str, caller: Caller) -> None:
 
 
 def require_user(caller: Caller) -> User:
-    """The signed-in user.  Raises `Refusal` (401) for anybody else."""
+    """Return the signed-in user. Raises `Refusal` (401) for other callers."""
     if caller.user is None:
         raise unaccepted("sign in first: this needs a credential that the registry knows")
     return caller.user

@@ -1,13 +1,14 @@
-"""An access context: where a user may write and read (`protocol.md §4`, `GET /auth/access-context`).
+"""Access contexts: the owners and projects that a user can read and write (`protocol.md §4`, `GET
+/auth/access-context`).
 
-The same shape comes from the TReqs service and from the registry's own accounts.  What a service says beyond it is kept
-and passed on.
+The TReqs service and the registry's own accounts use the same shape. Unknown fields from a service are kept and passed
+on.
 """
 
 from pydantic import BaseModel, ConfigDict
 
 OWNER, MEMBER, GUEST = "owner", "member", "guest"
-"""Roles that the registry itself gives; a guest has single projects of an owner only."""
+"""Roles that the registry itself assigns. A guest can access only single projects of an owner."""
 WRITING_ROLES = frozenset({OWNER, "admin", MEMBER})
 """Roles that may write to an owner's space without naming a project."""
 
@@ -17,7 +18,7 @@ class _Part(BaseModel):
 
 
 class ContextUser(_Part):
-    """Whom the context is of.  id: the identity service's own."""
+    """The user that the context belongs to. `id` is the identity service's own id."""
 
     id: str
     sub: str
@@ -26,7 +27,7 @@ class ContextUser(_Part):
 
 
 class ContextOwner(_Part):
-    """An organization or a user whose projects the user sees."""
+    """An organization or a user whose projects the user can see."""
 
     id: str
     type: str
@@ -36,7 +37,7 @@ class ContextOwner(_Part):
 
 
 class ContextProject(_Part):
-    """A project that the user sees; without a word on it, the user can't write."""
+    """A project that the user can see. Without `can_write`, the user cannot write to it."""
 
     id: str
     name: str | None = None
@@ -45,7 +46,7 @@ class ContextProject(_Part):
 
 
 class AccessContext(_Part):
-    """All that a user may see."""
+    """Everything that a user can see."""
 
     user: ContextUser
     owners: list[ContextOwner]

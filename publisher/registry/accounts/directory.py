@@ -1,7 +1,7 @@
-"""Who belongs where: organizations, projects and their members, as the registry keeps them itself.
+"""Organizations, projects and their members in the registry's own accounts.
 
-A user may write to the projects of an organization that the user is a member of, and to single projects as their
-membership says.  A user's own space is an owner too, under the user's id and name, and needs no row.
+A member of an organization may write to all its projects. A member of a single project may read or write it, as the
+membership says. A user's own space is also an owner, with the user's id and name, and needs no row.
 """
 
 import sqlite3
@@ -21,7 +21,10 @@ from roar_publisher.registry.accounts.users import Taken, Unknown, User, find_us
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project as it is listed.  owner: an organization's or a user's name.  writers, readers: names of users."""
+    """A project, for listings.
+
+    `owner` is an organization's or a user's name. `writers` and `readers` are names of users.
+    """
 
     id: str
     owner: str
@@ -33,7 +36,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """An owner that is no user, as it is listed."""
+    """An organization, for listings."""
 
     id: str
     name: str
@@ -41,7 +44,7 @@ class Organization:
 
 
 def add_owner(connection: sqlite3.Connection, name: str) -> str:
-    """Add an organization; returns its id.  Raises `Taken`."""
+    """Add an organization and return its id. Raises `Taken`."""
     owner_id = new_id()
     if connection.execute("SELECT 1 FROM users WHERE name = ?", (name,)).fetchone() is not None:
         raise Taken(f"{name} is a user, and owns a space as such")
@@ -53,7 +56,7 @@ def add_owner(connection: sqlite3.Connection, name: str) -> str:
 
 
 def set_owner_member(connection: sqlite3.Connection, owner: str, user_name: str, *, member: bool) -> None:
-    """Make a user a member of an organization, or no member any more.  Repeating it changes nothing.
+    """Add a user to the members of an organization, or remove the user. Repeating it changes nothing.
 
     Raises `Unknown`.
     """
@@ -68,7 +71,7 @@ def set_owner_member(connection: sqlite3.Connection, owner: str, user_name: str,
 
 
 def add_project(connection: sqlite3.Connection, owner: str, name: str, visibility: str) -> str:
-    """Add a project to an organization or to a user's own space; returns its id.  Raises `Unknown`, `Taken`."""
+    """Add a project to an organization or to a user's own space, and return its id. Raises `Unknown`, `Taken`."""
     row = connection.execute(
         "SELECT id FROM owners WHERE name = ?1 UNION ALL SELECT id FROM users WHERE name = ?1", (owner,)
     ).fetchone()
@@ -88,7 +91,7 @@ def add_project(connection: sqlite3.Connection, owner: str, name: str, visibilit
 def set_project_member(
     connection: sqlite3.Connection, owner: str, project: str, user_name: str, *, can_write: bool | None
 ) -> None:
-    """Let a user into a project, to write or to read, or out of it (None).  The last word counts.
+    """Give a user write or read access to a project, or remove it (None). This replaces an earlier membership.
 
     Raises `Unknown`.
     """
@@ -110,7 +113,7 @@ _PROJECTS = """
 
 
 def projects(connection: sqlite3.Connection) -> list[Project]:
-    """All projects, with the members that are named for each."""
+    """Return all projects, each with its own members."""
 
     def members(project_id: str, can_write: bool) -> list[str]:
         rows = connection.execute(
@@ -129,7 +132,7 @@ def projects(connection: sqlite3.Connection) -> list[Project]:
 
 
 def organizations(connection: sqlite3.Connection) -> list[Organization]:
-    """All organizations."""
+    """Return all organizations."""
     members = "SELECT name FROM owner_members JOIN users ON users.id = user_id WHERE owner_id = ? ORDER BY name"
     return [
         Organization(row["id"], row["name"], [name for (name,) in connection.execute(members, (row["id"],))])
@@ -138,7 +141,7 @@ def organizations(connection: sqlite3.Connection) -> list[Organization]:
 
 
 def context_of(connection: sqlite3.Connection, user: User) -> AccessContext:
-    """Where a user may write and read now, in the shape that TReqs gives it in (`protocol.md §4`)."""
+    """Return the access context of a user, in the shape that TReqs uses (`protocol.md §4`)."""
     owned = connection.execute(
         "SELECT owners.*, user_id IS NOT NULL AS is_member FROM owners"
         " LEFT JOIN owner_members ON owner_members.owner_id = owners.id AND user_id = ?1"

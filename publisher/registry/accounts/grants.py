@@ -1,12 +1,12 @@
-"""Bearer tokens of the registry's own: issued, checked, refreshed, revoked.
+"""The registry's own bearer tokens: issue, check, refresh, revoke.
 
-A token is 256 random bits; the file has its SHA-256, which is as good as the token's own randomness.  A grant is one
-sign-in: it has one refresh token, which is replaced when it is used, and the access tokens made with it.
+A token is 256 random bits. The file holds only its SHA-256, which is safe because the token is random. A grant is one
+sign-in. It has one refresh token, which is replaced when it is used, and the access tokens made with it.
 
-A refresh token that comes again after it was used may be a thief's, or its use was one, and nobody can tell which.  So
-the grant ends (RFC 9700 §4.14.2).  The exception is a client that never got its answer and asks again: for
-`REPEAT_SECONDS`, and until the successor is used, the same request gets the same answer.  The answer is made of the
-token that is spent and of a salt that is kept for as long, so the file alone does not hold it.
+If a used refresh token is presented again, either use may have been by a thief, so the grant is revoked (RFC 9700
+§4.14.2). The exception is a client that did not receive the reply and repeats the request: for `REPEAT_SECONDS`, and
+until the new refresh token is used, it gets the same reply. That reply is derived from the spent token and a salt that
+is stored for that time, so the file alone does not reveal it.
 """
 
 import hashlib
@@ -22,13 +22,14 @@ from roar_publisher.registry.accounts.users import Unknown, User, find_user, new
 TOKEN_SIZE = 32
 """Bytes."""
 ACCESS_LIFETIME = 3600.0
-"""Seconds that an access token lives, unless it is issued for another time."""
+"""Default lifetime of an access token, in seconds."""
 REFRESH_LIFETIME = 30 * 86400.0
 """Seconds from the last refresh to the end of a grant."""
 
 
 REPEAT_SECONDS = 120.0
-"""Seconds in which a refresh may be repeated: a client waits for an answer up to 20 s, and up to 60 s the next time."""
+"""Seconds in which a refresh may be repeated. A client waits up to 20 s for a reply, and up to 60 s on its second
+attempt."""
 
 
 class NoTokens(Enum):
@@ -40,7 +41,7 @@ class NoTokens(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What is shown once, to the person or program that signs in.  expires_at, refresh_expires_at: Unix seconds."""
+    """New tokens, which are shown once. `expires_at` and `refresh_expires_at` are in Unix seconds."""
 
     grant_id: str
     access_token: str = field(repr=False)
@@ -51,7 +52,10 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A sign-in as it is listed.  issued_at, expires_at: Unix seconds; the end is the refresh token's."""
+    """A sign-in, for listings.
+
+    `issued_at` and `expires_at` are in Unix seconds; the latter is that of the refresh token.
+    """
 
     id: str
     user: str
@@ -62,7 +66,7 @@ class Grant:
 def issue(
     connection: sqlite3.Connection, user_name: str, *, now: float, lifetime: float = ACCESS_LIFETIME
 ) -> tuple[User, Tokens]:
-    """Sign a user in.  lifetime: seconds of this access token, and of each that it is refreshed to.
+    """Sign a user in. `lifetime` is in seconds and applies to this access token and to those from refreshes.
 
     Raises `Unknown`.
     """
@@ -78,7 +82,7 @@ def issue(
 
 
 def bearer(connection: sqlite3.Connection, access_token: str, now: float) -> User | None:
-    """Whose access token this is; None where it is nobody's, or has expired, or was revoked."""
+    """Return the user of an access token; None if the token is unknown, expired or revoked."""
     row = connection.execute(
         "SELECT users.* FROM access_tokens AS token"
         " JOIN grants ON grants.id = grant_id JOIN users ON users.id = user_id"
@@ -89,10 +93,10 @@ def bearer(connection: sqlite3.Connection, access_token: str, now: float) -> Use
 
 
 def refresh(connection: sqlite3.Connection, refresh_token: str, now: float) -> Tokens | NoTokens:
-    """New tokens for a refresh token, which is spent afterwards.
+    """Exchange a refresh token for new tokens. The refresh token is spent afterwards.
 
-    Repeated in time it returns the same tokens; any other use of a spent token ends the grant.  The access tokens made
-    before live on to their end: requests that are under way carry them.
+    A repeat within `REPEAT_SECONDS` returns the same tokens. Any other use of a spent token ends the grant. Earlier
+    access tokens stay valid until they expire, because requests in flight carry them.
     """
     _forget_expired(connection, now)
     digest = _hash(refresh_token)
@@ -130,15 +134,13 @@ def _repeated(connection: sqlite3.Connection, refresh_token: str, now: float) ->
 
 
 def revoke(connection: sqlite3.Connection, grant_id: str) -> None:
-    """End a sign-in: all its tokens are dead.  Raises `Unknown`."""
+    """End a sign-in, which invalidates all its tokens. Raises `Unknown`."""
     if connection.execute("DELETE FROM grants WHERE id = ?", (grant_id,)).rowcount == 0:
         raise Unknown(f"there is no token {grant_id}")
 
 
 def revoke_bearer(connection: sqlite3.Connection, access_token: str) -> bool:
-    """End the sign-in that an access token belongs to, also where the token itself has expired; False where there is
-    none (any more).
-    """
+    """End the sign-in of an access token, even an expired one. Return False if there is no such sign-in (any more)."""
     ended = connection.execute(
         "DELETE FROM grants WHERE id = (SELECT grant_id FROM access_tokens WHERE hash = ?)", (_hash(access_token),)
     )
@@ -146,7 +148,7 @@ def revoke_bearer(connection: sqlite3.Connection, access_token: str) -> bool:
 
 
 def grants(connection: sqlite3.Connection) -> list[Grant]:
-    """All sign-ins."""
+    """Return all sign-ins."""
     rows = connection.execute(
         "SELECT grants.id, name, issued_at, expires_at FROM grants JOIN users ON users.id = user_id"
         " ORDER BY name, issued_at"
@@ -168,7 +170,7 @@ def _successors(grant_id: str, refresh_token: str, salt: bytes, now: float, life
 
 
 def _ends(now: float, lifetime: float) -> tuple[float, float]:
-    """When an access token and a refresh token that are made now expire (Unix seconds)."""
+    """Return when an access token and a refresh token that are issued now expire (Unix seconds)."""
     return now + lifetime, now + max(lifetime, REFRESH_LIFETIME)
 
 

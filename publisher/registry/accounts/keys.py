@@ -1,4 +1,4 @@
-"""SSH keys: which are taken, and whose they are (`protocol.md §3`)."""
+"""SSH keys: which are accepted, and whose they are (`protocol.md §3`)."""
 
 import re
 import sqlite3
@@ -15,7 +15,7 @@ SMALLEST_RSA = 2048
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key as it is kept.  public: its type and base64, without options and comment."""
+    """A key, as stored. `public` is its type and base64, without options and comment."""
 
     fingerprint: str
     public: str
@@ -23,11 +23,11 @@ class PublicKey:
 
 
 class NoKey(Exception):
-    """A text is no public key that is taken; the exception's text says why, as a sentence without its stop."""
+    """The text is not an acceptable public key. The exception's text says why, as a sentence without a full stop."""
 
 
 def parse_key(text: str) -> PublicKey:
-    """The key in the text of a `.pub` file.  Raises `NoKey`."""
+    """Parse the text of a `.pub` file. Raises `NoKey`."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     fields = lines[0].split(maxsplit=2) if len(lines) == 1 else []
     if len(fields) < 2:
@@ -44,7 +44,7 @@ def parse_key(text: str) -> PublicKey:
 
 
 def add_key(connection: sqlite3.Connection, user_name: str, key: PublicKey) -> None:
-    """Let this key sign for a user.  Raises `Unknown`, and `Taken` where somebody has the key."""
+    """Let a key sign for a user. Raises `Unknown`, and `Taken` if the key is registered already."""
     user = find_user(connection, user_name)
     try:
         connection.execute(
@@ -56,13 +56,13 @@ def add_key(connection: sqlite3.Connection, user_name: str, key: PublicKey) -> N
 
 
 def remove_key(connection: sqlite3.Connection, key_fingerprint: str) -> None:
-    """From now on the key signs for nobody.  Raises `Unknown`."""
+    """Remove a key. Raises `Unknown`."""
     if connection.execute("DELETE FROM keys WHERE fingerprint = ?", (key_fingerprint,)).rowcount == 0:
         raise Unknown(f"there is no key {key_fingerprint}")
 
 
 def keys(connection: sqlite3.Connection) -> list[tuple[str, PublicKey]]:
-    """All keys, each after the name of its user."""
+    """Return all keys, each with the name of its user."""
     rows = connection.execute(
         "SELECT name, fingerprint, public, comment FROM keys JOIN users ON users.id = user_id"
         " ORDER BY name, fingerprint"
@@ -71,7 +71,7 @@ def keys(connection: sqlite3.Connection) -> list[tuple[str, PublicKey]]:
 
 
 def key_holder(connection: sqlite3.Connection, keyid: str) -> tuple[User, str] | None:
-    """Whose key has this fingerprint, and the key's public half; None where nobody's has."""
+    """Return the user and the public key for this fingerprint; None if the key is unknown."""
     row = connection.execute(
         "SELECT users.*, public FROM keys JOIN users ON users.id = user_id WHERE fingerprint = ?", (keyid,)
     ).fetchone()

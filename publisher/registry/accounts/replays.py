@@ -1,8 +1,8 @@
-"""Signed writes that must not take effect twice: a request that somebody has recorded and sends again.
+"""Protection against replays of signed writes: a recorded request that is sent again.
 
-Staging, opening and finalizing are idempotent, and repeating them is harmless.  A label is not: sent again after a
-later change, an old label would undo that change.  The check is made in the transaction of the write, so of two equal
-requests at once one takes effect and the other finds that nothing is left to do.
+Staging, opening and finalizing are idempotent, so repeating them is harmless. Label writes are not: an old label that
+is sent again after a later change would undo that change. The check runs in the transaction of the write. If two equal
+requests arrive at once, one takes effect and the other has nothing left to change.
 """
 
 import hashlib
@@ -14,15 +14,15 @@ from roar_publisher.registry.accounts.signatures import WINDOW, Signed
 from roar_publisher.registry.http.refusals import Refusal
 
 REMEMBERED = 2 * WINDOW
-"""Seconds after its timestamp until a signature is forgotten.  It is refused `WINDOW` after its timestamp; the rest is
-for requests that were accepted in time and wait for their transaction."""
+"""Seconds from its timestamp until a signature is forgotten. It is refused `WINDOW` after its timestamp. The rest
+covers requests that were accepted in time and still wait for their transaction."""
 
 
 def refuse_replay(connection: sqlite3.Connection, caller: Caller, *, changed: bool, now: float) -> None:
-    """Note that the caller's signature has written; to be called in the transaction that did.
+    """Record that the caller's signature has written. Call this in the transaction of the write.
 
-    changed: whether the write had an effect.  now: Unix seconds.  Raises `Refusal` (425) where the same signed request
-    has written before and has an effect again, which the transaction then undoes.
+    `changed` says whether the write had an effect. `now` is in Unix seconds. Raises `Refusal` (425) if the same signed
+    request has written before and has an effect again; the transaction must then be rolled back.
     """
     if caller.signed is None:
         return
@@ -36,5 +36,5 @@ def refuse_replay(connection: sqlite3.Connection, caller: Caller, *, changed: bo
 
 
 def _digest(signed: Signed) -> bytes:
-    # Of what was signed, not of the signature: from one signature others can be made that are valid too.
+    # A hash of what was signed, not of the signature, because other valid signatures can be derived from one signature.
     return hashlib.sha256(f"{signed.signature.keyid}\n".encode() + signed.payload).digest()

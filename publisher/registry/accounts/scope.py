@@ -1,6 +1,6 @@
-"""Where a lineage belongs, who may put it there, and who may read it (`protocol.md §4, §5`).
+"""Scopes: where a lineage belongs, who may write it there, and who may read it (`protocol.md §4, §5`).
 
-Private lineage is its owner's and its project's alone.  To everybody else it does not exist: the answer is 404.
+Only the owner and the members of the project can read a private lineage. For all other readers it does not exist (404).
 """
 
 import json
@@ -23,10 +23,10 @@ READABLE = """(
     OR (scope_project IS NULL AND scope_owner IN (SELECT value FROM json_each(:owners)))
     OR scope_project IN (SELECT value FROM json_each(:projects))
 )"""
-"""SQL on the columns of `lineages`, with the parameters of `Reader.parameters`."""
+"""An SQL condition on the columns of `lineages`, with the parameters of `Reader.parameters`."""
 CREDIBILITY = "((owner <> '' AND owner = :reader) * 4 + (owner <> '') * 2 + (session_id IS NOT NULL))"
-"""SQL like `READABLE`: what a lineage's word about an artifact counts where several have the same digest.  The reader's
-own counts most, then what a user signed for; what nobody signed for and nobody checked counts least."""
+"""SQL like `READABLE`: the credibility of a lineage's data about an artifact, if several have the same digest. The
+reader's own lineages rank first, then those of any user. Data that is neither signed nor verified ranks last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,16 @@ class Scope:
     project_id: str | None = None
 
     def may_become(self, wanted: "Scope") -> bool:
-        """Whether publishing again may put a lineage that stands here there: it may become public where it is.
+        """Return whether publishing again may move a lineage from this scope to `wanted`. It may only become public.
 
-        It never becomes private again, for it has been read, and it does not move: its project decides about it.
+        It cannot become private again, because it may have been read. It cannot move, because its project controls it.
         """
         published = Scope(PUBLIC, self.owner_id, self.project_id)
         return wanted in (self, published)
 
 
 UNSCOPED = Scope(PUBLIC)
-"""What is published without a `scope_request`."""
+"""The scope without a `scope_request`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Reader:
         )
 
     def parameters(self) -> dict[str, str]:
-        """The parameters of `READABLE`."""
+        """Return the parameters of `READABLE`."""
         return {"reader": self.user_id, "owners": json.dumps(self.owners), "projects": json.dumps(self.projects)}
 
 
@@ -83,10 +83,10 @@ class _ScopeRequest(Request):
 
 
 def resolve(raw: dict[str, Any], user: User, context: AccessContext | None) -> Scope:
-    """The scope that a `scope_request` asks for.
+    """Return the scope that a `scope_request` asks for.
 
-    context: the live one of a bearer, the cached one of an SSH key; None where nothing is cached.
-    Raises `Refusal`: 422 for another shape, 400 without a context, 403 where the user may not write.
+    `context` is the live one for a bearer, the cached one for an SSH key, and None if none is cached. Raises `Refusal`:
+    422 for an invalid request, 400 without a context, 403 if the user may not write there.
     """
     request = _parse(raw)
     if context is None:

@@ -1,11 +1,12 @@
-"""Signed requests (`protocol.md §3`): who signed, within `WINDOW` of now.
+"""Signed requests (`protocol.md §3`): verification of the key, the signature, and the timestamp, within `WINDOW` of
+now.
 
-"Now" is the moment of the check, when the whole request has come.  All requests that arrive while others are being
-checked are checked together, in one trip to the worker and with one look at the accounts.
+"Now" is the time of the check, after the whole request has arrived. Requests that arrive during a check are checked
+together, in one call to the worker and with one read of the accounts.
 
-A signature has a resolution of one second and is deterministic for most keys, so two equal requests of an honest client
-carry the same bytes: several processes that ask who they are in one second, say.  A repeated request is therefore
-answered like the first one.  Only a write that is not idempotent must not happen twice; see `replays`.
+A timestamp has a resolution of one second, and most keys sign deterministically. Equal requests of an honest client,
+for example of several processes that ask for their identity in one second, can therefore be identical. A repeated
+request is answered like the first one. Only a write that is not idempotent must not happen twice (`replays`).
 """
 
 import re
@@ -24,7 +25,7 @@ from roar_publisher.registry.http.refusals import Refusal, unaccepted
 from roar_publisher.registry.store.worker import for_several_clients
 
 WINDOW = 300
-"""Seconds that a signature's timestamp may be away from the registry's clock, on either side."""
+"""Maximum difference in seconds between a signature's timestamp and the registry's clock, in either direction."""
 _CREDENTIAL = re.compile(
     r'keyid="(?P<keyid>SHA256:[A-Za-z0-9+/]{43})"(?:,\s*|\s+)ts="(?P<ts>\d{1,12})"(?:,\s*|\s+)'
     r'(?:host="(?P<host>[a-z0-9.:\[\]_-]{1,262})"(?:,\s*|\s+))?sig="(?P<sig>[A-Za-z0-9+/=]{1,8192})"',
@@ -34,9 +35,10 @@ _CREDENTIAL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a `Signature` credential says.
+    """A parsed `Signature` credential.
 
-    ts: Unix seconds.  blob: the SSHSIG.  host: which registry it is for (`glaas.signature`); None: it does not say.
+    `ts` is in Unix seconds. `blob` is the SSHSIG. `host` is the registry that it is for (`glaas.signature`), or None if
+    it names none.
     """
 
     keyid: str
@@ -46,7 +48,7 @@ class Signature:
 
     @classmethod
     def parse(cls, credential: str) -> "Signature | None":
-        """None for what is none.  Raises `Refusal` (401) for what cannot be decoded."""
+        """Parse a credential; None if it is not a signature. Raises `Refusal` (401) if its base64 is invalid."""
         found = _CREDENTIAL.fullmatch(credential)
         if found is None:
             return None
@@ -59,7 +61,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A signature with what it is said to be of (`glaas.signature.signing_payload`)."""
+    """A signature with the payload that it should cover (`glaas.signature.signing_payload`)."""
 
     signature: Signature
     payload: bytes
@@ -70,7 +72,7 @@ _Verdict = User | Refusal
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """Requests that are checked together; the first of them sees to it.  verdicts: in the order of the requests."""
+    """Requests that are checked together, by the first of them. `verdicts` are in the order of the requests."""
 
     signed: list[Signed] = field(default_factory=list)
     verdicts: Sequence[_Verdict] = ()
@@ -79,20 +81,20 @@ class _Group:
 
 
 class Signatures:
-    """Checks signed requests.  run: how blocking calls are run.  clock: Unix seconds."""
+    """Checks signed requests. `run` runs blocking calls. `clock` returns Unix seconds."""
 
     def __init__(self, accounts: Accounts, run: Run, clock: Callable[[], float]) -> None:
         self._accounts = accounts
         self._run = run
         self._clock = clock
-        self._gathering: _Group | None = None  # open to whoever comes while another group is checked
+        self._gathering: _Group | None = None  # collects new requests while another group is checked
         self._one_at_a_time = anyio.Lock()
 
     async def signer(self, signed: Signed) -> User:
-        """Whose key has made the signature.
+        """Return the user whose key made the signature.
 
-        Raises `Refusal`: 401 for another time, an unknown key and a bad signature; and what the accounts raise.
-        Repeating it gives the same verdict as long as the signature is in its window.
+        Raises `Refusal` (401) for a timestamp outside the window, an unknown key or an invalid signature, and whatever
+        the accounts raise. A repeat returns the same verdict while the timestamp is in the window.
         """
         group = self._gathering
         if group is None:
@@ -100,7 +102,7 @@ class Signatures:
         place = len(group.signed)
         group.signed.append(signed)
         if place == 0:
-            with anyio.CancelScope(shield=True):  # others rely on it
+            with anyio.CancelScope(shield=True):  # other requests rely on it
                 await self._check(group)
         else:
             await group.checked.wait()

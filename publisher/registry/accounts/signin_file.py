@@ -9,19 +9,19 @@ from roar_publisher.registry.accounts.grants import Tokens
 from roar_publisher.registry.accounts.users import User
 
 ADDRESS = "address"
-"""In the folder of a registry's data: the file that says where it served last."""
+"""Name of the file in the registry's data folder that holds its last address."""
 PROVIDER = "treqs-device"
-"""Under this name clients take the user's `sub` for the identity, as the registry does for bearers."""
+"""With this provider, clients use the user's `sub` as the identity, as the registry does for bearers."""
 
 
 def remember_address(data: Path, url: str) -> None:
-    """Note where the registry in `data` serves, for the sign-ins that are issued from now on.  Raises OSError."""
+    """Store the address of the registry in `data`, for later sign-ins. Raises OSError."""
     with open(os.open(data / ADDRESS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
         file.write(url)
 
 
 def last_address(data: Path) -> str | None:
-    """Where the registry in `data` served last; None where that is not known."""
+    """Return the last address of the registry in `data`; None if it is unknown."""
     try:
         return (data / ADDRESS).read_text().strip() or None
     except OSError:
@@ -29,9 +29,9 @@ def last_address(data: Path) -> str | None:
 
 
 def sign_in_document(user: User, tokens: Tokens, *, issuer: str | None) -> dict[str, object]:
-    """The content of the file; it holds the tokens.
+    """Return the content of the file, including the tokens.
 
-    issuer: the registry's address.  Clients send the sign-in nowhere else; None: it does not say.
+    `issuer` is the registry's address; clients send the sign-in nowhere else. None leaves it open.
     """
     return {
         "version": 1,
@@ -48,7 +48,7 @@ def sign_in_document(user: User, tokens: Tokens, *, issuer: str | None) -> dict[
 
 
 def write_new(path: Path, document: dict[str, object]) -> None:
-    """Write the file, readable for its owner alone.  Raises FileExistsError rather than replace one, and OSError."""
+    """Write the file, readable only by its owner. Raises FileExistsError if the file exists, and OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(document, file, indent=2)
@@ -56,5 +56,5 @@ def write_new(path: Path, document: dict[str, object]) -> None:
 
 
 def iso_time(seconds: float) -> str:
-    """Unix seconds as the file and the wire have them."""
+    """Format Unix seconds as in the file and in replies."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

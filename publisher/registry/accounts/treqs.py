@@ -1,12 +1,12 @@
-"""A TReqs service as the authority: it is asked about each bearer, and what it says is kept on the local user.
+"""A TReqs service as the authority. It validates each bearer, and its access contexts are cached on the local users.
 
-An answer is trusted for `TRUST_SECONDS`, a no to an unknown bearer for `REFUSED_SECONDS`, so that a publish of a
-thousand requests is not two thousand; a finalize with a scope always asks anew.  Requests with one bearer that come at
-once ask once.  The service and the registry know a person by `sub`; a name or an address links nobody.
+A positive answer is trusted for `TRUST_SECONDS`, and a rejection of an unknown bearer for `REFUSED_SECONDS`, so a
+publish of a thousand requests does not cause a thousand more. A finalize with a scope always asks again. Concurrent
+requests with the same bearer cause one request. The service and the registry identify a user by `sub`; equal names or
+email addresses do not link users.
 
-A service that is slow, or never answers, holds up only those who need its word now: there is a bound on how many
-questions are under way and how long each may take (`treqs_client`), and bearers that it has vouched for before do not
-queue with those that anybody may have made up.
+A slow or dead service delays only the requests that need it. The number of concurrent requests to it and their duration
+are bounded (`treqs_client`), and bearers that it has accepted before do not queue behind unknown ones.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ LOGOUT = "/api/v1/auth/logout"
 TRUST_SECONDS = 10.0
 REFUSED_SECONDS = 5.0
 MOST_REMEMBERED = 1000
-"""Bearers that are remembered at once, and as many that were refused; the longest unused are forgotten."""
+"""Maximum number of remembered accepted bearers, and of rejected ones. The least recently used are forgotten."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,9 +54,9 @@ class _Flight:
 
 
 class TreqsService:
-    """Asks `url`, below which the endpoints of protocol.md §4 are.
+    """The TReqs service at `url`, below which the endpoints of protocol.md §4 are.
 
-    clock: Unix seconds.  transport: instead of the network, for tests.
+    `clock` returns Unix seconds. `transport` replaces the network in tests.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class TreqsService:
         self._flights: dict[bytes, _Flight] = {}
 
     async def user_of(self, access_token: str) -> User | None:
-        """As `Authority`."""
+        """See `Authority`."""
         digest = _digest(access_token)
         while True:
             if self._clock() < self._refused.get(digest, 0.0):
@@ -97,17 +97,17 @@ class TreqsService:
                 return flight.user
 
     async def context_of_bearer(self, access_token: str) -> AccessContext | None:
-        """As `Authority`."""
+        """See `Authority`."""
         answer = await self._ask(access_token)
         return None if answer is None else answer[1]
 
     async def known_context(self, user: User) -> AccessContext | None:
-        """As `Authority`: what the service said last to any bearer of this user."""
+        """See `Authority`. Returns the last context that the service gave for any bearer of this user."""
         text = await self._run(lambda: self._accounts.read(_cached, user.id))
         return None if text is None else AccessContext.model_validate_json(text)
 
     async def refresh(self, refresh_token: str, client_id: str) -> dict[str, object]:
-        """As `Authority`: the service answers, the registry passes it on."""
+        """See `Authority`. Passes on the service's answer."""
         body = {"refresh_token": refresh_token, "client_id": client_id}
         answer = await self._client.ask(Kind.TOKENS, "POST", REFRESH, body=body)
         if answer is None:
@@ -115,16 +115,16 @@ class TreqsService:
         return answer
 
     async def revoke(self, access_token: str) -> bool:
-        """As `Authority`: the service is told, and the registry forgets what it said."""
+        """See `Authority`. Asks the service to revoke the token, and forgets its earlier answers."""
         digest = _digest(access_token)
         self._trusted.pop(digest, None)
         ended = await self._client.ask(Kind.TOKENS, "POST", LOGOUT, headers=_bearer(access_token)) is not None
         if ended:
-            self._refuse(digest, TRUST_SECONDS)  # a question may be under way that was answered before
+            self._refuse(digest, TRUST_SECONDS)  # a concurrent request may have been answered before the revocation
         return ended
 
     async def close(self) -> None:
-        """As `Authority`."""
+        """See `Authority`."""
         await self._client.close()
 
     async def _fly(self, flight: _Flight, digest: bytes, access_token: str) -> None:
@@ -143,7 +143,7 @@ class TreqsService:
         kind = Kind.KNOWN if digest in self._trusted else Kind.UNKNOWN
         answer = await self._client.ask(kind, "GET", ACCESS_CONTEXT, headers=_bearer(access_token))
         if answer is None:
-            if known := self._trusted.get(digest):  # what was withdrawn may be given back
+            if known := self._trusted.get(digest):  # a withdrawn bearer may become valid again
                 self._trusted[digest] = (0.0, known[1])
             else:
                 self._refuse(digest, REFUSED_SECONDS)
@@ -168,7 +168,7 @@ def _remember(memory: OrderedDict[bytes, T], digest: bytes, value: T) -> None:
 
 
 def link(connection: sqlite3.Connection, context: AccessContext) -> User:
-    """The local user of this context, made where there is none yet; the context is cached on the user."""
+    """Return the local user of an access context, created if it is missing. The context is cached on the user."""
     sub, text = context.user.sub, context.model_dump_json()
     row = connection.execute("SELECT * FROM users WHERE sub = ?", (sub,)).fetchone()
     if row is None:

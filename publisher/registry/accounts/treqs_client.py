@@ -1,6 +1,6 @@
-"""Questions to a TReqs service over HTTP, each of them bounded: what it answers, how long it takes, how many at once.
+"""An HTTP client for a TReqs service, with bounds on the size, the duration and the number of concurrent requests.
 
-Redirects are not followed, so a bearer goes to the service's own address alone.
+It does not follow redirects, so a bearer is sent only to the service's own address.
 """
 
 import json
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 3.0
 MOST_BYTES = 1024 * 1024
-"""Bytes of an answer: an access context with some thousand projects."""
+"""Maximum bytes of a reply: an access context with some thousand projects."""
 MOST_DEPTH = 32
-"""Arrays and objects within each other; an access context has four."""
+"""Maximum nesting of arrays and objects; an access context has four levels."""
 MOST_AT_ONCE = 16
-"""Questions under way, of each kind."""
+"""Maximum concurrent requests of each kind."""
 _NOS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 logger = logging.getLogger(__name__)
 
 
 class Kind(Enum):
-    """What a question is about.  Each kind has its own places, so questions of one never wait for those of another."""
+    """What a request is about. Each kind has its own slots, so requests of one kind never wait for those of another."""
 
     KNOWN = "a bearer that the service has vouched for before"
     UNKNOWN = "a bearer that anybody may have made up"
@@ -48,7 +48,7 @@ class Patience:
 
 
 class TreqsClient:
-    """The service at `url`.  transport: instead of the network, for tests."""
+    """A client for the service at `url`. `transport` replaces the network in tests."""
 
     def __init__(self, url: str, patience: Patience, transport: "httpx2.AsyncBaseTransport | None" = None) -> None:
         import httpx2
@@ -58,24 +58,24 @@ class TreqsClient:
         self._client = httpx2.AsyncClient(
             base_url=url.rstrip("/"),
             transport=transport,
-            # Plain http:// is for this machine; a proxy of the environment would carry the bearers off.
+            # Plain http:// is only for this machine. A proxy from the environment would receive the bearers.
             trust_env=url.startswith("https:"),
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # the whole answer has its deadline in `ask`
+            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # `ask` has a deadline for the whole reply
             limits=httpx2.Limits(max_connections=MOST_AT_ONCE * len(Kind)),
-            headers={"Accept-Encoding": "identity"},  # a compressed answer has no size before it is there
+            headers={"Accept-Encoding": "identity"},  # the size of a compressed reply is not known in advance
             follow_redirects=False,
         )
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         await self._client.aclose()
 
     async def ask(
         self, kind: Kind, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: object = None
     ) -> dict[str, object] | None:
-        """The object that the service answers, without its envelope; None where it refuses what it was sent.
+        """Return the object in the service's reply, without its envelope; None if the service rejects the request.
 
-        Raises `Refusal` (503) for everything else.  Cancelling it closes the connection.
+        Raises `Refusal` (503) for any other outcome. Cancelling it closes the connection.
         """
         import httpx2
 
@@ -84,7 +84,7 @@ class TreqsClient:
                 with anyio.fail_after(self._patience.answer):
                     async with self._client.stream(method, path, headers=headers, json=body) as response:
                         status, raw = response.status_code, await _read(response)
-            except (httpx2.HTTPError, OSError) as error:  # TimeoutError is one
+            except (httpx2.HTTPError, OSError) as error:  # includes TimeoutError
                 logger.warning("the identity service does not answer: %s", type(error).__name__)
                 raise unusable("does not answer") from None
         if status in _NOS:
@@ -111,7 +111,7 @@ class TreqsClient:
 
 
 def unusable(what: str) -> Refusal:
-    """503: nobody can tell now who a caller is."""
+    """Return a 503 that says that the identity service cannot be used now."""
     return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"the identity service {what}: try again later")
 
 

@@ -1,8 +1,8 @@
 """Users, and the file that holds them with their keys, tokens, owners and projects.
 
-The file is apart from the lineages because commands write it while the registry runs.  It uses the rollback journal
-with ordinary locks: two processes that share a write-ahead log can corrupt it with the SQLite of many systems.  Nothing
-in it lets anybody sign in: of tokens it has hashes, of keys the public halves.
+The file is separate from the lineages because commands write it while the registry runs. It uses the rollback journal
+with ordinary locks, because with the SQLite of many systems, two processes that share a write-ahead log can corrupt it.
+The file holds no usable credentials, only hashes of tokens and public keys.
 """
 
 import secrets
@@ -23,11 +23,11 @@ ID_SIZE = 8
 
 
 class Taken(Exception):
-    """The name, the key or the membership is there already; the text says which, as a sentence without its stop."""
+    """The name, key or membership exists already. The text says which, as a sentence without a full stop."""
 
 
 class Unknown(Exception):
-    """There is no such user, key, token, owner or project; the text says which, as a sentence without its stop."""
+    """There is no such user, key, token, owner or project. The text says which, as a sentence without a full stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,14 @@ class User:
 
 
 class Accounts(Database):
-    """The file.  Commands and a running registry may have it open at once."""
+    """The accounts file. Commands and a running registry may open it at the same time."""
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """The accounts in `directory`, which is made where it is missing, and private (`private_data`).
+        """Open the accounts in `directory`, which is created if it is missing, and made private (`private_data`).
 
-        Raises OSError, of which `private_data.UnsafeData`, and `sqlite3.Error`, of which `database.NewerSchemaError`
-        where a later release has written it.
+        Raises OSError, including `private_data.UnsafeData`, and `sqlite3.Error`, including `database.NewerSchemaError`
+        if a later release has written the file.
         """
         secure_folder(directory)
         path = directory / DATABASE_NAME
@@ -61,12 +61,12 @@ class Accounts(Database):
 
     @classmethod
     def in_memory(cls) -> Self:
-        """Accounts that are gone with the process, for tests and simulations."""
+        """Create accounts in memory, for tests and simulations."""
         return cls(_connect(":memory:"))
 
 
 def new_id() -> str:
-    """An id that nobody had before."""
+    """Return a new random id."""
     return secrets.token_hex(ID_SIZE)
 
 
@@ -78,7 +78,7 @@ def add_user(
     sub: str | None = None,
     user_id: str | None = None,
 ) -> User:
-    """Add a user.  sub, user_id: a new one where it is not given.  Raises `Taken`."""
+    """Add a user. `sub` and `user_id` are generated if they are not given. Raises `Taken`."""
     user = User(user_id or new_id(), name, sub or new_id(), email)
     if connection.execute("SELECT 1 FROM owners WHERE name = ?", (name,)).fetchone() is not None:
         raise Taken(f"{name} is the name of an owner")
@@ -92,7 +92,7 @@ def add_user(
 
 
 def find_user(connection: sqlite3.Connection, name: str) -> User:
-    """The user of this name.  Raises `Unknown`."""
+    """Return the user with this name. Raises `Unknown`."""
     row = connection.execute("SELECT * FROM users WHERE name = ?", (name,)).fetchone()
     if row is None:
         raise Unknown(f"there is no user {name}")
@@ -100,19 +100,19 @@ def find_user(connection: sqlite3.Connection, name: str) -> User:
 
 
 def users(connection: sqlite3.Connection) -> list[User]:
-    """Everybody, by name."""
+    """Return all users, sorted by name."""
     return [user_of(row) for row in connection.execute("SELECT * FROM users ORDER BY name")]
 
 
 def remove_user(connection: sqlite3.Connection, name: str) -> None:
-    """Remove a user with keys, tokens, memberships and own projects; what was published stays.  Raises `Unknown`."""
+    """Remove a user with keys, tokens, memberships and own projects. Published lineages stay. Raises `Unknown`."""
     user = find_user(connection, name)
     connection.execute("DELETE FROM projects WHERE owner_id = ?", (user.id,))
     connection.execute("DELETE FROM users WHERE id = ?", (user.id,))
 
 
 def user_of(row: sqlite3.Row) -> User:
-    """The user in a row that has the columns of `users`."""
+    """Return the user in a row that has the columns of `users`."""
     return User(row["id"], row["name"], row["sub"], row["email"])
 
 

@@ -1,4 +1,4 @@
-"""Whether an SSH signature was made by a given key (`protocol.md §3`)."""
+"""Verification of SSH signatures (`protocol.md §3`)."""
 
 import functools
 from base64 import b64decode
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from asyncssh.sshsig import SSHAllowedSigners
 
 PARSED_KEYS = 256
-"""Public keys that are kept parsed."""
+"""Maximum number of parsed public keys in the cache."""
 ED25519_KEY_SIZE, ED25519_SIZE = 32, 64
-"""Bytes of a key, and of a signature (RFC 8032)."""
+"""Bytes of a key and of a signature (RFC 8032)."""
 _ED25519 = b"ssh-ed25519"
 _PRINCIPAL = "user"
 _BLOB_HEAD = b"SSHSIG" + (1).to_bytes(4, "big")
 
 
 def is_signature(public: str, payload: bytes, blob: bytes) -> bool:
-    """Whether `blob` is an SSHSIG of `payload`, in our namespace, by exactly this key."""
+    """Return whether `blob` is an SSHSIG of `payload` in the namespace `glaas`, made by exactly this key."""
     known = b64decode(public.split()[1])
-    # A certificate in the key's place would bring validity rules that nobody here keeps.
+    # A certificate instead of the key would bring validity rules that this registry does not check.
     if not blob.startswith(_BLOB_HEAD + ssh_string(known)):
         return False
     raw = blob[-ED25519_SIZE:]
@@ -34,12 +34,12 @@ def is_signature(public: str, payload: bytes, blob: bytes) -> bool:
 
     try:
         return asyncssh.validate_sshsig(payload, blob, _PRINCIPAL, _allowed_signers(public))
-    except (ValueError, asyncssh.Error):  # a hash or a signature algorithm that nobody knows
+    except (ValueError, asyncssh.Error):  # an unknown hash or signature algorithm
         return False
 
 
 def _is_ed25519_signature(public: bytes, data: bytes, signature: bytes) -> bool:
-    """The most usual case: every byte of the blob is known but these, and nothing is left for asyncssh to look at."""
+    """Verify the most common case without asyncssh. All other bytes of the blob are known already."""
     try:
         _ed25519_key(public).verify(signature, data)
     except (InvalidSignature, ValueError):
@@ -56,5 +56,5 @@ def _ed25519_key(public: bytes) -> Ed25519PublicKey:
 def _allowed_signers(public: str) -> "SSHAllowedSigners":
     from asyncssh.sshsig import import_allowed_signers
 
-    # Without the namespace a signature that was made for git would pass.
+    # Without the namespace, a signature made for git would be accepted.
     return import_allowed_signers(f'{_PRINCIPAL} namespaces="{NAMESPACE.decode()}" {public}\n')

@@ -1,1 +1,1 @@
-"""The endpoints.  `app` puts them together."""
+"""The HTTP endpoints. `app` assembles them."""

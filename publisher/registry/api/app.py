@@ -1,7 +1,8 @@
-"""The registry as an ASGI app, for uvicorn and for in-process use on asyncio and on trio.
+"""The registry as an ASGI app, for uvicorn and for in-process use on asyncio and trio.
 
-Of the two envelopes of `protocol.md §2` it speaks the bare one, but for `/auth/me`, `/auth/access-context` and
-`/auth/logout`, where clients look for the other: a success is the object itself, an error is `{"detail": …}`.
+Replies use the bare envelope of `protocol.md §2`: a success is the object itself, an error is `{"detail": …}`. Only
+`/auth/me`, `/auth/access-context` and `/auth/logout` use the `success`/`data` envelope, because clients expect it
+there.
 """
 
 import logging
@@ -53,9 +54,9 @@ ALL_FEATURES = RegistrationSessionFeatures(
     finalize_server_authoritative_hash=True,
     finalize_expected_counts=True,
 )
-"""What this release can do."""
+"""The features that this release supports."""
 RETRY_AFTER = {"Retry-After": "5"}
-"""For 503: seconds that a client is asked to wait when the disk is full, say, or nobody can tell who it is."""
+"""Headers of a 503. Clients should wait this many seconds if, for example, the disk is full or TReqs is unreachable."""
 
 
 def create_app(
@@ -70,14 +71,16 @@ def create_app(
     authority: Callable[[Run], Authority] | None = None,
     names: Names | None = None,
 ) -> Starlette:
-    """The registry over `store`, which stays the caller's to close.
+    """Create the registry's app over `store`. The caller remains responsible for closing the store.
 
-    features: what is advertised and honoured; None: no registration sessions (404).  clock: Unix seconds.  body_limit:
-    bytes, 413 past it.  run: how blocking calls are run, one at a time; the default is `Worker`, tests on virtual
-    time pass an inline one.  turns: how many finalizes run at once.  quota: what one client may write without a
-    credential.  authority: makes who vouches for bearers; the default are the store's accounts.  For the app's lifespan
-    the store is swept; at its end the authority is closed.  names: what the registry is called; None, for use in
-    process: it answers to any name.
+    `features` are the features that are advertised and honoured; with None, there are no registration sessions (404).
+    `clock` returns Unix seconds. `body_limit` is in bytes; larger bodies get a 413. `run` runs blocking calls, one at a
+    time; the default is `Worker`, and tests on virtual time pass an inline one. `turns` limits how many finalizes run
+    at once. `quota` is the amount that one client may write without a credential. `authority` creates the authority
+    that validates bearers; the default uses the store's own accounts. `names` are the host names that the registry is
+    served under; None, for in-process use, accepts any name.
+
+    During the app's lifespan, a background task sweeps the store. At its end, the authority is closed.
     """
     run = run or Worker().run
     vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
@@ -125,7 +128,7 @@ class _Routed(Protocol):
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    # A body that was not read to its end would be taken for the next request.
+    # The server would parse the unread rest of the body as the next request.
     more = {
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"Connection": "close"},
         HTTPStatus.REQUEST_TIMEOUT: {"Connection": "close"},
@@ -136,7 +139,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _not_served(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    # roar tells a missing endpoint from a missing thing by this sentence.
+    # roar uses this sentence to distinguish a missing endpoint from a missing resource.
     detail = "Endpoint not found" if error.status_code == HTTPStatus.NOT_FOUND else error.detail
     return JSONResponse({"detail": detail}, error.status_code, headers=error.headers)
 

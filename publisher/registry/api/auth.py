@@ -1,4 +1,4 @@
-"""Who somebody is: the endpoints below `/auth`, and the auth probe (`protocol.md §4`)."""
+"""The endpoints below `/auth`, and the credential probe (`protocol.md §4`)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,12 +28,12 @@ class _RefreshRequest(wire.Request):
 
 @dataclass(frozen=True, slots=True)
 class AuthApi:
-    """Signed-in callers over HTTP."""
+    """Endpoints for signed-in callers."""
 
     service: Service
 
     def routes(self) -> Sequence[BaseRoute]:
-        """The routes."""
+        """Return the routes."""
         return [
             Route(f"{wire.API_ROOT}/sessions", self.own_sessions, methods=["GET"]),
             Route(f"{wire.API_ROOT}/auth/me", self.me, methods=["GET"]),
@@ -43,21 +43,21 @@ class AuthApi:
         ]
 
     async def own_sessions(self, request: Request) -> JSONResponse:
-        """What the caller has published, the newest first; who probes a credential asks for one."""
+        """Return the caller's published lineages, newest first. Clients that probe a credential ask for one."""
         user = require_user(await self.service.caller(request))
         limit = number_in_query(request, "limit", default=LISTED, most=MOST_LISTED)
         lineages = await self.service.read(own_lineages, user.id, limit)
         return JSONResponse({"sessions": [asdict(lineage) for lineage in lineages]})
 
     async def me(self, request: Request) -> JSONResponse:
-        """Whom the credential belongs to, and as whom it publishes; in the envelope, where roar-cli looks for it."""
+        """Return the credential's user and the creator identity, in the envelope that roar-cli expects."""
         caller = await self.service.caller(request)
         user = require_user(caller)
         me = {"user": {"id": user.id, "username": user.name, "email": user.email}, "creatorIdentity": caller.identity}
         return JSONResponse({"success": True, "data": me})
 
     async def access_context(self, request: Request) -> JSONResponse:
-        """Where the caller may write and read; in the envelope, without which treqs-cli does not read it."""
+        """Return the owners and projects that the caller can read and write, in the envelope that treqs-cli requires."""
         caller = await self.service.caller(request)
         require_user(caller)
         if caller.credential is not Credential.BEARER:
@@ -67,13 +67,16 @@ class AuthApi:
         return JSONResponse({"success": True, "data": context.model_dump()})
 
     async def refresh(self, request: Request) -> JSONResponse:
-        """New tokens for a refresh token, which is its own credential; what `Authorization` says is not looked at."""
+        """Exchange a refresh token for new tokens.
+
+        `Authorization` is ignored, because the refresh token is the credential.
+        """
         body = await self.service.body(request, _RefreshRequest)
         tokens = await self.service.gatekeeper.authority.refresh(body.refresh_token, body.client_id)
         return JSONResponse(tokens)
 
     async def logout(self, request: Request) -> JSONResponse:
-        """End the sign-in of a bearer: its access and refresh tokens are dead.  An expired bearer ends it, too."""
+        """Revoke the access and refresh tokens of a bearer's sign-in. An expired bearer is accepted, too."""
         token = bearer_of(request.headers.get("authorization"))
         if token is None or not await self.service.gatekeeper.authority.revoke(token):
             raise unaccepted("there is no sign-in to end: this needs the bearer token of one")

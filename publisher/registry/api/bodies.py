@@ -1,4 +1,4 @@
-"""Reading request bodies: never more than the limit in memory, never a shape that the wire does not know."""
+"""Reading of request bodies, with bounded memory and validation against the wire models."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -13,21 +13,24 @@ from roar_publisher.registry.http.refusals import Refusal
 Body = TypeVar("Body", bound=BaseModel)
 
 DRAINED = 1024 * 1024
-"""Bytes past the limit that are read and dropped before a 413: a client that is still sending would otherwise see its
-connection reset instead of the answer."""
+"""Bytes past the limit that are read and dropped before a 413. Otherwise a client that is still sending would see a
+connection reset instead of the reply."""
 BODY_SECONDS = 60.0
 SLOWEST_BODY = 1000.0
-"""Seconds in which a body must have come, and bytes that prolong them by one more: 90 KiB may take 152 s."""
+"""A body must arrive within `BODY_SECONDS`, plus one second per `SLOWEST_BODY` bytes: 90 KiB may take 152 s."""
 ERRORS_NAMED = 3
-"""Faults that a 422 spells out."""
+"""Maximum number of validation errors that a 422 lists."""
 DETAIL_LENGTH = 500
-"""Characters of them: a fault names its place, and a key of the client's may be part of that."""
+"""Maximum characters of that list. An error names its location, which can contain a key that the client chose."""
 
 
 async def read_raw(request: Request, limit: int) -> bytes:
-    """The request's body.  Repeating it returns the same; who checks a signature reads it before the endpoint does.
+    """Return the request's body.
 
-    Raises `Refusal`: 413 past `limit` bytes, 400 where the body ended early, 408 where it comes too slowly.
+    Later calls return the same bytes, so a signature can be verified before the endpoint reads.
+
+    Raises `Refusal`: 413 past `limit` bytes, 400 if the body ended early, 408 if it arrives too slowly, 415 if a
+    non-empty body is not declared as JSON.
     """
     if not hasattr(request.state, "raw_body"):
         raw_body = await _read(request, limit)
@@ -39,9 +42,9 @@ async def read_raw(request: Request, limit: int) -> bytes:
 
 
 async def read_body(request: Request, model: type[Body], limit: int) -> Body:
-    """The request's body as `model`; no body at all counts as an empty object.
+    """Return the request's body as `model`. An empty body counts as an empty object.
 
-    Raises `Refusal`: as `read_raw`, 400 for what is no JSON, 422 for JSON of another shape.
+    Raises `Refusal`: as `read_raw`, 400 for invalid JSON, 422 for JSON that does not match the model.
     """
     raw = await read_raw(request, limit)
     try:

@@ -1,14 +1,14 @@
-"""What web pages may do to a registry that the browser's machine can reach: nothing but lead a person to its pages.
+"""Protection against web pages of other sites. They can only link to the registry's pages.
 
-A browser sends a page's requests along with the person's network access: a page from anywhere could write to a registry
-on loopback, or, under a name that it has pointed to this machine (DNS rebinding), read from it as its own.  So
+A browser sends a page's requests with the user's network access. A page from any site could otherwise write to a
+registry on loopback, or read from it under a host name that it has pointed to this machine (DNS rebinding). Therefore:
 
-- a request under a foreign name is refused (421);
-- a request that a browser makes for another site is refused (403), whatever its method, but for a person's own
-  following of a link.  Browsers say so by `Sec-Fetch-Site` or `Origin`; other programs send neither;
-- a body has to be JSON by its media type, which a page can't send without asking first (`bodies`), and nobody who asks
-  is answered;
-- no reply may be embedded or read by another site.
+- A request under a foreign host name is refused (421).
+- A request that a browser makes on behalf of another site is refused (403) with any method, except when the user
+  follows a link. Browsers mark such requests with `Sec-Fetch-Site` or `Origin`; other programs send neither.
+- A body must have the media type of JSON (`bodies`). A page cannot send that without a CORS preflight, and preflights
+  are not answered.
+- Other sites cannot embed or read any reply.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.http.refusals import Refusal
 
 OWN_SITES = frozenset({"same-origin", "none"})
-"""`Sec-Fetch-Site` of what the registry's own pages ask for, and of what a person has typed."""
+"""Values of `Sec-Fetch-Site` for requests from the registry's own pages and for addresses that the user typed."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -34,7 +34,10 @@ the next one who asks."""
 
 
 class BrowserGuard:
-    """ASGI middleware.  names: what the registry is called; None: whatever a client calls it, for use in process."""
+    """ASGI middleware that refuses requests from other sites and under foreign host names.
+
+    `names` are the host names that the registry is served under; None, for in-process use, accepts any name.
+    """
 
     def __init__(self, app: ASGIApp, names: Names | None) -> None:
         self._app = app
@@ -57,7 +60,7 @@ class BrowserGuard:
             await JSONResponse(refusal.body(), refusal.status)(scope, receive, send_guarded)
             return
         scheme = None if self._names is None else self._names.scheme_of(host)
-        # Addresses in replies are made of it; a proxy need not say that clients reach it by https.
+        # Addresses in replies use this scheme, so a proxy does not have to report that clients connect by https.
         await self._app(scope if scheme is None else {**scope, "scheme": scheme}, receive, send_guarded)
 
     def _host(self, hosts: Sequence[str]) -> str:

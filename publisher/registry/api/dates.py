@@ -1,4 +1,7 @@
-"""`Date` on every reply, from the registry's own clock: clients tell by it how far theirs is off (`protocol.md §3`)."""
+"""A `Date` header on every reply, from the registry's own clock.
+
+Clients use it to measure their clock skew (`protocol.md §3`).
+"""
 
 from collections.abc import Callable
 from email.utils import formatdate
@@ -7,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class DateHeader:
-    """ASGI middleware.  The server below must not add a `Date` of its own.  clock: Unix seconds."""
+    """ASGI middleware that adds the header. The server below must not add a `Date`. `clock` returns Unix seconds."""
 
     def __init__(self, app: ASGIApp, clock: Callable[[], float]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Carrying out a finalize: waiting for a turn, hashing piece by piece, publishing (`finalize`, `pairing`, `turns`)."""
+"""Execution of a finalize: waiting for a turn, hashing in slices, publishing (`finalize`, `pairing`, `turns`)."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,25 +14,26 @@ from roar_publisher.registry.lineages.sessions import Access
 from roar_publisher.registry.lineages.turns import Turns
 
 HASHING_ATTEMPTS = 5
-"""How often a finalize starts over when somebody keeps staging meanwhile."""
+"""Maximum number of attempts when other requests keep staging during a finalize."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finalizer:
-    """The finalizes of one registry."""
+    """Runs the finalizes of one registry."""
 
     service: Service
     turns: Turns
 
     async def finalize(self, access: Access, body: wire.FinalizeRequest, client: str) -> dict[str, object]:
-        """Publish the session's lineage; its receipt, or that of the publication that there was.
+        """Publish the session's lineage and return its receipt. For a closed session, return the existing receipt.
 
-        client: as for `Turns.turn`.  Cancelled, it leaves the session open, or closed with its receipt; repeating it
-        tells.  Raises `Refusal`: as `begin`, `publish`, `Turns.turn` and `Service.scope`; 409 where staging goes on.
+        `client` is as for `Turns.turn`. Cancellation leaves the session either open, or closed with its receipt; repeat
+        the call to find out. Raises `Refusal`: as `begin`, `publish`, `Turns.turn` and `Service.scope`; 409 if staging
+        continues.
         """
         receipt = await self._begin(access, body)
         if isinstance(receipt, dict):
-            # Who asks for a receipt again needs no turn, nor who is refused.
+            # Neither an existing receipt nor a refusal needs a turn.
             return receipt
         async with self.turns.turn(access.session_id, client):
             return await self._finalize(access, body)
@@ -55,7 +56,9 @@ class Finalizer:
         raise Refusal(HTTPStatus.CONFLICT, "writes keep arriving in this session: finalize when they are done")
 
     async def _hash(self, access: Access, hashing: Hashing) -> None:
-        """Hash what is staged, and pair its jobs with those of the lineage that has this hash already."""
+        """Hash the staged content, and pair its jobs with those of the existing lineage under that hash, if there is
+        one.
+        """
         again: pairing.Pairing | None = None
         try:
             while not hashing.complete:

@@ -1,4 +1,4 @@
-"""The label endpoints that `roar label` reads, and the one that it edits through."""
+"""The label endpoints that `roar label` uses for reading and editing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ from roar_publisher.registry.lineages.label_views import (
 from roar_publisher.registry.lineages.reconcile import ReconcileRequest, is_own, reconcile
 
 ENTITY_PARAMETERS = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
-"""Which query parameter names an entity, by its type."""
+"""The query parameter that identifies an entity, by entity type."""
 LARGEST_VERSION = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class LabelApi:
-    """Labels of published lineages over HTTP."""
+    """Endpoints for the labels of published lineages."""
 
     service: Service
 
     def routes(self) -> Sequence[BaseRoute]:
-        """The routes."""
+        """Return the routes."""
         root = f"{API_ROOT}/labels"
         return [
             Route(f"{root}/current", self.current, methods=["GET"]),
@@ -44,7 +44,7 @@ class LabelApi:
         ]
 
     async def current(self, request: Request) -> JSONResponse:
-        """The newest label document of one entity."""
+        """Return the newest label document of an entity."""
         caller = await self.service.caller(request)
         reader = await self.service.reader(caller)
         asked = _asked(request)
@@ -61,9 +61,10 @@ class LabelApi:
         return JSONResponse({**newest, "canEdit": own})
 
     async def history(self, request: Request) -> JSONResponse:
-        """The newest label documents of one entity, the oldest of them first: `?limit=` of them, `?before=` a version.
+        """Return the newest label documents of an entity, oldest first: at most `?limit=`, before the version
+        `?before=`.
 
-        Where these are not all, `next_before` says how to ask for the ones before; null at the end.
+        If there are earlier ones, `next_before` is the value of `?before=` for the next request; otherwise it is null.
         """
         reader = await self.service.reader(await self.service.caller(request))
         asked = _asked(request)
@@ -79,7 +80,7 @@ class LabelApi:
         return JSONResponse({"labels": history.documents, "next_before": history.before})
 
     async def reconcile(self, request: Request) -> JSONResponse:
-        """Edit labels of a lineage of one's own."""
+        """Edit the labels of a lineage that the caller owns."""
         caller = await self.service.caller(request)
         require_user(caller)
         body = await self.service.body(request, ReconcileRequest)
@@ -90,7 +91,7 @@ class LabelApi:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Whose labels a query asks for.  lineage_hash: None for those of an artifact in all lineages."""
+    """The entity that a query names. If `lineage_hash` is None, the query is about an artifact in all lineages."""
 
     entity_type: str
     entity: str
@@ -98,7 +99,7 @@ class _Asked:
 
 
 def _asked(request: Request) -> _Asked:
-    """Raises `Refusal` (422) for a query that does not name one entity."""
+    """Parse the query. Raises `Refusal` (422) if it does not name one entity."""
     query = request.query_params
     entity_type, lineage_hash = query.get("entity_type", ""), query.get("session_hash")
     if entity_type not in ENTITY_PARAMETERS:

@@ -1,4 +1,4 @@
-"""The legacy one-shot endpoints: each write goes straight into a visible lineage (`protocol.md §4`)."""
+"""The legacy endpoints, whose writes go directly into a visible lineage (`protocol.md §4`)."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -26,12 +26,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class LegacyApi:
-    """Writes against a hash that the client named.  All may be repeated."""
+    """Endpoints that write under a hash that the client chose. All requests may be repeated."""
 
     service: Service
 
     def routes(self) -> Sequence[BaseRoute]:
-        """The routes, the busiest first."""
+        """Return the routes, the busiest first."""
         lineage = f"{wire.API_ROOT}/sessions/{{hash}}"
         return [
             Route(f"{lineage}/jobs/{{uid}}/inputs", self.link_inputs, methods=["POST"]),
@@ -45,7 +45,7 @@ class LegacyApi:
         ]
 
     async def open(self, request: Request) -> JSONResponse:
-        """Name a lineage; from now on it is visible and takes writes."""
+        """Create a lineage. It is visible and accepts writes at once."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.LegacySessionRequest)
         if body.scope_request is not None and caller.user is None:
@@ -56,7 +56,7 @@ class LegacyApi:
         return JSONResponse(reply, HTTPStatus.CREATED if created else HTTPStatus.OK)
 
     async def add_jobs(self, request: Request) -> JSONResponse:
-        """Add jobs; those that are there stay as they are."""
+        """Add jobs. Existing jobs are not changed."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.JobsRequest)
         added = await self._into_lineage(request, caller, staging.add_jobs, body.jobs)
@@ -65,7 +65,7 @@ class LegacyApi:
         return JSONResponse(reply)
 
     async def add_job(self, request: Request) -> JSONResponse:
-        """Add one job, as roar-cli's `put` does; one that is there stays as it is."""
+        """Add one job, as roar-cli's `put` does. An existing job is not changed."""
         caller = await self.service.caller(request)
         job = await self.service.body(request, wire.Job)
         added = await self._into_lineage(request, caller, staging.add_jobs, [job])

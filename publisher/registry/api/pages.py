@@ -1,4 +1,4 @@
-"""The pages for people: a lineage, and the newest ones."""
+"""The HTML pages: a lineage, and the list of the newest ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,25 +21,25 @@ HEADERS = {
     " frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-"""What is shown was written by strangers: nothing of it may run, nothing may be fetched for it, and no other page may
-frame it or hold on to its window.  See `browsers` for what every reply has."""
+"""The pages show untrusted text. It must not run scripts or load resources, and no other page may frame these pages
+or keep a reference to their window. `browsers` adds the headers of every reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """HTML over HTTP."""
+    """Endpoints that return HTML."""
 
     service: Service
 
     def routes(self) -> Sequence[BaseRoute]:
-        """The routes; `page` is the name under which receipts find a lineage's address."""
+        """Return the routes. Receipts look up a lineage's address under the route name `page`."""
         return [
             Route("/dag/{hash}", self.lineage, methods=["GET"], name="page"),
             Route("/", self.recent, methods=["GET"]),
         ]
 
     async def lineage(self, request: Request) -> HTMLResponse:
-        """A published lineage, `?page=` of it, or from the job `?from=` on; both count from 1."""
+        """Show a published lineage: its page `?page=`, or the jobs starting at `?from=`. Both count from 1."""
         try:
             page = number_in_query(request, "page", default=1, most=LARGEST_OFFSET // JOBS_A_PAGE) or 1
             first = number_in_query(request, "from", default=(page - 1) * JOBS_A_PAGE + 1, most=LARGEST_OFFSET) or 1
@@ -51,6 +51,6 @@ class Pages:
         return HTMLResponse(lineage_page(view, first=first, jobs_a_page=JOBS_A_PAGE), HTTPStatus.OK, HEADERS)
 
     async def recent(self, request: Request) -> HTMLResponse:
-        """The newest public lineages."""
+        """Show the newest public lineages."""
         lineages = await self.service.read(recent_lineages, LINEAGES_LISTED)
         return HTMLResponse(recent_page(lineages), HTTPStatus.OK, HEADERS)

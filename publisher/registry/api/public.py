@@ -1,4 +1,4 @@
-"""The endpoints that anybody may ask: health, published lineages, their artifacts (`protocol.md §4`)."""
+"""The endpoints that need no credential: health, published lineages and their artifacts (`protocol.md §4`)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,12 +21,12 @@ LARGEST_OFFSET = 10**9
 
 @dataclass(frozen=True, slots=True)
 class PublicApi:
-    """Reading over HTTP."""
+    """Endpoints for reading."""
 
     service: Service
 
     def routes(self) -> Sequence[BaseRoute]:
-        """The routes."""
+        """Return the routes."""
         return [
             Route(f"{API_ROOT}/health", self.health, methods=["GET"]),
             Route(f"{API_ROOT}/sessions/{{hash}}", self.lineage, methods=["GET"]),
@@ -34,7 +34,7 @@ class PublicApi:
         ]
 
     async def health(self, request: Request) -> JSONResponse:
-        """That the registry lives, and what it can do."""
+        """Report that the registry is up, and its features."""
         features = self.service.features
         advertised: dict[str, object] = {}
         if features is not None:
@@ -44,10 +44,11 @@ class PublicApi:
         return JSONResponse({"status": "healthy", "features": advertised})
 
     async def lineage(self, request: Request) -> JSONResponse:
-        """A published lineage; its jobs in step order from `?offset=` on, `?limit=` of them.
+        """Return a published lineage with up to `?limit=` jobs in step order, starting at `?offset=`.
 
-        Where these are too much for one answer it has fewer; `next_offset` says where to go on, null at the end.
-        `?set_aside=true`: what the caller wrote under the hash before somebody else finalized it.
+        The reply has fewer jobs if they would be too large for one reply. `next_offset` is the offset of the next
+        request; null at the end. With `?set_aside=true`, return what the caller wrote under the hash before another
+        user finalized it.
         """
         offset = number_in_query(request, "offset", default=0, most=LARGEST_OFFSET)
         limit = number_in_query(request, "limit", default=JOBS_A_PAGE, most=MOST_JOBS_A_PAGE)
@@ -65,13 +66,13 @@ class PublicApi:
         return JSONResponse({**asdict(view), "url": lineage_url(request, view.hash), **rest})
 
     async def artifact(self, request: Request) -> JSONResponse:
-        """A published artifact."""
+        """Return a published artifact."""
         reader = await self.service.reader(await self.service.caller(request))
         return JSONResponse(await self.service.read(find_artifact, path_text(request, "hash"), reader))
 
 
 def number_in_query(request: Request, name: str, *, default: int, most: int) -> int:
-    """A whole number from the query, 0 to `most`.  Raises `Refusal` (422) for anything else."""
+    """Return a whole number from the query, 0 to `most`. Raises `Refusal` (422) for any other value."""
     text = request.query_params.get(name)
     if text is None:
         return default

@@ -1,4 +1,4 @@
-"""What every endpoint needs: the store, the clock, the limits, the caller, and the way to the store's one worker."""
+"""The state and helpers that all endpoints share: store, clock, limits, caller identification, and the store's worker."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ Body = TypeVar("Body", bound=BaseModel)
 class Service:
     """The registry behind its endpoints.
 
-    features: what is advertised and honoured; None: no registration sessions at all.  clock: Unix seconds.
-    body_limit: bytes.  quota: what one client may write without a credential.
+    `features` are the features that are advertised and honoured; None disables registration sessions. `clock` returns
+    Unix seconds. `body_limit` is in bytes. `quota` is the amount that one client may write without a credential.
     """
 
     store: Store
@@ -43,15 +43,20 @@ class Service:
     run: Run
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """One transaction.  A cancelled caller does not undo it: whether it happened is known by asking again."""
+        """Run `operation` in a write transaction.
+
+        Cancelling the caller does not undo it; ask again to learn the outcome.
+        """
         return await self.run(partial(self.store.write, operation, *args, **kwargs))
 
     async def write_from(
         self, request: Request, caller: Caller, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """As `write`, for a body that has been read; what nobody signed for counts (`quotas`).
+        """Like `write`, for a request whose body has been read.
 
-        Raises `Refusal` (429, 403) where it is too much.
+        Writes without a user count against the quota (`quotas`).
+
+        Raises `Refusal` (429, 403) if the quota is exceeded.
         """
         if caller.user is not None:
             return await self.write(operation, *args, **kwargs)
@@ -59,23 +64,23 @@ class Service:
         return await self.write(lambda connection: metered(connection, meter, operation, *args, **kwargs))
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """One look at the tables."""
+        """Run `operation` in a read transaction."""
         return await self.run(partial(self.store.read, operation, *args, **kwargs))
 
     async def body(self, request: Request, model: type[Body]) -> Body:
-        """The request's body; raises `Refusal` as `bodies.read_body`."""
+        """Return the request's body as `model`. Raises `Refusal` as `bodies.read_body`."""
         return await read_body(request, model, self.body_limit)
 
     async def caller(self, request: Request) -> Caller:
-        """Who sent the request; raises `Refusal` as `auth.Gatekeeper.identify`.  To be asked once a request."""
+        """Identify the sender of the request. Call it once per request. Raises `Refusal` as `auth.Gatekeeper.identify`."""
         reached_at = plain_address((request.scope.get("server") or ("",))[0])
         asked = Asked(request.method, _signed_path(request), lambda: read_raw(request, self.body_limit), reached_at)
         return await self.gatekeeper.identify(request.headers.get("authorization"), asked)
 
     async def context(self, caller: Caller) -> AccessContext | None:
-        """Where a signed-in caller belongs: asked for now with a bearer, as it is known with an SSH key.
+        """Return the access context of a signed-in caller: the live one for a bearer, the cached one for an SSH key.
 
-        Raises `Refusal` (401) where the bearer has died meanwhile, 503 where nobody can tell.
+        Raises `Refusal`: 401 if the bearer is no longer valid, 503 if its validity is unknown.
         """
         if caller.credential is Credential.BEARER:
             context = await self.gatekeeper.authority.context_of_bearer(caller.token)
@@ -85,13 +90,13 @@ class Service:
         return None if caller.user is None else await self.gatekeeper.authority.known_context(caller.user)
 
     async def reader(self, caller: Caller) -> Reader:
-        """A caller with all that this caller may read."""
+        """Return the caller with everything that it may read."""
         if caller.user is None:
             return Reader()
         return Reader.of(caller.user, await self.gatekeeper.authority.known_context(caller.user))
 
     async def scope(self, caller: Caller, scope_request: dict[str, Any] | None) -> Scope:
-        """Where a caller wants to publish.  Raises `Refusal` as `scope.resolve`, and as `context`."""
+        """Return the scope that a caller requests. Raises `Refusal` as `scope.resolve` and `context`."""
         if scope_request is None:
             return UNSCOPED
         assert caller.user is not None
@@ -99,23 +104,23 @@ class Service:
 
 
 def lineage_url(request: Request, lineage_hash: str) -> str:
-    """Where people read a lineage, under the address that this client used."""
+    """Return the address of a lineage's page, under the host that this client used."""
     return str(request.url_for("page", hash=lineage_hash))
 
 
 def client_of_request(request: Request) -> str:
-    """The client that sent a request, by its address."""
+    """Return the key that identifies the request's client: its address."""
     return client_of(request.client.host if request.client else "")
 
 
 def path_text(request: Request, name: str) -> str:
-    """A part of the request's path."""
+    """Return a parameter of the request's path."""
     value: Any = request.path_params[name]
     return str(value)
 
 
 def _signed_path(request: Request) -> str:
-    """The path as it was sent, below the address of this registry: clients do not sign what stands before."""
+    """Return the path and query as sent, without the root path, because clients do not sign that."""
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     path = raw.decode("ascii", errors="replace").removeprefix(request.scope.get("root_path", ""))
     query = request.scope["query_string"].decode("ascii", errors="replace")

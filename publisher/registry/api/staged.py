@@ -26,18 +26,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 AUTHENTICATED = "authenticated"
-"""The `mode` of a session that a user opened."""
+"""The default `mode` of a session that a user opened."""
 
 
 @dataclass(frozen=True, slots=True)
 class StagedApi:
-    """Registration sessions over HTTP.  All writes may be repeated; none is visible to readers before finalize."""
+    """Endpoints of registration sessions. All writes may be repeated. Readers see none of them before finalize."""
 
     service: Service
     finalizer: Finalizer
 
     def routes(self) -> Sequence[BaseRoute]:
-        """The routes, the busiest first."""
+        """Return the routes, the busiest first."""
         root = f"{wire.API_ROOT}/registration-sessions"
         return [
             Route(f"{root}/{{id}}/jobs/{{uid}}/inputs", self.link_inputs, methods=["POST"]),
@@ -53,7 +53,7 @@ class StagedApi:
         ]
 
     async def open(self, request: Request) -> JSONResponse:
-        """Make a session, or find the one that this client id has already."""
+        """Create a session, or return the existing one for this client id."""
         caller = await self.service.caller(request)
         body = await self.service.body(request, wire.OpenRequest)
         anonymous = body.mode == wire.ANONYMOUS_PUBLIC
@@ -89,7 +89,7 @@ class StagedApi:
             raise Refusal(HTTPStatus.NOT_FOUND, "this registry has no registration sessions for users")
 
     async def stage_jobs(self, request: Request) -> JSONResponse:
-        """Add jobs; those that are there stay as they are, and those of another lineage of this user stay there."""
+        """Stage jobs. Existing jobs are not changed, and jobs of another lineage of this user stay there."""
         access = await self._access(request)
         body = await self.service.body(request, wire.JobsRequest)
         if understands(request, Since.BINDING_PREPARED):
@@ -103,7 +103,7 @@ class StagedApi:
         return JSONResponse(_jobs_reply(added, published))
 
     async def stage_job(self, request: Request) -> JSONResponse:
-        """Add one job, as roar-cli's `put` does; one that is there stays as it is."""
+        """Stage one job, as roar-cli's `put` does. An existing job is not changed."""
         access = await self._access(request)
         job = await self.service.body(request, wire.Job)
         known = understands(request, Since.ALREADY_REGISTERED)
@@ -115,14 +115,14 @@ class StagedApi:
         return JSONResponse({"id": added.ids[0], "job_uid": job.job_uid, "created": added.created == 1})
 
     async def stage_artifacts(self, request: Request) -> JSONResponse:
-        """Add artifacts; those that are there stay as they are."""
+        """Stage artifacts. Existing artifacts are not changed."""
         access = await self._access(request)
         body = await self.service.body(request, wire.ArtifactsRequest)
         created = await self._stage(request, access, staging.add_artifacts, body.artifacts)
         return JSONResponse({"created": created, "updated": len(body.artifacts) - created, "errors": 0})
 
     async def stage_composite(self, request: Request) -> JSONResponse:
-        """Add a composite artifact."""
+        """Stage a composite artifact."""
         access = await self._access(request)
         body = await self.service.body(request, wire.CompositeRequest)
         created = await self._stage(request, access, staging.add_composite, body)
@@ -137,14 +137,14 @@ class StagedApi:
         return await self._link(request, LinkKind.OUTPUTS)
 
     async def stage_view_edges(self, request: Request) -> JSONResponse:
-        """Note which parts of composites a job used."""
+        """Record which parts of composites a job used."""
         access = await self._access(request)
         body = await self.service.body(request, wire.ViewEdgesRequest)
         await self._stage(request, access, staging.add_view_edges, path_text(request, "uid"), body.view_edges)
         return JSONResponse({"view_edges_linked": len(body.view_edges)})
 
     async def finalize(self, request: Request) -> JSONResponse:
-        """Publish the session's lineage, or return the receipt of the publication that there was."""
+        """Publish the session's lineage and return its receipt. For a closed session, return the existing receipt."""
         access = await self._access(request)
         body = await self.service.body(request, wire.FinalizeRequest)
         receipt = await self.finalizer.finalize(access, body, _client(request, access.caller))
@@ -187,7 +187,7 @@ class StagedApi:
 
 
 def _client(request: Request, caller: Caller) -> str:
-    """Who counts as one client: a user, or where nobody has signed in, an address."""
+    """Return the key of the client: the user, or the address if the caller is not signed in."""
     return f"host {client_of_request(request)}" if caller.user is None else f"user {caller.owner}"
 
 
@@ -209,9 +209,9 @@ def _prepare(connection: sqlite3.Connection, access: Access, jobs: Sequence[wire
 def _stage_jobs(
     connection: sqlite3.Connection, access: Access, jobs: Sequence[wire.Job], *, leave_published: bool
 ) -> tuple[staging.Added, list[str]]:
-    """Stage jobs; the published lineages that have those that are not staged.
+    """Stage jobs. Return the added jobs and the hashes of the published lineages that contain the jobs left out.
 
-    leave_published: do not stage what stands in a public lineage of this user already.
+    With `leave_published`, jobs that a public lineage of this user already contains are not staged.
     """
     session = touch_open_session(connection, access)
     refuse_other_jobs(session)

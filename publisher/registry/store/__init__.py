@@ -1,1 +1,1 @@
-"""SQLite, below everything else: the database file, its tables, its one worker, quotas."""
+"""The SQLite layer: the database file, its tables, its worker thread, and quotas."""

@@ -1,4 +1,4 @@
-"""An SQLite file as the registry uses it: operations inside transactions, and tables that know their version."""
+"""An SQLite file whose operations run in transactions, with versioned tables."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -11,25 +11,25 @@ Operation = Callable[Concatenate[sqlite3.Connection, P], T]
 
 
 class NewerSchemaError(sqlite3.DatabaseError):
-    """The file was written by a later release, which alone can read it."""
+    """The file was written by a later release. This release cannot read it."""
 
 
 class Database:
-    """One connection.  Calls may come from changing threads but only one at a time, which the caller sees to."""
+    """An SQLite connection. Calls may come from different threads, but the caller must make only one at a time."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def close(self) -> None:
-        """Let go of the file.  Repeating it does nothing."""
+        """Close the file. Repeating it does nothing."""
         self._connection.close()
 
     def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `operation` in a transaction that is committed when it returns, rolled back when it raises."""
+        """Run `operation` in a transaction. It is committed if `operation` returns, and rolled back if it raises."""
         return self._transact("BEGIN IMMEDIATE", operation, *args, **kwargs)
 
     def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `operation`, which only reads, against one state of the tables."""
+        """Run `operation`, which must only read, against one snapshot of the tables."""
         return self._transact("BEGIN", operation, *args, **kwargs)
 
     def _transact(self, begin: str, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -45,10 +45,10 @@ class Database:
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
-    """Bring the tables to this release's shape; the migrations and their record are one transaction.
+    """Migrate the tables to this release's schema. The migrations and the new version are one transaction.
 
-    Of two processes that come at once, the second finds the work done.  Raises `NewerSchemaError` where the file has
-    seen more migrations than this release.
+    If two processes migrate at once, the second finds the work done. Raises `NewerSchemaError` if the file has seen
+    more migrations than this release knows.
     """
     if _version(connection) == len(migrations):
         return
@@ -74,7 +74,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _statements(script: str) -> Iterator[str]:
-    # `executescript` would commit the transaction that it is called in.
+    # `executescript` would commit the current transaction.
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -1,6 +1,6 @@
-"""JSON documents of callers: kept as they are, but for the numbers that JSON does not have.
+"""JSON documents of callers. They are stored unchanged, except for numbers that JSON does not have.
 
-Python reads and writes `NaN` and `Infinity`, and takes `1e999` for the latter; other readers of JSON stop there.  They
+Python reads and writes `NaN` and `Infinity`, and reads `1e999` as infinity. Other JSON parsers reject these, so they
 become null, as in the canonical form (`protocol.md §6`).
 """
 
@@ -11,7 +11,7 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=Fals
 
 
 def kept_text(document: object) -> str:
-    """The JSON text under which a document is kept; equal documents have equal texts."""
+    """Return the JSON text that a document is stored as. Equal documents have equal texts."""
     try:
         return _encode(document)
     except ValueError:
@@ -19,5 +19,5 @@ def kept_text(document: object) -> str:
 
 
 def read_text(text: str) -> Any:
-    """The document that is kept as `text`.  Earlier releases kept such numbers: they are null, too."""
+    """Return the document stored as `text`. Earlier releases stored non-JSON numbers; these become null, too."""
     return json.loads(text, parse_constant=lambda _name: None)

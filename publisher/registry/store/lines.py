@@ -1,4 +1,4 @@
-"""Lines of those who share a limit, each line under a key; a line that nobody stands in is forgotten."""
+"""Queues with a concurrency limit, one per key. An empty queue is removed."""
 
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
@@ -15,12 +15,12 @@ class _Line:
 
 @dataclass(slots=True)
 class Lines:
-    """The lines of one kind; owned by the event loop's thread."""
+    """The queues of one kind. Use them from the event loop's thread only."""
 
     _lines: dict[Hashable, _Line] = field(default_factory=dict)
 
     def length(self, key: Hashable) -> int:
-        """How many stand in a line, those included whose turn it is."""
+        """Return the number of callers in a queue, including those that hold a turn."""
         line = self._lines.get(key)
         return 0 if line is None else line.length
 
@@ -32,7 +32,7 @@ class Lines:
         """
         line = self._lines.setdefault(key, _Line(anyio.CapacityLimiter(at_once)))
         line.length += 1
-        # One task may hold several turns: each is a borrower of its own.
+        # One task may hold several turns, so each turn is a separate borrower.
         borrower = object()
         try:
             await line.limiter.acquire_on_behalf_of(borrower)

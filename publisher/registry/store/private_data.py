@@ -1,7 +1,7 @@
-"""The registry's data on disk: for the user who runs it alone.
+"""The registry's data on disk, accessible only to the user that runs the registry.
 
-Folders are 0700 and files 0600, whatever the umask is and whoever made them before.  What another user owns is never
-used, nor a folder that others may write to: they could have put anything there.
+Folders are 0700 and files 0600, regardless of the umask and of how they were created. Data that another user owns, or a
+folder that others can write to, is never used, because its content cannot be trusted.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
 
 class UnsafeData(PermissionError):
-    """Another user has a hand in the data.  The text says what is wrong.  remedy: what to do about it."""
+    """Another user owns the data or can write to it. The text states the problem; `remedy` says how to fix it."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem)
@@ -22,9 +22,9 @@ class UnsafeData(PermissionError):
 
 
 def secure_folder(folder: Path) -> None:
-    """Make a folder where it is missing, and make what is in it private.  Repeating it changes nothing.
+    """Create a folder if it is missing, and make its content private. Repeating it changes nothing.
 
-    Files are not opened, so the locks of a registry that runs on them stay.  Raises `UnsafeData` and OSError.
+    Files are not opened, so the locks of a running registry stay. Raises `UnsafeData` and OSError.
     """
     for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         missing.mkdir(mode=FOLDER_MODE, exist_ok=True)
@@ -39,14 +39,14 @@ def secure_folder(folder: Path) -> None:
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(parent, name)
-            with contextlib.suppress(FileNotFoundError):  # a running registry's SQLite makes and removes files
+            with contextlib.suppress(FileNotFoundError):  # a running registry's SQLite creates and removes files
                 entry = path.lstat()
                 _check_owner(path, entry)
                 _tighten(path, entry)
 
 
 def make_private_file(path: Path) -> None:
-    """Make an empty file that its owner alone can read, where there is none.  Raises OSError."""
+    """Create an empty file that only its owner can read, unless the file exists. Raises OSError."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
     except FileExistsError:
@@ -63,6 +63,6 @@ def _check_owner(path: Path, found: os.stat_result) -> None:
 
 def _tighten(path: Path, found: os.stat_result) -> None:
     modes = {stat.S_IFDIR: FOLDER_MODE, stat.S_IFREG: FILE_MODE}
-    wanted = modes.get(stat.S_IFMT(found.st_mode))  # a link has no mode of its own; its target is not ours to change
+    wanted = modes.get(stat.S_IFMT(found.st_mode))  # a symlink has no mode, and its target is not ours to change
     if wanted is not None and stat.S_IMODE(found.st_mode) != wanted:
         path.chmod(wanted)

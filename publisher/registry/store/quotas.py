@@ -1,8 +1,8 @@
-"""What may be written without a credential: so much by one client, and so much in all.
+"""Quotas for writes without a credential: one per client, and one for all clients together.
 
-Each limit is a bucket that drains: a client may write as much as its quota at once, and as much again spread over
-every `DRAIN_SECONDS`.  What is written counts when it is new, whether it is published later or expires; whoever writes
-too fast is refused with the seconds after which there is room again.  A client is an address (`addresses.client_of`).
+Each limit is a leaky bucket. A client may write its quota at once, and as much again in every `DRAIN_SECONDS`. Only new
+data counts, whether it is published later or expires. A client that writes too fast is refused, with the seconds after
+which there is room again. A client is an address (`addresses.client_of`).
 """
 
 import math
@@ -20,9 +20,9 @@ T = TypeVar("T")
 DRAIN_SECONDS = 24 * 3600.0
 """Seconds in which a full bucket drains."""
 TIMES_IN_ALL = 10
-"""What all clients together may write, in quotas of one."""
+"""The quota of all clients together, in multiples of one client's quota."""
 EVERYBODY = "*"
-"""Who the bucket of all clients belongs to; no address looks like this."""
+"""Key of the bucket of all clients. It is not a valid address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,10 @@ DEFAULT_QUOTA = Amount(sessions=1000, jobs=1_000_000, bytes=4 * 2**30)
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Who writes without a credential.  quota: of one client; nothing of a kind forbids it.  sent: bytes of the body.
+    """A write without a credential.
 
-    now: Unix seconds.
+    `quota` is the limit of one client; 0 forbids that kind of write. `sent` is the size of the body in bytes. `now` is
+    in Unix seconds.
     """
 
     quota: Amount
@@ -53,10 +54,10 @@ class Meter:
 def metered(
     connection: sqlite3.Connection, meter: Meter, operation: Operation[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run `operation` in the transaction that this is called in, and charge what it wrote.
+    """Run `operation` in the current transaction, and charge the client for what it wrote.
 
-    Raises `Refusal`, and the transaction must be rolled back: 429 with `Retry-After` where there is no room for it now,
-    403 where there never is.
+    Raises `Refusal`, after which the transaction must be rolled back: 429 with `Retry-After` if there is no room now,
+    403 if the write can never fit.
     """
     before = _newest(connection)
     result = operation(connection, *args, **kwargs)
@@ -69,7 +70,7 @@ def metered(
 
 
 def forget_unused(connection: sqlite3.Connection, now: float, limit: int) -> bool:
-    """Forget up to `limit` clients whose buckets have drained; whether there were any."""
+    """Remove up to `limit` clients whose buckets have drained. Return whether there were any."""
     forgotten = connection.execute(
         "DELETE FROM anonymous_use WHERE client IN (SELECT client FROM anonymous_use WHERE at <= ? LIMIT ?)",
         (now - DRAIN_SECONDS, limit),
@@ -78,7 +79,7 @@ def forget_unused(connection: sqlite3.Connection, now: float, limit: int) -> boo
 
 
 def _newest(connection: sqlite3.Connection) -> tuple[int, int]:
-    """The newest graph and the newest job: ids of new rows follow one another."""
+    """Return the newest graph id and job id. Ids of new rows are consecutive."""
     row = connection.execute(
         "SELECT coalesce((SELECT max(id) FROM graphs), 0), coalesce((SELECT max(id) FROM jobs), 0)"
     ).fetchone()

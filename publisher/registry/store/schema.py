@@ -1,11 +1,12 @@
 """The tables of lineages and registration sessions, with their migrations.
 
-A *graph* is one lineage's jobs, artifacts, links and labels.  While it is staged only its registration session knows
-it; a row in `lineages` publishes it, so a finalize of any size is one small transaction: readers see all or nothing.
+A *graph* is the jobs, artifacts, links and labels of one lineage. While it is staged, only its registration session
+refers to it. A row in `lineages` publishes it, so a finalize of any size is one small transaction, and readers see all
+or nothing.
 """
 
 NO_STEP = -1
-"""`jobs.step_number` of a job without one: it sorts before every step, as `protocol.md §6` wants."""
+"""`jobs.step_number` of a job without a step. It sorts before every step, as `protocol.md §6` requires."""
 
 MIGRATIONS = (
     """

@@ -1,7 +1,7 @@
-"""The one thread that works on the store: one call at a time, and the clients take turns.
+"""The single thread that works on the store. It runs one call at a time and alternates between clients.
 
-However many requests one client has on the way, another waits for two of its calls at most.  Calls are short: what
-takes long is cut into pieces (`slices`), and answers are bounded (`bounds`).
+Regardless of how many requests one client has in flight, another client waits for at most two of its calls. Calls are
+short: long operations are split into slices (`slices`), and replies are bounded (`bounds`).
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from roar_publisher.registry.store.lines import Lines
 T = TypeVar("T")
 
 CALLS_OF_CLIENT = 2
-"""Calls of one client that are at the worker: one runs, and the next is there when it ends."""
+"""Calls of one client that may be at the worker at once: one runs, and the next is ready when it ends."""
 _CLIENT: ContextVar[str] = ContextVar("client", default="")
 """For whom the current task works."""
 SEVERAL = "several"
@@ -26,7 +26,9 @@ SEVERAL = "several"
 
 
 class ForClient:
-    """ASGI middleware that says for which client a request is worked on: by its address, before anybody signs in."""
+    """ASGI middleware that assigns each request to a client, by its address, because no credential has been checked
+    yet.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -48,13 +50,13 @@ def for_several_clients() -> Iterator[None]:
 
 
 class Worker:
-    """Runs blocking calls.  What was begun is finished, cancelled or not."""
+    """Runs blocking calls in a thread. A call that has started is finished, even if its caller is cancelled."""
 
     def __init__(self) -> None:
         self._one = anyio.CapacityLimiter(1)
         self._lines = Lines()
 
     async def run(self, call: Callable[[], T], /) -> T:
-        """What the call returns, or raises."""
+        """Run the call. Return its result, or raise its exception."""
         async with self._lines.turn(_CLIENT.get(), CALLS_OF_CLIENT):
             return await anyio.to_thread.run_sync(call, limiter=self._one)
