@@ -27,7 +27,10 @@ class Run(Protocol):
 
 
 class Authority(Protocol):
-    """Validates bearers. Methods raise `Refusal` (503) if the authority is unavailable. Cancelling any method is safe."""
+    """Validates bearers.
+
+    Methods raise `Refusal` (503) if the authority is unavailable. Cancelling a method leaves nothing half done.
+    """
 
     async def user_of(self, access_token: str) -> User | None:
         """Return the token's user, as of at most a few seconds ago; None if the token is not valid."""

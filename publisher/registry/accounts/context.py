@@ -1,5 +1,4 @@
-"""Access contexts: the owners and projects that a user can read and write (`protocol.md §4`, `GET
-/auth/access-context`).
+"""Access contexts: the owners and projects of a user (`protocol.md §4`, `GET /auth/access-context`).
 
 The TReqs service and the registry's own accounts use the same shape. Unknown fields from a service are kept and passed
 on.

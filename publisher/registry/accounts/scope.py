@@ -31,7 +31,7 @@ reader's own lineages rank first, then those of any user. Data that is neither s
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a lineage stands.  owner_id: None in the publisher's own space, as is project_id."""
+    """Where a lineage is stored. In the publisher's own space, `owner_id` and `project_id` are None."""
 
     visibility: str
     owner_id: str | None = None
@@ -52,7 +52,7 @@ UNSCOPED = Scope(PUBLIC)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Whoever looks.  user_id: empty for nobody.  owners: whole spaces that the reader is a member of."""
+    """A reader. `user_id` is empty for an anonymous one. `owners` are the spaces that the reader is a member of."""
 
     user_id: str = ""
     owners: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Reader:
 
     @classmethod
     def of(cls, user: User, context: AccessContext | None) -> "Reader":
-        """A signed-in reader.  context: None where nobody said where the user belongs."""
+        """Return a signed-in reader. `context` is None if the user's access context is unknown."""
         if context is None:
             return cls(user.id)
         return cls(

@@ -1,5 +1,4 @@
-"""Signed requests (`protocol.md §3`): verification of the key, the signature, and the timestamp, within `WINDOW` of
-now.
+"""Verification of signed requests (`protocol.md §3`): the key, the signature, and a timestamp within `WINDOW` of now.
 
 "Now" is the time of the check, after the whole request has arrived. Requests that arrive during a check are checked
 together, in one call to the worker and with one read of the accounts.

@@ -42,9 +42,9 @@ MOST_REMEMBERED = 1000
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """A question about one bearer that several requests wait for; the first of them asks.
+    """A request about one bearer that several callers wait for. The first caller sends it.
 
-    trouble: what the answer was instead.  given_up: the first of them was cancelled, so another has to ask.
+    `trouble` is the error, if it failed. `given_up` means that the first caller was cancelled, so another has to ask.
     """
 
     user: User | None = None

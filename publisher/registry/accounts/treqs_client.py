@@ -41,7 +41,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds.  answer: for the whole of an answer.  place: until one of the `MOST_AT_ONCE` places is free."""
+    """Timeouts in seconds. `answer` is for the whole reply; `place` is for one of the `MOST_AT_ONCE` slots."""
 
     answer: float = 10.0
     place: float = 2.0

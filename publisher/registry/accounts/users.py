@@ -32,10 +32,10 @@ class Unknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who can sign in.
+    """A user that can sign in.
 
-    id: this registry's own, which owns sessions and lineages.  sub: how TReqs names the same person; a user who was
-    added here has one too, so that a bearer and an SSH key sign as protocol.md §6 says.
+    `id` is this registry's id, which owns sessions and lineages. `sub` is the TReqs subject. Users that were added here
+    have one too, so bearers and SSH keys give the identities of protocol.md §6.
     """
 
     id: str

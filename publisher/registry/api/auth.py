@@ -57,7 +57,7 @@ class AuthApi:
         return JSONResponse({"success": True, "data": me})
 
     async def access_context(self, request: Request) -> JSONResponse:
-        """Return the owners and projects that the caller can read and write, in the envelope that treqs-cli requires."""
+        """Return the owners and projects that the caller can access, in the envelope that treqs-cli requires."""
         caller = await self.service.caller(request)
         require_user(caller)
         if caller.credential is not Credential.BEARER:

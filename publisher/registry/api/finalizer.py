@@ -56,9 +56,7 @@ class Finalizer:
         raise Refusal(HTTPStatus.CONFLICT, "writes keep arriving in this session: finalize when they are done")
 
     async def _hash(self, access: Access, hashing: Hashing) -> None:
-        """Hash the staged content, and pair its jobs with those of the existing lineage under that hash, if there is
-        one.
-        """
+        """Hash the staged content, and pair its jobs with those of the lineage that already has this hash, if any."""
         again: pairing.Pairing | None = None
         try:
             while not hashing.complete:

@@ -61,10 +61,10 @@ class LabelApi:
         return JSONResponse({**newest, "canEdit": own})
 
     async def history(self, request: Request) -> JSONResponse:
-        """Return the newest label documents of an entity, oldest first: at most `?limit=`, before the version
-        `?before=`.
+        """Return the newest label documents of an entity, oldest first.
 
-        If there are earlier ones, `next_before` is the value of `?before=` for the next request; otherwise it is null.
+        There are at most `?limit=`, older than version `?before=`. If there are earlier ones, `next_before` is the
+        value of `?before=` for the next request; otherwise it is null.
         """
         reader = await self.service.reader(await self.service.caller(request))
         asked = _asked(request)

@@ -1,4 +1,4 @@
-"""The state and helpers that all endpoints share: store, clock, limits, caller identification, and the store's worker."""
+"""The state and helpers that all endpoints share: store, clock, limits, caller identification, and worker."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +72,10 @@ class Service:
         return await read_body(request, model, self.body_limit)
 
     async def caller(self, request: Request) -> Caller:
-        """Identify the sender of the request. Call it once per request. Raises `Refusal` as `auth.Gatekeeper.identify`."""
+        """Identify the sender of the request. Call this once per request.
+
+        Raises `Refusal` as `auth.Gatekeeper.identify`.
+        """
         reached_at = plain_address((request.scope.get("server") or ("",))[0])
         asked = Asked(request.method, _signed_path(request), lambda: read_raw(request, self.body_limit), reached_at)
         return await self.gatekeeper.identify(request.headers.get("authorization"), asked)

@@ -1,1 +1,1 @@
-"""What HTTP means to the whole registry: refusals, client addresses, host names, bounds of answers."""
+"""HTTP code that the whole registry shares: refusals, client addresses, host names, bounds of replies."""

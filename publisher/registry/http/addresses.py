@@ -1,19 +1,19 @@
-"""Clients by their address: what is shared out per client is shared out by this, and whose word on it counts."""
+"""Client addresses: the client that an address belongs to, and lists of trusted networks."""
 
 import ipaddress
 from collections.abc import Sequence
 
 IPV6_PREFIX = 64
-"""Bits of an IPv6 address that name one client: whoever has one address has all that begin alike."""
+"""Bits of an IPv6 address that identify a client, because a client usually controls a whole /64."""
 LONGEST_NAME = 64
-"""Characters that are kept of an address that is none."""
+"""Maximum characters that are kept of a client name that is not an address."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def client_of(host: str) -> str:
-    """The client that an address belongs to: an IPv4 address itself, the /64 of an IPv6 address.
+    """Return the key of an address's client: an IPv4 address itself, or the /64 of an IPv6 address.
 
-    What is no address is a client of its own.
+    Any other text is a client by itself.
     """
     address = _address(host)
     if address is None:
@@ -24,30 +24,33 @@ def client_of(host: str) -> str:
 
 
 def networks(text: str) -> list[Network]:
-    """The networks in a list of addresses and networks, parted by commas.  Raises ValueError for anything else."""
+    """Parse a comma-separated list of addresses and networks. Raises ValueError for anything else."""
     return [ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",")]
 
 
 def is_in(host: str, trusted: Sequence[Network]) -> bool:
-    """Whether an address is in one of the networks."""
+    """Return whether an address is in one of the networks."""
     address = _address(host)
     return address is not None and any(address in network for network in trusted)
 
 
 def plain_address(host: str) -> str:
-    """An address as people write it: an IPv4 address that an IPv6 socket shows becomes one again."""
+    """Return an address in its usual form. An IPv4-mapped IPv6 address becomes an IPv4 address."""
     address = _address(host)
     return host if address is None else str(address)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is one of this machine alone; False for what is no address."""
+    """Return whether an address is a loopback address. False for any other text."""
     address = _address(host)
     return address is not None and address.is_loopback
 
 
 def spellings(trusted: Sequence[Network]) -> list[str]:
-    """The networks as text, those of IPv4 also as a socket for both versions shows them (`::ffff:192.0.2.1`)."""
+    """Return the networks as text.
+
+    Those of IPv4 are also returned in IPv4-mapped form (`::ffff:192.0.2.1`), as a dual-stack socket reports them.
+    """
     mapped = [
         f"::ffff:{network.network_address}/{96 + network.prefixlen}"
         for network in trusted

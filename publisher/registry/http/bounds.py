@@ -1,4 +1,4 @@
-"""How large an answer may be, and how it leaves: never more at once than the client takes."""
+"""Bounds on the size of replies, and on how much of one is buffered for a client."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -9,18 +9,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 T = TypeVar("T")
 
 ANSWER_BYTES = 1024 * 1024
-"""A list ends with the item that reaches this; the client asks for the rest with another request."""
+"""A list ends with the item that reaches this size. The client requests the rest separately."""
 PIECE_BYTES = 32 * 1024
-"""Bytes that are handed to a connection at a time.  The next piece waits until the client has taken most of them."""
+"""Bytes that are passed to a connection at a time. The next piece waits until the client has taken most of them."""
 
 
 def json_bytes(document: object) -> int:
-    """How long a document is as JSON, about: letters outside ASCII count as six bytes."""
+    """Return the approximate size of a document as JSON. Non-ASCII characters count as six bytes."""
     return len(json.dumps(document, separators=(",", ":")))
 
 
 def within(items: Iterable[T], most: int, size: Callable[[T], int]) -> list[T]:
-    """The first items, up to the one that brings their sizes to `most`; further ones are not even made."""
+    """Return the first items, up to the one that brings their total size to `most`. Later items are not generated."""
     taken = []
     total = 0
     for item in items:
@@ -32,7 +32,7 @@ def within(items: Iterable[T], most: int, size: Callable[[T], int]) -> list[T]:
 
 
 class InPieces:
-    """Middleware that hands an answer over in pieces, so that a client which does not read holds one of them."""
+    """ASGI middleware that sends replies in pieces, so a client that does not read ties up at most one of them."""
 
     def __init__(self, app: ASGIApp, piece_bytes: int = PIECE_BYTES) -> None:
         self._app = app

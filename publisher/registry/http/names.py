@@ -1,4 +1,4 @@
-"""The names that a registry is served under: which `Host` it answers, and which hosts a signature may be made for."""
+"""The names that a registry is served under: accepted `Host` values, and hosts that a signature may name."""
 
 import socket
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What this registry is called.
+    """The names of this registry.
 
-    host: the address or name that it listens on.  port: where.  public: the origins that clients reach it under, as
-    `origin_of` returns them; empty: those of the socket.  machine: this machine's name; empty: none.  proxied: whether
-    clients come through a proxy.
+    `host` and `port` are what it listens on. `public` are the origins that clients use, as `origin_of` returns them; if
+    empty, clients use the names of the socket. `machine` is this machine's name, or empty. `proxied` says whether
+    clients connect through a proxy.
     """
 
     host: str
@@ -30,19 +30,19 @@ class Names:
 
     @classmethod
     def of_listener(cls, host: str, listener: socket.socket, public: Sequence[str], *, proxied: bool) -> "Names":
-        """The names of a listening socket that was bound to `host`."""
+        """Return the names of a listening socket that was bound to `host`."""
         return cls(host, listener.getsockname()[1], public, socket.gethostname().lower(), proxied)
 
     @property
     def knows_its_own(self) -> bool:
-        """Whether `is_own` can tell: behind a proxy the socket's names are not those that clients use."""
+        """Whether `is_own` can decide. Behind a proxy, clients do not use the socket's names."""
         return bool(self.public) or not self.proxied
 
     def is_served(self, authority: str) -> bool:
-        """Whether a request to this authority (a `Host` header) is meant for this registry.
+        """Return whether a request to this authority (a `Host` header) is meant for this registry.
 
-        A page that had its own name point to this machine (DNS rebinding) sends that name.  An address can't be made to
-        point elsewhere, nor can `localhost`, so each is answered, on whichever port: it may be a tunnel's.
+        A page whose host name was pointed to this machine (DNS rebinding) sends that name. Addresses and `localhost`
+        cannot be pointed elsewhere, so they are accepted, with any port, which may be that of a tunnel.
         """
         name = host_in(authority)
         if name is None:
@@ -51,11 +51,11 @@ class Names:
         return _is_address(name) or name in known - {""}
 
     def is_own(self, host: str, reached_at: str) -> bool:
-        """Whether a signature made for this host (`glaas.signature`) was made for this registry.
+        """Return whether a signature for this host (`glaas.signature`) was made for this registry.
 
-        reached_at: the address of ours that the client, or the proxy before us, has connected to.  It counts, and
-        `localhost` with it, only where nobody has said what this registry is called: behind a proxy every client seems
-        to come from this machine.
+        `reached_at` is our address that the client, or the proxy before us, connected to. It and `localhost` are
+        accepted only if no public origin is configured and there is no proxy, because all clients of a proxy seem to
+        come from this machine.
         """
         if self.public or self.proxied:
             return host in {signature_host(url) for url in self.public}
@@ -65,13 +65,16 @@ class Names:
         }
 
     def scheme_of(self, authority: str) -> str | None:
-        """The scheme of the public origin that has this authority; None where none has."""
+        """Return the scheme of the public origin with this authority; None if there is none."""
         schemes = (urlsplit(url).scheme for url in self.public if signature_host(url) == authority.lower())
         return next(schemes, None)
 
 
 def origin_of(url: str) -> str:
-    """A public URL as an origin: `scheme://host[:port]`.  Raises ValueError for what is none, or is more than one."""
+    """Return a public URL as an origin: `scheme://host[:port]`.
+
+    Raises ValueError if it is invalid or has other parts.
+    """
     parts = urlsplit(url.strip())
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.port == 0:
         raise ValueError("it is not a http:// or https:// URL")
@@ -82,10 +85,10 @@ def origin_of(url: str) -> str:
 
 
 def host_in(authority: str) -> str | None:
-    """The host of an authority, without its port, in lower case; None for what is no authority."""
+    """Return the host of an authority, without its port, in lower case; None if the authority is invalid."""
     try:
         parts = urlsplit(f"//{authority}")
-        _ = parts.port  # raises for what is none
+        _ = parts.port  # raises if it is invalid
     except ValueError:
         return None
     if not parts.hostname or parts.netloc != authority or "@" in authority:
@@ -94,7 +97,10 @@ def host_in(authority: str) -> str | None:
 
 
 def _can_be_called(name: str) -> bool:
-    """Whether a client can use the name: nobody calls all addresses at once, to which a socket may be bound."""
+    """Return whether clients can use the name.
+
+    A socket may be bound to the unspecified address, but clients do not use it.
+    """
     return bool(name) and not (_is_address(name) and ip_address(name).is_unspecified)
 
 

@@ -1,4 +1,4 @@
-"""How the registry says no: one exception, carried to the edge, answered as `{"detail": …}`."""
+"""The exception for refused requests. The app answers it with `{"detail": …}`."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -7,8 +7,8 @@ from http import HTTPStatus
 class Refusal(Exception):
     """A request that is answered with an error.
 
-    status: the HTTP status.  detail: one sentence for a person, without a credential.  extra: more keys of the body.
-    headers: of the answer.
+    `status` is the HTTP status. `detail` is one sentence for the user, without credentials. `extra` are more keys of
+    the body. `headers` are those of the reply.
     """
 
     def __init__(
@@ -25,10 +25,10 @@ class Refusal(Exception):
         self.headers = headers or {}
 
     def body(self) -> dict[str, object]:
-        """What the client reads."""
+        """Return the body of the reply."""
         return {"detail": self.detail, **self.extra}
 
 
 def unaccepted(detail: str) -> Refusal:
-    """401: the credential is not accepted, or there is none where one is needed."""
+    """Return a 401: the credential is not accepted, or a required one is missing."""
     return Refusal(HTTPStatus.UNAUTHORIZED, detail)

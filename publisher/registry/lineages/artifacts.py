@@ -1,4 +1,4 @@
-"""Published artifacts by their digest, each reader those that the reader may know of."""
+"""Lookup of published artifacts by digest, limited to what the reader may read."""
 
 import json
 import sqlite3

@@ -1,7 +1,7 @@
-"""JSON objects as differences to another: what has to change in `newer` to get `older` back.
+"""Differences between JSON objects: the changes to `newer` that restore `older`.
 
-A difference names the keys that only `newer` has (`drop`), the values that `older` has instead (`put`), and, for keys
-where both hold objects, the differences of these (`into`).  Lists and other values are put whole.
+A difference has three parts: keys that only `newer` has (`drop`), values that `older` has instead (`put`), and
+differences of nested objects that both have (`into`). Lists and other values are replaced as a whole.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ Document = Mapping[str, Any]
 
 
 def difference(newer: Document, older: Document) -> dict[str, Any]:
-    """The difference; empty where both have the same text (`documents.kept_text`)."""
+    """Return the difference. It is empty if both have the same text (`documents.kept_text`)."""
     drop = [key for key in newer if key not in older]
     put: dict[str, Any] = {}
     into: dict[str, Any] = {}
@@ -22,7 +22,7 @@ def difference(newer: Document, older: Document) -> dict[str, Any]:
         if isinstance(value, dict) and isinstance(other, dict):
             if inner := difference(other, value):
                 into[key] = inner
-        # Texts, not values: in Python 1, 1.0 and True are equal.
+        # Compare texts, because in Python 1, 1.0 and True are equal.
         elif key not in newer or kept_text(other) != kept_text(value):
             put[key] = value
     parts = {"drop": drop, "put": put, "into": into}
@@ -30,7 +30,10 @@ def difference(newer: Document, older: Document) -> dict[str, Any]:
 
 
 def restored(newer: Document, changes: Document) -> dict[str, Any]:
-    """`older`, of which `changes` is the difference.  `newer` is left as it is, and shares what is equal."""
+    """Return `older`, given its difference `changes`.
+
+    `newer` is not modified and shares unchanged values with the result.
+    """
     older = {**newer, **changes.get("put", {})}
     for key in changes.get("drop", ()):
         del older[key]

@@ -1,8 +1,8 @@
-"""Finalize: from a staged graph to a published lineage under the hash that the server computes (`protocol.md §4, §6`).
+"""Finalize: turn a staged graph into a published lineage under a hash that the server computes (`protocol.md §4, §6`).
 
-What is cheap is checked first: the expected counts differ before anything is hashed.  Hashing a large graph takes
-seconds, so it is cut into bounded pieces (`slices`); between two of them other requests have their turn.  Every staged
-write raises the session's revision, and publishing checks that it is still the one that was hashed.
+Cheap checks come first: the expected counts are compared before anything is hashed. Hashing a large graph takes
+seconds, so it runs in bounded slices (`slices`), and other requests run in between. Every staged write increments the
+session's revision, and publishing checks that the revision has not changed since hashing began.
 """
 
 import sqlite3
@@ -24,9 +24,9 @@ from roar_publisher.registry.lineages.wide_steps import parts_in_order
 
 @dataclass(slots=True)
 class Hashing:
-    """A hash under way, owned by the one finalize request that made it.
+    """A hash computation in progress, owned by the finalize request that started it.
 
-    revision: the session's, when the hashing began; counts: what it had then.  parts: what is still to be hashed.
+    `revision` and `counts` are those of the session when hashing began. `parts` remain to be hashed.
     """
 
     graph_id: int
@@ -40,11 +40,11 @@ class Hashing:
 def begin(
     connection: sqlite3.Connection, access: Access, request: FinalizeRequest, *, check_counts: bool
 ) -> Hashing | dict[str, object]:
-    """The hashing to go through, or the receipt of a session that is closed.
+    """Return a new hashing, or the receipt of a closed session.
 
-    Of a private lineage there is nothing to hash, but its scope may be asked for anew: that is `publish`'s to settle.
-    Raises `Refusal`: as `find_session`; 400 for a `scope_request` from nobody, where nothing is staged, and where the
-    expected counts differ, if they are to be checked.
+    If the session closed with a lineage that is private, there is nothing to hash, but `publish` may change its scope.
+    Raises `Refusal`: as `find_session`; 400 for a `scope_request` with a session token, if nothing is staged, or, with
+    `check_counts`, if the expected counts differ.
     """
     session = find_session(connection, access)
     if request.scope_request is not None and access.caller.credential is Credential.SESSION_TOKEN:
@@ -64,7 +64,7 @@ def begin(
 
 
 def hash_slice(connection: sqlite3.Connection, hashing: Hashing) -> None:
-    """Hash a bounded piece more, in the order of `protocol.md §6`."""
+    """Hash the next bounded slice, in the order of `protocol.md §6`."""
     parts = advance(hashing.parts)
     if parts is None:
         hashing.complete = True
@@ -74,7 +74,7 @@ def hash_slice(connection: sqlite3.Connection, hashing: Hashing) -> None:
 
 
 def stop(connection: sqlite3.Connection, hashing: Hashing) -> None:
-    """Drop what a hashing has sorted.  Repeating it does nothing."""
+    """Discard the sorted data of a hashing. Repeating it does nothing."""
     hashing.parts.close()
 
 
@@ -85,14 +85,13 @@ def publish(
     hashing: Hashing,
     scope: Scope,
 ) -> dict[str, object] | None:
-    """Publish what was hashed and close the session; the receipt, or None where staging went on meanwhile.
+    """Publish the hashed graph, close the session and return the receipt; None if more was staged meanwhile.
 
-    Repeated on a closed session it returns the same receipt.  A hash that a session published already is not published
-    again: the staged graph is discarded and the session speaks of the older one.  In both cases what was private is
-    public from now on if that is what its owner asks for; what is public stays so, whatever is asked for, and the
-    receipt says it.  A legacy lineage under the hash never stands in the way (`legacy.replace_legacy`).
-    Raises `Refusal` (422), and nothing is published, where the hash was finalized privately in another scope, or by
-    another account.
+    On a closed session, a repeat returns the same receipt. If another session has published this hash already, the
+    staged graph is discarded, and this session refers to the published lineage. In both cases a private lineage becomes
+    public if its owner requests that. A public one stays public regardless of the request, and the receipt says so. A
+    legacy lineage with this hash does not prevent publishing (`legacy.replace_legacy`). Raises `Refusal` (422), without
+    publishing, if the hash was finalized privately in another scope, or by another account.
     """
     session = find_session(connection, access)
     if session.receipt is not None:
@@ -111,7 +110,7 @@ def publish(
 def _publish_prepared(
     connection: sqlite3.Connection, access: Access, session: Session, graph_id: int, scope: Scope
 ) -> dict[str, object]:
-    """Settle the lineage that the session is prepared for, and close the session; the receipt."""
+    """Settle the lineage that the session is prepared for, close the session and return the receipt."""
     known = connection.execute("SELECT * FROM lineages WHERE graph_id = ?", (graph_id,)).fetchone()
     settle(connection, known, session, scope)
     discard_graph(connection, session.graph_id)
@@ -145,7 +144,10 @@ def _publish_graph(
     scope: Scope,
     now: float,
 ) -> tuple[int, bool]:
-    """The graph that the hash stands for from now on, and whether it is the session's."""
+    """Publish the session's graph unless the hash is finalized already.
+
+    Return the hash's graph, and whether it is new.
+    """
     known = find_lineage(connection, lineage_hash)
     if known is not None and known["session_id"] is not None:
         settle(connection, known, session, scope)

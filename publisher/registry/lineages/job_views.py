@@ -1,4 +1,4 @@
-"""The jobs of a lineage as readers see them, a page of bounded size at a time."""
+"""The jobs of a lineage for readers, in pages of bounded size."""
 
 import sqlite3
 from dataclasses import asdict, dataclass
@@ -13,12 +13,12 @@ LINKS_SORTED, BYTES_SORTED = 2000, 1024 * 1024
 """Links per job and kind, and bytes of the job, up to which the first links are those with the smallest paths; of more,
 those with the smallest digests."""
 LINK_BYTES_SHOWN = 32 * 1024
-"""Bytes of their paths after which no further link of the job and kind is returned."""
+"""Bytes of paths after which no further link of the job and kind is returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkView:
-    """An input or output.  hash: the digest.  size: bytes, None where nobody said."""
+    """An input or output. `hash` is the digest; `size` is in bytes, or None if it is unknown."""
 
     hash: str
     path: str
@@ -29,7 +29,7 @@ class LinkView:
 class JobView:
     """A published job.
 
-    inputs, outputs: the first by path, at most `LINKS_SHOWN`; the counts tell of all.  See `LINKS_SORTED`.
+    `inputs` and `outputs` are the first by path, at most `LINKS_SHOWN` (see `LINKS_SORTED`); the counts include all.
     """
 
     job_uid: str
@@ -50,7 +50,7 @@ class JobView:
 
 
 def view_jobs(connection: sqlite3.Connection, graph_id: int, *, offset: int, limit: int) -> list[JobView]:
-    """`limit` jobs in step order from `offset` on; fewer where they are more than `ANSWER_BYTES`, but at least one."""
+    """Return up to `limit` jobs in step order from `offset` on: as many as fit in `ANSWER_BYTES`, but at least one."""
     rows = connection.execute(
         "WITH page (id) AS (SELECT id FROM jobs WHERE graph_id = ? ORDER BY step_number, id LIMIT ? OFFSET ?)"
         " SELECT jobs.*, inputs, outputs, bytes FROM page JOIN jobs USING (id) JOIN job_sizes ON job_id = page.id"
@@ -95,7 +95,7 @@ def _job(connection: sqlite3.Connection, graph_id: int, row: sqlite3.Row) -> Job
 
 
 def shown_labels(connection: sqlite3.Connection, graph_id: int, entity_type: str, entity: str) -> dict[str, object]:
-    """The newest label document of an entity, empty where there is none."""
+    """Return the newest label document of an entity; empty if there is none."""
     row = connection.execute(
         "SELECT metadata FROM labels WHERE graph_id = ? AND entity_type = ? AND entity = ?"
         " ORDER BY version DESC LIMIT 1",

@@ -1,7 +1,7 @@
-"""How the versions of a label document are kept: the newest whole, each earlier one as its difference to the next.
+"""Storage of label document versions: the newest in full, each earlier one as its difference to the next.
 
-Every `WHOLE_EACH`-th version stays whole, so that reading an old one takes a bounded number of steps.  Where the
-earlier versions of one entity take more than `HISTORY_BYTES`, the oldest are dropped: nothing is restored from them.
+Every `WHOLE_EACH`-th version is stored in full, so reading an old one takes a bounded number of steps. If the earlier
+versions of one entity exceed `HISTORY_BYTES`, the oldest are dropped. No other version depends on them.
 """
 
 import sqlite3
@@ -14,7 +14,7 @@ from roar_publisher.registry.lineages.differences import difference, restored
 from roar_publisher.registry.store.documents import kept_text, read_text
 
 WHOLE_EACH = 100
-"""Migrations count on this number: it cannot change without one."""
+"""Migrations rely on this value, so changing it needs a migration."""
 HISTORY_BYTES = 16 * 1024 * 1024
 
 _OF_ENTITY = "graph_id = ? AND entity_type = ? AND entity = ?"
@@ -22,7 +22,7 @@ _OF_ENTITY = "graph_id = ? AND entity_type = ? AND entity = ?"
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """What a label document is of.  name: a job's uid, an artifact's digest, `""` for the lineage."""
+    """The entity of a label document. `name` is a job's uid, an artifact's digest, or `""` for the lineage."""
 
     graph_id: int
     type: str
@@ -30,13 +30,13 @@ class Entity:
 
     @property
     def key(self) -> tuple[int, str, str]:
-        """The columns that name it."""
+        """The values of the columns that identify the entity."""
         return self.graph_id, self.type, self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a label document.  written_at: Unix seconds."""
+    """One version of a label document. `written_at` is in Unix seconds."""
 
     number: int
     metadata: dict[str, Any]
@@ -45,12 +45,12 @@ class Version:
 
 
 def define_functions(connection: sqlite3.Connection) -> None:
-    """Teach a connection the SQL function that the migration to differences calls."""
+    """Register the SQL function that a migration calls."""
     connection.create_function("label_difference", 2, _difference_text, deterministic=True)
 
 
 def current_label(connection: sqlite3.Connection, entity: Entity) -> sqlite3.Row | None:
-    """The newest version of an entity's label document, a whole row of `labels`; None where there is none."""
+    """Return the newest version of an entity's label document, as a row of `labels`; None if there is none."""
     row: sqlite3.Row | None = connection.execute(
         f"SELECT * FROM labels WHERE {_OF_ENTITY} ORDER BY version DESC LIMIT 1", entity.key
     ).fetchone()
@@ -65,7 +65,10 @@ def add_version(
     key_origins: str,
     now: float,
 ) -> None:
-    """Write the next version.  current: the newest so far.  metadata, key_origins: kept texts of JSON objects."""
+    """Write the next version.
+
+    `current` is the newest so far. `metadata` and `key_origins` are stored texts of JSON objects.
+    """
     number, history = 1, 0
     if current is not None:
         number = current["version"] + 1
@@ -79,7 +82,7 @@ def add_version(
 
 
 def versions_before(connection: sqlite3.Connection, entity: Entity, before: int | None = None) -> Iterator[Version]:
-    """The versions below the number `before`, or all of them, the newest first; read while they are asked for."""
+    """Yield the versions before the number `before`, or all of them, newest first. They are read lazily."""
     metadata: dict[str, Any] = {}
     origins: dict[str, Any] = {}
     rows = connection.execute(
@@ -96,13 +99,13 @@ def versions_before(connection: sqlite3.Connection, entity: Entity, before: int 
 
 
 def has_version_before(connection: sqlite3.Connection, entity: Entity, number: int) -> bool:
-    """Whether an older version is kept."""
+    """Return whether an older version is stored."""
     row = connection.execute(f"SELECT 1 FROM labels WHERE {_OF_ENTITY} AND version < ? LIMIT 1", (*entity.key, number))
     return row.fetchone() is not None
 
 
 def _whole_from(connection: sqlite3.Connection, entity: Entity, before: int | None) -> int:
-    """The version to begin restoring from: the newest, or the next whole one."""
+    """Return the version to start restoring from: the newest, or the next one that is stored in full."""
     newest = current_label(connection, entity)
     if newest is None:
         return 0
@@ -118,7 +121,7 @@ def _whole_from(connection: sqlite3.Connection, entity: Entity, before: int | No
 def _shorten(
     connection: sqlite3.Connection, entity: Entity, current: sqlite3.Row, metadata: str, key_origins: str
 ) -> int:
-    """Keep what was the newest version as a difference to the next; the bytes that it takes from now on."""
+    """Store the previous newest version as a difference to the new one. Return the bytes that it now takes."""
     texts = current["metadata"], current["key_origins"]
     if current["version"] % WHOLE_EACH:
         texts = _difference_text(metadata, texts[0]), _difference_text(key_origins, texts[1])
@@ -130,7 +133,7 @@ def _shorten(
 
 
 def _drop_oldest(connection: sqlite3.Connection, entity: Entity, excess: int) -> int:
-    """Drop versions until at least `excess` bytes are free; returns how many are."""
+    """Drop versions until at least `excess` bytes are free. Return the number of freed bytes."""
     if excess <= 0:
         return 0
     sizes = connection.execute(

@@ -1,4 +1,4 @@
-"""Reading labels of published lineages, each reader what that reader may read."""
+"""Reading of the labels of published lineages, limited to what the reader may read."""
 
 import heapq
 import sqlite3
@@ -16,9 +16,9 @@ from roar_publisher.registry.lineages.reading import shown_lineage
 from roar_publisher.registry.store.documents import read_text
 
 MOST_VERSIONS = 1000
-"""Versions that one answer has."""
+"""Maximum versions in one reply."""
 MOST_LINEAGES = 100
-"""Lineages whose label of one artifact is returned with the artifact."""
+"""Maximum lineages whose label of an artifact is returned with the artifact."""
 
 _NEWEST_OF_ARTIFACT = f"""
     SELECT labels.*, chosen.* FROM (
@@ -39,8 +39,10 @@ _NEWEST_OF_ARTIFACT = f"""
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Some versions of label documents.  documents: the oldest first.  before: the version before which the next older
-    ones are, None where there are none, or none that can be asked for.
+    """Some versions of label documents.
+
+    `documents` are ordered from oldest to newest. `before` is the version before which older ones exist; None if there
+    are none, or none that can be requested.
     """
 
     documents: list[dict[str, object]]
@@ -57,10 +59,10 @@ def label_versions(
     before: int | None = None,
     limit: int = MOST_VERSIONS,
 ) -> History:
-    """The newest `limit` versions of an entity's label document, or of those before a version; fewer where they take
-    more than `ANSWER_BYTES`, but at least one.
+    """Return the newest versions of an entity's label document, or the newest before a version.
 
-    Raises `Refusal` (404) where there is none that this reader may know of.
+    There are up to `limit`: as many as fit in `ANSWER_BYTES`, but at least one. Raises `Refusal` (404) if this reader
+    can see none.
     """
     lineage = shown_lineage(connection, lineage_hash, reader)
     if entity_type == "job":
@@ -81,7 +83,8 @@ def artifact_label_versions(connection: sqlite3.Connection, digest: str, reader:
     most (`scope.CREDIBILITY`) and were published last; fewer where they take more than `ANSWER_BYTES`.  Older ones are
     asked for lineage by lineage.
 
-    Raises `Refusal` (404) where there is none that this reader may know of.
+    Only the `MOST_LINEAGES` most recently labelled lineages count. There are as many versions as fit in `ANSWER_BYTES`;
+    older ones must be requested per lineage. Raises `Refusal` (404) if this reader can see none.
     """
     labelled = connection.execute(_NEWEST_OF_ARTIFACT, {"digest": digest, **reader.parameters()}).fetchall()
     histories = (_dated_documents(connection, row) for row in labelled)
@@ -93,9 +96,11 @@ def artifact_label_versions(connection: sqlite3.Connection, digest: str, reader:
 
 
 def current_artifact_labels(connection: sqlite3.Connection, digest: str, reader: Reader) -> list[dict[str, object]]:
-    """The newest version of an artifact's label document in each lineage.  The last counts where two of them say
-    something else: that of the lineage that counts most (`scope.CREDIBILITY`), the newest of several.  Of lineages
-    beyond `MOST_LINEAGES`, or `ANSWER_BYTES`, nothing is said.  Empty where there is none that this reader may know of.
+    """Return the newest version of an artifact's label document in each lineage.
+
+    If documents contradict each other, the last one takes precedence: that of the most credible lineage
+    (`scope.CREDIBILITY`), and the newest of several. Lineages beyond `MOST_LINEAGES` or `ANSWER_BYTES` are left out.
+    The list is empty if this reader can see none.
     """
     newest = connection.execute(
         f"{_NEWEST_OF_ARTIFACT} ORDER BY credibility DESC, written_at DESC, hash",
@@ -108,22 +113,22 @@ def current_artifact_labels(connection: sqlite3.Connection, digest: str, reader:
 def current_label_document(
     connection: sqlite3.Connection, lineage_hash: str, reader: Reader, entity_type: str, entity: str
 ) -> list[dict[str, object]]:
-    """The newest version of an entity's label document in one lineage.
+    """Return the newest version of an entity's label document in one lineage.
 
-    Raises `Refusal` (404) where there is none that this reader may know of.
+    Raises `Refusal` (404) if this reader can see none.
     """
     return label_versions(connection, lineage_hash, reader, entity_type, entity, limit=1).documents
 
 
 def no_labels() -> Refusal:
-    """404: there are none that this reader may know of."""
+    """Return a 404 that says that this reader can see no labels."""
     return Refusal(HTTPStatus.NOT_FOUND, "no labels are published for this")
 
 
 def _dated_documents(
     connection: sqlite3.Connection, newest: sqlite3.Row
 ) -> Iterator[tuple[tuple[float, str, int], dict[str, object]]]:
-    """The documents of which a row is the newest, the newest first, each with its place among those of others."""
+    """Yield all versions of a label document, newest first, each with a sort key. `newest` is its newest row."""
     labelled = Entity(newest["graph_id"], newest["entity_type"], newest["entity"])
     for version in versions_before(connection, labelled):
         yield (version.written_at, newest["hash"], version.number), _document(labelled, newest["hash"], version)

@@ -1,10 +1,11 @@
-"""Writing labels of published lineages: one document per entity, in versions that never change (`label_versions`).
+"""Writing of labels of published lineages: one document per entity, with immutable versions (`label_versions`).
 
-Who published a lineage labels it: the session that did, or the user whom it belongs to.  An anonymous session whose
-lineage had been published before may repeat the labels that stand and, for `ADDITION_TIME` after that publication, add
-some.  What it says beyond that is counted as skipped, for anybody can publish such a lineage again.
+The publisher of a lineage may label it: the session that published it, or the user that owns it. If an anonymous
+session finalizes a lineage that was published before, it may repeat existing labels and, for `ADDITION_TIME` after the
+first publication, add labels. Its other labels are counted as skipped, because any client can publish such a lineage
+again.
 
-Of a batch, the labels that can be taken are taken.
+Valid labels of a batch are written even if others are refused.
 """
 
 import sqlite3
@@ -23,13 +24,13 @@ from roar_publisher.registry.store.documents import kept_text, read_text
 
 CREATED, UPDATED, NOOPS, SKIPPED = "created", "updated", "noops", "skipped"
 LARGEST_DOCUMENT = 256 * 1024
-"""Bytes of one entity's label document with its origins; edits can make it larger than one request is."""
+"""Maximum bytes of one entity's label document with its origins. Edits can make it larger than one request."""
 ADDITION_TIME = 15 * 60.0
 """Seconds after an anonymous finalize in which labels and composites may be added without its session's token."""
 
 
 class Rights(Enum):
-    """What a caller may do to the labels of a lineage.  Repeating what stands is allowed to every writer."""
+    """What a caller may do to the labels of a lineage. Every writer may repeat existing labels."""
 
     CHANGE = "change"
     ADD = "add"
@@ -37,7 +38,7 @@ class Rights(Enum):
 
 
 def write_session_labels(connection: sqlite3.Connection, access: Access, labels: Sequence[Label]) -> dict[str, object]:
-    """Write labels under the session that finalized the lineage; returns what `write_each` does.
+    """Write labels under the session that finalized the lineage. Return the result of `write_each`.
 
     Raises `Refusal`: as `find_session` and `write_each`; 409 before finalize, 425 for a replay.
     """
@@ -62,16 +63,18 @@ def write_session_labels(connection: sqlite3.Connection, access: Access, labels:
 
 
 def takes_additions(lineage: sqlite3.Row, now: float) -> bool:
-    """Whether an anonymous lineage, a row of `lineages`, was finalized so lately that anybody may add to it."""
+    """Return whether an anonymous lineage (a row of `lineages`) was finalized recently enough to take additions."""
     return bool(now - lineage["published_at"] <= ADDITION_TIME)
 
 
 def write_each(labels: Sequence[Label], write: Callable[[Label], str]) -> dict[str, object]:
-    """Write the labels one by one; how many are created, updated, noops, skipped, and `errors` (`protocol.md §4`).
+    """Write labels one by one.
 
-    write: writes a label and returns its outcome, or raises `Refusal`, having written nothing.
-    errors: positional, null for a label that was taken; empty where all were.
-    Raises the first `Refusal`, with all errors, where none of the labels can be taken.
+    Return how many were created, updated, noops and skipped, and `errors` (`protocol.md §4`).
+
+    `write` writes a label and returns its outcome, or raises `Refusal` without writing anything. `errors` is
+    positional, with null for each label that was taken, and empty if all were. Raises the first `Refusal`, with all
+    errors, if no label can be taken.
     """
     outcomes = Counter({CREATED: 0, UPDATED: 0, NOOPS: 0, SKIPPED: 0})
     errors: list[str | None] = []
@@ -89,17 +92,16 @@ def write_each(labels: Sequence[Label], write: Callable[[Label], str]) -> dict[s
 
 
 def changes(outcome: Mapping[str, object]) -> bool:
-    """Whether a batch of labels had an effect."""
+    """Return whether a batch of labels had an effect."""
     return bool(outcome[CREATED] or outcome[UPDATED])
 
 
 def write_label(
     connection: sqlite3.Connection, graph_id: int, label: Label, now: float, rights: Rights = Rights.CHANGE
 ) -> str:
-    """Write one label; returns `created`, `updated` or `noops`.
+    """Write one label. Return `created`, `updated` or `noops`.
 
-    Raises `Refusal`: 404 and 422 as `find_entity`, 409 for what goes beyond the rights, 422 for a document that is too
-    large.
+    Raises `Refusal`: 404 and 422 as `find_entity`, 409 if the rights do not suffice, 422 if the document is too large.
     """
     entity = Entity(graph_id, label.entity_type, find_entity(connection, graph_id, label))
     current = current_label(connection, entity)
@@ -118,9 +120,9 @@ def write_label(
 
 
 def find_entity(connection: sqlite3.Connection, graph_id: int, label: Label) -> str:
-    """The name under which the labels of an entity are kept: a job may be known by several uids.
+    """Return the name under which the labels of an entity are stored. A job may be known under several uids.
 
-    Raises `Refusal`: 422 where the label does not name it, 404 where the lineage does not have it.
+    Raises `Refusal`: 422 if the label does not name an entity, 404 if the lineage does not have it.
     """
     entity = label.entity
     if entity is None:
@@ -137,7 +139,7 @@ def find_entity(connection: sqlite3.Connection, graph_id: int, label: Label) -> 
 
 
 def job_uid_of(connection: sqlite3.Connection, graph_id: int, uid: str) -> str:
-    """The uid under which a lineage shows a job that was staged as `uid`; `uid` itself where it is no other's."""
+    """Return the uid under which a lineage shows the job staged as `uid`. Without an alias, this is `uid` itself."""
     row = connection.execute(
         "SELECT job_uid FROM job_aliases WHERE graph_id = ? AND uid = ?", (graph_id, uid)
     ).fetchone()
@@ -154,7 +156,7 @@ def _stands(connection: sqlite3.Connection, session: Session, label: Label) -> b
 
 def _check_size(size: int, current: sqlite3.Row | None) -> None:
     known = 0 if current is None else len(current["metadata"]) + len(current["key_origins"])
-    if size > max(LARGEST_DOCUMENT, known):  # one of an earlier release may still shrink
+    if size > max(LARGEST_DOCUMENT, known):  # a larger document of an earlier release may still shrink
         detail = f"the labels of one entity may take {LARGEST_DOCUMENT} bytes, these would take {size}: remove some"
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
 

@@ -1,12 +1,12 @@
-"""Legacy writes: straight into a visible lineage whose hash the client names (`protocol.md §4`).
+"""Legacy writes, directly into a visible lineage whose hash the client chooses (`protocol.md §4`).
 
-What nobody signed for takes writes from anybody, as it always did.  A user's lineage takes them from that user alone.
-A legacy lineage is what was written so far, and nobody checks it: as soon as a registration session finalizes the same
-hash, what was staged takes its place.  Legacy writes of others never stand in the way of that, nor become part of it.
+Any client may write to an anonymous legacy lineage. Only its user may write to a user's lineage. The content of a
+legacy lineage is not verified. When a registration session finalizes the same hash, the staged graph replaces it.
+Legacy writes of other clients neither prevent that nor become part of the finalized lineage.
 
-A lineage that a session finalized does not change any more.  Labels and the members of composites are no part of what
-was hashed; roar-cli 0.3.7 to 0.4.3 sends them without a credential, right after an anonymous finalize.  For
-`labels.ADDITION_TIME` after it they may be added, by anybody, but what stands is not changed.
+A finalized lineage does not change any more. Labels and the members of composites are not part of the hash, and
+roar-cli 0.3.7 to 0.4.3 sends them without a credential, right after an anonymous finalize. For `labels.ADDITION_TIME`
+after it any client may add them, but cannot change existing ones.
 """
 
 import sqlite3
@@ -33,11 +33,11 @@ ROW_BYTES = 512
 def open_legacy(
     connection: sqlite3.Connection, caller: Caller, request: LegacySessionRequest, scope: Scope, now: float
 ) -> bool:
-    """Make the lineage that legacy writes go to; False where its hash is published already.
+    """Create the lineage for legacy writes. Return False if its hash is published already.
 
-    Raises `Refusal` (409) where the hash is published, but not where the caller asks for, or not for the caller.  That
-    tells of private lineages too, which are 404 elsewhere: a hash has one lineage, so this one can't be made, whatever
-    the words.  Only who knows all that a lineage says, its creator included, knows its hash before it is told.
+    Raises `Refusal` (409) if the hash is published in another scope, or privately by another user. This reveals private
+    lineages, which are 404 elsewhere. It cannot be avoided, because a hash has only one lineage. But only a client that
+    knows the whole lineage, including its creator, can know its hash before it is published.
     """
     known = connection.execute("SELECT * FROM lineages WHERE hash = ?", (request.hash,)).fetchone()
     if known is not None:
@@ -66,7 +66,7 @@ def open_legacy(
 
 
 def replace_legacy(connection: sqlite3.Connection, known: sqlite3.Row, session: Session, scope: Scope) -> Scope:
-    """Make room for the graph of a session that was found to have the hash of the legacy lineage `known`.
+    """Make room for the graph of a session whose hash is that of the legacy lineage `known`.
 
     Returns where the finalized lineage stands.  A user's own legacy lineage becomes the finalized one and stays public
     if it was: it has been read.  Anything else is set aside: what another user wrote, what nobody signed for, a private
@@ -87,11 +87,11 @@ def replace_legacy(connection: sqlite3.Connection, known: sqlite3.Row, session: 
 
 
 def supersede(connection: sqlite3.Connection, graph_id: int, staged: int) -> None:
-    """Put away a user's own legacy graph; nothing that it rightly showed is lost.
+    """Discard a user's own legacy graph without losing valid data.
 
-    The hash says which jobs there are, with which inputs and outputs: of a complete legacy graph the staged one has
-    them all, and what else a legacy graph has was never part of this lineage.  Of artifacts and labels it says nothing.
-    Those that were not staged move over, labels in all their versions.
+    The hash covers the jobs with their inputs and outputs, so the staged graph has all of those. Other jobs in the
+    legacy graph never belonged to this lineage. The hash does not cover artifacts and labels. Those that were not
+    staged move to the staged graph, labels with all their versions.
     """
     connection.execute(
         "DELETE FROM artifacts WHERE graph_id = ? AND hashes IS NULL"
@@ -116,9 +116,9 @@ def _size_moved(connection: sqlite3.Connection, graph_id: int) -> int:
 
 
 def legacy_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> int:
-    """The graph that a legacy write goes to.
+    """Return the graph that a legacy write goes to.
 
-    Raises `Refusal`: as `_writable`, and 409 for a lineage that a registration session published: it never changes.
+    Raises `Refusal`: as `_writable`, and 409 for a finalized lineage, which never changes.
     """
     row = _writable(connection, caller, lineage_hash)
     if row["session_id"] is not None:
@@ -128,11 +128,11 @@ def legacy_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: s
 
 
 def labelled_graph(connection: sqlite3.Connection, caller: Caller, label: Label, now: float) -> tuple[int, Rights]:
-    """The graph that a label beside any session goes to, and what the caller may do to its labels.
+    """Return the graph for a label sent outside a session, and the caller's rights to its labels.
 
-    A user labels any own lineage, finalized or not.  The label of an artifact that names no lineage goes to the newest
-    one that has the artifact, one of the caller's own before one of nobody's.
-    Raises `Refusal` as `_writable`; 404 where no lineage has the artifact, 422 for a job without its lineage.
+    A user may label any own lineage, finalized or not. A label of an artifact without a lineage goes to the newest
+    lineage that has the artifact, preferably one of the caller. Raises `Refusal` as `_writable`; 404 if no lineage has
+    the artifact, 422 for a job without its lineage.
     """
     lineage_hash = label.session_hash
     if lineage_hash is None:
@@ -146,10 +146,10 @@ def labelled_graph(connection: sqlite3.Connection, caller: Caller, label: Label,
 def add_composite(
     connection: sqlite3.Connection, caller: Caller, composite: LegacyCompositeRequest, now: float
 ) -> bool:
-    """Add a composite beside any session; True where something was new.
+    """Add a composite outside a session. Return whether something was new.
 
-    A lineage that was finalized takes the members of an artifact that it has: from its owner, and from anybody as long
-    as it takes additions.  Raises `Refusal`: as `_writable`; 409 otherwise.
+    A finalized lineage takes the members of an artifact that it has: from its owner, or from any client while it takes
+    additions. Raises `Refusal`: as `_writable`; 409 otherwise.
     """
     row = _writable(connection, caller, composite.session_hash)
     graph_id: int = row["graph_id"]
@@ -180,8 +180,10 @@ def _newest_with_artifact(connection: sqlite3.Connection, caller: Caller, label:
 
 
 def _writable(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> sqlite3.Row:
-    """Raises `Refusal`: 404 for what is not there for this caller, 403 for what the caller may only read, 409 where the
-    caller's own lineage was set aside.
+    """Return the row of a lineage that the caller may write to.
+
+    Raises `Refusal`: 404 if the caller cannot see it, 403 if the caller may only read it, 409 if the caller's own
+    lineage was set aside.
     """
     row = connection.execute(
         "SELECT * FROM lineages WHERE hash = ? AND owner IN (?, ?)", (lineage_hash, ANONYMOUS_OWNER, caller.owner)

@@ -1,8 +1,8 @@
-"""Jobs that were staged once more under other uids: both uids are to find the job (`protocol.md §6`).
+"""Pairing of jobs that were staged again under other uids, so that both uids find the job (`protocol.md §6`).
 
-The uid of a job depends on the provisional hash, and that on the identity that the client knew of when it published.
-So the same lineage may come again with other uids, and the client labels its jobs by them.  Two graphs with the same
-lineage hash have the same jobs in the same order, which pairs them.
+A job's uid depends on the provisional hash, and so on the identity that the client knew when it published. The same
+lineage may therefore come again with other uids, and the client uses these to label its jobs. Two graphs with the same
+lineage hash have the same jobs in the same order, which determines the pairs.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ from roar_publisher.registry.lineages.slices import Parts, advance
 from roar_publisher.registry.lineages.wide_steps import parts_in_order
 
 MOST_ALIASES = 8
-"""Uids per job that are remembered beside the first: whoever publishes a lineage again and again fills no disk."""
+"""Maximum aliases per job. This bounds disk use if a lineage is published again and again."""
 
 MOST_LOOKED_UP = 2000
-"""Jobs whose uids are looked up before pairing; more are paired in any case, which is done in pieces."""
+"""Maximum jobs whose uids are looked up before pairing. Larger graphs are always paired, in slices."""
 
 
 @dataclass(slots=True)
 class _Side:
-    """The jobs of one graph in their order.  jobs: as (uid, digest of the text), read but not paired yet."""
+    """The jobs of one graph in order. `jobs` holds pairs of uid and digest of the text that are not paired yet."""
 
     parts: Parts
     jobs: deque[tuple[str, bytes]] = field(default_factory=deque)
@@ -33,7 +33,7 @@ class _Side:
     text: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
     def read_on(self) -> None:
-        """Read a bounded piece more, unless jobs wait already."""
+        """Read another bounded slice, unless unpaired jobs are left."""
         if self.jobs:
             return
         parts = advance(self.parts)
@@ -47,7 +47,7 @@ class _Side:
 
 @dataclass(slots=True)
 class Pairing:
-    """A pairing under way.  known_graph: where the aliases go."""
+    """A pairing in progress. `known_graph` is the graph that gets the aliases."""
 
     known_graph: int
     staged: _Side
@@ -56,7 +56,7 @@ class Pairing:
 
 
 def begin(connection: sqlite3.Connection, access: Access, hashing: Hashing) -> Pairing | None:
-    """The pairing to go through before a hashed session is published; None where every uid is known.
+    """Start the pairing that precedes the publication of a hashed session; None if every uid is known.
 
     Raises `Refusal` as `find_session`.
     """
@@ -75,7 +75,7 @@ def begin(connection: sqlite3.Connection, access: Access, hashing: Hashing) -> P
 
 
 def _are_known(connection: sqlite3.Connection, staged: int, known: int, hashing: Hashing) -> bool:
-    """Whether a published graph finds every staged uid; False, too, where there are too many to look up at once."""
+    """Return whether a published graph knows every staged uid. Also False if there are too many to look up at once."""
     if hashing.counts["jobs"] > MOST_LOOKED_UP:
         return False
     unknown = connection.execute(
@@ -88,14 +88,14 @@ def _are_known(connection: sqlite3.Connection, staged: int, known: int, hashing:
 
 
 def pair_slice(connection: sqlite3.Connection, pairing: Pairing) -> None:
-    """Pair a bounded piece more.  Repeating it changes nothing."""
+    """Pair the next bounded slice. Repeating it changes nothing."""
     staged, known = pairing.staged, pairing.known
     staged.read_on()
     known.read_on()
     pairs = []
     while staged.jobs and known.jobs:
         (second, text), (first, known_text) = staged.jobs.popleft(), known.jobs.popleft()
-        # What is staged meanwhile is hashed anew, and paired anew.  Until then only equal jobs are paired.
+        # If more is staged meanwhile, hashing and pairing start over. Until then only equal jobs are paired.
         if text == known_text and second != first:
             pairs.append((pairing.known_graph, second, first))
     connection.executemany(
@@ -105,6 +105,6 @@ def pair_slice(connection: sqlite3.Connection, pairing: Pairing) -> None:
 
 
 def stop(connection: sqlite3.Connection, pairing: Pairing) -> None:
-    """Drop what a pairing has sorted.  Repeating it does nothing."""
+    """Discard the sorted data of a pairing. Repeating it does nothing."""
     pairing.staged.parts.close()
     pairing.known.parts.close()

@@ -1,8 +1,8 @@
-"""Publishing a private lineage again: its jobs are not staged once more, and finalize settles where it stands.
+"""Publishing a private lineage again: its jobs are not staged again, and finalize settles its scope.
 
-The answer to the jobs names the lineage and says `existing_binding_prepared: true`; roar-cli from 0.4.6 on calls
-finalize then.  Earlier releases would stop there and leave the lineage private, so for them everything is staged again
-(see `releases`).
+The reply to the jobs names the lineage and has `existing_binding_prepared: true`. roar-cli from 0.4.6 on then calls
+finalize. Earlier releases would stop and leave the lineage private, so for them everything is staged again (see
+`releases`).
 """
 
 import json
@@ -20,10 +20,10 @@ MOST_CANDIDATES = 8
 
 
 def prepare(connection: sqlite3.Connection, session: Session, uids: Sequence[str]) -> str | None:
-    """Prepare a session for the private lineage of its owner that has exactly these jobs; returns the lineage's hash.
+    """Prepare a session for its owner's private lineage with exactly these jobs, and return the lineage's hash.
 
-    None, and nothing is done, where there is none, where the session has staged jobs (a lineage that comes in several
-    batches is staged again), or where it is prepared for another lineage.  Repeating it returns the same.
+    Return None and change nothing if there is no such lineage, if the session has staged jobs (a lineage in several
+    batches is staged again), or if the session is prepared for another lineage. A repeat returns the same.
     """
     found = None if session.owner == ANONYMOUS_OWNER else _private_lineage_of(connection, session, uids)
     staged = connection.execute("SELECT 1 FROM jobs WHERE graph_id = ? LIMIT 1", (session.graph_id,)).fetchone()
@@ -34,8 +34,9 @@ def prepare(connection: sqlite3.Connection, session: Session, uids: Sequence[str
 
 
 def refuse_other_jobs(session: Session) -> None:
-    """Raises `Refusal` (409) where a session is prepared: of the lineage's jobs none is staged, so what would be staged
-    beside them would be published without them.
+    """Raise `Refusal` (409) if the session is prepared.
+
+    The jobs of its lineage are not staged, so other staged jobs would be published without them.
     """
     if session.prepared_graph is not None:
         detail = "this registration session stands for a lineage that is published: stage other jobs in a new one"

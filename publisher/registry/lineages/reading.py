@@ -1,4 +1,4 @@
-"""Reading what is published, each reader what that reader may read, and the legacy writes into it."""
+"""Reading of published lineages, including legacy ones, limited to what the reader may read."""
 
 import json
 import sqlite3
@@ -15,12 +15,12 @@ from roar_publisher.registry.lineages.job_views import JobView, shown_labels, vi
 from roar_publisher.registry.lineages.set_aside import set_aside_lineage
 
 SHORTEST_PREFIX = 8
-"""Digits of a hash or digest that suffice to look for it."""
+"""Minimum digits for a lookup by the prefix of a hash or digest."""
 HASH_LENGTH = 64
 MOST_WITH_UID = 32
 """Graphs that are looked at for one uid of a job, the oldest first."""
 LAST_CHARACTER = "\U0010ffff"
-"""Sorts after everything that a hash may go on with."""
+"""Sorts after every character of a hash, to bound a prefix search."""
 _LISTED_COLUMNS = "hash, graph_id, visibility, git_repo, git_branch, published_at"
 
 
@@ -28,7 +28,7 @@ _LISTED_COLUMNS = "hash, graph_id, visibility, git_repo, git_branch, published_a
 class LineageView:
     """A published lineage and one page of its jobs in step order.
 
-    set_aside: whether another lineage was finalized under this hash; only the writer is shown this one.
+    `set_aside` is true if another lineage was finalized under this hash; only its writer can see this one.
     """
 
     hash: str
@@ -47,7 +47,7 @@ class LineageView:
 
 @dataclass(frozen=True, slots=True)
 class RecentLineage:
-    """A line of the list of lineages.  set_aside: as `LineageView`."""
+    """An entry of the list of lineages. `set_aside` is as in `LineageView`."""
 
     hash: str
     set_aside: bool
@@ -67,10 +67,10 @@ def view_lineage(
     limit: int,
     set_aside: bool = False,
 ) -> LineageView:
-    """The published lineage with `limit` jobs from `offset` on, or fewer: as `view_jobs`.
+    """Return a published lineage with up to `limit` jobs from `offset` on, as `view_jobs`.
 
-    lineage_hash: the whole of it, or its first `SHORTEST_PREFIX` or more digits.  set_aside: as `shown_lineage`.
-    Raises `Refusal`: 404 as `shown_lineage`, 409 where several that this reader may know of begin like this.
+    `lineage_hash` is the whole hash or a prefix of at least `SHORTEST_PREFIX` digits. `set_aside` is as in
+    `shown_lineage`. Raises `Refusal`: 404 as `shown_lineage`, 409 if the prefix is ambiguous for this reader.
     """
     whole = _whole_hash(connection, lineage_hash, reader)
     row = shown_lineage(connection, whole, reader, set_aside=set_aside)
@@ -93,7 +93,7 @@ def view_lineage(
 
 
 def recent_lineages(connection: sqlite3.Connection, limit: int) -> list[RecentLineage]:
-    """The newest public lineages."""
+    """Return the newest public lineages."""
     rows = connection.execute(
         "SELECT *, 0 AS set_aside FROM lineages WHERE visibility = 'public' ORDER BY published_at DESC, hash LIMIT ?",
         (limit,),
@@ -102,7 +102,7 @@ def recent_lineages(connection: sqlite3.Connection, limit: int) -> list[RecentLi
 
 
 def own_lineages(connection: sqlite3.Connection, owner: str, limit: int) -> list[RecentLineage]:
-    """The newest lineages that a user has published, wherever; those that were set aside too."""
+    """Return the newest lineages that a user has published in any scope, including those that were set aside."""
     rows = connection.execute(
         f"SELECT {_LISTED_COLUMNS}, 0 AS set_aside FROM lineages WHERE owner = ?1"
         f" UNION ALL SELECT {_LISTED_COLUMNS}, 1 FROM set_aside_lineages WHERE owner = ?1"
@@ -113,7 +113,7 @@ def own_lineages(connection: sqlite3.Connection, owner: str, limit: int) -> list
 
 
 def _listed(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row]) -> list[RecentLineage]:
-    """As many as make up `ANSWER_BYTES`: one line may have a branch of 100 kB."""
+    """Return as many as fit in `ANSWER_BYTES`, because one branch name may take 100 kB."""
     lineages = (
         RecentLineage(
             hash=row["hash"],
@@ -130,7 +130,7 @@ def _listed(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row]) -> list
 
 
 def registered_jobs(connection: sqlite3.Connection, owner: str, uids: Sequence[str]) -> dict[str, str]:
-    """Which of these jobs stand in public lineages of this user: the lineage's hash by the job's uid.
+    """Return which of these jobs are in public lineages of this user, as a map from job uid to lineage hash.
 
     Those of private lineages are staged once more: only finalize says whether they are to be public now.  So are those
     of legacy lineages, which nobody has found complete, and those whose uid more than `MOST_WITH_UID` older graphs
@@ -151,7 +151,7 @@ def registered_jobs(connection: sqlite3.Connection, owner: str, uids: Sequence[s
 
 
 def readable_lineage(connection: sqlite3.Connection, lineage_hash: str, reader: Reader) -> sqlite3.Row:
-    """The row of a lineage.  Raises `Refusal` (404) where there is none that this reader may know of."""
+    """Return the row of a lineage. Raises `Refusal` (404) if this reader can see none."""
     row = _find_readable(connection, lineage_hash, reader)
     if row is None:
         raise _not_published()
@@ -161,13 +161,12 @@ def readable_lineage(connection: sqlite3.Connection, lineage_hash: str, reader: 
 def shown_lineage(
     connection: sqlite3.Connection, lineage_hash: str, reader: Reader, *, set_aside: bool = False
 ) -> sqlite3.Row:
-    """What a reader sees under a hash: the row of `readable_lineage`, else what the same user wrote there before
-    somebody else finalized it.
+    """Return what a reader sees under a hash: the readable lineage, or else the reader's own set-aside one.
 
-    set_aside: the latter in any case.  Raises `Refusal` (404) where there is neither.
+    With `set_aside`, return the latter in any case. Raises `Refusal` (404) if there is neither.
     """
     row = None if set_aside else _find_readable(connection, lineage_hash, reader)
-    # Without being asked, nobody is shown what nobody signed for: the page of a private lineage must not show what a
+    # An anonymous set-aside lineage is shown only on request. Otherwise the page of a private lineage could show what a
     # stranger planted under its hash.
     if row is None and (set_aside or reader.user_id):
         row = set_aside_lineage(connection, lineage_hash, reader.user_id)
@@ -196,7 +195,7 @@ def _whole_hash(connection: sqlite3.Connection, prefix: str, reader: Reader) -> 
         f" AND {READABLE} ORDER BY finalized DESC LIMIT 2",
         {"first": prefix, "last": prefix + LAST_CHARACTER, **reader.parameters()},
     ).fetchall()
-    # Anybody may make up the hash of a legacy lineage; that of a finalized one was computed here.
+    # Any client can make up the hash of a legacy lineage; that of a finalized one was computed here.
     if len(rows) > 1 and rows[0]["finalized"] == rows[1]["finalized"]:
         raise Refusal(HTTPStatus.CONFLICT, f"several lineages begin with {prefix}: give more of the hash")
     return str(rows[0]["hash"]) if rows else prefix

@@ -1,7 +1,6 @@
-"""Editing the labels of what one owns: `roar label sync` and its like (`POST /labels/reconcile`).
+"""Label edits by the owner of a lineage, as of `roar label sync` (`POST /labels/reconcile`).
 
-An edit is a patch: keys that it does not name stay.  It is applied whole or, where one of its labels cannot be, not at
-all.
+An edit is a patch: keys that it does not name stay. A request is atomic: if one of its edits fails, none is applied.
 """
 
 import sqlite3
@@ -24,15 +23,17 @@ from roar_publisher.registry.lineages.reading import readable_lineage
 from roar_publisher.registry.store.documents import read_text
 
 USER_ORIGIN = "user"
-"""What `key_origins` says of keys that were edited here."""
+"""The value in `key_origins` for keys that were edited here."""
 MOST_EDITED = 4 * 1024 * 1024
-"""Bytes of label documents that one request may edit: a small edit of a large document costs as much as a large one."""
+"""Maximum bytes of label documents that one request may edit. A small edit of a large document costs as much as a
+large one."""
 
 
 class LabelEdit(Request):
     """A patch of one entity's label document.
 
-    deleted_keys: dotted paths.  base_version: the version that was edited, 0 where there was none; None: whichever.
+    `deleted_keys` are dotted paths. `base_version` is the version that was edited, 0 if there was none; with None, the
+    edit applies to any version.
     """
 
     entity_type: Literal["dag", "job", "artifact"]
@@ -44,7 +45,10 @@ class LabelEdit(Request):
 
 
 class ReconcileRequest(Request):
-    """`POST /labels/reconcile`.  dry_run: say what would happen, and do nothing."""
+    """The body of `POST /labels/reconcile`.
+
+    With `dry_run`, the reply says what would happen, and nothing is changed.
+    """
 
     session_hash: LineageHash
     dry_run: bool = False
@@ -54,11 +58,11 @@ class ReconcileRequest(Request):
 def reconcile(
     connection: sqlite3.Connection, caller: Caller, reader: Reader, request: ReconcileRequest, now: float
 ) -> dict[str, object]:
-    """Apply the edits; what became of each.
+    """Apply the edits and return their outcomes.
 
-    Raises `Refusal`: 404 for a lineage that is not there for the caller or an entity that it does not have, 403 for
-    one of somebody else's, 409 where a document has changed since it was edited, 422 for an edit of nothing known,
-    425 for a replay.
+    Raises `Refusal`: 404 if the caller cannot see the lineage or it lacks an entity, 403 for another user's lineage,
+    409 if a document has changed since `base_version`, 413 if the edited documents are too large, 422 for an edit that
+    names no entity or makes a document too large, 425 for a replay.
     """
     lineage = readable_lineage(connection, request.session_hash, reader)
     if lineage["owner"] != caller.owner:
@@ -87,7 +91,7 @@ def reconcile(
 
 
 def is_own(connection: sqlite3.Connection, lineage_hash: str, caller: Caller) -> bool:
-    """Whether a lineage belongs to a signed-in caller."""
+    """Return whether a lineage belongs to a signed-in caller."""
     row = connection.execute("SELECT owner FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
     return caller.user is not None and row is not None and bool(row["owner"] == caller.owner)
 
@@ -95,7 +99,7 @@ def is_own(connection: sqlite3.Connection, lineage_hash: str, caller: Caller) ->
 def _edit(
     connection: sqlite3.Connection, graph_id: int, lineage_hash: str, edit: LabelEdit, now: float
 ) -> tuple[dict[str, object], int]:
-    """What became of an edit, and the bytes of the document that it is of."""
+    """Apply an edit. Return its outcome, and the bytes of the document that it changes."""
     label = _label(edit, lineage_hash)
     entity = find_entity(connection, graph_id, label)
     current = current_label(connection, Entity(graph_id, label.entity_type, entity))
@@ -144,7 +148,7 @@ def _patched(document: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str,
 
 
 def _delete(document: dict[str, Any], path: str) -> None:
-    """Remove a key, and the objects that are empty without it; one that is not there is removed already."""
+    """Remove a key, and the objects that this leaves empty. A missing key is ignored."""
     head, _, rest = path.partition(".")
     inner = document.get(head)
     if rest and isinstance(inner, dict):
@@ -154,9 +158,9 @@ def _delete(document: dict[str, Any], path: str) -> None:
 
 
 def _bounded_paths(document: Mapping[str, Any]) -> set[str]:
-    """The dotted paths of a document's leaves.  Raises `Refusal` (422) where these alone would be too large a label.
+    """Return the dotted paths of a document's leaves. Raises `Refusal` (422) if they exceed the size of a label.
 
-    A path repeats all keys that it leads through: those of a small document may fill the memory.
+    A path repeats all of its parent keys, so without a limit, the paths of a small document could exhaust memory.
     """
     paths = set()
     size = 0

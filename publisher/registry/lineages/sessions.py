@@ -1,11 +1,11 @@
-"""Registration sessions: private staging areas, one graph each (`protocol.md §1, §4`).
+"""Registration sessions: private staging areas with one graph each (`protocol.md §1, §4`).
 
-A session belongs to whoever opened it: to a user, whichever credential the user shows, or to nobody, and then to its
-token.  It lives for `LIFETIME` after its last write; what has expired is put away by `sweeping`.
+A user's session belongs to that user, regardless of the kind of credential. An anonymous session belongs to the holder
+of its token. A session lives for `LIFETIME` after its last write; `sweeping` removes expired ones.
 
-The token of an anonymous session dies with the session; of a session that was finalized, `LABELLING_TIME` after that,
-which is for its labels and for a receipt that was lost on the way.  Whoever opens the session again, by its
-`client_session_id`, has that time again.
+The token of an open anonymous session expires with the session. After finalize it is valid for `LABELLING_TIME`, for
+the labels and for a receipt that was lost in transit. Opening the session again, by its `client_session_id`, restarts
+that time.
 """
 
 import json
@@ -21,12 +21,13 @@ from roar_publisher.registry.http.refusals import Refusal
 LIFETIME = 24 * 3600.0
 """Seconds from the last write to the end of an open session."""
 LABELLING_TIME = 7 * 24 * 3600.0
-"""Seconds from a finalize to the end of the session's token: a publisher may be cut off before its labels are out."""
+"""Seconds from a finalize to the end of the session's token, because a publisher may be interrupted before it sends
+its labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A caller's wish to use a session.  secret: the server's, for the token.  now: Unix seconds."""
+    """A caller's request to use a session. `secret` is the server's, for the token. `now` is in Unix seconds."""
 
     session_id: str
     caller: Caller
@@ -38,8 +39,9 @@ class Access:
 class Session:
     """A row of `sessions`.
 
-    owner: the user's id, or nobody.  identity: whom the hash will name, as of the opening.  receipt: None while open.
-    prepared_graph: the published graph that finalize is to settle (see `prepared`).
+    `owner` is the user's id, or empty for an anonymous session. `identity` is the creator in the hash, as of the
+    opening. `receipt` is None while the session is open. `prepared_graph` is the published graph that finalize settles
+    (see `prepared`).
     """
 
     id: str
@@ -55,7 +57,7 @@ class Session:
 def open_session(
     connection: sqlite3.Connection, caller: Caller, *, client_session_id: str | None, mode: str, now: float
 ) -> tuple[Session, bool]:
-    """The caller's session of this client id, and whether it was made just now.  Without a client id: a new one."""
+    """Return the caller's session for this client id, and whether it is new. Without a client id, it is always new."""
     if client_session_id is not None:
         row = connection.execute(
             "SELECT * FROM sessions WHERE owner = ? AND client_session_id = ?", (caller.owner, client_session_id)
@@ -84,10 +86,10 @@ def open_session(
 
 
 def find_session(connection: sqlite3.Connection, access: Access) -> Session:
-    """The session, open or closed, for the caller that it belongs to.
+    """Return the caller's session, open or closed.
 
-    Raises `Refusal`: 404 where it is unknown, has expired or is another user's; 401 for nobody, and for a token whose
-    time is over; 403 for the token of another session.
+    Raises `Refusal`: 404 if it is unknown, expired or another user's; 401 without a credential and for an expired
+    token; 403 for the token of another session.
     """
     row = connection.execute("SELECT * FROM sessions WHERE id = ?", (access.session_id,)).fetchone()
     if row is None or _has_expired(row, access.now):
@@ -102,9 +104,9 @@ def find_session(connection: sqlite3.Connection, access: Access) -> Session:
 
 
 def touch_open_session(connection: sqlite3.Connection, access: Access) -> Session:
-    """The open session that is about to be written to; its life is prolonged, its revision grows.
+    """Return the open session for a write, extend its lifetime, and increment its revision.
 
-    Raises `Refusal`: as `find_session`; 409 with the receipt where the session is closed.
+    Raises `Refusal`: as `find_session`; 409 with the receipt if the session is closed.
     """
     session = find_session(connection, access)
     if session.receipt is not None:
@@ -118,7 +120,7 @@ def touch_open_session(connection: sqlite3.Connection, access: Access) -> Sessio
 
 
 def close_session(connection: sqlite3.Connection, access: Access, graph_id: int, receipt: dict[str, Any]) -> None:
-    """End the session with its receipt; from now on it speaks of the published graph."""
+    """Close the session with its receipt. It refers to the published graph from then on."""
     connection.execute(
         "UPDATE sessions SET receipt = ?, graph_id = ?, expires_at = ? WHERE id = ?",
         (json.dumps(receipt), graph_id, access.now + LABELLING_TIME, access.session_id),
@@ -126,14 +128,14 @@ def close_session(connection: sqlite3.Connection, access: Access, graph_id: int,
 
 
 def new_graph(connection: sqlite3.Connection) -> int:
-    """The id of a new, empty graph."""
+    """Create an empty graph and return its id."""
     graph_id = connection.execute("INSERT INTO graphs DEFAULT VALUES").lastrowid
     assert graph_id is not None
     return graph_id
 
 
 def discard_graph(connection: sqlite3.Connection, graph_id: int) -> None:
-    """Mark a graph that nothing refers to any more; `sweeping` deletes it piece by piece."""
+    """Mark a graph that has no references any more; `sweeping` deletes it in slices."""
     connection.execute("INSERT INTO discarded_graphs (graph_id) VALUES (?)", (graph_id,))
 
 

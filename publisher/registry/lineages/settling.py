@@ -1,4 +1,4 @@
-"""What a finalize means for a lineage that is published already: where it stands, and whether it becomes public."""
+"""The effect of a finalize on a lineage that is published already: its scope, and whether it becomes public."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -10,22 +10,22 @@ from roar_publisher.registry.lineages.sessions import Session
 
 
 def find_lineage(connection: sqlite3.Connection, lineage_hash: object) -> sqlite3.Row | None:
-    """The row of a published lineage; None where the hash is not published."""
+    """Return the row of a published lineage; None if the hash is not published."""
     row: sqlite3.Row | None = connection.execute("SELECT * FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
     return row
 
 
 def private_lineage(connection: sqlite3.Connection, session: Session) -> sqlite3.Row | None:
-    """The lineage that a closed session published, where it is private."""
+    """Return the lineage that a closed session published, if it is private; otherwise None."""
     known = None if session.receipt is None else find_lineage(connection, session.receipt["hash"])
     return None if known is None or known["visibility"] == PUBLIC else known
 
 
 def settle(connection: sqlite3.Connection, known: sqlite3.Row, session: Session, scope: Scope) -> None:
-    """Make a finalized lineage public, if that is what is asked for.
+    """Make a finalized lineage public, if the scope asks for that.
 
-    What is public has been read and stays public where it is, whatever is asked for: the receipt says so.
-    Raises `Refusal` (422), and nothing is changed: for another owner's lineage, and where a private lineage would move.
+    A public lineage may have been read, so it stays public in its place regardless of the request, and the receipt says
+    so. Raises `Refusal` (422), without changes, for another owner's lineage, and if a private lineage would move.
     """
     if known["owner"] != session.owner:
         detail = "another account has published this lineage"
@@ -41,6 +41,6 @@ def settle(connection: sqlite3.Connection, known: sqlite3.Row, session: Session,
 
 
 def visible_receipt(connection: sqlite3.Connection, receipt: Mapping[str, object]) -> dict[str, object]:
-    """A receipt with the lineage's visibility as it is now."""
+    """Return a receipt with the lineage's current visibility."""
     row = find_lineage(connection, receipt["hash"])
     return {**receipt, "visibility": None if row is None else row["visibility"]}

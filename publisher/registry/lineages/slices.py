@@ -1,7 +1,7 @@
-"""The jobs of a graph in the order of the lineage hash (`protocol.md §6`), a bounded piece of work at a time.
+"""The jobs of a graph in the order of the lineage hash (`protocol.md §6`), read in bounded slices.
 
-`parts_in_order` is a generator that yields None wherever others may have their turn.  Small steps are read whole, some
-at a time.  The jobs of a step that is too large for that are sorted outside memory: `wide_steps`.
+`wide_steps.parts_in_order` is a generator that yields None where other requests may run. Small steps are read whole,
+several at a time. The jobs of a step that is too large for that are sorted on disk by `wide_steps`.
 """
 
 import json
@@ -13,9 +13,9 @@ from roar_publisher.lineage.canonical import canonical_job
 from roar_publisher.registry.store.schema import NO_STEP
 
 SLICE_JOBS = 200
-"""Jobs that are read in one go."""
+"""Maximum jobs that are read at once."""
 SLICE_BYTES = 512 * 1024
-"""Bytes of jobs and links that are read in one go."""
+"""Maximum bytes of jobs and links that are read at once."""
 BEFORE_ALL_STEPS = NO_STEP - 1
 
 _NEXT_JOBS = """
@@ -31,8 +31,8 @@ CANONICAL_TEXT = f"""canonical_job(job.command, job.job_type,
     (SELECT json_group_array(json_array(digest, path)) FROM links WHERE job_id = job.id AND kind = 'outputs'),
     job.metadata)
 """
-"""SQL over `JOBS_WITH_PARENTS`."""
-# Canonical texts are ASCII, so SQLite's byte order is the order that `canonical.sort_key` asks for.
+"""An SQL expression over `JOBS_WITH_PARENTS`."""
+# Canonical texts are ASCII, so SQLite's byte order is the order that `canonical.sort_key` requires.
 _WHOLE_STEPS = f"""
     SELECT job.uid AS uid, {CANONICAL_TEXT} AS text {JOBS_WITH_PARENTS}
     WHERE job.graph_id = ? AND job.step_number > ? AND job.step_number <= ? ORDER BY job.step_number, text, uid
@@ -41,7 +41,7 @@ _WHOLE_STEPS = f"""
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a job's canonical text.  last: the text ends here, and what follows is of the next job."""
+    """A part of a job's canonical text. `last` means that the text ends here."""
 
     uid: str
     text: str
@@ -49,18 +49,18 @@ class Part:
 
 
 Parts = Generator[Part | None, None, None]
-"""Parts in their order, and None after a bounded piece of work."""
+"""Parts in order, with None after each bounded slice of work."""
 
 
 def define_functions(connection: sqlite3.Connection) -> None:
-    """Teach a connection the SQL function that the hashing queries call."""
+    """Register the SQL function that the hashing queries call."""
     connection.create_function("canonical_job", 7, _canonical_job, deterministic=True)
 
 
 def small_steps(connection: sqlite3.Connection, graph_id: int, after: int) -> tuple[int | None, int | None]:
-    """What follows the step `after`: the last of the steps that can be read in one go, and the first step.
+    """Return the last step after `after` that can be read in the next slice, and the first step after it.
 
-    The last is None where the first alone is too large; both are None where there are no more jobs.
+    The last is None if the first step alone is too large. Both are None if there are no more jobs.
     """
     found = connection.execute(_NEXT_JOBS, (graph_id, after, SLICE_JOBS + 1)).fetchall()
     if not found:
@@ -69,12 +69,12 @@ def small_steps(connection: sqlite3.Connection, graph_id: int, after: int) -> tu
 
 
 def read_steps(connection: sqlite3.Connection, graph_id: int, after: int, last: int) -> list[Part]:
-    """The jobs of the steps behind `after` up to `last`, which `small_steps` named."""
+    """Return the jobs of the steps after `after` up to `last`, which comes from `small_steps`."""
     return [Part(row["uid"], row["text"]) for row in connection.execute(_WHOLE_STEPS, (graph_id, after, last))]
 
 
 def advance(parts: Parts) -> list[Part] | None:
-    """The next bounded piece of parts, which may be none yet; None where all have been seen."""
+    """Return the next bounded slice of parts, which may be empty; None at the end."""
     taken: list[Part] = []
     for part in parts:
         if part is None:

@@ -1,10 +1,10 @@
-"""Writing jobs, artifacts and links into a graph, staged or legacy.
+"""Writing of jobs, artifacts and links into a graph, staged or legacy.
 
 Every write is idempotent: a job by its uid, an artifact by its digest, a link by (job, kind, digest) (`protocol.md
-§4`).  The first job and the first artifact stay as they came; of a link's paths the smallest survives.
+§4`). The first version of a job or an artifact stays. For a link, the smallest path stays.
 
-A digest that is known from links alone is an artifact too, with the size and the path of its links, until the artifact
-itself is sent.
+A digest that only links name is an artifact, too, with the size and path of its links, until the artifact itself is
+sent.
 """
 
 import sqlite3
@@ -20,11 +20,12 @@ from roar_publisher.registry.store.documents import kept_text
 from roar_publisher.registry.store.schema import NO_STEP
 
 DIGEST_ORDER = ("blake3", "composite-blake3", "composite-sha256")
-"""Which of an artifact's digests names it, best first (`protocol.md §7`); else its first."""
+"""The algorithms whose digest identifies an artifact, in order of preference (`protocol.md §7`). Otherwise it is the
+first one."""
 
 
 class LinkKind(StrEnum):
-    """What an artifact is to a job; the value is in URLs and in the table."""
+    """An artifact's role in a job. The value is used in URLs and in the table."""
 
     INPUTS = "inputs"
     OUTPUTS = "outputs"
@@ -32,14 +33,14 @@ class LinkKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """ids: the row of each item of the request, in its order.  created: how many of them are new."""
+    """`ids` are the row ids of the request's items, in order. `created` is how many of them are new."""
 
     ids: list[int]
     created: int
 
 
 def add_jobs(connection: sqlite3.Connection, graph_id: int, jobs: Sequence[Job]) -> Added:
-    """Add the jobs that the graph does not have; of those that it has nothing changes."""
+    """Add the jobs that the graph does not have. Existing jobs are not changed."""
     before = connection.total_changes
     connection.executemany(
         "INSERT INTO jobs (graph_id, uid, parent_uid, step_number, command, job_type, timestamp, duration_seconds,"
@@ -54,7 +55,7 @@ def add_jobs(connection: sqlite3.Connection, graph_id: int, jobs: Sequence[Job])
 
 
 def add_artifacts(connection: sqlite3.Connection, graph_id: int, artifacts: Sequence[Artifact]) -> int:
-    """Add the artifacts that the graph does not have or knows from links alone; returns how many that were."""
+    """Add the artifacts that the graph does not have or knows only from links. Return how many these are."""
     digests = [_primary_digest(artifact.hashes) for artifact in artifacts]
     count_artifacts(connection, graph_id, digests)
     before = connection.total_changes
@@ -68,7 +69,7 @@ def add_artifacts(connection: sqlite3.Connection, graph_id: int, artifacts: Sequ
 
 
 def add_composite(connection: sqlite3.Connection, graph_id: int, composite: CompositeRequest) -> bool:
-    """Add a composite artifact, or its members to one that came as a plain artifact; True where something was new."""
+    """Add a composite artifact, or its members to an existing plain artifact. Return whether something was new."""
     count_artifacts(connection, graph_id, [composite.hash])
     row = connection.execute(
         "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata, composite)"
@@ -81,9 +82,9 @@ def add_composite(connection: sqlite3.Connection, graph_id: int, composite: Comp
 
 
 def add_members(connection: sqlite3.Connection, graph_id: int, composite: CompositeRequest) -> bool:
-    """Add the members of a composite to an artifact that the graph has; what is said of it already stays.
+    """Add the members of a composite to an artifact of the graph, without changing its other data.
 
-    True where the members were new.
+    Return whether the members were new.
     """
     _, digest, hashes, size, *_ = _artifact_row(graph_id, composite.hash, composite)
     added = connection.execute(
@@ -97,7 +98,7 @@ def add_members(connection: sqlite3.Connection, graph_id: int, composite: Compos
 def add_links(
     connection: sqlite3.Connection, graph_id: int, job_uid: str, kind: LinkKind, links: Sequence[Link]
 ) -> None:
-    """Link artifacts to a job.  Raises `Refusal` (404) where the graph has no such job."""
+    """Link artifacts to a job. Raises `Refusal` (404) if the graph has no such job."""
     job_id = _job_id(connection, graph_id, job_uid)
     count_links(connection, graph_id, job_id, kind, links)
     connection.executemany(
@@ -118,7 +119,7 @@ def add_links(
 
 
 def add_view_edges(connection: sqlite3.Connection, graph_id: int, job_uid: str, edges: Sequence[ViewEdge]) -> None:
-    """Note which parts of composites a job used.  Raises `Refusal` (404) where the graph has no such job."""
+    """Record which parts of composites a job used. Raises `Refusal` (404) if the graph has no such job."""
     job_id = _job_id(connection, graph_id, job_uid)
     connection.executemany(
         "INSERT OR IGNORE INTO view_edges (job_id, relation, target_hash, edge) VALUES (?, ?, ?, ?)",

@@ -1,7 +1,7 @@
-"""Putting away what nobody needs any more: expired sessions with all that they staged, discarded graphs, free pages.
+"""Removal of expired sessions with their staged data, discarded graphs, unused quota rows, and free pages.
 
-It is done while the registry serves, from its start on, in slices that are a transaction each: other requests have
-their turn in between, so no request pays for another's gigabytes.  A slice that is lost is done again.
+It runs while the registry serves, in slices of one transaction each. Other requests run in between, so none waits for
+the deletion of another's gigabytes. A slice that is lost is repeated.
 """
 
 import logging
@@ -17,13 +17,13 @@ from roar_publisher.registry.store.quotas import forget_unused
 logger = logging.getLogger(__name__)
 
 SLICE_ROWS = 500
-"""Rows of each table that one slice deletes at most."""
+"""Maximum rows of each table that one slice deletes."""
 SLICE_PAGES = 200
-"""Pages that one slice gives back to the system, of 4 KiB each."""
+"""Maximum pages, of 4 KiB each, that one slice returns to the operating system."""
 KEPT_PAGES = 256
 """Free pages that are kept for the next writes."""
 INCREMENTAL = 2
-"""`PRAGMA auto_vacuum` of a file that can shrink piece by piece."""
+"""`PRAGMA auto_vacuum` of a file that can shrink incrementally."""
 INTERVAL_SECONDS = 60.0
 """Seconds from the end of one round to the next."""
 PAUSE_SECONDS = 0.02
@@ -37,20 +37,20 @@ _GRAPH_TABLES = (
     ("labels", ("graph_id", "entity_type", "entity", "version"), "graph_id = ?"),
     ("job_aliases", ("graph_id", "uid"), "graph_id = ?"),
 )
-"""Table, key and place of what a graph is made of, in the order of its deletion: a deleted job takes all that hangs on
-it along, which may be a million links."""
+"""Table, key and condition for the data of a graph, in the order of deletion. Deleting a job cascades to its links,
+so these, which may be a million, are deleted first."""
 
 
 class Write(Protocol):
-    """Runs an operation in a transaction, when it is its turn; as `service.Service.write`."""
+    """Runs an operation in a transaction, like `service.Service.write`."""
 
     def __call__(self, operation: Callable[[sqlite3.Connection, float], bool], now: float, /) -> Awaitable[bool]: ...
 
 
 async def keep_swept(write: Write, clock: Callable[[], float]) -> None:
-    """Sweep until cancelled, which a slice under way survives.  clock: Unix seconds.
+    """Sweep until cancelled. Cancellation does not interrupt a running slice. `clock` returns Unix seconds.
 
-    What the store refuses (a full disk) is logged and tried again in the next round.
+    Errors of the store (a full disk) are logged, and the next round tries again.
     """
     while True:
         try:
@@ -62,7 +62,7 @@ async def keep_swept(write: Write, clock: Callable[[], float]) -> None:
 
 
 def sweep_slice(connection: sqlite3.Connection, now: float) -> bool:
-    """Put one slice away; False where nothing is left to do."""
+    """Sweep one slice. Return False if nothing is left to do."""
     return (
         _expire(connection, now)
         or _delete_discarded(connection)
@@ -106,14 +106,14 @@ def _give_back(connection: sqlite3.Connection) -> bool:
     if surplus <= 0:
         return False
     for _ in range(min(surplus, SLICE_PAGES)):
-        connection.execute("PRAGMA incremental_vacuum(1)")  # the sqlite3 module takes one step of a larger number
+        connection.execute("PRAGMA incremental_vacuum(1)")  # the sqlite3 module runs only one step for a larger number
     return surplus > SLICE_PAGES
 
 
 def make_shrinkable(connection: sqlite3.Connection) -> None:
-    """Let a file give pages back; one of an earlier release is written anew for it, once, if there is room for that.
+    """Let the file return free pages. A file of an earlier release is rewritten once, if there is room.
 
-    Called outside any transaction, and before a new file gets its tables.
+    Call it outside any transaction, and before a new file gets its tables.
     """
     if _pages(connection, "auto_vacuum") == INCREMENTAL:
         return

@@ -1,7 +1,7 @@
-"""How many finalizes may run at once: of one session, of one client, and in all.
+"""Limits on concurrent finalizes: per session, per client, and in total.
 
-A finalize is the one request whose cost grows with the lineage.  One that comes while others run waits for its turn, so
-that clients which never try again, as roar-cli, go through.  Only a client that has very many on the way is refused.
+Finalize is the only request whose cost grows with the lineage. If others are running, it waits for its turn, so that
+clients that never retry, such as roar-cli, succeed. Only a client with very many pending finalizes is refused.
 """
 
 from collections.abc import AsyncIterator
@@ -13,12 +13,12 @@ from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.lines import Lines
 
 RETRY_AFTER_SECONDS = 5
-"""What a client is asked to wait that has too many finalizes on the way."""
+"""`Retry-After` for a client with too many pending finalizes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Finalizes that run at once, and that may be on the way (running and waiting) for a session and for a client."""
+    """Maximum running finalizes, and maximum pending ones (running and waiting) of a session and of a client."""
 
     running: int = 4
     running_of_client: int = 2
@@ -35,9 +35,9 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, session_id: str, client: str) -> AsyncIterator[None]:
-        """Hold a turn for the length of the block, after waiting for it.  client: a user's id or a host's address.
+        """Wait for a turn and hold it for the duration of the block. `client` is a user's id or a host's address.
 
-        A cancelled caller gives its place up.  Raises `Refusal` (429), at once, where too many are on the way.
+        A cancelled caller leaves the queue. Raises `Refusal` (429) immediately if too many are pending.
         """
         limits = self.limits
         async with AsyncExitStack() as stack:

@@ -1,7 +1,7 @@
-"""The jobs of one step in the order of their canonical texts, where they are too many or too large to sort at once.
+"""The jobs of a step in the order of their canonical texts, if they are too many or too large to sort at once.
 
-Texts of usual jobs are sorted by SQLite, in a temporary table that it keeps outside memory.  The text of a job with
-very many links is never held: such jobs are compared piece by piece, and their texts are read from the links again.
+SQLite sorts the texts of normal jobs in a temporary table that it stores on disk. The text of a job with very many
+links is never held as a whole. Such jobs are compared in chunks, and their texts are read from the links again.
 """
 
 import itertools
@@ -46,10 +46,10 @@ _DROP_ALL = "DELETE FROM temp.sorted_texts WHERE sort = ?"
 
 
 def parts_in_order(connection: sqlite3.Connection, graph_id: int) -> Parts:
-    """The canonical texts of a graph's jobs in the order of the hash, with None after each bounded piece of work.
+    """Yield the canonical texts of a graph's jobs in the order of the hash, and None after each bounded slice of work.
 
-    Each step of this generator is to be taken in a transaction; what is written in between may be missing from it.  It
-    is to be closed in one as well, which removes what it has sorted.
+    Run each step of this generator in a transaction. The result may lack what is written in between. Close it in a
+    transaction, too, which removes the sorted data.
     """
     after = BEFORE_ALL_STEPS
     while True:
@@ -74,7 +74,7 @@ def _wide_step(connection: sqlite3.Connection, graph_id: int, step: int) -> Part
         part = yield from _pull(usual)
         other = yield from _pull(others)
         while part is not None or other is not None:
-            # No canonical text is the beginning of another: each is one JSON object.
+            # No canonical text is a prefix of another, because each is one JSON object.
             if part is not None and (other is None or part.text < other.beginning(len(part.text))):
                 yield part
                 part = yield from _pull(usual)
@@ -126,7 +126,7 @@ def _usual_in_order(connection: sqlite3.Connection, sort: int) -> Parts:
 
 
 def _pull(items: "Iterator[T | None]") -> "Generator[None, None, T | None]":
-    """The next item, None at the end; where others may have their turn before it comes, so they may here."""
+    """Return the next item, None at the end. Yields None where the items do, so other requests can run."""
     for item in items:
         if item is not None:
             return item

@@ -1,1 +1,1 @@
-"""Published lineages as HTML."""
+"""HTML pages of published lineages."""

@@ -1,4 +1,4 @@
-"""Published lineages as HTML.  Everything that came from outside goes through `escape`."""
+"""HTML pages of published lineages. All external data goes through `escape`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,15 +10,15 @@ from roar_publisher.registry.lineages.reading import LineageView, RecentLineage
 from roar_publisher.registry.pages.style import STYLE
 
 SHORT_DIGEST = 12
-"""Digits of a digest that people see; the title has them all."""
+"""Digits of a digest that a page shows. The title attribute has all of them."""
 COMMAND_SHOWN, TEXT_SHOWN = 10_000, 500
-"""Characters of a command, and of any other text of strangers, that a page shows; the API has all of them."""
+"""Maximum characters of a command and of other untrusted texts that a page shows. The API returns them in full."""
 LABELS_SHOWN = 100
-"""Lines of one label document that a page shows."""
+"""Maximum rows of one label document that a page shows."""
 
 
 def lineage_page(view: LineageView, *, first: int, jobs_a_page: int) -> str:
-    """One page of a lineage, which begins with the job `first`; jobs count from 1."""
+    """Return one page of a lineage, starting with the job `first`. Jobs count from 1."""
     facts = {
         "Repository": _repository(view.git_repo),
         "Commit": _code(view.git_commit),
@@ -43,7 +43,7 @@ def lineage_page(view: LineageView, *, first: int, jobs_a_page: int) -> str:
 
 
 def recent_page(lineages: Sequence[RecentLineage]) -> str:
-    """The list of the newest lineages."""
+    """Return the list of the newest lineages."""
     body = ["<h1>Lineages</h1>", '<p class="hash">Published on this registry, the newest first.</p>']
     if not lineages:
         body.append('<div class="card empty">Nothing is published yet.</div>')
@@ -61,7 +61,7 @@ def recent_page(lineages: Sequence[RecentLineage]) -> str:
 
 
 def problem_page(title: str, detail: str) -> str:
-    """A page that says what is wrong."""
+    """Return an error page."""
     return _document(
         title, [f'<p class="crumb"><a href="/">Lineages</a></p><h1>{escape(title)}</h1><p>{escape(detail)}</p>']
     )
@@ -142,7 +142,10 @@ def _flattened(prefix: str, document: Mapping[str, object]) -> Iterator[tuple[st
 
 
 def _navigation(jobs: int, first: int, shown: int, jobs_a_page: int) -> str:
-    """Links to other pages.  A page of large jobs has fewer of them; the next one begins behind these."""
+    """Return the links to other pages.
+
+    A page with large jobs has fewer jobs, so the next page starts after the last one shown.
+    """
     if jobs == 0:
         return '<p class="empty">This lineage has no jobs.</p>'
     if shown == jobs:
@@ -175,7 +178,7 @@ def _repository(url: str | None) -> str:
 
 
 def _text(text: str | None, most: int = TEXT_SHOWN) -> str:
-    """A stranger's text; what is left out at its end is counted."""
+    """Escape an untrusted text. If it is cut, the number of omitted characters is appended."""
     text = text or ""
     left = len(text) - most
     return escape(text) if left <= 0 else f"{escape(text[:most])}&hellip; ({left:,} more characters)"
@@ -194,7 +197,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _moment(timestamp: float) -> str:
-    """UTC to the second; a time that no calendar has is shown as the number it is."""
+    """Format a time in UTC, to the second. A time outside the calendar's range is shown as a number."""
     try:
         return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):

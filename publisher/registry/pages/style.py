@@ -1,4 +1,4 @@
-"""The look of the registry's pages: one style sheet, light and dark, no scripts, nothing from elsewhere."""
+"""The style sheet of the registry's pages, light and dark. It uses no scripts and no external resources."""
 
 STYLE = """
 :root {

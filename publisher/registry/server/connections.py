@@ -1,8 +1,8 @@
-"""How many connections there may be: of one client, and in all.
+"""Limits on the number of connections, per client and in total.
 
-Where there is no room for a new one, the connection that has waited longest for its client is closed for it: one of
-the same client, if that has its share already.  Whoever holds connections without using them loses them first, and
-others still get in.  A connection whose request is being worked on is never closed for another.
+If there is no room for a new connection, the one that has waited longest for its client is closed: one of the same
+client, if that has its share already. A client that holds idle connections loses them first, and others can still
+connect. A connection whose request is being processed is never closed for another.
 """
 
 import resource
@@ -10,25 +10,25 @@ from collections import defaultdict
 from typing import Protocol
 
 DEFAULT_CONNECTIONS = 1024
-"""Connections in all, where the descriptors suffice."""
+"""Maximum connections in total, if there are enough file descriptors."""
 SHARE = 4
-"""One client may have this part of all connections."""
+"""One client may have one part in `SHARE` of all connections."""
 RESERVED_DESCRIPTORS = 128
-"""Descriptors for everything else: the store's files, the process's own, and connections that are being accepted or
-closed and do not count."""
+"""File descriptors for everything else: the store's files, the process's own, and connections that are being
+accepted or closed and are not counted."""
 
 
 class Closable(Protocol):
-    """A connection as the table sees it."""
+    """A connection, as the table uses it."""
 
     def give_way(self) -> None:
         """Close at once."""
 
 
 class ConnectionTable:
-    """Every open connection; owned by the event loop's thread.
+    """All open connections. Use it from the event loop's thread only.
 
-    in_all, per_client: how many there may be.
+    `in_all` and `per_client` are the maximum numbers.
     """
 
     def __init__(self, in_all: int, per_client: int | None = None) -> None:
@@ -36,7 +36,7 @@ class ConnectionTable:
         self.per_client = per_client or max(1, in_all // SHARE)
         self._clients: dict[Closable, str] = {}
         self._counts: dict[str, int] = defaultdict(int)
-        # Dictionaries keep the order in which their keys came: the first has waited longest.
+        # Dictionaries keep insertion order, so the first entry has waited longest.
         self._waiting: dict[Closable, None] = {}
         self._waiting_of: dict[str, dict[Closable, None]] = defaultdict(dict)
 
@@ -44,9 +44,9 @@ class ConnectionTable:
         return len(self._clients)
 
     def admit(self, connection: Closable, client: str, *, bounded: bool = True) -> bool:
-        """Add a connection, which waits for its client; False where there is no room for it.
+        """Add a connection, which then waits for its client. Return False if there is no room for it.
 
-        bounded: False for a proxy, which has all connections of its clients.
+        `bounded` is False for a proxy, which holds the connections of many clients.
         """
         if bounded and self._counts[client] >= self.per_client:
             room = self._close_first(self._waiting_of[client])
@@ -61,19 +61,19 @@ class ConnectionTable:
         return room
 
     def waits(self, connection: Closable) -> None:
-        """From now on the connection waits for its client.  Said again, nothing changes."""
+        """Mark a connection as waiting for its client. Repeating it changes nothing."""
         if (client := self._clients.get(connection)) is not None:
             self._waiting.setdefault(connection)
             self._waiting_of[client].setdefault(connection)
 
     def works(self, connection: Closable) -> None:
-        """A whole request is here: from now on its client waits."""
+        """Mark a connection as working, because a whole request has arrived."""
         if (client := self._clients.get(connection)) is not None:
             self._waiting.pop(connection, None)
             self._waiting_of[client].pop(connection, None)
 
     def remove(self, connection: Closable) -> None:
-        """The connection is closed.  Repeating it does nothing."""
+        """Remove a closed connection. Repeating it does nothing."""
         self.works(connection)
         if (client := self._clients.pop(connection, None)) is not None:
             self._counts[client] -= 1
@@ -94,7 +94,7 @@ class ConnectionTable:
 
 
 def allowed_connections(wanted: int) -> int:
-    """How many of the wanted connections the process has descriptors for; its soft limit is raised where that helps."""
+    """Return how many of the wanted connections the file descriptors allow. The soft limit is raised if needed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted
@@ -104,6 +104,6 @@ def allowed_connections(wanted: int) -> int:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
             soft = raised
-        except (OSError, ValueError):  # the system knows a lower bound that it does not name
+        except (OSError, ValueError):  # the system may have a lower limit that it does not report
             pass
     return max(1, min(wanted, soft - min(RESERVED_DESCRIPTORS, soft // 2)))

@@ -1,8 +1,9 @@
-"""HTTP/1.1 as the registry reads it: h11, without the leniency that request smuggling lives on.
+"""HTTP/1.1 parsing: h11 without the leniency that enables request smuggling.
 
-A server and a proxy before it must agree where each request ends.  h11 accepts forms that others read differently, so
-they are refused here: line ends without CR, folded headers, several lengths, a length beside `Transfer-Encoding`, and
-chunks in HTTP/1.0.  The size of a head and the number of its fields and of a body's chunks are bounded.
+A server and a proxy before it must agree where each request ends. h11 accepts forms that other parsers read
+differently. They are refused here: line ends without CR, folded headers, several lengths, a length together with
+`Transfer-Encoding`, and chunks in HTTP/1.0. The size of a head, its number of fields, and a body's number of chunks are
+bounded.
 """
 
 import re
@@ -11,22 +12,23 @@ from http import HTTPStatus
 import h11
 
 MAX_HEAD_BYTES = 32 * 1024
-"""Bytes of a request line and its header fields together."""
+"""Maximum bytes of a request line and its header fields together."""
 MAX_FIELDS = 100
-"""Header fields of one request."""
+"""Maximum header fields of one request."""
 MAX_CHUNKS = 4096
-"""Chunks of one body: each costs the server the same, whether it holds one byte or many."""
+"""Maximum chunks of one body. Each costs the server the same, regardless of its size."""
 MAX_BODY_BYTES = 4 * 1024 * 1024
-"""Bytes of a body that are read at all; the endpoints refuse bodies long before this."""
+"""Maximum bytes of a body that are read. The limit of the endpoints is much lower."""
 _LONE_NEWLINE = re.compile(rb"(?<!\r)\n")
 _FOLDED = re.compile(rb"\r\n[ \t]")
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
 class StrictConnection(h11.Connection):
-    """The server's end of a connection.
+    """The server's side of a connection.
 
-    refusal: status and sentence for the client, once `next_event` has raised.  requests: heads that were read.
+    `refusal` is the status and the sentence for the client, after `next_event` has raised. `requests` counts the heads
+    that were read.
     """
 
     def __init__(self) -> None:
@@ -38,11 +40,14 @@ class StrictConnection(h11.Connection):
 
     @property
     def has_partial_head(self) -> bool:
-        """Whether a request has begun and its head is not complete."""
+        """Whether a request has begun and its head is incomplete."""
         return self.their_state is h11.IDLE and bool(self.trailing_data[0])
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """As h11's.  Raises `h11.RemoteProtocolError` for what is refused here as well; the connection must close."""
+        """Like h11's.
+
+        Also raises `h11.RemoteProtocolError` for what is refused here; then the connection must be closed.
+        """
         if self.their_state is h11.IDLE:
             self._check_head(self.trailing_data[0])
         event = super().next_event()

@@ -1,16 +1,16 @@
-"""One client's connection: uvicorn's, but strict in what it reads, and never waiting for a client without end.
+"""The connection of one client: uvicorn's protocol with strict parsing, and with a timeout for every wait.
 
 | the registry waits for | for | then |
 | --- | --- | --- |
 | the head of a request | `HEAD_SECONDS` from its first byte, or from the start of the connection | 408, or closes |
 | another request | `IDLE_SECONDS` | closes |
-| the rest of a body whose answer is out already | `DRAIN_SECONDS` | closes |
-| a client that does not take its answer | `WRITE_SECONDS` for 48 KiB | aborts |
+| the rest of a body that is answered already | `DRAIN_SECONDS` | closes |
+| a client that does not read its reply | `WRITE_SECONDS` for 48 KiB | aborts |
 
-Single bytes prolong none of these.  A body that an endpoint reads has its deadline there (`bodies`).
+A single byte does not extend any of these. The deadline of a body that an endpoint reads is set there (`bodies`).
 
-Requests that are sent before the last answer is out are served one a `PIPELINED_SECONDS`: no usual client does that,
-and a flood of them costs its sender nothing.
+Pipelined requests, sent before the previous reply is complete, are served at one per `PIPELINED_SECONDS`. Usual clients
+do not send them, and a flood of them would cost its sender nothing.
 """
 
 import asyncio
@@ -36,11 +36,14 @@ DRAIN_SECONDS = 10
 WRITE_SECONDS = 75
 PIPELINED_SECONDS = 1
 RETRY_SECONDS = 5
-"""Seconds after which a client that found no room is asked to come again."""
+"""`Retry-After` for a client that found no room, in seconds."""
 
 
 class ServerConfig(uvicorn.Config):
-    """uvicorn's, and what all connections share.  proxies: peers that stand for many clients each."""
+    """uvicorn's configuration with the state that all connections share.
+
+    `proxies` are peers that stand for many clients.
+    """
 
     def __init__(self, app: Any, *, table: ConnectionTable, proxies: Sequence[Network], **options: Any) -> None:
         super().__init__(app, http=RegistryProtocol, timeout_keep_alive=IDLE_SECONDS, **options)
@@ -61,7 +64,7 @@ _SECONDS = {Phase.HEAD: HEAD_SECONDS, Phase.IDLE: IDLE_SECONDS, Phase.DRAIN: DRA
 
 
 class RegistryProtocol(H11Protocol):
-    """One client's connection; owned by the event loop, whose clock it uses."""
+    """The connection of one client. The event loop owns it and provides its clock."""
 
     conn: StrictConnection
 
@@ -123,16 +126,16 @@ class RegistryProtocol(H11Protocol):
             self._write_deadline = None
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no request; uvicorn calls this once `StrictConnection` has raised."""
+        """Answer an invalid request. uvicorn calls this after `StrictConnection` has raised."""
         self._turn_away(*self.conn.refusal)
 
     def give_way(self) -> None:
-        """Close at once, for a connection that is used."""
+        """Close at once, to make room for another connection."""
         self._drop_request()
         self.transport.abort()
 
     def _watch(self) -> None:
-        """Look at what is waited for now; where that is something new, its time begins."""
+        """Update the state that the connection waits in. If it is new, start its timeout."""
         if self.transport.is_closing():
             self._limit_writing()
             return
@@ -163,7 +166,7 @@ class RegistryProtocol(H11Protocol):
             self._close()
 
     def _turn_away(self, status: HTTPStatus, detail: str, *headers: tuple[bytes, bytes]) -> None:
-        """Close, with an error as the answer where none has begun."""
+        """Close the connection, with an error reply unless a reply has begun."""
         self._drop_request()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             body = json.dumps({"detail": detail}).encode("ascii")
@@ -174,13 +177,13 @@ class RegistryProtocol(H11Protocol):
                 *headers,
             ]
             head = h11.Response(status_code=status, headers=fields, reason=status.phrase.encode("ascii"))
-            with contextlib.suppress(h11.LocalProtocolError):  # the answer to HEAD has no body
+            with contextlib.suppress(h11.LocalProtocolError):  # the reply to HEAD has no body
                 for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                     self.transport.write(self.conn.send(event) or b"")
         self._close()
 
     def _drop_request(self) -> None:
-        """Let an endpoint that is at work see that its client is gone."""
+        """Tell a running endpoint that its client has disconnected."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -1,4 +1,4 @@
-"""The registry as a process: `serve` binds, announces itself, and stops on SIGTERM or SIGINT."""
+"""The registry as a process: `serve` binds, reports its address, and stops on SIGTERM or SIGINT."""
 
 import asyncio
 import contextlib
@@ -25,13 +25,14 @@ from roar_publisher.registry.server.protocol import ServerConfig
 from roar_publisher.registry.store.quotas import DEFAULT_QUOTA, Amount
 
 BACKLOG = 2048
-"""Connections that the system keeps for us until they are accepted."""
+"""Connections that the system queues until they are accepted."""
 ACCEPTED_AT_ONCE = 16
-"""Connections that are accepted before any of them is looked at: they have descriptors and do not count yet."""
+"""Connections that are accepted at once, before any of them is admitted. They use descriptors but are not counted
+yet."""
 RECEIVE_BUFFER = 64 * 1024
-"""Bytes that the system takes from a client ahead of us."""
+"""Bytes that the system buffers from a client."""
 REPORT_SECONDS = 60.0
-"""Seconds between two lines about the same trouble with connections, which may come with every one of them."""
+"""Seconds between two log lines about connection errors, which may occur with every connection."""
 GRACE = 1
 """Whole seconds that requests in flight get when the process is told to stop."""
 
@@ -40,11 +41,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What clients may ask of the process.
+    """Limits and trust settings for clients.
 
-    connections: in all.  quota: what one client may write in a day without a credential.  proxies: peers whose
-    `X-Forwarded-For` and `X-Forwarded-Proto` are believed.  public: origins that clients reach the registry under
-    (`names.origin_of`), beside those of its socket.
+    `connections` is the maximum in total. `quota` is what one client may write in a day without a credential. `proxies`
+    are peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted. `public` are origins that clients use
+    (`names.origin_of`), in addition to those of the socket.
     """
 
     connections: int = DEFAULT_CONNECTIONS
@@ -64,9 +65,9 @@ def serve(
 ) -> None:
     """Serve the registry in `data` until SIGTERM or SIGINT, then return within 2 s.
 
-    port: 0 takes any free one.  announce: called once with `http://host:port` when connections are accepted; what it
-    raises ends the server.  treqs_url: the service that vouches for bearers; None: the accounts in `data`.  Called from
-    the main thread, for the signals.  Raises OSError and `sqlite3.Error` as they come.
+    `port` 0 takes any free port. `announce` is called once with `http://host:port` when connections are accepted; an
+    exception from it ends the server. `treqs_url` is the service that validates bearers; with None, the accounts in
+    `data` do. Call this from the main thread, because it handles signals. Raises OSError and `sqlite3.Error`.
     """
     exposure = exposure or Exposure()
     with listen(host, port) as listener:
@@ -82,9 +83,9 @@ def serve(
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, but for signals: they end `run`, and the caller goes on to close its store.
+    """uvicorn's server, with different signal handling: signals end `run`, and the caller then closes its store.
 
-    started: called once connections are accepted and signals are listened to.
+    `started` is called once connections are accepted and signals are handled.
     """
 
     def __init__(self, config: ServerConfig, started: Callable[[], None]) -> None:
@@ -96,11 +97,11 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().set_exception_handler(self._report)
         await super().startup(sockets)
         for listener in sockets or ():
-            listener.listen(BACKLOG)  # asyncio accepts as many at once as wait in the queue that it asks for
+            listener.listen(BACKLOG)  # asyncio accepts as many connections at once as its backlog
         self._when_started()
 
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log in a line that the system refuses a descriptor, say; asyncio accepts again after a second."""
+        """Log errors such as a lack of descriptors in one line. asyncio accepts again after a second."""
         error = context.get("exception")
         if not isinstance(error, OSError):
             loop.default_exception_handler(context)
@@ -119,7 +120,7 @@ class Server(uvicorn.Server):
 
 
 def server_config(app: Starlette, table: ConnectionTable, proxies: Sequence[Network]) -> ServerConfig:
-    """How uvicorn runs the app."""
+    """Return uvicorn's configuration for the app."""
     return ServerConfig(
         app,
         table=table,
@@ -129,10 +130,10 @@ def server_config(app: Starlette, table: ConnectionTable, proxies: Sequence[Netw
         backlog=ACCEPTED_AT_ONCE,
         loop="asyncio",
         log_config=None,
-        log_level="critical",  # requests cut off at the end are no news; faults of the app are logged by the app
+        log_level="critical",  # truncated requests are not worth a log line; the app logs its own errors
         access_log=False,
         server_header=False,
-        date_header=False,  # the app has its own
+        date_header=False,  # the app adds its own
         lifespan="on",
         ws="none",
         timeout_graceful_shutdown=GRACE,
@@ -140,16 +141,16 @@ def server_config(app: Starlette, table: ConnectionTable, proxies: Sequence[Netw
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound and listening socket.  Raises OSError."""
+    """Return a bound and listening socket. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only where it is; without, replies wait 40 ms now and then.
+    # asyncio sets TCP_NODELAY only if the protocol is given. Without it, some replies take 40 ms longer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         try:
             listener.bind((host, port))
-        except TypeError as error:  # so the socket module says that a name cannot be encoded
+        except TypeError as error:  # raised by the socket module for a name that it cannot encode
             raise OSError("this is no name of a host") from error
         listener.listen(BACKLOG)
     except BaseException:

@@ -26,9 +26,9 @@ class Lines:
 
     @asynccontextmanager
     async def turn(self, key: Hashable, at_once: int) -> AsyncIterator[None]:
-        """Stand in a line until fewer than `at_once` others hold a turn, then hold one for the length of the block.
+        """Wait until fewer than `at_once` callers hold a turn for the key, then hold one for the duration of the block.
 
-        Turns are given in the order of coming.  A cancelled caller gives its place up.
+        Turns are granted in order of arrival. A cancelled caller leaves the queue.
         """
         line = self._lines.setdefault(key, _Line(anyio.CapacityLimiter(at_once)))
         line.length += 1

@@ -27,7 +27,10 @@ EVERYBODY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What is written.  sessions: registration sessions and legacy lineages.  bytes: of request bodies."""
+    """An amount of written data.
+
+    `sessions` counts registration sessions and legacy lineages; `bytes` counts request bodies.
+    """
 
     sessions: float = 0
     jobs: float = 0

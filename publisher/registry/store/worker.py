@@ -26,9 +26,7 @@ SEVERAL = "several"
 
 
 class ForClient:
-    """ASGI middleware that assigns each request to a client, by its address, because no credential has been checked
-    yet.
-    """
+    """ASGI middleware that assigns each request to a client by its address, because no credential is checked yet."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
