@@ -1,5 +1,5 @@
-"""The terminal: commands, progress, and what a person reads when something goes wrong.
+"""The command line: commands, progress, and error messages.
 
-Nothing in here decides what is published or in which order: it asks `publisher.planning.plans` and
-`publisher.engine.worker`, and draws what they report.
+This package does not decide what is published or in which order. It calls `publisher.planning.plans` and
+`publisher.engine.worker`, and displays what they report.
 """

@@ -1,4 +1,4 @@
-"""The `roar` command group: loads the module of a command when that command is used."""
+"""The `roar` command group. It imports the module of a command when that command is used."""
 
 import importlib
 import sys
@@ -15,7 +15,7 @@ from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, roar_cli_inst
 
 
 class Program(click.Group):
-    """Our commands, imported one by one as they are needed."""
+    """The group of roar-publisher's commands, imported lazily."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*_places(), *_theirs(_places())]
@@ -29,7 +29,7 @@ class Program(click.Group):
         return name_in_help(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands with their summaries; click's own would import every module."""
+        """Write the commands with their summaries. click's own method would import every module."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, place.summary) for name, place in _places().items()])
         if theirs := _theirs(_places()):
@@ -45,11 +45,11 @@ class Program(click.Group):
 
 
 _TAKES_FILES = click.Command("roar-cli's", params=[click.Argument(["words"], nargs=-1, type=click.Path())])
-"""What shell completion takes a command of roar-cli's for."""
+"""Stands in for roar-cli's commands in shell completion."""
 
 
 def _theirs(ours: Mapping[str, Place]) -> dict[str, str]:
-    """The commands of roar-cli that are not ours as well."""
+    """Return the commands of roar-cli that roar-publisher does not have."""
     return {name: summary for name, summary in roar_cli_commands().items() if name not in ours}
 
 
@@ -64,7 +64,7 @@ def roar() -> None:
 
 
 def start(arguments: Sequence[str]) -> int:
-    """Run a command of ours and return its exit code.  Raises whatever the command raises."""
+    """Run one of roar-publisher's commands and return its exit code. Raises whatever the command raises."""
     name_failures()
     if note := script_note():
         Output(sys.stderr).line(f"Note: {note}")

@@ -1,4 +1,4 @@
-"""Cancelling a publish that this process owns."""
+"""Cancels a publish that this process owns."""
 
 from contextlib import suppress
 
@@ -10,17 +10,16 @@ from roar_publisher.state.reasons import Reason
 
 
 def cancel_owned(owned: OwnedPublish) -> str:
-    """Cancel what is owned; what a person should know of that."""
+    """Cancel an owned publish. Return a text that tells the user what follows. Raises UsageProblem if it has ended."""
     progress = owned.journal.progress()
     if progress.state not in LIVE:
         raise UsageProblem(
             f"publish {owned.paths.id} is {progress.state} already", next_step=f"roar journal show {owned.paths.id}"
         )
-    left = abandon_uploads(
-        owned
-    )  # first: killed meanwhile, it is still there to be cancelled, and no temporary is forgotten
+    # Before the checkpoint: after a kill, the publish can still be cancelled, and no upload is forgotten.
+    left = abandon_uploads(owned)
     owned.journal.checkpoint(Event.CANCELLED, reason="cancelled")
-    with suppress(LocalProblem):  # it is cancelled all the same; what stays is removed at the next look
+    with suppress(LocalProblem):  # already cancelled; leftover files are removed later
         owned.paths.forget_session_token()
         owned.paths.forget_put_record()
     text = "Nothing of it is visible."
@@ -34,7 +33,7 @@ def cancel_owned(owned: OwnedPublish) -> str:
 
 
 def abandon_uploads(owned: OwnedPublish) -> int:
-    """Give up the uploads under way of a put; how many the store keeps all the same."""
+    """Abort the unfinished uploads of a put. Return how many the store still keeps."""
     if owned.journal.plan().destination is None:
         return 0
     import anyio

@@ -1,11 +1,11 @@
-"""Which commands are ours and where they live, known without importing them: `roar --help` stays quick."""
+"""The table of roar-publisher's commands and their modules. Importing none of them keeps `roar --help` fast."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a command's click object is, and its one line in `roar --help`."""
+    """The module that defines a command's click object, and the command's summary in `roar --help`."""
 
     module: str
     summary: str
@@ -20,10 +20,10 @@ OURS = {
     "registry": Place("roar_publisher.cli.registry.command", "Run a registry of your own."),
     "completion": Place("roar_publisher.cli.completion", "Print the script that completes commands in your shell."),
 }
-"""Every command of ours; its module has a click command of the same name."""
+"""All commands of roar-publisher. Each module has a click command of the same name."""
 
 SUBSTITUTES = {"login": Place("roar_publisher.cli.login", "Sign in with a token file.")}
-"""Commands of roar-cli that are ours where it is not installed."""
+"""Commands of roar-cli that roar-publisher provides if roar-cli is not installed."""
 
 OPTIONS = frozenset({"--help", "-h", "--version"})
-"""What may stand in place of a command."""
+"""Options that may stand in place of a command."""

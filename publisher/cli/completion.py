@@ -1,4 +1,4 @@
-"""`roar completion`: the script that makes a shell complete our commands, options and publish ids."""
+"""`roar completion`: prints the shell script that completes commands, options and publish ids."""
 
 import click
 from click.shell_completion import get_completion_class

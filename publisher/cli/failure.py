@@ -1,4 +1,4 @@
-"""What a person, or a program with `--json`, reads when something went wrong."""
+"""Error messages for the user, or with `--json` for a program."""
 
 import json
 import os
@@ -15,15 +15,16 @@ from roar_publisher.state.errors import Diagnostics, ExitCode, Interrupted, Loca
 from roar_publisher.state.reasons import Reason
 
 WRONG_ADDRESS = frozenset({Reason.OFFLINE, Reason.NOT_GLAAS, Reason.SERVER_FAILING})
-"""Reasons that a wrong address of the registry has, too."""
+"""Reasons that can be caused by a wrong registry address."""
 DEBUG = "ROAR_DEBUG"
-"""Set to 1 to see where a defect lies."""
+"""Set to 1 to show where a defect occurred."""
 
 
 class Unfinished(PublisherError):
-    """An error that leaves a publish behind which `--resume` goes on with.
+    """An error that leaves behind a publish that `--resume` can continue.
 
-    by_daemon: a daemon does so by itself.  movable: no registry holds anything of it yet, so it may go to another.
+    by_daemon: the daemon resumes it without being asked. movable: no registry holds anything of it yet, so it may go
+    to another one.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Unfinished(PublisherError):
 
 
 class NotBegun(LocalProblem):
-    """This machine stood in the way before there was anything to resume."""
+    """A problem of this machine that occurred before there was anything to resume."""
 
     def __init__(self, cause: LocalProblem) -> None:
         super().__init__(
@@ -62,7 +63,7 @@ class NotBegun(LocalProblem):
 class Failed(PublisherError):
     """A publish that has ended without being published.
 
-    The same again may be taken once its cause is gone, but for jobs that belong to another lineage.
+    It may be retried once the cause is gone, except for jobs that belong to another lineage.
     """
 
     def __init__(self, publish_id: str, what: str, *, reason: str) -> None:
@@ -96,7 +97,7 @@ class Unconfirmed(PublisherError):
 
 
 class OutputLost(PublisherError):
-    """What a command had to print can't be written to stdout."""
+    """The output of a command cannot be written to stdout."""
 
     def __init__(self, cause: StdoutLost) -> None:
         super().__init__(
@@ -106,7 +107,7 @@ class OutputLost(PublisherError):
 
 
 class Cancelled(UsageProblem):
-    """A publish that somebody has given up."""
+    """A publish that has been cancelled."""
 
     def __init__(self, publish_id: str) -> None:
         super().__init__(f"publish {publish_id} was cancelled", next_step="start anew: roar publish")
@@ -114,9 +115,9 @@ class Cancelled(UsageProblem):
 
 
 def tell(error: BaseException, *, as_json: bool) -> int:
-    """Say what happened, what is kept and what to type next, and return the exit code.
+    """Print what happened, what is kept and what to type next. Return the exit code.
 
-    On stderr as text; with `as_json` as the last line of stdout instead, unless stdout is what failed.
+    The text goes to stderr. With `as_json`, it is the last line of stdout instead, unless stdout is what failed.
     """
     out, err = Output(sys.stdout), Output(sys.stderr)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -157,7 +158,7 @@ def _read(error: BaseException) -> tuple[ExitCode, str, Diagnostics]:
 
 
 def _defect(error: BaseException) -> Diagnostics:
-    """An exception that nobody foresaw.  Its text is not shown: it may hold anything."""
+    """Return the message for an unexpected exception. Its text is not shown, because it may contain anything."""
     if os.environ.get(DEBUG) == "1":
         traceback.print_tb(error.__traceback__, file=sys.stderr)
     return Diagnostics(
@@ -168,7 +169,7 @@ def _defect(error: BaseException) -> Diagnostics:
 
 
 def _prose(err: Output, text: str) -> None:
-    """Sentences, broken between words where it is a terminal; a command is never broken."""
+    """Write sentences. On a terminal, they are wrapped between words; commands are never wrapped."""
     if text:
         clean = printable(text)
         width = columns(sys.stderr)
@@ -183,7 +184,11 @@ def _then(first: str, resume: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """With a capital letter where it begins with a word of ours: a file's name, a URL or an option stays as typed."""
+    """Return the text as a sentence.
+
+    The first letter becomes a capital only if the first word is plain letters. File names, URLs and options stay as
+    typed.
+    """
     if text.partition(" ")[0].isalpha():
         text = text[:1].upper() + text[1:]
     return text + ("" if text.endswith((".", "!", "?")) else ".")

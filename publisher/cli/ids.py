@@ -1,4 +1,4 @@
-"""Shell completion of publish ids: cheap, and silent where anything is wrong."""
+"""Shell completion of publish ids. It is cheap and ignores all errors."""
 
 import os
 from contextlib import suppress
@@ -8,12 +8,12 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 
 
 def publish_ids(incomplete: str) -> list[str]:
-    """The ids that begin like this, by the folders alone: no journal is opened."""
+    """Return the ids that begin with `incomplete`. Only folder names are read; no journal is opened."""
     return sorted(paths.id for paths in _publishes(incomplete))
 
 
 def live_ids(incomplete: str) -> list[str]:
-    """Those of them that have work left."""
+    """Return the matching ids of publishes that have work left."""
     from roar_publisher.state.survey import glance
 
     live = []

@@ -1,4 +1,4 @@
-"""roar-cli, where it is installed in the same environment: its commands, and whose the `roar` script is."""
+"""Finds roar-cli in the same environment: its commands, and which package installed the `roar` script."""
 
 import importlib.util
 import os
@@ -14,32 +14,35 @@ from roar_publisher.state.errors import UsageProblem
 PACKAGE = "roar"
 """The import package of roar-cli."""
 SCHEMES = frozenset({"hf", "wandb"})
-"""Schemes of destinations that roar-cli stores to and we do not."""
+"""Schemes of destinations that roar-cli supports and roar-publisher does not."""
 REPAIR = "pip install --force-reinstall --no-deps roar-cli"
-"""What puts roar-cli's own `roar` script back, for example after roar-publisher was uninstalled."""
+"""The command that restores roar-cli's `roar` script, for example after roar-publisher was uninstalled."""
 
 
 def roar_cli_installed() -> bool:
-    """Whether roar-cli can be imported.  Imports nothing."""
+    """Return whether roar-cli can be imported. Imports nothing."""
     spec = importlib.util.find_spec(PACKAGE)
-    return spec is not None and spec.origin is not None  # a mere folder of that name has no origin
+    return spec is not None and spec.origin is not None  # a plain folder of that name has no origin
 
 
 def roar_cli_commands() -> Mapping[str, str]:
-    """The commands of the installed roar-cli with their summaries; empty where it is missing or has none to tell."""
+    """Return the commands of the installed roar-cli with their summaries.
+
+    Empty if it is missing or cannot list them.
+    """
     if not roar_cli_installed():
         return {}
     try:
         group = import_module("roar.cli").cli
         return {name: each.get_short_help_str(60) for name, each in group.commands.items() if not each.hidden}
-    except Exception:  # a foreign package: whatever is wrong with it, our help is still shown
+    except Exception:  # an error of another package must not break our help
         return {}
 
 
 def hand_over(arguments: Sequence[str]) -> int:
-    """Become roar-cli with the same arguments; its exit code is the process's.
+    """Replace this process with roar-cli and the same arguments. Its exit code becomes the process's.
 
-    Returns only by raising: UsageProblem where roar-cli is not installed.
+    Does not return. Raises UsageProblem if roar-cli is not installed.
     """
     if not roar_cli_installed():
         raise UsageProblem(
@@ -48,14 +51,14 @@ def hand_over(arguments: Sequence[str]) -> int:
         )
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not `-m roar`: a `roar` in the current folder or on PYTHONPATH is not roar-cli.
+    # `-m roar` could run a `roar` in the current folder or on PYTHONPATH that is not roar-cli.
     os.execv(sys.executable, [sys.executable, "-P", "-m", importpath.__name__, PACKAGE, *arguments])
 
 
 def script_note() -> str | None:
-    """What is wrong with the `roar` script beside this program; None where nothing is.
+    """Return what is wrong with the `roar` script beside this program, or None.
 
-    Both packages bring one.  The one installed last is there, and uninstalling either removes it.
+    Both packages install one. The one installed last is present, and uninstalling either removes it.
     """
     called = Path(sys.argv[0])
     missing = called.name == UNAMBIGUOUS and called.is_absolute() and not called.with_name(DEFAULT).exists()

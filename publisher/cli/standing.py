@@ -1,4 +1,4 @@
-"""How a publish stands, for `roar journal`: a status, a reason, whose turn it is, and what to type next."""
+"""The status of a publish for `roar journal`: a status word, a reason, who acts next, and the next command."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -23,7 +23,10 @@ _ENDED = {State.DONE: Status.DONE, State.FAILED: Status.FAILED, State.CANCELLED:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a publish stands in.  now: Unix seconds.  daemon: the pid of the one that runs.  room: on the disk."""
+    """Facts about this machine that affect a publish.
+
+    now: Unix seconds. daemon: the pid of the running daemon. room: whether the disk has room.
+    """
 
     now: float
     daemon: int | None = None
@@ -31,20 +34,20 @@ class Surroundings:
 
     @classmethod
     def of(cls, folder: StateFolder, now: float) -> "Surroundings":
-        """As they are now."""
+        """Return the current facts."""
         return cls(now, owner(folder.daemon_lock), has_room(folder.root))
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One publish, as it stands in its surroundings."""
+    """The status of one publish, given its surroundings."""
 
     summary: Summary
     around: Surroundings
 
     @property
     def status(self) -> Status:
-        """What a person calls its state."""
+        """The status as shown to the user."""
         ended = _ENDED.get(self.summary.progress.state)
         if ended is not None:
             return ended
@@ -52,7 +55,10 @@ class Standing:
 
     @property
     def word(self) -> str:
-        """The status as a table says it: what nobody works on may be stopped by a person, queued, or parked."""
+        """The status as shown in tables.
+
+        A publish that no process works on may be stopped by the user, queued, or parked.
+        """
         if self.parked:
             return STOPPED if self.reason == Reason.INTERRUPTED else PARKED
         left_to_it = self.summary.queued.detached_at is not None and self.meaning.turn is not Turn.PERSON
@@ -60,9 +66,9 @@ class Standing:
 
     @property
     def reason(self) -> str:
-        """Why it is not under way, or that it is: one of the codes of `state.reasons`.
+        """Why the publish is not active, or that it is: one of the codes of `state.reasons`.
 
-        A disk without room is a fact of now, whatever stopped the publish before.
+        A full disk is checked now, and overrides the reason why the publish stopped before.
         """
         if self.summary.interrupted and not self.around.room:
             return Reason.DISK_FULL
@@ -73,25 +79,25 @@ class Standing:
 
     @property
     def meaning(self) -> Meaning:
-        """What the reason means.  What is parked is a person's turn, whatever the reason."""
+        """The meaning of the reason. If the publish is parked, the user acts next, whatever the reason."""
         found = meaning(self.reason)
         return Meaning(Turn.PERSON, found.text, found.code) if self.parked else found
 
     @property
     def parked(self) -> bool:
-        """Whether it waits for a person, and the daemon leaves it alone."""
+        """Whether the publish waits for the user and the daemon leaves it alone."""
         return self.summary.interrupted and self.summary.queued.parked
 
     @property
     def by_daemon(self) -> bool:
-        """Whether the daemon works on it, or takes it without being asked."""
+        """Whether the daemon works on it, or will take it without being asked."""
         if self.around.daemon is None or not self.summary.live:
             return False
         return self.summary.owner == self.around.daemon or (self.summary.owner is None and not self.parked)
 
     @property
     def next_attempt(self) -> float | None:
-        """Unix seconds until which the daemon leaves it alone; None where it does not."""
+        """The time in Unix seconds until which the daemon leaves it alone, or None."""
         until = self.summary.queued.next_attempt
         waits = self.summary.interrupted and until is not None and until > self.around.now
         return until if waits else None
@@ -103,15 +109,15 @@ class Standing:
 
     @property
     def items(self) -> tuple[int, int]:
-        """Items that the registry acknowledged, and all of them."""
+        """The number of items that the registry acknowledged, and of all items."""
         tallies = self.summary.tally.values()
         return sum(tally.acked_items for tally in tallies), sum(tally.items for tally in tallies)
 
     @property
     def percent(self) -> int:
-        """How much is acknowledged, rounded down; 100 only where it is published.
+        """The acknowledged share in percent, rounded down. It is 100 only if the lineage is published.
 
-        Of a put, the bytes of its files count until all of them are stored.
+        For a put, the bytes of its files count until all of them are stored.
         """
         if self.status is Status.DONE:
             return 100
@@ -123,7 +129,7 @@ class Standing:
 
     @property
     def why(self) -> str:
-        """The reason in words: with who owns it, and until when it waits."""
+        """The reason in words, with the owner and the time until which it waits."""
         if self.status is Status.RUNNING:
             owned = f"owned by {'the daemon, ' if self.by_daemon else ''}pid {self.summary.owner}"
             return f"{owned}, {self.reason}" if self.summary.progress.reason else owned
@@ -134,7 +140,7 @@ class Standing:
 
     @property
     def next_step(self) -> str:
-        """The command to type next; empty where nothing is left to do."""
+        """The command to type next, or an empty string if nothing is left to do."""
         return as_called(self._next_step)
 
     @property
@@ -159,7 +165,7 @@ class Standing:
 
     @property
     def _remedy(self) -> str | None:
-        """What to do first, if anything."""
+        """What the user must do before resuming, if anything."""
         plan, objects = self.summary.plan, self.summary.objects
         storing = self.summary.progress.state in (State.STAGE, State.FALLBACK) and objects.stored < objects.objects
         if self.reason == Reason.AUTH and storing and plan.destination is not None:
@@ -169,7 +175,7 @@ class Standing:
         return REMEDIES.get(self.reason)
 
     def facts(self) -> dict[str, Any]:
-        """One publish as `roar journal list --json` and `show --json` tell it."""
+        """Return the facts that `roar journal list --json` and `show --json` print."""
         plan, progress = self.summary.plan, self.summary.progress
         done, total = self.items
         return {
@@ -207,7 +213,7 @@ class Standing:
         }
 
     def more_facts(self) -> dict[str, Any]:
-        """What only `show --json` tells: the credential, the git context and the units of each kind."""
+        """Return additional facts for `show --json`: credential, git context, and units of each kind."""
         plan, progress = self.summary.plan, self.summary.progress
         return {
             "git": {"repo": plan.git_repo, "commit": plan.git_commit, "branch": plan.git_branch},
@@ -223,7 +229,7 @@ class Standing:
 
 
 def moment(at: float, now: float) -> str:
-    """A time of day here, with its date where that is not today's.  at, now: Unix seconds."""
+    """Return a local time of day, with the date if it is not today. at, now: Unix seconds."""
     then = time.localtime(at)
     today = then[:3] == time.localtime(now)[:3]
     return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", then)

@@ -1,4 +1,4 @@
-"""Taking a publish over, to change it: at once where nobody works on it, from the daemon where that does."""
+"""Takes ownership of a publish in order to change it, from the daemon if necessary."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 
 LETTING_GO_SECONDS = 10.0
-"""How long the daemon may take to checkpoint a publish and let go of it."""
+"""How long the daemon may take to checkpoint a publish and release it."""
 POLL_SECONDS = 0.05
 
 
@@ -22,10 +22,10 @@ def taken(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[OwnedPublish]:
-    """The publish, in this process's hands for the length of the block; the daemon leaves it alone meanwhile.
+    """Own the publish for the duration of the block. The daemon leaves it alone meanwhile.
 
-    Raises Owned where another terminal works on it, or the daemon does not let go in time; LocalProblem for a journal
-    that can't be read.  clock: seconds that never go back.
+    Raises Owned if another terminal works on it or the daemon does not release it in time, LocalProblem if its
+    journal cannot be read. clock: seconds on a monotonic clock.
     """
     try:
         owned = OwnedPublish.open(paths)
@@ -43,7 +43,7 @@ def taken(
 def _let_go_of(
     paths: PublishPaths, folder: StateFolder, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> OwnedPublish:
-    """Wait until the daemon, which sees that the publish is claimed, has let go of it."""
+    """Wait until the daemon, which sees the claim, has released the publish."""
     from roar_publisher.daemon.wake import wake
 
     wake(folder)

@@ -149,7 +149,7 @@ def _log_descriptor(log: Path) -> int:
 
 
 def _died(process: subprocess.Popen[bytes]) -> bool:
-    """Return whether the process failed.
+    """Return whether the process has exited.
 
     An exit because another daemon holds the lock does not count; `start` waits for that daemon.
     """

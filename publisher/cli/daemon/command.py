@@ -1,4 +1,4 @@
-"""`roar daemon`: the command lines.  What they show is in `daemon_views`, imported when needed."""
+"""`roar daemon`: the command lines. What they print is in `views`, which is imported when needed."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from roar_publisher.state.errors import Owned, PublisherError
 from roar_publisher.state.paths import StateFolder
 
 NOT_RUNNING = 3
-"""What `roar daemon status` exits with where no daemon runs, as `systemctl status` does."""
+"""The exit code of `roar daemon status` if no daemon runs, the same as that of `systemctl status`."""
 LINES = 50
 
 
@@ -42,12 +42,12 @@ def run(quiet: bool) -> int:
     from roar_publisher.daemon.process import run_daemon
 
     folder = _folder()
-    folder.user_key()  # makes the folder, or tells why that can't be
+    folder.user_key()  # creates the folder, or raises the reason why it cannot
     log = open_log(folder.daemon_log, echo=None if quiet else sys.stderr)
     try:
         run_daemon(folder, log=log)
     except PublisherError as error:
-        if not isinstance(error, Owned):  # the log is the other daemon's
+        if not isinstance(error, Owned):  # the log belongs to the other daemon
             log.error("%s; next: %s", error.what, error.next_step)
         if not quiet:
             raise

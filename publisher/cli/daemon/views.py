@@ -1,4 +1,4 @@
-"""What `roar daemon` prints.  It reads locks, journals and the log, and changes nothing."""
+"""The output of `roar daemon`. It reads locks, journals and the log, and changes nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Place(StrEnum):
-    """Where a publish that has not ended stands with the daemon."""
+    """The position of an unfinished publish in the daemon's queue."""
 
     RUNNING = "running"
     QUEUED = "queued"
@@ -41,7 +41,7 @@ class Place(StrEnum):
 
 
 def show_status(folder: StateFolder, *, as_json: bool) -> bool:
-    """Print whether a daemon runs and what is left to publish, newest first; whether one runs."""
+    """Print whether a daemon runs and what is left to publish, newest first. Return whether one runs."""
     pid = running(folder)
     around = Surroundings.of(folder, time.time())
     live = _live(folder, around)
@@ -74,11 +74,11 @@ def show_status(folder: StateFolder, *, as_json: bool) -> bool:
 
 
 def _live(folder: StateFolder, around: Surroundings) -> list[Standing]:
-    """Every publish that has not ended, newest first.  What can't be read is left to `roar journal list`."""
+    """Return every publish that has not ended, newest first. Unreadable ones are left to `roar journal list`."""
     found = []
     for paths in folder.all_publishes():
         with suppress(LocalProblem):
-            if glance(paths).live:  # its tallies cost more to read, so those of the others are not
+            if glance(paths).live:  # reading the tallies is expensive, so skip those that have ended
                 found.append(Standing(look(paths), around))
     return sorted(found, key=lambda standing: standing.summary.plan.created_at, reverse=True)
 
@@ -92,7 +92,7 @@ def _place(standing: Standing) -> Place:
 
 
 def _row(standing: Standing) -> tuple[list[str | Text], str]:
-    """The cells of a publish, and why it stands as it does."""
+    """Return the table cells of a publish, and the text that explains its status."""
     plan = standing.summary.plan
     project = Text(printable(Path(plan.project).name))
     why = "; ".join(filter(None, (standing.why, standing.next_step)))
@@ -100,7 +100,7 @@ def _row(standing: Standing) -> tuple[list[str | Text], str]:
 
 
 def show_log(path: Path, lines: int, *, follow: bool) -> None:
-    """Print the last lines of the log, and with `follow` each new one until Ctrl-C.  Raises LocalProblem."""
+    """Print the last lines of the log, and with `follow` each new line until Ctrl-C. Raises LocalProblem."""
     if not follow and not path.exists():
         click.echo(f"There is no log yet: {printable(str(path))}", err=True)
     try:
@@ -120,13 +120,13 @@ def show_log(path: Path, lines: int, *, follow: bool) -> None:
 
 
 def _silence_stdout() -> None:
-    """Its reader has gone: the interpreter's last flush goes nowhere."""
+    """Redirect stdout to /dev/null, so that the interpreter's final flush does not fail when the reader is gone."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def show_installed(installed: Installed) -> None:
-    """Say where the service is, and what is left to type."""
+    """Print where the service is, and the commands left to type."""
     if installed.pid is None:
         click.echo(f"Wrote {installed.path}. No service manager answers here; where one does, type:")
         _show_commands(installed.left)
@@ -137,7 +137,7 @@ def show_installed(installed: Installed) -> None:
 
 
 def show_uninstalled(removed: Installed | None) -> None:
-    """Say what is gone, and what is left to type."""
+    """Print what was removed, and the commands left to type."""
     if removed is None:
         click.echo("The service is not installed.")
     elif removed.left:

@@ -1,1 +1,1 @@
-"""What a terminal shows: progress, plain lines, JSON lines, tables."""
+"""Terminal output: progress, plain lines, JSON lines, tables."""

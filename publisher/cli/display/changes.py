@@ -1,4 +1,4 @@
-"""What changed between two looks at a publish, as the reports that its own process would have made of it."""
+"""Converts changes between two observations of a publish into the reports that its owner would have made."""
 
 from collections.abc import Callable
 
@@ -9,29 +9,29 @@ from roar_publisher.state.record import Tally
 from roar_publisher.state.units import Kind
 
 KNOCKING_SECONDS = 4.0
-"""How far apart an owner's attempts are, at the most, while it waits for a network or a server."""
+"""The maximum interval between an owner's attempts while it waits for a network or a server."""
 SENDING: dict[State, frozenset[Kind]] = {
     State.STAGE: frozenset(Kind) - {Kind.LABELS},
     State.FINALIZE: frozenset({Kind.LABELS}),
     State.FALLBACK: frozenset(Kind),
 }
-"""What is sent in a state; in the others nothing is."""
+"""The kinds of units that are sent in each state. Other states send nothing."""
 STORING = (State.STAGE, State.FALLBACK)
-"""States that begin with the files of a put."""
+"""States that begin with storing the files of a put."""
 
 
 class Changes:
-    """Takes one look after the other, and reports.  now: Unix seconds."""
+    """Compares successive observations and reports the changes. now: Unix seconds."""
 
     def __init__(self, report: Reporter, now: Callable[[], float]) -> None:
         self._report = report
         self._now = now
         self._before: Sight | None = None
         self._storing = False
-        self._waiting = ("", 0.0)  # for what, and until when
+        self._waiting = ("", 0.0)  # the reason, and until when
 
     def take(self, sight: Sight) -> None:
-        """Report what is new in it."""
+        """Report what is new in an observation."""
         before, self._before = self._before, sight
         if before is None:
             self._report(Entered(sight.progress.state, None))
@@ -47,7 +47,7 @@ class Changes:
         self._wait(sight)
 
     def _announce(self, sight: Sight) -> None:
-        """How much there is to do in the state that was entered, and how much of it is done."""
+        """Report how much there is to do in the new state, and how much is done."""
         files = sight.counts.files.values()
         self._waiting = ("", 0.0)
         self._storing = sight.progress.state in STORING and not all(file.stored for file in files)
@@ -80,11 +80,12 @@ class Changes:
                 self._report(Advanced(kind, items, 0, requests))
 
     def _wait(self, sight: Sight) -> None:
-        """Report what is waited for, once, and again when it takes longer."""
+        """Report what is waited for, once, and again if it takes longer."""
         now = self._now()
         reason, until = sight.progress.reason, sight.queued.next_attempt or 0.0
         if sight.owner is not None:
-            waits = bool(reason) and not sight.progress.detail  # with a detail it is why an earlier run stopped
+            # With a detail, the reason is why an earlier run stopped.
+            waits = bool(reason) and not sight.progress.detail
             until = now + KNOCKING_SECONDS
         else:
             waits = sight.live and not sight.queued.parked and until > now

@@ -1,10 +1,10 @@
-"""How long the rest of a phase takes: counted in work, not in items, and not told before it can be relied on.
+"""Estimates the remaining time of a phase. It counts work rather than items, and reports only reliable estimates.
 
-An estimate is the work that is left divided by the speed of late.  It is told where
+An estimate is the remaining work divided by the recent speed. It is reported if
 
-- what was done lately is like what is left: batches of jobs say nothing about the speed of links;
-- it has come true so far: what was expected a while ago, less the time that has passed since, is about what is expected
-  now.  While the limit of requests still grows, or a server slows down, it is not.
+- the recent work is similar to the remaining work, because batches of jobs say nothing about the speed of links;
+- it has been accurate so far: earlier estimates, less the time that has passed since, are close to the present one.
+  While the limit of concurrent requests still grows, or a server slows down, they are not.
 """
 
 from collections import deque
@@ -13,25 +13,28 @@ from dataclasses import dataclass
 from itertools import islice
 
 WINDOW_SECONDS = 10.0
-"""The speed is that of the last so many seconds,"""
+"""The speed is measured over at least this many seconds"""
 WINDOW_STEPS = 50
-"""and of so many steps at the least."""
+"""and at least this many steps."""
 FEWEST_STEPS = 8
-"""Before so many steps nothing is known."""
+"""The number of steps before the speed is known."""
 SAMPLE_SECONDS = 0.2
-"""How far apart two points of the window lie, at the least."""
+"""The minimum distance between two points of the window."""
 UNLIKE = 0.2
-"""The share of work that may be of other sorts than what is left."""
+"""The maximum share of recent work that may be of other sorts than the remaining work."""
 SHORTEST_TRIAL_SECONDS, LONGEST_TRIAL_SECONDS = 3.0, 30.0
-"""For how long an estimate must have come true: a quarter of what it says, between these."""
+"""How long an estimate must have been accurate: a quarter of its value, within these limits."""
 TOLERANCE = 1 / 6
-"""How far estimates may be apart, as a share of the time that is left."""
+"""How far estimates may differ, as a share of the remaining time."""
 TOLERATED_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """Where a phase stood.  at: seconds.  done: by sort.  ends_at: when it would end by the speed of then, if known."""
+    """The state of a phase at one time.
+
+    at: seconds. done: work by sort. ends_at: the estimated end at that time, if known.
+    """
 
     at: float
     steps: int
@@ -40,14 +43,14 @@ class _Point:
 
 
 class Estimate:
-    """Of one phase.  now: seconds of a clock that never goes back.  left: the work to do by sort, in one unit."""
+    """The estimate for one phase. now: seconds on a monotonic clock. left: the work to do by sort, in one unit."""
 
     def __init__(self, now: float, left: Mapping[str, float]) -> None:
         self._left = {sort: amount for sort, amount in left.items() if amount > 0}
         self._begin(now)
 
     def advance(self, now: float, sort: str, amount: float) -> None:
-        """A step of work was done; a negative amount is work to do again."""
+        """Record a finished step of work. A negative amount is work to be done again."""
         if sort not in self._left:
             return
         self._steps += 1
@@ -55,7 +58,7 @@ class Estimate:
         self._left[sort] -= amount
         if self._left[sort] <= 0:
             del self._left[sort]
-            self._begin(now)  # what is left is of other sorts, whose speed is not known yet
+            self._begin(now)  # the remaining work is of other sorts, whose speed is not known yet
         elif now - self._points[-1].at >= SAMPLE_SECONDS:
             seconds = self._seconds(now)
             ends_at = None if seconds is None else now + seconds
@@ -63,7 +66,7 @@ class Estimate:
             self._forget(now)
 
     def seconds_left(self, now: float) -> float | None:
-        """Seconds until everything is done; None while that is not known within a factor of two."""
+        """Return the seconds until everything is done, or None while they are not known within a factor of two."""
         left = self._seconds(now)
         if left is None:
             return None
@@ -81,7 +84,10 @@ class Estimate:
         self._points = deque([_Point(now, 0, {}, None)])
 
     def _seconds(self, now: float) -> float | None:
-        """For what is left at the speed of late; None where too little was done, or other sorts of work."""
+        """Return the time for the remaining work at the recent speed.
+
+        None if too little was done, or if the recent work is of other sorts.
+        """
         since = self._window(now)
         done = {sort: amount - since.done.get(sort, 0.0) for sort, amount in self._done.items()}
         amount, left = sum(done.values()), sum(self._left.values())
@@ -92,7 +98,7 @@ class Estimate:
         return left / amount * (now - since.at) if unlike <= UNLIKE else None
 
     def _window(self, now: float) -> _Point:
-        """The newest point that is far enough back."""
+        """Return the newest point that is far enough back."""
         for point in reversed(self._points):
             if self._covers(point, now):
                 return point
@@ -102,6 +108,6 @@ class Estimate:
         return now - point.at >= WINDOW_SECONDS and self._steps - point.steps >= WINDOW_STEPS
 
     def _forget(self, now: float) -> None:
-        """Drop the points that neither a window nor a trial goes back to any more."""
+        """Drop the points that neither a window nor a trial needs any more."""
         while len(self._points) > 2 and self._covers(self._points[1], now - LONGEST_TRIAL_SECONDS):
             self._points.popleft()

@@ -1,4 +1,4 @@
-"""`--json`: one JSON object a line on stdout, for programs.  `roar publish --help` documents them."""
+"""`--json`: one JSON object per line on stdout, for programs. `roar publish --help` documents them."""
 
 import json
 from collections.abc import Callable
@@ -24,17 +24,17 @@ from roar_publisher.report import (
 from roar_publisher.state.record import Plan
 
 PROGRESS_SECONDS = 1.0
-"""How often `progress` is written, at the most."""
+"""The minimum interval between `progress` lines."""
 HEARTBEAT_SECONDS = 5.0
-"""How long nothing is written, at the most, while the publish is under way."""
+"""The maximum time without a line while the publish is active."""
 
 
 RETRYING, WORKING = "retrying", "working"
-"""What a `waiting` that nobody reported says: the pause before the next attempt, and work on this machine."""
+"""Reasons of `waiting` lines that no report caused: the pause before the next attempt, and work on this machine."""
 
 
 class JsonLines(Watcher):
-    """Writes an object a line.  clock: seconds that never go back."""
+    """Writes one JSON object per line. clock: seconds on a monotonic clock."""
 
     def __init__(self, out: Output, clock: Callable[[], float]) -> None:
         super().__init__(out)
@@ -43,7 +43,7 @@ class JsonLines(Watcher):
         self._publish_id = ""
         self._progress_at = self._wrote_at = clock()
         self._written_done = -1
-        self._awaited = ""  # why nothing moves, in the words of `waiting`; written by report
+        self._awaited = ""  # why nothing moves, as a reason for `waiting` lines; written by report
 
     def planning(self) -> None:
         pass
@@ -113,7 +113,7 @@ class JsonLines(Watcher):
         self._write("detached", publish_id=plan.id, resumed=resumed, watch=watch_command(plan))
 
     def _finish_phase(self) -> None:
-        """A phase's last progress is never left out."""
+        """Write the last progress of a phase, unless it is already written."""
         if self._meter.total and self._meter.done != self._written_done:
             self._progress()
 

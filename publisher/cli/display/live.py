@@ -1,4 +1,4 @@
-"""Progress on a terminal: phases that are done stay as a line each, the one under way moves below them."""
+"""Live progress on a terminal. Finished phases stay as one line each, and the current one is updated below them."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -24,9 +24,9 @@ WIDEST_BAR = 40
 
 
 class LiveDisplay(Watcher):
-    """A moving display on stderr.
+    """A live display on stderr.
 
-    console: the terminal.  clock: seconds that never go back.  verbose: every event gets a line that stays.
+    console: the terminal. clock: seconds on a monotonic clock. verbose: print a permanent line for every event.
     """
 
     def __init__(self, out: Output, console: Console, clock: Callable[[], float], *, verbose: bool) -> None:
@@ -35,8 +35,9 @@ class LiveDisplay(Watcher):
         self._clock = clock
         self._verbose = verbose
         self._meter = Meter(clock)
-        self._started_at: float | None = clock()  # None: what is only watched began at another time
-        self._live: Live | None = None  # while the terminal is ours
+        # None if the publish is only watched, because it began at another time.
+        self._started_at: float | None = clock()
+        self._live: Live | None = None  # set while the display owns the terminal
 
     def planning(self) -> None:
         self._begin()
@@ -97,7 +98,7 @@ class LiveDisplay(Watcher):
     def close(self) -> None:
         if self._live is not None:
             self._end()
-            if self._meter.state in PHASES:  # interrupted there: the line stays
+            if self._meter.state in PHASES:  # interrupted there, so the line stays
                 self._console.print(*draw(self._meter, self._console)[:1])
 
     def _head(self, text: str) -> None:
@@ -106,7 +107,7 @@ class LiveDisplay(Watcher):
         self._begin()
 
     def _begin(self) -> None:
-        """Take the lines below the cursor.  The cursor stays visible: whoever is killed can't bring it back."""
+        """Start to draw below the cursor. The cursor stays visible, because a killed process could not restore it."""
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._live.start()
         self._console.show_cursor()
@@ -132,7 +133,7 @@ class LiveDisplay(Watcher):
 
 
 def draw(meter: Meter, console: Console) -> list[Text]:
-    """The lines of the phase under way: its label, a bar as wide as there is room for, and what holds it up."""
+    """Return the lines for the current phase: its label, a bar that fits the width, and what delays it."""
     name = phase(meter.state, files=meter.in_bytes)
     if name is None:
         return []

@@ -1,6 +1,6 @@
-"""Looking at one publish again and again, whoever works on it: one connection, and nothing that its owner would feel.
+"""Polls one publish, whichever process works on it, through a single connection and without affecting the owner.
 
-The journal of a large publish takes a while to count, so how long counting takes decides how often it is done.
+Counting the journal of a large publish takes a while, so the time that a count takes limits how often it is done.
 """
 
 import os
@@ -19,12 +19,12 @@ from roar_publisher.state.record import Checkpoint, Plan, Progress, Tally
 from roar_publisher.state.units import Kind
 
 COUNTING_SHARE = 0.05
-"""How much of the time may go by with counting."""
+"""The maximum share of time spent on counting."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An object of a put.  size, there: bytes of it in all, and in its store."""
+    """An object of a put. size, there: its bytes in total, and those in its store."""
 
     key: str
     size: int
@@ -34,7 +34,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How far everything is.  files: by their seq."""
+    """The progress of everything. files: by seq."""
 
     tally: dict[Kind, Tally]
     files: dict[int, File]
@@ -42,7 +42,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one look found.  owner: the pid that works on it, None if nobody does."""
+    """The result of one poll. owner: the pid that works on the publish, or None."""
 
     owner: int | None
     progress: Progress
@@ -57,14 +57,14 @@ class Sight:
 
 
 class Lookout:
-    """A context manager.  clock: seconds that never go back, which counting is measured by."""
+    """A context manager that polls a publish. clock: seconds on a monotonic clock, used to time the counting."""
 
     def __init__(self, paths: PublishPaths, clock: Callable[[], float]) -> None:
         self.paths = paths
         self._clock = clock
         self._journal: Journal | None = None
-        self._inode = 0  # of the file that is open
-        self._counted: tuple[tuple[State, int], Counts] | None = None  # what they are of, and the last counts
+        self._inode = 0  # of the open file
+        self._counted: tuple[tuple[State, int], Counts] | None = None  # what was counted, and the last counts
         self._count_again_at = 0.0
 
     def __enter__(self) -> Self:
@@ -76,24 +76,25 @@ class Lookout:
         self.close()
 
     def close(self) -> None:
-        """Let go of the journal.  Harmless if repeated."""
+        """Close the journal. Repetition is harmless."""
         if self._journal is not None:
             self._journal.close()
             self._journal = None
 
     def plan(self) -> Plan:
-        """The frozen plan.  Raises as `look`."""
+        """Return the frozen plan. Raises the same as `look`."""
         return self._open().plan()
 
     def look(self) -> Sight:
-        """How it stands.  Raises LocalProblem where it is gone, or can't be read."""
-        working = owner(self.paths.lock)  # before the journal: what an owner wrote last is seen, whenever it left
+        """Return the current status. Raises LocalProblem if the publish is gone or cannot be read."""
+        # Before the journal, so that an owner's last write is seen even if it exits now.
+        working = owner(self.paths.lock)
         journal = self._open()
         progress = journal.progress()
         return Sight(working, progress, journal.queue.read(), journal.history(), self._count(journal, progress.state))
 
     def _count(self, journal: Journal, state: State) -> Counts:
-        """The counts of now; those of before where nothing changed, or counting is dear and was done just now."""
+        """Return the counts. Reuse the last ones if nothing changed, or if counting is slow and was done recently."""
         of = (state, _version(journal))
         if self._counted is not None:
             (before, version), counts = self._counted
@@ -107,7 +108,7 @@ class Lookout:
         return counts
 
     def _open(self) -> Journal:
-        """The journal as it is on disk now: it may be removed and brought back while it is looked at."""
+        """Return the journal that is on disk now. It may be removed and restored while it is watched."""
         try:
             inode = os.stat(self.paths.journal).st_ino
         except OSError as error:
@@ -123,7 +124,7 @@ class Lookout:
 
 
 def _version(journal: Journal) -> int:
-    """Changes whenever another connection wrote."""
+    """Return a number that changes whenever another connection writes."""
     with journal.translated():
         return int(journal.db.conn.execute("PRAGMA data_version").fetchone()[0])
 

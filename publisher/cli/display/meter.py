@@ -1,4 +1,4 @@
-"""How far a publish is and how fast it goes, worked out from its reports.  Draws nothing."""
+"""Computes the progress and speed of a publish from its reports. Displays nothing."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -21,9 +21,9 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.units import Kind
 
 WINDOW_SECONDS = 10.0
-"""The rate is that of the last so many seconds."""
+"""The rate is measured over this many seconds."""
 SAMPLE_SECONDS = 0.2
-"""How far apart two points of the rate's window lie, at the least."""
+"""The minimum distance between two points of the rate's window."""
 FILES, NODES, LINKS, LABELS = "files", "nodes", "links", "labels"
 SORTS = {
     Kind.COMPOSITE: NODES,
@@ -33,16 +33,16 @@ SORTS = {
     Kind.OUTPUTS: LINKS,
     Kind.LABELS: LABELS,
 }
-"""Requests of one sort take about as long as each other."""
+"""Requests of the same sort take about the same time."""
 BYTES_OF_A_REQUEST = 256 * 1024
-"""What a file costs beyond its bytes: about as much time as so many of them."""
+"""The overhead of a file, expressed as the number of bytes that take about as long."""
 SETTLED_SECONDS = 1.0
-"""Before a phase has run for so long its rate says nothing."""
+"""How long a phase must have run before its rate is meaningful."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """What the publish waits for, and until when by the meter's clock."""
+    """What the publish waits for, and until when on the meter's clock."""
 
     what: str
     until: float
@@ -51,7 +51,7 @@ class Delay:
 class Meter:
     """Follows the reports of one run.
 
-    clock: seconds that never go back.  Every field is written by `take` alone.
+    clock: seconds on a monotonic clock. Only `take` writes the fields.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -61,13 +61,13 @@ class Meter:
         self.done = 0
         self.total = 0
         self.before = 0  # done by earlier runs
-        self.in_bytes = False  # whether done and total are bytes of files, else items of lineage
+        self.in_bytes = False  # whether done and total are bytes of files or items of lineage
         self._delay: Delay | None = None
-        self._samples = deque([(self.entered_at, 0)])  # (when, items done by then), never empty
+        self._samples = deque([(self.entered_at, 0)])  # (time, items done by then), never empty
         self._estimate = Estimate(self.entered_at, {})
 
     def take(self, report: Report) -> None:
-        """Take a report in."""
+        """Process a report."""
         now = self._clock()
         match report:
             case Entered():
@@ -94,7 +94,7 @@ class Meter:
                 pass
 
     def amount(self, number: float) -> str:
-        """So many of what is counted, with its unit: `1,204 items`, `3.4 GB`."""
+        """Return a number of what is counted, with its unit: `1,204 items`, `3.4 GB`."""
         return size(number) if self.in_bytes else count(round(number), "item")
 
     @property
@@ -104,7 +104,7 @@ class Meter:
 
     @property
     def delay(self) -> tuple[str, float] | None:
-        """What is waited for and the seconds that are left, or None."""
+        """What is waited for and the remaining seconds, or None."""
         if self._delay is None:
             return None
         left = self._delay.until - self._clock()
@@ -112,14 +112,14 @@ class Meter:
 
     @property
     def rate(self) -> float | None:
-        """Items or bytes a second over the last window; None while it can't be told."""
+        """Items or bytes per second over the last window, or None while unknown."""
         since, done = self._samples[0]
         seconds = self._clock() - since
         return (self.done - done) / seconds if seconds >= SETTLED_SECONDS else None
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate; None while it is not known within a factor of two."""
+        """An estimate in seconds, or None while it is not known within a factor of two."""
         return self._estimate.seconds_left(self._clock())
 
     def _advance(self, now: float, amount: int, sort: str, work: int) -> None:

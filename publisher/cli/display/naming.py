@@ -1,6 +1,6 @@
-"""The name that this program was called by: `roar`, or `roar-publish` where `roar` is roar-cli's.
+"""The name under which this program was called: `roar`, or `roar-publish` if `roar` belongs to roar-cli.
 
-Messages and help are written with `roar`; what a person reads names the command that person can type.
+Messages and help texts are written with `roar`. Before output, it is replaced by the name that the user can type.
 """
 
 import re
@@ -12,22 +12,22 @@ import click
 DEFAULT = "roar"
 UNAMBIGUOUS = "roar-publish"
 _OURS = re.compile(r"(?<!-m )\broar (?=(?:publish|register|put|journal|daemon|registry|completion)\b)")
-"""A command of ours in a text.  roar-cli's own (`roar run`, `roar login`, `-m roar register`) stay as they are."""
+"""Matches roar-publisher's commands in a text, but not roar-cli's (`roar run`, `roar login`, `-m roar register`)."""
 
 
 def program_name() -> str:
-    """The name that this process was called by; `roar` under `python -m roar_publisher`."""
+    """Return the name under which this process was called, or `roar` under `python -m roar_publisher`."""
     return UNAMBIGUOUS if Path(sys.argv[0]).name == UNAMBIGUOUS else DEFAULT
 
 
 def as_called(text: str) -> str:
-    """The text with our commands under the name that this process was called by."""
+    """Return the text with roar-publisher's commands under the name of this process."""
     name = program_name()
     return text if name == DEFAULT else _OURS.sub(f"{name} ", text)
 
 
 def name_in_help(command: click.Command) -> click.Command:
-    """The command with its help, and that of its subcommands, under the name that this process was called by."""
+    """Return the command with its help, and that of its subcommands, under the name of this process."""
     if program_name() != DEFAULT:
         command.help = as_called(command.help or "")
         command.epilog = as_called(command.epilog or "")

@@ -1,4 +1,4 @@
-"""Lines to a stream that must never stop a publish."""
+"""Line output that never stops a publish."""
 
 import contextlib
 import os
@@ -10,7 +10,10 @@ from roar_publisher.cli.display.naming import as_called
 
 
 class Output:
-    """Writes whole lines at once.  When nobody can read them any more (a closed pipe, a full disk), it goes silent."""
+    """Writes whole lines.
+
+    If the stream can no longer be written (a closed pipe, a full disk), it drops them silently.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -26,7 +29,7 @@ class Output:
             self.drop()
 
     def drop(self) -> None:
-        """Write nothing more, and let the interpreter's last flush succeed: what it still holds goes nowhere."""
+        """Stop writing, and redirect the stream to /dev/null, so that the interpreter's final flush succeeds."""
         self._gone = True
         with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), self._stream.fileno())

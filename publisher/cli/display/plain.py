@@ -1,4 +1,4 @@
-"""Progress as plain lines on stderr: a line a phase, and one every ten seconds while a phase lasts."""
+"""Progress as plain lines on stderr: one for each phase, and one every ten seconds while a phase lasts."""
 
 from collections.abc import Callable
 
@@ -13,15 +13,15 @@ from roar_publisher.state.record import Plan
 from roar_publisher.storage.source import shown
 
 LINE_SECONDS = 10.0
-"""How long a phase goes on without a new line."""
+"""The maximum time of a phase without a new line."""
 SHORT_SECONDS = 1.0
-"""A phase that took no longer needs no second line."""
+"""A phase that took less time gets no second line."""
 
 
 class Plain(Watcher):
-    """Lines for a log, a pipe or a terminal that can't move its cursor.
+    """Plain lines for a log, a pipe or a terminal that cannot move its cursor.
 
-    err: where the lines go.  clock: seconds that never go back.  verbose: every event gets a line.
+    err: where the lines go. clock: seconds on a monotonic clock. verbose: write a line for every event.
     """
 
     def __init__(self, out: Output, err: Output, clock: Callable[[], float], *, verbose: bool) -> None:
@@ -31,7 +31,8 @@ class Plain(Watcher):
         self._verbose = verbose
         self._meter = Meter(clock)
         self._spoke_at = clock()
-        self._started_at: float | None = self._spoke_at  # None: what is only watched began at another time
+        # None if the publish is only watched, because it began at another time.
+        self._started_at: float | None = self._spoke_at
 
     def planning(self) -> None:
         self._say(PREPARING)
@@ -93,7 +94,7 @@ class Plain(Watcher):
 
 
 def headline(plan: Plan, *, verb: str = "Publishing", resumed: bool = False) -> str:
-    """What is published where, under which id.  verb: what this run does with it."""
+    """Return what is published where, under which id. verb: what this run does with it."""
     links = count(plan.inputs + plan.outputs, "link")
     what = f"Resuming {plan.id}, begun earlier" if resumed else f"{verb} {plan.id}"
     files = f"files to {plan.destination}, then " if plan.destination else ""
@@ -101,7 +102,7 @@ def headline(plan: Plan, *, verb: str = "Publishing", resumed: bool = False) -> 
 
 
 def how_far(meter: Meter) -> str:
-    """Where a phase stands, in words: `1,204/3,010 items, 412/s, 4 s left`."""
+    """Return the progress of a phase as text: `1,204/3,010 items, 412/s, 4 s left`."""
     parts = (
         [f"{share(meter)} items" if not meter.in_bytes else share(meter)]
         if meter.total
@@ -111,7 +112,7 @@ def how_far(meter: Meter) -> str:
 
 
 def pace(meter: Meter) -> list[str]:
-    """How fast a phase is and how long it will take; nothing where nothing moves."""
+    """Return the speed of a phase and the remaining time. Empty if there is no progress."""
     if not meter.total or not meter.rate or meter.delay is not None:
         return []
     left = [f"{span(meter.seconds_left)} left"] if meter.seconds_left else []
@@ -119,14 +120,14 @@ def pace(meter: Meter) -> list[str]:
 
 
 def share(meter: Meter) -> str:
-    """How much of how much: `1,204/3,010`, `1.2 GB/3 GB`."""
+    """Return the finished and total amounts: `1,204/3,010`, `1.2 GB/3 GB`."""
     if meter.in_bytes:
         return f"{size(meter.done)}/{size(meter.total)}"
     return f"{meter.done:,}/{meter.total:,}"
 
 
 def held_up(meter: Meter) -> list[str]:
-    """What is waited for, with the time that is left; nothing where nothing is."""
+    """Return what is waited for, with the remaining time. Empty if nothing is."""
     if meter.delay is None:
         return []
     what, left = meter.delay
@@ -135,7 +136,7 @@ def held_up(meter: Meter) -> list[str]:
 
 
 def result_line(plan: Plan, seconds: float | None, *, again: bool) -> str:
-    """What was published, in a sentence.  seconds: how long this run took over it, if it did."""
+    """Return what was published as a sentence. seconds: how long this run took, or None if it did not publish it."""
     what = f"{count(plan.jobs, 'job')}, {count(plan.inputs, 'input')} and {count(plan.outputs, 'output')}"
     if again:
         return f"Published earlier: {what}:"
@@ -143,12 +144,12 @@ def result_line(plan: Plan, seconds: float | None, *, again: bool) -> str:
 
 
 def since(started_at: float | None, clock: Callable[[], float]) -> float | None:
-    """Seconds from then to now, if there was a start."""
+    """Return the seconds since `started_at`, or None if there was no start."""
     return None if started_at is None else clock() - started_at
 
 
 def detached_line(plan: Plan) -> str:
-    """What is left to the daemon."""
+    """Return what is left to the daemon."""
     files = f"files to {plan.destination}, then " if plan.destination else ""
     links = count(plan.inputs + plan.outputs, "link")
     return f"Left to the daemon: {files}{count(plan.jobs, 'job')}, {links} to {plan.registry}"

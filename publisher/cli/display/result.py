@@ -1,4 +1,4 @@
-"""What a publish came to: who published, for whom, and which files went where."""
+"""The result of a publish: the identity, the owner, and the stored files."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ NO_FILES = ObjectTally(0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A publish that is done.  files: of a put."""
+    """A finished publish. files: of a put."""
 
     plan: Plan
     progress: Progress
@@ -21,19 +21,22 @@ class Result:
 
     @property
     def visibility(self) -> str | None:
-        """`public`, or that in a space or a project; None where the registry had the lineage and does not say."""
+        """`public`, or the visibility in a space or project.
+
+        None if the registry already had the lineage and does not report its visibility.
+        """
         if self.progress.published_elsewhere and not self.progress.binding_prepared:
             return None
         return str((self.progress.scope_request or {}).get("visibility", PUBLIC))
 
     @property
     def project(self) -> str | None:
-        """The registry's id of the project that it belongs to, None if it belongs to none."""
+        """The registry's id of the project that the lineage belongs to, or None."""
         return (self.progress.scope_request or {}).get("project_id")
 
     @property
     def owner(self) -> str | None:
-        """The registry's id of that project's owner, or of the space; None for nobody's and for the user's own."""
+        """The registry's id of the owner of the project or space. None if there is no owner, or if it is the user."""
         return (self.progress.scope_request or {}).get("owner_id")
 
     @property
@@ -41,7 +44,7 @@ class Result:
         return self.progress.identity or ANONYMOUS
 
     def sentences(self) -> list[str]:
-        """For a person: visibility and identity in one, the files of a put in another."""
+        """Return sentences for the user: one with visibility and identity, one with the files of a put."""
         shown = "Published before, visible as it was" if self.visibility is None else self.visibility.capitalize()
         words = [f"{shown}{self._place()}, {self._by()}."]
         if self.plan.destination is not None:
@@ -50,7 +53,7 @@ class Result:
         return words
 
     def facts(self) -> dict[str, object]:
-        """For a program."""
+        """Return the same facts for a program."""
         facts: dict[str, object] = {
             "visibility": self.visibility,
             "identity": self.identity,

@@ -1,4 +1,4 @@
-"""The standard streams that this process was started with: some may be closed, or take nothing more."""
+"""Handling of standard streams that are closed or cannot be written."""
 
 import os
 import sys
@@ -8,15 +8,15 @@ from io import TextIOWrapper
 from typing import TextIO
 
 STREAMS = {0: ("stdin", "r"), 1: ("stdout", "w"), 2: ("stderr", "w")}
-"""Their names in `sys`, and how each is opened."""
+"""Their names in `sys`, and the mode for each."""
 USUAL_COLUMNS = 80
 
 DUMB_TERMINALS = frozenset({"", "dumb", "unknown"})
-"""Values of TERM that can't move the cursor."""
+"""Values of TERM for terminals that cannot move the cursor."""
 
 
 def open_closed() -> None:
-    """Let every closed standard stream lead nowhere, before a file of ours, or of a child's, gets its number."""
+    """Redirect every closed standard stream to /dev/null, before another file gets its descriptor."""
     for number, (name, mode) in STREAMS.items():
         if getattr(sys, name) is not None:
             continue
@@ -29,9 +29,9 @@ def open_closed() -> None:
 
 
 def columns(stream: TextIO) -> int:
-    """How wide the terminal of a stream is: `COLUMNS`, else what the terminal itself says, else 80.
+    """Return the width of a stream's terminal: `COLUMNS`, else what the terminal reports, else 80.
 
-    `shutil.get_terminal_size` asks `sys.__stdout__` alone, which is detached by `name_failures`.
+    `shutil.get_terminal_size` only asks `sys.__stdout__`, which `name_failures` detaches.
     """
     said = os.environ.get("COLUMNS", "")
     if said.isascii() and said.isdigit() and int(said) > 0:
@@ -43,11 +43,14 @@ def columns(stream: TextIO) -> int:
 
 
 class StdoutLost(OSError):
-    """Stdout takes nothing more, as on a full disk."""
+    """Stdout cannot be written, for example because a disk is full."""
 
 
 class Stdout(TextIOWrapper):
-    """Stdout whose failures can be told from those of files; that its reader has gone stays a BrokenPipeError."""
+    """Stdout that raises StdoutLost, to distinguish its errors from those of files.
+
+    A closed reader still raises BrokenPipeError.
+    """
 
     def write(self, text: str, /) -> int:
         with _named():
@@ -59,9 +62,9 @@ class Stdout(TextIOWrapper):
 
 
 def name_failures() -> None:
-    """Have a failure to write to stdout raised as StdoutLost.  What can't be encoded is escaped: it is worth none."""
+    """Make failures to write to stdout raise StdoutLost. Characters that cannot be encoded are escaped."""
     stdout = sys.stdout
-    if type(stdout) is TextIOWrapper:  # and not what a test put there
+    if type(stdout) is TextIOWrapper:  # and not a replacement from a test
         encoding, by_line, through = stdout.encoding, stdout.line_buffering, stdout.write_through
         sys.stdout = Stdout(stdout.detach(), encoding, "backslashreplace", None, by_line, through)
 

@@ -1,4 +1,4 @@
-"""Where tables are printed: stdout, as wide as it is."""
+"""Prints tables to stdout, fitted to its width."""
 
 import os
 import sys
@@ -14,32 +14,32 @@ from roar_publisher.cli.display.streams import DUMB_TERMINALS
 from roar_publisher.cli.display.text import one_line, printable, wrapped
 
 GAP = 2
-"""Blanks between columns."""
+"""The number of blanks between columns."""
 NARROWEST = 20
-"""Columns that a value gets on the narrowest terminal."""
+"""The number of columns for a value on the narrowest terminal."""
 HEIGHT = 25
 UNBROKEN = frozenset({"next", "hash", "url"})
-"""Facts that are copied or typed."""
+"""Facts that are copied or typed, and so must not be wrapped."""
 PIPED_WIDTH = 1000
-"""Columns where stdout is no terminal: nothing is folded or cut."""
+"""The width if stdout is not a terminal. Nothing is folded or cut."""
 
 Rows = Sequence[tuple[Sequence[str | Text], str]]
 """The cells of each row, and its note."""
 
 
 def show(*parts: RenderableType, unbroken: bool = False) -> None:
-    """Print tables and texts as they are: no markup, no guessed colours, no blanks at the ends of lines.
+    """Print tables and texts unchanged: no markup, no automatic highlighting, no trailing blanks.
 
-    unbroken: what a narrow terminal has no room for is left to it, not folded or cut.
+    unbroken: do not fold or cut wide lines; leave them to the terminal.
     """
     for line in _lines(*parts, width=PIPED_WIDTH if unbroken else columns()):
         _say(line)
 
 
 def show_noted(names: Sequence[str], rows: Rows, noted: str, *, right: Sequence[str] = ()) -> None:
-    """Print rows and beside each its note, in a column named `noted`; where that is too wide, below it.
+    """Print rows with a note for each, in a column named `noted`, or below the row if that is too wide.
 
-    No note is broken in two: it holds a command to type, or a URL.  right: the names of columns of numbers.
+    Notes are not wrapped, because they contain commands and URLs. right: the names of right-aligned columns.
     """
     table = _table([*names, noted], right)
     for cells, note in rows:
@@ -59,10 +59,10 @@ def show_noted(names: Sequence[str], rows: Rows, noted: str, *, right: Sequence[
 
 
 def show_facts(facts: Iterable[tuple[str, str]]) -> None:
-    """Print names and values below each other; what is empty is left out.
+    """Print names and values, one per line, without empty values.
 
-    A value that is too wide goes on below its name, broken between words.  Where its words are too long for that (a
-    hash, a URL), or it is something to type, it is left to the terminal: what is copied from there is whole.
+    A value that is too wide is wrapped between words and indented. Values with very long words (a hash, a URL) or with
+    something to type are left to the terminal, so that they can be copied whole.
     """
     given = [(name, printable(value)) for name, value in facts if value]
     indent = max((len(name) for name, _ in given), default=0) + GAP
@@ -74,12 +74,12 @@ def show_facts(facts: Iterable[tuple[str, str]]) -> None:
 
 
 def columns() -> int:
-    """How wide stdout is."""
+    """Return the width of stdout."""
     return streams.columns(sys.stdout) if sys.stdout.isatty() else PIPED_WIDTH
 
 
 def _parts(note: str) -> list[str]:
-    """The note on one line, or in its parts where it is wider than the terminal."""
+    """Return the note as one line, or split into its parts if it is wider than the terminal."""
     line = one_line(note, PIPED_WIDTH)
     return [line] if len(line) + GAP <= columns() else line.split("; ")
 
@@ -103,7 +103,10 @@ def _lines(*parts: RenderableType, width: int) -> list[str]:
 
 
 def _console(width: int) -> Console:
-    """With a height, too: otherwise a dumb terminal is taken for one of 80 columns, whatever is said."""
+    """Return a console with an explicit height.
+
+    Without it, rich assumes 80 columns on a dumb terminal, whatever the width.
+    """
     return Console(highlight=False, markup=False, emoji=False, width=width, height=HEIGHT)
 
 

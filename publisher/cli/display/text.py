@@ -1,4 +1,4 @@
-"""Small pieces of text: counts, spans, and what may be shown on a terminal."""
+"""Text helpers: counts, durations, and safe output for a terminal."""
 
 import textwrap
 from enum import StrEnum
@@ -7,7 +7,7 @@ ELLIPSIS = "…"
 
 
 class Status(StrEnum):
-    """How a publish stands, in a word that a person understands."""
+    """The status of a publish as shown to the user."""
 
     RUNNING = "running"
     INTERRUPTED = "interrupted"
@@ -18,28 +18,28 @@ class Status(StrEnum):
 
 
 def printable(text: str) -> str:
-    """The text with every character that could steer a terminal replaced by a space; line ends stay."""
+    """Return the text with every character that could control a terminal replaced by a space. Line ends stay."""
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 def one_line(text: str, width: int) -> str:
-    """The text on one line of at most `width` characters."""
+    """Return the text as one line of at most `width` characters."""
     line = " ".join(printable(text).split())
     return line if len(line) <= width else line[: width - 1] + ELLIPSIS
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """`1 job`, `1,204 jobs`.  plural: of a noun that does not just get an s."""
+    """Return a number with a noun: `1 job`, `1,204 jobs`. plural: for nouns that do not just take an s."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def lasted(seconds: float) -> str:
-    """How long something took: tenths below ten seconds, else as `span`."""
+    """Return an elapsed time: with tenths below ten seconds, otherwise as `span`."""
     return f"{seconds:.1f} s" if seconds < 9.95 else span(seconds)
 
 
 def span(seconds: float) -> str:
-    """A duration in its largest unit or two: `8 s`, `3 min 20 s`, `5 h`, `12 d`."""
+    """Return a duration in its one or two largest units: `8 s`, `3 min 20 s`, `5 h`, `12 d`."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -53,7 +53,7 @@ def span(seconds: float) -> str:
 
 
 def size(number: float) -> str:
-    """An amount of bytes, to three digits: `812 B`, `1.25 MB`, `3.4 GB`."""
+    """Return a number of bytes with three significant digits: `812 B`, `1.25 MB`, `3.4 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if abs(number) < 999.5:
             return f"{number:.3g} {unit}"
@@ -62,7 +62,7 @@ def size(number: float) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` columns, broken between words alone: a path or a hash stays whole."""
+    """Return the text in lines of at most `width` columns, wrapped only between words. Paths and hashes stay whole."""
     lines = []
     for line in text.split("\n"):
         lines += textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]

@@ -1,4 +1,4 @@
-"""Whoever watches a publish on the terminal: what all displays have in common, and the one that stays quiet."""
+"""The interface of all displays, and the quiet display."""
 
 import contextlib
 from abc import ABC, abstractmethod
@@ -11,10 +11,10 @@ from roar_publisher.state.record import Plan
 
 
 class Watcher(ABC):
-    """A display.  Nothing that it does may stop a publish.
+    """A display. It must not stop a publish.
 
-    out: where the result goes, and nothing else.  The calls come in this order: `planning`, `planned`, any number of
-    `report` and `tick`, then `published` or `detached` if it was, then `close`.
+    out: receives only the result. The calls come in this order: `planning`, `planned`, any number of `report` and
+    `tick`, then `published` or `detached` if that happened, then `close`.
     """
 
     def __init__(self, out: Output) -> None:
@@ -22,47 +22,47 @@ class Watcher(ABC):
 
     @abstractmethod
     def planning(self) -> None:
-        """The lineage is being read."""
+        """Show that the lineage is being read."""
 
     @abstractmethod
     def planned(self, plan: Plan, *, resumed: bool) -> None:
-        """The plan is frozen, or was frozen earlier."""
+        """Show that the plan is frozen, or was frozen earlier."""
 
     def watching(self, plan: Plan) -> None:
-        """In place of `planned`: it is only looked at, whoever works on it."""
+        """Show that the publish is only watched. Called instead of `planned`."""
         self.planned(plan, resumed=False)
 
     @abstractmethod
     def report(self, report: Report) -> None:
-        """The engine reports."""
+        """Show a report of the engine."""
 
     def tick(self) -> None:  # noqa: B027  # most displays have nothing to move
-        """Some time went by."""
+        """Update the display, because some time has passed."""
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """The terminal belongs to a question inside of the block."""
+        """Release the terminal for a question during the block."""
         yield
 
     def stopping(self) -> None:  # noqa: B027  # a display without words has none for this either
-        """Somebody asked the process to stop; requests under way are being finished."""
+        """Show that the process was asked to stop, and that active requests are being finished."""
 
     def published(self, result: Result, *, again: bool = False) -> None:
-        """It is published: the hash and the URL are the result.  again: an earlier run did it, this one only tells."""
+        """Show the hash and the URL as the result. again: an earlier run published it; this one only reports it."""
         self._out.line(result.progress.hash or "")
         if result.progress.url:
             self._out.line(result.progress.url)
 
     def detached(self, plan: Plan, *, resumed: bool) -> None:
-        """It is left to the daemon: its id is the result."""
+        """Show the id as the result, because the publish is left to the daemon."""
         self._out.line(plan.id)
 
     def close(self) -> None:  # noqa: B027  # most displays have nothing to clean up
-        """The run is over, whichever way.  Closing twice is harmless."""
+        """Clean up at the end of the run, successful or not. Repetition is harmless."""
 
 
 class Quiet(Watcher):
-    """Only the result."""
+    """Shows only the result."""
 
     def planning(self) -> None:
         pass

@@ -1,4 +1,4 @@
-"""What the states, events and delays of a publish are called on a terminal."""
+"""The names of the states, events and delays of a publish on a terminal."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ PHASES = {
     State.FINALIZE: "Publishing",
     State.FALLBACK: "Sending lineage",
 }
-"""What happens in every live state."""
+"""What happens in each live state."""
 PREPARING = "Reading the lineage"
 READING = "Reading files"
 STORING = "Storing files"
@@ -26,7 +26,7 @@ TURNS = {
     Event.COUNTS_DIFFER: "the registry counted differently: everything is sent once more",
     Event.CREDENTIAL_REJECTED: "the credential was turned down: choosing again",
 }
-"""The events that are not plain progress, as a person should hear of them."""
+"""Messages for the events that are not ordinary progress."""
 
 STOPPING = "Stopping: what is under way is finished first"
 
@@ -39,12 +39,12 @@ DELAYS: dict[str, str] = {
     Reason.SERVER_FINALIZING: "the registry is still closing the session",
     Reason.DISK_FULL: "the disk is full",
 }
-"""What the reasons of report.Waiting mean; a retry brings its own words."""
+"""Messages for the reasons of report.Waiting. A retry has its own text."""
 STORE_DELAYS: Mapping[str, str] = DELAYS | {
     Reason.OFFLINE: "the object store can't be reached",
     Reason.THROTTLED: "the object store asks to wait",
 }
-"""The same, while it is files that are stored."""
+"""The same while files are being stored."""
 
 REMEDIES: Mapping[str, str] = {
     Reason.AUTH: "sign in (roar login)",
@@ -67,19 +67,19 @@ REMEDIES: Mapping[str, str] = {
     Reason.CLOCK: "set this machine's clock",
     Reason.NEWER_JOURNAL: "pip install --upgrade roar-publisher",
 }
-"""What to do first, before a publish can go on: for the reasons that say so."""
+"""What the user must do before a publish can continue, for the reasons that need it."""
 
 STORE_SIGN_IN = {
     "s3": "sign in to the object store (aws sso login, or set AWS_PROFILE)",
     "gs": "sign in to the object store (gcloud auth application-default login)",
 }
-"""The same where it is the store's credentials that are wanted, by the destination's scheme."""
+"""The same if the store's credentials are missing, by the scheme of the destination."""
 
 
 def phase(state: State | None, *, files: bool) -> str | None:
-    """What happens now: in a live state, or before the first (None); nothing once the publish has ended.
+    """Return what is happening in a live state, or before the first one (None). Return None once the publish has ended.
 
-    files: the files of a put are being read or stored, not its lineage.
+    files: whether the files of a put are being read or stored, not its lineage.
     """
     if state is None:
         return READING if files else PREPARING
@@ -87,10 +87,10 @@ def phase(state: State | None, *, files: bool) -> str | None:
 
 
 def delay(reason: str, *, files: bool) -> str:
-    """What is waited for; a retry's reason is in words already.  files: as in `phase`."""
+    """Return what is waited for. The reason of a retry is already a text. files: see `phase`."""
     return (STORE_DELAYS if files else DELAYS).get(reason, reason)
 
 
 def watch_command(plan: Plan) -> str:
-    """What shows how a publish goes on, whoever works on it."""
+    """Return the command that shows the progress of a publish, whichever process works on it."""
     return f"roar publish --watch {plan.id}"

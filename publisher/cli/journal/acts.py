@@ -1,4 +1,4 @@
-"""What `roar journal cancel`, `retry` and `prune` do.  Each owns the publish while it changes it."""
+"""Implements `roar journal cancel`, `retry` and `prune`. Each owns the publish while it changes it."""
 
 import json
 import shlex
@@ -21,12 +21,12 @@ from roar_publisher.state.record import Progress
 from roar_publisher.state.survey import Summary, survey
 
 UNFINISHED_SECONDS = 60.0
-"""A folder without a finished plan is left alone for so long: its process may be about to lock it."""
+"""How long a folder without a finished plan is left alone, because its process may be about to lock it."""
 DAMAGED = "damaged"
 
 
 def cancel(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
-    """Cancel a publish; the daemon lets go of it first.  One whose journal is damaged is removed.
+    """Cancel a publish; the daemon releases it first. If its journal is damaged, remove it.
 
     Raises UsageProblem if it has ended, Owned if another terminal works on it.
     """
@@ -42,10 +42,10 @@ def cancel(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
 
 
 def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
-    """Have a publish tried again: one that has failed, one that is parked, one that waits for its next attempt.
+    """Allow another attempt of a publish that has failed, is parked, or waits for its next attempt.
 
-    One that is published and owes something pays it: by the daemon where one runs, else here.  Raises UsageProblem if
-    it has ended otherwise, Owned if a process works on it.
+    A publish that is published and owes something pays it: in the daemon if one runs, otherwise here. Raises
+    UsageProblem if it has ended otherwise, Owned if a process works on it.
     """
     from roar_publisher.daemon.wake import wake
 
@@ -77,9 +77,10 @@ def _pay_here(paths: PublishPaths, *, as_json: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Prunable:
-    """A publish that nobody needs any more, and why.
+    """A publish that is no longer needed.
 
-    age: seconds since it ended, or since it was begun.  progress: as the survey found it, None without a plan.
+    status: why it is no longer needed. age: seconds since it ended, or since it was begun. progress: as the survey
+    found it, None without a plan.
     """
 
     paths: PublishPaths
@@ -89,12 +90,12 @@ class _Prunable:
 
 
 def prune(folder: StateFolder, *, older_than: float, damaged: bool, as_json: bool) -> None:
-    """Remove what ended more than `older_than` seconds ago, and plans that were never finished.  Says what it removed.
+    """Remove publishes that ended more than `older_than` seconds ago, and unfinished plans. Print what was removed.
 
-    damaged: also what can't be resumed because its journal is damaged, however young, and what is published but owes
-    something.  What another process owns, or
-    changed meanwhile, is left alone.  A put whose store keeps an upload stays, and that is said: nothing else can name
-    the upload.  What this machine does not let go of stays, too, and keeps no other from being removed.
+    damaged: also remove damaged journals and unfinished plans of any age, and published lineage that owes something.
+    Publishes that another process owns or has changed in the meantime are kept. A put whose store still holds an upload
+    is kept with a message, because only its journal identifies the upload. A publish whose files cannot be removed is
+    also kept, and does not prevent the removal of others.
     """
     anything = False
     for prunable in _prunable(folder, older_than, damaged=damaged):
@@ -104,7 +105,10 @@ def prune(folder: StateFolder, *, older_than: float, damaged: bool, as_json: boo
 
 
 def _prune(prunable: _Prunable, *, as_json: bool) -> bool:
-    """Remove one, or say why it stays; False where another process has it, or had it since the survey."""
+    """Remove one publish, or print why it is kept.
+
+    Return False if another process owns it, or has owned it since the survey.
+    """
     publish_id, status = prunable.paths.id, prunable.status
     try:
         lost = _lost_uploads(prunable.paths) if status == DAMAGED else ""
@@ -112,7 +116,7 @@ def _prune(prunable: _Prunable, *, as_json: bool) -> bool:
     except Owned:
         return False
     except LocalProblem as problem:
-        if not prunable.paths.folder.exists():  # another prune was quicker
+        if not prunable.paths.folder.exists():  # another prune removed it first
             return False
         text, why = f"Kept {publish_id} ({status}): {printable(problem.what)}", problem.reason
         _say(text, as_json=as_json, event="kept", publish_id=publish_id, status=status, reason=why, what=problem.what)
@@ -130,22 +134,23 @@ def _prune(prunable: _Prunable, *, as_json: bool) -> bool:
 
 
 def _lost_uploads(paths: PublishPaths) -> str:
-    """What goes with a damaged journal: where its uploads are, so that nobody can give them up."""
+    """Return a text about the uploads that can no longer be aborted, because the damaged journal identified them."""
     known = paths.uploads_known()
     return f"; {count(known, 'unfinished upload')} may stay at its store" if known else ""
 
 
 def _remove(prunable: _Prunable) -> int | None:
-    """Remove a publish, unless its store keeps uploads of it: returns how many; None if it changed since the survey.
+    """Remove a publish, unless its store still holds uploads of it.
 
-    Raises Owned, and LocalProblem where its files can't be used.
+    Return the number of those, or None if the publish has changed since the survey. Raises Owned, and LocalProblem if
+    its files cannot be used.
     """
     if prunable.status == DAMAGED:
         discard_unread(prunable.paths)
         return 0
     with OwnedPublish.open(prunable.paths) as owned:
         progress = owned.journal.progress() if owned.journal.frozen() else None
-        if progress != prunable.progress:  # retried, or planned to the end
+        if progress != prunable.progress:  # retried, or its planning was finished
             return None
         left = abandon_uploads(owned) if progress else 0
         if not left:
@@ -167,7 +172,7 @@ def _prunable(folder: StateFolder, older_than: float, *, damaged: bool) -> Itera
 
 
 def _age(paths: PublishPaths, now: float) -> float:
-    """Seconds since the folder was touched; 0 for one that just vanished."""
+    """Return the seconds since the folder was modified, or 0 if it has just vanished."""
     try:
         return now - paths.folder.stat().st_mtime
     except OSError:

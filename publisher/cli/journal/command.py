@@ -1,4 +1,7 @@
-"""`roar journal`: the command lines.  What they do is in `journal_views` and `journal_acts`, imported when needed."""
+"""`roar journal`: the command lines.
+
+The implementations in `views`, `why`, `acts` and `portable` are imported when needed.
+"""
 
 import os
 import re
@@ -17,7 +20,7 @@ _AGE = re.compile(r"(\d{1,6})([smhdw])")
 
 
 class Age(click.ParamType[float]):
-    """A time span as a person types it, in seconds."""
+    """A duration as the user types it, converted to seconds."""
 
     name = "age"
 
@@ -29,7 +32,7 @@ class Age(click.ParamType[float]):
 
 
 def _reasons() -> str:
-    """Every reason with its exit code, a line each."""
+    """Return every reason with its exit code, one per line."""
     width = max(map(len, MEANINGS))
     lines = [f"  {reason:<{width}}  {meaning.code:>3}  {meaning.text}" for reason, meaning in MEANINGS.items()]
     heading = "Reasons, and what `roar publish` exits with for each (1, not 3, where nothing is left to resume):"
@@ -74,7 +77,7 @@ def list_(project: Path | None, everything: bool, as_json: bool) -> None:
 
 
 def _project(chosen: Path | None) -> Path | None:
-    """The root of the project around the chosen folder, else around this one; None outside of any."""
+    """Return the root of the project around the chosen folder, or around the current one. None if there is none."""
     from roar_publisher.lineage.project import current_folder, find_project
 
     try:

@@ -1,4 +1,4 @@
-"""What a person reads of a publish from elsewhere before agreeing to its import."""
+"""Shows the user what an imported publish would do, and asks for consent."""
 
 import os
 import sys
@@ -19,16 +19,16 @@ from roar_publisher.state.record import NamedBy, Plan, Progress
 from roar_publisher.storage.access import access_to
 
 LONGEST_VALUE = 300
-"""Characters of one value that are shown: the rest of the terminal stays readable."""
+"""The maximum number of characters shown of one value, to keep the terminal readable."""
 YES = frozenset({"y", "yes"})
 
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
-    """What would be kept, in the words of this machine.
+    """What would be imported, with the paths of this machine.
 
-    tags: as in `Plan`.  roar_db: whether the project's roar.db knows its jobs, so that it is written to afterwards.
-    missing: files that are not here.
+    tags: as in `Plan`. roar_db: whether the project's roar.db contains its jobs, so that it will be updated. missing:
+    files that were not found here.
     """
 
     plan: Plan
@@ -40,9 +40,9 @@ class Arriving:
 
 
 def agree(file: str, arriving: Arriving, *, yes: bool) -> None:
-    """Return once a person agrees to everything that the publish would do; `yes` agrees on the command line.
+    """Ensure that the user agrees to everything that the publish would do. yes: agreed on the command line.
 
-    It is shown in either case.  Raises NeedsPerson where the person says no, or where nobody can be asked.
+    What it would do is shown in either case. Raises NeedsPerson if the user says no or cannot be asked.
     """
     for line in shown(file, arriving):
         click.echo(line, err=True)
@@ -60,7 +60,7 @@ def agree(file: str, arriving: Arriving, *, yes: bool) -> None:
 
 
 def shown(file: str, arriving: Arriving) -> list[str]:
-    """Every file, key, tag and address, then what decides most, next to the question."""
+    """Return lines with every file, key, tag and address, and the most important facts last, next to the question."""
     plan = arriving.plan
     lines = [f"{file} holds publish {plan.id}. Once it is imported and resumed, it would:"]
     for one in arriving.stored:

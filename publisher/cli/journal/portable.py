@@ -1,4 +1,4 @@
-"""What `roar journal export` and `import` do: an interrupted publish moves to another machine."""
+"""Implements `roar journal export` and `import`, which move an interrupted publish to another machine."""
 
 import json
 import os
@@ -38,16 +38,16 @@ from roar_publisher.state.record import Plan
 from roar_publisher.state.units import Kind
 
 NO_SESSION = 0
-"""A row that no roar.db has: nothing is marked there."""
+"""A row id that no roar.db uses, so that nothing is marked there."""
 MOST_NAMED = 10
-"""How many missing files are named on a terminal."""
+"""The maximum number of missing files listed on a terminal."""
 
 
 def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_json: bool) -> None:
-    """Write a publish to `file` and leave it alone from then on; the daemon lets go of it first.
+    """Write a publish to `file` and park it. The daemon releases it first.
 
-    Raises UsageProblem if it has ended or the file exists, Owned if another terminal works on it, LocalProblem where
-    the file can't be written.  Repeating writes another file.
+    Raises UsageProblem if it has ended or the file exists, Owned if another terminal works on it, LocalProblem if the
+    file cannot be written. Repetition writes another file.
     """
     with taken(paths, folder) as owned:
         plan, state = owned.journal.plan(), owned.journal.progress().state
@@ -67,10 +67,11 @@ def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_j
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """How a person wants an import.
+    """The options of an import.
 
-    project: where its files and its roar.db are; None for the project around the current folder.  allowed: what may be
-    read and written outside of it, as paths or file:// addresses.  push: its git tags are pushed, too.  yes: agreed.
+    project: the folder with its files and its roar.db; None for the project around the current folder. allowed: paths
+    or file:// addresses outside of the project that may be read and written. push: also push its git tags. yes: the
+    user agreed on the command line.
     """
 
     project: Path | None = None
@@ -81,11 +82,11 @@ class Wish:
 
 
 def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
-    """Bring a publish in from `file`, once a person has agreed to what it would do.
+    """Import a publish from `file` after the user has agreed to what it would do.
 
-    The file may come from a stranger.  Nothing is sent, and no daemon takes it, before a person resumes it.  Files of
-    it that are not here are named: it stops at them.  Raises as `arriving`, UsageProblem for what leads out of the
-    project, NeedsPerson without consent; and then nothing of it is left here.
+    The file may come from an untrusted source. Nothing is sent, and no daemon takes the publish, before the user
+    resumes it. Missing files are listed; the publish stops at them. Raises the same as `arriving`, UsageProblem for
+    files outside of the project, NeedsPerson without consent. In these cases nothing is imported.
     """
     root = _root(wish.project)
     refuse_linked_capture(root)
@@ -119,7 +120,7 @@ def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Home:
-    """Where a publish belongs on this machine.  known: whether the roar.db there has its jobs."""
+    """The place of a publish on this machine. known: whether the roar.db there contains its jobs."""
 
     move: Move
     known: bool
@@ -145,7 +146,7 @@ class _Home:
 
 
 def _root(chosen: Path | None) -> Path:
-    """The folder of the project: as chosen, else around the current folder; never one that a bundle names."""
+    """Return the project folder: as chosen, or around the current folder. Never a folder that a bundle names."""
     try:
         return find_project(chosen or current_folder()).root
     except LocalProblem as problem:
@@ -159,28 +160,28 @@ def _root(chosen: Path | None) -> Path:
 
 
 def _believed(url: str | None, registry: str) -> str | None:
-    """The address of a lineage, if it is the registry's own: it is shown as a link."""
+    """Return the address of a lineage if it is on the registry's own host, because it is shown as a link."""
     if url is None or urlsplit(url)[:2] != urlsplit(registry)[:2]:
         return None
     return url
 
 
 def _jobs(journal: Journal) -> Iterator[tuple[str, float]]:
-    """Every job of the lineage, as (uid, timestamp)."""
+    """Yield every job of the lineage, as (uid, timestamp)."""
     for body in journal.bodies(Kind.JOBS):
         for job in json.loads(body):
             yield job["job_uid"], job["timestamp"]
 
 
 def _leave_session(journal: Journal) -> None:
-    """An anonymous session is its token's, which stayed behind: another one is opened here."""
+    """Drop an anonymous session, because its token stayed on the other machine. A new session is opened here."""
     progress = journal.progress()
     if progress.credential == Decision.ANONYMOUS_SESSION and progress.state in (State.STAGE, State.FINALIZE):
         journal.checkpoint(Event.SESSION_LOST, detail="its token stayed on the other machine")
 
 
 def _redactor(plan: Plan) -> Redactor:
-    """By the rules of the project, as long as it is there; else by the built-in ones."""
+    """Return a redactor with the project's rules if it still exists, otherwise with the built-in ones."""
     try:
         return Redactor(load_config(Path(plan.project)).omit)
     except LocalProblem:
@@ -189,7 +190,7 @@ def _redactor(plan: Plan) -> Redactor:
 
 @contextmanager
 def _checking(file: Path) -> Iterator[None]:
-    """What the bundle says is none of what an export writes: wrong types, addresses that nothing takes."""
+    """Report values that no export writes, such as wrong types or unusable addresses, as a damaged bundle."""
     try:
         yield
     except (ValueError, TypeError, KeyError, RecursionError, LocalProblem, UsageProblem) as error:

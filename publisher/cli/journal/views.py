@@ -1,4 +1,4 @@
-"""What `roar journal list` and `show` print.  They read, and change nothing."""
+"""The output of `roar journal list` and `show`. Both only read."""
 
 import json
 import time
@@ -29,21 +29,21 @@ COLOURS = {
 }
 
 TARGET_WIDTH = 200
-"""Characters of a target in the list; `roar journal show` has all of it."""
+"""The number of characters of a target in the list. `roar journal show` prints all of it."""
 PROJECT_WIDTH = 40
 NARROWEST = 8
 FIXED_WIDTH = 8 + 11 + 5 + 11 + 5 * tables.GAP
-"""Of an id, a status, a percentage and an age, with the gaps between all six columns."""
+"""The width of an id, a status, a percentage and an age, with the gaps between all six columns."""
 
 Entry = Summary | tuple[PublishPaths, LocalProblem]
-"""A publish, or one that can't be read and why."""
+"""A publish, or an unreadable one with its error."""
 
 
 def show_list(folder: StateFolder, project: Path | None, *, as_json: bool) -> None:
-    """Print every publish, newest first; one that can't be read with the reason why.
+    """Print every publish, newest first. For unreadable ones, print the error.
 
-    project: only what belongs to it, with a line on stderr that says how many others there are.  What can't be read
-    may belong to it, so it is shown all the same.
+    project: print only its publishes, with the number of others on stderr. Unreadable ones may belong to it, so they
+    are shown as well.
     """
     around = Surroundings.of(folder, time.time())
     every = list(survey(folder))
@@ -72,7 +72,7 @@ def _list(found: list[Entry], folder: StateFolder, around: Surroundings, *, as_j
 
 
 def show_one(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
-    """Print a publish with its history.  Raises LocalProblem if its journal can't be read."""
+    """Print a publish with its history. Raises LocalProblem if its journal cannot be read."""
     standing = Standing(look(paths), Surroundings.of(folder, time.time()))
     with Journal(paths.journal, read_only=True) as journal:
         history = journal.history()
@@ -86,7 +86,7 @@ def show_one(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None
 
 
 def _row(entry: Entry, around: Surroundings) -> tuple[list[str | Text], str]:
-    """The cells of a publish, and why it stands as it does."""
+    """Return the table cells of a publish, and the text that explains its status."""
     if not isinstance(entry, Summary):
         paths, problem = entry
         status = Text(Status.UNREADABLE, style=COLOURS[Status.UNREADABLE])
@@ -94,7 +94,7 @@ def _row(entry: Entry, around: Surroundings) -> tuple[list[str | Text], str]:
         return [paths.id, status, "", "", "", ""], as_called(why)
     standing = Standing(entry, around)
     status = Text(standing.word, style=COLOURS.get(standing.status, ""))
-    # What is left of the terminal beside the columns that are never cut.
+    # The width that is left beside the columns that are never cut.
     room = max(tables.columns() - FIXED_WIDTH, 2 * NARROWEST)
     project = one_line(Path(entry.plan.project).name, min(room // 2, PROJECT_WIDTH))
     target = one_line(entry.plan.target or "session", min(room - max(len(project), len("PROJECT")), TARGET_WIDTH))
@@ -110,7 +110,7 @@ def _row(entry: Entry, around: Surroundings) -> tuple[list[str | Text], str]:
 
 
 def _why(standing: Standing) -> str:
-    """The reason in words and the next step, or where it is published."""
+    """Return the reason in words and the next step, or where the lineage is published."""
     progress = standing.summary.progress
     match standing.status:
         case Status.DONE:

@@ -1,4 +1,4 @@
-"""`roar journal show ID --why`: one reason, whose turn it is, and what to type.  It reads, and changes nothing."""
+"""`roar journal show ID --why`: prints one reason, who acts next, and the next command. Changes nothing."""
 
 import json
 import time
@@ -18,7 +18,7 @@ from roar_publisher.state.survey import look
 
 
 def show_why(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
-    """Print why a publish stands as it does; a journal that can't be read is an answer, too."""
+    """Print the reason for the status of a publish. A journal that cannot be read is also a valid answer."""
     around = Surroundings.of(folder, time.time())
     try:
         answer = _answer(Standing(look(paths), around))

@@ -1,4 +1,4 @@
-"""A registry that a project or a bundle names is shown to the person once, before anything is sent there."""
+"""Asks the user once to accept a registry that a project or a bundle names, before anything is sent there."""
 
 import os
 import time
@@ -13,27 +13,31 @@ from roar_publisher.state.record import NAMED_BY, NamedBy, Plan
 
 
 def own_registries() -> Registries:
-    """The file of this user, to be written.  Raises UsageProblem where there is neither a home nor XDG_CONFIG_HOME."""
+    """Return the user's list of registries, for writing.
+
+    Raises UsageProblem if there is neither a home folder nor XDG_CONFIG_HOME.
+    """
     return Registries.from_environment(os.environ, home(instead=os.environ.get("XDG_CONFIG_HOME")))
 
 
 def accept_registry_of(request: Request, person: Person) -> None:
-    """Return if this user accepts the registry of a new publish, asking where that is possible.
+    """Ensure that the user accepts the registry of a new publish. Ask if necessary and possible.
 
-    Raises Declined, NeedsPerson where nobody can be asked, LocalProblem where the answer can't be kept.
+    Raises Declined if the user says no, NeedsPerson if the user cannot be asked, LocalProblem if the answer cannot be
+    saved.
     """
     _accept(request.registry, request.named_by, named_in_file(request), person)
 
 
 def accept_registry_of_plan(plan: Plan, person: Person) -> None:
-    """As `accept_registry_of`, for a publish that goes on."""
+    """Do the same as `accept_registry_of` for a publish that is resumed."""
     named_by = plan.intent.get(NAMED_BY)
     named_in = "The bundle of this publish" if named_by == NamedBy.BUNDLE else "The plan of this publish"
     _accept(plan.registry, named_by, named_in, person, plan.id)
 
 
 def named_in_file(request: Request) -> str:
-    """What named the registry, for a person."""
+    """Return what named the registry, as shown to the user."""
     file = request.project.config.glaas_url_file
     return _shown(file, request.project.root) if request.named_by is NamedBy.PROJECT and file else request.named_by
 

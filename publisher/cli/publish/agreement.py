@@ -1,7 +1,7 @@
-"""What is typed beside `--resume` or `--watch`, compared with what was frozen in a publish.
+"""Compares what is typed beside `--resume` or `--watch` with the frozen plan of a publish.
 
-Pressing arrow-up and adding `--resume` is what people do: options that agree with the frozen plan are accepted, and a
-contradiction names what was frozen.
+Users often recall the previous command and add `--resume`. Options that agree with the frozen plan are accepted. For
+a contradiction, the error names what was frozen.
 """
 
 import json
@@ -18,15 +18,18 @@ from roar_publisher.state.record import Plan
 
 
 def contradictions(options: Options, plan: Plan, paths: PublishPaths) -> list[str]:
-    """What was frozen, and what was typed instead, as `public, not --private`; empty where all of it agrees.
+    """Return each contradiction, as `public, not --private`. Empty if everything agrees.
 
-    What was not typed agrees with everything.  The registry is left to `other_registry`.
+    Options that were not typed agree with everything. The registry is checked by `other_registry`.
     """
     return list(_contradictions(options, plan, paths))
 
 
 def other_registry(options: Options, plan: Plan) -> str | None:
-    """The address that `--registry` names, where it is not the publish's own.  Raises UsageProblem for a bad one."""
+    """Return the address that `--registry` names if it differs from the publish's.
+
+    Raises UsageProblem for a bad one.
+    """
     if options.registry is None:
         return None
     typed = registry_address(options.registry, os.environ)
@@ -34,13 +37,13 @@ def other_registry(options: Options, plan: Plan) -> str | None:
 
 
 def differences(options: Options, plan: Plan, paths: PublishPaths) -> list[str]:
-    """As `contradictions`, with the registry among them."""
+    """Return the same as `contradictions`, including the registry."""
     registry = other_registry(options, plan)
     return contradictions(options, plan, paths) + ([f"{plan.registry}, not {registry}"] if registry else [])
 
 
 def contradiction(plan: Plan, found: list[str], *, verb: str) -> UsageProblem:
-    """The error that names what was frozen, and the command that goes on with that."""
+    """Return the error that names what was frozen, and the command that continues with it."""
     problem = UsageProblem(
         f"publish {plan.id} was planned for {', and for '.join(found)}",
         kept="It stays as it was planned.",
@@ -51,7 +54,7 @@ def contradiction(plan: Plan, found: list[str], *, verb: str) -> UsageProblem:
 
 
 def typed_command(options: Options) -> str:
-    """The command that publishes what was typed, without `--resume`."""
+    """Return the command that publishes what was typed, without `--resume`."""
     words = ["roar", "publish"]
     if options.put is not None:
         words = ["roar", "put", *options.put.sources, options.put.destination, "-m", options.put.message]
@@ -80,7 +83,7 @@ def _contradictions(options: Options, plan: Plan, paths: PublishPaths) -> Iterat
 
 
 def _place(destination: str) -> str:
-    """One spelling of a destination."""
+    """Return the normal form of a destination."""
     parts = urlsplit(destination)
     if parts.scheme in ("", "file"):
         return os.path.abspath(unquote(parts.path))
@@ -88,7 +91,7 @@ def _place(destination: str) -> str:
 
 
 def _message(paths: PublishPaths) -> str | None:
-    """What the put said it is for; None where that is not known any more."""
+    """Return the message of the put, or None if it is no longer known."""
     try:
         text = paths.read_put_record()
         message = json.loads(json.loads(text)["kept"])["put"]["message"] if text is not None else None

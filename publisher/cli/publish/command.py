@@ -1,4 +1,4 @@
-"""`roar publish` and `roar register`: the command lines.  What they do is in `publishing`, imported when needed."""
+"""`roar publish` and `roar register`: the command lines. The implementation in `publishing` is imported when needed."""
 
 import re
 import shlex
@@ -70,25 +70,25 @@ The last line is always published, detached or error; with --dry-run the one lin
 """
 
 NOT_OURS = ("--as-blake3", "--bind", "--no-bind")
-"""Options of roar-cli's `register` that only roar-cli carries out."""
+"""Options of roar-cli's `register` that only roar-cli supports."""
 
 
 def complete_publish(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The ids of publishes that begin like this; nothing where they can't be read."""
+    """Return the ids of publishes that begin with `incomplete`. Empty if they cannot be read."""
     from roar_publisher.cli.ids import publish_ids
 
     return publish_ids(incomplete)
 
 
 def complete_live(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """As `complete_publish`, of those that have work left."""
+    """Return the same as `complete_publish`, only for publishes that have work left."""
     from roar_publisher.cli.ids import live_ids
 
     return live_ids(incomplete)
 
 
 def complete_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The shell's own file names."""
+    """Let the shell complete file names."""
     return [CompletionItem(incomplete, type="file")]
 
 
@@ -117,7 +117,7 @@ def follow_links_option() -> Callable[[Any], Any]:
 
 
 def transfer_options() -> list[Callable[[Any], Any]]:
-    """How hard the link is used; not frozen, so each resume may say it anew."""
+    """Return the options that limit requests and bandwidth. They are not frozen, so each resume may change them."""
     return [
         click.option(
             "--jobs",
@@ -130,7 +130,7 @@ def transfer_options() -> list[Callable[[Any], Any]]:
 
 
 class Rate(click.ParamType[int]):
-    """Bytes a second: a number, with k, M or G behind it for thousands, millions and thousands of millions."""
+    """A rate in bytes per second: a number, optionally followed by k, M or G for powers of 1000."""
 
     name = "rate"
 
@@ -145,7 +145,7 @@ class Rate(click.ParamType[int]):
 
 
 def _options(command: Any) -> Any:
-    """What `publish` and `register` take."""
+    """Add the options that `publish` and `register` share."""
     for decorate in reversed(
         (
             click.argument("target", required=False, shell_complete=complete_file),
@@ -201,7 +201,7 @@ def register(as_blake3: bool, bind: tuple[str, ...], no_bind: bool, **given: Any
 
 
 def read_options(*, destination: str | None, message: str | None, **given: Any) -> Options:
-    """The options of a `publish`; with --to it is a put of the target."""
+    """Return the options of a `publish`. With --to, it is a put of the target."""
     if (destination is None) is not (message is None):
         raise UsageProblem("--to and -m go together", next_step='roar publish model.pt --to s3://bucket/run -m "v1"')
     put = None
@@ -225,7 +225,7 @@ def _run(options: Options) -> int:
 
 
 def _refusal(refused: list[str]) -> UsageProblem:
-    """Names the command that does what was asked for, as it was typed."""
+    """Return the error that names the roar-cli command for the request as typed."""
     typed = shlex.join(sys.argv[2:])
     return UsageProblem(
         f"{' and '.join(refused)}: only roar-cli's own register can do that",

@@ -1,4 +1,4 @@
-"""Questions to a person: what may go out.  Without a person to ask, `--yes` answers, or nothing goes out."""
+"""Asks the user what may be sent. If the user cannot be asked, `--yes` is the answer; without it, nothing is sent."""
 
 import contextlib
 import select
@@ -20,31 +20,31 @@ from roar_publisher.state.errors import Interrupted, NeedsPerson
 
 YES = frozenset({"y", "yes"})
 GLANCE_SECONDS = 0.1
-"""How often whoever waits for a passphrase looks whether the process was asked to stop."""
+"""How often a passphrase prompt checks whether the process was asked to stop."""
 
 
 class Pausing(Protocol):
-    """Gives the terminal up for as long as a question is asked."""
+    """Releases the terminal while a question is asked."""
 
     def paused(self) -> AbstractContextManager[None]: ...
 
 
 class Declined(NeedsPerson):
-    """A person was asked, and said no."""
+    """The user was asked and answered no."""
 
     def __init__(self) -> None:
         super().__init__("not published, as you chose", kept="Nothing was sent, nothing was kept.")
 
     def having_ended(self, publish_id: str, text: str) -> None:
-        """Say that it was about a publish that existed by then, and is cancelled.  text: what follows from that."""
+        """Report that the publish already existed and is cancelled. text: what follows from that."""
         self.kept = f"Publish {publish_id} is cancelled. {text}"
         self.publish_id = publish_id
 
 
 class Person:
-    """Whoever runs the command.
+    """The user who runs the command.
 
-    present: somebody sits at the terminal and may be asked.  yes: everything was agreed to on the command line.
+    present: whether the user is at the terminal and can be asked. yes: everything was agreed to on the command line.
     """
 
     def __init__(self, *, present: bool, yes: bool, display: Pausing) -> None:
@@ -54,11 +54,14 @@ class Person:
         self._gone = threading.Event()
 
     def leave(self) -> None:
-        """Whoever waits for a passphrase waits no longer: the process was asked to stop."""
+        """End a passphrase prompt, because the process was asked to stop."""
         self._gone.set()
 
     def accept_redactions(self, redactions: Mapping[str, int]) -> None:
-        """Return if the redacted data may be published.  Raises NeedsPerson if not, or if nobody can be asked."""
+        """Ensure that the redacted data may be published.
+
+        Raises Declined if the user says no, NeedsPerson if the user cannot be asked.
+        """
         if self._yes:
             return
         found = ", ".join(f"{shape} ({number})" for shape, number in redactions.items())
@@ -76,9 +79,10 @@ class Person:
                 raise Declined
 
     def accept_registry(self, origin: str, named_in: str) -> bool:
-        """Whether what is published may go to a registry that is new to this user; False where nobody can be asked.
+        """Return whether data may be sent to a registry that is new to this user. False if the user cannot be asked.
 
-        `--yes` is no answer: it was typed before the address was seen.  Raises Declined if the person says no.
+        `--yes` does not count, because it was typed before the address was shown. Raises Declined if the user says
+        no.
         """
         if self._yes or not self.present:
             return False
@@ -93,9 +97,9 @@ class Person:
             return True
 
     async def confirm(self, choice: Choice, stop: anyio.Event) -> bool:
-        """Whether a publish that names nobody may go out; False where nobody can be asked.
+        """Return whether a publish without a named owner may be sent. False if the user cannot be asked.
 
-        Raises Declined if the person says no, Interrupted if `stop` is set before the answer.
+        Raises Declined if the user says no, Interrupted if `stop` is set before the answer.
         """
         if self._yes or not self.present:
             return self._yes
@@ -107,7 +111,10 @@ class Person:
             return True
 
     def passphrase(self, prompt: str) -> Secret | None:
-        """What the person types, unseen; None if nothing, or if the process is asked to stop.  Blocks its thread."""
+        """Read a passphrase without echo. Blocks its thread.
+
+        Returns None if it is empty, or if the process is asked to stop.
+        """
         with self._display.paused(), _unseen():
             _prompt(prompt)
             try:
@@ -121,7 +128,10 @@ class Person:
 
 
 async def _line(stop: anyio.Event) -> str:
-    """A line from the terminal.  The terminal hands out whole lines, so once it is readable nothing blocks."""
+    """Read a line from the terminal.
+
+    The terminal delivers whole lines, so the read does not block once it is readable.
+    """
     line: str | None = None
     async with anyio.create_task_group() as tasks:
 
@@ -140,7 +150,7 @@ async def _line(stop: anyio.Event) -> str:
 
 @contextlib.contextmanager
 def _unseen() -> Iterator[None]:
-    """The terminal shows nothing of what is typed."""
+    """Turn off the terminal's echo for the duration of the block."""
     before = termios.tcgetattr(sys.stdin)
     unseen = [*before]
     unseen[3] &= ~termios.ECHO

@@ -1,4 +1,4 @@
-"""`--detach`: a planned publish is left to the daemon, which is started where none runs."""
+"""`--detach`: leaves a planned publish to the daemon, which is started if none runs."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ from roar_publisher.state.paths import StateFolder
 
 
 def leave_to_daemon(frozen: Frozen, folder: StateFolder, display: Watcher) -> None:
-    """Queue an owned publish, let go of it, and see to it that a daemon runs.
+    """Queue an owned publish, release it, and ensure that a daemon runs.
 
-    Raises Unfinished if none can be started: the publish is queued all the same.  Repeating is harmless.
+    Raises Unfinished if none can be started; the publish is queued even then. Repetition is harmless.
     """
     with frozen.publish as owned:
         owned.journal.queue.detach()
@@ -24,7 +24,7 @@ def leave_to_daemon(frozen: Frozen, folder: StateFolder, display: Watcher) -> No
 
 
 def hand_on(publish_id: str, folder: StateFolder) -> None:
-    """Have a daemon that takes what is queued.  Raises Unfinished if none can be started."""
+    """Ensure that a daemon runs that takes what is queued. Raises Unfinished if none can be started."""
     try:
         start(folder)
     except LocalProblem as problem:
@@ -34,12 +34,12 @@ def hand_on(publish_id: str, folder: StateFolder) -> None:
 
 
 def must_ask(choices: Sequence[Choice]) -> Choice | None:
-    """The choice that needs a person's consent, if the daemon may come to one: it has nobody to ask."""
+    """Return the possible choice that needs the user's consent, or None. The daemon cannot ask for it."""
     return next((choice for choice in choices if choice.needs_confirmation), None)
 
 
 def refuse_unasked(choices: Sequence[Choice]) -> None:
-    """Raise NeedsPerson where nothing but what nobody consented to could come of it."""
+    """Raise NeedsPerson if every possible outcome needs consent that the user has not given."""
     possible = [choice for choice in choices if choice.decision is not Decision.STOP]
     if possible and all(choice.needs_confirmation for choice in possible):
         raise NeedsPerson(

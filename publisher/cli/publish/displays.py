@@ -1,4 +1,4 @@
-"""Which display a run gets."""
+"""Chooses the display for a run."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from roar_publisher.cli.publish.options import Options
 
 
 def choose_display(options: Options) -> Watcher:
-    """JSON lines, nothing, a moving display or plain lines: as asked, else as stderr allows."""
+    """Return a display: JSON lines, none, live or plain lines, as requested or as stderr permits."""
     out = Output(sys.stdout)
     if options.as_json:
         return JsonLines(out, time.monotonic)

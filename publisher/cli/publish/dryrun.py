@@ -1,4 +1,7 @@
-"""`roar publish --dry-run`: what would be published, by which route, under which hash.  Sends and keeps nothing."""
+"""`roar publish --dry-run`: shows what would be published, by which route and under which hash.
+
+Sends and keeps nothing.
+"""
 
 import json
 import os
@@ -31,18 +34,18 @@ from roar_publisher.state.objects import ObjectRow
 from roar_publisher.storage.source import shown
 
 JOBS_SHOWN = 40
-"""Jobs that a terminal gets to see; `--json` has them all."""
+"""The number of jobs shown on a terminal. `--json` lists them all."""
 UNNAMED = "known once the registry names the owner of the credential"
-"""In place of a hash: it depends on whom the lineage names."""
+"""Shown instead of a hash, because the hash depends on the identity that the lineage names."""
 UNTIMED = "known once it is published: the time of the put is part of it"
 COMMAND_WIDTH = 200
-"""Characters of a command where stdout is no terminal."""
+"""The number of characters of a command if stdout is not a terminal."""
 
 
 def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool) -> int:
-    """Print the plan and return 0, also where the publish itself would stop.
+    """Print the plan and return 0, even if the publish itself would stop.
 
-    Raises what planning raises: a publish would fail in the same way.
+    Raises what planning raises, because a publish would fail in the same way.
     """
     keyring = own_keyring(request.registry, request.intent)
     held = anyio.run(partial(keyring.held, request.flag, request.scope, asking=False))
@@ -63,7 +66,7 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
 
     explanation = explained(build)
     storing = drafts[0].storing
-    # A put records when it was made: another run has another hash.
+    # A put records when it was made, so another run has another hash.
     hashes = {} if storing else {name: explanation.summary.published[name] for name in identities}
     if as_json:
         known = {"hashes": hashes, "provisional": {name: explanation.summary.provisional[name] for name in identities}}
@@ -76,7 +79,7 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
 
 
 async def _put_planner(put: PutRequest, notes: list[str]) -> Planner:
-    """The put's planner; what a person should know of it is added to `notes`."""
+    """Return the planner of the put. Messages for the user are added to `notes`."""
     from roar_publisher.planning.put.planner import put_planner
 
     def note(report: Report) -> None:
@@ -159,13 +162,13 @@ def _files_headline(storing: Storing) -> str:
 
 
 def _tag(storing: Storing) -> str:
-    """The tag that is made, and where it is pushed to."""
+    """Return the tag that would be made, and where it would be pushed."""
     texts = [f"{name}, {f'pushed to {url}' if url else 'not pushed'}" for name, _commit, _remote, url in storing.tags]
     return "; ".join(texts) or "none"
 
 
 def _real_path(row: ObjectRow) -> str:
-    """Where the file lies, whatever links lead to it."""
+    """Return the path of the file after resolving all links."""
     return os.path.realpath(str(json.loads(row.content)["path"]))
 
 
@@ -190,7 +193,7 @@ def _job_table(explanation: Explanation) -> Table:
     table.add_column("COMMAND")
     for job in explanation.jobs[:JOBS_SHOWN]:
         step = f"@{'B' if job.build else ''}{job.step}"
-        # The cell's, not the column's: a column that may not wrap takes the room of all others.
+        # Set on the cell: a column that must not wrap takes the space of all others.
         command = Text(one_line(job.command, COMMAND_WIDTH), no_wrap=True, overflow="ellipsis")
         table.add_row(step, Text(printable(job.uid)), str(job.inputs), str(job.outputs), command)
     if (more := len(explanation.jobs) - JOBS_SHOWN) > 0:
@@ -212,7 +215,7 @@ def _rows(request: Request, explanation: Explanation) -> list[tuple[str, str]]:
 
 
 def _route_rows(choices: list[Choice]) -> list[tuple[str, str]]:
-    """Every way that this may go, by what the registry answers."""
+    """Return every route that the publish may take, depending on the registry's answers."""
     rows = []
     for number, choice in enumerate(choices):
         stops = choice.decision is Decision.STOP
@@ -229,7 +232,7 @@ def _route_rows(choices: list[Choice]) -> list[tuple[str, str]]:
 
 
 def _hash_rows(choices: list[Choice], hashes: Mapping[str, str], summary: PlanSummary) -> list[tuple[str, str]]:
-    """The hash that each identity would get, as far as it can be told here: that of what is sent."""
+    """Return the hash of what is sent for each identity, as far as it is known here."""
     texts = [f"{digest} as {identity}" for identity, digest in hashes.items()]
     if not hashes or any(choice.decision is Decision.SSH for choice in choices):
         texts.append(UNNAMED)

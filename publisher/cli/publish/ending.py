@@ -1,4 +1,4 @@
-"""How a command ends whose publish is published."""
+"""Ends a command whose publish is published."""
 
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.display.watcher import Watcher
@@ -7,9 +7,9 @@ from roar_publisher.state.errors import ExitCode
 
 
 def published(display: Watcher, result: Result, *, again: bool) -> int:
-    """Show the result, and return the exit code.  again: it was published before.
+    """Show the result and return the exit code. again: the lineage was published before.
 
-    Raises Unconfirmed where the registry's answers about the labels do not match what was sent.
+    Raises Unconfirmed if the registry's answers about the labels do not match what was sent.
     """
     display.published(result, again=again)
     debt = result.progress.unconfirmed

@@ -1,4 +1,4 @@
-"""How a command leaves a publish that has not ended: what is noted, and what the person is told."""
+"""Leaves a publish that has not ended: records why, and tells the user how to continue."""
 
 from roar_publisher.cli.failure import Unfinished
 from roar_publisher.daemon.wake import wake
@@ -12,10 +12,10 @@ from roar_publisher.state.reasons import Reason, Turn, meaning
 
 
 def stopped(publish: OwnedPublish) -> PublisherError:
-    """A person stopped the command outside of the steps of a publish, which note a stop by themselves.
+    """Park a publish after the user stopped the command, and return the error that says how to continue.
 
-    Parks the publish, so that it waits for this person; returns the error that says how to go on.  A publish that the
-    daemon has taken meanwhile goes on there, and the error says so.  Repeating is harmless.
+    For stops outside the steps of a publish, which record a stop themselves. If the daemon has taken the publish in
+    the meantime, it continues there, and the error says so. Repetition is harmless.
     """
     publish.give_up()
     error, publish_id = Interrupted("stopped on request"), publish.paths.id
@@ -31,9 +31,9 @@ def stopped(publish: OwnedPublish) -> PublisherError:
 
 
 def unfinished(error: PublisherError, paths: PublishPaths, folder: StateFolder) -> PublisherError:
-    """The error that a publish stopped at, with what is kept and what to type; a daemon that runs is woken for it."""
+    """Return the error that stopped a publish, with what is kept and what to type. Wakes a running daemon if needed."""
     if error.reason == Reason.DAMAGED_JOURNAL:
-        return error  # there is nothing that `--resume` could read
+        return error  # there is no journal that `--resume` could read
     published, movable = _standing(paths)
     if published:
         error.kept = f"The lineage is published: {published}. What is left to do after that is kept."
@@ -42,7 +42,7 @@ def unfinished(error: PublisherError, paths: PublishPaths, folder: StateFolder) 
 
 
 def _standing(paths: PublishPaths) -> tuple[str, bool]:
-    """Where the lineage is published, if it is; and whether another registry may get it, as none has any of it."""
+    """Return where the lineage is published, if it is, and whether no registry has any of it yet."""
     try:
         with Journal(paths.journal, read_only=True) as journal:
             progress = journal.progress()

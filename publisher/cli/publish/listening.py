@@ -1,4 +1,4 @@
-"""Runs asynchronous work while signals are listened to and the display moves."""
+"""Runs asynchronous work while handling signals and updating the display."""
 
 import functools
 import signal
@@ -14,24 +14,25 @@ from roar_publisher.state.errors import PublisherError
 T = TypeVar("T")
 
 TICK_SECONDS = 0.1
-"""How often a display may move."""
+"""The interval between updates of the display."""
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def stop_by_exception() -> None:
-    """SIGTERM raises KeyboardInterrupt, as SIGINT does: for work that is not asynchronous."""
+    """Make SIGTERM raise KeyboardInterrupt, as SIGINT does, for synchronous work."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def run_listening(work: Callable[[anyio.Event], Awaitable[T]], display: Watcher, person: Person) -> T:
-    """What `work` returns.  The event that it gets is set when SIGINT or SIGTERM asks the process to stop.
+    """Run `work` and return its result.
 
-    Raises what `work` raises.  Further signals do no more, and no harm.
+    The event passed to it is set when SIGINT or SIGTERM asks the process to stop. Raises what `work` raises. Further
+    signals have no effect.
     """
     try:
         return anyio.run(functools.partial(_listening, work, display, person))
     finally:
-        stop_by_exception()  # the receiver left the system's own handler behind
+        stop_by_exception()  # the receiver has restored the system's default handler
 
 
 async def _listening(work: Callable[[anyio.Event], Awaitable[T]], display: Watcher, person: Person) -> T:
@@ -44,7 +45,7 @@ async def _listening(work: Callable[[anyio.Event], Awaitable[T]], display: Watch
         try:
             results.append(await work(stop))
         except PublisherError as error:
-            failure = error  # raised outside of the task group, which would wrap it
+            failure = error  # raised outside the task group, which would wrap it
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure

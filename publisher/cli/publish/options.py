@@ -1,4 +1,4 @@
-"""What a `publish` command line asks for, checked for sense."""
+"""The options of a `publish` command line, validated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +7,15 @@ from roar_publisher.auth.choice import Flag
 from roar_publisher.state.errors import UsageProblem
 
 FILES = frozenset({"a source"})
-"""What names a file: where it is read, its name is looked at."""
+"""The argument that names a file. The file name is checked when the file is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutOptions:
-    """What `roar put`, or `roar publish --to`, uploads, and how it is told.
+    """What `roar put`, or `roar publish --to`, uploads, and how it is described.
 
-    tag: True for `--tag`, False for `--no-tag`, None for neither.  again: also where the same put is finished already.
+    tag: True for `--tag`, False for `--no-tag`, None for neither. again: publish again even if the same put is
+    finished.
     """
 
     sources: tuple[str, ...]
@@ -30,13 +31,13 @@ class PutOptions:
 class Options:
     """One `publish` or `put` command line.
 
-    resume: None for a new publish; else the beginning of an id, or "" for the newest interrupted one.
+    resume: None for a new publish; otherwise the beginning of an id, or "" for the newest interrupted one.
     detach: leave it to the daemon.
-    watch: as resume, for a publish that is only looked at; "" is the newest live one.
-    jobs: requests at once, to the registry as well as to an object store.  limit_rate: bytes a second to a store.
-    None: as it comes.
-    no_redact: secrets are published as they stand.
-    follow_links: what leads out of the project is published, too.
+    watch: like resume, for a publish that is only watched; "" is the newest live one.
+    jobs: concurrent requests, to the registry as well as to an object store; None for the default.
+    limit_rate: bytes per second to a store; None for no limit.
+    no_redact: publish secrets unchanged.
+    follow_links: also publish files that links lead to outside of the project.
     """
 
     target: str | None
@@ -79,7 +80,7 @@ class Options:
         no_redact: bool = False,
         follow_links: bool = False,
     ) -> "Options":
-        """Raises UsageProblem where options contradict each other, or where one is given without a value."""
+        """Return the options. Raises UsageProblem if options contradict each other or a value is empty."""
         _refuse_unusable(target, registry, put)
         if private and (public or anonymous):
             raise UsageProblem("--private contradicts --public and --anonymous", next_step="leave one of them out")
@@ -113,7 +114,7 @@ class Options:
 
     @classmethod
     def resuming(cls, publish_id: str, *, as_json: bool) -> "Options":
-        """The options of `roar publish --resume ID`."""
+        """Return the options of `roar publish --resume ID`."""
         return cls(
             target=None,
             flag=Flag.NONE,
@@ -136,14 +137,14 @@ def _flag(*, public: bool, private: bool, anonymous: bool) -> Flag:
 
 
 def _is_text(value: str) -> bool:
-    """Whether it can be written in UTF-8: bytes of the command line that are none come as lone surrogates."""
+    """Return whether the value can be encoded in UTF-8. Invalid bytes on the command line become lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _refuse_unusable(target: str | None, registry: str | None, put: PutOptions | None) -> None:
-    """Refuse what a script's unset variable leaves, and what is no text.
+    """Refuse empty values, as from a script's unset variable, and values that are not text.
 
-    Taken for "not given", an empty value would publish more, or elsewhere.  No journal holds what is no text.
+    An empty value taken for "not given" would publish more, or elsewhere. A journal can only hold text.
     """
     given = [("the target", target), ("--registry", registry)]
     if put is not None:
@@ -159,7 +160,7 @@ def _refuse_unusable(target: str | None, registry: str | None, put: PutOptions |
 
 
 def _refuse_with(option: str, others: Mapping[str, bool]) -> None:
-    """Refuse beside `option` what contradicts it."""
+    """Refuse options that contradict `option`."""
     for name, present in others.items():
         if present:
             raise UsageProblem(f"{option} does not go with {name}", next_step="leave one of them out")

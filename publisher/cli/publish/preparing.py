@@ -1,4 +1,4 @@
-"""What a new publish needs before its plan is frozen: whom it may name, what a put stores, what a person agrees to."""
+"""Prepares a new publish before its plan is frozen: identities, the files of a put, and the user's consent."""
 
 import time
 from dataclasses import dataclass
@@ -19,7 +19,11 @@ from roar_publisher.state.paths import StateFolder
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """planner: of a put; None for the lineage alone.  agreed: to a publish that names nobody, before it is detached."""
+    """The result of a preparation.
+
+    planner: of a put; None for lineage only. agreed: consent to a publish without a named owner, given before
+    detaching.
+    """
 
     identities: list[str]
     planner: Planner | None
@@ -28,7 +32,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """One command line's preparation of a request."""
+    """The preparation of one command line's request."""
 
     request: Request
     options: Options
@@ -38,7 +42,10 @@ class Preparation:
     person: Person
 
     async def run(self, stop: anyio.Event) -> Prepared:
-        """Raises NeedsPerson if it can't be published at all, what the sources of a put raise, or Interrupted."""
+        """Prepare the request.
+
+        Raises NeedsPerson if it cannot be published at all, what the sources of a put raise, or Interrupted.
+        """
         prepared: Prepared | None = None
         failure: PublisherError = Interrupted("stopped on request", kept="Nothing was sent, nothing was kept.")
         async with anyio.create_task_group() as tasks:
@@ -64,7 +71,10 @@ class Preparation:
         return Prepared(await self._identities(), planner, agreed)
 
     async def _identities(self) -> list[str]:
-        """Whom the lineage may name.  Where the registry has to say it and is away, nothing is left to resume."""
+        """Return the identities that the lineage may name.
+
+        If only the registry knows them and it is unreachable, there is nothing to resume.
+        """
         try:
             return await candidate_identities(
                 self.request,
@@ -80,7 +90,7 @@ class Preparation:
             raise
 
     async def _agreed(self, stop: anyio.Event) -> bool:
-        """The daemon has nobody to ask: ask now what it may come to."""
+        """Ask now for any consent that the daemon may need, because the daemon cannot ask."""
         from roar_publisher.cli.publish.detaching import must_ask, refuse_unasked
 
         choices = possible_choices(self.request, await self.keyring.held(self.request.flag, self.request.scope))

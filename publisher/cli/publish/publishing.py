@@ -1,4 +1,4 @@
-"""`roar publish` from beginning to end: freeze or find the publish, drive it, say how it ended."""
+"""`roar publish` from start to end: freeze or find the publish, run it, report the result."""
 
 import os
 import sys
@@ -40,10 +40,10 @@ from roar_publisher.state.survey import Summary, look
 
 
 def run(options: Options) -> int:
-    """Carry a `publish` command line out and return its exit code; what goes wrong is raised as PublisherError.
+    """Carry out a `publish` command line and return its exit code. Errors are raised as PublisherError.
 
-    Repeating resumes.  SIGINT and SIGTERM stop cleanly: with KeyboardInterrupt or Interrupted before anything is kept,
-    with Unfinished after.
+    Running the same command again resumes the publish. SIGINT and SIGTERM stop cleanly: with KeyboardInterrupt or
+    Interrupted before anything is kept, with Unfinished afterwards.
     """
     stop_by_exception()
     raise_limit()
@@ -77,13 +77,13 @@ class _Publishing:
             return self._look_on(found)
         try:
             owned = OwnedPublish.open(found.paths)
-        except Owned:  # since it was looked at
+        except Owned:  # acquired by another process since it was read
             return self._look_on_if_daemon(found.paths)
         frozen = self._accepted(owned)
         return self._go_on(frozen, self._keyring(frozen.plan.registry, frozen.plan.intent), agreed=self._options.yes)
 
     def _accepted(self, owned: OwnedPublish) -> Frozen:
-        """A publish that goes on, once it is known that this user accepts its registry."""
+        """Return the owned publish to continue, after checking that the user accepts its registry."""
         try:
             if self._options.registry is not None:
                 owned.journal.name_registry(NamedBy.OPTION)
@@ -126,7 +126,7 @@ class _Publishing:
         return self._go_on(frozen, keyring, agreed=prepared.agreed)
 
     def _meet_again(self, frozen: Frozen, progress: Progress, keyring: Keyring) -> int:
-        """The same put is published already: pay what it owes, if anything, and tell where it is."""
+        """Handle a put that is already published: pay what it owes, if anything, and show where it is."""
         self._display.report(Noted(f"this put is there already, as publish {frozen.plan.id}; --again makes a new one"))
         if any(debt.payable for debt in progress.owed):
             try:
@@ -137,7 +137,10 @@ class _Publishing:
         return published(self._display, Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=True)
 
     def _go_on(self, frozen: Frozen, keyring: Keyring, *, agreed: bool) -> int:
-        """Here and now, or in the daemon; either way it is known how, to whoever goes on with it in the end."""
+        """Run the publish here or leave it to the daemon.
+
+        Record the options that apply to whichever process continues it.
+        """
         options = self._options
         try:
             queue = frozen.publish.journal.queue
@@ -147,19 +150,19 @@ class _Publishing:
             from roar_publisher.cli.publish.detaching import leave_to_daemon
 
             leave_to_daemon(frozen, self._folder, self._display)
-        except KeyboardInterrupt:  # outside of what listens for signals itself
+        except KeyboardInterrupt:  # raised outside the code that handles signals itself
             raise stopped(frozen.publish) from None
         return ExitCode.PUBLISHED
 
     def _look_on_if_daemon(self, paths: PublishPaths) -> int:
-        """Called while Owned is handled, which is raised again where it is another terminal that works on it."""
+        """Watch the publish if the daemon works on it, otherwise re-raise Owned. Call while Owned is being handled."""
         found = look(paths)
         if not daemon_works_on(self._folder, found):
             raise
         return self._look_on(found)
 
     def _look_on(self, found: Summary) -> int:
-        """The daemon works on it already: what is left to do is to watch, or to say so."""
+        """Watch a publish that the daemon already works on. With `--detach`, only report that."""
         if self._options.detach:
             self._display.detached(found.plan, resumed=True)
             return ExitCode.PUBLISHED

@@ -1,4 +1,4 @@
-"""`roar put`: the command line.  What it does is in `publishing`, imported when needed."""
+"""`roar put`: the command line. The implementation is in `publishing`, which is imported when needed."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -82,7 +82,8 @@ def put(
     as_dataset: bool,
     **given: Any,
 ) -> int:
-    # A put job's recorded command has roar-cli's words for two options: it can be typed again here, too.
+    # The hidden options are roar-cli's names. They occur in the recorded command of a put job, which can be typed
+    # here again.
     from roar_publisher.cli.publish.publishing import run
 
     *sources, destination = arguments

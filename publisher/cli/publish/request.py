@@ -1,4 +1,4 @@
-"""From the command line and the folder that it was typed in to a `plans.Request`, and to the choices it can lead to."""
+"""Builds a `plans.Request` from the command line and the current folder, and lists the choices it can lead to."""
 
 import os
 import shlex
@@ -23,9 +23,9 @@ from roar_publisher.state.record import NamedBy
 
 
 def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Request:
-    """What is asked for.
+    """Return the request.
 
-    Raises LocalProblem outside of a project, UsageProblem for a bad registry address, or a capture that is a link.
+    Raises LocalProblem outside of a project, UsageProblem for a bad registry address or a capture that is a link.
     """
     project = find_project(cwd)
     if not options.follow_links:
@@ -39,7 +39,7 @@ def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Req
 
 
 def put_request(options: PutOptions, request: Request, *, follow_links: bool = False) -> PutRequest:
-    """What a put is asked to store.  Raises LocalProblem where the user's own settings make no sense."""
+    """Return what a put is asked to store. Raises LocalProblem if the user's settings are invalid."""
     return PutRequest(
         project=request.project,
         sources=options.sources,
@@ -56,7 +56,10 @@ def put_request(options: PutOptions, request: Request, *, follow_links: bool = F
 
 
 def possible_choices(request: Request, held: Credentials) -> list[Choice]:
-    """What the table of protocol.md §5 can come to, for every answer that the registry may give.  Asks nobody."""
+    """Return every result of the table in protocol.md §5, over all answers that the registry may give.
+
+    Sends nothing.
+    """
     scope = request.scope
     choices: dict[str, Choice] = {}
     for probe in Probe:
@@ -69,7 +72,7 @@ def possible_choices(request: Request, held: Credentials) -> list[Choice]:
 
 
 async def refuse_hopeless(request: Request, keyring: Keyring) -> None:
-    """Raise NeedsPerson where no answer of the registry could make this publishable, before anything is kept."""
+    """Raise NeedsPerson, before anything is kept, if no answer of the registry could make this publishable."""
     choices = possible_choices(request, await keyring.held(request.flag, request.scope))
     if all(choice.decision is Decision.STOP for choice in choices):
         problem = keyring.stop(choices[0])
@@ -78,9 +81,9 @@ async def refuse_hopeless(request: Request, keyring: Keyring) -> None:
 
 
 def known_identities(choices: list[Choice]) -> list[str]:
-    """Whom the choices may publish as, as far as this machine knows without asking the registry.
+    """Return the identities that the choices may publish as, as far as they are known without asking the registry.
 
-    Where they can only stop, nobody: anonymous.
+    If all choices stop, the only identity is anonymous.
     """
     stops = all(choice.decision is Decision.STOP for choice in choices)
     identities = [ANONYMOUS] if stops or any(choice.needs_confirmation for choice in choices) else []

@@ -1,4 +1,4 @@
-"""Which publish `--resume` means."""
+"""Finds the publish that `--resume` means."""
 
 from pathlib import Path
 
@@ -24,13 +24,15 @@ RESUME = "--resume"
 
 
 def find_publish(options: Options, folder: StateFolder, cwd: Path) -> Summary:
-    """The publish to resume: the one whose id begins with `options.resume`, or for "" the newest interrupted one of the
-    project around `cwd` that agrees with what was typed.
+    """Return the publish to resume.
 
-    Where none is interrupted, the newest that owes something.  It may be DONE already, or in the daemon's hands.  With
-    `--registry` one of which no registry holds anything yet is turned to that one.  Raises UsageProblem where there is
-    none or it contradicts what was typed, Cancelled, Failed where it has failed, Owned where another terminal works on
-    the only one there is, LocalProblem where one can't be read at this moment.
+    It is the one whose id begins with `options.resume`. If that is "", it is the newest interrupted one of the
+    project around `cwd` that agrees with what was typed, or if none is interrupted, the newest that owes something.
+    It may be DONE, or the daemon may work on it. With `--registry`, a publish of which no registry holds anything yet
+    is redirected to that registry.
+
+    Raises UsageProblem if there is none or it contradicts what was typed, Cancelled or Failed if it has ended so,
+    Owned if another terminal works on the only one there is, LocalProblem if a journal temporarily cannot be read.
     """
     if not options.resume:
         return _Candidates(options, folder, cwd).newest()
@@ -50,12 +52,12 @@ def find_publish(options: Options, folder: StateFolder, cwd: Path) -> Summary:
 
 
 def daemon_works_on(folder: StateFolder, found: Summary) -> bool:
-    """Whether it is the daemon that works on a publish now."""
+    """Return whether the daemon works on the publish now."""
     return found.owner is not None and found.owner == owner(folder.daemon_lock)
 
 
 class _Candidates:
-    """The publishes of the project around `cwd`, newest first, and the first one that could not be read."""
+    """The publishes of the project around `cwd`, newest first, and the first one that cannot be read."""
 
     def __init__(self, options: Options, folder: StateFolder, cwd: Path) -> None:
         self._options = options
@@ -71,7 +73,7 @@ class _Candidates:
                 self._found.append(found)
 
     def newest(self) -> Summary:
-        """See `find_publish`."""
+        """Return the publish to resume; see `find_publish`."""
         left = [found for found in self._found if found.interrupted and found.progress.reason not in ELSEWHERE]
         agreeing = next((found for found in left if not self._differences(found)), None)
         if agreeing is not None:
@@ -111,7 +113,7 @@ class _Candidates:
         )
 
     def _nothing(self) -> PublisherError:
-        """Nothing is interrupted, as far as can be told: what to type instead."""
+        """Return the error for a project without a known interrupted publish, which says what to type instead."""
         if self._unread is not None:
             return unread(*self._unread)
         moved = next((found for found in self._found if found.interrupted), None)
@@ -139,12 +141,12 @@ class _Candidates:
 
 
 def is_passing(problem: LocalProblem) -> bool:
-    """Whether a journal can't be read at this moment alone: its publish is there, and may be of this project."""
+    """Return whether a journal is only temporarily unreadable. Its publish exists, and may belong to this project."""
     return problem.exit_code is ExitCode.INTERRUPTED
 
 
 def unread(paths: PublishPaths, problem: LocalProblem) -> LocalProblem:
-    """A journal that can't be read at this moment is there all the same: which it is, why, and what to type then."""
+    """Return the error for a temporarily unreadable journal, with the id and the command to type."""
     problem.publish_id = paths.id
     if "--resume" not in problem.next_step:
         first = f"{problem.next_step}; then: " if problem.next_step else ""

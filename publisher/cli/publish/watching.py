@@ -1,7 +1,7 @@
-"""`roar publish --watch`: looks at a publish while another process, or nobody yet, works on it.
+"""`roar publish --watch`: follows a publish that another process works on, or will work on.
 
-It reads the journal a few times a second and changes nothing, so it is the same for every owner: the daemon, another
-terminal, one after the other.
+It reads the journal a few times a second and changes nothing, so it works the same for every owner: the daemon,
+another terminal, or several in turn.
 """
 
 import os
@@ -34,14 +34,14 @@ from roar_publisher.state.survey import Summary, look, survey
 
 LOOK_SECONDS = 0.25
 HANDOVER_SECONDS = 2.0
-"""How long nobody may work on a publish before that is more than one process handing it to another."""
+"""A pause without an owner that is longer than this is not a handover between two processes."""
 
 
 def watch(options: Options) -> int:
-    """Follow the publish that `options.watch` means to its end; returns or raises as publishing it would.
+    """Follow the publish that `options.watch` names to its end. Returns or raises the same as publishing it would.
 
-    Raises UsageProblem where there is none or it is not what else was typed, StillGoing when asked to stop, and Halted
-    where nobody goes on with it.
+    Raises UsageProblem if there is none or it contradicts the other options, StillGoing when asked to stop, and
+    Halted if no process will continue it.
     """
     stop_by_exception()
     folder = StateFolder.from_environment(os.environ)
@@ -53,7 +53,7 @@ def watch(options: Options) -> int:
 
 
 class StillGoing(Interrupted):
-    """Watching was stopped; the publish was not."""
+    """Watching was stopped, but the publish was not."""
 
     def __init__(self, standing: Standing) -> None:
         publish_id = standing.summary.plan.id
@@ -64,7 +64,7 @@ class StillGoing(Interrupted):
 
 
 class Halted(PublisherError):
-    """Nobody goes on with the publish by itself.  The exit code is that of publishing it."""
+    """No process will continue the publish unless the user acts. The exit code is that of publishing it."""
 
     def __init__(self, standing: Standing) -> None:
         publish_id, detail = standing.summary.plan.id, standing.summary.progress.detail
@@ -86,7 +86,10 @@ class Halted(PublisherError):
 
 @dataclass(slots=True)
 class Watching:
-    """One publish being followed.  clock: Unix seconds.  sleep: for seconds.  elapsed: seconds that never go back."""
+    """One publish that is followed.
+
+    clock: Unix seconds. sleep: takes seconds. elapsed: seconds on a monotonic clock.
+    """
 
     lookout: Lookout
     folder: StateFolder
@@ -96,9 +99,9 @@ class Watching:
     elapsed: Callable[[], float] = time.monotonic
 
     def run(self, *, note: str = "") -> int:
-        """Look until nobody goes on with it; see `watch`.  A KeyboardInterrupt anywhere ends it, too.
+        """Poll until the publish ends or no process will continue it; see `watch`. KeyboardInterrupt also ends it.
 
-        note: what a person should hear first.
+        note: a message to show first.
         """
         try:
             self.display.watching(self.lookout.plan())
@@ -112,7 +115,7 @@ class Watching:
         return self._end(sight, was_over=not first.live)
 
     def _follow(self, sight: Sight) -> Sight:
-        """The look that found nobody who goes on with it."""
+        """Poll until the publish has ended or no process will continue it, and return that observation."""
         changes = Changes(self.display.report, self.clock)
         alone = _Alone(self.folder, self.display, self.clock)
         while True:
@@ -141,7 +144,7 @@ class Watching:
 
 
 class _Alone:
-    """Whether nobody will go on with a publish that nobody works on."""
+    """Detects that no process will continue an unowned publish."""
 
     def __init__(self, folder: StateFolder, display: Watcher, clock: Callable[[], float]) -> None:
         self._folder = folder
@@ -168,9 +171,9 @@ class _Alone:
 
 
 def _newest(folder: StateFolder, cwd: Path) -> PublishPaths:
-    """The newest live publish of the project around `cwd`.
+    """Return the newest live publish of the project around `cwd`.
 
-    Raises UsageProblem where there is none, LocalProblem where one can't be read at this moment.
+    Raises UsageProblem if there is none, LocalProblem if a journal temporarily cannot be read.
     """
     project = find_project(cwd).root
     passing: tuple[PublishPaths, LocalProblem] | None = None

@@ -1,1 +1,1 @@
-"""`roar registry`: serve, accounts, and the registries that this user trusts."""
+"""`roar registry`: serving, accounts, and the registries that the user trusts."""

@@ -1,4 +1,4 @@
-"""`roar registry user|key|token`: who may sign in to a registry of one's own, while it runs or not."""
+"""`roar registry user|key|token`: manages the accounts of your own registry, whether it runs or not."""
 
 import json
 import os

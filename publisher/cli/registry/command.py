@@ -1,4 +1,4 @@
-"""`roar registry`: a registry of one's own."""
+"""`roar registry`: runs your own registry."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from roar_publisher.cli.registry.trust import trust, trusted, untrust
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 
 ANY_ADDRESS = ("0.0.0.0", "::")  # nosec B104  # compared with, not bound to
-"""A server may listen on these; no client can name it by them."""
+"""Addresses that a server may listen on, but that clients cannot connect to."""
 
 
 @click.group()
@@ -69,7 +69,7 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
             remember_address(data, public[0] if public else url)
         click.echo(url)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server listens to signals itself
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server handles signals itself
     try:
         serve_registry(host, port, data, announce, treqs_url=vouching, exposure=offered)
     except KeyboardInterrupt:

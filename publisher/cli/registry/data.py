@@ -1,4 +1,4 @@
-"""What the commands on a registry's data share: where it is, how it is opened, how lists are shown."""
+"""Shared code of the commands that work on a registry's data: options, opening the accounts, printing lists."""
 
 import json
 import os
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 GROUPS = ("user", "key", "token", "owner", "project")
-"""The commands that list something; what is taken or unknown is one of these, and its message says which."""
+"""The commands that list something. An error about a taken or unknown name contains one of these words."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def default_data() -> Path:
-    """Where a registry keeps its data unless it is told."""
+    """Return the default folder of a registry's data."""
     return base_folder(os.environ, "XDG_DATA_HOME", ".local/share") / "roar" / "registry"
 
 
 def data_option(command: Command) -> Command:
-    """The option `--data`."""
+    """Add the option `--data`."""
     return click.option(
         "--data",
         type=click.Path(path_type=Path),
@@ -40,12 +40,12 @@ def data_option(command: Command) -> Command:
 
 
 def as_json(command: Command) -> Command:
-    """The option `--json`."""
+    """Add the option `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")(command)
 
 
 def named(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    """A name that can stand in a path of names."""
+    """Return the value if it can be part of a path of names. Raises BadParameter."""
     if not NAME.fullmatch(value):
         raise click.BadParameter(
             "a name has up to 64 letters, digits, dots, dashes and underscores", context, parameter
@@ -55,10 +55,10 @@ def named(context: click.Context, parameter: click.Parameter, value: str) -> str
 
 @contextmanager
 def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
-    """The accounts in `data`, which a running registry may have open too.  new: they may be made by this.
+    """Open the accounts in `data`, which a running registry may also have open. new: create them if necessary.
 
-    Raises `UsageProblem` where a name is taken or unknown, `LocalProblem` where the file can't be used; nothing of the
-    command is done then.
+    Raises `UsageProblem` if a name is taken or unknown, `LocalProblem` if the file cannot be used. In these cases the
+    command changes nothing.
     """
     import sqlite3
 
@@ -98,7 +98,7 @@ def _no_accounts(data: Path) -> LocalProblem:
 
 
 def listed(as_json: bool, rows: Sequence[Mapping[str, object]]) -> None:
-    """Show a list: one JSON array, or a table whose columns are the rows' keys."""
+    """Print a list as a JSON array, or as a table whose columns are the keys of the rows."""
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -115,7 +115,7 @@ def listed(as_json: bool, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def shown_time(seconds: float) -> str:
-    """Unix seconds as people read them."""
+    """Return Unix seconds as a readable time."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 

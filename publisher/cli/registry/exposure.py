@@ -1,4 +1,4 @@
-"""The options by which `roar registry serve` says what clients may ask of it."""
+"""The options of `roar registry serve` that limit what clients may ask of it."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +14,7 @@ MEBIBYTE = 2**20
 
 
 def exposure_options(command: Command) -> Command:
-    """Add the options; `exposure` takes what they hold."""
+    """Add the options. `exposure` takes their values."""
     for option in (
         click.option(
             "--anonymous-mib",
@@ -72,7 +72,7 @@ def exposure(
     proxies: "list[Network]",
     public: list[str],
 ) -> "Exposure":
-    """What the options say."""
+    """Return the values of the options."""
     from roar_publisher.registry.server.serve import Exposure
     from roar_publisher.registry.store.quotas import Amount
 

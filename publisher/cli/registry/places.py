@@ -1,4 +1,4 @@
-"""`roar registry owner|project`: where users may publish privately together."""
+"""`roar registry owner|project`: manages where users may publish privately together."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`roar registry trust | untrust | trusted`: the registries that this user accepts, and the one that signed him in."""
+"""`roar registry trust | untrust | trusted`: the registries that the user accepts, and the issuer of the sign-in."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def trusted(as_json: bool) -> None:
 
 
 def _present_sign_in() -> str:
-    """The mark of the sign-in that `auth.json` holds."""
+    """Return the mark of the sign-in in `auth.json`. Raises UsageProblem if there is none."""
     from roar_publisher.auth.bearer import BearerStore
     from roar_publisher.auth.signin import LOG_IN
     from roar_publisher.state.home import home_to_read
