@@ -1,7 +1,7 @@
-"""Credentials and their choice: who publishes, and how a request proves it.
+"""Credentials: the choice among them, and the signing of requests.
 
-`decide` is the rule, and `rules` its tables; `scope` reads what the repo's configuration says; `bearer` keeps roar's
-sign-in state; `sshkey` and `agent` sign; `own_bearer` and `own_key` are what this user has of each in one run, and
-`keyring` is both; `identity` names the creator for the lineage hash.  What must be asked of the registry goes through
-the caller that is handed in.
+`decide` chooses by the tables of `rules`. `scope` reads the repository's configuration. `bearer` keeps roar's sign-in
+state; `sshkey` and `agent` sign. `own_bearer` and `own_key` hold this user's bearer and key during one run, and
+`keyring` combines them. `identity` names the creator for the lineage hash. Requests to the registry go through the
+caller that is passed in.
 """

@@ -1,6 +1,6 @@
-"""The SSH agent, as far as signing needs it: which keys it holds, and a signature by one of them.
+"""A client of the SSH agent for signing: lists the agent's keys and requests a signature by one of them.
 
-Spoken over anyio, so that it works on either of its backends (draft-miller-ssh-agent; two requests of it).
+Uses anyio, so that it works on both of its backends. Implements two requests of draft-miller-ssh-agent.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,11 +15,11 @@ from roar_publisher.glaas.signature import fingerprint, ssh_string
 from roar_publisher.state.errors import NeedsPerson
 
 ANSWER_SECONDS = 2.0
-"""How long the agent may take to list its keys, which needs nobody, and to sign before a person hears of it."""
+"""How long the agent may take to list its keys, which needs no user, and to sign before the user is notified."""
 SIGNATURE_SECONDS = 60.0
-"""How long a signature may take: the agent may wait for a finger on a security key, or for its owner to agree."""
+"""How long a signature may take. The agent may wait for a touch of a security key, or for the user's confirmation."""
 MAX_REPLY_BYTES = 256 * 1024
-"""OpenSSH's own limit on an agent's message."""
+"""OpenSSH's own limit for a message of the agent."""
 _RSA_SHA2_512 = 4
 
 
@@ -31,13 +31,13 @@ class _Message(IntEnum):
 
 
 class _AgentFailed(Exception):
-    """The agent cannot be reached, does not answer in its protocol, or says no."""
+    """The agent is unreachable, breaks its protocol, or refuses."""
 
 
 class Agent:
-    """The agent that listens at a socket.  Each call opens a connection of its own; cancelling closes it.
+    """The agent that listens at a socket. Each call opens its own connection; cancellation closes it.
 
-    tell: hears, once, that the agent keeps a signature waiting.
+    tell: called once, when the agent has not signed yet.
     """
 
     def __init__(self, socket: str, *, tell: Callable[[str], None] = lambda text: None) -> None:
@@ -49,7 +49,7 @@ class Agent:
     def from_environment(
         cls, environ: Mapping[str, str], *, tell: Callable[[str], None] = lambda text: None
     ) -> "Agent | None":
-        """The agent that `SSH_AUTH_SOCK` names, if it names any.  Nothing is asked yet."""
+        """Return the agent that `SSH_AUTH_SOCK` names, or None. Does not connect yet."""
         socket = environ.get("SSH_AUTH_SOCK")
         return cls(socket, tell=tell) if socket else None
 
@@ -57,7 +57,7 @@ class Agent:
         return f"Agent({self._socket!r})"
 
     async def why_not(self, public: bytes) -> str:
-        """Why the agent cannot sign for this public blob, as the rest of a sentence; empty where it can."""
+        """Return why the agent cannot sign for this public blob, as the rest of a sentence; empty if it can."""
         request = self._ask(_Message.REQUEST_IDENTITIES, b"", _Message.IDENTITIES_ANSWER)
         try:
             with _within(ANSWER_SECONDS):
@@ -72,7 +72,7 @@ class Agent:
         return "the SSH agent does not hold it"
 
     async def sign(self, public: bytes, data: bytes) -> bytes:
-        """The signature of `data`, in SSH's encoding.  Raises `NeedsPerson` when the agent does not give one."""
+        """Return the signature of `data`, in SSH's encoding. Raises `NeedsPerson` if the agent does not give one."""
         flags = _RSA_SHA2_512 if public.startswith(ssh_string(b"ssh-rsa")) else 0
         request = ssh_string(public) + ssh_string(data) + flags.to_bytes(4, "big")
         try:
@@ -86,7 +86,7 @@ class Agent:
         return signature
 
     async def _signature(self, request: bytes) -> bytes:
-        """The agent's answer to a request for a signature; a person may have to agree to it, and is told so."""
+        """Return the agent's reply to a signing request, and notify the user if it takes long."""
         reply = b""
         failure: _AgentFailed | None = None
         async with anyio.create_task_group() as tasks:
@@ -108,7 +108,7 @@ class Agent:
             self._tell("the SSH agent has not signed yet: touch the security key, or confirm in the agent's window")
 
     async def _ask(self, kind: _Message, payload: bytes, wanted: _Message) -> bytes:
-        """The payload of the agent's answer to one request."""
+        """Return the payload of the agent's reply to one request."""
         try:
             async with await anyio.connect_unix(self._socket) as stream:
                 await stream.send(ssh_string(bytes([kind]) + payload))
@@ -122,7 +122,7 @@ class Agent:
 
 @contextmanager
 def _within(seconds: float) -> Iterator[None]:
-    """Raise `_AgentFailed` where the block takes longer."""
+    """Raise `_AgentFailed` if the block takes longer."""
     try:
         with anyio.fail_after(seconds):
             yield

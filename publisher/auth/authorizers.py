@@ -1,4 +1,4 @@
-"""What signs the requests of an authenticated publish: a bearer, or an SSH key."""
+"""The authorizers of an authenticated publish: by bearer, or by SSH key."""
 
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from roar_publisher.glaas.signature import signature_host
 
 
 class BearerAuthorizer:
-    """identity: whom the publish began as."""
+    """Authorizes requests with the user's bearer. identity: the one that the publish began with."""
 
     def __init__(self, bearer: OwnBearer, caller: Caller, identity: str | None) -> None:
         self._bearer = bearer
@@ -28,10 +28,11 @@ class BearerAuthorizer:
 
 
 class SignedPath:
-    """Which path a signature speaks of, where the registry's own address has one: `https://host/base`.
+    """The path to sign when the registry's own address has a path: `https://host/base`.
 
-    The server signs for the path that it sees (protocol.md §3).  A proxy that takes the base away shows it the path
-    below it, which is what roar-cli signs; one that does not shows it all.  The first is tried, then the second.
+    The server checks the path that it receives (protocol.md §3). A proxy that strips the base passes on the path below
+    it, which is what roar-cli signs; other proxies pass on the full path. The path without the base is tried first,
+    then the full path.
     """
 
     def __init__(self) -> None:
@@ -39,15 +40,15 @@ class SignedPath:
         self._settled = False
 
     def of(self, path: str) -> str:
-        """What to sign for a path below the registry's address."""
+        """Return the path to sign for a path below the registry's address."""
         return self._before + path
 
     def settle(self) -> None:
-        """The registry accepted a signature: this is the right one."""
+        """Keep the present choice, because the registry accepted a signature."""
         self._settled = True
 
     def try_another(self, registry: str) -> bool:
-        """After a signature was rejected: whether there is another path to sign, from now on."""
+        """Switch to the other path after a signature was rejected. Return whether there is one."""
         base = base_path(registry)
         if self._settled or self._before or not base:
             return False
@@ -56,17 +57,17 @@ class SignedPath:
 
 
 class SignedHost:
-    """Which host a signature names: that of a registry which says that it checks it (`glaas.signature`), else none."""
+    """The host that a signature names: the registry's if the registry checks it (`glaas.signature`), or none."""
 
     def __init__(self) -> None:
         self._checked: bool | None = None  # by the registry; None: not known yet
 
     def learn(self, checked: bool) -> None:
-        """What the registry has advertised."""
+        """Store what the registry has advertised."""
         self._checked = checked
 
     async def of(self, caller: Caller) -> str | None:
-        """What to name in a signature for this registry, which is asked once where it is not known."""
+        """Return the host to name in a signature for this registry. Asks the registry once if it is not known yet."""
         if self._checked is None:
             try:
                 health = await caller.call("GET", HEALTH, expect=Health, beside_limit=True)
@@ -77,8 +78,10 @@ class SignedHost:
 
 
 class SshAuthorizer:
-    """signer: gives the key.  host: gives what the signature names (`SignedHost`).
+    """Authorizes requests with signatures of an SSH key.
 
+    signer: returns the key's signer.
+    host: returns the host that the signature names (`SignedHost`).
     turned_down: called when the registry does not accept the key.
     """
 
@@ -113,5 +116,5 @@ class SshAuthorizer:
 
 
 def base_path(registry: str) -> str:
-    """What the registry's address has before `/api`, empty for most."""
+    """Return the path that the registry's address has before `/api`; usually empty."""
     return urlsplit(registry).path.rstrip("/")

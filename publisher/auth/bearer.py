@@ -1,15 +1,18 @@
-"""The bearer token: where it is kept, and how it is refreshed without ever losing it (protocol.md §5).
+"""The bearer token: its storage, and its refresh, which never loses it (protocol.md §5).
 
-`auth.json` belongs to roar; roar-cli and other publishes may change it at any time.  So it is read again for each use,
-and a refresh goes like this:
+`auth.json` belongs to roar, and roar-cli and other publishes may change it at any time. Therefore it is read again for
+each use, and a refresh works as follows:
 
-- One at a time: tasks wait on a lock of the store, processes of this program on a lock beside the file.
-- Whoever waited looks again: if the token is not the one that was rejected, somebody else has refreshed it.
-- Room for the answer is made before the question: the server may rotate the refresh token, and the old one dies.
-- An answer for another user than before is not kept (`subjects`).
-- The answer is on disk before anybody uses it.  A cancelled refresh gets a little time to get that far.
-- roar-cli takes no lock.  When the server refuses, the file is watched for a moment: roar-cli may have been first, and
-  be about to write down what it got.
+- Only one refresh runs at a time: tasks wait for a lock of the store, processes of this program for a lock beside the
+  file.
+- After waiting, the caller reads the file again. If the token is not the rejected one, another process has refreshed
+  it.
+- Space for the reply is reserved before the request, because the server may rotate the refresh token, which invalidates
+  the old one.
+- A reply for a different user is not stored (`subjects`).
+- The reply is on disk before the token is used. A cancelled refresh gets a short grace period to reach that point.
+- roar-cli takes no lock. If the server refuses, the file is watched for a moment: roar-cli may have refreshed first and
+  not yet written the new tokens.
 """
 
 import time
@@ -28,35 +31,36 @@ from roar_publisher.state.regular import read_bounded
 from roar_publisher.state.xdg import base_folder
 
 CANCELLED_GRACE_S = 4.0
-"""What a cancelled refresh may still take; a Ctrl-C is over within 5 s (protocol of the command line)."""
+"""Grace period of a cancelled refresh. A Ctrl-C must end within 5 s."""
 ROOM_BYTES = 16 * 1024
-"""What the new tokens may take more than the old ones."""
+"""The maximum growth of the file by the new tokens."""
 THEIR_ANSWER_LOOKS = 60
 THEIR_ANSWER_WAIT_S = 0.05
-"""Three seconds: how long roar-cli's answer may be under way when ours, to the same token, was a refusal."""
+"""Three seconds: how long roar-cli's reply may take when the server refused the same token to us."""
 MOST_BYTES = 1024 * 1024
-"""Of a sign-in, which is some kilobytes."""
+"""The maximum size of a sign-in, which usually has some kilobytes."""
 HALF_WRITTEN_READS = 5
 HALF_WRITTEN_WAIT_S = 0.02
-"""roar-cli empties the file before it writes it: what is no JSON is read again, a few times."""
+"""roar-cli empties the file before it writes it, so invalid JSON is read again a few times."""
 
 MEND_FIXED = "set ROAR_ACCESS_TOKEN to a token that the registry accepts, or unset it to use another credential"
 
 Post = Callable[[Document], Awaitable[Mapping[str, object]]]
-"""Sends `POST /auth/refresh` with this body and gives the answer; raises `Rejected` for the server's final no."""
+"""Sends `POST /auth/refresh` with this body and returns the reply. Raises `Rejected` for a final refusal."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshRefused:
-    """There is no bearer any more, and `why`: a sentence without its full stop."""
+    """There is no usable bearer any more. why: a sentence without its full stop."""
 
     why: str
 
 
 class BearerStore:
-    """roar's sign-in, for any number of tasks.  Everything is read from the file each time; nothing is cached but no's.
+    """roar's sign-in, for any number of tasks. Reads the file for each use; caches only the refused refresh token.
 
-    path: of `auth.json`.  fixed: the token of `ROAR_ACCESS_TOKEN`, which goes before the file and is never refreshed.
+    path: of `auth.json`.
+    fixed: the token of `ROAR_ACCESS_TOKEN`, which has precedence over the file and is never refreshed.
     """
 
     def __init__(self, path: Path, fixed: Secret | None = None) -> None:
@@ -64,11 +68,11 @@ class BearerStore:
         self._fixed = fixed
         self._one_at_a_time = anyio.Lock()
         self._refused: Secret | None = None
-        """The refresh token that the server has refused: it is not asked about that one again."""
+        """The refresh token that the server has refused. It is not sent again."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], home: Path) -> "BearerStore":
-        """The store of roar-cli's own sign-in, or of the token in `ROAR_ACCESS_TOKEN`."""
+        """Return the store of roar-cli's own sign-in, or of the token in `ROAR_ACCESS_TOKEN`."""
         configuration = base_folder(environ, "XDG_CONFIG_HOME", ".config", home)
         token = Secret(environ.get("ROAR_ACCESS_TOKEN", "").strip())
         return cls(configuration / "roar" / "auth.json", token if token.reveal() else None)
@@ -77,19 +81,22 @@ class BearerStore:
         return f"BearerStore({str(self._path)!r})"
 
     def current(self) -> SignIn | None:
-        """Who is signed in now; None: nobody.  Raises `NeedsPerson` when the file, or the fixed token, is unusable."""
+        """Return the current sign-in, or None. Raises `NeedsPerson` if the file or the fixed token is unusable."""
         if self._fixed is not None:
             return environment_sign_in(self._fixed)
         document = self._read()
         return None if document is None else document.sign_in()
 
     async def refresh(self, post: Post, rejected: Secret, now: float) -> SignIn | RefreshRefused:
-        """A sign-in whose access token is not `rejected`, asking the server for it only if nobody else has.
+        """Return a sign-in whose access token is not `rejected`. Ask the server only if no other process has refreshed.
 
-        rejected: the access token that was refused, or is about to expire.  now: Unix seconds.
-        The user of the result may be another one, if somebody has signed in anew: compare before going on.
-        Raises what `post` raises but `Rejected`, and `LocalProblem` when the answer cannot be kept; asked again, it
-        tries again.  When cancelled, a request that is under way gets `CANCELLED_GRACE_S` to be answered and kept.
+        rejected: the access token that was refused, or is about to expire.
+        now: Unix seconds.
+
+        The result may belong to a different user, if one has signed in since: compare before using it.
+
+        Raises what `post` raises except `Rejected`, and `LocalProblem` if the reply cannot be stored. Calling it again
+        tries again. On cancellation, a request in flight gets `CANCELLED_GRACE_S` to be answered and stored.
         """
         if self._fixed is not None:
             return RefreshRefused("the token of ROAR_ACCESS_TOKEN is not accepted, and cannot be refreshed")
@@ -103,7 +110,7 @@ class BearerStore:
             return known
 
     async def keep(self, document: Document) -> None:
-        """Replace the sign-in, or begin one.  Atomic; raises `LocalProblem` and leaves the old one where it can't."""
+        """Replace or create the sign-in atomically. Raises `LocalProblem` and keeps the old one if that fails."""
         with translated(self._path):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with locked(self._path):
@@ -113,26 +120,26 @@ class BearerStore:
 
     @property
     def fixed(self) -> bool:
-        """Whether it is the token of `ROAR_ACCESS_TOKEN`: the person's explicit choice."""
+        """Whether the bearer is the token of `ROAR_ACCESS_TOKEN`, the user's explicit choice."""
         return self._fixed is not None
 
     @property
     def name(self) -> str:
-        """Which bearer it is, for a person."""
+        """The name of this bearer in messages."""
         return "the token of ROAR_ACCESS_TOKEN" if self.fixed else "roar's sign-in"
 
     @property
     def mend(self) -> str:
-        """What a person does about the fixed token once it is not accepted; empty where there is none."""
+        """What the user can do if the fixed token is not accepted; empty without a fixed token."""
         return MEND_FIXED if self._fixed is not None else ""
 
     @property
     def path(self) -> Path:
-        """Where the sign-in is kept."""
+        """The path of `auth.json`."""
         return self._path
 
     def _look(self, rejected: Secret) -> SignIn | RefreshRefused | Secret:
-        """What the file tells without asking the server, else the refresh token to ask it with."""
+        """Return the sign-in or refusal that the file determines, or the refresh token to send to the server."""
         sign_in = self.current()
         if sign_in is None:
             return RefreshRefused("nobody is signed in any more")
@@ -145,7 +152,7 @@ class BearerStore:
         return sign_in.refresh_token
 
     async def _ask(self, post: Post, token: Secret, rejected: Secret, now: float) -> SignIn | RefreshRefused:
-        """Asks the server, with both locks held."""
+        """Ask the server for new tokens. Both locks must be held."""
         document = self._read() or Document()
         why = "the server's answer holds no new access token"
 
@@ -157,7 +164,7 @@ class BearerStore:
                 if names_another(document, answer):
                     why = "the registry answered the refresh with a sign-in of somebody else, which is not kept"
                     return
-                # No await from here on: what the server has answered is kept, cancelled or not.
+                # No await from here on, so that cancellation cannot lose the server's reply.
                 latest = self._latest(document)
                 if _is_same(document, latest):
                     replace(latest.refreshed(answer, now).serialised())
@@ -174,14 +181,14 @@ class BearerStore:
         return known
 
     async def _watch(self, rejected: Secret) -> None:
-        """Return when somebody else has renewed the sign-in, or had time enough to."""
+        """Wait until another process has renewed the sign-in, or has had enough time to."""
         for _ in range(THEIR_ANSWER_LOOKS):
             if not isinstance(self._look(rejected), Secret):
                 return
             await anyio.sleep(THEIR_ANSWER_WAIT_S)
 
     def _latest(self, document: Document) -> Document:
-        """What the file holds now, or `document` where it is unreadable: nothing may keep an answer from being kept."""
+        """Return the file's current document, or `document` if it is unreadable, so that any reply is stored."""
         try:
             return self._read() or document
         except NeedsPerson:
@@ -207,15 +214,15 @@ class BearerStore:
 
 
 def _is_same(before: Document, now: Document) -> bool:
-    """Whether the file still holds the sign-in that was refreshed; not if somebody has signed in anew meanwhile."""
+    """Return whether the file still holds the refreshed sign-in, and not one of a later login."""
     try:
         return before.sign_in().mark == now.sign_in().mark
-    except NeedsPerson:  # nothing that could be used, and so nothing that could be lost
+    except NeedsPerson:  # an unusable sign-in, so nothing can be lost
         return True
 
 
 async def _with_grace(work: Callable[[], Awaitable[None]]) -> None:
-    """Runs `work`; when cancelled meanwhile, lets it go on for `CANCELLED_GRACE_S` before it is cancelled too."""
+    """Run `work`. On cancellation, let it continue for `CANCELLED_GRACE_S` before it is cancelled too."""
     failure: Exception | None = None
     finished = anyio.Event()
     shield = anyio.CancelScope(shield=True)

@@ -1,4 +1,4 @@
-"""What goes into the choice of a credential, and what comes out (protocol.md §5).  The rule itself is `decide`."""
+"""The inputs and the result of the choice of a credential (protocol.md §5). `decide` holds the rule itself."""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -7,7 +7,7 @@ from roar_publisher.state.errors import NeedsPerson
 
 
 class Flag(Enum):
-    """What the command line asks for."""
+    """The visibility flag of the command line."""
 
     NONE = ""
     PUBLIC = "--public"
@@ -16,7 +16,7 @@ class Flag(Enum):
 
 
 class Probe(Enum):
-    """What the server said to the SSH key: 2xx, 401, or anything else (protocol.md §4, `GET /sessions?limit=1`)."""
+    """The server's answer to the SSH key: 2xx, 401, or anything else (protocol.md §4, `GET /sessions?limit=1`)."""
 
     NOT_ASKED = "not asked"
     ACCEPTED = "accepted"
@@ -25,7 +25,7 @@ class Probe(Enum):
 
 
 class Key(Enum):
-    """The SSH key at hand.  One that is named (`ROAR_SSH_KEY`, `[glaas] key`) is the person's explicit choice."""
+    """The available SSH key. A named one (`ROAR_SSH_KEY`, `[glaas] key`) is the user's explicit choice."""
 
     NONE = "none"
     USUAL = "one in ~/.ssh"
@@ -35,10 +35,11 @@ class Key(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What this machine can sign with: a bearer that is valid or can be refreshed, an SSH key.
+    """The credentials that this machine can sign with.
 
-    key: not looked at, and so NONE, where it can't matter.
-    lapsed: there is a bearer that is neither, so somebody meant to be named.
+    bearer: whether there is one that is valid or can be refreshed.
+    key: the SSH key; NONE without a check if it cannot matter.
+    lapsed: whether there is an unusable bearer, so the user meant to publish under a name.
     """
 
     bearer: bool
@@ -59,7 +60,7 @@ class Capabilities:
 
 
 class Decision(StrEnum):
-    """How to publish; PROBE_SSH: ask the server whether it accepts the SSH key, then decide again."""
+    """How to publish. PROBE_SSH: ask the server whether it accepts the SSH key, then decide again."""
 
     BEARER = "bearer"
     SSH = "ssh"
@@ -74,11 +75,11 @@ class Choice:
     """A decision with its reasons.
 
     row: the rows that applied, as `intent/carrier` or `intent/carrier/route`.
-    why: the same as a sentence without its full stop, for `--dry-run`.
-    public: whether anyone may read what is published.
+    why: the reason as a sentence without its full stop, for `--dry-run`.
+    public: whether everyone may read what is published.
     scope_request: what finalize must carry (None: nothing); for STOP, what it would have carried.
-    note: what the person did not ask for but should be told, else empty.
-    remedies: for STOP, what a person can do about it; else empty.
+    note: what the user should know without having asked, otherwise empty.
+    remedies: for STOP, what the user can do about it; otherwise empty.
     """
 
     decision: Decision
@@ -91,13 +92,14 @@ class Choice:
 
     @property
     def needs_confirmation(self) -> bool:
-        """Whether a person, or `-y`, must agree first: what is published without a credential is public and unowned."""
+        """Whether the user, or `-y`, must agree first: a publish without a credential is public and has no owner."""
         return self.decision in (Decision.ANONYMOUS_SESSION, Decision.LEGACY)
 
     def problem(self, details: str = "", mend: str = "", reason: str = "auth") -> NeedsPerson:
-        """The error that a STOP is raised as.
+        """Return the error for a STOP.
 
-        details: sentences on why the credentials at hand can't be used.  mend: what to do about that; it comes first.
+        details: sentences on why the existing credentials cannot be used.
+        mend: the remedy for that; it comes first.
         """
         *others, last = [*filter(None, [mend]), *self.remedies]
         remedy = ", ".join(others) + f", or {last}." if others else f"{last}."
@@ -106,5 +108,5 @@ class Choice:
 
 
 def sentence(text: str) -> str:
-    """With a capital letter at the start."""
+    """Return the text with its first letter capitalised."""
     return text[:1].upper() + text[1:]

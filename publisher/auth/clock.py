@@ -1,20 +1,21 @@
-"""A signature is refused when this machine's clock is off (protocol.md §3); this says by how much."""
+"""Reports by how much this machine's clock is off, because the server then refuses signatures (protocol.md §3)."""
 
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 TOLERANCE_S = 30.0
-"""A difference that the way there and back, and the whole seconds of a Date header, can explain."""
+"""Maximum difference that network delay and the whole seconds of a Date header can explain."""
 
 
 _SKEW = re.compile(r"clock is (?P<span>[^.]+) (?P<way>ahead of|behind) the server's")
 
 
 def clock_skew(server_date: str | None, now: float) -> str | None:
-    """A sentence on how far this clock is from the server's; None when it is close, or the server does not tell.
+    """Return a sentence on the difference between this clock and the server's, or None if it is small or unknown.
 
-    server_date: the `Date` header of the answer.  now: Unix seconds, when the answer came.
+    server_date: the `Date` header of the reply.
+    now: Unix seconds, when the reply arrived.
     """
     try:
         date = parsedate_to_datetime(server_date or "")
@@ -28,12 +29,12 @@ def clock_skew(server_date: str | None, now: float) -> str | None:
 
 
 def clock_advice(server_date: str | None, now: float) -> str | None:
-    """What to do about the skew, and by how much; None where `clock_skew` says nothing."""
+    """Return how to correct the clock, and by how much; None if `clock_skew` returns None."""
     return advice_in(clock_skew(server_date, now) or "")
 
 
 def advice_in(text: str) -> str | None:
-    """The same, of a text that holds the sentence of `clock_skew`: what the journal keeps of an error."""
+    """Return the same advice from a text that contains the sentence of `clock_skew`, such as a journal's error."""
     found = _SKEW.search(text)
     if found is None:
         return None
@@ -42,7 +43,7 @@ def advice_in(text: str) -> str | None:
 
 
 def _span(seconds: float) -> str:
-    """The two largest units of a time span."""
+    """Return the two largest units of a time span."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)

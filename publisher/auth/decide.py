@@ -1,8 +1,8 @@
-"""Which credential publishes (protocol.md §5).  The tables of `rules` are the whole rule; `decide` only looks them up.
+"""Chooses the credential of a publish (protocol.md §5), by lookup in the tables of `rules`, which hold the whole rule.
 
-Where it matters whether the server accepts the SSH key, the answer is `PROBE_SSH`: ask it, then decide again with what
-it said.  The same function decides again when a credential dies half-way: what is dead is no longer among the
-credentials.
+If the choice depends on whether the server accepts the SSH key, the result is `PROBE_SSH`: probe the server, then
+decide again with its answer. The same function decides again when a credential expires during the publish; that
+credential is then no longer among the inputs.
 """
 
 from roar_publisher.auth.choice import Capabilities, Choice, Credentials, Decision, Flag, Key, Probe
@@ -19,9 +19,9 @@ def decide(
     capabilities: Capabilities,
     probe: Probe = Probe.NOT_ASKED,
 ) -> Choice:
-    """The choice for one publish.  Pure: the same inputs give the same choice, and nothing is asked or read.
+    """Return the choice for one publish. Pure: it depends on its arguments alone.
 
-    `PROBE_SSH` is an answer only where `probe` is NOT_ASKED.
+    `PROBE_SSH` is a result only if `probe` is NOT_ASKED.
     """
     repo, held = _repo(scope), _held(credentials)
     asked = next(row for row in INTENTS if row.flag is flag and repo in row.repos)
@@ -44,22 +44,23 @@ def decide(
 
 
 def possible_decisions(flag: Flag, scope: Scope, credentials: Credentials) -> set[Decision]:
-    """What the choice may come to on a server that stages: BEARER, SSH, ANONYMOUS_SESSION; nothing where it stops."""
+    """Return the possible decisions on a server that stages: BEARER, SSH, ANONYMOUS_SESSION; none if it must stop."""
     anything = Capabilities(anonymous_public=True, server_hash=True, authenticated=True)
     choices = {decide(flag, scope, credentials, anything, probe).decision for probe in Probe}
     return choices - {Decision.STOP, Decision.PROBE_SSH}
 
 
 def names_its_owner(flag: Flag, scope: Scope) -> bool:
-    """Whether the lineage names the owner of the SSH key that signs it: roar-cli looks the owner up for what is public.
+    """Return whether the lineage names the owner of the SSH key that signs it, which is so only for public lineage.
 
-    The hash that the remote uids follow from names nobody where the lineage is private (protocol.md §6).
+    roar-cli requests the owner for public lineage. For private lineage, the hash from which the remote uids follow
+    names no one (protocol.md §6).
     """
     return decide(flag, scope, Credentials(bearer=True), Capabilities(True, True, True)).public
 
 
 def asks_for_nobody(flag: Flag, scope: Scope) -> bool:
-    """Whether nobody is to be named, whatever the credentials at hand."""
+    """Return whether the publish is to be anonymous, whatever credentials exist."""
     signed_in = Credentials(bearer=True)
     return possible_decisions(flag, scope, signed_in) == {Decision.ANONYMOUS_SESSION}
 
@@ -87,7 +88,7 @@ def _held(credentials: Credentials) -> Held:
 
 
 def _scope_request(intent: Intent, scope: Scope) -> dict[str, str] | None:
-    """What finalize carries (protocol.md §4, the last paragraph); None for what is public and unscoped."""
+    """Return what finalize carries (protocol.md §4, the last paragraph); None for what is public and unscoped."""
     if intent in (Intent.ANONYMOUS, Intent.PUBLIC):
         return None
     if intent in (Intent.OWN, Intent.OWN_IF_SIGNED_IN):

@@ -1,4 +1,4 @@
-"""What the files of an SSH key show without its passphrase: the private half, the public half, whether it is locked."""
+"""What the files of an SSH key reveal without its passphrase: the private and public half, and whether it is locked."""
 
 import struct
 from base64 import b64decode
@@ -10,14 +10,14 @@ from roar_publisher.state.errors import NeedsPerson
 from roar_publisher.state.regular import read_bounded
 
 MAX_BYTES = 1024 * 1024
-"""A key file is some kilobytes."""
+"""Maximum size of a key file, which usually has some kilobytes."""
 _OPENSSH_BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _OPENSSH_MAGIC = b"openssh-key-v1\0"
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFiles:
-    """private: the text of the private file.  public: the public blob.  encrypted: needs a passphrase."""
+    """private: the text of the private file. public: the public blob. encrypted: whether it needs a passphrase."""
 
     private: Secret | None
     public: bytes | None
@@ -25,7 +25,7 @@ class KeyFiles:
 
     @property
     def in_hardware(self) -> bool:
-        """Whether the private file is but a handle to a security key."""
+        """Whether the private file is only a handle to a security key."""
         return self.public is not None and self.public[4:].startswith(b"sk-")
 
     @property
@@ -35,16 +35,17 @@ class KeyFiles:
 
     @property
     def why_not_alone(self) -> str:
-        """Why the files do not suffice to sign."""
+        """Why the files alone cannot sign."""
         if self.in_hardware:
             return "is a security key"
         return "is locked" if self.encrypted else "has no private file here"
 
 
 def read_key_files(path: Path) -> KeyFiles:
-    """Read a key's private file and its `.pub`, as far as they exist.  Raises `NeedsPerson` for one that can't be read.
+    """Read a key's private file and its `.pub`, as far as they exist.
 
     path: of the private file.
+    Raises `NeedsPerson` if one cannot be read.
     """
     try:
         private = Secret(_head(path).decode("ascii", errors="replace")) if path.is_file() else None
@@ -64,7 +65,7 @@ def read_key_files(path: Path) -> KeyFiles:
 
 
 def public_file(private: Path) -> Path:
-    """Where the public half of a key is."""
+    """Return the path of a key's public half."""
     return private.with_name(f"{private.name}.pub")
 
 
@@ -73,7 +74,7 @@ def _head(path: Path) -> bytes:
 
 
 def _public_half(line: str) -> bytes | None:
-    """The blob of a `.pub` line; None where it is none."""
+    """Return the blob of a `.pub` line, or None if the line is invalid."""
     match line.split():
         case [kind, text, *_]:
             try:
@@ -85,7 +86,7 @@ def _public_half(line: str) -> bytes | None:
 
 
 def _openssh_header(private: Secret) -> tuple[bytes | None, bool]:
-    """The public blob and whether the key is encrypted, of OpenSSH's own format, which tells both in the clear."""
+    """Return the public blob and whether the key is encrypted. OpenSSH's own format stores both unencrypted."""
     text = private.reveal().strip()
     if not text.startswith(_OPENSSH_BEGIN):
         return None, False

@@ -1,6 +1,6 @@
-"""The credentials of this user towards one registry: which are held, whom they name, and how they sign a request.
+"""This user's credentials for one registry: which exist, whose they are, and how they sign a request.
 
-The choice among them is `decide`'s; this module only answers its questions and carries its answer out.
+`decide` makes the choice. This module supplies its inputs and carries out its result.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -33,10 +33,12 @@ UNAUTHORIZED = 401
 
 
 class Keyring:
-    """Made once a run.  Credentials that died during the run stay dead; besides, it is remembered whom they name.
+    """One run's credentials. Credentials that were rejected during the run stay rejected; their identities are cached.
 
-    reach: what of it may be sent to the registry.  ask: how to get a passphrase; None where there is nobody to ask.
-    clock: Unix seconds.  tell: hears what a person should do while a request waits to be signed.
+    reach: what may be sent to the registry.
+    ask: asks the user for a passphrase; None if no user is present.
+    clock: Unix seconds.
+    tell: receives what the user should do while a request waits for its signature.
     """
 
     def __init__(
@@ -55,21 +57,23 @@ class Keyring:
         self._bearer = OwnBearer(self._store, reach, clock)
         self._key = OwnKey(environ, configured_key, home, agent=Agent.from_environment(environ, tell=tell), ask=ask)
         self._clock = clock
-        self._key_names: str | None = None  # as the registry said; None once it turned the key down
+        self._key_names: str | None = None  # as reported by the registry; None once it has rejected the key
         self._key_accepted = False
-        self._token_names: tuple[Secret, str] | None = None  # an access token, as the registry said
+        self._token_names: tuple[Secret, str] | None = (
+            None  # an access token and its identity as reported by the registry
+        )
         self._timestamps = Timestamps()
         self._signed_path = SignedPath()
         self.signed_host = SignedHost()
 
     @property
     def unusable(self) -> str:
-        """Why credentials that exist can't be used, as sentences; empty if there is nothing to say."""
+        """Why existing credentials cannot be used, as sentences; empty if there is nothing to say."""
         key = self._key.problem
         return " ".join(filter(None, [self._bearer.died, key.what if key else ""]))
 
     def stop(self, choice: Choice) -> NeedsPerson:
-        """The error that a STOP is raised as: which credential can't be used, why, and what to do about it."""
+        """Return the error for a STOP: which credential cannot be used, why, and what to do about it."""
         key = self._key.problem
         mend = key.next_step if key else self._bearer.mend
         problem = choice.problem(self.unusable, mend, key.reason if key else "auth")
@@ -78,18 +82,20 @@ class Keyring:
         return problem
 
     def not_accepted(self, refusal: Refused, decision: Decision) -> NeedsPerson | LocalProblem:
-        """The error for a credential that the registry turned down: which, why, and what to do about it."""
+        """Return the error for a credential that the registry rejected: which one, why, and what to do about it."""
         if decision is Decision.SSH:
             mend = f"have the registry accept it, or name another key in ROAR_SSH_KEY, or {LOG_IN}"
             return not_accepted(refusal, self._clock(), str(self._key), mend)
         return not_accepted(refusal, self._clock(), self._store.name, self._store.mend or LOG_IN)
 
     async def held(self, flag: Flag, scope: Scope, *, asking: bool = True) -> Credentials:
-        """Which credentials can sign now what the flag and the scope ask for.
+        """Return the credentials that can sign now for the flag and the scope.
 
-        The key is looked at where no bearer signs, and nothing is where nobody is to be named.  A token of
-        `ROAR_ACCESS_TOKEN` is never replaced by a key.  asking: whether the agent, or a person, may be asked; else a
-        key that they may unlock counts as usable.  Raises NeedsPerson for a sign-in that can't be understood.
+        The key is checked only if no bearer signs. Nothing is checked for an anonymous publish. A token of
+        `ROAR_ACCESS_TOKEN` is never replaced by a key.
+
+        asking: whether the agent and the user may be asked; otherwise a key that they may unlock counts as usable.
+        Raises NeedsPerson if the sign-in is invalid.
         """
         if asks_for_nobody(flag, scope):
             return Credentials(bearer=False)
@@ -107,12 +113,14 @@ class Keyring:
         return Credentials(bearer=False, key=key, lapsed=bool(self._bearer.died))
 
     async def identity(self, decision: Decision, caller: Caller, planned: Collection[str]) -> str:
-        """Whom a decision publishes as (protocol.md §6).
+        """Return the identity that a decision publishes as (protocol.md §6).
 
-        planned: whom the plan was made for.  Where that is the key itself, its owner is not asked for.  Else `/auth/me`
-        is asked where this machine does not know; a registry without it does not stop a key, which then goes by itself.
-        Raises Refused (401) where the registry turns the credential down, and for a sign-in that is due, is not
-        renewed, and so gives way to the key at hand.
+        planned: the identities that the plan was made for. If the key itself is one, its owner is not requested.
+        Otherwise `/auth/me` is asked if this machine does not know the identity. A registry without that endpoint does
+        not stop a key, which is then its own identity.
+
+        Raises Refused (401) if the registry rejects the credential, and if a due sign-in is not renewed and therefore
+        gives way to the available key.
         """
         if decision is Decision.SSH:
             by_key = of_key((await self.signer()).keyid)
@@ -148,16 +156,16 @@ class Keyring:
         return of_me(me.model_dump())
 
     def _names(self, sign_in: SignIn | None) -> str | None:
-        """Whom a sign-in names, by what it says itself or the registry said of its token; None: not known."""
+        """Return the identity of a sign-in, from its fields or from the registry's reply for its token, or None."""
         if sign_in is None:
             return None
         token, name = self._token_names or (None, None)
         return of_sign_in(sign_in) or (name if sign_in.access_token == token else None)
 
     def authorizer(self, decision: Decision, caller: Caller, identity: str | None = None) -> Authorizer:
-        """What signs the requests of an authenticated publish.
+        """Return the authorizer of an authenticated publish.
 
-        identity: whom the publish began as; a bearer that names somebody else by now is not used.
+        identity: the one that the publish began with; a bearer that now belongs to another user is not used.
         """
         if decision is Decision.SSH:
             self.reach.check()
@@ -173,9 +181,9 @@ class Keyring:
         return BearerAuthorizer(self._bearer, caller, identity)
 
     async def signer(self) -> SshSigner:
-        """The key, also in a process that goes on with what another one began.
+        """Return the key's signer, also in a process that continues another one's publish.
 
-        Raises NeedsPerson where there is one that cannot sign, Refused (401) where there is none any more.
+        Raises NeedsPerson if the key cannot sign, and Refused (401) if there is no key any more.
         """
         signer = await self._key.signer()
         if signer is None:
@@ -184,24 +192,24 @@ class Keyring:
 
     @property
     def key_accepted(self) -> bool:
-        """Whether the registry has accepted the key, and has not turned it down since: no need to probe it."""
+        """Whether the registry has accepted the key and has not rejected it since, so that no probe is needed."""
         return self._key_accepted
 
     def accepted(self) -> None:
-        """The registry accepts the key."""
+        """Record that the registry accepts the key."""
         self._key_accepted = True
         self._signed_path.settle()
 
     def turned_down(self) -> None:
-        """The registry does not accept the key: whom it names is asked for again."""
+        """Record that the registry rejects the key, so that its owner is requested again."""
         self._key_names = None
         self._key_accepted = False
 
     async def _renew_while_there_is_a_choice(self, caller: Caller) -> None:
-        """Renew a sign-in that is due where a key could take its place: once a publish names somebody, it is too late.
+        """Renew a due sign-in while a key could still replace it. Once a publish has an identity, it is too late.
 
-        A registry that can't be asked now is asked again with the first request: a plan is made without a network, too.
-        Raises Refused where the registry does not renew it.
+        A registry that is unreachable now is asked again with the first request, because a plan can be made without a
+        network. Raises Refused if the registry does not renew the sign-in.
         """
         due = self._bearer.due()
         if due is None or not await self._key.signer():
@@ -211,7 +219,7 @@ class Keyring:
                 raise Refused(self._bearer.died, status=UNAUTHORIZED)
 
     async def show_bearer(self, caller: Caller) -> bool:
-        """Have the registry learn where the bearer's user belongs (protocol.md §5); False where it accepts none."""
+        """Let the registry learn the access context of the bearer's user (protocol.md §5). Return whether it did."""
         if not self._bearer.usable():
             return False
         bearer = self.authorizer(Decision.BEARER, caller)

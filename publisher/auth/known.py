@@ -1,6 +1,6 @@
-"""Whom each SSH key names at each registry, as the registry said last: for planning where it can't be asked.
+"""A cache of each SSH key's owner at each registry, for planning while the registry is unreachable.
 
-Nothing is decided by it: before anything is sent, the registry is asked again.
+It decides nothing: before anything is sent, the registry is asked again.
 """
 
 import json
@@ -10,21 +10,21 @@ from roar_publisher.state.private import read_private, write_private
 
 
 class KnownKeys:
-    """A small JSON file, `{"<registry> <fingerprint>": identity}`.  What can't be read is unknown.
+    """A small JSON file, `{"<registry> <fingerprint>": identity}`. An unreadable file counts as empty.
 
-    Two processes that note something at once may lose one of the notes; it is noted again the next time.
+    If two processes write at once, one entry may be lost; it is stored again next time.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def identity(self, registry: str, fingerprint: str) -> str | None:
-        """Whom the key names there, None if it never named anybody."""
+        """Return the key's owner at that registry, or None if it is unknown."""
         found = self._read().get(f"{registry} {fingerprint}")
         return found if isinstance(found, str) else None
 
     def note(self, registry: str, fingerprint: str, identity: str) -> None:
-        """Remember it.  A file that can't be written is none: the registry is asked the next time."""
+        """Store an identity. If the file cannot be written, the registry is asked again next time."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             noted = self._read() | {f"{registry} {fingerprint}": identity}

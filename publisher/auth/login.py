@@ -1,4 +1,4 @@
-"""Signing in with a token file: what `auth.json` will hold, checked with the registry first."""
+"""Sign-in with a token file: checks with the registry what `auth.json` will hold."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from roar_publisher.state.regular import read_bounded
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 PROVIDER = "treqs"
-"""Whose a token is that does not say it: TReqs stands behind every bearer token of GLaaS (protocol.md §1)."""
+"""The provider of a token that names none: TReqs issues every bearer token of GLaaS (protocol.md §1)."""
 ANOTHER_FILE = "ask for a token file anew"
 MAX_BYTES = 1024 * 1024
-"""A sign-in state is some kilobytes."""
+"""Maximum size of a sign-in state, which usually has some kilobytes."""
 
 
 class _Token:
-    """The Authorizer of the one request that checks a token which is not kept yet."""
+    """The Authorizer of the one request that checks a token before it is stored."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -30,7 +30,7 @@ class _Token:
 
 
 def read_token_file(path: Path) -> Document:
-    """The sign-in state in a file.  Raises LocalProblem for what is none; its text is never shown."""
+    """Return the sign-in state in a file. Raises LocalProblem if it is invalid; its text is never shown."""
     try:
         document = Document.parse(read_bounded(path, MAX_BYTES))
     except OSError as error:
@@ -45,9 +45,9 @@ def read_token_file(path: Path) -> Document:
 
 
 async def checked(document: Document, caller: Caller) -> Document:
-    """The document with the user that the registry says it belongs to.
+    """Return the document with its user's data as the registry reports it.
 
-    Raises NeedsPerson where the registry does not accept the token, Transient where it can't be asked.
+    Raises NeedsPerson if the registry does not accept the token, Transient if it cannot be reached.
     """
     try:
         context = await caller.call("GET", ACCESS_CONTEXT, expect=AccessContextReply, authorize=_Token(document))

@@ -1,4 +1,4 @@
-"""This user's bearer in one run: whether it still signs, and its renewal, which any number of requests share."""
+"""This user's bearer during one run: whether it is usable, and its renewal, which any number of requests share."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,16 +18,18 @@ from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
 REFRESH = "/api/v1/auth/refresh"
 UNAUTHORIZED = 401
 RENEWAL_SECONDS = 30.0
-"""How long a token that is due but still works may be kept waiting for its renewal."""
+"""How long a request with a due but valid token may wait for its renewal."""
 RENEW_AGAIN_SECONDS = 60.0
-"""How long it is used as it is where that came to nothing."""
+"""How long such a token is used as it is after a failed renewal."""
 
 
 class OwnBearer:
-    """Made once a run; a bearer that died during the run stays dead.
+    """One run's bearer. A bearer that was rejected during the run stays rejected.
 
-    reach: of the registry that it would be sent to.  clock: Unix seconds.  died: why it is not used (any more), as a
-    sentence; empty while it may be.  mend: what a person can do about that, where it is not to sign in anew.
+    reach: of the registry that it would be sent to.
+    clock: Unix seconds.
+    died: why it is not or no longer used, as a sentence; empty while it may be used.
+    mend: what the user can do about that, unless it is to sign in again.
     """
 
     def __init__(self, store: BearerStore, reach: Reach, clock: Callable[[], float]) -> None:
@@ -40,9 +42,9 @@ class OwnBearer:
         self._renew_again_at = 0.0  # Unix seconds
 
     def usable(self) -> bool:
-        """Whether there is one that is valid or can be refreshed, and that this registry issued.
+        """Return whether this registry issued the bearer, and it is valid or can be refreshed.
 
-        Raises NeedsPerson for one that is unreadable.
+        Raises NeedsPerson if the sign-in is unreadable.
         """
         sign_in = self._own()
         if sign_in is not None and sign_in.standing(self._clock()) is Standing.EXPIRED:
@@ -50,15 +52,15 @@ class OwnBearer:
         return sign_in is not None and not self.died
 
     def due(self) -> SignIn | None:
-        """The sign-in, if it is to be refreshed before it is used."""
+        """Return the sign-in if it must be refreshed before use, otherwise None."""
         sign_in = self._own()
         return sign_in if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE else None
 
     async def header(self, caller: Caller, identity: str | None) -> str:
-        """The header of a request sent now, refreshed first where it is due.
+        """Return the header of a request sent now. Refreshes the bearer first if it is due.
 
-        identity: whom the publish began as.  Raises Refused (401) when there is no bearer any more, NeedsPerson when
-        somebody else has signed in.
+        identity: the one that the publish began with.
+        Raises Refused (401) if there is no bearer any more, NeedsPerson if another user has signed in.
         """
         self._check_origin(caller)
         sign_in = self._own()
@@ -75,9 +77,9 @@ class OwnBearer:
         return f"Bearer {sign_in.access_token.reveal()}"
 
     async def renewed(self, due: SignIn, caller: Caller) -> SignIn | None:
-        """A sign-in for one that is due: the same where the registry can't renew it now and it still works.
+        """Return a renewed sign-in for a due one; the same one if the registry cannot renew it now and it still works.
 
-        None where the registry does not renew it.  Raises Transient where it can't, and the old one works no more.
+        Returns None if the registry does not renew it. Raises Transient if it cannot now and the old one has expired.
         """
         async with self._renewing:
             now = self._clock()
@@ -92,11 +94,11 @@ class OwnBearer:
             return due
 
     async def renew(self, rejected: Secret, caller: Caller) -> bool:
-        """Whether there is another bearer than `rejected`, asking the registry for one if need be."""
+        """Return whether there is a bearer other than `rejected`. Asks the registry for one if needed."""
         return await self._refresh(rejected, caller) is not None
 
     def _own(self) -> SignIn | None:
-        """The sign-in that may be sent to this registry; None, with `died`, for one that may not."""
+        """Return the sign-in that may be sent to this registry. Set `died` and return None if it must not be sent."""
         sign_in = self._store.current()
         if sign_in is None:
             return None
@@ -109,7 +111,7 @@ class OwnBearer:
         return sign_in
 
     def _check_origin(self, caller: Caller) -> None:
-        """A bearer that was judged for one registry is never sent to another one."""
+        """Raise LocalProblem if a bearer that was checked for one registry would be sent to another."""
         if not self._reach.is_to(caller.registry):
             raise LocalProblem("a credential was about to be sent to a registry that it is not for", reason="defect")
 
@@ -132,6 +134,6 @@ class OwnBearer:
         if isinstance(outcome, RefreshRefused):
             self.died = f"{outcome.why[:1].upper()}{outcome.why[1:]}."
             return None
-        if outcome.access_token == answered:  # a sign-in that names nobody is known by its token, which is new
+        if outcome.access_token == answered:  # without a user, a sign-in is identified by its token, which is new
             self._reach.bind(outcome)
         return self._own()

@@ -1,7 +1,7 @@
-"""This user's SSH key: found, loaded and remembered when it is first needed, not before.
+"""This user's SSH key: found, loaded and cached when it is first needed.
 
-Loading may ask the agent or a person.  What makes a key that exists unusable is remembered as well: such a key stops
-the publish that needs it, and is never passed over for another credential (`decide`).
+Loading may ask the agent or the user. The reason why an existing key is unusable is cached as well: such a key stops
+the publish that needs it, and is never replaced by another credential (`decide`).
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from roar_publisher.state.errors import NeedsPerson
 
 
 class KeyState(Enum):
-    """What can be done with the key."""
+    """Whether the key can be used."""
 
     NONE = "there is none"
     USABLE = "it signs"
@@ -24,9 +24,11 @@ class KeyState(Enum):
 
 
 class OwnKey:
-    """Made once a run, for any number of tasks.
+    """One run's key, for any number of tasks.
 
-    environ, configured, home: where the key may be (`find_key`).  agent: may hold it.  ask: gets a passphrase.
+    environ, configured, home: where the key may be (`find_key`).
+    agent: may hold the key.
+    ask: asks the user for a passphrase.
     """
 
     def __init__(
@@ -48,28 +50,28 @@ class OwnKey:
 
     @property
     def named(self) -> bool:
-        """Whether it is the person's explicit choice."""
+        """Whether the key is the user's explicit choice."""
         return self._place is not None and bool(self._place.source)
 
     @property
     def problem(self) -> NeedsPerson | None:
-        """Why the key cannot sign, once that is known; its next step says what to do about it."""
+        """Why the key cannot sign, once that is known. Its next step says what to do about it."""
         return self._problem
 
     async def signer(self) -> SshSigner | None:
-        """The signer; None where there is no key, and where it cannot sign.  A passphrase is asked for once."""
+        """Return the signer, or None if there is no key or it cannot sign. Asks for a passphrase at most once."""
         if self._signer is None and self._problem is None:
             async with self._one_at_a_time:
                 await self._load()
         return self._signer
 
     async def state(self) -> KeyState:
-        """What can be done with it; asks the agent or the person where the files alone do not tell."""
+        """Return whether the key can be used. Asks the agent or the user if the files alone do not show it."""
         signs = await self.signer() is not None
         return KeyState.USABLE if signs else self._state_without_signer()
 
     def expected_state(self) -> KeyState:
-        """What `state` will say, as far as the files tell: neither the agent nor a person is asked."""
+        """Return what `state` will return, judging by the files alone. Asks neither the agent nor the user."""
         if self._signer is None and self._problem is None:
             try:
                 self._place = find_key(*self._places)

@@ -1,4 +1,4 @@
-"""Files that hold credentials: read whole, replaced whole, and one process at a time while they change."""
+"""Credential files: read and replaced as a whole, by one process at a time."""
 
 import fcntl
 import os
@@ -15,21 +15,22 @@ from roar_publisher.state.regular import open_own
 MODE = 0o600
 LOCK_POLL_S = 0.05
 LOCK_ATTEMPTS = 600
-"""Thirty seconds: longer than a refresh takes, shorter than a person waits."""
+"""Thirty seconds: longer than a refresh takes, shorter than a user waits."""
 
 
 @contextmanager
 def replacing(path: Path, room: int) -> Iterator[Callable[[Secret], None]]:
-    """Gives a function that replaces `path`, atomically and durably, by a file of mode 0600 with the given content.
+    """Yield a function that replaces `path`, atomically and durably, by a file of mode 0600 with the given content.
 
-    `room` bytes are taken on the disk on entry, so that a full disk shows itself before there is anything to lose.
-    Only one process may be in here for a path (`locked`); what one that was killed left behind is overwritten.
-    Raises `LocalProblem` on entry and from the function; the old file then stands as it was.
+    On entry, `room` bytes are allocated on the disk, so that a full disk shows before anything can be lost. Only one
+    process may be inside for a path (`locked`); the leftover file of a killed process is overwritten.
+
+    Raises `LocalProblem` on entry and from the function. The old file is then unchanged.
     """
     target = Path(os.path.realpath(path))
     new = target.with_name(f"{target.name}.new")
     with translated(path):
-        descriptor = open_own(new, os.O_WRONLY | os.O_CREAT, MODE)  # `_write` cuts what a killed one left
+        descriptor = open_own(new, os.O_WRONLY | os.O_CREAT, MODE)  # `_write` truncates leftover content
 
     def replace(content: Secret) -> None:
         with translated(path):
@@ -45,14 +46,14 @@ def replacing(path: Path, room: int) -> Iterator[Callable[[Secret], None]]:
     finally:
         os.close(descriptor)
         with suppress(OSError):
-            os.unlink(new)  # gone already where it became the file
+            os.unlink(new)  # already gone if it was renamed
 
 
 @asynccontextmanager
 async def locked(path: Path) -> AsyncIterator[None]:
-    """Keeps other processes of this program out while `path` changes, by a lock on a file beside it.
+    """Hold a lock on a file beside `path`, so that no other process of this program changes `path`.
 
-    The kernel drops the lock of a process that dies.  Raises `Transient` when another one holds it for too long.
+    The kernel releases the lock of a process that dies. Raises `Transient` if another process holds it for too long.
     """
     with translated(path):
         descriptor = open_own(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, MODE)
@@ -87,7 +88,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turns what the system says about `path` into `LocalProblem`."""
+    """Turn a system error about `path` into `LocalProblem`."""
     try:
         yield
     except OSError as failure:

@@ -1,6 +1,6 @@
-"""What of this user may be sent to one registry: the lineage, a signature, a bearer.
+"""What of this user's data may be sent to one registry: the lineage, a signature, a bearer.
 
-The address of a registry may have come with a project or a bundle, from strangers.  So:
+A registry's address may come from a project or a bundle, and so from a stranger. Therefore:
 
 - Nothing goes to an origin that the user has not accepted: named himself (`--registry`, `GLAAS_URL`, his own
   configuration), or agreed to when a project named it (`registries`).  The default is accepted.  That holds for
@@ -9,7 +9,7 @@ The address of a registry may have come with a project or a bundle, from strange
   default counts only where the user's own configuration names no other: the token may be for that.
 - roar's sign-in goes to the origin that issued it, and to no other, whoever names that.
 
-This machine itself is no exception: another user may listen on one of its ports.
+Loopback addresses are no exception: another user may listen on one of this machine's ports.
 """
 
 from dataclasses import dataclass
@@ -22,22 +22,25 @@ from roar_publisher.state.errors import LocalProblem, NeedsPerson
 from roar_publisher.state.reasons import Reason
 
 _IDENTITY_SERVICE = "treqs"
-"""Providers that begin so stand behind a registry's bearers (protocol.md §1): their issuer is no registry."""
+"""Prefix of the providers that issue bearers for registries (protocol.md §1). Their issuer is not a registry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Barred:
-    """why: a sentence.  mend: what a person can do about it."""
+    """why: a sentence. mend: what the user can do about it."""
 
     why: str
     mend: str
 
 
 class Reach:
-    """Of one registry.
+    """What may be sent to one registry.
 
-    registry: its address.  named: whether the user named it himself, or it is the default.  standing: the registry of
-    the user's own configuration, else the default.  default: the public registry.  Origins alone count of the three.
+    registry: its address.
+    named: whether the user named it.
+    standing: the registry of the user's configuration, or the default.
+    default: the public registry.
+    Only the origins of the three addresses count.
     """
 
     def __init__(self, registry: str, *, named: bool, standing: str, default: str, known: Registries) -> None:
@@ -51,13 +54,14 @@ class Reach:
 
     @property
     def accepted(self) -> bool:
-        """Whether anything may be sent there.  Raises LocalProblem where that cannot be read."""
+        """Whether anything may be sent to the registry. Raises LocalProblem if `registries` cannot be read."""
         return self._named or self.origin in self._known.read().accepted
 
     def check(self, publish_id: str = "", *, named_in: str = "a project or a bundle") -> None:
-        """Raise NeedsPerson unless it is accepted.
+        """Raise NeedsPerson unless the registry is accepted.
 
-        publish_id: of the publish that would go on there, if there is one.  named_in: what named the address.
+        publish_id: of the publish that would continue there, if there is one.
+        named_in: what named the address.
         """
         if self.accepted:
             return
@@ -81,7 +85,7 @@ class Reach:
         )
 
     def bars(self, sign_in: SignIn) -> Barred | None:
-        """Why roar's sign-in is not sent there; None where it may be.  Raises LocalProblem as `accepted`."""
+        """Return why roar's sign-in must not be sent to the registry, or None if it may be. Raises as `accepted`."""
         home = self.home_of(sign_in)
         if home == self.origin:
             return None
@@ -92,7 +96,7 @@ class Reach:
         )
 
     def home_of(self, sign_in: SignIn) -> str:
-        """The origin that issued a sign-in: as recorded, else as its issuer says, else the user's own registry."""
+        """Return the origin that issued a sign-in: as recorded, or as its issuer says, or the user's own registry."""
         known = self._known.read()
         if known.home is not None and known.home.of == sign_in.mark:
             return known.home.origin
@@ -106,9 +110,9 @@ class Reach:
         return issuer
 
     def bind(self, sign_in: SignIn) -> None:
-        """Record that this registry issued a sign-in that `bars` nothing of.
+        """Record that this registry issued a sign-in that `bars` allows.
 
-        Where that cannot be written, the same is concluded the next time.
+        If that cannot be written, the next run concludes the same.
         """
         try:
             self._known.bind(Home(self.origin, sign_in.mark))
@@ -116,7 +120,7 @@ class Reach:
             return
 
     def is_to(self, address: str) -> bool:
-        """Whether an address has this registry's origin."""
+        """Return whether an address has this registry's origin."""
         return origin(address) == self.origin
 
     def __repr__(self) -> str:

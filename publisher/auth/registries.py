@@ -1,12 +1,12 @@
-"""Which registries this user knows: the origins that were accepted, and the one that issued roar's sign-in.
+"""The registries that this user knows: the accepted origins, and the origin that issued roar's sign-in.
 
-Kept in a file of our own beside roar's `auth.json`, whose format is roar-cli's:
+Stored in our own file beside roar's `auth.json`, whose format belongs to roar-cli:
 
     {"version": 1,
      "accepted": {"https://registry.example": "2026-01-31T12:00:00Z"},
      "sign_in": {"origin": "https://registry.example", "of": "<digest>"}}
 
-`of` tells which sign-in it is about, without holding any of it: roar-cli may write another one at any time.
+`of` identifies the sign-in without containing any of it, because roar-cli may write another one at any time.
 """
 
 import json
@@ -30,7 +30,7 @@ _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where a sign-in was issued.  of: `SignIn.mark` of the sign-in."""
+    """The origin that issued a sign-in. of: `SignIn.mark` of the sign-in."""
 
     origin: str
     of: str
@@ -38,27 +38,27 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the file says.  accepted: origins, with the time (ISO 8601, UTC) at which each was accepted."""
+    """The content of the file. accepted: maps origins to the time of acceptance (ISO 8601, UTC)."""
 
     accepted: Mapping[str, str] = field(default_factory=dict)
     home: Home | None = None
 
 
 class Registries:
-    """The file, read anew for each question.  Any number of processes may change it; each change is atomic."""
+    """The file, read again for each query. Any number of processes may change it; each change is atomic."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], home: Path) -> "Registries":
-        """The file of this user."""
+        """Return this user's file."""
         return cls(base_folder(environ, "XDG_CONFIG_HOME", ".config", home) / "roar" / "registries.json")
 
     def read(self) -> Known:
-        """What is known; nothing where there is no file.
+        """Return the content; empty if there is no file.
 
-        Raises LocalProblem for a file that cannot be read, that makes no sense, or that another user can change.
+        Raises LocalProblem if the file cannot be read, is invalid, or can be changed by another user.
         """
         try:
             handle = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -79,7 +79,7 @@ class Registries:
         return known
 
     def accept(self, origin: str, now: float) -> bool:
-        """Remember that this user accepts an origin; False where it was accepted before.  Raises LocalProblem."""
+        """Store that this user accepts an origin. Return False if it was accepted before. Raises LocalProblem."""
         with self._changing() as known:
             if origin in known.accepted:
                 return False
@@ -88,7 +88,7 @@ class Registries:
             return True
 
     def forget(self, origin: str) -> bool:
-        """Forget an origin, and that it issued the sign-in; False where nothing was known.  Raises LocalProblem."""
+        """Remove an origin, and that it issued the sign-in. Return False if it was unknown. Raises LocalProblem."""
         with self._changing() as known:
             home = None if known.home is not None and known.home.origin == origin else known.home
             accepted = {name: when for name, when in known.accepted.items() if name != origin}
@@ -98,7 +98,7 @@ class Registries:
             return True
 
     def bind(self, home: Home) -> None:
-        """Remember which origin issued the sign-in.  Raises LocalProblem."""
+        """Store which origin issued the sign-in. Raises LocalProblem."""
         if self.read().home == home:
             return
         with self._changing() as known:

@@ -1,12 +1,12 @@
-"""The three tables that say which credential publishes (protocol.md §5); `decide` only looks them up.
+"""The three tables of the choice of a credential (protocol.md §5). `decide` only looks them up.
 
-1. `INTENTS`: what is asked for, by the flag or else by the repo's scope?  Public never happens by default, and what is
-   not public never leaves without a `scope_request`.
-2. `CARRIERS`: which of the credentials at hand carries that?  What a person chose explicitly is used, or nothing is;
-   what exists but can't be used is passed over for nothing.
-3. `ROUTES`: which way does the server offer to what no credential carries?
+1. `INTENTS`: what the flag, or else the repository's scope, asks for. Public is never the default, and lineage that is
+   not public is never sent without a `scope_request`.
+2. `CARRIERS`: which of the available credentials carries it. The user's explicit choice is used, or nothing is. An
+   unusable credential is never ignored in favour of an anonymous publish.
+3. `ROUTES`: which route the server offers for a publish without a credential.
 
-In each table exactly one row fits any input (a test goes through them all), so the order of the rows means nothing.
+In each table exactly one row matches any input (a test covers all inputs), so the order of the rows has no meaning.
 """
 
 from collections.abc import Collection
@@ -17,7 +17,7 @@ from roar_publisher.auth.choice import Decision, Flag, Probe
 
 
 class Repo(Enum):
-    """The repo's scope, as far as it decides anything."""
+    """The repository's scope, as far as it affects the choice."""
 
     UNSET = "no scope"
     UNSET_PUBLIC = "no scope, but public by default"
@@ -29,7 +29,7 @@ class Repo(Enum):
 
 
 class Intent(Enum):
-    """What is asked for, whoever asks."""
+    """What is requested, whichever credential carries it."""
 
     ANONYMOUS = "public, without a credential"
     PUBLIC = "public, unscoped"
@@ -40,7 +40,7 @@ class Intent(Enum):
 
 
 class Held(Enum):
-    """The best credential at hand: a bearer goes before an SSH key, and one that can't be used is not forgotten."""
+    """The best available credential. A bearer comes before an SSH key; an unusable one is kept in the result."""
 
     NOTHING = "nothing"
     LAPSED = "a bearer that can't be used"
@@ -74,7 +74,7 @@ class CarrierRow(NamedTuple):
 class RouteRow(NamedTuple):
     row: str
     capable: bool
-    """Whether the server takes anonymous sessions and computes their hash itself."""
+    """Whether the server supports anonymous sessions and computes their hash itself."""
     decision: Decision
     why: str
 
@@ -119,7 +119,7 @@ _UNSET_REMEDIES = (_LINK_REMEDY, "sign in (`roar login`)", "rerun with --public"
 CARRIERS = (
     CarrierRow("none-wanted", {Intent.ANONYMOUS}, _ANY_HELD, _ANY_PROBE, Decision.ANONYMOUS_SESSION,
                "no credential is used"),
-    # Not public, or scoped: an authenticated credential is required, and the server is the judge of it at open.
+    # Not public, or scoped: a credential is required, and the server checks it at open.
     CarrierRow("bearer", _SCOPED, {Held.BEARER}, _ANY_PROBE, Decision.BEARER, "the bearer token signs"),
     CarrierRow("ssh", _SCOPED, _OWN_KEY, _ANY_PROBE, Decision.SSH,
                "there is no bearer token, so the SSH key signs"),
@@ -129,7 +129,7 @@ CARRIERS = (
                "this needs a signed-in user, and the SSH key can't be used", ("run `roar login`",)),
     CarrierRow("nobody", _SCOPED, _NONE, _ANY_PROBE, Decision.STOP,
                "this needs a signed-in user, and there is neither a bearer token nor an SSH key", _SIGN_IN_REMEDIES),
-    # Nobody asked for anything: private for who is signed in, else nothing.
+    # Without a flag and a scope: private for a signed-in user, otherwise stop.
     CarrierRow("own-bearer", {Intent.OWN_IF_SIGNED_IN}, {Held.BEARER}, _ANY_PROBE, Decision.BEARER,
                "signed in with a bearer token, so it stays private"),
     CarrierRow("own-ssh", {Intent.OWN_IF_SIGNED_IN}, _KEY, {Probe.NOT_ASKED}, Decision.PROBE_SSH,
@@ -146,7 +146,7 @@ CARRIERS = (
                ("sign in (`roar login`)", "rerun with --anonymous")),
     CarrierRow("own-nobody", {Intent.OWN_IF_SIGNED_IN}, _NONE, _ANY_PROBE, Decision.STOP,
                "nobody is signed in, and public is never a default", _UNSET_REMEDIES),
-    # Public and unscoped: a credential is welcome but not required.
+    # Public and unscoped: a credential is optional.
     CarrierRow("public-bearer", {Intent.PUBLIC}, {Held.BEARER}, _ANY_PROBE, Decision.BEARER,
                "the bearer token signs"),
     CarrierRow("public-ssh", {Intent.PUBLIC}, _KEY, {Probe.NOT_ASKED}, Decision.PROBE_SSH,
@@ -157,7 +157,7 @@ CARRIERS = (
                _KEY_INSTEAD, note=_KEY_INSTEAD_NOTE),
     CarrierRow("public-ssh-rejected", {Intent.PUBLIC}, {Held.SSH}, {Probe.REJECTED}, Decision.ANONYMOUS_SESSION,
                "the server rejects the SSH key, so no credential is used"),
-    # What a person chose explicitly is used, or nothing is.
+    # The user's explicit choice is used, or nothing is.
     CarrierRow("public-named-ssh-rejected", {Intent.PUBLIC}, {Held.SSH_NAMED}, {Probe.REJECTED}, Decision.STOP,
                "the server rejects the SSH key that was named, and it is not replaced", _NAMED_REMEDIES),
     CarrierRow("public-ssh-unusable", {Intent.PUBLIC}, {Held.SSH_UNUSABLE}, _ANY_PROBE, Decision.STOP,
@@ -166,7 +166,7 @@ CARRIERS = (
                "the server did not say whether it accepts the SSH key, so it signs"),
     CarrierRow("public-nobody", {Intent.PUBLIC}, {Held.NOTHING}, _ANY_PROBE, Decision.ANONYMOUS_SESSION,
                "there is no credential"),
-    # A bearer that can't be used gives way to SSH, else stops: what was to name somebody does not name nobody.
+    # An unusable bearer gives way to SSH, otherwise stops: a publish meant to name its user must not become anonymous.
     CarrierRow("public-lapsed", {Intent.PUBLIC}, {Held.LAPSED}, _ANY_PROBE, Decision.STOP,
                "the sign-in can't be used, and without it this would name nobody", _LAPSED_REMEDIES),
     CarrierRow("public-lapsed-ssh-rejected", {Intent.PUBLIC}, {Held.SSH_AND_LAPSED}, {Probe.REJECTED}, Decision.STOP,

@@ -1,7 +1,7 @@
-"""Where a repo publishes to: `[scope]`, `[treqs]` and `[registration]` of roar's configuration (protocol.md §5).
+"""Where a repository publishes to: `[scope]`, `[treqs]` and `[registration]` of roar's configuration (protocol.md §5).
 
-A scope that cannot be understood is refused, never taken for an unset one: with `public_by_default` an unset scope
-publishes publicly, and a spelling mistake must not do that.
+An invalid scope is an error and never treated as unset: with `public_by_default` an unset scope publishes publicly, and
+a spelling mistake must not do that.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ CHOOSE_SCOPE = "Run `roar scope use <owner>/<project>`, or `roar scope clear`."
 
 
 class Mode(StrEnum):
-    """The values of `[scope] mode`; UNSET where there is none and no project is bound."""
+    """The values of `[scope] mode`. UNSET: there is none, and no project is bound."""
 
     UNSET = "unset"
     ANONYMOUS = "anonymous"
@@ -26,12 +26,13 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the configuration says about one repo.
+    """What the configuration says about one repository.
 
-    owner_id, owner_type, project_id, visibility: the binding; set for `Mode.PROJECT` alone, so a binding left behind by
-        an earlier `roar scope use` is not the scope of a repo that has since chosen private, public or anonymous.
-    visibility: `public` or `private`; whatever the project's own visibility is called, only `public` is public.
-    public_by_default: `[registration] public_by_default`, which counts where the mode is UNSET.
+    owner_id, owner_type, project_id, visibility: the binding. They are set for `Mode.PROJECT` alone, so a leftover
+    binding of an earlier `roar scope use` does not apply to a repository that has since chosen private, public or
+    anonymous.
+    visibility: `public` or `private`. Any value of the configuration other than `public` means private.
+    public_by_default: `[registration] public_by_default`, which applies if the mode is UNSET.
     """
 
     mode: Mode = Mode.UNSET
@@ -43,7 +44,7 @@ class Scope:
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> "Scope":
-        """The scope of a parsed `.roar/config.toml`, or of `[tool.roar]` of a `pyproject.toml`.
+        """Return the scope of a parsed `.roar/config.toml`, or of `[tool.roar]` of a `pyproject.toml`.
 
         Raises `LocalProblem` for an unknown mode, and for a project binding without an owner.
         """
@@ -68,7 +69,7 @@ class Scope:
 
 
 def _mode(table: Mapping[str, object]) -> Mode:
-    """`[scope] mode`; a missing or empty one is UNSET."""
+    """Return `[scope] mode`; UNSET if it is missing or empty."""
     text = _text(table, "mode")
     choices = [mode for mode in Mode if mode is not Mode.UNSET]
     if not text:

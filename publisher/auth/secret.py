@@ -1,24 +1,24 @@
-"""A text that must not be seen."""
+"""A string that must not be displayed."""
 
 import hmac
 from typing import NoReturn
 
 
 class Secret:
-    """A token, a passphrase or a private key, on its way to where it is needed.
+    """A token, a passphrase or a private key.
 
-    Every way of showing it shows a placeholder, and it cannot be pickled or copied; `reveal` is the only way in, so
-    that a search for it finds every use.
+    Every representation shows a placeholder, and it cannot be pickled or copied. `reveal` is the only access, so
+    searching for it finds every use.
     """
 
     __slots__ = ("_text",)
-    __hash__ = None  # type: ignore[assignment]  # a secret is not a key to look things up by
+    __hash__ = None  # type: ignore[assignment]  # secrets must not be dictionary keys
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself.  Use it where it is sent, and keep it in no variable."""
+        """Return the text itself. Use it directly where it is sent; do not store it in a variable."""
         return self._text
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""roar's sign-in state, as `auth.json` holds it (protocol.md §5): read and changed without being shown."""
+"""roar's sign-in state in `auth.json` (protocol.md §5): read and changed without displaying it."""
 
 import hashlib
 import json
@@ -14,15 +14,15 @@ from roar_publisher.state.errors import NeedsPerson
 
 CLIENT_ID = "roar-cli"
 LOG_IN = "run `roar login`"
-"""What a person does about a sign-in that is not there, or can't be used."""
+"""The remedy for a missing or unusable sign-in."""
 REFRESH_LEEWAY_S = 300.0
-"""roar-cli's own: a bearer this close to its end is refreshed before it is used."""
+"""roar-cli's own value: a bearer this close to its expiry is refreshed before use."""
 MAX_LIFETIME_S = 10 * 365 * 86400.0
 _TOKENS = ("access_token", "refresh_token", "id_token")
 
 
 class Standing(Enum):
-    """What can be done with a bearer now."""
+    """Whether a bearer can be used now."""
 
     VALID = "valid"
     DUE = "to be refreshed first"
@@ -31,10 +31,12 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """Who is signed in, and with what.
+    """The signed-in user and the credentials.
 
-    expires_at: Unix seconds; None: not known.  sub, db_user_id: the user, as TReqs and as GLaaS know them; empty where
-    the state does not tell (`ROAR_ACCESS_TOKEN` tells neither).  issuer: as the state names it, often empty.
+    expires_at: Unix seconds; None if unknown.
+    sub, db_user_id: the user's ids at TReqs and at GLaaS; empty if the state does not contain them (for
+    `ROAR_ACCESS_TOKEN` neither is known).
+    issuer: as in the state, often empty.
     """
 
     access_token: Secret
@@ -47,9 +49,9 @@ class SignIn:
 
     @property
     def mark(self) -> str:
-        """Tells this sign-in from another one, and stays the same when it is refreshed; nothing can be read from it.
+        """An irreversible digest that identifies this sign-in and does not change when it is refreshed.
 
-        One that names nobody is told by its token, and is another one once it is refreshed.
+        Without a user, it is computed from the token, and therefore changes with each refresh.
         """
         facts = [self.provider, self.issuer, self.sub, self.db_user_id]
         if not self.sub and not self.db_user_id:
@@ -57,7 +59,7 @@ class SignIn:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def standing(self, now: float) -> Standing:
-        """What can be done with the bearer at `now` (Unix seconds)."""
+        """Return whether the bearer can be used at `now` (Unix seconds)."""
         if self.expires_at is None:
             return Standing.VALID
         if self.refresh_token is not None:
@@ -66,7 +68,7 @@ class SignIn:
 
 
 class Document(dict[str, object]):
-    """A JSON object with credentials in it, `auth.json` or what refreshes it; its repr shows nothing of it."""
+    """A JSON object that contains credentials: `auth.json`, or a refresh request or reply. Its repr shows nothing."""
 
     def __repr__(self) -> str:
         return "<secret document>"
@@ -76,7 +78,7 @@ class Document(dict[str, object]):
 
     @classmethod
     def parse(cls, content: bytes) -> "Document | None":
-        """The document in `content`; None where there is no JSON object."""
+        """Return the document in `content`, or None if it is not a JSON object."""
         try:
             document = json.loads(content)
         except (ValueError, RecursionError):
@@ -84,11 +86,11 @@ class Document(dict[str, object]):
         return cls(document) if isinstance(document, dict) else None
 
     def serialised(self) -> Secret:
-        """The file's content, in the form that roar-cli gives it."""
+        """Return the file's content, in the same form as roar-cli writes it."""
         return Secret(json.dumps(self, indent=2) + "\n")
 
     def sign_in(self) -> SignIn:
-        """Raises `NeedsPerson` for a state that cannot be used, naming the field at fault."""
+        """Return the sign-in. Raises `NeedsPerson`, naming the invalid field, if it cannot be used."""
         user = self.get("user") or {}
         if not isinstance(user, Mapping):
             raise _unusable("user is not an object")
@@ -110,11 +112,10 @@ class Document(dict[str, object]):
         )
 
     def refreshed(self, answer: Mapping[str, object], now: float) -> "Document":
-        """This document with the tokens that the answer of `POST /auth/refresh` brings; all other fields stay.
+        """Return this document with the tokens of the reply of `POST /auth/refresh`. All other fields stay.
 
-        Whose sign-in it is, and who issued it, never changes with a refresh: see `subjects.names_another`.
-
-        The end of the new bearer is counted from `now` (Unix seconds); an answer that does not tell it leaves it open.
+        A refresh never changes the user or the issuer; see `subjects.names_another`. The expiry is counted from `now`
+        (Unix seconds); it is unknown if the reply does not contain it.
         """
         new = Document(self)
         tokens = Document({field: answer[field] for field in _TOKENS if _sendable(answer.get(field))})
@@ -127,7 +128,7 @@ class Document(dict[str, object]):
 
 
 def environment_sign_in(token: Secret) -> SignIn:
-    """The sign-in that `ROAR_ACCESS_TOKEN` is.  Raises `NeedsPerson` for what can't be a token."""
+    """Return the sign-in with the token of `ROAR_ACCESS_TOKEN`. Raises `NeedsPerson` if the value cannot be a token."""
     if not _sendable(token.reveal()):
         raise NeedsPerson("ROAR_ACCESS_TOKEN is not a token.", next_step="unset ROAR_ACCESS_TOKEN", reason="auth")
     return SignIn(token)
@@ -147,7 +148,7 @@ def _expiry(answer: Mapping[str, object], now: float) -> str | None:
 
 
 def _unix_seconds(text: str) -> float | None:
-    """An ISO time as Unix seconds, UTC where it names no zone; None for what is no time."""
+    """Return an ISO time as Unix seconds, in UTC if it has no zone; None if it is invalid."""
     try:
         moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
@@ -156,7 +157,7 @@ def _unix_seconds(text: str) -> float | None:
 
 
 def _text(table: Mapping[str, object], key: str) -> str:
-    """A field as a stripped text, empty for null; roar-cli takes numbers for texts too."""
+    """Return a field as a stripped string, empty for null. Like roar-cli, accepts numbers."""
     value = table.get(key)
     return "" if value is None else str(value).strip()
 
@@ -170,7 +171,7 @@ def _token(table: Mapping[str, object], key: str) -> Secret | None:
 
 
 def _sendable(token: object) -> bool:
-    """Whether a value is a text that can stand in a header."""
+    """Return whether a value is a string that is valid in a header."""
     return isinstance(token, str) and token != "" and token.isascii() and token.isprintable() and " " not in token
 
 

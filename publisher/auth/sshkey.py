@@ -1,8 +1,8 @@
-"""The SSH key that signs: which one (protocol.md §3), where its private half is, and the signatures it gives.
+"""The SSH key that signs: its choice (protocol.md §3), the location of its private half, and its signatures.
 
-A key whose file is readable signs in this process.  Security keys, and files that are encrypted, sign through the agent
-that holds them; an encrypted file can also be unlocked with its passphrase.  asyncssh reads every kind of file there
-is, but loading it costs 0.2 s: it is not loaded for the most usual one, an Ed25519 key without a passphrase.
+A key with a readable file signs in this process. Security keys and encrypted files sign through the agent that holds
+them; an encrypted file can also be unlocked with its passphrase. asyncssh reads every file format, but loading it takes
+0.2 s, so it is not loaded for the most common key, an Ed25519 key without a passphrase.
 """
 
 import os
@@ -27,14 +27,14 @@ NO_AGENT = "no SSH agent holds it"
 _ED25519 = b"ssh-ed25519"
 
 Ask = Callable[[str], Secret | None]
-"""Asks a person for a passphrase, with the prompt to show; None: the person gives up.  Called in a worker thread."""
+"""Asks the user for a passphrase with the given prompt; returns None if the user gives up. Runs in a worker thread."""
 _Sign = Callable[[bytes], Awaitable[bytes]]
 
 
 class SshSigner:
-    """Signs requests with one key.  Each signature is made when it is asked for: a retry must ask again.
+    """Signs requests with one key. Each signature is made on demand: a retry must request a new one.
 
-    keyid: the fingerprint that the server knows the key by.
+    keyid: the fingerprint by which the server knows the key.
     """
 
     __slots__ = ("_public", "_sign", "keyid")
@@ -47,10 +47,10 @@ class SshSigner:
     async def sign(
         self, method: str, path_with_query: str, body: bytes | None, ts: int, host: str | None = None
     ) -> str:
-        """The `Authorization` header for one request, signed at `ts` (Unix seconds).
+        """Return the `Authorization` header for one request, signed at `ts` (Unix seconds).
 
-        host: of the registry, where that checks it (`glaas.signature`); else None.
-        Raises `NeedsPerson` when the agent no longer signs.
+        host: the registry's host if the registry checks it (`glaas.signature`), otherwise None.
+        Raises `NeedsPerson` if the agent no longer signs.
         """
         payload = signing_payload(ts, method, path_with_query, body, host)
         return authorization(self.keyid, ts, sshsig(self._public, await self._sign(framed(payload))), host)
@@ -64,9 +64,11 @@ class SshSigner:
 
 @dataclass(frozen=True, slots=True)
 class KeyPlace:
-    """Where the key is that signs.  path: of its private file.  source: what names it, empty for the usual names.
+    """The location of the key that signs.
 
-    A key that is named is the person's explicit choice: it is used, or nothing is.
+    path: of its private file.
+    source: what names it; empty for the default names. A named key is the user's explicit choice: it is used, or
+    nothing is.
     """
 
     path: Path
@@ -74,7 +76,7 @@ class KeyPlace:
 
 
 def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyPlace | None:
-    """The key to sign with, if there is any: ROAR_SSH_KEY, else `[glaas] key`, else the usual names in `~/.ssh`.
+    """Return the key to sign with: ROAR_SSH_KEY, else `[glaas] key`, else a default name in `~/.ssh`, else None.
 
     A key that is named counts when it or its `.pub` exists (its private half may live in the agent alone); naming one
     that does not exist raises `NeedsPerson`, for signing with another key would be to publish as somebody else.  So
@@ -106,11 +108,11 @@ def _may_be_the_projects(path: Path) -> NeedsPerson:
 
 
 async def load_signer(path: Path, *, agent: Agent | None, ask: Ask | None) -> SshSigner:
-    """The signer for a key that `find_key` found.
+    """Return the signer for a key that `find_key` found.
 
-    The agent is asked only where the files cannot sign alone.  ask: how to get a passphrase from a person; None where
-    there is nobody to ask (the daemon, a pipe).
-    Raises `NeedsPerson` when the key is locked and nobody unlocks it, and when its file is no key.
+    The agent is asked only if the files alone cannot sign.
+    ask: asks the user for a passphrase; None if no user is present (the daemon, a pipe).
+    Raises `NeedsPerson` if the key stays locked or its file is not a key.
     """
     files = read_key_files(path)
     if files.private is not None and not files.locked:
@@ -126,7 +128,7 @@ async def load_signer(path: Path, *, agent: Agent | None, ask: Ask | None) -> Ss
 
 
 def check_files(path: Path, *, agent: Agent | None, ask: Ask | None) -> None:
-    """Raise what `load_signer` would, as far as the files tell: neither the agent nor a person is asked."""
+    """Raise what `load_signer` would raise, judging by the files alone. Asks neither the agent nor the user."""
     files = read_key_files(path)
     by_itself = files.private is not None and not files.locked
     by_agent = files.public is not None and agent is not None
@@ -144,7 +146,7 @@ def _cannot_sign(path: Path, files: KeyFiles, why: str) -> NeedsPerson:
 
 
 def _unlock(path: Path, private: Secret, ask: Ask) -> SshSigner:
-    """Asks for the passphrase until it fits, a few times at most."""
+    """Ask for the passphrase until it is correct, at most `PASSPHRASE_ATTEMPTS` times."""
     for _ in range(PASSPHRASE_ATTEMPTS):
         passphrase = ask(f"Passphrase of {path}: ")
         if passphrase is None:
@@ -159,7 +161,7 @@ def _unlock(path: Path, private: Secret, ask: Ask) -> SshSigner:
 
 
 def _ed25519_signer(files: KeyFiles) -> SshSigner | None:
-    """A signer in this process for an Ed25519 key in OpenSSH's own format; None for another key, and for a bad one."""
+    """Return an in-process signer for a valid Ed25519 key in OpenSSH's own format, or None for any other key."""
     if files.private is None or files.public is None or not files.public.startswith(ssh_string(_ED25519)):
         return None
     from cryptography.exceptions import UnsupportedAlgorithm
@@ -181,14 +183,14 @@ def _ed25519_signer(files: KeyFiles) -> SshSigner | None:
 
 
 def _local_signer(path: Path, private: Secret, passphrase: Secret | None) -> SshSigner:
-    """A signer in this process.  Raises `NeedsPerson` for what is no key, or not with this passphrase."""
+    """Return an in-process signer. Raises `NeedsPerson` if the file is not a key or the passphrase is wrong."""
     import asyncssh
 
     key: asyncssh.SSHKey | None = None
     try:
         key = asyncssh.import_private_key(private.reveal(), passphrase.reveal() if passphrase else None)
     except ValueError:
-        pass  # raised again below, out of sight of the frames that hold the key and its passphrase
+        pass  # raised again below, where no frame of the traceback holds the key or its passphrase
     if key is None:
         raise NeedsPerson(
             f"{path} holds no private SSH key that can be used.", next_step=f"ssh-keygen -y -f {path}", reason="ssh key"
@@ -209,12 +211,12 @@ def _agent_signer(public: bytes, agent: Agent) -> SshSigner:
 
 
 def _is_there(private: Path) -> bool:
-    """Whether either half of a key is a file here."""
+    """Return whether either half of a key is a file here."""
     return bool(private.name) and (_is_file(private) or _is_file(public_file(private)))
 
 
 def _is_file(path: Path) -> bool:
-    """False also for what this user may not look at."""
+    """Return whether a path is a file; False also if this user may not access it."""
     try:
         return path.is_file()
     except OSError:

@@ -1,8 +1,8 @@
-"""Whom a refreshed sign-in names, compared with whom it named before: a refresh never changes the user.
+"""Compares the user of a refreshed sign-in with the previous one, because a refresh never changes the user.
 
-Tokens that are JSON Web Tokens (RFC 7519) name their subject.  Their signatures are not checked, because only their
-registry holds the key: this finds an answer that gives itself away, and the registry is asked whom a token names
-besides.
+Tokens that are JSON Web Tokens (RFC 7519) name their subject. Their signatures are not checked, because only their
+registry holds the key. This check only detects replies that openly name another user; the registry is also asked for
+each token's user.
 """
 
 import json
@@ -14,9 +14,10 @@ _TOKENS = ("access_token", "id_token")
 
 
 def names_another(before: Mapping[str, object], answer: Mapping[str, object]) -> bool:
-    """Whether the answer to a refresh names anybody whom the sign-in did not name; false where it names nobody.
+    """Return whether the reply to a refresh names a user that the sign-in did not name; False if it names none.
 
-    before: the content of `auth.json`.  answer: to `POST /auth/refresh`.
+    before: the content of `auth.json`.
+    answer: the reply to `POST /auth/refresh`.
     """
     known, known_ids = set(_subjects(before)), set(_ids(before))
     return bool(
@@ -25,7 +26,7 @@ def names_another(before: Mapping[str, object], answer: Mapping[str, object]) ->
 
 
 def _subjects(document: Mapping[str, object]) -> Iterator[str]:
-    """Every subject that the user's entries and the tokens of a document name."""
+    """Yield every subject in the user entries and the tokens of a document."""
     for table in (document, *_users(document)):
         yield from _texts(table, "sub")
     for name in _TOKENS:
@@ -33,7 +34,7 @@ def _subjects(document: Mapping[str, object]) -> Iterator[str]:
 
 
 def _ids(document: Mapping[str, object]) -> Iterator[str]:
-    """The user's id at the registry: `db_user_id` in `auth.json`, `id` on the wire."""
+    """Yield the user's ids at the registry: `db_user_id` in `auth.json`, `id` on the wire."""
     for user in _users(document):
         yield from _texts(user, "db_user_id")
         yield from _texts(user, "id")
@@ -54,7 +55,7 @@ def _texts(table: Mapping[str, object], key: str) -> Iterator[str]:
 
 
 def _claims(token: object) -> Mapping[str, object]:
-    """What a JSON Web Token says; nothing for what is none."""
+    """Return the claims of a JSON Web Token, empty for anything else."""
     if not isinstance(token, str) or token.count(".") != 2 or len(token) > LARGEST_TOKEN:
         return {}
     payload = token.split(".")[1]

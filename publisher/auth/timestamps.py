@@ -1,26 +1,26 @@
-"""No request is signed twice with the same second: most keys would give the same signature, and that is a replay.
+"""Signature timestamps: equal requests never get the same second, because most keys would give the same signature.
 
-A registry refuses a signature that it has seen (protocol.md §3 rejects old ones; ours refuses used ones).  Two equal
-requests in one second, a poll or a retry, are honest all the same: the second one is dated a second back, which is well
-inside of every registry's window.
+A registry refuses a signature that it has seen, as a replay (protocol.md §3 rejects old ones; ours refuses used ones).
+Two equal requests in one second, such as a poll or a retry, are legitimate. The second one is dated one second back,
+which is well within every registry's window.
 """
 
 from collections import deque
 from hashlib import blake2b
 
 REMEMBERED_SECONDS = 10
-"""How far back a date may be moved, and so how long the dates that were given are remembered."""
+"""How far back a date may be moved, and therefore how long assigned dates are remembered."""
 
 
 class Timestamps:
-    """Dates requests, each one differently from an equal one before it."""
+    """Assigns timestamps to requests, different ones to equal requests."""
 
     def __init__(self) -> None:
         self._given: set[tuple[int, bytes]] = set()
         self._order: deque[tuple[int, tuple[int, bytes]]] = deque()  # (when, what was given), oldest first
 
     def for_request(self, method: str, path: str, body: bytes | None, now: int) -> int:
-        """The second (Unix) to sign with: `now`, or the latest before it that was given to no equal request."""
+        """Return the Unix second to sign with: `now`, or the latest one before it that no equal request was given."""
         while self._order and self._order[0][0] < now - REMEMBERED_SECONDS:
             self._given.discard(self._order.popleft()[1])
         request = blake2b(f"{method}\0{path}\0".encode() + (body or b""), digest_size=16).digest()

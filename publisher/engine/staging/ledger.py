@@ -21,9 +21,7 @@ ASKED = "asked"
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The stored state of an object's upload: its name, or only the time when one was requested (Unix seconds), or
-    nothing.
-    """
+    """The stored state of an object's upload: its name, or the time of its request (Unix seconds), or nothing."""
 
     key: str
     upload: Upload | None = None

@@ -116,9 +116,7 @@ async def _select(run: Run, progress: Progress) -> Outcome:
 
 
 async def _agreed(run: Run, choice: Choice) -> bool:
-    """Return whether the user agrees or did so earlier. The answer is stored with the plan, so a resume does not ask
-    again.
-    """
+    """Return whether the user agrees or did so earlier. The answer is stored with the plan, so it is asked once."""
     if (await run.on_disk(run.journal.queue.read)).agreed:
         return True
     agreed = await run.confirm(choice)
@@ -177,8 +175,7 @@ def _asked(run: Run) -> tuple[Flag, Scope]:
 
 
 async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
-    """Return the registry's answer to the SSH key (protocol.md §4, the auth probe), and the error if it rejected the
-    key.
+    """Probe the registry with the SSH key (protocol.md §4). Return its answer, and the error if it rejected the key.
 
     Only the registry's own 401 rejects the key. Raises an error if the key may be valid despite the 401: this machine's
     clock is wrong, or a proxy changes the signed path.

@@ -51,9 +51,7 @@ class Endpoints:
         return kind in self._missing
 
     async def found_missing(self, kind: Kind, refusal: Refused) -> bool:
-        """Return whether a refusal means that the registry lacks the endpoint for this kind. Raises what `there`
-        raises.
-        """
+        """Return whether a refusal means that the registry lacks the endpoint for this kind. Raises as `there` does."""
         if kind not in OPTIONAL or refusal.status not in NO_ENDPOINT:
             return False
         async with self._one_at_a_time:

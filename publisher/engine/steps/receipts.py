@@ -90,11 +90,10 @@ def sent_hash(plan: Plan, progress: Progress) -> str | None:
 
 
 def page_url(url: str | None, registry: str, lineage_hash: str) -> tuple[str | None, str]:
-    """Return the URL of the lineage's page, or None if it must not be shown as a link; and a note if a page is not
-    shown.
+    """Return the URL of the lineage's page, or None if it must not be shown, and a note if a given page is not shown.
 
-    A page may be shown if it has the registry's origin, or if it is https on the registry's own site: the host's parent
-    domain (api.example.org, example.org), or a host below either. It must not name another lineage.
+    A page may be shown as a link if it has the registry's origin, or if it is https on the registry's own site: the
+    host's parent domain (api.example.org, example.org), or a host below either. It must not name another lineage.
     """
     if url is None:
         return None, ""

@@ -103,9 +103,7 @@ async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
 async def deliver_or_pass(
     run: Run, unit: Unit, route: Route, authorize: Authorizer, endpoints: Endpoints
 ) -> BatchReply | None:
-    """Deliver a unit as `delivered` does. Return None if the registry does not have, and does not need, the endpoint
-    for it.
-    """
+    """Deliver a unit as `delivered` does. Return None if the registry lacks its endpoint and does not need it."""
     if endpoints.lacks(unit.kind):
         return None
     try:
