@@ -38,7 +38,7 @@ class Scope:
     project_id: str | None = None
 
     def may_become(self, wanted: "Scope") -> bool:
-        """Return whether publishing again may move a lineage from this scope to `wanted`. It may only become public.
+        """Return whether publishing again may change this scope to `wanted`: only its visibility, and only to public.
 
         It cannot become private again, because it may have been read. It cannot move, because its project controls it.
         """

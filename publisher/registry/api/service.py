@@ -64,7 +64,7 @@ class Service:
         return await self.write(lambda connection: metered(connection, meter, operation, *args, **kwargs))
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `operation` in a read transaction."""
+        """Run `operation`, which must only read, in a transaction."""
         return await self.run(partial(self.store.read, operation, *args, **kwargs))
 
     async def body(self, request: Request, model: type[Body]) -> Body:

@@ -44,7 +44,7 @@ class StrictConnection(h11.Connection):
         return self.their_state is h11.IDLE and bool(self.trailing_data[0])
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """Like h11's.
+        """Return the next event, like h11.
 
         Also raises `h11.RemoteProtocolError` for what is refused here; then the connection must be closed.
         """
