@@ -1,6 +1,6 @@
-"""Object stores for `roar put`: where the artifacts themselves go (protocol.md §9).
+"""Object stores for `roar put`, which hold the artifacts themselves (protocol.md §9).
 
-`store` is the port and its words, `s3`, `gcs` and `file` implement it, `transfer` moves one file through it.  A file is
-read twice and never held: once by `digest`, which takes its hashes, and once by `slices`, which sends it and stops when
-a hash or the file's own marks differ.  `http` is the only place where bytes meet the network.
+`store` defines the interface and its types. `s3`, `gcs` and `file` implement it, and `transfer` uploads one file
+through it. A file is read twice and never held in memory: once by `digest`, which computes its hashes, and once by
+`slices`, which sends it and stops if a hash or the file's fence differs. All network traffic goes through `http`.
 """

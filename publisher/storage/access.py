@@ -1,4 +1,4 @@
-"""Where a destination is and whose credentials open it, in words for a person, before anything is asked or sent."""
+"""Describes a destination and the source of its credentials for the user, before any request is sent."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -9,9 +9,9 @@ from roar_publisher.storage.addresses import Kind, parse_address
 
 
 def access_to(destination: str, environ: Mapping[str, str]) -> str:
-    """The endpoint and the source of the credentials that the environment and the profiles of this user give.
+    """Return the endpoint and the source of the credentials, according to this user's environment and profiles.
 
-    Reads configuration files; asks nobody, and reads no secret.  What can't be told is told as such.
+    Reads configuration files, but no secrets, and sends no request. The text also says if they cannot be determined.
     """
     address = parse_address(destination)
     if address.kind is Kind.FOLDER:

@@ -1,8 +1,8 @@
-"""What a destination says: `s3://bucket/prefix`, `gs://bucket/prefix`, `file:///folder` or an absolute path.
+"""Parses destinations: `s3://bucket/prefix`, `gs://bucket/prefix`, `file:///folder` or an absolute path.
 
-Objects are stored below the destination or not at all.  HTTP libraries, proxies, servers and file systems resolve `..`,
-`.` and `//` each in their own way, so a path with one of them would be stored in one place and recorded as another:
-such a path is refused, in destinations here and in keys by `store.check_key`.
+Objects are stored below the destination or not at all. HTTP libraries, proxies, servers and file systems resolve `..`,
+`.` and `//` in different ways, so an object with such a path could be stored in one place and recorded in another. Such
+paths are refused: in destinations here, in keys by `store.check_key`.
 """
 
 import os
@@ -20,12 +20,12 @@ ACCESS_POINT = re.compile(
     r"|s3-outposts:[a-z0-9-]+:[0-9]{12}:outpost[:/][A-Za-z0-9-]+[:/]accesspoint[:/][A-Za-z0-9-]+"
     r")"
 )
-"""Access points of S3 and of S3 on Outposts, as AWS writes them; without a region, it is a multi-region one."""
+"""Access points of S3 and of S3 on Outposts, as AWS writes them. One without a region is a multi-region one."""
 KNOWN = "s3://bucket/prefix, gs://bucket/prefix, file:///folder, or an absolute path"
 
 
 class Kind(Enum):
-    """Which store a destination is."""
+    """The kind of store of a destination."""
 
     S3 = "s3"
     GCS = "gs"
@@ -34,9 +34,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """bucket: its name, or an access point's ARN; empty for a folder.
+    """A parsed destination.
 
-    path: the prefix without slashes at its ends, possibly empty; of a folder its absolute path.
+    bucket: its name, or an access point's ARN; empty for a folder.
+    path: the prefix without leading and trailing slashes, possibly empty; for a folder its absolute path.
     """
 
     kind: Kind
@@ -45,10 +46,10 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """What `text` names.
+    """Parse a destination.
 
-    Raises UsageProblem for what is no destination, and for one that might be stored elsewhere than it says: dot
-    segments, empty segments, control characters.  Its words do not repeat what may be a credential.
+    Raises UsageProblem if `text` is not a destination, and if the object might be stored elsewhere than the text says:
+    dot segments, empty segments, control characters. The message does not repeat what may be a credential.
     """
     if any(character < " " or character == "\x7f" for character in text):
         raise UsageProblem("the destination holds a control character (a tab, a line break)", next_step=KNOWN)
@@ -104,7 +105,7 @@ def _folder(path: str) -> Address:
 
 
 def _checked(path: str, *, utf8: bool = True) -> str:
-    """A path without its last slash, if every store takes it literally."""
+    """Return a path without its trailing slash. Raise UsageProblem unless every store takes it literally."""
     path = path.removesuffix("/")
     segments = path.split("/") if path else []
     if any(segment in (".", "..") for segment in segments):

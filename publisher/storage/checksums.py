@@ -1,7 +1,7 @@
-"""What a store verifies of a part: taken in one read, right before the part is sent.
+"""Computes the checksums that a store verifies for a part, in one read right before the part is sent.
 
-The read comes from the page cache, which the sending fills anyway; hashing releases the interpreter, so the parts under
-way are hashed on all cores while others are on the wire.
+The read fills the page cache, from which the part is then sent. Hashing releases the GIL, so concurrent parts are
+hashed on all cores while others are being sent.
 """
 
 import base64
@@ -14,28 +14,28 @@ from anyio import from_thread, to_thread
 from roar_publisher.storage.source import Slice, opened
 
 HASHED_BYTES = 256 * 1024
-"""Bytes read and hashed at once: they stay in a core's own cache for the second hash."""
+"""Bytes read and hashed at once, so that they stay in the core's cache for the second hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checksums:
-    """Of one slice.  md5: empty where it was not asked for."""
+    """The checksums of one slice. md5: empty if it was not requested."""
 
     sha256: bytes
     md5: bytes = b""
 
 
 async def checksums_of(slice_: Slice, *, md5: bool) -> Checksums:
-    """Read a slice in a worker thread.
+    """Read a slice in a worker thread and return its checksums.
 
-    Whether it still is what it was, is told when it is sent (`slices`).  Raises LocalProblem for what can't be read.
-    Cancelling ends it with the piece under way.
+    Does not detect whether the slice has changed; sending does (`slices`). Raises LocalProblem if it cannot be read.
+    Cancellation takes effect after the current block.
     """
     return await to_thread.run_sync(_read, slice_, md5)
 
 
 def in_base64(digest: bytes) -> str:
-    """A digest as stores write it in headers and documents."""
+    """Return a digest in the encoding that stores use in headers and documents."""
     return base64.b64encode(digest).decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""From a destination (`addresses`) to its store."""
+"""Opens the store of a destination (`addresses`)."""
 
 import os
 import secrets
@@ -16,13 +16,14 @@ from roar_publisher.storage.addresses import Kind, parse_address
 from roar_publisher.storage.store import ObjectStore
 
 CONNECTIONS = 32
-"""Requests to one store under way at once, unless the person says otherwise (`--jobs`)."""
+"""Default maximum of concurrent requests to one store (`--jobs`)."""
 PATIENCE_SECONDS = 300.0
-"""How long a store that stays away, or asks for patience (503 SlowDown), gets it; the rest is left to a resume."""
+"""How long to wait for a store that is unreachable or throttles (503 SlowDown). After that, the rest is left to a
+resume."""
 
 
 def unheard(report: Report) -> None:
-    """The Reporter of nobody."""
+    """Ignore a report."""
 
 
 async def open_store(
@@ -36,14 +37,16 @@ async def open_store(
     report: Reporter = unheard,
     patience: float = PATIENCE_SECONDS,
 ) -> ObjectStore:
-    """The store that `url` names; use it as an async context manager.  Connects to nobody yet.
+    """Return the store that `url` names. Use it as an async context manager. Does not connect yet.
 
-    owner: tells one publish from all others; with the same one a killed process's temporaries are found again.
-    pace: the rate of what goes over the network; a folder takes what the disk takes.  share: with the other uploads of
-    this process.  report: hears of every wait for the network.  patience: seconds without an answer after which a call
-    fails.
+    owner: distinguishes one publish from all others; with the same owner, a killed process's temporary files are found
+    again.
+    pace: the rate of network traffic; it does not limit a folder.
+    share: the upload limits that this process's uploads share.
+    report: receives every wait for the network.
+    patience: seconds without a reply after which a call fails.
 
-    Raises UsageProblem for what is no destination (`parse_address`), or a configuration that makes no sense.
+    Raises UsageProblem for an invalid destination (`parse_address`) or configuration.
     """
     address = await to_thread.run_sync(parse_address, url)
     if address.kind is Kind.FOLDER:

@@ -1,8 +1,8 @@
-"""The hashes of a file that name it and fence it, taken in one read: blake3 of everything, and of each part.
+"""Computes the hashes that name and fence a file in one read: blake3 of the whole file and of each part.
 
-blake3 spreads over the cores by itself (here 4 cores hash 10 GB/s, and one reads 15), so that a file waits for its disk
-and for little else.  What a store wants to verify is slower by far (SHA-256 1.7 GB/s, MD5 0.7) and is taken of each
-part when it is sent (`checksums`), while others are on their way.  A file holds two segments, whatever its size.
+blake3 uses all cores (here 4 cores hash 10 GB/s, and one core reads 15), so the disk is the bottleneck. The checksums
+that stores verify are far slower (SHA-256 1.7 GB/s, MD5 0.7). They are computed for each part when it is sent
+(`checksums`), while other parts are in flight. At most two segments of a file are in memory.
 """
 
 import hashlib
@@ -19,14 +19,15 @@ from roar_publisher.storage.source import Content, FileChanged, fence_of, opened
 
 SEGMENT_BYTES = 2 * 1024 * 1024
 Progress = Callable[[int], None]
-"""Called from a worker thread with the bytes that were just read."""
+"""Called in a worker thread with the number of bytes just read."""
 
 
 async def digest_file(path: str, progress: Progress | None = None, *, md5: bool = False) -> Content:
     """Read `path` once, in a worker thread, and return its content.
 
-    md5: take the MD5 of everything as well (`ObjectStore.wants_md5`).  Raises LocalProblem for what can't be read,
-    FileChanged if it changes meanwhile.  Cancelling ends it with the segment under way; repeating reads it all again.
+    md5: also compute the MD5 of the whole file (`ObjectStore.wants_md5`).
+    Raises LocalProblem if the file cannot be read, FileChanged if it changes meanwhile. Cancellation takes effect after
+    the current segment. Repeating reads the whole file again.
     """
     return await to_thread.run_sync(_digest, path, progress or _ignore, md5)
 
@@ -34,8 +35,7 @@ async def digest_file(path: str, progress: Progress | None = None, *, md5: bool 
 async def confirm(content: Content) -> None:
     """Raise FileChanged unless the file still has this content.
 
-    Costs one `stat`, unless something touched the file without changing its size and modification time: then it is
-    read once more.
+    Costs one `stat`. If only the change time differs, the file is read again.
     """
     now = await to_thread.run_sync(fence_of, content.path)
     if not content.fence.admits(now):
@@ -78,9 +78,9 @@ def _digest(path: str, progress: Progress, md5: bool) -> Content:
 
 
 def _segments(descriptor: int, size: int, part_bytes: int) -> Generator[bytes, None, None]:
-    """The file in order, no segment across two parts.  While one is hashed, the next is read, if there may be one.
+    """Yield the file in order, without segments that cross parts. Read the next segment while one is hashed.
 
-    Close it before the descriptor: it reads ahead.
+    Close it before the descriptor, because it reads ahead.
     """
     offset = 0
 
@@ -105,4 +105,4 @@ def _blake3() -> blake3_package.blake3:
 
 
 def _ignore(read: int) -> None:
-    """The Progress of nobody."""
+    """Ignore progress."""

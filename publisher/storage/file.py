@@ -1,9 +1,9 @@
-"""A folder as an object store: the embedded default, for a disk, a mount, or a test.
+"""A folder as an object store: on a disk, on a mount, or in a test.
 
-Parts go to their places in a temporary file beside the object, which is read back, hashed, synced and renamed: readers
-see the old object or the whole new one.  The temporary needs no map of its parts, because its content is one: a part
-is there if its bytes have the hash that it should have: their blake3 is what this store calls a part.  Its name follows
-from the owner and the key, so that whoever goes on after a kill finds it without having written anything down.
+Parts are written to their offsets in a temporary file beside the object. The file is then read back, hashed, synced and
+renamed, so readers see either the old object or the complete new one. The temporary file needs no record of its parts:
+a part is present if its bytes have the expected blake3, which is this store's tag of the part. The file's name follows
+from the owner and the key, so it is found again after a crash without any record.
 """
 
 import errno
@@ -28,14 +28,14 @@ from roar_publisher.storage.source import READ_BYTES, Content, Slice, shown
 from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
 
 NAME_LENGTH = 16
-"""Hex digits of a temporary's name; two owners never share one."""
+"""Hex digits of a temporary file's name. Two owners never share one."""
 NOT_KEPT = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
-"""What fsync says of a folder that can be synced, and was not."""
+"""Errors of fsync for a folder that can be synced and was not."""
 T = TypeVar("T")
 
 
 class FileStore(ObjectStore):
-    """Objects below `folder`, which is created when the first one comes."""
+    """Objects below `folder`, which is created for the first object."""
 
     def __init__(self, folder: Path, owner: str) -> None:
         super().__init__(folder.absolute().as_uri())
@@ -43,7 +43,7 @@ class FileStore(ObjectStore):
         self._owner = owner
 
     def url(self, key: str) -> str:
-        """A URL whose path is percent-encoded, as the destination's is: a name with `%20` in it stays that name."""
+        """Return the URL with its path percent-encoded, like the destination's: `%20` in a name is escaped as well."""
         return f"{self.destination.rstrip('/')}/{quote(self.name(key))}"
 
     def checksum_of(self, content: Content) -> str:
@@ -52,7 +52,7 @@ class FileStore(ObjectStore):
     async def check(self) -> None:
         try:
             blocking = await anyio.to_thread.run_sync(_in_the_way, self._folder)
-        except OSError:  # what is there can't be told: storing will tell
+        except OSError:  # unknown; storing will report it
             return
         if blocking is not None:
             raise UsageProblem(
@@ -61,7 +61,7 @@ class FileStore(ObjectStore):
             )
 
     async def stat(self, key: str) -> StoredObject | None:
-        """Reads the object: a folder keeps no checksum, so what is there is hashed."""
+        """Return what is stored, by reading and hashing the object, because a folder keeps no checksum."""
         path = self._path(key)
         if not await self._disk(path.is_file):
             return None
@@ -69,7 +69,7 @@ class FileStore(ObjectStore):
         return StoredObject(found.size, f"blake3:{found.blake3}", found.blake3, await self._disk(_tag_of, path))
 
     async def lost(self, key: str, content: Content, tag: str) -> bool:
-        """Reads the object only if something wrote there since."""
+        """Return whether the object is lost. Reads it only if it was written since."""
         if tag and tag == await self._disk(_tag_of, self._path(key)):
             return False
         stored = await self.stat(key)
@@ -89,7 +89,7 @@ class FileStore(ObjectStore):
         upload = self._upload(key, content.size, content.part_bytes)
         try:
             await self._disk(self._reserve, upload)
-        except UploadVanished as error:  # no folder can be made there
+        except UploadVanished as error:  # the folder cannot be created
             raise self._unusable("there can be no folder", full=False) from error
         return upload
 
@@ -97,7 +97,7 @@ class FileStore(ObjectStore):
         await self.abort(self._upload(key, size=0, part_bytes=0))
 
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
-        """Hashes what the temporary holds; parts that were never written are there with the hash of zeros."""
+        """Return the parts, by hashing the temporary file. Parts that were never written have the hash of zeros."""
         temporary = self._temporary(upload)
         if not await self._disk(temporary.is_file):
             return None
@@ -118,7 +118,7 @@ class FileStore(ObjectStore):
     async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
         final = self._path(upload.key)
         found = await self.parts(upload)
-        if found is None:  # gone, or renamed by a completion that nobody heard of
+        if found is None:  # gone, or renamed by a completion whose result was lost
             stored = await self.stat(upload.key)
             if stored is None or not self.holds(stored, content):
                 raise _vanished(upload)
@@ -127,7 +127,7 @@ class FileStore(ObjectStore):
             await self.abort(upload)
             raise _vanished(upload)
         await self._disk(_publish, self._temporary(upload), final)
-        # What was read back above had every part's hash, so it is the content that has this blake3.
+        # All parts read back above had their hashes, so the content has this blake3.
         tag = await self._disk(_tag_of, final)
         return StoredObject(content.size, self.checksum_of(content), content.blake3, tag)
 
@@ -155,10 +155,10 @@ class FileStore(ObjectStore):
             os.close(descriptor)
 
     async def _disk(self, work: Callable[..., T], *arguments: object) -> T:
-        """Run blocking work in a thread and translate what the file system says."""
+        """Run blocking work in a thread and translate the file system's errors."""
         try:
             return await anyio.to_thread.run_sync(work, *arguments)
-        except FileNotFoundError as error:  # nothing is opened here that was not reserved before
+        except FileNotFoundError as error:  # every file opened here was reserved before
             raise UploadVanished("the upload's temporary file is gone") from error
         except (FileExistsError, NotADirectoryError) as error:
             raise self._unusable("a file is where a folder has to be", full=False) from error
@@ -193,7 +193,7 @@ def _parts_in(temporary: Path, upload: Upload) -> dict[int, Part]:
 
 
 def _tag_of(path: Path) -> str:
-    """Which file it is, and when it was written last; empty if there is none."""
+    """Return a value that identifies the file and its last write; empty if there is none."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -210,7 +210,7 @@ def _write(descriptor: int, chunk: bytes, offset: int) -> None:
 
 
 def _in_the_way(folder: Path) -> Path | None:
-    """What keeps `folder` from being a folder: itself or one above it, if that is there and is none."""
+    """Return the path that prevents `folder` from being a folder: itself or a parent that exists as something else."""
     for path in (folder, *folder.parents):
         if path.is_dir():
             return None
@@ -220,10 +220,10 @@ def _in_the_way(folder: Path) -> Path | None:
 
 
 def _publish(temporary: Path, final: Path) -> None:
-    """Sync the content, then rename, then sync the folder: after a power loss it is all there or not at all.
+    """Sync the content, then rename, then sync the folder. After a power loss the object is complete or absent.
 
-    Without hard links, which exFAT, sshfs and 9p have not.  Where a folder can't be opened or synced (CIFS, FUSE, a
-    folder that may be written but not read), its file system keeps the rename as it keeps every other.
+    Does not use hard links, which exFAT, sshfs and 9p lack. If a folder cannot be opened or synced (CIFS, FUSE, a
+    write-only folder), its file system preserves the rename as it preserves any other.
     """
     with temporary.open("rb") as file:
         os.fsync(file.fileno())

@@ -1,11 +1,11 @@
 """Google Cloud Storage: resumable sessions of the JSON API.
 
-One session takes one stream, so parts go in order, each as a chunk (a multiple of 256 KiB).  Where a chunk's reply is
-lost, the session says how much it has (308 with `Range`), and the rest follows from there; what it already has is not
-sent again.  It verifies no single chunk, only the whole: the MD5 goes along when the session begins, and Google refuses
-the last chunk if the bytes it gathered differ.  MD5 rather than CRC32C, because the standard library computes it.
+A session accepts one stream, so parts are sent in order, each as a chunk (a multiple of 256 KiB). If a chunk's reply is
+lost, the session reports how much it has (308 with `Range`), and only the rest is sent. A session verifies only the
+whole object: the MD5 is sent when the session begins, and Google refuses the last chunk if the received bytes differ.
+MD5 is used rather than CRC32C because the standard library computes it.
 
-Facts: https://cloud.google.com/storage/docs/performing-resumable-uploads and .../json_api/v1/status-codes.
+References: https://cloud.google.com/storage/docs/performing-resumable-uploads and .../json_api/v1/status-codes.
 """
 
 import base64
@@ -27,14 +27,14 @@ from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload
 INCOMPLETE = 308
 GONE = frozenset({404, 410})
 ABORTED = 499
-"""What Google answers to a session that was cancelled; no 4xx of anybody else."""
+"""Google's status for a cancelled session; no other server uses it."""
 GRANULE_BYTES = 256 * 1024
-"""A session keeps whole granules until its end; an emulator's `Range` of one byte means none."""
+"""A session keeps whole granules until its end. An emulator's `Range` of one byte means none."""
 BOUNDARY = "roar-object-and-its-metadata"
 
 
 class GcsStore(ObjectStore):
-    """Objects below `prefix` of one bucket.  prefix: without slashes at its ends, possibly empty."""
+    """Objects below `prefix` of one bucket. prefix: without leading and trailing slashes, possibly empty."""
 
     parallel_parts = False
     wants_md5 = True
@@ -70,7 +70,7 @@ class GcsStore(ObjectStore):
         for _ in pages(questions):
             fields = "fields=items(name,generation),nextPageToken&maxResults=1000"
             reply = await self._call("GET", f"{self._objects}?prefix={quote(self.prefix, safe='')}&{fields}{page}")
-            if not reply.ok:  # writing may be allowed where listing is not
+            if not reply.ok:  # writing may be allowed without listing
                 return None
             found = _object(reply)
             items = found.get("items", [])
@@ -96,13 +96,13 @@ class GcsStore(ObjectStore):
         token, rewritten = "", -1
         while True:
             reply = await self._call("POST", url + token)
-            if not reply.ok:  # reading may be forbidden where writing is not
+            if not reply.ok:  # writing may be allowed without reading
                 return None
             answer = _object(reply)
             if answer.get("done"):
                 break
             before, rewritten = rewritten, int(answer.get("totalBytesRewritten", -1))
-            if rewritten <= before:  # a large object takes its time, but gets on
+            if rewritten <= before:  # a large object takes several calls, each of which must make progress
                 return None
             token = "?rewriteToken=" + quote(answer.get("rewriteToken", ""), safe="")
         stored = await self.stat(key)
@@ -135,11 +135,11 @@ class GcsStore(ObjectStore):
         in_vain = 0
         while persisted < end:
             if persisted < slice_.offset:
-                raise _vanished(upload)  # it lost what it had
+                raise _vanished(upload)  # the session lost bytes that it had
             reply = await self._send_rest(upload, slice_, sent, persisted)
             now = self._bytes_in(reply, upload)
             if now is None and end == upload.size:
-                break  # it may be gone because it is complete, which `complete` finds out
+                break  # it may be gone because it is complete; `complete` finds out
             if now is None:
                 raise _vanished(upload)
             in_vain = 0 if now > persisted else in_vain + 1
@@ -150,7 +150,7 @@ class GcsStore(ObjectStore):
         return Part(number, slice_.length, "", "")
 
     async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
-        """The last part completed it: this looks at what came of it."""
+        """Check the result of the upload, which the last part has completed."""
         reply = await self._wire.call(lambda: _query(upload), judge_gcs)
         self._persisted.pop(upload.id, None)
         stored = await self.stat(upload.key)
@@ -168,7 +168,7 @@ class GcsStore(ObjectStore):
         return await self._call("GET", f"{self._objects}/{self._name(key)}?fields=size,md5Hash,metadata,generation")
 
     async def _send_rest(self, upload: Upload, slice_: Slice, sent: Sent, persisted: int) -> Reply:
-        """One attempt at the rest of a part; where it gets no answer, the session is asked how far it came."""
+        """Send the rest of a part once. Without a reply, ask the session how many bytes it has."""
         attempted = False
 
         async def attempt() -> Request:
@@ -183,7 +183,7 @@ class GcsStore(ObjectStore):
         return await self._wire.call(attempt, judge_gcs)
 
     def _bytes_in(self, reply: Reply, upload: Upload) -> int | None:
-        """How many bytes a session has, by its reply; None if it is gone or refuses what it gathered."""
+        """Return how many bytes a session has, by its reply, or None if it is gone or refuses the bytes it received."""
         if reply.status == INCOMPLETE:
             last = reply.headers.get("range", "").rpartition("-")[2]
             return (int(last) + 1) // GRANULE_BYTES * GRANULE_BYTES if last.isdigit() else 0
@@ -218,7 +218,7 @@ class GcsStore(ObjectStore):
 
 
 def judge_gcs(reply: Reply) -> Verdict:
-    """By status; 308 is a session's way to say that it wants more."""
+    """Return the verdict by status. 308 means that a session expects more bytes."""
     return Verdict.ACCEPTED if reply.status == INCOMPLETE else verdict(reply)
 
 
@@ -242,7 +242,7 @@ def _object(reply: Reply) -> dict[str, Any]:
 
 
 def _stored_in(reply: Reply) -> StoredObject:
-    """What an object's resource tells.  An object that was composed has no MD5."""
+    """Return the object that a resource describes. A composed object has no MD5."""
     found = _object(reply)
     md5 = found.get("md5Hash")
     blake3 = (found.get("metadata") or {}).get("blake3", "")
@@ -258,7 +258,7 @@ def _explain(reply: Reply, where: str) -> PublisherError:
         return may_not_write(where, error_text(parse(reply.body), reply.status))
     if reply.status == 404:
         return no_such_bucket(where)
-    if not isinstance(parse(reply.body), dict):  # Google says why; whoever does not say it may have been something else
+    if not isinstance(parse(reply.body), dict):  # Google gives a reason; otherwise another server may have answered
         return _not_gcs()
     return Rejected(f"the object store refused: {error_text(parse(reply.body), reply.status)}")
 

@@ -1,9 +1,9 @@
-"""Who asks Google, and where: google-auth's default credentials, or an emulator that asks for none.
+"""Credentials and address of Google Cloud Storage: google-auth's default credentials, or an emulator without any.
 
-google-auth rather than a token request of our own, because what people have is rarely a service account's key alone:
-`gcloud auth application-default login`, workload identity and impersonation are files and exchanges of their own.  It
-blocks, so it runs in a worker thread.  It asks with `requests`, because it can't do without: its client of the metadata
-server imports that, and `default` passes the server over, silently, where it can't be imported.
+google-auth is used instead of our own token requests because users rarely have only a service account's key: `gcloud
+auth application-default login`, workload identity and impersonation have their own files and token exchanges.
+google-auth blocks, so it runs in a worker thread. It uses `requests`, because its client of the metadata server imports
+that, and `default` silently skips the metadata server if the import fails.
 """
 
 import json
@@ -37,18 +37,18 @@ SOURCES = (
     "GOOGLE_API_USE_CLIENT_CERTIFICATE",
     "GOOGLE_API_CERTIFICATE_CONFIG",
 )
-"""What says where credentials come from: whoever reads that they can't be had wants to know which of them is set."""
+"""The variables that determine the source of credentials. Error messages name those that are set."""
 
 MOST_BYTES = 1024 * 1024
-"""Of a file with credentials."""
+"""The maximum size of a credentials file."""
 
 
 class Account:
-    """One user's access to Google's storage.  Shared by every request; make it with `open_account`."""
+    """One user's access to Google Cloud Storage, shared by all requests. Create it with `open_account`."""
 
     def __init__(self, base: str, environ: Mapping[str, str], *, emulated: bool) -> None:
         self.base = base
-        # google-auth asks with `requests`, whose own variable comes first therefore.
+        # google-auth uses `requests`, so the variable of `requests` comes first.
         self.trust = Trust.chosen(environ, ("REQUESTS_CA_BUNDLE", environ.get("REQUESTS_CA_BUNDLE")))
         self._environ = environ
         self._emulated = emulated
@@ -59,10 +59,10 @@ class Account:
         return f"Account({self.base})"
 
     async def headers(self, *, renew: str = "") -> dict[str, str]:
-        """The `Authorization` header, empty for an emulator.
+        """Return the `Authorization` header; empty for an emulator.
 
-        renew: a value that the store rejected; another one is asked for, unless somebody has it already.  Raises
-        NeedsPerson if there are no credentials, Transient if who gives them out does not answer.
+        renew: a value that the store rejected; a new one is requested, unless another task has already obtained it.
+        Raises NeedsPerson if there are no credentials, Transient if their source does not answer.
         """
         if self._emulated:
             return {}
@@ -72,7 +72,7 @@ class Account:
     def _token(self, rejected: str) -> str:
         try:
             token = self._current(rejected)
-        except Exception as error:  # whatever google-auth makes of files, programs, addresses and their answers
+        except Exception as error:  # google-auth raises many kinds of errors for files, programs, addresses and replies
             raise self._can_not_be_had(error) from None
         if not isinstance(token, str) or not all("!" <= one <= "~" for one in token):
             raise NeedsPerson(
@@ -89,7 +89,7 @@ class Account:
         from google.auth.transport.requests import Request
 
         if self._credentials is None:
-            self._check_file()  # google-auth would wait for the other end of a FIFO
+            self._check_file()  # google-auth would block on a FIFO
         session = requests.Session()
         if self.trust.setting:
             session.verify = self.trust.path
@@ -110,7 +110,7 @@ class Account:
         host = "the service that gives out Google tokens"
         if problem := person_problem(error, host, self.trust, None) or unusable_route(self.base, self.trust):
             return problem
-        # Its text can quote a token endpoint's answer; its kind says enough.
+        # The text may quote a token endpoint's reply, so only the error's type is shown.
         why = _wrong_file(self._environ) or f" ({type(error).__name__})" + self._named("")
         what = f"Google credentials can't be had{why}"
         if isinstance(error, TransportError) or (isinstance(error, GoogleAuthError) and error.retryable):
@@ -123,7 +123,7 @@ class Account:
 
 
 def _wrong_file(environ: Mapping[str, str]) -> str:
-    """What is wrong with the file that GOOGLE_APPLICATION_CREDENTIALS names; empty where nothing is that shows."""
+    """Return what is wrong with the file of GOOGLE_APPLICATION_CREDENTIALS; empty if nothing is visibly wrong."""
     name = environ.get(SOURCES[0], "")
     if not name:
         return ""
@@ -137,9 +137,9 @@ def _wrong_file(environ: Mapping[str, str]) -> str:
 
 
 def open_account(environ: Mapping[str, str]) -> Account:
-    """The account that the environment names: STORAGE_EMULATOR_HOST (host:port or URL), else Google's own.
+    """Return the account for STORAGE_EMULATOR_HOST (host:port or URL) if it is set, or for Google itself.
 
-    Raises UsageProblem for an emulator's address that is none.
+    Raises UsageProblem if the emulator's address is invalid.
     """
     emulator = environ.get(EMULATOR, "")
     if not emulator:

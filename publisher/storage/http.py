@@ -1,7 +1,7 @@
-"""The only place where bytes meet the network: one attempt (`Wire.send`), and attempts until an answer (`Wire.call`).
+"""All HTTP traffic with stores: one attempt (`Wire.send`), and attempts until there is a reply (`Wire.call`).
 
-Everything that any store sends passes here: the limit of requests, the rate, and the gate at which all wait together
-while the network is away (`glaas.gate`).
+Every request of any store passes through here: the request limit, the rate limit, and the gate at which all requests
+wait while the network is unreachable (`glaas.gate`).
 """
 
 import logging
@@ -29,22 +29,22 @@ from roar_publisher.storage.slices import Sent, chunks
 from roar_publisher.storage.source import Slice
 
 REPLY_SECONDS = 60.0
-"""How long a store may stay silent; it takes its time to put a large object together."""
+"""How long a store may take to reply. It needs some time to assemble a large object."""
 POOL_CONNECTIONS = 2
-"""Connections of one pool: each request looks at all of them, several times (see `glaas.exchange`)."""
+"""Connections per pool. Each request examines all connections of its pool several times (see `glaas.exchange`)."""
 KNOCKER = -1
-"""The place of the client that knocks."""
+"""The place of the client for reachability probes."""
 THROTTLED_ATTEMPT = 4
-"""Where the backoff begins for a store that asks for patience without saying how long."""
+"""Where the backoff begins for a store that throttles without saying for how long."""
 
-# Below WARNING these write URLs, signatures and headers.
+# Below WARNING, these loggers write URLs, signatures and headers.
 for _name in ("botocore", "google.auth", "urllib3"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back.  Header names are lower case."""
+    """A received reply. Header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -57,7 +57,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class FileBody:
-    """A slice as a request's body, from its byte `skip` on, between what frames it.  sha256: where it is signed."""
+    """A slice as a request's body, from its byte `skip` on, between `head` and `tail`. sha256: set if it is signed."""
 
     slice: Slice
     sent: Sent
@@ -70,7 +70,7 @@ class FileBody:
         return len(self.head) + self.slice.length - self.skip + len(self.tail)
 
     async def read(self) -> AsyncGenerator[bytes, None]:
-        """The bytes.  Close it (`aclosing`): it holds the file open."""
+        """Yield the bytes. Close it (`aclosing`), because it holds the file open."""
         if self.head:
             yield self.head
         async with aclosing(chunks(self.slice, self.sent, skip=self.skip)) as pieces:
@@ -82,9 +82,9 @@ class FileBody:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One attempt, authorized.
+    """One authorized attempt.
 
-    url: with a path, percent-encoded down to the unreserved characters; it is sent exactly as it was signed.
+    url: with a path, percent-encoded except for the unreserved characters; sent exactly as it was signed.
     """
 
     method: str
@@ -94,21 +94,23 @@ class Request:
 
 
 def verdict(reply: Reply) -> Verdict:
-    """What a reply means by its status alone; a store overrides what its error codes say better.
+    """Return the meaning of a reply by its status alone. Stores with more precise error codes override it.
 
-    A redirect is a no: the store is elsewhere, which it explains, and a person says so in the configuration.
+    A redirect is a refusal: the store is elsewhere, and the error tells the user to configure its address.
     """
     found = judge(reply.status, reply)
     return Verdict.REFUSED if found is Verdict.REDIRECTED else found
 
 
 class Wire:
-    """Connections to one store, spread over small pools (see `glaas.exchange`).  Made inside of an event loop.
+    """Connections to one store, spread over small pools (see `glaas.exchange`). Create it inside of an event loop.
 
-    connections: requests that may be under way at once; more of them wait.  trust: the certificates, where the store
-    has a setting of its own for them.  pace: the rate that files go at, if it is
-    limited.  share, door: with the other uploads of this process; its own by default.  report: hears of every wait.
-    patience: seconds without any answer, or of being asked to wait, until a call fails.
+    connections: maximum number of concurrent requests; others wait.
+    trust: the certificates, if the store has its own setting for them.
+    pace: the rate limit for files, if there is one.
+    share, door: the upload limits and gate state shared with this process's other uploads; its own by default.
+    report: receives every wait.
+    patience: seconds without any reply, or of throttling, until a call fails.
     """
 
     def __init__(
@@ -126,15 +128,15 @@ class Wire:
     ) -> None:
         self._trust = trust or Trust.chosen(os.environ)
         self._routes: dict[str, Route] = {}  # by origin; a bucket may turn out to be in another region
-        self._clients: dict[tuple[str, int], httpx2.AsyncClient] = {}  # by origin and place, made when first needed
-        self._under_way = [0] * -(-connections // POOL_CONNECTIONS)  # requests, by place
+        self._clients: dict[tuple[str, int], httpx2.AsyncClient] = {}  # by origin and place, created when first needed
+        self._under_way = [0] * -(-connections // POOL_CONNECTIONS)  # requests in flight, by place
         self._reply_seconds = reply_seconds
-        self._door = ""  # the URL to knock at; written by call
+        self._door = ""  # the URL to probe; written by call
         share = share or Share.of(connections, None)
         self._paces = [found for found in (pace, share.pace) if found is not None]
         self._slots = anyio.CapacityLimiter(connections)
         self._shared_slots = share.slots
-        self._rng = rng or random.Random()  # nosec B311  # jitter of waits, no secret
+        self._rng = rng or random.Random()  # nosec B311  # jitter of waits, not a secret
         self._report = report
         self._patience = patience
         self._gate = Gate(self._knock, patience=patience, rng=self._rng, report=report, door=door)
@@ -147,20 +149,20 @@ class Wire:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """A slot, once the gate is open.  Who waits at the gate holds none that another store could use."""
+        """Hold a slot once the gate is open. A request that waits at the gate does not hold a shared slot."""
         async with self._slots:
             while True:
                 await self._gate.passage()
                 async with self._shared_slots:
-                    if not self._gate.shut:  # nobody who waited for a slot runs into a network that is gone
+                    if not self._gate.shut:  # the network may have gone away while the request waited for a slot
                         yield
                         return
 
     async def send(self, request: Request) -> Reply:
-        """One attempt.
+        """Make one attempt.
 
-        Raises Unreachable where no whole reply came, NeedsPerson where a certificate, a proxy or their settings are in
-        the way, FileChanged from a body that may not be sent.
+        Raises Unreachable if no complete reply arrived, NeedsPerson if a certificate, a proxy or their settings prevent
+        the request, FileChanged from a body that must not be sent.
         """
         route, chosen = self._route(request.url), self._under_way.index(min(self._under_way))
         self._under_way[chosen] += 1
@@ -180,9 +182,9 @@ class Wire:
         return self._routes[origin]
 
     def _client(self, url: str, place: int) -> httpx2.AsyncClient:
-        """The pool of a place; place KNOCKER is for knocks.
+        """Return the client of a place, whose pool it shares; KNOCKER is the place for probes.
 
-        A knock needs no slot, which a request that got no answer may hold, and trusts no connection from before.
+        A probe needs no slot, because unanswered requests may hold all of them, and reuses no existing connection.
         """
         key = (_origin(url), place)
         if key not in self._clients:
@@ -203,12 +205,13 @@ class Wire:
         *,
         before_retry: Callable[[], Awaitable[None]] | None = None,
     ) -> Reply:
-        """Send until there is an answer, accepted or refused.
+        """Send until there is a reply that is accepted or refused.
 
-        `prepare` authorizes each attempt, when it is its turn: a signature that waits in a queue would grow too old.
-        `before_retry` may send requests of its own.  While the store's host can't be reached at all, it waits at the
-        gate and no attempt is counted, `MAX_OUTAGES` times.  Raises Transient when attempts or patience end.
-        Cancelling ends every wait at once.
+        `prepare` authorizes each attempt right before it is sent, because a signature would expire in a queue.
+        `before_retry` may send requests itself. While the store's host is unreachable, the call waits at the gate
+        without counting attempts, up to `MAX_OUTAGES` times.
+
+        Raises Transient when attempts or patience end. Cancellation ends every wait at once.
         """
         failures = outages = 0
         busy_since: float | None = None
@@ -253,13 +256,13 @@ class Wire:
         self, client: httpx2.AsyncClient, request: Request, content: bytes | AsyncGenerator[bytes, None]
     ) -> Reply:
         headers = {**request.headers, "Content-Length": str(len(request.body))}
-        # As it was signed: the library would normalise what it takes for a path.
+        # The target must match the signature, and httpx2 would normalise the path.
         exactly = {"target": request.url.removeprefix(_origin(request.url)).encode("ascii")}
         async with client.stream(
             request.method, request.url, headers=headers, content=content, extensions=exactly
         ) as response:
             received = bytearray()
-            with anyio.fail_after(self._reply_seconds):  # the client's own limit is for each read
+            with anyio.fail_after(self._reply_seconds):  # the client's own limit applies to each read
                 async for chunk in response.aiter_raw():
                     received += chunk
                     if len(received) > MAX_REPLY_BYTES:
@@ -274,16 +277,16 @@ class Wire:
         await anyio.sleep(seconds)
 
     async def _was_away(self, request: Request, error: Unreachable) -> bool:
-        """Return when the store's host answers; whether it was away, or just this request failed."""
+        """Wait until the store's host answers. Return whether it was unreachable; if not, only this request failed."""
         self._door = f"{_origin(request.url)}/"
         try:
             return await self._gate.no_reply(error)
-        except Transient:  # it speaks of the registry
+        except Transient:  # its text speaks of the registry
             what = f"the object store can't be reached: {error}"
             raise Transient(what, reason="offline", knock_at=self._door) from None
 
     async def _knock(self) -> None:
-        """Ask the host for anything at all, unauthenticated.  Raises Unreachable where no reply came."""
+        """Send an unauthenticated request to the host. Raises Unreachable if no reply arrived."""
         try:
             await self._stream(self._client(self._door, KNOCKER), Request("HEAD", self._door, {}), b"")
         except FAILURES as error:
@@ -302,6 +305,6 @@ class Wire:
 
 
 def _origin(url: str) -> str:
-    """Scheme, host and port of a URL that has a path."""
+    """Return scheme, host and port of a URL that has a path."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.partition('/')[0]}"

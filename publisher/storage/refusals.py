@@ -1,11 +1,11 @@
-"""What a store's no means to a person where every store says it: the bucket is missing, or is not theirs to write."""
+"""The errors for refusals that all stores have in common: the bucket is missing, full, or not writable."""
 
 from roar_publisher.state.errors import LocalProblem, NeedsPerson
 from roar_publisher.state.reasons import Reason
 
 
 def no_such_bucket(where: str) -> NeedsPerson:
-    """The error of a destination whose bucket does not exist (yet)."""
+    """Return the error for a destination whose bucket does not exist."""
     return NeedsPerson(
         f"{where}: there is no such bucket",
         next_step="create the bucket and resume; for another destination, cancel this publish and put again",
@@ -14,7 +14,7 @@ def no_such_bucket(where: str) -> NeedsPerson:
 
 
 def no_room(where: str, words: str) -> LocalProblem:
-    """The error of a destination whose quota is used up: as of a disk that is full.  words: the store's own."""
+    """Return the error for a destination whose quota is used up, like that of a full disk. words: the store's own."""
     return LocalProblem(
         f"{where} has no room left ({words})",
         next_step="make room there, or have its quota raised",
@@ -24,7 +24,7 @@ def no_room(where: str, words: str) -> LocalProblem:
 
 
 def may_not_write(where: str, words: str) -> NeedsPerson:
-    """The error of a destination that refuses these credentials.  words: the store's own."""
+    """Return the error for a destination that refuses these credentials. words: the store's own."""
     return NeedsPerson(
         f"{where} may not be written with these credentials ({words})",
         next_step="have the permission granted, or use other credentials",

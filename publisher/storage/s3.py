@@ -1,13 +1,12 @@
-"""S3, and whatever speaks like it: multipart uploads whose every part the store verifies.
+"""S3 and compatible stores: multipart uploads in which the store verifies every part.
 
-Which checksum?  SHA-256, because it is the one that nearly every endpoint verifies: as the signed payload hash (SigV4),
-and where the endpoint knows the newer `x-amz-checksum-sha256` (it says so when an upload begins) as the part's checksum
-too, which it keeps and tells again in ListParts and HEAD.  A CRC32 would be cheaper, but a second hash beside the
-signed one.  An endpoint that does not answer with the newer header gets `Content-MD5` with each part as well: some
-(`rclone serve s3`) compare nothing else.
+The checksum is SHA-256, because nearly every endpoint verifies it as the signed payload hash (SigV4). Endpoints that
+support the newer `x-amz-checksum-sha256`, as their reply to the start of an upload says, also use it as the part's
+checksum, store it, and return it in ListParts and HEAD. A CRC32 would be cheaper, but a second hash beside the signed
+one. Other endpoints also get `Content-MD5` with each part, because some (`rclone serve s3`) compare nothing else.
 
-The blake3 of everything is written beside each object, so that one that is there already is recognised even where
-no comparable checksum is told.
+The blake3 of the whole object is stored in its metadata, so that an existing object is recognised even if the store
+returns no comparable checksum.
 """
 
 from collections.abc import Mapping
@@ -42,18 +41,18 @@ from roar_publisher.storage.source import Content, Slice, shown
 from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, pages
 
 LARGEST_COPY_BYTES = 5 * 1024**3
-"""What S3 copies in one request."""
+"""The largest object that S3 copies in one request."""
 SHA256, MD5 = "sha256", "md5"
 READ_BACK_BYTES = 1024 * 1024
-"""What is asked for at once to read an object back; each answer is held in memory."""
+"""Bytes requested at once to read an object back. Each reply is held in memory."""
 
 
 class S3Store(ObjectStore):
-    """Objects below `prefix` of one bucket.  prefix: without slashes at its ends, possibly empty."""
+    """Objects below `prefix` of one bucket. prefix: without leading and trailing slashes, possibly empty."""
 
     def __init__(self, bucket: str, prefix: str, account: Account, wire: Wire) -> None:
         super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"), prefix)
-        # An access point's objects have names of their own where they are copied from.
+        # As the source of a copy, an access point's objects have different names.
         self._source = f"{bucket}/object" if bucket.startswith("arn:") else bucket
         self._requests = Requests(self.destination, account, wire)
         self._ask, self._accept = self._requests.ask, self._requests.accept
@@ -63,7 +62,7 @@ class S3Store(ObjectStore):
 
     async def stat(self, key: str) -> StoredObject | None:
         reply = await self._head(key)
-        if reply.status in (403, 404):  # S3 answers 403 for what is missing, to those who may not list
+        if reply.status in (403, 404):  # S3 answers 403 for a missing object if listing is not allowed
             return None
         return stored_in(self._accept(reply))
 
@@ -78,7 +77,7 @@ class S3Store(ObjectStore):
         query = {"encoding-type": "url", "list-type": "2", "prefix": self.prefix}
         for _ in pages(questions):
             reply = await self._ask("GET", query=query)
-            if not reply.ok:  # writing may be allowed where listing is not
+            if not reply.ok:  # writing may be allowed without listing
                 return None
             root = document_in(reply)
             listed = map(listed_in, root.iterfind("Contents"))
@@ -100,7 +99,7 @@ class S3Store(ObjectStore):
             if tag != taken.md5.hex():
                 await self._read_back(key, content)
             return StoredObject(content.size, "", content.blake3, tag)
-        # The store read everything and compared two checksums before it answered: nothing is left to ask.
+        # The store compared two checksums of the whole body before it answered, so no further check is needed.
         return StoredObject(content.size, f"sha256:{sha256}", content.blake3, tag)
 
     async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
@@ -108,9 +107,9 @@ class S3Store(ObjectStore):
             return None
         path = escaped(f"{self._source}/{self.name(source)}")
         reply = await self._ask("PUT", self.name(key), headers={"x-amz-copy-source": path})
-        if not reply.ok or error_in(reply.body).code:  # reading may be forbidden where writing is not
+        if not reply.ok or error_in(reply.body).code:  # writing may be allowed without reading
             return None
-        stored = await self.stat(key)  # with the metadata of its source, the blake3 among it
+        stored = await self.stat(key)  # with the metadata of its source, including the blake3
         return stored if self.holds(stored, content) else None
 
     async def begin(self, key: str, content: Content) -> Upload:
@@ -154,7 +153,7 @@ class S3Store(ObjectStore):
         query = {"partNumber": str(number), "uploadId": upload.id}
 
         async def still_there() -> None:
-            # An endpoint that refuses before it read the body may only be seen to break the connection.
+            # If an endpoint refuses before it has read the body, the client may only see a broken connection.
             if is_gone(await self._ask("GET", self.name(upload.key), {"max-parts": "1", "uploadId": upload.id})):
                 raise _vanished(upload)
 
@@ -184,7 +183,7 @@ class S3Store(ObjectStore):
         if stored is None or not self.holds(stored, content, expected):
             await self.abort(upload)
             raise _vanished(upload)
-        return stored  # an earlier completion went through, only its reply was lost
+        return stored  # an earlier completion succeeded and only its reply was lost
 
     async def clear(self, key: str, asked: float | None) -> None:
         if asked is not None:
@@ -199,20 +198,20 @@ class S3Store(ObjectStore):
         return await self._ask("HEAD", self.name(key), headers={MODE_HEADER: "ENABLED"})
 
     async def _abort_unheard(self, key: str, asked: float, heard: str = "") -> None:
-        """Abort what was begun for `key` since `asked` and whose name was not heard (`s3_unheard`)."""
+        """Abort uploads that were begun for `key` since `asked` and whose names were not received (`s3_unheard`)."""
         name = self.name(key)
         listing = await self._ask("GET", query={"prefix": name, "uploads": ""})
         for upload_id in unheard_uploads(listing, name, time() - asked):
             upload = Upload(key, upload_id, size=0, part_bytes=0)
-            with suppress(Rejected, NeedsPerson):  # who may not list or give up may upload all the same
+            with suppress(Rejected, NeedsPerson):  # uploading may be allowed without listing or aborting
                 if upload_id != heard and await self.parts(upload) == {}:
                     await self.abort(upload)
 
     async def _read_back(self, key: str, content: Content) -> None:
-        """Raise Rejected unless the object, read whole, is this content.
+        """Raise Rejected unless the whole object, read back, is this content.
 
-        For a store that tells no checksum that could be compared.  Who may not read, or gets no ranges, has to do with
-        the Content-MD5 that the store was sent.
+        For a store that returns no comparable checksum. If reading or ranges are not allowed, the Content-MD5 that was
+        sent has to suffice.
         """
         digest = blake3()
         for offset in range(0, content.size, READ_BACK_BYTES):

@@ -1,12 +1,12 @@
-"""Who asks S3, and where: botocore's credential chain and signature, its configuration, nothing else of it.
+"""Credentials and signatures for S3, by botocore's credential chain, signer and configuration; nothing else of it.
 
-botocore finds what people have (environment, profiles, SSO, web identity, container and instance roles), refreshes it,
-and signs.  It blocks and takes a tenth of a second to import, so all of that happens in a worker thread.  It reads the
-process's own environment.
+botocore finds and refreshes the user's credentials (environment, profiles, SSO, web identity, container and instance
+roles), and signs. It blocks and takes a tenth of a second to import, so all of that happens in a worker thread. It
+reads the process's own environment.
 
-The payload's SHA-256 is signed over https too, where UNSIGNED-PAYLOAD would do: the hash is known from the digest, so
-it costs nothing, and every endpoint that verifies signatures must refuse a body that differs, whether or not it knows
-the newer checksum headers.
+The payload's SHA-256 is signed over https too, although UNSIGNED-PAYLOAD would suffice. The hash is known from the
+digest, so it costs nothing, and every endpoint that verifies signatures must refuse a different body, whether or not it
+supports the newer checksum headers.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,14 +44,14 @@ SOURCES = (
     "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
     "BOTO_CONFIG",
 )
-"""What says where credentials come from: whoever reads that they can't be had wants to know which of them is set."""
+"""The variables that determine the source of credentials. Error messages name those that are set."""
 SAFE_ERRORS = frozenset({"PartialCredentialsError", "ProfileNotFound", "ConfigParseError", "UnknownCredentialError"})
-"""Errors of botocore's whose text quotes names and paths alone."""
+"""botocore's errors whose text quotes only names and paths."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """As they are at one moment, named as botocore's signer wants them; never shown."""
+    """A snapshot of the credentials, with the field names that botocore's signer expects. Never shown."""
 
     access_key: str
     secret_key: str
@@ -62,9 +62,9 @@ class Credentials:
 
 
 class Account:
-    """One user's botocore session.  Shared by every request to one bucket; make it with `open_account`.
+    """One user's botocore session, shared by all requests to one bucket. Create it with `open_account`.
 
-    place: where the bucket is, as far as is known; written by `move`.
+    place: the bucket's location as far as it is known; written by `move`.
     """
 
     def __init__(self, session: Any, settings: Settings, environ: Mapping[str, str]) -> None:
@@ -80,7 +80,7 @@ class Account:
         self._lock = anyio.Lock()
 
     def move(self, region: str) -> bool:
-        """Whether the bucket is now asked for in `region`, where the store says that it is."""
+        """Use the region that the store reports for the bucket. Return whether that changed the place."""
         moved = self._locate(region)
         if moved == self.place:
             return False
@@ -88,7 +88,7 @@ class Account:
         return True
 
     async def current(self) -> Credentials:
-        """Credentials that botocore believes valid, refreshed if need be.  Raises NeedsPerson if there are none."""
+        """Return credentials that botocore considers valid, refreshed if needed. Raises NeedsPerson without any."""
         known = self._credentials
         if known is not None and not (hasattr(known, "refresh_needed") and known.refresh_needed()):
             return self._freeze()  # nothing to wait for
@@ -96,9 +96,9 @@ class Account:
             return await anyio.to_thread.run_sync(self._freeze)
 
     async def renew(self, rejected: Credentials) -> bool:
-        """After the store called `rejected` expired: whether there are others now.
+        """Replace the credentials after the store called `rejected` expired. Return whether there are others now.
 
-        Asks the whole chain again, because botocore holds on to what it believes valid.
+        Runs the whole chain again, because botocore keeps what it considers valid.
         """
         async with self._lock:
             if await anyio.to_thread.run_sync(self._freeze) != rejected:
@@ -110,7 +110,7 @@ class Account:
     def sign(
         self, credentials: Credentials, method: str, url: str, headers: Mapping[str, str], sha256: str
     ) -> dict[str, str]:
-        """`headers` with SigV4's added.  sha256: of the body, in hex."""
+        """Return `headers` with those of SigV4. sha256: of the body, in hex."""
         from botocore.auth import S3SigV4Auth  # type: ignore[import-untyped]
         from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
 
@@ -124,7 +124,7 @@ class Account:
         try:
             self._credentials = self._credentials or self._session.get_credentials()
             frozen = self._credentials.get_frozen_credentials() if self._credentials else None
-        except Exception as error:  # whatever the chain makes of files, programs, addresses and their answers
+        except Exception as error:  # the chain raises many kinds of errors for files, programs, addresses and replies
             raise self._can_not_be_had(error) from None
         if frozen is None:
             raise NeedsPerson("there are no AWS credentials", next_step=SIGN_IN, reason=Reason.AUTH)
@@ -136,7 +136,7 @@ class Account:
         if problem := person_problem(error, host, self.trust, None) or unusable_route(self.place.base, self.trust):
             return problem
         kind = type(error).__name__
-        # An error's text can quote a file or a token endpoint's answer; its kind says enough.
+        # The text may quote a file or a token endpoint's reply, so usually only the error's type is shown.
         what = f"AWS credentials can't be had ({error if kind in SAFE_ERRORS else kind})"
         named = [name for name in SOURCES if self._environ.get(name)]
         what += f"; what is set: {', '.join(named)}" if named else ""
@@ -144,9 +144,9 @@ class Account:
 
 
 async def open_account(bucket: str, environ: Mapping[str, str]) -> Account:
-    """The account and the place of `bucket` (a name, or an access point's ARN), from environment and profile.
+    """Return the account and the place of `bucket` (a name, or an access point's ARN), from environment and profile.
 
-    Raises UsageProblem for a profile or an endpoint that makes no sense.  Connects to nobody.
+    Raises UsageProblem for an invalid profile or endpoint. Does not connect.
     """
 
     def opened() -> Account:
@@ -158,7 +158,7 @@ async def open_account(bucket: str, environ: Mapping[str, str]) -> Account:
 
 
 def _check(frozen: Any) -> None:
-    """Raise NeedsPerson for what can't stand in a header: it would be cut, or break the request."""
+    """Raise NeedsPerson for a value that is not valid in a header, where it would be truncated or break the request."""
     for name, value in (
         ("AWS_ACCESS_KEY_ID", frozen.access_key),
         ("AWS_SECRET_ACCESS_KEY", frozen.secret_key),

@@ -1,4 +1,4 @@
-"""What S3's error codes mean: try again, renew the credentials, ask elsewhere or otherwise, or tell a person."""
+"""The meaning of S3's error codes: retry, renew the credentials, change the region or the headers, or tell the user."""
 
 import re
 
@@ -17,34 +17,33 @@ BUSY_CODES = frozenset(
 FAILED_CODES = frozenset(
     {"InternalError", "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch", "OperationAborted"}
 )
-"""Among them what a damaged transfer looks like: the bytes that left were right, so they are sent again."""
+"""Includes the codes for a damaged transfer. The bytes that were sent are correct, so they are sent again."""
 EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"})
 GONE_CODES = frozenset({"NoSuchUpload", "InvalidPart", "InvalidPartOrder"})
-"""The upload, or a part of it, is not there any more."""
+"""The upload, or a part of it, no longer exists."""
 REGION_CODES = frozenset(
     {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
 QUOTA = "QuotaExceeded"
-"""What the codes of a bucket that is full end with: Ceph's, and MinIO's XMinioAdminBucketQuotaExceeded."""
+"""Suffix of the codes for a full bucket: Ceph's, and MinIO's XMinioAdminBucketQuotaExceeded."""
 KMS = "KMS."
-"""What the codes of a key that encrypts the bucket begin with: it is disabled, gone, or not theirs to use."""
+"""Prefix of the codes for the bucket's encryption key: disabled, missing, or not permitted."""
 WRONG_KEY_CODES = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
 HEADER_CODES = frozenset(
     {"InvalidArgument", "InvalidRequest", "NotImplemented", "UnsupportedHeader", "InvalidHeader", "BadRequest"}
     | {"SignatureDoesNotMatch", ""}
 )
-"""What stores call a header that they do not know; those that leave it out of their signature find another one."""
+"""Codes with which stores refuse an unknown header. Stores that omit it from their signature find a mismatch."""
 NO_BODY_EXPIRED = 400
-"""What a HEAD with expired credentials gets: S3 sends no error document with it."""
+"""Status of a HEAD with expired credentials, for which S3 sends no error document."""
 PARTIAL = 206
 _REGION = re.compile(r"[a-z0-9-]{1,63}")
 
 
 def judge_s3(reply: Reply) -> Verdict:
-    """By code where there is one, also in a 200 (CompleteMultipartUpload answers before it knows), else by status.
+    """Return the verdict by error code, also in a 200 (CompleteMultipartUpload replies early), or else by status.
 
-    A refusal whose document is not S3's comes from something in between (a gateway, a captive portal): it is waited
-    for.
+    A refusal without an S3 document comes from an intermediary (a gateway, a captive portal) and is waited out.
     """
     code = error_in(reply.body).code if reply.body and reply.status != PARTIAL else ""
     if code in BUSY_CODES:
@@ -59,20 +58,20 @@ def judge_s3(reply: Reply) -> Verdict:
 
 
 def is_expired(method: str, reply: Reply) -> bool:
-    """Whether other credentials might do."""
+    """Return whether other credentials might succeed."""
     if method == "HEAD":
         return reply.status == NO_BODY_EXPIRED
     return error_in(reply.body).code in EXPIRED_CODES
 
 
 def region_in(reply: Reply) -> str:
-    """The region that the bucket is in, as far as a refusal tells it; empty if it does not."""
+    """Return the bucket's region if a refusal contains it; otherwise empty."""
     told = reply.headers.get("x-amz-bucket-region") or error_in(reply.body).region
     return told if _REGION.fullmatch(told) else ""
 
 
 def may_refuse_header(method: str, reply: Reply) -> bool:
-    """Whether this may be the refusal of a header that the store does not know."""
+    """Return whether the store may have refused an unknown header."""
     if reply.status not in (400, 403, 501):
         return False
     if method == "HEAD":
@@ -82,7 +81,7 @@ def may_refuse_header(method: str, reply: Reply) -> bool:
 
 
 def explain(reply: Reply, where: str, region: str) -> PublisherError:
-    """The error of a reply that is S3's final no.  where: the destination."""
+    """Return the error for a final refusal of S3. where: the destination."""
     error = error_in(reply.body)
     if 300 <= reply.status < 400 or error.code in REGION_CODES:
         right_region = region_in(reply)
@@ -111,6 +110,6 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
         return no_room(where, words)
     if reply.status == 403 or error.code.startswith(KMS):
         return may_not_write(where, words)
-    if not error.code:  # S3 says why; whoever does not say it may have been something else
+    if not error.code:  # S3 gives a reason; otherwise another server may have answered
         return Transient(f"the object store answers, but not as S3 does ({words})", reason=Reason.NOT_S3)
     return Rejected(f"the object store refused: {words}")

@@ -1,4 +1,4 @@
-"""Where a bucket is: the URL that its keys are appended to, and what requests to it are signed for."""
+"""The location of a bucket: the base URL of its keys, and the scope of its signatures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ UNRESERVED = "-._~"
 PROBE_KEY = "k"
 NEXT = "set {} to http(s)://host[:port], or unset it"
 Locate = Callable[[str], "Place"]
-"""The place of one bucket, if it is in that region."""
+"""Returns the place of one bucket, if it is in that region."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """base: a URL without a trailing slash.  region, service: what requests are signed for."""
+    """base: a URL without a trailing slash. region, service: the scope of signatures."""
 
     base: str
     region: str
@@ -26,11 +26,13 @@ class Place:
 
 
 def locate(bucket: str, region: str, endpoint: str | None, style: str, setting: str = "AWS_ENDPOINT_URL") -> Place:
-    """The place of a bucket by its name.
+    """Return the place of a bucket by its name.
 
-    endpoint: one of one's own, which `setting` names.  style: `path`, `virtual` or `auto`, as in `~/.aws/config`.  Auto
-    means the path style for an endpoint of one's own and for a bucket with dots, whose name would not fit AWS's
-    certificate.  Raises UsageProblem for a bad endpoint.
+    endpoint: a custom endpoint, which `setting` names.
+    style: `path`, `virtual` or `auto`, as in `~/.aws/config`. Auto means path style for a custom endpoint and for a
+    bucket with dots, whose name would not match AWS's certificate.
+
+    Raises UsageProblem for an invalid endpoint.
     """
     own = endpoint is not None
     if endpoint is None:
@@ -44,10 +46,11 @@ def locate(bucket: str, region: str, endpoint: str | None, style: str, setting: 
 
 
 def endpoint_parts(endpoint: str, setting: str) -> tuple[str, str, str, str]:
-    """Scheme, host, host with port, and path (without a trailing slash) of an endpoint.
+    """Return scheme, host, host with port, and path (without a trailing slash) of an endpoint.
 
-    It has one spelling in the signature, on the wire and in a proxy: what libraries normalise in different ways is
-    refused.  Raises UsageProblem with the setting's name and without its value, which may hold a password.
+    Its spelling must be the same in the signature, on the wire and in a proxy, so endpoints that libraries normalise in
+    different ways are refused. Raises UsageProblem with the setting's name, but without its value, which may contain a
+    password.
     """
     try:
         parts = urlsplit(endpoint)
@@ -69,9 +72,10 @@ def endpoint_parts(endpoint: str, setting: str) -> tuple[str, str, str, str]:
 
 
 def resolver(session: Any, bucket: str, endpoint: str | None) -> Locate:
-    """By botocore's own rules, which know access points, dual-stack, FIPS and accelerated endpoints.
+    """Return a function that locates by botocore's rules: access points, dual-stack, FIPS and accelerated endpoints.
 
-    bucket: a name, or an access point's ARN.  Raises UsageProblem where it can't be resolved.
+    bucket: a name, or an access point's ARN.
+    Raises UsageProblem if it cannot be resolved.
     """
     arn = bucket.split(":") if bucket.startswith("arn:") else []
     if arn and not arn[3]:
@@ -96,7 +100,7 @@ def _resolve(session: Any, bucket: str, endpoint: str | None, region_of_arn: str
             config=Config(signature_version="s3v4"),
         )
         url = client.generate_presigned_url("head_object", Params={"Bucket": bucket, "Key": PROBE_KEY})
-    except Exception as error:  # whatever botocore makes of the bucket and of the person's settings
+    except Exception as error:  # botocore raises many kinds of errors for the bucket and the user's settings
         raise UsageProblem(
             f"the address of {bucket} can't be told from the AWS configuration: {error}",
             next_step="check the destination, AWS_REGION, AWS_ENDPOINT_URL and the profile",

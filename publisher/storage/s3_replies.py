@@ -1,4 +1,4 @@
-"""What S3's replies tell of objects, uploads and parts, and the checksums that objects in parts must have."""
+"""Parses S3's replies about objects, uploads and parts, and computes the checksums of objects in parts."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ QUOTE = '"'
 
 
 def stored_in(reply: Reply) -> StoredObject:
-    """What HEAD tells.  The checksum of an object in parts is a hash of hashes, which only its ETag shows for sure."""
+    """Return the object in a HEAD reply. Only its ETag shows reliably whether its checksum is a hash of part hashes."""
     headers = reply.headers
     in_parts = "-" in headers.get("etag", "")
     value = headers.get("x-amz-checksum-sha256", "").partition("-")[0]
@@ -29,24 +29,24 @@ def stored_in(reply: Reply) -> StoredObject:
 
 
 def listed_in(element: Element) -> tuple[str, str]:
-    """The key of one object of a listing that is URL-encoded, and its tag."""
+    """Return the key and the tag of one object of a URL-encoded listing."""
     return unquote_plus(element.findtext("Key") or ""), tag_in(element.findtext("ETag"))
 
 
 def tag_in(etag: str | None) -> str:
-    """An ETag, which some write in quotes and some don't."""
+    """Return an ETag without its quotes, which some stores omit."""
     return (etag or "").strip(QUOTE)
 
 
 def part_in(element: Element) -> Part:
-    """One part of a listing."""
+    """Return one part of a listing."""
     sha256 = base64.b64decode(element.findtext("ChecksumSHA256") or "").hex()
     number, size = int(element.findtext("PartNumber") or 0), int(element.findtext("Size") or 0)
     return Part(number, size, element.findtext("ETag") or "", sha256)
 
 
 def assembled_in(reply: Reply) -> tuple[str, str]:
-    """The checksum of the whole object, as far as the reply to its completion tells one, and its tag."""
+    """Return the checksum of the whole object, if the reply to its completion contains one, and its tag."""
     root = document_in(reply)
     tag = tag_in(root.findtext("ETag"))
     value = root.findtext("ChecksumSHA256")
@@ -54,13 +54,13 @@ def assembled_in(reply: Reply) -> tuple[str, str]:
 
 
 def sha256_of_parts(parts: Mapping[int, Part]) -> str:
-    """The checksum that the object of these parts has, where the store keeps SHA-256s."""
+    """Return the checksum of the object with these parts, as a store that keeps SHA-256s computes it."""
     hashes = b"".join(bytes.fromhex(parts[number].sha256) for number in sorted(parts))
     return f"sha256-parts:{in_base64(hashlib.sha256(hashes).digest())}"
 
 
 def etag_of_parts(parts: Mapping[int, Part]) -> str:
-    """The ETag of the object that these parts make, where ETags are MD5s; it says which parts, in which order."""
+    """Return the ETag of the object with these parts, if ETags are MD5s. It determines the parts and their order."""
     try:
         tags = [bytes.fromhex(parts[number].tag.strip(QUOTE)) for number in sorted(parts)]
     except ValueError:
@@ -69,12 +69,12 @@ def etag_of_parts(parts: Mapping[int, Part]) -> str:
 
 
 def is_gone(reply: Reply) -> bool:
-    """Whether S3 does not know the upload, or a part of it, any more."""
+    """Return whether S3 no longer knows the upload or a part of it."""
     return error_in(reply.body).code in GONE_CODES
 
 
 def document_in(reply: Reply) -> Element:
-    """The document that a reply is; raises Transient if it is none."""
+    """Return the XML document in a reply. Raises Transient if there is none."""
     try:
         return parse(reply.body)
     except NotXml:
@@ -82,7 +82,7 @@ def document_in(reply: Reply) -> Element:
 
 
 def text_in(reply: Reply, name: str) -> str:
-    """The text of an element; raises Transient if it is not there."""
+    """Return the text of an element. Raises Transient if it is missing."""
     text = document_in(reply).findtext(name)
     if not text:
         raise Transient(f"the object store's answer lacks {name}", reason="not s3")

@@ -1,12 +1,11 @@
-"""Every request to one bucket: addressed, signed, and repeated where the answer teaches how to ask.
+"""All requests to one bucket: addressed, signed, and repeated if the reply shows how to change the request.
 
-What an answer may teach, each at most once a request:
+A reply can cause these changes:
 
-- the bucket is in another region: it is asked for there;
-- the store refuses one of S3's newer checksum headers (B2, older Ceph, GCS's interoperable API): they are left out from
-  then on, as `AWS_REQUEST_CHECKSUM_CALCULATION=when_required` asks from the start, and the store verifies the
-  `Content-MD5` that goes along;
-- the credentials expired: they are renewed.
+- The bucket is in another region: the request is sent to that region.
+- The store refuses one of S3's newer checksum headers (B2, older Ceph, GCS's interoperable API): from then on they are
+  omitted, as with `AWS_REQUEST_CHECKSUM_CALCULATION=when_required`, and the store verifies `Content-MD5` instead.
+- The credentials have expired: they are renewed.
 """
 
 import hashlib
@@ -31,21 +30,21 @@ NOTHING: Mapping[str, str] = {}
 
 
 class Requests:
-    """Any number of tasks may ask.  destination: for the words of errors."""
+    """Sends requests for any number of tasks. destination: for error messages."""
 
     def __init__(self, destination: str, account: Account, wire: Wire) -> None:
         self._destination = destination
         self._account = account
         self._wire = wire
         self._left_out: set[str] = set()  # names of headers; written by ask
-        self._taken: set[str] = set()  # those that the store took once; written by ask
+        self._taken: set[str] = set()  # headers that the store has accepted; written by ask
         if not account.request_checksums:
             self._left_out |= {ALGORITHM_HEADER, SHA256_HEADER}
         if not account.reply_checksums:
             self._left_out.add(MODE_HEADER)
 
     def sends(self, header: str) -> bool:
-        """Whether a checksum header goes out with the requests that have it."""
+        """Return whether a checksum header is sent with the requests that have it."""
         return header not in self._left_out
 
     async def aclose(self) -> None:
@@ -61,7 +60,7 @@ class Requests:
         body: bytes | FileBody = b"",
         before_retry: Callable[[], Awaitable[None]] | None = None,
     ) -> Reply:
-        """A final answer.  name: of the object in the bucket, empty for the bucket itself."""
+        """Send a request and return the final reply. name: of the object in the bucket; empty for the bucket itself."""
         left_out, renewals = set(self._left_out), 0
         for _ in range(MAX_LESSONS):
             sent = {header: value for header, value in headers.items() if header not in left_out}
@@ -69,7 +68,7 @@ class Requests:
             place, used = self._account.place, list[Credentials]()
             attempt = partial(self._prepared, used, method, _url(place.base, name, query), sent, body)
             reply = await self._wire.call(attempt, judge_s3, before_retry=before_retry)
-            if reply.ok or reply.status == NOT_THERE:  # it looked for the object, so it minded no header
+            if reply.ok or reply.status == NOT_THERE:  # it looked for the object, so it accepted the headers
                 self._taken |= checksums
                 self._left_out |= left_out
             if reply.ok and (reply.status == PARTIAL or not error_in(reply.body).code):
@@ -90,20 +89,20 @@ class Requests:
     async def _prepared(
         self, used: list[Credentials], method: str, url: str, headers: Mapping[str, str], body: bytes | FileBody
     ) -> Request:
-        """One attempt, signed when it is its turn.  used: gets the credentials."""
+        """Return one attempt, signed right before it is sent. used: receives the credentials."""
         sha256 = body.sha256 if isinstance(body, FileBody) else hashlib.sha256(body).digest()
         used.append(await self._account.current())
         return Request(method, url, self._account.sign(used[-1], method, url, headers, sha256.hex()), body)
 
     def accept(self, reply: Reply) -> Reply:
-        """`reply`, if it says yes; raises its error (`explain`) if not."""
+        """Return `reply` if it is a success. Raise its error (`explain`) otherwise."""
         if reply.ok and (reply.status == PARTIAL or not error_in(reply.body).code):
             return reply
         raise explain(reply, self._destination, self._account.place.region)
 
 
 def escaped(name: str) -> str:
-    """A name as it stands in the path of a URL, percent-encoded down to the unreserved characters."""
+    """Return a name for the path of a URL, percent-encoded except for the unreserved characters."""
     return quote(name, safe="/" + UNRESERVED)
 
 

@@ -1,6 +1,6 @@
-"""What environment and profile say of S3, by botocore's own reading: which endpoint, which region, which checksums.
+"""The S3 settings of environment and profile, as botocore reads them: endpoint, region, checksums.
 
-Settings are read here once and checked, so that what makes no sense is named before anything is sent.
+Settings are read once and checked here, so that invalid ones are reported before anything is sent.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,10 @@ STYLES = ("auto", "virtual", "path")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """place: where the bucket is, unless it turns out to be in another region (`locate`).
+    """The checked settings.
 
-    request_checksums, reply_checksums: whether S3's newer checksum headers may be sent and asked for.
+    place: the bucket's location, unless it turns out to be in another region (`locate`).
+    request_checksums, reply_checksums: whether S3's newer checksum headers may be sent and requested.
     """
 
     place: Place
@@ -33,7 +34,7 @@ class Settings:
 
 
 def new_session(trust: Trust | None = None) -> Any:
-    """botocore's session.  trust: the certificates for its own questions, about credentials."""
+    """Return a new botocore session. trust: the certificates for botocore's own credential requests."""
     from botocore.session import Session  # type: ignore[import-untyped]
 
     session = Session()
@@ -43,13 +44,16 @@ def new_session(trust: Trust | None = None) -> Any:
 
 
 def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> Settings:
-    """Raises UsageProblem, with the name of the variable or the profile's key, for what makes no sense."""
+    """Return the checked settings.
+
+    Raises UsageProblem for an invalid setting, with the name of the variable or of the profile's key.
+    """
     from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
     try:
         profile = session.get_scoped_config()
         known = session.full_config.get("services", {})
-    except BotoCoreError as error:  # its text names the profile or the file, and nothing that is in it
+    except BotoCoreError as error:  # the text names only the profile or the file, and quotes no content
         named = [name for name in FILES_AND_PROFILES if name in environ]
         what = f"the AWS configuration can't be used: {error}"
         raise UsageProblem(
@@ -92,7 +96,7 @@ def _located(bucket: str, endpoint: str | None, style: str, setting: str, region
 def _endpoint(
     session: Any, environ: Mapping[str, str], services: Mapping[str, Any], profile: Mapping[str, Any]
 ) -> tuple[str | None, str]:
-    """The endpoint of one's own, if there is one, and what names it."""
+    """Return the custom endpoint, if there is one, and the name of its setting."""
     if session.get_config_variable("ignore_configured_endpoint_urls"):
         return None, ""
     for setting, value in (
@@ -107,7 +111,7 @@ def _endpoint(
 
 
 def _table(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The nested settings below a key: empty where there are none."""
+    """Return the nested settings below a key; empty if there are none."""
     found = config.get(name) or {}
     if not isinstance(found, dict):
         raise UsageProblem(
@@ -123,7 +127,7 @@ def _region(region: str) -> str:
 
 
 def _check_numbers(session: Any) -> None:
-    """What botocore converts only when it needs it, in the midst of something else."""
+    """Check numbers, which botocore would otherwise convert later, during other work."""
     from botocore.configprovider import (  # type: ignore[import-untyped]
         BOTOCORE_DEFAUT_SESSION_VARIABLES as VARIABLES,
     )
@@ -139,7 +143,7 @@ def _check_numbers(session: Any) -> None:
 
 
 def _when(session: Any, name: str) -> bool:
-    """Whether checksums go along wherever they are supported, and not only where S3 requires them."""
+    """Return whether checksums are used wherever they are supported, and not only where S3 requires them."""
     value = str(session.get_config_variable(name) or WHEN[0]).lower()
     if value not in WHEN:
         raise UsageProblem(f"AWS_{name.upper()} (or the profile's {name}) is none of {', '.join(WHEN)}")

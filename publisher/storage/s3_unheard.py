@@ -1,9 +1,9 @@
-"""Uploads that were begun, but whose name nobody heard: the reply was lost, or the process was killed with it.
+"""Finds uploads whose name was never received, because the reply was lost or the process was killed.
 
-S3 lists the uploads under way by key, and tells nothing that says who wanted one.  An upload is taken for ours if all
-of this holds: its key is ours, it was begun when we asked for one (both ages by their own clock, so the clocks need not
-agree), and it has no part.  So an upload of somebody else can only be meant if he began it for the very key, in the
-minutes of our request, and has sent nothing that was acknowledged; if he is one of us, he begins again by himself.
+S3 lists the uploads in progress by key, but not who requested them. An upload counts as ours if all of this holds: it
+has our key, it was begun when we requested one, and it has no part. Both ages are measured by one clock each, so the
+clocks need not agree. Another client's upload can only match if it was begun for the same key within the minutes of our
+request and has no acknowledged part. If that client is another run of this program, it begins again by itself.
 """
 
 from contextlib import suppress
@@ -14,15 +14,16 @@ from roar_publisher.storage.http import Reply
 from roar_publisher.storage.s3_xml import NotXml, parse
 
 ASKING_SECONDS = 15 * 60
-"""How long one request for an upload, with all its attempts, may take by far; begun later, it is somebody else's."""
+"""Generous limit for one request for an upload with all its attempts. A later upload belongs to another client."""
 SLACK_SECONDS = 2
-"""What two times lose that are told in whole seconds."""
+"""Rounding error of two times in whole seconds."""
 
 
 def unheard_uploads(listing: Reply, key: str, asked_ago: float) -> list[str]:
-    """The ids of the uploads in a ListMultipartUploads reply that may be what was asked for `asked_ago` seconds ago.
+    """Return the ids in a ListMultipartUploads reply that may stem from our request `asked_ago` seconds ago.
 
-    key: with the prefix.  Empty where the store lists nothing, refuses, or tells no times.
+    key: with the prefix.
+    Empty if the store lists nothing, refuses, or returns no times.
     """
     if not listing.ok:
         return []

@@ -1,4 +1,4 @@
-"""S3's XML, both ways.  What comes in is read without any document type: no entity is ever defined or expanded."""
+"""Reads and writes S3's XML. Reads documents without a document type only, so no entity is defined or expanded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from xml.parsers import expat
 from roar_publisher.storage.store import Part
 
 MAX_TEXT = 300
-"""Characters of a store's own words that are shown to a person."""
+"""Maximum number of characters of a store's own message that are shown to the user."""
 
 
 class NotXml(ValueError):
-    """A body that is no XML, or wants a document type."""
+    """A body that is not XML, or has a document type."""
 
 
 @dataclass(frozen=True, slots=True)
 class S3Error:
-    """An error document; `code` is S3's stable name, empty for anything that is no such document."""
+    """An error document. `code` is S3's stable name, empty if the body is not an error document."""
 
     code: str
     message: str
@@ -25,7 +25,7 @@ class S3Error:
 
 
 def parse(body: bytes) -> Element:
-    """The root element, names without their namespace.  Raises NotXml."""
+    """Return the root element, with names without their namespace. Raises NotXml."""
     builder = TreeBuilder()
     parser = expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
@@ -41,7 +41,7 @@ def parse(body: bytes) -> Element:
 
 
 def error_in(body: bytes) -> S3Error:
-    """The error document in `body`, wherever a proxy's HTML or nothing may stand instead."""
+    """Return the error document in `body`, or an empty one for anything else, such as a proxy's HTML."""
     try:
         root = parse(body)
     except NotXml:
@@ -53,7 +53,10 @@ def error_in(body: bytes) -> S3Error:
 
 
 def completion(parts: Mapping[int, Part], checksums: Mapping[int, str]) -> bytes:
-    """The body of CompleteMultipartUpload.  checksums: base64 SHA-256 by number, empty where S3 takes none."""
+    """Return the body of CompleteMultipartUpload.
+
+    checksums: base64 SHA-256 by part number; empty if the store accepts none.
+    """
     root = Element("CompleteMultipartUpload", xmlns="http://s3.amazonaws.com/doc/2006-03-01/")
     for number in sorted(parts):
         part = SubElement(root, "Part")

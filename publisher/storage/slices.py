@@ -1,7 +1,7 @@
-"""Reading a slice to send it: in bounded chunks, hashed as it goes, and never to its end if it is not what it was.
+"""Reads a slice for sending: in bounded chunks, hashed on the way, and not to its end if the file has changed.
 
-The last chunk is given out only after the hash of all of it, and the file's marks, were compared.  A request whose
-body stops short is no request: no store keeps a part of a file that changed.
+The last chunk is yielded only after the hash of the whole slice and the file's fence were compared. A request with a
+truncated body is incomplete, so no store keeps a part of a changed file.
 """
 
 import os
@@ -13,16 +13,16 @@ import blake3 as blake3_package
 from roar_publisher.storage.source import READ_BYTES, FileChanged, Slice, check, opened
 
 SEND_BYTES = 256 * 1024
-"""Bytes handed to the network at once: about what a socket takes, because the rest is copied and moved about."""
+"""Bytes handed to the network at once, about what a socket accepts. A remainder would have to be copied."""
 Sent = Callable[[int], None]
-"""Called with the bytes of a slice that were handed to the network so far; a second attempt starts again at 0."""
+"""Called with the number of the slice's bytes handed to the network so far. A second attempt starts again at 0."""
 
 
 async def chunks(slice_: Slice, sent: Sent, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
-    """The slice's bytes, from `skip` on; read in a worker thread.
+    """Yield the slice's bytes from `skip` on, read in a worker thread.
 
-    Raises FileChanged before the last chunk if any byte of the slice changed, LocalProblem for what can't be read.
-    Repeating reads again.  Close it (`aclosing`): it holds the file open.
+    Raises FileChanged before the last chunk if any byte of the slice has changed, LocalProblem if it cannot be read.
+    Repeating reads again. Close it (`aclosing`), because it holds the file open.
     """
     with opened(slice_.path) as (descriptor, fence):
         if not slice_.fence.admits(fence):
@@ -38,7 +38,7 @@ async def chunks(slice_: Slice, sent: Sent, *, skip: int = 0) -> AsyncGenerator[
 
 
 def _read(descriptor: int, slice_: Slice, offset: int, digest: blake3_package.blake3) -> list[bytes]:
-    """The next chunks, of READ_BYTES in all, hashed while they are in the core's own cache."""
+    """Return the next chunks, READ_BYTES in total, hashed while they are in the core's cache."""
     found = []
     stop = min(offset + READ_BYTES, slice_.length)
     while offset < stop:

@@ -1,8 +1,8 @@
-"""A local file as it was when its digest was taken, and how a change since then is told.
+"""A local file as it was when its digest was computed, and the detection of later changes.
 
-Size, modification time and inode are compared whenever the file is opened.  They can be forged (a rewrite that restores
-the time), so the hash of every part is compared as well, as it is read.  The change time can't be forged, but moves on
-a harmless `chmod` too: where it alone differs, the content is hashed again (`digest.confirm`).
+Size, modification time and inode are compared whenever the file is opened. They can be forged (a rewrite that restores
+the time), so the hash of every part is also compared as it is read. The change time cannot be forged, but a harmless
+`chmod` changes it too: if it alone differs, the content is hashed again (`digest.confirm`).
 """
 
 import os
@@ -16,11 +16,11 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.storage.parts import part_count, part_range
 
 READ_BYTES = 1024 * 1024
-"""Bytes read in one visit of a worker thread; what one part under way holds in memory."""
+"""Bytes read per call in a worker thread, which is also the memory of one part in flight."""
 
 
 class FileChanged(LocalProblem):
-    """The file is no longer what its digest says.  Raising it again is harmless; nothing of the change was stored."""
+    """The file no longer matches its digest. No changed data was stored, and retrying is safe."""
 
     def __init__(self, path: str) -> None:
         super().__init__(
@@ -34,7 +34,7 @@ class FileChanged(LocalProblem):
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What the file system says of a file: bytes, nanoseconds, inode, nanoseconds."""
+    """The state of a file in the file system: bytes, nanoseconds, inode, nanoseconds."""
 
     size: int
     mtime_ns: int
@@ -42,13 +42,13 @@ class Fence:
     ctime_ns: int
 
     def admits(self, other: "Fence") -> bool:
-        """Whether `other` may still be the same content; the change time is `digest.confirm`'s matter."""
+        """Return whether `other` may be the same content. `digest.confirm` checks the change time."""
         return (self.size, self.mtime_ns, self.inode) == (other.size, other.mtime_ns, other.inode)
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A run of bytes of a file, with the blake3 (hex) that they must have as they are read to be sent."""
+    """A range of a file's bytes, with the blake3 (hex) that they must have when they are read for sending."""
 
     path: str
     fence: Fence
@@ -59,11 +59,13 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A file's content as digested: JSON-serialisable with `dataclasses.asdict`.
+    """A file's content as digested. JSON-serialisable with `dataclasses.asdict`.
 
-    path: absolute or relative, symlinks are followed.  blake3: hex, of everything.  part_blake3s: hex, of each part of
-    `part_bytes`; what is sent is compared to it.  md5: hex of everything, empty unless the store wants it (GCS verifies
-    nothing else of a whole object that the standard library can compute).
+    path: absolute or relative; symlinks are followed.
+    blake3: hex, of the whole file.
+    part_blake3s: hex, of each part of `part_bytes`; what is sent is compared to it.
+    md5: hex, of the whole file; empty unless the store needs it (of the checksums that GCS verifies, the standard
+    library computes no other).
     """
 
     path: str
@@ -78,12 +80,12 @@ class Content:
         return self.fence.size
 
     def part(self, number: int) -> Slice:
-        """Part `number`, counted from 1."""
+        """Return part `number`, counted from 1."""
         offset, length = part_range(number, self.size, self.part_bytes)
         return Slice(self.path, self.fence, offset, length, self.part_blake3s[number - 1])
 
     def whole(self) -> Slice:
-        """Everything, of a file that is one part."""
+        """Return the whole of a file that has one part."""
         if part_count(self.size, self.part_bytes) != 1:
             raise ValueError("only a file of one part is sent whole")
         return self.part(1)
@@ -91,9 +93,9 @@ class Content:
 
 @contextmanager
 def opened(path: str) -> Iterator[tuple[int, Fence]]:
-    """A descriptor of the regular file at `path` (through symlinks) and its fence.
+    """Yield a descriptor of the regular file at `path` (through symlinks) and its fence.
 
-    Raises LocalProblem for what can't be opened or read, or is no regular file; a pipe is never waited for.
+    Raises LocalProblem if it cannot be opened or read, or is not a regular file. Never blocks on a pipe.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -111,7 +113,7 @@ def opened(path: str) -> Iterator[tuple[int, Fence]]:
 
 
 def fence_of(path: str) -> Fence:
-    """The fence of what stands at `path` now; raises LocalProblem if nothing can be said of it."""
+    """Return the current fence of a path. Raises LocalProblem if there is none."""
     try:
         return _fence(os.stat(path))
     except (OSError, ValueError) as error:
@@ -119,12 +121,12 @@ def fence_of(path: str) -> Fence:
 
 
 def fence_without_links(path: Path) -> Fence:
-    """The fence of what stands at an absolute path, none of whose components may be a link.
+    """Return the fence of an absolute path, none of whose components may be a link.
 
-    Raises OSError where one is, or has become one.
+    Raises OSError if one is a link.
     """
     look = getattr(os, "O_PATH", None)
-    if look is None:  # not on macOS: there the last component alone is looked at without links
+    if look is None:  # not on macOS, where only the last component is checked for links
         return _fence(os.stat(path, follow_symlinks=False))
     handle = os.open(path.anchor, look | os.O_CLOEXEC)
     try:
@@ -138,18 +140,18 @@ def fence_without_links(path: Path) -> Fence:
 
 
 def check(slice_: Slice) -> None:
-    """Raise FileChanged if the path leads to another file, size or time than the digest saw."""
+    """Raise FileChanged if the file at the path has another inode, size or modification time than its digest."""
     if not slice_.fence.admits(fence_of(slice_.path)):
         raise FileChanged(slice_.path)
 
 
 def shown(path: str) -> str:
-    """A path on one line, whatever bytes its name holds."""
+    """Return a path on one line, whatever bytes its name contains."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in path)
 
 
 def unreadable(path: str, error: Exception) -> LocalProblem:
-    """The error of a file that can't be read."""
+    """Return the error for a file that cannot be read."""
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     gone = isinstance(error, FileNotFoundError)
     remedy = "put it back (if its folder was moved, a link from the old place to the new one will do)" if gone else ""

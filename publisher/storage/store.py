@@ -1,7 +1,7 @@
-"""The port: what `roar put` asks of an object store, and the words for what is stored.
+"""The interface of object stores for `roar put`, and the types of what is stored.
 
-Everything here may be repeated.  What a reply that got lost has done is always recognised: an object by its size and
-checksum (`holds`), an upload by the parts that the store itself lists.
+Every operation may be repeated. The effect of a request whose reply was lost is always recognised: an object by its
+size and checksum (`holds`), an upload by the parts that the store lists.
 """
 
 from abc import ABC, abstractmethod
@@ -15,15 +15,15 @@ from roar_publisher.storage.slices import Sent
 from roar_publisher.storage.source import Content, Slice, shown
 
 QUESTIONS_PER_PAGE = 16
-"""What may be asked at once takes as long as one page of a listing."""
+"""Concurrent queries about single objects that take as long as one page of a listing."""
 MOST_PAGES = 100
-"""Of 1,000 keys: a bound on what `glance` has in memory."""
+"""Pages of 1,000 keys. Bounds the memory of `glance`."""
 LONGEST_KEY_BYTES = 1024
-"""S3's and GCS's limit, in UTF-8."""
+"""The limit of S3 and GCS, in UTF-8."""
 
 
 class UploadVanished(Transient):
-    """The store does not know the upload any more (expired, aborted, or completed): begin again."""
+    """The store no longer knows the upload (expired, aborted, or completed). Begin again."""
 
     reason = "upload vanished"
 
@@ -32,9 +32,9 @@ class UploadVanished(Transient):
 class StoredObject:
     """An object in a store.
 
-    checksum: the store's own, as `<kind>:<value>`; empty if it tells none.  blake3: hex, as it was written beside the
-    object when it was uploaded; empty if somebody else uploaded it.  tag: the store's name for the object as it is now:
-    whoever writes there changes it; empty if it tells none.
+    checksum: the store's own, as `<kind>:<value>`; empty if it returns none.
+    blake3: hex, as stored with the object by our upload; empty if another client uploaded it.
+    tag: the store's name for the object's current version, which every write changes; empty if it returns none.
     """
 
     size: int
@@ -45,10 +45,11 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload under way: what the journal keeps to resume it.  JSON-serialisable with `dataclasses.asdict`.
+    """An upload in progress, as the journal stores it for a resume. JSON-serialisable with `dataclasses.asdict`.
 
-    id: the store's name for it.  GCS's is a URL that lets its bearer write this object for a week; it is never shown.
-    checksum: how parts are verified (`s3`), empty elsewhere.
+    id: the store's name for it. GCS's is a URL that grants write access to this object for a week, so it is never
+    shown.
+    checksum: how parts are verified (`s3`); empty for other stores.
     """
 
     key: str
@@ -60,11 +61,11 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part that the store has.  JSON-serialisable.
+    """A part that the store has. JSON-serialisable.
 
-    tag: what the store calls it (S3's ETag), needed to complete; where it is the part's blake3, it tells what is in it.
-    sha256: hex; empty where the store verifies none, or lists a part without it, so that only somebody who remembers
-    its tag can tell what is in it.
+    tag: the store's name for it (S3's ETag), needed to complete; if it is the part's blake3, it identifies the content.
+    sha256: hex; empty if the store verifies none, or lists a part without it, in which case only a record of the tag
+    identifies the content.
     """
 
     number: int
@@ -74,61 +75,62 @@ class Part:
 
 
 class ObjectStore(ABC):
-    """One destination: a place where objects have keys.  An async context manager; any number of tasks may use it.
+    """One destination, which stores objects by key. An async context manager; any number of tasks may use it.
 
-    Errors of every method: Transient when the store stays away or fails for too long, Rejected for its final no,
-    NeedsPerson for credentials, LocalProblem for this machine.  Cancelling stops waiting; what was asked for may have
-    happened all the same, and repeating it is harmless.
+    Errors of every method: Transient if the store is unreachable or fails for too long, Rejected for its final refusal,
+    NeedsPerson for credentials, LocalProblem for this machine. Cancellation stops waiting. The operation may have been
+    carried out nevertheless, and repeating it is safe.
     """
 
     parallel_parts: ClassVar[bool] = True
     """Whether the parts of one upload may be sent in any order, several at once."""
     wants_md5: ClassVar[bool] = False
-    """Whether `Content.md5` must be there."""
+    """Whether `Content.md5` is required."""
 
     def __init__(self, destination: str, prefix: str = "") -> None:
-        """prefix: what comes before every key in the bucket, without slashes at its ends."""
-        self.destination = destination  # as a URL without a trailing slash; shown to people and recorded
+        """prefix: precedes every key in the bucket; without leading and trailing slashes."""
+        self.destination = destination  # as a URL without a trailing slash; shown to users and recorded
         self.prefix = f"{prefix}/" if prefix else ""
 
     def url(self, key: str) -> str:
-        """The address of an object, as the lineage records it (protocol.md §9).  Raises as `check_key`."""
+        """Return the address of an object, as the lineage records it (protocol.md §9). Raises as `check_key`."""
         return f"{self.destination}/{self.name(key)[len(self.prefix) :]}"
 
     def name(self, key: str) -> str:
-        """The object's whole name in its bucket, prefix and all.  Raises as `check_key`."""
+        """Return the object's full name in its bucket, including the prefix. Raises as `check_key`."""
         return check_key(self.prefix + key)
 
     async def check(self) -> None:
-        """Raise UsageProblem where this can't be a destination, as far as that shows without asking anybody."""
+        """Raise UsageProblem if this cannot be a destination, as far as that is known without a request."""
         return
 
     @abstractmethod
     async def stat(self, key: str) -> StoredObject | None:
-        """What is stored under `key`; None if nothing is, or nothing that we may see."""
+        """Return what is stored under `key`, or None if nothing is, or nothing that these credentials may see."""
 
     @abstractmethod
     async def lost(self, key: str, content: Content, tag: str) -> bool:
-        """Whether what was stored under `key`, with that tag, is surely not there any more, but nothing or another.
+        """Return whether the object stored under `key` with that tag is certainly missing or replaced.
 
-        False for who may not look.
+        Returns False if these credentials may not look.
         """
 
     async def glance(self, questions: int) -> Mapping[str, str] | None:
-        """The keys below the destination and their tags; None where few requests (`pages`) don't tell them.
+        """Return the keys below the destination and their tags, or None if a few requests (`pages`) cannot list them.
 
-        questions: about single objects, which it saves.  Old news at worst make one send what is there already.
+        questions: the number of queries about single objects that the listing saves.
+        Outdated results at worst cause an object to be sent again.
         """
         return None
 
     @abstractmethod
     async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
-        """Store a file of one part in one request, replacing what was there."""
+        """Store a file of one part in one request, replacing an existing object."""
 
     async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
-        """Have the store itself copy this very content from the key `source`; None where it can't, may not, or did not.
+        """Have the store copy this content from the key `source`. Return None if it cannot, may not, or did not.
 
-        Harmless to repeat: what stood under `key` is replaced.
+        Safe to repeat: an existing object under `key` is replaced.
         """
         return None
 
@@ -136,46 +138,46 @@ class ObjectStore(ABC):
     async def begin(self, key: str, content: Content) -> Upload:
         """Start an upload.
 
-        After a lost reply a repetition starts another, and gives the first one up where the store can tell it.
+        After a lost reply, a repetition starts another one, and aborts the first if the store can identify it.
         """
 
     async def clear(self, key: str, asked: float | None) -> None:
-        """Give up what an earlier life of this owner may have begun for `key` without keeping its name.
+        """Abort uploads that an earlier process of this owner may have begun for `key` without storing their names.
 
-        asked: when it last asked for an upload without hearing of one, in Unix seconds; None if it heard.  Does nothing
-        where such things vanish by themselves (the sessions of GCS, within a week).
+        asked: when it last requested an upload without receiving its name, in Unix seconds; None if it received it.
+        Does nothing if such uploads expire by themselves (the sessions of GCS, within a week).
         """
         return
 
     @abstractmethod
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
-        """The parts that the store has, by number; None if it does not know the upload (any more)."""
+        """Return the parts that the store has, by number, or None if it does not know the upload (any more)."""
 
     @abstractmethod
     async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: Sent) -> Part:
-        """Send one part; sending it again replaces it.  Raises UploadVanished, FileChanged."""
+        """Send one part. Sending it again replaces it. Raises UploadVanished, FileChanged."""
 
     @abstractmethod
     async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
-        """Turn all parts into the object and compare its size and checksum.
+        """Assemble the parts into the object, and compare its size and checksum.
 
-        Recognises a completion whose reply was lost.  Raises UploadVanished if the parts are gone, Rejected if what is
-        stored then is not this content.
+        Recognises a completion whose reply was lost. Raises UploadVanished if the parts are gone, Rejected if the
+        resulting object is not this content.
         """
 
     @abstractmethod
     async def abort(self, upload: Upload) -> None:
-        """Give up an upload and free what it holds; one that is gone already is fine."""
+        """Abort an upload and free its storage. Does nothing if it is already gone."""
 
     def checksum_of(self, content: Content) -> str:
-        """The checksum that this store tells of an object of that content; empty if the digest alone can't tell."""
+        """Return the checksum that this store returns for that content; empty if the digest does not determine it."""
         return ""
 
     def holds(self, stored: StoredObject | None, content: Content, checksum: str = "") -> bool:
-        """Whether what is stored is this content.
+        """Return whether the stored object is this content.
 
-        By the store's checksum where it is of the same kind as the expected one (`checksum`, else `checksum_of`), else
-        by the blake3 that an earlier upload of ours wrote beside it, whose parts were all verified.
+        Compares the store's checksum if it is of the same kind as the expected one (`checksum`, else `checksum_of`).
+        Otherwise compares the blake3 that an earlier upload of ours stored with it, whose parts were all verified.
         """
         if stored is None or stored.size != content.size:
             return False
@@ -185,11 +187,11 @@ class ObjectStore(ABC):
         return stored.blake3 == content.blake3
 
     def remains(self, stored: StoredObject, content: Content, tag: str) -> bool:
-        """Whether it is what was stored with that tag; read closely only where something wrote there since."""
+        """Return whether the object is still the one stored with that tag, or has the same content."""
         return (stored.tag == tag and tag != "") or self.holds(stored, content)
 
     def verified(self, key: str, stored: StoredObject | None, content: Content, checksum: str = "") -> StoredObject:
-        """`stored`, if it is this content (`holds`); raises Rejected if not."""
+        """Return `stored` if it is this content (`holds`). Raise Rejected otherwise."""
         if stored is None or not self.holds(stored, content, checksum):
             raise Rejected(
                 f"{shown(self.url(key))} is not what was sent: "
@@ -207,27 +209,27 @@ class ObjectStore(ABC):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close connections; nothing that is stored is lost."""
+        """Close connections. Stored data is not affected."""
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close what is open; a store without connections has nothing to close."""
+        """Close open connections, if the store has any."""
         return
 
 
 def pages(questions: int) -> range:
-    """How many pages of a listing `ObjectStore.glance` may read."""
+    """Return the page numbers of a listing that `ObjectStore.glance` may read."""
     return range(min(questions // QUESTIONS_PER_PAGE, MOST_PAGES))
 
 
 RENAME = "give it a name in UTF-8, then put again"
-"""What to do about a file name that is no UTF-8."""
+"""The remedy for a file name that is not UTF-8."""
 
 
 def check_key(key: str) -> str:
-    """`key`, if every store can hold it: UTF-8, up to 1,024 bytes, and a path that stays below the destination.
+    """Return `key` if every store accepts it: UTF-8, at most 1,024 bytes, a path that stays below the destination.
 
-    Raises LocalProblem for a file name that is no UTF-8, UsageProblem for a key that is no such path.
+    Raises LocalProblem for a file name that is not UTF-8, UsageProblem for any other invalid key.
     """
     try:
         length = len(key.encode())

@@ -1,8 +1,8 @@
-"""One file into a store, resumable to the part.
+"""Uploads one file to a store, resumable by part.
 
-Asked first is the store: an object that is there already is not sent again, and of an upload that was begun before,
-only those parts are sent that the store does not list.  What a `Ledger` remembers (the journal) names the upload and
-tells what is in parts that the store lists without their hash.
+The store is asked first: an existing object is not sent again, and for an upload that was begun before, only the parts
+that the store does not list are sent. A `Ledger` (the journal) stores the upload's name, and the content of parts that
+the store lists without a hash.
 """
 
 from abc import ABC, abstractmethod
@@ -19,29 +19,29 @@ from roar_publisher.storage.source import Content
 from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished
 
 MOST_STARTS = 3
-"""How often one transfer begins an upload anew, because the store lost the one before."""
+"""How often one transfer may begin an upload, after the store lost the one before."""
 Advance = Callable[[int, int], None]
-"""Called with a part's number and how many of its bytes are sent so far; an attempt that fails starts again at 0."""
+"""Called with a part's number and its bytes sent so far. An attempt after a failure starts again at 0."""
 
 
 class Ledger(ABC):
-    """What is remembered of one file's upload.  Each method returns when it is safe from a crash."""
+    """The stored state of one file's upload. Each method returns once its data would survive a crash."""
 
     @abstractmethod
     async def upload(self) -> Upload | None:
-        """The upload that was begun last, unless it was forgotten."""
+        """Return the upload that was begun last, unless it was forgotten."""
 
     @abstractmethod
     async def parts(self) -> Mapping[int, Part]:
-        """Its parts that were acknowledged."""
+        """Return its acknowledged parts."""
 
     @abstractmethod
     async def asked(self) -> float | None:
-        """When an upload was asked for (Unix seconds), if that is all that is known of it."""
+        """Return when an upload was requested (Unix seconds), if its name is not known."""
 
     @abstractmethod
     async def asking(self) -> None:
-        """An upload is about to be asked for: the store may know one from now on that is not remembered."""
+        """Store that an upload is about to be requested: from now on the store may have one whose name is not known."""
 
     @abstractmethod
     async def begun(self, upload: Upload) -> None: ...
@@ -51,7 +51,7 @@ class Ledger(ABC):
 
     @abstractmethod
     async def forgotten(self) -> None:
-        """The upload is gone, and its parts with it."""
+        """Store that the upload is gone, with its parts."""
 
 
 async def transfer(
@@ -65,11 +65,13 @@ async def transfer(
     surely_new: bool = False,
     twin: str | None = None,
 ) -> StoredObject:
-    """Have `content` stored under `key`, verified; returns what is stored.
+    """Store `content` under `key`, verify it, and return the stored object.
 
-    surely_new: `ObjectStore.glance` saw no such key, so the store is not asked for it.  twin: a key that has the same
-    content already.  Repeating it, also after a crash, sends what is missing.  Cancelling leaves the parts that were
-    acknowledged.  Raises what `ObjectStore` raises, and FileChanged before anything of a changed file is visible.
+    surely_new: `ObjectStore.glance` found no such key, so the store is not asked for it.
+    twin: a key that already has the same content.
+
+    Repeating it, also after a crash, sends what is missing. Cancellation keeps the acknowledged parts. Raises what
+    `ObjectStore` raises, and FileChanged before any data of a changed file is visible.
     """
     stored = None if surely_new else await store.stat(key)
     if stored is not None and store.holds(stored, content):
@@ -83,7 +85,7 @@ async def transfer(
         return copied
     if content.size <= content.part_bytes:
         stored = await store.put(key, content, partial(advance, 1))
-        advance(1, content.size)  # an empty file has no byte that would tell
+        advance(1, content.size)  # an empty file reports no bytes itself
         return stored
     for _ in range(MOST_STARTS):
         upload = await ledger.upload()
@@ -108,9 +110,9 @@ async def transfer(
 
 
 async def usable(content: Content, listed: Mapping[int, Part], remembered: Mapping[int, Part]) -> dict[int, Part]:
-    """The listed parts that are this content: by what is remembered of the upload, else by the hash that is listed.
+    """Return the listed parts that match this content, by the stored record or else by the listed hash.
 
-    Reads those whose acknowledgement a crash forgot, where the store tells their SHA-256.
+    If a crash lost a part's acknowledgement and the store returns its SHA-256, the part is read and compared.
     """
     found = {}
     for number, blake3 in enumerate(content.part_blake3s, start=1):
@@ -127,8 +129,8 @@ async def usable(content: Content, listed: Mapping[int, Part], remembered: Mappi
 
 
 async def _give_up(store: ObjectStore, key: str, ledger: Ledger) -> None:
-    """The object is stored without it: what is under way for it would only take room."""
-    with suppress(Rejected, NeedsPerson):  # who may not give up an upload may have stored the object all the same
+    """Abort the upload of an object that is already stored, which would only use space."""
+    with suppress(Rejected, NeedsPerson):  # storing may be allowed without aborting
         if upload := await ledger.upload():
             await store.abort(upload)
         else:
@@ -154,7 +156,7 @@ async def _send_missing(
         try:
             for number in missing:
                 part = await store.put_part(upload, number, content.part(number), partial(advance, number))
-                with anyio.CancelScope(shield=True):  # another part's failure does not make this one unsent
+                with anyio.CancelScope(shield=True):  # another part's failure must not undo this one
                     await ledger.acknowledged(part)
                 done[number] = part
         except PublisherError as error:  # raised below, outside of the task group
