@@ -37,7 +37,7 @@ class _AgentFailed(Exception):
 class Agent:
     """The agent that listens at a socket. Each call opens its own connection; cancellation closes it.
 
-    tell: called once, when the agent has not signed yet.
+    tell: receives one notice for the user if the agent does not sign promptly.
     """
 
     def __init__(self, socket: str, *, tell: Callable[[str], None] = lambda text: None) -> None:

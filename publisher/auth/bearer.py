@@ -5,8 +5,8 @@ each use, and a refresh works as follows:
 
 - Only one refresh runs at a time: tasks wait for a lock of the store, processes of this program for a lock beside the
   file.
-- After waiting, the caller reads the file again. If the token is not the rejected one, another process has refreshed
-  it.
+- After waiting, the caller reads the file again. If the token is not the rejected one, another task or process
+  has refreshed it.
 - Space for the reply is reserved before the request, because the server may rotate the refresh token, which invalidates
   the old one.
 - A reply for a different user is not stored (`subjects`).

@@ -59,9 +59,7 @@ class Keyring:
         self._clock = clock
         self._key_names: str | None = None  # as reported by the registry; None once it has rejected the key
         self._key_accepted = False
-        self._token_names: tuple[Secret, str] | None = (
-            None  # an access token and its identity as reported by the registry
-        )
+        self._token_names: tuple[Secret, str] | None = None  # an access token, and whose it is by the registry
         self._timestamps = Timestamps()
         self._signed_path = SignedPath()
         self.signed_host = SignedHost()

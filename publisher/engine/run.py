@@ -32,7 +32,7 @@ class Outcome:
 class Run:
     """One process's work on one publish. The process owns the publish for the lifetime of this object.
 
-    confirm: asks the user whether a publish without a name may go out; not called again after the user agreed.
+    confirm: asks the user whether a publish without a credential may proceed; not called again after a yes.
     user_key: makes this user's session ids unguessable.
     clock: Unix seconds.
     most_requests, most_uploads: maximum concurrent requests to the registry and to an object store.

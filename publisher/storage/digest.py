@@ -1,7 +1,7 @@
 """Computes the hashes that name and fence a file in one read: blake3 of the whole file and of each part.
 
-blake3 uses all cores (here 4 cores hash 10 GB/s, and one core reads 15), so the disk is the bottleneck. The checksums
-that stores verify are far slower (SHA-256 1.7 GB/s, MD5 0.7). They are computed for each part when it is sent
+blake3 uses all cores (here 4 cores hash 10 GB/s, and one core reads 15 GB/s), so the disk is the bottleneck. The
+checksums that stores verify are far slower (SHA-256 1.7 GB/s, MD5 0.7). They are computed for each part when it is sent
 (`checksums`), while other parts are in flight. At most two segments of a file are in memory.
 """
 

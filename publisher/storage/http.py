@@ -1,7 +1,7 @@
 """All HTTP traffic with stores: one attempt (`Wire.send`), and attempts until there is a reply (`Wire.call`).
 
 Every request of any store passes through here: the request limit, the rate limit, and the gate at which all requests
-wait while the network is unreachable (`glaas.gate`).
+wait while the network is unreachable (`net.gate`).
 """
 
 import logging
@@ -31,7 +31,7 @@ from roar_publisher.storage.source import Slice
 REPLY_SECONDS = 60.0
 """How long a store may take to reply. It needs some time to assemble a large object."""
 POOL_CONNECTIONS = 2
-"""Connections per pool. Each request examines all connections of its pool several times (see `glaas.exchange`)."""
+"""Connections per pool. Each request examines all connections of its pool several times (see `net.exchange`)."""
 KNOCKER = -1
 """The place of the client for reachability probes."""
 THROTTLED_ATTEMPT = 4
@@ -103,7 +103,7 @@ def verdict(reply: Reply) -> Verdict:
 
 
 class Wire:
-    """Connections to one store, spread over small pools (see `glaas.exchange`). Create it inside of an event loop.
+    """Connections to one store, spread over small pools (see `net.exchange`). Create it inside of an event loop.
 
     connections: maximum number of concurrent requests; others wait.
     trust: the certificates, if the store has its own setting for them.

@@ -2,8 +2,9 @@
 
 The checksum is SHA-256, because nearly every endpoint verifies it as the signed payload hash (SigV4). Endpoints that
 support the newer `x-amz-checksum-sha256`, as their reply to the start of an upload says, also use it as the part's
-checksum, store it, and return it in ListParts and HEAD. A CRC32 would be cheaper, but a second hash beside the signed
-one. Other endpoints also get `Content-MD5` with each part, because some (`rclone serve s3`) compare nothing else.
+checksum, store it, and return it in ListParts and HEAD. A CRC32 would be cheaper, but it would be a second hash beside
+the signed one. Other endpoints also get `Content-MD5` with each part, because some (`rclone serve s3`) compare nothing
+else.
 
 The blake3 of the whole object is stored in its metadata, so that an existing object is recognised even if the store
 returns no comparable checksum.

@@ -1,4 +1,4 @@
-"""Stores the objects of a put: many files at once, each resumable by part (`publisher.storage.transfer`).
+"""Stores the objects of a put: many files at once, each resumable by part (`storage.transfer`).
 
 The journal knows which objects are stored and which parts were acknowledged (`ledger`). The store is asked
 nevertheless: an object that was deleted or overwritten there is sent again before anything links to it.
@@ -105,9 +105,10 @@ class Objects:
             await self._confirm(row)
 
     async def look_again(self) -> None:
-        """Return when the store has every object as it was stored, since hours and changes by others may have passed.
+        """Check that the store still has every object as it was stored, because hours may have passed since.
 
-        Stores lost or changed objects again and reports it. Raises as `drain` does. Safe to repeat.
+        Objects that are missing or were changed are stored again, and this is reported. Raises as `drain` does. Safe to
+        repeat.
         """
         rows = await self._run.on_disk(self._ledger.all)
         await self._unless_stopped(lambda: self._store_lost(rows))
