@@ -140,7 +140,7 @@ def fence_without_links(path: Path) -> Fence:
 
 
 def check(slice_: Slice) -> None:
-    """Raise FileChanged if the file at the path has another inode, size or modification time than its digest."""
+    """Raise FileChanged if the file's inode, size or modification time has changed since it was digested."""
     if not slice_.fence.admits(fence_of(slice_.path)):
         raise FileChanged(slice_.path)
 

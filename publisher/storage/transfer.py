@@ -1,8 +1,8 @@
 """Uploads one file to a store, resumable by part.
 
 The store is asked first: an existing object is not sent again, and for an upload that was begun before, only the parts
-that the store does not list are sent. A `Ledger` (the journal) stores the upload's name, and the content of parts that
-the store lists without a hash.
+that the store does not list are sent. A `Ledger` (the journal) stores the upload's name, and the hashes of
+acknowledged parts, which some stores do not list.
 """
 
 from abc import ABC, abstractmethod
