@@ -17,12 +17,12 @@ from roar_publisher.auth.identity import ANONYMOUS, of_key, of_me, of_sign_in
 from roar_publisher.auth.own_bearer import OwnBearer
 from roar_publisher.auth.own_key import KeyState, OwnKey
 from roar_publisher.auth.reach import Reach
+from roar_publisher.auth.rejection import not_accepted
 from roar_publisher.auth.scope import Scope
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import LOG_IN, SignIn
 from roar_publisher.auth.sshkey import Ask, SshSigner
 from roar_publisher.auth.timestamps import Timestamps
-from roar_publisher.auth.turned_down import not_accepted
 from roar_publisher.glaas.caller import Authorizer, Caller, Refused
 from roar_publisher.glaas.replies import AnyReply, MeReply
 from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient

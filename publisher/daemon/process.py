@@ -13,7 +13,7 @@ from contextlib import suppress
 import anyio
 from anyio.abc import TaskStatus
 
-from roar_publisher.daemon.means import Means
+from roar_publisher.daemon.dependencies import Means
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import user_settings
 from roar_publisher.state.descriptors import raise_limit

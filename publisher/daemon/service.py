@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from roar_publisher.daemon.means import Means
-from roar_publisher.daemon.roster import Roster
+from roar_publisher.daemon.dependencies import Means
+from roar_publisher.daemon.index import Roster
+from roar_publisher.daemon.reachability import Knocking, Sentinel
 from roar_publisher.daemon.schedule import Candidate, Then, Verdict, choose, due
-from roar_publisher.daemon.sentinel import Knocking, Sentinel
 from roar_publisher.daemon.settings import Settings
 from roar_publisher.daemon.wake import serve
 from roar_publisher.state.errors import PublisherError
@@ -28,7 +28,7 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.survey import Glance
 
 if TYPE_CHECKING:
-    from roar_publisher.daemon.crew import Crew
+    from roar_publisher.daemon.workers import Crew
 
 SCAN_SECONDS = 4.0
 """How long work may wait to be noticed if no process woke the daemon."""
@@ -171,7 +171,7 @@ class Daemon:
 
     def _hire(self, tasks: TaskGroup, sentinel: Sentinel) -> "Crew":
         if self._crew is None:
-            from roar_publisher.daemon.crew import Crew
+            from roar_publisher.daemon.workers import Crew
 
             def over(publish_id: str, then: Verdict | None) -> None:
                 self._over(publish_id, then, sentinel)
@@ -190,7 +190,7 @@ class Daemon:
 
     def _knocking(self, url: str) -> Knocking:
         # Imported on first use, like the crew, to keep the idle daemon small.
-        from roar_publisher.daemon.crew import knocking
+        from roar_publisher.daemon.workers import knocking
 
         return knocking(url, self._means)
 

@@ -26,10 +26,10 @@ import anyio
 
 from roar_publisher.engine.run import Outcome, Run, Step
 from roar_publisher.engine.steps.auth_select import as_begun, auth_select
+from roar_publisher.engine.steps.debts import pay
 from roar_publisher.engine.steps.fallback import fallback
 from roar_publisher.engine.steps.finalize import finalize
 from roar_publisher.engine.steps.open import open_session
-from roar_publisher.engine.steps.paying import pay
 from roar_publisher.engine.steps.probe import probe
 from roar_publisher.engine.steps.stage import stage
 from roar_publisher.glaas.caller import STOPPED

@@ -21,6 +21,7 @@ from roar_publisher.storage.checksums import checksums_of, in_base64
 from roar_publisher.storage.http import FileBody, Reply, Wire
 from roar_publisher.storage.s3_account import Account
 from roar_publisher.storage.s3_errors import PARTIAL
+from roar_publisher.storage.s3_orphans import unheard_uploads
 from roar_publisher.storage.s3_replies import (
     BLAKE3_HEADER,
     assembled_in,
@@ -35,7 +36,6 @@ from roar_publisher.storage.s3_replies import (
     text_in,
 )
 from roar_publisher.storage.s3_requests import ALGORITHM_HEADER, MODE_HEADER, SHA256_HEADER, Requests, escaped
-from roar_publisher.storage.s3_unheard import unheard_uploads
 from roar_publisher.storage.s3_xml import completion, error_in
 from roar_publisher.storage.slices import Sent
 from roar_publisher.storage.source import Content, Slice, shown

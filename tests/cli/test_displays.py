@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from roar_publisher.cli.display.base import Watcher
 from roar_publisher.cli.display.jsonlines import JsonLines
 from roar_publisher.cli.display.live import LiveDisplay, draw
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.plain import Plain
 from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.display.watcher import Watcher
 from roar_publisher.report import Advanced, Entered, Noted, ObjectStored, Planned, Retrying, Waiting
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.record import Progress

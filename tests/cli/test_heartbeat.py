@@ -12,7 +12,7 @@ import pytest
 
 from roar_publisher.cli.display.jsonlines import HEARTBEAT_SECONDS, JsonLines
 from roar_publisher.cli.display.output import Output
-from roar_publisher.cli.publish.listening import TICK_SECONDS
+from roar_publisher.cli.publish.signals import TICK_SECONDS
 from roar_publisher.glaas.replies import Receipt
 from roar_publisher.report import Advanced, Entered, Planned, Retrying, Waiting
 from roar_publisher.state.errors import PublisherError

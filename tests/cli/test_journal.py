@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.cli import cancelling
-from roar_publisher.cli.journal import acts
+from roar_publisher.cli.journal import actions as acts
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock

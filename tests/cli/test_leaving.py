@@ -2,7 +2,7 @@
 
 import pytest
 
-from roar_publisher.cli.publish.leaving import stopped, unfinished
+from roar_publisher.cli.publish.stopping import stopped, unfinished
 from roar_publisher.state.errors import ExitCode, LocalProblem, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder

@@ -11,7 +11,7 @@ from roar_publisher.__main__ import run
 from roar_publisher.cli.display.live import draw
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.publish.options import Options, PutOptions
-from roar_publisher.cli.standing import Standing, Surroundings
+from roar_publisher.cli.status import Standing, Surroundings
 from roar_publisher.report import Entered, ObjectsPlanned, Planned, Report, Waiting
 from roar_publisher.state.errors import ExitCode, Transient
 from roar_publisher.state.machine import Event, State

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.cli.taking import LETTING_GO_SECONDS, taken
+from roar_publisher.cli.ownership import LETTING_GO_SECONDS, taken
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.machine import State

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from roar_publisher.cli.display.lookout import Lookout
+from roar_publisher.cli.display.base import Quiet
 from roar_publisher.cli.display.output import Output
+from roar_publisher.cli.display.poller import Lookout
 from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.display.watcher import Quiet
 from roar_publisher.cli.publish.watching import Halted, StillGoing, Watching
 from roar_publisher.report import Advanced, Entered, Noted, ObjectsPlanned, ObjectStored, Planned, Report, Sent, Waiting
 from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem

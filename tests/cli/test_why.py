@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from roar_publisher.cli.standing import Standing, Surroundings
+from roar_publisher.cli.status import Standing, Surroundings
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder

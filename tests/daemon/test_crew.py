@@ -6,11 +6,11 @@ from typing import Any
 import anyio
 import pytest
 
-from roar_publisher.daemon import crew as crew_module
-from roar_publisher.daemon.crew import Crew
-from roar_publisher.daemon.means import Means
+from roar_publisher.daemon import workers as crew_module
+from roar_publisher.daemon.dependencies import Means
 from roar_publisher.daemon.schedule import Verdict
 from roar_publisher.daemon.settings import Settings
+from roar_publisher.daemon.workers import Crew
 from roar_publisher.net.connection import Line
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.survey import Glance, glance

@@ -15,8 +15,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from roar_publisher.daemon import ended
-from roar_publisher.daemon.ended import Ended, hook_environment, notification, tell_end
+from roar_publisher.daemon import hooks as ended
+from roar_publisher.daemon.hooks import Ended, hook_environment, notification, tell_end
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.machine import State
 

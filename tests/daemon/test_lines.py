@@ -2,7 +2,7 @@
 
 import pytest
 
-from roar_publisher.daemon.lines import Lines
+from roar_publisher.daemon.connections import Lines
 from roar_publisher.net.connection import Line
 
 HERE, THERE = "http://here.localhost", "http://there.localhost"

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from roar_publisher.daemon.roster import Roster
+from roar_publisher.daemon.index import Roster
 from roar_publisher.daemon.schedule import LONGEST_LOCAL_RETRY_SECONDS
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.daemon import roster as roster_module
-from roar_publisher.daemon.roster import SETTLED_SECONDS, Roster
+from roar_publisher.daemon import index as roster_module
+from roar_publisher.daemon.index import SETTLED_SECONDS, Roster
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
@@ -211,7 +211,7 @@ def test_what_could_not_be_read_for_a_moment_is_read_again(
         raise LocalProblem("the disk reports an error (EIO)", reason="disk", resumable=True)
 
     with monkeypatch.context() as moment:
-        moment.setattr("roar_publisher.daemon.roster.glance", fail)
+        moment.setattr("roar_publisher.daemon.index.glance", fail)
         assert roster.waiting(NOBODY) == []
     assert ids(roster.waiting(NOBODY)) == {paths.id}
 
@@ -230,7 +230,7 @@ def test_looking_takes_no_publish_from_anybody(folder: StateFolder, roster: Rost
     """Onlookers hold the lock for an instant: whoever takes the publish meanwhile must not be turned away."""
     paths = queued(folder)
     look = (
-        "import sys; from pathlib import Path; from roar_publisher.daemon.roster import Roster\n"
+        "import sys; from pathlib import Path; from roar_publisher.daemon.index import Roster\n"
         "from roar_publisher.state.paths import StateFolder\n"
         f"roster = Roster(StateFolder(Path({str(folder.root)!r}))); print('looks', flush=True)\n"
         "while True: roster.waiting(frozenset())"

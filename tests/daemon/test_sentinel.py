@@ -11,7 +11,7 @@ import pytest
 import trio
 from anyio.abc import TaskGroup
 
-from roar_publisher.daemon.sentinel import LONGEST_KNOCK_SECONDS, Sentinel
+from roar_publisher.daemon.reachability import LONGEST_KNOCK_SECONDS, Sentinel
 from tests.virtual import run
 
 NOTICED_SECONDS = 5.0

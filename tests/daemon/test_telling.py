@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import trio
 
-from roar_publisher.daemon.ended import Ended
+from roar_publisher.daemon.hooks import Ended
 from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS
 from roar_publisher.daemon.service import SCAN_SECONDS
 from roar_publisher.state.errors import LocalProblem

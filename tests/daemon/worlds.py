@@ -23,8 +23,8 @@ import httpx2
 import trio
 
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.daemon.ended import Ended
-from roar_publisher.daemon.means import Means
+from roar_publisher.daemon.dependencies import Means
+from roar_publisher.daemon.hooks import Ended
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import Settings
 from roar_publisher.disk import OnDisk, inline
@@ -312,8 +312,8 @@ class Machine:
     def _in_force(self) -> Iterator[None]:
         with (
             mock.patch("roar_publisher.state.publish.Journal", _journal_of(self)),
-            mock.patch("roar_publisher.daemon.crew.tell_end", self._tell_end),
-            mock.patch("roar_publisher.daemon.crew.Line", self._line),
+            mock.patch("roar_publisher.daemon.workers.tell_end", self._tell_end),
+            mock.patch("roar_publisher.daemon.workers.Line", self._line),
         ):
             yield
 

@@ -91,7 +91,7 @@ def roar(
         patience = THREADS_SECONDS if threads else 0
         changed.enter_context(mock.patch("anyio.run", partial(_in_virtual_time, patience)))
         changed.enter_context(mock.patch("roar_publisher.engine.worker.in_thread", return_value=inline))
-        changed.enter_context(mock.patch("roar_publisher.cli.publish.listening.TICK_SECONDS", TICK_SECONDS))
+        changed.enter_context(mock.patch("roar_publisher.cli.publish.signals.TICK_SECONDS", TICK_SECONDS))
         changed.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         code = run(arguments)
         written = sys.stdout

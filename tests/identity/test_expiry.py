@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.cli.standing import Standing, Surroundings
+from roar_publisher.cli.status import Standing, Surroundings
 from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.net.connection import MOST_REQUESTS
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson

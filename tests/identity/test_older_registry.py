@@ -8,7 +8,7 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity import of_key
-from roar_publisher.cli.standing import Standing, Surroundings
+from roar_publisher.cli.status import Standing, Surroundings
 from roar_publisher.state.errors import ExitCode, NeedsPerson
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress

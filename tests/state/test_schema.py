@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database, Migrations
 
-from roar_publisher.daemon.roster import Roster
+from roar_publisher.daemon.index import Roster
 from roar_publisher.state import schema
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal

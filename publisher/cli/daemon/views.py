@@ -19,7 +19,7 @@ from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.streams import StdoutLost
 from roar_publisher.cli.display.text import printable
-from roar_publisher.cli.standing import Standing, Surroundings, moment
+from roar_publisher.cli.status import Standing, Surroundings, moment
 from roar_publisher.daemon.background import running
 from roar_publisher.daemon.log import follow as follow_log
 from roar_publisher.daemon.log import last_lines

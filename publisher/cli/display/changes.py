@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from roar_publisher.cli.display.lookout import File, Sight
+from roar_publisher.cli.display.poller import File, Sight
 from roar_publisher.report import Advanced, Entered, ObjectsPlanned, ObjectStored, Planned, Reporter, Sent, Waiting
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.record import Tally

@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
+from roar_publisher.cli.display.base import Watcher
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.display.watcher import Watcher
 from roar_publisher.cli.display.words import watch_command
 from roar_publisher.report import (
     Advanced,

@@ -7,12 +7,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from roar_publisher.cli.display.base import Watcher
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.plain import detached_line, headline, held_up, pace, result_line, share, since
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.display.text import lasted, printable, size, span
-from roar_publisher.cli.display.watcher import Watcher
 from roar_publisher.cli.display.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
 from roar_publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from roar_publisher.state.record import Plan

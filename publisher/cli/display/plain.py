@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
+from roar_publisher.cli.display.base import Watcher
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.display.text import count, lasted, printable, size, span
-from roar_publisher.cli.display.watcher import Watcher
 from roar_publisher.cli.display.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
 from roar_publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from roar_publisher.state.record import Plan

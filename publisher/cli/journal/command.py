@@ -111,7 +111,7 @@ def show(publish_id: str, why: bool, as_json: bool) -> None:
 @_json
 def cancel(publish_id: str, as_json: bool) -> None:
     """Give a publish up for good, unless another terminal works on it."""
-    from roar_publisher.cli.journal.acts import cancel as cancel_publish
+    from roar_publisher.cli.journal.actions import cancel as cancel_publish
 
     folder = _folder()
     cancel_publish(folder.find(publish_id), folder, as_json=as_json)
@@ -122,7 +122,7 @@ def cancel(publish_id: str, as_json: bool) -> None:
 @_json
 def retry(publish_id: str, as_json: bool) -> None:
     """Have a publish tried again once its cause is mended: a failed, a parked or a waiting one."""
-    from roar_publisher.cli.journal.acts import retry as retry_publish
+    from roar_publisher.cli.journal.actions import retry as retry_publish
 
     folder = _folder()
     retry_publish(folder.find(publish_id), folder, as_json=as_json)
@@ -137,7 +137,7 @@ def prune(older_than: float, everything: bool, as_json: bool) -> None:
 
     What is interrupted stays: cancel it first. So does a put that left an unfinished upload at a store out of reach.
     """
-    from roar_publisher.cli.journal.acts import prune as prune_publishes
+    from roar_publisher.cli.journal.actions import prune as prune_publishes
 
     age = 0.0 if everything else older_than
     prune_publishes(_folder(), older_than=age, damaged=everything, as_json=as_json)

@@ -15,7 +15,7 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import count, printable, size
 from roar_publisher.cli.journal.importing import Arriving, agree
-from roar_publisher.cli.taking import taken
+from roar_publisher.cli.ownership import taken
 from roar_publisher.engine.staging.objects import content_of
 from roar_publisher.lineage.moved import knows_any
 from roar_publisher.lineage.omission import OmitConfig

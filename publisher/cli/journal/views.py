@@ -12,7 +12,7 @@ from rich.text import Text
 from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import Status, count, one_line, printable, size, span
-from roar_publisher.cli.standing import Standing, Surroundings
+from roar_publisher.cli.status import Standing, Surroundings
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import PublishPaths, StateFolder

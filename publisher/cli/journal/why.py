@@ -9,7 +9,7 @@ import click
 from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import Status
-from roar_publisher.cli.standing import Standing, Surroundings, moment
+from roar_publisher.cli.status import Standing, Surroundings, moment
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.paths import PublishPaths, StateFolder

@@ -4,11 +4,11 @@ import os
 import sys
 import time
 
+from roar_publisher.cli.display.base import Quiet, Watcher
 from roar_publisher.cli.display.jsonlines import JsonLines
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.plain import Plain
 from roar_publisher.cli.display.streams import DUMB_TERMINALS
-from roar_publisher.cli.display.watcher import Quiet, Watcher
 from roar_publisher.cli.publish.options import Options
 
 

@@ -7,7 +7,7 @@ import anyio
 
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.known import KnownKeys
-from roar_publisher.cli.display.watcher import Watcher
+from roar_publisher.cli.display.base import Watcher
 from roar_publisher.cli.publish.consent import Person
 from roar_publisher.cli.publish.options import Options
 from roar_publisher.cli.publish.request import possible_choices, put_request, refuse_hopeless

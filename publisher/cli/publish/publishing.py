@@ -12,19 +12,19 @@ import anyio
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.cli.cancelling import cancel_owned
+from roar_publisher.cli.display.base import Watcher
 from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.display.watcher import Watcher
 from roar_publisher.cli.failure import Failed, NotBegun, Unfinished
 from roar_publisher.cli.publish.acceptance import accept_registry_of, accept_registry_of_plan
 from roar_publisher.cli.publish.consent import Declined, Person
 from roar_publisher.cli.publish.displays import choose_display
-from roar_publisher.cli.publish.ending import published
-from roar_publisher.cli.publish.leaving import stopped, unfinished
-from roar_publisher.cli.publish.listening import run_listening, stop_by_exception
+from roar_publisher.cli.publish.finish import published
 from roar_publisher.cli.publish.options import Options
 from roar_publisher.cli.publish.preparing import Preparation
 from roar_publisher.cli.publish.request import put_request, read_request
 from roar_publisher.cli.publish.resuming import daemon_works_on, find_publish
+from roar_publisher.cli.publish.signals import run_listening, stop_by_exception
+from roar_publisher.cli.publish.stopping import stopped, unfinished
 from roar_publisher.engine.worker import MOST_UPLOADS, own_keyring, work
 from roar_publisher.lineage.project import current_folder
 from roar_publisher.net.connection import MOST_REQUESTS
@@ -166,7 +166,7 @@ class _Publishing:
         if self._options.detach:
             self._display.detached(found.plan, resumed=True)
             return ExitCode.PUBLISHED
-        from roar_publisher.cli.display.lookout import Lookout
+        from roar_publisher.cli.display.poller import Lookout
         from roar_publisher.cli.publish.watching import Watching
 
         with Lookout(found.paths, time.monotonic) as lookout:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from roar_publisher.cli.failure import Cancelled, Failed
+from roar_publisher.cli.ownership import taken
 from roar_publisher.cli.publish.agreement import (
     contradiction,
     contradictions,
@@ -11,7 +12,6 @@ from roar_publisher.cli.publish.agreement import (
     typed_command,
 )
 from roar_publisher.cli.publish.options import Options
-from roar_publisher.cli.taking import taken
 from roar_publisher.lineage.project import find_project
 from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError, UsageProblem
 from roar_publisher.state.lock import owner

@@ -11,18 +11,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from roar_publisher.cli.display.base import Watcher
 from roar_publisher.cli.display.changes import Changes
-from roar_publisher.cli.display.lookout import Lookout, Sight
+from roar_publisher.cli.display.poller import Lookout, Sight
 from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.display.watcher import Watcher
 from roar_publisher.cli.failure import Cancelled, Failed
 from roar_publisher.cli.publish.agreement import contradiction, differences
 from roar_publisher.cli.publish.displays import choose_display
-from roar_publisher.cli.publish.ending import published
-from roar_publisher.cli.publish.listening import stop_by_exception
+from roar_publisher.cli.publish.finish import published
 from roar_publisher.cli.publish.options import Options
 from roar_publisher.cli.publish.resuming import is_passing, unread
-from roar_publisher.cli.standing import QUEUED, Standing, Surroundings
+from roar_publisher.cli.publish.signals import stop_by_exception
+from roar_publisher.cli.status import QUEUED, Standing, Surroundings
 from roar_publisher.lineage.project import current_folder, find_project
 from roar_publisher.report import Noted
 from roar_publisher.state.errors import ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 
 from roar_publisher.auth.choice import Decision
-from roar_publisher.auth.turned_down import explained
+from roar_publisher.auth.rejection import explained
 from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.staging.requests import StagedRoute
 from roar_publisher.glaas.caller import Authorizer, Refused

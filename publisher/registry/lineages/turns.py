@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.store.lines import Lines
+from roar_publisher.registry.store.queues import Lines
 
 RETRY_AFTER_SECONDS = 5
 """`Retry-After` for a client with too many pending finalizes."""

@@ -13,7 +13,7 @@ import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roar_publisher.registry.http.addresses import client_of
-from roar_publisher.registry.store.lines import Lines
+from roar_publisher.registry.store.queues import Lines
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from roar_publisher.auth.choice import Choice
+from roar_publisher.daemon.dependencies import Errand, Means
 from roar_publisher.daemon.log import Log, about
-from roar_publisher.daemon.means import Errand, Means
 from roar_publisher.daemon.schedule import Then, Verdict, verdict
 from roar_publisher.disk import OnDisk
 from roar_publisher.engine.loop import SETBACKS

@@ -1,7 +1,7 @@
 """Ends a command whose publish is published."""
 
+from roar_publisher.cli.display.base import Watcher
 from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.display.watcher import Watcher
 from roar_publisher.cli.failure import Unconfirmed
 from roar_publisher.state.errors import ExitCode
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import anyio
 
-from roar_publisher.cli.display.watcher import Watcher
+from roar_publisher.cli.display.base import Watcher
 from roar_publisher.cli.publish.consent import Person
 from roar_publisher.state.errors import PublisherError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from roar_publisher.daemon.asleep import slept
+from roar_publisher.daemon.suspension import slept
 from roar_publisher.disk import OnDisk, in_thread
 from roar_publisher.state.room import has_room
 

@@ -11,7 +11,7 @@ import click
 from roar_publisher.cli.cancelling import abandon_uploads, cancel_owned
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import count, printable, span
-from roar_publisher.cli.taking import taken
+from roar_publisher.cli.ownership import taken
 from roar_publisher.state.errors import LocalProblem, Owned, UsageProblem
 from roar_publisher.state.machine import ENDED, LIVE, Event, State
 from roar_publisher.state.paths import PublishPaths, StateFolder

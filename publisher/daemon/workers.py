@@ -8,11 +8,11 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from roar_publisher.daemon.carrying import DEFECT, carry_out, park_defect, tell
-from roar_publisher.daemon.ended import Ended, tell_end
-from roar_publisher.daemon.lines import Lines
+from roar_publisher.daemon.connections import Lines
+from roar_publisher.daemon.dependencies import Errand, Means
+from roar_publisher.daemon.hooks import Ended, tell_end
 from roar_publisher.daemon.log import about
-from roar_publisher.daemon.means import Errand, Means
+from roar_publisher.daemon.runner import DEFECT, carry_out, park_defect, tell
 from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS, Then, Verdict
 from roar_publisher.daemon.settings import Settings, project_settings
 from roar_publisher.net.budget import Share
