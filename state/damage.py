@@ -22,7 +22,7 @@ def damaged(path: Path) -> LocalProblem:
     )
 
 
-def speaks_of_damage(error: sqlite3.Error) -> bool:
+def reports_damage(error: sqlite3.Error) -> bool:
     """Return whether SQLite reports lost content.
 
     A schema that it cannot parse is not damage: it may be a newer one.
@@ -42,4 +42,4 @@ def _check_fails(path: Path) -> bool:
             connection.execute("PRAGMA query_only = ON")
             return bool(connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",))
     except sqlite3.Error as error:
-        return speaks_of_damage(error)
+        return reports_damage(error)

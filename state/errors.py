@@ -1,7 +1,7 @@
 """Every error that a user may see, in one tree.
 
 `PublisherError` is the root. Its subclasses say who must act: the network (`Transient`), the server (`Rejected`), this
-machine (`LocalProblem`), the user (`NeedsPerson`, `Interrupted`), another process (`Owned`), or the caller of the
+machine (`LocalProblem`), the user (`NeedsUser`, `Interrupted`), another process (`Owned`), or the caller of the
 command line (`UsageProblem`). Exceptions of libraries are translated where the library is called. Only
 `roar_publisher.__main__` turns one of these errors into text and an exit code.
 """
@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     USAGE = 2
     INTERRUPTED = 3
-    NEEDS_PERSON = 4
+    NEEDS_USER = 4
     OWNED = 5
     CTRL_C = 130
 
@@ -62,7 +62,7 @@ class Transient(PublisherError):
     """The network or the server cannot answer now. The publish keeps its state and can be resumed.
 
     retry_after: seconds that the server asked to wait, or None.
-    knock_at: the URL that does not answer; empty if something answers.
+    probe_url: the URL that does not answer; empty if something answers.
     """
 
     exit_code = ExitCode.INTERRUPTED
@@ -76,11 +76,11 @@ class Transient(PublisherError):
         next_step: str = "",
         reason: str | None = None,
         retry_after: float | None = None,
-        knock_at: str = "",
+        probe_url: str = "",
     ) -> None:
         super().__init__(what, kept=kept, next_step=next_step, reason=reason)
         self.retry_after = retry_after
-        self.knock_at = knock_at
+        self.probe_url = probe_url
 
 
 class Rejected(PublisherError):
@@ -105,10 +105,10 @@ class LocalProblem(PublisherError):
         self.exit_code = ExitCode.INTERRUPTED if resumable else ExitCode.FAILED
 
 
-class NeedsPerson(PublisherError):
+class NeedsUser(PublisherError):
     """Only the user can continue: by a sign-in, a confirmation or a choice."""
 
-    exit_code = ExitCode.NEEDS_PERSON
+    exit_code = ExitCode.NEEDS_USER
     reason = "needs confirmation"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from roar_publisher.state import schema
-from roar_publisher.state.damage import damaged, is_damaged, speaks_of_damage
+from roar_publisher.state.damage import damaged, is_damaged, reports_damage
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import ID
 from roar_publisher.state.private import create_private
@@ -105,7 +105,7 @@ class JournalFile:
         except zlib.error as error:
             raise damaged(self.path) from error
         except sqlite3.Error as error:
-            if speaks_of_damage(error) and is_damaged(self.path):
+            if reports_damage(error) and is_damaged(self.path):
                 raise damaged(self.path) from error
             raise self._at_this_moment(error) from error
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from roar_publisher.state.errors import UsageProblem
 
-NOBODYS = Path("/nonexistent")
+NO_HOME = Path("/nonexistent")
 """The home of users without one, as Debian names it. It contains nothing to read."""
 
 
@@ -17,7 +17,7 @@ def home(instead: str | None = None) -> Path:
         return Path.home()
     except RuntimeError:  # raised by pathlib
         if instead:
-            return NOBODYS
+            return NO_HOME
         raise UsageProblem(
             "this user has no home folder: HOME is not set, and no passwd entry names one",
             next_step="set HOME to a folder of yours, or ROAR_STATE_DIR and the XDG_ variables to folders",
@@ -26,4 +26,4 @@ def home(instead: str | None = None) -> Path:
 
 def home_to_read() -> Path:
     """Return the home folder, for files that may be missing; NOBODYS if there is none."""
-    return home(instead=str(NOBODYS))
+    return home(instead=str(NO_HOME))

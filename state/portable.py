@@ -52,7 +52,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whereabouts:
+class LocalContext:
     """The parts of a plan that depend on the machine.
 
     Folders, roar.db, its session's row, the SSH key that is meant, the git tags (as in `Plan`), where the lineage is
@@ -126,7 +126,7 @@ def arriving(file: Path, folder: StateFolder) -> Iterator[Arrival]:
             new.replace(paths.journal)
 
 
-def settle(journal: Journal, whereabouts: Whereabouts, contents: Mapping[int, str]) -> None:
+def settle(journal: Journal, whereabouts: LocalContext, contents: Mapping[int, str]) -> None:
     """Adapt an arriving publish to this machine, in one transaction. contents: of its objects, by seq.
 
     The publish is parked: the bundle names the address that credentials of this machine would go to, so the user has to

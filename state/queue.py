@@ -10,7 +10,7 @@ from typing import Any
 
 from roar_publisher.state.file import JournalFile
 
-STOPPED_BY_PERSON = "stopped with Ctrl-C or SIGTERM"
+STOPPED_BY_USER = "stopped with Ctrl-C or SIGTERM"
 """The detail of a publish that the user stopped. It is parked until the user continues it."""
 
 

@@ -128,7 +128,7 @@ def _resumable(turn: Turn, text: str) -> Meaning:
     return Meaning(turn, text, ExitCode.INTERRUPTED)
 
 
-def _person(text: str, code: ExitCode = ExitCode.NEEDS_PERSON) -> Meaning:
+def _person(text: str, code: ExitCode = ExitCode.NEEDS_USER) -> Meaning:
     return Meaning(Turn.PERSON, text, code)
 
 

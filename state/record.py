@@ -27,7 +27,7 @@ class NamedBy(StrEnum):
     BUNDLE = "a bundle"
 
 
-USERS_OWN_WORD = (NamedBy.OPTION, NamedBy.ENVIRONMENT, NamedBy.USER, NamedBy.DEFAULT)
+NAMED_BY_USER = (NamedBy.OPTION, NamedBy.ENVIRONMENT, NamedBy.USER, NamedBy.DEFAULT)
 """Sources that the user controls. A project or a bundle is not one."""
 
 

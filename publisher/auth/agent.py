@@ -12,7 +12,7 @@ from anyio.abc import ByteReceiveStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from roar_publisher.glaas.signature import fingerprint, ssh_string
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 
 ANSWER_SECONDS = 2.0
 """How long the agent may take to list its keys, which needs no user, and to sign before the user is notified."""
@@ -72,13 +72,13 @@ class Agent:
         return "the SSH agent does not hold it"
 
     async def sign(self, public: bytes, data: bytes) -> bytes:
-        """Return the signature of `data`, in SSH's encoding. Raises `NeedsPerson` if the agent does not give one."""
+        """Return the signature of `data`, in SSH's encoding. Raises `NeedsUser` if the agent does not give one."""
         flags = _RSA_SHA2_512 if public.startswith(ssh_string(b"ssh-rsa")) else 0
         request = ssh_string(public) + ssh_string(data) + flags.to_bytes(4, "big")
         try:
             signature, _rest = _string(await self._signature(request))
         except _AgentFailed as failure:
-            raise NeedsPerson(
+            raise NeedsUser(
                 f"The SSH agent does not sign with the key {fingerprint(public)}: {failure}.",
                 next_step="unlock the agent, or add the key to it again with `ssh-add`",
                 reason="ssh key",

@@ -26,7 +26,7 @@ from roar_publisher.auth.private_file import locked, replacing, translated
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import CLIENT_ID, LOG_IN, Document, SignIn, environment_sign_in
 from roar_publisher.auth.subjects import names_another
-from roar_publisher.state.errors import NeedsPerson, Rejected
+from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.state.regular import read_bounded
 from roar_publisher.state.xdg import base_folder
 
@@ -81,7 +81,7 @@ class BearerStore:
         return f"BearerStore({str(self._path)!r})"
 
     def current(self) -> SignIn | None:
-        """Return the current sign-in, or None. Raises `NeedsPerson` if the file or the fixed token is unusable."""
+        """Return the current sign-in, or None. Raises `NeedsUser` if the file or the fixed token is unusable."""
         if self._fixed is not None:
             return environment_sign_in(self._fixed)
         document = self._read()
@@ -191,7 +191,7 @@ class BearerStore:
         """Return the file's current document, or `document` if it is unreadable, so that any reply is stored."""
         try:
             return self._read() or document
-        except NeedsPerson:
+        except NeedsUser:
             return document
 
     def _read(self) -> Document | None:
@@ -203,21 +203,21 @@ class BearerStore:
             except FileNotFoundError:
                 return None
             except OSError as failure:
-                raise NeedsPerson(
+                raise NeedsUser(
                     f"roar's sign-in {self._path} cannot be read: {failure.strerror}.",
                     next_step=f"make it readable (`ls -l {self._path}` shows its permissions)",
                     reason="auth",
                 ) from None
             if document is not None:
                 return document
-        raise NeedsPerson(f"roar's sign-in {self._path} holds no JSON object.", next_step=LOG_IN, reason="auth")
+        raise NeedsUser(f"roar's sign-in {self._path} holds no JSON object.", next_step=LOG_IN, reason="auth")
 
 
 def _is_same(before: Document, now: Document) -> bool:
     """Return whether the file still holds the refreshed sign-in, and not one of a later login."""
     try:
         return before.sign_in().mark == now.sign_in().mark
-    except NeedsPerson:  # an unusable sign-in, so nothing can be lost
+    except NeedsUser:  # an unusable sign-in, so nothing can be lost
         return True
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 
 
 class Flag(Enum):
@@ -95,7 +95,7 @@ class Choice:
         """Whether the user, or `-y`, must agree first: a publish without a credential is public and has no owner."""
         return self.decision in (Decision.ANONYMOUS_SESSION, Decision.LEGACY)
 
-    def problem(self, details: str = "", mend: str = "", reason: str = "auth") -> NeedsPerson:
+    def problem(self, details: str = "", mend: str = "", reason: str = "auth") -> NeedsUser:
         """Return the error for a STOP.
 
         details: sentences on why the existing credentials cannot be used.
@@ -104,7 +104,7 @@ class Choice:
         *others, last = [*filter(None, [mend]), *self.remedies]
         remedy = ", ".join(others) + f", or {last}." if others else f"{last}."
         what = f"{sentence(self.why)}. {details}".strip()
-        return NeedsPerson(what, next_step=sentence(remedy), reason=reason)
+        return NeedsUser(what, next_step=sentence(remedy), reason=reason)
 
 
 def sentence(text: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roar_publisher.auth.secret import Secret
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.regular import read_bounded
 
 MAX_BYTES = 1024 * 1024
@@ -45,13 +45,13 @@ def read_key_files(path: Path) -> KeyFiles:
     """Read a key's private file and its `.pub`, as far as they exist.
 
     path: of the private file.
-    Raises `NeedsPerson` if one cannot be read.
+    Raises `NeedsUser` if one cannot be read.
     """
     try:
         private = Secret(_head(path).decode("ascii", errors="replace")) if path.is_file() else None
         line = _head(public_file(path)).decode("utf-8", errors="replace") if public_file(path).is_file() else ""
     except OSError as failure:
-        raise NeedsPerson(
+        raise NeedsUser(
             f"The SSH key {path} cannot be read: {failure.strerror}.",
             next_step=f"make it readable (`ls -l {path}` shows its permissions)",
             reason="ssh key",

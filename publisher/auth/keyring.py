@@ -25,7 +25,7 @@ from roar_publisher.auth.sshkey import Ask, SshSigner
 from roar_publisher.auth.timestamps import Timestamps
 from roar_publisher.glaas.caller import Authorizer, Caller, Refused
 from roar_publisher.glaas.replies import AnyReply, MeReply
-from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
+from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 ME = "/api/v1/auth/me"
@@ -70,7 +70,7 @@ class Keyring:
         key = self._key.problem
         return " ".join(filter(None, [self._bearer.died, key.what if key else ""]))
 
-    def stop(self, choice: Choice) -> NeedsPerson:
+    def stop(self, choice: Choice) -> NeedsUser:
         """Return the error for a STOP: which credential cannot be used, why, and what to do about it."""
         key = self._key.problem
         mend = key.next_step if key else self._bearer.mend
@@ -79,7 +79,7 @@ class Keyring:
             problem.next_step = self._store.mend or problem.next_step
         return problem
 
-    def not_accepted(self, refusal: Refused, decision: Decision) -> NeedsPerson | LocalProblem:
+    def not_accepted(self, refusal: Refused, decision: Decision) -> NeedsUser | LocalProblem:
         """Return the error for a credential that the registry rejected: which one, why, and what to do about it."""
         if decision is Decision.SSH:
             mend = f"have the registry accept it, or name another key in ROAR_SSH_KEY, or {LOG_IN}"
@@ -99,7 +99,7 @@ class Keyring:
             return Credentials(bearer=False)
         try:
             bearer = self._bearer.usable()
-        except NeedsPerson as problem:
+        except NeedsUser as problem:
             if names_its_owner(flag, scope):
                 problem.next_step = f"{problem.next_step}, or rerun with --anonymous"
             raise

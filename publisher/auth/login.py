@@ -5,7 +5,7 @@ from pathlib import Path
 from roar_publisher.auth.signin import Document
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.glaas.replies import AccessContextReply
-from roar_publisher.state.errors import LocalProblem, NeedsPerson
+from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.regular import read_bounded
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
@@ -39,7 +39,7 @@ def read_token_file(path: Path) -> Document:
         raise LocalProblem(f"{path} holds no JSON object", next_step=ANOTHER_FILE)
     try:
         document.sign_in()
-    except NeedsPerson as problem:
+    except NeedsUser as problem:
         raise LocalProblem(problem.what, next_step=ANOTHER_FILE) from None
     return document
 
@@ -52,7 +52,7 @@ async def checked(document: Document, caller: Caller) -> Document:
     try:
         context = await caller.call("GET", ACCESS_CONTEXT, expect=AccessContextReply, authorize=_Token(document))
     except Refused as refusal:
-        raise NeedsPerson(
+        raise NeedsUser(
             f"the registry does not accept this token: {refusal.what}",
             kept="The present sign-in stays.",
             next_step=ANOTHER_FILE,

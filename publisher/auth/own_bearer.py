@@ -13,7 +13,7 @@ from roar_publisher.auth.signin import Document, SignIn, Standing
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.replies import RefreshReply
-from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
+from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
 
 REFRESH = "/api/v1/auth/refresh"
 UNAUTHORIZED = 401
@@ -69,7 +69,7 @@ class OwnBearer:
         if sign_in is None or sign_in.standing(self._clock()) is Standing.EXPIRED:
             raise Refused(self.died or "nobody is signed in any more", status=UNAUTHORIZED)
         if identity is not None and of_sign_in(sign_in) not in (None, identity):
-            raise NeedsPerson(
+            raise NeedsUser(
                 "somebody else has signed in on this machine meanwhile",
                 next_step="sign in as before (`roar login`), then resume",
                 reason="auth",

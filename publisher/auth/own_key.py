@@ -12,7 +12,7 @@ import anyio
 
 from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.sshkey import Ask, KeyPlace, SshSigner, check_files, find_key, load_signer
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 
 
 class KeyState(Enum):
@@ -39,7 +39,7 @@ class OwnKey:
         self._ask = ask
         self._place: KeyPlace | None = None
         self._signer: SshSigner | None = None
-        self._problem: NeedsPerson | None = None
+        self._problem: NeedsUser | None = None
         self._one_at_a_time = anyio.Lock()
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class OwnKey:
         return self._place is not None and bool(self._place.source)
 
     @property
-    def problem(self) -> NeedsPerson | None:
+    def problem(self) -> NeedsUser | None:
         """Why the key cannot sign, once that is known. Its next step says what to do about it."""
         return self._problem
 
@@ -78,7 +78,7 @@ class OwnKey:
                 if self._place is not None:
                     check_files(self._place.path, agent=self._agent, ask=self._ask)
                     return KeyState.USABLE
-            except NeedsPerson as problem:
+            except NeedsUser as problem:
                 self._problem = problem
         return KeyState.USABLE if self._signer else self._state_without_signer()
 
@@ -92,5 +92,5 @@ class OwnKey:
             self._place = find_key(*self._places)
             if self._place is not None:
                 self._signer = await load_signer(self._place.path, agent=self._agent, ask=self._ask)
-        except NeedsPerson as problem:
+        except NeedsUser as problem:
             self._problem = problem

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from roar_publisher.auth.registries import Home, Registries
 from roar_publisher.auth.signin import SignIn
 from roar_publisher.net.address import origin, origin_of
-from roar_publisher.state.errors import LocalProblem, NeedsPerson
+from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.reasons import Reason
 
 _IDENTITY_SERVICE = "treqs"
@@ -66,7 +66,7 @@ class Reach:
         if self.accepted:
             return
         again = f"roar publish --resume {publish_id}" if publish_id else "the same again"
-        problem = NeedsPerson(
+        problem = NeedsUser(
             f"{named_in} names the registry {self.origin}, which you have not accepted yet",
             kept="What it acknowledged is kept." if publish_id else "Nothing was sent, nothing was kept.",
             next_step=f"roar registry trust {self.origin}, then {again}; or {again} with --registry {self.registry}",

@@ -2,7 +2,7 @@
 
 from roar_publisher.auth.clock import clock_advice, clock_skew
 from roar_publisher.glaas.caller import Refused
-from roar_publisher.state.errors import LocalProblem, NeedsPerson
+from roar_publisher.state.errors import LocalProblem, NeedsUser
 
 
 def explained(refusal: Refused, now: float) -> str:
@@ -11,7 +11,7 @@ def explained(refusal: Refused, now: float) -> str:
     return f"{refusal.what.rstrip('.')}. {skew}" if skew else refusal.what
 
 
-def not_accepted(refusal: Refused, now: float, credential: str, mend: str) -> NeedsPerson | LocalProblem:
+def not_accepted(refusal: Refused, now: float, credential: str, mend: str) -> NeedsUser | LocalProblem:
     """Return the error for the user.
 
     now: Unix seconds.
@@ -21,4 +21,4 @@ def not_accepted(refusal: Refused, now: float, credential: str, mend: str) -> Ne
     what = f"the registry does not accept {credential}: {explained(refusal, now)}"
     if advice := clock_advice(refusal.date, now):
         return LocalProblem(what, next_step=advice, reason="clock", resumable=True)
-    return NeedsPerson(what, next_step=mend, reason="auth")
+    return NeedsUser(what, next_step=mend, reason="auth")

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NoReturn
 
 from roar_publisher.auth.secret import Secret
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 
 CLIENT_ID = "roar-cli"
 LOG_IN = "run `roar login`"
@@ -90,7 +90,7 @@ class Document(dict[str, object]):
         return Secret(json.dumps(self, indent=2) + "\n")
 
     def sign_in(self) -> SignIn:
-        """Return the sign-in. Raises `NeedsPerson`, naming the invalid field, if it cannot be used."""
+        """Return the sign-in. Raises `NeedsUser`, naming the invalid field, if it cannot be used."""
         user = self.get("user") or {}
         if not isinstance(user, Mapping):
             raise _unusable("user is not an object")
@@ -128,9 +128,9 @@ class Document(dict[str, object]):
 
 
 def environment_sign_in(token: Secret) -> SignIn:
-    """Return the sign-in with the token of `ROAR_ACCESS_TOKEN`. Raises `NeedsPerson` if the value cannot be a token."""
+    """Return the sign-in with the token of `ROAR_ACCESS_TOKEN`. Raises `NeedsUser` if the value cannot be a token."""
     if not _sendable(token.reveal()):
-        raise NeedsPerson("ROAR_ACCESS_TOKEN is not a token.", next_step="unset ROAR_ACCESS_TOKEN", reason="auth")
+        raise NeedsUser("ROAR_ACCESS_TOKEN is not a token.", next_step="unset ROAR_ACCESS_TOKEN", reason="auth")
     return SignIn(token)
 
 
@@ -175,5 +175,5 @@ def _sendable(token: object) -> bool:
     return isinstance(token, str) and token != "" and token.isascii() and token.isprintable() and " " not in token
 
 
-def _unusable(what: str) -> NeedsPerson:
-    return NeedsPerson(f"roar's sign-in state (auth.json) is unusable: {what}.", next_step=LOG_IN, reason="auth")
+def _unusable(what: str) -> NeedsUser:
+    return NeedsUser(f"roar's sign-in state (auth.json) is unusable: {what}.", next_step=LOG_IN, reason="auth")

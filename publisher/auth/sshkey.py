@@ -18,7 +18,7 @@ from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.key_files import KeyFiles, public_file, read_key_files
 from roar_publisher.auth.secret import Secret
 from roar_publisher.glaas.signature import authorization, fingerprint, framed, signing_payload, ssh_string, sshsig
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 
 DEFAULT_NAMES = ("id_ed25519", "id_rsa", "id_ecdsa")
 CONFIGURED = "`[glaas] key`"
@@ -50,7 +50,7 @@ class SshSigner:
         """Return the `Authorization` header for one request, signed at `ts` (Unix seconds).
 
         host: the registry's host if the registry checks it (`glaas.signature`), otherwise None.
-        Raises `NeedsPerson` if the agent no longer signs.
+        Raises `NeedsUser` if the agent no longer signs.
         """
         payload = signing_payload(ts, method, path_with_query, body, host)
         return authorization(self.keyid, ts, sshsig(self._public, await self._sign(framed(payload))), host)
@@ -79,7 +79,7 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyPlac
     """Return the key to sign with: ROAR_SSH_KEY, else `[glaas] key`, else a default name in `~/.ssh`, else None.
 
     A key that is named counts when it or its `.pub` exists (its private half may live in the agent alone); naming one
-    that does not exist raises `NeedsPerson`, for signing with another key would be to publish as somebody else.  So
+    that does not exist raises `NeedsUser`, for signing with another key would be to publish as somebody else.  So
     does a configured one outside of `~/.ssh`: a project may bring a key along, whose owner would get what is private.
     """
     for source, named in (("ROAR_SSH_KEY", environ.get("ROAR_SSH_KEY", "")), (CONFIGURED, configured)):
@@ -90,7 +90,7 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyPlac
                 if source == CONFIGURED and not Path(os.path.abspath(path)).is_relative_to(home / ".ssh"):
                     raise _may_be_the_projects(path)
                 return KeyPlace(private, source)
-            raise NeedsPerson(
+            raise NeedsUser(
                 f"The SSH key {path}, named by {source}, is not a file that can be read.",
                 next_step=f"correct {source}, or remove it to use the keys in ~/.ssh",
                 reason="ssh key",
@@ -98,8 +98,8 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyPlac
     return next((KeyPlace(path) for name in DEFAULT_NAMES if _is_file(path := home / ".ssh" / name)), None)
 
 
-def _may_be_the_projects(path: Path) -> NeedsPerson:
-    return NeedsPerson(
+def _may_be_the_projects(path: Path) -> NeedsUser:
+    return NeedsUser(
         f"The SSH key {path}, named by {CONFIGURED} of the project, is not in ~/.ssh: "
         "it may have come with the project, and then its owner would sign.",
         next_step=f"if it is yours, set ROAR_SSH_KEY={shlex.quote(str(path))}, or make a link to it in ~/.ssh",
@@ -112,7 +112,7 @@ async def load_signer(path: Path, *, agent: Agent | None, ask: Ask | None) -> Ss
 
     The agent is asked only if the files alone cannot sign.
     ask: asks the user for a passphrase; None if no user is present (the daemon, a pipe).
-    Raises `NeedsPerson` if the key stays locked or its file is not a key.
+    Raises `NeedsUser` if the key stays locked or its file is not a key.
     """
     files = read_key_files(path)
     if files.private is not None and not files.locked:
@@ -137,8 +137,8 @@ def check_files(path: Path, *, agent: Agent | None, ask: Ask | None) -> None:
         raise _cannot_sign(path, files, NO_AGENT)
 
 
-def _cannot_sign(path: Path, files: KeyFiles, why: str) -> NeedsPerson:
-    return NeedsPerson(
+def _cannot_sign(path: Path, files: KeyFiles, why: str) -> NeedsUser:
+    return NeedsUser(
         f"The SSH key {path} {files.why_not_alone}, and {why}.",
         next_step=f"start an agent if there is none (`eval $(ssh-agent)`), then `ssh-add {path}`",
         reason="ssh key",
@@ -153,9 +153,9 @@ def _unlock(path: Path, private: Secret, ask: Ask) -> SshSigner:
             break
         try:
             return _local_signer(path, private, passphrase)
-        except NeedsPerson:
+        except NeedsUser:
             continue
-    raise NeedsPerson(
+    raise NeedsUser(
         f"The SSH key {path} was not unlocked.", next_step=f"try again, or `ssh-add {path}` first", reason="ssh key"
     )
 
@@ -183,7 +183,7 @@ def _ed25519_signer(files: KeyFiles) -> SshSigner | None:
 
 
 def _local_signer(path: Path, private: Secret, passphrase: Secret | None) -> SshSigner:
-    """Return an in-process signer. Raises `NeedsPerson` if the file is not a key or the passphrase is wrong."""
+    """Return an in-process signer. Raises `NeedsUser` if the file is not a key or the passphrase is wrong."""
     import asyncssh
 
     key: asyncssh.SSHKey | None = None
@@ -192,7 +192,7 @@ def _local_signer(path: Path, private: Secret, passphrase: Secret | None) -> Ssh
     except ValueError:
         pass  # raised again below, where no frame of the traceback holds the key or its passphrase
     if key is None:
-        raise NeedsPerson(
+        raise NeedsUser(
             f"{path} holds no private SSH key that can be used.", next_step=f"ssh-keygen -y -f {path}", reason="ssh key"
         )
     algorithm = b"rsa-sha2-512" if key.algorithm == b"ssh-rsa" else key.algorithm

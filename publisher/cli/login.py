@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from roar_publisher.cli.display.text import one_line
-from roar_publisher.state.errors import LocalProblem, NeedsPerson
+from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.home import home
 from roar_publisher.state.record import NamedBy
 
@@ -56,9 +56,9 @@ def login(token_file: Path, registry: str | None) -> None:
 async def _sign_in(store: BearerStore, document: Document, reach: Reach) -> str:
     from roar_publisher.auth.login import checked
     from roar_publisher.glaas.caller import Caller
-    from roar_publisher.net.connection import Line
+    from roar_publisher.net.connection import RegistryConnection
 
-    async with Line(reach.registry, most_requests=1) as line:
+    async with RegistryConnection(reach.registry, most_requests=1) as line:
         caller = Caller(
             line,
             patience=PATIENCE_SECONDS,
@@ -92,7 +92,7 @@ def _reach(registry: str | None, document: Document) -> Reach:
     reach = own_reach(registry_address(named.url, os.environ), named.by)
     barred = reach.bars_token() or reach.bars(document.sign_in())
     if barred is not None:
-        raise NeedsPerson(
+        raise NeedsUser(
             f"this token may not be for {reach.origin}: {'only the project names it' if named.file else barred.why}",
             kept="Nothing was sent. The present sign-in stays.",
             next_step="name the registry that issued it: --registry URL",

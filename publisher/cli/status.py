@@ -22,7 +22,7 @@ _ENDED = {State.DONE: Status.DONE, State.FAILED: Status.FAILED, State.CANCELLED:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Circumstances:
     """Facts about this machine that affect a publish.
 
     now: Unix seconds. daemon: the pid of the running daemon. room: whether the disk has room.
@@ -33,7 +33,7 @@ class Surroundings:
     room: bool = True
 
     @classmethod
-    def of(cls, folder: StateFolder, now: float) -> "Surroundings":
+    def of(cls, folder: StateFolder, now: float) -> "Circumstances":
         """Return the current facts."""
         return cls(now, owner(folder.daemon_lock), has_room(folder.root))
 
@@ -43,7 +43,7 @@ class Standing:
     """The status of one publish, given its surroundings."""
 
     summary: Summary
-    around: Surroundings
+    around: Circumstances
 
     @property
     def status(self) -> Status:

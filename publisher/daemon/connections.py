@@ -4,24 +4,24 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from roar_publisher.net.connection import Line
+from roar_publisher.net.connection import RegistryConnection
 
 
 @dataclass(slots=True)
 class _Shared:
-    line: Line
+    line: RegistryConnection
     users: int = 0
 
 
 class Lines:
     """A collection of shared connections. connect: opens a connection to a registry."""
 
-    def __init__(self, connect: Callable[[str], Line]) -> None:
+    def __init__(self, connect: Callable[[str], RegistryConnection]) -> None:
         self._connect = connect
         self._shared: dict[str, _Shared] = {}
 
     @asynccontextmanager
-    async def to(self, registry: str) -> AsyncIterator[Line]:
+    async def to(self, registry: str) -> AsyncIterator[RegistryConnection]:
         """Provide the shared connection to a registry for the duration of the block."""
         shared = self._shared.get(registry)
         if shared is None:

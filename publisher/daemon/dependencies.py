@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class Dependencies:
     """Real resources by default; tests on virtual time inject others.
 
     clock: Unix seconds. slept: seconds that the machine has been suspended so far. has_room: whether the disk of a
@@ -38,7 +38,7 @@ class Means:
 
 
 @dataclass(slots=True)
-class Errand:
+class ActivePublish:
     """An active publish.
 
     stop: set to release it cleanly. scope: cancelled to drop it; the next scan finds it. telling: it has ended, and

@@ -28,7 +28,7 @@ class _Known:
     glance: Glance | None
 
 
-class Roster:
+class PublishIndex:
     """A cache of all publishes. Use from one thread at a time.
 
     wall_clock: returns Unix seconds, comparable with file timestamps.

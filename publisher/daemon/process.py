@@ -13,7 +13,7 @@ from contextlib import suppress
 import anyio
 from anyio.abc import TaskStatus
 
-from roar_publisher.daemon.dependencies import Means
+from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import user_settings
 from roar_publisher.state.descriptors import raise_limit
@@ -26,7 +26,7 @@ LOCK_HANDLE = "ROAR_DAEMON_LOCK"
 """The environment variable that passes the lock to the program that replaces this one."""
 
 
-def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None = None) -> None:
+def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Dependencies | None = None) -> None:
     """Run the daemon of a state folder until SIGTERM or SIGINT.
 
     Raises Owned if another daemon runs, LocalProblem if the folder or the configuration cannot be used.
@@ -35,7 +35,7 @@ def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Means | None 
     lock = _only_daemon(folder)
     try:
         settings = user_settings(os.environ, home_to_read())
-        while anyio.run(_until_signal, Daemon(folder, settings, log=log, means=means or Means(), lock=lock)):
+        while anyio.run(_until_signal, Daemon(folder, settings, log=log, means=means or Dependencies(), lock=lock)):
             if _would_come_up(log):
                 os.environ[LOCK_HANDLE] = str(lock.inheritable())
                 os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

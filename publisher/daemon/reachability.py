@@ -7,22 +7,22 @@ from contextlib import AbstractAsyncContextManager
 import anyio
 from anyio.abc import TaskGroup
 
-FIRST_KNOCK_SECONDS = 1.0
-LONGEST_KNOCK_SECONDS = 4.0
+FIRST_PROBE_SECONDS = 1.0
+LONGEST_PROBE_SECONDS = 4.0
 """A returning server is noticed within five seconds, including the answer to the probe."""
 
-Knocking = AbstractAsyncContextManager[Callable[[], Awaitable[bool]]]
+Probing = AbstractAsyncContextManager[Callable[[], Awaitable[bool]]]
 """A context manager that provides a function to ask whether anything answers at a URL."""
 
 
-class Sentinel:
+class ReachabilityMonitor:
     """Probes unreachable addresses until they answer, then calls `back`."""
 
     def __init__(
-        self, tasks: TaskGroup, knocking: Callable[[str], Knocking], *, rng: random.Random, back: Callable[[], None]
+        self, tasks: TaskGroup, probing: Callable[[str], Probing], *, rng: random.Random, back: Callable[[], None]
     ) -> None:
         self._tasks = tasks
-        self._knocking = knocking
+        self._probing = probing
         self._rng = rng
         self._back = back
         self._away: dict[str, anyio.Event] = {}  # by URL; the event cuts short the pause before the next probe
@@ -39,16 +39,16 @@ class Sentinel:
         """Start to probe the URL, unless it is being probed already."""
         if url not in self._away:
             self._away[url] = anyio.Event()
-            self._tasks.start_soon(self._keep_knocking, url)
+            self._tasks.start_soon(self._keep_probing, url)
 
     def hurry(self) -> None:
         """Probe all addresses now, because the network may be back."""
         for pause in self._away.values():
             pause.set()
 
-    async def _keep_knocking(self, url: str) -> None:
-        seconds = FIRST_KNOCK_SECONDS
-        async with self._knocking(url) as anything_answers:
+    async def _keep_probing(self, url: str) -> None:
+        seconds = FIRST_PROBE_SECONDS
+        async with self._probing(url) as anything_answers:
             while True:
                 # Created before the probe, so that a `hurry` during it takes effect.
                 pause = self._away[url] = anyio.Event()
@@ -57,6 +57,6 @@ class Sentinel:
                     break
                 with anyio.CancelScope(deadline=next_knock):  # a slow probe counts toward the pause
                     await pause.wait()
-                seconds = min(seconds * 2, LONGEST_KNOCK_SECONDS)
+                seconds = min(seconds * 2, LONGEST_PROBE_SECONDS)
         del self._away[url]
         self._back()

@@ -4,14 +4,14 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from roar_publisher.auth.choice import Choice
-from roar_publisher.daemon.dependencies import Errand, Means
+from roar_publisher.daemon.dependencies import ActivePublish, Dependencies
 from roar_publisher.daemon.log import Log, about
-from roar_publisher.daemon.schedule import Then, Verdict, verdict
+from roar_publisher.daemon.schedule import Action, Verdict, verdict
 from roar_publisher.disk import OnDisk
 from roar_publisher.engine.loop import SETBACKS
 from roar_publisher.engine.worker import MOST_UPLOADS, work
-from roar_publisher.net.budget import Share
-from roar_publisher.net.connection import MOST_REQUESTS, Line
+from roar_publisher.net.budget import UploadBudget
+from roar_publisher.net.connection import MOST_REQUESTS, RegistryConnection
 from roar_publisher.report import Advanced, Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.machine import State
@@ -30,8 +30,15 @@ DEFECT = "a defect of roar-publisher"
 """Log text that precedes the type and location of an unexpected exception."""
 
 
-async def carry_out(
-    found: Glance, errand: Errand, folder: StateFolder, line: Line, share: Share, *, log: logging.Logger, means: Means
+async def run_publish(
+    found: Glance,
+    errand: ActivePublish,
+    folder: StateFolder,
+    line: RegistryConnection,
+    share: UploadBudget,
+    *,
+    log: logging.Logger,
+    means: Dependencies,
 ) -> Verdict | None:
     """Work on a publish until it ends or cannot continue now, and record what follows in its journal.
 
@@ -80,18 +87,18 @@ async def _write_down(
 ) -> None:
     queue = owned.journal.queue
     match then.then:
-        case Then.PARK:
+        case Action.PARK:
             remedy = f" (next: {error.next_step})" if error.next_step else ""
             await on_disk(queue.park, reason=error.reason, detail=f"{error.what}{remedy}")
-        case Then.RETRY:
+        case Action.RETRY:
             await on_disk(queue.postpone, attempts=then.attempts, until=clock() + then.seconds)
-        case Then.AWAY:
+        case Action.AWAY:
             await on_disk(queue.postpone, attempts=then.attempts, until=None)
-        case Then.LEAVE:
+        case Action.LEAVE:
             pass
 
 
-async def park_defect(found: Glance, error: Exception, *, log: logging.Logger, means: Means) -> None:
+async def park_defect(found: Glance, error: Exception, *, log: logging.Logger, means: Dependencies) -> None:
     """Park a publish after an unexpected exception. The exception text is not kept, because it may contain anything."""
     about(log, found.paths.id).error(DEFECT, exc_info=error)
     on_disk = means.on_disk()
@@ -103,7 +110,7 @@ async def park_defect(found: Glance, error: Exception, *, log: logging.Logger, m
         about(log, found.paths.id).error(problem.what)
 
 
-async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, means: Means) -> None:
+async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, means: Dependencies) -> None:
     """Report the end of a publish, then record that it was reported.
 
     If the daemon dies in between, the end is reported again. The publish is released while `hear` runs, so the hook
@@ -154,13 +161,13 @@ class _Heard:
 
     def stopped(self, error: PublisherError, then: Verdict) -> None:
         match then.then:
-            case Then.PARK:
+            case Action.PARK:
                 self._log.warning(f"waits for a person ({error.reason}): {error.what}; next: {error.next_step}")
-            case Then.RETRY:
+            case Action.RETRY:
                 self._log.info(f"stopped ({error.reason}): {error.what}; again in {then.seconds:.0f} s")
-            case Then.AWAY:
+            case Action.AWAY:
                 self._log.info(f"stopped ({error.reason}): {error.what}; goes on when it answers")
-            case Then.LEAVE:
+            case Action.LEAVE:
                 self._log.info(f"let go of ({error.reason}): {error.what}")
 
     def ended(self, progress: Progress) -> None:

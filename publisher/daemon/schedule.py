@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from roar_publisher.state.errors import Interrupted, NeedsPerson, Owned, PublisherError, Transient
+from roar_publisher.state.errors import Interrupted, NeedsUser, Owned, PublisherError, Transient
 from roar_publisher.state.reasons import Reason, Turn, meaning
 
 FIRST_RETRY_SECONDS = 5.0
@@ -36,7 +36,7 @@ MAX_ATTEMPTS = 60
 """Attempts in a row without a new acknowledgement: about half a day of a server that answers with failures."""
 
 
-class Then(Enum):
+class Action(Enum):
     """What follows an error."""
 
     RETRY = "retry"
@@ -50,14 +50,14 @@ class Then(Enum):
 class Verdict:
     """The decision about a publish that could not continue.
 
-    attempts: failed attempts in a row, for the journal. seconds: until the next attempt. knock_at: the URL that must
+    attempts: failed attempts in a row, for the journal. seconds: until the next attempt. probe_url: the URL that must
     answer first.
     """
 
-    then: Then
+    then: Action
     attempts: int = 0
     seconds: float = 0.0
-    knock_at: str = ""
+    probe_url: str = ""
 
 
 def verdict(error: PublisherError, *, attempts: int, rng: random.Random) -> Verdict:
@@ -66,24 +66,24 @@ def verdict(error: PublisherError, *, attempts: int, rng: random.Random) -> Verd
     attempts: failed attempts in a row before this one, without a new acknowledgement.
     """
     if isinstance(error, Interrupted | Owned):
-        return Verdict(Then.LEAVE, attempts)
+        return Verdict(Action.LEAVE, attempts)
     turn = meaning(error.reason).turn
-    if isinstance(error, NeedsPerson) or turn is Turn.PERSON:
-        return Verdict(Then.PARK, attempts)
+    if isinstance(error, NeedsUser) or turn is Turn.PERSON:
+        return Verdict(Action.PARK, attempts)
     if isinstance(error, Transient):
-        if error.knock_at:
-            return Verdict(Then.AWAY, attempts, knock_at=error.knock_at)
+        if error.probe_url:
+            return Verdict(Action.AWAY, attempts, probe_url=error.probe_url)
         if error.retry_after or error.reason == Reason.THROTTLED:
             seconds = error.retry_after or THROTTLED_SECONDS
             lateness = min(seconds / 10, LONGEST_LATENESS_SECONDS) * rng.random()
-            return Verdict(Then.RETRY, attempts, seconds + lateness)
+            return Verdict(Action.RETRY, attempts, seconds + lateness)
     if error.reason == Reason.DISK_FULL:
-        return Verdict(Then.RETRY, attempts, FULL_DISK_RETRY_SECONDS)
+        return Verdict(Action.RETRY, attempts, FULL_DISK_RETRY_SECONDS)
     if attempts + 1 >= MAX_ATTEMPTS:
-        return Verdict(Then.PARK, attempts + 1)
+        return Verdict(Action.PARK, attempts + 1)
     longest = LONGEST_LOCAL_RETRY_SECONDS if turn is Turn.MACHINE else LONGEST_RETRY_SECONDS
     seconds = min(longest, FIRST_RETRY_SECONDS * 2.0 ** min(attempts, 16)) * rng.uniform(0.5, 1.0)
-    return Verdict(Then.RETRY, attempts + 1, seconds)
+    return Verdict(Action.RETRY, attempts + 1, seconds)
 
 
 def due(next_attempt: float | None, now: float) -> bool:

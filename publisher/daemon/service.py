@@ -1,8 +1,8 @@
 """The daemon loop: scan the journals, choose the next publish, run it, record what follows.
 
-    journals ──▶ roster ──▶ schedule ──▶ crew ──▶ worker ──▶ journals
+    journals ──▶ index ───▶ schedule ──▶ workers ──▶ worker ──▶ journals
                     ▲                      │
-                    └─ woken by the socket, a finished publish, or a server that answers again (sentinel)
+                    └─ woken by the socket, a finished publish, or a server that answers again (reachability)
 
 The loop keeps no state that is not in the journals, so a new daemon can continue after a kill at any moment. An idle
 daemon scans the state folder every few seconds and uses little memory. Other processes wake it when there is work.
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from roar_publisher.daemon.dependencies import Means
-from roar_publisher.daemon.index import Roster
-from roar_publisher.daemon.reachability import Knocking, Sentinel
-from roar_publisher.daemon.schedule import Candidate, Then, Verdict, choose, due
+from roar_publisher.daemon.dependencies import Dependencies
+from roar_publisher.daemon.index import PublishIndex
+from roar_publisher.daemon.reachability import Probing, ReachabilityMonitor
+from roar_publisher.daemon.schedule import Action, Candidate, Verdict, choose, due
 from roar_publisher.daemon.settings import Settings
 from roar_publisher.daemon.wake import serve
 from roar_publisher.state.errors import PublisherError
@@ -28,7 +28,7 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.survey import Glance
 
 if TYPE_CHECKING:
-    from roar_publisher.daemon.workers import Crew
+    from roar_publisher.daemon.workers import WorkerPool
 
 SCAN_SECONDS = 4.0
 """How long work may wait to be noticed if no process woke the daemon."""
@@ -49,7 +49,13 @@ class Daemon:
     """
 
     def __init__(
-        self, folder: StateFolder, settings: Settings, *, log: logging.Logger, means: Means, lock: Lock | None = None
+        self,
+        folder: StateFolder,
+        settings: Settings,
+        *,
+        log: logging.Logger,
+        means: Dependencies,
+        lock: Lock | None = None,
     ) -> None:
         self._folder = folder
         self._settings = settings
@@ -57,8 +63,8 @@ class Daemon:
         self._means = means
         self._lock = lock
         self._on_disk = means.on_disk()
-        self._roster = Roster(folder)
-        self._crew: Crew | None = None  # created for the first publish, because its imports take memory
+        self._index = PublishIndex(folder)
+        self._workers: WorkerPool | None = None  # created for the first publish, because its imports take memory
         self._woken = anyio.Event()
         self._verdicts: dict[str, tuple[Verdict, float]] = {}  # last verdict by publish id, and when it was given
         self._changed: set[str] = set()  # publishes released since the last scan
@@ -72,17 +78,17 @@ class Daemon:
         """
         self._log.info(f"the daemon runs (pid {os.getpid()}), at most {self._settings.max_active} at once")
         async with anyio.create_task_group() as tasks:
-            sentinel = Sentinel(tasks, self._knocking, rng=self._means.rng, back=self.wake)
+            monitor = ReachabilityMonitor(tasks, self._probing, rng=self._means.rng, back=self.wake)
             tasks.start_soon(self._serve_socket)
-            tasks.start_soon(self._notice_sleep, sentinel)
+            tasks.start_soon(self._notice_sleep, monitor)
             tasks.start_soon(self._end, stop)
             resting_since = anyio.current_time()
             while not stop.is_set():
                 self._woken = anyio.Event()
-                wait, resting = await self._turn(tasks, sentinel)
+                wait, resting = await self._turn(tasks, monitor)
                 if not resting:
                     resting_since = anyio.current_time()
-                elif self._crew is not None and anyio.current_time() - resting_since >= REST_SECONDS:
+                elif self._workers is not None and anyio.current_time() - resting_since >= REST_SECONDS:
                     break
                 with anyio.move_on_after(wait):
                     await self._woken.wait()
@@ -98,9 +104,9 @@ class Daemon:
         """Scan the journals now."""
         self._woken.set()
 
-    async def _turn(self, tasks: TaskGroup, sentinel: Sentinel) -> tuple[float, bool]:
+    async def _turn(self, tasks: TaskGroup, monitor: ReachabilityMonitor) -> tuple[float, bool]:
         """Start what can be started. Return the seconds until the next scan, and whether there is nothing to do."""
-        active = self._crew.active if self._crew is not None else {}
+        active = self._workers.active if self._workers is not None else {}
         changed, self._changed = self._changed, set()
         try:
             waiting, untold, claimed = await self._on_disk(self._look, frozenset(active), changed)
@@ -111,11 +117,11 @@ class Daemon:
             if publish_id in active:  # it may have ended during the scan
                 active[publish_id].stop.set()
         wanted = [found for found in waiting if not found.queued.parked]
-        ready = [found for found in wanted if self._ready(found, sentinel)]
+        ready = [found for found in wanted if self._ready(found, monitor)]
         if (ready or untold) and self._room_on_disk():
-            crew = self._hire(tasks, sentinel)
-            self._tell(crew, untold)
-            self._begin(crew, ready)
+            workers = self._get_workers(tasks, monitor)
+            self._tell(workers, untold)
+            self._begin(workers, ready)
         now = self._means.clock()
         later = [at - now for found in wanted if (at := found.queued.next_attempt) is not None and at > now]
         return min([SCAN_SECONDS, *later]), not (wanted or untold or active)
@@ -123,44 +129,44 @@ class Daemon:
     def _look(self, skip: frozenset[str], changed: set[str]) -> tuple[list[Glance], list[Glance], list[str]]:
         """Return waiting publishes, ended but unreported ones, and active ones that another process claims. Blocks."""
         for publish_id in changed:
-            self._roster.forget(publish_id)
-        waiting = self._roster.waiting(skip)
+            self._index.forget(publish_id)
+        waiting = self._index.waiting(skip)
         claimed = [id_ for id_ in skip if owner(self._folder.publishes / id_ / "claim") is not None]
-        return waiting, self._roster.untold(skip), claimed
+        return waiting, self._index.untold(skip), claimed
 
-    def _ready(self, found: Glance, sentinel: Sentinel) -> bool:
+    def _ready(self, found: Glance, monitor: ReachabilityMonitor) -> bool:
         last, since = self._verdicts.get(found.paths.id, (None, 0.0))
-        if self._rests(found.paths.id) or (last is not None and sentinel.is_away(last.knock_at)):
+        if self._rests(found.paths.id) or (last is not None and monitor.is_away(last.probe_url)):
             return False
         next_attempt = found.queued.next_attempt
-        if next_attempt is None or last is None or last.then is not Then.RETRY:
+        if next_attempt is None or last is None or last.then is not Action.RETRY:
             return due(next_attempt, self._means.clock())
         # A postponement of our own is measured on a monotonic clock, so setting the wall clock does not change it.
         return since + last.seconds <= self._now()
 
     def _rests(self, publish_id: str) -> bool:
         last, since = self._verdicts.get(publish_id, (None, 0.0))
-        return last is not None and last.then is Then.REST and self._now() < since + last.seconds
+        return last is not None and last.then is Action.REST and self._now() < since + last.seconds
 
     def _now(self) -> float:
         """Return seconds on a clock that includes time asleep and that no one can set."""
         return anyio.current_time() + self._means.slept()
 
-    def _begin(self, crew: "Crew", ready: list[Glance]) -> None:
+    def _begin(self, workers: "WorkerPool", ready: list[Glance]) -> None:
         by_id = {found.paths.id: found for found in ready}
         candidates = [Candidate(id_, found.plan.project, found.plan.created_at) for id_, found in by_id.items()]
-        busy = Counter(errand.project for errand in crew.active.values() if not errand.telling)
+        busy = Counter(errand.project for errand in workers.active.values() if not errand.telling)
         for chosen in choose(candidates, busy, self._served, self._settings.max_active - busy.total()):
             self._served[chosen.project] = anyio.current_time()
             self._verdicts.pop(chosen.id, None)
-            crew.begin(by_id[chosen.id])
+            workers.begin(by_id[chosen.id])
 
-    def _tell(self, crew: "Crew", untold: list[Glance]) -> None:
+    def _tell(self, workers: "WorkerPool", untold: list[Glance]) -> None:
         """Report ended publishes, at most `max_active` at once, because each hook is a process."""
-        telling = sum(errand.telling for errand in crew.active.values())
+        telling = sum(errand.telling for errand in workers.active.values())
         rested = [found for found in untold if not self._rests(found.paths.id)]
         for found in rested[: self._settings.max_active - telling]:
-            crew.tell(found)
+            workers.tell(found)
 
     def _room_on_disk(self) -> bool:
         room = self._means.has_room(self._folder.root)
@@ -169,30 +175,30 @@ class Daemon:
         self._full = not room
         return room
 
-    def _hire(self, tasks: TaskGroup, sentinel: Sentinel) -> "Crew":
-        if self._crew is None:
-            from roar_publisher.daemon.workers import Crew
+    def _get_workers(self, tasks: TaskGroup, monitor: ReachabilityMonitor) -> "WorkerPool":
+        if self._workers is None:
+            from roar_publisher.daemon.workers import WorkerPool
 
             def over(publish_id: str, then: Verdict | None) -> None:
-                self._over(publish_id, then, sentinel)
+                self._over(publish_id, then, monitor)
 
-            self._crew = Crew(tasks, self._folder, self._settings, log=self._log, means=self._means, over=over)
-        return self._crew
+            self._workers = WorkerPool(tasks, self._folder, self._settings, log=self._log, means=self._means, over=over)
+        return self._workers
 
-    def _over(self, publish_id: str, then: Verdict | None, sentinel: Sentinel) -> None:
+    def _over(self, publish_id: str, then: Verdict | None, monitor: ReachabilityMonitor) -> None:
         """Record that the daemon has released a publish."""
         self._changed.add(publish_id)
         if then is not None:
             self._verdicts[publish_id] = (then, self._now())
-            if then.then is Then.AWAY:
-                sentinel.wait_for(then.knock_at)
+            if then.then is Action.AWAY:
+                monitor.wait_for(then.probe_url)
         self.wake()
 
-    def _knocking(self, url: str) -> Knocking:
-        # Imported on first use, like the crew, to keep the idle daemon small.
-        from roar_publisher.daemon.workers import knocking
+    def _probing(self, url: str) -> Probing:
+        # Imported on first use, like the workers, to keep the idle daemon small.
+        from roar_publisher.daemon.workers import probing
 
-        return knocking(url, self._means)
+        return probing(url, self._means)
 
     async def _serve_socket(self) -> None:
         try:
@@ -202,16 +208,16 @@ class Daemon:
                 f"no socket to be woken at ({error.strerror or error}): looking every {SCAN_SECONDS:.0f} s instead"
             )
 
-    async def _notice_sleep(self, sentinel: Sentinel) -> None:
+    async def _notice_sleep(self, monitor: ReachabilityMonitor) -> None:
         before = self._means.slept()
         while True:
             await anyio.sleep(PULSE_SECONDS)
             now = self._means.slept()
             if now - before > SLEEP_SECONDS:
                 self._log.info(f"the machine slept for {now - before:.0f} s: everything under way begins anew")
-                if self._crew is not None:
-                    self._crew.drop_all()
-                sentinel.hurry()
+                if self._workers is not None:
+                    self._workers.drop_all()
+                monitor.hurry()
                 self.wake()
             before = now
 
@@ -221,11 +227,11 @@ class Daemon:
 
     async def _let_go(self) -> None:
         """Stop all active publishes and wait until they have written their last checkpoints."""
-        if self._crew is None:
+        if self._workers is None:
             return
-        self._crew.stop_all()
+        self._workers.stop_all()
         with anyio.move_on_after(STOP_SECONDS):
-            while self._crew.active:
+            while self._workers.active:
                 self._woken = anyio.Event()
-                if self._crew.active:
+                if self._workers.active:
                     await self._woken.wait()

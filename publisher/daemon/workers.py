@@ -9,24 +9,24 @@ import anyio
 from anyio.abc import TaskGroup
 
 from roar_publisher.daemon.connections import Lines
-from roar_publisher.daemon.dependencies import Errand, Means
+from roar_publisher.daemon.dependencies import ActivePublish, Dependencies
 from roar_publisher.daemon.hooks import Ended, tell_end
 from roar_publisher.daemon.log import about
-from roar_publisher.daemon.runner import DEFECT, carry_out, park_defect, tell
-from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS, Then, Verdict
+from roar_publisher.daemon.runner import DEFECT, park_defect, run_publish, tell
+from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS, Action, Verdict
 from roar_publisher.daemon.settings import Settings, project_settings
-from roar_publisher.net.budget import Share
-from roar_publisher.net.connection import Line
+from roar_publisher.net.budget import UploadBudget
+from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.net.exchange import Exchange
 from roar_publisher.net.route import Unreachable
-from roar_publisher.state.errors import NeedsPerson, Owned, PublisherError
+from roar_publisher.state.errors import NeedsUser, Owned, PublisherError
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.survey import Glance, glance
 
-KNOCK_SECONDS = 4.0
+PROBE_SECONDS = 4.0
 
 
-class Crew:
+class WorkerPool:
     """Runs publishes and end-of-publish hooks as tasks.
 
     over: called with the publish id and what follows when the daemon has released a publish. None means that it has
@@ -40,7 +40,7 @@ class Crew:
         settings: Settings,
         *,
         log: logging.Logger,
-        means: Means,
+        means: Dependencies,
         over: Callable[[str, Verdict | None], None],
     ) -> None:
         self._tasks = tasks
@@ -49,18 +49,18 @@ class Crew:
         self._log = log
         self._means = means
         self._over = over
-        self._lines = Lines(lambda registry: Line(registry, transport=means.transport))
-        self._share = Share.of(settings.jobs, settings.limit_rate)
-        self.active: dict[str, Errand] = {}
+        self._lines = Lines(lambda registry: RegistryConnection(registry, transport=means.transport))
+        self._share = UploadBudget.of(settings.jobs, settings.limit_rate)
+        self.active: dict[str, ActivePublish] = {}
 
     def begin(self, found: Glance) -> None:
         """Start to work on a publish in a new task."""
-        errand = self.active[found.paths.id] = Errand(found.plan.project)
+        errand = self.active[found.paths.id] = ActivePublish(found.plan.project)
         self._tasks.start_soon(self._carry_out, found, errand)
 
     def tell(self, found: Glance) -> None:
         """Report the end of a publish in a new task."""
-        errand = self.active[found.paths.id] = Errand(found.plan.project, telling=True)
+        errand = self.active[found.paths.id] = ActivePublish(found.plan.project, telling=True)
         self._tasks.start_soon(self._tell, found, errand)
 
     def drop_all(self) -> None:
@@ -79,39 +79,39 @@ class Crew:
             if errand.telling:
                 errand.scope.cancel()
 
-    async def _carry_out(self, found: Glance, errand: Errand) -> None:
-        then: Verdict | None = Verdict(Then.LEAVE)
+    async def _carry_out(self, found: Glance, errand: ActivePublish) -> None:
+        then: Verdict | None = Verdict(Action.LEAVE)
         try:
             with errand.scope:
                 async with self._lines.to(found.plan.registry) as line:
-                    then = await carry_out(
+                    then = await run_publish(
                         found, errand, self._folder, line, self._share, log=self._log, means=self._means
                     )
         except Owned:  # the owner is not visible in the lock, so do not retry immediately
-            then = Verdict(Then.REST, seconds=FIRST_RETRY_SECONDS)
+            then = Verdict(Action.REST, seconds=FIRST_RETRY_SECONDS)
         except PublisherError as problem:  # the journal cannot be used, so nothing can be recorded there
             about(self._log, found.paths.id).error(problem.what)
-            then = Verdict(Then.REST, seconds=UNUSABLE_REST_SECONDS)
+            then = Verdict(Action.REST, seconds=UNUSABLE_REST_SECONDS)
         except Exception as error:
             await park_defect(found, error, log=self._log, means=self._means)
         finally:
             del self.active[found.paths.id]
             self._over(found.paths.id, then)
-        if then is not None and then.then is Then.PARK and found.live:
+        if then is not None and then.then is Action.PARK and found.live:
             with suppress(PublisherError):  # the notification is optional; the publish is already parked
                 await self._hear(await self._means.on_disk()(glance, found.paths), hook=False)
 
-    async def _tell(self, found: Glance, errand: Errand) -> None:
+    async def _tell(self, found: Glance, errand: ActivePublish) -> None:
         then: Verdict | None = None
         try:
             with errand.scope:
                 await tell(found, self._hear, means=self._means)
         except PublisherError as problem:
             about(self._log, found.paths.id).error(problem.what)
-            then = Verdict(Then.REST, seconds=FIRST_RETRY_SECONDS)
+            then = Verdict(Action.REST, seconds=FIRST_RETRY_SECONDS)
         except Exception as error:
             about(self._log, found.paths.id).error(DEFECT, exc_info=error)
-            then = Verdict(Then.REST, seconds=UNUSABLE_REST_SECONDS)
+            then = Verdict(Action.REST, seconds=UNUSABLE_REST_SECONDS)
         finally:
             del self.active[found.paths.id]
             self._over(found.paths.id, then)
@@ -147,17 +147,17 @@ class Crew:
 
 
 @asynccontextmanager
-async def knocking(url: str, means: Means) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+async def probing(url: str, means: Dependencies) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
     """Provide a function that reports whether anything answers at a URL. It can be called repeatedly."""
     async with Exchange(url, connections=1, transport=means.transport) as exchange:
 
         async def anything_answers() -> bool:
             try:
-                with anyio.fail_after(KNOCK_SECONDS):
+                with anyio.fail_after(PROBE_SECONDS):
                     await exchange.send("HEAD", "", None, None)
             except (Unreachable, TimeoutError):
                 return False
-            except NeedsPerson:  # a certificate or proxy problem: the next attempt parks the publish with its message
+            except NeedsUser:  # a certificate or proxy problem: the next attempt parks the publish with its message
                 return True
             return True
 

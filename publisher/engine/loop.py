@@ -25,7 +25,7 @@ from typing import NoReturn, TypeVar
 import anyio
 
 from roar_publisher.engine.run import Outcome, Run, Step
-from roar_publisher.engine.steps.auth_select import as_begun, auth_select
+from roar_publisher.engine.steps.auth_select import auth_select, require_same_identity
 from roar_publisher.engine.steps.debts import pay
 from roar_publisher.engine.steps.fallback import fallback
 from roar_publisher.engine.steps.finalize import finalize
@@ -34,9 +34,9 @@ from roar_publisher.engine.steps.probe import probe
 from roar_publisher.engine.steps.stage import stage
 from roar_publisher.glaas.caller import STOPPED
 from roar_publisher.report import Entered
-from roar_publisher.state.errors import Interrupted, NeedsPerson, PublisherError, Rejected, Transient
+from roar_publisher.state.errors import Interrupted, NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.state.machine import ENDED, Event, State
-from roar_publisher.state.queue import STOPPED_BY_PERSON
+from roar_publisher.state.queue import STOPPED_BY_USER
 from roar_publisher.state.record import Progress
 
 T = TypeVar("T")
@@ -44,9 +44,9 @@ T = TypeVar("T")
 STEPS: dict[State, Step] = {
     State.PROBE: probe,
     State.AUTH_SELECT: auth_select,
-    State.OPEN: as_begun(open_session),
-    State.STAGE: as_begun(stage),
-    State.FINALIZE: as_begun(finalize),
+    State.OPEN: require_same_identity(open_session),
+    State.STAGE: require_same_identity(stage),
+    State.FINALIZE: require_same_identity(finalize),
     State.FALLBACK: fallback,
 }
 GRACE_SECONDS = 5.0
@@ -131,7 +131,7 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
     """
     with anyio.CancelScope(shield=True):
         if run.attended and isinstance(error, Interrupted):
-            await run.on_disk(run.journal.queue.park, reason=error.reason, detail=STOPPED_BY_PERSON)
+            await run.on_disk(run.journal.queue.park, reason=error.reason, detail=STOPPED_BY_USER)
         else:
             await run.on_disk(run.journal.note, reason=error.reason, detail=error.what)
     raise error
@@ -140,5 +140,5 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
 async def _give_up(run: Run, outcome: Outcome) -> NoReturn:
     what = f"the registry keeps turning us away: {outcome.learned['detail']}"
     if outcome.event is Event.CREDENTIAL_REJECTED:
-        await _note(run, NeedsPerson(what, next_step="sign in anew (`roar login`), then resume", reason="auth"))
+        await _note(run, NeedsUser(what, next_step="sign in anew (`roar login`), then resume", reason="auth"))
     await _note(run, Transient(what, reason="session lost"))

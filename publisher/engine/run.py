@@ -9,7 +9,7 @@ from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.disk import OnDisk
 from roar_publisher.glaas.caller import Caller
-from roar_publisher.net.budget import Share
+from roar_publisher.net.budget import UploadBudget
 from roar_publisher.report import Reporter
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event
@@ -56,7 +56,7 @@ class Run:
     most_requests: int
     most_uploads: int
     upload_rate: int | None
-    share: Share | None
+    share: UploadBudget | None
     patience: float
     stop: anyio.Event
     attended: bool = False

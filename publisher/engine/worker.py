@@ -22,15 +22,15 @@ from roar_publisher.engine.waits import Waits
 from roar_publisher.glaas.caller import Caller
 from roar_publisher.lineage.project import DEFAULT_REGISTRY, user_registry
 from roar_publisher.net.address import origin, origin_of
-from roar_publisher.net.budget import Share
-from roar_publisher.net.connection import MOST_REQUESTS, Line
+from roar_publisher.net.budget import UploadBudget
+from roar_publisher.net.connection import MOST_REQUESTS, RegistryConnection
 from roar_publisher.report import Noted, Reporter
 from roar_publisher.state.descriptors import fitting
 from roar_publisher.state.home import home_to_read
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.record import NAMED_BY, USERS_OWN_WORD, Progress
+from roar_publisher.state.record import NAMED_BY, NAMED_BY_USER, Progress
 
 MOST_UPLOADS = 16
 """Default maximum of concurrent requests to an object store (`--jobs`)."""
@@ -46,7 +46,7 @@ def own_reach(registry: str, named_by: object) -> Reach:
     """
     return Reach(
         registry,
-        named=named_by in USERS_OWN_WORD or origin_of(os.environ.get("GLAAS_URL", "")) == origin(registry),
+        named=named_by in NAMED_BY_USER or origin_of(os.environ.get("GLAAS_URL", "")) == origin(registry),
         standing=origin_of(user_registry(os.environ).url) or DEFAULT_REGISTRY,
         default=DEFAULT_REGISTRY,
         known=Registries.from_environment(os.environ, home_to_read()),
@@ -83,12 +83,12 @@ async def work(
     report: Reporter,
     confirm: Callable[[Choice], Awaitable[bool]],
     stop: anyio.Event,
-    line: Line | None = None,
+    line: RegistryConnection | None = None,
     keyring: Keyring | None = None,
     most_requests: int = MOST_REQUESTS,
     most_uploads: int = MOST_UPLOADS,
     upload_rate: int | None = None,
-    share: Share | None = None,
+    share: UploadBudget | None = None,
     patience: float = PATIENCE_SECONDS,
     clock: Callable[[], float] = time,
     rng: random.Random | None = None,
@@ -117,7 +117,7 @@ async def work(
     async with (
         nullcontext(line)
         if line
-        else Line(plan.registry, most_requests=most_requests, transport=transport) as to_registry,
+        else RegistryConnection(plan.registry, most_requests=most_requests, transport=transport) as to_registry,
         waits.noted(),
     ):
         progress = await on_disk(owned.journal.progress)

@@ -35,7 +35,7 @@ from roar_publisher.glaas.policy import (
     retry_after,
 )
 from roar_publisher.net.attempt import Sender, seconds_to_answer
-from roar_publisher.net.connection import Line
+from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.net.exchange import Reply
 from roar_publisher.net.gate import Gate
 from roar_publisher.net.limit import Slot
@@ -129,7 +129,7 @@ class Caller:
 
     def __init__(
         self,
-        line: Line,
+        line: RegistryConnection,
         *,
         patience: float,
         rng: random.Random,
@@ -141,11 +141,11 @@ class Caller:
         self.registry = line.exchange.registry
         self._sender = Sender(line.exchange, HEALTH, report)
         self._gate = Gate(
-            self._sender.knock,
+            self._sender.probe,
             patience=patience,
             rng=rng,
             report=report,
-            knock_at=self.registry + HEALTH,
+            probe_url=self.registry + HEALTH,
             sleep=self._sleep,
             door=line.door,
         )

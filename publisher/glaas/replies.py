@@ -37,9 +37,9 @@ class Reply(BaseModel):
 ClaimedHash = Annotated[str, BeforeValidator(lenient.claimed_hash)]
 """The text in the place of a lineage hash. `steps.receipts` checks whether it is one."""
 Yes = Annotated[bool, BeforeValidator(lenient.flag)]
-Said = Annotated[int | None, BeforeValidator(lenient.said_count)]
+OptionalCount = Annotated[int | None, BeforeValidator(lenient.said_count)]
 """A number of items, or None if the server does not give it."""
-Told = Annotated[str | None, BeforeValidator(lenient.text_or_nothing)]
+OptionalText = Annotated[str | None, BeforeValidator(lenient.text_or_nothing)]
 """A text that nothing depends on."""
 _ADDRESS: TypeAdapter[str] = TypeAdapter(Address)
 
@@ -81,15 +81,15 @@ class BatchReply(Reply):
 
     errors: Any = None
     job_ids: Any = None
-    created_count: Said = None
-    existing_count: Said = None
-    created: Said = None
-    updated: Said = None
-    existing: Said = None
-    noops: Said = None
-    unchanged: Said = None
-    inputs_linked: Said = None
-    outputs_linked: Said = None
+    created_count: OptionalCount = None
+    existing_count: OptionalCount = None
+    created: OptionalCount = None
+    updated: OptionalCount = None
+    existing: OptionalCount = None
+    noops: OptionalCount = None
+    unchanged: OptionalCount = None
+    inputs_linked: OptionalCount = None
+    outputs_linked: OptionalCount = None
     already_registered_session_hashes: Annotated[list[str], BeforeValidator(lenient.lineage_hashes)] = []
     existing_binding_prepared: Yes = False
 
@@ -111,10 +111,10 @@ class MeReply(Reply):
 class ContextUser(Reply):
     """The user of an access context."""
 
-    id: Told = None
-    sub: Told = None
-    username: Told = None
-    email: Told = None
+    id: OptionalText = None
+    sub: OptionalText = None
+    username: OptionalText = None
+    email: OptionalText = None
 
 
 class AccessContextReply(Reply):

@@ -18,23 +18,23 @@ _LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class Escape:
     """A path of the project, and the place outside that it leads to."""
 
     path: Path
     real: Path
 
 
-def leaving(path: Path, inside: Sequence[Path]) -> Leaving | None:
+def leaving(path: Path, inside: Sequence[Path]) -> Escape | None:
     """Return the path and its real path, or None if that lies in one of the folders `inside` (real paths).
 
     Touches the disk. Raises OSError if the path cannot be resolved, including a cycle of links.
     """
     real = Path(os.path.realpath(path, strict=True))
-    return None if any(real.is_relative_to(folder) for folder in inside) else Leaving(path, real)
+    return None if any(real.is_relative_to(folder) for folder in inside) else Escape(path, real)
 
 
-def refuse(root: Path, found: Iterable[Leaving], *, remedy: str) -> None:
+def refuse(root: Path, found: Iterable[Escape], *, remedy: str) -> None:
     """Raise UsageProblem if anything was found, listing where each path leads. remedy: what to type instead."""
     leaves = list(found)
     if not leaves:

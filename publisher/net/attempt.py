@@ -54,9 +54,9 @@ class Sender:
         with self.silence.asked(within):
             return await (self._while_connected(sending) if within > LONGEST_ANSWER_SECONDS else sending())
 
-    async def knock(self) -> None:
+    async def probe(self) -> None:
         """Ask for the registry's health over a new connection. Raises Unreachable if nothing answers."""
-        await self._exchange.knock(self._health)
+        await self._exchange.probe(self._health)
 
     async def _while_connected(self, send: Callable[[], Awaitable[Reply]]) -> Reply:
         """Send while probing. A busy registry may not answer a probe, but its machine accepts the connection."""
@@ -69,7 +69,7 @@ class Sender:
                 while True:
                     await anyio.sleep(ANSWER_SECONDS)
                     try:
-                        await self.knock()
+                        await self.probe()
                     except Unreachable as error:
                         if not error.connected:
                             failure = error

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from anyio import CapacityLimiter
 
-from roar_publisher.net.gate import Door
+from roar_publisher.net.gate import GateState
 from roar_publisher.net.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class UploadBudget:
     """Shared upload resources, created inside an event loop.
 
     slots: concurrent requests to object stores. pace: the upload rate over the network, if it is limited. doors: the
@@ -18,13 +18,13 @@ class Share:
 
     slots: CapacityLimiter
     pace: Pace | None = None
-    doors: dict[str, Door] = field(default_factory=dict)
+    doors: dict[str, GateState] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, most: int, rate: int | None) -> "Share":
+    def of(cls, most: int, rate: int | None) -> "UploadBudget":
         """Create a share. most: concurrent requests. rate: bytes per second, or None for no limit."""
         return cls(CapacityLimiter(most), Pace(rate) if rate else None)
 
-    def door(self, destination: str) -> Door:
+    def door(self, destination: str) -> GateState:
         """Return the gate state of a destination's store."""
-        return self.doors.setdefault(destination, Door())
+        return self.doors.setdefault(destination, GateState())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
 
 SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -63,7 +63,7 @@ class Trust:
             return ssl.create_default_context(cafile=self.path)
         except (OSError, ValueError) as error:  # ssl.SSLError, for a file without certificates, is an OSError
             why = "it holds no certificates" if isinstance(error, ssl.SSLError) else _words(error)
-            raise NeedsPerson(
+            raise NeedsUser(
                 f"the certificates that {self.setting} names can't be read ({self.path!r}): {why}",
                 next_step=f"set {self.file_setting} to a PEM file with the certificates of your authority, or unset "
                 f"{'it' if self.file_setting == self.setting else self.setting}, then resume",

@@ -10,7 +10,7 @@ from typing import Self
 import httpx2
 
 from roar_publisher.net.exchange import Exchange
-from roar_publisher.net.gate import Door
+from roar_publisher.net.gate import GateState
 from roar_publisher.net.limit import AdaptiveLimit
 from roar_publisher.state.descriptors import fitting
 
@@ -18,7 +18,7 @@ MOST_REQUESTS = 64
 """The maximum number of concurrent requests. The adaptive limit never exceeds it."""
 
 
-class Line:
+class RegistryConnection:
     """A connection to one registry, as an async context manager."""
 
     def __init__(
@@ -27,7 +27,7 @@ class Line:
         most_requests = fitting(most_requests)
         self.exchange = Exchange(registry, connections=most_requests, transport=transport)
         self.limit = AdaptiveLimit(most_requests)
-        self.door = Door()
+        self.door = GateState()
 
     async def __aenter__(self) -> Self:
         return self

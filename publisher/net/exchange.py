@@ -31,8 +31,8 @@ IDLE_SECONDS = 3.0
 
 Many servers close theirs after 5 s, and a request that is in transit at that moment is lost.
 """
-KNOCK_SECONDS = 5.0
-KNOCK_CONNECT_SECONDS = 4.0
+PROBE_SECONDS = 5.0
+PROBE_CONNECT_SECONDS = 4.0
 """Connection timeout of a probe. Probes time out sooner than requests, because a caller waits for their result."""
 ANSWER_SECONDS = 20.0
 """How long a reply may take to begin, and how far its body may fall behind SLOWEST_BODY."""
@@ -74,7 +74,7 @@ class Exchange:
         self._route: Route | None = None  # created by the first request, whose caller can record its errors
         self._clients: list[httpx2.AsyncClient] = []
         self._under_way: list[int] = []  # requests, by client
-        self._knocker: httpx2.AsyncClient | None = None  # keeps no connection, because an old one may be dead
+        self._prober: httpx2.AsyncClient | None = None  # keeps no connection, because an old one may be dead
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,7 +83,7 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.CancelScope(shield=True):
-            for client in [*self._clients, *([self._knocker] if self._knocker else [])]:
+            for client in [*self._clients, *([self._prober] if self._prober else [])]:
                 await client.aclose()
 
     async def send(
@@ -106,11 +106,11 @@ class Exchange:
         finally:
             self._under_way[chosen] -= 1
 
-    async def knock(self, path: str, *, within: float = KNOCK_SECONDS) -> None:
+    async def probe(self, path: str, *, within: float = PROBE_SECONDS) -> None:
         """Request `path` over a new connection. Raises Unreachable unless a whole reply of any kind came."""
-        if self._knocker is None:
-            self._knocker = self._new_client(kept=0, connect=KNOCK_CONNECT_SECONDS)
-        await self._exchange(self._knocker, "GET", path, None, {}, within)
+        if self._prober is None:
+            self._prober = self._new_client(kept=0, connect=PROBE_CONNECT_SECONDS)
+        await self._exchange(self._prober, "GET", path, None, {}, within)
 
     async def _exchange(
         self,

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 
 import anyio
 
-from roar_publisher.net.exchange import KNOCK_SECONDS
+from roar_publisher.net.exchange import PROBE_SECONDS
 from roar_publisher.net.route import Unreachable
 from roar_publisher.report import Reporter, Waiting
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.reasons import Reason
 
-FIRST_KNOCK_SECONDS = 0.5
-LONGEST_KNOCK_SECONDS = 4.0
+FIRST_PROBE_SECONDS = 0.5
+LONGEST_PROBE_SECONDS = 4.0
 """The longest pause between two probes. A network that is back is noticed within five seconds."""
-SHORTEST_KNOCK_SECONDS = 0.5
+SHORTEST_PROBE_SECONDS = 0.5
 """The shortest timeout of a probe."""
 FIRST_CONTACT_SECONDS = 15.0
 """Patience with a registry that has never answered this process, counted from the first request.
@@ -33,7 +33,7 @@ A wrong address is then more likely than a bad connection.
 
 
 @dataclass(slots=True)
-class Door:
+class GateState:
     """The gate state that all publishes to one server share. Times are anyio's.
 
     closed: set while a task probes. Only that task writes it.
@@ -53,32 +53,32 @@ class Door:
 class Gate:
     """A gate shared by all tasks of one publish that send to one server.
 
-    knock: sends one small request. It returns if anything answered and raises Unreachable otherwise. It gets
-    KNOCK_SECONDS.
+    probe: sends one small request. It returns if anything answered and raises Unreachable otherwise. It gets
+    PROBE_SECONDS.
     sleep: waits, or raises if the process should end.
     patience: seconds from the first request without a reply until waiting ends in Transient.
-    knock_at: a URL of that server, for a caller that keeps waiting after that.
+    probe_url: a URL of that server, for a caller that keeps waiting after that.
     door: the state shared with other publishes to the same server; private by default.
     """
 
     def __init__(
         self,
-        knock: Callable[[], Awaitable[None]],
+        probe: Callable[[], Awaitable[None]],
         *,
         patience: float,
         rng: random.Random,
         report: Reporter,
-        knock_at: str = "",
+        probe_url: str = "",
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        door: Door | None = None,
+        door: GateState | None = None,
     ) -> None:
-        self._knock = knock
+        self._probe = probe
         self._patience = patience
         self._rng = rng
         self._report = report
         self._sleep = sleep
-        self._knock_at = knock_at
-        self._door = door or Door()
+        self._probe_url = probe_url
+        self._door = door or GateState()
 
     def answered(self) -> None:
         """Record that a reply came. Patience starts again."""
@@ -146,10 +146,10 @@ class Gate:
 
     async def _wait_for_answer(self, cause: Unreachable, began: float) -> bool:
         """Probe until something answers. began: when the silence began, if this is its first probe."""
-        delay, away = FIRST_KNOCK_SECONDS, False
+        delay, away = FIRST_PROBE_SECONDS, False
         while True:
             try:
-                await self._knock_within(self._seconds_for_knock(began))
+                await self._probe_within(self._seconds_for_probe(began))
             except Unreachable as error:
                 cause = error
             else:
@@ -161,25 +161,25 @@ class Gate:
             away = True
             left = self._patience_left(began)
             if left <= 0:
-                raise Transient(f"the registry can't be reached: {cause}", reason="offline", knock_at=self._knock_at)
+                raise Transient(f"the registry can't be reached: {cause}", reason="offline", probe_url=self._probe_url)
             pause = min(delay * self._rng.uniform(0.5, 1.0), left)
             self._report(Waiting("offline", pause))
             await self._sleep(pause)
-            delay = min(delay * 2, LONGEST_KNOCK_SECONDS)
+            delay = min(delay * 2, LONGEST_PROBE_SECONDS)
 
     def _patience_left(self, began: float) -> float:
         patience = self._patience if self._door.met else min(self._patience, FIRST_CONTACT_SECONDS)
         since = began if self._door.away_since is None else self._door.away_since
         return patience - (anyio.current_time() - since)
 
-    def _seconds_for_knock(self, began: float) -> float:
-        """Return KNOCK_SECONDS, or less if less is left for the first contact."""
+    def _seconds_for_probe(self, began: float) -> float:
+        """Return PROBE_SECONDS, or less if less is left for the first contact."""
         left = began + FIRST_CONTACT_SECONDS - anyio.current_time()
-        return KNOCK_SECONDS if self._door.met else max(SHORTEST_KNOCK_SECONDS, min(KNOCK_SECONDS, left))
+        return PROBE_SECONDS if self._door.met else max(SHORTEST_PROBE_SECONDS, min(PROBE_SECONDS, left))
 
-    async def _knock_within(self, seconds: float) -> None:
+    async def _probe_within(self, seconds: float) -> None:
         try:
             with anyio.fail_after(seconds):
-                await self._knock()
+                await self._probe()
         except TimeoutError as error:
             raise Unreachable("no answer in time", silent=True) from error

@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 
 from roar_publisher.net.address import is_loopback
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -71,7 +71,7 @@ def _check(proxy: Proxy) -> None:
     except (httpx2.InvalidURL, ValueError, TypeError):
         usable = False
     if not usable:
-        raise NeedsPerson(
+        raise NeedsUser(
             f"{proxy.setting} is no address of a proxy",
             next_step=f"set {proxy.setting} to {FORM}, or unset it, then resume",
             reason=Reason.PROXY,

@@ -15,7 +15,7 @@ import httpx2
 
 from roar_publisher.net.certificates import Trust, nothing_trusted
 from roar_publisher.net.proxies import Proxy, proxy_for
-from roar_publisher.state.errors import NeedsPerson, PublisherError
+from roar_publisher.state.errors import NeedsUser, PublisherError
 from roar_publisher.state.reasons import Reason
 
 FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError)
@@ -81,7 +81,7 @@ class Route:
 
         The texts of the library's errors can contain the URL, so they are not repeated.
         """
-        if problem := person_problem(error, self._host, self._trust, self._proxy):
+        if problem := user_problem(error, self._host, self._trust, self._proxy):
             raise problem from None
         if isinstance(error, httpx2.TimeoutException | TimeoutError):
             connected = not isinstance(error, httpx2.ConnectTimeout)
@@ -103,16 +103,16 @@ class _SocksTransport(httpx2.AsyncHTTPTransport):
             raise httpx2.ProxyError("the proxy does not speak SOCKS5", request=request) from error
 
 
-def unusable_route(url: str, trust: Trust) -> NeedsPerson | None:
+def unusable_route(url: str, trust: Trust) -> NeedsUser | None:
     """Return what is wrong with the settings for the route to `url`, which may explain another failure, or None."""
     try:
         Route(url, trust)
-    except NeedsPerson as problem:
+    except NeedsUser as problem:
         return problem
     return None
 
 
-def person_problem(error: BaseException, host: str, trust: Trust, proxy: Proxy | None) -> PublisherError | None:
+def user_problem(error: BaseException, host: str, trust: Trust, proxy: Proxy | None) -> PublisherError | None:
     """Return the error for the user that a library's error means, or None for a network problem.
 
     Accepts the errors of every HTTP library used here: httpx2, requests (google-auth) and urllib3 (botocore).
@@ -122,7 +122,7 @@ def person_problem(error: BaseException, host: str, trust: Trust, proxy: Proxy |
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _untrusted(host, trust, proxy, cause)
         if isinstance(cause, ssl.SSLError) and (cause.reason or "") in _WANTS_OURS:
-            return NeedsPerson(
+            return NeedsUser(
                 f"{host} wants a certificate of yours, or does not accept one: client certificates are not supported",
                 next_step="reach it by a way that wants none (a gateway, another address), then resume",
                 reason=Reason.CERTIFICATE,
@@ -158,24 +158,24 @@ def _refusal_in(text: str) -> str:
     return text if any(mark in text for mark in _SOCKS_REFUSALS) and len(text) < 120 else ""
 
 
-def _refused_by_proxy(host: str, proxy: Proxy | None, answer: str) -> NeedsPerson:
+def _refused_by_proxy(host: str, proxy: Proxy | None, answer: str) -> NeedsUser:
     setting = proxy.setting if proxy else ""
     named = f"the proxy that {setting} names" if setting else "a proxy on the way"
     if answer.startswith(str(PROXY_SIGN_IN)) or "username/password" in answer.lower():
         remedy = f"put its user and password into {setting or 'HTTPS_PROXY'} (http://USER:PASSWORD@host:port)"
     else:
         remedy = f"have the proxy let {host} through, or add {host} to NO_PROXY"
-    return NeedsPerson(
+    return NeedsUser(
         f"{named} refuses the way to {host}: {answer}", next_step=f"{remedy}, then resume", reason=Reason.PROXY
     )
 
 
-def _untrusted(host: str, trust: Trust, proxy: Proxy | None, error: ssl.SSLCertVerificationError) -> NeedsPerson:
+def _untrusted(host: str, trust: Trust, proxy: Proxy | None, error: ssl.SSLCertVerificationError) -> NeedsUser:
     through = f", reached through the proxy that {proxy.setting} names," if proxy else ""
     remedy = f"set {trust.file_setting} to a PEM file with the certificates of its authority"
     if "expired" in error.verify_message or "not yet valid" in error.verify_message:
         remedy = "have the certificate renewed, or set this machine's clock"
-    return NeedsPerson(
+    return NeedsUser(
         f"the certificate of {host}{through} is not trusted: {error.verify_message}; {trust}",
         next_step=f"{remedy}, then resume",
         reason=Reason.CERTIFICATE,

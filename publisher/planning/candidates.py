@@ -15,10 +15,10 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.known import KnownKeys
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.lineage.targets import may_be_hash
-from roar_publisher.net.connection import Line
+from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.planning.plans import Request
 from roar_publisher.report import Reporter
-from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson, Transient
+from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser, Transient
 
 PATIENCE_SECONDS = 300.0
 """Seconds to wait for a registry that is unreachable; one that never answered gets less (`glaas.gate`)."""
@@ -46,7 +46,7 @@ async def candidate_identities(
     credentials and one is needed, or if this user has not accepted the registry.
     """
     keyring.reach.check()
-    async with Line(request.registry, most_requests=1, transport=transport) as line:
+    async with RegistryConnection(request.registry, most_requests=1, transport=transport) as line:
         rng = random.Random()  # nosec B311  # jitter of waits, no secret
         caller = Caller(line, patience=PATIENCE_SECONDS, rng=rng, clock=clock, report=report)
         async with caller.reporting_silence():
@@ -63,7 +63,7 @@ class _Asking:
     ask_if_known: bool
     clock: Callable[[], float]
 
-    async def identities(self, turned_down: NeedsPerson | LocalProblem | None = None) -> list[str]:
+    async def identities(self, turned_down: NeedsUser | LocalProblem | None = None) -> list[str]:
         """Return the identities; `turned_down` is the registry's refusal of credentials that are no longer held."""
         flag, scope = self.request.flag, self.request.scope
         held = await self.keyring.held(flag, scope)

@@ -24,7 +24,7 @@ from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import ELSEWHERE
-from roar_publisher.state.record import NAMED_BY, OF_THIS_MACHINE, USERS_OWN_WORD, NamedBy, Plan, Progress
+from roar_publisher.state.record import NAMED_BY, NAMED_BY_USER, OF_THIS_MACHINE, NamedBy, Plan, Progress
 from roar_publisher.state.survey import Summary, survey
 
 MET = (*LIVE, State.DONE)
@@ -156,7 +156,7 @@ def freeze(
                 _keep(publish, plan, draft.storing, agreed=agreed)
                 return Frozen(publish, plan, resumed=False)
         taken = _take(earlier, clock)
-        if request.named_by in USERS_OWN_WORD:
+        if request.named_by in NAMED_BY_USER:
             taken.journal.name_registry(request.named_by)
     except BaseException:
         publish.discard()

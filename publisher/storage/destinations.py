@@ -8,7 +8,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from roar_publisher.extras import require
-from roar_publisher.net.budget import Share
+from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.certificates import Trust
 from roar_publisher.net.pace import Pace
 from roar_publisher.report import Report, Reporter
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 300.0
 resume."""
 
 
-def unheard(report: Report) -> None:
+def ignore_report(report: Report) -> None:
     """Ignore a report."""
 
 
@@ -33,8 +33,8 @@ async def open_store(
     owner: str = "",
     connections: int = CONNECTIONS,
     pace: Pace | None = None,
-    share: Share | None = None,
-    report: Reporter = unheard,
+    share: UploadBudget | None = None,
+    report: Reporter = ignore_report,
     patience: float = PATIENCE_SECONDS,
 ) -> ObjectStore:
     """Return the store that `url` names. Use it as an async context manager. Does not connect yet.

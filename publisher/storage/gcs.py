@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from roar_publisher.glaas.policy import MAX_ATTEMPTS, Verdict, error_text, parse
-from roar_publisher.state.errors import NeedsPerson, PublisherError, Rejected, Transient
+from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.storage.gcs_account import SIGN_IN, Account
 from roar_publisher.storage.http import FileBody, Reply, Request, Wire, verdict
 from roar_publisher.storage.parts import part_count, part_range
@@ -253,7 +253,7 @@ def _stored_in(reply: Reply) -> StoredObject:
 
 def _explain(reply: Reply, where: str) -> PublisherError:
     if reply.status == 401:
-        return NeedsPerson("the object store does not accept the Google credentials", next_step=SIGN_IN, reason="auth")
+        return NeedsUser("the object store does not accept the Google credentials", next_step=SIGN_IN, reason="auth")
     if reply.status == 403:
         return may_not_write(where, error_text(parse(reply.body), reply.status))
     if reply.status == 404:

@@ -14,8 +14,8 @@ from typing import Any
 import anyio
 
 from roar_publisher.net.certificates import Trust
-from roar_publisher.net.route import person_problem, unusable_route
-from roar_publisher.state.errors import NeedsPerson, PublisherError, Transient
+from roar_publisher.net.route import unusable_route, user_problem
+from roar_publisher.state.errors import NeedsUser, PublisherError, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
 from roar_publisher.storage.s3_place import endpoint_parts
@@ -75,7 +75,7 @@ class Account:
         except Exception as error:  # google-auth raises many kinds of errors for files, programs, addresses and replies
             raise self._can_not_be_had(error) from None
         if not isinstance(token, str) or not all("!" <= one <= "~" for one in token):
-            raise NeedsPerson(
+            raise NeedsUser(
                 "the Google credentials give a token that no request can carry; "
                 + self._named("check GOOGLE_APPLICATION_CREDENTIALS"),
                 next_step=SIGN_IN,
@@ -108,14 +108,14 @@ class Account:
         from google.auth.exceptions import GoogleAuthError, TransportError
 
         host = "the service that gives out Google tokens"
-        if problem := person_problem(error, host, self.trust, None) or unusable_route(self.base, self.trust):
+        if problem := user_problem(error, host, self.trust, None) or unusable_route(self.base, self.trust):
             return problem
         # The text may quote a token endpoint's reply, so only the error's type is shown.
         why = _wrong_file(self._environ) or f" ({type(error).__name__})" + self._named("")
         what = f"Google credentials can't be had{why}"
         if isinstance(error, TransportError) or (isinstance(error, GoogleAuthError) and error.retryable):
             return Transient(what)
-        return NeedsPerson(what, next_step=SIGN_IN, reason=Reason.AUTH)
+        return NeedsUser(what, next_step=SIGN_IN, reason=Reason.AUTH)
 
     def _named(self, otherwise: str) -> str:
         named = [name for name in SOURCES if self._environ.get(name)]

@@ -17,10 +17,10 @@ import httpx2
 
 from roar_publisher import __version__
 from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES, Verdict, backoff, judge, retry_after
-from roar_publisher.net.budget import Share
+from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.certificates import Trust
 from roar_publisher.net.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES
-from roar_publisher.net.gate import Door, Gate
+from roar_publisher.net.gate import Gate, GateState
 from roar_publisher.net.pace import Pace
 from roar_publisher.net.route import FAILURES, Route, Unreachable
 from roar_publisher.report import Reporter, Retrying
@@ -121,8 +121,8 @@ class Wire:
         patience: float,
         trust: Trust | None = None,
         pace: Pace | None = None,
-        share: Share | None = None,
-        door: Door | None = None,
+        share: UploadBudget | None = None,
+        door: GateState | None = None,
         rng: random.Random | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
@@ -132,14 +132,14 @@ class Wire:
         self._under_way = [0] * -(-connections // POOL_CONNECTIONS)  # requests in flight, by place
         self._reply_seconds = reply_seconds
         self._door = ""  # the URL to probe; written by call
-        share = share or Share.of(connections, None)
+        share = share or UploadBudget.of(connections, None)
         self._paces = [found for found in (pace, share.pace) if found is not None]
         self._slots = anyio.CapacityLimiter(connections)
         self._shared_slots = share.slots
         self._rng = rng or random.Random()  # nosec B311  # jitter of waits, not a secret
         self._report = report
         self._patience = patience
-        self._gate = Gate(self._knock, patience=patience, rng=self._rng, report=report, door=door)
+        self._gate = Gate(self._probe, patience=patience, rng=self._rng, report=report, door=door)
 
     async def aclose(self) -> None:
         """Close every connection, also when cancelled."""
@@ -188,9 +188,9 @@ class Wire:
         """
         key = (_origin(url), place)
         if key not in self._clients:
-            knocks = place == KNOCKER
-            seconds = min(self._reply_seconds, CONNECT_SECONDS) if knocks else self._reply_seconds
-            most, kept = (1, 0) if knocks else (POOL_CONNECTIONS, POOL_CONNECTIONS)
+            probes = place == KNOCKER
+            seconds = min(self._reply_seconds, CONNECT_SECONDS) if probes else self._reply_seconds
+            most, kept = (1, 0) if probes else (POOL_CONNECTIONS, POOL_CONNECTIONS)
             self._clients[key] = self._route(url).client(
                 limits=httpx2.Limits(max_connections=most, max_keepalive_connections=kept),
                 timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS, pool=None),
@@ -283,9 +283,9 @@ class Wire:
             return await self._gate.no_reply(error)
         except Transient:  # its text speaks of the registry
             what = f"the object store can't be reached: {error}"
-            raise Transient(what, reason="offline", knock_at=self._door) from None
+            raise Transient(what, reason="offline", probe_url=self._door) from None
 
-    async def _knock(self) -> None:
+    async def _probe(self) -> None:
         """Send an unauthenticated request to the host. Raises Unreachable if no reply arrived."""
         try:
             await self._stream(self._client(self._door, KNOCKER), Request("HEAD", self._door, {}), b"")

@@ -1,12 +1,12 @@
 """The errors for refusals that all stores have in common: the bucket is missing, full, or not writable."""
 
-from roar_publisher.state.errors import LocalProblem, NeedsPerson
+from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.reasons import Reason
 
 
-def no_such_bucket(where: str) -> NeedsPerson:
+def no_such_bucket(where: str) -> NeedsUser:
     """Return the error for a destination whose bucket does not exist."""
-    return NeedsPerson(
+    return NeedsUser(
         f"{where}: there is no such bucket",
         next_step="create the bucket and resume; for another destination, cancel this publish and put again",
         reason=Reason.NO_BUCKET,
@@ -23,9 +23,9 @@ def no_room(where: str, words: str) -> LocalProblem:
     )
 
 
-def may_not_write(where: str, words: str) -> NeedsPerson:
+def may_not_write(where: str, words: str) -> NeedsUser:
     """Return the error for a destination that refuses these credentials. words: the store's own."""
-    return NeedsPerson(
+    return NeedsUser(
         f"{where} may not be written with these credentials ({words})",
         next_step="have the permission granted, or use other credentials",
         reason=Reason.ACCESS_DENIED,

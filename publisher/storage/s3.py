@@ -16,7 +16,7 @@ from time import time
 
 from blake3 import blake3
 
-from roar_publisher.state.errors import NeedsPerson, Rejected
+from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.storage.checksums import checksums_of, in_base64
 from roar_publisher.storage.http import FileBody, Reply, Wire
 from roar_publisher.storage.s3_account import Account
@@ -115,18 +115,18 @@ class S3Store(ObjectStore):
 
     async def begin(self, key: str, content: Content) -> Upload:
         headers = {ALGORITHM_HEADER: "SHA256", BLAKE3_HEADER: content.blake3}
-        asked, unheard = time(), False
+        asked, ignore_report = time(), False
 
         async def again() -> None:
-            nonlocal unheard
-            unheard = True
+            nonlocal ignore_report
+            ignore_report = True
 
         reply = self._accept(
             await self._ask("POST", self.name(key), {"uploads": ""}, headers=headers, before_retry=again)
         )
         upload_id = text_in(reply, "UploadId")
         known = reply.headers.get(ALGORITHM_HEADER, "").upper() == "SHA256"
-        if unheard:
+        if ignore_report:
             await self._abort_unheard(key, asked, heard=upload_id)
         return Upload(key, upload_id, content.size, content.part_bytes, SHA256 if known else MD5)
 
@@ -204,7 +204,7 @@ class S3Store(ObjectStore):
         listing = await self._ask("GET", query={"prefix": name, "uploads": ""})
         for upload_id in unheard_uploads(listing, name, time() - asked):
             upload = Upload(key, upload_id, size=0, part_bytes=0)
-            with suppress(Rejected, NeedsPerson):  # uploading may be allowed without listing or aborting
+            with suppress(Rejected, NeedsUser):  # uploading may be allowed without listing or aborting
                 if upload_id != heard and await self.parts(upload) == {}:
                     await self.abort(upload)
 

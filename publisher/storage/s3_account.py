@@ -16,8 +16,8 @@ from typing import Any
 import anyio
 
 from roar_publisher.net.certificates import Trust
-from roar_publisher.net.route import person_problem, unusable_route
-from roar_publisher.state.errors import NeedsPerson, PublisherError
+from roar_publisher.net.route import unusable_route, user_problem
+from roar_publisher.state.errors import NeedsUser, PublisherError
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.s3_place import Locate, Place
 from roar_publisher.storage.s3_settings import Settings, new_session, read_settings
@@ -127,20 +127,20 @@ class Account:
         except Exception as error:  # the chain raises many kinds of errors for files, programs, addresses and replies
             raise self._can_not_be_had(error) from None
         if frozen is None:
-            raise NeedsPerson("there are no AWS credentials", next_step=SIGN_IN, reason=Reason.AUTH)
+            raise NeedsUser("there are no AWS credentials", next_step=SIGN_IN, reason=Reason.AUTH)
         _check(frozen)
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     def _can_not_be_had(self, error: Exception) -> PublisherError:
         host = "the service that gives out AWS credentials"
-        if problem := person_problem(error, host, self.trust, None) or unusable_route(self.place.base, self.trust):
+        if problem := user_problem(error, host, self.trust, None) or unusable_route(self.place.base, self.trust):
             return problem
         kind = type(error).__name__
         # The text may quote a file or a token endpoint's reply, so usually only the error's type is shown.
         what = f"AWS credentials can't be had ({error if kind in SAFE_ERRORS else kind})"
         named = [name for name in SOURCES if self._environ.get(name)]
         what += f"; what is set: {', '.join(named)}" if named else ""
-        return NeedsPerson(what, next_step=SIGN_IN, reason=Reason.AUTH)
+        return NeedsUser(what, next_step=SIGN_IN, reason=Reason.AUTH)
 
 
 async def open_account(bucket: str, environ: Mapping[str, str]) -> Account:
@@ -174,7 +174,7 @@ def _check(frozen: Any) -> None:
             found = "holds a blank or a letter that no key has"
         else:
             continue
-        raise NeedsPerson(
+        raise NeedsUser(
             f"the AWS credential {name} ({name.lower()} in a profile) {found}",
             next_step=f"set {name} anew, without line breaks and blanks, then resume",
             reason=Reason.CREDENTIAL,

@@ -3,7 +3,7 @@
 import re
 
 from roar_publisher.glaas.policy import Verdict
-from roar_publisher.state.errors import LocalProblem, NeedsPerson, PublisherError, Rejected, Transient
+from roar_publisher.state.errors import LocalProblem, NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.http import Reply, verdict
 from roar_publisher.storage.refusals import may_not_write, no_room, no_such_bucket
@@ -85,17 +85,15 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
     error = error_in(reply.body)
     if 300 <= reply.status < 400 or error.code in REGION_CODES:
         right_region = region_in(reply)
-        return NeedsPerson(
+        return NeedsUser(
             f"{where} is in another region" + (f": {right_region}" if right_region else f" than {region}"),
             next_step=f"set AWS_REGION={right_region or '…'}",
             reason=Reason.REGION,
         )
     if error.code in EXPIRED_CODES or (reply.status == NO_BODY_EXPIRED and not reply.body):
-        return NeedsPerson("the AWS credentials expired", next_step=SIGN_IN, reason=Reason.AUTH)
+        return NeedsUser("the AWS credentials expired", next_step=SIGN_IN, reason=Reason.AUTH)
     if error.code in WRONG_KEY_CODES:
-        return NeedsPerson(
-            "the object store does not accept the AWS credentials", next_step=SIGN_IN, reason=Reason.AUTH
-        )
+        return NeedsUser("the object store does not accept the AWS credentials", next_step=SIGN_IN, reason=Reason.AUTH)
     if error.code == "RequestTimeTooSkewed":
         return LocalProblem(
             "this machine's clock differs from the object store's",

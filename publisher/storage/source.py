@@ -33,7 +33,7 @@ class FileChanged(LocalProblem):
 
 
 @dataclass(frozen=True, slots=True)
-class Fence:
+class FileStamp:
     """The state of a file in the file system: bytes, nanoseconds, inode, nanoseconds."""
 
     size: int
@@ -41,7 +41,7 @@ class Fence:
     inode: int
     ctime_ns: int
 
-    def admits(self, other: "Fence") -> bool:
+    def admits(self, other: "FileStamp") -> bool:
         """Return whether `other` may be the same content. `digest.confirm` checks the change time."""
         return (self.size, self.mtime_ns, self.inode) == (other.size, other.mtime_ns, other.inode)
 
@@ -51,7 +51,7 @@ class Slice:
     """A range of a file's bytes, with the blake3 (hex) that they must have when they are read for sending."""
 
     path: str
-    fence: Fence
+    fence: FileStamp
     offset: int
     length: int
     blake3: str
@@ -69,7 +69,7 @@ class Content:
     """
 
     path: str
-    fence: Fence
+    fence: FileStamp
     blake3: str
     part_bytes: int
     part_blake3s: tuple[str, ...]
@@ -92,7 +92,7 @@ class Content:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[tuple[int, Fence]]:
+def opened(path: str) -> Iterator[tuple[int, FileStamp]]:
     """Yield a descriptor of the regular file at `path` (through symlinks) and its fence.
 
     Raises LocalProblem if it cannot be opened or read, or is not a regular file. Never blocks on a pipe.
@@ -112,7 +112,7 @@ def opened(path: str) -> Iterator[tuple[int, Fence]]:
         os.close(descriptor)
 
 
-def fence_of(path: str) -> Fence:
+def fence_of(path: str) -> FileStamp:
     """Return the current fence of a path. Raises LocalProblem if there is none."""
     try:
         return _fence(os.stat(path))
@@ -120,7 +120,7 @@ def fence_of(path: str) -> Fence:
         raise unreadable(path, error) from error
 
 
-def fence_without_links(path: Path) -> Fence:
+def fence_without_links(path: Path) -> FileStamp:
     """Return the fence of an absolute path, none of whose components may be a link.
 
     Raises OSError if one is a link.
@@ -158,5 +158,5 @@ def unreadable(path: str, error: Exception) -> LocalProblem:
     return LocalProblem(f"{shown(path)} can't be read: {why}", next_step=remedy, reason="unreadable", resumable=True)
 
 
-def _fence(status: os.stat_result) -> Fence:
-    return Fence(status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+def _fence(status: os.stat_result) -> FileStamp:
+    return FileStamp(status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)

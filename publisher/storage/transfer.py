@@ -12,7 +12,7 @@ from functools import partial
 
 import anyio
 
-from roar_publisher.state.errors import NeedsPerson, PublisherError, Rejected
+from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected
 from roar_publisher.storage.checksums import checksums_of
 from roar_publisher.storage.digest import confirm
 from roar_publisher.storage.source import Content
@@ -130,7 +130,7 @@ async def usable(content: Content, listed: Mapping[int, Part], remembered: Mappi
 
 async def _give_up(store: ObjectStore, key: str, ledger: Ledger) -> None:
     """Abort the upload of an object that is already stored, which would only use space."""
-    with suppress(Rejected, NeedsPerson):  # storing may be allowed without aborting
+    with suppress(Rejected, NeedsUser):  # storing may be allowed without aborting
         if upload := await ledger.upload():
             await store.abort(upload)
         else:

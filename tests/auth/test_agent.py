@@ -10,7 +10,7 @@ from anyio.abc import SocketStream
 from roar_publisher.auth import agent as agent_module
 from roar_publisher.auth.agent import Agent
 from roar_publisher.glaas.signature import ssh_string
-from roar_publisher.state.errors import ExitCode, NeedsPerson
+from roar_publisher.state.errors import ExitCode, NeedsUser
 from tests.auth.fake_agent import serving
 
 LIMIT = 1000  # bytes; small, so that an answer beyond it is sent in one go
@@ -33,9 +33,9 @@ async def test_a_bad_answer_needs_a_person(case: str, tmp_path: Path, monkeypatc
     async with AsyncExitStack() as stack:
         agent = Agent(await serving(str(tmp_path / "agent"), lambda _request: REPLIES[case], stack))
         assert await agent.why_not(KEY)
-        with pytest.raises(NeedsPerson, match="does not sign with the key SHA256:") as caught:
+        with pytest.raises(NeedsUser, match="does not sign with the key SHA256:") as caught:
             await agent.sign(KEY, b"data")
-    assert caught.value.exit_code is ExitCode.NEEDS_PERSON
+    assert caught.value.exit_code is ExitCode.NEEDS_USER
     assert "ssh-add" in caught.value.next_step
 
 

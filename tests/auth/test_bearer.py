@@ -18,7 +18,7 @@ from roar_publisher.auth import private_file
 from roar_publisher.auth.bearer import BearerStore, Post, RefreshRefused
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import Document, SignIn
-from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson, Rejected, Transient
+from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser, Rejected, Transient
 from tests.auth.signed_in import ACCESS, NOW, REFRESH, STATE, Renewing, auth_json, saved, store
 
 REPO = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ async def test_the_token_of_the_environment_goes_before_the_file_and_is_not_refr
 
 
 def test_a_token_of_the_environment_that_is_none_is_a_clear_problem(tmp_path: Path) -> None:
-    with pytest.raises(NeedsPerson, match="ROAR_ACCESS_TOKEN is not a token"):
+    with pytest.raises(NeedsUser, match="ROAR_ACCESS_TOKEN is not a token"):
         environment_store(tmp_path, ROAR_ACCESS_TOKEN="two words").current()
 
 
@@ -380,11 +380,11 @@ def test_a_file_that_stays_broken_is_a_clear_problem(tmp_path: Path, monkeypatch
     monkeypatch.setattr(bearer_module, "HALF_WRITTEN_WAIT_S", 0)
     path = auth_json(tmp_path)
     path.write_text('{"access_token": "tok')
-    with pytest.raises(NeedsPerson, match="holds no JSON object") as caught:
+    with pytest.raises(NeedsUser, match="holds no JSON object") as caught:
         BearerStore(path).current()
     assert caught.value.next_step == "run `roar login`"
 
 
 def test_a_file_that_cannot_be_read_is_a_clear_problem(tmp_path: Path) -> None:
-    with pytest.raises(NeedsPerson, match="cannot be read: it is not a regular file"):
+    with pytest.raises(NeedsUser, match="cannot be read: it is not a regular file"):
         BearerStore(tmp_path).current()

@@ -15,7 +15,7 @@ from roar_publisher.auth.bearer import BearerStore
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import Document, SignIn
 from roar_publisher.auth.sshkey import load_signer
-from roar_publisher.state.errors import LocalProblem, NeedsPerson
+from roar_publisher.state.errors import LocalProblem, NeedsUser
 from tests.auth.openssh import PASSPHRASE, make_key
 from tests.auth.signed_in import ACCESS, NOW, REFRESH, STATE, auth_json, store
 
@@ -120,7 +120,7 @@ async def test_an_answer_that_cannot_be_kept_is_not_shown(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("changes", [{"expires_at": "soon"}, {"user": ["x"]}, {"refresh_token": "canary with spaces"}])
 def test_an_unusable_state_is_not_shown(changes: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(NeedsPerson) as caught:
+    with pytest.raises(NeedsUser) as caught:
         store(tmp_path, **changes).current()
     assert shows(everything_said(caught.value)) == []
 
@@ -128,7 +128,7 @@ def test_an_unusable_state_is_not_shown(changes: dict[str, object], tmp_path: Pa
 def test_a_broken_state_is_not_shown(tmp_path: Path) -> None:
     path = auth_json(tmp_path)
     path.write_text(path.read_text()[:-3])
-    with pytest.raises(NeedsPerson) as caught:
+    with pytest.raises(NeedsUser) as caught:
         BearerStore(path).current()
     assert shows(everything_said(caught.value)) == []
 
@@ -137,7 +137,7 @@ def test_a_broken_state_is_not_shown(tmp_path: Path) -> None:
 async def test_a_key_that_is_not_unlocked_shows_neither_itself_nor_what_was_typed(tmp_path: Path) -> None:
     key = make_key(tmp_path / "key", "ed25519", passphrase=PASSPHRASE)
     line = key.read_text().splitlines()[3]
-    with pytest.raises(NeedsPerson) as caught:
+    with pytest.raises(NeedsUser) as caught:
         await load_signer(key, agent=None, ask=lambda _prompt: Secret("canary-wrong"))
     assert shows(everything_said(caught.value), line) == []
 
@@ -147,7 +147,7 @@ async def test_a_key_that_is_broken_shows_nothing_of_itself(tmp_path: Path) -> N
     key = make_key(tmp_path / "key", "ed25519")
     lines = key.read_text().splitlines()
     key.write_text("\n".join([*lines[:-2], lines[-1]]))
-    with pytest.raises(NeedsPerson) as caught:
+    with pytest.raises(NeedsUser) as caught:
         await load_signer(key, agent=None, ask=None)
     assert shows(everything_said(caught.value), lines[3]) == []
 

@@ -132,7 +132,7 @@ def test_public_by_default_says_so_and_a_flag_does_not() -> None:
 
 def test_the_stop_for_an_unset_scope_names_every_way_out() -> None:
     problem = decide(Flag.NONE, UNSET, NOBODY, STAGES).problem()
-    assert problem.exit_code is ExitCode.NEEDS_PERSON
+    assert problem.exit_code is ExitCode.NEEDS_USER
     assert problem.reason == "auth"
     assert problem.diagnostics().what == (
         "No flag, and the repo has no scope; nobody is signed in, and public is never a default."

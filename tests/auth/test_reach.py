@@ -10,7 +10,7 @@ from roar_publisher.auth.registries import Home, Known, Registries
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import SignIn
 from roar_publisher.lineage.project import DEFAULT_REGISTRY
-from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson
+from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser
 from tests.reaching import reach_to
 
 OWN, THEIRS = "https://own.example", "https://theirs.example"
@@ -48,9 +48,9 @@ def test_a_registry_is_accepted_by_its_origin(tmp_path: Path, registry: str, nam
     assert asked.accepted is accepted
     assert (asked.bars_token() is None) is (accepted and registry != DEFAULT_REGISTRY)
     if not accepted:
-        with pytest.raises(NeedsPerson, match=asked.origin) as caught:
+        with pytest.raises(NeedsUser, match=asked.origin) as caught:
             asked.check("0badcafe")
-        assert caught.value.exit_code is ExitCode.NEEDS_PERSON
+        assert caught.value.exit_code is ExitCode.NEEDS_USER
         assert f"roar registry trust {asked.origin}" in caught.value.next_step
         assert "--resume 0badcafe" in caught.value.next_step
 

@@ -15,8 +15,8 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.glaas.caller import Caller
 from roar_publisher.glaas.replies import AnyReply
 from roar_publisher.glaas.signature import signing_payload
-from roar_publisher.net.connection import Line
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.net.connection import RegistryConnection
+from roar_publisher.state.errors import NeedsUser
 from tests.auth.openssh import make_key
 from tests.engine.publishing import NoJitter
 from tests.reaching import reach_to
@@ -46,7 +46,7 @@ class Advertising(httpx2.AsyncBaseTransport):
 
 async def signed_requests(home: Path, transport: Advertising) -> None:
     keyring = Keyring({}, home, reach_to(REGISTRY, home=home), clock=lambda: float(NOW))
-    async with Line(REGISTRY, most_requests=1, transport=transport) as line:
+    async with RegistryConnection(REGISTRY, most_requests=1, transport=transport) as line:
         caller = Caller(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
         for _ in range(2):
             await caller.call("GET", ME, expect=AnyReply, authorize=keyring.authorizer(Decision.SSH, caller))
@@ -90,10 +90,10 @@ def test_a_key_signs_for_no_registry_that_was_not_accepted(home: Path) -> None:
     async def attempt() -> None:
         reach = reach_to(REGISTRY, home=home, named=False, standing="https://own.example")
         keyring = Keyring({}, home, reach, clock=lambda: float(NOW))
-        async with Line(REGISTRY, most_requests=1, transport=transport) as line:
+        async with RegistryConnection(REGISTRY, most_requests=1, transport=transport) as line:
             caller = Caller(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
             keyring.authorizer(Decision.SSH, caller)
 
-    with pytest.raises(NeedsPerson, match="have not accepted"):
+    with pytest.raises(NeedsUser, match="have not accepted"):
         anyio.run(attempt)
     assert transport.signed == []

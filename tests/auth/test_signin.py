@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 
 from roar_publisher.auth.signin import Document, Standing
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 from tests.auth.signed_in import NOW, STATE
 
 AT_NOW = "2023-11-14T22:13:20Z"
@@ -48,7 +48,7 @@ def test_standing(expires_at: str | None, refresh_token: str | None, offset: int
     ],
 )
 def test_an_unusable_state_names_the_field_and_the_way_out(changes: dict[str, object], what: str) -> None:
-    with pytest.raises(NeedsPerson) as caught:
+    with pytest.raises(NeedsUser) as caught:
         document(**changes).sign_in()
     assert what in caught.value.what
     assert caught.value.next_step == "run `roar login`"

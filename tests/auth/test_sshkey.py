@@ -10,7 +10,7 @@ from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.sshkey import PASSPHRASE_ATTEMPTS, KeyPlace, SshSigner, find_key, load_signer
 from roar_publisher.glaas.signature import fingerprint, signing_payload
-from roar_publisher.state.errors import ExitCode, NeedsPerson
+from roar_publisher.state.errors import ExitCode, NeedsUser
 from tests.auth.fake_agent import FakeAgent, SoftwareSecurityKey
 from tests.auth.openssh import (
     KEY_TYPES,
@@ -68,7 +68,7 @@ def test_a_named_key_may_have_its_public_half_alone_but_a_usual_one_may_not(tmp_
 @pytest.mark.parametrize("named", [".", "/", "~/", "..", "~/.ssh", "nul\0byte"])
 def test_a_name_that_is_no_file_is_a_clear_problem(named: str, tmp_path: Path) -> None:
     touch(tmp_path / ".ssh" / "id_ed25519")
-    with pytest.raises(NeedsPerson, match=r"named by `.glaas. key`, is not a file"):
+    with pytest.raises(NeedsUser, match=r"named by `.glaas. key`, is not a file"):
         find_key({}, named, tmp_path)
 
 
@@ -77,7 +77,7 @@ def test_a_named_key_that_is_missing_is_not_replaced_by_another(
     environ: dict[str, str], configured: str, tmp_path: Path
 ) -> None:
     touch(tmp_path / ".ssh" / "id_ed25519")
-    with pytest.raises(NeedsPerson, match="/no/key, named by"):
+    with pytest.raises(NeedsUser, match="/no/key, named by"):
         find_key(environ, configured, tmp_path)
 
 
@@ -109,17 +109,17 @@ async def test_a_key_that_nobody_unlocks_needs_a_person(answer: Secret | None, t
         asked += 1
         return answer
 
-    with pytest.raises(NeedsPerson, match="was not unlocked") as caught:
+    with pytest.raises(NeedsUser, match="was not unlocked") as caught:
         await load_signer(key, agent=None, ask=ask)
     assert asked == (PASSPHRASE_ATTEMPTS if answer else 1)
     assert f"ssh-add {key}" in caught.value.next_step
-    assert caught.value.exit_code is ExitCode.NEEDS_PERSON
+    assert caught.value.exit_code is ExitCode.NEEDS_USER
 
 
 @pytest.mark.anyio
 async def test_a_locked_key_without_agent_or_person_says_what_to_type(tmp_path: Path) -> None:
     key = make_key(tmp_path / "key", "ed25519", passphrase=PASSPHRASE)
-    with pytest.raises(NeedsPerson, match=r"is locked, and the SSH agent at .* can.t be asked: No such file") as caught:
+    with pytest.raises(NeedsUser, match=r"is locked, and the SSH agent at .* can.t be asked: No such file") as caught:
         await load_signer(key, agent=Agent(str(tmp_path / "no socket")), ask=None)
     assert f"ssh-add {key}" in caught.value.next_step
 
@@ -156,7 +156,7 @@ async def test_an_agent_that_ends_half_way_needs_a_person(tmp_path: Path) -> Non
     with running_agent(tmp_path) as socket:
         add_to_agent(socket, key, tmp_path)
         signer = await load_signer(key, agent=Agent(socket), ask=None)
-    with pytest.raises(NeedsPerson, match=re.escape(f"does not sign with the key {signer.keyid}")):
+    with pytest.raises(NeedsUser, match=re.escape(f"does not sign with the key {signer.keyid}")):
         await signer.sign("GET", PATH, None, TS)
 
 
@@ -175,7 +175,7 @@ async def test_a_security_key_signs_through_its_agent(tmp_path: Path) -> None:
 async def test_the_file_of_a_security_key_does_not_sign_without_the_agent_that_holds_the_key(tmp_path: Path) -> None:
     token, key = SoftwareSecurityKey(), tmp_path / "id_ed25519_sk"
     key.write_text(token.handle_file())
-    with pytest.raises(NeedsPerson, match="is a security key, and no SSH agent holds it"):
+    with pytest.raises(NeedsUser, match="is a security key, and no SSH agent holds it"):
         await load_signer(key, agent=None, ask=lambda _prompt: Secret("a passphrase does not help here"))
     async with FakeAgent(tmp_path, token.public, token.sign) as socket:
         assert (await load_signer(key, agent=Agent(socket), ask=None)).keyid == fingerprint(token.public)
@@ -190,7 +190,7 @@ async def test_the_file_of_a_security_key_does_not_sign_without_the_agent_that_h
 async def test_a_file_that_is_no_key_is_a_clear_problem(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_bytes(content)
-    with pytest.raises(NeedsPerson, match="holds no private SSH key that can be used"):
+    with pytest.raises(NeedsUser, match="holds no private SSH key that can be used"):
         await load_signer(path, agent=None, ask=None)
 
 
@@ -201,7 +201,7 @@ async def test_every_cut_of_a_key_file_is_a_clear_problem(tmp_path: Path) -> Non
     cut = tmp_path / "cut"
     for length in range(0, len(whole) - len("-----END OPENSSH PRIVATE KEY-----\n"), 7):
         cut.write_bytes(whole[:length])
-        with pytest.raises(NeedsPerson):
+        with pytest.raises(NeedsUser):
             await load_signer(cut, agent=None, ask=None)
 
 
@@ -211,7 +211,7 @@ async def test_a_public_file_that_is_none_is_not_taken_for_one(tmp_path: Path) -
     key.with_name("key.pub").write_text("ssh-ed25519 not-base64! comment")
     signer = await load_signer(key, agent=None, ask=None)
     key.unlink()
-    with pytest.raises(NeedsPerson, match="has no private file here"):
+    with pytest.raises(NeedsUser, match="has no private file here"):
         await load_signer(key, agent=None, ask=None)
     assert signer.keyid.startswith("SHA256:")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from roar_publisher.cli.display.base import Watcher
+from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.jsonlines import JsonLines
 from roar_publisher.cli.display.live import LiveDisplay, draw
 from roar_publisher.cli.display.meter import Meter
@@ -86,7 +86,7 @@ def test_a_new_phase_starts_from_nothing(seconds: HandClock) -> None:
 # ------------------------------------------------------------------------------------------------------ plain lines
 
 
-def _lines(display: Watcher, seconds: HandClock) -> None:
+def _lines(display: Display, seconds: HandClock) -> None:
     display.planning()
     display.planned(PLAN, resumed=True)
     display.report(Entered(State.PROBE, None))
@@ -130,7 +130,7 @@ def test_plain_lines_are_one_a_phase_and_one_every_ten_seconds(seconds: HandCloc
 def test_what_is_watched_is_not_said_to_be_published_here(seconds: HandClock, moving: bool) -> None:
     out, err, console = Output(io.StringIO()), io.StringIO(), _console(100)
     watcher = LiveDisplay(out, console, seconds, verbose=False)
-    display: Watcher = watcher if moving else Plain(out, Output(err), seconds, verbose=False)
+    display: Display = watcher if moving else Plain(out, Output(err), seconds, verbose=False)
     display.watching(PLAN)
     seconds.sleep(60)
     display.published(Result(PLAN, DONE))
@@ -282,7 +282,7 @@ def _written(console: Console) -> str:
 def test_a_file_is_one_line_whatever_its_name_holds(moving: bool, seconds: HandClock) -> None:
     err = io.StringIO()
     out, console = Output(io.StringIO()), Console(file=err, width=200, force_terminal=False)
-    display: Watcher = LiveDisplay(out, console, seconds, verbose=True)
+    display: Display = LiveDisplay(out, console, seconds, verbose=True)
     if not moving:
         display = Plain(out, Output(err), seconds, verbose=True)
     display.report(ObjectStored("a: 1 B\nPublished 5 jobs\x1b[2J", 7, sent=True))

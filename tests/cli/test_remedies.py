@@ -11,7 +11,7 @@ from roar_publisher.__main__ import run
 from roar_publisher.cli.display.live import draw
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.publish.options import Options, PutOptions
-from roar_publisher.cli.status import Standing, Surroundings
+from roar_publisher.cli.status import Circumstances, Standing
 from roar_publisher.report import Entered, ObjectsPlanned, Planned, Report, Waiting
 from roar_publisher.state.errors import ExitCode, Transient
 from roar_publisher.state.machine import Event, State
@@ -41,7 +41,7 @@ def put(folder: StateFolder) -> Summary:
 
 
 def _next(summary: Summary) -> str:
-    return Standing(summary, Surroundings(0.0)).next_step
+    return Standing(summary, Circumstances(0.0)).next_step
 
 
 def test_where_a_store_wants_a_sign_in_it_is_the_stores(put: Summary) -> None:

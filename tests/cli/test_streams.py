@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from roar_publisher.cli.failure import Unfinished, tell
-from roar_publisher.state.errors import NeedsPerson, UsageProblem
+from roar_publisher.state.errors import NeedsUser, UsageProblem
 from tests.cli.program import PATIENCE, Ended, Program
 from tests.lineage.captured import recorded
 
@@ -119,7 +119,7 @@ def test_what_was_typed_is_not_capitalised(what: str, sentence: str, capsys: pyt
 
 
 def test_the_command_that_resumes_is_named_once() -> None:
-    cause = NeedsPerson("it expired", next_step="sign in (aws sso login), then resume")
+    cause = NeedsUser("it expired", next_step="sign in (aws sso login), then resume")
     assert Unfinished(cause, "12ab34cd").next_step == "sign in (aws sso login); then: roar publish --resume 12ab34cd"
 
 

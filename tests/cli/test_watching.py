@@ -11,7 +11,7 @@ import pytest
 
 from roar_publisher.cli.display.base import Quiet
 from roar_publisher.cli.display.output import Output
-from roar_publisher.cli.display.poller import Lookout
+from roar_publisher.cli.display.poller import Poller
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.publish.watching import Halted, StillGoing, Watching
 from roar_publisher.report import Advanced, Entered, Noted, ObjectsPlanned, ObjectStored, Planned, Report, Sent, Waiting
@@ -74,7 +74,7 @@ class Watched:
         def wall_clock() -> float:
             return self.clock() - self.wall_clock_behind
 
-        with Lookout(self.owned.paths, self.clock) as lookout:
+        with Poller(self.owned.paths, self.clock) as lookout:
             return Watching(lookout, self.folder, self.display, wall_clock, sleep, self.clock).run()
 
     def told(self, *acts: Act) -> list[Report]:
@@ -243,7 +243,7 @@ def test_a_journal_that_is_replaced_is_looked_at_anew(watched: Watched) -> None:
     paths = watched.owned.paths
     copy = paths.folder / "copy"
     copy.write_bytes(paths.journal.read_bytes())
-    with Lookout(paths, watched.clock) as lookout:
+    with Poller(paths, watched.clock) as lookout:
         assert lookout.look().progress.state is State.STAGE
         copy.replace(paths.journal)
         with Journal(paths.journal) as journal:
@@ -308,7 +308,7 @@ def test_counting_takes_a_small_share_of_the_time(watched: Watched) -> None:
         ticks.now += 0.5
         return ticks.now
 
-    with Lookout(watched.owned.paths, counting) as lookout:
+    with Poller(watched.owned.paths, counting) as lookout:
         seen = []
         for unit in units[:3]:
             seen.append(lookout.look().counts)
@@ -384,5 +384,5 @@ def test_there_is_nothing_to_watch(program: Program) -> None:
 
 
 def test_the_owner_of_this_test_is_seen(watched: Watched) -> None:
-    with Lookout(watched.owned.paths, watched.clock) as lookout:
+    with Poller(watched.owned.paths, watched.clock) as lookout:
         assert lookout.look().owner == os.getpid()

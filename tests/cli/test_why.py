@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from roar_publisher.cli.status import Standing, Surroundings
+from roar_publisher.cli.status import Circumstances, Standing
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
@@ -21,7 +21,7 @@ Injected = Callable[[OwnedPublish], object]
 
 
 def standing(owned: OwnedPublish, *, daemon: int | None = None, room: bool = True) -> Standing:
-    return Standing(look(owned.paths), Surroundings(NOON, daemon, room))
+    return Standing(look(owned.paths), Circumstances(NOON, daemon, room))
 
 
 @pytest.fixture

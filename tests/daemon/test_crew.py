@@ -7,11 +7,11 @@ import anyio
 import pytest
 
 from roar_publisher.daemon import workers as crew_module
-from roar_publisher.daemon.dependencies import Means
+from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.schedule import Verdict
 from roar_publisher.daemon.settings import Settings
-from roar_publisher.daemon.workers import Crew
-from roar_publisher.net.connection import Line
+from roar_publisher.daemon.workers import WorkerPool
+from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.survey import Glance, glance
 from tests.lineages import chain, cut, frozen
@@ -23,10 +23,12 @@ class Slow:
     """In place of the work on a publish: it never ends, and dropped, it lets go only when it may."""
 
     def __init__(self) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[RegistryConnection] = []
         self.may_let_go = anyio.Event()
 
-    async def carry_out(self, found: Glance, errand: object, folder: object, line: Line, *_: Any, **__: Any) -> Verdict:
+    async def run_publish(
+        self, found: Glance, errand: object, folder: object, line: RegistryConnection, *_: Any, **__: Any
+    ) -> Verdict:
         self.lines.append(line)
         try:
             await anyio.sleep_forever()
@@ -45,19 +47,21 @@ async def test_who_begins_after_a_sleep_shares_no_line_with_who_has_not_let_go_y
     folder: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, log = Slow(), logging.getLogger("tests.daemon.crew")
-    monkeypatch.setattr(crew_module, "carry_out", slow.carry_out)
+    monkeypatch.setattr(crew_module, "run_publish", slow.run_publish)
     async with anyio.create_task_group() as tasks:
-        crew = Crew(tasks, folder, Settings(), log=log, means=Means(), over=lambda publish_id, then: None)
+        workers = WorkerPool(
+            tasks, folder, Settings(), log=log, means=Dependencies(), over=lambda publish_id, then: None
+        )
         for _ in range(2):
-            crew.begin(publish(folder))
+            workers.begin(publish(folder))
             await anyio.wait_all_tasks_blocked()
-        crew.drop_all()
+        workers.drop_all()
         await anyio.wait_all_tasks_blocked()
-        crew.begin(publish(folder))
+        workers.begin(publish(folder))
         await anyio.wait_all_tasks_blocked()
         before, also_before, after = slow.lines
         assert before is also_before
         assert before is not after
         slow.may_let_go.set()
         tasks.cancel_scope.cancel()
-    assert crew.active == {}
+    assert workers.active == {}

@@ -3,14 +3,14 @@
 import pytest
 
 from roar_publisher.daemon.connections import Lines
-from roar_publisher.net.connection import Line
+from roar_publisher.net.connection import RegistryConnection
 
 HERE, THERE = "http://here.localhost", "http://there.localhost"
 
 pytestmark = pytest.mark.anyio
 
 
-class Counted(Line):
+class Counted(RegistryConnection):
     """closed: whether its connections are."""
 
     closed = False
@@ -20,7 +20,7 @@ class Counted(Line):
         await super().__aexit__(None, None, None)
 
 
-def closed(line: Line) -> bool:
+def closed(line: RegistryConnection) -> bool:
     assert isinstance(line, Counted)
     return line.closed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from roar_publisher.daemon.index import Roster
+from roar_publisher.daemon.index import PublishIndex
 from roar_publisher.daemon.schedule import LONGEST_LOCAL_RETRY_SECONDS
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths
@@ -91,7 +91,7 @@ def test_nothing_is_paid_before_the_end_is_told(tmp_path: Path, database: Path) 
         for told, waits in ((False, False), (True, True), (None, True)):
             with OwnedPublish.open(paths) as owned, owned.journal.transaction():
                 owned.journal.db.conn.execute("UPDATE queue SET told = ?, parked = 0", [told])
-            waiting = Roster(machine.folder).waiting(frozenset())
+            waiting = PublishIndex(machine.folder).waiting(frozenset())
             assert bool(waiting) is waits, told
 
     on(tmp_path, scenario)

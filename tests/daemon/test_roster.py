@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.daemon import index as roster_module
-from roar_publisher.daemon.index import SETTLED_SECONDS, Roster
+from roar_publisher.daemon.index import SETTLED_SECONDS, PublishIndex
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
@@ -38,8 +38,8 @@ def wall_clock() -> Clock:
 
 
 @pytest.fixture
-def roster(folder: StateFolder, wall_clock: Clock) -> Roster:
-    return Roster(folder, wall_clock=wall_clock)
+def roster(folder: StateFolder, wall_clock: Clock) -> PublishIndex:
+    return PublishIndex(folder, wall_clock=wall_clock)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def ids(found: list[Glance]) -> set[str]:
 
 
 def test_only_what_changed_is_read_again(
-    folder: StateFolder, roster: Roster, wall_clock: Clock, readings: list[str]
+    folder: StateFolder, roster: PublishIndex, wall_clock: Clock, readings: list[str]
 ) -> None:
     publishes = [queued(folder) for _ in range(5)]
     for paths in publishes:
@@ -88,7 +88,7 @@ def test_only_what_changed_is_read_again(
 
 @pytest.mark.parametrize("ago", [0.0, SETTLED_SECONDS / 2, -SETTLED_SECONDS / 2])
 def test_no_change_is_missed_although_the_timestamp_stays_the_same(
-    folder: StateFolder, roster: Roster, wall_clock: Clock, ago: float
+    folder: StateFolder, roster: PublishIndex, wall_clock: Clock, ago: float
 ) -> None:
     paths = queued(folder)
     at(paths, wall_clock.now - ago)
@@ -100,7 +100,7 @@ def test_no_change_is_missed_although_the_timestamp_stays_the_same(
 
 
 def test_a_timestamp_in_the_future_is_not_read_over_and_over(
-    folder: StateFolder, roster: Roster, wall_clock: Clock, readings: list[str]
+    folder: StateFolder, roster: PublishIndex, wall_clock: Clock, readings: list[str]
 ) -> None:
     """A clock that was set back makes every journal look younger than now, for hours."""
     paths = queued(folder)
@@ -110,7 +110,7 @@ def test_a_timestamp_in_the_future_is_not_read_over_and_over(
     assert readings == [paths.id]
 
 
-def test_a_new_publish_and_one_that_is_gone(folder: StateFolder, roster: Roster) -> None:
+def test_a_new_publish_and_one_that_is_gone(folder: StateFolder, roster: PublishIndex) -> None:
     first, second = queued(folder), queued(folder)
     assert ids(roster.waiting(NOBODY)) == {first.id, second.id}
     OwnedPublish.open(first).discard()
@@ -118,7 +118,7 @@ def test_a_new_publish_and_one_that_is_gone(folder: StateFolder, roster: Roster)
     assert ids(roster.waiting(NOBODY)) == {second.id, third.id}
 
 
-def test_a_killed_owner_is_no_owner(folder: StateFolder, roster: Roster) -> None:
+def test_a_killed_owner_is_no_owner(folder: StateFolder, roster: PublishIndex) -> None:
     paths = queued(folder)
     hold = (
         "import sys; from pathlib import Path; from roar_publisher.state.lock import Lock\n"
@@ -132,20 +132,20 @@ def test_a_killed_owner_is_no_owner(folder: StateFolder, roster: Roster) -> None
         assert ids(roster.waiting(NOBODY)) == {paths.id}
 
 
-def test_what_is_claimed_is_left_alone_until_the_claim_ends(folder: StateFolder, roster: Roster) -> None:
+def test_what_is_claimed_is_left_alone_until_the_claim_ends(folder: StateFolder, roster: PublishIndex) -> None:
     paths = queued(folder)
     with Lock(paths.claim):
         assert not roster.waiting(NOBODY)
     assert ids(roster.waiting(NOBODY)) == {paths.id}
 
 
-def test_what_is_skipped_is_not_even_read(folder: StateFolder, roster: Roster, readings: list[str]) -> None:
+def test_what_is_skipped_is_not_even_read(folder: StateFolder, roster: PublishIndex, readings: list[str]) -> None:
     paths = queued(folder)
     assert not roster.waiting(frozenset({paths.id}))
     assert not readings
 
 
-def test_an_ended_publish_waits_to_be_told_until_it_is(folder: StateFolder, roster: Roster) -> None:
+def test_an_ended_publish_waits_to_be_told_until_it_is(folder: StateFolder, roster: PublishIndex) -> None:
     paths = queued(folder)
     with OwnedPublish.open(paths) as owned:
         owned.journal.checkpoint(Event.REJECTED, reason="rejected", detail="no")
@@ -161,7 +161,7 @@ def test_an_ended_publish_waits_to_be_told_until_it_is(folder: StateFolder, rost
     assert not roster.untold(NOBODY)
 
 
-def test_one_that_was_given_up_is_told_to_nobody(folder: StateFolder, roster: Roster) -> None:
+def test_one_that_was_given_up_is_told_to_nobody(folder: StateFolder, roster: PublishIndex) -> None:
     paths = queued(folder)
     with OwnedPublish.open(paths) as owned:
         owned.journal.queue.tell(False)
@@ -182,7 +182,7 @@ def test_one_that_was_given_up_is_told_to_nobody(folder: StateFolder, roster: Ro
         "DROP TABLE plan",
     ],
 )
-def test_a_damaged_journal_hides_no_other(folder: StateFolder, roster: Roster, damage: str) -> None:
+def test_a_damaged_journal_hides_no_other(folder: StateFolder, roster: PublishIndex, damage: str) -> None:
     damaged, sound = queued(folder), queued(folder)
     with closing(sqlite3.connect(damaged.journal)) as connection:
         connection.execute(damage)
@@ -191,7 +191,7 @@ def test_a_damaged_journal_hides_no_other(folder: StateFolder, roster: Roster, d
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all", b"SQLite format 3\0" + bytes(200)])
-def test_a_file_that_is_no_journal_hides_no_other(folder: StateFolder, roster: Roster, content: bytes) -> None:
+def test_a_file_that_is_no_journal_hides_no_other(folder: StateFolder, roster: PublishIndex, content: bytes) -> None:
     damaged, sound = queued(folder), queued(folder)
     damaged.journal.write_bytes(content)
     assert ids(roster.waiting(NOBODY)) == {sound.id}
@@ -205,7 +205,7 @@ def test_what_could_not_be_read_for_a_moment_is_read_again(
     """Though its file has not changed since, and long before."""
     paths = queued(folder)
     later = paths.journal.stat().st_mtime + 60
-    roster = Roster(folder, wall_clock=lambda: later)
+    roster = PublishIndex(folder, wall_clock=lambda: later)
 
     def fail(_: PublishPaths) -> Glance:
         raise LocalProblem("the disk reports an error (EIO)", reason="disk", resumable=True)
@@ -217,16 +217,16 @@ def test_what_could_not_be_read_for_a_moment_is_read_again(
 
 
 def test_a_state_folder_that_does_not_exist_holds_nothing(tmp_path: Path) -> None:
-    assert Roster(StateFolder(tmp_path / "nowhere")).waiting(NOBODY) == []
+    assert PublishIndex(StateFolder(tmp_path / "nowhere")).waiting(NOBODY) == []
 
 
 def test_a_state_folder_that_is_a_file_is_a_local_problem(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "publishes").write_text("")
-    assert Roster(StateFolder(tmp_path / "state")).waiting(NOBODY) == []
+    assert PublishIndex(StateFolder(tmp_path / "state")).waiting(NOBODY) == []
 
 
-def test_looking_takes_no_publish_from_anybody(folder: StateFolder, roster: Roster) -> None:
+def test_looking_takes_no_publish_from_anybody(folder: StateFolder, roster: PublishIndex) -> None:
     """Onlookers hold the lock for an instant: whoever takes the publish meanwhile must not be turned away."""
     paths = queued(folder)
     look = (

@@ -11,7 +11,7 @@ import pytest
 import trio
 from anyio.abc import TaskGroup
 
-from roar_publisher.daemon.reachability import LONGEST_KNOCK_SECONDS, Sentinel
+from roar_publisher.daemon.reachability import LONGEST_PROBE_SECONDS, ReachabilityMonitor
 from tests.virtual import run
 
 NOTICED_SECONDS = 5.0
@@ -36,8 +36,8 @@ class Servers:
     idle: anyio.Event = field(default_factory=anyio.Event)
 
     @asynccontextmanager
-    async def knocking(self, url: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
-        async def knock() -> bool:
+    async def probing(self, url: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+        async def probe() -> bool:
             self.knocks.setdefault(url, []).append(trio.current_time())
             away = trio.current_time() < self.back_at[url]
             self.under_way += 1
@@ -48,7 +48,7 @@ class Servers:
             self.idle = anyio.Event()
             return not away
 
-        yield knock
+        yield probe
 
     async def until_idle(self) -> None:
         """Return right after a knock."""
@@ -68,8 +68,8 @@ class Watch:
         self.heard = anyio.Event()
 
 
-def watching(tasks: TaskGroup, servers: Servers, watch: Watch, seed: int = 1) -> Sentinel:
-    return Sentinel(tasks, servers.knocking, rng=random.Random(seed), back=watch.back)
+def watching(tasks: TaskGroup, servers: Servers, watch: Watch, seed: int = 1) -> ReachabilityMonitor:
+    return ReachabilityMonitor(tasks, servers.probing, rng=random.Random(seed), back=watch.back)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -81,14 +81,14 @@ def test_who_comes_back_is_noticed_within_five_seconds(seed: int, hangs: float) 
         back_at = random.Random(seed).uniform(0, HOUR)
         servers, watch = Servers({URL: back_at}, hangs), Watch()
         async with anyio.create_task_group() as tasks:
-            sentinel = watching(tasks, servers, watch, seed)
-            sentinel.wait_for(URL)
-            assert sentinel.is_away(URL)
-            assert sentinel.away
+            monitor = watching(tasks, servers, watch, seed)
+            monitor.wait_for(URL)
+            assert monitor.is_away(URL)
+            assert monitor.away
             await watch.heard.wait()
         assert back_at <= watch.times[0] <= back_at + NOTICED_SECONDS
-        assert not sentinel.is_away(URL)
-        assert not sentinel.away
+        assert not monitor.is_away(URL)
+        assert not monitor.away
 
     run(scenario)
 
@@ -100,8 +100,8 @@ def test_a_day_away_costs_a_knock_every_few_seconds() -> None:
             watching(tasks, servers, watch).wait_for(URL)
             await watch.heard.wait()
         pauses = [later - earlier for earlier, later in pairwise(servers.knocks[URL])]
-        assert max(pauses) <= LONGEST_KNOCK_SECONDS
-        assert len(pauses) < DAY / (LONGEST_KNOCK_SECONDS / 2)
+        assert max(pauses) <= LONGEST_PROBE_SECONDS
+        assert len(pauses) < DAY / (LONGEST_PROBE_SECONDS / 2)
 
     run(scenario)
 
@@ -110,9 +110,9 @@ def test_one_knock_at_a_time_however_many_wait() -> None:
     async def scenario() -> None:
         servers, watch = Servers({URL: 1000.0}, hangs=1.0), Watch()
         async with anyio.create_task_group() as tasks:
-            sentinel = watching(tasks, servers, watch)
+            monitor = watching(tasks, servers, watch)
             for _ in range(50):
-                sentinel.wait_for(URL)
+                monitor.wait_for(URL)
                 await anyio.sleep(0.5)
             await watch.heard.wait()
         assert servers.at_once == 1
@@ -125,11 +125,11 @@ def test_each_address_has_a_knock_of_its_own() -> None:
     async def scenario() -> None:
         servers, watch = Servers({URL: 100.0, OTHER: 7000.0}), Watch()
         async with anyio.create_task_group() as tasks:
-            sentinel = watching(tasks, servers, watch)
-            sentinel.wait_for(URL)
-            sentinel.wait_for(OTHER)
+            monitor = watching(tasks, servers, watch)
+            monitor.wait_for(URL)
+            monitor.wait_for(OTHER)
             await watch.heard.wait()
-            assert (sentinel.is_away(URL), sentinel.is_away(OTHER)) == (False, True)
+            assert (monitor.is_away(URL), monitor.is_away(OTHER)) == (False, True)
             await watch.heard.wait()
         assert 100 <= watch.times[0] <= 100 + NOTICED_SECONDS
         assert 7000 <= watch.times[1] <= 7000 + NOTICED_SECONDS
@@ -141,15 +141,15 @@ def test_hurried_it_knocks_at_once_and_a_knock_under_way_is_repeated() -> None:
     async def scenario() -> None:
         servers, watch = Servers({URL: 500.0}, hangs=1.0), Watch()
         async with anyio.create_task_group() as tasks:
-            sentinel = watching(tasks, servers, watch)
-            sentinel.wait_for(URL)
+            monitor = watching(tasks, servers, watch)
+            monitor.wait_for(URL)
             await anyio.sleep(100)
             await servers.until_idle()
             before = trio.current_time()
-            sentinel.hurry()  # between two knocks
+            monitor.hurry()  # between two knocks
             await anyio.sleep(0.01)
             assert servers.knocks[URL][-1] == pytest.approx(before, abs=0.01)
-            sentinel.hurry()  # during one
+            monitor.hurry()  # during one
             knocks = len(servers.knocks[URL])
             await anyio.sleep(1.01)
             assert len(servers.knocks[URL]) == knocks + 1
@@ -163,11 +163,11 @@ def test_who_goes_away_again_is_waited_for_again() -> None:
     async def scenario() -> None:
         servers, watch = Servers({URL: 10.0}), Watch()
         async with anyio.create_task_group() as tasks:
-            sentinel = watching(tasks, servers, watch)
-            sentinel.wait_for(URL)
+            monitor = watching(tasks, servers, watch)
+            monitor.wait_for(URL)
             await watch.heard.wait()
             servers.back_at[URL] = trio.current_time() + 300
-            sentinel.wait_for(URL)
+            monitor.wait_for(URL)
             await watch.heard.wait()
         assert len(watch.times) == 2
         assert servers.back_at[URL] <= watch.times[1] <= servers.back_at[URL] + NOTICED_SECONDS

@@ -23,12 +23,12 @@ import httpx2
 import trio
 
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.daemon.dependencies import Means
+from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.hooks import Ended
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import Settings
 from roar_publisher.disk import OnDisk, inline
-from roar_publisher.net.connection import Line
+from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.registry.api.app import ALL_FEATURES, create_app
 from roar_publisher.registry.data import Store
 from roar_publisher.state.journal import Journal
@@ -285,8 +285,8 @@ class Machine:
                 living.lives += 1
         living.over.set()
 
-    def _means(self) -> Means:
-        return Means(
+    def _means(self) -> Dependencies:
+        return Dependencies(
             clock=self.now,
             slept=self.slept,
             has_room=lambda folder: self.room,
@@ -313,12 +313,12 @@ class Machine:
         with (
             mock.patch("roar_publisher.state.publish.Journal", _journal_of(self)),
             mock.patch("roar_publisher.daemon.workers.tell_end", self._tell_end),
-            mock.patch("roar_publisher.daemon.workers.Line", self._line),
+            mock.patch("roar_publisher.daemon.workers.RegistryConnection", self._line),
         ):
             yield
 
-    def _line(self, registry: str, *, transport: httpx2.AsyncBaseTransport | None) -> Line:
-        return Line(registry, transport=Network(self, kept=True))
+    def _line(self, registry: str, *, transport: httpx2.AsyncBaseTransport | None) -> RegistryConnection:
+        return RegistryConnection(registry, transport=Network(self, kept=True))
 
     async def _tell_end(
         self, ended: Ended, command: Sequence[str] | None, *, notify: bool, log: logging.Logger

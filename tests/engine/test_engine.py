@@ -12,7 +12,7 @@ from roar_publisher.engine.loop import MAX_SETBACKS
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.api.app import ALL_FEATURES
 from roar_publisher.report import Entered, Noted
-from roar_publisher.state.errors import ExitCode, Interrupted, NeedsPerson, Transient
+from roar_publisher.state.errors import ExitCode, Interrupted, NeedsUser, Transient
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -156,9 +156,9 @@ async def test_a_web_server_that_is_no_registry_is_sent_nothing(
 
 
 async def test_without_consent_nothing_is_published_and_the_publish_waits(publishing: Publishing) -> None:
-    with pytest.raises(NeedsPerson) as caught:
+    with pytest.raises(NeedsUser) as caught:
         await publishing.run(confirmed=False)
-    assert caught.value.exit_code is ExitCode.NEEDS_PERSON
+    assert caught.value.exit_code is ExitCode.NEEDS_USER
     assert publishing.progress().state is State.AUTH_SELECT
     assert publishing.progress().reason == "needs confirmation"
     assert [sent.call for sent in publishing.sent] == ["health"]
@@ -171,7 +171,7 @@ async def test_who_publishes_never_changes_silently(publishing: Publishing) -> N
     with OwnedPublish.open(publishing.paths) as owned:
         owned.journal.remember(identity="treqs:user:somebody")
         owned.journal.checkpoint(Event.RETRIED)
-    with pytest.raises(NeedsPerson, match="treqs:user:somebody"):
+    with pytest.raises(NeedsUser, match="treqs:user:somebody"):
         await publishing.run()
     assert publishing.progress().state is State.AUTH_SELECT
 
@@ -257,7 +257,7 @@ async def test_a_token_that_is_rejected_at_finalize_is_fetched_again(publishing:
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_registry_that_rejects_every_token_needs_a_person(publishing: Publishing, status: int) -> None:
     publishing.intercept = instead("inputs", lambda: answer(status, detail="who are you"))
-    with pytest.raises(NeedsPerson, match="who are you") as caught:
+    with pytest.raises(NeedsUser, match="who are you") as caught:
         await publishing.run()
     assert caught.value.reason == "auth"
     assert publishing.progress().state is State.STAGE

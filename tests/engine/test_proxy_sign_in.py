@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.paths import StateFolder
 from tests import virtual
 from tests.engine.publishing import Publishing, instead
@@ -15,7 +15,7 @@ def test_a_407_in_the_place_of_any_answer_waits_for_a_person(call: str, folder: 
     async def scenario() -> None:
         publishing = Publishing(folder, cut(chain(3)))
         publishing.intercept = instead(call, lambda: httpx2.Response(407))
-        with pytest.raises(NeedsPerson, match="407") as caught:
+        with pytest.raises(NeedsUser, match="407") as caught:
             await publishing.run()
         assert caught.value.reason == "proxy"
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from roar_publisher.engine.worker import own_reach, work
-from roar_publisher.state.errors import NeedsPerson, PublisherError
+from roar_publisher.state.errors import NeedsUser, PublisherError
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import NAMED_BY, NamedBy
@@ -74,7 +74,7 @@ async def agreed(choice: object) -> bool:
 async def test_what_goes_on_sends_nothing_to_it(folder: StateFolder, named_by: object) -> None:
     listening = Listening()
     error = await gone_on(folder, named_by, listening)
-    assert isinstance(error, NeedsPerson)
+    assert isinstance(error, NeedsUser)
     assert f"roar registry trust {THEIRS}" in error.next_step
     assert "--resume" in error.next_step
     assert listening.heard == []

@@ -123,7 +123,7 @@ def live(order: Order) -> Answer:
     return anyio.run(publish)
 
 
-def carry_out(order: Order) -> Answer:
+def run_publish(order: Order) -> Answer:
     """Fork, live in the child, and tell how that ended."""
     child = os.fork()
     if child == 0:
@@ -139,7 +139,7 @@ def carry_out(order: Order) -> Answer:
 
 def main() -> None:
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(asdict(carry_out(Order(**json.loads(line))))) + "\n")
+        sys.stdout.write(json.dumps(asdict(run_publish(Order(**json.loads(line))))) + "\n")
         sys.stdout.flush()
 
 

@@ -11,7 +11,7 @@ import trio
 from roar_publisher.engine.loop import GRACE_SECONDS
 from roar_publisher.engine.staging.acks import GROUP_SIZE
 from roar_publisher.net.connection import MOST_REQUESTS
-from roar_publisher.net.gate import LONGEST_KNOCK_SECONDS
+from roar_publisher.net.gate import LONGEST_PROBE_SECONDS
 from roar_publisher.report import Advanced, Retrying, Waiting
 from roar_publisher.state.errors import Interrupted, Transient
 from roar_publisher.state.machine import State
@@ -51,7 +51,7 @@ def test_a_day_offline_is_waited_out_and_costs_no_attempt(memory: Path) -> None:
     assert not [report for report in world.reports if isinstance(report, Retrying)]
     offline = [report for report in world.reports if isinstance(report, Waiting)]
     assert {report.reason for report in offline} == {"offline"}
-    assert max(report.seconds for report in offline) <= LONGEST_KNOCK_SECONDS
+    assert max(report.seconds for report in offline) <= LONGEST_PROBE_SECONDS
 
 
 def test_a_foreground_publish_gives_up_after_its_patience_and_another_run_goes_on(memory: Path) -> None:

@@ -7,7 +7,7 @@ import anyio
 import httpx2
 
 from roar_publisher.glaas.caller import HEALTH, Caller
-from roar_publisher.net.connection import Line
+from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.report import Report, Reporter
 
 Answer = httpx2.Response | Exception
@@ -65,7 +65,9 @@ class Calls:
         self.script = script
         self.reports: list[Report] = []
         self.stop = anyio.Event()
-        self.line = Line("http://registry.localhost/glaas", most_requests=most, transport=transport or script)
+        self.line = RegistryConnection(
+            "http://registry.localhost/glaas", most_requests=most, transport=transport or script
+        )
         self.caller = Caller(
             self.line,
             patience=patience,

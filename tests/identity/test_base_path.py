@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Send
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity import of_key
-from roar_publisher.state.errors import ExitCode, NeedsPerson
+from roar_publisher.state.errors import ExitCode, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from tests.faults.simulation import run_virtually
@@ -59,8 +59,8 @@ def test_a_base_that_breaks_signatures_stops_instead_of_publishing_anonymously(f
     async def scenario() -> None:
         world.make_key()
         end = await world.live()
-        assert isinstance(end, NeedsPerson), end
-        assert end.exit_code is ExitCode.NEEDS_PERSON
+        assert isinstance(end, NeedsUser), end
+        assert end.exit_code is ExitCode.NEEDS_USER
         assert f"A proxy may change the path {BASE}" in end.what
         assert "the registry's own address" in end.next_step
         assert ("--anonymous" in end.next_step) == (flag is Flag.PUBLIC)
@@ -77,7 +77,7 @@ def test_a_front_that_changes_the_request_stops_a_key_that_may_be_good(flag: Fla
     async def scenario() -> None:
         world.make_key()
         end = await world.live()
-        assert isinstance(end, NeedsPerson), end
+        assert isinstance(end, NeedsUser), end
         assert "A proxy may change the request" in end.what
         assert ("--anonymous" in end.next_step) == (flag is Flag.PUBLIC)
         assert not world.calls("/registration-sessions")

@@ -17,7 +17,7 @@ from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity import of_key
 from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.report import Noted
-from roar_publisher.state.errors import ExitCode, NeedsPerson
+from roar_publisher.state.errors import ExitCode, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from tests.faults.simulation import run_virtually
@@ -145,8 +145,8 @@ def test_what_a_credential_comes_to(credential: str, state: str, flag: Flag, out
 
 def stopped(world: World, end: object, credential: str, flag: Flag, outcome: str) -> None:
     """Assert that nothing left, and that the person hears which credential, why, and the ways out."""
-    assert isinstance(end, NeedsPerson), end
-    assert end.exit_code is ExitCode.NEEDS_PERSON
+    assert isinstance(end, NeedsUser), end
+    assert end.exit_code is ExitCode.NEEDS_USER
     assert all(sent.status >= 400 for sent in world.calls("/registration-sessions"))
     names = {"roar login": ("sign-in",), "~/.ssh": (".ssh/id_ed25519", "SSH key"), "ROAR_SSH_KEY": ("key",)}
     assert any(name in end.what for name in names.get(credential, (credential,))), end.what

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.cli.status import Standing, Surroundings
+from roar_publisher.cli.status import Circumstances, Standing
 from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.net.connection import MOST_REQUESTS
-from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson
+from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from roar_publisher.state.survey import look
@@ -137,8 +137,8 @@ async def disturbed(root: Path, death: Death, number: int) -> None:
 
 def needs_a_person(world: World, end: object) -> None:
     """Assert that a publish waits for its credential, and that its journal knows why."""
-    assert isinstance(end, NeedsPerson), end
-    assert (end.exit_code, end.reason) == (ExitCode.NEEDS_PERSON, "auth")
+    assert isinstance(end, NeedsUser), end
+    assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
     assert end.next_step
     progress = world.progress()
     assert (progress.state, progress.reason, progress.detail) == (State.AUTH_SELECT, "auth", end.what)
@@ -176,7 +176,7 @@ def test_a_token_of_the_environment_that_is_over_is_not_mended_by_a_sign_in(
         world.before = lambda sent: world.end_sign_in() if sent == number else None
         end = await world.live()
         needs_a_person(world, end)
-        assert isinstance(end, NeedsPerson)
+        assert isinstance(end, NeedsUser)
         assert "ROAR_ACCESS_TOKEN" in end.next_step
         assert "roar login" not in end.next_step
 
@@ -203,8 +203,8 @@ def test_another_persons_sign_in_does_not_go_on_with_it(memory: Path) -> None:
         world.before = before
         end = await world.live()
         if not isinstance(end, Progress):
-            assert isinstance(end, NeedsPerson), end
-            assert (end.exit_code, end.reason) == (ExitCode.NEEDS_PERSON, "auth")
+            assert isinstance(end, NeedsUser), end
+            assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
             world.sign_in(ALICE)
             end = await world.live()
         assert isinstance(end, Progress), end
@@ -329,7 +329,7 @@ def test_a_clock_that_is_off_is_told_by_how_much(number: int, flag: Flag, ahead:
         if isinstance(end, LocalProblem):
             advice = f"set this machine's clock {'forward' if ahead > 0 else 'back'} by 1 h"
             assert (end.exit_code, end.reason, end.next_step) == (ExitCode.INTERRUPTED, "clock", advice)
-            standing = Standing(look(world.paths), Surroundings(world.now()))
+            standing = Standing(look(world.paths), Circumstances(world.now()))
             assert (standing.reason, standing.next_step) == (
                 "clock",
                 f"{advice}; then: roar publish --resume {world.paths.id}",
@@ -354,7 +354,7 @@ def test_a_key_that_the_registry_never_knew_publishes_anonymously_only_with_cons
             assert isinstance(end, Progress)
             world.check_published(ANONYMOUS)
         else:
-            assert isinstance(end, NeedsPerson)
+            assert isinstance(end, NeedsUser)
             assert end.reason == "needs confirmation"
             assert not world.calls("/registration-sessions")
 

@@ -8,8 +8,8 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity import of_key
-from roar_publisher.cli.status import Standing, Surroundings
-from roar_publisher.state.errors import ExitCode, NeedsPerson
+from roar_publisher.cli.status import Circumstances, Standing
+from roar_publisher.state.errors import ExitCode, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from roar_publisher.state.survey import look
@@ -64,12 +64,12 @@ def test_without_sessions_nothing_private_leaves_and_the_two_ways_out_are_named(
         give(world)
         world.instead = without_sessions
         end = await world.live()
-        assert isinstance(end, NeedsPerson), end
-        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_PERSON, "no sessions")
+        assert isinstance(end, NeedsUser), end
+        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "no sessions")
         assert f"upgraded, then: roar publish --resume {world.paths.id}" in end.next_step
         assert "roar publish --public" in end.next_step
-        standing = Standing(look(world.paths), Surroundings(world.now()))
-        assert (standing.meaning.turn, standing.meaning.code) == ("person", ExitCode.NEEDS_PERSON)
+        standing = Standing(look(world.paths), Circumstances(world.now()))
+        assert (standing.meaning.turn, standing.meaning.code) == ("person", ExitCode.NEEDS_USER)
         assert "--public" in standing.next_step
         assert [sent.path for sent in world.sent if sent.method == "POST"] == ["/api/v1/registration-sessions"]
         world.instead = lambda path: None
@@ -94,8 +94,8 @@ def test_without_sessions_a_credential_that_dies_half_way_waits_for_its_person(c
 
         world.instead = dead
         end = await world.live()
-        assert isinstance(end, NeedsPerson), end
-        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_PERSON, "auth")
+        assert isinstance(end, NeedsUser), end
+        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
         assert world.progress().state is State.FALLBACK
         world.instead = without_sessions
         end = await world.live()
@@ -137,8 +137,8 @@ def test_where_the_owner_of_a_key_belongs_is_learned_from_the_next_sign_in(signs
 
 
 def waits_for_sign_in(world: World, end: object) -> None:
-    assert isinstance(end, NeedsPerson), end
-    assert (end.exit_code, end.reason) == (ExitCode.NEEDS_PERSON, "auth")
+    assert isinstance(end, NeedsUser), end
+    assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
     assert "refresh with bearer auth first" in end.what
     assert "roar login" in end.next_step
     assert world.progress().state is State.FINALIZE

@@ -11,7 +11,7 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.canonical import ANONYMOUS
-from roar_publisher.state.errors import ExitCode, NeedsPerson
+from roar_publisher.state.errors import ExitCode, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from tests.faults.mortal import Crash, Life
@@ -59,8 +59,8 @@ def test_somebody_elses_credential_does_not_go_on_with_it(
         assert (before.state, before.identity) == (MOMENTS[moment], identity)
         give(world, BOB)
         end = await world.live()
-        assert isinstance(end, NeedsPerson), end
-        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_PERSON, "auth")
+        assert isinstance(end, NeedsUser), end
+        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
         assert f"begun as {identity} and would go on as " in end.what
         assert ("The lineage is published" in end.kept) == (before.hash is not None)
         assert [sent.path for sent in world.sent[sent:]] == ["/api/v1/auth/me"]
@@ -83,7 +83,7 @@ def test_a_registry_that_does_not_say_whose_the_credential_is_gets_nothing_else(
         answer = {"detail": "no"}
         world.instead = lambda path: httpx2.Response(status, json=answer) if path.endswith("/auth/me") else None
         end = await world.live()
-        assert isinstance(end, NeedsPerson), end
+        assert isinstance(end, NeedsUser), end
         questions = {"/api/v1/auth/me", "/api/v1/sessions"}
         assert {sent.path for sent in world.sent[sent:]} <= questions
 
@@ -137,8 +137,8 @@ def test_what_was_to_name_somebody_is_not_published_as_nobody(
         here(world)
         world.instead = an_older_registry if older else lambda path: None
         end = await world.live()
-        assert isinstance(end, NeedsPerson), end
-        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_PERSON, "auth")
+        assert isinstance(end, NeedsUser), end
+        assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
         assert f"was to name {person}" in end.what
         for way_out in ("roar login", "ROAR_ACCESS_TOKEN", f"--resume {world.paths.id}", "--anonymous"):
             assert way_out in end.next_step

@@ -47,7 +47,7 @@ def context(name: str, *projects: Json) -> Json:
 
 
 ALICE = context("alice", PROJECT)
-EVERYBODY = {HERS: ALICE, HIS: context("bob", READ_ONLY), OUTSIDE: context("eve")}
+ALL_CLIENTS = {HERS: ALICE, HIS: context("bob", READ_ONLY), OUTSIDE: context("eve")}
 
 
 @dataclass
@@ -92,7 +92,7 @@ def away(tmp_path: Path) -> Iterator[World]:
 def _service(folder: Path) -> Treqs:
     treqs = Treqs(folder / "treqs")
     treqs.folder.mkdir()
-    treqs.tell(EVERYBODY)
+    treqs.tell(ALL_CLIENTS)
     return treqs
 
 
@@ -210,7 +210,7 @@ def test_what_is_withdrawn_while_a_publish_runs_is_withdrawn_and_given_back_it_g
         fore.rule = once_before("/finalize", lambda: world.treqs.tell(contexts))
         refused = seat.roar("publish", "-y")
         refused.blames(4, words)
-        world.treqs.tell(EVERYBODY)
+        world.treqs.tell(ALL_CLIENTS)
         world.nothing_is_published()
         staged = staged_bodies(fore.seen)
         done = seat.roar("publish", "--resume", "-y", "--json")
@@ -223,7 +223,7 @@ def test_who_has_left_the_project_reads_it_no_more(world: World) -> None:
     world.bind()
     lineage_hash = world.desk.publish()["hash"]
     assert world.desk.read(lineage_hash, HIS)[0] == 200
-    world.treqs.tell({**EVERYBODY, "another-token-of-bob": context("bob")})
+    world.treqs.tell({**ALL_CLIENTS, "another-token-of-bob": context("bob")})
     assert world.desk.read(lineage_hash, "another-token-of-bob")[0] == 404
 
 

@@ -13,8 +13,8 @@ import pytest
 from roar_publisher.net.certificates import Trust
 from roar_publisher.net.exchange import Exchange, Reply
 from roar_publisher.net.proxies import proxy_for
-from roar_publisher.net.route import Unreachable, person_problem
-from roar_publisher.state.errors import ExitCode, NeedsPerson
+from roar_publisher.net.route import Unreachable, user_problem
+from roar_publisher.state.errors import ExitCode, NeedsUser
 from roar_publisher.state.reasons import Reason, Turn, meaning
 from tests.net.servers import HOST, Server, authority, serving, socks
 
@@ -34,12 +34,12 @@ async def ask(registry: str) -> Reply:
         return await exchange.send("GET", "/api/v1/health", None, None)
 
 
-async def problem(registry: str) -> NeedsPerson:
+async def problem(registry: str) -> NeedsUser:
     """The error for a person that asking ends in: with a code that ends a command with 4, and that a daemon parks."""
-    with pytest.raises(NeedsPerson) as caught:
+    with pytest.raises(NeedsUser) as caught:
         await ask(registry)
     found = meaning(caught.value.reason)
-    assert (found.turn, found.code) == (Turn.PERSON, ExitCode.NEEDS_PERSON)
+    assert (found.turn, found.code) == (Turn.PERSON, ExitCode.NEEDS_USER)
     assert "resume" in caught.value.next_step
     return caught.value
 
@@ -107,8 +107,8 @@ async def test_a_server_that_wants_a_certificate_of_ours_is_a_persons_turn() -> 
     alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"  # as the ssl module sets it
     error = httpx2.ReadError("")
     error.__cause__ = alert
-    found = person_problem(error, HOST, Trust(), None)
-    assert isinstance(found, NeedsPerson)
+    found = user_problem(error, HOST, Trust(), None)
+    assert isinstance(found, NeedsUser)
     assert found.reason == Reason.CERTIFICATE
     assert f"{HOST} wants a certificate of yours" in found.what
 

@@ -24,7 +24,7 @@ from roar_publisher.planning.put.identifiers import dataset_identifiers
 from roar_publisher.planning.put.objects import Digested, PutRequest, Source
 from roar_publisher.planning.put.profile import dataset_profile
 from roar_publisher.planning.put.structure import datasets_below, structure_of
-from roar_publisher.storage.source import Content, Fence
+from roar_publisher.storage.source import Content, FileStamp
 
 ROUNDS = 400
 FOLDERS = (
@@ -134,7 +134,7 @@ def files_below(root: Path, chance: random.Random) -> tuple[list[Digested], list
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(path)
         source = Source(file, path, root) if folder else Source(file, file.name)
-        fence = Fence(len(path.encode()), 0, 0, 0)
+        fence = FileStamp(len(path.encode()), 0, 0, 0)
         digested.append(Digested(source, Content(str(file), fence, f"{chance.getrandbits(256):064x}", 1, ())))
     return digested, [str(root)] if folder else [str(one.source.path) for one in digested] + ["@2", "s3://b/data/x.csv"]
 

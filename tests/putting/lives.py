@@ -83,7 +83,7 @@ def _hurry() -> None:
     """Have failures cost moments instead of minutes; how they are told apart stays the same."""
     for module in (roar_publisher.storage.http, roar_publisher.glaas.caller):
         setattr(module, "backoff", lambda attempt, rng: HASTY_PAUSE_SECONDS)  # noqa: B010  a name that they import
-    roar_publisher.net.gate.FIRST_KNOCK_SECONDS = HASTY_PAUSE_SECONDS
+    roar_publisher.net.gate.FIRST_PROBE_SECONDS = HASTY_PAUSE_SECONDS
     for function, name, seconds in (
         (roar_publisher.storage.http.Wire.__init__, "reply_seconds", HASTY_REPLY_SECONDS),
         (roar_publisher.storage.destinations.open_store, "patience", HASTY_PATIENCE_SECONDS),
@@ -94,7 +94,7 @@ def _hurry() -> None:
         defaults[name] = seconds
 
 
-def carry_out(order: Order) -> Answer:
+def run_publish(order: Order) -> Answer:
     """Fork, live in the child, and tell how that ended."""
     folder = Path(order.folder)
     child = os.fork()
@@ -130,7 +130,7 @@ def _import_everything() -> None:
 def main() -> None:
     _import_everything()
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(asdict(carry_out(_order(json.loads(line))))) + "\n")
+        sys.stdout.write(json.dumps(asdict(run_publish(_order(json.loads(line))))) + "\n")
         sys.stdout.flush()
 
 

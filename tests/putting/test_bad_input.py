@@ -104,8 +104,8 @@ CASES = {
     "a rate that is none": Case(("outputs", "{}", "--limit-rate", "fast"), ExitCode.USAGE, ("no rate",)),
     "no jobs": Case(("outputs", "{}", "--jobs", "0"), ExitCode.USAGE, ("--jobs",)),
     "no roar.db": Case(("outputs", "{}"), ExitCode.FAILED, ("roar.db",), no_project),
-    "no credentials": Case(("outputs", "{}"), ExitCode.NEEDS_PERSON, ("no AWS credentials",), forget_credentials, "s3"),
-    "a wrong secret": Case(("outputs", "{}"), ExitCode.NEEDS_PERSON, ("does not accept",), wrong_secret, "s3"),
+    "no credentials": Case(("outputs", "{}"), ExitCode.NEEDS_USER, ("no AWS credentials",), forget_credentials, "s3"),
+    "a wrong secret": Case(("outputs", "{}"), ExitCode.NEEDS_USER, ("does not accept",), wrong_secret, "s3"),
 }
 
 
@@ -127,7 +127,7 @@ def test_a_bucket_that_is_missing_waits_for_a_person_and_can_be_resumed(
 ) -> None:
     place = make_place(kind)
     answer = place.roar("put", "outputs", url, "-m", MESSAGE, "--public", "-y")
-    blames(answer.code, answer.err, ExitCode.NEEDS_PERSON, "no such bucket", "nobodys-bucket", "--resume")
+    blames(answer.code, answer.err, ExitCode.NEEDS_USER, "no such bucket", "nobodys-bucket", "--resume")
     assert BUCKET in place.destination.url
     place.check_not_published()
 
@@ -136,7 +136,7 @@ def test_credentials_that_come_later_are_all_that_was_missing(make_place: MakePl
     place = make_place("s3")
     secret = place.env["AWS_SECRET_ACCESS_KEY"]
     wrong_secret(place)
-    assert place.put().code == ExitCode.NEEDS_PERSON
+    assert place.put().code == ExitCode.NEEDS_USER
     place.env["AWS_SECRET_ACCESS_KEY"] = secret
     assert place.resume().code == 0
     place.check_published_once()

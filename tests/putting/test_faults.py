@@ -101,7 +101,7 @@ def test_credentials_that_expired_overnight_need_a_person_and_then_it_goes_on(ma
     assert place.put(dies_at=("after commit of stored", 1)).killed
     place.destination.weather(lambda seen: Fault.EXPIRED)
     stopped = place.resume()
-    assert stopped.code == ExitCode.NEEDS_PERSON, stopped.err
+    assert stopped.code == ExitCode.NEEDS_USER, stopped.err
     assert "credentials expired" in stopped.err
     place.destination.weather(lambda seen: None)
     assert place.resume().code == 0
@@ -177,7 +177,7 @@ def test_credentials_that_stay_expired_need_a_person_and_then_it_goes_on(make_pl
     sign_in(place, "the-first-session")
     place.destination.weather(once(Fault.EXPIRED, "PUT", "partNumber=3", times=1_000_000))
     answer = place.put()
-    assert answer.code == ExitCode.NEEDS_PERSON, answer.err
+    assert answer.code == ExitCode.NEEDS_USER, answer.err
     assert "expired" in answer.err
     assert "roar publish --resume" in answer.err
     place.destination.weather(lambda seen: None)

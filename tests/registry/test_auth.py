@@ -272,7 +272,7 @@ def test_no_token_is_in_the_files_and_no_repr_shows_one(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_public_key_is_not_taken(text: str, why: str) -> None:
-    with pytest.raises(keys.NoKey, match=why):
+    with pytest.raises(keys.InvalidKey, match=why):
         keys.parse_key(text)
 
 
@@ -280,5 +280,5 @@ def test_a_short_rsa_key_is_not_taken(tmp_path: Path) -> None:
     import asyncssh
 
     short = asyncssh.generate_private_key("ssh-rsa", key_size=1024).export_public_key().decode()
-    with pytest.raises(keys.NoKey, match="1024 bits"):
+    with pytest.raises(keys.InvalidKey, match="1024 bits"):
         keys.parse_key(short)

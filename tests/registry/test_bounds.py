@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.http.bounds import ANSWER_BYTES, PIECE_BYTES, InPieces, within
+from roar_publisher.registry.http.bounds import ANSWER_BYTES, PIECE_BYTES, ChunkedReplies, within
 from roar_publisher.registry.lineages.job_views import BYTES_SORTED, LINK_BYTES_SHOWN, LINKS_SORTED
 from tests.registry.harness import Registry, digest, job, link, make_registry, succeeded, uid, uids_of
 from tests.registry.people import Bearer
@@ -150,7 +150,7 @@ async def test_an_answer_leaves_in_pieces(size: int) -> None:
     async def receive() -> Message:
         raise AssertionError("nothing is read")
 
-    await InPieces(app, 10)({"type": "http"}, receive, send)
+    await ChunkedReplies(app, 10)({"type": "http"}, receive, send)
     pieces = sent[1:]
     assert b"".join(piece["body"] for piece in pieces) == body
     assert all(len(piece["body"]) <= 10 for piece in pieces)

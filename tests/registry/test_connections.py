@@ -214,7 +214,7 @@ class Held:
         self.name = name
         self.open = True
 
-    def give_way(self) -> None:
+    def close_for_another(self) -> None:
         self.open = False
 
     def __repr__(self) -> str:

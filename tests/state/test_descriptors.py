@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.net.connection import MOST_REQUESTS, Line
+from roar_publisher.net.connection import MOST_REQUESTS, RegistryConnection
 from roar_publisher.state.descriptors import EACH, RESERVED, fitting, raise_limit
 from roar_publisher.state.xdg import base_folder
 
@@ -43,7 +43,7 @@ def test_connections_follow_the_limit(limited: Callable[[int, int], object], sof
 async def test_a_line_has_no_more_requests_under_way_than_fit(limited: Callable[[int, int], object]) -> None:
     limited(RESERVED + EACH, RESERVED + EACH)
     assert fitting(MOST_REQUESTS) == 1
-    async with Line("http://registry.localhost") as line:
+    async with RegistryConnection("http://registry.localhost") as line:
         assert line.limit.current == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from roar_publisher.__main__ import run
 from roar_publisher.state.errors import ExitCode, UsageProblem
-from roar_publisher.state.home import NOBODYS, home, home_to_read
+from roar_publisher.state.home import NO_HOME, home, home_to_read
 
 FOLDERS = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "ROAR_STATE_DIR")
 
@@ -25,8 +25,8 @@ def _no_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_no_home")
 def test_who_has_no_home_reads_nothing_there_and_is_told_where_something_would_be_written() -> None:
-    assert home_to_read() == NOBODYS
-    assert home(instead="/config") == NOBODYS
+    assert home_to_read() == NO_HOME
+    assert home(instead="/config") == NO_HOME
     with pytest.raises(UsageProblem) as caught:
         home()
     assert "HOME" in caught.value.next_step
@@ -45,7 +45,7 @@ COMMANDS: Sequence[Sequence[str]] = (
     ("daemon", "install", "--print"),
     ("registry", "user", "list"),
 )
-Told = Callable[[], tuple[str, str]]
+OptionalText = Callable[[], tuple[str, str]]
 
 
 @pytest.mark.usefixtures("_no_home")

@@ -20,7 +20,7 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.objects import ObjectRow, PartRow
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.portable import JOURNAL, RECORD, Whereabouts, arriving, pack, settle
+from roar_publisher.state.portable import JOURNAL, RECORD, LocalContext, arriving, pack, settle
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.units import Kind
@@ -28,7 +28,7 @@ from tests.lineages import chain, cut, frozen
 
 LINEAGE = cut(chain(5))
 SEED = 20_260_101
-HERE = Whereabouts(
+HERE = LocalContext(
     project="/here", roar_db="/here/.roar/roar.db", local_session=1, ssh_key="", tags=[], url=None, grounds=["/here"]
 )
 Members = dict[str, bytes]

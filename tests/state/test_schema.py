@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database, Migrations
 
-from roar_publisher.daemon.index import Roster
+from roar_publisher.daemon.index import PublishIndex
 from roar_publisher.state import schema
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
@@ -125,5 +125,5 @@ def test_an_onlooker_sees_what_an_older_release_left(folder: StateFolder) -> Non
 def test_the_daemon_goes_on_with_what_an_older_release_left(folder: StateFolder) -> None:
     paths = folder.new_publish()
     restore(paths.journal, FIRST_RELEASE.read_text())
-    [waiting] = Roster(folder).waiting(frozenset())
+    [waiting] = PublishIndex(folder).waiting(frozenset())
     assert (waiting.paths, waiting.progress.state, waiting.live) == (paths, State.STAGE, True)

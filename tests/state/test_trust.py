@@ -14,7 +14,7 @@ from roar_publisher.auth.login import read_token_file
 from roar_publisher.auth.private_file import replacing
 from roar_publisher.auth.secret import Secret
 from roar_publisher.daemon.log import last_lines, open_log
-from roar_publisher.state.errors import LocalProblem, NeedsPerson
+from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock, exclusively, owner
 from roar_publisher.state.machine import Event
@@ -251,7 +251,7 @@ def test_reading_a_credential_ends(tmp_path: Path, read: Callable[[Path], object
             path.write_text("[" * 100_000)
         case _:
             path.mkdir()
-    with suppress(LocalProblem, NeedsPerson):  # what is no regular file is no key, and no error
+    with suppress(LocalProblem, NeedsUser):  # what is no regular file is no key, and no error
         read(path)
 
 

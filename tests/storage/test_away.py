@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES
-from roar_publisher.net.budget import Share
+from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.gate import FIRST_CONTACT_SECONDS
 from roar_publisher.net.route import Unreachable
 from roar_publisher.report import Report, Retrying, Waiting
@@ -50,7 +50,7 @@ class Network:
         return Reply(403, {}, b"")
 
     @asynccontextmanager
-    async def wire(self, patience: float = 300.0, share: Share | None = None) -> AsyncIterator[Wire]:
+    async def wire(self, patience: float = 300.0, share: UploadBudget | None = None) -> AsyncIterator[Wire]:
         wire = Wire(connections=2, report=self.reports.append, patience=patience, share=share, rng=random.Random(1))
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(wire, "_exchange", self.exchange)
@@ -210,7 +210,7 @@ def test_a_store_in_trouble_takes_no_slot_from_another(troubled: Network) -> Non
     healthy = Network()
 
     async def main() -> float:
-        share = Share.of(2, None)
+        share = UploadBudget.of(2, None)
         async with troubled.wire(share=share) as bad, healthy.wire(share=share) as good:
             async with anyio.create_task_group() as tasks:
                 for _ in range(20):
@@ -231,7 +231,7 @@ def test_the_requests_of_all_stores_share_their_slots() -> None:
     first, second = Network(), Network()
 
     async def main() -> float:
-        share = Share.of(2, None)
+        share = UploadBudget.of(2, None)
         async with first.wire(share=share) as one, second.wire(share=share) as other:
             async with anyio.create_task_group() as tasks:
                 for wire in (one, other):
@@ -272,7 +272,7 @@ def test_who_waited_for_a_slot_does_not_run_into_a_network_that_is_gone() -> Non
     network = Network(away=lambda now: now < 5)
 
     async def main() -> None:
-        async with network.wire(share=Share.of(1, None)) as wire:
+        async with network.wire(share=UploadBudget.of(1, None)) as wire:
             async with anyio.create_task_group() as tasks:
                 for _ in range(2):
                     tasks.start_soon(wire.call, prepare)

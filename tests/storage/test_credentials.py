@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
@@ -199,5 +199,5 @@ async def test_what_can_not_be_had_needs_a_person(
     settings: Settings, cloud: Cloud, rclone_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take(settings, cloud, tmp_path, monkeypatch)
-    with pytest.raises(NeedsPerson, match="AWS credentials"):
+    with pytest.raises(NeedsUser, match="AWS credentials"):
         await send(rclone_proxy, tmp_path)

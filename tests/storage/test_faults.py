@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.glaas.policy import MAX_ATTEMPTS
-from roar_publisher.state.errors import NeedsPerson, PublisherError, Rejected, Transient
-from roar_publisher.storage.destinations import open_store, unheard
+from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Transient
+from roar_publisher.storage.destinations import ignore_report, open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.http import Reply, Wire
 from roar_publisher.storage.parts import MIB
@@ -30,8 +30,8 @@ PART, COMPLETION, ALWAYS = "partNumber", "?uploadId", 1_000_000
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roar_publisher.storage.http.backoff", lambda attempt, rng: 0.0)
-    monkeypatch.setattr("roar_publisher.net.gate.FIRST_KNOCK_SECONDS", 0.01)
-    monkeypatch.setattr("roar_publisher.net.gate.LONGEST_KNOCK_SECONDS", 0.05)
+    monkeypatch.setattr("roar_publisher.net.gate.FIRST_PROBE_SECONDS", 0.01)
+    monkeypatch.setattr("roar_publisher.net.gate.LONGEST_PROBE_SECONDS", 0.05)
 
 
 def proxy_of(place: Place) -> Proxy:
@@ -143,14 +143,14 @@ async def test_credentials_that_expire_within_a_file_are_renewed(
 async def test_credentials_that_stay_expired_need_a_person(s3_place: Place, tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", LARGE)
     proxy_of(s3_place).plan = once(Fault.EXPIRED, "PUT", PART, ALWAYS)
-    with pytest.raises(NeedsPerson, match="expired"):
+    with pytest.raises(NeedsUser, match="expired"):
         await upload(s3_place, path)
 
 
 async def test_a_question_with_expired_credentials_needs_a_person(s3_place: Place) -> None:
     proxy_of(s3_place).plan = once(Fault.EXPIRED, "HEAD", "", ALWAYS)
     async with s3_place.store() as store:
-        with pytest.raises(NeedsPerson, match="expired"):
+        with pytest.raises(NeedsUser, match="expired"):
             await store.stat("object")
 
 
@@ -209,7 +209,7 @@ async def test_a_wrong_secret_needs_a_person(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-anybody")
     path = write_file(tmp_path / "source", LARGE)
     async with await open_store(f"s3://{BUCKET}/wrong", {"AWS_ENDPOINT_URL": rclone_proxy.url}) as store:
-        with pytest.raises(NeedsPerson, match="credentials") as caught:
+        with pytest.raises(NeedsUser, match="credentials") as caught:
             await send(store, path)
     assert "not-the-secret" not in str(caught.value)
 
@@ -217,7 +217,7 @@ async def test_a_wrong_secret_needs_a_person(
 async def test_no_credentials_need_a_person(moto_proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     async with await open_store(f"s3://{BUCKET}", {"AWS_ENDPOINT_URL": moto_proxy.url}) as store:
-        with pytest.raises(NeedsPerson, match="no AWS credentials"):
+        with pytest.raises(NeedsUser, match="no AWS credentials"):
             await store.stat("object")
 
 
@@ -226,7 +226,7 @@ async def test_a_bucket_that_does_not_exist_is_told(moto_proxy: Proxy, gcs_proxy
     environ = {"AWS_ENDPOINT_URL": moto_proxy.url, "STORAGE_EMULATOR_HOST": gcs_proxy.url}
     for scheme in ("s3", "gs"):
         async with await open_store(f"{scheme}://nobodys-bucket/x", environ) as store:
-            with pytest.raises(NeedsPerson, match="no such bucket") as caught:
+            with pytest.raises(NeedsUser, match="no such bucket") as caught:
                 await send(store, path)
         assert caught.value.reason == "no bucket"
 
@@ -287,6 +287,6 @@ async def s3_store(place: Place, *, reply_seconds: float) -> AsyncIterator[S3Sto
     """The store of a place with little patience."""
     bucket, _, prefix = place.url.removeprefix("s3://").partition("/")
     account = await open_account(bucket, place.environ)
-    wire = Wire(connections=4, report=unheard, patience=1.0, reply_seconds=reply_seconds)
+    wire = Wire(connections=4, report=ignore_report, patience=1.0, reply_seconds=reply_seconds)
     async with S3Store(bucket, prefix, account, wire) as store:
         yield store

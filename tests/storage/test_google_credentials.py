@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from roar_publisher.state.errors import NeedsPerson, Transient
+from roar_publisher.state.errors import NeedsUser, Transient
 from roar_publisher.storage.gcs_account import open_account
 from tests.cli.servers import answering, http
 
@@ -64,13 +64,13 @@ async def test_an_endpoint_that_refuses_is_a_persons_turn(key_file: Path, privat
     refusal = http("400 Bad Request", b'{"error": "invalid_grant"}', "Content-Type: application/json")
     with answering(refusal) as endpoint:
         write_key(key_file, private_key, endpoint.url)
-        with pytest.raises(NeedsPerson, match="RefreshError"):
+        with pytest.raises(NeedsUser, match="RefreshError"):
             await open_account({}).headers()
 
 
 async def test_a_key_that_is_none_is_a_persons_turn(key_file: Path) -> None:
     write_key(key_file, "no key", "http://127.0.0.1:9")
-    with pytest.raises(NeedsPerson, match="Google credentials can't be had"):
+    with pytest.raises(NeedsUser, match="Google credentials can't be had"):
         await open_account({}).headers()
 
 
@@ -88,12 +88,12 @@ async def test_a_file_that_holds_no_credentials_is_named_with_its_problem(
     key_file: Path, content: str | None, problem: str
 ) -> None:
     place(key_file, content)
-    with pytest.raises(NeedsPerson) as caught:
+    with pytest.raises(NeedsUser) as caught:
         await open_account({"GOOGLE_APPLICATION_CREDENTIALS": str(key_file)}).headers()
     assert f"GOOGLE_APPLICATION_CREDENTIALS names {key_file}, which {problem}" in caught.value.what
 
 
 async def test_a_pipe_without_a_writer_is_not_waited_for(key_file: Path) -> None:
     os.mkfifo(key_file)
-    with pytest.raises(NeedsPerson, match="it is not a regular file"):
+    with pytest.raises(NeedsUser, match="it is not a regular file"):
         await open_account({"GOOGLE_APPLICATION_CREDENTIALS": str(key_file)}).headers()

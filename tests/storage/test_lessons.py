@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsPerson, Rejected, Transient, UsageProblem
+from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser, Rejected, Transient, UsageProblem
 from roar_publisher.state.reasons import Reason, Turn, meaning
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
@@ -141,7 +141,7 @@ async def test_a_bucket_in_another_region_is_followed(kind: str, size: int, stor
 
 async def test_a_region_that_is_not_named_waits_for_a_person(store: Store, tmp_path: Path) -> None:
     store.refuses = lambda asked: None if asked.method == "HEAD" else (301, {}, error("PermanentRedirect"))
-    with pytest.raises(NeedsPerson) as caught:
+    with pytest.raises(NeedsUser) as caught:
         await put(store, tmp_path)
     assert caught.value.reason == Reason.REGION
     assert "AWS_REGION" in caught.value.next_step
@@ -150,7 +150,7 @@ async def test_a_region_that_is_not_named_waits_for_a_person(store: Store, tmp_p
 async def test_a_region_that_would_be_a_host_is_not_followed(store: Store, tmp_path: Path) -> None:
     evil = {"x-amz-bucket-region": "x.evil.example/"}
     store.refuses = lambda asked: None if asked.method == "HEAD" else (301, evil, error("PermanentRedirect"))
-    with pytest.raises(NeedsPerson):
+    with pytest.raises(NeedsUser):
         await put(store, tmp_path)
 
 
@@ -291,10 +291,10 @@ async def test_what_a_person_can_change_waits_for_that_person(
     answer: Answer, reason: Reason, words: str, store: Store, tmp_path: Path
 ) -> None:
     store.refuses = lambda asked: None if asked.method == "HEAD" else answer
-    with pytest.raises(NeedsPerson) as caught:
+    with pytest.raises(NeedsUser) as caught:
         await put(store, tmp_path)
     assert caught.value.reason == reason
-    assert (meaning(reason).turn, meaning(reason).code) == (Turn.PERSON, ExitCode.NEEDS_PERSON)
+    assert (meaning(reason).turn, meaning(reason).code) == (Turn.PERSON, ExitCode.NEEDS_USER)
     assert words in caught.value.next_step
     store.refuses = lambda asked: None
     await put(store, tmp_path)

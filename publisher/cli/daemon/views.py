@@ -19,7 +19,7 @@ from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.streams import StdoutLost
 from roar_publisher.cli.display.text import printable
-from roar_publisher.cli.status import Standing, Surroundings, moment
+from roar_publisher.cli.status import Circumstances, Standing, moment
 from roar_publisher.daemon.background import running
 from roar_publisher.daemon.log import follow as follow_log
 from roar_publisher.daemon.log import last_lines
@@ -43,7 +43,7 @@ class Place(StrEnum):
 def show_status(folder: StateFolder, *, as_json: bool) -> bool:
     """Print whether a daemon runs and what is left to publish, newest first. Return whether one runs."""
     pid = running(folder)
-    around = Surroundings.of(folder, time.time())
+    around = Circumstances.of(folder, time.time())
     live = _live(folder, around)
     counts = Counter(_place(standing) for standing in live)
     next_attempt = min((at for standing in live if (at := standing.next_attempt) is not None), default=None)
@@ -73,7 +73,7 @@ def show_status(folder: StateFolder, *, as_json: bool) -> bool:
     return pid is not None
 
 
-def _live(folder: StateFolder, around: Surroundings) -> list[Standing]:
+def _live(folder: StateFolder, around: Circumstances) -> list[Standing]:
     """Return every publish that has not ended, newest first. Unreadable ones are left to `roar journal list`."""
     found = []
     for paths in folder.all_publishes():

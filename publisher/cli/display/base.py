@@ -10,7 +10,7 @@ from roar_publisher.report import Report
 from roar_publisher.state.record import Plan
 
 
-class Watcher(ABC):
+class Display(ABC):
     """A display. It must not stop a publish.
 
     out: receives only the result. The calls come in this order: `planning`, `planned`, any number of `report` and
@@ -61,7 +61,7 @@ class Watcher(ABC):
         """Clean up at the end of the run, successful or not. Repetition is harmless."""
 
 
-class Quiet(Watcher):
+class Quiet(Display):
     """Shows only the result."""
 
     def planning(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from roar_publisher.cli.display.poller import File, Sight
+from roar_publisher.cli.display.poller import File, Snapshot
 from roar_publisher.report import Advanced, Entered, ObjectsPlanned, ObjectStored, Planned, Reporter, Sent, Waiting
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.record import Tally
@@ -26,11 +26,11 @@ class Changes:
     def __init__(self, report: Reporter, now: Callable[[], float]) -> None:
         self._report = report
         self._now = now
-        self._before: Sight | None = None
+        self._before: Snapshot | None = None
         self._storing = False
         self._waiting = ("", 0.0)  # the reason, and until when
 
-    def take(self, sight: Sight) -> None:
+    def take(self, sight: Snapshot) -> None:
         """Report what is new in an observation."""
         before, self._before = self._before, sight
         if before is None:
@@ -46,7 +46,7 @@ class Changes:
             self._send(before, sight)
         self._wait(sight)
 
-    def _announce(self, sight: Sight) -> None:
+    def _announce(self, sight: Snapshot) -> None:
         """Report how much there is to do in the new state, and how much is done."""
         files = sight.counts.files.values()
         self._waiting = ("", 0.0)
@@ -60,7 +60,7 @@ class Changes:
         elif sight.live:
             self._report(Planned.of(_sent_in(sight)))
 
-    def _store(self, before: Sight, sight: Sight) -> None:
+    def _store(self, before: Snapshot, sight: Snapshot) -> None:
         for seq, file in sight.counts.files.items():
             known = before.counts.files.get(seq, File(file.key, file.size, 0, False))
             if file.there != known.there:
@@ -70,7 +70,7 @@ class Changes:
         if all(file.stored for file in sight.counts.files.values()):
             self._announce(sight)
 
-    def _send(self, before: Sight, sight: Sight) -> None:
+    def _send(self, before: Snapshot, sight: Snapshot) -> None:
         known = _sent_in(before)
         for kind, tally in _sent_in(sight).items():
             items, requests = tally.acked_items, tally.acked_units
@@ -79,7 +79,7 @@ class Changes:
             if items:
                 self._report(Advanced(kind, items, 0, requests))
 
-    def _wait(self, sight: Sight) -> None:
+    def _wait(self, sight: Snapshot) -> None:
         """Report what is waited for, once, and again if it takes longer."""
         now = self._now()
         reason, until = sight.progress.reason, sight.queued.next_attempt or 0.0
@@ -96,6 +96,6 @@ class Changes:
             self._report(Waiting(reason, until - now))
 
 
-def _sent_in(sight: Sight) -> dict[Kind, Tally]:
+def _sent_in(sight: Snapshot) -> dict[Kind, Tally]:
     kinds = SENDING.get(sight.progress.state, frozenset())
     return {kind: tally for kind, tally in sight.counts.tally.items() if kind in kinds}

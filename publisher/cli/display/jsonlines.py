@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from roar_publisher.cli.display.base import Watcher
+from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.result import Result
@@ -33,7 +33,7 @@ RETRYING, WORKING = "retrying", "working"
 """Reasons of `waiting` lines that no report caused: the pause before the next attempt, and work on this machine."""
 
 
-class JsonLines(Watcher):
+class JsonLines(Display):
     """Writes one JSON object per line. clock: seconds on a monotonic clock."""
 
     def __init__(self, out: Output, clock: Callable[[], float]) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from roar_publisher.cli.display.base import Watcher
+from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.plain import detached_line, headline, held_up, pace, result_line, share, since
@@ -23,7 +23,7 @@ NARROWEST_BAR = 8
 WIDEST_BAR = 40
 
 
-class LiveDisplay(Watcher):
+class LiveDisplay(Display):
     """A live display on stderr.
 
     console: the terminal. clock: seconds on a monotonic clock. verbose: print a permanent line for every event.

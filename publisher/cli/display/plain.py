@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from roar_publisher.cli.display.base import Watcher
+from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.result import Result
@@ -18,7 +18,7 @@ SHORT_SECONDS = 1.0
 """A phase that took less time gets no second line."""
 
 
-class Plain(Watcher):
+class Plain(Display):
     """Plain lines for a log, a pipe or a terminal that cannot move its cursor.
 
     err: where the lines go. clock: seconds on a monotonic clock. verbose: write a line for every event.

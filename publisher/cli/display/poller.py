@@ -41,7 +41,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Snapshot:
     """The result of one poll. owner: the pid that works on the publish, or None."""
 
     owner: int | None
@@ -56,7 +56,7 @@ class Sight:
         return self.progress.state in LIVE
 
 
-class Lookout:
+class Poller:
     """A context manager that polls a publish. clock: seconds on a monotonic clock, used to time the counting."""
 
     def __init__(self, paths: PublishPaths, clock: Callable[[], float]) -> None:
@@ -85,13 +85,15 @@ class Lookout:
         """Return the frozen plan. Raises the same as `look`."""
         return self._open().plan()
 
-    def look(self) -> Sight:
+    def look(self) -> Snapshot:
         """Return the current status. Raises LocalProblem if the publish is gone or cannot be read."""
         # Before the journal, so that an owner's last write is seen even if it exits now.
         working = owner(self.paths.lock)
         journal = self._open()
         progress = journal.progress()
-        return Sight(working, progress, journal.queue.read(), journal.history(), self._count(journal, progress.state))
+        return Snapshot(
+            working, progress, journal.queue.read(), journal.history(), self._count(journal, progress.state)
+        )
 
     def _count(self, journal: Journal, state: State) -> Counts:
         """Return the counts. Reuse the last ones if nothing changed, or if counting is slow and was done recently."""

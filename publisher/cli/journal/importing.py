@@ -14,7 +14,7 @@ from roar_publisher.cli.display.text import count, one_line, printable, size
 from roar_publisher.engine.worker import own_reach
 from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.planning.bundles.reach import Stored
-from roar_publisher.state.errors import NeedsPerson
+from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.record import NamedBy, Plan, Progress
 from roar_publisher.storage.access import access_to
 
@@ -49,14 +49,14 @@ def agree(file: str, arriving: Arriving, *, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NeedsPerson(
+        raise NeedsUser(
             f"{file} was made elsewhere: to import it needs your consent",
             kept="Nothing was imported.",
             next_step="read what it would do, above; then the same with --yes",
         )
     click.echo("Import it? Nothing is sent before you resume it. [y/N] ", err=True, nl=False)
     if sys.stdin.readline().strip().lower() not in YES:
-        raise NeedsPerson("not imported, as you chose", kept="Nothing was imported.")
+        raise NeedsUser("not imported, as you chose", kept="Nothing was imported.")
 
 
 def shown(file: str, arriving: Arriving) -> list[str]:

@@ -24,7 +24,7 @@ from roar_publisher.lineage.redaction import Redactor
 from roar_publisher.net.address import registry_address
 from roar_publisher.planning.bundles.checking import check_journal, checked_record
 from roar_publisher.planning.bundles.reach import refuse_linked_capture, stored
-from roar_publisher.planning.put.grounds import Grounds
+from roar_publisher.planning.put.grounds import AllowedFolders
 from roar_publisher.planning.put.moving import Move, find_again, moved, redacted
 from roar_publisher.planning.put.record import PutRecord
 from roar_publisher.state.bundle import damaged
@@ -32,7 +32,7 @@ from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import LIVE, Event, State
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.portable import Whereabouts, arriving, pack, settle
+from roar_publisher.state.portable import LocalContext, arriving, pack, settle
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan
 from roar_publisher.state.units import Kind
@@ -90,7 +90,7 @@ def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
     """
     root = _root(wish.project)
     refuse_linked_capture(root)
-    grounds = Grounds.of(root, wish.allowed)
+    grounds = AllowedFolders.of(root, wish.allowed)
     with arriving(file, folder) as arrival:
         with _checking(file):
             check_journal(arrival.journal)
@@ -130,11 +130,11 @@ class _Home:
         known = knows_any(root / ROAR_FOLDER / "roar.db", _jobs(journal))
         return cls(Move(Path(journal.plan().project), root), known)
 
-    def whereabouts(self, journal: Journal, grounds: Grounds, *, push: bool) -> Whereabouts:
+    def whereabouts(self, journal: Journal, grounds: AllowedFolders, *, push: bool) -> LocalContext:
         """push: the user asked for its git tags to be pushed; else they are made in this project and stay there."""
         plan, root = journal.plan(), self.move.now
         database = root / ROAR_FOLDER / "roar.db"
-        return Whereabouts(
+        return LocalContext(
             project=str(root),
             roar_db=str(database),
             local_session=plan.local_session if self.known else NO_SESSION,

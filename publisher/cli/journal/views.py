@@ -12,7 +12,7 @@ from rich.text import Text
 from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import Status, count, one_line, printable, size, span
-from roar_publisher.cli.status import Standing, Surroundings
+from roar_publisher.cli.status import Circumstances, Standing
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -45,7 +45,7 @@ def show_list(folder: StateFolder, project: Path | None, *, as_json: bool) -> No
     project: print only its publishes, with the number of others on stderr. Unreadable ones may belong to it, so they
     are shown as well.
     """
-    around = Surroundings.of(folder, time.time())
+    around = Circumstances.of(folder, time.time())
     every = list(survey(folder))
     found = [entry for entry in every if project is None or _belongs(entry, project)]
     _list(found, folder, around, as_json=as_json)
@@ -58,7 +58,7 @@ def _belongs(entry: Entry, project: Path) -> bool:
     return not isinstance(entry, Summary) or entry.plan.project == str(project)
 
 
-def _list(found: list[Entry], folder: StateFolder, around: Surroundings, *, as_json: bool) -> None:
+def _list(found: list[Entry], folder: StateFolder, around: Circumstances, *, as_json: bool) -> None:
     if as_json:
         for entry in found:
             facts = Standing(entry, around).facts() if isinstance(entry, Summary) else _unreadable(*entry)
@@ -73,7 +73,7 @@ def _list(found: list[Entry], folder: StateFolder, around: Surroundings, *, as_j
 
 def show_one(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
     """Print a publish with its history. Raises LocalProblem if its journal cannot be read."""
-    standing = Standing(look(paths), Surroundings.of(folder, time.time()))
+    standing = Standing(look(paths), Circumstances.of(folder, time.time()))
     with Journal(paths.journal, read_only=True) as journal:
         history = journal.history()
     if as_json:
@@ -85,7 +85,7 @@ def show_one(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None
         tables.show(_history(history), unbroken=True)
 
 
-def _row(entry: Entry, around: Surroundings) -> tuple[list[str | Text], str]:
+def _row(entry: Entry, around: Circumstances) -> tuple[list[str | Text], str]:
     """Return the table cells of a publish, and the text that explains its status."""
     if not isinstance(entry, Summary):
         paths, problem = entry

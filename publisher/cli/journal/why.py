@@ -9,7 +9,7 @@ import click
 from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import Status
-from roar_publisher.cli.status import Standing, Surroundings, moment
+from roar_publisher.cli.status import Circumstances, Standing, moment
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -19,7 +19,7 @@ from roar_publisher.state.survey import look
 
 def show_why(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
     """Print the reason for the status of a publish. A journal that cannot be read is also a valid answer."""
-    around = Surroundings.of(folder, time.time())
+    around = Circumstances.of(folder, time.time())
     try:
         answer = _answer(Standing(look(paths), around))
     except LocalProblem as problem:

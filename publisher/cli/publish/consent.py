@@ -16,7 +16,7 @@ from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.secret import Secret
 from roar_publisher.cli.display.streams import columns
 from roar_publisher.cli.display.text import count, printable, wrapped
-from roar_publisher.state.errors import Interrupted, NeedsPerson
+from roar_publisher.state.errors import Interrupted, NeedsUser
 
 YES = frozenset({"y", "yes"})
 GLANCE_SECONDS = 0.1
@@ -29,7 +29,7 @@ class Pausing(Protocol):
     def paused(self) -> AbstractContextManager[None]: ...
 
 
-class Declined(NeedsPerson):
+class Declined(NeedsUser):
     """The user was asked and answered no."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Person:
         found = ", ".join(f"{shape} ({number})" for shape, number in redactions.items())
         total = count(sum(redactions.values()), "secret")
         if not self.present:
-            raise NeedsPerson(
+            raise NeedsUser(
                 f"{total} would be taken out before publishing: {found}",
                 kept="Nothing was sent, nothing was kept.",
                 next_step="look with --dry-run, then go on with --yes",

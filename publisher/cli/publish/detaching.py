@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 from roar_publisher.auth.choice import Choice, Decision
-from roar_publisher.cli.display.base import Watcher
+from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.failure import Unfinished
 from roar_publisher.daemon.background import start
 from roar_publisher.daemon.wake import wake
 from roar_publisher.planning.plans import Frozen
-from roar_publisher.state.errors import LocalProblem, NeedsPerson
+from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.paths import StateFolder
 
 
-def leave_to_daemon(frozen: Frozen, folder: StateFolder, display: Watcher) -> None:
+def leave_to_daemon(frozen: Frozen, folder: StateFolder, display: Display) -> None:
     """Queue an owned publish, release it, and ensure that a daemon runs.
 
     Raises Unfinished if none can be started; the publish is queued even then. Repetition is harmless.
@@ -42,7 +42,7 @@ def refuse_unasked(choices: Sequence[Choice]) -> None:
     """Raise NeedsPerson if every possible outcome needs consent that the user has not given."""
     possible = [choice for choice in choices if choice.decision is not Decision.STOP]
     if possible and all(choice.needs_confirmation for choice in possible):
-        raise NeedsPerson(
+        raise NeedsUser(
             "this publish is public and names nobody: it needs your consent before it is left to the daemon",
             kept="Nothing was sent, nothing was kept.",
             next_step="the same with --yes",

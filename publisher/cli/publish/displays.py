@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from roar_publisher.cli.display.base import Quiet, Watcher
+from roar_publisher.cli.display.base import Display, Quiet
 from roar_publisher.cli.display.jsonlines import JsonLines
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.plain import Plain
@@ -12,7 +12,7 @@ from roar_publisher.cli.display.streams import DUMB_TERMINALS
 from roar_publisher.cli.publish.options import Options
 
 
-def choose_display(options: Options) -> Watcher:
+def choose_display(options: Options) -> Display:
     """Return a display: JSON lines, none, live or plain lines, as requested or as stderr permits."""
     out = Output(sys.stdout)
     if options.as_json:

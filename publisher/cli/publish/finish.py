@@ -1,12 +1,12 @@
 """Ends a command whose publish is published."""
 
-from roar_publisher.cli.display.base import Watcher
+from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.failure import Unconfirmed
 from roar_publisher.state.errors import ExitCode
 
 
-def published(display: Watcher, result: Result, *, again: bool) -> int:
+def published(display: Display, result: Result, *, again: bool) -> int:
     """Show the result and return the exit code. again: the lineage was published before.
 
     Raises Unconfirmed if the registry's answers about the labels do not match what was sent.

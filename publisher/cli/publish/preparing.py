@@ -7,10 +7,10 @@ import anyio
 
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.known import KnownKeys
-from roar_publisher.cli.display.base import Watcher
+from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.publish.consent import Person
 from roar_publisher.cli.publish.options import Options
-from roar_publisher.cli.publish.request import possible_choices, put_request, refuse_hopeless
+from roar_publisher.cli.publish.request import possible_choices, put_request, refuse_unpublishable
 from roar_publisher.planning.candidates import candidate_identities
 from roar_publisher.planning.plans import Planner, Request
 from roar_publisher.state.errors import ExitCode, Interrupted, PublisherError, Transient
@@ -38,7 +38,7 @@ class Preparation:
     options: Options
     keyring: Keyring
     folder: StateFolder
-    display: Watcher
+    display: Display
     person: Person
 
     async def run(self, stop: anyio.Event) -> Prepared:
@@ -65,7 +65,7 @@ class Preparation:
         return prepared
 
     async def _prepare(self, stop: anyio.Event) -> Prepared:
-        await refuse_hopeless(self.request, self.keyring)
+        await refuse_unpublishable(self.request, self.keyring)
         agreed = await self._agreed(stop) if self.options.detach else self.options.yes
         planner = await self._planner()
         return Prepared(await self._identities(), planner, agreed)

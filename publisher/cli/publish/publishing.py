@@ -12,7 +12,7 @@ import anyio
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.cli.cancelling import cancel_owned
-from roar_publisher.cli.display.base import Watcher
+from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.failure import Failed, NotBegun, Unfinished
 from roar_publisher.cli.publish.acceptance import accept_registry_of, accept_registry_of_plan
@@ -61,7 +61,7 @@ def run(options: Options) -> int:
 class _Publishing:
     """One `publish` command line being carried out."""
 
-    def __init__(self, options: Options, display: Watcher, person: Person) -> None:
+    def __init__(self, options: Options, display: Display, person: Person) -> None:
         self._options = options
         self._display = display
         self._person = person
@@ -166,10 +166,10 @@ class _Publishing:
         if self._options.detach:
             self._display.detached(found.plan, resumed=True)
             return ExitCode.PUBLISHED
-        from roar_publisher.cli.display.poller import Lookout
+        from roar_publisher.cli.display.poller import Poller
         from roar_publisher.cli.publish.watching import Watching
 
-        with Lookout(found.paths, time.monotonic) as lookout:
+        with Poller(found.paths, time.monotonic) as lookout:
             note = "the daemon works on it already; Ctrl-C stops watching only"
             return Watching(lookout, self._folder, self._display).run(note=note)
 

@@ -71,7 +71,7 @@ def possible_choices(request: Request, held: Credentials) -> list[Choice]:
     return list(choices.values())
 
 
-async def refuse_hopeless(request: Request, keyring: Keyring) -> None:
+async def refuse_unpublishable(request: Request, keyring: Keyring) -> None:
     """Raise NeedsPerson, before anything is kept, if no answer of the registry could make this publishable."""
     choices = possible_choices(request, await keyring.held(request.flag, request.scope))
     if all(choice.decision is Decision.STOP for choice in choices):

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import anyio
 
-from roar_publisher.cli.display.base import Watcher
+from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.publish.consent import Person
 from roar_publisher.state.errors import PublisherError
 
@@ -23,7 +23,7 @@ def stop_by_exception() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def run_listening(work: Callable[[anyio.Event], Awaitable[T]], display: Watcher, person: Person) -> T:
+def run_listening(work: Callable[[anyio.Event], Awaitable[T]], display: Display, person: Person) -> T:
     """Run `work` and return its result.
 
     The event passed to it is set when SIGINT or SIGTERM asks the process to stop. Raises what `work` raises. Further
@@ -35,7 +35,7 @@ def run_listening(work: Callable[[anyio.Event], Awaitable[T]], display: Watcher,
         stop_by_exception()  # the receiver has restored the system's default handler
 
 
-async def _listening(work: Callable[[anyio.Event], Awaitable[T]], display: Watcher, person: Person) -> T:
+async def _listening(work: Callable[[anyio.Event], Awaitable[T]], display: Display, person: Person) -> T:
     stop = anyio.Event()
     results: list[T] = []
     failure: PublisherError | None = None
@@ -53,7 +53,7 @@ async def _listening(work: Callable[[anyio.Event], Awaitable[T]], display: Watch
 
 
 async def _receive(
-    stop: anyio.Event, display: Watcher, person: Person, *, task_status: anyio.abc.TaskStatus[None]
+    stop: anyio.Event, display: Display, person: Person, *, task_status: anyio.abc.TaskStatus[None]
 ) -> None:
     with anyio.open_signal_receiver(*STOPPING) as signals:
         task_status.started()
@@ -64,7 +64,7 @@ async def _receive(
                 stop.set()
 
 
-async def _tick(display: Watcher) -> None:
+async def _tick(display: Display) -> None:
     while True:
         await anyio.sleep(TICK_SECONDS)
         display.tick()

@@ -7,7 +7,7 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import LIVE
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.queue import STOPPED_BY_PERSON
+from roar_publisher.state.queue import STOPPED_BY_USER
 from roar_publisher.state.reasons import Reason, Turn, meaning
 
 
@@ -24,7 +24,7 @@ def stopped(publish: OwnedPublish) -> PublisherError:
             state = owned.journal.progress().state
             if state not in LIVE:
                 return Interrupted(error.what, kept=f"Publish {publish_id} is {state}.")
-            owned.journal.queue.park(reason=Reason.INTERRUPTED, detail=STOPPED_BY_PERSON)
+            owned.journal.queue.park(reason=Reason.INTERRUPTED, detail=STOPPED_BY_USER)
     except Owned:
         return Unfinished(error, publish_id, by_daemon=True)
     return Unfinished(error, publish_id)

@@ -11,9 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from roar_publisher.cli.display.base import Watcher
+from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.changes import Changes
-from roar_publisher.cli.display.poller import Lookout, Sight
+from roar_publisher.cli.display.poller import Poller, Snapshot
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.failure import Cancelled, Failed
 from roar_publisher.cli.publish.agreement import contradiction, differences
@@ -22,7 +22,7 @@ from roar_publisher.cli.publish.finish import published
 from roar_publisher.cli.publish.options import Options
 from roar_publisher.cli.publish.resuming import is_passing, unread
 from roar_publisher.cli.publish.signals import stop_by_exception
-from roar_publisher.cli.status import QUEUED, Standing, Surroundings
+from roar_publisher.cli.status import QUEUED, Circumstances, Standing
 from roar_publisher.lineage.project import current_folder, find_project
 from roar_publisher.report import Noted
 from roar_publisher.state.errors import ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
@@ -46,7 +46,7 @@ def watch(options: Options) -> int:
     stop_by_exception()
     folder = StateFolder.from_environment(os.environ)
     paths = folder.find(options.watch) if options.watch else _newest(folder, current_folder())
-    with closing(choose_display(options)) as display, Lookout(paths, time.monotonic) as lookout:
+    with closing(choose_display(options)) as display, Poller(paths, time.monotonic) as lookout:
         if found := differences(options, lookout.plan(), paths):
             raise contradiction(lookout.plan(), found, verb="--watch")
         return Watching(lookout, folder, display).run()
@@ -91,9 +91,9 @@ class Watching:
     clock: Unix seconds. sleep: takes seconds. elapsed: seconds on a monotonic clock.
     """
 
-    lookout: Lookout
+    lookout: Poller
     folder: StateFolder
-    display: Watcher
+    display: Display
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     elapsed: Callable[[], float] = time.monotonic
@@ -114,7 +114,7 @@ class Watching:
             raise StillGoing(self._standing()) from None
         return self._end(sight, was_over=not first.live)
 
-    def _follow(self, sight: Sight) -> Sight:
+    def _follow(self, sight: Snapshot) -> Snapshot:
         """Poll until the publish has ended or no process will continue it, and return that observation."""
         changes = Changes(self.display.report, self.clock)
         alone = _Alone(self.folder, self.display, self.clock)
@@ -126,7 +126,7 @@ class Watching:
             self.sleep(LOOK_SECONDS)
             sight = self.lookout.look()
 
-    def _end(self, sight: Sight, *, was_over: bool) -> int:
+    def _end(self, sight: Snapshot, *, was_over: bool) -> int:
         plan, progress = self.lookout.plan(), sight.progress
         match progress.state:
             case State.DONE:
@@ -140,20 +140,20 @@ class Watching:
                 raise Halted(self._standing())
 
     def _standing(self) -> Standing:
-        return Standing(look(self.lookout.paths), Surroundings.of(self.folder, self.clock()))
+        return Standing(look(self.lookout.paths), Circumstances.of(self.folder, self.clock()))
 
 
 class _Alone:
     """Detects that no process will continue an unowned publish."""
 
-    def __init__(self, folder: StateFolder, display: Watcher, clock: Callable[[], float]) -> None:
+    def __init__(self, folder: StateFolder, display: Display, clock: Callable[[], float]) -> None:
         self._folder = folder
         self._display = display
         self._clock = clock
         self._since: float | None = None
         self._told = False
 
-    def for_good(self, sight: Sight, now: float) -> bool:
+    def for_good(self, sight: Snapshot, now: float) -> bool:
         if sight.owner is not None:
             self._since = None
             return False

@@ -83,8 +83,8 @@ def add_key(user: str, public_key: Path, data: Path) -> None:
         parsed = keys.parse_key(public_key.read_text("utf-8"))
     except OSError as error:
         raise LocalProblem(f"{public_key} can't be read: {error.strerror}", next_step=f"ls -l {public_key}") from error
-    except (keys.NoKey, UnicodeDecodeError) as error:
-        why = str(error) if isinstance(error, keys.NoKey) else "it is no text"
+    except (keys.InvalidKey, UnicodeDecodeError) as error:
+        why = str(error) if isinstance(error, keys.InvalidKey) else "it is no text"
         raise UsageProblem(
             f"{public_key} holds no public key that can be used: {why}", next_step="name a .pub file"
         ) from error

@@ -27,7 +27,7 @@ from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.record import Plan
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import confirm, digest_file
-from roar_publisher.storage.source import Content, Fence, FileChanged, fence_of
+from roar_publisher.storage.source import Content, FileChanged, FileStamp, fence_of
 from roar_publisher.storage.store import ObjectStore, StoredObject
 from roar_publisher.storage.transfer import transfer
 
@@ -44,7 +44,7 @@ def content_of(row: ObjectRow) -> Content:
     told = json.loads(row.content)
     fields = {field.name: told[field.name] for field in dataclass_fields(Content)}
     parts = {"part_blake3s": tuple(told["part_blake3s"])}
-    return Content(**fields | parts | {"fence": Fence(**told["fence"])})
+    return Content(**fields | parts | {"fence": FileStamp(**told["fence"])})
 
 
 def owner_of(plan: Plan) -> str:

@@ -25,7 +25,7 @@ from roar_publisher.engine.steps.sessions import UNAUTHORIZED, credential_reject
 from roar_publisher.glaas.caller import Refused
 from roar_publisher.glaas.replies import AnyReply
 from roar_publisher.report import Noted
-from roar_publisher.state.errors import LocalProblem, NeedsPerson, PublisherError
+from roar_publisher.state.errors import LocalProblem, NeedsUser, PublisherError
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Learned, Progress
@@ -50,7 +50,7 @@ async def auth_select(run: Run) -> Outcome:
         return await _select(run, progress)
 
 
-def as_begun(step: Step) -> Step:
+def require_same_identity(step: Step) -> Step:
     """Wrap `step` so that it only runs as the identity that AUTH_SELECT chose.
 
     Another process may find another credential in the same place, and neither a key nor `ROAR_ACCESS_TOKEN` says whose
@@ -83,7 +83,7 @@ async def check_person(run: Run) -> None:
 def _telling_what_is_published(progress: Progress) -> Iterator[None]:
     try:
         yield
-    except (NeedsPerson, LocalProblem) as problem:
+    except (NeedsUser, LocalProblem) as problem:
         if progress.hash is not None:
             problem.kept = "The lineage is published; its labels are not, yet."
         raise
@@ -96,9 +96,9 @@ async def _select(run: Run, progress: Progress) -> Outcome:
     identity = await _identity(run, choice.decision)
     await _same_person(run, progress, identity)
     if identity == ANONYMOUS and progress.identity is None:
-        await _nobody_was_to_be_named(run)
+        await _check_not_anonymous(run)
     if choice.needs_confirmation and progress.hash is None and not await _agreed(run, choice):
-        raise NeedsPerson(
+        raise NeedsUser(
             "this publish is public and names nobody: it needs your consent",
             next_step=f"roar publish --resume {run.plan.id} --yes",
             reason="needs confirmation",
@@ -215,7 +215,7 @@ async def _same_person(run: Run, progress: Progress, identity: str) -> None:
     began = progress.identity or " or ".join(sorted(run.plan.provisional))
     last = (await run.on_disk(run.journal.history))[-1]
     because = f" ({last.detail.rstrip('.')})" if last.event == Event.CREDENTIAL_REJECTED else ""
-    raise NeedsPerson(
+    raise NeedsUser(
         f"this publish was begun as {began} and would go on as {identity}{because}",
         kept="What is staged is kept.",
         next_step=f"sign in as before, then: roar publish --resume {run.plan.id}\n"
@@ -224,7 +224,7 @@ async def _same_person(run: Run, progress: Progress, identity: str) -> None:
     )
 
 
-async def _nobody_was_to_be_named(run: Run) -> None:
+async def _check_not_anonymous(run: Run) -> None:
     """Raise NeedsPerson if the plan names a user whose credential this process does not hold.
 
     A daemon does not have the environment in which the publish was planned, and an anonymous publish stays anonymous
@@ -236,7 +236,7 @@ async def _nobody_was_to_be_named(run: Run) -> None:
     if (await run.keyring.held(*_asked(run))).key is not Key.NONE and not all(map(only_by_bearer, people)):
         return
     what = f"this publish was to name {' or '.join(people)}, and nobody is signed in where it goes on."
-    raise NeedsPerson(
+    raise NeedsUser(
         f"{what} {run.keyring.unusable}".strip(),
         kept="Nothing is in the registry yet.",
         next_step="run `roar login`, or set ROAR_ACCESS_TOKEN where it goes on (for a daemon: then `roar daemon stop` "

@@ -11,7 +11,7 @@ from roar_publisher.engine.staging.requests import LegacyRoute
 from roar_publisher.engine.steps.after_publish import Published, finish
 from roar_publisher.engine.steps.auth_select import check_person
 from roar_publisher.engine.steps.missing import Endpoints
-from roar_publisher.engine.steps.objects import look_for_objects, store_objects
+from roar_publisher.engine.steps.objects import recheck_objects, store_objects
 from roar_publisher.engine.steps.receipts import mismatch, page_url
 from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZED, prepared_hash
 from roar_publisher.engine.steps.stage import STAGED, announce, deliver_or_pass
@@ -69,7 +69,7 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
         await deliver_or_pass(run, unit, route, authorize, endpoints)
 
     await store_objects(run)
-    await look_for_objects(run)
+    await recheck_objects(run)
     await announce(run, STAGED)
     try:
         await Pipeline(run, STAGED, deliver).drain()

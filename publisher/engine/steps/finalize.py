@@ -8,7 +8,7 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.steps.after_publish import Published, finish
 from roar_publisher.engine.steps.missing import session_event
-from roar_publisher.engine.steps.objects import look_for_objects
+from roar_publisher.engine.steps.objects import recheck_objects
 from roar_publisher.engine.steps.receipts import compared, kept, mismatch, page_url
 from roar_publisher.engine.steps.sessions import (
     BASE,
@@ -23,7 +23,7 @@ from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.replies import Receipt
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import What
-from roar_publisher.state.errors import LocalProblem, NeedsPerson, Transient
+from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 
@@ -48,7 +48,7 @@ async def finalize(run: Run) -> Outcome:
     lineage_hash, url = progress.hash, progress.url
     published_before = bool(progress.published_elsewhere)
     if lineage_hash is None:
-        await look_for_objects(run)
+        await recheck_objects(run)
         try:
             receipt = await _close_as_known(run, progress)
         except Refused as refusal:
@@ -127,7 +127,7 @@ async def _close_as_known(run: Run, progress: Progress) -> Receipt:
             unknown = refusal
         if not await run.keyring.show_bearer(run.caller):
             break
-    raise NeedsPerson(
+    raise NeedsUser(
         str(unknown),
         kept="What is staged is kept.",
         next_step="sign in once as the key's owner (`roar login`), so that the registry knows your projects",

@@ -19,7 +19,7 @@ async def store_objects(run: Run) -> None:
             await objects.drain()
 
 
-async def look_for_objects(run: Run) -> None:
+async def recheck_objects(run: Run) -> None:
     """Store the objects again that the store has lost since. Raises and repeats as `Objects.look_again`."""
     if run.plan.destination is not None:
         async with _objects(run, run.plan.destination) as objects:

@@ -14,7 +14,7 @@ from roar_publisher.engine.steps.sessions import (
 from roar_publisher.glaas.caller import ANONYMOUS, Refused
 from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.replies import OpenReply
-from roar_publisher.state.errors import NeedsPerson, Rejected
+from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 
@@ -65,10 +65,10 @@ async def ask_for_session(run: Run, progress: Progress) -> OpenReply:
     return await run.caller.call("POST", BASE, dump(body), expect=OpenReply, authorize=authorize)
 
 
-def _no_sessions(run: Run, progress: Progress) -> NeedsPerson:
+def _no_sessions(run: Run, progress: Progress) -> NeedsUser:
     private = (progress.scope_request or {}).get("visibility") != "public"
     outside = "" if private else "`roar scope clear`, then: "
-    return NeedsPerson(
+    return NeedsUser(
         "this registry has no registration sessions: "
         + ("what it takes is public at once" if private else "it can't publish into a project"),
         kept="Nothing was sent.",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from roar_publisher.lineage.boundary import leaving
 from roar_publisher.lineage.project import ROAR_FOLDER
-from roar_publisher.planning.put.grounds import Grounds, is_closed, listed, real, targets
+from roar_publisher.planning.put.grounds import AllowedFolders, is_closed, listed, real, targets
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.storage.source import Content
@@ -31,7 +31,7 @@ class Stored:
 
 
 def stored(
-    grounds: Grounds, destination: str | None, rows: Sequence[ObjectRow], here: dict[int, Content]
+    grounds: AllowedFolders, destination: str | None, rows: Sequence[ObjectRow], here: dict[int, Content]
 ) -> list[Stored]:
     """Return what a put would do with each of its objects.
 

@@ -33,7 +33,7 @@ def _destination(url: str) -> str:
     return url
 
 
-Line = Annotated[str, Field(max_length=LONGEST_LINE, pattern=r"^[^\x00-\x1f\x7f]*$")]
+RegistryConnection = Annotated[str, Field(max_length=LONGEST_LINE, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A single line of text without control characters, so that it cannot control a terminal."""
 Detail = Annotated[str, Field(max_length=LONGEST_DETAIL, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 SafeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")]
@@ -61,9 +61,9 @@ class ScopeFields(Row):
     """`auth.scope.Scope`."""
 
     mode: Annotated[Mode, Field(strict=False)]
-    owner_id: Line
+    owner_id: RegistryConnection
     owner_type: Literal["", "user", "organization"]
-    project_id: Line | None
+    project_id: RegistryConnection | None
     visibility: Literal["public", "private"]
     public_by_default: StrictBool
 
@@ -73,7 +73,7 @@ class Intent(Row):
 
     flag: Annotated[Flag, Field(strict=False)]
     scope: ScopeFields
-    ssh_key: Line
+    ssh_key: RegistryConnection
 
 
 class PlanRow(Row):
@@ -88,29 +88,29 @@ class PlanRow(Row):
     intent: Json[Intent]
     digest: Hash
     local_session: Count
-    git_repo: Line | None
-    git_commit: Line | None
-    git_branch: Line | None
+    git_repo: RegistryConnection | None
+    git_commit: RegistryConnection | None
+    git_branch: RegistryConnection | None
     jobs: Count
     inputs: Count
     outputs: Count
     artifacts: Count
     labels: Count
-    provisional: Json[Annotated[dict[Line, LineageHash], Field(max_length=100)]]
-    published: Json[Annotated[dict[Line, LineageHash], Field(max_length=100)]]
-    redactions: Json[Annotated[dict[Line, Count], Field(max_length=10_000)]]
+    provisional: Json[Annotated[dict[RegistryConnection, LineageHash], Field(max_length=100)]]
+    published: Json[Annotated[dict[RegistryConnection, LineageHash], Field(max_length=100)]]
+    redactions: Json[Annotated[dict[RegistryConnection, Count], Field(max_length=10_000)]]
     fingerprint: Hash
     destination: Destination | None
-    tags: Json[list[tuple[TagName, Commit] | tuple[TagName, Commit, Remote, Line]]]
+    tags: Json[list[tuple[TagName, Commit] | tuple[TagName, Commit, Remote, RegistryConnection]]]
 
 
 class ScopeRequest(Row):
     """What finalize asks for (`protocol.md §4`)."""
 
     owner_resolution: Literal["current_user"] | None = None
-    owner_id: Line | None = None
+    owner_id: RegistryConnection | None = None
     owner_type: Literal["user", "organization"]
-    project_id: Line | None = None
+    project_id: RegistryConnection | None = None
     visibility: Literal["public", "private"]
 
 
@@ -122,18 +122,18 @@ class ProgressRow(Row):
     updated_at: Time
     epoch: Annotated[int, Field(ge=0, le=1_000_000)]
     recounts: Annotated[int, Field(ge=0, le=1_000)]
-    reason: Annotated[Line, Field(max_length=64)]
+    reason: Annotated[RegistryConnection, Field(max_length=64)]
     detail: Detail
-    capabilities: Json[Annotated[dict[Line, StrictBool], Field(max_length=100)]]
+    capabilities: Json[Annotated[dict[RegistryConnection, StrictBool], Field(max_length=100)]]
     credential: Annotated[Decision, Field(strict=False)] | None
-    identity: Annotated[Line, Field(max_length=256)] | None
+    identity: Annotated[RegistryConnection, Field(max_length=256)] | None
     why: Detail | None
     scope_request: Json[ScopeRequest | None] | None
     remote_session: SafeName | None
     published_elsewhere: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] | None
     hash: LineageHash | None
     url: Address | None
-    receipt: Json[Annotated[dict[Line, object], Field(max_length=20)]] | None
+    receipt: Json[Annotated[dict[RegistryConnection, object], Field(max_length=20)]] | None
     marks_owed: Bit | None
     owed: Json[Annotated[list[object], Field(max_length=0)]]
     binding_prepared: Bit
@@ -177,7 +177,7 @@ class UnitRow(Row):
 
 
 class FenceFields(Row):
-    """`storage.source.Fence`."""
+    """`storage.source.FileStamp`."""
 
     size: Count
     mtime_ns: Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
@@ -205,7 +205,7 @@ class ObjectFields(Row):
     size: Count
     content: Json[ContentFields]
     stored: Bit
-    tag: Annotated[Line, Field(max_length=1_024)]
+    tag: Annotated[RegistryConnection, Field(max_length=1_024)]
 
 
 def _one_of(state: State, states: tuple[State, ...]) -> State:

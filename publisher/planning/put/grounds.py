@@ -23,19 +23,19 @@ LISTED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Grounds:
+class AllowedFolders:
     """project, allowed: real paths; what the user repeated on the command line is allowed besides the project."""
 
     project: Path
     allowed: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, project: Path, repeated: Iterable[str]) -> "Grounds":
+    def of(cls, project: Path, repeated: Iterable[str]) -> "AllowedFolders":
         """repeated: paths or `file://` addresses.  Raises UsageProblem for what is neither."""
         return cls(real(project), tuple(real(_place(text)) for text in repeated))
 
     @classmethod
-    def of_plan(cls, plan: Plan) -> "Grounds | None":
+    def of_plan(cls, plan: Plan) -> "AllowedFolders | None":
         """What an import kept in the plan (`folders`); None for a publish of this machine's own."""
         folders = plan.intent.get(GROUNDS)
         return cls(Path(folders[0]), tuple(Path(folder) for folder in folders[1:])) if folders else None
@@ -78,7 +78,7 @@ def check_objects(plan: Plan, files: dict[str, str]) -> None:
 
     Touches the disk.  Repeating looks again.
     """
-    grounds = Grounds.of_plan(plan)
+    grounds = AllowedFolders.of_plan(plan)
     if grounds is None or plan.destination is None:
         return
     places = targets(plan.destination, files)
@@ -90,7 +90,7 @@ def check_objects(plan: Plan, files: dict[str, str]) -> None:
 
 def check_database(plan: Plan) -> None:
     """As `check_objects`, for the roar.db that an imported publish is noted in."""
-    grounds = Grounds.of_plan(plan)
+    grounds = AllowedFolders.of_plan(plan)
     if grounds is not None and not real(plan.roar_db).is_relative_to(grounds.project):
         raise _left(plan, grounds, f"{shown(plan.roar_db)} (written)")
 
@@ -100,7 +100,7 @@ def real(path: str | Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _left(plan: Plan, grounds: Grounds, what: str) -> LocalProblem:
+def _left(plan: Plan, grounds: AllowedFolders, what: str) -> LocalProblem:
     return LocalProblem(
         f"since publish {plan.id} was imported, what it uses leads out of the project {grounds.project}: {what}",
         kept="Nothing was read or written there.",

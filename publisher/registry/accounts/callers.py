@@ -90,7 +90,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Gatekeeper:
+class CallerIdentifier:
     """Identifies callers. `names` are the host names of the registry; with None, no host is its own."""
 
     authority: Authority

@@ -22,23 +22,23 @@ class PublicKey:
     comment: str
 
 
-class NoKey(Exception):
+class InvalidKey(Exception):
     """The text is not an acceptable public key. The exception's text says why, as a sentence without a full stop."""
 
 
 def parse_key(text: str) -> PublicKey:
-    """Parse the text of a `.pub` file. Raises `NoKey`."""
+    """Parse the text of a `.pub` file. Raises `InvalidKey`."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     fields = lines[0].split(maxsplit=2) if len(lines) == 1 else []
     if len(fields) < 2:
-        raise NoKey("the file holds no single line with a public key (the .pub file is meant)")
+        raise InvalidKey("the file holds no single line with a public key (the .pub file is meant)")
     kind, encoded, comment = [*fields, ""][:3]
     if not KEY_TYPES.fullmatch(kind):
-        raise NoKey("this kind of key is not taken: use ed25519, ECDSA or RSA")
+        raise InvalidKey("this kind of key is not taken: use ed25519, ECDSA or RSA")
     try:
         blob = b64decode(encoded, validate=True)
     except ValueError:
-        raise NoKey("the key is damaged") from None
+        raise InvalidKey("the key is damaged") from None
     _check(f"{kind} {encoded}")
     return PublicKey(fingerprint(blob), f"{kind} {encoded}", comment.strip())
 
@@ -84,7 +84,7 @@ def _check(public: str) -> None:
     try:
         key = asyncssh.import_public_key(public)
     except (ValueError, asyncssh.Error):
-        raise NoKey("the key is damaged") from None
+        raise InvalidKey("the key is damaged") from None
     size: int = getattr(key.pyca_key, "key_size", 0)
     if key.algorithm == b"ssh-rsa" and size < SMALLEST_RSA:
-        raise NoKey(f"an RSA key of {size} bits is too weak: {SMALLEST_RSA} are the least")
+        raise InvalidKey(f"an RSA key of {size} bits is too weak: {SMALLEST_RSA} are the least")

@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
 from roar_publisher.registry.accounts.authority import Authority, OwnAccounts, Run
-from roar_publisher.registry.accounts.callers import Gatekeeper
+from roar_publisher.registry.accounts.callers import CallerIdentifier
 from roar_publisher.registry.accounts.signatures import Signatures
 from roar_publisher.registry.api.auth import AuthApi
 from roar_publisher.registry.api.browsers import BrowserGuard
@@ -38,10 +38,10 @@ from roar_publisher.registry.api.public import PublicApi
 from roar_publisher.registry.api.service import Service
 from roar_publisher.registry.api.staged import StagedApi
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.http.bounds import InPieces
+from roar_publisher.registry.http.bounds import ChunkedReplies
 from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.sweeping import keep_swept
+from roar_publisher.registry.lineages.sweeping import sweep_forever
 from roar_publisher.registry.lineages.turns import Turns
 from roar_publisher.registry.store.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.store.worker import ForClient, Worker
@@ -84,7 +84,7 @@ def create_app(
     """
     run = run or Worker().run
     vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
-    gatekeeper = Gatekeeper(vouching, Signatures(store.accounts, run, clock), names)
+    gatekeeper = CallerIdentifier(vouching, Signatures(store.accounts, run, clock), names)
     service = Service(store, gatekeeper, features, clock, body_limit, quota, run)
     groups: list[_Routed] = [
         LegacyApi(service),
@@ -100,7 +100,7 @@ def create_app(
         middleware=[
             Middleware(DateHeader, clock=clock),
             Middleware(BrowserGuard, names=names),
-            Middleware(InPieces),
+            Middleware(ChunkedReplies),
             Middleware(ForClient),
         ],
         lifespan=partial(_lifespan, vouching, service),
@@ -116,7 +116,7 @@ def create_app(
 @asynccontextmanager
 async def _lifespan(authority: Authority, service: Service, app: Starlette) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keep_swept, service.write, service.clock)
+        tasks.start_soon(sweep_forever, service.write, service.clock)
         yield
         tasks.cancel_scope.cancel()
     await authority.close()

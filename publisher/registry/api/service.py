@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.accounts.authority import Run
-from roar_publisher.registry.accounts.callers import Asked, Caller, Credential, Gatekeeper
+from roar_publisher.registry.accounts.callers import Asked, Caller, CallerIdentifier, Credential
 from roar_publisher.registry.accounts.context import AccessContext
 from roar_publisher.registry.accounts.scope import UNSCOPED, Reader, Scope, resolve
 from roar_publisher.registry.api.bodies import read_body, read_raw
@@ -35,7 +35,7 @@ class Service:
     """
 
     store: Store
-    gatekeeper: Gatekeeper
+    gatekeeper: CallerIdentifier
     features: RegistrationSessionFeatures | None
     clock: Callable[[], float]
     body_limit: int
@@ -74,7 +74,7 @@ class Service:
     async def caller(self, request: Request) -> Caller:
         """Identify the sender of the request. Call this once per request.
 
-        Raises `Refusal` as `auth.Gatekeeper.identify`.
+        Raises `Refusal` as `auth.CallerIdentifier.identify`.
         """
         reached_at = plain_address((request.scope.get("server") or ("",))[0])
         asked = Asked(request.method, _signed_path(request), lambda: read_raw(request, self.body_limit), reached_at)

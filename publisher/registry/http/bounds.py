@@ -31,7 +31,7 @@ def within(items: Iterable[T], most: int, size: Callable[[T], int]) -> list[T]:
     return taken
 
 
-class InPieces:
+class ChunkedReplies:
     """ASGI middleware that sends replies in pieces, so a client that does not read ties up at most one of them."""
 
     def __init__(self, app: ASGIApp, piece_bytes: int = PIECE_BYTES) -> None:

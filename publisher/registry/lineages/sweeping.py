@@ -47,7 +47,7 @@ class Write(Protocol):
     def __call__(self, operation: Callable[[sqlite3.Connection, float], bool], now: float, /) -> Awaitable[bool]: ...
 
 
-async def keep_swept(write: Write, clock: Callable[[], float]) -> None:
+async def sweep_forever(write: Write, clock: Callable[[], float]) -> None:
     """Sweep until cancelled. Cancellation does not interrupt a running slice. `clock` returns Unix seconds.
 
     Errors of the store (a full disk) are logged, and the next round tries again.

@@ -21,7 +21,7 @@ accepted or closed and are not counted."""
 class Closable(Protocol):
     """A connection, as the table uses it."""
 
-    def give_way(self) -> None:
+    def close_for_another(self) -> None:
         """Close at once."""
 
 
@@ -84,7 +84,7 @@ class ConnectionTable:
         if first is None:
             return False
         self.remove(first)
-        first.give_way()
+        first.close_for_another()
         return True
 
     def _forget_if_gone(self, client: str) -> None:

@@ -129,7 +129,7 @@ class RegistryProtocol(H11Protocol):
         """Answer an invalid request. uvicorn calls this after `StrictConnection` has raised."""
         self._turn_away(*self.conn.refusal)
 
-    def give_way(self) -> None:
+    def close_for_another(self) -> None:
         """Close at once, to make room for another connection."""
         self._drop_request()
         self.transport.abort()

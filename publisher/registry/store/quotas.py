@@ -21,7 +21,7 @@ DRAIN_SECONDS = 24 * 3600.0
 """Seconds in which a full bucket drains."""
 TIMES_IN_ALL = 10
 """The quota of all clients together, in multiples of one client's quota."""
-EVERYBODY = "*"
+ALL_CLIENTS = "*"
 """Key of the bucket of all clients. It is not a valid address."""
 
 
@@ -68,7 +68,7 @@ def metered(
     amount = Amount(graphs, jobs, meter.sent)
     everybody = Amount(*(TIMES_IN_ALL * limit for limit in astuple(meter.quota)))
     _charge(connection, meter.client, meter.quota, amount, meter.now)
-    _charge(connection, EVERYBODY, everybody, amount, meter.now)
+    _charge(connection, ALL_CLIENTS, everybody, amount, meter.now)
     return result
 
 
@@ -109,7 +109,7 @@ def _refused(client: str, kind: str, new: float, limit: float, level: float) -> 
     if new > limit:
         return Refusal(HTTPStatus.FORBIDDEN, f"this registry takes no {kind} without a sign-in, or not so many at once")
     seconds = math.ceil((level - limit) / limit * DRAIN_SECONDS)
-    whose = "all clients together" if client == EVERYBODY else "your address"
+    whose = "all clients together" if client == ALL_CLIENTS else "your address"
     detail = (
         f"{whose} has written as many {kind} without a sign-in as this registry takes in a day; nothing of this"
         f" request is kept, sign in or try again in {seconds} s"
