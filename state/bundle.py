@@ -69,7 +69,7 @@ def write_bundle(file: Path, publish_id: str, members: Mapping[str, IO[bytes]]) 
     except OSError as error:
         found = trouble(error, Reason.DISK)
         raise LocalProblem(
-            f"{file} can't be written: {found.what}",
+            f"{file} cannot be written: {found.what}",
             kept="The publish stays as it is.",
             next_step="name a file in a folder with room that you may write to",
             reason=found.reason,
@@ -239,5 +239,5 @@ def _reading(file: Path) -> Iterator[None]:
     except OSError as error:
         found = trouble(error, Reason.UNREADABLE)
         raise LocalProblem(
-            f"{file} can't be read: {found.what}", kept="Nothing was imported.", reason=found.reason
+            f"{file} cannot be read: {found.what}", kept="Nothing was imported.", reason=found.reason
         ) from error

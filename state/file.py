@@ -111,7 +111,7 @@ class JournalFile:
 
     def _at_this_moment(self, error: sqlite3.Error) -> LocalProblem:
         """Return the error of a journal that cannot be used now, with the cause as far as the disk reports it."""
-        found = Trouble(Reason.JOURNAL, str(error), "mend that")
+        found = Trouble(Reason.JOURNAL, str(error), "fix that")
         if is_full(error):
             found = trouble(OSError(errno.ENOSPC, ""), Reason.JOURNAL)
         elif refused := refusal(self.path.parent):
@@ -119,7 +119,7 @@ class JournalFile:
         publish_id = self.path.parent.name
         resume = f"roar publish --resume {publish_id}" if ID.fullmatch(publish_id) else "roar publish --resume"
         return LocalProblem(
-            f"the journal {self.path} can't be used at this moment: {found.what}",
+            f"the journal {self.path} cannot be used at this moment: {found.what}",
             kept="Everything up to the last checkpoint is kept.",
             next_step=f"{found.remedy}, then: {resume}",
             reason=found.reason,
@@ -135,7 +135,7 @@ def _check_files(path: Path) -> None:
     except OSError as error:
         found = trouble(error, Reason.JOURNAL)
         raise LocalProblem(
-            f"the journal {error.filename} can't be used: {found.what}",
+            f"the journal {error.filename} cannot be used: {found.what}",
             kept="Nothing of it was read.",
             next_step=f"{found.remedy}, then: roar publish --resume",
             reason=found.reason,

@@ -144,7 +144,7 @@ class Journal(JournalFile):
             before = self.plan()
             if self.opened:
                 raise UsageProblem(
-                    f"publish {before.id} has begun at {before.registry}, and can't go on at {registry}",
+                    f"publish {before.id} has begun at {before.registry}, and cannot go on at {registry}",
                     kept="What that registry acknowledged is kept.",
                     next_step=f"roar publish --resume {before.id}, or publish again there after: "
                     f"roar journal cancel {before.id}",

@@ -61,7 +61,7 @@ class Lock:
         except OSError as error:
             found = trouble(error, Reason.STATE_DIRECTORY)
             raise LocalProblem(
-                f"the lock {self._path} can't be opened: {found.what}",
+                f"the lock {self._path} cannot be opened: {found.what}",
                 next_step=f"{found.remedy}, or set ROAR_STATE_DIR to another folder",
                 reason=found.reason,
                 resumable=True,
@@ -72,7 +72,7 @@ class Lock:
             os.close(handle)
             if error.errno not in HELD:
                 raise LocalProblem(
-                    f"{self._path} can't be locked: {error.strerror}. Two processes could work on the same publish",
+                    f"{self._path} cannot be locked: {error.strerror}. Two processes could work on the same publish",
                     next_step="set ROAR_STATE_DIR to a folder on a local disk, or mount this one with locks",
                     reason="state directory",
                     resumable=True,

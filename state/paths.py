@@ -248,7 +248,7 @@ def _state_problems(root: Path) -> Iterator[None]:
     except OSError as error:
         found = trouble(error, Reason.STATE_DIRECTORY)
         raise LocalProblem(
-            f"the state folder {root} can't be used: {found.what}",
+            f"the state folder {root} cannot be used: {found.what}",
             next_step=f"{found.remedy}, or set ROAR_STATE_DIR to another folder",
             reason=found.reason,
             resumable=True,

@@ -188,7 +188,7 @@ def _check_room(folder: Path, bundle: Bundle) -> None:
         raise LocalProblem(
             f"the disk has no room for what {bundle.file} holds: {needed:,} bytes are needed in {folder.parent}",
             kept="Nothing was imported.",
-            next_step="free some room and import it again",
+            next_step="free some disk space and import it again",
             reason=Reason.DISK_FULL,
         )
 
@@ -234,7 +234,7 @@ def _keeping(folder: StateFolder) -> Iterator[None]:
     except OSError as error:
         found = trouble(error, Reason.STATE_DIRECTORY)
         raise LocalProblem(
-            f"the state folder {folder.root} can't be used: {found.what}",
+            f"the state folder {folder.root} cannot be used: {found.what}",
             kept="Nothing was imported.",
             next_step=f"{found.remedy}, or set ROAR_STATE_DIR to another folder",
             reason=found.reason,

@@ -102,7 +102,7 @@ def _reading(paths: PublishPaths) -> Iterator[Journal]:
     except OSError as error:  # such as a folder that this user may not enter
         found = trouble(error, Reason.JOURNAL)
         raise LocalProblem(
-            f"the journal {paths.journal} can't be used at this moment: {found.what}",
+            f"the journal {paths.journal} cannot be used at this moment: {found.what}",
             next_step=f"{found.remedy}, then: roar publish --resume {paths.id}",
             reason=found.reason,
             resumable=True,

@@ -29,8 +29,8 @@ class Trouble:
 
 
 _KNOWN = {
-    errno.ENOSPC: Trouble(Reason.DISK_FULL, "the disk is full", "free some room"),
-    errno.EDQUOT: Trouble(Reason.DISK_FULL, "the disk is full: your quota is used up", "free some room"),
+    errno.ENOSPC: Trouble(Reason.DISK_FULL, "the disk is full", "free some disk space"),
+    errno.EDQUOT: Trouble(Reason.DISK_FULL, "the disk is full: your quota is used up", "free some disk space"),
     errno.EMFILE: Trouble(
         Reason.TOO_MANY_FILES, "this process may not open more files", "raise the limit (ulimit -n 1024)"
     ),
@@ -54,7 +54,7 @@ def trouble(error: OSError, otherwise: Reason) -> Trouble:
     if error.errno in _IN_THE_WAY:
         return Trouble(otherwise, *_IN_THE_WAY[error.errno])
     known = _KNOWN.get(error.errno or 0)
-    return known or Trouble(otherwise, error.strerror or str(error), "mend its permissions")
+    return known or Trouble(otherwise, error.strerror or str(error), "fix its permissions")
 
 
 def refusal(folder: Path) -> OSError | None:

@@ -41,7 +41,7 @@ def check_state_folder(root: Path, *, user: int | None = None) -> None:
     for folder in _above(root):
         status = _status(folder)
         if status is not None and status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-            what = f"everybody may replace the state folder {root}: {folder} can be written by all (no sticky bit)"
+            what = f"all users may replace the state folder {root}: {folder} can be written by all (no sticky bit)"
             raise _refused(what, f"chmod +t {shlex.quote(str(folder))}, or {ANOTHER}")
 
 

@@ -173,7 +173,7 @@ SHARED_WITH_REGISTRY = {
     "publisher.lineage.canonical",
 }
 EXCEPTIONS: set[tuple[str, str]] = set()
-"""Arrows that run the wrong way; each one that is mended leaves this list."""
+"""Arrows that run the wrong way; each one that is fixed leaves this list."""
 STATE_IS_MADE_OF = {"sqlite_utils", "transitions"}
 
 

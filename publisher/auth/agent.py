@@ -68,7 +68,7 @@ class Agent:
                 if held == public:
                     return ""
         except _AgentFailed as failure:
-            return f"the SSH agent at {self._socket} can't be asked: {failure}"
+            return f"the SSH agent at {self._socket} cannot be asked: {failure}"
         return "the SSH agent does not hold it"
 
     async def sign(self, public: bytes, data: bytes) -> bytes:

@@ -142,7 +142,7 @@ class BearerStore:
         """Return the sign-in or refusal that the file determines, or the refresh token to send to the server."""
         sign_in = self.current()
         if sign_in is None:
-            return RefreshRefused("nobody is signed in any more")
+            return RefreshRefused("you are not signed in any more")
         if sign_in.access_token != rejected:
             return sign_in
         if sign_in.refresh_token is None:

@@ -34,7 +34,7 @@ def read_token_file(path: Path) -> Document:
     try:
         document = Document.parse(read_bounded(path, MAX_BYTES))
     except OSError as error:
-        raise LocalProblem(f"{path} can't be read: {error.strerror}") from error
+        raise LocalProblem(f"{path} cannot be read: {error.strerror}") from error
     if document is None:
         raise LocalProblem(f"{path} holds no JSON object", next_step=ANOTHER_FILE)
     try:

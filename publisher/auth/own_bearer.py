@@ -48,7 +48,7 @@ class OwnBearer:
         """
         sign_in = self._own()
         if sign_in is not None and sign_in.standing(self._clock()) is Standing.EXPIRED:
-            self.died = "The sign-in has expired and can't be renewed."
+            self.died = "The sign-in has expired and cannot be renewed."
         return sign_in is not None and not self.died
 
     def due(self) -> SignIn | None:
@@ -67,10 +67,10 @@ class OwnBearer:
         if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE:
             sign_in = await self.renewed(sign_in, caller) or sign_in
         if sign_in is None or sign_in.standing(self._clock()) is Standing.EXPIRED:
-            raise Refused(self.died or "nobody is signed in any more", status=UNAUTHORIZED)
+            raise Refused(self.died or "you are not signed in any more", status=UNAUTHORIZED)
         if identity is not None and of_sign_in(sign_in) not in (None, identity):
             raise NeedsUser(
-                "somebody else has signed in on this machine meanwhile",
+                "another user has signed in on this machine meanwhile",
                 next_step="sign in as before (`roar login`), then resume",
                 reason="auth",
             )

@@ -43,10 +43,10 @@ class Held(Enum):
     """The best available credential. A bearer comes before an SSH key; an unusable one is kept in the result."""
 
     NOTHING = "nothing"
-    LAPSED = "a bearer that can't be used"
+    LAPSED = "a bearer that cannot be used"
     SSH = "ssh"
     SSH_NAMED = "ssh, by the key that the person named"
-    SSH_AND_LAPSED = "ssh, and a bearer that can't be used"
+    SSH_AND_LAPSED = "ssh, and a bearer that cannot be used"
     SSH_UNUSABLE = "an SSH key that cannot sign"
     BEARER = "bearer"
 
@@ -109,9 +109,9 @@ _SCOPED = {Intent.OWN, Intent.PROJECT, Intent.PROJECT_PRIVATE}
 _SIGN_IN_REMEDIES = (
     "run `roar login`", "configure SSH (`[glaas] key` or ROAR_SSH_KEY)", "publish for everybody with --public")
 _LINK_REMEDY = "link the repo (`roar scope use <owner>/<project>`)"
-_UNUSABLE = "the SSH key can't be used, and nothing is published anonymously unless that is asked for"
-_KEY_INSTEAD = "there is a sign-in, but it can't be used, so the SSH key signs"
-_KEY_INSTEAD_NOTE = "The sign-in can't be used; the SSH key signs instead."
+_UNUSABLE = "the SSH key cannot be used, and nothing is published anonymously unless that is asked for"
+_KEY_INSTEAD = "there is a sign-in, but it cannot be used, so the SSH key signs"
+_KEY_INSTEAD_NOTE = "The sign-in cannot be used; the SSH key signs instead."
 _NAMED_REMEDIES = ("have the registry accept that key", "name another one", "rerun with --anonymous")
 _LAPSED_REMEDIES = ("run `roar login`", "rerun with --anonymous")
 _UNSET_REMEDIES = (_LINK_REMEDY, "sign in (`roar login`)", "rerun with --public")
@@ -126,7 +126,7 @@ CARRIERS = (
     CarrierRow("ssh-instead", _SCOPED, {Held.SSH_AND_LAPSED}, _ANY_PROBE, Decision.SSH, _KEY_INSTEAD,
                note=_KEY_INSTEAD_NOTE),
     CarrierRow("ssh-unusable", _SCOPED, {Held.SSH_UNUSABLE}, _ANY_PROBE, Decision.STOP,
-               "this needs a signed-in user, and the SSH key can't be used", ("run `roar login`",)),
+               "this needs a signed-in user, and the SSH key cannot be used", ("run `roar login`",)),
     CarrierRow("nobody", _SCOPED, _NONE, _ANY_PROBE, Decision.STOP,
                "this needs a signed-in user, and there is neither a bearer token nor an SSH key", _SIGN_IN_REMEDIES),
     # Without a flag and a scope: private for a signed-in user, otherwise stop.
@@ -142,10 +142,10 @@ CARRIERS = (
                "the server did not say whether it accepts the SSH key, and public is never a default",
                (*_UNSET_REMEDIES, "with --private to use the SSH key anyway")),
     CarrierRow("own-ssh-unusable", {Intent.OWN_IF_SIGNED_IN}, {Held.SSH_UNUSABLE}, _ANY_PROBE, Decision.STOP,
-               "the SSH key can't be used, and public is never a default",
+               "the SSH key cannot be used, and public is never a default",
                ("sign in (`roar login`)", "rerun with --anonymous")),
     CarrierRow("own-nobody", {Intent.OWN_IF_SIGNED_IN}, _NONE, _ANY_PROBE, Decision.STOP,
-               "nobody is signed in, and public is never a default", _UNSET_REMEDIES),
+               "you are not signed in, and public is never a default", _UNSET_REMEDIES),
     # Public and unscoped: a credential is optional.
     CarrierRow("public-bearer", {Intent.PUBLIC}, {Held.BEARER}, _ANY_PROBE, Decision.BEARER,
                "the bearer token signs"),
@@ -168,9 +168,9 @@ CARRIERS = (
                "there is no credential"),
     # An unusable bearer gives way to SSH, otherwise stops: a publish meant to name its user must not become anonymous.
     CarrierRow("public-lapsed", {Intent.PUBLIC}, {Held.LAPSED}, _ANY_PROBE, Decision.STOP,
-               "the sign-in can't be used, and without it this would name nobody", _LAPSED_REMEDIES),
+               "the sign-in cannot be used, and without it this would name nobody", _LAPSED_REMEDIES),
     CarrierRow("public-lapsed-ssh-rejected", {Intent.PUBLIC}, {Held.SSH_AND_LAPSED}, {Probe.REJECTED}, Decision.STOP,
-               "the sign-in can't be used, and the server rejects the SSH key", _LAPSED_REMEDIES),
+               "the sign-in cannot be used, and the server rejects the SSH key", _LAPSED_REMEDIES),
 )
 
 ROUTES = (

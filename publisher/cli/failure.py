@@ -55,7 +55,7 @@ class NotBegun(LocalProblem):
         super().__init__(
             cause.what,
             kept="Nothing was sent, nothing was kept.",
-            next_step="mend its permissions or room, or set ROAR_STATE_DIR to another folder; then publish again",
+            next_step="fix its permissions or room, or set ROAR_STATE_DIR to another folder; then publish again",
             reason=cause.reason,
         )
 
@@ -101,7 +101,7 @@ class OutputLost(PublisherError):
 
     def __init__(self, cause: StdoutLost) -> None:
         super().__init__(
-            f"stdout can't be written: {cause.strerror or cause}",
+            f"stdout cannot be written: {cause.strerror or cause}",
             next_step="give stdout room, and repeat the command",
         )
 

@@ -135,7 +135,7 @@ def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
             start_new_session=True,
         )
     except OSError as error:
-        raise _not_up(f"{sys.executable} can't be started: {error.strerror}") from error
+        raise _not_up(f"{sys.executable} cannot be started: {error.strerror}") from error
     finally:
         if said != subprocess.PIPE:
             os.close(said)
@@ -178,7 +178,7 @@ def _holder(folder: StateFolder) -> int | None:
 
     if not _until(certain, NAMED_SECONDS):
         raise LocalProblem(
-            f"the daemon's lock is held by a process that can't be seen from here (there its pid is {found[-1]})",
+            f"the daemon's lock is held by a process that cannot be seen from here (there its pid is {found[-1]})",
             next_step="stop it where it runs: in its container, or as its user",
             reason="daemon",
         )

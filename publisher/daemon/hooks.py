@@ -146,8 +146,8 @@ async def _run(what: str, command: Sequence[str], seconds: float, environ: dict[
             return
     except (OSError, ValueError) as error:  # ValueError: a null character in an argument
         if isinstance(error, OSError) and error.errno in EXHAUSTED:
-            raise LocalProblem(f"the {what} can't be run just now: {error.strerror}", reason=Reason.LOCAL) from error
-        log.warning("the %s can't be run: %s", what, error)
+            raise LocalProblem(f"the {what} cannot be run just now: {error.strerror}", reason=Reason.LOCAL) from error
+        log.warning("the %s cannot be run: %s", what, error)
         return
     log.warning("the %s was ended, as it took longer than %.0f s%s", what, seconds, _last_line(words))
 

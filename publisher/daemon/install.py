@@ -240,7 +240,7 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LocalProblem(
-            f"{path} can't be changed: {error.strerror}",
-            next_step="mend its permissions or room; or see what would be written: roar daemon install --print",
+            f"{path} cannot be changed: {error.strerror}",
+            next_step="fix its permissions or room; or see what would be written: roar daemon install --print",
             reason="daemon",
         ) from error

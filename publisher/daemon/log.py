@@ -97,7 +97,7 @@ class _File(RotatingFileHandler):
         if not self._told:
             self._told = True
             with contextlib.suppress(Exception):  # the line itself may be the cause
-                _tell(f"{self.baseFilename} can't be written; the daemon goes on without it: {self.format(record)}")
+                _tell(f"{self.baseFilename} cannot be written; the daemon goes on without it: {self.format(record)}")
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

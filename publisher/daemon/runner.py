@@ -162,7 +162,7 @@ class _Heard:
     def stopped(self, error: PublisherError, then: Verdict) -> None:
         match then.then:
             case Action.PARK:
-                self._log.warning(f"waits for a person ({error.reason}): {error.what}; next: {error.next_step}")
+                self._log.warning(f"needs user action ({error.reason}): {error.what}; next: {error.next_step}")
             case Action.RETRY:
                 self._log.info(f"stopped ({error.reason}): {error.what}; again in {then.seconds:.0f} s")
             case Action.AWAY:

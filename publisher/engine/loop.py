@@ -138,7 +138,7 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
 
 
 async def _give_up(run: Run, outcome: Outcome) -> NoReturn:
-    what = f"the registry keeps turning us away: {outcome.learned['detail']}"
+    what = f"the registry keeps rejecting requests: {outcome.learned['detail']}"
     if outcome.event is Event.CREDENTIAL_REJECTED:
-        await _note(run, NeedsUser(what, next_step="sign in anew (`roar login`), then resume", reason="auth"))
+        await _note(run, NeedsUser(what, next_step="sign in again (`roar login`), then resume", reason="auth"))
     await _note(run, Transient(what, reason="session lost"))

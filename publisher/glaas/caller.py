@@ -277,7 +277,7 @@ class Caller:
         asked = retry_after(reply.headers, self._clock())
         waited = anyio.current_time() - since
         if waited + (asked or 0.0) > self._patience:
-            what = "the registry asks to be left alone for a while"
+            what = "the registry asks the client to wait"
             raise Transient(what, reason="throttled", retry_after=asked)
         if asked:
             self._gate.hold(asked * self._rng.uniform(1.0, 1.1))

@@ -211,7 +211,7 @@ def claimed_hash(value: object) -> object:
 def number(value: object) -> int | None:
     """Return a whole number, also from a text; None for anything else."""
     try:
-        found = float(value)  # type: ignore[arg-type]  # what is no number is caught
+        found = float(value)  # type: ignore[arg-type]  # what is not a number is caught
     except (TypeError, ValueError, OverflowError):
         return None
     return int(found) if found.is_integer() else None

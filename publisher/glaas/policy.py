@@ -162,4 +162,4 @@ def redirect_target(headers: Mapping[str, str]) -> str:
     try:
         return urlsplit(headers.get("location", "")).hostname or "another path of the same host"
     except ValueError:
-        return "an address that can't be read"
+        return "an address that cannot be read"

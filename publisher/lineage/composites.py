@@ -177,7 +177,7 @@ def _index(digest: str, components: list[Component], total: int, stored: Mapping
     bloom = bloom_filter(components) if known else {name: stored.get(name) for name in BLOOM_FIELDS}
     if None in bloom.values():
         raise LocalProblem(
-            f"The dataset {digest[:12]} can't be published: roar stored {len(components)} of its {total} components"
+            f"The dataset {digest[:12]} cannot be published: roar stored {len(components)} of its {total} components"
             " and no index of the rest.",
             next_step="Capture it again with `roar run`, or publish a target that does not use it.",
             reason="incomplete dataset",

@@ -19,7 +19,7 @@ def usable_pattern(name: str, pattern: str) -> Any:
 def bad_pattern(name: str, why: str) -> LocalProblem:
     """Return the error for an unusable configured pattern."""
     return LocalProblem(
-        f"[registration.omit]: the pattern {name!r} can't be used: {why}.",
+        f"[registration.omit]: the pattern {name!r} cannot be used: {why}.",
         kept="Nothing was sent.",
         next_step="Change it in .roar/config.toml; lookaround and backreferences are not supported.",
         reason="config",

@@ -58,7 +58,7 @@ def borrowed_from(objects: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        return error.strerror or "a list that can't be read"
+        return error.strerror or "a list that cannot be read"
     return next((line for line in text.splitlines() if line and not line.startswith("#")), "")
 
 

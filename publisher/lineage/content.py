@@ -26,7 +26,7 @@ def blake3_of(database: Database, path: Path) -> str:
         )
         return str(cached[0]) if cached is not None else _digest(path)
     except OSError as error:
-        raise LocalProblem(f"{path} can't be read: {error.strerror}.", next_step="Check its permissions.") from error
+        raise LocalProblem(f"{path} cannot be read: {error.strerror}.", next_step="Check its permissions.") from error
 
 
 def blake3_hasher(data: bytes = b"") -> "blake3":

@@ -288,7 +288,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         wal = path.with_name(path.name + "-wal")
         if wal.exists() and wal.stat().st_size > 0:
             raise LocalProblem(
-                f"{path} has changes waiting in {wal.name}, and {path.parent} can't be written to read them.",
+                f"{path} has changes waiting in {wal.name}, and {path.parent} cannot be written to read them.",
                 next_step="Run `roar status` once with write permission, then try again.",
                 reason="read-only",
             ) from error

@@ -11,7 +11,7 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.temporary import no_room, sqlite_folder
 
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
-"""What a statement raises.  The second where SQLite's message quotes a schema that is no UTF-8."""
+"""What a statement raises.  The second where SQLite's message quotes a schema that is not valid UTF-8."""
 
 
 def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProblem:
@@ -50,7 +50,7 @@ def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProb
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LocalProblem(f"{path} is locked by another process.", next_step="Try again shortly.", reason="busy")
     return LocalProblem(
-        f"SQLite can't work with {path}: {error}.",
+        f"SQLite cannot work with {path}: {error}.",
         next_step="Check the file, its folder and their permissions.",
         reason="database",
     )

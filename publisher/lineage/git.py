@@ -175,7 +175,7 @@ def _once(command: list[str], folder: Path, environ: Mapping[str, str], seconds:
         missing = f"there is no folder {folder}" if not folder.exists() else GIT_MISSING
         return Answer(NOT_RUN, "", missing)
     except OSError as error:
-        return Answer(NOT_RUN, "", f"git can't be run: {error.strerror}", passing=error.errno in _EXHAUSTED)
+        return Answer(NOT_RUN, "", f"git cannot be run: {error.strerror}", passing=error.errno in _EXHAUSTED)
     killed = process.returncode < 0
     if killed and not complaint.strip():
         complaint = f"git was ended by signal {-process.returncode}"

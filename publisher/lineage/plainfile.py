@@ -39,7 +39,7 @@ def read_toml(path: Path) -> dict[str, object] | None:
         raise _unreadable(path, "it is nested too deep") from None
     except (ValueError, OverflowError) as error:
         raise LocalProblem(
-            f"{path} can't be read as TOML: {error}.", next_step=f"Correct {path} and try again.", reason="config"
+            f"{path} cannot be read as TOML: {error}.", next_step=f"Correct {path} and try again.", reason="config"
         ) from error
 
 
@@ -54,7 +54,7 @@ def _bytes(path: Path) -> bytes | None:
 
 def _unreadable(path: Path, why: str) -> LocalProblem:
     return LocalProblem(
-        f"{path} can't be read: {why}.",
+        f"{path} cannot be read: {why}.",
         kept="Nothing was sent.",
         next_step=f"Check {path}, and try again.",
         reason="config",

@@ -102,7 +102,7 @@ def find_project(start: Path) -> Project:
     """Return the project of `start`: the nearest folder at or above it that holds `.roar/`.
 
     Raises LocalProblem where there is none, where another user has put it into a folder of everybody's (`/tmp`), or
-    where its configuration can't be read.
+    where its configuration cannot be read.
     """
     _refuse_bytes(start)
     for folder in (start.resolve(), *start.resolve().parents):
@@ -126,7 +126,7 @@ def _refuse_planted(roar_dir: Path) -> None:
     planted = folder.st_mode & stat.S_IWOTH and own.st_uid not in (os.geteuid(), folder.st_uid)
     if planted:
         raise LocalProblem(
-            f"{roar_dir} belongs to another user (uid {own.st_uid}), in a folder that everybody may write into.",
+            f"{roar_dir} belongs to another user (uid {own.st_uid}), in a folder that all users may write into.",
             kept="Nothing of it was read.",
             next_step="Go into the folder of a project of your own, or start one with `roar init`.",
             reason="no project",
@@ -139,7 +139,7 @@ def _refuse_bytes(start: Path) -> None:
         str(start.resolve()).encode("utf-8")
     except UnicodeEncodeError:
         raise LocalProblem(
-            f"The path of this folder is no UTF-8 text: {os.fsencode(start.resolve()).decode('utf-8', 'replace')}.",
+            f"The path of this folder is not valid UTF-8: {os.fsencode(start.resolve()).decode('utf-8', 'replace')}.",
             next_step="Rename the folder, or move the project, and try again.",
             reason="project path",
         ) from None

@@ -56,11 +56,11 @@ def head_of(folder: Path) -> str | None:
 def unreadable(place: Path, answer: Answer) -> LocalProblem:
     """Return the error for a repository that git could not read, with git's own message and what to type."""
     remedy = _REMEDY.search(answer.complaint)
-    look = f"see what `git -C {shlex.quote(str(place))} status` says, and mend that"
+    look = f"see what `git -C {shlex.quote(str(place))} status` says, and fix that"
     if answer.complaint == GIT_MISSING:
         look = "install git, or add its folder to PATH"
     return LocalProblem(
-        f"git can't read the repository at {place}: {answer.why}",
+        f"git cannot read the repository at {place}: {answer.why}",
         kept="Nothing was sent: without its commit the lineage would be another one.",
         next_step=f"{remedy[0].strip() if remedy else look}; then type the same again",
         reason="git",

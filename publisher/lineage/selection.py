@@ -87,7 +87,7 @@ def ordered_jobs(database: Database) -> list[JobHead]:
 
 def _unpublishable(database: Database, job: object, why: str) -> LocalProblem:
     return LocalProblem(
-        f"Job {job} of {database.path} can't be published: {why}.",
+        f"Job {job} of {database.path} cannot be published: {why}.",
         next_step="Publish a target without it (`@N`, a path, a job uid).",
         reason="incomplete job",
     )

@@ -58,7 +58,7 @@ class ExternalSort:
             run = _SealedRun(self._files.enter_context(tempfile.TemporaryFile()))
             run.write(self._keys)
         except OSError as error:
-            raise no_room(python_folder(), error.strerror or "it can't be written") from error
+            raise no_room(python_folder(), error.strerror or "it cannot be written") from error
         self._runs.append(run)
         self._keys.clear()
         self._characters = 0

@@ -64,7 +64,7 @@ class Trust:
         except (OSError, ValueError) as error:  # ssl.SSLError, for a file without certificates, is an OSError
             why = "it holds no certificates" if isinstance(error, ssl.SSLError) else _words(error)
             raise NeedsUser(
-                f"the certificates that {self.setting} names can't be read ({self.path!r}): {why}",
+                f"the certificates that {self.setting} names cannot be read ({self.path!r}): {why}",
                 next_step=f"set {self.file_setting} to a PEM file with the certificates of your authority, or unset "
                 f"{'it' if self.file_setting == self.setting else self.setting}, then resume",
                 reason=Reason.CERTIFICATE,
@@ -89,4 +89,4 @@ def nothing_trusted() -> ssl.SSLContext:
 
 
 def _words(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or "it can't be opened"
+    return (error.strerror if isinstance(error, OSError) else None) or "it cannot be opened"

@@ -72,7 +72,7 @@ def _check(proxy: Proxy) -> None:
         usable = False
     if not usable:
         raise NeedsUser(
-            f"{proxy.setting} is no address of a proxy",
+            f"{proxy.setting} is not a proxy address",
             next_step=f"set {proxy.setting} to {FORM}, or unset it, then resume",
             reason=Reason.PROXY,
         )

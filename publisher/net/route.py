@@ -192,7 +192,7 @@ def _describe(error: Exception) -> str:
         case httpx2.ReadError() | httpx2.WriteError() | httpx2.RemoteProtocolError():
             return "the connection broke"
         case httpx2.DecodingError():
-            return "the answer can't be decoded"
+            return "the answer cannot be decoded"
         case UnicodeError() | httpx2.InvalidURL():
             return "no connection: the host's name is none"
         case _:

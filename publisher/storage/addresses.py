@@ -120,7 +120,7 @@ def _checked(path: str, *, utf8: bool = True) -> str:
     try:
         path.encode() if utf8 else os.fsencode(path)
     except UnicodeEncodeError:
-        raise UsageProblem("the destination is no UTF-8") from None
+        raise UsageProblem("the destination is not valid UTF-8") from None
     return path
 
 

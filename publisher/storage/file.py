@@ -56,7 +56,7 @@ class FileStore(ObjectStore):
             return
         if blocking is not None:
             raise UsageProblem(
-                f"the destination can't be a folder: {shown(str(blocking))} is a file",
+                f"the destination cannot be a folder: {shown(str(blocking))} is a file",
                 next_step="name a folder: a file keeps its own name below it",
             )
 
@@ -170,7 +170,7 @@ class FileStore(ObjectStore):
 
     def _unusable(self, why: str, *, full: bool) -> LocalProblem:
         return LocalProblem(
-            f"{shown(str(self._folder))} can't be written: {why}",
+            f"{shown(str(self._folder))} cannot be written: {why}",
             next_step="make room" if full else "clear the way or correct the permissions there",
             reason=Reason.DISK_FULL if full else Reason.DESTINATION,
             resumable=True,

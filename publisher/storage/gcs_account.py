@@ -112,7 +112,7 @@ class Account:
             return problem
         # The text may quote a token endpoint's reply, so only the error's type is shown.
         why = _wrong_file(self._environ) or f" ({type(error).__name__})" + self._named("")
-        what = f"Google credentials can't be had{why}"
+        what = f"Google credentials cannot be had{why}"
         if isinstance(error, TransportError) or (isinstance(error, GoogleAuthError) and error.retryable):
             return Transient(what)
         return NeedsUser(what, next_step=SIGN_IN, reason=Reason.AUTH)
@@ -130,7 +130,7 @@ def _wrong_file(environ: Mapping[str, str]) -> str:
     try:
         problem = "" if isinstance(json.loads(read_bounded(Path(name), MOST_BYTES)), dict) else "holds no JSON object"
     except OSError as error:
-        problem = f"can't be read ({error.strerror})"
+        problem = f"cannot be read ({error.strerror})"
     except (ValueError, RecursionError):
         problem = "holds no JSON"
     return f": {SOURCES[0]} names {name}, which {problem}" if problem else ""

@@ -282,7 +282,7 @@ class Wire:
         try:
             return await self._gate.no_reply(error)
         except Transient:  # its text speaks of the registry
-            what = f"the object store can't be reached: {error}"
+            what = f"the object store cannot be reached: {error}"
             raise Transient(what, reason="offline", probe_url=self._door) from None
 
     async def _probe(self) -> None:
@@ -296,7 +296,7 @@ class Wire:
         asked = retry_after(reply.headers, time())
         waited = anyio.current_time() - busy_since
         if waited + (asked or 0.0) > self._patience:
-            what = "the object store asks to be left alone for a while"
+            what = "the object store asks the client to wait"
             raise Transient(what, reason="throttled", retry_after=asked)
         if not asked:
             await anyio.sleep(backoff(THROTTLED_ATTEMPT, self._rng))

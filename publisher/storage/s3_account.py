@@ -137,7 +137,7 @@ class Account:
             return problem
         kind = type(error).__name__
         # The text may quote a file or a token endpoint's reply, so usually only the error's type is shown.
-        what = f"AWS credentials can't be had ({error if kind in SAFE_ERRORS else kind})"
+        what = f"AWS credentials cannot be had ({error if kind in SAFE_ERRORS else kind})"
         named = [name for name in SOURCES if self._environ.get(name)]
         what += f"; what is set: {', '.join(named)}" if named else ""
         return NeedsUser(what, next_step=SIGN_IN, reason=Reason.AUTH)

@@ -55,7 +55,7 @@ def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> Sett
         known = session.full_config.get("services", {})
     except BotoCoreError as error:  # the text names only the profile or the file, and quotes no content
         named = [name for name in FILES_AND_PROFILES if name in environ]
-        what = f"the AWS configuration can't be used: {error}"
+        what = f"the AWS configuration cannot be used: {error}"
         raise UsageProblem(
             what + (f" ({', '.join(named)})" if named else ""), next_step="check AWS_PROFILE and AWS_CONFIG_FILE"
         ) from None

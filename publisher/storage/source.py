@@ -104,7 +104,7 @@ def opened(path: str) -> Iterator[tuple[int, FileStamp]]:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise LocalProblem(f"{shown(path)} is no regular file", reason="not a file")
+            raise LocalProblem(f"{shown(path)} is not a regular file", reason="not a file")
         yield descriptor, _fence(status)
     except OSError as error:
         raise unreadable(path, error) from error
@@ -155,7 +155,7 @@ def unreadable(path: str, error: Exception) -> LocalProblem:
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     gone = isinstance(error, FileNotFoundError)
     remedy = "put it back (if its folder was moved, a link from the old place to the new one will do)" if gone else ""
-    return LocalProblem(f"{shown(path)} can't be read: {why}", next_step=remedy, reason="unreadable", resumable=True)
+    return LocalProblem(f"{shown(path)} cannot be read: {why}", next_step=remedy, reason="unreadable", resumable=True)
 
 
 def _fence(status: os.stat_result) -> FileStamp:

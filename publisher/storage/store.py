@@ -196,7 +196,9 @@ class ObjectStore(ABC):
             raise Rejected(
                 f"{shown(self.url(key))} is not what was sent: "
                 + (
-                    "it can't be found" if stored is None else f"{stored.size} bytes, {stored.checksum or 'unverified'}"
+                    "it cannot be found"
+                    if stored is None
+                    else f"{stored.size} bytes, {stored.checksum or 'unverified'}"
                 ),
                 next_step="look whether something else writes there, then resume",
                 reason="stored object differs",
@@ -235,7 +237,7 @@ def check_key(key: str) -> str:
         length = len(key.encode())
     except UnicodeEncodeError as error:
         raise LocalProblem(
-            f"the name {shown(key)} is no UTF-8 and can't be a key", next_step=RENAME, reason="file name"
+            f"the name {shown(key)} is not valid UTF-8 and cannot be a key", next_step=RENAME, reason="file name"
         ) from error
     if not key or "\0" in key or any(segment in ("", ".", "..") for segment in key.split("/")):
         raise UsageProblem(f"{shown(key)!r} is no key: it must be a path below the destination")

@@ -41,7 +41,7 @@ async def test_a_bad_answer_needs_a_person(case: str, tmp_path: Path, monkeypatc
 
 @pytest.mark.anyio
 async def test_no_agent_holds_nothing(tmp_path: Path) -> None:
-    assert "can't be asked: No such file" in await Agent(str(tmp_path / "nothing")).why_not(KEY)
+    assert "cannot be asked: No such file" in await Agent(str(tmp_path / "nothing")).why_not(KEY)
 
 
 def test_the_environment_names_the_agent() -> None:
@@ -80,7 +80,7 @@ async def test_an_agent_that_hangs_is_given_up_on_after_two_seconds_and_named(
     monkeypatch.setattr(agent_module, "ANSWER_SECONDS", 0.02)
     async with Silent(tmp_path) as silent:
         why = await Agent(silent.socket).why_not(KEY)
-    assert why == f"the SSH agent at {silent.socket} can't be asked: no answer within 0.02 s"
+    assert why == f"the SSH agent at {silent.socket} cannot be asked: no answer within 0.02 s"
 
 
 @pytest.mark.anyio

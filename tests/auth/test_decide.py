@@ -91,13 +91,13 @@ ROWS: dict[str, Expected] = {
     "public-flag/public-ssh-inconclusive": (Flag.PUBLIC, UNSET, SSH, Probe.INCONCLUSIVE, Decision.SSH, None),
     "public-flag/public-nobody/session": (
         Flag.PUBLIC, PRIVATE, NOBODY, Probe.NOT_ASKED, Decision.ANONYMOUS_SESSION, None),
-    # §5, the last paragraph: a bearer that can't be refreshed gives way to SSH, else stops
+    # §5, the last paragraph: a bearer that cannot be refreshed gives way to SSH, else stops
     "public-flag/public-lapsed": (Flag.PUBLIC, UNSET, LAPSED, Probe.NOT_ASKED, Decision.STOP, None),
     "public-flag/public-lapsed-ssh-rejected": (
         Flag.PUBLIC, UNSET, SSH_AND_LAPSED, Probe.REJECTED, Decision.STOP, None),
     "public-flag/public-ssh-instead": (Flag.PUBLIC, UNSET, SSH_AND_LAPSED, Probe.ACCEPTED, Decision.SSH, None),
     "private-flag/ssh-instead": (Flag.PRIVATE, UNSET, SSH_AND_LAPSED, Probe.NOT_ASKED, Decision.SSH, OWN),
-    # what is chosen explicitly is used or nothing is, and what can't be used is passed over for nothing
+    # what is chosen explicitly is used or nothing is, and what cannot be used is passed over for nothing
     "public-flag/public-named-ssh-rejected": (Flag.PUBLIC, UNSET, NAMED, Probe.REJECTED, Decision.STOP, None),
     "public-flag/public-ssh-unusable": (Flag.PUBLIC, UNSET, UNUSABLE, Probe.NOT_ASKED, Decision.STOP, None),
     "private-flag/ssh-unusable": (Flag.PRIVATE, UNSET, UNUSABLE, Probe.NOT_ASKED, Decision.STOP, OWN),
@@ -135,7 +135,7 @@ def test_the_stop_for_an_unset_scope_names_every_way_out() -> None:
     assert problem.exit_code is ExitCode.NEEDS_USER
     assert problem.reason == "auth"
     assert problem.diagnostics().what == (
-        "No flag, and the repo has no scope; nobody is signed in, and public is never a default."
+        "No flag, and the repo has no scope; you are not signed in, and public is never a default."
     )
     assert problem.diagnostics().next_step == (
         "Link the repo (`roar scope use <owner>/<project>`), sign in (`roar login`), or rerun with --public."

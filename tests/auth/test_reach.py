@@ -98,7 +98,7 @@ def test_what_is_recorded_goes_before_what_is_concluded(tmp_path: Path) -> None:
     reach(tmp_path, OWN).bind(sign_in())
     elsewhere = reach(tmp_path, THEIRS, named=True, standing=THEIRS)
     assert elsewhere.home_of(sign_in(token="refreshed")) == OWN
-    assert elsewhere.home_of(sign_in(sub="bob")) == THEIRS, "somebody else has signed in since"
+    assert elsewhere.home_of(sign_in(sub="bob")) == THEIRS, "another user has signed in since"
     assert elsewhere.home_of(sign_in(issuer=THEIRS)) == THEIRS, "another registry has signed her in since"
 
 

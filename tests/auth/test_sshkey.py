@@ -119,7 +119,7 @@ async def test_a_key_that_nobody_unlocks_needs_a_person(answer: Secret | None, t
 @pytest.mark.anyio
 async def test_a_locked_key_without_agent_or_person_says_what_to_type(tmp_path: Path) -> None:
     key = make_key(tmp_path / "key", "ed25519", passphrase=PASSPHRASE)
-    with pytest.raises(NeedsUser, match=r"is locked, and the SSH agent at .* can.t be asked: No such file") as caught:
+    with pytest.raises(NeedsUser, match=r"is locked, and the SSH agent at .* cannot be asked: No such file") as caught:
         await load_signer(key, agent=Agent(str(tmp_path / "no socket")), ask=None)
     assert f"ssh-add {key}" in caught.value.next_step
 

@@ -130,7 +130,7 @@ ARCHIVES: dict[str, Forge] = {
     "manifest that is a list": raw_manifest(b"[]"),
     "manifest in another encoding": raw_manifest("{}".encode("utf-16")),
     "older version": manifest(version=0),
-    "version that is no number": manifest(version="1"),
+    "version that is not a number": manifest(version="1"),
     "version that is true": manifest(version=None),
     "id that leads out": manifest(publish_id="../../x"),
     "id with a line break": manifest(publish_id="0123456\n"),
@@ -180,7 +180,7 @@ def test_a_disk_without_room_is_found_before_anything_is_written(
         free = 1_000_000
 
     monkeypatch.setattr("roar_publisher.state.portable.shutil.disk_usage", lambda path: Usage)
-    imports(world.bundle).blames(1, "the disk has no room", "nothing was imported", "free some room")
+    imports(world.bundle).blames(1, "the disk has no room", "nothing was imported", "free some disk space")
     assert everything(world) == before
 
 
@@ -188,5 +188,5 @@ def test_what_is_no_regular_file_is_never_waited_for(world: World, imports: Impo
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), Path("/dev/null")):
         imports(path).blames(1, "is damaged, or no exported publish")
-    imports(tmp_path).blames(1, "can't be read")
+    imports(tmp_path).blames(1, "cannot be read")
     assert members_of(world.bundle)

@@ -244,7 +244,7 @@ BODIES: dict[str, bytes] = {
     "a uid with a space": packed([JOB | {"job_uid": "a b"}]),
     "a command that is a number": packed([JOB | {"command": 5}]),
     "a step that is a text": packed([JOB | {"step_number": "1"}]),
-    "a time that is no number": zlib.compress(b'[{"command":"x","job_uid":"a","timestamp":NaN}]'),
+    "a time that is not a number": zlib.compress(b'[{"command":"x","job_uid":"a","timestamp":NaN}]'),
     "a key twice": zlib.compress(b'[{"command":"x","job_uid":"a","job_uid":"b"}]'),
     "spaces": zlib.compress(b'[ {"command": "x", "job_uid": "a"} ]'),
     "more behind its end": packed([JOB]) + b"more",

@@ -115,14 +115,14 @@ def _repository_that_git_refuses(program: Program) -> Mend:
     [
         (_linked_capture, 2, ["does not leave unasked: .roar →", "elsewhere", "--follow-links"]),
         (_linked_database, 2, ["does not leave unasked: .roar/roar.db →", "elsewhere.db", "--follow-links"]),
-        (_repository_that_git_refuses, 1, ["git can't read the repository at", "not a git repository", "git -C"]),
+        (_repository_that_git_refuses, 1, ["git cannot read the repository at", "not a git repository", "git -C"]),
         (_missing_database, 1, ["captured nothing here yet", "roar run"]),
         (_database_of_noise, 1, ["roar.db"]),
         (_truncated_database, 1, ["roar.db"]),
         (_empty_database, 1, ["is not a database of roar's"]),
         (_newer_schema, 1, ["newer roar", "pip install -U roar-publisher"]),
         (_no_active_session, 1, ["no roar session is active"]),
-        (_config_of_noise, 1, ["config.toml can't be read as TOML"]),
+        (_config_of_noise, 1, ["config.toml cannot be read as TOML"]),
         (_config_with_a_wrong_type, 1, ["registration.omit.enabled must be true or false"]),
         (_config_with_a_bad_pattern, 1, ["pattern"]),
         (_config_with_a_bad_scope, 1, ["publik", "roar scope use"]),
@@ -210,7 +210,7 @@ def test_a_state_folder_below_a_home_that_nobody_has(program: Program, registry:
 
 
 def test_files_that_may_not_grow(program: Program, registry: str) -> None:
-    """The journal can't be written: the file-size limit stands in for every disk that refuses."""
+    """The journal cannot be written: the file-size limit stands in for every disk that refuses."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
@@ -260,7 +260,7 @@ def test_a_damaged_journal_is_named_and_the_others_stay_visible(program: Program
     [publish_id] = program.publishes
     journal = program.state / "publishes" / publish_id / "journal.db"
     mend = _replaced(journal, b"noise" * 5000)
-    done = _refuses(program, "publish", "--resume", publish_id, code=1, words=["is damaged", "publish the same anew"])
+    done = _refuses(program, "publish", "--resume", publish_id, code=1, words=["is damaged", "publish it again"])
     assert "checkpoint" not in done.err, "nothing is kept"
     for command in ("retry", "show"):
         _refuses(program, "journal", command, publish_id, code=1, words=["is damaged", "prune --all"])
@@ -285,7 +285,7 @@ def test_a_lock_that_can_not_be_opened_leaves_the_publish_to_resume(program: Pro
     lock.unlink()
     lock.mkdir()
     for arguments in (("publish", "--resume", "-y"), ("journal", "cancel", publish_id)):
-        _refuses(program, *arguments, code=3, words=["can't be opened", "ROAR_STATE_DIR"])
+        _refuses(program, *arguments, code=3, words=["cannot be opened", "ROAR_STATE_DIR"])
     lock.rmdir()
     _succeeds(program("publish", "--resume", "-y"))
 

@@ -242,7 +242,7 @@ def test_what_holds_a_phase_up_stands_below_it_and_no_speed_is_claimed(seconds: 
     meter.take(Waiting("offline", 3.0))
     drawn = [line.plain for line in draw(meter, _console(80))]
     assert drawn[0].endswith(" 2,000/4,000")
-    assert drawn[1] == "  the registry can't be reached, next try in 3 s"
+    assert drawn[1] == "  the registry cannot be reached, next try in 3 s"
 
 
 @pytest.mark.parametrize("width", [24, 60, 100])

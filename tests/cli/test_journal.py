@@ -30,7 +30,7 @@ DAY = 86400.0
 
 @pytest.fixture
 def interrupted(program: Program, registry: str) -> str:
-    """The id of a publish that waits for a person's consent."""
+    """The id of a publish that needs user action's consent."""
     program("publish", "--anonymous", "--registry", registry).blames(4)
     return program.publishes[0]
 
@@ -197,8 +197,8 @@ def test_what_can_not_be_read_at_this_moment_is_not_called_nothing(program: Prog
     journal.rename(journal.with_suffix(".kept"))
     journal.symlink_to(journal)
     resumed = program("publish", "--resume")
-    resumed.blames(3, f"{journal} can't be used at this moment", f"roar publish --resume {interrupted}")
-    program("publish", "--watch").blames(3, f"{journal} can't be used at this moment")
+    resumed.blames(3, f"{journal} cannot be used at this moment", f"roar publish --resume {interrupted}")
+    program("publish", "--watch").blames(3, f"{journal} cannot be used at this moment")
     program("journal", "prune", "--all")
     journal.with_suffix(".kept").replace(journal)
     assert program("journal", "show", interrupted).code == 0
@@ -295,7 +295,7 @@ def test_prune_all_removes_what_is_damaged(program: Program, interrupted: str) -
     listed = program("journal", "list", "--json").last
     assert (listed["reason"], listed["next"]) == (
         "damaged journal",
-        "publish the same anew; to remove what is damaged: roar journal prune --all",
+        "publish it again; to remove what is damaged: roar journal prune --all",
     )
     assert "Nothing to remove" in program("journal", "prune", "--older-than", "0s").err
     assert program.publishes == [interrupted]
@@ -359,7 +359,7 @@ def test_prune_keeps_a_put_whose_store_keeps_an_upload(program: Program) -> None
 
 @pytest.mark.parametrize("age", ["30", "d30", "-1d", "soon"])
 def test_an_age_that_is_none_is_a_usage_error(program: Program, age: str) -> None:
-    program("journal", "prune", f"--older-than={age}").blames(2, "is no age")
+    program("journal", "prune", f"--older-than={age}").blames(2, "is not an age")
 
 
 def test_uploads_are_given_up_before_a_publish_counts_as_cancelled(

@@ -48,7 +48,7 @@ def test_an_error_after_finalize_says_that_the_lineage_is_out(publish: OwnedPubl
         publish.journal.checkpoint(event)
     publish.journal.remember(hash="ab" * 32, url=url)
     publish.give_up()
-    cause = LocalProblem("the state folder can't be used", kept="Nothing was changed.", resumable=True)
+    cause = LocalProblem("the state folder cannot be used", kept="Nothing was changed.", resumable=True)
     told = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
     assert told.kept.startswith(f"The lineage is published: {url}.")
     assert "--registry URL" not in told.next_step

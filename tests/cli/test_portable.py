@@ -20,7 +20,7 @@ from tests.lineages import chain, cut, frozen
 
 @pytest.fixture
 def interrupted(program: Program, registry: str) -> str:
-    """The id of a publish that waits for a person's consent."""
+    """The id of a publish that needs user action's consent."""
     program("publish", "--anonymous", "--registry", registry).blames(4)
     return program.publishes[0]
 
@@ -123,7 +123,7 @@ def test_a_file_is_never_written_over(program: Program, interrupted: str, file: 
     before = file.read_bytes()
     program("journal", "export", interrupted, str(file)).blames(2, "exists already")
     assert file.read_bytes() == before
-    program("journal", "export", interrupted, str(file / "below")).blames(1, "can't be written", "stays as it is")
+    program("journal", "export", interrupted, str(file / "below")).blames(1, "cannot be written", "stays as it is")
 
 
 def test_it_is_imported_once(file: Path, there: Program, interrupted: str) -> None:

@@ -156,7 +156,7 @@ def test_secrets_stop_a_run_that_nobody_watches_before_anything_is_kept(program:
 
 
 def test_without_flag_scope_and_sign_in_nothing_is_begun(program: Program) -> None:
-    program("publish").blames(4, "nobody is signed in", "rerun with --public")
+    program("publish").blames(4, "you are not signed in", "rerun with --public")
     assert program.publishes == []
 
 

@@ -62,9 +62,9 @@ def test_where_the_registry_wants_a_sign_in_it_is_roars(put: Summary) -> None:
 @pytest.mark.parametrize(
     ("reports", "reason", "words"),
     [
-        (STORING, Reason.OFFLINE, "the object store can't be reached"),
+        (STORING, Reason.OFFLINE, "the object store cannot be reached"),
         (STORING, Reason.THROTTLED, "the object store asks to wait"),
-        (SENDING, Reason.OFFLINE, "the registry can't be reached"),
+        (SENDING, Reason.OFFLINE, "the registry cannot be reached"),
         (SENDING, Reason.THROTTLED, "the registry asks to wait"),
     ],
 )
@@ -126,7 +126,7 @@ def test_where_the_registry_is_away_before_there_is_a_plan_nothing_is_left_to_re
     program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def away(*_: object, **__: object) -> list[str]:
-        raise Transient("the registry can't be reached: no connection")
+        raise Transient("the registry cannot be reached: no connection")
 
     monkeypatch.chdir(program.cwd)
     for name, value in (("ROAR_STATE_DIR", program.state), ("HOME", program.state)):

@@ -85,7 +85,7 @@ def test_a_full_stdout_is_named_on_stderr(shell: Shell, registry: str, arguments
     shell.program("publish", "--anonymous", "--registry", registry).blames(4)
     (shell.program.state / "daemon.log").write_text("a line\n")
     shell.program.env["PYTHONUNBUFFERED"] = unbuffered
-    shell(arguments, ">/dev/full").blames(1, "stdout can't be written: no space left")
+    shell(arguments, ">/dev/full").blames(1, "stdout cannot be written: no space left")
 
 
 def test_a_full_stderr_leaves_the_exit_code(shell: Shell) -> None:

@@ -99,9 +99,9 @@ def test_ids_of_a_registry_are_shown_whole(program: Program, shown: Shown, tmp_p
 
 @pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
 def test_the_width_is_what_the_terminal_itself_says(program: Program, term: str) -> None:
-    """Without COLUMNS, and on one that can't move its cursor, nothing is cut either."""
+    """Without COLUMNS, and on one that cannot move its cursor, nothing is cut either."""
     with frozen(StateFolder(program.state), cut(chain(2))) as owned:
-        owned.journal.queue.park(reason="auth", detail="nobody is signed in")
+        owned.journal.queue.park(reason="auth", detail="you are not signed in")
     env = {name: value for name, value in program.env.items() if name != "COLUMNS"} | {"NO_COLOR": "1"}
     narrow = Program(program.cwd, program.state, env)
     for arguments in (("journal", "list", "--all"), ("journal", "show", owned.paths.id), ("daemon", "status")):
@@ -128,7 +128,7 @@ def test_the_list_is_of_this_project_and_counts_the_others(folder: StateFolder, 
     damaged.journal.write_bytes(b"noise" * 2_000)
     everything, mine = _listed(folder, None), _listed(folder, tmp_path / "mine")
     assert (len(everything[0]), everything[1]) == (4, "")
-    assert len(mine[0]) == 3, "and what can't be read, which may be of this project"
+    assert len(mine[0]) == 3, "and what cannot be read, which may be of this project"
     assert mine[1] == "1 publish of other projects: roar journal list --all\n"
 
 

@@ -182,7 +182,7 @@ def test_a_process_that_does_not_hold_the_lock_is_not_signalled_whatever_the_loc
         line_of(innocent)
         with process("-c", HOLDER, str(folder.daemon_lock), str(innocent.pid)) as elsewhere:
             line_of(elsewhere)
-            with pytest.raises(LocalProblem, match=rf"can't be seen from here \(there its pid is {innocent.pid}\)"):
+            with pytest.raises(LocalProblem, match=rf"cannot be seen from here \(there its pid is {innocent.pid}\)"):
                 stop(folder)
         assert innocent.poll() is None
 
@@ -218,7 +218,7 @@ def test_a_state_folder_that_cannot_be_made_is_named(command: str, program: Prog
 
     done = program("daemon", command)
 
-    done.blames(3, f"the state folder {program.state} can't be used")
+    done.blames(3, f"the state folder {program.state} cannot be used")
     assert len(done.err.splitlines()) == 2
 
 
@@ -241,12 +241,12 @@ def test_a_log_that_cannot_be_written_keeps_no_daemon_from_starting(program: Pro
 
 
 def test_one_that_can_neither_start_nor_log_tells_why(program: Program) -> None:
-    """As in a state folder that can't be written."""
+    """As in a state folder that cannot be written."""
     for name in ("daemon.log", "daemon.lock"):
         (program.state / name).mkdir(parents=True)
 
     program("daemon", "start").blames(
-        1, "the daemon ended at once, with exit code 3", f"the lock {program.state}/daemon.lock can't be opened"
+        1, "the daemon ended at once, with exit code 3", f"the lock {program.state}/daemon.lock cannot be opened"
     )
 
 

@@ -184,7 +184,7 @@ def test_without_a_log_there_is_nothing_to_show(program: Program) -> None:
 def test_a_log_that_cannot_be_read_is_named(program: Program) -> None:
     (program.state / "daemon.log").mkdir(parents=True)
 
-    program("daemon", "logs").blames(1, "daemon.log can't be read")
+    program("daemon", "logs").blames(1, "daemon.log cannot be read")
 
 
 def test_logs_are_followed_over_a_rotation_until_ctrl_c(program: Program) -> None:

@@ -1,7 +1,7 @@
 """Whatever stops a publish is told by one documented code: `roar journal show ID --why --json`, as processes.
 
 One real daemon works on a publish for each condition at once; each is told with its code, the exit code that belongs to
-it, and whether it waits for a person.
+it, and whether it needs user action.
 """
 
 import http.client

@@ -138,7 +138,7 @@ async def test_a_command_that_cannot_be_run_is_logged(
 ) -> None:
     await tell_end(DONE, command, notify=False, log=log)
 
-    assert said(caplog).startswith("WARNING the hook can't be run: ")
+    assert said(caplog).startswith("WARNING the hook cannot be run: ")
     assert why in said(caplog)
 
 
@@ -224,7 +224,7 @@ async def test_where_the_machine_has_no_room_for_a_hook_that_is_raised(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "pipe", no_room)
-    with pytest.raises(LocalProblem, match="the hook can't be run just now"):
+    with pytest.raises(LocalProblem, match="the hook cannot be run just now"):
         await tell_end(DONE, ["true"], notify=False, log=log)
     assert caplog.records == []
 
@@ -310,12 +310,12 @@ def test_a_notification_of_a_failure_says_why_and_is_no_markup(tmp_path: Path) -
 @pytest.mark.usefixtures("bus")
 def test_what_waits_for_a_person_says_for_what(tmp_path: Path) -> None:
     Desktop(tmp_path, "notify-send")
-    parked = replace(DONE, state=State.STAGE, hash="", url="", reason="auth", detail="nobody is signed in any more")
+    parked = replace(DONE, state=State.STAGE, hash="", url="", reason="auth", detail="you are not signed in any more")
 
     command = notification(parked, dict(os.environ), platform="linux")
 
     assert command is not None
-    assert command[-2:] == ["A publish waits for you", "my model: nobody is signed in any more"]
+    assert command[-2:] == ["A publish waits for you", "my model: you are not signed in any more"]
 
 
 @pytest.mark.usefixtures("bus")

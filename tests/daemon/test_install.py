@@ -224,7 +224,7 @@ def test_a_folder_that_cannot_be_written_is_named(program: Program, unit: Path) 
     unit.parents[2].mkdir(parents=True)
     unit.parents[1].write_text("in the way")
 
-    program("daemon", "install").blames(1, f"{unit} can't be changed", "roar daemon install --print")
+    program("daemon", "install").blames(1, f"{unit} cannot be changed", "roar daemon install --print")
 
 
 def test_printed_it_is_the_unit_alone_and_nothing_is_changed(program: Program, unit: Path) -> None:

@@ -155,7 +155,7 @@ def test_a_log_that_cannot_be_written_is_told_once_and_stops_nobody(tmp_path: Pa
 
     assert (done.returncode, done.stdout) == (0, "went on\n")
     [told] = done.stderr.splitlines()
-    assert told.startswith(f"{path[cause]} can't be written; the daemon goes on without it: ")
+    assert told.startswith(f"{path[cause]} cannot be written; the daemon goes on without it: ")
     assert told.endswith(" INFO - line 0")
 
 

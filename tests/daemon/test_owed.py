@@ -27,7 +27,7 @@ def in_database(path: PublishPaths, database: Path) -> None:
 
 
 def damaged(database: Path) -> Callable[[], object]:
-    """Damage it; returns how to mend it."""
+    """Damage it; returns how to fix it."""
     good = database.read_bytes()
     database.write_bytes(b"no database" * 1000)
     return lambda: database.write_bytes(good)

@@ -89,7 +89,7 @@ def test_a_hook_for_which_there_is_no_room_is_run_later(tmp_path: Path) -> None:
 
         def no_room(ended: Ended) -> None:
             if trio.current_time() < 60:
-                raise LocalProblem("the hook can't be run just now: Too many open files")
+                raise LocalProblem("the hook cannot be run just now: Too many open files")
 
         machine.at_telling = no_room
         async with machine.daemon():

@@ -383,7 +383,7 @@ def test_who_needs_a_person_is_asked_for_once_and_holds_nobody_up(tmp_path: Path
             await machine.until(lambda: sum(not found.live for found in machine.all()) == len(others), WORK_SECONDS)
             asked = [request for request in machine.requests if request.site == elsewhere.name]
             await anyio.sleep(3 * HOUR)
-            assert daemon.lives == 2, "what waits for a person keeps the daemon from its rest"
+            assert daemon.lives == 2, "what needs user action keeps the daemon from its rest"
         parked = machine.glance(unsure)
         assert (parked.reason, parked.queued.parked) == (Reason.NEEDS_CONFIRMATION, True)
         assert "roar publish --resume" in parked.progress.detail

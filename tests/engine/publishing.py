@@ -93,7 +93,7 @@ class Publishing(httpx2.AsyncBaseTransport):
             self.paths = publish.paths
 
     async def run(self, *, confirmed: bool = True, patience: float = 300.0, attended: bool = False) -> Progress:
-        """Own the publish and work on it until it ends or can't go on.  attended: a person runs it."""
+        """Own the publish and work on it until it ends or cannot go on.  attended: a person runs it."""
 
         async def confirm(choice: Choice) -> bool:
             return confirmed

@@ -122,7 +122,7 @@ async def test_a_404_from_everything_gives_nothing_up(publishing: Publishing) ->
         return answer(404, message="no Route matched with those values") if begun else None
 
     publishing.intercept = unrouted
-    with pytest.raises(Transient, match="can't be asked for"):
+    with pytest.raises(Transient, match="cannot be asked for"):
         await publishing.run()
     publishing.intercept = lambda sent: None
     progress = await publishing.run()

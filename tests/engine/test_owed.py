@@ -1,4 +1,4 @@
-"""What follows a published lineage and can't be done yet is in the journal, and is paid once, by whoever goes on."""
+"""What follows a published lineage and cannot be done yet is in the journal, and is paid once, by whoever goes on."""
 
 import json
 import sqlite3

@@ -128,7 +128,7 @@ def _value(case: Case, root: Path, outside: Path) -> None:
 
 
 def sql_value(rng: random.Random, outside: Path) -> tuple[Any, str]:
-    """A value, and the expression with a `?` for it that makes of it what Python can't bind."""
+    """A value, and the expression with a `?` for it that makes of it what Python cannot bind."""
     kind = rng.randrange(9)
     if kind < 3:
         return hostile_text(rng).encode("utf-8", "surrogatepass"), "CAST(? AS TEXT)"

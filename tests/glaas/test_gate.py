@@ -90,7 +90,7 @@ def test_patience_ends_sooner_with_a_registry_that_was_never_met(met: bool, pati
         gate = GateState(away=lambda now: True).gate(patience)
         if met:
             gate.answered()
-        with pytest.raises(Transient, match="can't be reached") as caught:
+        with pytest.raises(Transient, match="cannot be reached") as caught:
             await gate.no_reply(CAUSE)
         assert caught.value.reason == "offline"
         assert wait <= anyio.current_time() <= wait + LONGEST_PROBE_SECONDS + 1

@@ -185,7 +185,7 @@ def test_backoff_grows_with_full_jitter_up_to_a_bound() -> None:
         ("https://user:password@elsewhere.example/", "elsewhere.example"),
         ("/login", "another path of the same host"),
         ("", "another path of the same host"),
-        ("http://[broken", "an address that can't be read"),
+        ("http://[broken", "an address that cannot be read"),
     ],
 )
 def test_a_redirect_names_its_host_and_nothing_else(location: str, target: str) -> None:

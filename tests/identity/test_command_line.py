@@ -189,7 +189,7 @@ def test_a_project_that_may_only_be_read_takes_nothing_and_says_so(desk: Desk) -
     assert desk.read(recorded_hash("bearer"), desk.token())[0] == 404
 
 
-# ---------------------------------------------------------------- what can't go on
+# ---------------------------------------------------------------- what cannot go on
 
 
 def test_a_token_of_the_environment_that_is_dead_is_not_replaced_by_nobody(desk: Desk) -> None:

@@ -312,7 +312,7 @@ def test_sixty_four_requests_that_are_turned_away_together_refresh_once(memory: 
 @pytest.mark.parametrize("flag", [Flag.PRIVATE, Flag.PUBLIC])
 @pytest.mark.parametrize("number", [1, 3, 4, 10, 19])
 def test_a_clock_that_is_off_is_told_by_how_much(number: int, flag: Flag, ahead: float, memory: Path) -> None:
-    """From the request `number` on, this machine's clock and the registry's are an hour apart; then it is mended."""
+    """From the request `number` on, this machine's clock and the registry's are an hour apart; then it is fixed."""
     world = World(memory, LINEAGE, flag)
 
     def before(sent: int) -> None:

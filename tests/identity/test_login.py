@@ -139,16 +139,16 @@ def test_a_file_that_holds_no_token(desk: Desk, content: str, words: str) -> Non
 
 @pytest.mark.usefixtures("present")
 def test_a_file_that_cannot_be_read(desk: Desk) -> None:
-    login(desk, desk.home / "missing.json").blames(1, "can't be read: No such file")
-    login(desk, desk.home).blames(1, "can't be read: it is not a regular file")
+    login(desk, desk.home / "missing.json").blames(1, "cannot be read: No such file")
+    login(desk, desk.home).blames(1, "cannot be read: it is not a regular file")
     large = desk.home / "large.json"
     large.write_text(json.dumps({"access_token": "a" * 2_000_000}))
-    login(desk, large).blames(1, "can't be read: it is larger than 1024 kB")
+    login(desk, large).blames(1, "cannot be read: it is larger than 1024 kB")
 
 
 @pytest.mark.usefixtures("present")
 def test_a_registry_that_is_away(desk: Desk) -> None:
-    login(desk, token_file(desk), "--registry", "http://127.0.0.1:9").blames(3, "can't be reached")
+    login(desk, token_file(desk), "--registry", "http://127.0.0.1:9").blames(3, "cannot be reached")
 
 
 @pytest.mark.usefixtures("present")

@@ -1,4 +1,4 @@
-"""A sign-in is due to be renewed, and the registry can't renew it now: the token is used for as long as it works."""
+"""A sign-in is due to be renewed, and the registry cannot renew it now: the token is used for as long as it works."""
 
 from collections.abc import Callable
 from pathlib import Path

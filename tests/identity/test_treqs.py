@@ -132,7 +132,7 @@ def test_a_private_project_takes_the_lineage_and_its_members_read_it(world: Worl
 
 
 def test_a_key_publishes_into_the_project_once_the_bearer_has_said_where_its_user_belongs(world: World) -> None:
-    """The context is cached on the user; a key alone can't bring one."""
+    """The context is cached on the user; a key alone cannot bring one."""
     world.bind()
     world.desk.admin("user", "add", "carol")
     key = world.desk.home / ".ssh" / "id_ed25519"

@@ -77,7 +77,7 @@ OPTIONS = ("-y", "--public")
 
 ROARS_OWN = {
     ("label sync", NOBODY): "the release asks for a sign-in before it asks the registry",
-    ("whoami", NOBODY): "nobody is signed in",
+    ("whoami", NOBODY): "you are not signed in",
     ("whoami", SSH): "a key is no sign-in to it",
     ("register as private", NOBODY): "private needs a sign-in",
 }

@@ -227,7 +227,7 @@ def test_a_copied_project_reads_the_same(tmp_path: Path) -> None:
 
 
 def full() -> sqlite3.Error:
-    """What SQLite raises where a file can't grow."""
+    """What SQLite raises where a file cannot grow."""
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute("PRAGMA max_page_count = 1")
         with pytest.raises(sqlite3.OperationalError) as caught:

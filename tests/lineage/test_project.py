@@ -151,7 +151,7 @@ def test_a_path_that_is_no_text_is_named(tmp_path: Path) -> None:
         ("[registration.omit.env_vars]\nnames = [1]", "registration.omit.env_vars.names must be a list of texts"),
         ("[registration.omit]\npatterns = ['x']", "registration.omit.patterns must be a list of tables"),
         ("[registration.omit]\npatterns = [{id = 'x'}]", "registration.omit.patterns[0].pattern must be a text"),
-        ("\udcff", "can't be read as TOML"),
+        ("\udcff", "cannot be read as TOML"),
     ],
 )
 def test_a_wrong_configuration_is_named_with_file_and_place(root: Path, text: str, what: str) -> None:
@@ -165,5 +165,5 @@ def test_a_wrong_configuration_is_named_with_file_and_place(root: Path, text: st
 
 def test_a_configuration_that_is_a_folder_is_a_problem(root: Path) -> None:
     (root / ".roar" / "config.toml").mkdir()
-    with pytest.raises(LocalProblem, match="can't be read"):
+    with pytest.raises(LocalProblem, match="cannot be read"):
         find_project(root)

@@ -1,4 +1,4 @@
-"""A target picks the jobs that roar-cli picks, in its order; one that can't be resolved is told so in words."""
+"""A target picks the jobs that roar-cli picks, in its order; one that cannot be resolved is told so in words."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""`scripts/audit.py`: a known vulnerability fails the check; a service that can not be asked is only reported."""
+"""`scripts/audit.py`: a known vulnerability fails the check; a service that cannot be asked is only reported."""
 
 import json
 import subprocess

@@ -27,7 +27,7 @@ def keys(root: Path, *typed: str) -> list[str]:
 
 
 def refusal(root: Path, *typed: str) -> str:
-    """What is said to sources that can't be taken, on one line."""
+    """What is said to sources that cannot be taken, on one line."""
     with pytest.raises((UsageProblem, LocalProblem)) as caught:
         resolve_sources(request(root, *typed))
     told = caught.value.diagnostics()
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_read_is_named_with_its_path(root: Path, monkeyp
 
     monkeypatch.setattr("os.scandir", refusing)
     told = refusal(root, "out")
-    assert told.startswith(f"{root}/out/locked can't be read: Permission denied")
+    assert told.startswith(f"{root}/out/locked cannot be read: Permission denied")
     assert "permissions" in told
 
 
@@ -162,9 +162,9 @@ def test_a_file_that_is_named_twice_is_one_source(root: Path) -> None:
         ("0123456789abcdef", ["names no file", "blake3"]),
         ("empty", ["empty has no files"]),
         ("pipe", ["neither a file nor a folder"]),
-        ("loop", ["loop can't be read"]),
-        ("no\0thing", ["can't be read"]),
-        ("x" * 5000, ["can't be read", "long"]),
+        ("loop", ["loop cannot be read"]),
+        ("no\0thing", ["cannot be read"]),
+        ("x" * 5000, ["cannot be read", "long"]),
         ("two\nlines", [r"two\nlines"]),
     ],
 )
@@ -264,7 +264,7 @@ def test_all_that_is_read_is_told_in_a_few_words(root: Path, monkeypatch: pytest
 def test_a_file_that_vanishes_before_it_is_read_is_named(root: Path) -> None:
     sources = resolve_sources(request(root, "model.bin", "@1"))
     (root / "model.bin").unlink()
-    with pytest.raises(PublisherError, match=r"model\.bin can't be read") as caught:
+    with pytest.raises(PublisherError, match=r"model\.bin cannot be read") as caught:
         digested(*sources)
     assert caught.value.exit_code is ExitCode.INTERRUPTED
 

@@ -1,4 +1,4 @@
-"""Tags are made and pushed where that can be done at once, and owed where it can't."""
+"""Tags are made and pushed where that can be done at once, and owed where it cannot."""
 
 import os
 import select

@@ -42,14 +42,14 @@ def test_a_clean_tree_has_a_commit_and_nothing_else_has(root: Path, tmp_path: Pa
 
 def test_a_repository_that_git_does_not_read_is_not_called_one_without_a_commit(root: Path) -> None:
     (root / ".git" / "HEAD").write_bytes(b"")
-    with pytest.raises(LocalProblem, match="git can't read the repository") as caught:
+    with pytest.raises(LocalProblem, match="git cannot read the repository") as caught:
         committed(root)
     assert caught.value.reason == "git"
 
 
 def test_an_index_that_git_does_not_read_is_not_called_uncommitted_changes(root: Path) -> None:
     (root / ".git" / "index").write_bytes(b"no index")
-    with pytest.raises(LocalProblem, match="git can't read the repository"):
+    with pytest.raises(LocalProblem, match="git cannot read the repository"):
         committed(root)
 
 

@@ -133,7 +133,7 @@ class S3(Destination):
 
 
 class Gcs(Destination):
-    """A prefix of a bucket of Google's.  Its sessions can't be listed; those that are not finished expire unseen."""
+    """A prefix of a bucket of Google's.  Its sessions cannot be listed; those that are not finished expire unseen."""
 
     PART_BYTES = 8 * 1024 * 1024
 

@@ -1,4 +1,4 @@
-"""A put that can't be: one clear message, the documented exit code, nothing published, nothing sent in vain."""
+"""A put that cannot be: one clear message, the documented exit code, nothing published, nothing sent in vain."""
 
 import os
 from collections.abc import Callable
@@ -90,10 +90,10 @@ CASES = {
     "an unreadable file": Case(
         ("outputs", "{}", "--follow-links"),
         ExitCode.FAILED,
-        ("copy.bin", "can't be read", "nothing was kept"),
+        ("copy.bin", "cannot be read", "nothing was kept"),
         unreadable,
     ),
-    "a name that is no UTF-8": Case(("outputs", "{}"), ExitCode.FAILED, ("is no UTF-8",), no_utf8),
+    "a name that is not valid UTF-8": Case(("outputs", "{}"), ExitCode.FAILED, ("is not valid UTF-8",), no_utf8),
     "no destination": Case(("outputs",), ExitCode.USAGE, ("destination", "s3://")),
     "an unknown scheme": Case(("outputs", "ftp://host/x"), ExitCode.USAGE, ("destination", "s3://")),
     "a bucket without a name": Case(("outputs", "s3:///x"), ExitCode.USAGE, ("destination",)),

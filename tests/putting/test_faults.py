@@ -141,7 +141,7 @@ def test_a_store_that_stays_away_leaves_a_put_to_resume(kind: str, make_place: M
     place.destination.weather(after_bodies(3, Fault.RESET))
     answer = place.put(hasty=True)
     assert answer.code == ExitCode.INTERRUPTED, answer.err
-    assert "the object store can't be reached" in answer.err.lower()
+    assert "the object store cannot be reached" in answer.err.lower()
     assert "roar publish --resume" in answer.err
     place.destination.weather(lambda seen: None)
     place.check_not_published()

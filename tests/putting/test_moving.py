@@ -151,7 +151,7 @@ def test_missing_files_are_named_to_a_person(make_place: MakePlace) -> None:
     shutil.rmtree(outputs(there))
     answer = there.roar("journal", "import", str(file), "--project", str(there.project), *allowed(there))
     assert answer.code == 0, answer.err
-    assert f"{len(place.files)} files of it can't be found on this machine" in answer.out
+    assert f"{len(place.files)} files of it cannot be found on this machine" in answer.out
     assert f"  {outputs(there) / 'large-0.bin'}" in answer.out
 
 

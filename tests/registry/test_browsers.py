@@ -71,7 +71,7 @@ async def test_a_page_of_another_site_writes_nothing(registry: Registry, name: s
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "json", ""])
 async def test_a_body_that_is_not_declared_to_be_json_is_415(registry: Registry, kind: str) -> None:
-    """So a browser that says nothing of the page can't write either."""
+    """So a browser that says nothing of the page cannot write either."""
     refused(await written(registry, {"Content-Type": kind}), 415)
     session = await registry.open()
     headers = {"Content-Type": kind, "Authorization": session.token}

@@ -80,7 +80,7 @@ def test_a_longer_pid_of_an_earlier_owner_leaves_no_digits_behind(tmp_path: Path
 
 
 def test_a_lock_that_cannot_be_opened_is_a_local_problem(tmp_path: Path) -> None:
-    with pytest.raises(LocalProblem, match="can't be opened") as caught:
+    with pytest.raises(LocalProblem, match="cannot be opened") as caught:
         Lock(tmp_path / "missing" / "lock").acquire()
     assert caught.value.exit_code is ExitCode.INTERRUPTED, "the publish is whole"
 

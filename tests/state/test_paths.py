@@ -114,7 +114,7 @@ def test_what_a_killed_writer_left_goes_with_the_token(folder: StateFolder) -> N
 def test_a_token_that_cannot_be_written_is_a_local_problem(folder: StateFolder) -> None:
     paths = folder.new_publish()
     paths.session_token.mkdir()
-    with pytest.raises(LocalProblem, match="can't be used"):
+    with pytest.raises(LocalProblem, match="cannot be used"):
         paths.write_session_token("token")
     assert [path.name for path in paths.folder.iterdir()] == ["session-token"]
 
@@ -123,7 +123,7 @@ def test_a_token_that_cannot_be_written_is_a_local_problem(folder: StateFolder) 
 def test_a_token_that_cannot_be_handled_is_a_local_problem(folder: StateFolder, work: str) -> None:
     paths = folder.new_publish()
     paths.session_token.mkdir()
-    with pytest.raises(LocalProblem, match="can't be used"):
+    with pytest.raises(LocalProblem, match="cannot be used"):
         getattr(paths, work)()
 
 
@@ -155,7 +155,7 @@ def test_a_damaged_key_is_said(folder: StateFolder) -> None:
 def test_a_state_folder_that_cannot_be_made_is_a_local_problem(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folder = StateFolder(tmp_path / "file" / "state")
-    with pytest.raises(LocalProblem, match="can't be used"):
+    with pytest.raises(LocalProblem, match="cannot be used"):
         folder.new_publish()
 
 

@@ -113,7 +113,7 @@ def test_a_file_that_exists_is_not_written_over(folder: StateFolder, packed: Pat
 
 def test_a_file_that_can_not_be_written_leaves_nothing(folder: StateFolder, tmp_path: Path) -> None:
     with frozen(folder, LINEAGE) as owned:
-        with pytest.raises(LocalProblem, match="can't be written"):
+        with pytest.raises(LocalProblem, match="cannot be written"):
             pack(owned.paths, owned.journal, None, tmp_path / "no folder" / "file")
         assert "export" not in os.listdir(owned.paths.folder)
 
@@ -187,7 +187,7 @@ def is_refused(file: Path, there: StateFolder, words: str = "damaged, or no expo
 
 def test_a_file_that_is_not_there(tmp_path: Path, there: StateFolder) -> None:
     is_refused(tmp_path / "nothing", there, "there is no")
-    is_refused(tmp_path, there, "can't be read")
+    is_refused(tmp_path, there, "cannot be read")
 
 
 @pytest.mark.parametrize("content", [b"", b"noise" * 1000, b"\0" * 20_000, b"PK\x03\x04" + b"\0" * 600])

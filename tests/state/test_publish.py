@@ -94,7 +94,7 @@ def test_a_journal_that_can_not_be_reached_is_no_missing_plan(folder: StateFolde
     """What has no plan may be removed, and a publish may be behind this."""
     paths = folder.new_publish()
     paths.journal.symlink_to(paths.journal)
-    with pytest.raises(LocalProblem, match="can't be used") as caught:
+    with pytest.raises(LocalProblem, match="cannot be used") as caught:
         look(paths)
     assert (caught.value.reason, caught.value.exit_code) == ("journal", ExitCode.INTERRUPTED)
 

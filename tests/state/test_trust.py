@@ -59,7 +59,7 @@ def test_a_folder_that_others_may_write_is_refused_with_the_remedy(root: Path, n
 
 @pytest.mark.parametrize("name", [".", "publishes"])
 def test_a_folder_that_somebody_else_makes_after_the_look_is_not_used(tmp_path: Path, name: str) -> None:
-    """In a place where everybody may make folders, such as /tmp."""
+    """In a place where all users may make folders, such as /tmp."""
     folder = StateFolder.from_environment({"ROAR_STATE_DIR": str(tmp_path / "state")})
     (folder.publishes).mkdir(parents=True)
     (folder.root / name).chmod(0o777)
@@ -116,7 +116,7 @@ def test_a_folder_above_that_everybody_may_write_needs_the_sticky_bit(tmp_path: 
         (tmp_path / "home" / "roar").symlink_to(root)
     reached = tmp_path / "home" / "roar" if linked else root
     root.parent.chmod(0o777)
-    with pytest.raises(LocalProblem, match="everybody may replace") as caught:
+    with pytest.raises(LocalProblem, match="all users may replace") as caught:
         check_state_folder(reached)
     assert caught.value.next_step.startswith("chmod +t ")
     root.parent.chmod(0o1777)
@@ -211,7 +211,7 @@ def test_a_private_file_is_read_from_its_own_place_alone(root: Path, victim: Pat
     put_in_place(root / "key", victim, kind)
     with pytest.raises(LocalProblem, match="state folder") as caught:
         StateFolder(root).user_key()
-    assert caught.value.next_step.startswith(("remove the link", "move that away", "mend its permissions"))
+    assert caught.value.next_step.startswith(("remove the link", "move that away", "fix its permissions"))
 
 
 @pytest.mark.parametrize("kind", ["link", "FIFO"])
@@ -251,7 +251,7 @@ def test_reading_a_credential_ends(tmp_path: Path, read: Callable[[Path], object
             path.write_text("[" * 100_000)
         case _:
             path.mkdir()
-    with suppress(LocalProblem, NeedsUser):  # what is no regular file is no key, and no error
+    with suppress(LocalProblem, NeedsUser):  # what is not a regular file is no key, and no error
         read(path)
 
 

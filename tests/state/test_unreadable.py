@@ -1,4 +1,4 @@
-"""A journal that can't be read at this moment, and one whose content is lost: they are told apart."""
+"""A journal that cannot be read at this moment, and one whose content is lost: they are told apart."""
 
 import errno
 import os

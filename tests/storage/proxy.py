@@ -144,7 +144,7 @@ def proxied(upstream: str, *, verifies: bool = False) -> Iterator[Proxy]:
     """A proxy before `upstream`.
 
     verifies: compare the S3 checksums of each body, as S3 does.  The sessions of GCS can be cancelled here, because its
-    emulator can't: DELETE answers 499, and so does the session from then on
+    emulator cannot: DELETE answers 499, and so does the session from then on
     (https://cloud.google.com/storage/docs/performing-resumable-uploads#cancel-upload).
     """
     server = _Server(("127.0.0.1", 0), _Handler)

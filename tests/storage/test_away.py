@@ -1,4 +1,4 @@
-"""A store that can't be reached: everybody waits, one knocks, and the budget of attempts is for other trouble."""
+"""A store that cannot be reached: everybody waits, one knocks, and the budget of attempts is for other trouble."""
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -123,7 +123,7 @@ def test_patience_ends(met: bool, patience: float, least: float) -> None:
     async def scenario(wire: Wire) -> None:
         if met:
             await wire.call(prepare)
-        with pytest.raises(Transient, match="object store can't be reached") as caught:
+        with pytest.raises(Transient, match="object store cannot be reached") as caught:
             await wire.call(prepare)
         assert caught.value.reason == "offline"
 

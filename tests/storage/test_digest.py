@@ -125,7 +125,7 @@ async def test_what_is_no_readable_file_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_is_gone_may_be_put_back(tmp_path: Path) -> None:
-    with pytest.raises(LocalProblem, match="can't be read") as caught:
+    with pytest.raises(LocalProblem, match="cannot be read") as caught:
         await digest_file(str(tmp_path / "moved" / "model.bin"))
     assert "put it back" in caught.value.next_step
     assert "a link from the old place to the new one" in caught.value.next_step
@@ -137,5 +137,5 @@ async def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     else:
         path = tmp_path / "secret"
         path.touch(mode=0)
-    with pytest.raises(LocalProblem, match="can't be read"):
+    with pytest.raises(LocalProblem, match="cannot be read"):
         await digest_file(str(path))

@@ -1,4 +1,4 @@
-"""Uploads through a proxy that breaks them: what arrives is whole, once, and what can't go on says why."""
+"""Uploads through a proxy that breaks them: what arrives is whole, once, and what cannot go on says why."""
 
 import logging
 from collections.abc import AsyncIterator

@@ -53,14 +53,14 @@ async def test_a_full_disk_is_told_and_gone_on_from(tmp_path: Path, monkeypatch:
 async def test_a_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 10))
     (tmp_path / "to").write_bytes(b"")
-    with pytest.raises(LocalProblem, match="can't be written"):
+    with pytest.raises(LocalProblem, match="cannot be written"):
         await put(tmp_path / "to", "object", content)
 
 
 async def test_a_folder_where_the_object_should_be_is_told(tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 10))
     write_file(tmp_path / "to" / "object" / "inside", 1)
-    with pytest.raises(LocalProblem, match="can't be written"):
+    with pytest.raises(LocalProblem, match="cannot be written"):
         await put(tmp_path / "to", "object", content)
     assert everything_in(tmp_path / "to") == ["object/inside"]
 
@@ -113,7 +113,7 @@ async def test_a_folder_that_could_not_keep_the_object_is_told(
 
 async def test_where_no_folder_can_be_it_is_the_destination_that_is_wrong(tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 10))
-    with pytest.raises(LocalProblem, match="can't be written") as caught:
+    with pytest.raises(LocalProblem, match="cannot be written") as caught:
         await put(Path("/proc/nowhere"), "object", content)
     assert caught.value.reason == "destination"
 

@@ -56,7 +56,7 @@ async def test_a_token_is_asked_for_once(key_file: Path, private_key: str) -> No
 async def test_an_endpoint_that_does_not_answer_is_the_networks_turn(key_file: Path, private_key: str) -> None:
     with answering(b"") as endpoint:
         write_key(key_file, private_key, endpoint.url)
-    with pytest.raises(Transient, match="Google credentials can't be had"):
+    with pytest.raises(Transient, match="Google credentials cannot be had"):
         await open_account({}).headers()
 
 
@@ -70,14 +70,14 @@ async def test_an_endpoint_that_refuses_is_a_persons_turn(key_file: Path, privat
 
 async def test_a_key_that_is_none_is_a_persons_turn(key_file: Path) -> None:
     write_key(key_file, "no key", "http://127.0.0.1:9")
-    with pytest.raises(NeedsUser, match="Google credentials can't be had"):
+    with pytest.raises(NeedsUser, match="Google credentials cannot be had"):
         await open_account({}).headers()
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (None, "can't be read (it is not a regular file)"),
+        (None, "cannot be read (it is not a regular file)"),
         ("", "holds no JSON"),
         ("[]", "holds no JSON object"),
         ("[" * 100_000, "holds no JSON"),

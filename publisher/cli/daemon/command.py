@@ -36,7 +36,7 @@ def run(quiet: bool) -> int:
 
     \b
     Exit codes: 0 asked to stop, 5 another daemon runs,
-                1 or 3 the state folder or the configuration can't be used.
+                1 or 3 the state folder or the configuration cannot be used.
     """
     from roar_publisher.daemon.log import open_log
     from roar_publisher.daemon.process import run_daemon
@@ -66,7 +66,7 @@ def start() -> None:
 
     \b
     Exit codes: 0 it runs, 1 it does not come up within 10 s,
-                3 the state folder can't be used.
+                3 the state folder cannot be used.
     """
     from roar_publisher.daemon.background import start as start_daemon
 
@@ -131,7 +131,7 @@ def logs(follow: bool, lines: int) -> None:
       roar daemon logs -f | grep 1f2e3d4c      one publish
 
     \b
-    Exit codes: 0 also when Ctrl-C ends -f, 1 the log can't be read.
+    Exit codes: 0 also when Ctrl-C ends -f, 1 the log cannot be read.
     """
     from roar_publisher.cli.daemon.views import show_log
 
@@ -151,7 +151,7 @@ def install(only_print: bool) -> None:
 
     \b
     Exit codes: 0 installed, and running where a service manager answers,
-                1 the manager refuses, or the file can't be written.
+                1 the manager refuses, or the file cannot be written.
     """
     from roar_publisher.cli.daemon.views import show_installed
     from roar_publisher.daemon.install import install as install_service
@@ -170,7 +170,7 @@ def uninstall() -> None:
     """Stop the service and remove it. What is queued stays queued.
 
     \b
-    Exit codes: 0 it is gone, 1 the manager refuses, or the file can't be removed.
+    Exit codes: 0 it is gone, 1 the manager refuses, or the file cannot be removed.
     """
     from roar_publisher.cli.daemon.views import show_uninstalled
     from roar_publisher.daemon.install import service

@@ -115,7 +115,7 @@ def show_log(path: Path, lines: int, *, follow: bool) -> None:
         raise
     except OSError as error:
         raise LocalProblem(
-            f"the log {path} can't be read: {error.strerror}", next_step=f"ls -l {path}", reason="daemon"
+            f"the log {path} cannot be read: {error.strerror}", next_step=f"ls -l {path}", reason="daemon"
         ) from error
 
 

@@ -20,7 +20,7 @@ READING = "Reading files"
 STORING = "Storing files"
 
 TURNS = {
-    Event.NO_STAGING: "the registry can't stage this publish: what is sent is visible at once",
+    Event.NO_STAGING: "the registry cannot stage this publish: what is sent is visible at once",
     Event.ALREADY_PUBLISHED: "the registry has this lineage already",
     Event.SESSION_LOST: "the registry lost the session: everything is sent again into a new one",
     Event.COUNTS_DIFFER: "the registry counted differently: everything is sent once more",
@@ -31,7 +31,7 @@ TURNS = {
 STOPPING = "Stopping: what is under way is finished first"
 
 DELAYS: dict[str, str] = {
-    Reason.OFFLINE: "the registry can't be reached",
+    Reason.OFFLINE: "the registry cannot be reached",
     Reason.NO_ANSWER: "no answer yet",
     Reason.THROTTLED: "the registry asks to wait",
     Reason.FRONT: "something in front of the registry answers in its place",
@@ -41,7 +41,7 @@ DELAYS: dict[str, str] = {
 }
 """Messages for the reasons of report.Waiting. A retry has its own text."""
 STORE_DELAYS: Mapping[str, str] = DELAYS | {
-    Reason.OFFLINE: "the object store can't be reached",
+    Reason.OFFLINE: "the object store cannot be reached",
     Reason.THROTTLED: "the object store asks to wait",
 }
 """The same while files are being stored."""
@@ -60,9 +60,9 @@ REMEDIES: Mapping[str, str] = {
     Reason.NOT_A_FILE: "put the file back as it was",
     Reason.DESTINATION: "make the folder usable",
     Reason.REGION: "name the bucket's region in AWS_REGION",
-    Reason.USAGE: "mend the environment or the profile",
-    Reason.CONFIG: "mend the configuration",
-    Reason.DISK_FULL: "free some room",
+    Reason.USAGE: "fix the environment or the profile",
+    Reason.CONFIG: "fix the configuration",
+    Reason.DISK_FULL: "free some disk space",
     Reason.TOO_MANY_FILES: "raise the limit of open files (ulimit -n 1024)",
     Reason.CLOCK: "set this machine's clock",
     Reason.NEWER_JOURNAL: "pip install --upgrade roar-publisher",

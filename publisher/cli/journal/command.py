@@ -27,7 +27,7 @@ class Age(click.ParamType[float]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         match = _AGE.fullmatch(str(value))
         if match is None:
-            self.fail(f"{value!r} is no age such as 12h, 30d or 4w", param, ctx)
+            self.fail(f"{value!r} is not an age such as 12h, 30d or 4w", param, ctx)
         return float(int(match[1]) * SECONDS[match[2]])
 
 
@@ -67,7 +67,7 @@ def journal() -> None:
 def list_(project: Path | None, everything: bool, as_json: bool) -> None:
     """The publishes of this project, or outside of one all of them; the newest first.
 
-    A line on stderr says how many others there are. What can't be read is always shown.
+    A line on stderr says how many others there are. What cannot be read is always shown.
     """
     from roar_publisher.cli.journal.views import show_list
 
@@ -121,7 +121,7 @@ def cancel(publish_id: str, as_json: bool) -> None:
 @_publish_id
 @_json
 def retry(publish_id: str, as_json: bool) -> None:
-    """Have a publish tried again once its cause is mended: a failed, a parked or a waiting one."""
+    """Have a publish tried again once its cause is fixed: a failed, a parked or a waiting one."""
     from roar_publisher.cli.journal.actions import retry as retry_publish
 
     folder = _folder()

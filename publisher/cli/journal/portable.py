@@ -210,7 +210,7 @@ def _tell(came: Arriving, *, as_json: bool) -> None:
     lines = [f"Imported {plan.id}: {files}{count(plan.jobs, 'job')} to {plan.registry}"]
     lines.append(f"It belongs to the project in {plan.project}")
     if missing:
-        lines.append(f"{count(len(missing), 'file')} of it can't be found on this machine; it stops without:")
+        lines.append(f"{count(len(missing), 'file')} of it cannot be found on this machine; it stops without:")
         lines += [f"  {path}" for path in missing[:MOST_NAMED]]
         lines += [f"  and {len(missing) - MOST_NAMED:,} more"] if len(missing) > MOST_NAMED else []
     if not came.roar_db:

@@ -140,7 +140,7 @@ class Rate(click.ParamType[int]):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)(?:B(?:/s)?)?", str(value).strip())
         rate = round(float(match[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]]) if match else 0
         if rate < 1:
-            self.fail(f"{value!r} is no rate; write it as 500k or 10M", param, ctx)
+            self.fail(f"{value!r} is not a rate; write it as 500k or 10M", param, ctx)
         return rate
 
 

@@ -155,7 +155,7 @@ def _refuse_unusable(target: str | None, registry: str | None, put: PutOptions |
             raise UsageProblem(f"{name} is empty", next_step="give it a value, or leave it out")
         if value is not None and name not in FILES and not _is_text(value):
             raise UsageProblem(
-                f"{name} is no UTF-8 text", next_step="type it in UTF-8; a file may be named by its step"
+                f"{name} is not valid UTF-8", next_step="type it in UTF-8; a file may be named by its step"
             )
 
 

@@ -63,7 +63,7 @@ def remove_user(name: str, data: Path) -> None:
 
     with opened(data) as store:
         store.write(accounts.remove_user, name)
-    click.echo(f"{name} is removed, and can't sign in any more")
+    click.echo(f"{name} is removed, and cannot sign in any more")
 
 
 @click.group()
@@ -82,7 +82,7 @@ def add_key(user: str, public_key: Path, data: Path) -> None:
     try:
         parsed = keys.parse_key(public_key.read_text("utf-8"))
     except OSError as error:
-        raise LocalProblem(f"{public_key} can't be read: {error.strerror}", next_step=f"ls -l {public_key}") from error
+        raise LocalProblem(f"{public_key} cannot be read: {error.strerror}", next_step=f"ls -l {public_key}") from error
     except (keys.InvalidKey, UnicodeDecodeError) as error:
         why = str(error) if isinstance(error, keys.InvalidKey) else "it is no text"
         raise UsageProblem(
@@ -156,7 +156,7 @@ def issue_token(user: str, ttl: int, auth_json: Path | None, url: str | None, as
             write_new(auth_json, document)
         except OSError as error:
             raise LocalProblem(
-                f"{auth_json} can't be written: {error.strerror}", next_step="name another file"
+                f"{auth_json} cannot be written: {error.strerror}", next_step="name another file"
             ) from error
         click.echo(f"{holder.name} is signed in by {auth_json}, until it is revoked: {tokens.grant_id}")
     elif as_json:

@@ -80,13 +80,13 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
         ) from error
     except OSError as error:
         raise LocalProblem(
-            f"the registry can't run on {host}:{port} with its data in {data}: {error.strerror or error}",
+            f"the registry cannot run on {host}:{port} with its data in {data}: {error.strerror or error}",
             next_step="choose another --port, --host or --data",
             reason="registry",
         ) from error
     except sqlite3.Error as error:
         raise LocalProblem(
-            f"the registry's data in {data} can't be used: {error}",
+            f"the registry's data in {data} cannot be used: {error}",
             next_step="check its permissions and room, or choose another --data",
             reason="registry",
         ) from error

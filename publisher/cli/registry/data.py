@@ -83,7 +83,7 @@ def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
         ) from error
     except (OSError, sqlite3.Error) as error:
         raise LocalProblem(
-            f"the registry's accounts in {data} can't be used: {error}",
+            f"the registry's accounts in {data} cannot be used: {error}",
             next_step="check its permissions and room, or choose another --data",
             reason="registry",
         ) from error

@@ -78,5 +78,5 @@ def _present_sign_in() -> str:
 
     present = BearerStore.from_environment({**os.environ, "ROAR_ACCESS_TOKEN": ""}, home_to_read()).current()
     if present is None:
-        raise UsageProblem("nobody is signed in: there is no auth.json", next_step=LOG_IN)
+        raise UsageProblem("you are not signed in: there is no auth.json", next_step=LOG_IN)
     return present.mark

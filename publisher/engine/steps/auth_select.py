@@ -235,7 +235,7 @@ async def _check_not_anonymous(run: Run) -> None:
         return
     if (await run.keyring.held(*_asked(run))).key is not Key.NONE and not all(map(only_by_bearer, people)):
         return
-    what = f"this publish was to name {' or '.join(people)}, and nobody is signed in where it goes on."
+    what = f"this publish was to name {' or '.join(people)}, and you are not signed in where it goes on."
     raise NeedsUser(
         f"{what} {run.keyring.unusable}".strip(),
         kept="Nothing is in the registry yet.",

@@ -86,7 +86,7 @@ def _still_owed(left: list[Debt]) -> LocalProblem:
     return LocalProblem(
         f"The lineage is published, but {'; '.join(debt.text for debt in left)}",
         kept="The publication itself is complete.",
-        next_step=f"mend that, or type: {commands[0]}" if commands else "mend that",
+        next_step=f"fix that, or type: {commands[0]}" if commands else "fix that",
         reason=payable[0].reason,
         resumable=True,
     )

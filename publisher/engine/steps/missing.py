@@ -96,7 +96,7 @@ async def session_event(run: Run, progress: Progress, refusal: Refused) -> Outco
         if again.status in (UNAUTHORIZED, FORBIDDEN):
             return credential_rejected(run, again)
         raise Transient(
-            f"{refusal.what}; the session can't be asked for: {again.what}", reason="server failing"
+            f"{refusal.what}; the session cannot be asked for: {again.what}", reason="server failing"
         ) from again
     if there:
         what = f"the registry has this session, but not what was asked of it: {refusal.what}"

@@ -70,7 +70,7 @@ def _no_sessions(run: Run, progress: Progress) -> NeedsUser:
     outside = "" if private else "`roar scope clear`, then: "
     return NeedsUser(
         "this registry has no registration sessions: "
-        + ("what it takes is public at once" if private else "it can't publish into a project"),
+        + ("what it takes is public at once" if private else "it cannot publish into a project"),
         kept="Nothing was sent.",
         next_step=f"have the registry upgraded, then: roar publish --resume {run.plan.id}\n"
         f"or publish for everybody: roar journal cancel {run.plan.id}, then: {outside}roar publish --public",

@@ -72,7 +72,7 @@ def check_claim(claimed: str, plan: Plan, progress: Progress) -> str:
     """
     expected = sent_hash(plan, progress)
     if not HASH.fullmatch(claimed):
-        raise mismatch((f"every job is said to be published as {_shown(claimed)}, which is no hash",))
+        raise mismatch((f"every job is said to be published as {_shown(claimed)}, which is not a hash",))
     if expected is None or claimed in plan.published.values():
         return ""
     if not plan.redactions:

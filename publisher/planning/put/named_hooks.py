@@ -19,7 +19,10 @@ _PLACES = ("/.git", "", ".git/.git", ".git")
 
 
 def without_hooks(top: Path) -> dict[str, str]:
-    """The settings that switch off what the repository in `top` names.  Raises LocalProblem where git can't read it."""
+    """Return the settings that switch off what the repository in `top` names.
+
+    Raises LocalProblem if git cannot read it.
+    """
     answer = run_git(top, *_LIST)
     if not answer.ok and (answer.code != _NOT_SET or answer.complaint):
         raise unreadable(top, answer)

@@ -104,7 +104,7 @@ def _nothing_to_resume() -> Iterator[None]:
         raise LocalProblem(
             problem.what,
             kept="Nothing was sent, nothing was kept.",
-            next_step="mend the file, or wait until nothing writes to it; then put again",
+            next_step="fix the file, or wait until nothing writes to it; then put again",
             reason=problem.reason,
         ) from problem
 

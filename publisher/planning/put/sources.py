@@ -96,7 +96,7 @@ def _refuse_outside(root: Path, typed: Sequence[str], sources: Iterable[Source])
         found = [leaves for place in places if (leaves := leaving(place, inside))]
         found = found or [leaves for source in sources if (leaves := leaving(source.path, inside))]
     except OSError as error:
-        raise LocalProblem(f"{shown(str(error.filename))} can't be read: {error}", reason="unreadable") from error
+        raise LocalProblem(f"{shown(str(error.filename))} cannot be read: {error}", reason="unreadable") from error
     refuse(root, found, remedy=f"name the files themselves, or the folder outside; or the same with {FOLLOW}")
 
 
@@ -117,12 +117,12 @@ def _one(database: Database, root: Path, typed: str, left_out: LeftOut) -> Itera
             return [_regular(path, typed)]
     except OSError as error:
         raise LocalProblem(
-            f"{shown(str(error.filename or path))} can't be read: {error.strerror}",
-            next_step="mend its permissions, or leave it out; then put again",
+            f"{shown(str(error.filename or path))} cannot be read: {error.strerror}",
+            next_step="fix its permissions, or leave it out; then put again",
             reason="unreadable",
         ) from error
     except (ValueError, RuntimeError) as error:  # RuntimeError: a cycle of symlinks
-        raise LocalProblem(f"the source {shown(typed)} can't be read: {error}", reason="unreadable") from error
+        raise LocalProblem(f"the source {shown(typed)} cannot be read: {error}", reason="unreadable") from error
     if _DIGEST.fullmatch(typed):
         return [_by_digest(database, typed.lower())]
     raise UsageProblem(
@@ -243,5 +243,5 @@ def _check(source: Source) -> None:
         str(source.path).encode()
     except UnicodeEncodeError as error:
         raise LocalProblem(
-            f"The path {shown(str(source.path))} is no UTF-8.", next_step=RENAME, reason="file name"
+            f"The path {shown(str(source.path))} is not valid UTF-8.", next_step=RENAME, reason="file name"
         ) from error

@@ -86,7 +86,7 @@ def _is_json(types: Sequence[str]) -> bool:
 def _refusal(error: ValidationError) -> Refusal:
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     if faults[0]["type"] == "json_invalid":
-        return Refusal(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {faults[0]['msg']}")
+        return Refusal(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {faults[0]['msg']}")
     named = [f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults[:ERRORS_NAMED]]
     more = f" (and {len(faults) - ERRORS_NAMED} more)" if len(faults) > ERRORS_NAMED else ""
     return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(named)[:DETAIL_LENGTH] + more)

@@ -68,7 +68,7 @@ class BrowserGuard:
             raise Refusal(HTTPStatus.BAD_REQUEST, "a request names its host once, in a Host header")
         if self._names is not None and not self._names.is_served(hosts[0]):
             detail = (
-                "this registry is not served under this name; whoever runs it can allow it by: roar registry serve"
+                "this registry is not served under this name; its operator can allow it by: roar registry serve"
                 " --public-url URL"
             )
             raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, detail)

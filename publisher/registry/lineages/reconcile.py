@@ -66,7 +66,7 @@ def reconcile(
     """
     lineage = readable_lineage(connection, request.session_hash, reader)
     if lineage["owner"] != caller.owner:
-        raise Refusal(HTTPStatus.FORBIDDEN, "this lineage is not yours, so you can't edit its labels")
+        raise Refusal(HTTPStatus.FORBIDDEN, "this lineage is not yours, so you cannot edit its labels")
     connection.execute("SAVEPOINT edits")
     results = []
     edited = 0
