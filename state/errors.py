@@ -11,7 +11,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The exit code of the process, as README.md documents it."""
+    """The exit code of the process, as docs/publishing.md documents it."""
 
     PUBLISHED = 0
     FAILED = 1
