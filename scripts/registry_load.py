@@ -30,7 +30,7 @@ from roar_publisher.registry.lineages.staging import LinkKind
 PROGRAM = """
 import sys
 from pathlib import Path
-from roar_publisher.registry.serve import serve
+from roar_publisher.registry.server.serve import serve
 
 serve("127.0.0.1", 0, Path(sys.argv[1]), lambda url: print(url, flush=True))
 """

@@ -21,7 +21,7 @@ from roar_publisher.report import Reporter
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser, Transient
 
 PATIENCE_SECONDS = 300.0
-"""Seconds to wait for a registry that is unreachable; one that never answered gets less (`glaas.gate`)."""
+"""Seconds to wait for a registry that is unreachable; one that never answered gets less (`net.gate`)."""
 
 
 async def candidate_identities(

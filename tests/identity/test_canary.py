@@ -37,7 +37,7 @@ from roar_publisher.__main__ import main
 main()
 """
 DEFECT = """
-from roar_publisher.glaas.exchange import Exchange
+from roar_publisher.net.exchange import Exchange
 send = Exchange.send
 async def broken(self, method, path, body, authorization, **limits):
     reply = await send(self, method, path, body, authorization, **limits)

@@ -101,7 +101,7 @@ CASES = {
     "a destination that leaves itself": Case(("outputs", "s3://bucket/a/../b"), ExitCode.USAGE, ("'..' segment",)),
     "a destination that is a file": Case(("outputs", "/dev/null/x"), ExitCode.USAGE, ("is a file", "name a folder")),
     "no message": Case(("outputs", "{}", "--no-message"), ExitCode.USAGE, ("no such option",)),
-    "a rate that is none": Case(("outputs", "{}", "--limit-rate", "fast"), ExitCode.USAGE, ("no rate",)),
+    "a rate that is none": Case(("outputs", "{}", "--limit-rate", "fast"), ExitCode.USAGE, ("not a rate",)),
     "no jobs": Case(("outputs", "{}", "--jobs", "0"), ExitCode.USAGE, ("--jobs",)),
     "no roar.db": Case(("outputs", "{}"), ExitCode.FAILED, ("roar.db",), no_project),
     "no credentials": Case(("outputs", "{}"), ExitCode.NEEDS_USER, ("no AWS credentials",), forget_credentials, "s3"),

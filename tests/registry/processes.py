@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
 from pathlib import Path
-from roar_publisher.registry.serve import serve
+from roar_publisher.registry.server.serve import serve
 
 serve(sys.argv[1], 0, Path(sys.argv[2]), lambda url: print(url, flush=True))
 print("stopped", flush=True)

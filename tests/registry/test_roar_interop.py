@@ -19,7 +19,7 @@ SECONDS = 120
 LEGACY_PROGRAM = PROGRAM.replace(
     "from roar_publisher.registry.server.serve import serve",
     """from roar_publisher.registry import app, serve as module
-from roar_publisher.registry.serve import serve
+from roar_publisher.registry.server.serve import serve
 
 module.create_app = lambda store, **options: app.create_app(store, features=None, **options)""",
 )
@@ -27,7 +27,7 @@ module.create_app = lambda store, **options: app.create_app(store, features=None
 ONE_SESSION_PROGRAM = PROGRAM.replace(
     "import serve\n",
     """import Exposure, serve
-from roar_publisher.registry.quotas import Amount
+from roar_publisher.registry.store.quotas import Amount
 """,
 ).replace("flush=True))", "flush=True), exposure=Exposure(quota=Amount(1, 100, 10**9)))", 1)
 """The registry, which takes one publish a day without a sign-in."""
