@@ -145,8 +145,8 @@ BATCH_LIES: dict[str, tuple[str, Lie, str]] = {
     "more artifacts": ("artifacts/batch", says(created=99), "it took 99 of the"),
     "more inputs": ("inputs", says(inputs_linked=7), "it took 7 of the 1 inputs"),
     "negative outputs": ("outputs", says(outputs_linked=-1), "it took -1 of the 1 outputs"),
-    "published as no hash": ("jobs/batch", says(already_registered_session_hashes=["latest"]), "no hash"),
-    "published as a number": ("jobs/batch", says(already_registered_session_hashes=[7]), "no hash"),
+    "published as no hash": ("jobs/batch", says(already_registered_session_hashes=["latest"]), "not a hash"),
+    "published as a number": ("jobs/batch", says(already_registered_session_hashes=[7]), "not a hash"),
     "published as another": ("jobs/batch", says(already_registered_session_hashes=[OTHER]), f"published as {OTHER}"),
     "made closed": ("registration-sessions", says(status="closed", created=True), "it is closed"),
 }
@@ -157,7 +157,7 @@ BATCH_LIES: dict[str, tuple[str, Lie, str]] = {
 def test_an_answer_that_contradicts_what_was_sent_ends_the_publish(
     folder: StateFolder, call: str, lie: Lie, words: str, staged: bool
 ) -> None:
-    if not staged and (call == "registration-sessions" or "published" in words or "no hash" in words):
+    if not staged and (call == "registration-sessions" or "published" in words or "not a hash" in words):
         return  # an older registry has no sessions, and knows nothing of other lineages
     with Liar.of(LINEAGE, staged=staged).served() as liar:
         nothing_new = {"created_count": 0, "existing_count": 0} if "hash" in words or "published" in words else {}

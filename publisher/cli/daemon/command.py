@@ -170,7 +170,7 @@ def uninstall() -> None:
     """Stop the service and remove it. What is queued stays queued.
 
     \b
-    Exit codes: 0 it is gone, 1 the manager refuses, or the file cannot be removed.
+    Exit codes: 0 it is gone, 1 the manager refuses or the file cannot be removed.
     """
     from roar_publisher.cli.daemon.views import show_uninstalled
     from roar_publisher.daemon.install import service
