@@ -25,5 +25,5 @@ def home(instead: str | None = None) -> Path:
 
 
 def home_to_read() -> Path:
-    """Return the home folder, for files that may be missing; NOBODYS if there is none."""
+    """Return the home folder, for files that may be missing; NO_HOME if there is none."""
     return home(instead=str(NO_HOME))

@@ -93,7 +93,7 @@ class Keyring:
         `ROAR_ACCESS_TOKEN` is never replaced by a key.
 
         asking: whether the agent and the user may be asked; otherwise a key that they may unlock counts as usable.
-        Raises NeedsPerson if the sign-in is invalid.
+        Raises NeedsUser if the sign-in is invalid.
         """
         if asks_for_nobody(flag, scope):
             return Credentials(bearer=False)
@@ -181,7 +181,7 @@ class Keyring:
     async def signer(self) -> SshSigner:
         """Return the key's signer, also in a process that continues another one's publish.
 
-        Raises NeedsPerson if the key cannot sign, and Refused (401) if there is no key any more.
+        Raises NeedsUser if the key cannot sign, and Refused (401) if there is no key any more.
         """
         signer = await self._key.signer()
         if signer is None:

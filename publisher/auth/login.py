@@ -47,7 +47,7 @@ def read_token_file(path: Path) -> Document:
 async def checked(document: Document, caller: Caller) -> Document:
     """Return the document with its user's data as the registry reports it.
 
-    Raises NeedsPerson if the registry does not accept the token, Transient if it cannot be reached.
+    Raises NeedsUser if the registry does not accept the token, Transient if it cannot be reached.
     """
     try:
         context = await caller.call("GET", ACCESS_CONTEXT, expect=AccessContextReply, authorize=_Token(document))

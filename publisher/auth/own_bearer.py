@@ -44,7 +44,7 @@ class OwnBearer:
     def usable(self) -> bool:
         """Return whether this registry issued the bearer, and it is valid or can be refreshed.
 
-        Raises NeedsPerson if the sign-in is unreadable.
+        Raises NeedsUser if the sign-in is unreadable.
         """
         sign_in = self._own()
         if sign_in is not None and sign_in.standing(self._clock()) is Standing.EXPIRED:
@@ -60,7 +60,7 @@ class OwnBearer:
         """Return the header of a request sent now. Refreshes the bearer first if it is due.
 
         identity: the one that the publish began with.
-        Raises Refused (401) if there is no bearer any more, NeedsPerson if another user has signed in.
+        Raises Refused (401) if there is no bearer any more, NeedsUser if another user has signed in.
         """
         self._check_origin(caller)
         sign_in = self._own()

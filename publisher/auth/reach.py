@@ -58,7 +58,7 @@ class Reach:
         return self._named or self.origin in self._known.read().accepted
 
     def check(self, publish_id: str = "", *, named_in: str = "a project or a bundle") -> None:
-        """Raise NeedsPerson unless the registry is accepted.
+        """Raise NeedsUser unless the registry is accepted.
 
         publish_id: of the publish that would continue there, if there is one.
         named_in: what named the address.

@@ -77,7 +77,7 @@ async def _sign_in(store: BearerStore, document: Document, reach: Reach) -> str:
 
 
 def _reach(registry: str | None, document: Document) -> Reach:
-    """Return the registry to send the token to. Raises NeedsPerson if the user has not named one."""
+    """Return the registry to send the token to. Raises NeedsUser if the user has not named one."""
     from roar_publisher.engine.worker import own_reach
     from roar_publisher.lineage.project import NamedRegistry, current_folder, find_project, user_registry
     from roar_publisher.net.address import registry_address

@@ -107,7 +107,7 @@ async def work(
     transport, rng, on_disk: for tests on virtual time; the defaults are the real network, unpredictable jitter and a
     worker thread.
 
-    Raises NeedsPerson before anything is sent if this user has not accepted the registry (`auth.reach`).
+    Raises NeedsUser before anything is sent if this user has not accepted the registry (`auth.reach`).
     """
     plan = owned.journal.plan()
     on_disk = on_disk or in_thread()

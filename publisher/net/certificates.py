@@ -53,7 +53,7 @@ class Trust:
     def context(self) -> ssl.SSLContext:
         """Return a context for TLS connections.
 
-        Takes 20 ms. Raises NeedsPerson if the setting names no certificates.
+        Takes 20 ms. Raises NeedsUser if the setting names no certificates.
         """
         if not self.setting:
             return httpx2.create_ssl_context(trust_env=False)

@@ -92,7 +92,7 @@ class Exchange:
         """Send one request and read its whole reply.
 
         path: below the registry's address, with its query. within: seconds until the reply begins; its body has to
-        arrive at SLOWEST_BODY or faster. Raises Unreachable if no whole reply came, NeedsPerson if a certificate, a
+        arrive at SLOWEST_BODY or faster. Raises Unreachable if no whole reply came, NeedsUser if a certificate, a
         proxy or their settings prevent the request.
         If cancelled, the server may still have carried out the request.
         """

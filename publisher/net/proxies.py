@@ -43,7 +43,7 @@ class Proxy:
 def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None:
     """Return the proxy for the host of `url`, or None for a direct connection.
 
-    Raises NeedsPerson, with the variable's name and without its value, if the setting is not a proxy's address.
+    Raises NeedsUser, with the variable's name and without its value, if the setting is not a proxy's address.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""

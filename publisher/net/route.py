@@ -1,7 +1,7 @@
 """The route to one host: its proxy, its trusted certificates, and the meaning of its failures.
 
 This module builds the HTTP library's clients and interprets its errors, for the registry and the object stores.
-Problems that the user must fix (a certificate, a proxy that requires a sign-in, an invalid setting) become NeedsPerson
+Problems that the user must fix (a certificate, a proxy that requires a sign-in, an invalid setting) become NeedsUser
 with their own reason. Everything else is Unreachable, a network problem.
 """
 
@@ -43,7 +43,7 @@ class Unreachable(Exception):
 
 
 class Route:
-    """The route to the host of `url`. Raises NeedsPerson if a proxy setting or a certificate setting is unusable."""
+    """The route to the host of `url`. Raises NeedsUser if a proxy setting or a certificate setting is unusable."""
 
     def __init__(self, url: str, trust: Trust) -> None:
         parts = urlsplit(url)
@@ -72,12 +72,12 @@ class Route:
         return kind(verify=self._tls, limits=limits, proxy=proxy)
 
     def check(self, status: int) -> None:
-        """Raise NeedsPerson if a reply is a proxy's 407, which over plain http arrives as a reply."""
+        """Raise NeedsUser if a reply is a proxy's 407, which over plain http arrives as a reply."""
         if status == PROXY_SIGN_IN:
             raise _refused_by_proxy(self._host, self._proxy, "407 Proxy Authentication Required")
 
     def failed(self, error: Exception) -> NoReturn:
-        """Raise NeedsPerson or Unreachable for one of FAILURES.
+        """Raise NeedsUser or Unreachable for one of FAILURES.
 
         The texts of the library's errors can contain the URL, so they are not repeated.
         """

@@ -42,7 +42,7 @@ async def candidate_identities(
     known: the owners that this user's keys had before. They are used if the registry cannot be reached, and always
     without `ask_if_known`; AUTH_SELECT asks again, and stops if the owner was wrong.
 
-    Raises Transient if the registry is needed and cannot be reached. Raises NeedsPerson if it accepts none of the
+    Raises Transient if the registry is needed and cannot be reached. Raises NeedsUser if it accepts none of the
     credentials and one is needed, or if this user has not accepted the registry.
     """
     keyring.reach.check()

@@ -62,7 +62,7 @@ class Account:
         """Return the `Authorization` header; empty for an emulator.
 
         renew: a value that the store rejected; a new one is requested, unless another task has already obtained it.
-        Raises NeedsPerson if there are no credentials, Transient if their source does not answer.
+        Raises NeedsUser if there are no credentials, Transient if their source does not answer.
         """
         if self._emulated:
             return {}

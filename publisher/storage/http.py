@@ -161,7 +161,7 @@ class Wire:
     async def send(self, request: Request) -> Reply:
         """Make one attempt.
 
-        Raises Unreachable if no complete reply arrived, NeedsPerson if a certificate, a proxy or their settings prevent
+        Raises Unreachable if no complete reply arrived, NeedsUser if a certificate, a proxy or their settings prevent
         the request, FileChanged from a body that must not be sent.
         """
         route, chosen = self._route(request.url), self._under_way.index(min(self._under_way))

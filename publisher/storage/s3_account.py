@@ -88,7 +88,7 @@ class Account:
         return True
 
     async def current(self) -> Credentials:
-        """Return credentials that botocore considers valid, refreshed if needed. Raises NeedsPerson without any."""
+        """Return credentials that botocore considers valid, refreshed if needed. Raises NeedsUser without any."""
         known = self._credentials
         if known is not None and not (hasattr(known, "refresh_needed") and known.refresh_needed()):
             return self._freeze()  # nothing to wait for
@@ -158,7 +158,7 @@ async def open_account(bucket: str, environ: Mapping[str, str]) -> Account:
 
 
 def _check(frozen: Any) -> None:
-    """Raise NeedsPerson for a value that is not valid in a header, where it would be truncated or break the request."""
+    """Raise NeedsUser for a value that is not valid in a header, where it would be truncated or break the request."""
     for name, value in (
         ("AWS_ACCESS_KEY_ID", frozen.access_key),
         ("AWS_SECRET_ACCESS_KEY", frozen.secret_key),

@@ -78,7 +78,7 @@ class ObjectStore(ABC):
     """One destination, which stores objects by key. An async context manager; any number of tasks may use it.
 
     Errors of every method: Transient if the store is unreachable or fails for too long, Rejected for its final refusal,
-    NeedsPerson for credentials, LocalProblem for this machine. Cancellation stops waiting. The operation may have been
+    NeedsUser for credentials, LocalProblem for this machine. Cancellation stops waiting. The operation may have been
     carried out nevertheless, and repeating it is safe.
     """
 

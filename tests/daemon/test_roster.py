@@ -230,9 +230,9 @@ def test_looking_takes_no_publish_from_anybody(folder: StateFolder, roster: Publ
     """Onlookers hold the lock for an instant: whoever takes the publish meanwhile must not be turned away."""
     paths = queued(folder)
     look = (
-        "import sys; from pathlib import Path; from roar_publisher.daemon.index import Roster\n"
+        "import sys; from pathlib import Path; from roar_publisher.daemon.index import PublishIndex\n"
         "from roar_publisher.state.paths import StateFolder\n"
-        f"roster = Roster(StateFolder(Path({str(folder.root)!r}))); print('looks', flush=True)\n"
+        f"roster = PublishIndex(StateFolder(Path({str(folder.root)!r}))); print('looks', flush=True)\n"
         "while True: roster.waiting(frozenset())"
     )
     with running("-c", look) as process:

@@ -42,7 +42,7 @@ class Arriving:
 def agree(file: str, arriving: Arriving, *, yes: bool) -> None:
     """Ensure that the user agrees to everything that the publish would do. yes: agreed on the command line.
 
-    What it would do is shown in either case. Raises NeedsPerson if the user says no or cannot be asked.
+    What it would do is shown in either case. Raises NeedsUser if the user says no or cannot be asked.
     """
     for line in shown(file, arriving):
         click.echo(line, err=True)

@@ -86,7 +86,7 @@ def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
 
     The file may come from an untrusted source. Nothing is sent, and no daemon takes the publish, before the user
     resumes it. Missing files are listed; the publish stops at them. Raises the same as `arriving`, UsageProblem for
-    files outside of the project, NeedsPerson without consent. In these cases nothing is imported.
+    files outside of the project, NeedsUser without consent. In these cases nothing is imported.
     """
     root = _root(wish.project)
     refuse_linked_capture(root)

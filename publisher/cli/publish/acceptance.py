@@ -23,7 +23,7 @@ def own_registries() -> Registries:
 def accept_registry_of(request: Request, person: Person) -> None:
     """Ensure that the user accepts the registry of a new publish. Ask if necessary and possible.
 
-    Raises Declined if the user says no, NeedsPerson if the user cannot be asked, LocalProblem if the answer cannot be
+    Raises Declined if the user says no, NeedsUser if the user cannot be asked, LocalProblem if the answer cannot be
     saved.
     """
     _accept(request.registry, request.named_by, named_in_file(request), person)

@@ -60,7 +60,7 @@ class Person:
     def accept_redactions(self, redactions: Mapping[str, int]) -> None:
         """Ensure that the redacted data may be published.
 
-        Raises Declined if the user says no, NeedsPerson if the user cannot be asked.
+        Raises Declined if the user says no, NeedsUser if the user cannot be asked.
         """
         if self._yes:
             return

@@ -39,7 +39,7 @@ def must_ask(choices: Sequence[Choice]) -> Choice | None:
 
 
 def refuse_unasked(choices: Sequence[Choice]) -> None:
-    """Raise NeedsPerson if every possible outcome needs consent that the user has not given."""
+    """Raise NeedsUser if every possible outcome needs consent that the user has not given."""
     possible = [choice for choice in choices if choice.decision is not Decision.STOP]
     if possible and all(choice.needs_confirmation for choice in possible):
         raise NeedsUser(

@@ -44,7 +44,7 @@ class Preparation:
     async def run(self, stop: anyio.Event) -> Prepared:
         """Prepare the request.
 
-        Raises NeedsPerson if it cannot be published at all, what the sources of a put raise, or Interrupted.
+        Raises NeedsUser if it cannot be published at all, what the sources of a put raise, or Interrupted.
         """
         prepared: Prepared | None = None
         failure: PublisherError = Interrupted("stopped on request", kept="Nothing was sent, nothing was kept.")

@@ -72,7 +72,7 @@ def possible_choices(request: Request, held: Credentials) -> list[Choice]:
 
 
 async def refuse_unpublishable(request: Request, keyring: Keyring) -> None:
-    """Raise NeedsPerson, before anything is kept, if no answer of the registry could make this publishable."""
+    """Raise NeedsUser, before anything is kept, if no answer of the registry could make this publishable."""
     choices = possible_choices(request, await keyring.held(request.flag, request.scope))
     if all(choice.decision is Decision.STOP for choice in choices):
         problem = keyring.stop(choices[0])

@@ -41,7 +41,7 @@ _OTHER_HOST = re.compile(r"\bsignature was made for\b", re.IGNORECASE)
 async def auth_select(run: Run) -> Outcome:
     """Choose the credential by the table of protocol.md §5.
 
-    Raises NeedsPerson if the table stops, if the user does not confirm a publish without a name, if the plan names a
+    Raises NeedsUser if the table stops, if the user does not confirm a publish without a name, if the plan names a
     user whose credential is missing, or if the identity is not one that the plan was made for or not the one that this
     publish began with. The identity never changes silently.
     """
@@ -57,7 +57,7 @@ def require_same_identity(step: Step) -> Step:
     it is. Therefore the registry is asked once per process. If it rejects the credential, the event is
     CREDENTIAL_REJECTED.
 
-    Raises what the step raises, and NeedsPerson if the credential now belongs to another user.
+    Raises what the step raises, and NeedsUser if the credential now belongs to another user.
     """
 
     async def checked(run: Run) -> Outcome:
@@ -71,7 +71,7 @@ def require_same_identity(step: Step) -> Step:
 
 
 async def check_person(run: Run) -> None:
-    """Raise NeedsPerson if the credential's identity is not the publish's, and Refused if the registry rejects it."""
+    """Raise NeedsUser if the credential's identity is not the publish's, and Refused if the registry rejects it."""
     progress = await run.on_disk(run.journal.progress)
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     identity = await run.keyring.identity(decision, run.caller, run.plan.provisional)
@@ -134,7 +134,7 @@ async def _identity(run: Run, decision: Decision) -> str:
 async def _choose(run: Run, progress: Progress) -> Choice:
     """Return the table's choice. If the SSH key matters, probe the registry with it first.
 
-    Raises NeedsPerson if the table stops or if the registry rejects the required key.
+    Raises NeedsUser if the table stops or if the registry rejects the required key.
     """
     can = progress.capabilities
     flag, scope = _asked(run)
@@ -206,7 +206,7 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
 
 
 async def _same_person(run: Run, progress: Progress, identity: str) -> None:
-    """Raise NeedsPerson unless `identity` may continue this publish.
+    """Raise NeedsUser unless `identity` may continue this publish.
 
     The remote uids follow from the identity, so what was staged under one identity cannot be finished under another.
     """
@@ -225,7 +225,7 @@ async def _same_person(run: Run, progress: Progress, identity: str) -> None:
 
 
 async def _check_not_anonymous(run: Run) -> None:
-    """Raise NeedsPerson if the plan names a user whose credential this process does not hold.
+    """Raise NeedsUser if the plan names a user whose credential this process does not hold.
 
     A daemon does not have the environment in which the publish was planned, and an anonymous publish stays anonymous
     permanently. A key that is present but rejected is left to the table, if the plan may have been made for a key.

@@ -32,7 +32,7 @@ async def fallback(run: Run) -> Outcome:
     If the registry says that the lineage is closed, a session published it, and it is complete. Any other conflict is a
     plain refusal.
 
-    Raises NeedsPerson if the credential is rejected or now belongs to another user, Rejected, Transient and
+    Raises NeedsUser if the credential is rejected or now belongs to another user, Rejected, Transient and
     Interrupted.
     """
     progress = await run.on_disk(run.journal.progress)

@@ -114,7 +114,7 @@ def _found_published(run: Run) -> bool:
 async def _close_as_known(run: Run, progress: Progress) -> Receipt:
     """Close the session and return the receipt.
 
-    If the registry lacks the access context of a key's owner, send the bearer and try again. Raises NeedsPerson if
+    If the registry lacks the access context of a key's owner, send the bearer and try again. Raises NeedsUser if
     there is no bearer (protocol.md §5, "refresh with bearer auth first"), and what `_close` raises.
     """
     unknown: Refused | None = None

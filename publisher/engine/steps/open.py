@@ -29,7 +29,7 @@ async def open_session(run: Run) -> Outcome:
     leave a session without its credential. An older registry lacks this endpoint, whatever it advertises; a public
     publish without a scope then takes the legacy route (NO_STAGING).
 
-    Raises NeedsPerson if the legacy route would publish private lineage, Refused, Transient.
+    Raises NeedsUser if the legacy route would publish private lineage, Refused, Transient.
     """
     progress = await run.on_disk(run.journal.progress)
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
