@@ -133,7 +133,7 @@ def test_the_users_own_configuration_does(root: Path, monkeypatch: pytest.Monkey
 def test_a_path_that_is_no_text_is_named(tmp_path: Path) -> None:
     folder = os.path.join(os.fsencode(tmp_path), b"p\xff")
     os.makedirs(os.path.join(folder, b".roar"))
-    with pytest.raises(LocalProblem, match="no UTF-8 text") as caught:
+    with pytest.raises(LocalProblem, match="is not valid UTF-8") as caught:
         find_project(Path(os.fsdecode(folder)))
     caught.value.what.encode()
 

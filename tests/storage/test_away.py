@@ -165,7 +165,7 @@ def test_a_busy_store_is_not_run_into_again_and_again(headers: Mapping[str, str]
     network = Network(answer=503, headers=headers)
 
     async def scenario(wire: Wire) -> None:
-        with pytest.raises(Transient, match="left alone"):
+        with pytest.raises(Transient, match="asks the client to wait"):
             await wire.call(prepare)
 
     run(network, scenario)
