@@ -18,7 +18,8 @@ ROAR_CLI = (sys.executable, "-P", "-m", "roar")
 SECONDS = 120
 LEGACY_PROGRAM = PROGRAM.replace(
     "from roar_publisher.registry.server.serve import serve",
-    """from roar_publisher.registry import app, serve as module
+    """from roar_publisher.registry.api import app
+from roar_publisher.registry.server import serve as module
 from roar_publisher.registry.server.serve import serve
 
 module.create_app = lambda store, **options: app.create_app(store, features=None, **options)""",
