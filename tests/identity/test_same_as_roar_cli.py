@@ -50,6 +50,6 @@ def test_both_publish_the_same_lineage(desk: Desk, credential: str, flag: str, t
             check=True,
             timeout=TIMEOUT_SECONDS,
         )
-        ours = desk.publish(flag)
+        ours = desk.with_environment(GLAAS_URL=desk.url).publish(flag)
         by_ours, by_theirs = published(desk, ours["hash"]), published(theirs, ours["hash"])
     assert by_ours == by_theirs
