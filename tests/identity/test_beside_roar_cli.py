@@ -52,7 +52,8 @@ def roar_cli(desk: Desk, project: Path) -> subprocess.Popen[str]:
 class Turns:
     """A rule that lets both ask for the refresh before either gets an answer.
 
-    The registry answers the first, which has to wait for its answer until the second is refused.
+    The registry answers the first, which has to wait for its answer until the second is refused: a spent refresh token
+    is good for nothing at most registries. Ours repeats its answer for a while, as if it had been lost.
     """
 
     def __init__(self, fore: Front) -> None:
@@ -62,13 +63,12 @@ class Turns:
     def __call__(self, seen: Seen) -> Answer | None:
         if not seen.path.endswith(REFRESH):
             return None
-        first = not self.renewed.is_set()
-        answer = self._fore.ask(seen)
-        if first:
-            self.renewed.set()
-            assert self.refused.wait(SECONDS)
-        else:
+        if self.renewed.is_set():
             self.refused.set()
+            return Answer(401, b'{"detail": "the refresh token was used"}')
+        answer = self._fore.ask(seen)
+        self.renewed.set()
+        assert self.refused.wait(SECONDS)
         return answer
 
 
@@ -85,7 +85,7 @@ def test_refused_because_roar_cli_was_first_it_goes_on_with_what_roar_cli_got(de
     assert theirs.returncode == 0, said
     assert done.last["hash"] == recorded_hash("bearer")
     assert sorted(seen.status for seen in fore.seen if seen.path.endswith(REFRESH)) == [200, 401]
-    goes_on(desk)
+    goes_on(desk.with_environment(GLAAS_URL=desk.url))
 
 
 def test_roar_cli_finds_the_sign_in_that_we_renewed(desk: Desk, second_project: Path) -> None:
