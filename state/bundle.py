@@ -167,7 +167,7 @@ class Bundle:
                     f"{self.file} was exported by a newer release",
                     kept="Nothing was imported.",
                     next_step="pip install --upgrade roar-publisher",
-                    reason="newer journal",
+                    reason=Reason.NEWER_JOURNAL,
                 )
             case {
                 "format": str(form),
@@ -222,7 +222,7 @@ def damaged(file: Path) -> LocalProblem:
         f"{file} is damaged, or no exported publish",
         kept="Nothing was imported.",
         next_step="copy it anew from where it was exported: roar journal export ID FILE",
-        reason="damaged journal",
+        reason=Reason.DAMAGED_JOURNAL,
     )
 
 

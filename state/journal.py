@@ -21,6 +21,7 @@ from roar_publisher.state.file import JournalFile, understood
 from roar_publisher.state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
 from roar_publisher.state.objects import Objects
 from roar_publisher.state.queue import Queue
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import NAMED_BY, Checkpoint, Learned, NamedBy, Plan, Progress, Tally
 from roar_publisher.state.units import Kind, Unit
 
@@ -270,7 +271,7 @@ class Journal(JournalFile):
                 f"{self.path} holds no finished plan",
                 kept="Nothing was sent for it.",
                 next_step="roar journal prune --all",
-                reason="no plan",
+                reason=Reason.NO_PLAN,
             )
         return {name: json.loads(v) if name in _JSON_COLUMNS and v is not None else v for name, v in row.items()}
 

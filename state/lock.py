@@ -74,14 +74,14 @@ class Lock:
                 raise LocalProblem(
                     f"{self._path} cannot be locked: {error.strerror}. Two processes could work on the same publish",
                     next_step="set ROAR_STATE_DIR to a folder on a local disk, or mount this one with locks",
-                    reason="state directory",
+                    reason=Reason.STATE_DIRECTORY,
                     resumable=True,
                 ) from error
             raise Owned(
                 f"another process works on this publish{_whereabouts(self._path)}",
                 kept="It goes on undisturbed.",
                 next_step="roar journal list",
-                reason="owned",
+                reason=Reason.OWNED,
             ) from error
         self._handle = handle
         with suppress(OSError):  # the disk may be full, and the text only serves a message

@@ -223,7 +223,7 @@ class StateFolder:
             self.make()
             key = read_private(path) or self._make_key(path)
         if len(key) < KEY_BYTES:
-            raise LocalProblem(f"{path} is damaged", next_step=f"rm {path}", reason="state directory")
+            raise LocalProblem(f"{path} is damaged", next_step=f"rm {path}", reason=Reason.STATE_DIRECTORY)
         return key
 
     def _make_key(self, path: Path) -> bytes:

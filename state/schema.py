@@ -11,6 +11,7 @@ journal of this one. No column may hold a credential, because a deleted row can 
 import sqlite3
 
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.sqlite import Database, Migrations
 
 journal_migrations = Migrations("journal")
@@ -173,7 +174,7 @@ def newer() -> LocalProblem:
         "this publish was journaled by a newer release",
         kept="The journal is untouched.",
         next_step="pip install --upgrade roar-publisher",
-        reason="newer journal",
+        reason=Reason.NEWER_JOURNAL,
     )
 
 

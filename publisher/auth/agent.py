@@ -13,6 +13,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from roar_publisher.glaas.signature import fingerprint, ssh_string
 from roar_publisher.state.errors import NeedsUser
+from roar_publisher.state.reasons import Reason
 
 ANSWER_SECONDS = 2.0
 """How long the agent may take to list its keys, which needs no user, and to sign before the user is notified."""
@@ -81,7 +82,7 @@ class Agent:
             raise NeedsUser(
                 f"The SSH agent does not sign with the key {fingerprint(public)}: {failure}.",
                 next_step="unlock the agent, or add the key to it again with `ssh-add`",
-                reason="ssh key",
+                reason=Reason.SSH_KEY,
             ) from None
         return signature
 

@@ -27,6 +27,7 @@ from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import CLIENT_ID, LOG_IN, Document, SignIn, environment_sign_in
 from roar_publisher.auth.subjects import names_another
 from roar_publisher.state.errors import NeedsUser, Rejected
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
 from roar_publisher.state.xdg import base_folder
 
@@ -206,11 +207,11 @@ class BearerStore:
                 raise NeedsUser(
                     f"roar's sign-in {self._path} cannot be read: {failure.strerror}.",
                     next_step=f"make it readable (`ls -l {self._path}` shows its permissions)",
-                    reason="auth",
+                    reason=Reason.AUTH,
                 ) from None
             if document is not None:
                 return document
-        raise NeedsUser(f"roar's sign-in {self._path} holds no JSON object.", next_step=LOG_IN, reason="auth")
+        raise NeedsUser(f"roar's sign-in {self._path} holds no JSON object.", next_step=LOG_IN, reason=Reason.AUTH)
 
 
 def _is_same(before: Document, now: Document) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from roar_publisher.auth.secret import Secret
 from roar_publisher.state.errors import NeedsUser
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
 
 MAX_BYTES = 1024 * 1024
@@ -54,7 +55,7 @@ def read_key_files(path: Path) -> KeyFiles:
         raise NeedsUser(
             f"The SSH key {path} cannot be read: {failure.strerror}.",
             next_step=f"make it readable (`ls -l {path}` shows its permissions)",
-            reason="ssh key",
+            reason=Reason.SSH_KEY,
         ) from None
     public, encrypted = _public_half(line), False
     if private is not None:

@@ -6,6 +6,7 @@ from roar_publisher.auth.signin import Document
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.glaas.replies import AccessContextReply
 from roar_publisher.state.errors import LocalProblem, NeedsUser
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
@@ -56,7 +57,7 @@ async def checked(document: Document, caller: Caller) -> Document:
             f"the registry does not accept this token: {refusal.what}",
             kept="The present sign-in stays.",
             next_step=ANOTHER_FILE,
-            reason="auth",
+            reason=Reason.AUTH,
         ) from refusal
     user = document.get("user")
     known = dict(user) if isinstance(user, dict) else {}

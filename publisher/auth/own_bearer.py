@@ -14,6 +14,7 @@ from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.replies import RefreshReply
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
+from roar_publisher.state.reasons import Reason
 
 REFRESH = "/api/v1/auth/refresh"
 UNAUTHORIZED = 401
@@ -72,7 +73,7 @@ class OwnBearer:
             raise NeedsUser(
                 "another user has signed in on this machine meanwhile",
                 next_step="sign in as before (`roar login`), then resume",
-                reason="auth",
+                reason=Reason.AUTH,
             )
         return f"Bearer {sign_in.access_token.reveal()}"
 
@@ -113,7 +114,9 @@ class OwnBearer:
     def _check_origin(self, caller: Caller) -> None:
         """Raise LocalProblem if a bearer that was checked for one registry would be sent to another."""
         if not self._reach.is_to(caller.registry):
-            raise LocalProblem("a credential was about to be sent to a registry that it is not for", reason="defect")
+            raise LocalProblem(
+                "a credential was about to be sent to a registry that it is not for", reason=Reason.DEFECT
+            )
 
     async def _refresh(self, rejected: Secret, caller: Caller) -> SignIn | None:
         self._check_origin(caller)

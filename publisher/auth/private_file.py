@@ -10,6 +10,7 @@ import anyio
 
 from roar_publisher.auth.secret import Secret
 from roar_publisher.state.errors import LocalProblem, Transient
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import open_own
 
 MODE = 0o600
@@ -96,6 +97,6 @@ def translated(path: Path) -> Iterator[None]:
             f"{path} cannot be replaced: {failure.strerror}.",
             kept="The file is as it was.",
             next_step=f"Make room and {path.parent} writable, then try again.",
-            reason="disk",
+            reason=Reason.DISK,
             resumable=True,
         ) from None

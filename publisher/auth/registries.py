@@ -21,6 +21,7 @@ from pathlib import Path
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import write_private
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
 LARGEST_BYTES = 1024 * 1024
@@ -128,7 +129,7 @@ class Registries:
             f"{self.path} cannot be written: {why}",
             kept="The file is as it was.",
             next_step=f"make room and {self.path.parent} writable, or name the registry yourself: --registry URL",
-            reason="disk",
+            reason=Reason.DISK,
         )
 
     def _unusable(self, why: str) -> LocalProblem:
@@ -136,7 +137,7 @@ class Registries:
             f"{self.path}, which says which registries you trust, cannot be used: {why}",
             kept="Nothing was sent.",
             next_step=f"look at it (`ls -l {self.path}`), then correct or remove it",
-            reason="config",
+            reason=Reason.CONFIG,
         )
 
 

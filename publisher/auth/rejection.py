@@ -3,6 +3,7 @@
 from roar_publisher.auth.clock import clock_advice, clock_skew
 from roar_publisher.glaas.caller import Refused
 from roar_publisher.state.errors import LocalProblem, NeedsUser
+from roar_publisher.state.reasons import Reason
 
 
 def explained(refusal: Refused, now: float) -> str:
@@ -20,5 +21,5 @@ def not_accepted(refusal: Refused, now: float, credential: str, mend: str) -> Ne
     """
     what = f"the registry does not accept {credential}: {explained(refusal, now)}"
     if advice := clock_advice(refusal.date, now):
-        return LocalProblem(what, next_step=advice, reason="clock", resumable=True)
-    return NeedsUser(what, next_step=mend, reason="auth")
+        return LocalProblem(what, next_step=advice, reason=Reason.CLOCK, resumable=True)
+    return NeedsUser(what, next_step=mend, reason=Reason.AUTH)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 OWNER_TYPES = ("user", "organization")
 CHOOSE_SCOPE = "Run `roar scope use <owner>/<project>`, or `roar scope clear`."
@@ -98,4 +99,4 @@ def _text(table: Mapping[str, object], key: str) -> str:
 
 
 def _unclear(what: str) -> LocalProblem:
-    return LocalProblem(f"roar's configuration is unclear: {what}.", next_step=CHOOSE_SCOPE, reason="config")
+    return LocalProblem(f"roar's configuration is unclear: {what}.", next_step=CHOOSE_SCOPE, reason=Reason.CONFIG)

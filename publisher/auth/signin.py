@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from roar_publisher.auth.secret import Secret
 from roar_publisher.state.errors import NeedsUser
+from roar_publisher.state.reasons import Reason
 
 CLIENT_ID = "roar-cli"
 LOG_IN = "run `roar login`"
@@ -130,7 +131,7 @@ class Document(dict[str, object]):
 def environment_sign_in(token: Secret) -> SignIn:
     """Return the sign-in with the token of `ROAR_ACCESS_TOKEN`. Raises `NeedsUser` if the value cannot be a token."""
     if not _sendable(token.reveal()):
-        raise NeedsUser("ROAR_ACCESS_TOKEN is not a token.", next_step="unset ROAR_ACCESS_TOKEN", reason="auth")
+        raise NeedsUser("ROAR_ACCESS_TOKEN is not a token.", next_step="unset ROAR_ACCESS_TOKEN", reason=Reason.AUTH)
     return SignIn(token)
 
 
@@ -176,4 +177,4 @@ def _sendable(token: object) -> bool:
 
 
 def _unusable(what: str) -> NeedsUser:
-    return NeedsUser(f"roar's sign-in state (auth.json) is unusable: {what}.", next_step=LOG_IN, reason="auth")
+    return NeedsUser(f"roar's sign-in state (auth.json) is unusable: {what}.", next_step=LOG_IN, reason=Reason.AUTH)

@@ -19,6 +19,7 @@ from roar_publisher.auth.key_files import KeyFiles, public_file, read_key_files
 from roar_publisher.auth.secret import Secret
 from roar_publisher.glaas.signature import authorization, fingerprint, framed, signing_payload, ssh_string, sshsig
 from roar_publisher.state.errors import NeedsUser
+from roar_publisher.state.reasons import Reason
 
 DEFAULT_NAMES = ("id_ed25519", "id_rsa", "id_ecdsa")
 CONFIGURED = "`[glaas] key`"
@@ -93,7 +94,7 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyPlac
             raise NeedsUser(
                 f"The SSH key {path}, named by {source}, is not a file that can be read.",
                 next_step=f"correct {source}, or remove it to use the keys in ~/.ssh",
-                reason="ssh key",
+                reason=Reason.SSH_KEY,
             )
     return next((KeyPlace(path) for name in DEFAULT_NAMES if _is_file(path := home / ".ssh" / name)), None)
 
@@ -103,7 +104,7 @@ def _may_be_the_projects(path: Path) -> NeedsUser:
         f"The SSH key {path}, named by {CONFIGURED} of the project, is not in ~/.ssh: "
         "it may have come with the project, and then its owner would sign.",
         next_step=f"if it is yours, set ROAR_SSH_KEY={shlex.quote(str(path))}, or make a link to it in ~/.ssh",
-        reason="ssh key",
+        reason=Reason.SSH_KEY,
     )
 
 
@@ -141,7 +142,7 @@ def _cannot_sign(path: Path, files: KeyFiles, why: str) -> NeedsUser:
     return NeedsUser(
         f"The SSH key {path} {files.why_not_alone}, and {why}.",
         next_step=f"start an agent if there is none (`eval $(ssh-agent)`), then `ssh-add {path}`",
-        reason="ssh key",
+        reason=Reason.SSH_KEY,
     )
 
 
@@ -156,7 +157,9 @@ def _unlock(path: Path, private: Secret, ask: Ask) -> SshSigner:
         except NeedsUser:
             continue
     raise NeedsUser(
-        f"The SSH key {path} was not unlocked.", next_step=f"try again, or `ssh-add {path}` first", reason="ssh key"
+        f"The SSH key {path} was not unlocked.",
+        next_step=f"try again, or `ssh-add {path}` first",
+        reason=Reason.SSH_KEY,
     )
 
 
@@ -193,7 +196,9 @@ def _local_signer(path: Path, private: Secret, passphrase: Secret | None) -> Ssh
         pass  # raised again below, where no frame of the traceback holds the key or its passphrase
     if key is None:
         raise NeedsUser(
-            f"{path} holds no private SSH key that can be used.", next_step=f"ssh-keygen -y -f {path}", reason="ssh key"
+            f"{path} holds no private SSH key that can be used.",
+            next_step=f"ssh-keygen -y -f {path}",
+            reason=Reason.SSH_KEY,
         )
     algorithm = b"rsa-sha2-512" if key.algorithm == b"ssh-rsa" else key.algorithm
 

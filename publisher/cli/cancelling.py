@@ -18,7 +18,7 @@ def cancel_owned(owned: OwnedPublish) -> str:
         )
     # Before the checkpoint: after a kill, the publish can still be cancelled, and no upload is forgotten.
     left = abandon_uploads(owned)
-    owned.journal.checkpoint(Event.CANCELLED, reason="cancelled")
+    owned.journal.checkpoint(Event.CANCELLED, reason=Reason.CANCELLED)
     with suppress(LocalProblem):  # already cancelled; leftover files are removed later
         owned.paths.forget_session_token()
         owned.paths.forget_put_record()

@@ -14,6 +14,7 @@ import click
 from roar_publisher.cli.display.text import one_line
 from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.home import home
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import NamedBy
 
 if TYPE_CHECKING:
@@ -96,6 +97,6 @@ def _reach(registry: str | None, document: Document) -> Reach:
             f"this token may not be for {reach.origin}: {'only the project names it' if named.file else barred.why}",
             kept="Nothing was sent. The present sign-in stays.",
             next_step="name the registry that issued it: --registry URL",
-            reason="auth",
+            reason=Reason.AUTH,
         )
     return reach

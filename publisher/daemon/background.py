@@ -19,6 +19,7 @@ from roar_publisher.daemon.log import MODE
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import open_own
 
 START_SECONDS = 10.0
@@ -94,7 +95,7 @@ def stop(folder: StateFolder, *, patience: float = STOP_SECONDS) -> int | None:
             f"the daemon (pid {pid}) was asked to stop and still runs after {patience:.0f} s",
             kept="It was not killed; if it is, everything that was acknowledged is kept all the same.",
             next_step=f"roar daemon logs; to end it by force: kill -9 {pid}",
-            reason="daemon",
+            reason=Reason.DAEMON,
         )
     return pid
 
@@ -180,7 +181,7 @@ def _holder(folder: StateFolder) -> int | None:
         raise LocalProblem(
             f"the daemon's lock is held by a process that cannot be seen from here (there its pid is {found[-1]})",
             next_step="stop it where it runs: in its container, or as its user",
-            reason="daemon",
+            reason=Reason.DAEMON,
         )
     return found[-1]
 
@@ -235,5 +236,5 @@ def _not_up(what: str) -> LocalProblem:
         what,
         kept="What is queued stays queued.",
         next_step="roar daemon logs; to see it fail here: roar daemon run",
-        reason="daemon",
+        reason=Reason.DAEMON,
     )

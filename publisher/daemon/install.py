@@ -22,6 +22,7 @@ from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.home import home
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.private import forget_private, write_private
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
 NAME = "roar-publisher"
@@ -87,7 +88,7 @@ def install(service: Service, folder: StateFolder) -> Installed:
         raise LocalProblem(
             f"the service is installed, but no daemon came up within {START_SECONDS:.0f} s",
             next_step=f"roar daemon logs, or: {shlex.join(service.ask)}",
-            reason="daemon",
+            reason=Reason.DAEMON,
         )
     return Installed(service.path, pid)
 
@@ -226,7 +227,7 @@ def _failed(command: Command, said: str) -> LocalProblem:
         f"the service manager refuses: {said}",
         kept="What is queued stays queued.",
         next_step=shlex.join(command),
-        reason="daemon",
+        reason=Reason.DAEMON,
     )
 
 
@@ -242,5 +243,5 @@ def _translated(path: Path) -> Iterator[None]:
         raise LocalProblem(
             f"{path} cannot be changed: {error.strerror}",
             next_step="fix its permissions or room; or see what would be written: roar daemon install --print",
-            reason="daemon",
+            reason=Reason.DAEMON,
         ) from error

@@ -21,6 +21,7 @@ from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.home import home_to_read
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
 
 LOCK_HANDLE = "ROAR_DAEMON_LOCK"
 """The environment variable that passes the lock to the program that replaces this one."""
@@ -68,7 +69,7 @@ def _only_daemon(folder: StateFolder) -> Lock:
             f"a daemon runs already for {folder.root}{f' (pid {pid})' if pid else ''}",
             kept="It goes on undisturbed.",
             next_step="roar daemon status",
-            reason="owned",
+            reason=Reason.OWNED,
         ) from owned
 
 

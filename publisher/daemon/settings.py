@@ -15,6 +15,7 @@ from pathlib import Path
 from roar_publisher.daemon.log import Log
 from roar_publisher.lineage.plainfile import read_toml
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
 MAX_ACTIVE = 4
@@ -124,5 +125,5 @@ class _Reader:
 
     def wrong(self, key: str, wanted: str) -> LocalProblem:
         return LocalProblem(
-            f"{self.path}: [publisher] {key} must be {wanted}", next_step=f"mend {self.path}", reason="config"
+            f"{self.path}: [publisher] {key} must be {wanted}", next_step=f"mend {self.path}", reason=Reason.CONFIG
         )

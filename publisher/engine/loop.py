@@ -37,6 +37,7 @@ from roar_publisher.report import Entered
 from roar_publisher.state.errors import Interrupted, NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.state.machine import ENDED, Event, State
 from roar_publisher.state.queue import STOPPED_BY_USER
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 
 T = TypeVar("T")
@@ -140,5 +141,5 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
 async def _give_up(run: Run, outcome: Outcome) -> NoReturn:
     what = f"the registry keeps rejecting requests: {outcome.learned['detail']}"
     if outcome.event is Event.CREDENTIAL_REJECTED:
-        await _note(run, NeedsUser(what, next_step="sign in again (`roar login`), then resume", reason="auth"))
-    await _note(run, Transient(what, reason="session lost"))
+        await _note(run, NeedsUser(what, next_step="sign in again (`roar login`), then resume", reason=Reason.AUTH))
+    await _note(run, Transient(what, reason=Reason.SESSION_LOST))

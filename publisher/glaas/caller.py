@@ -268,7 +268,7 @@ class Caller:
 
     async def _pause(self, failures: int, what: str) -> None:
         if failures >= MAX_ATTEMPTS:
-            raise Transient(f"the registry failed {failures} times: {what}", reason="server failing")
+            raise Transient(f"the registry failed {failures} times: {what}", reason=Reason.SERVER_FAILING)
         seconds = backoff(failures, self._rng)
         self._report(Retrying(what, failures, seconds))
         await self._sleep(seconds)
@@ -278,7 +278,7 @@ class Caller:
         waited = anyio.current_time() - since
         if waited + (asked or 0.0) > self._patience:
             what = "the registry asks the client to wait"
-            raise Transient(what, reason="throttled", retry_after=asked)
+            raise Transient(what, reason=Reason.THROTTLED, retry_after=asked)
         if asked:
             self._gate.hold(asked * self._rng.uniform(1.0, 1.1))
         else:
@@ -309,4 +309,4 @@ def _refused(reply: Reply, document: object) -> Refused:
 
 def _keeps_going_away(outages: int, cause: Unreachable) -> Transient:
     what = f"the registry went away {outages} times when it got one request: {cause}"
-    return Transient(what, reason="server failing")
+    return Transient(what, reason=Reason.SERVER_FAILING)

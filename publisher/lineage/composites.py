@@ -16,6 +16,7 @@ from roar_publisher.lineage.database import Database, Row
 from roar_publisher.lineage.jsontext import encode, parsed
 from roar_publisher.lineage.redaction import Redactor
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 COMPONENTS_SENT = 1_000
 COMPONENTS_READ = 5_000
@@ -180,7 +181,7 @@ def _index(digest: str, components: list[Component], total: int, stored: Mapping
             f"The dataset {digest[:12]} cannot be published: roar stored {len(components)} of its {total} components"
             " and no index of the rest.",
             next_step="Capture it again with `roar run`, or publish a target that does not use it.",
-            reason="incomplete dataset",
+            reason=Reason.INCOMPLETE_DATASET,
         )
     return bloom
 

@@ -6,6 +6,7 @@ from typing import Any
 from roar_publisher.lineage.linear import PatternProblem, compiled
 from roar_publisher.lineage.omission import CustomShape
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 
 def usable_pattern(name: str, pattern: str) -> Any:
@@ -22,7 +23,7 @@ def bad_pattern(name: str, why: str) -> LocalProblem:
         f"[registration.omit]: the pattern {name!r} cannot be used: {why}.",
         kept="Nothing was sent.",
         next_step="Change it in .roar/config.toml; lookaround and backreferences are not supported.",
-        reason="config",
+        reason=Reason.CONFIG,
     )
 
 
@@ -44,5 +45,5 @@ def too_slow(name: str) -> LocalProblem:
         f"[registration.omit]: the pattern {name!r} takes too long.",
         kept="Nothing was sent.",
         next_step="Change it in .roar/config.toml so that it matches less.",
-        reason="config",
+        reason=Reason.CONFIG,
     )

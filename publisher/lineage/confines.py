@@ -16,6 +16,7 @@ from pathlib import Path
 
 from roar_publisher.lineage.git import run_git
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
 
 LONGEST_POINTER = 64 * 1024
@@ -122,5 +123,5 @@ def _elsewhere(folder: Path, real: Path, *, by: Path | None = None, remedy: str 
         f"the git repository of {folder} leads to another place{through}: {real}",
         kept="Nothing was sent: the commit and the address of that place may be another project's.",
         next_step=remedy or "see where it leads to; a clone of its own (`git clone`) has everything in one place",
-        reason="git",
+        reason=Reason.GIT,
     )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from roar_publisher.lineage.database import Database
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 if TYPE_CHECKING:
     from blake3 import blake3
@@ -37,7 +38,7 @@ def blake3_hasher(data: bytes = b"") -> "blake3":
         raise LocalProblem(
             "This lineage needs blake3 digests, and the package blake3 is not installed.",
             next_step="Type `pip install blake3`; a path may also be named by its digest.",
-            reason="no blake3",
+            reason=Reason.NO_BLAKE3,
         ) from error
     return blake3(data, max_threads=blake3.AUTO)
 

@@ -19,6 +19,7 @@ from roar_publisher.lineage.artifacts import link_digest
 from roar_publisher.lineage.dbproblems import FAILURES, database_uri, problem
 from roar_publisher.lineage.guard import Watch, harden, refuse_foreign_code, refuse_odd_files
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 NEWEST_SCHEMA = 5
 """The newest `PRAGMA user_version` of roar.db that this release knows (roar-cli 0.4.7)."""
@@ -104,7 +105,7 @@ def open_database(path: Path) -> Iterator["Database"]:
         raise LocalProblem(
             f"There is no {path}: roar has captured nothing here yet.",
             next_step="Capture something with `roar run <command>` first.",
-            reason="no database",
+            reason=Reason.NO_DATABASE,
         )
     with closing(_connect(path)) as connection:
         database = Database(path, connection)
@@ -134,14 +135,14 @@ class Database:
                 f"{self.path} {what}.",
                 kept="Nothing was read or changed.",
                 next_step="Upgrade with `pip install -U roar-publisher`." if newer else "Check what stands there.",
-                reason="schema",
+                reason=Reason.SCHEMA,
             )
         if missing:
             raise LocalProblem(
                 f"{self.path} was written by an older roar (it lacks {', '.join(missing)}).",
                 next_step="Let a current roar upgrade it: `pip install -U roar-cli`, commit your changes,"
                 " then `roar run true`.",
-                reason="schema",
+                reason=Reason.SCHEMA,
             )
         self.execute("CREATE TEMP TABLE picked(job INTEGER PRIMARY KEY)")
         self.execute("CREATE TEMP TABLE chosen(seq INTEGER PRIMARY KEY, job INTEGER UNIQUE)")
@@ -290,7 +291,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise LocalProblem(
                 f"{path} has changes waiting in {wal.name}, and {path.parent} cannot be written to read them.",
                 next_step="Run `roar status` once with write permission, then try again.",
-                reason="read-only",
+                reason=Reason.READ_ONLY,
             ) from error
     try:
         return _readable(database_uri(path, "mode=ro&immutable=1"))

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from roar_publisher.lineage.guard import LARGEST_VALUE, SILENCE, harden
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.temporary import no_room, sqlite_folder
 
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
@@ -27,32 +28,32 @@ def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProb
             f"{path} is damaged, or no SQLite database: {'its schema is no text' if garbled else error}.",
             kept="Nothing was changed.",
             next_step=f'Look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`, or restore it from a copy.',
-            reason="corrupt",
+            reason=Reason.CORRUPT,
         )
     if code == sqlite3.SQLITE_TOOBIG:
         return LocalProblem(
             f"{path} holds a text of more than {LARGEST_VALUE // 1024**2} MB, which no registry takes{_owner(path)}.",
             kept="Nothing was sent.",
             next_step="Publish a target without it (`@N`, a path, a job uid).",
-            reason="too large",
+            reason=Reason.TOO_LARGE,
         )
     if code == sqlite3.SQLITE_INTERRUPT:
         return LocalProblem(
             f"{path} gave no answer for {SILENCE:.0f} s.",
             kept="Nothing was sent.",
             next_step=f'Look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`.',
-            reason="database",
+            reason=Reason.DATABASE,
         )
     if extended == sqlite3.SQLITE_IOERR_GETTEMPPATH or (code == sqlite3.SQLITE_FULL and not writing):
         return no_room(sqlite_folder(), "no room is left there" if code == sqlite3.SQLITE_FULL else str(error))
     if code == sqlite3.SQLITE_FULL:
-        return LocalProblem(f"No room is left to work on {path}.", next_step="Free some disk.", reason="disk full")
+        return LocalProblem(f"No room is left to work on {path}.", next_step="Free some disk.", reason=Reason.DISK_FULL)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LocalProblem(f"{path} is locked by another process.", next_step="Try again shortly.", reason="busy")
+        return LocalProblem(f"{path} is locked by another process.", next_step="Try again shortly.", reason=Reason.BUSY)
     return LocalProblem(
         f"SQLite cannot work with {path}: {error}.",
         next_step="Check the file, its folder and their permissions.",
-        reason="database",
+        reason=Reason.DATABASE,
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 LARGEST_VALUE = 4 * 1024 * 1024
 """The most bytes of a text or a row. Registries take about 100 kB per request."""
@@ -75,7 +76,7 @@ def refuse_odd_files(path: Path) -> None:
                 f"{file} is not a regular file.",
                 kept="Nothing was read or changed.",
                 next_step="Check what stands there.",
-                reason="database",
+                reason=Reason.DATABASE,
             )
 
 
@@ -116,5 +117,5 @@ def _foreign(path: Path, what: str) -> LocalProblem:
         f"{path} has {what}, which roar never makes: it would run inside of our statements.",
         kept="Nothing was read or changed.",
         next_step=f'Find out where it comes from: `sqlite3 "{path}" .schema`; drop it if it is yours.',
-        reason="schema",
+        reason=Reason.SCHEMA,
     )

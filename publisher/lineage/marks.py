@@ -9,6 +9,7 @@ from roar_publisher.lineage.database import open_writable
 from roar_publisher.lineage.dbproblems import FAILURES, problem
 from roar_publisher.lineage.publication import with_publication
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 
 def mark_published(
@@ -35,7 +36,7 @@ def mark_published(
     are skipped. Raises LocalProblem if it fails; then nothing was changed.
     """
     if not database.exists():
-        raise LocalProblem(f"There is no {database} to note the publication in.", reason="no database")
+        raise LocalProblem(f"There is no {database} to note the publication in.", reason=Reason.NO_DATABASE)
     try:
         with closing(open_writable(database)) as connection:
             remote = dict(job_uids)

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
 
 LARGEST_CONFIG = 1024 * 1024
@@ -39,7 +40,7 @@ def read_toml(path: Path) -> dict[str, object] | None:
         raise _unreadable(path, "it is nested too deep") from None
     except (ValueError, OverflowError) as error:
         raise LocalProblem(
-            f"{path} cannot be read as TOML: {error}.", next_step=f"Correct {path} and try again.", reason="config"
+            f"{path} cannot be read as TOML: {error}.", next_step=f"Correct {path} and try again.", reason=Reason.CONFIG
         ) from error
 
 
@@ -57,5 +58,5 @@ def _unreadable(path: Path, why: str) -> LocalProblem:
         f"{path} cannot be read: {why}.",
         kept="Nothing was sent.",
         next_step=f"Check {path}, and try again.",
-        reason="config",
+        reason=Reason.CONFIG,
     )

@@ -15,6 +15,7 @@ from roar_publisher.lineage.omission import DEFAULT_SECRET_VARIABLES, CustomShap
 from roar_publisher.lineage.plainfile import read_toml
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.home import home_to_read
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import NamedBy
 from roar_publisher.state.xdg import base_folder
 
@@ -94,7 +95,7 @@ def current_folder() -> Path:
         raise LocalProblem(
             "The current folder is not there any more.",
             next_step="Go into the project's folder (`cd`), then try again.",
-            reason="no project",
+            reason=Reason.NO_PROJECT,
         ) from error
 
 
@@ -113,7 +114,7 @@ def find_project(start: Path) -> Project:
     raise LocalProblem(
         f"No roar project here: no {ROAR_FOLDER}/ folder in {start} or above it.",
         next_step="Go into the project's folder, or start one with `roar init`.",
-        reason="no project",
+        reason=Reason.NO_PROJECT,
     )
 
 
@@ -129,7 +130,7 @@ def _refuse_planted(roar_dir: Path) -> None:
             f"{roar_dir} belongs to another user (uid {own.st_uid}), in a folder that all users may write into.",
             kept="Nothing of it was read.",
             next_step="Go into the folder of a project of your own, or start one with `roar init`.",
-            reason="no project",
+            reason=Reason.NO_PROJECT,
         )
 
 
@@ -141,7 +142,7 @@ def _refuse_bytes(start: Path) -> None:
         raise LocalProblem(
             f"The path of this folder is not valid UTF-8: {os.fsencode(start.resolve()).decode('utf-8', 'replace')}.",
             next_step="Rename the folder, or move the project, and try again.",
-            reason="project path",
+            reason=Reason.PROJECT_PATH,
         ) from None
 
 
@@ -265,5 +266,7 @@ class _Reader:
 
     def _wrong(self, key: str, wanted: str) -> LocalProblem:
         return LocalProblem(
-            f"{self.source}: {key} must be {wanted}.", next_step=f"Mend {self.source} and try again.", reason="config"
+            f"{self.source}: {key} must be {wanted}.",
+            next_step=f"Mend {self.source} and try again.",
+            reason=Reason.CONFIG,
         )

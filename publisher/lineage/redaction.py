@@ -20,6 +20,7 @@ from roar_publisher.lineage.secret_scan import find_secrets
 from roar_publisher.lineage.secret_values import is_marked, is_secret_value
 from roar_publisher.lineage.shell_words import Extent
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 MARK = "[REDACTED]"
 _CONFIGURED = "configured-value"
@@ -135,7 +136,7 @@ class Redactor:
                 "A label or some metadata in roar.db is nested too deep to look for secrets in it.",
                 kept="Nothing was sent.",
                 next_step="Publish a target without it (`@N`, a path, a job uid).",
-                reason="too large",
+                reason=Reason.TOO_LARGE,
             ) from None
 
     def _texts(self, value: object) -> object:

@@ -13,6 +13,7 @@ from pathlib import Path
 from roar_publisher.lineage.confines import refuse_elsewhere
 from roar_publisher.lineage.git import GIT_MISSING, Answer, run_git
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 _PARTS = ("HEAD", "objects", "refs", "config")
 """The contents of a repository's folder `.git`; if all are missing, git does not take it for a repository."""
@@ -63,7 +64,7 @@ def unreadable(place: Path, answer: Answer) -> LocalProblem:
         f"git cannot read the repository at {place}: {answer.why}",
         kept="Nothing was sent: without its commit the lineage would be another one.",
         next_step=f"{remedy[0].strip() if remedy else look}; then type the same again",
-        reason="git",
+        reason=Reason.GIT,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from roar_publisher.lineage.database import Database
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 
 # What roar-cli's backends record of their own internals. Rows of older releases have no role, only the command.
 NOISE = (
@@ -80,7 +81,7 @@ def ordered_jobs(database: Database) -> list[JobHead]:
         raise LocalProblem(
             "There is nothing to publish: the session has no jobs.",
             next_step="Capture something with `roar run <command>` first.",
-            reason="nothing to publish",
+            reason=Reason.NOTHING_TO_PUBLISH,
         )
     return _parents_first(_with_known_parents(heads))
 
@@ -89,7 +90,7 @@ def _unpublishable(database: Database, job: object, why: str) -> LocalProblem:
     return LocalProblem(
         f"Job {job} of {database.path} cannot be published: {why}.",
         next_step="Publish a target without it (`@N`, a path, a job uid).",
-        reason="incomplete job",
+        reason=Reason.INCOMPLETE_JOB,
     )
 
 

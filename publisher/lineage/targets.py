@@ -23,6 +23,7 @@ from roar_publisher.lineage.selection import NOISE
 from roar_publisher.lineage.sessionhash import session_hashes
 from roar_publisher.lineage.upstream import drop_reruns, pick_needs, pick_relatives, pick_upstream
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.reasons import Reason
 
 _STEP = re.compile(r"@(B?)(\d{1,9})", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-f]{4,64}", re.IGNORECASE)
@@ -81,7 +82,7 @@ def active_session(database: Database) -> SessionRow:
         raise LocalProblem(
             "No roar session is active.",
             next_step="Start one with `roar run <command>`, or name what to publish: a job's uid, a session's hash.",
-            reason="no session",
+            reason=Reason.NO_SESSION,
         )
     return SessionRow(*row)
 

@@ -161,7 +161,9 @@ class Gate:
             away = True
             left = self._patience_left(began)
             if left <= 0:
-                raise Transient(f"the registry cannot be reached: {cause}", reason="offline", probe_url=self._probe_url)
+                raise Transient(
+                    f"the registry cannot be reached: {cause}", reason=Reason.OFFLINE, probe_url=self._probe_url
+                )
             pause = min(delay * self._rng.uniform(0.5, 1.0), left)
             self._report(Waiting("offline", pause))
             await self._sleep(pause)

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from roar_publisher.glaas.policy import MAX_ATTEMPTS, Verdict, error_text, parse
 from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Transient
+from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.gcs_account import SIGN_IN, Account
 from roar_publisher.storage.http import FileBody, Reply, Request, Wire, verdict
 from roar_publisher.storage.parts import part_count, part_range
@@ -144,7 +145,7 @@ class GcsStore(ObjectStore):
                 raise _vanished(upload)
             in_vain = 0 if now > persisted else in_vain + 1
             if in_vain >= MAX_ATTEMPTS:
-                raise Transient("the object store takes nothing more of an upload", reason="server failing")
+                raise Transient("the object store takes nothing more of an upload", reason=Reason.SERVER_FAILING)
             persisted = self._persisted[upload.id] = now
         sent(slice_.length)
         return Part(number, slice_.length, "", "")
@@ -253,7 +254,9 @@ def _stored_in(reply: Reply) -> StoredObject:
 
 def _explain(reply: Reply, where: str) -> PublisherError:
     if reply.status == 401:
-        return NeedsUser("the object store does not accept the Google credentials", next_step=SIGN_IN, reason="auth")
+        return NeedsUser(
+            "the object store does not accept the Google credentials", next_step=SIGN_IN, reason=Reason.AUTH
+        )
     if reply.status == 403:
         return may_not_write(where, error_text(parse(reply.body), reply.status))
     if reply.status == 404:
@@ -264,7 +267,7 @@ def _explain(reply: Reply, where: str) -> PublisherError:
 
 
 def _not_gcs() -> Transient:
-    return Transient("the object store answers, but not as Google's does", reason="not gcs")
+    return Transient("the object store answers, but not as Google's does", reason=Reason.NOT_GCS)
 
 
 def _vanished(upload: Upload) -> UploadVanished:

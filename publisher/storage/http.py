@@ -25,6 +25,7 @@ from roar_publisher.net.pace import Pace
 from roar_publisher.net.route import FAILURES, Route, Unreachable
 from roar_publisher.report import Reporter, Retrying
 from roar_publisher.state.errors import Transient
+from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.slices import Sent, chunks
 from roar_publisher.storage.source import Slice
 
@@ -226,7 +227,7 @@ class Wire:
                     await self._pause(failures, str(error), "offline")
                 elif (outages := outages + 1) >= MAX_OUTAGES:
                     what = "the object store goes away each time it gets this request"
-                    raise Transient(what, reason="server failing") from error
+                    raise Transient(what, reason=Reason.SERVER_FAILING) from error
                 if before_retry is not None:
                     await before_retry()
                 continue
@@ -283,7 +284,7 @@ class Wire:
             return await self._gate.no_reply(error)
         except Transient:  # its text speaks of the registry
             what = f"the object store cannot be reached: {error}"
-            raise Transient(what, reason="offline", probe_url=self._door) from None
+            raise Transient(what, reason=Reason.OFFLINE, probe_url=self._door) from None
 
     async def _probe(self) -> None:
         """Send an unauthenticated request to the host. Raises Unreachable if no reply arrived."""
@@ -297,7 +298,7 @@ class Wire:
         waited = anyio.current_time() - busy_since
         if waited + (asked or 0.0) > self._patience:
             what = "the object store asks the client to wait"
-            raise Transient(what, reason="throttled", retry_after=asked)
+            raise Transient(what, reason=Reason.THROTTLED, retry_after=asked)
         if not asked:
             await anyio.sleep(backoff(THROTTLED_ATTEMPT, self._rng))
         else:

@@ -7,6 +7,7 @@ from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element  # nosec B405  # a type only
 
 from roar_publisher.state.errors import Transient
+from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.checksums import in_base64
 from roar_publisher.storage.http import Reply
 from roar_publisher.storage.s3_errors import GONE_CODES
@@ -78,12 +79,12 @@ def document_in(reply: Reply) -> Element:
     try:
         return parse(reply.body)
     except NotXml:
-        raise Transient("the object store answers, but not as S3 does", reason="not s3") from None
+        raise Transient("the object store answers, but not as S3 does", reason=Reason.NOT_S3) from None
 
 
 def text_in(reply: Reply, name: str) -> str:
     """Return the text of an element. Raises Transient if it is missing."""
     text = document_in(reply).findtext(name)
     if not text:
-        raise Transient(f"the object store's answer lacks {name}", reason="not s3")
+        raise Transient(f"the object store's answer lacks {name}", reason=Reason.NOT_S3)
     return text

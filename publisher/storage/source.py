@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.parts import part_count, part_range
 
 READ_BYTES = 1024 * 1024
@@ -27,7 +28,7 @@ class FileChanged(LocalProblem):
             f"{shown(path)} changed since its digest was taken",
             kept="parts that were sent before are kept; nothing is published",
             next_step="put the file back as it was and resume, or start again with the new content",
-            reason="file changed",
+            reason=Reason.FILE_CHANGED,
             resumable=True,
         )
 
@@ -104,7 +105,7 @@ def opened(path: str) -> Iterator[tuple[int, FileStamp]]:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise LocalProblem(f"{shown(path)} is not a regular file", reason="not a file")
+            raise LocalProblem(f"{shown(path)} is not a regular file", reason=Reason.NOT_A_FILE)
         yield descriptor, _fence(status)
     except OSError as error:
         raise unreadable(path, error) from error
@@ -155,7 +156,9 @@ def unreadable(path: str, error: Exception) -> LocalProblem:
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     gone = isinstance(error, FileNotFoundError)
     remedy = "put it back (if its folder was moved, a link from the old place to the new one will do)" if gone else ""
-    return LocalProblem(f"{shown(path)} cannot be read: {why}", next_step=remedy, reason="unreadable", resumable=True)
+    return LocalProblem(
+        f"{shown(path)} cannot be read: {why}", next_step=remedy, reason=Reason.UNREADABLE, resumable=True
+    )
 
 
 def _fence(status: os.stat_result) -> FileStamp:

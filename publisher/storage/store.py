@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from roar_publisher.state.errors import LocalProblem, Rejected, Transient, UsageProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.slices import Sent
 from roar_publisher.storage.source import Content, Slice, shown
 
@@ -25,7 +26,7 @@ LONGEST_KEY_BYTES = 1024
 class UploadVanished(Transient):
     """The store no longer knows the upload (expired, aborted, or completed). Begin again."""
 
-    reason = "upload vanished"
+    reason = Reason.UPLOAD_VANISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ class ObjectStore(ABC):
                     else f"{stored.size} bytes, {stored.checksum or 'unverified'}"
                 ),
                 next_step="look whether something else writes there, then resume",
-                reason="stored object differs",
+                reason=Reason.STORED_OBJECT_DIFFERS,
             )
         return stored
 
@@ -237,7 +238,7 @@ def check_key(key: str) -> str:
         length = len(key.encode())
     except UnicodeEncodeError as error:
         raise LocalProblem(
-            f"the name {shown(key)} is not valid UTF-8 and cannot be a key", next_step=RENAME, reason="file name"
+            f"the name {shown(key)} is not valid UTF-8 and cannot be a key", next_step=RENAME, reason=Reason.FILE_NAME
         ) from error
     if not key or "\0" in key or any(segment in ("", ".", "..") for segment in key.split("/")):
         raise UsageProblem(f"{shown(key)!r} is no key: it must be a path below the destination")

@@ -25,6 +25,7 @@ from roar_publisher.daemon.log import follow as follow_log
 from roar_publisher.daemon.log import last_lines
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.survey import glance, look
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def show_log(path: Path, lines: int, *, follow: bool) -> None:
         raise
     except OSError as error:
         raise LocalProblem(
-            f"the log {path} cannot be read: {error.strerror}", next_step=f"ls -l {path}", reason="daemon"
+            f"the log {path} cannot be read: {error.strerror}", next_step=f"ls -l {path}", reason=Reason.DAEMON
         ) from error
 
 

@@ -15,6 +15,7 @@ from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.queue import Queued
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Checkpoint, Plan, Progress, Tally
 from roar_publisher.state.units import Kind
 
@@ -117,7 +118,7 @@ class Poller:
             raise LocalProblem(
                 f"publish {self.paths.id} is no longer on this machine",
                 next_step="roar journal list",
-                reason="no plan",
+                reason=Reason.NO_PLAN,
             ) from error
         if self._journal is None or inode != self._inode:
             self.close()

@@ -109,7 +109,7 @@ class _Candidates:
             f"publish {running.plan.id} of this project is being worked on (pid {running.owner})",
             kept="It goes on undisturbed.",
             next_step=f"roar publish --watch {running.plan.id}",
-            reason="owned",
+            reason=Reason.OWNED,
         )
 
     def _nothing(self) -> PublisherError:

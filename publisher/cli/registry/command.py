@@ -11,6 +11,7 @@ from roar_publisher.cli.registry.data import data_option
 from roar_publisher.cli.registry.exposure import exposure, exposure_options
 from roar_publisher.cli.registry.trust import trust, trusted, untrust
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.reasons import Reason
 
 ANY_ADDRESS = ("0.0.0.0", "::")  # nosec B104  # compared with, not bound to
 """Addresses that a server may listen on, but that clients cannot connect to."""
@@ -76,19 +77,19 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
         return
     except UnsafeData as error:
         raise LocalProblem(
-            f"the registry's data is not private: {error}", next_step=error.remedy, reason="registry"
+            f"the registry's data is not private: {error}", next_step=error.remedy, reason=Reason.REGISTRY
         ) from error
     except OSError as error:
         raise LocalProblem(
             f"the registry cannot run on {host}:{port} with its data in {data}: {error.strerror or error}",
             next_step="choose another --port, --host or --data",
-            reason="registry",
+            reason=Reason.REGISTRY,
         ) from error
     except sqlite3.Error as error:
         raise LocalProblem(
             f"the registry's data in {data} cannot be used: {error}",
             next_step="check its permissions and room, or choose another --data",
-            reason="registry",
+            reason=Reason.REGISTRY,
         ) from error
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
 if TYPE_CHECKING:
@@ -79,13 +80,13 @@ def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
         raise UsageProblem(str(error), next_step=next_step) from error
     except UnsafeData as error:
         raise LocalProblem(
-            f"the registry's data is not private: {error}", next_step=error.remedy, reason="registry"
+            f"the registry's data is not private: {error}", next_step=error.remedy, reason=Reason.REGISTRY
         ) from error
     except (OSError, sqlite3.Error) as error:
         raise LocalProblem(
             f"the registry's accounts in {data} cannot be used: {error}",
             next_step="check its permissions and room, or choose another --data",
-            reason="registry",
+            reason=Reason.REGISTRY,
         ) from error
 
 
@@ -93,7 +94,7 @@ def _no_accounts(data: Path) -> LocalProblem:
     return LocalProblem(
         f"no registry keeps accounts in {data}",
         next_step=f"name its folder with --data, or begin: roar registry user add NAME --data {shlex.quote(str(data))}",
-        reason="registry",
+        reason=Reason.REGISTRY,
     )
 
 

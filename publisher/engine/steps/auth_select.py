@@ -101,7 +101,7 @@ async def _select(run: Run, progress: Progress) -> Outcome:
         raise NeedsUser(
             "this publish is public and names nobody: it needs your consent",
             next_step=f"roar publish --resume {run.plan.id} --yes",
-            reason="needs confirmation",
+            reason=Reason.NEEDS_CONFIRMATION,
         )
     learned: Learned = {
         "credential": choice.decision.value,
@@ -220,7 +220,7 @@ async def _same_person(run: Run, progress: Progress, identity: str) -> None:
         kept="What is staged is kept.",
         next_step=f"sign in as before, then: roar publish --resume {run.plan.id}\n"
         f"or start anew: roar journal cancel {run.plan.id}",
-        reason="auth",
+        reason=Reason.AUTH,
     )
 
 
@@ -242,5 +242,5 @@ async def _check_not_anonymous(run: Run) -> None:
         next_step="run `roar login`, or set ROAR_ACCESS_TOKEN where it goes on (for a daemon: then `roar daemon stop` "
         f"and `start`), then: roar publish --resume {run.plan.id}\n"
         f"or name nobody: roar journal cancel {run.plan.id}, then roar publish --anonymous",
-        reason="auth",
+        reason=Reason.AUTH,
     )

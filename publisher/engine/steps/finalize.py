@@ -25,6 +25,7 @@ from roar_publisher.report import Noted
 from roar_publisher.state.debts import What
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
 from roar_publisher.state.machine import Event
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 
 BAD_REQUEST = 400
@@ -131,7 +132,7 @@ async def _close_as_known(run: Run, progress: Progress) -> Receipt:
         str(unknown),
         kept="What is staged is kept.",
         next_step="sign in once as the key's owner (`roar login`), so that the registry knows your projects",
-        reason="auth",
+        reason=Reason.AUTH,
     ) from unknown
 
 
@@ -162,9 +163,9 @@ async def _finalize_event(run: Run, progress: Progress, refusal: Refused) -> Out
     Raises Transient if the registry cannot finish now (409 to an open session), and as `session_event`.
     """
     if (refusal.status == BAD_REQUEST or refusal.status < 300) and _counts_differ(refusal):
-        return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": "counts differ"})
+        return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": Reason.COUNTS_DIFFER})
     if refusal.status == CONFLICT:
-        raise Transient(refusal.what, reason="server finalizing") from refusal
+        raise Transient(refusal.what, reason=Reason.SERVER_FINALIZING) from refusal
     return await session_event(run, progress, refusal)
 
 

@@ -20,6 +20,7 @@ from roar_publisher.report import Noted
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from roar_publisher.state.units import Kind, Unit
 
@@ -96,11 +97,11 @@ async def session_event(run: Run, progress: Progress, refusal: Refused) -> Outco
         if again.status in (UNAUTHORIZED, FORBIDDEN):
             return credential_rejected(run, again)
         raise Transient(
-            f"{refusal.what}; the session cannot be asked for: {again.what}", reason="server failing"
+            f"{refusal.what}; the session cannot be asked for: {again.what}", reason=Reason.SERVER_FAILING
         ) from again
     if there:
         what = f"the registry has this session, but not what was asked of it: {refusal.what}"
-        raise Transient(what, reason="server failing") from refusal
+        raise Transient(what, reason=Reason.SERVER_FAILING) from refusal
     return Outcome(Event.SESSION_LOST, {"detail": refusal.what})
 
 

@@ -16,6 +16,7 @@ from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.replies import OpenReply
 from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.state.machine import Event
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 
 NO_ENDPOINT = frozenset({404, 405, 501})
@@ -74,5 +75,5 @@ def _no_sessions(run: Run, progress: Progress) -> NeedsUser:
         kept="Nothing was sent.",
         next_step=f"have the registry upgraded, then: roar publish --resume {run.plan.id}\n"
         f"or publish for everybody: roar journal cancel {run.plan.id}, then: {outside}roar publish --public",
-        reason="no sessions",
+        reason=Reason.NO_SESSIONS,
     )

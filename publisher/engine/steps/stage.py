@@ -18,6 +18,7 @@ from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.report import Noted, Planned
 from roar_publisher.state.errors import PublisherError, Rejected, Transient
 from roar_publisher.state.machine import Event
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from roar_publisher.state.units import Kind, Unit
 
@@ -97,7 +98,7 @@ async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
     with suppress(Refused):  # the next run meets the same refusal
         if (await ask_for_session(run, progress)).status == "closed":
             return Outcome(Event.ALREADY_PUBLISHED, {"detail": refusal.what})
-    raise Transient(refusal.what, reason="server failing") from refusal
+    raise Transient(refusal.what, reason=Reason.SERVER_FAILING) from refusal
 
 
 async def deliver_or_pass(
@@ -135,5 +136,5 @@ def _overlap() -> Rejected:
         "some of these jobs already belong to another published lineage, and a job belongs to one lineage only",
         kept="What is published there stays as it is.",
         next_step="publish a target whose jobs are all new, or start a fresh session with: roar reset",
-        reason="overlap",
+        reason=Reason.OVERLAP,
     )

@@ -26,6 +26,7 @@ from roar_publisher.lineage.selection import NOISE
 from roar_publisher.lineage.targets import active_session
 from roar_publisher.planning.put.objects import Digested, PutRequest, Source
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.source import FileChanged, fence_without_links, shown
 from roar_publisher.storage.store import RENAME, check_key
 
@@ -96,7 +97,7 @@ def _refuse_outside(root: Path, typed: Sequence[str], sources: Iterable[Source])
         found = [leaves for place in places if (leaves := leaving(place, inside))]
         found = found or [leaves for source in sources if (leaves := leaving(source.path, inside))]
     except OSError as error:
-        raise LocalProblem(f"{shown(str(error.filename))} cannot be read: {error}", reason="unreadable") from error
+        raise LocalProblem(f"{shown(str(error.filename))} cannot be read: {error}", reason=Reason.UNREADABLE) from error
     refuse(root, found, remedy=f"name the files themselves, or the folder outside; or the same with {FOLLOW}")
 
 
@@ -119,10 +120,10 @@ def _one(database: Database, root: Path, typed: str, left_out: LeftOut) -> Itera
         raise LocalProblem(
             f"{shown(str(error.filename or path))} cannot be read: {error.strerror}",
             next_step="fix its permissions, or leave it out; then put again",
-            reason="unreadable",
+            reason=Reason.UNREADABLE,
         ) from error
     except (ValueError, RuntimeError) as error:  # RuntimeError: a cycle of symlinks
-        raise LocalProblem(f"the source {shown(typed)} cannot be read: {error}", reason="unreadable") from error
+        raise LocalProblem(f"the source {shown(typed)} cannot be read: {error}", reason=Reason.UNREADABLE) from error
     if _DIGEST.fullmatch(typed):
         return [_by_digest(database, typed.lower())]
     raise UsageProblem(
@@ -243,5 +244,5 @@ def _check(source: Source) -> None:
         str(source.path).encode()
     except UnicodeEncodeError as error:
         raise LocalProblem(
-            f"The path {shown(str(source.path))} is not valid UTF-8.", next_step=RENAME, reason="file name"
+            f"The path {shown(str(source.path))} is not valid UTF-8.", next_step=RENAME, reason=Reason.FILE_NAME
         ) from error

@@ -25,6 +25,7 @@ from roar_publisher.lineage.repository import repository_of
 from roar_publisher.planning.put.named_hooks import names_hooks, without_hooks
 from roar_publisher.planning.put.objects import PutRequest, Tag
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.source import opened
 
 PREFIX = "roar/"
@@ -89,7 +90,7 @@ def tagging_enabled(config: Config) -> bool:
         raise LocalProblem(
             f"{config.source}: registration.tagging.enabled must be true or false.",
             next_step=f"Mend {config.source} and try again.",
-            reason="config",
+            reason=Reason.CONFIG,
         )
     return value
 
@@ -218,7 +219,7 @@ def _commits_in(shallow: Path) -> str:
     """Return the lines of git's file `shallow` that are commits; the file may be a link to anything."""
     with opened(str(shallow)) as (descriptor, fence):
         if fence.size > _SHALLOW_LIMIT:
-            raise LocalProblem(f"{shallow} has {fence.size:,} bytes", reason="git")
+            raise LocalProblem(f"{shallow} has {fence.size:,} bytes", reason=Reason.GIT)
         with os.fdopen(descriptor, encoding="ascii", errors="replace", closefd=False) as file:
             lines = file.read(_SHALLOW_LIMIT).splitlines()
     return "".join(f"{line}\n" for line in lines if _COMMIT.fullmatch(line))

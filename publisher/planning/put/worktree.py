@@ -12,6 +12,7 @@ from roar_publisher.lineage.git import NOTHING_MORE, Answer, run_git
 from roar_publisher.lineage.repository import head_of, repository_of, unreadable
 from roar_publisher.planning.put.named_hooks import without_hooks
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.reasons import Reason
 
 STATUS_SECONDS = 60.0
 """Seconds that git may take to compare the work tree with the commit."""
@@ -34,7 +35,7 @@ def committed(root: Path) -> str:
         raise LocalProblem(
             f"{root} is in no git repository with a commit.",
             next_step="Commit the code that made the files, then put them.",
-            reason="no commit",
+            reason=Reason.NO_COMMIT,
         )
     if _changed(top):
         raise UsageProblem(
