@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roar_publisher.state.file import JournalFile
+from roar_publisher.state.limits import TransferLimits
 
 STOPPED_BY_USER = "stopped with Ctrl-C or SIGTERM"
 """The detail of a publish that the user stopped. It is parked until the user continues it."""
@@ -36,6 +37,11 @@ class Queued:
     next_attempt: float | None = None
     parked: bool = False
     told: bool | None = None
+
+    @property
+    def limits(self) -> TransferLimits:
+        """The transfer limits that the user set."""
+        return TransferLimits(jobs=self.most_uploads, limit_rate=self.upload_rate)
 
 
 class Queue:

@@ -9,9 +9,9 @@ from roar_publisher.daemon.log import Log, about
 from roar_publisher.daemon.schedule import Action, Verdict, verdict
 from roar_publisher.disk import OnDisk
 from roar_publisher.engine.loop import SETBACKS
-from roar_publisher.engine.worker import MOST_UPLOADS, work
+from roar_publisher.engine.worker import work
 from roar_publisher.net.budget import UploadBudget
-from roar_publisher.net.connection import MOST_REQUESTS, RegistryConnection
+from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.report import Advanced, Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.machine import State
@@ -65,9 +65,6 @@ async def run_publish(
                 line=line,
                 share=share,
                 keyring=means.keyring() if means.keyring else None,
-                most_requests=queued.most_uploads or MOST_REQUESTS,
-                most_uploads=queued.most_uploads or MOST_UPLOADS,
-                upload_rate=queued.upload_rate,
                 patience=PATIENCE_SECONDS,
                 clock=means.clock,
                 rng=means.rng,

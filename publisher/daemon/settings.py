@@ -6,7 +6,6 @@ able to name a command that runs here.
 """
 
 import os
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -15,13 +14,11 @@ from pathlib import Path
 from roar_publisher.daemon.log import Log
 from roar_publisher.lineage.plainfile import read_toml
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.limits import MOST_UPLOADS, parse_rate
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
 MAX_ACTIVE = 4
-MOST_UPLOADS = 16
-_RATE = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)(?:B(?:/s)?)?")
-_SCALE = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +97,10 @@ class _Reader:
         value = self.table.get("limit_rate", default)
         if value is None:
             return None
-        match = _RATE.fullmatch(str(value))
-        rate = round(float(match[1]) * _SCALE[match[2]]) if match else 0
-        if rate < 1:
-            raise self.wrong("limit_rate", "bytes a second, as 500k or 10M")
-        return rate
+        try:
+            return parse_rate(str(value))
+        except ValueError:
+            raise self.wrong("limit_rate", "bytes a second, as 500k or 10M") from None
 
     def _command(self, default: tuple[str, ...]) -> tuple[str, ...]:
         value = self.table.get("on_done", list(default))

@@ -12,6 +12,7 @@ from roar_publisher.glaas.caller import Caller
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.report import Reporter
 from roar_publisher.state.journal import Journal
+from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.record import Learned, Plan
@@ -35,9 +36,7 @@ class Run:
     confirm: asks the user whether a publish without a credential may proceed; not called again after a yes.
     user_key: makes this user's session ids unguessable.
     clock: Unix seconds.
-    most_requests, most_uploads: maximum concurrent requests to the registry and to an object store.
-    upload_rate: bytes per second to an object store; None for no limit.
-    share: the upload limits that this process's publishes share.
+    limits: what the user allows this publish. share: the upload limits that this process's publishes share.
     patience: seconds to wait for an unreachable server.
     stop: set when the process should finish the requests in flight and end.
     attended: the user runs this process, so a stop parks the publish until the user resumes it; no daemon continues it.
@@ -53,13 +52,15 @@ class Run:
     report: Reporter
     clock: Callable[[], float]
     on_disk: OnDisk
-    most_requests: int
-    most_uploads: int
-    upload_rate: int | None
+    limits: TransferLimits
     share: UploadBudget | None
     patience: float
     stop: anyio.Event
     attended: bool = False
+
+    @property
+    def most_requests(self) -> int:
+        return self.limits.requests
 
 
 Step = Callable[[Run], Awaitable[Outcome]]

@@ -23,17 +23,14 @@ from roar_publisher.glaas.caller import Caller
 from roar_publisher.lineage.project import DEFAULT_REGISTRY, user_registry
 from roar_publisher.net.address import origin, origin_of
 from roar_publisher.net.budget import UploadBudget
-from roar_publisher.net.connection import MOST_REQUESTS, RegistryConnection
+from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.report import Noted, Reporter
-from roar_publisher.state.descriptors import fitting
 from roar_publisher.state.home import home_to_read
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import NAMED_BY, NAMED_BY_USER, Progress
 
-MOST_UPLOADS = 16
-"""Default maximum of concurrent requests to an object store (`--jobs`)."""
 PATIENCE_SECONDS = 300.0
 """How long a foreground publish waits for an unreachable registry before it stops and leaves the rest to `--resume`."""
 
@@ -85,9 +82,6 @@ async def work(
     stop: anyio.Event,
     line: RegistryConnection | None = None,
     keyring: Keyring | None = None,
-    most_requests: int = MOST_REQUESTS,
-    most_uploads: int = MOST_UPLOADS,
-    upload_rate: int | None = None,
     share: UploadBudget | None = None,
     patience: float = PATIENCE_SECONDS,
     clock: Callable[[], float] = time,
@@ -98,7 +92,8 @@ async def work(
 ) -> Progress:
     """Drive an owned publish until it ends or cannot continue now, and return its progress (see `engine.loop.publish`).
 
-    most_requests, most_uploads: maximum concurrent requests to the registry and to an object store.
+    Its transfer limits are those that the journal's queue row holds.
+
     line, share: the registry connection and the upload limits, if this process's publishes share them; by default the
     publish gets its own.
     keyring: holds the credentials; the default is this user's, without a passphrase prompt.
@@ -111,13 +106,14 @@ async def work(
     """
     plan = owned.journal.plan()
     on_disk = on_disk or in_thread()
+    limits = (await on_disk(owned.journal.queue.read)).limits
     waits = Waits(owned.journal, on_disk, report)
     keyring = keyring or own_keyring(plan.registry, plan.intent, report=waits.report, clock=clock)
     keyring.reach.check(plan.id)
     async with (
         nullcontext(line)
         if line
-        else RegistryConnection(plan.registry, most_requests=most_requests, transport=transport) as to_registry,
+        else RegistryConnection(plan.registry, most_requests=limits.requests, transport=transport) as to_registry,
         waits.noted(),
     ):
         progress = await on_disk(owned.journal.progress)
@@ -146,9 +142,7 @@ async def work(
                     report=waits.report,
                     clock=clock,
                     on_disk=on_disk,
-                    most_requests=most_requests,
-                    most_uploads=fitting(most_uploads),
-                    upload_rate=upload_rate,
+                    limits=limits,
                     share=share,
                     patience=patience,
                     stop=stop,

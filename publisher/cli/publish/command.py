@@ -1,6 +1,5 @@
 """`roar publish` and `roar register`: the command lines. The implementation in `publishing` is imported when needed."""
 
-import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from click.shell_completion import CompletionItem
 from roar_publisher.cli.publish.options import Options, PutOptions
 from roar_publisher.cli.roar_cli import SCHEMES
 from roar_publisher.state.errors import UsageProblem
+from roar_publisher.state.limits import parse_rate
 
 HELP = """\
 Publish the lineage that roar captured in this project as one visible step.
@@ -137,11 +137,10 @@ class Rate(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)(?:B(?:/s)?)?", str(value).strip())
-        rate = round(float(match[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]]) if match else 0
-        if rate < 1:
-            self.fail(f"{value!r} is not a rate; write it as 500k or 10M", param, ctx)
-        return rate
+        try:
+            return parse_rate(str(value).strip())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def _options(command: Any) -> Any:

@@ -25,9 +25,8 @@ from roar_publisher.cli.publish.request import put_request, read_request
 from roar_publisher.cli.publish.resuming import daemon_works_on, find_publish
 from roar_publisher.cli.publish.signals import run_listening, stop_by_exception
 from roar_publisher.cli.publish.stopping import stopped, unfinished
-from roar_publisher.engine.worker import MOST_UPLOADS, own_keyring, work
+from roar_publisher.engine.worker import own_keyring, work
 from roar_publisher.lineage.project import current_folder
-from roar_publisher.net.connection import MOST_REQUESTS
 from roar_publisher.planning.plans import Frozen, Request, freeze
 from roar_publisher.report import Noted
 from roar_publisher.state.descriptors import raise_limit
@@ -178,18 +177,13 @@ class _Publishing:
             async def confirm(choice: Choice) -> bool:
                 return await self._person.confirm(choice, stop)
 
-            report = self._display.report
-            wanted = frozen.publish.journal.queue.read()
             return await work(
                 frozen.publish,
                 self._folder,
-                report=report,
+                report=self._display.report,
                 confirm=confirm,
                 stop=stop,
                 keyring=keyring,
-                most_requests=wanted.most_uploads or MOST_REQUESTS,
-                most_uploads=wanted.most_uploads or MOST_UPLOADS,
-                upload_rate=wanted.upload_rate,
                 attended=True,
             )
 

@@ -32,6 +32,7 @@ async def _objects(run: Run, destination: str) -> AsyncIterator["Objects"]:
     from roar_publisher.engine.staging.objects import Objects, content_of, owner_of
     from roar_publisher.net.pace import Pace
     from roar_publisher.planning.put.grounds import check_objects
+    from roar_publisher.state.descriptors import fitting
     from roar_publisher.storage.destinations import open_store
 
     rows = await run.on_disk(run.journal.objects.all)
@@ -40,8 +41,8 @@ async def _objects(run: Run, destination: str) -> AsyncIterator["Objects"]:
     store = await open_store(
         destination,
         owner=owner_of(run.plan),
-        connections=run.most_uploads,
-        pace=Pace(run.upload_rate) if run.upload_rate else None,
+        connections=fitting(run.limits.uploads),
+        pace=Pace(run.limits.limit_rate) if run.limits.limit_rate else None,
         share=run.share,
         report=run.report,
         patience=run.patience,
