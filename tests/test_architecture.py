@@ -8,11 +8,12 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.checkout import CHECKOUT
+
+ROOT = CHECKOUT
 OURS = ("publisher", "state")
 
 MAY_KNOW: dict[str, set[str]] = {

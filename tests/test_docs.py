@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.checkout import CHECKOUT
+
+ROOT = CHECKOUT
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 SOURCES = sorted(path for top in ("publisher", "state", "tests", "scripts") for path in (ROOT / top).rglob("*.py"))
 MOST_LINES, MOST_CHARACTERS = 120, 120

@@ -7,9 +7,10 @@ needs a look: nothing that was read from a file, a reply or a command line may b
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.support.checkout import CHECKOUT
+
+ROOT = CHECKOUT
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|ATTACH|PRAGMA|WITH|REPLACE)\b.*\S", re.S)
 CHOSEN_HERE: dict[str, set[str]] = {
     "publisher/planning/bundles/checking.py": {"order", "table"},

@@ -104,7 +104,7 @@ class Bench:
         """Made by a process of its own: the memory of this one would count as that of its children."""
         self._say(f"making a project of {jobs:,} jobs")
         project = self._folder / f"project-{jobs}"
-        command = [sys.executable, "-m", "tests.synthetic", str(project)]
+        command = [sys.executable, "-m", "tests.support.synthetic", str(project)]
         subprocess.run([*command, "--jobs", str(jobs), "--links", str(LINKS_PER_JOB)], check=True, capture_output=True)
         return project
 

@@ -13,7 +13,7 @@ from benchmark.measure import Failed, registry
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.survey import glance
-from tests.lineages import Lineage, chain, cut, frozen
+from tests.support.lineages import Lineage, chain, cut, frozen
 
 ENDED = 100
 """Publishes in the state folder that have ended long ago."""

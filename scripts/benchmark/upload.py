@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from benchmark.measure import MEBIBYTE, SHOWN, Cost, Failed, Row, median
-from tests.storage.servers import AWS, far_away, moto, rclone
+from tests.support.storage.servers import AWS, far_away, moto, rclone
 
 LARGE_BYTES = 2048 * MEBIBYTE
 SMALL_FILES, SMALL_BYTES = 2000, 20_000

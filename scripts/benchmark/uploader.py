@@ -13,7 +13,7 @@ from time import perf_counter
 
 import anyio
 
-from tests.storage.servers import BUCKET
+from tests.support.storage.servers import BUCKET
 
 PREFIX = "run"
 KIBIBYTE = 1024
@@ -44,7 +44,7 @@ async def _with_ours(paths: list[str]) -> float:
     from roar_publisher.storage.destinations import open_store
     from roar_publisher.storage.digest import digest_file
     from roar_publisher.storage.transfer import transfer
-    from tests.storage.memory import MemoryLedger, nothing
+    from tests.support.storage.memory import MemoryLedger, nothing
 
     left = iter(paths)
 

@@ -1,0 +1,419 @@
+"""Whatever stops a publish is told by one documented code: `roar journal show ID --why --json`, as processes.
+
+One real daemon works on a publish for each condition at once; each is told with its code, the exit code that belongs to
+it, and whether it needs user action.
+"""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.reasons import MEANINGS, Reason, Turn
+from tests.support.cli.program import Ended, Program, ended
+from tests.support.cli.servers import ANSWER_SECONDS, answering
+from tests.support.cli.servers import http as reply
+from tests.support.daemon.daemons import program_with_daemons
+from tests.support.daemon.surroundings import Registry, registry_at, wait_until
+from tests.support.lineage.captured import captured_project
+from tests.support.lineages import chain, cut, frozen
+from tests.support.put.projects import put_project
+
+LINEAGE = cut(chain(3))
+PATIENCE_SECONDS = 90.0
+"""A server that fails is asked eight times before that is told."""
+DISK_BYTES = 8 * 1024 * 1024
+SIGN_IN = {
+    "version": 1,
+    "provider": "treqs-device",
+    "issuer": "https://treqs.example",
+    "client_id": "roar-cli",
+    "access_token": "a-token-that-nobody-knows",
+    "refresh_token": None,
+    "expires_at": "2199-01-01T00:00:00Z",
+    "user": {"sub": "user-1", "db_user_id": "db-1", "email": "someone@example.org", "username": "someone"},
+}
+Why = dict[str, Any]
+
+
+@dataclass
+class Town:
+    """A daemon with everything around it, and the publishes that were left to it, by condition."""
+
+    program: Program
+    publishes: dict[str, str]
+
+    def why(self, condition: str) -> Why:
+        return why(self.program, self.publishes[condition])
+
+
+def why(program: Program, publish_id: str) -> Why:
+    asked = program("journal", "show", publish_id, "--why", "--json")
+    assert (asked.code, asked.err) == (0, ""), asked.err
+    return dict(asked.last)
+
+
+def told(answer: Why, reason: Reason, turn: Turn | None = None) -> None:
+    """Assert that the answer is this reason, with all that belongs to it.  turn: where it is not the reason's."""
+    meaning = MEANINGS[reason]
+    assert answer["reason"] == reason, answer
+    expected = (meaning.code, turn or meaning.turn, meaning.text)
+    assert (answer["exit_code"], answer["turn"], answer["meaning"]) == expected
+
+
+# ---------------------------------------------------------------- left to a daemon
+
+
+def through(registry: str, piece: str, answer: bytes) -> Callable[[bytes], bytes]:
+    """A proxy that gives one answer to every request whose line holds `piece`."""
+
+    def carry(request: bytes) -> bytes:
+        head, _, body = request.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        if not first or piece in first:
+            return answer
+        method, path, _ = first.split(" ")
+        headers = dict(line.split(": ", 1) for line in lines)
+        host, port = registry.removeprefix("http://").split(":")
+        with closing(http.client.HTTPConnection(host, int(port), timeout=30)) as connection:
+            connection.request(method, path, body, {n: v for n, v in headers.items() if n.lower() != "connection"})
+            answered = connection.getresponse()
+            return reply(f"{answered.status} {answered.reason}", answered.read())
+
+    return carry
+
+
+def refusal(detail: str) -> bytes:
+    return json.dumps({"detail": detail}).encode()
+
+
+OVERLAPPING = {"job_ids": [], "errors": [], "created_count": 1, "already_registered_session_hashes": ["f" * 64]}
+ANSWERS: dict[str, tuple[Reason, str, bytes]] = {
+    "throttled": (Reason.THROTTLED, "", reply("503 Service Unavailable", b"{}", "Retry-After: 1800")),
+    "server failing": (Reason.SERVER_FAILING, "", reply("500 Internal Server Error", b"{}")),
+    "not glaas": (Reason.NOT_GLAAS, "", reply("200 OK", b"<html>Sign in to this network</html>")),
+    "redirected": (Reason.NOT_GLAAS, "", reply("302 Found", b"", "Location: https://portal.example/")),
+    "server finalizing": (Reason.SERVER_FINALIZING, "/finalize", reply("409 Conflict", refusal("still closing"))),
+    "session lost": (Reason.SESSION_LOST, "/finalize", reply("410 Gone", refusal("no such session"))),
+    "rejected": (Reason.REJECTED, "/jobs/batch", reply("422 Unprocessable Entity", refusal("no such field"))),
+    "counts differ": (Reason.COUNTS_DIFFER, "/finalize", reply("400 Bad Request", refusal("expected counts differ"))),
+    "overlap": (Reason.OVERLAP, "/jobs/batch", reply("200 OK", json.dumps(OVERLAPPING).encode())),
+}
+"""What a registry answers to what.  An empty piece: to everything."""
+STORE_ANSWERS = {
+    "access denied": (Reason.ACCESS_DENIED, "AccessDenied"),
+    "clock": (Reason.CLOCK, "RequestTimeTooSkewed"),
+}
+"""What an S3-compatible store answers to everything in the bucket of that name, its spaces left out."""
+FILES = {"file changed": Reason.FILE_CHANGED, "unreadable": Reason.UNREADABLE}
+OTHERS = {
+    "offline": Reason.OFFLINE,
+    "auth": Reason.AUTH,
+    "needs confirmation": Reason.NEEDS_CONFIRMATION,
+    "journal": Reason.DAMAGED_JOURNAL,
+    "published": Reason.PUBLISHED,
+    "cancelled": Reason.CANCELLED,
+    "exported": Reason.EXPORTED,
+}
+CONDITIONS = (
+    {name: reason for name, (reason, _, _) in ANSWERS.items()}
+    | {name: reason for name, (reason, _) in STORE_ANSWERS.items()}
+    | FILES
+    | OTHERS
+)
+
+
+def store_answer(request: bytes) -> bytes:
+    bucket = request.split(b" ")[1].split(b"/")[1].split(b"?")[0].decode()
+    code = {name.replace(" ", ""): code for name, (_, code) in STORE_ANSWERS.items()}.get(bucket, "NoSuchBucket")
+    head = request.startswith(b"HEAD")
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    return reply("403 Forbidden", b"" if head else body, "Content-Type: application/xml")
+
+
+def queue(program: Program, registry: str, *, agreed: bool = True) -> str:
+    """Leave the sample lineage to the daemon."""
+    with frozen(StateFolder(program.state), LINEAGE, registry=registry) as owned:
+        owned.journal.queue.order(agreed=agreed, most_uploads=None, upload_rate=None)
+        owned.journal.queue.detach()
+        return owned.paths.id
+
+
+def detach(program: Program, project: Path, *arguments: str) -> str:
+    """Leave a publish or a put to the daemon as a person does; its id."""
+    there = Program(project, program.state, program.env)
+    left = there(*arguments, "--detach", "-y")
+    assert left.code == 0, left.err
+    return left.out.strip()
+
+
+def closed_port() -> tuple[socket.socket, str]:
+    """An address at which nothing answers, for as long as the socket is open."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    return bound, f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+def paths_of(program: Program, publish_id: str) -> PublishPaths:
+    return StateFolder(program.state).find(publish_id)
+
+
+def settings(home: Path, registry: str) -> None:
+    """A sign-in that its registry does not know any more, and room for every condition at once."""
+    folder = home / ".config" / "roar"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text("[publisher]\nmax_active = 40\nnotify = false\n")
+    (folder / "auth.json").write_text(json.dumps(SIGN_IN | {"issuer": registry}))
+    (folder / "auth.json").chmod(0o600)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Every condition that a daemon can meet, brought about at once."""
+    folder = tmp_path_factory.mktemp("town")
+    with ExitStack() as stack:
+        registry = stack.enter_context(registry_at(folder / "data"))
+        settings(folder / "home", registry.url)
+        store = stack.enter_context(answering(store_answer))
+        bound, nowhere = closed_port()
+        stack.enter_context(bound)
+        cloud = {"AWS_ENDPOINT_URL": store.url, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
+        cloud |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
+        program = stack.enter_context(program_with_daemons(folder, folder, **cloud))
+        publishes = {}
+        for name, (_reason, piece, answer) in ANSWERS.items():
+            server = stack.enter_context(answering(through(registry.url, piece, answer) if piece else answer))
+            publishes[name] = queue(program, server.url)
+        publishes["offline"] = queue(program, nowhere)
+        publishes["needs confirmation"] = queue(program, registry.url, agreed=False)
+        publishes["published"] = queue(program, registry.url)
+        publishes |= of_journals(program, nowhere)
+        publishes |= of_files(stack, program, folder)
+        (folder / "signed-in").mkdir()
+        project = captured_project("linear", folder / "signed-in")
+        publishes["auth"] = detach(program, project, "publish", "--public", "--registry", registry.url)
+        yield Town(program, publishes)
+
+
+def of_journals(program: Program, registry: str) -> dict[str, str]:
+    """Conditions of the journal itself."""
+    publishes = {name: queue(program, registry) for name in ("journal", "cancelled", "exported")}
+    damaged = paths_of(program, publishes["journal"]).journal
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:1000] + b"\xff" * 3000 + content[4000:])
+    for command in (
+        ("journal", "cancel", publishes["cancelled"]),
+        ("journal", "export", publishes["exported"], str(program.state.parent / "exported.publish")),
+    ):
+        done = program(*command)
+        assert done.code == 0, done.err
+    return publishes
+
+
+def of_files(stack: ExitStack, program: Program, folder: Path) -> dict[str, str]:
+    """Conditions of files and of the stores that they go to: both change after the put was left to the daemon."""
+    project, late = put_project(folder), Registry(folder / "late")
+    changed, gone, kept = (project / f"out{number}.txt" for number in range(3))
+    sources = dict.fromkeys(STORE_ANSWERS, kept) | {"file changed": changed, "unreadable": gone}
+    publishes = {}
+    for name, source in sources.items():
+        place = f"s3://{name.replace(' ', '')}" if name in STORE_ANSWERS else str(folder / "stored")
+        typed = ("put", str(source), f"{place}/{name.replace(' ', '-')}", "-m", name)
+        publishes[name] = detach(program, project, *typed, "--anonymous", "--no-tag", "--registry", late.url)
+    stack.callback(late.kill)
+    gone.unlink()
+    changed.write_text("something else")
+    late.start()
+    return publishes
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_what_stops_a_publish_of_the_daemon_is_told_by_its_code(town: Town, condition: str) -> None:
+    reason = CONDITIONS[condition]
+    wait_until(lambda: town.why(condition)["reason"] == reason, PATIENCE_SECONDS)
+    answer = town.why(condition)
+    told(answer, reason)
+    if reason in (Reason.PUBLISHED, Reason.CANCELLED):
+        return
+    assert answer["detail"] or reason in (Reason.OFFLINE, Reason.EXPORTED), "it does not say what happened"
+    assert answer["next"], "it does not say what to do"
+
+
+def test_the_daemon_waits_as_long_as_it_was_asked_to(town: Town) -> None:
+    wait_until(lambda: town.why("throttled")["next_attempt"] is not None, PATIENCE_SECONDS)
+    answer = town.why("throttled")
+    assert 0 <= answer["next_attempt"] - (time.time() + 1800) + PATIENCE_SECONDS
+    assert answer["next_attempt"] < time.time() + 1800 + 5
+    assert answer["attempts"] == 0
+
+
+# ---------------------------------------------------------------- told by the process itself, or by what it left
+
+
+def code_of(reason: Reason) -> int:
+    return int(MEANINGS[reason].code)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return captured_project("linear", tmp_path)
+
+
+@pytest.fixture
+def alone(tmp_path: Path, project: Path) -> Program:
+    """A program with no daemon, and with nobody signed in."""
+    return Program.within(project, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with registry_at(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry.url
+
+
+def only_publish(program: Program) -> str:
+    [publish_id] = program.publishes
+    return publish_id
+
+
+def blamed(done: Ended, reason: Reason) -> None:
+    """Assert that the process said so, and ended as is documented."""
+    assert (done.code, done.last["event"], done.last["reason"]) == (code_of(reason), "error", reason), done.out
+    assert done.last["exit_code"] == done.code
+    assert "Traceback" not in done.err
+
+
+def test_nobody_signed_in(alone: Program, registry: str) -> None:
+    blamed(alone("publish", "--private", "-y", "--json", "--registry", registry), Reason.AUTH)
+
+
+def test_a_sign_in_that_ran_out(alone: Program, registry: str, tmp_path: Path) -> None:
+    folder = tmp_path / "home" / ".config" / "roar"
+    folder.mkdir(parents=True)
+    (folder / "auth.json").write_text(json.dumps(SIGN_IN | {"issuer": registry, "expires_at": "2020-01-01T00:00:00Z"}))
+    (folder / "auth.json").chmod(0o600)
+    blamed(alone("publish", "--private", "-y", "--json", "--registry", registry), Reason.AUTH)
+
+
+def test_a_locked_key_and_nobody_to_unlock_it(alone: Program, registry: str, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", str(key)], check=True)
+    locked = Program(alone.cwd, alone.state, alone.env | {"ROAR_SSH_KEY": str(key)})
+    done = locked("publish", "--private", "-y", "--json", "--registry", registry)
+    assert (done.code, done.last["exit_code"]) == (4, 4), done.out
+    assert done.last["reason"] == Reason.SSH_KEY
+    assert str(key) in done.last["what"]
+    assert "no SSH agent holds it" in done.last["what"]
+
+
+def test_nobody_confirmed(alone: Program, registry: str) -> None:
+    blamed(alone("publish", "--public", "--json", "--registry", registry), Reason.NEEDS_CONFIRMATION)
+
+
+def test_a_state_folder_that_is_none(alone: Program, registry: str) -> None:
+    alone.state.write_text("in the way")
+    done = alone("publish", "--anonymous", "-y", "--json", "--registry", registry)
+    assert (done.code, done.last["reason"]) == (1, Reason.STATE_DIRECTORY), "there is nothing to resume"
+
+
+def test_owned_by_another_process(alone: Program) -> None:
+    publish_id = queue(alone, "http://127.0.0.1:9")
+    with Lock(paths_of(alone, publish_id).lock):
+        answer = why(alone, publish_id)
+        told(answer, Reason.OWNED)
+        assert answer["owner"] == os.getpid()
+        resumed = alone("publish", "--resume", publish_id, "-y", "--json")
+        assert (resumed.code, resumed.last["exit_code"]) == (5, 5)
+        assert str(os.getpid()) in resumed.last["what"]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "code"),
+    [
+        (signal.SIGINT, Reason.INTERRUPTED, 130),
+        (signal.SIGTERM, Reason.INTERRUPTED, 130),
+        (signal.SIGKILL, Reason.CRASHED, -signal.SIGKILL),
+    ],
+)
+def test_stopped_and_killed(alone: Program, number: signal.Signals, reason: Reason, code: int) -> None:
+    silence = threading.Event()
+
+    def silent(request: bytes) -> bytes:
+        asked.set()
+        silence.wait(ANSWER_SECONDS)
+        return b""
+
+    asked = threading.Event()
+    with answering(silent) as server:
+        typed = ("publish", "--anonymous", "-y", "--json", "--registry", server.url)
+        with alone.started(*typed) as process:
+            assert asked.wait(ANSWER_SECONDS)
+            process.send_signal(number)
+            done = ended(process)
+        silence.set()
+    assert done.code == code, done.err
+    told(why(alone, only_publish(alone)), reason, Turn.PERSON if reason is Reason.INTERRUPTED else None)
+
+
+def test_queued_while_no_daemon_runs(alone: Program) -> None:
+    answer = why(alone, queue(alone, "http://127.0.0.1:9"))
+    told(answer, Reason.QUEUED)
+    assert answer["next"].startswith("roar daemon start")
+
+
+def test_published_by_a_person(alone: Program, registry: str) -> None:
+    done = alone("publish", "--anonymous", "-y", "--json", "--registry", registry)
+    assert (done.code, done.last["event"]) == (0, "published"), done.out
+    told(why(alone, only_publish(alone)), Reason.PUBLISHED)
+
+
+def test_a_journal_of_a_newer_release(alone: Program) -> None:
+    publish_id = queue(alone, "http://127.0.0.1:9")
+    with closing(sqlite3.connect(paths_of(alone, publish_id).journal)) as connection, connection:
+        connection.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
+            " SELECT migration_set, 'm999_of_tomorrow', applied_at FROM _sqlite_migrations LIMIT 1"
+        )
+    assert alone("journal", "show", publish_id, "--why", "--json").last["reason"] == Reason.NEWER_JOURNAL
+    blamed(alone("publish", "--resume", publish_id, "-y", "--json"), Reason.NEWER_JOURNAL)
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of some megabytes at `folder`, for root on Linux."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can mount a disk that is small enough")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_waited_for(tmp_path: Path, registry: str) -> None:
+    with small_disk(tmp_path / "state"), program_with_daemons(tmp_path, tmp_path) as program:
+        publish_id = queue(program, registry)
+        StateFolder(program.state).user_key()  # as every earlier publish made it
+        filler = program.state / "filler"
+        with pytest.raises(OSError, match="No space left"):
+            filler.write_bytes(bytes(DISK_BYTES))
+        with program.started("daemon", "run", "-q"):
+            wait_until((program.state / "daemon.sock").exists, PATIENCE_SECONDS)
+            told(why(program, publish_id), Reason.DISK_FULL)
+            filler.unlink()
+            wait_until(lambda: why(program, publish_id)["reason"] == Reason.PUBLISHED, PATIENCE_SECONDS)

@@ -1,0 +1,89 @@
+"""Servers that are no GLaaS: one clear message, nothing lost, nothing sent to anybody else."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli.program import Program, ended
+from tests.support.cli.servers import answering, http
+from tests.support.lineage.captured import recorded
+from tests.support.registry.processes import serving
+
+HASH = recorded("linear", "session")["finalized_hash"]
+HEALTH = {"features": {"registration_sessions": {"anonymous_public": True, "finalize_server_authoritative_hash": True}}}
+NESTED = b"[" * 200_000
+
+
+def _after_health(answer: bytes) -> Callable[[bytes], bytes]:
+    """A server that is fine until it is asked for something that counts."""
+
+    def respond(request: bytes) -> bytes:
+        healthy = request.startswith(b"GET /api/v1/health")
+        return http("200 OK", json.dumps(HEALTH).encode(), "Content-Type: application/json") if healthy else answer
+
+    return respond
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "words"),
+    [
+        (http("200 OK", b"<html><h1>Please sign in to the Wi-Fi</h1></html>"), 3, ["not as a GLaaS registry does"]),
+        (http("200 OK", b""), 3, ["not as a GLaaS registry does"]),
+        (http("200 OK", b'{"features": {"registration_sess'), 3, ["not as a GLaaS registry does"]),
+        (http("200 OK", NESTED), 3, ["not as a GLaaS registry does"]),
+        (http("200 OK", b"[1, 2, 3]"), 3, ["not as a GLaaS registry does"]),
+        (http("400 Bad Request", b"<html>\x1b[31mproxy</html>"), 3, ["not as a GLaaS registry does"]),
+        (http("402 Payment Required", b'{"error": {"message": "pay \\u001b[2J first"}}'), 1, ["pay", "first"]),
+        (_after_health(http("200 OK", b"[1]")), 3, ["not as a GLaaS registry does"]),
+        (
+            _after_health(http("201 Created", b'{"registration_session_id": "/"}')),
+            3,
+            ["not as a GLaaS registry does"],
+        ),
+        (_after_health(http("403 Forbidden", b'{"detail": "no anonymous guests"}')), 1, ["no anonymous guests"]),
+    ],
+)
+def test_an_answer_that_is_no_use(
+    program: Program, answer: bytes | Callable[[bytes], bytes], code: int, words: list[str]
+) -> None:
+    with answering(answer) as server:
+        done = program("publish", "--public", "-y", "--registry", server.url)
+    done.blames(code, *words)
+    assert "\x1b" not in done.err
+    assert program.publishes[0] in done.err
+
+
+def test_a_redirect_is_not_followed(program: Program) -> None:
+    with answering(http("200 OK", b"{}")) as elsewhere:
+        location = f"Location: {elsewhere.url}/api/v1/health"
+        with answering(http("307 Temporary Redirect", b"", location)) as server:
+            done = program("publish", "--public", "-y", "--registry", server.url)
+        assert len(server.requests) == 1
+        assert elsewhere.requests == []
+    done.blames(3, "redirects to 127.0.0.1", "not followed")
+
+
+def test_what_a_bad_server_interrupted_is_resumed_with_a_good_one(program: Program, tmp_path: Path) -> None:
+    with answering(http("200 OK", b"<html>")) as server:
+        program("publish", "--public", "-y", "--registry", server.url).blames(3, "--resume")
+    with program.started("registry", "serve", "--port", str(server.port), "--data", str(tmp_path / "data")) as good:
+        assert good.stdout is not None
+        assert good.stdout.readline().strip() == server.url
+        done = program("publish", "--resume", "-y", "-q")
+        good.terminate()
+        assert ended(good).code == 0
+    assert (done.code, done.out.splitlines()[0]) == (0, HASH)
+
+
+def test_a_registry_that_is_away_is_waited_for_in_words(program: Program, tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as gone:
+        pass
+    with program.started("publish", "--public", "-y", "--json", "--registry", gone.url) as p:
+        assert p.stdout is not None
+        events = (json.loads(line) for line in iter(p.stdout.readline, ""))
+        waiting = next(event for event in events if event["event"] == "waiting")
+        assert waiting["reason"] == "offline"
+        p.terminate()
+        assert ended(p).code == 130

@@ -1,0 +1,141 @@
+"""Standard streams that are closed or full, and what is said on those that are not."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from roar_publisher.cli.failure import Unfinished, tell
+from roar_publisher.state.errors import NeedsUser, UsageProblem
+from tests.support.cli.program import PATIENCE, Ended, Program
+from tests.support.lineage.captured import recorded
+
+HASH = recorded("linear", "session")["finalized_hash"]
+STANDARD = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs the program as a shell does, with redirections behind its arguments."""
+
+    program: Program
+
+    def __call__(self, arguments: Sequence[str], redirections: str) -> Ended:
+        line = f'exec "$0" -m roar_publisher "$@" {redirections}'
+        done = subprocess.run(
+            ["sh", "-c", line, sys.executable, *arguments],
+            cwd=self.program.cwd,
+            env=self.program.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def shell(program: Program) -> Shell:
+    return Shell(program)
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), STANDARD], ids=str)
+def test_closed_streams_stop_nothing(shell: Shell, registry: str, closed: tuple[int, ...]) -> None:
+    redirections = " ".join(f"{number}>&-" for number in closed)
+    publish = ("publish", "--public", "-y", "--registry", registry)
+    for arguments in (publish, (*publish, "--dry-run"), ("journal", "list")):
+        done = shell(arguments, redirections)
+        assert (done.code, "defect" in done.err) == (0, False), f"{arguments}: {done.err}"
+        assert bool(done.out) is (1 not in closed)
+    assert HASH in shell(("journal", "list"), "").out
+
+
+def test_no_file_gets_the_number_of_a_closed_stream(shell: Shell, registry: str) -> None:
+    code = (
+        "import os, runpy, sys; from publisher import __main__ as program;"
+        "program.run = lambda arguments: sum(os.fstat(n).st_rdev != os.stat(os.devnull).st_rdev for n in (0, 1, 2));"
+        "program.main()"
+    )
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code],
+        cwd=shell.program.cwd,
+        env=shell.program.env,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["journal", "list", "--json"],
+        ["journal", "list"],
+        ["publish", "--dry-run"],
+        ["daemon", "status"],
+        ["daemon", "logs"],
+        ["completion", "bash"],
+        ["--help"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_stdout_is_named_on_stderr(shell: Shell, registry: str, arguments: list[str], unbuffered: str) -> None:
+    shell.program("publish", "--anonymous", "--registry", registry).blames(4)
+    (shell.program.state / "daemon.log").write_text("a line\n")
+    shell.program.env["PYTHONUNBUFFERED"] = unbuffered
+    shell(arguments, ">/dev/full").blames(1, "stdout cannot be written: no space left")
+
+
+def test_a_full_stderr_leaves_the_exit_code(shell: Shell) -> None:
+    assert shell(["journal", "show", "ffffffff"], "2>/dev/full").code == 2
+
+
+def test_a_publish_whose_result_nobody_can_read_is_published(shell: Shell, registry: str) -> None:
+    done = shell(["publish", "--public", "-y", "--registry", registry], ">/dev/full")
+    assert (done.code, "Published 2 jobs" in done.err) == (0, True)
+
+
+@pytest.mark.parametrize("arguments", [[], ["journal"], ["registry", "user"]], ids=str)
+def test_a_group_alone_shows_its_help_as_it_is(program: Program, arguments: list[str]) -> None:
+    done = program(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == program(*arguments, "--help").out
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("there is no publish 'a'", "There is no publish 'a'."),
+        ("nofile.txt is no file", "nofile.txt is no file."),
+        ("s3://nobucket/run1: there is no such bucket", "s3://nobucket/run1: there is no such bucket."),
+        ("--private contradicts --public", "--private contradicts --public."),
+    ],
+)
+def test_what_was_typed_is_not_capitalised(what: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tell(UsageProblem(what), as_json=False) == 2
+    assert capsys.readouterr().err == f"Error: {sentence}\n"
+
+
+def test_the_command_that_resumes_is_named_once() -> None:
+    cause = NeedsUser("it expired", next_step="sign in (aws sso login), then resume")
+    assert Unfinished(cause, "12ab34cd").next_step == "sign in (aws sso login); then: roar publish --resume 12ab34cd"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["publish", ""], "the target"),
+        (["publish", "--registry", ""], "--registry"),
+        (["publish", "model.bin", "--to", " ", "-m", "v1"], "the destination"),
+        (["publish", "model.bin", "--to", "stored", "-m", ""], "-m"),
+        (["put", "", "stored", "-m", "v1"], "a source"),
+        (["put", "model.bin", "", "-m", "v1"], "the destination"),
+        (["put", "model.bin", "stored", "-m", ""], "-m"),
+    ],
+    ids=str,
+)
+def test_an_empty_value_is_not_taken_for_none(program: Program, arguments: list[str], name: str) -> None:
+    program(*arguments, "--public", "-y").blames(2, f"error: {name} is empty")
+    assert program.publishes == []

@@ -1,0 +1,119 @@
+"""Taking a publish over from the daemon, and from nobody else."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.cli.ownership import LETTING_GO_SECONDS, taken
+from roar_publisher.state.errors import Owned
+from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.survey import look
+from tests.support.cli.program import PATIENCE, Program
+from tests.support.cli.reports import HandClock
+from tests.support.cli.servers import answering, http
+from tests.support.daemon.daemons import program_with_daemons, until
+from tests.support.lineage.captured import captured_project
+from tests.support.lineages import chain, cut, frozen
+
+LINEAGE = cut(chain(2))
+
+
+def test_what_nobody_works_on_is_taken_at_once_and_unclaimed(folder: StateFolder) -> None:
+    with frozen(folder, LINEAGE) as owned:
+        paths = owned.paths
+    with taken(paths, folder) as owned:
+        assert owner(paths.lock) == os.getpid()
+        assert not paths.claim.exists()
+    assert owner(paths.lock) is None
+
+
+def test_the_daemon_is_asked_by_a_claim_that_lasts_until_the_end(folder: StateFolder) -> None:
+    """Here, the daemon is this process, which holds its lock and the publish."""
+    clock = HandClock()
+    held = frozen(folder, LINEAGE)
+    paths = held.paths
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        assert owner(paths.claim) is not None
+        if clock.now > 105:
+            held.give_up()
+
+    with Lock(folder.daemon_lock):
+        with taken(paths, folder, clock=clock, sleep=sleep) as owned:
+            assert owned.journal.progress().state is State.PROBE
+            assert owner(paths.claim) is not None
+        assert owner(paths.claim) is None
+
+
+def test_a_daemon_that_does_not_let_go_is_not_waited_for_longer(folder: StateFolder) -> None:
+    clock = HandClock()
+    began = clock.now
+    with frozen(folder, LINEAGE) as held, Lock(folder.daemon_lock):
+        with pytest.raises(Owned), taken(held.paths, folder, clock=clock, sleep=clock.sleep):
+            pass
+        assert owner(held.paths.claim) is None
+    assert LETTING_GO_SECONDS <= clock.now - began < LETTING_GO_SECONDS + 1
+
+
+def test_another_terminal_keeps_what_it_works_on(folder: StateFolder) -> None:
+    with frozen(folder, LINEAGE) as held:
+        with pytest.raises(Owned, match=f"pid {os.getpid()}"), taken(held.paths, folder):
+            pass
+        assert not held.paths.claim.exists()
+
+
+# ------------------------------------------------------------------------------------------------- with a real daemon
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Program]:
+    with program_with_daemons(captured_project("linear", tmp_path), tmp_path) as program:
+        yield program
+
+
+@pytest.fixture
+def held_up(program: Program) -> Iterator[str]:
+    """The id of a publish that the daemon works on: its registry does not answer before the test ends."""
+    over = threading.Event()
+
+    def late(request: bytes) -> bytes:
+        over.wait(PATIENCE)
+        return http("503 Service Unavailable", b"{}")
+
+    with answering(late) as registry:
+        assert program("publish", "--public", "-y", "--detach", "--registry", registry.url).code == 0
+        [publish_id] = program.publishes
+        lock = StateFolder(program.state).find(publish_id).lock
+        until(lambda: owner(lock) is not None)
+        yield publish_id
+        over.set()
+
+
+def test_what_the_daemon_works_on_is_cancelled(program: Program, held_up: str) -> None:
+    cancelled = program("journal", "cancel", held_up)
+    assert cancelled.code == 0, cancelled.err
+    assert look(StateFolder(program.state).find(held_up)).progress.state is State.CANCELLED
+    paths = StateFolder(program.state).find(held_up)
+    assert (owner(paths.lock), owner(paths.claim)) == (None, None)
+
+
+def test_what_the_daemon_works_on_is_exported_and_then_left_alone(program: Program, held_up: str) -> None:
+    file = program.state.parent / "moved.tar"
+    exported = program("journal", "export", held_up, str(file))
+    assert exported.code == 0, exported.err
+    assert file.exists()
+    [answer] = program("journal", "show", held_up, "--why", "--json").events
+    assert (answer["reason"], answer["parked"], answer["owner"]) == ("exported", True, None)
+
+
+def test_the_list_says_that_the_daemon_has_it(program: Program, held_up: str) -> None:
+    [facts] = program("journal", "list", "--json").events
+    assert facts["status"] == "running"
+    line = program("journal", "list").out.splitlines()[1]
+    assert f"owned by the daemon, pid {facts['owner']}" in line

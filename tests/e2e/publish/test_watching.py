@@ -1,0 +1,388 @@
+"""`roar publish --watch`: what it makes of a journal that somebody else writes, and how it ends."""
+
+import io
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from roar_publisher.cli.display.base import Quiet
+from roar_publisher.cli.display.output import Output
+from roar_publisher.cli.display.poller import Poller
+from roar_publisher.cli.display.result import Result
+from roar_publisher.cli.publish.watching import Halted, StillGoing, Watching
+from roar_publisher.report import Advanced, Entered, Noted, ObjectsPlanned, ObjectStored, Planned, Report, Sent, Waiting
+from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.objects import ObjectRow, PartRow
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.units import Kind, Unit
+from tests.support.cli.program import Program, ended
+from tests.support.cli.reports import HandClock
+from tests.support.lineages import chain, cut, frozen
+
+Act = Callable[[], object]
+STAGING = (Event.PROBED, Event.SELECTED, Event.OPENED)
+MOST_LOOKS = 200
+LINEAGE = cut(chain(4))
+
+
+class Recorder(Quiet):
+    """Keeps what a display would draw."""
+
+    def __init__(self) -> None:
+        super().__init__(Output(io.StringIO()))
+        self.reports: list[Report] = []
+        self.result: tuple[State, bool] | None = None
+
+    def report(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def published(self, result: Result, *, again: bool = False) -> None:
+        self.result = (result.progress.state, again)
+
+
+@dataclass
+class Watched:
+    """A publish that this process owns, and somebody who watches it.  Each act happens between two looks."""
+
+    folder: StateFolder
+    owned: OwnedPublish
+    display: Recorder = field(default_factory=Recorder)
+    clock: HandClock = field(default_factory=HandClock)
+    wall_clock_behind: float = 0.0
+
+    def enter(self, *events: Event, **learned: str) -> None:
+        for event in events:
+            self.owned.journal.checkpoint(event, **learned)  # type: ignore[arg-type]
+
+    def watch(self, *acts: Act) -> int:
+        script = iter(acts)
+        looks = iter(range(MOST_LOOKS))
+
+        def sleep(seconds: float) -> None:
+            next(looks)  # a watch that does not end fails here
+            self.clock.sleep(seconds)
+            next(script, lambda: None)()
+
+        def wall_clock() -> float:
+            return self.clock() - self.wall_clock_behind
+
+        with Poller(self.owned.paths, self.clock) as lookout:
+            return Watching(lookout, self.folder, self.display, wall_clock, sleep, self.clock).run()
+
+    def told(self, *acts: Act) -> list[Report]:
+        """The reports of watching these acts, after which everybody leaves."""
+        with pytest.raises(Halted):
+            self.watch(*acts, self.owned.give_up)
+        return self.display.reports
+
+    def unacknowledged(self, *kinds: Kind) -> list[Unit]:
+        return self.owned.journal.pending(kinds, limit=100, max_bytes=1_000_000)
+
+    def acknowledge(self, *units: Unit) -> None:
+        self.owned.journal.acknowledge([(unit.seq, unit.part) for unit in units])
+
+
+@pytest.fixture
+def watched(folder: StateFolder) -> Watched:
+    return Watched(folder, frozen(folder, LINEAGE))
+
+
+# ------------------------------------------------------------------------------------------------------ what is seen
+
+
+def test_every_state_is_told_even_those_that_passed_between_two_looks(watched: Watched) -> None:
+    told = watched.told(lambda: watched.enter(*STAGING))
+    assert [report for report in told if isinstance(report, Entered)] == [
+        Entered(State.PROBE, None),
+        Entered(State.AUTH_SELECT, Event.PROBED),
+        Entered(State.OPEN, Event.SELECTED),
+        Entered(State.STAGE, Event.OPENED),
+    ]
+
+
+def test_what_was_acknowledged_before_is_planned_and_what_comes_is_progress(watched: Watched) -> None:
+    watched.enter(*STAGING)
+    first, second = watched.unacknowledged(Kind.JOBS)
+    watched.acknowledge(first)
+    told = watched.told(lambda: watched.acknowledge(second))
+    planned = next(report for report in told if isinstance(report, Planned))
+    assert planned.total[Kind.JOBS] == 4
+    assert planned.acknowledged[Kind.JOBS] == first.items
+    assert Kind.LABELS not in planned.total
+    assert [report for report in told if isinstance(report, Advanced)] == [Advanced(Kind.JOBS, second.items, 0)]
+
+
+def test_a_lost_session_begins_anew(watched: Watched) -> None:
+    watched.enter(*STAGING)
+    watched.acknowledge(*watched.unacknowledged(Kind.JOBS))
+    told = watched.told(lambda: watched.enter(Event.SESSION_LOST, Event.OPENED))
+    planned = [report for report in told if isinstance(report, Planned)]
+    assert (planned[0].acknowledged[Kind.JOBS], planned[-1].acknowledged[Kind.JOBS]) == (4, 0)
+
+
+def test_files_are_followed_to_the_part_and_then_the_lineage(watched: Watched) -> None:
+    journal = watched.owned.journal
+    journal.objects.add(ObjectRow(seq, key, f"s3://b/{key}", 100, "{}") for seq, key in ((1, "a"), (2, "b")))
+    watched.enter(*STAGING)
+    journal.objects.stored([(1, "")])
+    journal.objects.acknowledge_part(2, PartRow(1, 30, "tag", "f" * 64))
+    told = watched.told(
+        lambda: journal.objects.acknowledge_part(2, PartRow(2, 30, "tag", "f" * 64)),
+        lambda: journal.objects.forget_parts(2),
+        lambda: journal.objects.stored([(2, "")]),
+    )
+    assert [report for report in told if not isinstance(report, Entered)] == [
+        ObjectsPlanned(2, 1, 200, 100),
+        Sent("b", 30),
+        Sent("b", 30),
+        Sent("b", -60),
+        Sent("b", 100),
+        ObjectStored("b", 100, sent=True),
+        Planned(
+            {Kind.COMPOSITE: 1, Kind.JOBS: 4, Kind.ARTIFACTS: 4, Kind.INPUTS: 4, Kind.OUTPUTS: 4},
+            {Kind.COMPOSITE: 0, Kind.JOBS: 0, Kind.ARTIFACTS: 0, Kind.INPUTS: 0, Kind.OUTPUTS: 0},
+            {Kind.COMPOSITE: 1, Kind.JOBS: 2, Kind.ARTIFACTS: 2, Kind.INPUTS: 4, Kind.OUTPUTS: 4},
+        ),
+    ]
+
+
+def test_what_an_owner_waits_for_is_told_and_told_again_while_it_lasts(watched: Watched) -> None:
+    watched.enter(*STAGING)
+    journal = watched.owned.journal
+    wait: list[Act] = [lambda: journal.note_wait("offline"), *[lambda: None] * 17, lambda: journal.note_wait("")]
+    told = watched.told(*wait, *[lambda: None] * 20)
+    assert [report for report in told if isinstance(report, Waiting)] == [Waiting("offline", 4.0)] * 2
+
+
+def test_why_an_earlier_run_stopped_is_not_what_its_owner_waits_for(watched: Watched) -> None:
+    watched.enter(*STAGING)
+    watched.owned.journal.note(reason="offline", detail="the registry could not be reached")
+    told = watched.told(*[lambda: None] * 3)
+    assert not [report for report in told if isinstance(report, Waiting)]
+
+
+# ------------------------------------------------------------------------------------------------------- how it ends
+
+
+def test_a_publish_that_ends_while_it_is_watched(watched: Watched) -> None:
+    watched.enter(*STAGING)
+    assert watched.watch(lambda: watched.enter(Event.STAGED, Event.FINALIZED)) == ExitCode.PUBLISHED
+    assert watched.display.result == (State.DONE, False)
+
+
+def test_a_publish_that_had_ended_before(watched: Watched) -> None:
+    watched.enter(*STAGING, Event.STAGED, Event.FINALIZED)
+    assert watched.watch() == ExitCode.PUBLISHED
+    assert watched.display.result == (State.DONE, True)
+
+
+def test_a_failed_publish_is_the_failure_that_publishing_it_would_be(watched: Watched) -> None:
+    with pytest.raises(PublisherError, match="no room for you") as failure:
+        watched.watch(lambda: watched.enter(Event.REJECTED, reason="rejected", detail="no room for you"))
+    assert (failure.value.exit_code, failure.value.reason) == (ExitCode.FAILED, "rejected")
+
+
+def test_a_cancelled_publish(watched: Watched) -> None:
+    with pytest.raises(UsageProblem, match="was cancelled"):
+        watched.watch(lambda: watched.enter(Event.CANCELLED))
+
+
+def test_nobody_works_on_it_and_no_daemon_runs(watched: Watched) -> None:
+    watched.owned.journal.note(reason="offline", detail="nothing answers")
+    watched.owned.give_up()
+    with pytest.raises(Halted, match="nobody works on it, and no daemon runs") as halt:
+        watched.watch()
+    assert (halt.value.exit_code, halt.value.reason) == (ExitCode.INTERRUPTED, "offline")
+    assert halt.value.next_step.startswith(f"roar publish --resume {watched.owned.paths.id}")
+    assert "roar daemon start" in halt.value.next_step
+
+
+def test_one_process_may_hand_it_to_another(watched: Watched) -> None:
+    watched.enter(*STAGING)
+    nothing: list[Act] = [lambda: None] * 4
+
+    def come_and_finish() -> None:
+        with OwnedPublish.open(watched.owned.paths) as owned:
+            owned.journal.checkpoint(Event.STAGED)
+            owned.journal.checkpoint(Event.FINALIZED)
+
+    assert watched.watch(watched.owned.give_up, *nothing, come_and_finish) == ExitCode.PUBLISHED
+
+
+def test_every_handover_has_its_own_time(watched: Watched) -> None:
+    watched.enter(*STAGING)
+    nothing: list[Act] = [lambda: None] * 5
+    held = [watched.owned]
+
+    def come() -> None:
+        held.append(OwnedPublish.open(watched.owned.paths))
+
+    def leave() -> None:
+        held[-1].give_up()
+
+    def finish() -> None:
+        held[-1].journal.checkpoint(Event.STAGED)
+        held[-1].journal.checkpoint(Event.FINALIZED)
+        leave()
+
+    back_and_forth = [leave, *nothing, come, leave, *nothing, come]
+    assert watched.watch(*back_and_forth, *back_and_forth, finish) == ExitCode.PUBLISHED
+
+
+def test_a_journal_that_is_replaced_is_looked_at_anew(watched: Watched) -> None:
+    """As when a publish is pruned and brought back from another machine."""
+    watched.enter(*STAGING)
+    paths = watched.owned.paths
+    copy = paths.folder / "copy"
+    copy.write_bytes(paths.journal.read_bytes())
+    with Poller(paths, watched.clock) as lookout:
+        assert lookout.look().progress.state is State.STAGE
+        copy.replace(paths.journal)
+        with Journal(paths.journal) as journal:
+            journal.checkpoint(Event.STAGED)
+        assert lookout.look().progress.state is State.FINALIZE
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("auth", 4), ("needs confirmation", 4), ("file changed", 3), ("defect", 1), ("offline", 3)],
+)
+def test_what_is_parked_waits_for_a_person_whoever_runs(watched: Watched, reason: str, code: int) -> None:
+    watched.owned.journal.queue.park(reason=reason, detail="settle this")
+    watched.owned.give_up()
+    with Lock(watched.folder.daemon_lock), pytest.raises(Halted, match=r"waits for you .*settle this") as halt:
+        watched.watch()
+    assert halt.value.exit_code == code
+    assert f"roar publish --resume {watched.owned.paths.id}" in halt.value.next_step
+
+
+def test_while_a_daemon_runs_a_queued_publish_is_waited_for(watched: Watched) -> None:
+    watched.owned.journal.note(reason="throttled", detail="leave me alone")
+    watched.owned.journal.queue.postpone(attempts=1, until=watched.clock.now + 10)
+    paths = watched.owned.paths
+    watched.owned.give_up()
+
+    def daemon_takes_it() -> None:
+        with OwnedPublish.open(paths) as owned:
+            for event in (*STAGING, Event.STAGED, Event.FINALIZED):
+                owned.journal.checkpoint(event)
+
+    with Lock(watched.folder.daemon_lock):
+        assert watched.watch(*[lambda: None] * 100, daemon_takes_it) == ExitCode.PUBLISHED
+    assert [report for report in watched.display.reports if isinstance(report, Waiting | Noted)] == [
+        Waiting("throttled", 10.0),
+        Noted("the daemon takes it when it is its turn"),
+    ]
+
+
+def test_ctrl_c_stops_watching_alone(watched: Watched) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(StillGoing) as stop:
+        watched.watch(interrupt)
+    assert stop.value.exit_code == ExitCode.CTRL_C
+    assert stop.value.kept == f"Publish {watched.owned.paths.id} goes on."
+
+
+def test_a_journal_that_is_removed_is_no_longer_watched(watched: Watched) -> None:
+    with pytest.raises(LocalProblem, match="no longer on this machine"):
+        watched.watch(watched.owned.discard)
+
+
+def test_counting_takes_a_small_share_of_the_time(watched: Watched) -> None:
+    """Where one count takes a second, the next one comes twenty seconds later, however often one looks."""
+    watched.enter(*STAGING)
+    units = watched.unacknowledged(Kind.JOBS, Kind.ARTIFACTS)
+    ticks = HandClock()
+
+    def counting() -> float:
+        ticks.now += 0.5
+        return ticks.now
+
+    with Poller(watched.owned.paths, counting) as lookout:
+        seen = []
+        for unit in units[:3]:
+            seen.append(lookout.look().counts)
+            watched.acknowledge(unit)
+        ticks.now += 20
+        seen.append(lookout.look().counts)
+    assert seen[0] == seen[1] == seen[2] != seen[3]
+
+
+def test_a_clock_that_is_set_back_does_not_make_a_watch_wait(watched: Watched) -> None:
+    def set_back() -> None:
+        watched.wall_clock_behind = 3600.0
+
+    with pytest.raises(Halted):
+        watched.watch(watched.owned.give_up, set_back)
+
+
+# -------------------------------------------------------------------------------------------------- as real processes
+
+
+def test_one_process_publishes_and_another_watches(program: Program, registry: str) -> None:
+    program("publish", "--anonymous", "--registry", registry).blames(4)
+    [publish_id] = program.publishes
+    with Lock(StateFolder(program.state).daemon_lock):  # as long as a daemon runs, a watch waits for an owner
+        with program.started("publish", "--watch", publish_id[:4], "--json") as watching:
+            assert watching.stdout is not None
+            planned, entered = (json.loads(watching.stdout.readline()) for _ in range(2))
+            assert program("publish", "--resume", publish_id, "-y", "-q").code == 0
+            done = ended(watching)
+    assert (planned["event"], entered["state"]) == ("planned", "auth-select")
+    assert done.code == 0, done.err
+    assert (done.last["event"], done.last["publish_id"]) == ("published", publish_id)
+    assert "stage" in [event.get("state") for event in done.events]
+
+
+def test_a_signal_ends_a_watch_and_nothing_else(program: Program, registry: str) -> None:
+    program("publish", "--anonymous", "--registry", registry).blames(4)
+    [publish_id] = program.publishes
+    with Lock(StateFolder(program.state).find(publish_id).lock):
+        with program.started("publish", "--watch", "-v") as watching:
+            assert watching.stderr is not None
+            while "auth-select" not in watching.stderr.readline():
+                pass
+            watching.send_signal(signal.SIGTERM)
+            done = ended(watching)
+    assert done.code == 130
+    assert "Stopped watching." in done.err
+    assert f"Publish {publish_id} goes on." in done.err
+
+
+def test_a_program_that_watches_is_told_of_which_publish_its_error_speaks(program: Program, registry: str) -> None:
+    program("publish", "--anonymous", "--registry", registry).blames(4)
+    [publish_id] = program.publishes
+    halted = program("publish", "--watch", "--json")
+    assert (halted.code, halted.last["event"], halted.last["publish_id"]) == (4, "error", publish_id)
+    with Lock(StateFolder(program.state).find(publish_id).lock):
+        with program.started("publish", "--watch", "--json") as watching:
+            assert watching.stdout is not None
+            watching.stdout.readline()
+            watching.send_signal(signal.SIGTERM)
+            stopped = ended(watching)
+    assert (stopped.code, stopped.last["publish_id"]) == (130, publish_id)
+    program("journal", "cancel", publish_id)
+    for command in ("--watch", "--resume"):
+        cancelled = program("publish", command, publish_id[:4], "--json")
+        assert (cancelled.code, cancelled.last["publish_id"]) == (2, publish_id)
+
+
+def test_there_is_nothing_to_watch(program: Program) -> None:
+    program("publish", "--watch").blames(2, "no publish of", "is under way")
+    program("publish", "--watch", "12ab").blames(2, "there is no publish '12ab'")
+    program("publish", "--resume", "12ab", "--watch", "12ab").blames(2, "--watch does not go with --resume")
+
+
+def test_the_owner_of_this_test_is_seen(watched: Watched) -> None:
+    with Poller(watched.owned.paths, watched.clock) as lookout:
+        assert lookout.look().owner == os.getpid()

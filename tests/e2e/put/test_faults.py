@@ -1,0 +1,237 @@
+"""A put whose way to the store breaks: it ends published, or says that it can be resumed, and then is."""
+
+import random
+from pathlib import Path
+from threading import Lock
+
+import pytest
+
+from roar_publisher.state.errors import ExitCode
+from tests.e2e.put.conftest import MakePlace
+from tests.support.put.destinations import KINDS, S3
+from tests.support.put.place import Place
+from tests.support.storage.proxy import Fault, Plan, Seen, once
+from tests.support.storage.servers import ACCESS_KEY, SECRET_KEY
+
+BROKEN = (Fault.RESET, Fault.CUT_BODY, Fault.STALL, Fault.LOST_REPLY, Fault.CUT_REPLY, Fault.SLOW_DOWN)
+S3_REQUESTS = {
+    "a part": ("PUT", "partNumber=2"),
+    "a small file": ("PUT", "deeper/small-1.bin"),
+    "the beginning": ("POST", "?uploads"),
+    "the completion": ("POST", "?uploadId"),
+}
+GCS_REQUESTS = {
+    "a part": ("PUT", "bytes 8388608-"),
+    "the last part": ("PUT", "bytes 16777216-"),
+    "a small file": ("POST", "small-1.bin"),
+    "the beginning": ("POST", "uploadType=resumable"),
+}
+REQUESTS = [("s3", what, *request) for what, request in S3_REQUESTS.items()]
+REQUESTS += [("gs", what, *request) for what, request in GCS_REQUESTS.items()]
+SEEDS = range(4)
+MOST_RESUMES = 30
+
+
+def sent_again(place: Place) -> int:
+    """How many bodies were sent more than once."""
+    sent = place.destination.parts_sent(place.seen, {})
+    return len(sent) - len(set(sent))
+
+
+@pytest.mark.parametrize("fault", BROKEN, ids=lambda fault: fault.name)
+@pytest.mark.parametrize(("kind", "what", "method", "holding"), REQUESTS, ids=lambda value: str(value))
+def test_one_fault_costs_one_request(
+    kind: str, what: str, method: str, holding: str, fault: Fault, make_place: MakePlace
+) -> None:
+    place = make_place(kind)
+    hit = plan_of(place, once(fault, method, holding))
+    answer = place.put(hasty=True)
+    assert answer.code == 0, answer.err
+    assert hit, f"nothing asked for {what}"
+    place.check_published_once()
+    assert sent_again(place) <= 1
+
+
+def test_a_beginning_whose_reply_was_lost_leaves_nothing_behind(make_place: MakePlace) -> None:
+    place = make_place("s3")
+    assert isinstance(place.destination, S3)
+    theirs = place.destination.begin("large-0.bin", parts=1)
+    place.seen.clear()
+    plan_of(place, once(Fault.LOST_REPLY, "POST", "?uploads", times=2))
+    assert place.put(hasty=True).code == 0
+    place.check_published_once()
+    assert place.destination.uploads() == {theirs}
+    assert sent_again(place) == 0
+
+
+def test_a_completion_whose_reply_was_lost_is_not_repeated_with_its_parts(make_place: MakePlace) -> None:
+    place = make_place("s3")
+    plan_of(place, once(Fault.LOST_REPLY, "POST", "?uploadId"))
+    assert place.put(hasty=True).code == 0
+    place.check_published_once()
+    assert sent_again(place) == 0
+    assert sum(seen.method == "POST" and seen.path.endswith("?uploads=") for seen in place.seen) == 1
+    assert place.destination.uploads() == set()
+
+
+@pytest.mark.parametrize("step", ["jobs/batch", "finalize"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_deleted_from_the_store_between_two_lives_is_sent_again(
+    kind: str, step: str, make_place: MakePlace
+) -> None:
+    """Before anything links to it."""
+    place = make_place(kind)
+    died = place.put(dies_at=(f"before registry POST /api/v1/registration-sessions/{step}", 1))
+    assert died.killed
+    left = place.only_left()
+    assert left.stored == set(place.files)
+    place.destination.delete("deeper/small-1.bin")
+    place.seen.clear()
+    resumed = place.resume()
+    assert resumed.code == 0, resumed.err
+    assert f"1 of {len(place.files)} objects were stored before, and are gone" in resumed.err
+    assert place.check_published_once() == left.provisional
+    if place.destination.proxy:
+        assert place.destination.parts_sent(place.seen, {}) == [("deeper/small-1.bin", 1)]
+
+
+def test_credentials_that_expired_overnight_need_a_person_and_then_it_goes_on(make_place: MakePlace) -> None:
+    """A resume begins with questions that are answered without a word."""
+    place = make_place("s3")
+    assert place.put(dies_at=("after commit of stored", 1)).killed
+    place.destination.weather(lambda seen: Fault.EXPIRED)
+    stopped = place.resume()
+    assert stopped.code == ExitCode.NEEDS_USER, stopped.err
+    assert "credentials expired" in stopped.err
+    place.destination.weather(lambda seen: None)
+    assert place.resume().code == 0
+    place.check_published_once()
+
+
+def test_an_upload_that_the_store_dropped_meanwhile_is_begun_anew(make_place: MakePlace) -> None:
+    """Without a person having to know."""
+    place = make_place("s3")
+    assert isinstance(place.destination, S3)
+    assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
+    place.destination.drop_uploads()
+    answer = place.resume()
+    assert answer.code == 0, answer.err
+    place.check_published_once()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", ["s3", "gs"])
+def test_a_storm_ends_with_everything_published(kind: str, seed: int, make_place: MakePlace) -> None:
+    place = make_place(kind)
+    place.destination.weather(storm(seed, 0.3))
+    answer = place.put(hasty=True)
+    for _ in range(MOST_RESUMES):
+        if answer.code != ExitCode.INTERRUPTED:
+            break
+        place.check_not_published()
+        answer = place.resume(hasty=True)
+    assert answer.code == 0, answer.err
+    place.destination.weather(lambda seen: None)
+    place.check_published_once()
+
+
+@pytest.mark.parametrize("kind", ["s3", "gs"])
+def test_a_store_that_stays_away_leaves_a_put_to_resume(kind: str, make_place: MakePlace) -> None:
+    place = make_place(kind)
+    place.destination.weather(after_bodies(3, Fault.RESET))
+    answer = place.put(hasty=True)
+    assert answer.code == ExitCode.INTERRUPTED, answer.err
+    assert "the object store cannot be reached" in answer.err.lower()
+    assert "roar publish --resume" in answer.err
+    place.destination.weather(lambda seen: None)
+    place.check_not_published()
+    left, before = place.only_left(), len(place.seen)
+    assert place.resume().code == 0
+    place.check_published_once()
+    again = place.destination.parts_sent(place.seen[before:], left.uploads)
+    assert not set(again) & left.parts
+    assert not {key for key, _ in again} & left.stored
+
+
+def test_credentials_that_expire_within_a_file_are_read_anew(make_place: MakePlace) -> None:
+    place = make_place("s3")
+    expire = once(Fault.EXPIRED, "PUT", "partNumber=2")
+    sign_in(place, "the-first-session")
+
+    def plan(seen: Seen) -> Fault | None:
+        fault = expire(seen)
+        if fault:
+            sign_in(place, "the-next-session")
+        return fault
+
+    hit = plan_of(place, plan)
+    answer = place.put()
+    assert answer.code == 0, answer.err
+    assert hit
+    place.check_published_once()
+    assert sent_again(place) == 1
+
+
+def test_credentials_that_stay_expired_need_a_person_and_then_it_goes_on(make_place: MakePlace) -> None:
+    place = make_place("s3")
+    sign_in(place, "the-first-session")
+    place.destination.weather(once(Fault.EXPIRED, "PUT", "partNumber=3", times=1_000_000))
+    answer = place.put()
+    assert answer.code == ExitCode.NEEDS_USER, answer.err
+    assert "expired" in answer.err
+    assert "roar publish --resume" in answer.err
+    place.destination.weather(lambda seen: None)
+    place.check_not_published()
+    left, before = place.only_left(), len(place.seen)
+    sign_in(place, "the-next-session")
+    assert place.resume().code == 0
+    place.check_published_once()
+    assert not set(place.destination.parts_sent(place.seen[before:], left.uploads)) & left.parts
+
+
+def sign_in(place: Place, token: str) -> None:
+    """Credentials with a session token, in a file; none in the environment."""
+    path = Path(place.env["HOME"]) / "credentials"
+    lines = ["[default]", f"aws_access_key_id = {ACCESS_KEY}", f"aws_secret_access_key = {SECRET_KEY}"]
+    path.write_text("\n".join([*lines, f"aws_session_token = {token}", ""]))
+    place.env["AWS_SHARED_CREDENTIALS_FILE"] = str(path)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        place.env.pop(name, None)
+
+
+def plan_of(place: Place, plan: Plan) -> list[Fault]:
+    """Put a plan in force; returns the list of faults that it went on to cause."""
+    hit: list[Fault] = []
+
+    def watched(seen: Seen) -> Fault | None:
+        fault = plan(seen)
+        if fault:
+            hit.append(fault)
+        return fault
+
+    place.destination.weather(watched)
+    return hit
+
+
+def storm(seed: int, share: float) -> Plan:
+    """A fault for that share of the requests, chosen by the seed."""
+    rng, lock = random.Random(seed), Lock()
+
+    def plan(seen: Seen) -> Fault | None:
+        with lock:
+            return rng.choice([fault for fault in BROKEN if fault is not Fault.STALL]) if rng.random() < share else None
+
+    return plan
+
+
+def after_bodies(count: int, fault: Fault) -> Plan:
+    """`fault` for everything after so many bodies arrived."""
+    left, lock = count, Lock()
+
+    def plan(seen: Seen) -> Fault | None:
+        nonlocal left
+        with lock:
+            left -= seen.body_bytes > 0
+            return fault if left < 0 else None
+
+    return plan

@@ -1,0 +1,217 @@
+"""SIGKILL around every journal write, private file, store request and registry request of a put, in real processes.
+
+Whatever the moment, `roar publish --resume` (or, where nothing was frozen yet, the same put again) ends with the very
+bytes in the store, one published lineage, one put job in roar.db, and nothing sent again that was acknowledged.
+"""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from roar_publisher.state.machine import State
+from tests.e2e.put.conftest import MakePlace
+from tests.support.put.destinations import KINDS, S3
+from tests.support.put.lives import Answer
+from tests.support.put.place import Left, Place
+from tests.support.put.project import EXHAUSTIVE
+from tests.support.storage.proxy import Fault
+
+PORTIONS = 4
+"""Tests that share the moments of a sweep, to run side by side."""
+CHUNK_BYTES = 256 * 1024
+"""What a folder store writes at once."""
+SOME = 2
+"""How many of the same kind are tried where the moments are chosen by hand."""
+SHARED = ("registry", "commit", "make_tag", "record_put", "mark_published", "forget_session_token")
+"""What is the same wherever the objects go: one sweep goes through it."""
+MOST_OF_A_KIND = 50
+"""How many of the same kind an exhaustive sweep tries: all, but for the chunks of a folder and the like."""
+Moment = tuple[str, int]
+
+
+def moments_of(passed: dict[str, int], kind: str) -> list[Moment]:
+    """Which of the moments of a reference run are tried: one of each kind, from its middle, or many."""
+    found = []
+    for what, count in sorted(passed.items()):
+        if EXHAUSTIVE:
+            found += [(what, number) for number in range(1, count + 1, -(-count // MOST_OF_A_KIND))]
+        elif kind == "s3" or not any(word in what for word in SHARED) or "acknowledge_part" in what:
+            found.append((what, (count + 1) // 2))
+    return found
+
+
+@pytest.mark.parametrize("portion", range(PORTIONS))
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_any_moment_it_is_published_once(
+    kind: str, portion: int, reference: Callable[[str], dict[str, int]], make_place: MakePlace
+) -> None:
+    moments = moments_of(reference(kind), kind)[portion::PORTIONS]
+    assert moments
+    reached = 0
+    for moment in moments:
+        place = make_place(kind)
+        try:
+            reached += check_moment(place, moment)
+        except AssertionError as error:
+            error.add_note(f"killed at {moment} on the way to {kind}")
+            raise
+        place.discard()
+    # How often something happens varies a little, with what happens side by side.
+    assert reached > 0.8 * len(moments)
+
+
+def check_moment(place: Place, moment: Moment) -> bool:
+    """Kill at the moment, resume, judge.  False where the run ended before it got there."""
+    killed = place.put(dies_at=moment)
+    if not killed.killed:
+        assert killed.code == 0, killed.err
+        place.check_published_once()
+        return False
+    place.destination.settle()
+    left = place.only_left()
+    present = set(place.destination.keys())
+    before = len(place.seen)
+    if left.state is not State.DONE:
+        again = place.resume("-v") if left.interrupted else place.put("-v")
+        assert again.code == 0, again.err
+        check_not_sent_again(place, left, before, present, again)
+    lineage_hash = place.check_published_once()
+    assert not left.provisional or lineage_hash == left.provisional
+    assert place.destination.uploads() == set(), "nothing is left under way, whether its name was known or not"
+    return True
+
+
+def check_not_sent_again(place: Place, left: Left, before: int, present: set[str], again: Answer) -> None:
+    """Nothing that was acknowledged, or stands in the store, is sent again."""
+    sent = place.destination.parts_sent(place.seen[before:], left.uploads)
+    assert not set(sent) & left.parts
+    assert not {key for key, _ in sent} & (left.stored | present)
+    twice = [one for one in set(sent) if sent.count(one) > 1]
+    assert len(twice) <= failed_requests(again), f"{twice} twice, but nothing failed:\n{again.err}"
+    if left.interrupted and place.destination.proxy is None:
+        assert again.passed.get("before folder _write", 0) <= chunks_missing(place, left)
+
+
+def failed_requests(answer: Answer) -> int:
+    """How many requests to the store broke or failed at the least; on a busy machine some do."""
+    asked = sum(count for what, count in answer.passed.items() if what.startswith("before store "))
+    answered = sum(count for what, count in answer.passed.items() if what.startswith("after store "))
+    return asked - answered + answer.err.count("  attempt ")
+
+
+def chunks_missing(place: Place, left: Left) -> int:
+    return sum(
+        -(-length // CHUNK_BYTES)
+        for key in left.missing
+        for number, length in place.part_sizes(key)
+        if (key, number) not in left.parts
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reference_run_passes_through_every_kind_of_moment(
+    kind: str, reference: Callable[[str], dict[str, int]]
+) -> None:
+    passed = " ".join(reference(kind))
+    wanted = ["commit of acknowledge_part", "commit of checkpoint", "write_private", "/finalize", "record_put"]
+    wanted += {
+        "s3": ["PUT partNumber,uploadId body", "POST uploads", "POST uploadId", "PUT  body", "within a body"],
+        "gs": ["POST name,uploadType", "PUT name,uploadType,upload_id body", "within a body"],
+        "file": ["folder _reserve", "folder _write", "folder _publish"],
+    }[kind]
+    assert [what for what in wanted if what not in passed] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_again_and_again_it_still_ends(kind: str, make_place: MakePlace) -> None:
+    """Each life gets a little further than the one before, and what it got done is not done again."""
+    place = make_place(kind)
+    answer = place.put(dies_at=("after commit of freeze", 1))
+    lives = 1
+    while answer.killed:
+        lives += 1
+        answer = place.resume(dies_at=("after commit of acknowledge_part", 1) if lives < 6 else None)
+    assert answer.code == 0, answer.err
+    assert lives >= place.parts_of_large
+    place.check_published_once()
+    sent = place.destination.parts_sent(place.seen, {})
+    assert len(sent) <= len(set(sent)) + lives * 16
+
+
+UNHEARD = {
+    "s3": ("before commit of forget_parts", "before store POST uploads", "after store POST uploads", "within a body"),
+    "file": ("before folder _reserve", "after folder _reserve", "after folder _write", "before folder _publish"),
+}
+"""Moments around the beginning of an upload, and while it is under way."""
+
+
+@pytest.mark.parametrize(("kind", "what"), [(kind, what) for kind, whats in UNHEARD.items() for what in whats])
+def test_given_up_after_a_kill_nothing_of_it_is_left_in_the_store(
+    kind: str, what: str, reference: Callable[[str], dict[str, int]], make_place: MakePlace
+) -> None:
+    for number in range(1, min(reference(kind)[what], SOME) + 1):
+        place = make_place(kind)
+        killed = place.put(dies_at=(what, number))
+        left = place.only_left()
+        assert killed.killed
+        assert left.interrupted
+        answer = place.roar("journal", "cancel", left.paths.id)
+        assert answer.code == 0, answer.err
+        assert "could not be given up" not in answer.out
+        assert place.destination.uploads() == set()
+        place.discard()
+
+
+@pytest.mark.parametrize(("kind", "what"), [(kind, what) for kind, whats in UNHEARD.items() for what in whats])
+def test_what_another_put_stored_meanwhile_is_not_kept_under_way(
+    kind: str, what: str, reference: Callable[[str], dict[str, int]], make_place: MakePlace
+) -> None:
+    for number in range(1, min(reference(kind)[what], SOME) + 1):
+        place = make_place(kind)
+        assert place.put(dies_at=(what, number)).killed
+        left = place.only_left()
+        assert place.put("-n", "another put").code == 0
+        answer = place.roar("publish", "--resume", left.paths.id, "-y")
+        assert answer.code == 0, answer.err
+        assert place.destination.objects() == place.files
+        assert place.destination.uploads() == set()
+        place.discard()
+
+
+def test_given_up_by_prune_nothing_of_it_is_left_in_the_store(make_place: MakePlace) -> None:
+    """Where the store was away when the publish was cancelled."""
+    place = make_place("s3")
+    assert place.put(dies_at=("after store POST uploads", 1)).killed
+    assert len(place.destination.uploads()) == 1
+    place.destination.weather(lambda seen: Fault.RESET)
+    answer = place.roar("journal", "cancel", place.only_left().paths.id, hasty=True)
+    assert "could not be given up" in answer.out
+    place.destination.weather(lambda seen: None)
+    assert place.roar("journal", "prune", "--all").code == 0
+    assert place.left() == []
+    assert place.destination.uploads() == set()
+
+
+def test_what_somebody_else_has_under_way_is_left_alone(make_place: MakePlace) -> None:
+    """Another upload of the same key that was there before, or has a part, and one of another key."""
+    place = make_place("s3")
+    assert isinstance(place.destination, S3)
+    others = {place.destination.begin(f"large-0.bin{more}", parts) for more, parts in (("", 1), (".more", 0))}
+    assert place.put(dies_at=("after store POST uploads", 1)).killed
+    others.add(place.destination.begin("large-0.bin", parts=1))
+    assert len(place.destination.uploads() - others) == 1
+    assert place.resume().code == 0
+    place.check_published_once()
+    assert place.destination.uploads() == others
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plan_that_was_never_finished_is_pruned(kind: str, make_place: MakePlace) -> None:
+    place = make_place(kind)
+    assert place.put(dies_at=("before commit of freeze", 1)).killed
+    (left,) = place.left()
+    os.utime(left.paths.folder, (0, 0))
+    assert place.roar("journal", "prune").code == 0
+    assert place.left() == []
+    place.check_not_published()

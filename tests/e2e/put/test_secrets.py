@@ -1,0 +1,86 @@
+"""No credential, and nothing that works like one, is in any file of a put or in anything that it says."""
+
+import base64
+from collections.abc import Set
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.state.errors import ExitCode
+from tests.e2e.put.conftest import MakePlace
+from tests.e2e.put.test_faults import after_bodies, sign_in
+from tests.support.put.destinations import KINDS
+from tests.support.put.lives import Answer
+from tests.support.put.place import Place
+from tests.support.storage.proxy import Fault
+from tests.support.storage.servers import SECRET_KEY
+
+TOKEN = "the-session-token-of-nobody"
+PRIVATE_MODE = 0o600
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_put_that_ends_well_leaves_no_secret(kind: str, make_place: MakePlace) -> None:
+    place = signed_in(make_place, kind)
+    answers = [place.put("-v"), place.put("--json"), place.roar("journal", "list", "--json")]
+    assert [answer.code for answer in answers] == [0, 0, 0]
+    check_silent(place, answers, secrets_of(place))
+
+
+@pytest.mark.parametrize("kind", ["s3", "gs"])
+@pytest.mark.parametrize("given", ["-v", "--json"])
+def test_a_put_that_was_interrupted_keeps_what_names_its_uploads_to_itself(
+    kind: str, given: str, make_place: MakePlace
+) -> None:
+    """What names an upload lets its bearer write to the store, so one private file has it, while it is under way."""
+    place = signed_in(make_place, kind)
+    place.env["ROAR_DEBUG"] = "1"
+    place.destination.weather(after_bodies(8, Fault.RESET))
+    interrupted = place.put(given, hasty=True)
+    assert interrupted.code == ExitCode.INTERRUPTED
+    left = place.only_left()
+    assert left.uploads, "the large file is under way"
+    secrets = secrets_of(place) | set(left.uploads)
+    private = set((left.paths.folder / "uploads").iterdir())
+    assert {path.stat().st_mode & 0o777 for path in private} == {PRIVATE_MODE}
+    shown = [interrupted, place.roar("journal", "show", left.paths.id, "--json"), place.roar("journal", "list")]
+    check_silent(place, shown, secrets, beside=private)
+
+    place.destination.weather(lambda seen: None)
+    resumed = place.resume(given)
+    assert resumed.code == 0, resumed.err
+    check_silent(place, [resumed], secrets)
+
+
+def test_what_a_killed_put_leaves_holds_no_secret(make_place: MakePlace) -> None:
+    for moment in ("before commit of acknowledge_part", "after store POST uploads", "within a body"):
+        place = signed_in(make_place, "s3")
+        killed = place.put(dies_at=(moment, 1))
+        assert killed.killed
+        check_silent(place, [killed], secrets_of(place))
+
+
+def signed_in(make_place: MakePlace, kind: str) -> Place:
+    place = make_place(kind)
+    if kind == "s3":
+        sign_in(place, TOKEN)
+    return place
+
+
+def secrets_of(place: Place) -> set[str]:
+    return {SECRET_KEY, TOKEN}
+
+
+def check_silent(place: Place, answers: list[Answer], secrets: Set[str], beside: Set[Path] = frozenset()) -> None:
+    """Assert that no output and no file of the state folder, the project or the store holds any of the secrets."""
+    words = [form for secret in secrets for form in (secret.encode(), base64.b64encode(secret.encode()))]
+    for answer in answers:
+        said = (answer.out + answer.err).encode()
+        assert [word for word in words if word in said] == []
+    credentials = Path(place.env["HOME"]) / "credentials"
+    for path in place.folder.rglob("*"):
+        if path.is_file() and path != credentials and path not in beside and "outputs" not in path.parts:
+            content = path.read_bytes()
+            assert [word for word in words if word in content] == [], path
+    told = repr(place.ask("log")).encode()
+    assert [word for word in words if word in told] == []

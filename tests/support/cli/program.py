@@ -1,0 +1,106 @@
+"""The program as a person runs it: a process in a project's folder, with a home and a state folder of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.processes import environment
+
+PATIENCE = 120
+"""Seconds after which a process that should have ended counts as stuck."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a process left: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The objects on stdout; every line is one."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last object on stdout."""
+        return self.events[-1]
+
+    def blames(self, code: int, *words: str) -> None:
+        """Assert that it failed with one clear message: this code, these words, and no traceback."""
+        assert self.code == code, f"exit code {self.code}\n{self.out}\n{self.err}"
+        text = " ".join(self.err.split()).lower()
+        assert text.count("error: ") == 1, self.err
+        assert "Traceback" not in self.err
+        assert "defect" not in self.err
+        for word in words:
+            assert word.lower() in text, f"{word!r} is not in: {self.err}"
+
+
+@dataclass(frozen=True)
+class Program:
+    """`python -m roar_publisher` in the folder `cwd`."""
+
+    cwd: Path
+    state: Path
+    env: dict[str, str]
+
+    @classmethod
+    def within(cls, cwd: Path, folder: Path, **more: str) -> "Program":
+        """A program for the project in `cwd`; `folder` gets its home and its state."""
+        home, state = folder / "home", folder / "state"
+        home.mkdir(exist_ok=True)
+        env = environment(HOME=str(home), ROAR_STATE_DIR=str(state), COLUMNS="100", **more)
+        return cls(cwd, state, {name: value for name, value in env.items() if name != "SSH_AUTH_SOCK"})
+
+    def __call__(self, *arguments: str, before: Callable[[], None] | None = None) -> Ended:
+        """Run it to its end, with nobody at its terminal.  before: called in the new process first."""
+        done = subprocess.run(
+            [sys.executable, "-m", "roar_publisher", *arguments],
+            cwd=self.cwd,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            preexec_fn=before,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start it, for tests that meddle while it runs; killed on leaving if it still does."""
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "roar_publisher", *arguments],
+            cwd=self.cwd,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with popen:
+            try:
+                yield popen
+            finally:
+                popen.kill()
+
+    @property
+    def publishes(self) -> list[str]:
+        """The ids of the publishes in the state folder."""
+        folder = self.state / "publishes"
+        return sorted(os.listdir(folder)) if folder.is_dir() else []
+
+
+def ended(popen: subprocess.Popen[str]) -> Ended:
+    """Wait for a started program."""
+    out, err = popen.communicate(timeout=PATIENCE)
+    return Ended(popen.returncode, out, err)

@@ -1,0 +1,29 @@
+"""What scenarios on virtual time share: how long things take in these worlds, and how one is run."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from roar_publisher.daemon.service import SCAN_SECONDS
+from tests.support.daemon.worlds import Machine
+from tests.support.faults.simulation import run_virtually
+
+HOUR = 3_600.0
+DAY = 24 * HOUR
+RESUMED_SECONDS = 5.0
+"""How soon what can go on has to go on."""
+WORK_SECONDS = 30.0
+"""How long what goes on takes to its end, at the most, in these worlds."""
+LET_GO_SECONDS = 10.0
+SLOW_SCANS = 1.1 / SCAN_SECONDS
+"""Scans a second of a daemon that nothing happens to, with some to spare."""
+
+Scenario = Callable[[Machine], Awaitable[None]]
+
+
+def on(root: Path, scenario: Scenario, *, seed: int = 1, max_active: int = 4) -> None:
+    """Run a scenario on a new machine."""
+
+    async def run() -> None:
+        await scenario(Machine(root, seed=seed, max_active=max_active))
+
+    run_virtually(run, seed)

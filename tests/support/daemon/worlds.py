@@ -1,0 +1,456 @@
+"""A machine on which a daemon runs, in one process and on virtual time: its disk, its clocks, its sleep, its network.
+
+A `Machine` holds what outlives a process: the state folder, the registries on the network, the clocks.  Within
+`Machine.daemon` a daemon lives; it may be stopped or killed, and another one started.  Every request is held to the
+promise (nothing acknowledged is sent again), and `check_published` holds the end to it: every lineage once.
+"""
+
+import json
+import logging
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import ParamSpec, TypeVar, Unpack
+from unittest import mock
+
+import anyio
+import httpx2
+import trio
+
+from roar_publisher.auth.keyring import Keyring
+from roar_publisher.daemon.dependencies import Dependencies
+from roar_publisher.daemon.hooks import Ended
+from roar_publisher.daemon.service import Daemon
+from roar_publisher.daemon.settings import Settings
+from roar_publisher.disk import OnDisk, inline
+from roar_publisher.net.connection import RegistryConnection
+from roar_publisher.registry.api.app import ALL_FEATURES, create_app
+from roar_publisher.registry.data import Store
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import owner
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.record import Learned, Progress
+from roar_publisher.state.survey import Glance, glance
+from tests.support.faults.items import Item, acknowledged_items, items_of_request
+from tests.support.faults.simulation import EPOCH, Broken, _at_once
+from tests.support.lineages import Lineage, SampleJob, cut, digest, plan_of
+from tests.support.reaching import reach_to
+
+P = ParamSpec("P")
+T = TypeVar("T")
+HOME_SITE = "registry.localhost"
+NO_ANSWER_SECONDS = 60.0
+"""After so long awake without an answer, a request is given up by the client."""
+LOOK_SECONDS = 0.1
+
+
+class Sky(Enum):
+    """What may be wrong with a registry for a while."""
+
+    AWAY = "nothing can be reached, and that is said at once"
+    SILENT = "nothing arrives, and nobody says so"
+    THROTTLING = "429, with Retry-After"
+    BUSY = "503, with Retry-After"
+    FAILING = "500"
+    FORGETFUL = "what was staged is lost before it is finalized"
+    STRANGE = "a page of somebody else's"
+    REFUSING = "422: the final no"
+
+
+@dataclass(frozen=True)
+class Spell:
+    """A sky, from one virtual second to another.  retry_after: what a throttling registry asks for."""
+
+    sky: Sky
+    start: float
+    end: float
+    retry_after: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was sent, and when (virtual seconds)."""
+
+    at: float
+    site: str
+    method: str
+    path: str
+
+
+class Site:
+    """A registry on the network.  seconds: how long each of its replies takes."""
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.url = f"http://{name}"
+        self.store = Store.in_memory(b"s" * 32)
+        self.seconds = 0.2
+        self.spells: list[Spell] = []
+        self.app = httpx2.ASGITransport(create_app(self.store, features=ALL_FEATURES, clock=clock, run=_at_once))
+
+    def spell(self) -> Spell | None:
+        """What is wrong now."""
+        now = trio.current_time()
+        return next((spell for spell in self.spells if spell.start <= now < spell.end), None)
+
+    def ask(self, statement: str) -> list[tuple[object, ...]]:
+        """What the registry's tables say."""
+
+        def look(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+            return [tuple(row) for row in connection.execute(statement)]
+
+        return self.store.read(look)
+
+
+class Network(httpx2.AsyncBaseTransport):
+    """Carries requests to the sites of a machine through whatever is wrong with them.
+
+    kept: its connections are, so that none of them answers once the machine has slept.
+    """
+
+    def __init__(self, machine: "Machine", *, kept: bool) -> None:
+        self._machine = machine
+        self._made_before = machine.naps if kept else None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        machine, site = self._machine, self._machine.sites[request.url.host]
+        machine.requests.append(Asked(trio.current_time(), site.name, request.method, request.url.path))
+        naps = machine.naps if self._made_before is None else self._made_before
+        spell = site.spell()
+        if request.method == "POST":
+            machine.check_request(request.url.path, request.content)
+        await anyio.sleep(site.seconds / 2)
+        if spell is not None and spell.sky in (Sky.AWAY, Sky.SILENT):
+            await self._no_answer(at_once=spell.sky is Sky.AWAY)
+        answer = _wrong(spell, request.url.path) if spell else None
+        if answer is None:
+            response = await site.app.handle_async_request(request)
+            body = await response.aread()
+            answer = httpx2.Response(response.status_code, headers=response.headers, content=body)
+        await anyio.sleep(site.seconds / 2)
+        if machine.naps != naps:  # the machine slept meanwhile: the connection is dead, and nobody says so
+            await self._no_answer(at_once=False)
+        return answer
+
+    async def _no_answer(self, *, at_once: bool) -> None:
+        if at_once:
+            raise httpx2.ConnectError("the network is away")
+        await anyio.sleep(NO_ANSWER_SECONDS)
+        raise httpx2.ReadTimeout("silence")
+
+
+def _wrong(spell: Spell, path: str) -> httpx2.Response | None:
+    """The bad answer, None where the registry is asked itself."""
+    asked = {"Retry-After": f"{spell.retry_after:.0f}"}
+    match spell.sky:
+        case Sky.THROTTLING:
+            return httpx2.Response(429, headers=asked, json={"detail": "slow down"})
+        case Sky.BUSY:
+            return httpx2.Response(503, headers=asked)
+        case Sky.FAILING:
+            return httpx2.Response(500, json={"detail": "out of order"})
+        case Sky.REFUSING:
+            return httpx2.Response(422, json={"detail": "no such field"})
+        case Sky.STRANGE:
+            return httpx2.Response(200, content=b"<html>Sign in to this network</html>")
+        case Sky.FORGETFUL:
+            if path.endswith("/finalize"):
+                return httpx2.Response(410, json={"detail": "this session is gone"})
+    return None
+
+
+class Machine:
+    """What outlives a daemon.  seed: of every chance in it."""
+
+    def __init__(self, root: Path, *, seed: int = 1, max_active: int = 4) -> None:
+        self.folder = StateFolder(root / "state")
+        self.settings = Settings(max_active=max_active, notify=False)
+        self.rng = random.Random(seed)
+        self.sites: dict[str, Site] = {}
+        self.home = self.site(HOME_SITE)
+        self.requests: list[Asked] = []
+        self.queued: dict[str, tuple[Site, Lineage]] = {}
+        self.told: list[Ended] = []
+        self.telling_seconds = 0.0
+        self.telling = 0  # how many ends are being told
+        self.at_telling: Callable[[Ended], None] = lambda ended: None  # what the hook does
+        self.lines: list[str] = []
+        self.scans = 0
+        self.scan_seconds = 0.05  # how long the daemon takes to look at its journals
+        self.room = True  # on the disk, as the system tells
+        self.writes: Callable[[], bool] = lambda: True  # whether a journal can be written just now
+        self.naps = 0
+        self._slept = 0.0
+        self._clock_off = 0.0
+        self._acknowledged: dict[str, set[Item]] = {}
+        self._made = 0
+
+    # ---------------------------------------------------------------- clocks
+
+    def now(self) -> float:
+        """Unix seconds, as this machine's clock has them."""
+        return self.true_now() + self._clock_off
+
+    def true_now(self) -> float:
+        """Unix seconds."""
+        return EPOCH + trio.current_time() + self._slept
+
+    def slept(self) -> float:
+        return self._slept
+
+    def sleep(self, seconds: float) -> None:
+        """Suspend the machine: no time passes for it, and every connection dies."""
+        self.naps += 1
+        self._slept += seconds
+
+    def set_clock(self, seconds: float) -> None:
+        """Move the clock on, or back."""
+        self._clock_off += seconds
+
+    # ---------------------------------------------------------------- publishes
+
+    def site(self, name: str) -> Site:
+        """A new registry."""
+        self.sites[name] = Site(name, self.true_now)
+        return self.sites[name]
+
+    def leave(
+        self, jobs: int = 3, *, project: str = "/home/someone/project", site: Site | None = None, agreed: bool = True
+    ) -> PublishPaths:
+        """Leave a new publish of so many jobs to the daemon."""
+        self._made += 1
+        site = site or self.home
+        lineage = cut(_chain(f"publish {self._made}", jobs), batch=lambda: 2)
+        with OwnedPublish.create(self.folder, clock=self.now) as owned:
+            owned.journal.add_units(lineage.units)
+            plan = plan_of(lineage, owned.paths.id, registry=site.url)
+            owned.journal.freeze(replace(plan, project=project, created_at=self.now()))
+            owned.journal.queue.order(agreed=agreed, most_uploads=None, upload_rate=None)
+            owned.journal.queue.detach()
+        self.queued[owned.paths.id] = (site, lineage)
+        return owned.paths
+
+    def glance(self, paths: PublishPaths) -> Glance:
+        return glance(paths)
+
+    def all(self) -> list[Glance]:
+        """Every publish as it stands."""
+        return [glance(paths) for paths in self.folder.all_publishes()]
+
+    @property
+    def owned(self) -> set[str]:
+        """The publishes that somebody works on now."""
+        return {paths.id for paths in self.folder.all_publishes() if owner(paths.lock) is not None}
+
+    def ended(self) -> bool:
+        """Whether every publish has, and its end was told."""
+        return all(not found.live and found.queued.told for found in self.all())
+
+    async def until(self, condition: Callable[[], bool], within: float, *, every: float = LOOK_SECONDS) -> float:
+        """Return when it has come about, as a virtual time; raise Broken if it takes longer than so many seconds."""
+        end = trio.current_time() + within
+        while not condition():
+            if trio.current_time() > end:
+                raise Broken(f"not within {within} s: {[(found.progress, found.queued) for found in self.all()]}")
+            await anyio.sleep(every)
+        return trio.current_time()
+
+    # ---------------------------------------------------------------- the daemon
+
+    @asynccontextmanager
+    async def daemon(self) -> AsyncIterator["Living"]:
+        """A daemon, killed on leaving if it still runs.  When it ends to begin anew, it does."""
+        living = Living(anyio.Event(), anyio.CancelScope(), anyio.Event())
+        with self._in_force():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._live, living)
+                yield living
+                living.kill()
+                await living.over.wait()
+
+    async def _live(self, living: "Living") -> None:
+        log = logging.getLogger("tests.support.daemon.worlds")
+        log.setLevel(logging.INFO)
+        log.propagate = False
+        log.handlers = [_Lines(self.lines)]
+        with living.scope:
+            while await Daemon(self.folder, self.settings, log=log, means=self._means()).run(living.stop):
+                living.lives += 1
+        living.over.set()
+
+    def _means(self) -> Dependencies:
+        return Dependencies(
+            clock=self.now,
+            slept=self.slept,
+            has_room=lambda folder: self.room,
+            rng=self.rng,
+            on_disk=self._new_on_disk(),
+            keyring=lambda: Keyring({}, self.folder.root, reach_to(home=self.folder.root), clock=self.now),
+            transport=Network(self, kept=False),
+        )
+
+    def _new_on_disk(self) -> Callable[[], OnDisk]:
+        """Blocking calls right here; those of the daemon itself, which asks for them first, are its scans."""
+
+        async def scan(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+            self.scans += 1
+            found = call(*args, **kwargs)
+            await anyio.sleep(self.scan_seconds)  # the world goes on meanwhile
+            return found
+
+        firsts: Iterator[OnDisk] = iter([scan])
+        return lambda: next(firsts, inline)
+
+    @contextmanager
+    def _in_force(self) -> Iterator[None]:
+        with (
+            mock.patch("roar_publisher.state.publish.Journal", _journal_of(self)),
+            mock.patch("roar_publisher.daemon.workers.tell_end", self._tell_end),
+            mock.patch("roar_publisher.daemon.workers.RegistryConnection", self._line),
+        ):
+            yield
+
+    def _line(self, registry: str, *, transport: httpx2.AsyncBaseTransport | None) -> RegistryConnection:
+        return RegistryConnection(registry, transport=Network(self, kept=True))
+
+    async def _tell_end(
+        self, ended: Ended, command: Sequence[str] | None, *, notify: bool, log: logging.Logger
+    ) -> None:
+        self.told.append(ended)
+        self.telling += 1
+        try:
+            self.at_telling(ended)
+            await anyio.sleep(self.telling_seconds)
+        finally:
+            self.telling -= 1
+
+    # ---------------------------------------------------------------- what must hold
+
+    def note_acknowledged(self, journal: Journal) -> None:
+        publish_id = journal.path.parent.name
+        _site, lineage = self.queued[publish_id]
+        self._acknowledged[publish_id] = acknowledged_items(journal, lineage.hash)
+
+    def check_request(self, path: str, body: bytes) -> None:
+        """Raise Broken for a request that delivers what was acknowledged."""
+        delivered = items_of_request(path, body)
+        for publish_id, acknowledged in self._acknowledged.items():
+            if again := delivered & acknowledged:
+                raise Broken(f"{publish_id} sent again although acknowledged: {sorted(again)}")
+
+    def check_published(self) -> None:
+        """Raise Broken unless each publish that was left here is published once, whole, and told once at least."""
+        for site in self.sites.values():
+            wanted = sorted(_counts(lineage) for where, lineage in self.queued.values() if where is site)
+            found = sorted(site.ask(PUBLISHED))
+            if found != wanted:
+                raise Broken(f"{site.name} has {found}, not {wanted}")
+        for one in self.all():
+            if one.progress.state is not State.DONE or one.progress.reason or one.owner is not None:
+                raise Broken(f"{one.paths.id} stands at {one.progress}")
+            if one.paths.session_token.exists():
+                raise Broken(f"the session token of {one.paths.id} is still there")
+
+    def told_times(self) -> Counter[str]:
+        """How often the end of each publish was told."""
+        return Counter(ended.publish_id for ended in self.told)
+
+
+PUBLISHED = """
+    SELECT hash,
+        (SELECT count(*) FROM jobs WHERE graph_id = l.graph_id),
+        (SELECT count(*) FROM artifacts WHERE graph_id = l.graph_id),
+        (SELECT count(*) FROM links JOIN jobs ON jobs.id = job_id WHERE graph_id = l.graph_id AND kind = 'inputs'),
+        (SELECT count(*) FROM links JOIN jobs ON jobs.id = job_id WHERE graph_id = l.graph_id AND kind = 'outputs'),
+        (SELECT count(*) FROM labels WHERE graph_id = l.graph_id)
+    FROM lineages AS l
+"""
+
+
+def _counts(lineage: Lineage) -> tuple[object, ...]:
+    """What `PUBLISHED` says of a lineage that is there as it should be."""
+    return (
+        lineage.hash,
+        len(lineage.jobs),
+        len(lineage.digests),
+        lineage.inputs,
+        lineage.outputs,
+        lineage.labels,
+    )
+
+
+@dataclass
+class Living:
+    """A daemon's life.  stop: SIGTERM.  over: set at its end.  lives: one more each time it begins anew."""
+
+    stop: anyio.Event
+    scope: anyio.CancelScope
+    over: anyio.Event
+    lives: int = 1
+
+    def kill(self) -> None:
+        self.scope.cancel()
+
+
+def _journal_of(machine: Machine) -> type[Journal]:
+    """The journals of this machine: processes die here, the power does not fail, and the disk may be full."""
+
+    class MachineJournal(Journal):
+        def __init__(self, path: Path, *, clock: Callable[[], float], read_only: bool = False) -> None:
+            super().__init__(path, clock=clock, read_only=read_only)
+            self.db.conn.execute("PRAGMA synchronous = OFF")
+
+        @contextmanager
+        def transaction(self) -> Iterator[None]:
+            with self.translated():
+                if not machine.writes():
+                    raise _full()
+            with super().transaction():
+                yield
+
+        def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
+            super().acknowledge(units)
+            machine.note_acknowledged(self)
+
+        def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
+            progress = super().checkpoint(event, **learned)
+            machine.note_acknowledged(self)
+            return progress
+
+    return MachineJournal
+
+
+def _full() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
+
+
+class _Lines(logging.Handler):
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(f"{record.levelname} {getattr(record, 'publish_id', '-')} {record.getMessage()}")
+
+
+def _chain(name: str, jobs: int) -> list[SampleJob]:
+    """Jobs that each read what the one before wrote, with nothing in common with those of another name."""
+    return [
+        SampleJob(
+            f"{name} {step}",
+            step,
+            {digest(f"{name} file {step - 1}"): f"data/{step - 1}.csv"},
+            {digest(f"{name} file {step}"): f"data/{step}.csv"},
+            metadata=json.dumps({"name": name}),
+        )
+        for step in range(1, jobs + 1)
+    ]

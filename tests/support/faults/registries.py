@@ -1,0 +1,68 @@
+"""A process with as many registries as a test asks for, each under a path of its own, each with its own store.
+
+`python -m tests.support.faults.registries FOLDER` prints its URL.  `URL/<name>` is a registry, made when it is
+first asked for; a name that starts with `legacy` has no registration sessions.
+`URL/<name>/log` lists every request that reached it, `URL/<name>/published` what is published there.
+"""
+
+import sys
+from pathlib import Path
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from roar_publisher.registry.api.app import ALL_FEATURES, create_app
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.server.serve import listen
+from tests.support.faults.simulation import COUNTS
+
+
+class Registries:
+    """The ASGI app that hands each path to its registry."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._apps: dict[str, tuple[ASGIApp, Store, list[list[str]]]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name, _, rest = scope["path"].removeprefix("/").partition("/")
+        app, store, log = self._registry(name)
+        if rest == "log":
+            await JSONResponse(log)(scope, receive, send)
+        elif rest == "published":
+            counts = store.read(lambda connection: tuple(connection.execute(COUNTS).fetchone()))
+            await JSONResponse(counts)(scope, receive, send)
+        else:
+            body = await Request(scope, receive).body()
+            log.append([f"/{rest}", body.decode()])
+            await app(dict(scope, root_path=f"/{name}"), _once(body), send)
+
+    def _registry(self, name: str) -> tuple[ASGIApp, Store, list[list[str]]]:
+        if name not in self._apps:
+            store = Store.open(self._folder / name)
+            features = None if name.startswith("legacy") else ALL_FEATURES
+            self._apps[name] = (create_app(store, features=features), store, [])
+        return self._apps[name]
+
+
+def _once(body: bytes) -> Receive:
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+def main() -> None:
+    listener = listen("127.0.0.1", 0)
+    config = uvicorn.Config(
+        Registries(Path(sys.argv[1])), log_level="error", access_log=False, lifespan="off", ws="none", date_header=False
+    )
+    sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Puts a captured project (tests/data/projects) on disk as a user has it: a git clone, `.roar/` and output files."""
+
+import json
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tests.support.checkout import PROJECTS
+
+NAMES = ("linear", "diamond")
+
+
+def captured_project(name: str, folder: Path) -> Path:
+    """The project `name`, cloned to `folder/name`; returns its root."""
+    source, root = PROJECTS / name, folder / name
+    git("clone", "--quiet", str(source / "repo.bundle"), str(root), cwd=folder)
+    git("remote", "set-url", "origin", f"https://github.com/acme/{name}.git", cwd=root)
+    shutil.copytree(source / "roar", root / ".roar")
+    return root
+
+
+def run_again(root: Path) -> None:
+    """Make the project's output files by running what was captured."""
+    with closing(sqlite3.connect(f"file:{root / '.roar' / 'roar.db'}?mode=ro", uri=True)) as connection:
+        commands = [row[0] for row in connection.execute("SELECT command FROM jobs ORDER BY id")]
+    for command in commands:
+        subprocess.run([sys.executable, *shlex.split(command)[1:]], cwd=root, check=True)
+
+
+def recordings() -> list[tuple[str, str]]:
+    """(project, recording) of everything that was recorded."""
+    return [(name, path.stem) for name in NAMES for path in sorted((PROJECTS / name / "expected").glob("*.json"))]
+
+
+def recorded(name: str, recording: str) -> dict[str, Any]:
+    """One recording: what roar-cli sent for one target."""
+    return json.loads((PROJECTS / name / "expected" / f"{recording}.json").read_text())  # type: ignore[no-any-return]
+
+
+def git(*arguments: str, cwd: Path) -> None:
+    """Run git with nothing of the machine's own configuration."""
+    environ = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(cwd),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "dev",
+        "GIT_AUTHOR_EMAIL": "dev@example.org",
+        "GIT_COMMITTER_NAME": "dev",
+        "GIT_COMMITTER_EMAIL": "dev@example.org",
+    }
+    subprocess.run(["git", *arguments], cwd=cwd, env=environ, check=True, capture_output=True)

@@ -1,0 +1,144 @@
+"""The program in processes that may kill themselves: `python -m tests.support.put.lives` reads orders, one JSON a line.
+
+Each order is a command line that a fork of this process carries out as `roar` does, through its own `main`, so that a
+life costs no imports.  The answer is one JSON line.
+"""
+
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import roar_publisher.cli
+import roar_publisher.engine.steps
+import roar_publisher.engine.worker
+import roar_publisher.glaas.caller
+import roar_publisher.net.gate
+import roar_publisher.planning.put
+import roar_publisher.storage.destinations
+import roar_publisher.storage.http
+from roar_publisher.__main__ import run
+from tests.support.put.moments import Moments, count_moments
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One life.  folder: gets the files `out`, `err` and `passed`.
+
+    dies_at: what, and the how-manieth of it; None lives to the end.
+    hasty: failures are waited for a fraction of the time.
+    """
+
+    arguments: list[str]
+    cwd: str
+    env: dict[str, str]
+    folder: str
+    dies_at: tuple[str, int] | None = None
+    hasty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a life ended.  passed: how often a survivor passed each kind of moment; empty for the dead."""
+
+    killed: bool
+    code: int
+    out: str
+    err: str
+    passed: dict[str, int]
+
+
+HASTY_REPLY_SECONDS, HASTY_PATIENCE_SECONDS, HASTY_PAUSE_SECONDS = 6.0, 1.5, 0.01
+"""How long a hasty life waits for a store's answer, for a store that is away, and between two attempts."""
+
+
+def live(order: Order) -> int:
+    """Carry the command line out in this process; returns its exit code."""
+    folder = Path(order.folder)
+    os.environ.clear()
+    os.environ.update(order.env)
+    os.chdir(order.cwd)
+    for descriptor, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.argv = ["roar", *order.arguments]
+    moments = Moments(order.dies_at)
+    count_moments(moments)
+    if order.hasty:
+        _hurry()
+    try:
+        return run(order.arguments)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        (folder / "passed").write_text(json.dumps(moments.passed))
+
+
+def _hurry() -> None:
+    """Have failures cost moments instead of minutes; how they are told apart stays the same."""
+    for module in (roar_publisher.storage.http, roar_publisher.glaas.caller):
+        setattr(module, "backoff", lambda attempt, rng: HASTY_PAUSE_SECONDS)  # noqa: B010  a name that they import
+    roar_publisher.net.gate.FIRST_PROBE_SECONDS = HASTY_PAUSE_SECONDS
+    for function, name, seconds in (
+        (roar_publisher.storage.http.Wire.__init__, "reply_seconds", HASTY_REPLY_SECONDS),
+        (roar_publisher.storage.destinations.open_store, "patience", HASTY_PATIENCE_SECONDS),
+        (roar_publisher.engine.worker.work, "patience", HASTY_PATIENCE_SECONDS),
+    ):
+        defaults = function.__kwdefaults__
+        assert defaults is not None
+        defaults[name] = seconds
+
+
+def run_publish(order: Order) -> Answer:
+    """Fork, live in the child, and tell how that ended."""
+    folder = Path(order.folder)
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            code = live(order)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    passed = {} if killed else json.loads((folder / "passed").read_text())
+    out, err = ((folder / name).read_text() for name in ("out", "err"))
+    return Answer(killed, os.waitstatus_to_exitcode(status), out, err, passed)
+
+
+def _import_everything() -> None:
+    """What the program imports when it is needed, a fork should find."""
+    for package in (
+        roar_publisher.cli,
+        roar_publisher.planning.put,
+        roar_publisher.engine.steps,
+        roar_publisher.storage,
+    ):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    for name in ("botocore.auth", "botocore.awsrequest", "botocore.session", "rich.live", "rich.table"):
+        importlib.import_module(name)
+
+
+def main() -> None:
+    _import_everything()
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(asdict(run_publish(_order(json.loads(line))))) + "\n")
+        sys.stdout.flush()
+
+
+def _order(fields: dict[str, object]) -> Order:
+    dies_at = fields["dies_at"]
+    assert dies_at is None or isinstance(dies_at, list)
+    return Order(**fields | {"dies_at": tuple(dies_at) if dies_at else None})  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

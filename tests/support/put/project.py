@@ -1,0 +1,120 @@
+"""A project that roar-cli captured for real: two steps, one of them writing what is put, one file of three parts.
+
+Its folder `outputs` has what uploads stumble over: a file of several parts, an empty one, a duplicate, a name beyond
+ASCII, a folder.  With ROAR_TEST_EXHAUSTIVE=1 it holds 200 MB in three files of many parts.
+"""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from tests.support.processes import environment
+from tests.support.storage.servers import AWS
+
+EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
+"""200 MB and all kill points instead of 18 MB and one of each kind."""
+LARGE = (90_000_000, 70_000_000, 40_000_000) if EXHAUSTIVE else (18_000_000,)
+"""Bytes of the files of several parts; none is a whole number of parts."""
+TIMEOUT_SECONDS = 120
+
+_COLLECT = """\
+import random
+with open("raw.bin", "wb") as raw:
+    raw.write(random.Random("raw").randbytes(300_000))
+"""
+_TRAIN = f"""\
+import os, random
+with open("raw.bin", "rb") as raw:
+    seed = raw.read()
+os.makedirs("outputs/deeper", exist_ok=True)
+def write(name, content):
+    with open("outputs/" + name, "wb") as file:
+        file.write(content)
+for number, size in enumerate({LARGE}):
+    write(f"large-{{number}}.bin", random.Random(seed + bytes([number])).randbytes(size))
+for number in range(4):
+    write(f"deeper/small-{{number}}.bin", random.Random(number).randbytes(1000 + number))
+write("copy.bin", random.Random(0).randbytes(1000))
+write("größe 测试.txt", b"a name beyond ASCII")
+write("empty", b"")
+"""
+
+
+def capture(folder: Path) -> Path:
+    """Have roar-cli run both steps in a new project below `folder`; gives its root."""
+    root = folder / "captured"
+    root.mkdir()
+    (root / "collect.py").write_text(_COLLECT)
+    (root / "train.py").write_text(_TRAIN)
+    (root / ".gitignore").write_text(".roar/\nraw.bin\noutputs/\n")
+    git(root, "init", "--quiet", "--initial-branch=main")
+    commit(root, "the code")
+    for arguments in (
+        ("init", "-y"),
+        ("tracer", "use", "ptrace"),
+        ("config", "set", "filters.ignore_tmp_files", "false"),
+        ("run", "python", "collect.py"),
+        ("run", "python", "train.py"),
+    ):
+        roar_cli(root, *arguments)
+    return root
+
+
+def copied(template: Path, root: Path) -> Path:
+    """A copy of a captured project whose roar.db leads to the copied files; gives its root."""
+    shutil.copytree(template, root)
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
+        for table, column in (("job_outputs", "path"), ("job_inputs", "path"), ("artifacts", "first_seen_path")):
+            connection.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(template), str(root)))
+    return root
+
+
+def output_files(root: Path) -> dict[str, bytes]:
+    """What lies in `outputs`, by key."""
+    outputs = root / "outputs"
+    return {path.relative_to(outputs).as_posix(): path.read_bytes() for path in outputs.rglob("*") if path.is_file()}
+
+
+def roar_cli(root: Path, *arguments: str, **more: str) -> str:
+    """Run real roar-cli in a project; what it wrote on stdout."""
+    return _run(root, sys.executable, "-m", "roar", *arguments, **more)
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Run git in a project, with nothing of the machine's own configuration; what it wrote on stdout."""
+    return _run(root, "git", *arguments)
+
+
+def commit(root: Path, message: str) -> None:
+    """Commit whatever lies in the project."""
+    git(root, "add", "-A")
+    git(root, "commit", "--quiet", "--allow-empty", "-m", message)
+
+
+def home_environment(home: Path, **more: str) -> dict[str, str]:
+    """The environment of a person with a home of their own, AWS credentials, and a name for git."""
+    person = {f"GIT_{role}_{what}": "dev@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {"HOME": str(home), "PATH": path, "GIT_CONFIG_NOSYSTEM": "1", "DO_NOT_TRACK": "1", "COLUMNS": "200"}
+    env = environment(**AWS, **person, **own)
+    for name in ("SSH_AUTH_SOCK", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION"):
+        env.pop(name, None)
+    return env | more
+
+
+def _run(root: Path, *command: str, **more: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env=home_environment(root.parent, **more),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+    )
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout

@@ -1,0 +1,112 @@
+"""Captured projects whose files are really there, and what is planned from them."""
+
+import atexit
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import anyio
+
+from roar_publisher.auth.choice import Flag
+from roar_publisher.lineage.project import find_project
+from roar_publisher.planning.put.digesting import digest_sources
+from roar_publisher.planning.put.objects import PutRequest, PutSummary
+from roar_publisher.planning.put.planning import plan_put
+from roar_publisher.planning.put.record import PutRecord
+from roar_publisher.planning.put.sources import resolve_sources
+from roar_publisher.state.units import Kind, Unit
+from tests.support.lineage.captured import captured_project, git, run_again
+
+DESTINATION = "s3://bucket/some/where"
+NOW = 1_800_000_000.0
+TAGGING = "[registration.tagging]\n# Create git tag on successful registration\nenabled = "
+"""The switch for tags, as roar writes it: captured off, tested on, because roar-cli's put tags whatever it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan with its units."""
+
+    summary: PutSummary
+    units: list[Unit]
+
+    @property
+    def record(self) -> PutRecord:
+        return PutRecord.from_json(self.summary.record)
+
+    def items(self, kind: Kind) -> list[dict[str, Any]]:
+        """Everything of one kind."""
+        return [item for _uid, items in self.by_job(kind) for item in items]
+
+    def by_job(self, kind: Kind) -> list[tuple[str | None, list[dict[str, Any]]]]:
+        """The items of every unit of one kind, with the local uid of their job."""
+        return [(unit.job_uid, json.loads(unit.body)) for unit in self.units if unit.kind is kind]
+
+
+def put_project(folder: Path, name: str = "linear") -> Path:
+    """The project `name` in `folder`, with the files that its jobs wrote and roar.db's paths leading to them."""
+    root = folder / name
+    shutil.copytree(_template(name), root, symlinks=True)
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
+        for table, column in (("job_outputs", "path"), ("job_inputs", "path"), ("artifacts", "first_seen_path")):
+            connection.execute(f"UPDATE {table} SET {column} = replace({column}, '/home/dev/{name}', ?)", (str(root),))
+    return root
+
+
+@cache
+def _template(name: str) -> Path:
+    folder = Path(mkdtemp(prefix="put-template-"))
+    atexit.register(shutil.rmtree, folder)
+    root = captured_project(name, folder)
+    run_again(root)
+    config = root / ".roar" / "config.toml"
+    before = config.read_text()
+    assert f"{TAGGING}false" in before
+    config.write_text(before.replace(f"{TAGGING}false", f"{TAGGING}true"))
+    return root
+
+
+def write(root: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write files below `root`, and commit them."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    commit(root)
+
+
+def commit(root: Path) -> None:
+    """Commit whatever lies in the project."""
+    git("add", "-A", cwd=root)
+    git("commit", "--quiet", "--allow-empty", "-m", "more", cwd=root)
+
+
+def request(root: Path, *sources: str, **options: Any) -> PutRequest:
+    """A request with what most tests do not care about filled in."""
+    given: dict[str, Any] = {"destination": DESTINATION, "message": "a message", "flag": Flag.PUBLIC} | options
+    return PutRequest(project=find_project(root), sources=sources, **given)
+
+
+def plan(root: Path, *sources: str, **options: Any) -> Planned:
+    """Everything from the sources to the plan."""
+    return plan_of(request(root, *sources, **options))
+
+
+def plan_of(wanted: PutRequest, now: float = NOW) -> Planned:
+    """The plan of a request."""
+    units: list[Unit] = []
+
+    def keep(chunk: Iterable[Unit]) -> None:
+        units.extend(chunk)
+
+    digested = anyio.run(digest_sources, resolve_sources(wanted))
+    url = f"{wanted.destination}/{{}}".format
+    summary = plan_put(wanted, digested, url, identities=(), sink=keep, now=now)
+    return Planned(summary, units)

@@ -1,0 +1,156 @@
+"""What may be sent to a registry, by who named its address and who issued the sign-in."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.auth.reach import Reach
+from roar_publisher.auth.registries import Home, Known, Registries
+from roar_publisher.auth.secret import Secret
+from roar_publisher.auth.signin import SignIn
+from roar_publisher.lineage.project import DEFAULT_REGISTRY
+from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser
+from tests.support.reaching import reach_to
+
+OWN, THEIRS = "https://own.example", "https://theirs.example"
+NOW = 1_700_000_000.0
+
+
+def known(home: Path) -> Registries:
+    return Registries(home / ".config" / "roar" / "registries.json")
+
+
+def reach(home: Path, registry: str, *, named: bool = False, standing: str = OWN) -> Reach:
+    return reach_to(registry, home=home, named=named, standing=standing)
+
+
+def sign_in(issuer: str = "", *, token: str = "t", provider: str = "treqs-device", sub: str = "alice") -> SignIn:
+    return SignIn(Secret(token), provider=provider, sub=sub, issuer=issuer)
+
+
+@pytest.mark.parametrize(
+    ("registry", "named", "accepted"),
+    [
+        (THEIRS, False, False),
+        ("http://127.0.0.1:8123", False, False),
+        ("http://localhost:8123", False, False),
+        (THEIRS, True, True),
+        (OWN, False, True),
+        (f"{OWN}/another/path", False, True),
+        (f"{OWN}:8443", False, False),
+        ("http://own.example", False, False),
+        (DEFAULT_REGISTRY, False, True),
+    ],
+)
+def test_a_registry_is_accepted_by_its_origin(tmp_path: Path, registry: str, named: bool, accepted: bool) -> None:
+    asked = reach(tmp_path, registry, named=named)
+    assert asked.accepted is accepted
+    assert (asked.bars_token() is None) is (accepted and registry != DEFAULT_REGISTRY)
+    if not accepted:
+        with pytest.raises(NeedsUser, match=asked.origin) as caught:
+            asked.check("0badcafe")
+        assert caught.value.exit_code is ExitCode.NEEDS_USER
+        assert f"roar registry trust {asked.origin}" in caught.value.next_step
+        assert "--resume 0badcafe" in caught.value.next_step
+
+
+def test_a_token_for_ones_own_registry_does_not_go_to_the_default_that_a_project_names(tmp_path: Path) -> None:
+    assert reach(tmp_path, DEFAULT_REGISTRY).bars_token() is not None
+    assert reach(tmp_path, DEFAULT_REGISTRY, standing=DEFAULT_REGISTRY).bars_token() is None
+    assert reach(tmp_path, DEFAULT_REGISTRY, named=True).bars_token() is None
+
+
+def test_a_question_that_was_answered_lets_no_token_of_the_environment_through(tmp_path: Path) -> None:
+    known(tmp_path).accept(THEIRS, NOW)
+    assert reach(tmp_path, THEIRS).accepted
+    assert reach(tmp_path, THEIRS).bars_token() is not None
+
+
+@pytest.mark.parametrize(
+    ("issuer", "provider", "standing", "home"),
+    [
+        ("", "treqs-device", OWN, OWN),
+        ("", "treqs-device", DEFAULT_REGISTRY, DEFAULT_REGISTRY),
+        (OWN, "treqs-device", DEFAULT_REGISTRY, OWN),
+        ("https://OWN.example:443/", "treqs-device", DEFAULT_REGISTRY, OWN),
+        (THEIRS, "treqs-device", OWN, THEIRS),
+        ("dev-local-auth", "treqs-dev", OWN, OWN),
+        ("https://user@own.example", "treqs-device", DEFAULT_REGISTRY, DEFAULT_REGISTRY),
+        # The identity service behind the public registry's bearers is no registry.
+        ("https://identity.example", "treqs-device", DEFAULT_REGISTRY, DEFAULT_REGISTRY),
+        ("https://identity.example", "another", DEFAULT_REGISTRY, "https://identity.example"),
+        ("https://identity.example", "treqs-device", OWN, "https://identity.example"),
+    ],
+)
+def test_a_sign_in_belongs_to_one_origin_whoever_asks(
+    tmp_path: Path, issuer: str, provider: str, standing: str, home: str
+) -> None:
+    known(tmp_path).accept(OWN, NOW)
+    held = sign_in(issuer, provider=provider)
+    for registry in (OWN, DEFAULT_REGISTRY, "https://third.example"):
+        barred = reach(tmp_path, registry, named=True, standing=standing).bars(held)
+        assert (barred is None) is (registry == home)
+        assert barred is None or home in barred.why
+
+
+def test_what_is_recorded_goes_before_what_is_concluded(tmp_path: Path) -> None:
+    reach(tmp_path, OWN).bind(sign_in())
+    elsewhere = reach(tmp_path, THEIRS, named=True, standing=THEIRS)
+    assert elsewhere.home_of(sign_in(token="refreshed")) == OWN
+    assert elsewhere.home_of(sign_in(sub="bob")) == THEIRS, "another user has signed in since"
+    assert elsewhere.home_of(sign_in(issuer=THEIRS)) == THEIRS, "another registry has signed her in since"
+
+
+def test_a_record_holds_nothing_of_the_sign_in(tmp_path: Path) -> None:
+    reach(tmp_path, OWN).bind(sign_in("https://issuer.example", token="canary-token", sub=""))
+    text = known(tmp_path).path.read_text()
+    assert "canary" not in text
+    assert "issuer.example" not in text
+    assert known(tmp_path).path.stat().st_mode & 0o777 == 0o600
+
+
+def test_origins_are_accepted_and_forgotten(tmp_path: Path) -> None:
+    registries = known(tmp_path)
+    assert registries.read() == Known()
+    assert registries.accept(OWN, NOW)
+    assert not registries.accept(OWN, NOW + 1)
+    registries.bind(Home(OWN, "mark"))
+    assert registries.accept(THEIRS, NOW)
+    assert registries.read() == Known({OWN: "2023-11-14T22:13:20Z", THEIRS: "2023-11-14T22:13:20Z"}, Home(OWN, "mark"))
+    assert registries.forget(OWN)
+    assert registries.read() == Known({THEIRS: "2023-11-14T22:13:20Z"})
+    assert not registries.forget(OWN)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"version": 2}',
+        b'{"version": 1, "accepted": ["https://theirs.example"]}',
+        b'{"version": 1, "accepted": {}, "sign_in": {"origin": 1, "of": "x"}}',
+        b"[" * 100_000,
+        b" " * 2_000_000,
+    ],
+    ids=["empty", "list", "cut", "newer", "accepted", "sign-in", "nested", "large"],
+)
+def test_a_file_that_makes_no_sense_accepts_nothing(tmp_path: Path, content: bytes) -> None:
+    path = known(tmp_path).path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(LocalProblem, match="trust"):
+        _ = reach(tmp_path, THEIRS).accepted
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_can_change_accepts_nothing(tmp_path: Path, mode: int) -> None:
+    path = known(tmp_path).path
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"version": 1, "accepted": {THEIRS: "2026-01-01T00:00:00Z"}}))
+    path.chmod(mode)
+    with pytest.raises(LocalProblem, match="another user can change it"):
+        _ = reach(tmp_path, THEIRS).accepted

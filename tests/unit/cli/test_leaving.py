@@ -1,0 +1,64 @@
+"""A person stops a command where no step of a publish listens for it."""
+
+import pytest
+
+from roar_publisher.cli.publish.stopping import stopped, unfinished
+from roar_publisher.state.errors import ExitCode, LocalProblem, Transient
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.survey import glance
+from tests.support.lineages import chain, cut, frozen
+
+LINEAGE = cut(chain(1))
+
+
+@pytest.fixture
+def publish(folder: StateFolder) -> OwnedPublish:
+    return frozen(folder, LINEAGE)
+
+
+def test_it_is_parked_and_both_ways_on_are_named(publish: OwnedPublish) -> None:
+    error = stopped(publish)
+    resume, cancel = f"roar publish --resume {publish.paths.id}", f"roar journal cancel {publish.paths.id}"
+    assert (error.exit_code, error.next_step) == (ExitCode.CTRL_C, f"{resume} (or give it up: {cancel})")
+    found = glance(publish.paths)
+    assert (found.queued.parked, found.reason, found.owner) == (True, "interrupted", None)
+    publish.give_up()
+
+
+def test_what_has_ended_stays_as_it_is(publish: OwnedPublish) -> None:
+    publish.journal.checkpoint(Event.CANCELLED)
+    assert f"Publish {publish.paths.id} is cancelled." in stopped(publish).kept
+    assert not glance(publish.paths).queued.parked
+
+
+def test_what_the_daemon_has_taken_meanwhile_goes_on_there(publish: OwnedPublish) -> None:
+    publish.give_up()
+    with OwnedPublish.open(publish.paths):
+        error = stopped(publish)
+    assert f"roar publish --watch {publish.paths.id}" in error.next_step
+    assert f"roar journal cancel {publish.paths.id}" in error.next_step
+    assert not glance(publish.paths).queued.parked
+
+
+def test_an_error_after_finalize_says_that_the_lineage_is_out(publish: OwnedPublish) -> None:
+    url = "https://registry.example/dag/" + "ab" * 32
+    for event in (Event.PROBED, Event.SELECTED, Event.OPENED, Event.STAGED):
+        publish.journal.checkpoint(event)
+    publish.journal.remember(hash="ab" * 32, url=url)
+    publish.give_up()
+    cause = LocalProblem("the state folder cannot be used", kept="Nothing was changed.", resumable=True)
+    told = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
+    assert told.kept.startswith(f"The lineage is published: {url}.")
+    assert "--registry URL" not in told.next_step
+
+
+@pytest.mark.parametrize(("reason", "named"), [("offline", True), ("not glaas", True), ("disk full", False)])
+def test_another_registry_is_named_where_the_address_may_be_wrong(
+    publish: OwnedPublish, reason: str, named: bool
+) -> None:
+    publish.give_up()
+    cause = Transient("no", reason=reason)
+    told = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
+    assert (f"roar publish --resume {publish.paths.id} --registry URL" in told.next_step) is named

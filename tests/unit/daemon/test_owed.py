@@ -1,0 +1,97 @@
+"""The daemon pays what a published lineage owes, and leaves to a person what only a person can settle."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+
+from roar_publisher.daemon.index import PublishIndex
+from roar_publisher.daemon.schedule import LONGEST_LOCAL_RETRY_SECONDS
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import PublishPaths
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
+from tests.support.checkout import PROJECTS
+from tests.support.daemon.scenarios import HOUR, WORK_SECONDS, on
+from tests.support.daemon.worlds import Machine
+
+
+def in_database(path: PublishPaths, database: Path) -> None:
+    """Make it a publish from this roar.db."""
+    with OwnedPublish.open(path) as owned, owned.journal.transaction():
+        owned.journal.db.conn.execute("UPDATE plan SET roar_db = ?", [str(database)])
+
+
+def damaged(database: Path) -> Callable[[], object]:
+    """Damage it; returns how to fix it."""
+    good = database.read_bytes()
+    database.write_bytes(b"no database" * 1000)
+    return lambda: database.write_bytes(good)
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.0)
+    return Path(shutil.copy(PROJECTS / "linear" / "roar" / "roar.db", tmp_path / "roar.db"))
+
+
+def test_marks_that_another_process_stands_in_the_way_of_are_made_once_it_has_ended(
+    tmp_path: Path, database: Path
+) -> None:
+    async def scenario(machine: Machine) -> None:
+        paths = machine.leave()
+        in_database(paths, database)
+        with closing(sqlite3.connect(database, isolation_level=None)) as roar:
+            roar.execute("BEGIN IMMEDIATE")
+            async with machine.daemon():
+                await machine.until(lambda: machine.glance(paths).owes, WORK_SECONDS)
+                await anyio.sleep(HOUR / 4)
+                found = machine.glance(paths)
+                assert (found.progress.state, found.reason, found.queued.parked) == (State.DONE, Reason.OWED, False)
+                assert found.queued.attempts > 1
+                roar.execute("ROLLBACK")
+                await machine.until(lambda: not machine.glance(paths).owes, LONGEST_LOCAL_RETRY_SECONDS + WORK_SECONDS)
+            assert machine.told_times() == {paths.id: 1}, "its end was told when it was published"
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_what_a_person_has_to_settle_is_left_alone(tmp_path: Path, database: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        paths = machine.leave()
+        in_database(paths, database)
+        mend = damaged(database)
+        async with machine.daemon():
+            await machine.until(lambda: machine.glance(paths).queued.parked, WORK_SECONDS)
+            assert machine.glance(paths).owes
+            mend()
+            await anyio.sleep(HOUR)
+            assert machine.glance(paths).owes
+            with OwnedPublish.open(paths) as owned:
+                owned.journal.queue.unpark()
+            await machine.until(lambda: not machine.glance(paths).owes, WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_nothing_is_paid_before_the_end_is_told(tmp_path: Path, database: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        paths = machine.leave()
+        in_database(paths, database)
+        with closing(sqlite3.connect(database, isolation_level=None)) as roar:
+            roar.execute("BEGIN IMMEDIATE")
+            async with machine.daemon():
+                await machine.until(lambda: machine.glance(paths).owes, WORK_SECONDS)
+        for told, waits in ((False, False), (True, True), (None, True)):
+            with OwnedPublish.open(paths) as owned, owned.journal.transaction():
+                owned.journal.db.conn.execute("UPDATE queue SET told = ?, parked = 0", [told])
+            waiting = PublishIndex(machine.folder).waiting(frozenset())
+            assert bool(waiting) is waits, told
+
+    on(tmp_path, scenario)

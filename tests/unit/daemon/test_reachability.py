@@ -1,0 +1,175 @@
+"""Whoever is away is knocked at by one task, soon after it comes back and never hard; on virtual time."""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import anyio
+import pytest
+import trio
+from anyio.abc import TaskGroup
+
+from roar_publisher.daemon.reachability import LONGEST_PROBE_SECONDS, ReachabilityMonitor
+from tests.support.virtual import run
+
+NOTICED_SECONDS = 5.0
+HOUR = 3_600.0
+DAY = 24 * HOUR
+URL = "http://registry/health"
+OTHER = "http://other/health"
+
+
+@dataclass
+class Servers:
+    """Servers that are away until a time, and how long a knock takes while they are.
+
+    knocks: the time of every knock, by URL.  at_once: most knocks under way at one URL.
+    """
+
+    back_at: dict[str, float]
+    hangs: float = 0.0
+    knocks: dict[str, list[float]] = field(default_factory=dict)
+    under_way: int = 0
+    at_once: int = 0
+    idle: anyio.Event = field(default_factory=anyio.Event)
+
+    @asynccontextmanager
+    async def probing(self, url: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+        async def probe() -> bool:
+            self.knocks.setdefault(url, []).append(trio.current_time())
+            away = trio.current_time() < self.back_at[url]
+            self.under_way += 1
+            self.at_once = max(self.at_once, self.under_way)
+            await anyio.sleep(self.hangs if away else 0.01)
+            self.under_way -= 1
+            self.idle.set()
+            self.idle = anyio.Event()
+            return not away
+
+        yield probe
+
+    async def until_idle(self) -> None:
+        """Return right after a knock."""
+        await self.idle.wait()
+
+
+class Watch:
+    """When the sentinel said that somebody is back."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.heard = anyio.Event()
+
+    def back(self) -> None:
+        self.times.append(trio.current_time())
+        self.heard.set()
+        self.heard = anyio.Event()
+
+
+def watching(tasks: TaskGroup, servers: Servers, watch: Watch, seed: int = 1) -> ReachabilityMonitor:
+    return ReachabilityMonitor(tasks, servers.probing, rng=random.Random(seed), back=watch.back)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("hangs", [0.0, 0.3, 4.0])
+def test_who_comes_back_is_noticed_within_five_seconds(seed: int, hangs: float) -> None:
+    """hangs: a network that says nothing lets every knock run into its timeout."""
+
+    async def scenario() -> None:
+        back_at = random.Random(seed).uniform(0, HOUR)
+        servers, watch = Servers({URL: back_at}, hangs), Watch()
+        async with anyio.create_task_group() as tasks:
+            monitor = watching(tasks, servers, watch, seed)
+            monitor.wait_for(URL)
+            assert monitor.is_away(URL)
+            assert monitor.away
+            await watch.heard.wait()
+        assert back_at <= watch.times[0] <= back_at + NOTICED_SECONDS
+        assert not monitor.is_away(URL)
+        assert not monitor.away
+
+    run(scenario)
+
+
+def test_a_day_away_costs_a_knock_every_few_seconds() -> None:
+    async def scenario() -> None:
+        servers, watch = Servers({URL: DAY}), Watch()
+        async with anyio.create_task_group() as tasks:
+            watching(tasks, servers, watch).wait_for(URL)
+            await watch.heard.wait()
+        pauses = [later - earlier for earlier, later in pairwise(servers.knocks[URL])]
+        assert max(pauses) <= LONGEST_PROBE_SECONDS
+        assert len(pauses) < DAY / (LONGEST_PROBE_SECONDS / 2)
+
+    run(scenario)
+
+
+def test_one_knock_at_a_time_however_many_wait() -> None:
+    async def scenario() -> None:
+        servers, watch = Servers({URL: 1000.0}, hangs=1.0), Watch()
+        async with anyio.create_task_group() as tasks:
+            monitor = watching(tasks, servers, watch)
+            for _ in range(50):
+                monitor.wait_for(URL)
+                await anyio.sleep(0.5)
+            await watch.heard.wait()
+        assert servers.at_once == 1
+        assert len(watch.times) == 1
+
+    run(scenario)
+
+
+def test_each_address_has_a_knock_of_its_own() -> None:
+    async def scenario() -> None:
+        servers, watch = Servers({URL: 100.0, OTHER: 7000.0}), Watch()
+        async with anyio.create_task_group() as tasks:
+            monitor = watching(tasks, servers, watch)
+            monitor.wait_for(URL)
+            monitor.wait_for(OTHER)
+            await watch.heard.wait()
+            assert (monitor.is_away(URL), monitor.is_away(OTHER)) == (False, True)
+            await watch.heard.wait()
+        assert 100 <= watch.times[0] <= 100 + NOTICED_SECONDS
+        assert 7000 <= watch.times[1] <= 7000 + NOTICED_SECONDS
+
+    run(scenario)
+
+
+def test_hurried_it_knocks_at_once_and_a_knock_under_way_is_repeated() -> None:
+    async def scenario() -> None:
+        servers, watch = Servers({URL: 500.0}, hangs=1.0), Watch()
+        async with anyio.create_task_group() as tasks:
+            monitor = watching(tasks, servers, watch)
+            monitor.wait_for(URL)
+            await anyio.sleep(100)
+            await servers.until_idle()
+            before = trio.current_time()
+            monitor.hurry()  # between two knocks
+            await anyio.sleep(0.01)
+            assert servers.knocks[URL][-1] == pytest.approx(before, abs=0.01)
+            monitor.hurry()  # during one
+            knocks = len(servers.knocks[URL])
+            await anyio.sleep(1.01)
+            assert len(servers.knocks[URL]) == knocks + 1
+            await watch.heard.wait()
+        assert servers.at_once == 1
+
+    run(scenario)
+
+
+def test_who_goes_away_again_is_waited_for_again() -> None:
+    async def scenario() -> None:
+        servers, watch = Servers({URL: 10.0}), Watch()
+        async with anyio.create_task_group() as tasks:
+            monitor = watching(tasks, servers, watch)
+            monitor.wait_for(URL)
+            await watch.heard.wait()
+            servers.back_at[URL] = trio.current_time() + 300
+            monitor.wait_for(URL)
+            await watch.heard.wait()
+        assert len(watch.times) == 2
+        assert servers.back_at[URL] <= watch.times[1] <= servers.back_at[URL] + NOTICED_SECONDS
+
+    run(scenario)

@@ -1,0 +1,584 @@
+"""The daemon through hours and days, on virtual time: outages, sleep, throttling, clocks, a full disk, fairness."""
+
+import os
+import random
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+import anyio
+import pytest
+import trio
+
+from roar_publisher.daemon.schedule import LONGEST_RETRY_SECONDS, MAX_ATTEMPTS
+from roar_publisher.daemon.service import REST_SECONDS, SCAN_SECONDS
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import State
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
+from tests.support.daemon.scenarios import DAY, HOUR, LET_GO_SECONDS, RESUMED_SECONDS, SLOW_SCANS, WORK_SECONDS, on
+from tests.support.daemon.worlds import Machine, Sky, Spell
+
+EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
+
+
+def requests_between(machine: Machine, start: float, end: float) -> int:
+    return sum(start <= asked.at < end for asked in machine.requests)
+
+
+def first_request_after(machine: Machine, moment: float) -> float:
+    return next(asked.at for asked in machine.requests if asked.at >= moment)
+
+
+async def until_staging(machine: Machine) -> None:
+    """Return when something is acknowledged and much is not."""
+    await machine.until(lambda: any(found.progress.state is State.STAGE for found in machine.all()), WORK_SECONDS)
+    await anyio.sleep(machine.home.seconds)
+
+
+def test_a_calm_world_publishes_everything_and_tells_each_end_once(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        for jobs in range(1, 8):
+            machine.leave(jobs)
+        async with machine.daemon() as daemon:
+            await machine.until(machine.ended, WORK_SECONDS)
+            assert daemon.lives == 1
+            await anyio.sleep(HOUR)
+            assert daemon.lives == 2, "it begins anew after work, to give its memory back, and only then"
+        machine.check_published()
+        assert machine.told_times() == dict.fromkeys(machine.queued, 1)
+
+    on(tmp_path, scenario)
+
+
+def test_what_is_left_to_a_daemon_at_rest_is_begun_at_its_next_look(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        async with machine.daemon() as daemon:
+            await anyio.sleep(HOUR)
+            assert not machine.requests
+            assert machine.scans <= HOUR * SLOW_SCANS
+            machine.leave()
+            began = trio.current_time()
+            await machine.until(machine.ended, SCAN_SECONDS + WORK_SECONDS)
+            assert first_request_after(machine, began) <= began + SCAN_SECONDS + 0.1
+            assert daemon.lives == 1
+            await anyio.sleep(2 * REST_SECONDS)
+            assert daemon.lives == 2
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("sky", [Sky.AWAY, Sky.SILENT])
+def test_a_day_long_outage(tmp_path: Path, sky: Sky) -> None:
+    async def scenario(machine: Machine) -> None:
+        publishes = [machine.leave(30, project=f"/p/{number}") for number in range(3)]
+        publishes += [machine.leave(4) for _ in range(4)]
+        async with machine.daemon():
+            await until_staging(machine)
+            start = trio.current_time()
+            end = start + DAY
+            machine.home.spells = [Spell(sky, start, end)]
+            await anyio.sleep(HOUR)
+            for found in machine.all():
+                assert found.live
+                assert found.reason == Reason.OFFLINE, found.progress
+                assert (found.queued.attempts, found.queued.parked) == (0, False)
+            settled, scanned = len(machine.requests), machine.scans
+            await anyio.sleep(end - trio.current_time())
+            assert len(machine.requests) - settled <= (DAY - HOUR) / 1.9, "knocks too hard"
+            assert machine.scans - scanned <= DAY * SLOW_SCANS
+            assert {found.queued.attempts for found in machine.all()} == {0}
+            await machine.until(lambda: bool(machine.owned), RESUMED_SECONDS)
+            await machine.until(machine.ended, WORK_SECONDS)
+        machine.check_published()
+        assert machine.told_times() == Counter({paths.id: 1 for paths in publishes})
+
+    on(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("offline_afterwards", [0.0, 20 * 60.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_laptop_that_sleeps_nine_hours(tmp_path: Path, seed: int, offline_afterwards: float) -> None:
+    """No request under way is ever answered, no timer notices, and the network may take its time to be back."""
+
+    async def scenario(machine: Machine) -> None:
+        publishes = [machine.leave(20) for _ in range(6)]
+        machine.home.seconds = 1.0
+        async with machine.daemon():
+            await until_staging(machine)
+            await anyio.sleep(random.Random(seed).uniform(0, 3))
+            machine.sleep(9 * HOUR)
+            woke = trio.current_time()
+            back = woke + offline_afterwards
+            machine.home.spells = [Spell(Sky.SILENT, woke, back)]
+            await anyio.sleep(back - woke)
+            owned = await machine.until(lambda: bool(machine.owned), RESUMED_SECONDS)
+            assert owned - back <= RESUMED_SECONDS
+            await anyio.sleep(RESUMED_SECONDS)
+            assert requests_between(machine, back, back + RESUMED_SECONDS) >= 4, "nothing went on"
+            await machine.until(machine.ended, 6 * WORK_SECONDS)
+            assert {found.queued.attempts for found in machine.all()} == {0}
+        machine.check_published()
+        assert machine.told_times() == Counter({paths.id: 1 for paths in publishes})
+
+    on(tmp_path, scenario, seed=seed)
+
+
+@pytest.mark.parametrize("sky", [Sky.THROTTLING, Sky.BUSY])
+@pytest.mark.parametrize("clock_moves", [0.0, -1.5 * HOUR, -30 * DAY, 1.5 * HOUR, 30 * DAY])
+def test_a_server_that_throttles_for_an_hour(tmp_path: Path, sky: Sky, clock_moves: float) -> None:
+    """It is left alone for as long as it asked, wherever the wall clock is set to meanwhile."""
+
+    async def scenario(machine: Machine) -> None:
+        for _ in range(8):
+            machine.leave(10)
+        async with machine.daemon():
+            await until_staging(machine)
+            start = trio.current_time()
+            machine.home.spells = [Spell(sky, start, start + HOUR)]
+            await anyio.sleep(60)
+            throttled = machine.all()
+            assert {found.reason for found in throttled if found.live} == {Reason.THROTTLED}
+            assert {found.queued.attempts for found in throttled} == {0}
+            asked, scanned = len(machine.requests), machine.scans
+            machine.set_clock(clock_moves)
+            await anyio.sleep(start + HOUR - trio.current_time())
+            assert len(machine.requests) == asked, "it was asked again before the time it said"
+            assert machine.scans - scanned <= HOUR * SLOW_SCANS
+            await machine.until(lambda: bool(machine.owned), 2 * RESUMED_SECONDS)
+            await machine.until(machine.ended, RESUMED_SECONDS + WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("clock_moves", [-30 * DAY, 30 * DAY])
+def test_a_time_that_another_clock_wrote_keeps_no_publish_from_its_next_daemon(
+    tmp_path: Path, clock_moves: float
+) -> None:
+    async def scenario(machine: Machine) -> None:
+        paths = machine.leave(10)
+        machine.home.spells = [Spell(Sky.THROTTLING, 0.3, 60.0)]
+        async with machine.daemon():
+            await machine.until(lambda: machine.glance(paths).queued.next_attempt is not None, WORK_SECONDS)
+        machine.set_clock(clock_moves)
+        await anyio.sleep(60)
+        async with machine.daemon():
+            await machine.until(machine.ended, RESUMED_SECONDS + WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("clock_moves", [-HOUR, HOUR, -DAY, DAY])
+def test_the_clock_makes_a_wait_neither_shorter_nor_longer(tmp_path: Path, clock_moves: float) -> None:
+    async def scenario(machine: Machine) -> None:
+        paths = machine.leave(10)
+        async with machine.daemon():
+            await until_staging(machine)
+            start = trio.current_time()
+            machine.home.spells = [Spell(Sky.THROTTLING, start, start + 10, retry_after=30)]
+            await machine.until(lambda: machine.glance(paths).queued.next_attempt is not None, WORK_SECONDS)
+            said = machine.requests[-1].at
+            machine.set_clock(clock_moves)
+            await machine.until(machine.ended, 30 + SCAN_SECONDS + WORK_SECONDS)
+            assert said + 30 <= first_request_after(machine, said + 1) <= said + 30 + 2 * SCAN_SECONDS
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_a_wait_goes_by_while_the_machine_sleeps(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        paths = machine.leave(10)
+        async with machine.daemon():
+            await until_staging(machine)
+            start = trio.current_time()
+            machine.home.spells = [Spell(Sky.THROTTLING, start, start + 10)]
+            await machine.until(lambda: machine.glance(paths).queued.next_attempt is not None, WORK_SECONDS)
+            await anyio.sleep(10)
+            machine.sleep(2 * HOUR)
+            await machine.until(machine.ended, SCAN_SECONDS + WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_each_is_asked_again_within_seconds_of_the_time_that_its_server_said(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        paths = machine.leave(10)
+        async with machine.daemon():
+            await until_staging(machine)
+            start = trio.current_time()
+            machine.home.spells = [Spell(Sky.THROTTLING, start, start + HOUR)]
+            await machine.until(lambda: machine.glance(paths).owner is None, WORK_SECONDS)
+            said = machine.requests[-1].at
+            await anyio.sleep(HOUR + RESUMED_SECONDS)
+            resumed = first_request_after(machine, said + 60)
+            assert said + HOUR <= resumed <= said + HOUR + RESUMED_SECONDS + machine.home.seconds
+            await machine.until(machine.ended, WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("sky", [Sky.FAILING, Sky.STRANGE])
+def test_a_server_that_fails_for_an_hour_is_asked_ever_less(tmp_path: Path, sky: Sky) -> None:
+    async def scenario(machine: Machine) -> None:
+        for _ in range(4):
+            machine.leave(10)
+        async with machine.daemon():
+            await until_staging(machine)
+            start = trio.current_time()
+            machine.home.spells = [Spell(sky, start, start + HOUR)]
+            await anyio.sleep(HOUR / 2)
+            reason = Reason.SERVER_FAILING if sky is Sky.FAILING else Reason.FRONT
+            # One may be asked for again at this very moment.
+            assert {found.reason for found in machine.all()} - {Reason.OWNED} == {reason}
+            assert all(0 < found.queued.attempts < 15 for found in machine.all())
+            half = len(machine.requests)
+            await anyio.sleep(HOUR / 2 - 1)
+            assert requests_between(machine, start + HOUR / 2, start + HOUR) < half
+            await machine.until(machine.ended, LONGEST_RETRY_SECONDS + WORK_SECONDS, every=5.0)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_a_server_that_loses_every_session_is_asked_ever_less_and_not_for_ever(tmp_path: Path) -> None:
+    """Everything is sent anew each time: that it was taken is no progress."""
+
+    async def scenario(machine: Machine) -> None:
+        paths = machine.leave(2)
+        machine.home.spells = [Spell(Sky.FORGETFUL, 0, 100 * DAY)]
+        async with machine.daemon() as daemon:
+            await anyio.sleep(HOUR)
+            found = machine.glance(paths)
+            assert found.reason == Reason.SESSION_LOST, found.progress
+            assert 5 < found.queued.attempts < 15
+            first = len(machine.requests)
+            await anyio.sleep(HOUR)
+            assert len(machine.requests) - first < first / 2
+            await anyio.sleep(MAX_ATTEMPTS * LONGEST_RETRY_SECONDS)
+            assert machine.glance(paths).queued.parked
+            assert daemon.lives == 2
+
+    on(tmp_path, scenario)
+
+
+def test_the_clock_set_forth_and_back_loses_nothing(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        for _ in range(12):
+            machine.leave(5)
+        chance = random.Random(1)
+        async with machine.daemon():
+            for _ in range(200):
+                machine.set_clock(chance.choice([-DAY, DAY, -HOUR, HOUR, -1.0, 1.0]))
+                await anyio.sleep(0.1)
+            await machine.until(machine.ended, WORK_SECONDS)
+        machine.check_published()
+        assert set(machine.told_times().values()) == {1}
+
+    on(tmp_path, scenario)
+
+
+def test_nothing_is_begun_on_a_full_disk_and_everything_when_there_is_room(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        for _ in range(6):
+            machine.leave()
+        machine.room = False
+        async with machine.daemon():
+            await anyio.sleep(HOUR)
+            assert not machine.requests
+            assert sum("is full" in line for line in machine.lines) == 1
+            assert {found.reason for found in machine.all()} == {Reason.QUEUED}
+            machine.room = True
+            await machine.until(lambda: bool(machine.requests), RESUMED_SECONDS)
+            await machine.until(machine.ended, WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("fails_at", range(1, 30, 4))
+def test_a_disk_that_fills_up_under_work_parks_it_and_it_goes_on_when_there_is_room(
+    tmp_path: Path, fails_at: int
+) -> None:
+    """The commit that finds no room can be any; what is written down afterwards finds some, or none."""
+
+    async def scenario(machine: Machine) -> None:
+        paths = machine.leave(4)
+        commits = 0
+        full_until = 2 * HOUR
+
+        def writes() -> bool:
+            nonlocal commits
+            commits += 1
+            if trio.current_time() >= full_until or commits < fails_at:
+                return True
+            return fails_at % 8 == 1 and commits > fails_at  # a note may find room where a transaction did not
+
+        machine.writes = writes
+        async with machine.daemon():
+            await anyio.sleep(full_until)
+            assert len(machine.requests) < full_until / 4, "it tries too hard"
+            assert len(machine.lines) < full_until / 4
+            await machine.until(machine.ended, WORK_SECONDS + RESUMED_SECONDS + 30)
+            assert machine.glance(paths).queued.attempts == 0
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_a_journal_that_says_disk_full_says_so_while_it_waits(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        paths = machine.leave(4)
+        commits = 0
+
+        def writes() -> bool:
+            nonlocal commits
+            commits += 1
+            return commits != 8 or trio.current_time() > HOUR
+
+        machine.writes = writes
+        async with machine.daemon():
+            await machine.until(lambda: machine.glance(paths).reason == Reason.DISK_FULL, WORK_SECONDS)
+            waiting = machine.glance(paths)
+            assert (waiting.queued.attempts, waiting.queued.parked) == (0, False)
+            await machine.until(machine.ended, 60 + WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_sixty_publishes_of_three_projects_are_fair_and_never_more_than_allowed_at_once(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        large = [machine.leave(2, project="/p/large") for _ in range(54)]
+        small = [machine.leave(2, project="/p/small") for _ in range(5)]
+        single = [machine.leave(2, project="/p/single")]
+        at_once = 0
+        async with machine.daemon():
+            while len(machine.told) < 60:
+                at_once = max(at_once, len(machine.owned))
+                await anyio.sleep(0.2)
+        assert at_once == 4
+        order = [ended.publish_id for ended in machine.told]
+        assert order.index(single[0].id) < 4
+        assert max(order.index(paths.id) for paths in small) < 16
+        assert sorted(order) == sorted(paths.id for paths in large + small + single)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_who_needs_a_person_is_asked_for_once_and_holds_nobody_up(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        elsewhere = machine.site("elsewhere.localhost")
+        unsure = machine.leave(site=elsewhere, agreed=False)
+        others = [machine.leave() for _ in range(9)]
+        async with machine.daemon() as daemon:
+            await machine.until(lambda: sum(not found.live for found in machine.all()) == len(others), WORK_SECONDS)
+            asked = [request for request in machine.requests if request.site == elsewhere.name]
+            await anyio.sleep(3 * HOUR)
+            assert daemon.lives == 2, "what needs user action keeps the daemon from its rest"
+        parked = machine.glance(unsure)
+        assert (parked.reason, parked.queued.parked) == (Reason.NEEDS_CONFIRMATION, True)
+        assert "roar publish --resume" in parked.progress.detail
+        assert [request for request in machine.requests if request.site == elsewhere.name] == asked
+        assert len(asked) <= 3
+        with OwnedPublish.open(unsure, clock=machine.now) as owned:  # a person agrees
+            owned.journal.queue.order(agreed=True, most_uploads=None, upload_rate=None)
+            owned.journal.queue.unpark()
+        async with machine.daemon():
+            await machine.until(machine.ended, RESUMED_SECONDS + WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("sky", [None, Sky.AWAY, Sky.SILENT, Sky.THROTTLING])
+def test_what_is_claimed_is_let_go_of_and_left_alone(tmp_path: Path, sky: Sky | None) -> None:
+    async def scenario(machine: Machine) -> None:
+        wanted, other = machine.leave(60), machine.leave(60)
+        machine.home.seconds = 3.0
+        async with machine.daemon():
+            await until_staging(machine)
+            if sky is not None:
+                machine.home.spells = [Spell(sky, trio.current_time(), HOUR / 2, retry_after=10)]
+            await anyio.sleep(5)
+            began = trio.current_time()
+            with Lock(wanted.claim):  # nobody wakes the daemon
+                let_go = await machine.until(lambda: machine.glance(wanted).owner is None, LET_GO_SECONDS)
+                assert let_go - began <= LET_GO_SECONDS
+                held = machine.glance(wanted)
+                await anyio.sleep(HOUR)
+                assert machine.glance(wanted) == held, "it was touched while it was claimed"
+                assert machine.glance(other).progress.state is State.DONE
+            await machine.until(machine.ended, 20 * WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_claimed_over_and_over_and_the_daemon_lives_on(tmp_path: Path) -> None:
+    """A claim may come at any moment: while it looks, while the publish ends."""
+
+    async def scenario(machine: Machine) -> None:
+        publishes = [machine.leave(3) for _ in range(12)]
+        machine.scan_seconds = 1.0
+        chance = random.Random(3)
+        async with machine.daemon() as daemon:
+            while not machine.ended():
+                with Lock(chance.choice(publishes).claim):
+                    await anyio.sleep(chance.uniform(0, 0.5))
+                await anyio.sleep(chance.uniform(0, 0.5))
+                assert not daemon.over.is_set()
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.3, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("sky", [None, Sky.SILENT])
+def test_asked_to_stop_it_ends_within_ten_seconds_and_loses_nothing(
+    tmp_path: Path, after: float, sky: Sky | None
+) -> None:
+    async def scenario(machine: Machine) -> None:
+        for _ in range(6):
+            machine.leave(40)
+        machine.home.seconds = 8.0 if sky is None else 0.5
+        if sky is not None:
+            machine.home.spells = [Spell(sky, 1.0, HOUR)]
+        async with machine.daemon() as daemon:
+            await anyio.sleep(after)
+            daemon.stop.set()
+            await machine.until(daemon.over.is_set, LET_GO_SECONDS)
+        assert not machine.owned
+        assert {found.reason for found in machine.all()} <= {Reason.QUEUED, Reason.INTERRUPTED}
+        machine.home.spells, machine.home.seconds = [], 0.2
+        async with machine.daemon():
+            await machine.until(machine.ended, 4 * WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_a_lock_that_does_not_tell_its_holder_is_not_tried_over_and_over(tmp_path: Path) -> None:
+    """Where the disk was full, nobody's number is in it."""
+
+    async def scenario(machine: Machine) -> None:
+        held, other = machine.leave(), machine.leave()
+        async with machine.daemon():
+            with Lock(held.lock):
+                held.lock.write_text("")
+                await anyio.sleep(HOUR)
+                assert machine.scans <= 2 * HOUR * SLOW_SCANS
+                assert len(machine.lines) < 100
+                assert not machine.glance(other).live
+            await machine.until(machine.ended, 2 * RESUMED_SECONDS + WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_a_journal_that_cannot_be_opened_is_complained_of_now_and_then(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        newer, other = machine.leave(), machine.leave()
+        with closing(sqlite3.connect(newer.journal)) as connection, connection:
+            connection.execute(
+                "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
+                " SELECT migration_set, 'm999_of_tomorrow', applied_at FROM _sqlite_migrations LIMIT 1"
+            )
+        before = newer.journal.read_bytes()
+        async with machine.daemon():
+            await anyio.sleep(HOUR)
+            assert not machine.glance(other).live
+            assert machine.scans <= 2 * HOUR * SLOW_SCANS
+            assert sum(newer.id in line for line in machine.lines) <= HOUR / 20
+        assert newer.journal.read_bytes() == before
+
+    on(tmp_path, scenario)
+
+
+def test_many_that_wait_for_one_registry_do_not_hold_up_another(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        away = machine.site("away.localhost")
+        away.spells = [Spell(Sky.AWAY, 0, DAY)]
+        for _ in range(40):
+            machine.leave(site=away)
+        async with machine.daemon():
+            await anyio.sleep(60)
+            paths = machine.leave()
+            await machine.until(lambda: not machine.glance(paths).live, SCAN_SECONDS + WORK_SECONDS)
+            calm = trio.current_time()
+            await anyio.sleep(HOUR)
+            assert requests_between(machine, calm + 60, calm + HOUR) <= HOUR / 1.9
+            away.spells = []
+            await machine.until(machine.ended, RESUMED_SECONDS + 4 * WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)
+
+
+def test_a_day_without_work_is_a_look_every_few_seconds(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        async with machine.daemon():
+            await anyio.sleep(DAY)
+        assert not machine.requests
+        assert 0.9 * DAY / SCAN_SECONDS <= machine.scans <= DAY * SLOW_SCANS
+
+    on(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("seed", range(500 if EXHAUSTIVE else 8))
+def test_a_hard_week(tmp_path: Path, seed: int) -> None:
+    """Kills, sleep, clocks, outages and throttling, all at random: everything is published once in the end."""
+
+    async def scenario(machine: Machine) -> None:
+        chance = random.Random(seed)
+        moment = 0.0
+        for _ in range(12):
+            moment += chance.uniform(0, 40)
+            length = chance.choice([1.0, 10.0, 60.0, HOUR])
+            sky = chance.choice([Sky.AWAY, Sky.SILENT, Sky.THROTTLING, Sky.BUSY, Sky.FAILING, Sky.STRANGE])
+            machine.home.spells.append(Spell(sky, moment, moment + length, retry_after=chance.choice([1, 30, HOUR])))
+            moment += length
+        while trio.current_time() < moment or not machine.ended():
+            if chance.random() < 0.3 and len(machine.queued) < 20:
+                machine.leave(chance.randint(1, 6), project=f"/p/{chance.randint(1, 3)}")
+            async with machine.daemon() as daemon:
+                await anyio.sleep(chance.choice([0.1, 1.0, 3.0, 30.0, HOUR]))
+                match chance.randrange(5):
+                    case 0:
+                        machine.sleep(chance.uniform(1, 9 * HOUR))
+                        await anyio.sleep(chance.uniform(0, 30))
+                    case 1:
+                        machine.set_clock(chance.uniform(-DAY, DAY))
+                        await anyio.sleep(chance.uniform(0, 30))
+                    case 2:
+                        daemon.stop.set()
+                        await machine.until(daemon.over.is_set, LET_GO_SECONDS)
+            assert trio.current_time() < 40 * DAY, machine.all()
+        async with machine.daemon():
+            await anyio.sleep(HOUR)
+        machine.check_published()
+        assert set(machine.told_times()) == set(machine.queued)
+
+    on(tmp_path, scenario, seed=seed)
+
+
+def test_knocks_go_on_in_their_pace(tmp_path: Path) -> None:
+    async def scenario(machine: Machine) -> None:
+        machine.leave()
+        machine.home.spells = [Spell(Sky.AWAY, 0, HOUR)]
+        async with machine.daemon():
+            await anyio.sleep(HOUR - 1)
+            knocks = [asked.at for asked in machine.requests if asked.at > 60]
+            assert max(later - earlier for earlier, later in pairwise(knocks)) <= RESUMED_SECONDS
+            await machine.until(machine.ended, 1 + RESUMED_SECONDS + WORK_SECONDS)
+        machine.check_published()
+
+    on(tmp_path, scenario)

@@ -1,0 +1,164 @@
+"""The socket at which the daemon is woken: for this user alone, and for nothing but waking."""
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from roar_publisher.daemon.wake import ANSWER, serve, wake
+from roar_publisher.state.paths import StateFolder
+from tests.support.daemon.daemons import until
+from tests.support.processes import environment
+
+NOBODY_UID = 65534
+LONGEST_UNIX_PATH = 108
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def daemon(folder: StateFolder) -> AsyncIterator[list[str]]:
+    """Somebody who can be woken; the list grows by one each time."""
+    folder.root.mkdir(parents=True, exist_ok=True)
+    woken: list[str] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve, folder, lambda: woken.append("woken"))
+        await to_thread.run_sync(until, lambda: folder.daemon_socket.is_socket() and wake(folder))
+        woken.clear()
+        yield woken
+        tasks.cancel_scope.cancel()
+
+
+async def knocks(folder: StateFolder) -> bool:
+    return await to_thread.run_sync(wake, folder)
+
+
+def connected(folder: StateFolder) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(10)
+    connection.connect(str(folder.daemon_socket))
+    return connection
+
+
+async def test_whoever_is_woken_hears_of_it_and_answers(folder: StateFolder) -> None:
+    async with daemon(folder) as woken:
+        assert await knocks(folder)
+        assert await knocks(folder)
+        assert len(woken) == 2
+
+
+async def test_nobody_there(folder: StateFolder) -> None:
+    assert not await knocks(folder)
+    folder.root.mkdir(parents=True)
+    assert not await knocks(folder)
+
+
+async def test_for_this_user_alone_and_gone_afterwards(folder: StateFolder) -> None:
+    async with daemon(folder):
+        assert stat.S_IMODE(folder.daemon_socket.stat().st_mode) == 0o600
+    assert not folder.daemon_socket.exists()
+    assert not await knocks(folder)
+
+
+async def test_a_socket_that_a_killed_daemon_left_behind_is_replaced(folder: StateFolder) -> None:
+    folder.root.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(folder.daemon_socket))
+    assert folder.daemon_socket.exists()
+    assert not await knocks(folder)
+    async with daemon(folder) as woken:
+        assert await knocks(folder)
+        assert len(woken) == 1
+
+
+async def test_something_else_in_its_place_is_replaced(folder: StateFolder) -> None:
+    folder.root.mkdir(parents=True)
+    folder.daemon_socket.write_text("not a socket")
+    assert not await knocks(folder)
+    async with daemon(folder):
+        assert await knocks(folder)
+
+
+async def test_a_path_that_is_longer_than_a_socket_may_have(tmp_path: Path) -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux has a short way to a long path")
+    folder = StateFolder(tmp_path / ("long" * 20) / ("longer" * 20) / "state")
+    assert len(os.fsencode(folder.daemon_socket)) > LONGEST_UNIX_PATH
+    async with daemon(folder) as woken:
+        assert await knocks(folder)
+        assert len(woken) == 1
+    assert not folder.daemon_socket.exists()
+
+
+@pytest.mark.parametrize("said", [b"", b"\0", b"GET / HTTP/1.1\r\n\r\n", b"x" * 100_000])
+async def test_what_is_said_to_it_is_not_listened_to(folder: StateFolder, said: bytes) -> None:
+    async with daemon(folder) as woken:
+        with connected(folder) as connection:
+            connection.setblocking(False)
+            try:
+                connection.send(said)
+            except OSError:
+                pass  # it has hung up already
+            await anyio.sleep(0.05)
+        assert await knocks(folder)
+        assert len(woken) == 2
+
+
+async def test_who_hangs_up_or_never_reads_disturbs_nobody(folder: StateFolder) -> None:
+    async with daemon(folder) as woken:
+        silent = [connected(folder) for _ in range(20)]
+        connected(folder).close()
+        assert await knocks(folder)
+        assert len(woken) >= 2
+        for connection in silent:
+            assert await to_thread.run_sync(connection.recv, 100) == ANSWER
+            assert await to_thread.run_sync(connection.recv, 100) == b""
+            connection.close()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[StateFolder]:
+    """A state folder that other users may enter, as if nothing but the kernel's word about a peer kept them out."""
+    with TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield StateFolder(Path(name))
+
+
+async def test_another_user_is_turned_away(open_folder: StateFolder) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can try as somebody else")
+    folder = open_folder
+    async with daemon(folder) as woken:
+        folder.daemon_socket.chmod(0o666)
+        connect = (
+            "import os, socket, sys\n"
+            f"os.setgid({NOBODY_UID}); os.setuid({NOBODY_UID})\n"
+            "connection = socket.socket(socket.AF_UNIX); connection.settimeout(10)\n"
+            f"connection.connect({str(folder.daemon_socket)!r})\n"
+            "sys.stdout.write(repr(connection.recv(100)))"
+        )
+        done = await to_thread.run_sync(
+            lambda: subprocess.run(
+                [sys.executable, "-c", connect], env=environment(), capture_output=True, text=True, timeout=30
+            )
+        )
+        assert done.stdout == "b''", done.stderr
+        assert not woken
+        assert await knocks(folder)
+        assert len(woken) == 1
+
+
+async def test_where_no_socket_can_be_made_the_caller_is_told(folder: StateFolder) -> None:
+    folder.root.mkdir(parents=True)
+    folder.daemon_socket.mkdir()
+    with pytest.raises(OSError):  # noqa: PT011  it is a directory, in the words of each system
+        await serve(folder, lambda: None)

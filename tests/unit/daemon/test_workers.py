@@ -1,0 +1,67 @@
+"""The publishes under way share their lines, and begin anew on new ones when the machine has slept."""
+
+import logging
+from typing import Any
+
+import anyio
+import pytest
+
+from roar_publisher.daemon import workers as crew_module
+from roar_publisher.daemon.dependencies import Dependencies
+from roar_publisher.daemon.schedule import Verdict
+from roar_publisher.daemon.settings import Settings
+from roar_publisher.daemon.workers import WorkerPool
+from roar_publisher.net.connection import RegistryConnection
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.survey import Glance, glance
+from tests.support.lineages import chain, cut, frozen
+
+pytestmark = pytest.mark.anyio
+
+
+class Slow:
+    """In place of the work on a publish: it never ends, and dropped, it lets go only when it may."""
+
+    def __init__(self) -> None:
+        self.lines: list[RegistryConnection] = []
+        self.may_let_go = anyio.Event()
+
+    async def run_publish(
+        self, found: Glance, errand: object, folder: object, line: RegistryConnection, *_: Any, **__: Any
+    ) -> Verdict:
+        self.lines.append(line)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.may_let_go.wait()
+        raise AssertionError
+
+
+def publish(folder: StateFolder) -> Glance:
+    with frozen(folder, cut(chain(2))) as made:
+        return glance(made.paths)
+
+
+async def test_who_begins_after_a_sleep_shares_no_line_with_who_has_not_let_go_yet(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, log = Slow(), logging.getLogger("tests.daemon.crew")
+    monkeypatch.setattr(crew_module, "run_publish", slow.run_publish)
+    async with anyio.create_task_group() as tasks:
+        workers = WorkerPool(
+            tasks, folder, Settings(), log=log, means=Dependencies(), over=lambda publish_id, then: None
+        )
+        for _ in range(2):
+            workers.begin(publish(folder))
+            await anyio.wait_all_tasks_blocked()
+        workers.drop_all()
+        await anyio.wait_all_tasks_blocked()
+        workers.begin(publish(folder))
+        await anyio.wait_all_tasks_blocked()
+        before, also_before, after = slow.lines
+        assert before is also_before
+        assert before is not after
+        slow.may_let_go.set()
+        tasks.cancel_scope.cancel()
+    assert workers.active == {}

@@ -1,0 +1,42 @@
+"""A publish that the release before this one began, and left in the middle of STAGE, ends here."""
+
+import sqlite3
+
+import pytest
+
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.units import Kind
+from tests.support.checkout import DATA
+from tests.support.engine.publishing import Publishing
+from tests.support.lineages import chain, cut
+
+pytestmark = pytest.mark.anyio
+DUMP = DATA / "journal-before-redesign.sql"
+"""The journal, as SQL. Its schema has the migrations up to m006; four of its links and its labels were not sent yet."""
+PUBLISH_ID = "065633af"
+LINEAGE = cut(chain(4))
+
+
+@pytest.fixture
+def begun(folder: StateFolder) -> Publishing:
+    publishing = Publishing(folder, None)
+    publishing.lineage = LINEAGE
+    publishing.paths = PublishPaths(folder.publishes / PUBLISH_ID)
+    publishing.paths.folder.mkdir(parents=True, mode=0o700)
+    connection = sqlite3.connect(publishing.paths.journal)
+    connection.executescript(DUMP.read_text(encoding="utf-8"))
+    connection.close()
+    return publishing
+
+
+async def test_it_ends_with_the_hash_that_it_was_planned_for(begun: Publishing) -> None:
+    with OwnedPublish.open(begun.paths) as owned:
+        assert owned.journal.progress().state is State.STAGE
+        missing = [unit.body for unit in owned.journal.pending(Kind, limit=100, max_bytes=10**6)]
+    progress = await begun.run()
+    assert (progress.state, progress.hash) == (State.DONE, LINEAGE.hash)
+    assert begun.published() == begun.expected()
+    assert len(missing) == 7
+    assert "session-lost" in begun.events(), "this registry has never seen the session"

@@ -1,0 +1,151 @@
+"""What follows a published lineage and cannot be done yet is in the journal, and is paid once, by whoever goes on."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roar_publisher.auth.choice import Decision
+from roar_publisher.report import Noted
+from roar_publisher.state.debts import Debt, What
+from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.machine import State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.survey import look
+from tests.support.engine.publishing import Publishing, answer, instead
+from tests.support.lineage.captured import git
+from tests.support.lineages import chain, cut
+from tests.support.put.projects import plan, put_project
+
+pytestmark = pytest.mark.anyio
+LINEAGE = cut(chain(4))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return put_project(tmp_path)
+
+
+@pytest.fixture
+def publishing(folder: StateFolder, project: Path, monkeypatch: pytest.MonkeyPatch) -> Publishing:
+    """A publish of a put: its roar.db is real, and it is waited for no longer than a moment."""
+    monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.0)
+    publishing = Publishing(folder, None)
+    publishing.lineage = LINEAGE
+    publishing.begin(LINEAGE, roar_db=str(database(project)))
+    publishing.paths.write_put_record(plan(project, "model.bin").summary.record)
+    return publishing
+
+
+def database(project: Path) -> Path:
+    return project / ".roar" / "roar.db"
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Another process writes for a long time."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def put_jobs(project: Path) -> int:
+    return len(rows(database(project), "SELECT 1 FROM jobs WHERE job_type = 'put'"))
+
+
+def mark(project: Path) -> Any:
+    """What roar knows of the publication."""
+    ((metadata,),) = rows(database(project), "SELECT metadata FROM sessions WHERE id = 1")
+    return json.loads(metadata or "{}").get("roar", {}).get("remote_publication")
+
+
+def owed(publishing: Publishing) -> list[str]:
+    return [debt.what.value for debt in publishing.progress().owed]
+
+
+async def test_a_record_that_cannot_be_written_is_owed_and_paid_once(publishing: Publishing, project: Path) -> None:
+    with held(database(project)):
+        progress = await publishing.run()
+        assert progress.state is State.DONE
+        assert owed(publishing) == ["record", "marks"]
+        told = [report.text for report in publishing.reports if isinstance(report, Noted)]
+        assert any("record in roar.db is owed" in text and "locked by another process" in text for text in told)
+        assert any(f"roar publish --resume {publishing.paths.id}" in text for text in told)
+        sent = len(publishing.sent)
+        with pytest.raises(LocalProblem, match="published, but the put's record in roar") as caught:
+            await publishing.run()
+    assert (caught.value.reason, caught.value.exit_code) == (Reason.BUSY, ExitCode.INTERRUPTED)
+    assert (owed(publishing), put_jobs(project), mark(project)) == (["record", "marks"], 0, None)
+    found = look(publishing.paths)
+    assert (found.owes, found.live, found.reason) == (True, False, Reason.OWED)
+
+    assert (await publishing.run()).owed == ()
+    await publishing.run()
+    assert put_jobs(project) == 1
+    assert mark(project) is not None
+    assert len(publishing.sent) == sent, "what is published is not sent again"
+    assert publishing.paths.read_put_record() is None
+    assert look(publishing.paths).reason == Reason.PUBLISHED
+
+
+async def test_labels_that_were_refused_are_sent_later(publishing: Publishing, project: Path) -> None:
+    publishing.intercept = instead("labels/batch", lambda: answer(422, detail="no labels today"))
+    await publishing.run()
+    assert owed(publishing) == ["labels"]
+    assert publishing.files_with_a_token() == {"session-token"}, "nothing else signs them"
+    stamped = "SELECT count(*) FROM labels WHERE synced_at IS NOT NULL"
+    assert rows(database(project), stamped) == [(0,)]
+    with pytest.raises(LocalProblem, match="no labels today"):
+        await publishing.run()
+    publishing.intercept = lambda sent: None
+    await publishing.run()
+    assert owed(publishing) == []
+    assert publishing.published() == publishing.expected()
+    assert publishing.files_with_a_token() == set()
+    assert len(publishing.calls("finalize")) == 1
+
+
+async def test_labels_whose_token_is_void_are_left_to_roar(publishing: Publishing) -> None:
+    """An anonymous session has no other credential."""
+    publishing.intercept = instead("labels/batch", lambda: answer(401, detail="who is that"))
+    await publishing.run()
+    (debt,) = publishing.progress().owed
+    assert (debt.what, debt.payable, debt.command) == (What.REFUSED_LABELS, False, "roar label sync")
+    assert not look(publishing.paths).owes
+    assert publishing.progress().credential == Decision.ANONYMOUS_SESSION
+    assert publishing.files_with_a_token() == set()
+
+
+async def test_a_tag_that_git_does_not_make_is_owed_with_its_command(
+    folder: StateFolder, tmp_path: Path, publishing: Publishing
+) -> None:
+    project, commit = tmp_path / "elsewhere", "ab" * 20
+    plan_without = publishing.paths
+    with OwnedPublish.open(plan_without) as other, other.journal.transaction():
+        tags = json.dumps([[f"roar/{commit}", commit, "", ""]])
+        other.journal.db.conn.execute("UPDATE plan SET tags = ?, project = ?", [tags, str(project)])
+    await publishing.run()
+    (debt,) = publishing.progress().owed
+    assert (debt.what, debt.command) == (What.TAG, f"git tag roar/{commit} {commit}")
+    project.mkdir()
+    git("init", "--quiet", cwd=project)
+    with pytest.raises(LocalProblem, match="git tag is owed") as caught:
+        await publishing.run()
+    assert debt.command in caught.value.next_step
+
+
+def test_a_debt_says_what_pays_it() -> None:
+    debt = Debt(What.TAG, "the remote is away", Reason.LOCAL, "git push origin refs/tags/x")
+    assert debt.text == "the git tag is owed (the remote is away); pay it with: git push origin refs/tags/x"
+    assert Debt(What.MARKS, "it is locked", Reason.BUSY).text == "the marks in roar.db are owed (it is locked)"

@@ -1,0 +1,446 @@
+"""Calls under the retry policy, on virtual time: hours of trouble in milliseconds."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from urllib.parse import quote
+
+import anyio
+import httpx2
+import pytest
+
+from roar_publisher.glaas.caller import MAX_RENEWALS, Refused
+from roar_publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED, MAX_OUTAGES, MAX_TEXT
+from roar_publisher.glaas.replies import Receipt
+from roar_publisher.net.exchange import ANSWER_SECONDS
+from roar_publisher.report import Retrying, Waiting
+from roar_publisher.state.errors import Interrupted, Transient
+from tests.support import virtual
+from tests.support.glaas.scripted import NOW, OK, Answer, Calls, Script, repeated, reply
+
+HOUR = 3600.0
+
+
+def lost() -> Answer:
+    return httpx2.ReadError("the connection broke")
+
+
+def silent() -> Answer:
+    return httpx2.ReadTimeout("silence")
+
+
+async def call(calls: Calls) -> Receipt:
+    return await calls.caller.call("POST", "/api/v1/thing", b"{}", expect=Receipt)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        lambda: reply(500, b"<html>"),
+        lambda: reply(502),
+        *[lambda status=status: reply(status) for status in (408, 420, 421, 423, 425, 429, 503, 529)],
+        lambda: reply(503, retry_after="30"),
+        lambda: reply(200, b"<html>a proxy</html>"),
+        lambda: reply(200, OK[:20]),
+        lambda: reply(200, b""),
+        lambda: reply(200, b"[1, 2]"),
+        lambda: reply(200, b'{"hash": 7}'),
+        lost,
+        silent,
+        lambda: httpx2.ConnectError("refused"),
+        lambda: httpx2.RemoteProtocolError("cut"),
+        lambda: OSError("no route"),
+    ],
+)
+def test_passing_trouble_is_passed(trouble: Callable[[], Answer]) -> None:
+    async def scenario() -> None:
+        calls = Calls(Script(repeated(3, trouble)))
+        assert (await call(calls)).hash == "a" * 64
+        assert len(calls.script.requests) == 4
+
+    virtual.run(scenario)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 422])
+def test_a_final_no_fails_at_once(status: int) -> None:
+    async def scenario() -> None:
+        script = Script([reply(status, b'{"detail": "because"}')])
+        with pytest.raises(Refused, match="because") as caught:
+            await call(Calls(script))
+        assert caught.value.status == status
+        assert len(script.requests) == 1, "nothing is repeated"
+        assert anyio.current_time() == 0
+
+    virtual.run(scenario)
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+def test_a_redirect_is_not_followed_and_no_answer_of_the_registry(status: int) -> None:
+    async def scenario() -> None:
+        script = Script([reply(status, b'{"detail": "over there"}', location="https://elsewhere.example/x")])
+        with pytest.raises(Transient, match=r"redirects to elsewhere\.example, which is not followed") as caught:
+            await call(Calls(script))
+        assert caught.value.reason == "not glaas"
+        assert caught.value.next_step
+        assert len(script.requests) == 1
+        assert anyio.current_time() == 0
+
+    virtual.run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "attempts", "reason"),
+    [
+        (lambda: reply(500, b'{"detail": "broken"}'), MAX_ATTEMPTS, "server failing"),
+        (lambda: reply(200, b"<html>"), MAX_GARBLED, "not glaas"),
+        (lost, MAX_ATTEMPTS, "server failing"),
+    ],
+)
+def test_lasting_trouble_of_a_registry_that_answers_ends(
+    trouble: Callable[[], Answer], attempts: int, reason: str
+) -> None:
+    async def scenario() -> None:
+        script = Script([], default=trouble)
+        with pytest.raises(Transient) as caught:
+            await call(Calls(script))
+        assert caught.value.reason == reason
+        assert len(script.requests) == attempts
+        assert anyio.current_time() <= attempts * LONGEST_BACKOFF_SECONDS
+
+    virtual.run(scenario)
+
+
+def test_a_day_offline_costs_no_attempt() -> None:
+    async def scenario() -> None:
+        away = [True]
+
+        def network() -> Answer:
+            return httpx2.ConnectError("away") if away[0] and anyio.current_time() < 24 * HOUR else reply(200, OK)
+
+        script = Script([reply(200, OK)], default=network, health=network)
+        calls = Calls(script, patience=float("inf"))
+        await call(calls)
+        await call(calls)
+        assert 24 * HOUR <= anyio.current_time() < 24 * HOUR + 6
+        assert not [report for report in calls.reports if isinstance(report, Retrying)]
+        assert len(script.requests) == 3, "one met, one lost, one sent again; the rest was knocking"
+
+    virtual.run(scenario)
+
+
+def test_offline_beyond_patience_ends() -> None:
+    async def scenario() -> None:
+        def gone() -> Answer:
+            return httpx2.ConnectError("away")
+
+        calls = Calls(Script([reply(200, OK)], default=gone, health=gone), patience=60)
+        await call(calls)
+        with pytest.raises(Transient, match="cannot be reached"):
+            await call(calls)
+        assert 60 <= anyio.current_time() < 70
+
+    virtual.run(scenario)
+
+
+def test_a_request_that_the_server_dies_of_is_not_sent_for_ever() -> None:
+    """Somebody starts the server again each time: it always answers in the end, but never to this request."""
+
+    async def scenario() -> None:
+        back_at = 0.0
+
+        def die() -> Answer:
+            nonlocal back_at
+            back_at = anyio.current_time() + 2
+            return lost()
+
+        def health() -> Answer:
+            return httpx2.ConnectError("down") if anyio.current_time() < back_at else reply(200, b"{}")
+
+        calls = Calls(Script([], default=die, health=health))
+        with anyio.fail_after(HOUR), pytest.raises(Transient, match="went away") as caught:
+            await call(calls)
+        assert caught.value.reason == "server failing"
+        assert len(calls.script.requests) == MAX_OUTAGES
+
+    virtual.run(scenario)
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_retry_after_is_waited_for_and_costs_no_attempt(as_date: bool) -> None:
+    async def scenario() -> None:
+        until = format_datetime(datetime.fromtimestamp(NOW + 120, UTC), usegmt=True)
+        busy = [reply(503, retry_after=until if as_date else "120")]
+        calls = Calls(Script([*busy, *repeated(MAX_ATTEMPTS - 1, lambda: reply(500))]))
+        await call(calls)
+        first, second = calls.script.times[:2]
+        assert 120 <= second - first <= 132
+        assert calls.reports[0].__class__ is Waiting
+
+    virtual.run(scenario)
+
+
+def test_an_hour_of_throttling_is_sat_out_with_one_request_an_hour() -> None:
+    async def scenario() -> None:
+        calls = Calls(Script(repeated(5, lambda: reply(429, retry_after="3600"))), patience=float("inf"))
+        await call(calls)
+        assert len(calls.script.requests) == 6
+        assert anyio.current_time() >= 5 * HOUR
+
+    virtual.run(scenario)
+
+
+def test_throttling_without_a_time_ends_with_patience() -> None:
+    async def scenario() -> None:
+        calls = Calls(Script([], default=lambda: reply(429)), patience=100)
+        with pytest.raises(Transient) as caught:
+            await call(calls)
+        assert caught.value.reason == "throttled"
+        assert 100 < anyio.current_time() < 110
+
+    virtual.run(scenario)
+
+
+def test_a_wait_that_patience_does_not_cover_ends_at_once() -> None:
+    async def scenario() -> None:
+        calls = Calls(Script([], default=lambda: reply(503, retry_after="301")), patience=300)
+        with pytest.raises(Transient):
+            await call(calls)
+        assert anyio.current_time() == 0
+
+    virtual.run(scenario)
+
+
+class Signer:
+    """Signs with a number that each renewal raises."""
+
+    def __init__(self, renewals: int) -> None:
+        self.left = renewals
+        self.number = 0
+
+    async def header(self, method: str, path: str, body: bytes | None) -> str | None:
+        return f"Bearer {self.number}"
+
+    async def renew(self, rejected: str) -> bool:
+        assert rejected == f"Bearer {self.number}"
+        self.number += 1
+        self.left -= 1
+        return self.left >= 0
+
+
+@pytest.mark.parametrize(("renewals", "requests"), [(0, 1), (1, 2), (99, 1 + MAX_RENEWALS)])
+def test_a_rejected_credential_is_renewed_a_bounded_number_of_times(renewals: int, requests: int) -> None:
+    async def scenario() -> None:
+        calls = Calls(Script([], default=lambda: reply(401, b'{"detail": "who are you"}')))
+        with pytest.raises(Refused):
+            await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Signer(renewals))
+        sent = [request.headers["authorization"] for request in calls.script.requests]
+        assert sent == [f"Bearer {number}" for number in range(requests)]
+
+    virtual.run(scenario)
+
+
+def test_every_attempt_is_signed_anew() -> None:
+    class Fresh(Signer):
+        async def header(self, method: str, path: str, body: bytes | None) -> str | None:
+            self.number += 1
+            return f"Bearer {self.number}"
+
+    async def scenario() -> None:
+        calls = Calls(Script(repeated(2, lambda: reply(500))))
+        await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Fresh(0))
+        sent = [request.headers["authorization"] for request in calls.script.requests]
+        assert sent == ["Bearer 1", "Bearer 2", "Bearer 3"]
+
+    virtual.run(scenario)
+
+
+TOKEN = "AbCdEf/GhIjKl+MnOpQr=="
+SAID = f"bad token {TOKEN} here"
+
+
+class Shows:
+    """Shows a token, and has no other."""
+
+    def __init__(self, header: str = f"Bearer {TOKEN}") -> None:
+        self._header = header
+
+    async def header(self, method: str, path: str, body: bytes | None) -> str:
+        return self._header
+
+    async def renew(self, rejected: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"detail": SAID}).encode(),
+        json.dumps({"detail": SAID}).replace("/", "\\/").encode(),
+        json.dumps({"detail": SAID}).replace("+", "\\u002b").encode(),
+        json.dumps({"detail": SAID}).encode("utf-16"),
+        json.dumps({"detail": f"bad token {quote(TOKEN)} here"}).encode(),
+        json.dumps({"detail": f"bad token {quote(TOKEN, safe='')} here"}).encode(),
+        json.dumps({"error": {"message": SAID, "headers": [{TOKEN: TOKEN}]}}).encode(),
+    ],
+    ids=["plain", "slash", "unicode", "utf-16", "quoted", "all quoted", "nested"],
+)
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_credential_that_the_server_repeats_is_cut_out_of_its_words(status: int, body: bytes) -> None:
+    async def scenario() -> None:
+        calls = Calls(Script([], default=lambda: reply(status, body)))
+        with pytest.raises((Refused, Transient), match=r"bad token \[credential\] here") as caught:
+            await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows())
+        shown = repr((caught.value.args, getattr(caught.value, "body", {}), calls.reports))
+        assert TOKEN not in shown
+        assert quote(TOKEN) not in shown
+
+    virtual.run(scenario)
+
+
+def test_a_credential_at_the_edge_of_what_is_shown_is_not_shown_in_part() -> None:
+    async def scenario() -> None:
+        body = json.dumps({"detail": "x" * (MAX_TEXT - 12) + TOKEN}).encode()
+        calls = Calls(Script([], default=lambda: reply(401, body)))
+        with pytest.raises(Refused) as caught:
+            await calls.caller.call("GET", "/api/v1/thing", expect=Receipt, authorize=Shows())
+        assert caught.value.what.endswith("x[credential]")
+
+    virtual.run(scenario)
+
+
+def test_a_reply_too_deep_to_look_through_has_no_words() -> None:
+    async def scenario() -> None:
+        deep = b'{"detail": "%s", "more": %s}' % (TOKEN.encode(), b"[" * 600 + b"]" * 600)
+        with pytest.raises(Transient, match="not as a GLaaS registry does"):
+            await Calls(Script([], default=lambda: reply(401, deep))).caller.call(
+                "GET", "/api/v1/thing", expect=Receipt, authorize=Shows()
+            )
+
+    virtual.run(scenario)
+
+
+def test_an_anonymous_request_names_nobody() -> None:
+    async def scenario() -> None:
+        calls = Calls(Script([]))
+        await call(calls)
+        (request,) = calls.script.requests
+        assert "authorization" not in request.headers
+        assert "cookie" not in request.headers
+        assert request.headers["x-roar-version"]
+        assert str(request.url) == "http://registry.localhost/glaas/api/v1/thing"
+
+    virtual.run(scenario)
+
+
+def test_cookies_of_the_registry_are_not_sent_back() -> None:
+    async def scenario() -> None:
+        calls = Calls(Script([reply(500, set_cookie="a=b"), reply(200, OK, set_cookie="a=b")]))
+        await call(calls)
+        await call(calls)
+        assert not [request for request in calls.script.requests if "cookie" in request.headers]
+
+    virtual.run(scenario)
+
+
+class Endless(httpx2.AsyncByteStream):
+    """A body that goes on for ever: a chunk every so many seconds."""
+
+    def __init__(self, chunk: bytes, seconds: float) -> None:
+        self._chunk = chunk
+        self._seconds = seconds
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            await anyio.sleep(self._seconds)
+            yield self._chunk
+
+
+def test_a_reply_without_end_is_cut_off() -> None:
+    async def scenario() -> None:
+        calls = Calls(Script([httpx2.Response(200, stream=Endless(b" " * 1_000_000, 0.1))]))
+        await call(calls)
+        assert len(calls.script.requests) == 2, "cut off, it was no JSON"
+        assert anyio.current_time() < 10
+
+    virtual.run(scenario)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("seconds", [0.01, 1, 19])
+def test_a_reply_that_drips_is_not_waited_for_to_its_end(status: int, seconds: float) -> None:
+    """Each byte comes before the silence gets too long, so that no timeout of a read ever ends it."""
+
+    async def scenario() -> None:
+        def drip() -> Answer:
+            return httpx2.Response(status, stream=Endless(b" ", seconds))
+
+        calls = Calls(Script([drip()]))
+        with anyio.fail_after(HOUR):
+            await call(calls)
+        assert len(calls.script.requests) == 2
+        assert ANSWER_SECONDS <= anyio.current_time() < ANSWER_SECONDS + 3
+
+        calls = Calls(Script([], default=drip, health=drip))
+        with anyio.fail_after(HOUR), pytest.raises(Transient, match="no answer in time"):
+            await call(calls)
+
+    virtual.run(scenario)
+
+
+def test_a_long_reply_on_a_slow_line_is_read_to_its_end() -> None:
+    """Two kilobytes a second, for a minute."""
+
+    async def scenario() -> None:
+        async def slowly() -> AsyncIterator[bytes]:
+            for piece in [OK[:1], *[b" " * 2_000] * 60, OK[1:]]:
+                await anyio.sleep(1)
+                yield piece
+
+        calls = Calls(Script([httpx2.Response(200, content=slowly())]))
+        assert (await call(calls)).hash == "a" * 64
+        assert len(calls.script.requests) == 1
+        assert anyio.current_time() == 62
+
+    virtual.run(scenario)
+
+
+@pytest.mark.parametrize(
+    "trouble", [lambda: reply(500), lambda: reply(429), lambda: reply(503, retry_after="200"), lost]
+)
+def test_asked_to_stop_it_neither_waits_nor_sends_again(trouble: Callable[[], Answer]) -> None:
+    async def scenario() -> None:
+        def away() -> Answer:
+            assert calls.script.knocks < 10, "it knocks without a pause"
+            return httpx2.ConnectError("away")
+
+        calls = Calls(Script([reply(200, OK)], default=trouble, health=away))
+        await call(calls)
+        sent = 0
+
+        async def stop_during_a_wait() -> None:
+            nonlocal sent
+            await anyio.sleep(0.01)
+            sent = len(calls.script.requests)
+            calls.stop.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop_during_a_wait)
+            with pytest.raises(Interrupted):
+                await call(calls)
+        assert anyio.current_time() < 0.1
+        assert len(calls.script.requests) == sent
+
+    virtual.run(scenario)
+
+
+def test_a_cancelled_call_leaves_room_for_the_next() -> None:
+    async def scenario() -> None:
+        calls = Calls(Script(repeated(1, lambda: reply(503, retry_after="200"))), most=1)
+        with anyio.move_on_after(1) as scope:
+            await call(calls)
+        assert scope.cancelled_caught
+        await call(calls)
+        assert anyio.current_time() >= 200
+
+    virtual.run(scenario)

@@ -1,0 +1,254 @@
+"""Reading beside a roar that writes, and every way in which roar.db can be wrong."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.lineage.database import NEWEST_SCHEMA, open_database
+from roar_publisher.lineage.dbproblems import problem
+from roar_publisher.lineage.plan import PlanSummary, build_plan
+from roar_publisher.lineage.project import find_project
+from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.temporary import sqlite_folder
+from tests.support.lineage.captured import captured_project
+from tests.support.lineage.recorder import Recorder
+from tests.support.synthetic import make_project
+
+WRITER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("UPDATE jobs SET command = 'half written'")
+print("writing", flush=True)
+sys.stdin.readline()
+connection.execute("COMMIT")
+print("written", flush=True)
+sys.stdin.readline()
+"""
+
+
+def plan(root: Path) -> tuple[PlanSummary, bytes]:
+    bodies: list[bytes] = []
+    project = find_project(root)
+    summary = build_plan(
+        project, None, cwd=root, identities=[], sink=lambda units: bodies.extend(unit.body for unit in units)
+    )
+    return summary, b"\n".join(bodies)
+
+
+def test_an_open_write_transaction_neither_blocks_nor_shows(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "project", jobs=50, links_per_job=4, seed=1)
+    before = plan(root)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(root / ".roar" / "roar.db")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with writer:
+        assert writer.stdout is not None
+        assert writer.stdin is not None
+        assert writer.stdout.readline() == "writing\n"
+        assert plan(root) == before
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        assert writer.stdout.readline() == "written\n"
+        assert b"half written" in plan(root)[1]
+        writer.stdin.close()
+
+
+def test_what_is_written_while_we_read_is_not_seen_and_not_hindered(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "project", jobs=400, links_per_job=4, seed=1)
+    before = plan(root)
+    database = root / ".roar" / "roar.db"
+    written: list[str] = []
+
+    def write_once(*_units: object) -> None:
+        # The plan is being read now; roar may write all the same, at once.
+        if not written:
+            with closing(sqlite3.connect(database, timeout=0)) as connection, connection:
+                connection.execute("UPDATE jobs SET command = 'later'")
+                connection.execute("DELETE FROM job_inputs")
+            written.append("done")
+
+    project = find_project(root)
+    during = build_plan(project, None, cwd=root, identities=[], sink=write_once)
+    assert written == ["done"]
+    assert during == before[0]
+    assert plan(root)[0] != before[0]
+
+
+def test_a_writer_that_comes_while_the_snapshot_is_open_is_let_through(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        recorder.job(1)
+    with open_database(recorder.path) as database:
+        with closing(sqlite3.connect(recorder.path, timeout=0)) as connection, connection:
+            connection.execute("UPDATE jobs SET command = 'later'")
+        assert database.one("SELECT command FROM jobs") == ("step 1",)
+
+
+def test_reading_leaves_the_file_as_it_is(tmp_path: Path) -> None:
+    root = captured_project("diamond", tmp_path)
+    database = root / ".roar" / "roar.db"
+    before = sha256(database.read_bytes()).hexdigest(), database.stat().st_mtime_ns
+    plan(root)
+    assert (sha256(database.read_bytes()).hexdigest(), database.stat().st_mtime_ns) == before
+
+
+def test_changes_that_only_stand_in_the_wal_are_read(tmp_path: Path) -> None:
+    root = captured_project("linear", tmp_path)
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        with connection:
+            connection.execute("UPDATE jobs SET command = 'in the wal'")
+        assert (root / ".roar" / "roar.db-wal").stat().st_size > 0
+        assert b"in the wal" in plan(root)[1]
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"not a database at all" * 1000)
+
+
+def _truncated(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 3)
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _foreign(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE other(x)")
+
+
+def _newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {NEWEST_SCHEMA + 1}")
+
+
+def _older(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE composite_membership_indexes")
+        connection.execute("ALTER TABLE labels DROP COLUMN write_origin")
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (Path.unlink, "There is no"),
+        (_garbage, "damaged, or no SQLite database"),
+        (_truncated, "damaged"),
+        (_empty, "is not a database of roar's"),
+        (_foreign, "is not a database of roar's"),
+        (_newer, "written by a newer roar"),
+        (_older, "written by an older roar"),
+        (_folder, "is not a regular file"),
+    ],
+)
+def test_a_spoilt_database_is_one_clear_problem(tmp_path: Path, spoil: Callable[[Path], None], what: str) -> None:
+    root = captured_project("linear", tmp_path)
+    spoil(root / ".roar" / "roar.db")
+    with pytest.raises(LocalProblem) as caught:
+        plan(root)
+    assert what in caught.value.what
+    assert "roar.db" in caught.value.what
+    assert caught.value.next_step
+    assert caught.value.exit_code is ExitCode.FAILED
+
+
+def test_a_database_damaged_in_the_middle_is_a_problem_too(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "project", jobs=500, links_per_job=4, seed=1)
+    database = root / ".roar" / "roar.db"
+    with database.open("r+b") as handle:
+        handle.seek(200_000)
+        handle.write(b"\xff" * 600_000)
+    with pytest.raises(LocalProblem, match="damaged"):
+        plan(root)
+
+
+def test_a_read_only_folder_is_no_hindrance(tmp_path: Path) -> None:
+    root = captured_project("linear", tmp_path)
+    expected = plan(root)
+    with read_only(root / ".roar"):
+        assert plan(root) == expected
+
+
+def test_a_wal_that_a_read_only_folder_hides_is_not_passed_over(tmp_path: Path) -> None:
+    root = captured_project("linear", tmp_path)
+    shutil.copy(root / ".roar" / "roar.db", tmp_path / "copy.db")
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        with connection:
+            connection.execute("UPDATE jobs SET command = 'in the wal'")
+        shutil.copy(tmp_path / "copy.db-wal", root / ".roar" / "roar.db-wal")
+    with read_only(root / ".roar"), pytest.raises(LocalProblem, match="changes waiting"):
+        plan(root)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """The folder without SQLite's side file and without write permission; skips where permissions don't bind us."""
+    (folder / "roar.db-shm").unlink(missing_ok=True)
+    folder.chmod(0o500)
+    try:
+        if os.access(folder, os.W_OK):
+            pytest.skip("permissions don't bind this user")
+        yield
+    finally:
+        folder.chmod(0o700)
+
+
+def test_a_path_with_odd_characters_is_opened(tmp_path: Path) -> None:
+    odd = tmp_path / "100% ?mode=rw#é'\""
+    odd.mkdir()
+    root = captured_project("linear", odd)
+    assert plan(root)[0].jobs == 2
+
+
+def test_a_copied_project_reads_the_same(tmp_path: Path) -> None:
+    root = captured_project("linear", tmp_path)
+    shutil.copytree(root, tmp_path / "copy")
+    assert plan(root) == plan(tmp_path / "copy")
+
+
+def full() -> sqlite3.Error:
+    """What SQLite raises where a file cannot grow."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            connection.execute("CREATE TABLE t(x)")
+    return caught.value
+
+
+def test_who_only_reads_runs_out_of_room_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "roar.db"
+    monkeypatch.delenv("SQLITE_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    reading, writing = problem(database, full()), problem(database, full(), writing=True)
+    assert reading.reason == writing.reason == "disk full"
+    assert f"temporary folder {tmp_path}," in reading.what
+    assert "TMPDIR" in reading.next_step
+    assert "roar.db" not in reading.what
+    assert "roar.db" in writing.what
+
+
+def test_the_temporary_folder_is_the_one_that_sqlite_takes(tmp_path: Path) -> None:
+    assert sqlite_folder({"SQLITE_TMPDIR": str(tmp_path), "TMPDIR": "/"}) == str(tmp_path)
+    assert sqlite_folder({"SQLITE_TMPDIR": "/nonexistent", "TMPDIR": str(tmp_path)}) == str(tmp_path)

@@ -1,0 +1,177 @@
+"""After a publish roar's own commands see it: synced rows and the note in the session."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roar_publisher.lineage.marks import mark_published
+from roar_publisher.lineage.plan import build_plan
+from roar_publisher.lineage.project import find_project
+from roar_publisher.lineage.publication import published_hashes
+from roar_publisher.state.errors import ExitCode, LocalProblem
+from roar_publisher.state.units import Kind, Unit
+from tests.support.lineage import roarcli
+from tests.support.lineage.captured import captured_project
+
+HASH, PREPARED, NOW = "ab" * 32, "cd" * 32, 1_800_000_000.0
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return captured_project("diamond", tmp_path) / ".roar" / "roar.db"
+
+
+def mark(database: Path, **changed: Any) -> None:
+    arguments: dict[str, Any] = {
+        "session_id": 1,
+        "session_hash": HASH,
+        "prepared_hash": PREPARED,
+        "job_uids": [("3e1aa3ee", "remote1"), ("e4e8c149", "remote2"), ("deleted", "remote3")],
+        "digests": ["4942a10e54a2c6862e2860869e9a2dfeb6836f395829a8c9ec0ac9efc317c076", "00" * 32],
+        "labels_as_of": None,
+        "now": NOW,
+    }
+    mark_published(database, **arguments | changed)
+
+
+def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_labels_are_stamped_as_they_were_when_they_were_read(database: Path) -> None:
+    (as_of,) = rows(database, "SELECT max(created_at) FROM labels")[0]
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "INSERT INTO labels (entity_type, session_id, version, metadata, created_at)"
+            " VALUES ('dag', 1, 99, '{}', ?)",
+            (as_of + 1,),
+        )
+    mark(database, labels_as_of=as_of)
+    newest = rows(
+        database,
+        "SELECT max(version) = (SELECT max(version) FROM labels WHERE session_id = 1 AND version < 99)"
+        " FROM labels WHERE session_id = 1 AND synced_at IS NOT NULL",
+    )
+    assert newest == [(1,)]
+    assert rows(database, "SELECT count(*) FROM labels WHERE session_id = 1 AND synced_at IS NOT NULL") == [(1,)]
+    stamped = rows(
+        database,
+        "SELECT DISTINCT j.job_uid FROM labels l JOIN jobs j ON j.id = l.job_id WHERE l.synced_at = 1800000000.0"
+        " ORDER BY j.job_uid",
+    )
+    assert stamped == [("3e1aa3ee",), ("e4e8c149",)]
+
+
+def test_labels_that_were_not_sent_are_not_stamped(database: Path) -> None:
+    mark(database)
+    assert rows(database, "SELECT count(*) FROM labels WHERE synced_at IS NOT NULL") == [(0,)]
+
+
+def test_session_jobs_and_artifacts_are_stamped(database: Path) -> None:
+    mark(database)
+    assert rows(database, "SELECT synced_at FROM sessions") == [(NOW,)]
+    assert rows(database, "SELECT job_uid FROM jobs WHERE synced_at IS NOT NULL") == [("3e1aa3ee",), ("e4e8c149",)]
+    assert rows(database, "SELECT first_seen_path FROM artifacts WHERE synced_at = 1800000000.0") == [
+        ("/home/dev/diamond/raw.txt",)
+    ]
+
+
+def test_the_note_joins_what_the_session_already_says(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        old = {"mine": 1, "roar": {"kept": True, "remote_publication": {"other": 2, "glaas": {"session_hash": "old"}}}}
+        connection.execute("UPDATE sessions SET metadata = ?", (json.dumps(old),))
+    mark(database)
+    ((text,),) = rows(database, "SELECT metadata FROM sessions")
+    metadata = json.loads(text)
+    assert metadata["mine"] == 1
+    assert metadata["roar"]["kept"] is True
+    assert metadata["roar"]["remote_publication"]["other"] == 2
+    assert metadata["roar"]["remote_publication"]["glaas"] == {
+        "schema_version": 1,
+        "session_hash": HASH,
+        "prepared_session_hash": PREPARED,
+        "published_at": NOW,
+        "jobs": {"3e1aa3ee": "remote1", "e4e8c149": "remote2", "deleted": "remote3"},
+    }
+    assert published_hashes(text) == [HASH, PREPARED]
+
+
+@pytest.mark.parametrize("broken", ["{", "[1]", "7", " ", '{"roar": 3}', '{"roar": {"remote_publication": []}}'])
+def test_a_broken_note_does_not_hinder(database: Path, broken: str) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE sessions SET metadata = ?", (broken,))
+    mark(database)
+    assert published_hashes(rows(database, "SELECT metadata FROM sessions")[0][0]) == [HASH, PREPARED]
+
+
+def test_doing_it_again_changes_nothing(database: Path) -> None:
+    mark(database)
+    once = dump(database)
+    mark(database)
+    assert dump(database) == once
+
+
+def test_the_search_index_still_agrees(database: Path) -> None:
+    mark(database)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("INSERT INTO jobs_fts(jobs_fts) VALUES ('integrity-check')")
+        assert len(connection.execute("SELECT rowid FROM jobs_fts WHERE jobs_fts MATCH 'total'").fetchall()) == 3
+
+
+def test_a_roar_that_keeps_writing_is_waited_for_and_then_named(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.05)
+    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LocalProblem) as caught:
+            mark(database)
+        assert "locked by another process" in caught.value.what
+        assert caught.value.exit_code is ExitCode.INTERRUPTED
+        writer.execute("ROLLBACK")
+    assert rows(database, "SELECT synced_at FROM sessions") == [(None,)]
+    mark(database)
+
+
+def test_a_missing_or_spoilt_database_is_a_problem(database: Path) -> None:
+    database.write_bytes(b"no database" * 1000)
+    with pytest.raises(LocalProblem, match="is published, but roar could not be told"):
+        mark(database)
+    database.unlink()
+    with pytest.raises(LocalProblem, match="There is no"):
+        mark(database)
+    assert not database.exists()
+
+
+def test_roars_label_push_finds_the_published_jobs(tmp_path: Path) -> None:
+    root = captured_project("diamond", tmp_path)
+    units: list[Unit] = []
+    project = find_project(root)
+    build_plan(project, None, cwd=root, identities=[], sink=units.extend)
+    jobs = [job for unit in units if unit.kind is Kind.JOBS for job in json.loads(unit.body)]
+    artifacts = [item for unit in units if unit.kind is Kind.ARTIFACTS for item in json.loads(unit.body)]
+    mark(
+        project.database,
+        job_uids=[(job["job_uid"], f"remote-{job['job_uid']}") for job in jobs],
+        digests=[artifact["hashes"][0]["digest"] for artifact in artifacts],
+    )
+    with roarcli.create_database_context(project.roar_dir) as context:
+        session_hash, labels, _targets = roarcli.labels_to_push(context, roar_dir=project.roar_dir)
+    assert session_hash == HASH
+    assert [(label["entity_type"], label.get("job_uid")) for label in labels] == [
+        ("dag", None),
+        ("job", "remote-e4e8c149"),
+        ("artifact", None),
+    ]
+    for table in ("sessions", "jobs", "artifacts"):
+        assert rows(project.database, f"SELECT count(*) FROM {table} WHERE synced_at IS NULL") == [(0,)]
+
+
+def dump(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return [line for line in connection.iterdump() if "jobs_fts" not in line]

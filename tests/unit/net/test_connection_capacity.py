@@ -1,0 +1,260 @@
+"""Calls over a simulated line of a fixed capacity, on virtual time: it is used, and not crowded."""
+
+import random
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+import httpx2
+import pytest
+
+from roar_publisher.glaas.replies import Receipt
+from roar_publisher.net.connection import MOST_REQUESTS
+from roar_publisher.net.limit import FIRST_LIMIT, AdaptiveLimit
+from roar_publisher.report import Retrying
+from roar_publisher.state.errors import Interrupted
+from tests.support import virtual
+from tests.support.glaas.scripted import OK, Calls, Script, reply
+
+
+@dataclass
+class SimulatedLine(httpx2.AsyncBaseTransport):
+    """Carries `capacity` requests at once, each for `seconds`; the others wait for their turn, first come first served.
+
+    jitter: share of `seconds` by which one may take longer.
+    """
+
+    capacity: int
+    seconds: float
+    jitter: float = 0.0
+    rng: random.Random = field(default_factory=lambda: random.Random(11))
+    under_way: int = 0
+    most_under_way: int = 0
+    requests: int = 0
+
+    def __post_init__(self) -> None:
+        self.turns = anyio.CapacityLimiter(self.capacity)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests += 1
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            async with self.turns:
+                await anyio.sleep(self.seconds * (1 + self.rng.uniform(0, self.jitter)))
+        finally:
+            self.under_way -= 1
+        return httpx2.Response(200, content=OK)
+
+
+@dataclass
+class Outcome:
+    """What came of it.  limits: after each request."""
+
+    line: SimulatedLine
+    calls: Calls
+    limits: list[int]
+    took: float
+
+    @property
+    def late(self) -> list[int]:
+        """The limit in the last half of the run."""
+        return self.limits[len(self.limits) // 2 :]
+
+
+async def send(line: SimulatedLine, requests: int, *, probes: int = 3, most: int = MOST_REQUESTS) -> Outcome:
+    """First some requests one by one, as a publish begins, then all the others as fast as the limit lets them."""
+    calls = Calls(Script([]), transport=line, most=most)
+    limits: list[int] = []
+
+    async def call(body: bytes) -> None:
+        await calls.caller.call("POST", "/api/v1/thing", body, expect=Receipt)
+        limits.append(calls.line.limit.current)
+
+    async with calls.caller.reporting_silence():
+        for _ in range(probes):
+            await call(b"")
+        began = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            for number in range(requests):
+                tasks.start_soon(call, b"x" * (10 + number % 50))
+        return Outcome(line, calls, limits, anyio.current_time() - began)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.5])
+@pytest.mark.parametrize(("capacity", "seconds"), [(1, 0.25), (4, 0.25), (16, 0.25), (32, 0.5), (8, 1.0), (1, 1.0)])
+def test_it_ends_near_what_the_line_carries_and_causes_no_retry(capacity: int, seconds: float, jitter: float) -> None:
+    async def scenario() -> None:
+        line = SimulatedLine(capacity, seconds, jitter)
+        done = await send(line, 100 + 60 * capacity)
+        late = sorted(done.late)
+        assert capacity <= late[len(late) // 2] <= 1.8 * capacity + 2, done.limits
+        assert not [report for report in done.calls.reports if isinstance(report, Retrying)]
+        assert line.requests == len(done.limits), "nothing was sent twice"
+        assert line.most_under_way <= FIRST_LIMIT + 2.2 * capacity
+        ideal = (100 + 60 * capacity) / capacity * seconds * (1 + jitter / 2)
+        assert done.took <= 1.1 * ideal + 4 * seconds
+
+    virtual.run(scenario)
+
+
+def test_300_jobs_of_600_requests_over_a_line_that_takes_one_at_a_time() -> None:
+    """The run of the report: 74 connections, and half of all requests sent twice."""
+
+    async def scenario() -> None:
+        done = await send(SimulatedLine(1, 0.25), 600)
+        assert not done.calls.reports
+        assert done.took == pytest.approx(150.0)
+        assert done.line.requests == 603
+        assert max(done.late) <= 3
+        assert done.line.most_under_way <= FIRST_LIMIT
+
+    virtual.run(scenario)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+@pytest.mark.parametrize("seconds", [0.001, 0.05, 0.25])
+def test_a_line_that_carries_all_is_used_to_the_full_at_once(seconds: float, jitter: float) -> None:
+    async def scenario() -> None:
+        done = await send(SimulatedLine(10_000, seconds, jitter), 3_000)
+        assert min(done.late) == MOST_REQUESTS
+        first = done.limits.index(MOST_REQUESTS)
+        assert first <= 3 * MOST_REQUESTS
+        ideal = 3_000 / MOST_REQUESTS * seconds * (1 + jitter / 2)
+        assert done.took <= 1.1 * ideal + 4 * seconds
+
+    virtual.run(scenario)
+
+
+def test_a_line_that_gets_worse_and_better_is_followed() -> None:
+    async def scenario() -> None:
+        line = SimulatedLine(64, 0.25)
+        calls = Calls(Script([]), transport=line, most=MOST_REQUESTS)
+        widths: list[int] = []
+
+        async def keep_sending() -> None:
+            while True:
+                await calls.caller.call("POST", "/api/v1/thing", b"x", expect=Receipt)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(MOST_REQUESTS):
+                tasks.start_soon(keep_sending)
+            for capacity in (64, 4, 64):
+                line.turns.total_tokens = capacity
+                await anyio.sleep(30)
+                widths.append(calls.line.limit.current)
+            tasks.cancel_scope.cancel()
+        full, narrow, again = widths
+        assert full == MOST_REQUESTS
+        assert 4 <= narrow <= 9
+        assert again >= 50
+
+    virtual.run(scenario)
+
+
+def test_a_server_that_becomes_slower_for_good_is_not_taken_for_a_crowded_line_for_ever() -> None:
+    """Every request takes five times as long from now on, however few there are."""
+
+    async def scenario() -> None:
+        line = SimulatedLine(10_000, 0.2)
+        calls = Calls(Script([]), transport=line, most=MOST_REQUESTS)
+
+        async def keep_sending() -> None:
+            while True:
+                await calls.caller.call("POST", "/api/v1/thing", b"x", expect=Receipt)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(MOST_REQUESTS):
+                tasks.start_soon(keep_sending)
+            await anyio.sleep(3)
+            line.seconds = 1.0
+            await anyio.sleep(60)
+            tasks.cancel_scope.cancel()
+        assert calls.line.limit.current == MOST_REQUESTS
+
+    virtual.run(scenario)
+
+
+@pytest.mark.parametrize("jobs", [1, 3, 20])
+def test_no_more_than_the_jobs_that_a_person_allows_are_under_way(jobs: int) -> None:
+    async def scenario() -> None:
+        done = await send(SimulatedLine(10_000, 0.05), 500, most=jobs)
+        assert done.line.most_under_way == jobs
+
+    virtual.run(scenario)
+
+
+def test_few_slow_requests_among_many_do_not_narrow_the_line() -> None:
+    async def scenario() -> None:
+        limit = AdaptiveLimit(64)
+        rng = random.Random(4)
+
+        async def request() -> None:
+            async with limit.slot() as slot:
+                seconds = 5.0 if rng.random() < 0.2 else 0.05
+                await anyio.sleep(seconds)
+                slot.answered("thing", seconds)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3_000):
+                tasks.start_soon(request)
+            await anyio.sleep(20)
+            assert limit.current == 64
+
+    virtual.run(scenario)
+
+
+def test_kinds_of_requests_that_take_unlike_long_are_compared_with_their_own() -> None:
+    async def scenario() -> None:
+        limit = AdaptiveLimit(64)
+
+        async def request(kind: str, seconds: float) -> None:
+            async with limit.slot() as slot:
+                await anyio.sleep(seconds)
+                slot.answered(kind, seconds)
+
+        await request("batch", 2.0)
+        async with anyio.create_task_group() as tasks:
+            for number in range(3_000):
+                tasks.start_soon(request, *(("batch", 2.0) if number % 3 else ("link", 0.05)))
+        assert limit.current == 64
+
+    virtual.run(scenario)
+
+
+def test_asked_to_stop_only_what_is_under_way_is_finished() -> None:
+    """Requests that wait for a slot are not sent any more."""
+
+    async def scenario() -> None:
+        line = SimulatedLine(10_000, 1.0)
+        calls = Calls(Script([]), transport=line, most=4)
+        stopped = 0
+
+        async def call() -> None:
+            nonlocal stopped
+            try:
+                await calls.caller.call("POST", "/api/v1/thing", b"x", expect=Receipt)
+            except Interrupted:
+                stopped += 1
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(call)
+            await anyio.sleep(0.5)
+            calls.stop.set()
+        assert (line.requests, stopped) == (4, 46)
+        assert anyio.current_time() == 1.0
+
+    virtual.run(scenario)
+
+
+def test_requests_that_wait_for_a_slot_are_not_sent_into_a_pause_that_the_server_asked_for() -> None:
+    async def scenario() -> None:
+        busy = [reply(429, retry_after="60") for _ in range(4)]
+        calls = Calls(Script(busy), most=4)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(partial(calls.caller.call, "POST", "/api/v1/thing", b"x", expect=Receipt))
+        assert sorted(calls.script.times)[4] >= 60
+
+    virtual.run(scenario)

@@ -1,0 +1,259 @@
+"""The way to the registry: certificates and proxies, from real servers on loopback."""
+
+import gc
+import shutil
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import httpx2
+import pytest
+
+from roar_publisher.net.certificates import Trust
+from roar_publisher.net.exchange import Exchange, Reply
+from roar_publisher.net.proxies import proxy_for
+from roar_publisher.net.route import Unreachable, user_problem
+from roar_publisher.state.errors import ExitCode, NeedsUser
+from roar_publisher.state.reasons import Reason, Turn, meaning
+from tests.support.net.servers import HOST, Server, authority, serving, socks
+
+pytestmark = pytest.mark.anyio
+REGISTRY = f"https://{HOST}:8443"
+
+
+@pytest.fixture
+def _left_open() -> Iterator[None]:
+    """httpcore2 leaves its connection to a SOCKS proxy that refuses to the garbage collector."""
+    yield
+    gc.collect()
+
+
+async def ask(registry: str) -> Reply:
+    async with Exchange(registry, connections=1) as exchange:
+        return await exchange.send("GET", "/api/v1/health", None, None)
+
+
+async def problem(registry: str) -> NeedsUser:
+    """The error for a person that asking ends in: with a code that ends a command with 4, and that a daemon parks."""
+    with pytest.raises(NeedsUser) as caught:
+        await ask(registry)
+    found = meaning(caught.value.reason)
+    assert (found.turn, found.code) == (Turn.PERSON, ExitCode.NEEDS_USER)
+    assert "resume" in caught.value.next_step
+    return caught.value
+
+
+@pytest.fixture
+def secure() -> Iterator[Server]:
+    with serving(authority().context) as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+async def test_the_authority_of_each_tool_is_trusted(
+    name: str, secure: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, str(authority().file))
+    assert (await ask(secure.url)).status == 200
+
+
+async def test_a_folder_of_authorities_is_trusted(
+    secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("the names of certificates in a folder come from openssl")
+    shutil.copy(authority().file, tmp_path / "ca.pem")
+    await anyio.run_process(["openssl", "rehash", str(tmp_path)])
+    for name in ("SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
+        with monkeypatch.context() as patched:
+            patched.setenv(name, str(tmp_path))
+            assert (await ask(secure.url)).status == 200
+
+
+async def test_an_authority_that_is_not_trusted_is_named_with_what_is(
+    secure: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = await problem(secure.url)
+    assert error.reason == Reason.CERTIFICATE
+    assert "certificate of 127.0.0.1 is not trusted" in error.what
+    assert "the system's certificates" in error.what
+    assert "SSL_CERT_FILE" in error.next_step
+    assert secure.asked == []
+
+
+async def test_in_place_of_folders_of_authorities_the_setting_that_takes_a_file_is_named(
+    secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(authority().file, tmp_path / "0a1b2c3d.0")  # by a name that is not the certificate's
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert (await problem(secure.url)).next_step.startswith("set SSL_CERT_FILE to a PEM file")
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "gone"))
+    unreadable = (await problem(secure.url)).next_step
+    assert unreadable.startswith("set SSL_CERT_FILE to a PEM file")
+    assert "or unset SSL_CERT_DIR" in unreadable
+
+
+async def test_a_certificate_that_ended_is_named_with_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority().file))
+    with serving(authority().expired) as server:
+        error = await problem(server.url)
+    assert "expired" in error.what
+    assert "clock" in error.next_step
+
+
+async def test_a_server_that_wants_a_certificate_of_ours_is_a_persons_turn() -> None:
+    alert = ssl.SSLError(1, "alert")
+    alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"  # as the ssl module sets it
+    error = httpx2.ReadError("")
+    error.__cause__ = alert
+    found = user_problem(error, HOST, Trust(), None)
+    assert isinstance(found, NeedsUser)
+    assert found.reason == Reason.CERTIFICATE
+    assert f"{HOST} wants a certificate of yours" in found.what
+
+
+async def test_a_server_that_speaks_no_tls_is_no_matter_of_certificates() -> None:
+    with serving() as server, pytest.raises(Unreachable, match="no TLS connection"):
+        await ask(server.url.replace("http:", "https:"))
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("kind", ["missing", "no certificates", "a folder without any"])
+async def test_trusted_certificates_that_can_not_be_read_are_named(
+    name: str, kind: str, secure: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trusted"
+    if kind == "no certificates":
+        path.write_text("no certificates\n")
+    if kind == "a folder without any":
+        path.mkdir()
+    monkeypatch.setenv(name, str(path))
+    error = await problem(secure.url)
+    assert error.reason == Reason.CERTIFICATE
+    assert name in error.what
+    assert str(path) in error.what
+    with serving() as plain:  # plain http needs no certificates
+        assert (await ask(plain.url)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(407, "407 Proxy Authentication Required"), (403, "403"), (405, "405")],
+)
+async def test_a_proxy_that_refuses_the_way_is_a_persons_turn(
+    status: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as proxy:
+        proxy.answer = lambda asked: (status, {}, b"")
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:secret@"))
+        error = await problem(REGISTRY)
+    assert [asked.method for asked in proxy.asked] == ["CONNECT"]
+    assert error.reason == Reason.PROXY
+    assert words.split()[0] in error.what
+    assert "HTTPS_PROXY" in error.what
+    assert "secret" not in f"{error.what} {error.next_step}"
+
+
+async def test_a_proxy_that_wants_a_sign_in_over_plain_http_is_a_persons_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as proxy:
+        proxy.answer = lambda asked: (407, {}, b"")
+        monkeypatch.setenv("http_proxy", proxy.url)
+        error = await problem(f"http://{HOST}")
+    assert "http_proxy" in error.what
+    assert error.reason == Reason.PROXY
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 429])
+async def test_a_proxy_that_can_not_reach_the_host_is_the_networks_matter(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as proxy:
+        proxy.answer = lambda asked: (status, {}, b"")
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        with pytest.raises(Unreachable, match="the proxy that ALL_PROXY names"):
+            await ask(REGISTRY)
+
+
+@pytest.mark.parametrize("scheme", ["socks5h", "socks5", "socks"])
+async def test_a_socks_proxy_leads_to_the_registry(
+    scheme: str, secure: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority().file))
+    with socks(secure.port) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url.replace("socks5h", scheme))
+        assert (await ask(f"https://{HOST}")).status == 200
+    assert proxy.asked == [HOST]
+
+
+@pytest.mark.usefixtures("_left_open")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_socks_proxy_that_refuses_is_a_persons_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socks(9) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        proxy.code = 2
+        assert "not allowed by ruleset" in (await problem(REGISTRY)).what
+        proxy.code = 4
+        with pytest.raises(Unreachable):
+            await ask(REGISTRY)
+        proxy.method = 255
+        assert (await problem(REGISTRY)).reason == Reason.PROXY
+
+
+@pytest.mark.usefixtures("_left_open")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("instead", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x04\x5b", b"\x05"])
+async def test_what_speaks_no_socks_is_told_as_that(instead: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socks(9) as proxy:
+        proxy.instead = instead
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        error = await problem(REGISTRY)
+    assert "does not speak SOCKS5" in error.what
+    assert "ALL_PROXY" in error.what
+
+
+BROKEN = ["http://host:port", "ftp://host", "http://", "http://host:99999999", "http://[", "://", "socks4://h:1"]
+
+
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+async def test_a_setting_that_is_no_proxys_is_named_without_its_value(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    error = await problem(REGISTRY)
+    assert error.reason == Reason.PROXY
+    assert name in error.what
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "expected"),
+    [
+        ("https://a.example", {"HTTPS_PROXY": "proxy:3128"}, "HTTPS_PROXY"),
+        ("https://a.example", {"HTTP_PROXY": "http://host:port"}, ""),
+        ("https://a.example", {"HTTPS_PROXY": "http://p:1", "ALL_PROXY": "ftp://broken"}, "HTTPS_PROXY"),
+        ("http://a.example", {"ALL_PROXY": "http://p:1"}, "ALL_PROXY"),
+        ("https://a.example", {"https_proxy": "http://p:1", "HTTPS_PROXY": "http://q:1"}, "https_proxy"),
+        ("https://a.example", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": ".example"}, ""),
+        ("https://a.example:8443", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example"}, ""),
+        ("https://b.example", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example"}, "HTTPS_PROXY"),
+        ("https://a.example", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, ""),
+        ("https://10.1.2.3", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, ""),
+        ("https://11.1.2.3", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8,nonsense/9"}, "HTTPS_PROXY"),
+        ("https://[fd00::1]", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "fd00::/8"}, ""),
+        ("https://localhost", {"HTTPS_PROXY": "http://p:1"}, ""),
+        ("http://127.0.0.1:9000", {"HTTP_PROXY": "http://host:port"}, ""),
+    ],
+)
+def test_the_setting_for_the_host_counts_and_no_other(
+    url: str, settings: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    found = proxy_for(url)
+    assert (found.setting if found else "") == expected
+
+
+async def test_a_host_that_is_no_name_is_the_networks_matter() -> None:
+    with pytest.raises(Unreachable):
+        await ask(f"http://{'a' * 70}.localhost")

@@ -1,0 +1,114 @@
+"""Every state in which this program exports a publish is one that it imports."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roar_publisher.auth.choice import Flag
+from roar_publisher.auth.scope import Mode, Scope
+from roar_publisher.engine.staging.requests import halves
+from roar_publisher.planning.bundles.checking import check_journal
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.portable import arriving, pack
+from roar_publisher.state.units import Kind
+from tests.support.lineages import chain, cut, frozen
+
+OWN = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
+TEAM = Scope(Mode.PROJECT, "o1", "organization", "p1", "public")
+TEAMS = {"owner_id": "o1", "owner_type": "organization", "project_id": "p1", "visibility": "public"}
+
+
+def selected(journal: Journal, credential: str, scope_request: dict[str, Any] | None) -> None:
+    journal.checkpoint(Event.PROBED, capabilities={"authenticated": True})
+    journal.checkpoint(
+        Event.SELECTED, credential=credential, identity="anonymous", why="it signs", scope_request=scope_request
+    )
+
+
+def legacy(credential: str) -> Callable[[Journal], None]:
+    def advance(journal: Journal) -> None:
+        selected(journal, credential, None)
+        journal.checkpoint(Event.NO_STAGING, remote_session=None)
+
+    return advance
+
+
+def straight_to_legacy(journal: Journal) -> None:
+    journal.checkpoint(Event.PROBED)
+    journal.checkpoint(Event.NO_STAGING, credential="legacy", identity="anonymous", remote_session=None)
+
+
+def private(journal: Journal) -> None:
+    selected(journal, "bearer", OWN)
+    journal.checkpoint(Event.OPENED, remote_session="s1")
+    journal.checkpoint(Event.STAGED, published_elsewhere="")
+
+
+def rejected_and_lost(journal: Journal) -> None:
+    selected(journal, "ssh", TEAMS)
+    journal.checkpoint(Event.OPENED, remote_session="s1")
+    journal.checkpoint(Event.CREDENTIAL_REJECTED)
+    journal.checkpoint(Event.SELECTED)
+    journal.checkpoint(Event.OPENED)
+    journal.checkpoint(Event.SESSION_LOST)
+
+
+def failed_twice_and_retried(journal: Journal) -> None:
+    selected(journal, "ssh", TEAMS)
+    journal.checkpoint(Event.OPENED, remote_session="s1")
+    for _ in range(2):
+        journal.checkpoint(Event.STAGED)
+        journal.checkpoint(Event.COUNTS_DIFFER)
+    journal.checkpoint(Event.RETRIED)
+
+
+def split(journal: Journal) -> None:
+    [whole] = journal.pending([Kind.JOBS], limit=1, max_bytes=1_000_000)
+    _, second = journal.split(whole, halves(whole))
+    journal.split(second, halves(second))
+
+
+def readdressed(journal: Journal) -> None:
+    selected(journal, "ssh", None)
+    journal.readdress("https://other.example")
+
+
+@contextmanager
+def moved(folder: Path, flag: Flag, scope: Scope, advance: Callable[[Journal], None]) -> Iterator[Journal]:
+    with frozen(StateFolder(folder / "here"), cut(chain(6)), registry="https://registry.example") as owned:
+        intent = owned.journal.plan().intent | {"flag": flag.value, "scope": asdict(scope)}
+        owned.journal.db.conn.execute("UPDATE plan SET intent = ?", [json.dumps(intent)])
+        advance(owned.journal)
+        pack(owned.paths, owned.journal, None, folder / "bundle")
+    with arriving(folder / "bundle", StateFolder(folder / "there")) as arrival:
+        yield arrival.journal
+
+
+@pytest.mark.parametrize(
+    ("flag", "scope", "advance"),
+    [
+        pytest.param(Flag.ANONYMOUS, Scope(), lambda journal: None, id="planned"),
+        pytest.param(Flag.ANONYMOUS, Scope(), straight_to_legacy, id="legacy"),
+        pytest.param(Flag.PUBLIC, Scope(), legacy("bearer"), id="legacy with a bearer"),
+        pytest.param(Flag.PUBLIC, Scope(), legacy("ssh"), id="legacy with a key"),
+        pytest.param(Flag.PRIVATE, Scope(), private, id="private"),
+        pytest.param(Flag.NONE, Scope(), private, id="no flag"),
+        pytest.param(Flag.NONE, Scope(Mode.PRIVATE), private, id="private scope"),
+        pytest.param(Flag.NONE, TEAM, rejected_and_lost, id="a project, a rejection and another session"),
+        pytest.param(Flag.PUBLIC, TEAM, failed_twice_and_retried, id="failed twice and retried"),
+        pytest.param(Flag.NONE, Scope(public_by_default=True), split, id="split units"),
+        pytest.param(Flag.PUBLIC, Scope(), readdressed, id="readdressed"),
+    ],
+)
+def test_what_is_exported_is_imported(
+    tmp_path: Path, flag: Flag, scope: Scope, advance: Callable[[Journal], None]
+) -> None:
+    with moved(tmp_path, flag, scope, advance) as journal:
+        check_journal(journal)

@@ -1,0 +1,101 @@
+"""The same put, planned by two processes at once."""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from roar_publisher.auth.choice import Flag
+from roar_publisher.planning import plans
+from roar_publisher.planning.plans import Frozen, Request, freeze
+from roar_publisher.planning.put.planner import put_planner
+from roar_publisher.state.errors import Owned
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.record import NamedBy
+from tests.support.put.projects import NOW, put_project, request
+
+SECRET = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
+"""In the message of a put: its redaction asks for consent, which is when another process plans the same."""
+
+
+class Planning:
+    """Plans one and the same put, as often as it is called."""
+
+    def __init__(self, folder: Path) -> None:
+        put = request(put_project(folder), "model.bin", message=f"with {SECRET}")
+        self.folder = StateFolder(folder / "state")
+        self._request = Request(
+            put.project, "model.bin", put.project.root, "https://registry.example", Flag.PUBLIC, NamedBy.OPTION
+        )
+        self._planner = anyio.run(partial(put_planner, put, report=lambda report: None, clock=lambda: NOW))
+
+    def __call__(self, consent: Callable[[Mapping[str, int]], None], *, again: bool = False) -> Frozen:
+        return freeze(
+            self._request, self.folder, clock=lambda: NOW, consent=consent, planner=self._planner, again=again
+        )
+
+
+class Consent:
+    """A person who agrees; the other process plans the same put while that person is asked."""
+
+    def __init__(self, planning: Planning, *, goes_on: bool = False) -> None:
+        self._planning = planning
+        self._goes_on = goes_on
+        self.other: list[Frozen] = []
+
+    def __call__(self, redactions: Mapping[str, int]) -> None:
+        if not self.other:
+            self.other.append(self._planning(agree))
+            if not self._goes_on:
+                self.other[0].publish.give_up()
+
+
+def agree(redactions: Mapping[str, int]) -> None:
+    """A person who agrees at once."""
+
+
+def test_a_put_that_another_process_planned_meanwhile_is_met(tmp_path: Path) -> None:
+    planning = Planning(tmp_path)
+    consent = Consent(planning)
+    met = planning(consent)
+    assert met.resumed
+    assert met.plan.id == consent.other[0].plan.id
+    assert os.listdir(planning.folder.publishes) == [met.plan.id]
+
+
+def test_a_put_that_another_process_works_on_is_left_to_it(tmp_path: Path) -> None:
+    planning = Planning(tmp_path)
+    consent = Consent(planning, goes_on=True)
+    with pytest.raises(Owned) as caught:
+        planning(consent)
+    assert caught.value.publish_id == consent.other[0].plan.id
+    assert os.listdir(planning.folder.publishes) == [consent.other[0].plan.id]
+
+
+def test_a_put_that_is_wanted_again_meets_none(tmp_path: Path) -> None:
+    planning = Planning(tmp_path)
+    first, second = planning(agree), planning(agree, again=True)
+    assert not second.resumed
+    assert first.plan.id != second.plan.id
+
+
+def test_nobody_else_keeps_a_plan_between_the_look_and_the_freezing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planning = Planning(tmp_path)
+    held: list[bool] = []
+    keep = plans._keep
+
+    def watched(*given: object, **options: bool) -> None:
+        with pytest.raises(Owned), Lock(planning.folder.root / "plan.lock"):
+            pass
+        held.append(True)
+        keep(*given, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(plans, "_keep", watched)
+    planning(agree)
+    assert held == [True]

@@ -1,0 +1,202 @@
+"""What lies in a project by its path and leads out of it leaves only if the user says so."""
+
+import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roar_publisher.planning.put import planner
+from roar_publisher.planning.put.digesting import digest_sources
+from roar_publisher.planning.put.objects import Digested, Source
+from roar_publisher.planning.put.sources import resolve_sources
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from tests.support.put.projects import request
+from tests.unit.planning.put.test_sources import keys, notes, refusal, root
+
+__all__ = ["root"]
+
+
+def secret(root: Path) -> Path:
+    """A folder of this person outside of the project, with a file that no project should send."""
+    folder = root.parent / "home"
+    folder.mkdir(exist_ok=True)
+    (folder / "id_secret").write_text("secret")
+    return folder
+
+
+def a_link_to_a_file(root: Path) -> str:
+    (root / "out").mkdir()
+    (root / "out" / "weights.bin").symlink_to(secret(root) / "id_secret")
+    return "out"
+
+
+def a_link_in_a_deeper_folder(root: Path) -> str:
+    (root / "out" / "deep").mkdir(parents=True)
+    (root / "out" / "deep" / "weights.bin").symlink_to("../../../home/id_secret")
+    secret(root)
+    return "out"
+
+
+def a_link_over_a_link(root: Path) -> str:
+    (root / "first").symlink_to(secret(root))
+    (root / "out").mkdir()
+    (root / "out" / "weights.bin").symlink_to("../first/id_secret")
+    return "out"
+
+
+def a_linked_folder(root: Path) -> str:
+    (root / "out").symlink_to(secret(root))
+    return "out"
+
+
+def a_linked_folder_on_the_way(root: Path) -> str:
+    (root / "out").symlink_to(secret(root))
+    return "out/id_secret"
+
+
+def a_link_that_is_typed(root: Path) -> str:
+    (root / "weights.bin").symlink_to(secret(root) / "id_secret")
+    return "weights.bin"
+
+
+def a_path_in_roar_db(root: Path) -> str:
+    outputs(root, secret(root) / "id_secret")
+    return "@2"
+
+
+def a_linked_output(root: Path) -> str:
+    (root / "model.bin").unlink()
+    (root / "model.bin").symlink_to(secret(root) / "id_secret")
+    return "@2"
+
+
+def outputs(root: Path, path: Path) -> None:
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as roar, roar:
+        roar.execute(
+            "UPDATE job_outputs SET path = ? WHERE job_id = (SELECT id FROM jobs WHERE step_number = 2)", [str(path)]
+        )
+
+
+OUTSIDE = [
+    a_link_to_a_file,
+    a_link_in_a_deeper_folder,
+    a_link_over_a_link,
+    a_linked_folder,
+    a_linked_folder_on_the_way,
+    a_link_that_is_typed,
+    a_path_in_roar_db,
+    a_linked_output,
+]
+
+
+@pytest.mark.parametrize("way", OUTSIDE)
+def test_what_leads_out_of_the_project_is_named_and_needs_a_word(root: Path, way: Callable[[Path], str]) -> None:
+    typed = way(root)
+    told = refusal(root, typed)
+    assert str(secret(root)) in told, "where it leads to"
+    assert "--follow-links" in told
+    followed = resolve_sources(request(root, typed, follow_links=True))
+    assert [source.path.resolve() for source in followed] == [secret(root) / "id_secret"]
+
+
+def test_the_outputs_of_the_session_are_no_way_out_either(root: Path) -> None:
+    a_path_in_roar_db(root)
+    assert "id_secret" in refusal(root)
+
+
+def test_what_is_typed_by_its_own_path_needs_no_other_word(root: Path) -> None:
+    folder = secret(root)
+    for typed in (str(folder / "id_secret"), str(folder), "../home", "../home/id_secret"):
+        assert keys(root, typed) == ["id_secret"]
+
+
+def test_a_folder_outside_is_no_way_to_a_third_place(root: Path) -> None:
+    (root.parent / "data").mkdir()
+    (root.parent / "data" / "f").symlink_to(secret(root) / "id_secret")
+    assert "id_secret" in refusal(root, "../data")
+
+
+def test_a_project_below_a_linked_home_is_entered_by_either_name(root: Path) -> None:
+    """`~/project/out` is a path of the project, also where `~` is a link: a link in it is no file that was named."""
+    linked = root.parent / "linked"
+    linked.symlink_to(root.parent)
+    (root / "out").symlink_to(secret(root))
+    for typed in ("out", "out/id_secret"):
+        assert str(secret(root)) in refusal(root, str(linked / root.name / typed))
+    (root / "mine").mkdir()
+    (root / "mine" / "f").touch()
+    assert keys(root, str(linked / root.name / "mine")) == ["f"]
+    assert keys(linked / root.name, str(root / "mine")) == ["f"]
+    assert "home" in refusal(linked / root.name, str(root / "out"))
+    assert keys(root, str(linked / "home")) == ["id_secret"]
+
+
+@pytest.mark.parametrize("path", ["../home/id_secret", "file://{}/id_secret", "{}/../home/id_secret", "{}/id_secret"])
+def test_no_spelling_of_a_path_in_roar_db_leads_out(root: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.chdir(root)
+    folder = secret(root)
+    with closing(sqlite3.connect(root / ".roar" / "roar.db")) as roar, roar:
+        roar.execute(
+            "UPDATE job_outputs SET path = ? WHERE job_id = (SELECT id FROM jobs WHERE step_number = 2)",
+            [path.format(folder)],
+        )
+    for typed in ((), ("@2",)):
+        assert re.search("does not leave unasked|not here any more", refusal(root, *typed))
+
+
+def exchanged_file(root: Path) -> None:
+    (root / "out" / "f").unlink()
+    (root / "out" / "f").symlink_to(secret(root) / "id_secret")
+
+
+def exchanged_folder(root: Path) -> None:
+    (root / "out").rename(root / "away")
+    (root / "out").symlink_to(secret(root))
+
+
+def back_again(root: Path) -> None:
+    """As it was before, once it was read."""
+    if (root / "out").is_symlink():
+        (root / "out").unlink()
+        (root / "away").rename(root / "out")
+    else:
+        (root / "out" / "f").unlink()
+        (root / "out" / "f").write_text("xx")
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("exchange", [exchanged_file, exchanged_folder])
+def test_what_is_exchanged_for_a_link_between_the_look_and_the_reading_does_not_leave(
+    root: Path, monkeypatch: pytest.MonkeyPatch, exchange: Callable[[Path], None], back: bool
+) -> None:
+    (root / "out").mkdir()
+    (root / "out" / "f").write_text("xx")
+    (secret(root) / "f").write_text("yy")
+
+    def exchange_after(*arguments: Any) -> tuple[Source, ...]:
+        sources = resolve_sources(*arguments)
+        exchange(root)
+        return sources
+
+    async def back_after(*arguments: Any, **more: Any) -> tuple[Digested, ...]:
+        read = await digest_sources(*arguments, **more)
+        if back:
+            back_again(root)
+        return read
+
+    monkeypatch.setattr(planner, "resolve_sources", exchange_after)
+    monkeypatch.setattr(planner, "digest_sources", back_after)
+    with pytest.raises((UsageProblem, LocalProblem)) as caught:
+        notes(root, "out")
+    assert ("changed" if back else "does not leave unasked") in caught.value.what
+
+
+def test_links_that_stay_in_the_project_need_no_word(root: Path) -> None:
+    (root / "out").mkdir()
+    (root / "out" / "latest").symlink_to("../model.bin")
+    (root / "alias").symlink_to("out")
+    assert keys(root, "alias") == ["latest"]

@@ -1,0 +1,151 @@
+"""What a put leaves in roar.db, whatever happened to it since the plan was made."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roar_publisher.lineage.marks import mark_published
+from roar_publisher.planning.put.record import PutRecord
+from roar_publisher.planning.put.recording import record_put
+from roar_publisher.state.errors import ExitCode, LocalProblem
+from tests.support.put.projects import NOW, plan, put_project, request, write
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = put_project(tmp_path)
+    write(root, {"shards/1.parquet": "1", "shards/2.parquet": "2", "notes.txt": "by hand"})
+    return root
+
+
+@pytest.fixture
+def record(root: Path) -> PutRecord:
+    return plan(root, "shards", "notes.txt", "model.bin", name="release").record
+
+
+@pytest.fixture
+def database(root: Path) -> Path:
+    return root / ".roar" / "roar.db"
+
+
+def rows(database: Path, sql: str, *parameters: object) -> list[Any]:
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute(sql, parameters).fetchall()
+
+
+def change(database: Path, sql: str, *parameters: object) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(sql, parameters)
+
+
+def dump(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return list(connection.iterdump())
+
+
+def test_the_record_survives_the_journal(record: PutRecord) -> None:
+    assert PutRecord.from_json(record.as_json()) == record
+    assert record.datasets
+    assert record.files
+
+
+def test_recording_again_changes_nothing(database: Path, record: PutRecord) -> None:
+    record_put(database, record)
+    before = dump(database)
+    record_put(database, record)
+    assert dump(database) == before
+
+
+def test_content_that_roar_has_captured_meanwhile_is_not_captured_twice(database: Path, record: PutRecord) -> None:
+    (notes,) = [file for file in record.files if file.path.endswith("notes.txt")]
+    change(database, "INSERT INTO artifacts(id, size, first_seen_at) VALUES ('theirs', 7, 1)")
+    change(database, "INSERT INTO artifact_hashes VALUES ('theirs', 'blake3', ?)", notes.digest)
+    record_put(database, record)
+    linked = rows(database, "SELECT artifact_id FROM job_inputs WHERE path = ?", notes.path)
+    assert linked == [("theirs",)]
+    assert rows(database, "SELECT metadata FROM labels WHERE artifact_id = 'theirs'") == [
+        (f'{{"roar":{{"distribution":{{"url":"{notes.url}"}}}}}}',)
+    ]
+    assert not rows(database, "SELECT 1 FROM artifacts WHERE id = ?", notes.artifact)
+
+
+def test_a_persons_labels_stay_and_a_known_address_makes_no_new_version(database: Path, record: PutRecord) -> None:
+    model = next(file for file in record.files if file.path.endswith("model.bin"))
+    shard = next(file for file in record.files if file.path.endswith("1.parquet"))
+    insert = (
+        "INSERT INTO labels(entity_type, artifact_id, version, metadata, created_at) VALUES ('artifact', ?, 4, ?, 1)"
+    )
+    change(database, insert, model.artifact, '{"quality": "good", "roar": {"tag": 1}}')
+    change(database, insert, shard.artifact, json.dumps({"roar": {"distribution": {"url": shard.url}}}))
+    record_put(database, record)
+    newest = "SELECT version, metadata, write_origin FROM labels WHERE artifact_id = ? ORDER BY version DESC LIMIT 1"
+    ((version, label, origin),) = rows(database, newest, model.artifact)
+    assert (version, origin) == (5, "system")
+    assert json.loads(label) == {"quality": "good", "roar": {"tag": 1, "distribution": {"url": model.url}}}
+    assert rows(database, newest, shard.artifact)[0][0] == 4
+
+
+def test_the_name_is_a_persons_label_over_roars_own(database: Path, record: PutRecord) -> None:
+    record_put(database, record)
+    found = rows(
+        database,
+        "SELECT version, write_origin, metadata ->> '$.name', metadata ->> '$.roar.operation.kind' FROM labels"
+        " WHERE job_id = (SELECT id FROM jobs WHERE job_uid = ?) ORDER BY version",
+        record.job_uid,
+    )
+    assert found == [(1, "system", None, "put"), (2, "user", "release", "put")]
+
+
+def test_roars_search_finds_the_put_job(database: Path, record: PutRecord) -> None:
+    record_put(database, record)
+    assert rows(database, "SELECT count(*) FROM jobs_fts WHERE jobs_fts MATCH 'shards'") == [(1,)]
+    change(database, "INSERT INTO jobs_fts(jobs_fts) VALUES ('integrity-check')")
+
+
+def test_nothing_is_half_recorded(database: Path, record: PutRecord) -> None:
+    change(database, "CREATE UNIQUE INDEX refuse ON labels(created_at) WHERE job_id IS NOT NULL")
+    before = dump(database)
+    with pytest.raises(LocalProblem, match="UNIQUE constraint") as caught:
+        record_put(database, record)
+    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert dump(database) == before
+
+
+def test_a_roar_that_keeps_writing_is_waited_for_and_then_named(
+    database: Path, record: PutRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.05)
+    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LocalProblem, match="locked by another process"):
+            record_put(database, record)
+        writer.execute("ROLLBACK")
+    record_put(database, record)
+
+
+def test_a_database_that_was_removed_does_not_come_back_empty(database: Path, record: PutRecord) -> None:
+    database.rename(database.with_name("moved"))
+    with pytest.raises(LocalProblem, match="roar could not be told"):
+        record_put(database, record)
+    assert not database.exists()
+
+
+def test_the_publication_is_marked_on_the_put_job_and_its_labels(root: Path, database: Path, record: PutRecord) -> None:
+    record_put(database, record)
+    mark_published(
+        request(root).project.database,
+        session_id=record.session,
+        session_hash="ab" * 32,
+        prepared_hash="cd" * 32,
+        job_uids=[(record.job_uid, "remote")],
+        digests=[file.digest for file in record.files],
+        labels_as_of=NOW,
+        now=NOW + 5,
+    )
+    assert rows(database, "SELECT synced_at FROM jobs WHERE job_uid = ?", record.job_uid) == [(NOW + 5,)]
+    stamped = rows(database, "SELECT count(*) FROM labels WHERE synced_at = ? AND created_at = ?", NOW + 5, NOW)
+    assert stamped == [(len({file.digest for file in record.files}) + 1,)]

@@ -1,0 +1,276 @@
+"""What may be typed as a source, and what comes of it."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import anyio
+import pytest
+
+from roar_publisher.planning.put.digesting import digest_sources
+from roar_publisher.planning.put.objects import Digested, Source
+from roar_publisher.planning.put.planner import put_planner
+from roar_publisher.planning.put.sources import resolve_sources
+from roar_publisher.report import Noted, ObjectsPlanned, Report, Sent
+from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
+from tests.support.put.projects import put_project, request
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return put_project(tmp_path)
+
+
+def keys(root: Path, *typed: str) -> list[str]:
+    return [source.key for source in resolve_sources(request(root, *typed))]
+
+
+def refusal(root: Path, *typed: str) -> str:
+    """What is said to sources that cannot be taken, on one line."""
+    with pytest.raises((UsageProblem, LocalProblem)) as caught:
+        resolve_sources(request(root, *typed))
+    told = caught.value.diagnostics()
+    assert "\n" not in told.what
+    return f"{told.what} {told.next_step}"
+
+
+def notes(root: Path, *typed: str) -> list[str]:
+    """What a person is told while the put of the sources is planned."""
+    reports: list[Report] = []
+
+    async def plan() -> None:
+        await put_planner(request(root, *typed), report=reports.append, clock=lambda: 0.0)
+
+    anyio.run(plan)
+    return [report.text for report in reports if isinstance(report, Noted)]
+
+
+def digested(*sources: Source) -> tuple[Digested, ...]:
+    return anyio.run(digest_sources, sources)
+
+
+def test_a_file_is_stored_under_its_name_wherever_it_lies(root: Path) -> None:
+    (root / "deep" / "down").mkdir(parents=True)
+    (root / "deep" / "down" / "x.bin").touch()
+    assert resolve_sources(request(root, "deep/down/x.bin")) == (Source(root / "deep" / "down" / "x.bin", "x.bin"),)
+    assert keys(root, str(root / "model.bin")) == ["model.bin"]
+
+
+def test_paths_count_from_the_project_wherever_the_person_stands(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    assert keys(root, "model.bin") == ["model.bin"]
+
+
+def test_a_folder_keeps_its_inner_paths_and_hidden_files(root: Path) -> None:
+    folder = root / "out"
+    for name in ("b/2", "a", ".hidden", "b/1", "größe 测试"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    assert keys(root, "out") == [".hidden", "a", "b/1", "b/2", "größe 测试"]
+    assert {source.root for source in resolve_sources(request(root, "out/"))} == {folder}
+
+
+def test_the_whole_project_leaves_out_what_git_and_roar_keep(root: Path) -> None:
+    found = keys(root, ".")
+    assert "model.bin" in found
+    assert not [key for key in found if key.startswith((".git/", ".roar/"))]
+
+
+def test_a_typed_symlink_is_what_it_leads_to(root: Path) -> None:
+    (root / "latest").symlink_to("model.bin")
+    (root / "folder").symlink_to(root.parent / "elsewhere")
+    (root.parent / "elsewhere").mkdir()
+    (root.parent / "elsewhere" / "f").touch()
+    assert keys(root, "latest") == ["model.bin"]
+    assert [source.key for source in resolve_sources(request(root, "folder", follow_links=True))] == ["f"]
+
+
+def test_below_a_folder_links_to_files_are_followed_and_all_else_is_passed_over(root: Path) -> None:
+    folder = root / "out"
+    (folder / "real").mkdir(parents=True)
+    (folder / "real" / "f").touch()
+    (folder / "to-file").symlink_to("real/f")
+    (folder / "to-folder").symlink_to("real")
+    (folder / "to-itself").symlink_to(".")
+    (folder / "dangling").symlink_to("nowhere")
+    (folder / "round-and-round").symlink_to("round-and-round")
+    os.mkfifo(folder / "pipe")
+    assert keys(root, "out") == ["real/f", "to-file"]
+    left_out = ["dangling", "pipe", "round-and-round", "to-folder", "to-itself"]
+    assert notes(root, "out") == [
+        f"not stored, because neither a file nor a link to one: {', '.join(f'out/{name}' for name in left_out)}"
+    ]
+    (folder / "zz").symlink_to("nowhere")
+    assert notes(root, "out")[0].endswith("out/to-itself and 1 more")
+    assert notes(root, "out/real") == []
+
+
+def test_a_folder_that_cannot_be_read_is_named_with_its_path(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "out" / "locked").mkdir(parents=True)
+    scandir = os.scandir
+
+    def refusing(folder: str) -> object:
+        if folder.endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", refusing)
+    told = refusal(root, "out")
+    assert told.startswith(f"{root}/out/locked cannot be read: Permission denied")
+    assert "permissions" in told
+
+
+def test_newlines_in_names_are_fine(root: Path) -> None:
+    (root / "two\nlines").touch()
+    assert keys(root, "two\nlines") == ["two\nlines"]
+
+
+def test_a_step_is_what_its_latest_run_wrote(root: Path) -> None:
+    assert sorted(keys(root, "@1")) == [f"out{number}.txt" for number in range(5)]
+    assert keys(root, "@2") == ["model.bin"]
+
+
+def test_no_source_is_everything_that_the_session_wrote(root: Path) -> None:
+    assert sorted(keys(root)) == ["model.bin", *(f"out{number}.txt" for number in range(5))]
+
+
+def test_a_digest_or_its_beginning_is_the_file_with_that_content(root: Path) -> None:
+    (model,) = digested(*resolve_sources(request(root, "model.bin")))
+    for typed in (model.content.blake3, model.content.blake3[:8], model.content.blake3[:20].upper()):
+        assert resolve_sources(request(root, typed)) == (
+            Source(root / "model.bin", "model.bin", digest=model.content.blake3),
+        )
+
+
+def test_a_digest_whose_file_changed_is_refused_while_it_is_read(root: Path) -> None:
+    (model,) = digested(*resolve_sources(request(root, "model.bin")))
+    (root / "model.bin").write_text("retrained")
+    with pytest.raises(UsageProblem, match=r"model\.bin has changed since roar recorded"):
+        digested(*resolve_sources(request(root, model.content.blake3)))
+
+
+def test_a_file_that_is_named_twice_is_one_source(root: Path) -> None:
+    assert keys(root, "model.bin", "./model.bin", "@2") == ["model.bin"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("nothing-here.bin", ["no nothing-here.bin", "paths count from"]),
+        ("@9", ["no step @9"]),
+        ("0123456789abcdef", ["names no file", "blake3"]),
+        ("empty", ["empty has no files"]),
+        ("pipe", ["neither a file nor a folder"]),
+        ("loop", ["loop cannot be read"]),
+        ("no\0thing", ["cannot be read"]),
+        ("x" * 5000, ["cannot be read", "long"]),
+        ("two\nlines", [r"two\nlines"]),
+    ],
+)
+def test_what_names_nothing_is_told_from_what_is_there(root: Path, typed: str, words: list[str]) -> None:
+    (root / "empty" / "er").mkdir(parents=True)
+    (root / "loop").symlink_to("loop")
+    os.mkfifo(root / "pipe")
+    told = refusal(root, typed)
+    for word in words:
+        assert word in told
+
+
+def test_outputs_that_are_gone_are_all_named(root: Path) -> None:
+    for number in range(3):
+        (root / f"out{number}.txt").unlink()
+    told = refusal(root)
+    assert all(f"out{number}.txt" in told for number in range(3))
+
+
+def test_an_artifact_that_is_in_no_file_any_more_is_said_to_be_gone(root: Path) -> None:
+    (model,) = digested(*resolve_sources(request(root, "model.bin")))
+    (root / "model.bin").unlink()
+    assert "in no file here any more" in refusal(root, model.content.blake3)
+
+
+def test_a_name_that_is_no_utf8_is_refused_with_its_bytes(root: Path) -> None:
+    name = os.fsencode(root) + b"/out/caf\xe9"
+    os.mkdir(root / "out")
+    os.close(os.open(name, os.O_CREAT))
+    told = refusal(root, "out")
+    assert "UTF-8" in told
+    assert r"caf\udce9" in told
+    assert "a name in UTF-8" in told
+
+
+def test_a_folder_whose_name_is_no_utf8_is_refused_too(root: Path) -> None:
+    folder = os.fsencode(root) + b"/caf\xe9"
+    os.mkdir(folder)
+    os.close(os.open(folder + b"/fine", os.O_CREAT))
+    assert "UTF-8" in refusal(root, os.fsdecode(b"caf\xe9"))
+
+
+def test_a_path_that_is_too_long_for_a_key_is_refused(root: Path) -> None:
+    folder = root / "out" / "/".join(["d" * 200] * 6)
+    folder.mkdir(parents=True)
+    (folder / "f").touch()
+    assert "longer than 1024 bytes" in refusal(root, "out")
+    assert keys(root, str(folder)) == ["f"]
+
+
+def test_two_contents_under_one_key_name_both_files(root: Path) -> None:
+    for folder in ("a", "b"):
+        (root / folder).mkdir()
+        (root / folder / "same.txt").write_text(folder)
+    with pytest.raises(UsageProblem, match=r"differ, and both would be stored as same\.txt") as caught:
+        digested(*resolve_sources(request(root, "a", "b")))
+    assert str(root / "a" / "same.txt") in caught.value.what
+    assert str(root / "b" / "same.txt") in caught.value.what
+    (root / "b" / "same.txt").write_text("a")
+    assert [one.source.path.parent.name for one in digested(*resolve_sources(request(root, "a", "b")))] == ["a", "b"]
+
+
+def test_many_files_are_read_once_each_and_keep_their_order(root: Path) -> None:
+    folder = root / "many"
+    folder.mkdir()
+    for number in range(50):
+        (folder / f"{number:02}").write_text("x" * number)
+    read: list[int] = []
+
+    async def digest() -> tuple[Digested, ...]:
+        return await digest_sources(resolve_sources(request(root, "many")), read.append, md5=True)
+
+    found = anyio.run(digest)
+    assert [one.content.size for one in found] == list(range(50))
+    assert sum(read) == sum(range(50))
+    assert all(one.content.md5 for one in found)
+
+
+def test_all_that_is_read_is_told_in_a_few_words(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word a segment would take longer than reading it."""
+    monkeypatch.setattr("roar_publisher.planning.put.planner.monotonic", lambda: 1000.0)
+    size = 64 * 1024 * 1024
+    with (root / "large.bin").open("wb") as file:
+        file.truncate(size)
+    reports: list[Report] = []
+
+    async def plan() -> None:
+        await put_planner(request(root, "large.bin"), report=reports.append, clock=lambda: 0.0)
+
+    anyio.run(plan)
+    first, *read = reports
+    assert first == ObjectsPlanned(1, 0, size, 0)
+    assert len(read) == 2, "one when the clock began, one in the end"
+    assert sum(report.bytes for report in read if isinstance(report, Sent)) == size
+
+
+def test_a_file_that_vanishes_before_it_is_read_is_named(root: Path) -> None:
+    sources = resolve_sources(request(root, "model.bin", "@1"))
+    (root / "model.bin").unlink()
+    with pytest.raises(PublisherError, match=r"model\.bin cannot be read") as caught:
+        digested(*sources)
+    assert caught.value.exit_code is ExitCode.INTERRUPTED
+
+
+def test_without_a_database_there_is_nothing_to_put(root: Path) -> None:
+    wanted = request(root)
+    shutil.rmtree(root / ".roar")
+    with pytest.raises(LocalProblem, match="captured nothing"):
+        resolve_sources(wanted)

@@ -1,0 +1,255 @@
+"""Tags are made and pushed where that can be done at once, and owed where it cannot."""
+
+import os
+import select
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roar_publisher.lineage.project import Config, Project
+from roar_publisher.planning.put import tags
+from roar_publisher.planning.put.objects import PutRequest, Tag
+from roar_publisher.planning.put.tags import UNCLEAR, make_tag, push_tag, wanted_tag
+from roar_publisher.planning.put.worktree import committed
+from tests.support.lineage.captured import git
+
+KILLED_SECONDS = 10.0
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "repo"
+    root.mkdir()
+    git("init", "--quiet", "--initial-branch=main", cwd=root)
+    git("commit", "--quiet", "--allow-empty", "-m", "first", cwd=root)
+    return root
+
+
+def project(root: Path, **section: Any) -> Project:
+    table = {"git": section}
+    return Project(root, root / ".roar", root / ".roar" / "roar.db", Config(table, git_remote=section.get("remote")))
+
+
+def tags_in(root: Path) -> list[str]:
+    done = subprocess.run(
+        ["git", "for-each-ref", "--format=%(objectname) %(refname:strip=2)", "refs/tags"],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.splitlines()
+
+
+def tag(root: Path, *, asked: bool = True, configured: bool = False, **section: Any) -> Tag:
+    """The tag of a put, as its plan has it.  asked: for `--tag`."""
+    wanted = PutRequest(
+        project(root, **section), (), "s3://bucket", "a message", push_asked=asked, push_configured=configured
+    )
+    found = wanted_tag(wanted, committed(root))
+    assert found is not None
+    return found
+
+
+def bare(path: Path) -> Path:
+    path.mkdir()
+    git("init", "--quiet", "--bare", cwd=path)
+    return path
+
+
+def ends(pid: int) -> bool:
+    """Whether a process ends; waits for it as long as a killed one may take on a busy machine."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([handle], [], [], KILLED_SECONDS)[0])
+    finally:
+        os.close(handle)
+
+
+def test_a_tag_is_made_on_its_commit_and_made_once(root: Path) -> None:
+    wanted = tag(root)
+    git("commit", "--quiet", "--allow-empty", "-m", "second", cwd=root)
+    for _ in range(2):
+        assert make_tag(root, wanted) is None
+        assert tags_in(root) == [f"{wanted.commit} roar/{wanted.commit}"]
+
+
+def test_a_tag_on_a_commit_that_is_gone_is_owed_with_the_command(root: Path) -> None:
+    owed = make_tag(root, Tag(f"roar/{'ab' * 20}", "ab" * 20))
+    assert owed is not None
+    assert owed.why
+    assert owed.command == f"git tag roar/{'ab' * 20} {'ab' * 20}"
+
+
+@pytest.mark.parametrize(("name", "commit"), [("main", "ab" * 20), ("roar/../heads/main", "x"), ("roar/x", "--x")])
+def test_a_plan_from_elsewhere_can_write_no_other_ref(root: Path, name: str, commit: str) -> None:
+    owed = make_tag(root, Tag(name, commit))
+    assert owed is not None
+    assert "not the tag of a commit" in owed.why
+    assert tags_in(root) == []
+
+
+def test_the_tag_reaches_the_only_remote_and_may_be_pushed_again(root: Path, tmp_path: Path) -> None:
+    remote = bare(tmp_path / "remote")
+    git("remote", "add", "upstream", str(remote), cwd=root)
+    make_tag(root, tag(root))
+    for _ in range(2):
+        assert push_tag(root, tag(root)) is None
+        assert tags_in(remote) == tags_in(root) != []
+
+
+def test_a_clone_without_its_history_can_push(root: Path, tmp_path: Path) -> None:
+    git("commit", "--quiet", "--allow-empty", "-m", "second", cwd=root)
+    bare(tmp_path / "remote")
+    git("push", "--quiet", str(tmp_path / "remote"), "main", cwd=root)
+    git("clone", "--quiet", "--depth=1", "--branch=main", f"file://{tmp_path / 'remote'}", "shallow", cwd=tmp_path)
+    shallow = tmp_path / "shallow"
+    make_tag(shallow, tag(shallow))
+    assert push_tag(shallow, tag(shallow)) is None
+    assert tags_in(tmp_path / "remote") == tags_in(shallow) != []
+
+
+@pytest.mark.parametrize(
+    ("asked", "configured", "section", "pushed"),
+    [
+        (False, False, {}, False),
+        (True, False, {}, True),
+        (False, True, {}, True),
+        (False, True, {"push_tags_on_register": "never"}, False),
+        (True, False, {"push_tags_on_register": "never"}, True),
+    ],
+)
+def test_only_the_user_can_have_a_tag_pushed(
+    root: Path, tmp_path: Path, asked: bool, configured: bool, section: dict[str, Any], pushed: bool
+) -> None:
+    git("remote", "add", "origin", str(bare(tmp_path / "remote")), cwd=root)
+    wanted = tag(root, asked=asked, configured=configured, **section)
+    make_tag(root, wanted)
+    assert push_tag(root, wanted) is None
+    assert tags_in(root) != []
+    assert bool(tags_in(tmp_path / "remote")) is pushed
+
+
+def test_the_configured_remote_wins(root: Path, tmp_path: Path) -> None:
+    for name in ("origin", "mirror"):
+        git("remote", "add", name, str(bare(tmp_path / name)), cwd=root)
+    wanted = tag(root, remote="mirror")
+    make_tag(root, wanted)
+    assert push_tag(root, wanted) is None
+    assert (tags_in(tmp_path / "origin"), tags_in(tmp_path / "mirror")) == ([], tags_in(root))
+
+
+@pytest.mark.parametrize(
+    ("remotes", "section"), [(["origin", "mirror"], {}), (["origin"], {"remote": "elsewhere"}), ([], {"remote": "x"})]
+)
+def test_a_remote_that_nothing_names_is_asked_for(root: Path, remotes: list[str], section: dict[str, Any]) -> None:
+    for name in remotes:
+        git("remote", "add", name, "https://example.org/repo.git", cwd=root)
+    wanted = tag(root, **section)
+    owed = push_tag(root, wanted)
+    assert wanted.url == UNCLEAR
+    assert owed is not None
+    assert "git.remote" in owed.why
+    assert owed.command.startswith("git push '<remote>' refs/tags/roar/")
+
+
+def test_nothing_is_pushed_without_a_remote(root: Path) -> None:
+    make_tag(root, tag(root))
+    assert push_tag(root, tag(root)) is None
+
+
+def test_a_dead_remote_leaves_the_tag_owed(root: Path) -> None:
+    git("remote", "add", "origin", "http://person:secret@127.0.0.1:1/repo.git", cwd=root)
+    make_tag(root, tag(root))
+    assert tag(root).url == "http://127.0.0.1:1/repo.git"
+    owed = push_tag(root, tag(root))
+    assert owed is not None
+    assert "127.0.0.1" in owed.why
+    assert "\n" not in owed.why
+    assert "secret" not in owed.why
+    assert owed.command == f"git push origin refs/tags/{tag(root).name}"
+
+
+def test_a_remote_that_moved_since_the_plan_was_shown_is_not_pushed_to(root: Path, tmp_path: Path) -> None:
+    git("remote", "add", "origin", "https://example.org/repo.git", cwd=root)
+    wanted = tag(root)
+    make_tag(root, wanted)
+    git("remote", "set-url", "origin", str(bare(tmp_path / "other")), cwd=root)
+    owed = push_tag(root, wanted)
+    assert owed is not None
+    assert "https://example.org/repo.git" in owed.why
+    assert tags_in(tmp_path / "other") == []
+
+
+def test_a_remote_inside_the_project_is_not_pushed_to(root: Path) -> None:
+    evil = bare(root / "evil.git")
+    (root / ".gitignore").write_text("*\n")
+    touch(evil / "hooks" / "post-receive", root / "ran")
+    for url in ("evil.git", f"file://{evil}", str(evil)):
+        git("remote", "add", "origin", url, cwd=root)
+        make_tag(root, tag(root))
+        owed = push_tag(root, tag(root))
+        git("remote", "remove", "origin", cwd=root)
+        assert owed is not None
+        assert "folder of the project" in owed.why
+    assert not (root / "ran").exists()
+
+
+def test_a_remote_that_hangs_is_not_waited_for_and_leaves_no_process(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = tmp_path / "pid"
+    helper = tmp_path / "git-remote-hang"
+    helper.write_text(f"#!/bin/sh\necho $$ > {note}.new; mv {note}.new {note}\nexec sleep 1000\n")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(tags, "PUSH_SECONDS", 1.0)
+    git("remote", "add", "origin", "hang://anything", cwd=root)
+    make_tag(root, tag(root))
+    owed = push_tag(root, tag(root))
+    assert owed is not None
+    assert owed.why == "git gave no answer within 1 s"
+    assert ends(int(note.read_text()))
+
+
+def test_a_password_is_never_asked_for(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = tmp_path / "asked"
+    ask = tmp_path / "ask"
+    ask.write_text(f"#!/bin/sh\ntouch {asked}\n")
+    ask.chmod(0o755)
+    for name in ("GIT_ASKPASS", "SSH_ASKPASS"):
+        monkeypatch.setenv(name, str(ask))
+    helper = tmp_path / "git-remote-secret"
+    helper.write_text('#!/bin/sh\nprintf "url=https://x.example\\n\\n" | git credential fill >&2\nexit 1\n')
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    git("remote", "add", "origin", "secret://x", cwd=root)
+    make_tag(root, tag(root))
+    owed = push_tag(root, tag(root))
+    assert owed is not None
+    assert not asked.exists()
+
+
+def touch(program: Path, note: Path) -> Path:
+    """A program that leaves a note that it ran."""
+    program.write_text(f"#!/bin/sh\ntouch {note}\ncat\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:hunter22x@h/a.git", "https://h/a.git"),
+        ("https://me:hunt/er22x@h/a.git", "https://me:[REDACTED]@h/a.git"),
+        ("https://h/a.git?access_token=hunter22xyz", "https://h/a.git?access_token=[REDACTED]"),
+        ("git@github.com:a/b.git", "git@github.com:a/b.git"),
+    ],
+)
+def test_an_address_is_shown_without_credentials(url: str, shown: str) -> None:
+    assert tags.shown_url(url) == shown

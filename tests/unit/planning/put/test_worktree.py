@@ -1,0 +1,93 @@
+"""The commit that a put names: the work tree is that commit, and nothing of the repository's configuration runs."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.planning.put.worktree import committed
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from tests.support.lineage.captured import git
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    root = tmp_path / "repo"
+    root.mkdir()
+    (root / "data.txt").write_text("data")
+    git("init", "--quiet", "--initial-branch=main", cwd=root)
+    commit(root)
+    return root
+
+
+def commit(root: Path) -> None:
+    git("add", "-A", cwd=root)
+    git("commit", "--quiet", "--allow-empty", "-m", "more", cwd=root)
+
+
+def test_a_clean_tree_has_a_commit_and_nothing_else_has(root: Path, tmp_path: Path) -> None:
+    assert len(committed(root)) == 40
+    (root / "new").touch()
+    with pytest.raises(UsageProblem, match="uncommitted"):
+        committed(root)
+    (root / ".gitignore").write_text("new\n.gitignore\n")
+    assert committed(root)
+    with pytest.raises(LocalProblem, match="no git repository") as caught:
+        committed(tmp_path)
+    assert caught.value.reason == "no commit"
+
+
+def test_a_repository_that_git_does_not_read_is_not_called_one_without_a_commit(root: Path) -> None:
+    (root / ".git" / "HEAD").write_bytes(b"")
+    with pytest.raises(LocalProblem, match="git cannot read the repository") as caught:
+        committed(root)
+    assert caught.value.reason == "git"
+
+
+def test_an_index_that_git_does_not_read_is_not_called_uncommitted_changes(root: Path) -> None:
+    (root / ".git" / "index").write_bytes(b"no index")
+    with pytest.raises(LocalProblem, match="git cannot read the repository"):
+        committed(root)
+
+
+def test_a_changed_file_in_a_submodule_is_an_uncommitted_change(root: Path, tmp_path: Path) -> None:
+    add_submodule(root, tmp_path)
+    assert committed(root)
+    (root / "inner" / "data.txt").write_text("changed")
+    with pytest.raises(UsageProblem, match="uncommitted"):
+        committed(root)
+
+
+def test_a_hooks_repository_is_not_taken_for_ours(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git("init", "--quiet", "--bare", "other", cwd=tmp_path)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
+    assert len(committed(root)) == 40
+
+
+def test_the_users_own_filter_is_used(root: Path, tmp_path: Path) -> None:
+    """As git-lfs has it: what is committed is another text than what lies in the work tree."""
+    clean = tmp_path / "clean"
+    clean.write_text("#!/bin/sh\ntr a-z A-Z\n")
+    clean.chmod(0o755)
+    (tmp_path / "home" / ".gitconfig").write_text(f'[filter "shout"]\n\tclean = {clean}\n\trequired = true\n')
+    (root / ".gitattributes").write_text("*.txt filter=shout\n")
+    git("-c", f"filter.shout.clean={clean}", "add", "-A", cwd=root)
+    git("commit", "--quiet", "-m", "more", cwd=root)
+    os.utime(root / "data.txt", (0, 0))
+    assert committed(root)
+    git("config", "filter.shout.clean", "touch ran", cwd=root)
+    assert committed(root), "the one in the repository is not"
+    assert not (root / "ran").exists()
+
+
+def add_submodule(root: Path, folder: Path) -> None:
+    other = folder / "other"
+    other.mkdir()
+    (other / "data.txt").write_text("inner")
+    git("init", "--quiet", "--initial-branch=main", cwd=other)
+    commit(other)
+    git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other), "inner", cwd=root)
+    commit(root)

@@ -1,0 +1,171 @@
+"""`roar registry user|key|token|owner|project`: what the commands do to the accounts, and what they say."""
+
+import json
+import stat
+from pathlib import Path
+
+import httpx2
+import pytest
+from click.testing import CliRunner, Result
+
+from roar_publisher.auth.signin import Document, Standing
+from roar_publisher.cli.registry.admin import registry_admin
+from roar_publisher.registry.accounts.directory import context_of
+from roar_publisher.registry.accounts.users import Accounts
+from roar_publisher.state.errors import LocalProblem, UsageProblem
+from tests.support.auth.openssh import make_key, public_line
+from tests.support.registry.harness import Json, succeeded
+from tests.support.registry.processes import serving
+
+
+class Admin:
+    """Somebody who runs the commands on one folder."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(registry_admin, [*arguments, "--data", str(self.data)])
+
+    def __call__(self, *arguments: str) -> str:
+        """What a command that succeeds writes on stdout."""
+        result = self.run(*arguments)
+        assert result.exit_code == 0, (arguments, result.output, result.exception)
+        return result.stdout
+
+    def listed(self, what: str) -> list[Json]:
+        rows: list[Json] = json.loads(self(what, "list", "--json"))
+        return rows
+
+
+@pytest.fixture
+def admin(tmp_path: Path) -> Admin:
+    admin = Admin(tmp_path / "data")
+    admin("user", "add", "alice", "--email", "alice@example.org")
+    return admin
+
+
+def test_a_token_is_printed_once_and_works_while_the_registry_runs(admin: Admin) -> None:
+    with serving(admin.data) as process:
+        result = admin.run("token", "issue", "alice", "--ttl", "60")
+        token = result.stdout.strip()
+        header = {"Authorization": f"Bearer {token}"}
+        assert (
+            succeeded(httpx2.get(f"{process.url}/api/v1/auth/me", headers=header))["data"]["user"]["username"]
+            == "alice"
+        )
+        (grant,) = admin.listed("token")
+        assert (grant["user"], grant["id"]) == ("alice", result.stderr.split()[-1])
+        admin("token", "revoke", grant["id"])
+        assert httpx2.get(f"{process.url}/api/v1/auth/me", headers=header).status_code == 401
+    assert admin.listed("token") == []
+    assert token not in admin("token", "list")
+    assert token.encode() not in b"".join(path.read_bytes() for path in admin.data.iterdir())
+
+
+def test_the_sign_in_file_is_private_and_what_roar_reads(admin: Admin, tmp_path: Path) -> None:
+    path = tmp_path / "config" / "roar" / "auth.json"
+    output = admin("token", "issue", "alice", "--auth-json", str(path))
+    document = Document.parse(path.read_bytes())
+    assert document is not None
+    sign_in = document.sign_in()
+    (user,) = admin.listed("user")
+    assert (sign_in.sub, sign_in.db_user_id) == (user["sub"], user["id"])
+    assert sign_in.standing(0) is Standing.VALID
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert sign_in.access_token.reveal() not in output
+
+
+def test_a_sign_in_that_is_there_is_not_replaced(admin: Admin, tmp_path: Path) -> None:
+    path = tmp_path / "auth.json"
+    path.write_text("{}")
+    assert isinstance(admin.run("token", "issue", "alice", "--auth-json", str(path)).exception, UsageProblem)
+    assert (path.read_text(), admin.listed("token")) == ("{}", [])
+
+
+def test_a_key_is_added_listed_and_removed(admin: Admin, tmp_path: Path) -> None:
+    private = make_key(tmp_path / "key", "ed25519")
+    fingerprint = admin("key", "add", "alice", f"{private}.pub").split()[0]
+    (key,) = admin.listed("key")
+    assert (key["user"], key["fingerprint"]) == ("alice", fingerprint)
+    assert public_line(private).startswith(key["public"])
+    assert fingerprint in admin("key", "list")
+    assert isinstance(admin.run("key", "add", "alice", f"{private}.pub").exception, UsageProblem)
+    admin("key", "remove", fingerprint)
+    assert admin.listed("key") == []
+    assert admin("key", "list").strip() == "none"
+
+
+def test_a_private_key_is_not_taken_for_a_public_one(admin: Admin, tmp_path: Path) -> None:
+    private = make_key(tmp_path / "key", "ed25519")
+    result = admin.run("key", "add", "alice", str(private))
+    assert isinstance(result.exception, UsageProblem)
+    assert private.read_text().splitlines()[1] not in str(result.exception)
+
+
+def test_projects_and_their_members(admin: Admin) -> None:
+    admin("user", "add", "bob")
+    admin("owner", "add", "acme")
+    admin("project", "add", "acme/models", "--visibility", "public")
+    admin("project", "add", "alice/own")
+    admin("project", "member", "acme/models", "alice")
+    admin("project", "member", "acme/models", "bob", "--access", "read")
+    admin("owner", "member", "acme", "bob")
+    rows = {
+        row["name"]: (row["owner"], row["visibility"], row["writers"], row["readers"])
+        for row in admin.listed("project")
+    }
+    assert rows == {"models": ("acme", "public", ["alice"], ["bob"]), "own": ("alice", "private", [], [])}
+    assert [(row["name"], row["members"]) for row in admin.listed("owner")] == [("acme", ["bob"])]
+    admin("project", "member", "acme/models", "alice", "--access", "none")
+    admin("owner", "member", "acme", "bob", "--remove")
+    assert writable(admin, "alice") == {"own"}
+    assert writable(admin, "bob") == set()
+
+
+def writable(admin: Admin, name: str) -> set[str | None]:
+    """The projects that a user may write to."""
+    from roar_publisher.registry.accounts.users import find_user
+
+    store = Accounts.open(admin.data)
+    context = store.read(lambda db: context_of(db, find_user(db, name)))
+    store.close()
+    return {project.name for group in context.projects_by_owner.values() for project in group if project.can_write}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("user", "add", "alice"),
+        ("user", "remove", "bob"),
+        ("key", "remove", "SHA256:abc"),
+        ("token", "issue", "bob"),
+        ("token", "revoke", "abc"),
+        ("owner", "member", "acme", "alice"),
+        ("project", "add", "acme/models"),
+        ("project", "member", "acme/models", "alice"),
+    ],
+)
+def test_what_is_taken_or_unknown_is_one_sentence(admin: Admin, arguments: tuple[str, ...]) -> None:
+    error = admin.run(*arguments).exception
+    assert isinstance(error, UsageProblem)
+    assert "there is" in error.what
+    assert error.next_step
+
+
+@pytest.mark.parametrize(
+    "arguments", [("user", "add", "a b"), ("user", "add", "-x"), ("project", "add", "acme"), ("owner", "add", "a/b")]
+)
+def test_names_that_could_not_be_named_are_refused(admin: Admin, arguments: tuple[str, ...]) -> None:
+    assert admin.run(*arguments).exit_code == 2
+
+
+def test_data_that_cannot_be_used_is_a_problem_of_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert isinstance(Admin(tmp_path / "file").run("user", "list").exception, LocalProblem)
+    (tmp_path / "accounts.db").write_text("no database, but long enough to be taken for one" * 100)
+    assert isinstance(Admin(tmp_path).run("user", "list").exception, LocalProblem)
+
+
+def test_a_key_file_that_is_not_there_is_a_problem_of_this_machine(admin: Admin, tmp_path: Path) -> None:
+    assert isinstance(admin.run("key", "add", "alice", str(tmp_path / "none.pub")).exception, LocalProblem)

@@ -1,0 +1,98 @@
+"""What a request costs does not grow with what strangers have written, which costs them little and may be gigabytes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.lineages.artifacts import MOST_CANDIDATES
+from roar_publisher.registry.lineages.reading import MOST_WITH_UID
+from tests.support.registry.harness import Json, Registry, job, refused, succeeded
+from tests.support.registry.people import Bearer
+
+pytestmark = pytest.mark.anyio
+
+JOBS = [job(number) for number in range(20)]
+
+
+class Steps:
+    """Instructions of SQLite's machine."""
+
+    taken = 0
+
+    def take(self) -> int:
+        self.taken += 1
+        return 0
+
+
+@contextmanager
+def counted(store: Store) -> Iterator[Steps]:
+    """The steps that the store takes in the block."""
+    steps = Steps()
+    store._connection.set_progress_handler(steps.take, 1)
+    yield steps
+    store._connection.set_progress_handler(None, 0)
+
+
+async def test_a_prefix_costs_no_more_however_much_is_staged_under_it(registry: Registry, store: Store) -> None:
+    published = await registry.open()
+    await published.add_jobs(job(1))
+    await published.add_links(1, "inputs", {"hash": "deadbeef00", "path": "/a"})
+    await published.finalize()
+    session = await registry.open()
+    await session.add_jobs(job(1))
+    for first in range(0, 20 * MOST_CANDIDATES, MOST_CANDIDATES):
+        links = ({"hash": f"deadbeef{number:07}", "path": ""} for number in range(first, first + MOST_CANDIDATES))
+        await session.add_links(1, "inputs", *links)
+    with counted(store) as steps:
+        refused(await registry.client.get("/api/v1/artifacts/deadbeef"), 409)
+    assert steps.taken < 100 * MOST_CANDIDATES
+    assert succeeded(await registry.client.get("/api/v1/artifacts/deadbeef00"))["hash"] == "deadbeef00"
+
+
+@pytest.mark.parametrize("visibility", ["public", "private"])
+async def test_jobs_cost_no_more_however_often_others_have_staged_them(
+    registry: Registry, store: Store, visibility: str
+) -> None:
+    alice = Bearer(registry.person("alice"))
+    scope = {"owner_resolution": "current_user", "owner_type": "user", "visibility": visibility}
+    session = await registry.open(auth=alice)
+    await session.add_jobs(*JOBS)
+    lineage_hash = (await session.finalize(scope_request=scope))["hash"]
+
+    async def plant(sessions: int) -> None:
+        for _ in range(sessions):
+            await (await registry.open()).add_jobs(*JOBS)
+
+    async def send() -> tuple[Json, int]:
+        again = await registry.open(auth=alice)
+        headers = {"X-Roar-Version": "0.4.7"}
+        with counted(store) as steps:
+            path = f"{again.root}/jobs/batch"
+            reply = succeeded(await again.client.post(path, json={"jobs": JOBS}, headers=headers, auth=alice))
+        return reply, steps.taken
+
+    await plant(MOST_WITH_UID)
+    first, cost = await send()
+    planted = 2 * MOST_WITH_UID
+    await plant(planted)
+    second, more = await send()
+    assert first == second
+    assert first["already_registered_session_hashes"] == [lineage_hash]
+    assert more < cost + planted * len(JOBS)  # less than a step for each job
+
+
+async def test_the_list_of_lineages_costs_no_more_however_many_are_private(registry: Registry, store: Store) -> None:
+    alice = Bearer(registry.person("alice"))
+    scope = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
+
+    async def plant(first: int, last: int) -> int:
+        for number in range(first, last):
+            body = {"hash": f"{number:064x}", "scope_request": scope}
+            succeeded(await registry.client.post("/api/v1/sessions", json=body, auth=alice))
+        with counted(store) as steps:
+            assert (await registry.client.get("/")).status_code == 200
+        return steps.taken
+
+    assert await plant(0, 10) == await plant(10, 100)

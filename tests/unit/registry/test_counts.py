@@ -1,0 +1,77 @@
+"""The counts that are kept while staging say what is there, whatever is written and in whatever order."""
+
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.glaas import wire
+from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.lineages import staging
+from roar_publisher.registry.lineages.legacy import supersede
+from roar_publisher.registry.lineages.sessions import new_graph
+from roar_publisher.registry.lineages.staging import LinkKind
+from tests.support.checkout import DATA
+from tests.support.registry.harness import artifact, digest, job, link, uid
+
+EARLIER = DATA / "registry-earlier-release.sql"
+KEPT = "SELECT id, jobs, inputs, outputs, artifacts FROM graphs ORDER BY id"
+COUNTED = """
+    SELECT id, (SELECT count(*) FROM jobs WHERE graph_id = graphs.id),
+        (SELECT count(*) FROM links JOIN jobs ON jobs.id = job_id WHERE graph_id = graphs.id AND kind = 'inputs'),
+        (SELECT count(*) FROM links JOIN jobs ON jobs.id = job_id WHERE graph_id = graphs.id AND kind = 'outputs'),
+        (SELECT count(*) FROM artifacts WHERE graph_id = graphs.id)
+    FROM graphs ORDER BY id
+"""
+SIZES_KEPT = "SELECT job_id, inputs, outputs FROM job_sizes ORDER BY job_id"
+SIZES_COUNTED = """
+    SELECT id, (SELECT count(*) FROM links WHERE job_id = jobs.id AND kind = 'inputs'),
+        (SELECT count(*) FROM links WHERE job_id = jobs.id AND kind = 'outputs') FROM jobs ORDER BY id
+"""
+
+
+def check(store: Store) -> None:
+    for kept, counted in ((KEPT, COUNTED), (SIZES_KEPT, SIZES_COUNTED)):
+        assert rows(store, kept) == rows(store, counted)
+
+
+def rows(store: Store, query: str) -> list[tuple[int, ...]]:
+    return [tuple(row) for row in store.read(lambda connection: connection.execute(query).fetchall())]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_counts_are_right_after_any_writes(store: Store, seed: int) -> None:
+    rng = random.Random(seed)
+    graphs = [store.write(new_graph) for _ in range(2)]
+    for graph_id in graphs:
+        store.write(staging.add_jobs, graph_id, [wire.Job.model_validate(job(n)) for n in range(3)])
+    for _ in range(60):
+        graph_id = rng.choice(graphs)
+        some = [rng.randrange(8) for _ in range(rng.randrange(4))]
+        match rng.choice(["jobs", "artifacts", "composite", "links"]):
+            case "jobs":
+                store.write(staging.add_jobs, graph_id, [wire.Job.model_validate(job(n)) for n in some])
+            case "artifacts":
+                sent = [wire.Artifact.model_validate(artifact(n)) for n in some]
+                store.write(staging.add_artifacts, graph_id, sent)
+            case "composite":
+                composite = {**artifact(some[0] if some else 9), "hash": digest(9), "component_count_total": 1}
+                store.write(staging.add_composite, graph_id, wire.CompositeRequest.model_validate(composite))
+            case "links":
+                links = [wire.Link.model_validate(link(n, f"/{rng.random()}")) for n in some]
+                kind = rng.choice([LinkKind.INPUTS, LinkKind.OUTPUTS])
+                store.write(staging.add_links, graph_id, uid(rng.randrange(3)), kind, links)
+        check(store)
+    store.write(supersede, graphs[0], graphs[1])
+    assert rows(store, KEPT)[1] == rows(store, COUNTED)[1]
+
+
+def test_the_counts_of_an_earlier_store_are_right(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / DATABASE_NAME) as connection:
+        connection.executescript(EARLIER.read_text())
+    connection.close()
+    store = Store.open(tmp_path)
+    check(store)
+    assert sum(sum(row[1:]) for row in rows(store, KEPT)) > 0
+    store.close()

@@ -1,0 +1,146 @@
+"""The data of a registry is its owner's alone, whatever the umask was and whoever made the folder."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.registry.accounts.users import Accounts, add_user, new_id
+from roar_publisher.registry.data import DATABASE_NAME, Store
+from roar_publisher.registry.lineages.sessions import new_graph
+from roar_publisher.registry.store import private_data
+from roar_publisher.registry.store.private_data import UnsafeData
+from tests.support.checkout import CHECKOUT, DATA
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """The mode of a folder and of everything in it, by its path below."""
+    paths = [folder, *sorted(folder.rglob("*"))]
+    return {str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode) for path in paths}
+
+
+def private(folder: Path) -> dict[str, int]:
+    return {name: 0o700 if (folder / name).is_dir() else 0o600 for name in modes(folder)}
+
+
+def used(data: Path) -> None:
+    """A store with everything beside it that SQLite makes while it is written."""
+    store = Store.open(data)
+    store.write(new_graph)
+    store.accounts.write(add_user, new_id())
+    assert (data / f"{DATABASE_NAME}-wal").exists()
+    assert modes(data) == private(data)
+    store.close()
+
+
+@pytest.mark.usefixtures("umask")
+def test_what_the_registry_makes_is_private(tmp_path: Path) -> None:
+    data = tmp_path / "deep" / "registry"
+    used(data)
+    assert modes(tmp_path / "deep") == private(tmp_path / "deep")
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_folder_that_was_made_before_is_made_private_with_everything_in_it(tmp_path: Path) -> None:
+    """Earlier releases left `registry.db` readable to everybody; so may who copied the folder."""
+    data = tmp_path / "registry"
+    used(data)
+    (data / "backup").mkdir()
+    for name in ("registry.log", "backup/registry.db", "registry.db-wal", "registry.db-shm", "registry.db.old"):
+        (data / name).touch()
+    for path in data.rglob("*"):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    data.chmod(0o755)
+    used(data)
+    assert modes(data) == private(data)
+
+
+def test_commands_make_it_private_too(tmp_path: Path) -> None:
+    Accounts.open(tmp_path).close()
+    (tmp_path / "accounts.db").chmod(0o644)
+    tmp_path.chmod(0o755)
+    Accounts.open(tmp_path).close()
+    assert modes(tmp_path) == private(tmp_path)
+
+
+def test_a_command_leaves_the_locks_of_a_running_registry_alone(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    Accounts.open(tmp_path).close()
+    second = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sqlite3; sqlite3.connect({str(tmp_path / DATABASE_NAME)!r}).execute('SELECT * FROM graphs')",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        timeout=30,
+    )
+    assert "database is locked" in second.stderr
+    store.close()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o707, 0o720, 0o1777], ids=oct)
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    data = tmp_path / "registry"
+    data.mkdir()
+    data.chmod(mode)
+    for opened in (Store.open, Accounts.open):
+        with pytest.raises(UnsafeData, match="other users can write") as refusal:
+            opened(data)
+        assert "chmod" in refusal.value.remedy
+    assert list(data.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [".", DATABASE_NAME, "secret", "backup/registry.db"])
+def test_what_belongs_to_another_user_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store.open(tmp_path).close()
+    (tmp_path / "backup").mkdir()
+    (tmp_path / "backup" / "registry.db").touch()
+    foreign = (tmp_path / name).stat().st_ino
+    real = Path.stat
+
+    def owned_by_another(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        found = real(path, follow_symlinks=follow_symlinks)
+        fields = list(found)
+        if found.st_ino == foreign:
+            fields[4] = os.geteuid() + 1
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(Path, "stat", owned_by_another)
+    with pytest.raises(UnsafeData, match="another user"):
+        private_data.secure_folder(tmp_path)
+
+
+def test_a_link_is_not_followed_to_what_is_not_ours_to_change(tmp_path: Path) -> None:
+    data, outside = tmp_path / "registry", tmp_path / "outside"
+    data.mkdir()
+    outside.mkdir()
+    (outside / "file").touch()
+    for path, mode in ((outside / "file", 0o644), (outside, 0o755)):
+        path.chmod(mode)
+    (data / "folder").symlink_to(outside)
+    (data / "file").symlink_to(outside / "file")
+    Store.open(data).close()
+    assert modes(outside) == {".": 0o755, "file": 0o644}
+
+
+def test_the_database_of_an_earlier_release_is_still_read(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / DATABASE_NAME) as connection:
+        connection.executescript((DATA / "registry-earlier-release.sql").read_text())
+    connection.close()
+    (tmp_path / DATABASE_NAME).chmod(0o644)
+    used(tmp_path)

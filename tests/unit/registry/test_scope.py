@@ -1,0 +1,332 @@
+"""Where users may publish, and who reads it."""
+
+from typing import Any
+
+import pytest
+
+from roar_publisher.registry.accounts import directory
+from roar_publisher.registry.accounts import users as accounts
+from tests.support.registry.harness import GIT, Json, Registry, Session, artifact, digest, job, link, refused, succeeded
+from tests.support.registry.people import Bearer, Person, Ssh
+
+pytestmark = pytest.mark.anyio
+
+OWN: Json = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
+
+
+class Acme:
+    """An organization with a private project; Alice writes to it, Ruth reads it, Max is a member of all of Acme."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.alice, self.ruth, self.max, self.bob = map(registry.person, ("alice", "ruth", "max", "bob"))
+        store = registry.store.accounts
+        self.owner_id = store.write(directory.add_owner, "acme")
+        self.project_id = store.write(directory.add_project, "acme", "models", "private")
+        store.write(directory.set_project_member, "acme", "models", "alice", can_write=True)
+        store.write(directory.set_project_member, "acme", "models", "ruth", can_write=False)
+        store.write(directory.set_owner_member, "acme", "max", member=True)
+
+    def request(self, **changes: object) -> dict[str, Any]:
+        scope = {
+            "owner_id": self.owner_id,
+            "owner_type": "organization",
+            "project_id": self.project_id,
+            "visibility": "private",
+        }
+        return {name: value for name, value in (scope | changes).items() if value is not None}
+
+    async def staged(self, person: Person, *, by_key: bool = False) -> Session:
+        session = await self.registry.open(auth=Ssh(person) if by_key else Bearer(person))
+        await session.add_jobs(job(1))
+        await session.add_artifacts(artifact(1))
+        return session
+
+    async def readers(self, lineage_hash: str) -> set[str]:
+        self.registry.clock.now += 1  # asked twice in a second, they would sign the same
+        people = {"alice": self.alice, "ruth": self.ruth, "max": self.max, "bob": self.bob}
+        seen = set()
+        for name, person in people.items():
+            answers = set()
+            for auth in (Bearer(person), Ssh(person)):
+                for path in (f"/api/v1/sessions/{lineage_hash}", f"/dag/{lineage_hash}"):
+                    answers.add((await self.registry.client.get(path, auth=auth)).status_code)
+            assert len(answers) == 1, (name, answers)
+            if answers == {200}:
+                seen.add(name)
+        return seen
+
+
+@pytest.fixture
+async def acme(registry: Registry) -> Acme:
+    return Acme(registry)
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+async def test_a_project_takes_private_lineage_for_its_members(acme: Acme, by_key: bool) -> None:
+    session = await acme.staged(acme.alice, by_key=by_key)
+    receipt = await session.finalize(scope_request=acme.request())
+    assert await acme.readers(receipt["hash"]) == {"alice", "ruth", "max"}
+    assert not await acme.registry.is_published(receipt["hash"])
+
+
+async def test_a_member_who_leaves_reads_no_more(acme: Acme) -> None:
+    receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request())
+    store = acme.registry.store.accounts
+    store.write(directory.set_project_member, "acme", "models", "ruth", can_write=None)
+    store.write(directory.set_owner_member, "acme", "max", member=False)
+    assert await acme.readers(receipt["hash"]) == {"alice"}
+
+
+async def test_the_own_space_is_for_oneself(acme: Acme) -> None:
+    receipt = await (await acme.staged(acme.max)).finalize(scope_request=OWN)
+    assert await acme.readers(receipt["hash"]) == {"max"}
+    named = acme.request(owner_id=acme.alice.user.id, owner_type="user", project_id=None)
+    receipt = await (await acme.staged(acme.alice)).finalize(scope_request=named)
+    assert await acme.readers(receipt["hash"]) == {"alice"}
+
+
+async def test_an_organization_without_a_project_is_for_its_members(acme: Acme) -> None:
+    receipt = await (await acme.staged(acme.max)).finalize(scope_request=acme.request(project_id=None))
+    assert await acme.readers(receipt["hash"]) == {"max"}
+
+
+async def test_a_public_lineage_of_a_project_is_for_everybody(acme: Acme) -> None:
+    receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request(visibility="public"))
+    assert await acme.registry.is_published(receipt["hash"])
+    assert receipt["hash"] in (await acme.registry.client.get("/")).text
+
+
+async def test_private_lineage_is_in_no_list_and_behind_no_digest(acme: Acme) -> None:
+    receipt = await (await acme.staged(acme.alice)).finalize(scope_request=OWN)
+    client = acme.registry.client
+    assert receipt["hash"] not in (await client.get("/")).text
+    assert (await client.get(f"/api/v1/artifacts/{digest(1)}")).status_code == 404
+    assert (await client.get(f"/api/v1/artifacts/{digest(1)}", auth=Bearer(acme.bob))).status_code == 404
+    assert (await client.get(f"/api/v1/artifacts/{digest(1)}", auth=Bearer(acme.alice))).status_code == 200
+    listed = succeeded(await client.get("/api/v1/sessions", auth=Ssh(acme.alice)))["sessions"]
+    assert [(lineage["hash"], lineage["visibility"]) for lineage in listed] == [(receipt["hash"], "private")]
+
+
+@pytest.mark.parametrize(
+    ("person", "changes", "status"),
+    [
+        ("ruth", {}, 403),
+        ("bob", {}, 403),
+        ("alice", {"project_id": None}, 403),
+        ("alice", {"project_id": "unknown"}, 403),
+        ("alice", {"owner_id": "unknown"}, 403),
+        ("alice", {"owner_type": "user"}, 403),
+        ("max", {"project_id": "unknown"}, 403),
+        ("alice", {"owner_id": None, "project_id": None}, 422),
+        ("alice", {"owner_resolution": "current_user"}, 422),
+        ("alice", {"owner_resolution": "somebody", "owner_id": None}, 422),
+        ("alice", {"visibility": "secret"}, 422),
+        ("alice", {"visibility": None}, 422),
+    ],
+)
+async def test_what_may_not_be_written_to_is_refused_and_nothing_is_published(
+    acme: Acme, person: str, changes: Json, status: int
+) -> None:
+    session = await acme.staged(getattr(acme, person))
+    body = {"scope_request": acme.request(**changes)}
+    refused(await session.post("/finalize", body), status)
+    assert acme.registry.store.read(lambda db: db.execute("SELECT count(*) FROM lineages").fetchone()[0]) == 0
+
+
+PLACES: dict[str, dict[str, Any] | None] = {
+    "own space": {},
+    "project": {"visibility": "private"},
+    "project, public": {"visibility": "public"},
+    "public": None,
+}
+"""Where Alice publishes: what differs from a private publish into her project; nothing for her own space."""
+AGAIN = {
+    ("own space", "own space"): "private",
+    ("own space", "public"): "public",
+    ("project", "project"): "private",
+    ("project", "project, public"): "public",
+    **{(first, then): "public" for first in ("project, public", "public") for then in PLACES},
+}
+"""How a lineage is visible that was published in one place and then in the other; what is missing is refused."""
+
+
+def place(acme: Acme, name: str) -> Json:
+    """The body of a finalize that publishes there."""
+    changes = PLACES[name]
+    if changes is None:
+        return GIT
+    return {**GIT, "scope_request": acme.request(**changes) if changes else OWN}
+
+
+@pytest.mark.parametrize("then", PLACES)
+@pytest.mark.parametrize("first", PLACES)
+async def test_a_lineage_may_become_public_where_it_is_and_nothing_else(acme: Acme, first: str, then: str) -> None:
+    """What is public stays so, and the receipt says it; what is private does not move."""
+    sessions = [await acme.staged(acme.alice), await acme.staged(acme.alice)]
+    receipt = succeeded(await sessions[0].post("/finalize", place(acme, first)))
+    readers = await acme.readers(receipt["hash"])
+    again = await sessions[1].post("/finalize", place(acme, then))
+    if visibility := AGAIN.get((first, then)):
+        assert succeeded(again) == {**receipt, "created": False, "visibility": visibility}
+    else:
+        visibility = "private"
+        words = refused(again, 422)
+        assert "published already, as private" in words
+        assert "count" not in words, "a client would take it for another fault"
+        assert succeeded(await sessions[1].post("/finalize", place(acme, first))) == {**receipt, "created": False}
+    everybody = {"alice", "ruth", "max", "bob"}
+    assert await acme.readers(receipt["hash"]) == (everybody if visibility == "public" else readers)
+    assert await acme.registry.is_published(receipt["hash"]) is (visibility == "public")
+
+
+@pytest.mark.parametrize("then", PLACES)
+@pytest.mark.parametrize("first", PLACES)
+async def test_a_closed_session_makes_its_lineage_public_and_else_gives_its_receipt(
+    acme: Acme, first: str, then: str
+) -> None:
+    """What is public stays so, whatever is asked for; what is private elsewhere does not come."""
+    session = await acme.staged(acme.alice)
+    receipt = succeeded(await session.post("/finalize", place(acme, first)))
+    readers = await acme.readers(receipt["hash"])
+    again = await session.post("/finalize", place(acme, then))
+    is_public = "public" in first or AGAIN.get((first, then)) == "public"
+    if is_public or first == then:
+        assert succeeded(again) == {**receipt, "visibility": "public" if is_public else "private"}
+    else:
+        assert "published already, as private" in refused(again, 422)
+    assert await acme.registry.is_published(receipt["hash"]) is is_public
+    if not is_public:
+        assert await acme.readers(receipt["hash"]) == readers
+
+
+async def test_what_becomes_public_is_found_by_everybody(acme: Acme) -> None:
+    first, second = await acme.staged(acme.alice), await acme.staged(acme.alice)
+    receipt = await first.finalize(scope_request=OWN)
+    missing = await acme.registry.client.get(f"/api/v1/artifacts/{digest(1)}")
+    await second.finalize()
+    found = await acme.registry.client.get(f"/api/v1/artifacts/{digest(1)}")
+    assert (missing.status_code, found.status_code) == (404, 200)
+    assert succeeded(found)["original_session_hash"] == receipt["hash"]
+
+
+async def test_nobody_else_makes_it_public(acme: Acme) -> None:
+    """Ruth and Max stage the very same jobs: theirs is another lineage, for it names another creator."""
+    receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request())
+    for person in (acme.ruth, acme.max):
+        assert (await (await acme.staged(person)).finalize())["hash"] != receipt["hash"]
+    assert not await acme.registry.is_published(receipt["hash"])
+
+
+async def test_who_may_not_write_to_the_project_any_more_does_not_make_its_lineage_public(acme: Acme) -> None:
+    receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request())
+    acme.registry.store.accounts.write(directory.set_project_member, "acme", "models", "alice", can_write=False)
+    again = await acme.staged(acme.alice)
+    refused(await again.post("/finalize", place(acme, "project, public")), 403)
+    refused(await again.post("/finalize", GIT), 422)
+    assert not await acme.registry.is_published(receipt["hash"])
+
+
+async def test_a_hash_that_another_account_has_finalized_is_no_receipt_of_ones_own(acme: Acme) -> None:
+    """Her account was removed and added again: under the same `sub`, which the hash names, and with another id."""
+    first, second = await acme.staged(acme.alice), await acme.staged(acme.alice)
+    await first.finalize()
+    acme.registry.store.write(lambda db: db.execute("UPDATE lineages SET owner = 'earlier'"))
+    assert "another account" in refused(await second.post("/finalize", GIT), 422)
+
+
+async def test_an_anonymous_session_is_nobodys_whoever_opens_it(acme: Acme) -> None:
+    body = {"mode": "anonymous_public"}
+    opened = await acme.registry.client.post("/api/v1/registration-sessions", json=body, auth=Bearer(acme.alice))
+    session = Session(acme.registry.client, succeeded(opened))
+    await session.add_jobs(job(1))
+    lineage = await acme.registry.lineage((await session.finalize())["hash"])
+    assert lineage["creator"] == "anonymous"
+
+
+async def test_jobs_that_stand_in_a_public_lineage_of_this_user_are_named_and_not_staged(acme: Acme) -> None:
+    receipt = await (await acme.staged(acme.alice)).finalize()
+    again = await acme.registry.open(auth=Ssh(acme.alice))
+    reply = await again.add_jobs(job(1), job(2))
+    assert reply["already_registered_session_hashes"] == [receipt["hash"]]
+    assert (reply["created_count"], reply["existing_count"]) == (1, 0)
+    other = await (await acme.registry.open(auth=Bearer(acme.bob))).add_jobs(job(1))
+    nobodys = await (await acme.registry.open()).add_jobs(job(1))
+    for reply in (other, nobodys):
+        assert (reply["created_count"], reply["already_registered_session_hashes"]) == (1, [])
+
+
+@pytest.mark.parametrize("version", ["", "0.3.5", "nonsense"])
+async def test_jobs_are_staged_again_for_a_client_that_would_link_them_all_the_same(acme: Acme, version: str) -> None:
+    """roar-cli before 0.3.6 has one uid for a job in all its lineages, and does not know that it is registered."""
+    first = await (await acme.staged(acme.alice)).finalize()
+    headers = {"X-Roar-Version": version}
+    again = await acme.registry.open(auth=Bearer(acme.alice))
+    batch = acme.registry.client.post(
+        f"{again.root}/jobs/batch", json={"jobs": [job(1)]}, headers=headers, auth=again.auth
+    )
+    reply = succeeded(await batch)
+    assert (reply["created_count"], reply["already_registered_session_hashes"]) == (1, [])
+    single = acme.registry.client.post(f"{again.root}/jobs", json=job(2), headers=headers, auth=again.auth)
+    assert succeeded(await single)["created"] is True
+    await again.add_links(1, "outputs", link(1))
+    second = await again.finalize()
+    assert second["hash"] != first["hash"]
+    assert (await acme.registry.lineage(second["hash"]))["jobs_count"] == 2
+
+
+async def test_jobs_that_stand_in_a_private_lineage_are_staged_again(acme: Acme) -> None:
+    """Finalize alone says whether they are to be public now."""
+    await (await acme.staged(acme.alice)).finalize(scope_request=OWN)
+    reply = await (await acme.registry.open(auth=Ssh(acme.alice))).add_jobs(job(1))
+    assert (reply["created_count"], reply["already_registered_session_hashes"]) == (1, [])
+
+
+async def test_her_labels_go_beside_her_sessions_too(acme: Acme) -> None:
+    receipt = await (await acme.staged(acme.alice)).finalize(scope_request=OWN)
+    second = await acme.staged(acme.bob)
+    label = {"entity_type": "dag", "session_hash": receipt["hash"], "metadata": {"team": "ml"}}
+    sync = "/api/v1/labels/sync"
+    reply = succeeded(await acme.registry.client.post(sync, json={"labels": [label]}, auth=Ssh(acme.alice)))
+    assert reply["created"] == 1
+    refused(await second.post("/labels/batch", {"labels": [label]}), 409)
+    refused(await acme.registry.client.post(sync, json={"labels": [label]}, auth=Bearer(acme.bob)), 404)
+    lineage = await acme.registry.lineage(receipt["hash"], auth=Bearer(acme.alice))
+    assert lineage["labels"] == {"team": "ml"}
+
+
+async def test_her_second_session_of_the_same_lineage_labels_it(acme: Acme) -> None:
+    first, second = await acme.staged(acme.alice), await acme.staged(acme.alice)
+    receipt = await first.finalize(scope_request=OWN)
+    assert not (await second.finalize(scope_request=OWN))["created"]
+    label = {"entity_type": "dag", "session_hash": receipt["hash"], "metadata": {"team": "ml"}}
+    assert succeeded(await second.post("/labels/batch", {"labels": [label]}))["created"] == 1
+
+
+async def test_the_access_context_names_what_the_user_may_write(acme: Acme) -> None:
+    async def context(person: Person) -> Json:
+        answer = succeeded(await acme.registry.client.get("/api/v1/auth/access-context", auth=Bearer(person)))
+        assert answer["success"] is True, "treqs-cli takes nothing else"
+        data: Json = answer["data"]
+        return data
+
+    acme.registry.store.accounts.write(directory.add_project, "acme", "hidden", "private")
+    hers, his = await context(acme.alice), await context(acme.bob)
+    assert hers["user"].items() >= {"id": acme.alice.user.id, "sub": acme.alice.user.sub, "username": "alice"}.items()
+    assert [(owner["type"], owner["role"]) for owner in hers["owners"]] == [
+        ("user", "owner"),
+        ("organization", "guest"),
+    ]
+    (project,) = hers["projects_by_owner"][acme.owner_id]
+    assert (project["name"], project["visibility"], project["can_write"]) == ("models", "private", True)
+    assert [project["can_write"] for project in (await context(acme.ruth))["projects_by_owner"][acme.owner_id]] == [
+        False
+    ]
+    assert [owner["id"] for owner in his["owners"]] == [acme.bob.user.id]
+
+
+async def test_a_user_who_is_removed_leaves_what_was_published(acme: Acme) -> None:
+    receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request())
+    acme.registry.store.accounts.write(accounts.remove_user, "alice")
+    lineage = await acme.registry.lineage(receipt["hash"], auth=Bearer(acme.ruth))
+    assert lineage["hash"] == receipt["hash"]

@@ -1,0 +1,236 @@
+"""A TReqs service vouches for bearers: users are linked, contexts cached, and its trouble is no sign-out."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from roar_publisher.registry.accounts import keys
+from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts.authority import Authority, Run
+from roar_publisher.registry.accounts.treqs import TRUST_SECONDS, TreqsService
+from roar_publisher.registry.api.app import create_app
+from roar_publisher.registry.data import Store
+from tests.support.registry.harness import Clock, Json, Registry, Session, job, refused, succeeded
+from tests.support.registry.people import Ssh
+
+pytestmark = pytest.mark.anyio
+
+ME = "/api/v1/auth/me"
+PROJECT: Json = {"id": "proj-1", "name": "models", "visibility": "private", "can_write": True}
+CONTEXT: Json = {
+    "user": {"id": "db-1", "sub": "sub-alice", "username": "alice", "email": "alice@example.org"},
+    "owners": [{"id": "org-1", "type": "organization", "username": "acme", "display_name": "Acme", "role": "member"}],
+    "projects_by_owner": {"org-1": [PROJECT]},
+}
+SCOPE = {"owner_id": "org-1", "owner_type": "organization", "project_id": "proj-1", "visibility": "private"}
+OWN = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
+REFUSED = httpx2.Response(401, json={"error": {"message": "no"}})
+
+
+class Treqs:
+    """The service: what it answers to which token, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {"Bearer hers": CONTEXT}
+        self.asked: list[tuple[str, str]] = []
+        self.logout = REFUSED
+
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer as `httpx2.MockTransport` asks."""
+        token = request.headers.get("authorization", "")
+        self.asked.append((request.url.path, token))
+        if request.url.path.endswith("/logout"):
+            return self.logout
+        if request.method == "POST":
+            return httpx2.Response(200, json={"success": True, "data": {"access_token": "new", "expires_in": 60}})
+        answer = self.answers.get(token, REFUSED)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, httpx2.Response) else httpx2.Response(200, json=answer)
+
+
+class ByTreqs(httpx2.Auth):
+    """Shows a bearer of the service."""
+
+    def __init__(self, token: str = "hers") -> None:
+        self._header = f"Bearer {token}"
+
+    def auth_flow(self, request: httpx2.Request) -> Any:
+        """The client library's hook."""
+        request.headers["Authorization"] = self._header
+        yield request
+
+
+@pytest.fixture
+def treqs() -> Treqs:
+    return Treqs()
+
+
+@pytest.fixture
+async def registry(anyio_backend: str, store: Store, treqs: Treqs) -> AsyncIterator[Registry]:
+    clock = Clock()
+
+    def authority(run: Run) -> Authority:
+        transport = httpx2.MockTransport(treqs)
+        return TreqsService("https://treqs.example/base/", store.accounts, run, clock, transport)
+
+    app = create_app(store, clock=clock, authority=authority)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://registry") as client:
+        yield Registry(app, client, clock, store)
+
+
+async def staged(registry: Registry, auth: httpx2.Auth) -> Session:
+    session = await registry.open(auth=auth)
+    await session.add_jobs(job(1))
+    return session
+
+
+async def test_a_user_is_linked_by_sub_and_known_again(registry: Registry, treqs: Treqs) -> None:
+    first = succeeded(await registry.client.get(ME, auth=ByTreqs()))["data"]
+    assert first["creatorIdentity"] == "treqs:user:sub-alice"
+    registry.clock.now += TRUST_SECONDS
+    treqs.answers["Bearer hers"] = {**CONTEXT, "user": {**CONTEXT["user"], "username": "alice-renamed"}}
+    again = succeeded(await registry.client.get(ME, auth=ByTreqs()))["data"]
+    assert again == first
+    assert treqs.asked == [("/base/api/v1/auth/access-context", "Bearer hers")] * 2
+
+
+async def test_a_name_or_an_address_links_nobody(registry: Registry) -> None:
+    local = registry.person("alice")
+    linked = succeeded(await registry.client.get(ME, auth=ByTreqs()))["data"]
+    assert linked["user"]["id"] != local.user.id
+    assert linked["user"]["username"].startswith("alice-")
+
+
+async def test_a_token_of_the_registrys_own_is_nobodys_here(registry: Registry) -> None:
+    local = registry.person("bob")
+    refused(await registry.client.get(ME, headers={"Authorization": local.bearer}), 401)
+
+
+async def test_an_answer_is_trusted_for_moments_only(registry: Registry, treqs: Treqs) -> None:
+    for _ in range(5):
+        succeeded(await registry.client.get("/api/v1/sessions?limit=1", auth=ByTreqs()))
+    assert len(treqs.asked) == 1
+    treqs.answers.clear()
+    registry.clock.now += TRUST_SECONDS
+    refused(await registry.client.get("/api/v1/sessions?limit=1", auth=ByTreqs()), 401)
+
+
+async def test_a_finalize_with_a_scope_asks_anew(registry: Registry, treqs: Treqs) -> None:
+    session = await staged(registry, ByTreqs())
+    treqs.answers["Bearer hers"] = {**CONTEXT, "projects_by_owner": {"org-1": [{**PROJECT, "can_write": False}]}}
+    refused(await session.post("/finalize", {"scope_request": SCOPE}), 403)
+    treqs.answers["Bearer hers"] = CONTEXT
+    receipt = await session.finalize(scope_request=SCOPE)
+    assert (await registry.lineage(receipt["hash"], auth=ByTreqs()))["visibility"] == "private"
+    assert not await registry.is_published(receipt["hash"])
+
+
+async def test_a_bearer_that_dies_before_the_finalize_is_401(registry: Registry, treqs: Treqs) -> None:
+    session = await staged(registry, ByTreqs())
+    treqs.answers.clear()
+    refused(await session.post("/finalize", {"scope_request": SCOPE}), 401)
+
+
+@pytest.mark.parametrize("scope", [SCOPE, OWN])
+async def test_a_key_needs_a_bearer_before_it(registry: Registry, scope: Json) -> None:
+    session = await staged(registry, Ssh(registry.person("bob")))
+    assert "refresh with bearer auth first" in refused(await session.post("/finalize", {"scope_request": scope}), 400)
+
+
+async def test_a_key_goes_by_what_was_said_to_the_bearer(registry: Registry, treqs: Treqs) -> None:
+    alice = registry.person("somebody")
+    store = registry.store.accounts
+    await registry.client.get(ME, auth=ByTreqs())
+    store.write(keys.remove_key, alice.keyid)
+    store.write(keys.add_key, "alice", keys.parse_key(alice.key.export_public_key().decode()))
+    session = await staged(registry, Ssh(alice))
+    treqs.answers.clear()
+    receipt = await session.finalize(scope_request=SCOPE)
+    user = store.read(accounts.find_user, "alice")
+    assert (await registry.lineage(receipt["hash"], auth=Ssh(alice)))["creator"] == f"glaas:user:{user.id}"
+
+
+async def test_another_member_reads_and_others_do_not(registry: Registry, treqs: Treqs) -> None:
+    receipt = await (await staged(registry, ByTreqs())).finalize(scope_request=SCOPE)
+    treqs.answers["Bearer his"] = {**CONTEXT, "user": {"id": "db-2", "sub": "sub-max"}}
+    treqs.answers["Bearer beside"] = {
+        **CONTEXT,
+        "user": {"id": "db-4", "sub": "sub-kim"},
+        "projects_by_owner": {"org-1": [{**PROJECT, "id": "proj-2"}]},
+    }
+    treqs.answers["Bearer outside"] = {"user": {"id": "db-3", "sub": "sub-eve"}, "owners": [], "projects_by_owner": {}}
+    succeeded(await registry.client.get(f"/api/v1/sessions/{receipt['hash']}", auth=ByTreqs("his")))
+    for token in ("beside", "outside"):
+        refused(await registry.client.get(f"/api/v1/sessions/{receipt['hash']}", auth=ByTreqs(token)), 404)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx2.ConnectError("no route"),
+        httpx2.ReadTimeout("slow"),
+        httpx2.Response(500, json={}),
+        httpx2.Response(404, json={}),
+        httpx2.Response(302, headers={"location": "https://elsewhere.example/"}),
+        httpx2.Response(200, text="<html>"),
+        httpx2.Response(200, content=b"\xff\xfe"),
+        httpx2.Response(200, json=[1]),
+        httpx2.Response(200, json={"user": {"id": 1}}),
+    ],
+    ids=str,
+)
+async def test_trouble_at_the_service_is_503_and_tells_no_token(
+    registry: Registry, treqs: Treqs, answer: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    treqs.answers["Bearer canary-token"] = answer
+    response = await registry.client.get(ME, auth=ByTreqs("canary-token"))
+    refused(response, 503)
+    assert "canary" not in response.text + caplog.text
+    assert {path for path, _ in treqs.asked} == {"/base/api/v1/auth/access-context"}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_no_of_the_service_is_401(registry: Registry, treqs: Treqs, status: int) -> None:
+    treqs.answers["Bearer bad"] = httpx2.Response(status, text="no")
+    refused(await registry.client.get(ME, auth=ByTreqs("bad")), 401)
+
+
+async def test_an_enveloped_answer_is_understood_and_passed_on(registry: Registry, treqs: Treqs) -> None:
+    more = {**CONTEXT, "tomorrow": {"kept": True}}
+    treqs.answers["Bearer hers"] = {"success": True, "data": more}
+    context = succeeded(await registry.client.get("/api/v1/auth/access-context", auth=ByTreqs()))["data"]
+    assert context.items() >= {"tomorrow": {"kept": True}, "user": CONTEXT["user"]}.items()
+
+
+@pytest.mark.parametrize(
+    "ended", [httpx2.Response(204), httpx2.Response(200), httpx2.Response(200, json={"success": True, "data": {}})]
+)
+async def test_a_logout_is_passed_on_and_what_was_trusted_is_forgotten(
+    registry: Registry, treqs: Treqs, ended: httpx2.Response
+) -> None:
+    succeeded(await registry.client.get(ME, auth=ByTreqs()))
+    treqs.logout = ended
+    assert succeeded(await registry.client.post("/api/v1/auth/logout", auth=ByTreqs()))["success"] is True
+    assert treqs.asked[-1] == ("/base/api/v1/auth/logout", "Bearer hers")
+    treqs.answers.clear()
+    refused(await registry.client.get(ME, auth=ByTreqs()), 401)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [(REFUSED, 401), (httpx2.Response(500), 503), (httpx2.Response(404), 503)]
+)
+async def test_a_logout_that_the_service_does_not_confirm_is_no_logout(
+    registry: Registry, treqs: Treqs, answer: httpx2.Response, status: int
+) -> None:
+    treqs.logout = answer
+    refused(await registry.client.post("/api/v1/auth/logout", auth=ByTreqs()), status)
+
+
+async def test_a_refresh_is_passed_on(registry: Registry, treqs: Treqs) -> None:
+    body = {"refresh_token": "r", "client_id": "roar-cli"}
+    answer = succeeded(await registry.client.post("/api/v1/auth/refresh", json=body))
+    assert answer == {"access_token": "new", "expires_in": 60}
+    assert treqs.asked == [("/base/api/v1/auth/refresh", "")]

@@ -1,0 +1,213 @@
+"""A TReqs service that is slow, hangs or answers without end holds up nobody who does not need its word now."""
+
+import json
+from collections.abc import AsyncIterator
+
+import anyio
+import httpx2
+import pytest
+
+from roar_publisher.registry.accounts.treqs import MOST_REMEMBERED, REFUSED_SECONDS, TRUST_SECONDS, TreqsService
+from roar_publisher.registry.accounts.treqs_client import MOST_AT_ONCE, MOST_BYTES, MOST_DEPTH, Patience
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.http.refusals import Refusal
+from tests.support.registry.harness import Clock, Json, run_inline
+
+pytestmark = pytest.mark.anyio
+
+CONTEXT: Json = {"user": {"id": "db-1", "sub": "sub-alice"}, "owners": [], "projects_by_owner": {}}
+FOR_EVER = Patience(answer=1e9, place=1e9)
+
+
+class Held:
+    """A service that answers when it is told to; counts what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.hangs: set[str] = set()
+        self.open = anyio.Event()
+
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer as `httpx2.MockTransport` asks."""
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        self.asked.append(token)
+        if token in self.hangs or "*" in self.hangs:
+            await self.open.wait()
+        return httpx2.Response(200, json=CONTEXT) if "good" in token else httpx2.Response(401)
+
+
+class Endless(httpx2.AsyncByteStream):
+    """A body that goes on; sent: how much of it was taken."""
+
+    def __init__(self, chunk: bytes) -> None:
+        self.chunk = chunk
+        self.sent = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            await anyio.lowlevel.checkpoint()
+            self.sent += len(self.chunk)
+            yield self.chunk
+
+
+def service(store: Store, answer: object, *, clock: Clock | None = None, patience: Patience = FOR_EVER) -> TreqsService:
+    """The authority over a service that always gives this response, or what this handler makes."""
+
+    async def respond(request: httpx2.Request) -> httpx2.Response:
+        assert isinstance(answer, httpx2.Response)
+        return answer
+
+    handler = answer if isinstance(answer, Held) else respond
+    transport = httpx2.MockTransport(handler)
+    return TreqsService("https://treqs.example", store.accounts, run_inline, clock or Clock(), transport, patience)
+
+
+async def is_trouble(authority: TreqsService, token: str = "good") -> str:
+    with pytest.raises(Refusal) as refusal:
+        await authority.user_of(token)
+    assert refusal.value.status == 503
+    assert token not in refusal.value.detail
+    return refusal.value.detail
+
+
+async def test_an_answer_without_end_is_cut_off(store: Store) -> None:
+    body = Endless(b" " * 4096)
+    assert "too much" in await is_trouble(service(store, httpx2.Response(200, stream=body)))
+    assert body.sent <= MOST_BYTES + 4096
+
+
+async def test_an_answer_that_drips_for_ever_ends_with_the_patience(store: Store) -> None:
+    body = Endless(b"")
+    authority = service(store, httpx2.Response(200, stream=body), patience=Patience(answer=0, place=0))
+    assert "does not answer" in await is_trouble(authority)
+
+
+async def test_a_service_that_hangs_ends_with_the_patience(store: Store) -> None:
+    held = Held()
+    held.hangs = {"*"}
+    assert "does not answer" in await is_trouble(service(store, held, patience=Patience(answer=0, place=0)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+        json.dumps({**CONTEXT, "more": json.loads("[" * MOST_DEPTH + "]" * MOST_DEPTH)}).encode(),
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b"\xff\xfe",
+        b"[1]",
+    ],
+    ids=["arrays", "objects", "a little too deep", "a huge number", "no text", "no object"],
+)
+async def test_an_answer_that_is_hard_to_read_is_trouble(store: Store, body: bytes) -> None:
+    await is_trouble(service(store, httpx2.Response(200, content=body)))
+
+
+async def test_a_compressed_answer_is_not_unpacked(store: Store) -> None:
+    """A few kilobytes would become gigabytes before they could be counted."""
+    body = Endless(b"x")
+    packed = httpx2.Response(200, stream=body, headers={"Content-Encoding": "gzip"})
+    assert "encoding" in await is_trouble(service(store, packed))
+    assert body.sent == 0
+
+
+async def test_requests_with_one_bearer_ask_once(store: Store) -> None:
+    held = Held()
+    held.hangs = {"good"}
+    authority = service(store, held)
+    found = []
+
+    async def request() -> None:
+        found.append(await authority.user_of("good"))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(50):
+            group.start_soon(request)
+        await anyio.wait_all_tasks_blocked()
+        held.open.set()
+    assert held.asked == ["good"]
+    assert {user.sub for user in found if user is not None} == {"sub-alice"}
+    assert len(found) == 50
+
+
+async def test_another_asks_where_the_first_was_cancelled(store: Store) -> None:
+    held = Held()
+    held.hangs = {"good"}
+    authority = service(store, held)
+    found = []
+
+    async def request(scope: anyio.CancelScope) -> None:
+        with scope:
+            found.append(await authority.user_of("good"))
+
+    scopes = [anyio.CancelScope() for _ in range(3)]
+    async with anyio.create_task_group() as group:
+        for scope in scopes:
+            group.start_soon(request, scope)
+            await anyio.wait_all_tasks_blocked()
+        scopes[0].cancel()
+        await anyio.wait_all_tasks_blocked()
+        held.open.set()
+    assert len(held.asked) == 2
+    assert len(found) == 2
+
+
+async def test_a_no_is_remembered_shortly(store: Store) -> None:
+    held, clock = Held(), Clock()
+    authority = service(store, held, clock=clock)
+    for _ in range(20):
+        assert await authority.user_of("bad") is None
+    assert held.asked == ["bad"]
+    clock.now += REFUSED_SECONDS
+    assert await authority.user_of("bad") is None
+    assert held.asked == ["bad", "bad"]
+
+
+async def test_made_up_bearers_do_not_drive_out_what_is_remembered(store: Store) -> None:
+    held = Held()
+    authority = service(store, held)
+    await authority.user_of("good")
+    for number in range(MOST_REMEMBERED + 10):
+        await authority.user_of(f"bad {number}")
+    held.asked.clear()
+    await authority.user_of("good")
+    assert held.asked == []
+
+
+async def test_questions_that_hang_are_bounded_and_hold_up_nobody_who_is_known(store: Store) -> None:
+    """Made-up bearers fill their places; who was known before goes on, and others hear soon that they must wait."""
+    held, clock = Held(), Clock()
+    authority = service(store, held, clock=clock, patience=Patience(answer=1e9, place=0))
+    await authority.user_of("good")
+    clock.now += TRUST_SECONDS
+    made_up = [f"made up {number}" for number in range(MOST_AT_ONCE)]
+    held.hangs = set(made_up)
+    async with anyio.create_task_group() as group:
+        for token in made_up:
+            group.start_soon(authority.user_of, token)
+        await anyio.wait_all_tasks_blocked()
+        assert "many questions" in await is_trouble(authority, "another")
+        user = await authority.user_of("good")
+        assert user is not None
+        assert user.sub == "sub-alice"
+        assert await authority.context_of_bearer("good") is not None
+        assert await authority.known_context(user) is not None
+        held.open.set()
+    assert len(held.asked) == MOST_AT_ONCE + 3
+    assert await authority.user_of("another") is None, "the places are free again"
+
+
+async def test_a_redirect_takes_the_bearer_nowhere(store: Store) -> None:
+    seen = []
+
+    async def redirect(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.url.host)
+        return httpx2.Response(307, headers={"Location": "https://elsewhere.example/"})
+
+    transport = httpx2.MockTransport(redirect)
+    authority = TreqsService("https://treqs.example", store.accounts, run_inline, Clock(), transport)
+    await is_trouble(authority)
+    with pytest.raises(Refusal):
+        await authority.refresh("r", "roar-cli")
+    assert seen == ["treqs.example", "treqs.example"]

@@ -1,0 +1,224 @@
+"""Steps with very many jobs and jobs with very many links: hashed right, in bounded pieces, with others in between."""
+
+import random
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+
+from roar_publisher.glaas import wire
+from roar_publisher.lineage.canonical import LineageHasher, canonical_frame, canonical_job, canonical_page
+from roar_publisher.registry.data import Store
+from roar_publisher.registry.lineages import huge_jobs, slices, staging, wide_steps
+from roar_publisher.registry.lineages.sessions import new_graph
+from roar_publisher.registry.lineages.staging import LinkKind
+from tests.support.registry.harness import GIT, Session, digest, job, link, make_registry, refused, uid
+
+T = TypeVar("T")
+SEEDS = range(20)
+SMALL = {"SLICE_JOBS": 3, "SLICE_BYTES": 900, "HUGE_BYTES": 600, "PIECE_BYTES": 150, "COMPARED": 40}
+
+
+@pytest.fixture
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that a few jobs exceed."""
+    for name, value in SMALL.items():
+        for module in (slices, wide_steps, huge_jobs):
+            monkeypatch.setattr(module, name, value, raising=False)
+
+
+def random_jobs(rng: random.Random) -> list[tuple[wire.Job, list[wire.Link], list[wire.Link]]]:
+    """Jobs of few steps, many of them alike at first; some with more links than one piece holds."""
+    shared = [wire.Link(hash=digest(n), path=f"/shared/{n}") for n in range(12)]
+    jobs = []
+    for number in range(rng.randrange(1, 30)):
+        alike = wire.Job(
+            command=rng.choice(["python train.py", "python train.py é", 'say "x"']),
+            job_uid=uid(number),
+            step_number=rng.choice([None, 1, 1, 1, 2, 10]),
+            parent_job_uid=rng.choice([None, uid(0)]),
+            metadata=rng.choice([None, '{"b": 1.0, "a": [NaN]}', f'{{"seed": {rng.randrange(3)}}}']),
+        )
+        inputs = rng.choice([[], shared[:1], shared, shared, shared[:11]])
+        outputs = rng.choice([[], shared[:2], [wire.Link(hash=digest(100 + number), path=f"/out/{number}")]])
+        jobs.append((alike, list(inputs), list(outputs)))
+    return jobs
+
+
+def reference(jobs: list[tuple[wire.Job, list[wire.Link], list[wire.Link]]]) -> tuple[list[tuple[int, str]], str]:
+    """The jobs' steps and texts in the order of the hash, and the hash: all of it in memory, as protocol.md §6 says."""
+    steps = {each.job_uid: each.step_number for each, _, _ in jobs}
+    texts = []
+    for each, inputs, outputs in jobs:
+        text = canonical_job(
+            command=each.command,
+            job_type=each.job_type,
+            step_number=each.step_number,
+            parent_step_number=steps[each.parent_job_uid] if each.parent_job_uid else None,
+            inputs=[(one.hash, one.path) for one in inputs],
+            outputs=[(one.hash, one.path) for one in outputs],
+            metadata=each.metadata,
+        )
+        texts.append((-1 if each.step_number is None else each.step_number, text))
+    hasher = LineageHasher(None, None, None, ["x"])
+    for _, text in sorted(texts):
+        hasher.add(text)
+    return sorted(texts), hasher.digests()["x"]
+
+
+def stage(store: Store, jobs: list[tuple[wire.Job, list[wire.Link], list[wire.Link]]]) -> int:
+    graph_id = store.write(new_graph)
+    for each, inputs, outputs in jobs:
+        store.write(staging.add_jobs, graph_id, [each])
+        store.write(staging.add_links, graph_id, each.job_uid, LinkKind.INPUTS, inputs)
+        store.write(staging.add_links, graph_id, each.job_uid, LinkKind.OUTPUTS, outputs)
+    return graph_id
+
+
+def pieces_of(store: Store, graph_id: int) -> Iterator[list[slices.Part]]:
+    """The pieces of work, each in a transaction of its own, as the registry takes them."""
+    parts = store.read(wide_steps.parts_in_order, graph_id)
+    while (piece := store.read(lambda _connection: slices.advance(parts))) is not None:
+        yield piece
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_pieces_give_the_hash_of_the_whole(store: Store, small_slices: None, seed: int) -> None:
+    jobs = random_jobs(random.Random(seed))
+    in_order, expected = reference(jobs)
+    graph_id = stage(store, jobs)
+    hasher = LineageHasher(None, None, None, ["x"])
+    texts = [""]
+    for piece in pieces_of(store, graph_id):
+        for part in piece:
+            hasher.add(part.text, last=part.last)
+            texts[-1] += part.text
+            texts += [""] if part.last else []
+    assert texts == [*(text for _, text in in_order), ""]
+    assert hasher.digests()["x"] == expected
+    assert left_sorted(store) == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_piece_is_small(store: Store, small_slices: None, seed: int) -> None:
+    graph_id = stage(store, random_jobs(random.Random(seed)))
+    for piece in pieces_of(store, graph_id):
+        assert len(piece) <= SMALL["SLICE_JOBS"]
+        # One job more than fits, or one piece of a huge one; JSON makes a text longer than its words.
+        assert sum(len(part.text) for part in piece) <= 3 * (SMALL["SLICE_BYTES"] + SMALL["HUGE_BYTES"])
+
+
+def test_the_usual_limits_split_nothing_that_is_small(store: Store) -> None:
+    jobs = random_jobs(random.Random(1))
+    assert [len(piece) for piece in pieces_of(store, stage(store, jobs))] == [len(jobs)]
+
+
+@pytest.mark.parametrize("pages", [[], [3], [1, 1, 1], [2, 0, 1]])
+def test_a_text_in_pieces_is_the_text(pages: list[int]) -> None:
+    links = [(digest(n), f" /a/{n} ") for n in range(sum(pages))]
+    paged = [links[sum(pages[:n]) : sum(pages[: n + 1])] for n in range(len(pages))]
+    job = {"command": "é", "job_type": None, "step_number": 3, "parent_step_number": None, "metadata": '{"b":1,"a":2}'}
+    whole = canonical_job(inputs=links, outputs=links, **job)  # type: ignore[arg-type]
+    head, middle, tail = canonical_frame(**job)  # type: ignore[arg-type]
+    text = ",".join(canonical_page(page) for page in paged if page)
+    assert f"{head}{text}{middle}{text}{tail}" == whole
+
+
+def test_huge_jobs_that_begin_alike_do_not_fill_the_memory(store: Store) -> None:
+    """Thousands of them fit into what one address may write in a day; of each a piece of its text was kept."""
+    links = [wire.Link(hash=digest(number), path="\u4e00" * 20_000) for number in range(14)]
+    same = (wire.Job(command="same", job_uid=uid(number), step_number=1) for number in range(40))
+    graph_id = stage(store, [(each, links, []) for each in same])
+    tracemalloc.start()
+    try:
+        for piece in pieces_of(store, graph_id):
+            del piece
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+def test_what_was_sorted_is_dropped_when_hashing_stops_half_way(store: Store, small_slices: None) -> None:
+    graph_id = stage(store, [(wire.Job(command=f"c{n}", job_uid=uid(n), step_number=1), [], []) for n in range(20)])
+    parts = store.read(wide_steps.parts_in_order, graph_id)
+    store.read(lambda _connection: slices.advance(parts))
+    assert left_sorted(store) > 0
+    store.read(lambda _connection: parts.close())
+    assert left_sorted(store) == 0
+
+
+@pytest.mark.anyio
+async def test_others_are_answered_while_one_wide_step_is_hashed(
+    anyio_backend: str, store: Store, small_slices: None
+) -> None:
+    longest = 0
+    pieces = 0
+
+    async def run(call: Callable[[], T], /) -> T:
+        # Between any two calls another request has its turn.
+        nonlocal longest, pieces
+        hashed.clear()
+        result = call()
+        longest, pieces = max(longest, len(hashed)), pieces + bool(hashed)
+        return result
+
+    hashed: list[str] = []
+    registry = make_registry(store, run=run)
+    store.write(
+        lambda db: db.create_function("canonical_job", 7, lambda *_: hashed.append("") or '{"fake":1}')  # type: ignore[func-returns-value]
+    )
+    async with registry.client:
+        session = await registry.open()
+        await session.add_jobs(*(job(n, step_number=1) for n in range(60)))
+        await session.finalize()
+    assert longest <= SMALL["SLICE_JOBS"]
+    assert pieces >= 60 / SMALL["SLICE_JOBS"]
+
+
+@pytest.mark.anyio
+async def test_counts_that_differ_are_refused_before_anything_is_hashed(anyio_backend: str, store: Store) -> None:
+    hashed: list[str] = []
+    store.write(
+        lambda db: db.create_function("canonical_job", 7, lambda *_: hashed.append("") or "{}")  # type: ignore[func-returns-value]
+    )
+    registry = make_registry(store)
+    async with registry.client:
+        session = await registry.open()
+        await session.add_jobs(*(job(n, step_number=1) for n in range(30)))
+        response = await session.post("/finalize", {**GIT, "expected": {"jobs": 31}})
+    assert "differ" in refused(response, 400)
+    assert hashed == []
+
+
+@pytest.mark.anyio
+async def test_a_huge_lineage_published_again_pairs_its_uids(
+    anyio_backend: str, store: Store, small_slices: None
+) -> None:
+    """Two stagings of one wide step under other uids: a label finds its job by either."""
+    registry = make_registry(store)
+
+    async def staged(first_uid: int) -> Session:
+        session = await registry.open()
+        numbers = list(range(12))
+        await session.add_jobs(
+            *(job(first_uid + n, step_number=1, command=f"c{n}", timestamp=None, metadata=None) for n in numbers)
+        )
+        await session.add_links(first_uid + 5, "inputs", *(link(n) for n in range(20)))
+        return session
+
+    async with registry.client:
+        first, second = await staged(0), await staged(100)
+        receipt = await first.finalize()
+        assert (await second.finalize())["hash"] == receipt["hash"]
+    pairs = store.read(lambda db: db.execute("SELECT uid, job_uid FROM job_aliases ORDER BY uid").fetchall())
+    assert [tuple(pair) for pair in pairs] == [(uid(100 + n), uid(n)) for n in range(12)]
+
+
+def left_sorted(store: Store) -> int:
+    """Rows that sorting has left behind."""
+    known = "SELECT count(*) FROM sqlite_temp_master WHERE name = 'sorted_texts'"
+    if not store.read(lambda db: db.execute(known).fetchone()[0]):
+        return 0
+    return int(store.read(lambda db: db.execute("SELECT count(*) FROM temp.sorted_texts").fetchone()[0]))

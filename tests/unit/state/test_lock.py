@@ -1,0 +1,167 @@
+"""Ownership: one process at a time, dropped by the kernel, undisturbed by onlookers."""
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.state.errors import ExitCode, LocalProblem, Owned
+from roar_publisher.state.lock import Lock, owner
+from tests.support.checkout import TESTS
+from tests.support.processes import line_of, running
+
+WRITER = str(TESTS / "support" / "state" / "writer.py")
+
+
+def test_a_second_process_is_refused_and_told_who_owns_it(tmp_path: Path) -> None:
+    with running(WRITER, "lock", str(tmp_path)) as holder:
+        assert line_of(holder) == "locked"
+        with pytest.raises(Owned, match=f"pid {holder.pid}") as caught:
+            Lock(tmp_path / "lock").acquire()
+        assert caught.value.exit_code is ExitCode.OWNED
+        assert owner(tmp_path / "lock") == holder.pid
+
+
+def test_the_kernel_drops_the_lock_of_a_killed_process(tmp_path: Path) -> None:
+    with running(WRITER, "lock", str(tmp_path)) as holder:
+        assert line_of(holder) == "locked"
+        holder.kill()
+        holder.wait()
+        assert owner(tmp_path / "lock") is None
+        with Lock(tmp_path / "lock"):
+            assert owner(tmp_path / "lock") == os.getpid()
+
+
+def test_a_second_claim_in_the_same_process_is_refused(tmp_path: Path) -> None:
+    with Lock(tmp_path / "lock"), pytest.raises(Owned):
+        Lock(tmp_path / "lock").acquire()
+
+
+def test_released_it_can_be_taken_again(tmp_path: Path) -> None:
+    lock = Lock(tmp_path / "lock").acquire()
+    lock.release()
+    lock.release()
+    with Lock(tmp_path / "lock"):
+        pass
+
+
+def test_onlookers_neither_own_nor_disturb(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert owner(path) is None
+    assert not path.exists()
+    with Lock(path):
+        for _ in range(100):
+            assert owner(path) == os.getpid()
+        with pytest.raises(Owned):
+            Lock(path).acquire()
+    assert owner(path) is None
+
+
+def test_an_onlooker_in_the_middle_of_its_glance_does_not_stop_an_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    glance = os.open(path, os.O_RDONLY)
+    fcntl.flock(glance, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    monkeypatch.setattr(
+        "roar_publisher.state.lock.time.sleep", lambda seconds: os.close(glance)
+    )  # the onlooker looks away
+    with Lock(path):
+        assert owner(path) == os.getpid()
+
+
+def test_a_longer_pid_of_an_earlier_owner_leaves_no_digits_behind(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("4194304999")
+    with Lock(path):
+        assert owner(path) == os.getpid()
+
+
+def test_a_lock_that_cannot_be_opened_is_a_local_problem(tmp_path: Path) -> None:
+    with pytest.raises(LocalProblem, match="cannot be opened") as caught:
+        Lock(tmp_path / "missing" / "lock").acquire()
+    assert caught.value.exit_code is ExitCode.INTERRUPTED, "the publish is whole"
+
+
+def test_the_lock_file_is_private(tmp_path: Path) -> None:
+    with Lock(tmp_path / "lock"):
+        assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture(params=[errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def no_flock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without `flock`."""
+
+    def refuse(handle: int, kind: int) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr("roar_publisher.state.lock.fcntl.flock", refuse)
+
+
+@pytest.mark.usefixtures("no_flock")
+def test_without_flock_another_lock_owns_a_publish_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with Lock(path):
+        assert owner(path) == os.getpid(), "and looking did not drop it"
+        assert owner(path) == os.getpid()
+        with pytest.raises(Owned, match=f"pid {os.getpid()}"):
+            Lock(path).acquire()
+    assert owner(path) is None
+    with Lock(path):
+        pass
+
+
+@pytest.mark.usefixtures("no_flock")
+def test_without_any_locks_nothing_is_begun_and_what_is_safe_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(handle: int, command: int, argument: bytes) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("roar_publisher.state.lock.fcntl.fcntl", refuse)
+    path = tmp_path / "lock"
+    path.write_text(str(os.getpid()))
+    with pytest.raises(LocalProblem, match="Two processes could work on the same publish") as caught:
+        Lock(path).acquire()
+    assert "a folder on a local disk" in caught.value.next_step
+    assert owner(path) is None
+
+
+def test_a_lock_goes_with_a_folder_that_is_renamed(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    lock = Lock(tmp_path / "before" / "lock").acquire()
+    (tmp_path / "before").rename(tmp_path / "after")
+    lock.moved(tmp_path / "after" / "lock")
+    assert lock.in_place
+    assert owner(tmp_path / "after" / "lock") == os.getpid()
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(errno.ENOSPC, "disk full"), (errno.EDQUOT, "disk full"), (errno.EMFILE, "too many files")]
+)
+def test_why_a_lock_can_not_be_opened_has_its_own_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("roar_publisher.state.lock.os.open", refuse)
+    with pytest.raises(LocalProblem) as caught:
+        Lock(tmp_path / "lock").acquire()
+    assert (caught.value.reason, caught.value.exit_code) == (reason, ExitCode.INTERRUPTED)
+
+
+def test_an_owner_on_another_machine_is_named_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several machines may share a folder over NFS."""
+    path = tmp_path / "lock"
+    with monkeypatch.context() as there:
+        there.setattr("roar_publisher.state.lock._host", lambda: "node-7")
+        lock = Lock(path).acquire()
+    with pytest.raises(Owned, match=rf"\(pid {os.getpid()} on node-7\)"):
+        Lock(path).acquire()
+    assert owner(path) == os.getpid()
+    lock.release()

@@ -1,0 +1,142 @@
+"""Owning a publish as a whole, and looking at all of them."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from roar_publisher.state.errors import ExitCode, LocalProblem, Owned
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import Event, State
+from roar_publisher.state.paths import StateFolder
+from roar_publisher.state.publish import OwnedPublish, discard_unread
+from roar_publisher.state.survey import Summary, look, survey
+from tests.support.lineages import chain, cut, frozen, plan_of
+from tests.support.processes import line_of, running
+
+NOBODY_UID = 65534
+
+
+def test_an_owned_publish_is_nobody_elses_until_it_is_given_up(folder: StateFolder) -> None:
+    with frozen(folder, cut(chain(2))) as publish:
+        with pytest.raises(Owned):
+            OwnedPublish.open(publish.paths)
+        assert look(publish.paths).owner is not None
+    with OwnedPublish.open(publish.paths) as again:
+        assert again.journal.progress().state is State.PROBE
+
+
+def test_a_discarded_publish_is_gone(folder: StateFolder) -> None:
+    publish = frozen(folder, cut(chain(2)))
+    publish.discard()
+    assert list(folder.all_publishes()) == []
+
+
+def test_a_journal_that_cannot_be_opened_gives_the_lock_back(folder: StateFolder) -> None:
+    paths = folder.new_publish()
+    paths.journal.write_bytes(b"no database at all, but long enough" * 9)
+    for _ in range(2):
+        with pytest.raises(LocalProblem):
+            OwnedPublish.open(paths)
+
+
+def test_the_survey_shows_the_newest_first_and_who_owns_what(folder: StateFolder) -> None:
+    older, newer = (OwnedPublish.create(folder) for _ in range(2))
+    for created_at, publish in ((1.0, older), (2.0, newer)):
+        plan = plan_of(cut(chain(2)), publish.paths.id)
+        plan = type(plan)(**{name: getattr(plan, name) for name in plan.__slots__} | {"created_at": created_at})
+        publish.journal.freeze(plan)
+    newer.give_up()
+    found = [summary for summary in survey(folder) if isinstance(summary, Summary)]
+    assert [summary.paths for summary in found] == [newer.paths, older.paths]
+    assert [summary.interrupted for summary in found] == [True, False]
+    older.journal.checkpoint(Event.CANCELLED)
+    older.give_up()
+    assert not look(older.paths).interrupted
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("progress", "state"), ("progress", "capabilities"), ("plan", "provisional"), ("units", "kind")],
+)
+def test_a_row_that_is_none_of_ours_damages_its_own_publish_alone(folder: StateFolder, table: str, column: str) -> None:
+    good, bad = frozen(folder, cut(chain(2))), frozen(folder, cut(chain(2)))
+    good.give_up()
+    bad.give_up()
+    with closing(sqlite3.connect(bad.paths.journal)) as connection, connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", ["no {such"])
+    found = list(survey(folder))
+    assert [summary.paths for summary in found if isinstance(summary, Summary)] == [good.paths]
+    assert [problem.reason for _, problem in (entry for entry in found if isinstance(entry, tuple))] == [
+        "damaged journal"
+    ]
+
+
+def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolder) -> None:
+    empty, damaged = folder.new_publish(), folder.new_publish()
+    unfinished = OwnedPublish.create(folder)
+    damaged.journal.write_bytes(b"garbage" * 100)
+    problems: dict[Path, LocalProblem] = {}
+    for found in survey(folder):
+        assert isinstance(found, tuple)
+        problems[found[0].folder] = found[1]
+    planned = unfinished.paths.folder
+    reasons = {path: problem.reason for path, problem in problems.items()}
+    assert reasons == {empty.folder: "no plan", planned: "no plan", damaged.folder: "damaged journal"}
+    assert f"is being planned (pid {os.getpid()})" in problems[planned].what
+    unfinished.give_up()
+
+
+def test_a_journal_that_can_not_be_reached_is_no_missing_plan(folder: StateFolder) -> None:
+    """What has no plan may be removed, and a publish may be behind this."""
+    paths = folder.new_publish()
+    paths.journal.symlink_to(paths.journal)
+    with pytest.raises(LocalProblem, match="cannot be used") as caught:
+        look(paths)
+    assert (caught.value.reason, caught.value.exit_code) == ("journal", ExitCode.INTERRUPTED)
+
+
+def test_a_folder_that_this_user_may_not_enter_hides_no_other() -> None:
+    with TemporaryDirectory() as name:
+        folder = StateFolder(Path(name))
+        with frozen(folder, cut(chain(2))) as sound, frozen(folder, cut(chain(2))) as closed:
+            pass
+        look_as_its_owner = (
+            "import os; from pathlib import Path\n"
+            "from roar_publisher.state.paths import StateFolder; from roar_publisher.state.survey import survey\n"
+            f"folder = StateFolder(Path({name!r})); list(survey(folder))  # root may own what this needs to load, too\n"
+            f"os.getuid() or os.setuid({NOBODY_UID})\n"
+            "for found in survey(folder):\n"
+            "    print(f'{found[0].id} {found[1].reason}' if isinstance(found, tuple) else found.paths.id)"
+        )
+        if os.getuid() == 0:
+            for path in (folder.root, folder.publishes, *sound.paths.folder.iterdir(), sound.paths.folder):
+                os.chown(path, NOBODY_UID, -1)
+        else:
+            closed.paths.folder.chmod(0)
+        with running("-c", look_as_its_owner) as process:
+            assert [line_of(process) for _ in range(3)] == [f"{closed.paths.id} journal", sound.paths.id, ""]
+        closed.paths.folder.chmod(0o700)
+
+
+def test_what_is_damaged_is_removed_unless_somebody_works_on_it(folder: StateFolder) -> None:
+    damaged = folder.new_publish()
+    damaged.journal.write_bytes(b"garbage" * 100)
+    with Lock(damaged.lock), pytest.raises(Owned):
+        discard_unread(damaged)
+    assert damaged.journal.exists()
+    discard_unread(damaged)
+    assert list(folder.all_publishes()) == []
+
+
+def test_what_a_newer_release_wrote_meanwhile_is_not_removed(folder: StateFolder) -> None:
+    with frozen(folder, cut(chain(2))) as newer:
+        pass
+    with closing(sqlite3.connect(newer.paths.journal)) as connection, connection:
+        connection.execute("UPDATE _sqlite_migrations SET name = 'm999_of_tomorrow' WHERE name LIKE 'm001%'")
+    with pytest.raises(LocalProblem, match="newer release"):
+        discard_unread(newer.paths)
+    assert newer.paths.journal.exists()

@@ -1,0 +1,134 @@
+"""What killed processes leave behind is gone after the next look, and nothing else is."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.state.lock import Lock
+from roar_publisher.state.machine import Event
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.survey import survey
+from roar_publisher.state.sweep import YOUNG_SECONDS, tidy_folder
+from tests.support.lineages import chain, cut, frozen
+
+LINEAGE = cut(chain(2))
+
+
+def died(publish: OwnedPublish) -> PublishPaths:
+    """The kernel drops the lock of a process that is killed; its files stay."""
+    publish.give_up()
+    return publish.paths
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_plan_that_was_being_frozen_vanishes(folder: StateFolder) -> None:
+    planning = OwnedPublish.create(folder)
+    planning.journal.add_units(LINEAGE.units)
+    paths = died(planning)
+    assert list(survey(folder)) == []
+    assert not paths.folder.exists()
+
+
+def test_one_that_died_before_its_journal_was_made_vanishes(folder: StateFolder) -> None:
+    paths = died(OwnedPublish.create(folder))
+    paths.journal.unlink()
+    assert list(survey(folder)) == []
+    assert not paths.folder.exists()
+
+
+@pytest.mark.parametrize("trace", ["session-token", "uploads/1"])
+def test_one_that_had_begun_to_send_stays(folder: StateFolder, trace: str) -> None:
+    """Its journal was emptied by something else, and what it left at a server can still be told."""
+    paths = died(frozen(folder, LINEAGE))
+    paths.journal.write_bytes(b"")
+    (paths.folder / "uploads").mkdir()
+    (paths.folder / trace).write_text("kept")
+    assert len(list(survey(folder))) == 1
+    assert (paths.folder / trace).exists()
+
+
+def test_a_plan_that_is_being_frozen_stays(folder: StateFolder) -> None:
+    with OwnedPublish.create(folder) as planning:
+        list(survey(folder))
+        planning.journal.add_units(LINEAGE.units)
+        assert planning.paths.journal.exists()
+
+
+def test_a_new_publish_has_its_lock_before_it_has_its_name(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    acquire = Lock.acquire
+
+    def looked_at(lock: Lock) -> Lock:
+        seen.append(len(list(folder.all_publishes())))
+        return acquire(lock)
+
+    monkeypatch.setattr(Lock, "acquire", looked_at)
+    OwnedPublish.create(folder).give_up()
+    assert seen == [0]
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_folder_whose_process_died_before_it_had_its_name_goes(folder: StateFolder, locked: bool) -> None:
+    planning = folder.new_planning()
+    if locked:
+        Lock(planning.lock).acquire().release()
+    modified = planning.folder.stat().st_mtime
+    tidy_folder(folder, now=lambda: modified + YOUNG_SECONDS - 1)
+    assert planning.folder.exists() is not locked, "without a lock it may be about to be locked"
+    tidy_folder(folder, now=lambda: modified + YOUNG_SECONDS)
+    assert not planning.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["session-token.new", "put-record.new", "uploads/3.new"])
+def test_a_private_file_that_was_not_written_to_its_end_goes(folder: StateFolder, name: str) -> None:
+    paths = died(frozen(folder, LINEAGE))
+    before = files(paths.folder)
+    (paths.folder / "uploads").mkdir()
+    (paths.folder / name).write_bytes(b"half")
+    with Lock(paths.lock):
+        list(survey(folder))
+        assert (paths.folder / name).exists(), "its owner may be writing it"
+    list(survey(folder))
+    assert files(paths.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("event", "kept"), [(Event.CANCELLED, False), (Event.REJECTED, True), (None, True)], ids=["over", "failed", "live"]
+)
+def test_a_token_outlives_no_publish(folder: StateFolder, event: Event | None, kept: bool) -> None:
+    with frozen(folder, LINEAGE) as publish:
+        publish.paths.write_session_token("token")
+        if event is not None:
+            publish.journal.checkpoint(event)
+    list(survey(folder))
+    assert publish.paths.session_token.exists() is kept
+
+
+@pytest.mark.parametrize("name", ["key.new", "key.1f2e3d4c", "key.1f2e3d4c.new"])
+def test_what_the_making_of_the_key_left_goes(folder: StateFolder, name: str) -> None:
+    key = folder.user_key()
+    (folder.root / name).write_bytes(b"half")
+    (folder.root / "key.notes").write_text("somebody's own")
+    list(survey(folder))
+    assert not (folder.root / name).exists()
+    assert (folder.root / "key.notes").exists()
+    assert folder.user_key() == key
+
+
+def test_what_can_not_be_removed_now_stops_nobody(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    with frozen(folder, LINEAGE) as publish:
+        publish.paths.write_session_token("token")
+        publish.journal.checkpoint(Event.CANCELLED)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, os.strerror(1))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert len(list(survey(folder))) == 1

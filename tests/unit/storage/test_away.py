@@ -1,0 +1,281 @@
+"""A store that cannot be reached: everybody waits, one knocks, and the budget of attempts is for other trouble."""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES
+from roar_publisher.net.budget import UploadBudget
+from roar_publisher.net.gate import FIRST_CONTACT_SECONDS
+from roar_publisher.net.route import Unreachable
+from roar_publisher.report import Report, Retrying, Waiting
+from roar_publisher.state.errors import Transient
+from roar_publisher.storage.http import REPLY_SECONDS, Reply, Request, Wire
+from tests.support import virtual
+
+URL = "https://bucket.example.com/a/key?partNumber=1"
+AWAY = Unreachable("no connection", silent=False)
+NO_HEADERS: Mapping[str, str] = {}
+
+
+class Network:
+    """What a Wire meets instead of sockets; each request takes a tenth of a second."""
+
+    def __init__(
+        self,
+        away: Callable[[float], bool] = lambda now: False,
+        answer: int | None = 200,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
+        self._away = away
+        self._answer = answer
+        self._headers = headers
+        self.sent: list[str] = []
+        self.knocks: list[str] = []
+        self.reports: list[Report] = []
+
+    async def exchange(self, client: object, request: Request) -> Reply:
+        self.sent.append(request.url)
+        await self._travel()
+        if self._answer is None:
+            raise AWAY
+        return Reply(self._answer, self._headers, b"")
+
+    async def stream(self, client: object, request: Request, content: object) -> Reply:
+        self.knocks.append(f"{request.method} {request.url} {dict(request.headers)}")
+        await self._travel()
+        return Reply(403, {}, b"")
+
+    @asynccontextmanager
+    async def wire(self, patience: float = 300.0, share: UploadBudget | None = None) -> AsyncIterator[Wire]:
+        wire = Wire(connections=2, report=self.reports.append, patience=patience, share=share, rng=random.Random(1))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(wire, "_exchange", self.exchange)
+            patched.setattr(wire, "_stream", self.stream)
+            yield wire
+        await wire.aclose()
+
+    async def _travel(self) -> None:
+        await anyio.sleep(0.1)
+        if self._away(anyio.current_time()):
+            raise AWAY
+
+
+async def prepare() -> Request:
+    return Request("PUT", URL, {"Authorization": "secret"}, b"")
+
+
+def run(network: Network, scenario: Callable[[Wire], Awaitable[None]], patience: float = 300.0) -> float:
+    """The virtual seconds that it took."""
+
+    async def main() -> float:
+        async with network.wire(patience) as wire:
+            await scenario(wire)
+        return anyio.current_time()
+
+    return virtual.run(main)
+
+
+def test_a_long_absence_costs_no_attempts_and_is_noticed_when_it_ends() -> None:
+    network = Network(away=lambda now: 2 < now < 200)
+
+    async def scenario(wire: Wire) -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(100):
+                tasks.start_soon(wire.call, prepare)
+
+    assert 200 < run(network, scenario) < 210
+    assert not any(isinstance(report, Retrying) for report in network.reports)
+    assert {report.reason for report in network.reports if isinstance(report, Waiting)} == {"offline"}
+    assert len(network.sent) <= 102, "only what was under way is sent again"
+
+
+def test_a_knock_names_nobody_and_goes_where_the_request_went() -> None:
+    network = Network(away=lambda now: now < 1)
+
+    async def scenario(wire: Wire) -> None:
+        await wire.call(prepare)
+
+    run(network, scenario)
+    assert set(network.knocks) == {"HEAD https://bucket.example.com/ {}"}
+
+
+def test_a_request_that_alone_gets_no_answer_runs_out_of_attempts() -> None:
+    network = Network(answer=None)
+
+    async def scenario(wire: Wire) -> None:
+        with pytest.raises(Transient, match="object store failed"):
+            await wire.call(prepare)
+
+    run(network, scenario)
+    assert len(network.sent) == MAX_ATTEMPTS
+    assert len(network.knocks) == MAX_ATTEMPTS
+    assert sum(isinstance(report, Retrying) for report in network.reports) == MAX_ATTEMPTS - 1
+
+
+@pytest.mark.parametrize(("met", "patience", "least"), [(True, 60.0, 60), (False, 60.0, FIRST_CONTACT_SECONDS)])
+def test_patience_ends(met: bool, patience: float, least: float) -> None:
+    network = Network(away=lambda now: now > (0.15 if met else 0))
+
+    async def scenario(wire: Wire) -> None:
+        if met:
+            await wire.call(prepare)
+        with pytest.raises(Transient, match="object store cannot be reached") as caught:
+            await wire.call(prepare)
+        assert caught.value.reason == "offline"
+
+    assert least <= run(network, scenario, patience) < least + 10
+
+
+def test_a_wait_ends_at_once_when_it_is_cancelled() -> None:
+    network = Network(away=lambda now: True)
+
+    async def scenario(wire: Wire) -> None:
+        with anyio.move_on_after(3):
+            await wire.call(prepare)
+
+    assert run(network, scenario) == 3
+
+
+def test_a_request_that_ends_its_store_each_time_is_given_up() -> None:
+    """The store is back a second later: no attempt is counted, and it would go on for ever."""
+    deaths: list[float] = []
+
+    class Fragile(Network):
+        async def exchange(self, client: object, request: Request) -> Reply:
+            deaths.append(anyio.current_time())
+            raise AWAY
+
+    network = Fragile(away=lambda now: now < deaths[-1] + 1)
+
+    async def scenario(wire: Wire) -> None:
+        with pytest.raises(Transient, match="goes away each time") as caught:
+            await wire.call(prepare)
+        assert caught.value.reason == "server failing"
+
+    run(network, scenario)
+    assert len(deaths) == MAX_OUTAGES
+
+
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "0"}])
+def test_a_busy_store_is_not_run_into_again_and_again(headers: Mapping[str, str]) -> None:
+    network = Network(answer=503, headers=headers)
+
+    async def scenario(wire: Wire) -> None:
+        with pytest.raises(Transient, match="asks the client to wait"):
+            await wire.call(prepare)
+
+    run(network, scenario)
+    assert len(network.sent) < 300, "every two seconds"
+
+
+def test_a_request_is_signed_when_it_is_its_turn() -> None:
+    """Else it would be too old after a while in the queue."""
+    signed: dict[str, float] = {}
+    lags: list[float] = []
+
+    class Queue(Network):
+        async def exchange(self, client: object, request: Request) -> Reply:
+            lags.append(anyio.current_time() - signed[request.url])
+            return await super().exchange(client, request)
+
+    network = Queue(away=lambda now: 2 < now < 200)
+
+    async def scenario(wire: Wire) -> None:
+        async def call(number: int) -> None:
+            async def sign() -> Request:
+                signed[f"{URL}&{number}"] = anyio.current_time()
+                return Request("PUT", f"{URL}&{number}", {}, b"")
+
+            await wire.call(sign)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(100):
+                tasks.start_soon(call, number)
+
+    run(network, scenario)
+    assert len(lags) >= 100
+    assert max(lags) == 0
+
+
+@pytest.mark.parametrize(
+    "troubled",
+    [Network(away=lambda now: True), Network(answer=503, headers={"retry-after": "60"})],
+    ids=["away", "throttled"],
+)
+def test_a_store_in_trouble_takes_no_slot_from_another(troubled: Network) -> None:
+    healthy = Network()
+
+    async def main() -> float:
+        share = UploadBudget.of(2, None)
+        async with troubled.wire(share=share) as bad, healthy.wire(share=share) as good:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(20):
+                    tasks.start_soon(bad.call, prepare)
+                await anyio.sleep(5)
+                began = anyio.current_time()
+                async with anyio.create_task_group() as uploads:
+                    for _ in range(20):
+                        uploads.start_soon(good.call, prepare)
+                took = anyio.current_time() - began
+                tasks.cancel_scope.cancel()
+        return took
+
+    assert virtual.run(main) == pytest.approx(1), "two at a time, a tenth of a second each"
+
+
+def test_the_requests_of_all_stores_share_their_slots() -> None:
+    first, second = Network(), Network()
+
+    async def main() -> float:
+        share = UploadBudget.of(2, None)
+        async with first.wire(share=share) as one, second.wire(share=share) as other:
+            async with anyio.create_task_group() as tasks:
+                for wire in (one, other):
+                    for _ in range(10):
+                        tasks.start_soon(wire.call, prepare)
+        return anyio.current_time()
+
+    assert virtual.run(main) == pytest.approx(1), "two at a time in all"
+
+
+def test_a_reply_that_drips_is_no_answer() -> None:
+    class Dripping:
+        status_code = 200
+        headers: Mapping[str, str] = NO_HEADERS
+
+        async def aiter_raw(self) -> AsyncIterator[bytes]:
+            while True:
+                await anyio.sleep(50)
+                yield b"."
+
+    @asynccontextmanager
+    async def stream(*arguments: object, **options: object) -> AsyncIterator[Dripping]:
+        yield Dripping()
+
+    async def main() -> float:
+        wire = Wire(connections=1, report=lambda report: None, patience=300.0)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(wire._client(URL, 0), "stream", stream)
+            with pytest.raises(Unreachable, match="no answer in time"):
+                await wire.send(Request("GET", URL, {}, b""))
+        await wire.aclose()
+        return anyio.current_time()
+
+    assert virtual.run(main) == REPLY_SECONDS
+
+
+def test_who_waited_for_a_slot_does_not_run_into_a_network_that_is_gone() -> None:
+    network = Network(away=lambda now: now < 5)
+
+    async def main() -> None:
+        async with network.wire(share=UploadBudget.of(1, None)) as wire:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(2):
+                    tasks.start_soon(wire.call, prepare)
+
+    virtual.run(main)
+    assert len(network.sent) == 3, "one that met the absence, and both once it is over"

@@ -1,0 +1,292 @@
+"""Uploads through a proxy that breaks them: what arrives is whole, once, and what cannot go on says why."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.glaas.policy import MAX_ATTEMPTS
+from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Transient
+from roar_publisher.storage.destinations import ignore_report, open_store
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.http import Reply, Wire
+from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.s3 import S3Store
+from roar_publisher.storage.s3_account import open_account
+from roar_publisher.storage.store import ObjectStore, StoredObject, UploadVanished
+from roar_publisher.storage.transfer import transfer
+from tests.support.storage.memory import MemoryLedger, nothing, write_file
+from tests.support.storage.proxy import Fault, Proxy, once
+from tests.support.storage.servers import AWS, BUCKET
+from tests.unit.storage.conftest import Place
+
+pytestmark = pytest.mark.anyio
+LARGE = 20 * MIB
+PART, COMPLETION, ALWAYS = "partNumber", "?uploadId", 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roar_publisher.storage.http.backoff", lambda attempt, rng: 0.0)
+    monkeypatch.setattr("roar_publisher.net.gate.FIRST_PROBE_SECONDS", 0.01)
+    monkeypatch.setattr("roar_publisher.net.gate.LONGEST_PROBE_SECONDS", 0.05)
+
+
+def proxy_of(place: Place) -> Proxy:
+    assert place.proxy is not None
+    return place.proxy
+
+
+async def upload(place: Place, path: str, ledger: MemoryLedger | None = None) -> None:
+    async with place.store() as store:
+        await send(store, path, ledger)
+
+
+async def send(store: ObjectStore, path: str, ledger: MemoryLedger | None = None) -> None:
+    content = await digest_file(path, md5=store.wants_md5)
+    stored = await transfer(store, "object", content, ledger or MemoryLedger(), parts_at_once=3, advance=nothing)
+    assert store.holds(stored, content)
+
+
+def sent_parts(proxy: Proxy) -> int:
+    return sum(seen.method == "PUT" and seen.body_bytes > MIB for seen in proxy.seen)
+
+
+def bytes_of(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.RESET, Fault.CUT_BODY, Fault.LOST_REPLY, Fault.CUT_REPLY, Fault.SLOW_DOWN], ids=lambda f: f.name
+)
+async def test_a_part_that_fails_is_sent_again_alone(s3_place: Place, tmp_path: Path, fault: Fault) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    proxy = proxy_of(s3_place)
+    proxy.plan = once(fault, "PUT", PART)
+    await upload(s3_place, path)
+    assert s3_place.read("object") == bytes_of(path)
+    assert sent_parts(proxy) <= 4
+
+
+async def test_every_part_can_be_verified_by_the_store(s3_place: Place, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    await upload(s3_place, path)
+    newer = "x-amz-checksum-sha256" if s3_place.name == "s3-moto" else "content-md5"
+    checks = [seen.checks for seen in proxy_of(s3_place).seen if seen.method == "PUT"]
+    assert checks == [{"x-amz-content-sha256", newer}] * 3
+
+
+async def test_a_body_that_is_damaged_on_its_way_is_sent_again(s3_place: Place, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "source", 1000)
+    proxy = proxy_of(s3_place)
+    proxy.plan = once(Fault.DAMAGED, "PUT", "object")
+    await upload(s3_place, path)
+    assert s3_place.read("object") == bytes_of(path)
+    assert sum(seen.method == "PUT" for seen in proxy.seen) == 2
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.LOST_REPLY, Fault.CUT_REPLY, Fault.RESET, Fault.SLOW_DOWN, Fault.INTERNAL_IN_200]
+)
+async def test_a_completion_without_a_reply_is_recognised(s3_place: Place, tmp_path: Path, fault: Fault) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    proxy = proxy_of(s3_place)
+    proxy.plan = once(fault, "POST", COMPLETION)
+    await upload(s3_place, path)
+    assert s3_place.read("object") == bytes_of(path)
+    assert sent_parts(proxy) == 3
+    assert sum(seen.path.endswith("?uploads=") for seen in proxy.seen) == 1
+
+
+async def test_a_completion_that_a_crash_forgot_is_recognised(place: Place, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    ledger = MemoryLedger()
+    await upload(place, path, ledger)
+    assert await ledger.upload() is not None, "the ledger still believes that the upload goes on"
+    await upload(place, path, ledger)
+    if place.proxy:
+        assert sent_parts(place.proxy) == 3
+
+
+async def test_a_store_that_falls_silent_is_left_and_asked_again(s3_place: Place, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    proxy = proxy_of(s3_place)
+    proxy.plan = once(Fault.STALL, "PUT", PART)
+    async with s3_store(s3_place, reply_seconds=1.0) as store:
+        await send(store, path)
+    assert s3_place.read("object") == bytes_of(path)
+
+
+async def test_credentials_that_expire_within_a_file_are_renewed(
+    s3_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    proxy = proxy_of(s3_place)
+    expired = once(Fault.EXPIRED, "PUT", "partNumber=2")
+
+    def plan(seen: object) -> Fault | None:
+        fault = expired(seen)  # type: ignore[arg-type]
+        if fault:
+            monkeypatch.setenv("AWS_SESSION_TOKEN", "the-next-session")
+        return fault
+
+    proxy.plan = plan
+    await upload(s3_place, path)
+    assert s3_place.read("object") == bytes_of(path)
+    assert sent_parts(proxy) == 4
+    posts = [seen.authorization for seen in proxy.seen if seen.method == "POST"]
+    assert ["x-amz-security-token" in signed for signed in posts] == [False, True]
+
+
+async def test_credentials_that_stay_expired_need_a_person(s3_place: Place, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    proxy_of(s3_place).plan = once(Fault.EXPIRED, "PUT", PART, ALWAYS)
+    with pytest.raises(NeedsUser, match="expired"):
+        await upload(s3_place, path)
+
+
+async def test_a_question_with_expired_credentials_needs_a_person(s3_place: Place) -> None:
+    proxy_of(s3_place).plan = once(Fault.EXPIRED, "HEAD", "", ALWAYS)
+    async with s3_place.store() as store:
+        with pytest.raises(NeedsUser, match="expired"):
+            await store.stat("object")
+
+
+async def test_a_completion_that_speaks_of_another_content_is_looked_at(
+    s3_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roar_publisher.storage.s3.assembled_in", lambda reply: ("etag:other", "other"))
+    await upload(s3_place, write_file(tmp_path / "source", LARGE))
+
+    async def another(store: S3Store, key: str) -> StoredObject:
+        return StoredObject(LARGE, "", "f" * 64)
+
+    monkeypatch.setattr(S3Store, "stat", another)
+    with pytest.raises(Rejected, match="is not what was sent"):
+        await upload(s3_place, write_file(tmp_path / "source", LARGE, seed=2))
+
+
+@pytest.mark.parametrize("headers", [{"range": "bytes=0-262143"}, {}])
+async def test_a_session_that_takes_nothing_more_is_given_up(
+    gs_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    async with gs_place.store() as store:
+        content = await digest_file(write_file(tmp_path / "source", LARGE), md5=True)
+        session = await store.begin("object", content)
+        asked = 0
+
+        async def stuck(self: Wire, *arguments: object) -> Reply:
+            nonlocal asked
+            asked += 1
+            return Reply(308, headers, b"")
+
+        monkeypatch.setattr(Wire, "call", stuck)
+        with pytest.raises(Transient, match="takes nothing more"):
+            await store.put_part(session, 1, content.part(1), lambda sent: None)
+    assert asked <= MAX_ATTEMPTS + 1
+
+
+async def test_a_copy_that_does_not_get_on_is_left(
+    gs_place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replies = [b'{"done": false, "totalBytesRewritten": "1", "rewriteToken": "t"}'] * 2
+
+    async def slow(self: Wire, *arguments: object) -> Reply:
+        return Reply(200, {}, replies.pop())
+
+    async with gs_place.store() as store:
+        content = await digest_file(write_file(tmp_path / "source", 1000), md5=True)
+        monkeypatch.setattr(Wire, "call", slow)
+        assert await store.copy("a", "b", content) is None
+    assert replies == []
+
+
+async def test_a_wrong_secret_needs_a_person(
+    rclone_proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-anybody")
+    path = write_file(tmp_path / "source", LARGE)
+    async with await open_store(f"s3://{BUCKET}/wrong", {"AWS_ENDPOINT_URL": rclone_proxy.url}) as store:
+        with pytest.raises(NeedsUser, match="credentials") as caught:
+            await send(store, path)
+    assert "not-the-secret" not in str(caught.value)
+
+
+async def test_no_credentials_need_a_person(moto_proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    async with await open_store(f"s3://{BUCKET}", {"AWS_ENDPOINT_URL": moto_proxy.url}) as store:
+        with pytest.raises(NeedsUser, match="no AWS credentials"):
+            await store.stat("object")
+
+
+async def test_a_bucket_that_does_not_exist_is_told(moto_proxy: Proxy, gcs_proxy: Proxy, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "source", 10)
+    environ = {"AWS_ENDPOINT_URL": moto_proxy.url, "STORAGE_EMULATOR_HOST": gcs_proxy.url}
+    for scheme in ("s3", "gs"):
+        async with await open_store(f"{scheme}://nobodys-bucket/x", environ) as store:
+            with pytest.raises(NeedsUser, match="no such bucket") as caught:
+                await send(store, path)
+        assert caught.value.reason == "no bucket"
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.RESET, Fault.CUT_BODY, Fault.LOST_REPLY, Fault.CUT_REPLY, Fault.SLOW_DOWN], ids=lambda f: f.name
+)
+@pytest.mark.parametrize("place_in_file", ["bytes 0-", "bytes 8388608-", "bytes 16777216-"])
+async def test_a_session_goes_on_where_it_was(
+    gs_place: Place, tmp_path: Path, fault: Fault, place_in_file: str
+) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    proxy = proxy_of(gs_place)
+    proxy.plan = once(fault, "PUT", place_in_file)
+    await upload(gs_place, path)
+    assert gs_place.read("object") == bytes_of(path)
+    assert sent_parts(proxy) <= 4
+    assert sum("uploadType=resumable&name" in seen.path and seen.method == "POST" for seen in proxy.seen) == 1
+
+
+async def test_a_session_that_lost_bytes_is_begun_anew(gs_place: Place, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    async with gs_place.store() as store:
+        content = await digest_file(path, md5=True)
+        begun = await store.begin("object", content)
+        assert await store.parts(begun) == {}
+        with pytest.raises(UploadVanished):
+            await store.put_part(begun, 2, content.part(2), lambda sent: None)
+    assert sent_parts(proxy_of(gs_place)) == 0
+
+
+async def test_nothing_that_is_logged_or_shown_holds_a_secret(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_file(tmp_path / "source", LARGE)
+    ledger = MemoryLedger()
+    shown = [place.name]
+    with caplog.at_level(logging.DEBUG):
+        async with place.store() as store:
+            await send(store, path, ledger)
+            begun = await ledger.upload()
+            shown += [repr(store), repr(vars(store)), repr(begun)]
+            if place.proxy:
+                place.proxy.plan = once(Fault.RESET, "HEAD", "", ALWAYS)
+            try:
+                await store.stat("object")
+            except PublisherError as error:
+                shown += [str(error), repr(error), repr(error.__cause__), repr(error.__context__)]
+    text = "\n".join(shown) + caplog.text
+    assert AWS["AWS_SECRET_ACCESS_KEY"] not in text
+    assert "Signature=" not in text
+    assert begun is not None
+    assert begun.id not in text
+
+
+@asynccontextmanager
+async def s3_store(place: Place, *, reply_seconds: float) -> AsyncIterator[S3Store]:
+    """The store of a place with little patience."""
+    bucket, _, prefix = place.url.removeprefix("s3://").partition("/")
+    account = await open_account(bucket, place.environ)
+    wire = Wire(connections=4, report=ignore_report, patience=1.0, reply_seconds=reply_seconds)
+    async with S3Store(bucket, prefix, account, wire) as store:
+        yield store

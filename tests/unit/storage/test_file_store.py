@@ -1,0 +1,134 @@
+"""What only a folder can do: be full, be in the way, and hold temporaries."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.storage.destinations import open_store
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.source import Content
+from roar_publisher.storage.transfer import transfer
+from tests.support.storage.memory import MemoryLedger, nothing, write_file
+
+pytestmark = pytest.mark.anyio
+
+
+async def put(folder: Path, key: str, content: Content, ledger: MemoryLedger | None = None) -> None:
+    async with await open_store(str(folder), {}) as store:
+        await transfer(store, key, content, ledger or MemoryLedger(), parts_at_once=2, advance=nothing)
+
+
+def everything_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+async def test_nothing_is_left_beside_the_object(tmp_path: Path) -> None:
+    for name, size in (("small", 10), ("large", 20 * MIB)):
+        await put(tmp_path / "to", f"a/{name}", await digest_file(write_file(tmp_path / name, size)))
+    assert everything_in(tmp_path / "to") == ["a/large", "a/small"]
+
+
+@pytest.mark.parametrize("size", [1000, 20 * MIB])
+async def test_a_full_disk_is_told_and_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    content = await digest_file(write_file(tmp_path / "source", size))
+    ledger = MemoryLedger()
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        with pytest.raises(LocalProblem, match="No space left") as caught:
+            await put(tmp_path / "to", "object", content, ledger)
+    assert caught.value.reason == "disk full"
+    assert "object" not in everything_in(tmp_path / "to")
+    await put(tmp_path / "to", "object", content, ledger)
+    assert everything_in(tmp_path / "to") == ["object"]
+
+
+async def test_a_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 10))
+    (tmp_path / "to").write_bytes(b"")
+    with pytest.raises(LocalProblem, match="cannot be written"):
+        await put(tmp_path / "to", "object", content)
+
+
+async def test_a_folder_where_the_object_should_be_is_told(tmp_path: Path) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 10))
+    write_file(tmp_path / "to" / "object" / "inside", 1)
+    with pytest.raises(LocalProblem, match="cannot be written"):
+        await put(tmp_path / "to", "object", content)
+    assert everything_in(tmp_path / "to") == ["object/inside"]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.ENOSYS])
+async def test_a_folder_that_can_not_be_synced_holds_the_object_all_the_same(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def refusing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refusing)
+    monkeypatch.delattr(os, "link")
+    for size in (10, 20 * MIB):
+        await put(tmp_path / "to", f"object{size}", await digest_file(write_file(tmp_path / "source", size)))
+    assert everything_in(tmp_path / "to") == ["object10", "object20971520"]
+
+
+async def test_a_folder_that_may_be_written_and_not_read_holds_the_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = os.open
+
+    def refusing(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_DIRECTORY:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opening(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refusing)
+    await put(tmp_path / "to", "object", await digest_file(write_file(tmp_path / "source", 10)))
+    assert everything_in(tmp_path / "to") == ["object"]
+
+
+@pytest.mark.parametrize(("code", "reason"), [(errno.EIO, "destination"), (errno.EDQUOT, "disk full")])
+async def test_a_folder_that_could_not_keep_the_object_is_told(
+    code: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(LocalProblem) as caught:
+        await put(tmp_path / "to", "object", await digest_file(write_file(tmp_path / "source", 10)))
+    assert caught.value.reason == reason
+
+
+async def test_where_no_folder_can_be_it_is_the_destination_that_is_wrong(tmp_path: Path) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 10))
+    with pytest.raises(LocalProblem, match="cannot be written") as caught:
+        await put(Path("/proc/nowhere"), "object", content)
+    assert caught.value.reason == "destination"
+
+
+async def test_a_temporary_that_was_damaged_is_not_taken(tmp_path: Path) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 20 * MIB))
+    async with await open_store(str(tmp_path / "to"), {}) as store:
+        ledger = MemoryLedger()
+        upload = await store.begin("object", content)
+        await ledger.begun(upload)
+        for number in (1, 2):
+            await ledger.acknowledged(await store.put_part(upload, number, content.part(number), lambda sent: None))
+    (temporary,) = (tmp_path / "to").iterdir()
+    with temporary.open("r+b") as file:
+        file.seek(9 * MIB)
+        file.write(b"damage")
+    await put(tmp_path / "to", "object", content, ledger)
+    assert (tmp_path / "to" / "object").read_bytes() == (tmp_path / "source").read_bytes()

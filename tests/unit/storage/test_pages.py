@@ -1,0 +1,80 @@
+"""Listings of more than one page, from real servers."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+from blake3 import blake3
+
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.source import Content
+from roar_publisher.storage.store import QUESTIONS_PER_PAGE
+from tests.support.storage.memory import write_file
+from tests.unit.storage.conftest import Place
+
+pytestmark = pytest.mark.anyio
+MORE_THAN_A_PAGE = 1003
+QUESTIONS = 2 * QUESTIONS_PER_PAGE
+"""Worth two pages."""
+AT_ONCE = 16
+
+
+async def for_each(work: Callable[[int], Awaitable[object]], count: int = MORE_THAN_A_PAGE) -> None:
+    """`work` for every number from 1, several at once."""
+    left = iter(range(1, count + 1))
+
+    async def some() -> None:
+        for number in left:
+            await work(number)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(AT_ONCE):
+            tasks.start_soon(some)
+
+
+async def test_more_parts_than_a_page_holds_are_all_listed(s3_place: Place, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "source", MORE_THAN_A_PAGE)
+    whole = await digest_file(path)
+    data = Path(path).read_bytes()  # noqa: ASYNC240 - nothing else runs
+    pieces = [bytes([byte]) for byte in data]
+    content: Content = replace(
+        whole,
+        part_bytes=1,
+        part_blake3s=tuple(blake3(piece).hexdigest() for piece in pieces),
+    )
+    async with s3_place.store() as store:
+        upload = await store.begin("object", content)
+        await for_each(lambda n: store.put_part(upload, n, content.part(n), lambda sent: None))
+        listed = await store.parts(upload)
+        await store.abort(upload)
+    assert listed is not None
+    assert sorted(listed) == list(range(1, MORE_THAN_A_PAGE + 1))
+    assert {part.size for part in listed.values()} == {1}
+
+
+async def test_a_glance_sees_every_key_and_no_other_prefix(place: Place, tmp_path: Path) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 10), md5=True)
+    async with place.store() as store:
+        first = await store.glance(QUESTIONS)
+        if place.name == "file":
+            assert first is None
+            return
+        assert first == {}
+        count = 3 if place.name == "gs" else MORE_THAN_A_PAGE  # the emulator is slow, and has one page
+        await for_each(lambda n: store.put(f"a b/{n}é+%.txt", content, lambda sent: None), count)
+        found = await store.glance(QUESTIONS)
+    assert found is not None
+    assert set(found) == {f"a b/{n}é+%.txt" for n in range(1, count + 1)}
+
+
+async def test_a_glance_takes_fewer_requests_than_it_saves(s3_place: Place, tmp_path: Path) -> None:
+    content = await digest_file(write_file(tmp_path / "source", 10))
+    assert s3_place.proxy is not None
+    async with s3_place.store() as store:
+        await for_each(lambda n: store.put(f"{n}", content, lambda sent: None))
+        for questions in (0, QUESTIONS_PER_PAGE - 1, QUESTIONS_PER_PAGE, 2 * QUESTIONS_PER_PAGE - 1):
+            s3_place.proxy.seen.clear()
+            assert await store.glance(questions) is None
+            assert len(s3_place.proxy.seen) == questions // QUESTIONS_PER_PAGE

@@ -1,0 +1,64 @@
+"""Which parts of an upload that was begun before need not be sent again."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.storage.digest import digest_file
+from roar_publisher.storage.parts import MIB
+from roar_publisher.storage.source import Content
+from roar_publisher.storage.store import Part
+from roar_publisher.storage.transfer import usable
+from tests.support.storage.memory import write_file
+
+pytestmark = pytest.mark.anyio
+PART_BYTES = 8 * MIB
+SIZE = PART_BYTES + 1000
+ETAG = '"an etag"'
+OTHER = sha256(b"other").hexdigest()
+
+
+@pytest.fixture
+async def content(tmp_path: Path) -> Content:
+    return await digest_file(write_file(tmp_path / "source", SIZE))
+
+
+@pytest.fixture
+def known(content: Content) -> Part:
+    """The first part, as a store that keeps hashes took it."""
+    data = Path(content.path).read_bytes()[:PART_BYTES]
+    return Part(1, PART_BYTES, ETAG, sha256(data).hexdigest())
+
+
+async def numbers(content: Content, listed: Part, remembered: Mapping[int, Part]) -> set[int]:
+    return set(await usable(content, {1: listed}, remembered))
+
+
+async def test_what_is_remembered_is_known_by_its_tag(content: Content, known: Part) -> None:
+    for listed in (known, replace(known, sha256="")):
+        assert await usable(content, {1: listed}, {1: known}) == {1: known}
+    assert not await numbers(content, replace(known, tag='"another"', sha256=""), {1: known})
+
+
+async def test_what_a_crash_forgot_is_known_by_the_hash_that_is_listed(content: Content, known: Part) -> None:
+    assert await usable(content, {1: known}, {}) == {1: known}
+    assert not await numbers(content, replace(known, sha256=""), {}), "nobody tells what is in it"
+    assert not await numbers(content, replace(known, sha256=OTHER), {})
+
+
+async def test_a_listed_hash_overrules_what_is_remembered(content: Content, known: Part) -> None:
+    assert not await numbers(content, replace(known, sha256=OTHER), {1: known})
+
+
+async def test_a_tag_that_is_the_hash_needs_no_memory(content: Content) -> None:
+    listed = Part(1, PART_BYTES, content.part_blake3s[0], "")
+    assert await numbers(content, listed, {}) == {1}
+    assert not await numbers(content, replace(listed, tag=content.part_blake3s[1]), {})
+
+
+async def test_a_part_of_another_size_is_none_of_ours(content: Content, known: Part) -> None:
+    assert not await numbers(content, replace(known, size=PART_BYTES - 1), {1: known})
+    assert await usable(content, {3: known}, {3: known}) == {}
