@@ -125,6 +125,9 @@ class Interrupted(PublisherError):
     exit_code = ExitCode.CTRL_C
     reason = "interrupted"
 
+    def __init__(self, what: str = "stopped on request", *, kept: str = "", next_step: str = "") -> None:
+        super().__init__(what, kept=kept, next_step=next_step)
+
 
 class UsageProblem(PublisherError):
     """The command line names something that does not exist, or its parts contradict each other."""

@@ -22,7 +22,8 @@ MAY_KNOW: dict[str, set[str]] = {
     "publisher.report": {"state"},
     "publisher.disk": set(),
     "publisher.extras": {"state"},
-    "publisher.net": {"state", "publisher", "publisher.report"},
+    "publisher.tasks": {"state"},
+    "publisher.net": {"state", "publisher", "publisher.report", "publisher.tasks"},
     "publisher.glaas": {"state", "publisher.report", "publisher.net"},
     "publisher.storage": {
         "state",
@@ -31,9 +32,10 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.report",
         "publisher.net",
         "publisher.glaas",
+        "publisher.tasks",
     },
     "publisher.lineage": {"state", "publisher.report"},
-    "publisher.auth": {"state", "publisher.report", "publisher.net", "publisher.glaas"},
+    "publisher.auth": {"state", "publisher.report", "publisher.net", "publisher.glaas", "publisher.tasks"},
     "publisher.planning": {
         "state",
         "publisher.report",
@@ -49,6 +51,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.lineage",
         "publisher.storage",
         "publisher.auth",
+        "publisher.tasks",
     },
     "publisher.planning.bundles": {
         "state",
@@ -59,7 +62,13 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.glaas",
     },
     "publisher.engine": set(),
-    "publisher.engine.waits": {"state", "publisher.report", "publisher.disk", "publisher.engine.run"},
+    "publisher.engine.waits": {
+        "state",
+        "publisher.report",
+        "publisher.disk",
+        "publisher.engine.run",
+        "publisher.tasks",
+    },
     "publisher.engine.run": {
         "state",
         "publisher.report",
@@ -74,6 +83,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.engine.run",
         "publisher.glaas",
         "publisher.storage",
+        "publisher.tasks",
     },
     "publisher.engine.steps": {
         "state",
@@ -93,6 +103,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.engine.run",
         "publisher.engine.steps",
         "publisher.glaas",
+        "publisher.tasks",
     },
     "publisher.engine.worker": {
         "state",
@@ -116,6 +127,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.net",
         "publisher.lineage",
         "publisher.auth",
+        "publisher.tasks",
     },
     "publisher.registry.http": {"publisher.glaas"},
     "publisher.registry.store": {"publisher.registry.http"},

@@ -14,6 +14,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from roar_publisher.glaas.signature import fingerprint, ssh_string
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
+from roar_publisher.tasks import background
 
 ANSWER_SECONDS = 2.0
 """How long the agent may take to list its keys, which needs no user, and to sign before the user is notified."""
@@ -88,21 +89,11 @@ class Agent:
 
     async def _signature(self, request: bytes) -> bytes:
         """Return the agent's reply to a signing request, and notify the user if it takes long."""
-        reply = b""
-        failure: _AgentFailed | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._say_what_is_waited_for)
-            try:  # raised below, outside of the group
-                with _within(SIGNATURE_SECONDS):
-                    reply = await self._ask(_Message.SIGN_REQUEST, request, _Message.SIGN_RESPONSE)
-            except _AgentFailed as error:
-                failure = error
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        return reply
+        async with background(self._notify_if_slow):
+            with _within(SIGNATURE_SECONDS):
+                return await self._ask(_Message.SIGN_REQUEST, request, _Message.SIGN_RESPONSE)
 
-    async def _say_what_is_waited_for(self) -> None:
+    async def _notify_if_slow(self) -> None:
         await anyio.sleep(ANSWER_SECONDS)
         if not self._told:
             self._told = True

@@ -30,6 +30,7 @@ from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
 from roar_publisher.state.xdg import base_folder
+from roar_publisher.tasks import task_group
 
 CANCELLED_GRACE_S = 4.0
 """Grace period of a cancelled refresh. A Ctrl-C must end within 5 s."""
@@ -224,24 +225,17 @@ def _is_same(before: Document, now: Document) -> bool:
 
 async def _with_grace(work: Callable[[], Awaitable[None]]) -> None:
     """Run `work`. On cancellation, let it continue for `CANCELLED_GRACE_S` before it is cancelled too."""
-    failure: Exception | None = None
     finished = anyio.Event()
     shield = anyio.CancelScope(shield=True)
 
     async def run() -> None:
-        nonlocal failure
         with shield:
-            try:
-                await work()
-            except Exception as error:
-                failure = error  # raised below, outside of the group
+            await work()
         finished.set()
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(run)
+    async with task_group() as tasks:
+        tasks.start_soon(run)
         try:
             await finished.wait()
         finally:
             shield.deadline = anyio.current_time() + CANCELLED_GRACE_S
-    if failure is not None:
-        raise failure

@@ -11,7 +11,6 @@ import sys
 from contextlib import suppress
 
 import anyio
-from anyio.abc import TaskStatus
 
 from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.service import Daemon
@@ -22,6 +21,7 @@ from roar_publisher.state.home import home_to_read
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
+from roar_publisher.tasks import background
 
 LOCK_HANDLE = "ROAR_DAEMON_LOCK"
 """The environment variable that passes the lock to the program that replaces this one."""
@@ -73,17 +73,14 @@ def _only_daemon(folder: StateFolder) -> Lock:
         ) from owned
 
 
-async def _until_signal(daemon: "Daemon") -> bool:
+async def _until_signal(daemon: Daemon) -> bool:
+    """Run the daemon until SIGTERM or SIGINT. Return what `Daemon.run` returns."""
     stop = anyio.Event()
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
 
-    async def receive(*, task_status: TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            task_status.started()
+        async def receive() -> None:
             async for _signal in signals:
                 stop.set()
 
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(receive)
-        anew = await daemon.run(stop)
-        tasks.cancel_scope.cancel()
-    return anew
+        async with background(receive):
+            return await daemon.run(stop)

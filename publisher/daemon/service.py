@@ -26,6 +26,7 @@ from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.survey import Glance
+from roar_publisher.tasks import task_group
 
 if TYPE_CHECKING:
     from roar_publisher.daemon.workers import WorkerPool
@@ -77,7 +78,7 @@ class Daemon:
         Return True if the daemon ended because it was idle and should restart with fresh memory.
         """
         self._log.info(f"the daemon runs (pid {os.getpid()}), at most {self._settings.max_active} at once")
-        async with anyio.create_task_group() as tasks:
+        async with task_group() as tasks:
             monitor = ReachabilityMonitor(tasks, self._probing, rng=self._means.rng, back=self.wake)
             tasks.start_soon(self._serve_socket)
             tasks.start_soon(self._notice_sleep, monitor)

@@ -19,8 +19,8 @@ Requests are sent at least once, and their effect is exactly once. After a resta
 sent again, except for the batches in flight. Readers see one change only, at finalize.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import NoReturn, TypeVar
+from functools import partial
+from typing import NoReturn
 
 import anyio
 
@@ -32,15 +32,13 @@ from roar_publisher.engine.steps.finalize import finalize
 from roar_publisher.engine.steps.open import open_session
 from roar_publisher.engine.steps.probe import probe
 from roar_publisher.engine.steps.stage import stage
-from roar_publisher.glaas.caller import STOPPED
 from roar_publisher.report import Entered
 from roar_publisher.state.errors import Interrupted, NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.state.machine import ENDED, Event, State
 from roar_publisher.state.queue import STOPPED_BY_USER
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
-
-T = TypeVar("T")
+from roar_publisher.tasks import until_stopped
 
 STEPS: dict[State, Step] = {
     State.PROBE: probe,
@@ -72,7 +70,7 @@ async def publish(run: Run) -> Progress:
     setbacks = 0
     while progress.state not in ENDED:
         if run.stop.is_set():
-            await _note(run, Interrupted(STOPPED))
+            await _note(run, Interrupted())
         run.report(Entered(progress.state, event))
         outcome = await _outcome(run, progress.state)
         event = outcome.event
@@ -87,7 +85,7 @@ async def publish(run: Run) -> Progress:
 async def _outcome(run: Run, state: State) -> Outcome:
     """Run a step under the grace period, and turn an exception into an event or a note in the journal."""
     try:
-        return await _within_grace(run, STEPS[state])
+        return await until_stopped(run.stop, partial(STEPS[state], run), grace_seconds=GRACE_SECONDS)
     except Rejected as error:
         remedy = f" (next: {error.next_step})" if error.next_step else ""
         return Outcome(Event.REJECTED, {"reason": error.reason, "detail": f"{error.what}{remedy}"})
@@ -98,31 +96,9 @@ async def _outcome(run: Run, state: State) -> Outcome:
 async def _paid(run: Run) -> Progress:
     """Pay what a published lineage owes. Note and raise the error for what is still owed."""
     try:
-        return await _within_grace(run, pay)
+        return await until_stopped(run.stop, partial(pay, run), grace_seconds=GRACE_SECONDS)
     except PublisherError as error:
         await _note(run, error)
-
-
-async def _within_grace(run: Run, step: Callable[[Run], Awaitable[T]]) -> T:
-    """Return the step's result, or raise its error outside of the task group, which would wrap it."""
-    outcome: T | None = None
-    failure: PublisherError = Interrupted(STOPPED)
-    async with anyio.create_task_group() as tasks:
-
-        async def end_after_grace() -> None:
-            await run.stop.wait()
-            await anyio.sleep(GRACE_SECONDS)
-            tasks.cancel_scope.cancel()
-
-        tasks.start_soon(end_after_grace)
-        try:
-            outcome = await step(run)
-        except PublisherError as error:
-            failure = error
-        tasks.cancel_scope.cancel()
-    if outcome is None:
-        raise failure
-    return outcome
 
 
 async def _note(run: Run, error: PublisherError) -> NoReturn:

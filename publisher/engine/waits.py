@@ -1,7 +1,6 @@
 """Writes into the journal what a publish is waiting for, so that other processes can show it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
 import anyio
 
@@ -9,6 +8,7 @@ from roar_publisher.disk import OnDisk
 from roar_publisher.report import Advanced, Entered, ObjectStored, Report, Reporter, Sent, Waiting
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.journal import Journal
+from roar_publisher.tasks import background
 
 SETTLED_SECONDS = 1.0
 """Shorter waits are not written, to save commits."""
@@ -33,22 +33,12 @@ class Waits:
                 self._now("")
         self._forward(report)
 
-    @asynccontextmanager
-    async def noted(self) -> AsyncIterator[None]:
+    def noted(self) -> AbstractAsyncContextManager[None]:
         """Keep the journal's note of the current wait up to date while inside.
 
         The engine, not this context manager, notes an error that ends the run.
         """
-        failure: PublisherError | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._keep_noting)
-            try:
-                yield
-            except PublisherError as error:
-                failure = error  # raised outside of the task group, which would wrap it
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        return background(self._keep_noting)
 
     def _now(self, reason: str) -> None:
         if reason != self._waiting_for:

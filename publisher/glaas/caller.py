@@ -46,7 +46,6 @@ from roar_publisher.state.reasons import Reason
 
 HEALTH = "/api/v1/health"
 UNAUTHORIZED = 401
-STOPPED = "stopped on request"
 MAX_RENEWALS = 2
 """How often one request may renew its credential. Another process may renew it, and it may expire again meanwhile."""
 SMALL_BYTES = 8 * 1024
@@ -190,7 +189,7 @@ class Caller:
         tries = _Tries()
         while True:
             if self._stop.is_set():
-                raise Interrupted(STOPPED)
+                raise Interrupted
             await self._gate.passage()
             if takes_long or len(body or b"") > SMALL_BYTES:
                 await self._gate.meet()
@@ -298,7 +297,7 @@ class Caller:
         """Wait, or raise Interrupted as soon as `stop` is set."""
         with anyio.move_on_after(seconds):
             await self._stop.wait()
-            raise Interrupted(STOPPED)
+            raise Interrupted
 
 
 def _refused(reply: Reply, document: object) -> Refused:

@@ -9,7 +9,7 @@ from roar_publisher.net.exchange import ANSWER_SECONDS, Exchange, Reply
 from roar_publisher.net.route import Unreachable
 from roar_publisher.net.silence import Silence
 from roar_publisher.report import Reporter
-from roar_publisher.state.errors import PublisherError
+from roar_publisher.tasks import background
 
 FIRST_CONTACT_ANSWER_SECONDS = 10.0
 """The timeout of a request while the registry has never answered.
@@ -60,30 +60,15 @@ class Sender:
 
     async def _while_connected(self, send: Callable[[], Awaitable[Reply]]) -> Reply:
         """Send while probing. A busy registry may not answer a probe, but its machine accepts the connection."""
-        reply: Reply | None = None
-        failure: Unreachable | PublisherError = Unreachable("no answer in time", silent=True)
-        async with anyio.create_task_group() as tasks:
 
-            async def look_after_the_network() -> None:
-                nonlocal failure
-                while True:
-                    await anyio.sleep(ANSWER_SECONDS)
-                    try:
-                        await self.probe()
-                    except Unreachable as error:
-                        if not error.connected:
-                            failure = error
-                            tasks.cancel_scope.cancel()
-                    except PublisherError as error:  # a proxy or a certificate that only the user can fix
-                        failure = error
-                        tasks.cancel_scope.cancel()
+        async def keep_probing() -> None:
+            while True:
+                await anyio.sleep(ANSWER_SECONDS)
+                try:
+                    await self.probe()
+                except Unreachable as error:
+                    if not error.connected:
+                        raise
 
-            tasks.start_soon(look_after_the_network)
-            try:
-                reply = await send()
-            except (Unreachable, PublisherError) as error:
-                failure = error  # raised outside the task group, which would wrap it
-            tasks.cancel_scope.cancel()
-        if reply is None:
-            raise failure
-        return reply
+        async with background(keep_probing):
+            return await send()

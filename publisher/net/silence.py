@@ -1,14 +1,14 @@
 """Requests without an answer, reported to the observer long before they time out."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
 import anyio
 
 from roar_publisher.report import Reporter, Waiting
-from roar_publisher.state.errors import PublisherError
+from roar_publisher.tasks import background
 
 NOTICE_SECONDS = 5.0
 """A request is reported after this time without an answer, and again each time it passes."""
@@ -42,19 +42,9 @@ class Silence:
         finally:
             del self._asked[asked]
 
-    @asynccontextmanager
-    async def reported(self) -> AsyncIterator[None]:
+    def reported(self) -> AbstractAsyncContextManager[None]:
         """Report the oldest request without an answer every NOTICE_SECONDS during the block."""
-        failure: PublisherError | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch)
-            try:
-                yield
-            except PublisherError as error:
-                failure = error  # raised outside the task group, which would wrap it
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        return background(self._watch)
 
     async def _watch(self) -> NoReturn:
         reported_at = float("-inf")

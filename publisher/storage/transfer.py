@@ -12,11 +12,12 @@ from functools import partial
 
 import anyio
 
-from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected
+from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.storage.checksums import checksums_of
 from roar_publisher.storage.digest import confirm
 from roar_publisher.storage.source import Content
 from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished
+from roar_publisher.tasks import for_each
 
 MOST_STARTS = 3
 """How often one transfer may begin an upload, after the store lost the one before."""
@@ -149,23 +150,13 @@ async def _send_missing(
     done = dict(there)
     for number, part in done.items():
         advance(number, part.size)
-    missing = iter([number for number in range(1, len(content.part_blake3s) + 1) if number not in done])
-    failures: list[PublisherError] = []
+    missing = [number for number in range(1, len(content.part_blake3s) + 1) if number not in done]
 
-    async def send_next() -> None:
-        try:
-            for number in missing:
-                part = await store.put_part(upload, number, content.part(number), partial(advance, number))
-                with anyio.CancelScope(shield=True):  # another part's failure must not undo this one
-                    await ledger.acknowledged(part)
-                done[number] = part
-        except PublisherError as error:  # raised below, outside of the task group
-            failures.append(error)
-            tasks.cancel_scope.cancel()
+    async def send(number: int) -> None:
+        part = await store.put_part(upload, number, content.part(number), partial(advance, number))
+        with anyio.CancelScope(shield=True):  # another part's failure must not undo this one
+            await ledger.acknowledged(part)
+        done[number] = part
 
-    async with anyio.create_task_group() as tasks:
-        for _ in range(parts_at_once if store.parallel_parts else 1):
-            tasks.start_soon(send_next)
-    if failures:
-        raise failures[0]
+    await for_each(missing, send, at_once=parts_at_once if store.parallel_parts else 1)
     return done

@@ -16,7 +16,8 @@ from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.secret import Secret
 from roar_publisher.cli.display.streams import columns
 from roar_publisher.cli.display.text import count, printable, wrapped
-from roar_publisher.state.errors import Interrupted, NeedsUser
+from roar_publisher.state.errors import NeedsUser
+from roar_publisher.tasks import until_stopped
 
 YES = frozenset({"y", "yes"})
 GLANCE_SECONDS = 0.1
@@ -132,20 +133,12 @@ async def _line(stop: anyio.Event) -> str:
 
     The terminal delivers whole lines, so the read does not block once it is readable.
     """
-    line: str | None = None
-    async with anyio.create_task_group() as tasks:
 
-        async def give_up() -> None:
-            await stop.wait()
-            tasks.cancel_scope.cancel()
-
-        tasks.start_soon(give_up)
+    async def read() -> str:
         await anyio.wait_readable(sys.stdin)
-        line = sys.stdin.readline()
-        tasks.cancel_scope.cancel()
-    if line is None:
-        raise Interrupted("stopped on request")
-    return line
+        return sys.stdin.readline()
+
+    return await until_stopped(stop, read)
 
 
 @contextlib.contextmanager

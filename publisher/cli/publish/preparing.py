@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -13,8 +14,9 @@ from roar_publisher.cli.publish.options import Options
 from roar_publisher.cli.publish.request import possible_choices, put_request, refuse_unpublishable
 from roar_publisher.planning.candidates import candidate_identities
 from roar_publisher.planning.plans import Planner, Request
-from roar_publisher.state.errors import ExitCode, Interrupted, PublisherError, Transient
+from roar_publisher.state.errors import ExitCode, Interrupted, Transient
 from roar_publisher.state.paths import StateFolder
+from roar_publisher.tasks import until_stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +48,11 @@ class Preparation:
 
         Raises NeedsUser if it cannot be published at all, what the sources of a put raise, or Interrupted.
         """
-        prepared: Prepared | None = None
-        failure: PublisherError = Interrupted("stopped on request", kept="Nothing was sent, nothing was kept.")
-        async with anyio.create_task_group() as tasks:
-
-            async def give_up() -> None:
-                await stop.wait()
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(give_up)
-            try:
-                prepared = await self._prepare(stop)
-            except PublisherError as error:
-                failure = error
-            tasks.cancel_scope.cancel()
-        if prepared is None:
-            raise failure
-        return prepared
+        try:
+            return await until_stopped(stop, partial(self._prepare, stop))
+        except Interrupted as stopped:
+            stopped.kept = stopped.kept or "Nothing was sent, nothing was kept."
+            raise
 
     async def _prepare(self, stop: anyio.Event) -> Prepared:
         await refuse_unpublishable(self.request, self.keyring)

@@ -1,15 +1,15 @@
 """Runs asynchronous work while handling signals and updating the display."""
 
-import functools
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import anyio
 
 from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.publish.consent import Person
-from roar_publisher.state.errors import PublisherError
+from roar_publisher.tasks import background
 
 T = TypeVar("T")
 
@@ -30,38 +30,24 @@ def run_listening(work: Callable[[anyio.Event], Awaitable[T]], display: Display,
     signals have no effect.
     """
     try:
-        return anyio.run(functools.partial(_listening, work, display, person))
+        return anyio.run(partial(_listening, work, display, person))
     finally:
         stop_by_exception()  # the receiver has restored the system's default handler
 
 
 async def _listening(work: Callable[[anyio.Event], Awaitable[T]], display: Display, person: Person) -> T:
     stop = anyio.Event()
-    results: list[T] = []
-    failure: PublisherError | None = None
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(_receive, stop, display, person)
-        tasks.start_soon(_tick, display)
-        try:
-            results.append(await work(stop))
-        except PublisherError as error:
-            failure = error  # raised outside the task group, which would wrap it
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
-    return results[0]
-
-
-async def _receive(
-    stop: anyio.Event, display: Display, person: Person, *, task_status: anyio.abc.TaskStatus[None]
-) -> None:
     with anyio.open_signal_receiver(*STOPPING) as signals:
-        task_status.started()
-        async for _signal in signals:
-            if not stop.is_set():
-                display.stopping()
-                person.leave()
-                stop.set()
+        async with background(partial(_receive, signals, stop, display, person), partial(_tick, display)):
+            return await work(stop)
+
+
+async def _receive(signals: AsyncIterator[signal.Signals], stop: anyio.Event, display: Display, person: Person) -> None:
+    async for _signal in signals:
+        if not stop.is_set():
+            display.stopping()
+            person.leave()
+            stop.set()
 
 
 async def _tick(display: Display) -> None:

@@ -18,12 +18,12 @@ def stopped(publish: OwnedPublish) -> PublisherError:
     the meantime, it continues there, and the error says so. Repetition is harmless.
     """
     publish.give_up()
-    error, publish_id = Interrupted("stopped on request"), publish.paths.id
+    error, publish_id = Interrupted(), publish.paths.id
     try:
         with OwnedPublish.open(publish.paths) as owned:
             state = owned.journal.progress().state
             if state not in LIVE:
-                return Interrupted(error.what, kept=f"Publish {publish_id} is {state}.")
+                return Interrupted(kept=f"Publish {publish_id} is {state}.")
             owned.journal.queue.park(reason=Reason.INTERRUPTED, detail=STOPPED_BY_USER)
     except Owned:
         return Unfinished(error, publish_id, by_daemon=True)

@@ -8,7 +8,7 @@ the journal records the file's new fence, and later checks use that one.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from dataclasses import fields as dataclass_fields
@@ -18,9 +18,8 @@ import anyio
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.acks import Acknowledgements
 from roar_publisher.engine.staging.ledger import JournalLedger, under_way
-from roar_publisher.glaas.caller import STOPPED
 from roar_publisher.report import Noted, ObjectsPlanned, ObjectStored, Sent
-from roar_publisher.state.errors import Interrupted, PublisherError
+from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import PublishPaths
@@ -30,6 +29,7 @@ from roar_publisher.storage.digest import confirm, digest_file
 from roar_publisher.storage.source import Content, FileChanged, FileStamp, fence_of
 from roar_publisher.storage.store import ObjectStore, StoredObject
 from roar_publisher.storage.transfer import transfer
+from roar_publisher.tasks import background, for_each, until_stopped
 
 FILES_AT_ONCE = 16
 PARTS_AT_ONCE = 8
@@ -62,24 +62,22 @@ async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
     if plan.destination is None:
         return 0
     left = await anyio.to_thread.run_sync(under_way, paths, journal)
-    waiting = iter(list(left.items()))
 
-    async def give_up(store: ObjectStore) -> None:
-        for seq, begun in waiting:
-            with suppress(PublisherError):
-                if begun.upload is not None:
-                    await store.abort(begun.upload)
-                else:
-                    await store.clear(begun.key, begun.asked)
-                if begun.known:
-                    await anyio.to_thread.run_sync(paths.forget_upload, seq)
-                del left[seq]
+    async def abort(seq: int) -> None:
+        begun = left[seq]
+        with suppress(PublisherError):
+            if begun.upload is not None:
+                await store.abort(begun.upload)
+            else:
+                await store.clear(begun.key, begun.asked)
+            if begun.known:
+                await anyio.to_thread.run_sync(paths.forget_upload, seq)
+            del left[seq]
 
     with anyio.move_on_after(ABANDON_SECONDS), suppress(PublisherError):
         store = await open_store(plan.destination, owner=owner_of(plan))
-        async with store, anyio.create_task_group() as tasks:
-            for _ in range(FILES_AT_ONCE):
-                tasks.start_soon(give_up, store)
+        async with store:
+            await for_each(list(left), abort, at_once=FILES_AT_ONCE)
     return sum(begun.known for begun in left.values())
 
 
@@ -91,7 +89,6 @@ class Objects:
         self._store = store
         self._ledger = run.journal.objects
         self._stored = Acknowledgements[tuple[int, str]](lambda group: run.on_disk(self._ledger.stored, group))
-        self._failure: PublisherError | None = None
 
     async def drain(self) -> None:
         """Return when every object is stored and verified and every file still matches its digest.
@@ -115,15 +112,10 @@ class Objects:
 
     async def _unless_stopped(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._commit, tasks.cancel_scope)
-                tasks.start_soon(self._end_on_stop, tasks.cancel_scope)
-                await work()
-                tasks.cancel_scope.cancel()
+            async with background(self._stored.serve):
+                await until_stopped(self._run.stop, work)
         finally:
             await self._stored.flush()
-        if self._failure is not None:
-            raise self._failure
 
     async def _store_missing(self, rows: Sequence[ObjectRow]) -> None:
         await self._store_these(await self._run.on_disk(self._ledger.all, only_missing=True), rows)
@@ -139,52 +131,29 @@ class Objects:
         """Store the missing ones of all rows."""
         done = len(rows) - len(missing)
         self._run.report(ObjectsPlanned(len(rows), done, _bytes(rows), _bytes(rows) - _bytes(missing)))
-        there = await self._glance(len(missing))
+        there = await self._store.glance(len(missing))
         twins = _twins(rows)
 
         async def store(row: ObjectRow) -> None:
             surely_new = there is not None and row.key not in there
             await self._store_one(row, surely_new=surely_new, twin=twins.get(row.seq))
 
-        await self._side_by_side([row for row in missing if row.seq not in twins], store)
-        await self._side_by_side([row for row in missing if row.seq in twins], store)  # now every original is stored
+        originals = [row for row in missing if row.seq not in twins]
+        await for_each(originals, store, at_once=FILES_AT_ONCE)
+        await for_each([row for row in missing if row.seq in twins], store, at_once=FILES_AT_ONCE)
 
     async def _lost(self, rows: Sequence[ObjectRow]) -> list[ObjectRow]:
         """Return the rows whose object the store no longer has as it was stored."""
-        there = await self._glance(len(rows)) or {}
+        there = await self._store.glance(len(rows)) or {}
         lost: list[ObjectRow] = []
 
         async def look(row: ObjectRow) -> None:
             if await self._store.lost(row.key, content_of(row), row.tag):
                 lost.append(row)
 
-        await self._side_by_side([row for row in rows if not row.tag or there.get(row.key) != row.tag], look)
+        doubtful = [row for row in rows if not row.tag or there.get(row.key) != row.tag]
+        await for_each(doubtful, look, at_once=FILES_AT_ONCE)
         return lost
-
-    async def _glance(self, questions: int) -> Mapping[str, str] | None:
-        try:
-            return await self._store.glance(questions) if self._failure is None else None
-        except PublisherError as error:
-            self._failure = error
-            return None
-
-    async def _side_by_side(self, rows: Iterable[ObjectRow], work: Callable[[ObjectRow], Awaitable[None]]) -> None:
-        """Run `work` for every row concurrently, until one fails."""
-        if self._failure is not None:
-            return
-        queue = iter(rows)
-        async with anyio.create_task_group() as workers:
-
-            async def take() -> None:
-                try:
-                    for row in queue:
-                        await work(row)
-                except PublisherError as error:
-                    self._failure = self._failure or error
-                    workers.cancel_scope.cancel()
-
-            for _ in range(FILES_AT_ONCE):
-                workers.start_soon(take)
 
     async def _store_one(self, row: ObjectRow, *, surely_new: bool, twin: str | None) -> None:
         sent: dict[int, int] = {}
@@ -234,18 +203,6 @@ class Objects:
         restored = replace(before, fence=now.fence)
         await self._run.on_disk(self._ledger.revise, row.seq, json.dumps(asdict(restored)))
         return restored
-
-    async def _commit(self, scope: anyio.CancelScope) -> None:
-        try:
-            await self._stored.serve()
-        except PublisherError as error:
-            self._failure = self._failure or error
-            scope.cancel()
-
-    async def _end_on_stop(self, scope: anyio.CancelScope) -> None:
-        await self._run.stop.wait()
-        self._failure = self._failure or Interrupted(STOPPED)
-        scope.cancel()
 
 
 def _twins(rows: Iterable[ObjectRow]) -> dict[int, str]:

@@ -18,10 +18,11 @@ from roar_publisher.engine.staging.acks import Acknowledgements
 from roar_publisher.engine.staging.delivery import too_large
 from roar_publisher.engine.staging.order import Watermark, Window
 from roar_publisher.engine.staging.requests import halves
-from roar_publisher.glaas.caller import STOPPED, Refused
+from roar_publisher.glaas.caller import Refused
 from roar_publisher.report import Advanced
-from roar_publisher.state.errors import Interrupted, PublisherError, Rejected
+from roar_publisher.state.errors import Interrupted, Rejected
 from roar_publisher.state.units import NODES, Kind, Unit
+from roar_publisher.tasks import background, task_group
 
 PAGE_UNITS = 256
 PAGE_BYTES = 2 * 1024 * 1024
@@ -43,8 +44,7 @@ class Pipeline:
         self._acks = Acknowledgements[tuple[int, int]](lambda group: run.on_disk(run.journal.acknowledge, group))
         self._window = Window()
         self._in_flight = 0  # written by the event loop's tasks, between awaits
-        self._changed = anyio.Event()  # set after an acknowledgement, a failure or a stop
-        self._failure: PublisherError | None = None  # the first failure; later ones follow from it
+        self._changed = anyio.Event()  # set after an acknowledgement or a stop
         self._drained = False
         self._too_large: int | None = None  # the size of the smallest body that the server found too large
 
@@ -58,25 +58,17 @@ class Pipeline:
             await self._run.on_disk(self._run.journal.unacknowledged_nodes, self._kinds & NODES)
         )
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._commit)
-                tasks.start_soon(self._watch_for_stop)
-                try:
-                    await self._hand_out(tasks)
-                except PublisherError as error:  # the journal cannot be read; raised below, outside of the task group
-                    self._failure = self._failure or error
-                tasks.cancel_scope.cancel()
+            async with background(self._acks.serve, self._watch_for_stop), task_group() as tasks:
+                await self._hand_out(tasks)
         finally:
             await self._acks.flush()
-        if self._failure is not None:
-            raise self._failure
         if not self._drained:
-            raise Interrupted(STOPPED)
+            raise Interrupted
 
     async def _hand_out(self, tasks: TaskGroup) -> None:
         past = 0
         exhausted = False
-        while self._failure is None:
+        while True:
             stopping = self._run.stop.is_set()
             if not exhausted and not stopping and len(self._window) < PAGE_UNITS // 2:
                 page = await self._run.on_disk(self._page, past)
@@ -103,8 +95,6 @@ class Pipeline:
     async def _send(self, unit: Unit) -> None:
         try:
             await self._deliver_fitting(unit)
-        except PublisherError as error:
-            self._failure = self._failure or error
         finally:
             self._in_flight -= 1
             self._changed.set()
@@ -132,13 +122,6 @@ class Pipeline:
         self._watermark.split(unit)
         for half in await self._run.on_disk(self._run.journal.split, unit, halves(unit)):
             await self._deliver_fitting(half)
-
-    async def _commit(self) -> None:
-        try:
-            await self._acks.serve()
-        except PublisherError as error:
-            self._failure = self._failure or error
-            self._changed.set()
 
     async def _watch_for_stop(self) -> None:
         await self._run.stop.wait()

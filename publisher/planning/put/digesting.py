@@ -1,11 +1,10 @@
 """Reads every source once, for the digest that names it in the lineage and the part hashes that guard the upload."""
 
-import anyio
-
 from roar_publisher.planning.put.objects import Digested, Source
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.storage.digest import Progress, digest_file
 from roar_publisher.storage.source import shown
+from roar_publisher.tasks import for_each
 
 FILES_AT_ONCE = 8
 """The most files that are read concurrently: enough to use a parallel disk, and a bound on memory."""
@@ -24,25 +23,18 @@ async def digest_sources(
     reads everything again.
     """
     found: list[Digested | None] = [None] * len(sources)
-    waiting = iter(enumerate(sources))
 
-    async def work() -> None:
-        for place, source in waiting:
-            content = await digest_file(str(source.path), progress, md5=md5)
-            if source.digest not in (None, content.blake3):
-                raise UsageProblem(
-                    f"{shown(str(source.path))} has changed since roar recorded {source.digest}.",
-                    next_step="Name the file by its path to upload what it holds now.",
-                )
-            found[place] = Digested(source, content)
+    async def digest(numbered: tuple[int, Source]) -> None:
+        place, source = numbered
+        content = await digest_file(str(source.path), progress, md5=md5)
+        if source.digest not in (None, content.blake3):
+            raise UsageProblem(
+                f"{shown(str(source.path))} has changed since roar recorded {source.digest}.",
+                next_step="Name the file by its path to upload what it holds now.",
+            )
+        found[place] = Digested(source, content)
 
-    try:
-        async with anyio.create_task_group() as workers:
-            for _ in range(min(FILES_AT_ONCE, len(sources))):
-                workers.start_soon(work)
-    except ExceptionGroup as group:
-        # Later failures add nothing to the first one.
-        raise group.exceptions[0] from None
+    await for_each(enumerate(sources), digest, at_once=FILES_AT_ONCE)
     digested = tuple(one for one in found if one is not None)
     _one_content_a_key(digested)
     return digested
