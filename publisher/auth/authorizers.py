@@ -70,7 +70,7 @@ class SignedHost:
         """Return the host to name in a signature for this registry. Asks the registry once if it is not known yet."""
         if self._checked is None:
             try:
-                health = await caller.call("GET", HEALTH, expect=Health, beside_limit=True)
+                health = await caller.call("GET", HEALTH, expect=Health, without_slot=True)
                 self.learn(health.features.ssh_signature_host)
             except Refused:  # an older registry
                 self.learn(False)

@@ -11,8 +11,8 @@ from roar_publisher.auth.reach import Reach
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import Document, SignIn, Standing
 from roar_publisher.glaas.caller import Caller, Refused
-from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.replies import RefreshReply
+from roar_publisher.net.documents import dump
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
 from roar_publisher.state.reasons import Reason
 
@@ -128,7 +128,7 @@ class OwnBearer:
             nonlocal answered
             token = str(document["refresh_token"])
             body = dump(document)
-            reply = await caller.call("POST", REFRESH, body, expect=RefreshReply, beside_limit=True, secret=token)
+            reply = await caller.call("POST", REFRESH, body, expect=RefreshReply, without_slot=True, secret=token)
             answer = Document(reply.model_dump())
             answered = Secret(str(answer.get("access_token", "")))
             return answer

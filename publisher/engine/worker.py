@@ -124,7 +124,7 @@ async def work(
             clock=clock,
             report=waits.report,
             stop=stop,
-            met_before=progress.state is not State.PROBE,
+            recognised=progress.state is not State.PROBE,
         )
         if progress.state is not State.PROBE:
             keyring.signed_host.learn(progress.capabilities.get(SIGNATURE_HOST, False))

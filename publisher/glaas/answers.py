@@ -1,14 +1,18 @@
 """The meaning of one answer of a registry: its document, the reply in it, or the error for the user."""
 
 import re
-from typing import Any, TypeVar
-from urllib.parse import quote
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from roar_publisher.glaas.lenient import unwrapped
-from roar_publisher.glaas.policy import Verdict, judge, own_words, parse, redirect_target
+from roar_publisher.glaas.lenient import refuses, unwrapped
+from roar_publisher.net.documents import error_text, own_words, parse
 from roar_publisher.net.exchange import Reply
+from roar_publisher.net.policy import Verdict, judge
+from roar_publisher.net.retry import Judgement
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.reasons import Reason
 
@@ -18,15 +22,38 @@ FIRST_ERROR = 400
 NO_CONTENT = (204, 205)
 TOO_LARGE = 413
 WAITS = frozenset({408, 420, 421, 423, 425, 429, 503, 529})
-"""Statuses that ask the client to wait, whoever sends them."""
+"""Statuses that ask the client to wait, whichever server sends them."""
 R = TypeVar("R", bound=BaseModel)
 
 
-def document_of(reply: Reply, hidden: set[str]) -> Any:
-    """Return the JSON of a reply, `{}` for a success without content, or None if it is not JSON.
+@dataclass(frozen=True, slots=True)
+class Answer(Judgement, Generic[R]):
+    """A judged answer. document: its JSON. accepted: the reply in it, only if the verdict is ACCEPTED."""
 
-    hidden: what to cut out of every text in it (see `shown`).
-    """
+    document: Any
+    accepted: R | None = None
+
+    @classmethod
+    def of(cls, reply: Reply, expect: type[R], hidden: Collection[str]) -> "Answer[R]":
+        """Judge a reply. hidden: what to cut out of every text in it (see `shown`)."""
+        document = document_of(reply, hidden)
+        verdict = judge_answer(reply.status, document)
+        if verdict is not Verdict.ACCEPTED:
+            garbled = verdict in (Verdict.GARBLED, Verdict.INTERMEDIARY)
+            return cls(verdict, NOT_OF_GLAAS if garbled else error_text(document, reply.status), document)
+        if refuses(document):
+            return cls(Verdict.REFUSED, error_text(document, reply.status), document)
+        try:
+            return cls(verdict, "", document, expect.model_validate(unwrapped(document)))
+        except ValidationError:
+            return cls(Verdict.GARBLED, NOT_OF_GLAAS, document)
+
+
+NOT_OF_GLAAS = "an answer that is not GLaaS's"
+
+
+def document_of(reply: Reply, hidden: Collection[str]) -> Any:
+    """Return the JSON of a reply, `{}` for a success without content, or None if it is not JSON."""
     if reply.status in NO_CONTENT or reply.body.strip() == b"null":
         return {}
     return parse(reply.body, hidden)
@@ -35,23 +62,17 @@ def document_of(reply: Reply, hidden: set[str]) -> Any:
 def judge_answer(status: int, document: object) -> Verdict:
     """Return what an answer at a registry's address means.
 
-    FRONT: the answer is not the registry's own. The registry speaks JSON, and its refusals have a text (`protocol.md
-    §2`), so a proxy, a load balancer, a firewall or a sign-in page answered in its place. A 413 from any of these
-    counts as a refusal.
+    INTERMEDIARY: the answer is not the registry's own. The registry speaks JSON, and its refusals have a text
+    (`protocol.md §2`), so a proxy, a load balancer, a firewall or a sign-in page answered in its place. A 413 from any
+    of these counts as a refusal.
     """
     if status in WAITS:
         return Verdict.BUSY
-    found = judge(status, document)
-    wordless = found is Verdict.REFUSED and status != TOO_LARGE and not own_words(document)
-    return Verdict.FRONT if wordless or found is Verdict.GARBLED else found
-
-
-def read(expect: type[R], document: object) -> R | None:
-    """Return the reply in a document, or None if there is no such reply."""
-    try:
-        return expect.model_validate(unwrapped(document))
-    except ValidationError:
-        return None
+    verdict = judge(status)
+    if verdict is Verdict.ACCEPTED and document is None:
+        return Verdict.INTERMEDIARY
+    wordless = verdict is Verdict.REFUSED and status != TOO_LARGE and not own_words(document)
+    return Verdict.INTERMEDIARY if wordless else verdict
 
 
 def shown(status: int, authorization: str, secret: str) -> set[str]:
@@ -66,31 +87,36 @@ def shown(status: int, authorization: str, secret: str) -> set[str]:
     return {form for part in credentials for form in (part, quote(part), quote(part, safe=""))}
 
 
-def redirected(reply: Reply) -> Transient:
-    """Return the error for a redirect.
+def no_answer(verdict: Verdict, reply: Reply, registry: str) -> Transient:
+    """Return the error for an address whose final answer is not a registry's.
 
-    It is never followed: the registry has moved, or a network requires a sign-in.
+    REDIRECTED: never followed; the registry has moved, or a network requires a sign-in. INTERMEDIARY: one answered too
+    long in the place of a registry that was recognised. Any other: no registry was ever recognised here.
     """
-    return Transient(
-        f"the registry redirects to {redirect_target(reply.headers)}, which is not followed",
-        next_step="check the address (--registry, GLAAS_URL), or whether this network wants a sign-in first",
-        reason=Reason.NOT_GLAAS,
-    )
+    match verdict:
+        case Verdict.REDIRECTED:
+            return Transient(
+                f"the registry redirects to {redirect_target(reply.headers)}, which is not followed",
+                next_step="check the address (--registry, GLAAS_URL), or whether this network wants a sign-in first",
+                reason=Reason.NOT_GLAAS,
+            )
+        case Verdict.INTERMEDIARY:
+            return Transient(
+                f"something in front of the registry answers in its place: HTTP {reply.status}, not as GLaaS does",
+                next_step="check the proxy, firewall or sign-in page in between",
+                reason=Reason.FRONT,
+            )
+        case _:
+            return Transient(
+                f"{registry} answers, but not as a GLaaS registry does",
+                next_step="check the address (--registry, GLAAS_URL), or whether a proxy stands between",
+                reason=Reason.NOT_GLAAS,
+            )
 
 
-def answered_by_front(reply: Reply) -> Transient:
-    """Return the error for a front that answers too long in the place of a registry that was met."""
-    return Transient(
-        f"something in front of the registry answers in its place: HTTP {reply.status}, not as GLaaS does",
-        next_step="check the proxy, firewall or sign-in page in between",
-        reason=Reason.FRONT,
-    )
-
-
-def not_glaas(registry: str) -> Transient:
-    """Return the error for an address where no registry has ever been met."""
-    return Transient(
-        f"{registry} answers, but not as a GLaaS registry does",
-        next_step="check the address (--registry, GLAAS_URL), or whether a proxy stands between",
-        reason=Reason.NOT_GLAAS,
-    )
+def redirect_target(headers: Mapping[str, str]) -> str:
+    """Return a redirect's target as a host that the user recognises, without its path and query."""
+    try:
+        return urlsplit(headers.get("location", "")).hostname or "another path of the same host"
+    except ValueError:
+        return "an address that cannot be read"

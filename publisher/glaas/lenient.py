@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-WORDS = ("error", "detail", "message", "msg", "reason", "description", "title", "code", "error_code")
-"""Keys of an error's text, in order of preference."""
+from roar_publisher.net.documents import DEEPEST, WORDS, words
+
 PLACES = ("index", "position", "i")
 NAMES = ("job_uid", "uid", "artifact_hash", "hash", "digest", "id")
 FAILED = frozenset({"error", "fail", "failed", "failure"})
@@ -33,8 +33,6 @@ LONGEST_CLAIM = 200
 """Characters."""
 TRUE = frozenset({"true", "yes", "1"})
 FALSE = frozenset({"false", "no", "0"})
-DEEPEST = 4
-"""Levels of envelopes, and of objects in errors, that are searched."""
 
 
 def unwrapped(document: Any) -> Any:
@@ -59,19 +57,6 @@ def refuses(document: Any) -> bool:
         return True
     failed = isinstance(status := document.get("status"), str) and status.lower() in FAILED
     return failed or bool(words(document.get("error")))
-
-
-def words(value: Any, depth: int = DEEPEST) -> str:
-    """Return an error's text from anywhere in `value`; empty if there is none."""
-    if isinstance(value, str):
-        return value.strip()
-    if depth == 0:
-        return ""
-    if isinstance(value, list):
-        return "; ".join(dict.fromkeys(filter(None, (words(entry, depth - 1) for entry in value[:3]))))
-    if isinstance(value, dict):
-        return next(filter(None, (words(value.get(key), depth - 1) for key in WORDS)), "")
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) and value else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,14 @@ LONG_WORK_SECONDS = 300.0
 """The timeout of a request that is known to take long: finalize hashes the whole lineage."""
 
 
-def seconds_to_answer(*, takes_long: bool, met: bool, silences: int) -> float:
+def seconds_to_answer(*, takes_long: bool, answered_before: bool, silences: int) -> float:
     """Return how long one attempt waits for its reply to begin.
 
-    met: whether the registry ever answered. silences: earlier attempts of this request that timed out.
+    answered_before: whether the registry ever answered. silences: earlier attempts of this request that timed out.
     """
     if takes_long:
         return LONG_WORK_SECONDS
-    if not met:
+    if not answered_before:
         return FIRST_CONTACT_ANSWER_SECONDS
     return min(ANSWER_SECONDS * (1 + silences), LONGEST_ANSWER_SECONDS)
 

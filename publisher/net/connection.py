@@ -25,7 +25,7 @@ class RegistryConnection:
         most_requests = fitting(most_requests)
         self.exchange = Exchange(registry, connections=most_requests, transport=transport)
         self.limit = AdaptiveLimit(most_requests)
-        self.door = GateState()
+        self.gate_state = GateState()
 
     async def __aenter__(self) -> Self:
         return self

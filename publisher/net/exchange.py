@@ -56,6 +56,10 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
 
 class Exchange:
     """Connections to one registry, as an async context manager. Any number of tasks may call `send`.

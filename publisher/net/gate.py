@@ -9,8 +9,10 @@ A server that asks to wait (`Retry-After`) holds the same gate, so that no other
 """
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import anyio
 
@@ -30,6 +32,7 @@ FIRST_CONTACT_SECONDS = 15.0
 
 A wrong address is then more likely than a bad connection.
 """
+S = TypeVar("S")
 
 
 @dataclass(slots=True)
@@ -39,14 +42,14 @@ class GateState:
     closed: set while a task probes. Only that task writes it.
     held_until, held_for: until when all requests wait, and the reason, such as a server that asks to wait.
     away_since: when the first request after the last answer got no reply.
-    met: whether anything ever answered. recognised: whether the server itself ever did.
+    answered_before: whether anything ever answered. recognised: whether the server itself ever did.
     """
 
     closed: anyio.Event | None = None
     held_until: float = 0.0
     held_for: str = Reason.THROTTLED
     away_since: float | None = None
-    met: bool = False
+    answered_before: bool = False
     recognised: bool = False
 
 
@@ -57,8 +60,9 @@ class Gate:
     PROBE_SECONDS.
     sleep: waits, or raises if the process should end.
     patience: seconds from the first request without a reply until waiting ends in Transient.
-    probe_url: a URL of that server, for a caller that keeps waiting after that.
-    door: the state shared with other publishes to the same server; private by default.
+    server: how messages name it, such as `the registry`.
+    probe_url: a URL of that server, for a caller that keeps waiting after that. May be set later.
+    state: shared with other publishes to the same server; private by default.
     """
 
     def __init__(
@@ -68,83 +72,98 @@ class Gate:
         patience: float,
         rng: random.Random,
         report: Reporter,
+        server: str = "the registry",
         probe_url: str = "",
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        door: GateState | None = None,
+        state: GateState | None = None,
     ) -> None:
+        self.probe_url = probe_url
+        self._server = server
         self._probe = probe
         self._patience = patience
         self._rng = rng
         self._report = report
         self._sleep = sleep
-        self._probe_url = probe_url
-        self._door = door or GateState()
+        self._state = state or GateState()
 
     def answered(self) -> None:
         """Record that a reply came. Patience starts again."""
-        self._door.away_since = None
-        self._door.met = True
+        self._state.away_since = None
+        self._state.answered_before = True
 
     def recognise(self) -> None:
         """Record that a reply was the server's own. From now on, other answers come from something in front of it."""
-        self._door.recognised = True
+        self._state.recognised = True
 
     @property
     def recognised(self) -> bool:
         """Whether the server itself ever answered."""
-        return self._door.recognised
+        return self._state.recognised
 
     def hold(self, seconds: float, reason: str = Reason.THROTTLED) -> None:
         """Make all requests wait, because the server asks for it or for another reason."""
         until = anyio.current_time() + seconds
-        if until > self._door.held_until:
-            self._door.held_until, self._door.held_for = until, reason
+        if until > self._state.held_until:
+            self._state.held_until, self._state.held_for = until, reason
 
     @property
-    def shut(self) -> bool:
-        """Whether `passage` would wait."""
-        return self._door.closed is not None or self._door.held_until > anyio.current_time()
+    def closed(self) -> bool:
+        """Whether `wait_until_open` would wait."""
+        return self._state.closed is not None or self._state.held_until > anyio.current_time()
 
     @property
-    def met(self) -> bool:
+    def answered_before(self) -> bool:
         """Whether anything at the server's address ever answered."""
-        return self._door.met
+        return self._state.answered_before
 
-    async def passage(self) -> None:
+    async def wait_until_open(self) -> None:
         """Wait until requests may be sent."""
         while True:
-            if self._door.closed is not None:
-                await self._door.closed.wait()
-            elif (left := self._door.held_until - anyio.current_time()) > 0:
-                self._report(Waiting(self._door.held_for, left))
+            if self._state.closed is not None:
+                await self._state.closed.wait()
+            elif (left := self._state.held_until - anyio.current_time()) > 0:
+                self._report(Waiting(self._state.held_for, left))
                 await self._sleep(left)
             else:
                 return
 
-    async def meet(self) -> None:
-        """Wait until the server has answered something; probe it if necessary. Raises Transient when patience ends."""
-        while not self._door.met:
-            await self.no_reply(Unreachable("no answer", silent=False))
+    @asynccontextmanager
+    async def open_slot(self, take: Callable[[], AbstractAsyncContextManager[S]]) -> AsyncIterator[S]:
+        """Hold a slot while the gate is open. A request that waits at the gate holds none.
 
-    async def no_reply(self, cause: Unreachable, sent_at: float | None = None) -> bool:
+        take: returns a context manager that waits for a slot.
+        """
+        while True:
+            await self.wait_until_open()
+            async with take() as slot:
+                if not self.closed:  # it may have closed while the request waited for a slot
+                    yield slot
+                    return
+
+    async def wait_for_first_answer(self) -> None:
+        """Wait until the server has answered something; probe it if necessary. Raises Transient when patience ends."""
+        while not self._state.answered_before:
+            await self.wait_for_answer(Unreachable("no answer", silent=False))
+
+    async def wait_for_answer(self, cause: Unreachable, sent_at: float | None = None) -> bool:
         """Report that a request got no reply, and wait until the registry answers again.
 
         sent_at: when that request was sent; now by default. Returns True if the network was away, and False if only
         this request failed.
         Raises Transient when patience ends. If the probing task is cancelled, the next failure starts a new probe.
         """
-        if self._door.closed is not None:
-            await self._door.closed.wait()
+        if self._state.closed is not None:
+            await self._state.closed.wait()
             return True
-        self._door.closed = reopened = anyio.Event()
-        now = anyio.current_time()
+        self._state.closed = reopened = anyio.Event()
+        began = anyio.current_time() if sent_at is None or self._state.answered_before else sent_at
         try:
-            return await self._wait_for_answer(cause, now if sent_at is None or self._door.met else sent_at)
+            return await self._probe_until_answered(cause, began)
         finally:
-            self._door.closed = None
+            self._state.closed = None
             reopened.set()
 
-    async def _wait_for_answer(self, cause: Unreachable, began: float) -> bool:
+    async def _probe_until_answered(self, cause: Unreachable, began: float) -> bool:
         """Probe until something answers. began: when the silence began, if this is its first probe."""
         delay, away = FIRST_PROBE_SECONDS, False
         while True:
@@ -156,28 +175,27 @@ class Gate:
                 self.answered()
                 return away
             # Not set at first, and reset if a running request got its reply in the meantime.
-            if self._door.away_since is None:
-                self._door.away_since = anyio.current_time() if away else began
+            if self._state.away_since is None:
+                self._state.away_since = anyio.current_time() if away else began
             away = True
             left = self._patience_left(began)
             if left <= 0:
-                raise Transient(
-                    f"the registry cannot be reached: {cause}", reason=Reason.OFFLINE, probe_url=self._probe_url
-                )
+                what = f"{self._server} cannot be reached: {cause}"
+                raise Transient(what, reason=Reason.OFFLINE, probe_url=self.probe_url)
             pause = min(delay * self._rng.uniform(0.5, 1.0), left)
             self._report(Waiting("offline", pause))
             await self._sleep(pause)
             delay = min(delay * 2, LONGEST_PROBE_SECONDS)
 
     def _patience_left(self, began: float) -> float:
-        patience = self._patience if self._door.met else min(self._patience, FIRST_CONTACT_SECONDS)
-        since = began if self._door.away_since is None else self._door.away_since
+        patience = self._patience if self._state.answered_before else min(self._patience, FIRST_CONTACT_SECONDS)
+        since = began if self._state.away_since is None else self._state.away_since
         return patience - (anyio.current_time() - since)
 
     def _seconds_for_probe(self, began: float) -> float:
         """Return PROBE_SECONDS, or less if less is left for the first contact."""
         left = began + FIRST_CONTACT_SECONDS - anyio.current_time()
-        return PROBE_SECONDS if self._door.met else max(SHORTEST_PROBE_SECONDS, min(PROBE_SECONDS, left))
+        return PROBE_SECONDS if self._state.answered_before else max(SHORTEST_PROBE_SECONDS, min(PROBE_SECONDS, left))
 
     async def _probe_within(self, seconds: float) -> None:
         try:

@@ -55,11 +55,17 @@ async def open_store(
         return FileStore(Path(address.path), owner or secrets.token_hex())
     from roar_publisher.storage.http import Wire
 
-    door = share.door(f"{address.kind.value}://{address.bucket}") if share else None
+    gate_state = share.gate_state(f"{address.kind.value}://{address.bucket}") if share else None
 
     def wire(trust: Trust) -> Wire:
         return Wire(
-            connections=connections, trust=trust, pace=pace, share=share, door=door, report=report, patience=patience
+            connections=connections,
+            trust=trust,
+            pace=pace,
+            budget=share,
+            gate_state=gate_state,
+            report=report,
+            patience=patience,
         )
 
     if address.kind is Kind.S3:

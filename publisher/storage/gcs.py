@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from roar_publisher.glaas.policy import MAX_ATTEMPTS, Verdict, error_text, parse
+from roar_publisher.net.documents import error_text, parse
+from roar_publisher.net.exchange import Reply
+from roar_publisher.net.policy import MAX_ATTEMPTS, Verdict
 from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.gcs_account import SIGN_IN, Account
-from roar_publisher.storage.http import FileBody, Reply, Request, Wire, verdict
+from roar_publisher.storage.http import FileBody, Request, Wire, verdict
 from roar_publisher.storage.parts import part_count, part_range
 from roar_publisher.storage.refusals import may_not_write, no_such_bucket
 from roar_publisher.storage.slices import Sent

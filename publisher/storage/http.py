@@ -7,24 +7,25 @@ wait while the network is unreachable (`net.gate`).
 import logging
 import os
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from time import time
 
 import anyio
 import httpx2
 
 from roar_publisher import __version__
-from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES, Verdict, backoff, judge, retry_after
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.certificates import Trust
-from roar_publisher.net.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES
+from roar_publisher.net.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, Reply
 from roar_publisher.net.gate import Gate, GateState
 from roar_publisher.net.pace import Pace
+from roar_publisher.net.policy import Verdict, judge
+from roar_publisher.net.retry import Attempts, Judgement, RetryLoop
 from roar_publisher.net.route import FAILURES, Route, Unreachable
-from roar_publisher.report import Reporter, Retrying
-from roar_publisher.state.errors import Transient
+from roar_publisher.report import Reporter
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.slices import Sent, chunks
 from roar_publisher.storage.source import Slice
@@ -33,27 +34,12 @@ REPLY_SECONDS = 60.0
 """How long a store may take to reply. It needs some time to assemble a large object."""
 POOL_CONNECTIONS = 2
 """Connections per pool. Each request examines all connections of its pool several times (see `net.exchange`)."""
-KNOCKER = -1
+PROBER = -1
 """The place of the client for reachability probes."""
-THROTTLED_ATTEMPT = 4
-"""Where the backoff begins for a store that throttles without saying for how long."""
 
 # Below WARNING, these loggers write URLs, signatures and headers.
 for _name in ("botocore", "google.auth", "urllib3"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A received reply. Header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def ok(self) -> bool:
-        return 200 <= self.status < 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +83,9 @@ class Request:
 def verdict(reply: Reply) -> Verdict:
     """Return the meaning of a reply by its status alone. Stores with more precise error codes override it.
 
-    A redirect is a refusal: the store is elsewhere, and the error tells the user to configure its address.
+    A redirect is a refusal: the store is elsewhere, and the error asks the user to configure its address.
     """
-    found = judge(reply.status, reply)
+    found = judge(reply.status)
     return Verdict.REFUSED if found is Verdict.REDIRECTED else found
 
 
@@ -109,7 +95,7 @@ class Wire:
     connections: maximum number of concurrent requests; others wait.
     trust: the certificates, if the store has its own setting for them.
     pace: the rate limit for files, if there is one.
-    share, door: the upload limits and gate state shared with this process's other uploads; its own by default.
+    budget, gate_state: the upload limits and gate state shared with this process's other uploads; its own by default.
     report: receives every wait.
     patience: seconds without any reply, or of throttling, until a call fails.
     """
@@ -122,8 +108,8 @@ class Wire:
         patience: float,
         trust: Trust | None = None,
         pace: Pace | None = None,
-        share: UploadBudget | None = None,
-        door: GateState | None = None,
+        budget: UploadBudget | None = None,
+        gate_state: GateState | None = None,
         rng: random.Random | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
@@ -132,32 +118,22 @@ class Wire:
         self._clients: dict[tuple[str, int], httpx2.AsyncClient] = {}  # by origin and place, created when first needed
         self._under_way = [0] * -(-connections // POOL_CONNECTIONS)  # requests in flight, by place
         self._reply_seconds = reply_seconds
-        self._door = ""  # the URL to probe; written by call
-        share = share or UploadBudget.of(connections, None)
-        self._paces = [found for found in (pace, share.pace) if found is not None]
+        budget = budget or UploadBudget.of(connections, None)
+        self._paces = [found for found in (pace, budget.pace) if found is not None]
         self._slots = anyio.CapacityLimiter(connections)
-        self._shared_slots = share.slots
-        self._rng = rng or random.Random()  # nosec B311  # jitter of waits, not a secret
-        self._report = report
-        self._patience = patience
-        self._gate = Gate(self._probe, patience=patience, rng=self._rng, report=report, door=door)
+        self._shared_slots = budget.slots
+        rng = rng or random.Random()  # nosec B311  # jitter of waits, not a secret
+        name = "the object store"
+        self._gate = Gate(self._probe, patience=patience, rng=rng, report=report, server=name, state=gate_state)
+        self._loop = RetryLoop(
+            name, self._gate, patience=patience, rng=rng, report=report, clock=time, unanswered=Reason.OFFLINE
+        )
 
     async def aclose(self) -> None:
         """Close every connection, also when cancelled."""
         with anyio.CancelScope(shield=True):
             for client in self._clients.values():
                 await client.aclose()
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Hold a slot once the gate is open. A request that waits at the gate does not hold a shared slot."""
-        async with self._slots:
-            while True:
-                await self._gate.passage()
-                async with self._shared_slots:
-                    if not self._gate.shut:  # the network may have gone away while the request waited for a slot
-                        yield
-                        return
 
     async def send(self, request: Request) -> Reply:
         """Make one attempt.
@@ -183,13 +159,13 @@ class Wire:
         return self._routes[origin]
 
     def _client(self, url: str, place: int) -> httpx2.AsyncClient:
-        """Return the client of a place, whose pool it shares; KNOCKER is the place for probes.
+        """Return the client of a place, whose pool it shares; PROBER is the place for probes.
 
         A probe needs no slot, because unanswered requests may hold all of them, and reuses no existing connection.
         """
         key = (_origin(url), place)
         if key not in self._clients:
-            probes = place == KNOCKER
+            probes = place == PROBER
             seconds = min(self._reply_seconds, CONNECT_SECONDS) if probes else self._reply_seconds
             most, kept = (1, 0) if probes else (POOL_CONNECTIONS, POOL_CONNECTIONS)
             self._clients[key] = self._route(url).client(
@@ -214,35 +190,20 @@ class Wire:
 
         Raises Transient when attempts or patience end. Cancellation ends every wait at once.
         """
-        failures = outages = 0
-        busy_since: float | None = None
-        while True:
-            try:
-                async with self._turn():
-                    request = await prepare()
-                    reply = await self.send(request)
-            except Unreachable as error:
-                if not await self._was_away(request, error):
-                    failures += 1
-                    await self._pause(failures, str(error), "offline")
-                elif (outages := outages + 1) >= MAX_OUTAGES:
-                    what = "the object store goes away each time it gets this request"
-                    raise Transient(what, reason=Reason.SERVER_FAILING) from error
-                if before_retry is not None:
-                    await before_retry()
-                continue
-            self._gate.answered()
-            match judged(reply):
-                case Verdict.ACCEPTED | Verdict.REFUSED:
-                    return reply
-                case Verdict.BUSY:
-                    busy_since = anyio.current_time() if busy_since is None else busy_since
-                    await self._wait_for_store(reply, busy_since)
-                case Verdict.FAILED | Verdict.GARBLED:
-                    failures += 1
-                    await self._pause(failures, f"HTTP {reply.status}", "server failing")
-            if before_retry is not None:
-                await before_retry()
+
+        async def attempt() -> Reply:
+            async with self._slots, self._gate.open_slot(lambda: self._shared_slots):
+                request = await prepare()
+                try:
+                    return await self.send(request)
+                except Unreachable:
+                    self._gate.probe_url = f"{_origin(request.url)}/"
+                    raise
+
+        reply, _ = await self._loop.until_final(
+            attempt, partial(_judgement, judged), Attempts(), before_retry=before_retry
+        )
+        return reply
 
     async def _exchange(self, client: httpx2.AsyncClient, request: Request) -> Reply:
         if not isinstance(request.body, FileBody):
@@ -270,39 +231,19 @@ class Wire:
                         break
             return Reply(response.status_code, response.headers, bytes(received[:MAX_REPLY_BYTES]))
 
-    async def _pause(self, failures: int, what: str, reason: str) -> None:
-        if failures >= MAX_ATTEMPTS:
-            raise Transient(f"the object store failed {failures} times: {what}", reason=reason)
-        seconds = backoff(failures, self._rng)
-        self._report(Retrying(f"the object store: {what}", failures, seconds))
-        await anyio.sleep(seconds)
-
-    async def _was_away(self, request: Request, error: Unreachable) -> bool:
-        """Wait until the store's host answers. Return whether it was unreachable; if not, only this request failed."""
-        self._door = f"{_origin(request.url)}/"
-        try:
-            return await self._gate.no_reply(error)
-        except Transient:  # its text speaks of the registry
-            what = f"the object store cannot be reached: {error}"
-            raise Transient(what, reason=Reason.OFFLINE, probe_url=self._door) from None
-
     async def _probe(self) -> None:
         """Send an unauthenticated request to the host. Raises Unreachable if no reply arrived."""
+        url = self._gate.probe_url
         try:
-            await self._stream(self._client(self._door, KNOCKER), Request("HEAD", self._door, {}), b"")
+            await self._stream(self._client(url, PROBER), Request("HEAD", url, {}), b"")
         except FAILURES as error:
-            self._route(self._door).failed(error)
+            self._route(url).failed(error)
 
-    async def _wait_for_store(self, reply: Reply, busy_since: float) -> None:
-        asked = retry_after(reply.headers, time())
-        waited = anyio.current_time() - busy_since
-        if waited + (asked or 0.0) > self._patience:
-            what = "the object store asks the client to wait"
-            raise Transient(what, reason=Reason.THROTTLED, retry_after=asked)
-        if not asked:
-            await anyio.sleep(backoff(THROTTLED_ATTEMPT, self._rng))
-        else:
-            self._gate.hold(asked)
+
+def _judgement(judged: Callable[[Reply], Verdict], reply: Reply) -> Judgement:
+    """Return the judgement of a store's reply. One that is not the store's counts as a failure."""
+    found = judged(reply)
+    return Judgement(Verdict.FAILED if found is Verdict.GARBLED else found, f"HTTP {reply.status}")
 
 
 def _origin(url: str) -> str:

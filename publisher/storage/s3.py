@@ -16,9 +16,10 @@ from time import time
 
 from blake3 import blake3
 
+from roar_publisher.net.exchange import Reply
 from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.storage.checksums import checksums_of, in_base64
-from roar_publisher.storage.http import FileBody, Reply, Wire
+from roar_publisher.storage.http import FileBody, Wire
 from roar_publisher.storage.s3_account import Account
 from roar_publisher.storage.s3_errors import PARTIAL
 from roar_publisher.storage.s3_orphans import unheard_uploads

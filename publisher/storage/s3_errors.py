@@ -2,10 +2,11 @@
 
 import re
 
-from roar_publisher.glaas.policy import Verdict
+from roar_publisher.net.exchange import Reply
+from roar_publisher.net.policy import Verdict
 from roar_publisher.state.errors import LocalProblem, NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.state.reasons import Reason
-from roar_publisher.storage.http import Reply, verdict
+from roar_publisher.storage.http import verdict
 from roar_publisher.storage.refusals import may_not_write, no_room, no_such_bucket
 from roar_publisher.storage.s3_account import SIGN_IN
 from roar_publisher.storage.s3_xml import error_in

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from roar_publisher.storage.http import Reply
+from roar_publisher.net.exchange import Reply
 from roar_publisher.storage.s3_xml import NotXml, parse
 
 ASKING_SECONDS = 15 * 60

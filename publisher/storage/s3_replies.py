@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element  # nosec B405  # a type only
 
+from roar_publisher.net.exchange import Reply
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.checksums import in_base64
-from roar_publisher.storage.http import Reply
 from roar_publisher.storage.s3_errors import GONE_CODES
 from roar_publisher.storage.s3_xml import NotXml, error_in, parse
 from roar_publisher.storage.store import Part, StoredObject

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from urllib.parse import quote, urlencode
 
-from roar_publisher.storage.http import FileBody, Reply, Request, Wire
+from roar_publisher.net.exchange import Reply
+from roar_publisher.storage.http import FileBody, Request, Wire
 from roar_publisher.storage.s3_account import Account, Credentials
 from roar_publisher.storage.s3_errors import PARTIAL, explain, is_expired, judge_s3, may_refuse_header, region_in
 from roar_publisher.storage.s3_place import UNRESERVED

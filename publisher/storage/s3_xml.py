@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring  # nosec B405  # see parse()
 from xml.parsers import expat
 
+from roar_publisher.net.documents import one_line
 from roar_publisher.storage.store import Part
-
-MAX_TEXT = 300
-"""Maximum number of characters of a store's own message that are shown to the user."""
 
 
 class NotXml(ValueError):
@@ -48,8 +46,8 @@ def error_in(body: bytes) -> S3Error:
         return S3Error("", "", "")
     if root.tag != "Error":
         return S3Error("", "", "")
-    message = "".join(c if c.isprintable() else " " for c in root.findtext("Message") or "")
-    return S3Error(root.findtext("Code") or "", " ".join(message.split())[:MAX_TEXT], root.findtext("Region") or "")
+    message = one_line(root.findtext("Message") or "")
+    return S3Error(root.findtext("Code") or "", message, root.findtext("Region") or "")
 
 
 def completion(parts: Mapping[int, Part], checksums: Mapping[int, str]) -> bytes:

@@ -9,8 +9,8 @@ from roar_publisher.engine.staging.requests import Route
 from roar_publisher.engine.staging.tallies import contradiction
 from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.lenient import NotTaken, errors_in, not_taken
-from roar_publisher.glaas.policy import one_line
 from roar_publisher.glaas.replies import BatchReply
+from roar_publisher.net.documents import one_line
 from roar_publisher.state.errors import Rejected
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.reasons import Reason

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from roar_publisher.glaas.policy import dump
+from roar_publisher.net.documents import dump
 from roar_publisher.state.units import Kind, Unit
 
 API = "/api/v1"

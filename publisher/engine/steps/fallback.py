@@ -16,8 +16,8 @@ from roar_publisher.engine.steps.receipts import mismatch, page_url
 from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZED, prepared_hash
 from roar_publisher.engine.steps.stage import STAGED, announce, deliver_or_pass
 from roar_publisher.glaas.caller import ANONYMOUS, Refused
-from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.replies import LegacySessionReply
+from roar_publisher.net.documents import dump
 from roar_publisher.report import Noted
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress

@@ -19,8 +19,8 @@ from roar_publisher.engine.steps.sessions import (
     staged_route,
 )
 from roar_publisher.glaas.caller import Refused
-from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.replies import Receipt
+from roar_publisher.net.documents import dump
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import What
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient

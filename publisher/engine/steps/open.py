@@ -12,8 +12,8 @@ from roar_publisher.engine.steps.sessions import (
     session_authorizer,
 )
 from roar_publisher.glaas.caller import ANONYMOUS, Refused
-from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.replies import OpenReply
+from roar_publisher.net.documents import dump
 from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason

@@ -12,9 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from roar_publisher.auth.identity import is_key
 from roar_publisher.glaas.lenient import is_closed, number
-from roar_publisher.glaas.policy import one_line
 from roar_publisher.glaas.replies import Receipt
 from roar_publisher.lineage.canonical import ANONYMOUS, CANONICAL_VERSION
+from roar_publisher.net.documents import one_line
 from roar_publisher.state.errors import Rejected
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan, Progress

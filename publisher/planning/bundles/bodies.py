@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from roar_publisher.glaas.policy import dump
 from roar_publisher.glaas.wire import Artifact, CompositeRequest, Job, Label, Link
+from roar_publisher.net.documents import dump
 from roar_publisher.state.units import Kind
 
 LONGEST_BODY_BYTES = 32 * 1024 * 1024
