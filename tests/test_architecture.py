@@ -31,7 +31,6 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.extras",
         "publisher.report",
         "publisher.net",
-        "publisher.glaas",
         "publisher.tasks",
     },
     "publisher.lineage": {"state", "publisher.report"},

@@ -87,11 +87,11 @@ def shown(status: int, authorization: str, secret: str) -> set[str]:
     return {form for part in credentials for form in (part, quote(part), quote(part, safe=""))}
 
 
-def no_answer(verdict: Verdict, reply: Reply, registry: str) -> Transient:
+def no_answer(verdict: Verdict, reply: Reply, registry: str, *, recognised: bool) -> Transient:
     """Return the error for an address whose final answer is not a registry's.
 
-    REDIRECTED: never followed; the registry has moved, or a network requires a sign-in. INTERMEDIARY: one answered too
-    long in the place of a registry that was recognised. Any other: no registry was ever recognised here.
+    A redirect is never followed: the registry has moved, or a network requires a sign-in. An intermediary that answers
+    too long counts as one only if a registry was ever recognised at this address.
     """
     match verdict:
         case Verdict.REDIRECTED:
@@ -100,7 +100,7 @@ def no_answer(verdict: Verdict, reply: Reply, registry: str) -> Transient:
                 next_step="check the address (--registry, GLAAS_URL), or whether this network wants a sign-in first",
                 reason=Reason.NOT_GLAAS,
             )
-        case Verdict.INTERMEDIARY:
+        case Verdict.INTERMEDIARY if recognised:
             return Transient(
                 f"something in front of the registry answers in its place: HTTP {reply.status}, not as GLaaS does",
                 next_step="check the proxy, firewall or sign-in page in between",

@@ -158,7 +158,7 @@ class Caller:
             if answer.accepted is not None:
                 return answer.accepted
             if answer.verdict is not Verdict.REFUSED:
-                raise no_answer(answer.verdict, reply, self.registry)
+                raise no_answer(answer.verdict, reply, self.registry, recognised=self._gate.recognised)
             if reply.status != UNAUTHORIZED or not request.authorization or renewals >= MAX_RENEWALS:
                 raise _refused(reply, answer.document)
             renewals += 1

@@ -17,8 +17,8 @@ from pathlib import Path
 import roar_publisher.cli
 import roar_publisher.engine.steps
 import roar_publisher.engine.worker
-import roar_publisher.glaas.caller
 import roar_publisher.net.gate
+import roar_publisher.net.retry
 import roar_publisher.planning.put
 import roar_publisher.storage.destinations
 import roar_publisher.storage.http
@@ -81,8 +81,7 @@ def live(order: Order) -> int:
 
 def _hurry() -> None:
     """Have failures cost moments instead of minutes; how they are told apart stays the same."""
-    for module in (roar_publisher.storage.http, roar_publisher.glaas.caller):
-        setattr(module, "backoff", lambda attempt, rng: HASTY_PAUSE_SECONDS)  # noqa: B010  a name that they import
+    setattr(roar_publisher.net.retry, "backoff", lambda attempt, rng: HASTY_PAUSE_SECONDS)  # noqa: B010  it imports it
     roar_publisher.net.gate.FIRST_PROBE_SECONDS = HASTY_PAUSE_SECONDS
     for function, name, seconds in (
         (roar_publisher.storage.http.Wire.__init__, "reply_seconds", HASTY_REPLY_SECONDS),

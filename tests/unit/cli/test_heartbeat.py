@@ -86,7 +86,7 @@ def test_whatever_is_awaited_there_is_an_event_every_ten_seconds(
         events = Events()
         answers = [trouble() for _ in range(3)]
         calls = Calls(Script(answers, default=lambda: reply(200, OK), health=health), report=events.display.report)
-        calls.line.door.met = met
+        calls.line.gate_state.answered_before = met
 
         async def work() -> None:
             try:

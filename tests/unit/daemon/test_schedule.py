@@ -21,7 +21,7 @@ from roar_publisher.daemon.schedule import (
     due,
     verdict,
 )
-from roar_publisher.glaas.policy import LONGEST_RETRY_AFTER_SECONDS
+from roar_publisher.net.policy import LONGEST_RETRY_AFTER_SECONDS
 from roar_publisher.state.errors import (
     Interrupted,
     LocalProblem,

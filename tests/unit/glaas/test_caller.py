@@ -11,9 +11,10 @@ import httpx2
 import pytest
 
 from roar_publisher.glaas.caller import MAX_RENEWALS, Refused
-from roar_publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED, MAX_OUTAGES, MAX_TEXT
 from roar_publisher.glaas.replies import Receipt
+from roar_publisher.net.documents import MAX_TEXT
 from roar_publisher.net.exchange import ANSWER_SECONDS
+from roar_publisher.net.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS, MAX_GARBLED, MAX_OUTAGES
 from roar_publisher.report import Retrying, Waiting
 from roar_publisher.state.errors import Interrupted, Transient
 from tests.support import virtual

@@ -37,7 +37,7 @@ def test_open_it_lets_everybody_through_at_once() -> None:
     async def scenario() -> None:
         gate = GateState().gate()
         for _ in range(100):
-            await gate.passage()
+            await gate.wait_until_open()
         assert anyio.current_time() == 0
 
     virtual.run(scenario)
@@ -46,7 +46,7 @@ def test_open_it_lets_everybody_through_at_once() -> None:
 def test_a_lonely_failure_is_the_requests_own_fault() -> None:
     async def scenario() -> None:
         door = GateState()
-        assert not await door.gate().no_reply(CAUSE)
+        assert not await door.gate().wait_for_answer(CAUSE)
         assert len(door.knocks) == 1
 
     virtual.run(scenario)
@@ -61,10 +61,10 @@ def test_while_the_network_is_away_all_wait_and_one_knocks() -> None:
         passed: list[float] = []
 
         async def fail() -> None:
-            verdicts.append(await gate.no_reply(CAUSE))
+            verdicts.append(await gate.wait_for_answer(CAUSE))
 
         async def pass_through() -> None:
-            await gate.passage()
+            await gate.wait_until_open()
             passed.append(anyio.current_time())
 
         async with anyio.create_task_group() as tasks:
@@ -91,7 +91,7 @@ def test_patience_ends_sooner_with_a_registry_that_was_never_met(met: bool, pati
         if met:
             gate.answered()
         with pytest.raises(Transient, match="cannot be reached") as caught:
-            await gate.no_reply(CAUSE)
+            await gate.wait_for_answer(CAUSE)
         assert caught.value.reason == "offline"
         assert wait <= anyio.current_time() <= wait + LONGEST_PROBE_SECONDS + 1
 
@@ -106,7 +106,7 @@ def test_patience_begins_with_the_first_request_that_gets_no_reply() -> None:
         gate = GateState(away=lambda now: now < 3_600 + 30).gate(300)
         gate.answered()
         await anyio.sleep(3_600)
-        assert await gate.no_reply(CAUSE)
+        assert await gate.wait_for_answer(CAUSE)
         assert anyio.current_time() < 3_600 + 30 + LONGEST_PROBE_SECONDS + 0.1
 
     virtual.run(scenario)
@@ -124,7 +124,7 @@ def test_a_late_reply_to_somebody_else_starts_patience_anew() -> None:
 
             tasks.start_soon(late)
             with pytest.raises(Transient):
-                await gate.no_reply(CAUSE)
+                await gate.wait_for_answer(CAUSE)
         assert 160 <= anyio.current_time() <= 160 + 2 * LONGEST_PROBE_SECONDS
 
     virtual.run(scenario)
@@ -138,8 +138,8 @@ def test_those_who_waited_with_one_whose_patience_ended_find_out_for_themselves(
 
         async def send() -> None:
             try:
-                while await gate.no_reply(CAUSE):
-                    await gate.passage()
+                while await gate.wait_for_answer(CAUSE):
+                    await gate.wait_until_open()
             except Transient:
                 ends.append("offline")
 
@@ -158,10 +158,10 @@ def test_if_the_one_who_knocks_is_cancelled_the_next_failure_knocks_anew() -> No
         gate = door.gate()
         gate.answered()
         with anyio.move_on_after(5):
-            await gate.no_reply(CAUSE)
-        await gate.passage()
+            await gate.wait_for_answer(CAUSE)
+        await gate.wait_until_open()
         assert anyio.current_time() == 5
-        assert await gate.no_reply(CAUSE)
+        assert await gate.wait_for_answer(CAUSE)
         assert 30 <= anyio.current_time() < 35
 
     virtual.run(scenario)
@@ -175,7 +175,7 @@ def test_a_server_that_asks_for_patience_holds_everybody() -> None:
         gate.hold(7)
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
-                tasks.start_soon(gate.passage)
+                tasks.start_soon(gate.wait_until_open)
         assert anyio.current_time() == 100
         assert door.reports[0] == Waiting("throttled", 100)
         assert not door.knocks

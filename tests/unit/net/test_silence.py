@@ -13,12 +13,12 @@ from anyio.abc import SocketStream
 from trio.testing import MockClock
 
 from roar_publisher.glaas.caller import HEALTH, Caller
-from roar_publisher.glaas.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS
 from roar_publisher.glaas.replies import Receipt
 from roar_publisher.net.attempt import LONG_WORK_SECONDS, LONGEST_ANSWER_SECONDS
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.net.exchange import ANSWER_SECONDS
 from roar_publisher.net.gate import FIRST_CONTACT_SECONDS
+from roar_publisher.net.policy import LONGEST_BACKOFF_SECONDS, MAX_ATTEMPTS
 from roar_publisher.net.silence import NOTICE_SECONDS
 from roar_publisher.report import Report, Retrying, Waiting
 from roar_publisher.state.errors import Transient
@@ -56,7 +56,7 @@ class Calls:
     def __init__(self, registry: str, transport: httpx2.AsyncBaseTransport | None, *, met: bool = True) -> None:
         self.reports: list[tuple[float, Report]] = []
         self.line = RegistryConnection(registry, most_requests=4, transport=transport)
-        self.line.door.met = met
+        self.line.gate_state.answered_before = met
         self.caller = Caller(self.line, patience=300.0, rng=random.Random(5), clock=lambda: 0.0, report=self._report)
 
     def _report(self, report: Report) -> None:

@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from roar_publisher.glaas.policy import MAX_ATTEMPTS, MAX_OUTAGES
 from roar_publisher.net.budget import UploadBudget
+from roar_publisher.net.exchange import Reply
 from roar_publisher.net.gate import FIRST_CONTACT_SECONDS
+from roar_publisher.net.policy import MAX_ATTEMPTS, MAX_OUTAGES
 from roar_publisher.net.route import Unreachable
 from roar_publisher.report import Report, Retrying, Waiting
 from roar_publisher.state.errors import Transient
-from roar_publisher.storage.http import REPLY_SECONDS, Reply, Request, Wire
+from roar_publisher.storage.http import REPLY_SECONDS, Request, Wire
 from tests.support import virtual
 
 URL = "https://bucket.example.com/a/key?partNumber=1"
@@ -51,7 +52,7 @@ class Network:
 
     @asynccontextmanager
     async def wire(self, patience: float = 300.0, share: UploadBudget | None = None) -> AsyncIterator[Wire]:
-        wire = Wire(connections=2, report=self.reports.append, patience=patience, share=share, rng=random.Random(1))
+        wire = Wire(connections=2, report=self.reports.append, patience=patience, budget=share, rng=random.Random(1))
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(wire, "_exchange", self.exchange)
             patched.setattr(wire, "_stream", self.stream)
@@ -152,7 +153,7 @@ def test_a_request_that_ends_its_store_each_time_is_given_up() -> None:
     network = Fragile(away=lambda now: now < deaths[-1] + 1)
 
     async def scenario(wire: Wire) -> None:
-        with pytest.raises(Transient, match="goes away each time") as caught:
+        with pytest.raises(Transient, match="went away 32 times") as caught:
             await wire.call(prepare)
         assert caught.value.reason == "server failing"
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.glaas.policy import MAX_ATTEMPTS
+from roar_publisher.net.exchange import Reply
+from roar_publisher.net.policy import MAX_ATTEMPTS
 from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.storage.destinations import ignore_report, open_store
 from roar_publisher.storage.digest import digest_file
-from roar_publisher.storage.http import Reply, Wire
+from roar_publisher.storage.http import Wire
 from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.s3 import S3Store
 from roar_publisher.storage.s3_account import open_account
@@ -29,7 +30,7 @@ PART, COMPLETION, ALWAYS = "partNumber", "?uploadId", 1_000_000
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roar_publisher.storage.http.backoff", lambda attempt, rng: 0.0)
+    monkeypatch.setattr("roar_publisher.net.retry.backoff", lambda attempt, rng: 0.0)
     monkeypatch.setattr("roar_publisher.net.gate.FIRST_PROBE_SECONDS", 0.01)
     monkeypatch.setattr("roar_publisher.net.gate.LONGEST_PROBE_SECONDS", 0.05)
 

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from roar_publisher.storage.http import Reply
+from roar_publisher.net.exchange import Reply
 from roar_publisher.storage.s3_orphans import ASKING_SECONDS, SLACK_SECONDS, unheard_uploads
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

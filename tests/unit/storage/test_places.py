@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import pytest
 
-from roar_publisher.glaas.policy import Verdict
+from roar_publisher.net.exchange import Reply
+from roar_publisher.net.policy import Verdict
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.gcs_account import open_account as open_google
-from roar_publisher.storage.http import Reply
 from roar_publisher.storage.s3_account import open_account
 from roar_publisher.storage.s3_errors import judge_s3
 from roar_publisher.storage.s3_place import locate
