@@ -1,19 +1,25 @@
-"""Shell completion of publish ids. It is cheap and ignores all errors."""
+"""Shell completion of publish ids and file names. It is cheap and ignores all errors."""
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from roar_publisher.state.errors import PublisherError
-from roar_publisher.state.paths import PublishPaths, StateFolder
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from roar_publisher.state.paths import PublishPaths
 
 
-def publish_ids(incomplete: str) -> list[str]:
+def complete_publish(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Return the ids that begin with `incomplete`. Only folder names are read; no journal is opened."""
     return sorted(paths.id for paths in _publishes(incomplete))
 
 
-def live_ids(incomplete: str) -> list[str]:
+def complete_live(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Return the matching ids of publishes that have work left."""
+    from roar_publisher.state.errors import PublisherError
     from roar_publisher.state.survey import glance
 
     live = []
@@ -24,9 +30,15 @@ def live_ids(incomplete: str) -> list[str]:
     return sorted(live)
 
 
-def _publishes(incomplete: str) -> list[PublishPaths]:
-    try:
+def complete_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete file names."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _publishes(incomplete: str) -> "Iterator[PublishPaths]":
+    from roar_publisher.state.errors import PublisherError
+    from roar_publisher.state.paths import StateFolder
+
+    with suppress(PublisherError, OSError):
         folder = StateFolder.from_environment(os.environ)
-        return [paths for paths in folder.all_publishes() if paths.id.startswith(incomplete)]
-    except (PublisherError, OSError):
-        return []
+        yield from (paths for paths in folder.all_publishes() if paths.id.startswith(incomplete))

@@ -72,7 +72,7 @@ def _pay_here(paths: PublishPaths, *, as_json: bool) -> None:
     from roar_publisher.cli.publish.options import Options
     from roar_publisher.cli.publish.publishing import run
 
-    run(Options.resuming(paths.id, as_json=as_json))
+    run(Options(resume=paths.id, as_json=as_json))
 
 
 @dataclass(frozen=True, slots=True)

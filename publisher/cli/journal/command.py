@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from roar_publisher.cli.publish.command import complete_publish
+from roar_publisher.cli.ids import complete_publish
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import MEANINGS

@@ -1,10 +1,13 @@
-"""The options of a `publish` command line, validated."""
+"""The options of a `publish` or `put` command line. Each field declares its option (`cli.parameters`)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from roar_publisher.auth.choice import Flag
+from roar_publisher.cli.ids import complete_file, complete_live
+from roar_publisher.cli.parameters import option
 from roar_publisher.state.errors import UsageProblem
+from roar_publisher.state.limits import TransferLimits
 
 FILES = frozenset({"a source"})
 """The argument that names a file. The file name is checked when the file is read."""
@@ -12,137 +15,103 @@ FILES = frozenset({"a source"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutOptions:
-    """What `roar put`, or `roar publish --to`, uploads, and how it is described.
-
-    tag: True for `--tag`, False for `--no-tag`, None for neither. again: publish again even if the same put is
-    finished.
-    """
+    """What `roar put`, or `roar publish --to`, uploads, and how it is described."""
 
     sources: tuple[str, ...]
     destination: str
-    message: str
-    name: str | None = None
-    dataset: bool = False
-    tag: bool | None = None
-    again: bool = False
+    message: str = option("-m", "--message", required=True, help="What this put is for; kept with it.")
+    name: str | None = option("-n", "--name", metavar="NAME", help="The name label of the put job.")
+    tag: bool | None = option(
+        "--tag/--no-tag",
+        help="Make the git tag roar/COMMIT and push it to the remote, or make none. Without either,"
+        " [registration.tagging] decides whether it is made, and push_tags = true under [publisher] in your own"
+        " config.toml pushes it.",
+    )
+    again: bool = option(
+        "--again", is_flag=True, help="Make a new put job, even if the same put is under way or finished."
+    )
+    dataset: bool = option(
+        "--dataset", is_flag=True, help="Treat each source folder as a dataset, even if nothing in it says so."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """One `publish` or `put` command line.
 
-    resume: None for a new publish; otherwise the beginning of an id, or "" for the newest interrupted one.
-    detach: leave it to the daemon.
-    watch: like resume, for a publish that is only watched; "" is the newest live one.
-    jobs: concurrent requests, to the registry as well as to an object store; None for the default.
-    limit_rate: bytes per second to a store; None for no limit.
-    no_redact: publish secrets unchanged.
-    follow_links: also publish files that links lead to outside of the project.
+    resume, watch: the beginning of an id; "" for the newest publish of the project; None if the option is not given.
+    put: the files to store; None for lineage only.
+
+    Raises UsageProblem if options contradict each other or a value is empty.
     """
 
-    target: str | None
-    flag: Flag
-    yes: bool
-    dry_run: bool
-    resume: str | None
-    registry: str | None
-    as_json: bool
-    quiet: bool
-    verbose: bool
-    detach: bool = False
-    watch: str | None = None
+    target: str | None = option(required=False, shell_complete=complete_file)
+    public: bool = option(
+        "--public",
+        is_flag=True,
+        help="Everyone may see it. Without --public and --private, the repository's scope decides.",
+    )
+    private: bool = option("--private", is_flag=True, help="Only you, or your project's members, may see it.")
+    anonymous: bool = option("--anonymous", is_flag=True, help="Public, and sent without a credential.")
+    yes: bool = option("-y", "--yes", is_flag=True, help="Ask nothing: accept redactions, and publishing anonymously.")
+    dry_run: bool = option("--dry-run", is_flag=True, help="Show what would be stored and published; send nothing.")
+    resume: str | None = option(
+        "--resume",
+        metavar="[ID]",
+        is_flag=False,
+        flag_value="",
+        shell_complete=complete_live,
+        help="Continue an interrupted publish; without ID, the newest of this project that matches the other options.",
+    )
+    detach: bool = option("--detach", is_flag=True, help="Plan it, leave it to the daemon, and return at once.")
+    watch: str | None = option(
+        "--watch",
+        metavar="[ID]",
+        is_flag=False,
+        flag_value="",
+        shell_complete=complete_live,
+        help="Follow a publish that any process works on; Ctrl-C stops watching only. Without ID, the newest of this"
+        " project.",
+    )
+    registry: str | None = option(
+        "--registry", metavar="URL", help="Use this registry instead of GLAAS_URL or the project's [glaas] url."
+    )
+    no_redact: bool = option("--no-redact", is_flag=True, help="Publish secrets in commands and metadata unchanged.")
+    follow_links: bool = option(
+        "--follow-links", is_flag=True, help="Also publish files outside of the project that links lead to."
+    )
+    limits: TransferLimits = field(default_factory=TransferLimits)
+    as_json: bool = option("--json", is_flag=True, help="Write one JSON object per line to stdout; see below.")
+    quiet: bool = option("-q", "--quiet", is_flag=True, help="Print only the hash and the URL.")
+    verbose: bool = option("-v", "--verbose", is_flag=True, help="Print a line for every event.")
     put: PutOptions | None = None
-    jobs: int | None = None
-    limit_rate: int | None = None
-    no_redact: bool = False
-    follow_links: bool = False
 
-    @classmethod
-    def from_command_line(
-        cls,
-        *,
-        target: str | None,
-        public: bool,
-        private: bool,
-        anonymous: bool,
-        yes: bool,
-        dry_run: bool,
-        resume: str | None,
-        registry: str | None,
-        as_json: bool,
-        quiet: bool,
-        verbose: bool,
-        detach: bool = False,
-        watch: str | None = None,
-        put: PutOptions | None = None,
-        jobs: int | None = None,
-        limit_rate: int | None = None,
-        no_redact: bool = False,
-        follow_links: bool = False,
-    ) -> "Options":
-        """Return the options. Raises UsageProblem if options contradict each other or a value is empty."""
-        _refuse_unusable(target, registry, put)
-        if private and (public or anonymous):
+    def __post_init__(self) -> None:
+        _check_texts(self.target, self.registry, self.put)
+        if self.private and (self.public or self.anonymous):
             raise UsageProblem("--private contradicts --public and --anonymous", next_step="leave one of them out")
-        if quiet and verbose:
+        if self.quiet and self.verbose:
             raise UsageProblem("-q and -v contradict each other", next_step="leave one of them out")
-        flag = _flag(public=public, private=private, anonymous=anonymous)
-        if resume is not None:
-            _refuse_with("--resume", {"--dry-run": dry_run})
-        if watch is not None:
-            _refuse_with("--watch", {"--dry-run": dry_run, "--resume": resume is not None, "--detach": detach})
-        if detach:
-            _refuse_with("--detach", {"--dry-run": dry_run})
-        return cls(
-            target=target,
-            flag=flag,
-            yes=yes,
-            dry_run=dry_run,
-            resume=resume,
-            registry=registry,
-            as_json=as_json,
-            quiet=quiet,
-            verbose=verbose,
-            detach=detach,
-            watch=watch,
-            put=put,
-            jobs=jobs,
-            limit_rate=limit_rate,
-            no_redact=no_redact,
-            follow_links=follow_links,
-        )
+        if self.resume is not None:
+            _reject_with("--resume", {"--dry-run": self.dry_run})
+        if self.watch is not None:
+            others = {"--dry-run": self.dry_run, "--resume": self.resume is not None, "--detach": self.detach}
+            _reject_with("--watch", others)
+        if self.detach:
+            _reject_with("--detach", {"--dry-run": self.dry_run})
 
-    @classmethod
-    def resuming(cls, publish_id: str, *, as_json: bool) -> "Options":
-        """Return the options of `roar publish --resume ID`."""
-        return cls(
-            target=None,
-            flag=Flag.NONE,
-            yes=False,
-            dry_run=False,
-            resume=publish_id,
-            registry=None,
-            as_json=as_json,
-            quiet=False,
-            verbose=False,
-        )
+    @property
+    def flag(self) -> Flag:
+        """The visibility that was typed."""
+        if self.anonymous:
+            return Flag.ANONYMOUS
+        if self.private:
+            return Flag.PRIVATE
+        return Flag.PUBLIC if self.public else Flag.NONE
 
 
-def _flag(*, public: bool, private: bool, anonymous: bool) -> Flag:
-    if anonymous:
-        return Flag.ANONYMOUS
-    if private:
-        return Flag.PRIVATE
-    return Flag.PUBLIC if public else Flag.NONE
-
-
-def _is_text(value: str) -> bool:
-    """Return whether the value can be encoded in UTF-8. Invalid bytes on the command line become lone surrogates."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _refuse_unusable(target: str | None, registry: str | None, put: PutOptions | None) -> None:
-    """Refuse empty values, as from a script's unset variable, and values that are not text.
+def _check_texts(target: str | None, registry: str | None, put: PutOptions | None) -> None:
+    """Reject empty values, such as those of a script's unset variable, and values that are not text.
 
     An empty value taken for "not given" would publish more, or elsewhere. A journal can only hold text.
     """
@@ -159,8 +128,13 @@ def _refuse_unusable(target: str | None, registry: str | None, put: PutOptions |
             )
 
 
-def _refuse_with(option: str, others: Mapping[str, bool]) -> None:
-    """Refuse options that contradict `option`."""
+def _is_text(value: str) -> bool:
+    """Return whether the value can be encoded in UTF-8. Invalid bytes on the command line become lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _reject_with(option_name: str, others: Mapping[str, bool]) -> None:
+    """Reject options that contradict `option_name`."""
     for name, present in others.items():
         if present:
-            raise UsageProblem(f"{option} does not go with {name}", next_step="leave one of them out")
+            raise UsageProblem(f"{option_name} does not go with {name}", next_step="leave one of them out")
