@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 from roar_publisher.auth.clock import advice_in
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import Status
-from roar_publisher.cli.display.words import REMEDIES, STORE_SIGN_IN
+from roar_publisher.cli.display.words import REMEDIES
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Meaning, Reason, Turn, meaning
 from roar_publisher.state.room import has_room
 from roar_publisher.state.survey import Summary
+from roar_publisher.storage.kinds import STORES
 
 DOCUMENTED = frozenset(reason.value for reason in Reason)
 QUEUED, PARKED, STOPPED = "queued", "parked", "stopped"
@@ -169,7 +170,8 @@ class Standing:
         plan, objects = self.summary.plan, self.summary.objects
         storing = self.summary.progress.state in (State.STAGE, State.FALLBACK) and objects.stored < objects.objects
         if self.reason == Reason.AUTH and storing and plan.destination is not None:
-            return STORE_SIGN_IN.get(urlsplit(plan.destination).scheme)
+            store = STORES.get(urlsplit(plan.destination).scheme)
+            return store.sign_in if store else None
         if self.reason == Reason.CLOCK:
             return advice_in(self.summary.progress.detail) or REMEDIES[Reason.CLOCK]
         return REMEDIES.get(self.reason)

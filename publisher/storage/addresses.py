@@ -1,4 +1,4 @@
-"""Parses destinations: `s3://bucket/prefix`, `gs://bucket/prefix`, `file:///folder` or an absolute path.
+"""Parses destinations: a bucket of one of the `kinds`, such as `s3://bucket/prefix`, or a folder of this machine.
 
 Objects are stored below the destination or not at all. HTTP libraries, proxies, servers and file systems resolve `..`,
 `.` and `//` in different ways, so an object with such a path could be stored in one place and recorded in another. Such
@@ -8,10 +8,10 @@ paths are refused: in destinations here, in keys by `store.check_key`.
 import os
 import re
 from dataclasses import dataclass
-from enum import Enum
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from roar_publisher.state.errors import UsageProblem
+from roar_publisher.storage.kinds import STORES
 
 BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 ACCESS_POINT = re.compile(
@@ -21,28 +21,26 @@ ACCESS_POINT = re.compile(
     r")"
 )
 """Access points of S3 and of S3 on Outposts, as AWS writes them. One without a region is a multi-region one."""
-KNOWN = "s3://bucket/prefix, gs://bucket/prefix, file:///folder, or an absolute path"
-
-
-class Kind(Enum):
-    """The kind of store of a destination."""
-
-    S3 = "s3"
-    GCS = "gs"
-    FOLDER = "file"
+FORMS = f"{', '.join(store.form for store in STORES.values())}, file:///folder, or an absolute path"
+"""The forms of a destination, for the user."""
+FOLDER = "file"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """A parsed destination.
 
-    bucket: its name, or an access point's ARN; empty for a folder.
+    scheme: of `kinds.STORES`, or FOLDER. bucket: its name, or an access point's ARN; empty for a folder.
     path: the prefix without leading and trailing slashes, possibly empty; for a folder its absolute path.
     """
 
-    kind: Kind
+    scheme: str
     bucket: str
     path: str
+
+    @property
+    def is_folder(self) -> bool:
+        return self.scheme == FOLDER
 
 
 def parse_address(text: str) -> Address:
@@ -52,17 +50,17 @@ def parse_address(text: str) -> Address:
     dot segments, empty segments, control characters. The message does not repeat what may be a credential.
     """
     if any(character < " " or character == "\x7f" for character in text):
-        raise UsageProblem("the destination holds a control character (a tab, a line break)", next_step=KNOWN)
+        raise UsageProblem("the destination contains a control character (a tab, a line break)", next_step=FORMS)
     scheme, separator, rest = text.partition("://")
     if text.startswith("/"):
         return _folder(text)
-    if separator and scheme == "file":
+    if separator and scheme == FOLDER:
         return _file_url(text)
-    if not separator or scheme not in ("s3", "gs"):
+    if not separator or scheme not in STORES:
         raise _unknown()
     if any(mark in rest for mark in "?#"):
         raise UsageProblem(
-            "the destination holds a '?' or a '#', which end the path in a URL",
+            "the destination contains a '?' or a '#', which end the path in a URL",
             next_step="give the path without '?' and '#'",
         )
     if scheme == "s3" and rest.startswith("arn:"):
@@ -72,19 +70,20 @@ def parse_address(text: str) -> Address:
         raise _unknown()
     if not BUCKET.fullmatch(bucket) or not bucket.strip("."):
         raise UsageProblem(
-            "the destination's bucket is no bucket's name: letters, digits, '.', '_' and '-' make one", next_step=KNOWN
+            "the destination's bucket is not a bucket name (letters, digits, '.', '_' and '-')",
+            next_step=FORMS,
         )
-    return Address(Kind(scheme), bucket, _checked(prefix))
+    return Address(scheme, bucket, _checked(prefix))
 
 
 def _access_point(rest: str) -> Address:
     found = ACCESS_POINT.match(rest)
     if not found or rest[found.end() :][:1] not in ("", "/"):
         raise UsageProblem(
-            "the destination's ARN is none of an S3 access point",
+            "the destination's ARN is not that of an S3 access point",
             next_step="s3://arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/prefix, or its alias as the bucket",
         )
-    return Address(Kind.S3, found.group(), _checked(rest[found.end() :].removeprefix("/")))
+    return Address("s3", found.group(), _checked(rest[found.end() :].removeprefix("/")))
 
 
 def _file_url(text: str) -> Address:
@@ -101,7 +100,7 @@ def _folder(path: str) -> Address:
     if "\0" in path:
         raise _unknown()
     folder = "/" + _checked(path[1:], utf8=False)
-    return Address(Kind.FOLDER, "", folder)
+    return Address(FOLDER, "", folder)
 
 
 def _checked(path: str, *, utf8: bool = True) -> str:
@@ -110,12 +109,12 @@ def _checked(path: str, *, utf8: bool = True) -> str:
     segments = path.split("/") if path else []
     if any(segment in (".", "..") for segment in segments):
         raise UsageProblem(
-            "the destination holds a '.' or '..' segment: what is stored could end up elsewhere than the lineage says",
+            "the destination contains a '.' or '..' segment: it could be stored elsewhere than the lineage says",
             next_step="give the path without '.' and '..'",
         )
     if "" in segments:
         raise UsageProblem(
-            "the destination holds an empty segment ('//')", next_step="give the path with single slashes"
+            "the destination contains an empty segment ('//')", next_step="give the path with single slashes"
         )
     try:
         path.encode() if utf8 else os.fsencode(path)
@@ -125,4 +124,4 @@ def _checked(path: str, *, utf8: bool = True) -> str:
 
 
 def _unknown() -> UsageProblem:
-    return UsageProblem("this kind of destination is not supported", next_step=KNOWN)
+    return UsageProblem("this kind of destination is not supported", next_step=FORMS)

@@ -1,4 +1,4 @@
-"""Opens the store of a destination (`addresses`)."""
+"""Opens the store of a destination (`addresses`), or describes it."""
 
 import os
 import secrets
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from roar_publisher.extras import require
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.certificates import Trust
 from roar_publisher.net.pace import Pace
 from roar_publisher.report import Report, Reporter
-from roar_publisher.storage.addresses import Kind, parse_address
+from roar_publisher.state.errors import PublisherError
+from roar_publisher.storage.addresses import parse_address
+from roar_publisher.storage.kinds import STORES
 from roar_publisher.storage.store import ObjectStore
 
 CONNECTIONS = 32
@@ -33,7 +34,7 @@ async def open_store(
     owner: str = "",
     connections: int = CONNECTIONS,
     pace: Pace | None = None,
-    share: UploadBudget | None = None,
+    budget: UploadBudget | None = None,
     report: Reporter = ignore_report,
     patience: float = PATIENCE_SECONDS,
 ) -> ObjectStore:
@@ -42,42 +43,47 @@ async def open_store(
     owner: distinguishes one publish from all others; with the same owner, a killed process's temporary files are found
     again.
     pace: the rate of network traffic; it does not limit a folder.
-    share: the upload limits that this process's uploads share.
+    budget: the upload limits that this process's uploads share.
     report: receives every wait for the network.
     patience: seconds without a reply after which a call fails.
 
     Raises UsageProblem for an invalid destination (`parse_address`) or configuration.
     """
     address = await to_thread.run_sync(parse_address, url)
-    if address.kind is Kind.FOLDER:
+    if address.is_folder:
         from roar_publisher.storage.file import FileStore
 
         return FileStore(Path(address.path), owner or secrets.token_hex())
+    kind = STORES[address.scheme]
+    kind.require_extra()
+
     from roar_publisher.storage.http import Wire
 
-    gate_state = share.gate_state(f"{address.kind.value}://{address.bucket}") if share else None
-
-    def wire(trust: Trust) -> Wire:
+    def connect(trust: Trust) -> Wire:
         return Wire(
             connections=connections,
             trust=trust,
             pace=pace,
-            budget=share,
-            gate_state=gate_state,
+            budget=budget,
+            gate_state=budget.gate_state(f"{address.scheme}://{address.bucket}") if budget else None,
             report=report,
             patience=patience,
         )
 
-    if address.kind is Kind.S3:
-        require("s3", "an s3:// destination")
-        from roar_publisher.storage.s3 import S3Store
-        from roar_publisher.storage.s3_account import open_account
+    return await kind.open(address.bucket, address.path, environ, connect)
 
-        account = await open_account(address.bucket, environ)
-        return S3Store(address.bucket, address.path, account, wire(account.trust))
-    require("gcs", "a gs:// destination")
-    from roar_publisher.storage.gcs import GcsStore
-    from roar_publisher.storage.gcs_account import open_account as open_google
 
-    google = open_google(environ)
-    return GcsStore(address.bucket, address.path, google, wire(google.trust))
+def describe_access(destination: str, environ: Mapping[str, str]) -> str:
+    """Return the endpoint and the source of the credentials, according to this user's environment and profiles.
+
+    Reads configuration files, but no secrets, and sends no request. The text also says if they cannot be determined.
+    """
+    address = parse_address(destination)
+    if address.is_folder:
+        return "a folder of this machine"
+    kind = STORES[address.scheme]
+    try:
+        kind.require_extra()
+        return kind.describe_access(address.bucket, environ)
+    except PublisherError as problem:
+        return f"out of reach here: {problem.what}"

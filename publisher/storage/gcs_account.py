@@ -146,3 +146,11 @@ def open_account(environ: Mapping[str, str]) -> Account:
         return Account(GOOGLE, environ, emulated=False)
     scheme, _, netloc, path = endpoint_parts(emulator if "://" in emulator else f"http://{emulator}", EMULATOR)
     return Account(f"{scheme}://{netloc}{path}", environ, emulated=True)
+
+
+def describe_access(environ: Mapping[str, str]) -> str:
+    """Return the endpoint and the source of the credentials."""
+    if host := environ.get(EMULATOR):
+        return f"{host.rpartition('@')[2]}, without credentials ({EMULATOR})"
+    named = "GOOGLE_APPLICATION_CREDENTIALS"
+    return f"{GOOGLE}, with the credentials of {named if environ.get(named) else 'gcloud or this machine'}"

@@ -12,6 +12,7 @@ supports the newer checksum headers.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -155,6 +156,17 @@ async def open_account(bucket: str, environ: Mapping[str, str]) -> Account:
         return Account(new_session(settings.trust), settings, environ)
 
     return await anyio.to_thread.run_sync(opened)
+
+
+def describe_access(bucket: str, environ: Mapping[str, str]) -> str:
+    """Return the endpoint and the source of the credentials. Raises UsageProblem for an invalid profile or endpoint."""
+    session = new_session()
+    endpoint = urlsplit(read_settings(session, bucket, environ).place.base)
+    if environ.get("AWS_ACCESS_KEY_ID"):
+        source = "AWS_ACCESS_KEY_ID"
+    else:
+        source = f"the AWS profile {session.profile or 'default'}"
+    return f"{endpoint.scheme}://{endpoint.netloc}, with the credentials of {source}"
 
 
 def _check(frozen: Any) -> None:

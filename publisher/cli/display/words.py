@@ -69,12 +69,6 @@ REMEDIES: Mapping[str, str] = {
 }
 """What the user must do before a publish can continue, for the reasons that need it."""
 
-STORE_SIGN_IN = {
-    "s3": "sign in to the object store (aws sso login, or set AWS_PROFILE)",
-    "gs": "sign in to the object store (gcloud auth application-default login)",
-}
-"""The same if the store's credentials are missing, by the scheme of the destination."""
-
 
 def phase(state: State | None, *, files: bool) -> str | None:
     """Return what is happening in a live state, or before the first one (None). Return None once the publish has ended.

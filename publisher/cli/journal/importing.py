@@ -16,7 +16,7 @@ from roar_publisher.lineage.canonical import ANONYMOUS
 from roar_publisher.planning.bundles.reach import Stored
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.record import NamedBy, Plan, Progress
-from roar_publisher.storage.access import access_to
+from roar_publisher.storage.destinations import describe_access
 
 LONGEST_VALUE = 300
 """The maximum number of characters shown of one value, to keep the terminal readable."""
@@ -67,7 +67,7 @@ def shown(file: str, arriving: Arriving) -> list[str]:
         there = " (a file is there already: it is replaced)" if one.replaces else ""
         lines.append(f"  store {_value(one.file)} ({size(one.size)}) as {_value(one.url)}{there}")
     if plan.destination is not None:
-        lines.append(f"  which is {access_to(plan.destination, os.environ)}")
+        lines.append(f"  which is {describe_access(plan.destination, os.environ)}")
     for name, commit, *pushed in arriving.tags:
         where = f"and push it to {_value(pushed[0])}, {_value(pushed[1])}" if any(pushed) else "and push it nowhere"
         lines.append(f"  tag the commit {commit} as {name} in {_value(plan.project)}, {where}")

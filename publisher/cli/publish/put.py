@@ -10,6 +10,7 @@ from roar_publisher.cli.parameters import build, declare
 from roar_publisher.cli.publish.command import EXIT_CODES, JSON
 from roar_publisher.cli.publish.options import Options, PutOptions
 from roar_publisher.cli.roar_cli import SCHEMES, hand_over
+from roar_publisher.storage.kinds import STORES
 
 HELP = """\
 Store files in object storage and publish their lineage with them, as one visible step.
@@ -23,8 +24,7 @@ message are the same. One that was interrupted is resumed; one that is finished 
 
 \b
 Destinations:
-  s3://bucket/prefix     any S3-compatible store (AWS_ENDPOINT_URL, profiles, …)
-  gs://bucket/prefix     Google Cloud Storage
+{stores}
   file:///folder         a folder; an absolute path is the same
   hf://…, wandb://…      handed to roar-cli, with the same arguments
 
@@ -35,7 +35,7 @@ Examples:
   roar put s3://bucket/run-42 -m "what the session wrote"
   roar put outputs/ s3://bucket/run-42 -m "overnight" -y --detach
   roar put outputs/ s3://bucket/run-42 -m "look first" --dry-run
-"""
+""".format(stores="\n".join(f"  {store.form:<22} {store.description}" for store in STORES.values()))
 
 
 @click.command(help=HELP, epilog=EXIT_CODES + "\n" + JSON)

@@ -43,7 +43,7 @@ async def _objects(run: Run, destination: str) -> AsyncIterator["Objects"]:
         owner=owner_of(run.plan),
         connections=fitting(run.limits.uploads),
         pace=Pace(run.limits.limit_rate) if run.limits.limit_rate else None,
-        share=run.share,
+        budget=run.share,
         report=run.report,
         patience=run.patience,
     )

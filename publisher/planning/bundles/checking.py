@@ -34,7 +34,6 @@ from roar_publisher.planning.put.tags import tag_of
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, State, next_state
 from roar_publisher.state.units import Kind
-from roar_publisher.storage.addresses import Kind as Store
 from roar_publisher.storage.addresses import parse_address
 from roar_publisher.storage.parts import part_count
 
@@ -175,9 +174,9 @@ def _check_objects(journal: Journal, plan: PlanRow) -> None:
 def addresses(destination: str, key: str) -> Sequence[str]:
     """Return the addresses that an object with this key has below the destination, as stores write them."""
     address = parse_address(destination)
-    if address.kind is Store.FOLDER:
+    if address.is_folder:
         return [f"{Path(address.path).as_uri().rstrip('/')}/{quote(key)}"]
-    base = f"{address.kind.value}://{address.bucket}"
+    base = f"{address.scheme}://{address.bucket}"
     return [f"{base}/{address.path}/{key}" if address.path else f"{base}/{key}"]
 
 

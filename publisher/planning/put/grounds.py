@@ -13,7 +13,7 @@ from roar_publisher.lineage.project import ROAR_FOLDER
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import GROUNDS, Plan
-from roar_publisher.storage.addresses import Kind, parse_address
+from roar_publisher.storage.addresses import parse_address
 from roar_publisher.storage.source import shown
 
 CLOSED = frozenset({".git", ROAR_FOLDER})
@@ -59,7 +59,7 @@ class AllowedFolders:
 def targets(destination: str, keys: Iterable[str]) -> list[Path]:
     """The files of this machine that objects with these keys become; none where they go to a bucket."""
     address = parse_address(destination)
-    return [Path(address.path) / key for key in keys] if address.kind is Kind.FOLDER else []
+    return [Path(address.path) / key for key in keys] if address.is_folder else []
 
 
 def is_closed(target: Path) -> bool:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from roar_publisher.state.errors import UsageProblem
-from roar_publisher.storage.addresses import Address, Kind, parse_address
+from roar_publisher.storage.addresses import Address, parse_address
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.store import LONGEST_KEY_BYTES
@@ -71,15 +71,15 @@ def test_a_letter_that_ends_a_path_is_named(mark: str) -> None:
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("s3://bucket/a/b/", Address(Kind.S3, "bucket", "a/b")),
-        ("s3://bucket/...", Address(Kind.S3, "bucket", "...")),
-        ("s3://bucket/a..b/.c", Address(Kind.S3, "bucket", "a..b/.c")),
-        ("s3://bucket/%2e%2e/x", Address(Kind.S3, "bucket", "%2e%2e/x")),
-        (f"s3://{POINT}/run/7", Address(Kind.S3, POINT, "run/7")),
-        (f"s3://{POINT.replace('/my', ':my')}", Address(Kind.S3, POINT.replace("/my", ":my"), "")),
-        (f"s3://{OUTPOST}/run", Address(Kind.S3, OUTPOST, "run")),
-        ("file:///folder/%ff", Address(Kind.FOLDER, "", "/folder/\udcff")),
-        ("/", Address(Kind.FOLDER, "", "/")),
+        ("s3://bucket/a/b/", Address("s3", "bucket", "a/b")),
+        ("s3://bucket/...", Address("s3", "bucket", "...")),
+        ("s3://bucket/a..b/.c", Address("s3", "bucket", "a..b/.c")),
+        ("s3://bucket/%2e%2e/x", Address("s3", "bucket", "%2e%2e/x")),
+        (f"s3://{POINT}/run/7", Address("s3", POINT, "run/7")),
+        (f"s3://{POINT.replace('/my', ':my')}", Address("s3", POINT.replace("/my", ":my"), "")),
+        (f"s3://{OUTPOST}/run", Address("s3", OUTPOST, "run")),
+        ("file:///folder/%ff", Address("file", "", "/folder/\udcff")),
+        ("/", Address("file", "", "/")),
     ],
 )
 def test_what_says_one_place_is_that_place(url: str, address: Address) -> None:
