@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from roar_publisher.blocking import RunBlocking, in_thread
 from roar_publisher.daemon.suspension import slept
-from roar_publisher.disk import OnDisk, in_thread
 from roar_publisher.state.room import has_room
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Dependencies:
     """Real resources by default; tests on virtual time inject others.
 
     clock: Unix seconds. slept: seconds that the machine has been suspended so far. has_room: whether the disk of a
-    folder has room to work. on_disk: called anew for each publish. keyring: provides credentials; None for this
+    folder has room to work. run_blocking: called anew for each publish. keyring: provides credentials; None for this
     user's.
     """
 
@@ -32,7 +32,7 @@ class Dependencies:
     slept: Callable[[], float] = slept
     has_room: Callable[[Path], bool] = has_room
     rng: random.Random = field(default_factory=random.Random)
-    on_disk: Callable[[], OnDisk] = in_thread
+    run_blocking: Callable[[], RunBlocking] = in_thread
     keyring: "Callable[[], Keyring] | None" = None
     transport: "httpx2.AsyncBaseTransport | None" = None
 

@@ -7,7 +7,7 @@ from roar_publisher.auth.choice import Choice
 from roar_publisher.daemon.dependencies import ActivePublish, Dependencies
 from roar_publisher.daemon.log import Log, about
 from roar_publisher.daemon.schedule import Action, Verdict, verdict
-from roar_publisher.disk import OnDisk
+from roar_publisher.engine.journal import AsyncJournal, AsyncQueue
 from roar_publisher.engine.loop import SETBACKS
 from roar_publisher.engine.worker import work
 from roar_publisher.net.budget import UploadBudget
@@ -45,11 +45,12 @@ async def run_publish(
     Return None if it has ended. Raises LocalProblem if the journal itself cannot be read or written. Cancellation
     leaves the last checkpoint in place.
     """
-    on_disk = means.on_disk()
-    with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
-        queued = await on_disk(owned.journal.queue.read)
+    run_blocking = means.run_blocking()
+    with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
+        queue = AsyncJournal(owned.journal, run_blocking).queue
+        queued = await queue.read()
         if found.live and queued.told is not False:  # an end already reported belongs to an earlier attempt
-            await on_disk(owned.journal.queue.tell, False)
+            await queue.tell(False)
 
         async def nobody_to_ask(choice: Choice) -> bool:
             return False
@@ -68,29 +69,26 @@ async def run_publish(
                 patience=PATIENCE_SECONDS,
                 clock=means.clock,
                 rng=means.rng,
-                on_disk=on_disk,
+                run_blocking=run_blocking,
             )
         except PublisherError as error:
             then = verdict(error, attempts=0 if heard.moved else queued.attempts, rng=means.rng)
-            await _write_down(owned, error, then, on_disk, means.clock)
+            await _write_down(queue, error, then, means.clock)
             heard.stopped(error, then)
             return then
         heard.ended(progress)
         return None
 
 
-async def _write_down(
-    owned: OwnedPublish, error: PublisherError, then: Verdict, on_disk: OnDisk, clock: Callable[[], float]
-) -> None:
-    queue = owned.journal.queue
+async def _write_down(queue: AsyncQueue, error: PublisherError, then: Verdict, clock: Callable[[], float]) -> None:
     match then.then:
         case Action.PARK:
             remedy = f" (next: {error.next_step})" if error.next_step else ""
-            await on_disk(queue.park, reason=error.reason, detail=f"{error.what}{remedy}")
+            await queue.park(reason=error.reason, detail=f"{error.what}{remedy}")
         case Action.RETRY:
-            await on_disk(queue.postpone, attempts=then.attempts, until=clock() + then.seconds)
+            await queue.postpone(attempts=then.attempts, until=clock() + then.seconds)
         case Action.AWAY:
-            await on_disk(queue.postpone, attempts=then.attempts, until=None)
+            await queue.postpone(attempts=then.attempts, until=None)
         case Action.LEAVE:
             pass
 
@@ -98,11 +96,11 @@ async def _write_down(
 async def park_defect(found: Glance, error: Exception, *, log: logging.Logger, means: Dependencies) -> None:
     """Park a publish after an unexpected exception. The exception text is not kept, because it may contain anything."""
     about(log, found.paths.id).error(DEFECT, exc_info=error)
-    on_disk = means.on_disk()
+    run_blocking = means.run_blocking()
     try:
-        with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
+        with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
             detail = f"this is a defect of roar-publisher ({type(error).__name__})"
-            await on_disk(owned.journal.queue.park, reason=Reason.DEFECT, detail=detail)
+            await run_blocking(owned.journal.queue.park, reason=Reason.DEFECT, detail=detail)
     except PublisherError as problem:
         about(log, found.paths.id).error(problem.what)
 
@@ -113,13 +111,13 @@ async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, mean
     If the daemon dies in between, the end is reported again. The publish is released while `hear` runs, so the hook
     may work on it. Raises LocalProblem if the journal cannot be used, Owned if another process owns the publish.
     """
-    on_disk = means.on_disk()
-    with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
+    run_blocking = means.run_blocking()
+    with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
         # Without a writable journal, the end would be reported again and again.
-        await on_disk(owned.journal.queue.tell, False)
+        await run_blocking(owned.journal.queue.tell, False)
     await hear(found)
-    with await on_disk(OwnedPublish.open, found.paths, clock=means.clock) as owned:
-        await on_disk(owned.journal.queue.tell, True)
+    with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
+        await run_blocking(owned.journal.queue.tell, True)
 
 
 class _Heard:

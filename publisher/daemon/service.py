@@ -63,7 +63,7 @@ class Daemon:
         self._log = log
         self._means = means
         self._lock = lock
-        self._on_disk = means.on_disk()
+        self._run_blocking = means.run_blocking()
         self._index = PublishIndex(folder)
         self._workers: WorkerPool | None = None  # created for the first publish, because its imports take memory
         self._woken = anyio.Event()
@@ -110,7 +110,7 @@ class Daemon:
         active = self._workers.active if self._workers is not None else {}
         changed, self._changed = self._changed, set()
         try:
-            waiting, untold, claimed = await self._on_disk(self._look, frozenset(active), changed)
+            waiting, untold, claimed = await self._run_blocking(self._look, frozenset(active), changed)
         except PublisherError as problem:  # the state folder cannot be read at the moment
             self._log.error(problem.what)
             return SCAN_SECONDS, False

@@ -99,7 +99,7 @@ class WorkerPool:
             self._over(found.paths.id, then)
         if then is not None and then.then is Action.PARK and found.live:
             with suppress(PublisherError):  # the notification is optional; the publish is already parked
-                await self._hear(await self._means.on_disk()(glance, found.paths), hook=False)
+                await self._hear(await self._means.run_blocking()(glance, found.paths), hook=False)
 
     async def _tell(self, found: Glance, errand: ActivePublish) -> None:
         then: Verdict | None = None

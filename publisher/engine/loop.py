@@ -55,37 +55,36 @@ MAX_SETBACKS = 3
 SETBACKS = frozenset({Event.SESSION_LOST, Event.CREDENTIAL_REJECTED})
 
 
-async def publish(run: Run) -> Progress:
-    """Drive a publish until it has ended and return its progress (DONE, FAILED or CANCELLED).
+async def publish(run: Run, progress: Progress) -> Progress:
+    """Drive a publish from its current progress until it has ended. Return the last progress (DONE, FAILED, CANCELLED).
 
     If the lineage is already published, pay what is still owed, if anything.
 
     Raises a PublisherError, which the journal notes, if the publish cannot continue now. Call again to continue.
     Cancellation keeps the last checkpoint and loses no acknowledgement.
     """
-    progress = await run.on_disk(run.journal.progress)
     if any(debt.payable for debt in progress.owed):
-        return await _paid(run)
+        return await _paid(run, progress)
     event: Event | None = None
     setbacks = 0
     while progress.state not in ENDED:
         if run.stop.is_set():
             await _note(run, Interrupted())
         run.report(Entered(progress.state, event))
-        outcome = await _outcome(run, progress.state)
+        outcome = await _outcome(run, progress)
         event = outcome.event
         setbacks += event in SETBACKS
         if setbacks > MAX_SETBACKS:
             await _give_up(run, outcome)
-        progress = await run.on_disk(run.journal.checkpoint, event, **outcome.learned)
+        progress = await run.journal.checkpoint(event, **outcome.learned)
     run.report(Entered(progress.state, event))
     return progress
 
 
-async def _outcome(run: Run, state: State) -> Outcome:
+async def _outcome(run: Run, progress: Progress) -> Outcome:
     """Run a step under the grace period, and turn an exception into an event or a note in the journal."""
     try:
-        return await until_stopped(run.stop, partial(STEPS[state], run), grace_seconds=GRACE_SECONDS)
+        return await until_stopped(run.stop, partial(STEPS[progress.state], run, progress), grace_seconds=GRACE_SECONDS)
     except Rejected as error:
         remedy = f" (next: {error.next_step})" if error.next_step else ""
         return Outcome(Event.REJECTED, {"reason": error.reason, "detail": f"{error.what}{remedy}"})
@@ -93,10 +92,10 @@ async def _outcome(run: Run, state: State) -> Outcome:
         await _note(run, error)
 
 
-async def _paid(run: Run) -> Progress:
+async def _paid(run: Run, progress: Progress) -> Progress:
     """Pay what a published lineage owes. Note and raise the error for what is still owed."""
     try:
-        return await until_stopped(run.stop, partial(pay, run), grace_seconds=GRACE_SECONDS)
+        return await until_stopped(run.stop, partial(pay, run, progress), grace_seconds=GRACE_SECONDS)
     except PublisherError as error:
         await _note(run, error)
 
@@ -108,9 +107,9 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
     """
     with anyio.CancelScope(shield=True):
         if run.attended and isinstance(error, Interrupted):
-            await run.on_disk(run.journal.queue.park, reason=error.reason, detail=STOPPED_BY_USER)
+            await run.journal.queue.park(reason=error.reason, detail=STOPPED_BY_USER)
         else:
-            await run.on_disk(run.journal.note, reason=error.reason, detail=error.what)
+            await run.journal.note(reason=error.reason, detail=error.what)
     raise error
 
 

@@ -7,15 +7,13 @@ import anyio
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.disk import OnDisk
+from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.glaas.caller import Caller
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.report import Reporter
-from roar_publisher.state.journal import Journal
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.machine import Event
-from roar_publisher.state.paths import PublishPaths
-from roar_publisher.state.record import Learned, Plan
+from roar_publisher.state.record import Learned, Plan, Progress
 
 SIGNATURE_HOST = "ssh_signature_host"
 """Key in the journal's capabilities: whether the registry checks the host that an SSH signature names."""
@@ -43,15 +41,14 @@ class Run:
     """
 
     plan: Plan
-    paths: PublishPaths
-    journal: Journal
+    journal: AsyncJournal
+    files: AsyncFiles
     caller: Caller
     keyring: Keyring
     user_key: bytes
     confirm: Callable[[Choice], Awaitable[bool]]
     report: Reporter
     clock: Callable[[], float]
-    on_disk: OnDisk
     limits: TransferLimits
     share: UploadBudget | None
     patience: float
@@ -63,4 +60,5 @@ class Run:
         return self.limits.requests
 
 
-Step = Callable[[Run], Awaitable[Outcome]]
+Step = Callable[[Run, Progress], Awaitable[Outcome]]
+"""Does the work of a state. It gets the progress as the last checkpoint left it."""

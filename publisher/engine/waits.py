@@ -4,10 +4,9 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 import anyio
 
-from roar_publisher.disk import OnDisk
+from roar_publisher.engine.journal import AsyncJournal
 from roar_publisher.report import Advanced, Entered, ObjectStored, Report, Reporter, Sent, Waiting
 from roar_publisher.state.errors import PublisherError
-from roar_publisher.state.journal import Journal
 from roar_publisher.tasks import background
 
 SETTLED_SECONDS = 1.0
@@ -17,9 +16,8 @@ SETTLED_SECONDS = 1.0
 class Waits:
     """Forwards the reports of one run and records the waits among them."""
 
-    def __init__(self, journal: Journal, on_disk: OnDisk, report: Reporter) -> None:
+    def __init__(self, journal: AsyncJournal, report: Reporter) -> None:
         self._journal = journal
-        self._on_disk = on_disk
         self._forward = report
         self._waiting_for = ""  # written by report
         self._changed = anyio.Event()
@@ -54,4 +52,4 @@ class Waits:
             if self._waiting_for != written:
                 written = self._waiting_for
                 with suppress(PublisherError):  # the run itself fails if the journal cannot be written
-                    await self._on_disk(self._journal.note_wait, written)
+                    await self._journal.note_wait(written)

@@ -15,7 +15,8 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.reach import Reach
 from roar_publisher.auth.registries import Registries
 from roar_publisher.auth.sshkey import Ask
-from roar_publisher.disk import OnDisk, in_thread
+from roar_publisher.blocking import RunBlocking, in_thread
+from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.engine.loop import publish
 from roar_publisher.engine.run import SIGNATURE_HOST, Run
 from roar_publisher.engine.waits import Waits
@@ -87,7 +88,7 @@ async def work(
     clock: Callable[[], float] = time,
     rng: random.Random | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
-    on_disk: OnDisk | None = None,
+    run_blocking: RunBlocking | None = None,
     attended: bool = False,
 ) -> Progress:
     """Drive an owned publish until it ends or cannot continue now, and return its progress (see `engine.loop.publish`).
@@ -99,24 +100,26 @@ async def work(
     keyring: holds the credentials; the default is this user's, without a passphrase prompt.
     stop: set it to end early and cleanly.
     attended: as in `Run`.
-    transport, rng, on_disk: for tests on virtual time; the defaults are the real network, unpredictable jitter and a
-    worker thread.
+    transport, rng, run_blocking: for tests on virtual time; the defaults are the real network, unpredictable jitter and
+    a worker thread.
 
     Raises NeedsUser before anything is sent if this user has not accepted the registry (`auth.reach`).
     """
-    plan = owned.journal.plan()
-    on_disk = on_disk or in_thread()
-    limits = (await on_disk(owned.journal.queue.read)).limits
-    waits = Waits(owned.journal, on_disk, report)
-    keyring = keyring or own_keyring(plan.registry, plan.intent, report=waits.report, clock=clock)
-    keyring.reach.check(plan.id)
+    run_blocking = run_blocking or in_thread()
+    journal = AsyncJournal(owned.journal, run_blocking)
+    waits = Waits(journal, report)
+    plan, limits = await journal.plan(), (await journal.queue.read()).limits
+    if keyring is None:
+        keyring = await run_blocking(own_keyring, plan.registry, plan.intent, report=waits.report, clock=clock)
+    await run_blocking(keyring.reach.check, plan.id)
     async with (
         nullcontext(line)
         if line
         else RegistryConnection(plan.registry, most_requests=limits.requests, transport=transport) as to_registry,
         waits.noted(),
     ):
-        progress = await on_disk(owned.journal.progress)
+        await journal.queue.begun()
+        progress = await journal.progress()
         caller = Caller(
             to_registry,
             patience=patience,
@@ -129,23 +132,22 @@ async def work(
         if progress.state is not State.PROBE:
             keyring.signed_host.learn(progress.capabilities.get(SIGNATURE_HOST, False))
         async with caller.reporting_silence():
-            await on_disk(owned.journal.queue.begun)
             return await publish(
                 Run(
                     plan=plan,
-                    paths=owned.paths,
-                    journal=owned.journal,
+                    journal=journal,
+                    files=AsyncFiles(owned.paths, run_blocking),
                     caller=caller,
                     keyring=keyring,
-                    user_key=folder.user_key(),
+                    user_key=await run_blocking(folder.user_key),
                     confirm=confirm,
                     report=waits.report,
                     clock=clock,
-                    on_disk=on_disk,
                     limits=limits,
                     share=share,
                     patience=patience,
                     stop=stop,
                     attended=attended,
-                )
+                ),
+                progress,
             )

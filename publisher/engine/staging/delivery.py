@@ -50,23 +50,23 @@ async def delivered(run: Run, unit: Unit, route: Route, authorize: Authorizer = 
 async def explained(run: Run, unit: Unit, missing: Sequence[NotTaken]) -> str:
     """Return a text such as `2 of the 5 jobs it was sent: step 3 (python train.py): …; step 4 (…): …`."""
 
-    def explain() -> str:
+    def explain(journal: Journal) -> str:
         items = json.loads(unit.body)
-        told = [_explain(run.journal, unit, _item(items, entry), entry) for entry in missing[:MOST_NAMED]]
-        named = "; ".join(dict.fromkeys(filter(None, told)))
+        shown = [_explain(journal, unit, _item(items, entry), entry) for entry in missing[:MOST_NAMED]]
+        named = "; ".join(dict.fromkeys(filter(None, shown)))
         more = f"; and {len(missing) - MOST_NAMED} more" if named and len(missing) > MOST_NAMED else ""
         return f"{len(missing)} of the {unit.items} {unit.kind.value} it was sent{': ' if named else ''}{named}{more}"
 
-    return await run.on_disk(explain)
+    return await run.journal.call(explain)
 
 
 async def too_large(run: Run, unit: Unit) -> str:
     """Describe the only item of a unit and its size, for a registry that finds it too large."""
 
-    def describe() -> str:
-        return f"{describe_item(run.journal, unit, json.loads(unit.body)[0])}: {len(unit.body):,} bytes"
+    def describe(journal: Journal) -> str:
+        return f"{describe_item(journal, unit, json.loads(unit.body)[0])}: {len(unit.body):,} bytes"
 
-    return await run.on_disk(describe)
+    return await run.journal.call(describe)
 
 
 def describe_item(journal: Journal, unit: Unit, item: Item) -> str:

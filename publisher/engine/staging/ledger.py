@@ -52,29 +52,29 @@ class JournalLedger(Ledger):
         return (await self._begun()).asked
 
     async def parts(self) -> Mapping[int, Part]:
-        rows = await self._run.on_disk(self._run.journal.objects.parts, self._seq)
+        rows = await self._run.journal.objects.parts(self._seq)
         return {row.number: Part(row.number, row.size, row.tag, row.sha256) for row in rows}
 
     async def asking(self) -> None:
         await self._write({ASKED: self._run.clock()})
 
     async def begun(self, upload: Upload) -> None:
-        await self._run.on_disk(self._run.journal.objects.forget_parts, self._seq)
+        await self._run.journal.objects.forget_parts(self._seq)
         await self._write(asdict(upload))
 
     async def acknowledged(self, part: Part) -> None:
         row = PartRow(part.number, part.size, part.tag, part.sha256)
-        await self._run.on_disk(self._run.journal.objects.acknowledge_part, self._seq, row)
+        await self._run.journal.objects.acknowledge_part(self._seq, row)
 
     async def forgotten(self) -> None:
-        await self._run.on_disk(self._run.paths.forget_upload, self._seq)
-        await self._run.on_disk(self._run.journal.objects.forget_parts, self._seq)
+        await self._run.files.forget_upload(self._seq)
+        await self._run.journal.objects.forget_parts(self._seq)
 
     async def _begun(self) -> Begun:
-        return await self._run.on_disk(_begun, self._run.paths, self._seq, self._key)
+        return await self._run.files.call(_begun, self._seq, self._key)
 
     async def _write(self, fields: Mapping[str, object]) -> None:
-        await self._run.on_disk(self._run.paths.write_upload, self._seq, json.dumps(fields))
+        await self._run.files.write_upload(self._seq, json.dumps(fields))
 
 
 def _begun(paths: PublishPaths, seq: int, key: str) -> Begun:

@@ -87,8 +87,8 @@ class Objects:
     def __init__(self, run: Run, store: ObjectStore) -> None:
         self._run = run
         self._store = store
-        self._ledger = run.journal.objects
-        self._stored = Acknowledgements[tuple[int, str]](lambda group: run.on_disk(self._ledger.stored, group))
+        self._objects = run.journal.objects
+        self._stored = Acknowledgements[tuple[int, str]](run.journal.objects.stored)
 
     async def drain(self) -> None:
         """Return when every object is stored and verified and every file still matches its digest.
@@ -96,9 +96,9 @@ class Objects:
         Raises the first error of the store or a file. Raises Interrupted at once when the run is asked to stop; a part
         in flight is sent again later. Draining again sends only what is missing.
         """
-        rows = await self._run.on_disk(self._ledger.all)
+        rows = await self._objects.all()
         await self._unless_stopped(lambda: self._store_missing(rows))
-        for row in await self._run.on_disk(self._ledger.all):
+        for row in await self._objects.all():
             await self._confirm(row)
 
     async def look_again(self) -> None:
@@ -107,7 +107,7 @@ class Objects:
         Objects that are missing or were changed are stored again, and this is reported. Raises as `drain` does. Safe to
         repeat.
         """
-        rows = await self._run.on_disk(self._ledger.all)
+        rows = await self._objects.all()
         await self._unless_stopped(lambda: self._store_lost(rows))
 
     async def _unless_stopped(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -118,12 +118,12 @@ class Objects:
             await self._stored.flush()
 
     async def _store_missing(self, rows: Sequence[ObjectRow]) -> None:
-        await self._store_these(await self._run.on_disk(self._ledger.all, only_missing=True), rows)
+        await self._store_these(await self._objects.all(only_missing=True), rows)
 
     async def _store_lost(self, rows: Sequence[ObjectRow]) -> None:
         lost = await self._lost(rows)
         if lost:
-            await self._run.on_disk(self._ledger.lost, [row.seq for row in lost])
+            await self._objects.lost([row.seq for row in lost])
             self._run.report(Noted(LOST.format(len(lost), len(rows))))
             await self._store_these(lost, rows)
 
@@ -182,7 +182,7 @@ class Objects:
         # Forget the name, which may be a credential, before the acknowledgement: after a crash in between, the store
         # itself reports that the object is there.
         with anyio.CancelScope(shield=True):  # another file's failure must not undo this one
-            await self._run.on_disk(self._run.paths.forget_upload, row.seq)
+            await self._run.files.forget_upload(row.seq)
         self._stored.add((row.seq, stored.tag))
         self._run.report(ObjectStored(row.key, row.size, sent=bool(sent)))
 
@@ -201,7 +201,7 @@ class Objects:
         if now.blake3 != before.blake3:
             raise FileChanged(before.path)
         restored = replace(before, fence=now.fence)
-        await self._run.on_disk(self._ledger.revise, row.seq, json.dumps(asdict(restored)))
+        await self._objects.revise(row.seq, json.dumps(asdict(restored)))
         return restored
 
 

@@ -5,7 +5,7 @@ does it, and `paying` does it later.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +26,11 @@ from roar_publisher.lineage.gitcontext import missing_git_facts
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import Debt, What
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, State
+from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import Learned
+from roar_publisher.state.record import Checkpoint, Learned, Plan, Progress
 from roar_publisher.state.units import Kind, Unit
 
 SYNC = "roar label sync"
@@ -50,13 +52,13 @@ class Published:
     staged: bool
 
 
-async def finish(run: Run, published: Published, route: Route, authorize: Authorizer) -> Learned:
+async def finish(run: Run, progress: Progress, published: Published, route: Route, authorize: Authorizer) -> Learned:
     """Do all work that follows the publish, and return what is owed, for the journal.
 
     Safe to repeat: acknowledged labels are not sent again, and existing rows and tags do not change. Raises Transient
     and Interrupted while sending labels, and Refused (401, 403) once if the labels need another credential.
     """
-    labels = await send_labels(run, published, route, authorize)
+    labels = await send_labels(run, progress, published, route, authorize)
     debts = [*filter(None, (labels, *await write_rows(run, published, labelled=labels is None), await make_tags(run)))]
     if debts:
         run.report(Noted(owed_text(run.plan.id, debts)))
@@ -72,7 +74,9 @@ def owed_text(publish_id: str, debts: Sequence[Debt]) -> str:
     return texts + resume
 
 
-async def send_labels(run: Run, published: Published, route: Route, authorize: Authorizer) -> Debt | None:
+async def send_labels(
+    run: Run, progress: Progress, published: Published, route: Route, authorize: Authorizer
+) -> Debt | None:
     """Send the unacknowledged labels. Return a debt if the registry refuses all or some of them.
 
     The session's credential may have expired. The first time that it is rejected, this raises Refused, so that a
@@ -95,10 +99,9 @@ async def send_labels(run: Run, published: Published, route: Route, authorize: A
         await Pipeline(run, [Kind.LABELS], deliver).drain()
     except Refused as refusal:
         turned_down = published.staged and refusal.status in (UNAUTHORIZED, FORBIDDEN)
-        if turned_down and not await run.on_disk(_turned_down_before, run):
+        if turned_down and not _rejected_before(await run.journal.history()):
             raise
         # The token is an anonymous session's only credential, so no other one can replace it.
-        progress = await run.on_disk(run.journal.progress)
         lost = turned_down and progress.credential == Decision.ANONYMOUS_SESSION
         return Debt(What.REFUSED_LABELS if lost else What.LABELS, refusal.what, refusal.reason, SYNC)
     if refused:
@@ -107,9 +110,9 @@ async def send_labels(run: Run, published: Published, route: Route, authorize: A
     return None
 
 
-def _turned_down_before(run: Run) -> bool:
-    turned_down = (Event.CREDENTIAL_REJECTED, State.FINALIZE)
-    return any((checkpoint.event, checkpoint.source) == turned_down for checkpoint in run.journal.history())
+def _rejected_before(history: Iterable[Checkpoint]) -> bool:
+    """Return whether a credential was rejected after the lineage was finalized."""
+    return any((row.event, row.source) == (Event.CREDENTIAL_REJECTED, State.FINALIZE) for row in history)
 
 
 async def write_rows(
@@ -120,19 +123,20 @@ async def write_rows(
     labelled: whether the labels were accepted.
     record_due: whether the record still has to be written.
     """
-    record = await _written(run, What.RECORD, lambda: _record_put(run)) if record_due else None
+    record = await _written(run, What.RECORD, run.files.call(_record_put, run.plan)) if record_due else None
     if record is not None:
         return record, Debt(What.MARKS, "they follow the record", record.reason)
-    return None, await _written(run, What.MARKS, lambda: _mark(run, published, labelled=labelled))
+    marks = run.journal.call(_mark, run.plan, published, now=run.clock(), labelled=labelled)
+    return None, await _written(run, What.MARKS, marks)
 
 
-async def _written(run: Run, what: What, write: Callable[[], None]) -> Debt | None:
+async def _written(run: Run, what: What, write: Awaitable[None]) -> Debt | None:
     """Return what is owed if roar.db cannot be written, because it is read-only, gone or locked.
 
     If roar.db is gone, marks are not owed, because there is nothing to mark.
     """
     try:
-        await run.on_disk(write)
+        await write
     except LocalProblem as problem:
         if what is What.MARKS and problem.reason == Reason.NO_DATABASE:
             run.report(Noted(f"published; {problem.what}"))
@@ -141,44 +145,44 @@ async def _written(run: Run, what: What, write: Callable[[], None]) -> Debt | No
     return None
 
 
-def _mark(run: Run, published: Published, *, labelled: bool) -> None:
-    """Mark in roar.db what was published (protocol.md §7). labelled: whether the labels were accepted."""
+def _mark(journal: Journal, plan: Plan, published: Published, *, now: float, labelled: bool) -> None:
+    """Mark in roar.db what was published (protocol.md §7). Blocking. labelled: whether the labels were accepted."""
     from roar_publisher.lineage.marks import mark_published
     from roar_publisher.planning.put.grounds import check_database
 
-    check_database(run.plan)
-    uids = [job["job_uid"] for body in run.journal.bodies(Kind.JOBS) for job in json.loads(body)]
+    check_database(plan)
+    uids = [job["job_uid"] for body in journal.bodies(Kind.JOBS) for job in json.loads(body)]
     digests = (
         item["digest"]
         for kind in (Kind.ARTIFACTS, Kind.COMPOSITE)
-        for body in run.journal.bodies(kind)
+        for body in journal.bodies(kind)
         for artifact in json.loads(body)
         for item in artifact["hashes"]
     )
     mark_published(
-        Path(run.plan.roar_db),
-        session_id=run.plan.local_session,
+        Path(plan.roar_db),
+        session_id=plan.local_session,
         session_hash=published.hash,
         prepared_hash=published.prepared,
         job_uids=((uid, remote_job_uid(published.prepared, uid) if published.staged else uid) for uid in uids),
         digests=digests,
-        labels_as_of=run.plan.created_at if labelled else None,
-        now=run.clock(),
+        labels_as_of=plan.created_at if labelled else None,
+        now=now,
     )
 
 
-def _record_put(run: Run) -> None:
-    """Write the put job into roar.db (protocol.md §9), once."""
-    text = run.paths.read_put_record()
+def _record_put(paths: PublishPaths, plan: Plan) -> None:
+    """Write the put job into roar.db (protocol.md §9), once. Blocking."""
+    text = paths.read_put_record()
     if text is None:
         return
     from roar_publisher.planning.put.grounds import check_database
     from roar_publisher.planning.put.record import PutRecord
     from roar_publisher.planning.put.recording import record_put
 
-    check_database(run.plan)
-    record_put(Path(run.plan.roar_db), PutRecord.from_json(text))
-    run.paths.forget_put_record()
+    check_database(plan)
+    record_put(Path(plan.roar_db), PutRecord.from_json(text))
+    paths.forget_put_record()
 
 
 async def make_tags(run: Run) -> Debt | None:
@@ -193,6 +197,6 @@ async def make_tags(run: Run) -> Debt | None:
         tags = [Tag(*fields) for fields in run.plan.tags]
         return next(filter(None, (make_tag(root, tag) or push_tag(root, tag) for tag in tags)), None)
 
-    # Not run through `on_disk`: a remote may be slow, and a stop must not wait for it.
+    # Abandoned on cancellation: a remote may be slow, and a stop must not wait for it.
     owed = await to_thread.run_sync(make, abandon_on_cancel=True)
     return Debt(What.TAG, owed.why, Reason.LOCAL, owed.command) if owed else None

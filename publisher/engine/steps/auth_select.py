@@ -38,15 +38,14 @@ _OTHER_HOST = re.compile(r"\bsignature was made for\b", re.IGNORECASE)
 """A 401 about the host that the signature names (`glaas.signature`): the key may be good."""
 
 
-async def auth_select(run: Run) -> Outcome:
+async def auth_select(run: Run, progress: Progress) -> Outcome:
     """Choose the credential by the table of protocol.md §5.
 
     Raises NeedsUser if the table stops, if the user does not confirm a publish without a name, if the plan names a
     user whose credential is missing, or if the identity is not one that the plan was made for or not the one that this
     publish began with. The identity never changes silently.
     """
-    progress = await run.on_disk(run.journal.progress)
-    with _telling_what_is_published(progress):
+    with _noting_what_is_published(progress):
         return await _select(run, progress)
 
 
@@ -60,27 +59,26 @@ def require_same_identity(step: Step) -> Step:
     Raises what the step raises, and NeedsUser if the credential now belongs to another user.
     """
 
-    async def checked(run: Run) -> Outcome:
+    async def checked(run: Run, progress: Progress) -> Outcome:
         try:
-            await check_person(run)
+            await check_identity(run, progress)
         except Refused as refusal:
             return credential_rejected(run, refusal)
-        return await step(run)
+        return await step(run, progress)
 
     return checked
 
 
-async def check_person(run: Run) -> None:
+async def check_identity(run: Run, progress: Progress) -> None:
     """Raise NeedsUser if the credential's identity is not the publish's, and Refused if the registry rejects it."""
-    progress = await run.on_disk(run.journal.progress)
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     identity = await run.keyring.identity(decision, run.caller, run.plan.provisional)
-    with _telling_what_is_published(progress):
-        await _same_person(run, progress, identity)
+    with _noting_what_is_published(progress):
+        await _require_same_identity(run, progress, identity)
 
 
 @contextmanager
-def _telling_what_is_published(progress: Progress) -> Iterator[None]:
+def _noting_what_is_published(progress: Progress) -> Iterator[None]:
     try:
         yield
     except (NeedsUser, LocalProblem) as problem:
@@ -94,7 +92,7 @@ async def _select(run: Run, progress: Progress) -> Outcome:
     if choice.note:
         run.report(Noted(choice.note))
     identity = await _identity(run, choice.decision)
-    await _same_person(run, progress, identity)
+    await _require_same_identity(run, progress, identity)
     if identity == ANONYMOUS and progress.identity is None:
         await _check_not_anonymous(run)
     if choice.needs_confirmation and progress.hash is None and not await _agreed(run, choice):
@@ -117,10 +115,10 @@ async def _select(run: Run, progress: Progress) -> Outcome:
 
 async def _agreed(run: Run, choice: Choice) -> bool:
     """Return whether the user agrees or did so earlier. The answer is stored with the plan, so it is asked once."""
-    if (await run.on_disk(run.journal.queue.read)).agreed:
+    if (await run.journal.queue.read()).agreed:
         return True
     agreed = await run.confirm(choice)
-    await run.on_disk(run.journal.queue.order, agreed=agreed)
+    await run.journal.queue.order(agreed=agreed)
     return agreed
 
 
@@ -205,7 +203,7 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
     return Probe.ACCEPTED, None
 
 
-async def _same_person(run: Run, progress: Progress, identity: str) -> None:
+async def _require_same_identity(run: Run, progress: Progress, identity: str) -> None:
     """Raise NeedsUser unless `identity` may continue this publish.
 
     The remote uids follow from the identity, so what was staged under one identity cannot be finished under another.
@@ -213,7 +211,7 @@ async def _same_person(run: Run, progress: Progress, identity: str) -> None:
     if progress.identity in (None, identity) and identity in run.plan.provisional:
         return
     began = progress.identity or " or ".join(sorted(run.plan.provisional))
-    last = (await run.on_disk(run.journal.history))[-1]
+    last = (await run.journal.history())[-1]
     because = f" ({last.detail.rstrip('.')})" if last.event == Event.CREDENTIAL_REJECTED else ""
     raise NeedsUser(
         f"this publish was begun as {began} and would go on as {identity}{because}",

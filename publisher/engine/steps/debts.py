@@ -4,7 +4,7 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.requests import LegacyRoute, Route
 from roar_publisher.engine.steps.after_publish import SYNC, Published, make_tags, owed_text, send_labels, write_rows
-from roar_publisher.engine.steps.auth_select import check_person
+from roar_publisher.engine.steps.auth_select import check_identity
 from roar_publisher.engine.steps.sessions import (
     FORBIDDEN,
     UNAUTHORIZED,
@@ -23,53 +23,52 @@ IN_ROAR_DB = frozenset({What.LABELS, What.RECORD, What.MARKS})
 """Debts whose payment requires setting the marks in roar.db again: marks say which labels and jobs are published."""
 
 
-async def pay(run: Run) -> Progress:
+async def pay(run: Run, progress: Progress) -> Progress:
     """Pay the payable debts and return the progress of the publish.
 
     Safe to repeat. If something is still owed, the journal notes it, and this raises LocalProblem (resumable). Raises
     Interrupted if the process is asked to stop.
     """
-    progress = await run.on_disk(run.journal.progress)
     due = {debt.what for debt in progress.owed if debt.payable}
     left = [debt for debt in progress.owed if not debt.payable]
     published, route, authorize = await _published(run, progress)
     if What.LABELS in due:
-        left += filter(None, [await _labels(run, published, route, authorize, progress)])
+        left += filter(None, [await _labels(run, progress, published, route, authorize)])
     if due & IN_ROAR_DB:
         labelled = not any(debt.what in (What.LABELS, What.REFUSED_LABELS) for debt in left)
         rows = await write_rows(run, published, labelled=labelled, record_due=What.RECORD in due)
         left += filter(None, rows)
     if What.TAG in due:
         left += filter(None, [await make_tags(run)])
-    await run.on_disk(run.journal.remember, owed=tuple(left), reason="", detail=owed_text(run.plan.id, left))
+    await run.journal.remember(owed=tuple(left), reason="", detail=owed_text(run.plan.id, left))
     if not any(debt.what is What.LABELS for debt in left):  # labels need the session's token, so keep it
-        await run.on_disk(run.paths.forget_session_token)
+        await run.files.forget_session_token()
     if any(debt.payable for debt in left):
         raise _still_owed(left)
-    return await run.on_disk(run.journal.progress)
+    return await run.journal.progress()
 
 
 async def _published(run: Run, progress: Progress) -> tuple[Published, Route, Authorizer]:
     """Return the published lineage, the route of its labels, and their authorizer."""
     lineage_hash = progress.hash or ""
-    history = await run.on_disk(run.journal.history)
+    history = await run.journal.history()
     if history[-1].event == Event.FELL_BACK:
         decision = Decision(progress.credential or Decision.LEGACY)
         signed_in = decision is not Decision.LEGACY
         authorize = run.keyring.authorizer(decision, run.caller, progress.identity) if signed_in else ANONYMOUS
         return Published(lineage_hash, lineage_hash, staged=False), LegacyRoute(lineage_hash), authorize
     published = Published(lineage_hash, prepared_hash(run, progress), staged=True)
-    return published, staged_route(run, progress, lineage_hash=lineage_hash), session_authorizer(run, progress)
+    return published, staged_route(run, progress, lineage_hash=lineage_hash), await session_authorizer(run, progress)
 
 
 async def _labels(
-    run: Run, published: Published, route: Route, authorize: Authorizer, progress: Progress
+    run: Run, progress: Progress, published: Published, route: Route, authorize: Authorizer
 ) -> Debt | None:
     """Send the labels as the identity that published. Return what is owed if that fails again."""
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     try:
-        await check_person(run)
-        return await send_labels(run, published, route, authorize)
+        await check_identity(run, progress)
+        return await send_labels(run, progress, published, route, authorize)
     except Refused as refusal:
         dead_token = decision is Decision.ANONYMOUS_SESSION and refusal.status in (UNAUTHORIZED, FORBIDDEN)
         return Debt(What.REFUSED_LABELS if dead_token else What.LABELS, refusal.what, refusal.reason, SYNC)

@@ -9,7 +9,7 @@ from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.requests import LegacyRoute
 from roar_publisher.engine.steps.after_publish import Published, finish
-from roar_publisher.engine.steps.auth_select import check_person
+from roar_publisher.engine.steps.auth_select import check_identity
 from roar_publisher.engine.steps.missing import Endpoints
 from roar_publisher.engine.steps.objects import recheck_objects, store_objects
 from roar_publisher.engine.steps.receipts import mismatch, page_url
@@ -26,7 +26,7 @@ from roar_publisher.state.units import Unit
 SESSIONS = "/api/v1/sessions"
 
 
-async def fallback(run: Run) -> Outcome:
+async def fallback(run: Run, progress: Progress) -> Outcome:
     """Register the lineage, its units and its labels. Repeating sends only what is not acknowledged.
 
     If the registry says that the lineage is closed, a session published it, and it is complete. Any other conflict is a
@@ -35,10 +35,9 @@ async def fallback(run: Run) -> Outcome:
     Raises NeedsUser if the credential is rejected or now belongs to another user, Rejected, Transient and
     Interrupted.
     """
-    progress = await run.on_disk(run.journal.progress)
     decision = Decision(progress.credential or Decision.LEGACY)
     try:
-        await check_person(run)
+        await check_identity(run, progress)
         return await _publish(run, progress, decision)
     except Refused as refusal:
         if refusal.status in (UNAUTHORIZED, FORBIDDEN) and decision is not Decision.LEGACY:
@@ -77,5 +76,5 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
         if refusal.status != CONFLICT or refusal.body.get("status") != "closed":
             raise
         run.report(Noted("this lineage was published before, by a session: it is complete, and takes no more writes"))
-    owed = await finish(run, Published(lineage_hash, lineage_hash, staged=False), route, authorize)
+    owed = await finish(run, progress, Published(lineage_hash, lineage_hash, staged=False), route, authorize)
     return Outcome(Event.FELL_BACK, {"hash": lineage_hash, "url": url, **owed})

@@ -37,7 +37,7 @@ BEARER_WORDS = ("refresh", "bearer")
 PUBLISHED_BEFORE = "this lineage was published before; where it is public, publishing it again does not make it private"
 
 
-async def finalize(run: Run) -> Outcome:
+async def finalize(run: Run, progress: Progress) -> Outcome:
     """Close the session and finish what belongs to it. Closing also carries out a prepared change of scope.
 
     Safe to repeat: a closed session returns the same receipt, acknowledged labels are not sent again, and existing
@@ -45,7 +45,6 @@ async def finalize(run: Run) -> Outcome:
 
     Raises Rejected, Transient, Interrupted, and what storing objects raises.
     """
-    progress = await run.on_disk(run.journal.progress)
     lineage_hash, url = progress.hash, progress.url
     published_before = bool(progress.published_elsewhere)
     if lineage_hash is None:
@@ -59,9 +58,10 @@ async def finalize(run: Run) -> Outcome:
                 raise
             return outcome
         lineage_hash, url = await _accepted(run, progress, receipt)
-        published_before = not receipt.created or await run.on_disk(_found_published, run)
+        closed_before = (await run.journal.history())[-1].event == Event.ALREADY_PUBLISHED
+        published_before = not receipt.created or closed_before
         scope = _as_published(progress.scope_request, receipt)
-        await run.on_disk(run.journal.remember, hash=lineage_hash, url=url, scope_request=scope)
+        await run.journal.remember(hash=lineage_hash, url=url, scope_request=scope)
         if scope != progress.scope_request:
             run.report(Noted(f"the registry has this lineage as {receipt.visibility}, and keeps it so"))
             published_before = False  # the note above says so already
@@ -74,13 +74,13 @@ async def finalize(run: Run) -> Outcome:
     published = Published(lineage_hash, prepared_hash(run, progress), staged=True)
     route = staged_route(run, progress, lineage_hash=lineage_hash)
     try:
-        owed = await finish(run, published, route, session_authorizer(run, progress))
+        owed = await finish(run, progress, published, route, await session_authorizer(run, progress))
     except Refused as refusal:
         return credential_rejected(run, refusal)
     if any(debt.what is What.LABELS for debt in owed["owed"]):  # labels need the session's token, so keep it
         return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
     with suppress(LocalProblem):  # the lineage is published; `state.sweep` removes a leftover token later
-        await run.on_disk(run.paths.forget_session_token)
+        await run.files.forget_session_token()
     return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
 
 
@@ -90,7 +90,7 @@ async def _accepted(run: Run, progress: Progress, receipt: Receipt) -> tuple[str
     The receipt is stored before it is judged. Raises Rejected if it contradicts what was sent. Asking again, after
     RETRIED, gets another receipt, which is judged anew.
     """
-    await run.on_disk(run.journal.remember, receipt=kept(receipt))
+    await run.journal.remember(receipt=kept(receipt))
     found = compared(receipt, run.plan, progress)
     if found.faults:
         raise mismatch(found.faults)
@@ -105,11 +105,6 @@ def _as_published(scope: dict[str, Any] | None, receipt: Receipt) -> dict[str, A
     if scope is None or receipt.visibility is None:
         return scope
     return {**scope, "visibility": receipt.visibility}
-
-
-def _found_published(run: Run) -> bool:
-    """Return whether the registry had closed the session before this publish finalized it."""
-    return run.journal.history()[-1].event == Event.ALREADY_PUBLISHED
 
 
 async def _close_as_known(run: Run, progress: Progress) -> Receipt:
@@ -152,7 +147,7 @@ async def _close(run: Run, progress: Progress) -> Receipt:
         f"{BASE}/{progress.remote_session}/finalize",
         dump(body | extra),
         expect=Receipt,
-        authorize=session_authorizer(run, progress),
+        authorize=await session_authorizer(run, progress),
         takes_long=True,
     )
 

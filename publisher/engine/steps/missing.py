@@ -59,7 +59,7 @@ class Endpoints:
             if kind not in self._missing and (refusal.status != NOT_FOUND or await self._there()):
                 self._missing.add(kind)
                 self._capabilities = self._capabilities | {_lacks(kind): True}
-                await self._run.on_disk(self._run.journal.remember, capabilities=self._capabilities)
+                await self._run.journal.remember(capabilities=self._capabilities)
                 self._run.report(Noted(NOTES[kind]))
         return kind in self._missing
 
@@ -69,7 +69,7 @@ class Endpoints:
             return unit
         async with self._one_at_a_time:
             if self._descriptions is None:
-                self._descriptions = await self._run.on_disk(_descriptions, self._run.journal, self._missing)
+                self._descriptions = await self._run.journal.call(_descriptions, self._missing)
         links = [self._descriptions.get(link["hash"], {}) | link for link in json.loads(unit.body)]
         return replace(unit, body=dump(links))
 
@@ -110,7 +110,7 @@ def _lacks(kind: Kind) -> str:
 
 
 def _descriptions(journal: Journal, kinds: set[Kind]) -> dict[str, dict[str, Any]]:
-    """Return the description of every artifact of these kinds, by each of its digests."""
+    """Return the description of every artifact of these kinds, by each of its digests. Blocking."""
     found: dict[str, dict[str, Any]] = {}
     for kind in kinds:
         for body in journal.bodies(kind):

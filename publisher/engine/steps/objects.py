@@ -35,7 +35,7 @@ async def _objects(run: Run, destination: str) -> AsyncIterator["Objects"]:
     from roar_publisher.state.descriptors import fitting
     from roar_publisher.storage.destinations import open_store
 
-    rows = await run.on_disk(run.journal.objects.all)
+    rows = await run.journal.objects.all()
     files = {row.key: content_of(row).path for row in rows}
     await to_thread.run_sync(check_objects, run.plan, files)
     store = await open_store(

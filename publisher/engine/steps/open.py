@@ -23,7 +23,7 @@ NO_ENDPOINT = frozenset({404, 405, 501})
 """Statuses with which an older server answers the request for a session."""
 
 
-async def open_session(run: Run) -> Outcome:
+async def open_session(run: Run, progress: Progress) -> Outcome:
     """Open the session of this publish and epoch. The same `client_session_id` returns the same session.
 
     An anonymous session's token is on disk (0600) before the journal says that the session is open, so a crash cannot
@@ -32,7 +32,6 @@ async def open_session(run: Run) -> Outcome:
 
     Raises NeedsUser if the legacy route would publish private lineage, Refused, Transient.
     """
-    progress = await run.on_disk(run.journal.progress)
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
     try:
         reply = await ask_for_session(run, progress)
@@ -48,7 +47,7 @@ async def open_session(run: Run) -> Outcome:
     if anonymous:
         if not reply.registration_session_token:
             raise Rejected("the registry opened an anonymous session without its token")
-        await run.on_disk(run.paths.write_session_token, reply.registration_session_token)
+        await run.files.write_session_token(reply.registration_session_token)
     if reply.created and reply.status == "closed":
         raise mismatch(("it says that it made this session just now, and that it is closed",))
     finalized = reply.status == "closed" or progress.hash is not None
@@ -62,7 +61,7 @@ async def ask_for_session(run: Run, progress: Progress) -> OpenReply:
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
     if anonymous:
         body["mode"] = "anonymous_public"
-    authorize = ANONYMOUS if anonymous else session_authorizer(run, progress)
+    authorize = ANONYMOUS if anonymous else await session_authorizer(run, progress)
     return await run.caller.call("POST", BASE, dump(body), expect=OpenReply, authorize=authorize)
 
 

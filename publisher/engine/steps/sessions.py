@@ -33,8 +33,8 @@ def prepared_hash(run: Run, progress: Progress) -> str:
 class _SessionToken:
     """The Authorizer for an anonymous session: its only credential, as it is on disk when a step begins."""
 
-    def __init__(self, run: Run) -> None:
-        self._token = run.paths.read_session_token()
+    def __init__(self, token: str | None) -> None:
+        self._token = token
 
     async def header(self, method: str, path: str, body: bytes | None) -> str | None:
         return f"RegistrationSession {self._token}" if self._token else None
@@ -43,11 +43,11 @@ class _SessionToken:
         return False
 
 
-def session_authorizer(run: Run, progress: Progress) -> Authorizer:
+async def session_authorizer(run: Run, progress: Progress) -> Authorizer:
     """Return the authorizer of requests inside the session: its own token, or the credential that opened it."""
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     if decision is Decision.ANONYMOUS_SESSION:
-        return _SessionToken(run)
+        return _SessionToken(await run.files.read_session_token())
     return run.keyring.authorizer(decision, run.caller, progress.identity)
 
 

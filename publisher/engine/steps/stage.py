@@ -30,7 +30,7 @@ class _PublishedElsewhere(PublisherError):
     """The server has these jobs in a published lineage, so only the other job batches are still sent."""
 
 
-async def stage(run: Run) -> Outcome:
+async def stage(run: Run, progress: Progress) -> Outcome:
     """Store the objects, then send the units of the plan.
 
     Repeating sends only what is not acknowledged. Cancellation keeps every acknowledgement.
@@ -42,8 +42,7 @@ async def stage(run: Run) -> Outcome:
     Raises Rejected, Transient, Interrupted.
     """
     await store_objects(run)
-    progress = await run.on_disk(run.journal.progress)
-    route, authorize = staged_route(run, progress), session_authorizer(run, progress)
+    route, authorize = staged_route(run, progress), await session_authorizer(run, progress)
     elsewhere = progress.published_elsewhere  # a hash; "" once a job was new; None while unknown
     prepared = progress.binding_prepared
     endpoints = Endpoints(run, progress, lambda: session_is_there(run, progress))
@@ -65,11 +64,11 @@ async def stage(run: Run) -> Outcome:
                 run.report(Noted(note))
             elsewhere = found
             with anyio.CancelScope(shield=True):  # the next batch's reply may end this drain, and relies on it
-                await run.on_disk(run.journal.remember, published_elsewhere=found)
+                await run.journal.remember(published_elsewhere=found)
         if found and reply.existing_binding_prepared and not prepared:
             prepared = True
             with anyio.CancelScope(shield=True):
-                await run.on_disk(run.journal.remember, binding_prepared=True)
+                await run.journal.remember(binding_prepared=True)
 
     await announce(run, STAGED)
     try:
@@ -117,7 +116,7 @@ async def deliver_or_pass(
 
 async def announce(run: Run, kinds: tuple[Kind, ...]) -> None:
     """Report how much there is to send, and how much earlier runs have acknowledged."""
-    tally = await run.on_disk(run.journal.tally)
+    tally = await run.journal.tally()
     run.report(Planned.of({kind: tally[kind] for kind in kinds if kind in tally}))
 
 

@@ -10,13 +10,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class OnDisk(Protocol):
+class RunBlocking(Protocol):
     """Runs blocking calls, one at a time, and returns their results."""
 
     async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
-def in_thread() -> OnDisk:
+def in_thread() -> RunBlocking:
     """Return a runner that makes blocking calls in a worker thread, so that the network continues meanwhile.
 
     It runs one call at a time, because an SQLite connection has one user. A call finishes even if its caller is

@@ -1,0 +1,99 @@
+"""The journal and the private files of a publish for asynchronous code.
+
+Each method has the parameters, the result and the errors of the blocking method of its name. Blocking calls run in a
+worker thread, one at a time, because an SQLite connection has one user. A call finishes even if its caller is
+cancelled, so a commit is never undone half-way.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from roar_publisher.blocking import RunBlocking
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.objects import Objects
+from roar_publisher.state.paths import PublishPaths
+from roar_publisher.state.queue import Queue
+
+P = ParamSpec("P")
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class _Blocking(Generic[S]):
+    """An object with blocking methods, and what runs them."""
+
+    def __init__(self, subject: S, run_blocking: RunBlocking) -> None:
+        self._subject = subject
+        self._run_blocking = run_blocking
+
+    async def call(self, function: Callable[Concatenate[S, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking function, whose first argument is the blocking object."""
+        return await self._run_blocking(function, self._subject, *args, **kwargs)
+
+
+def _awaitable(
+    method: Callable[Concatenate[S, P], T],
+) -> Callable[Concatenate[_Blocking[S], P], Coroutine[Any, Any, T]]:
+    """Return the asynchronous form of a blocking method."""
+    name = method.__name__
+
+    async def call(self: _Blocking[S], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        bound: Callable[P, T] = getattr(self._subject, name)
+        return await self._run_blocking(bound, *args, **kwargs)
+
+    return call
+
+
+class AsyncQueue(_Blocking[Queue]):
+    """The daemon's row in the journal."""
+
+    read = _awaitable(Queue.read)
+    order = _awaitable(Queue.order)
+    begun = _awaitable(Queue.begun)
+    park = _awaitable(Queue.park)
+    postpone = _awaitable(Queue.postpone)
+    tell = _awaitable(Queue.tell)
+
+
+class AsyncObjects(_Blocking[Objects]):
+    """The objects of a put in the journal."""
+
+    all = _awaitable(Objects.all)
+    stored = _awaitable(Objects.stored)
+    lost = _awaitable(Objects.lost)
+    revise = _awaitable(Objects.revise)
+    parts = _awaitable(Objects.parts)
+    acknowledge_part = _awaitable(Objects.acknowledge_part)
+    forget_parts = _awaitable(Objects.forget_parts)
+
+
+class AsyncJournal(_Blocking[Journal]):
+    """The journal of a publish."""
+
+    def __init__(self, journal: Journal, run_blocking: RunBlocking) -> None:
+        super().__init__(journal, run_blocking)
+        self.queue = AsyncQueue(journal.queue, run_blocking)
+        self.objects = AsyncObjects(journal.objects, run_blocking)
+
+    plan = _awaitable(Journal.plan)
+    progress = _awaitable(Journal.progress)
+    checkpoint = _awaitable(Journal.checkpoint)
+    note = _awaitable(Journal.note)
+    note_wait = _awaitable(Journal.note_wait)
+    remember = _awaitable(Journal.remember)
+    history = _awaitable(Journal.history)
+    acknowledge = _awaitable(Journal.acknowledge)
+    split = _awaitable(Journal.split)
+    pending = _awaitable(Journal.pending)
+    unacknowledged_nodes = _awaitable(Journal.unacknowledged_nodes)
+    tally = _awaitable(Journal.tally)
+
+
+class AsyncFiles(_Blocking[PublishPaths]):
+    """The private files of a publish."""
+
+    read_session_token = _awaitable(PublishPaths.read_session_token)
+    write_session_token = _awaitable(PublishPaths.write_session_token)
+    forget_session_token = _awaitable(PublishPaths.forget_session_token)
+    write_upload = _awaitable(PublishPaths.write_upload)
+    forget_upload = _awaitable(PublishPaths.forget_upload)
