@@ -215,7 +215,7 @@ class World(httpx2.AsyncBaseTransport):
                 keyring=Keyring(self.environ, self.home, reach_to(self.registry, home=self.home), clock=self.now),
                 clock=self.now,
                 transport=self,
-                on_disk=inline,
+                run_blocking=inline,
             )
         except PublisherError as error:
             return error

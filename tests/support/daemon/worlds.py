@@ -23,11 +23,11 @@ import httpx2
 import trio
 
 from roar_publisher.auth.keyring import Keyring
+from roar_publisher.blocking import RunBlocking, inline
 from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.hooks import Ended
 from roar_publisher.daemon.service import Daemon
 from roar_publisher.daemon.settings import Settings
-from roar_publisher.disk import OnDisk, inline
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.registry.api.app import ALL_FEATURES, create_app
 from roar_publisher.registry.data import Store
@@ -291,12 +291,12 @@ class Machine:
             slept=self.slept,
             has_room=lambda folder: self.room,
             rng=self.rng,
-            on_disk=self._new_on_disk(),
+            run_blocking=self._new_on_disk(),
             keyring=lambda: Keyring({}, self.folder.root, reach_to(home=self.folder.root), clock=self.now),
             transport=Network(self, kept=False),
         )
 
-    def _new_on_disk(self) -> Callable[[], OnDisk]:
+    def _new_on_disk(self) -> Callable[[], RunBlocking]:
         """Blocking calls right here; those of the daemon itself, which asks for them first, are its scans."""
 
         async def scan(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -305,7 +305,7 @@ class Machine:
             await anyio.sleep(self.scan_seconds)  # the world goes on meanwhile
             return found
 
-        firsts: Iterator[OnDisk] = iter([scan])
+        firsts: Iterator[RunBlocking] = iter([scan])
         return lambda: next(firsts, inline)
 
     @contextmanager

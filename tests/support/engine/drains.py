@@ -7,7 +7,8 @@ from typing import cast
 
 import anyio
 
-from roar_publisher.disk import inline
+from roar_publisher.blocking import inline
+from roar_publisher.engine.journal import AsyncJournal
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.report import Report, Reporter
@@ -38,8 +39,7 @@ class Drain:
     async def run(self, deliver: Deliver | None = None, *, most_requests: int = 8) -> None:
         """Drain everything but the labels."""
         run = SimpleNamespace(
-            journal=self.journal,
-            on_disk=inline,
+            journal=AsyncJournal(self.journal, inline),
             report=self.report,
             stop=self.stop,
             most_requests=most_requests,

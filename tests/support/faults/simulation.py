@@ -23,7 +23,7 @@ from trio.testing import MockClock
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.disk import inline
+from roar_publisher.blocking import inline
 from roar_publisher.engine.worker import work
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.accounts.callers import session_token
@@ -152,7 +152,7 @@ class World:
                     clock=self.now,
                     rng=weather.rng,
                     transport=FaultyTransport(registry, weather, now=self.now, before=before, after=after),
-                    on_disk=inline,
+                    run_blocking=inline,
                 )
             except PublisherError as error:
                 failure = error

@@ -17,7 +17,7 @@ import trio
 from trio.testing import MockClock
 
 from roar_publisher.__main__ import run
-from roar_publisher.disk import inline
+from roar_publisher.blocking import inline
 from roar_publisher.net.route import Route
 from tests.support.fuzz.wire import Network
 

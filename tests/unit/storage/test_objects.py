@@ -12,7 +12,8 @@ from typing import ParamSpec, TypeVar, cast
 import anyio
 import pytest
 
-from roar_publisher.disk import inline
+from roar_publisher.blocking import RunBlocking, inline
+from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging import objects
 from roar_publisher.engine.staging.objects import Objects, abandon, owner_of
@@ -139,10 +140,10 @@ class Put:
         await self._with_objects(Objects.look_again)
 
     async def _with_objects(self, work: Callable[[Objects], Awaitable[None]], mortal: Mortal | None = None) -> None:
+        run_blocking: RunBlocking = mortal.on_disk if mortal else inline
         run = SimpleNamespace(
-            journal=self.owned.journal,
-            paths=self.owned.paths,
-            on_disk=mortal.on_disk if mortal else inline,
+            journal=AsyncJournal(self.owned.journal, run_blocking),
+            files=AsyncFiles(self.owned.paths, run_blocking),
             report=self._report,
             clock=time.time,
             stop=self.stop,
