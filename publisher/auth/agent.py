@@ -39,26 +39,26 @@ class _AgentFailed(Exception):
 class Agent:
     """The agent that listens at a socket. Each call opens its own connection; cancellation closes it.
 
-    tell: receives one notice for the user if the agent does not sign promptly.
+    notify: receives one notice for the user if the agent does not sign promptly.
     """
 
-    def __init__(self, socket: str, *, tell: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, socket: str, *, notify: Callable[[str], None] = lambda text: None) -> None:
         self._socket = socket
-        self._tell = tell
-        self._told = False
+        self._notify = notify
+        self._notified = False
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str], *, tell: Callable[[str], None] = lambda text: None
+        cls, environ: Mapping[str, str], *, notify: Callable[[str], None] = lambda text: None
     ) -> "Agent | None":
         """Return the agent that `SSH_AUTH_SOCK` names, or None. Does not connect yet."""
         socket = environ.get("SSH_AUTH_SOCK")
-        return cls(socket, tell=tell) if socket else None
+        return cls(socket, notify=notify) if socket else None
 
     def __repr__(self) -> str:
         return f"Agent({self._socket!r})"
 
-    async def why_not(self, public: bytes) -> str:
+    async def why_unavailable(self, public: bytes) -> str:
         """Return why the agent cannot sign for this public blob, as the rest of a sentence; empty if it can."""
         request = self._ask(_Message.REQUEST_IDENTITIES, b"", _Message.IDENTITIES_ANSWER)
         try:
@@ -95,9 +95,9 @@ class Agent:
 
     async def _notify_if_slow(self) -> None:
         await anyio.sleep(ANSWER_SECONDS)
-        if not self._told:
-            self._told = True
-            self._tell("the SSH agent has not signed yet: touch the security key, or confirm in the agent's window")
+        if not self._notified:
+            self._notified = True
+            self._notify("the SSH agent has not signed yet: touch the security key, or confirm in the agent's window")
 
     async def _ask(self, kind: _Message, payload: bytes, wanted: _Message) -> bytes:
         """Return the payload of the agent's reply to one request."""
@@ -106,7 +106,7 @@ class Agent:
                 await stream.send(ssh_string(bytes([kind]) + payload))
                 reply = await _receive(stream)
         except (OSError, anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead) as failure:
-            raise _AgentFailed(_words(failure)) from None
+            raise _AgentFailed(_describe(failure)) from None
         if reply[:1] != bytes([wanted]):
             raise _AgentFailed("it refuses")
         return reply[1:]
@@ -122,7 +122,7 @@ def _within(seconds: float) -> Iterator[None]:
         raise _AgentFailed(f"no answer within {seconds:g} s") from None
 
 
-def _words(failure: Exception) -> str:
+def _describe(failure: Exception) -> str:
     if isinstance(failure, OSError):
         return failure.strerror or "no connection"
     return "it closed the connection"

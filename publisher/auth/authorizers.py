@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from roar_publisher.auth.own_bearer import OwnBearer
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.sshkey import SshSigner
 from roar_publisher.auth.timestamps import Timestamps
+from roar_publisher.auth.user_bearer import UserBearer
 from roar_publisher.glaas.caller import HEALTH, Caller, Refused
 from roar_publisher.glaas.features import Health
 from roar_publisher.glaas.signature import signature_host
@@ -15,7 +15,7 @@ from roar_publisher.glaas.signature import signature_host
 class BearerAuthorizer:
     """Authorizes requests with the user's bearer. identity: the one that the publish began with."""
 
-    def __init__(self, bearer: OwnBearer, caller: Caller, identity: str | None) -> None:
+    def __init__(self, bearer: UserBearer, caller: Caller, identity: str | None) -> None:
         self._bearer = bearer
         self._caller = caller
         self._identity = identity
@@ -37,20 +37,20 @@ class SignedPath:
 
     def __init__(self) -> None:
         self._before = ""
-        self._settled = False
+        self._confirmed = False
 
     def of(self, path: str) -> str:
         """Return the path to sign for a path below the registry's address."""
         return self._before + path
 
-    def settle(self) -> None:
+    def confirm(self) -> None:
         """Keep the present choice, because the registry accepted a signature."""
-        self._settled = True
+        self._confirmed = True
 
-    def try_another(self, registry: str) -> bool:
+    def try_other(self, registry: str) -> bool:
         """Switch to the other path after a signature was rejected. Return whether there is one."""
         base = base_path(registry)
-        if self._settled or self._before or not base:
+        if self._confirmed or self._before or not base:
             return False
         self._before = base
         return True
@@ -82,7 +82,7 @@ class SshAuthorizer:
 
     signer: returns the key's signer.
     host: returns the host that the signature names (`SignedHost`).
-    turned_down: called when the registry does not accept the key.
+    on_rejected: called when the registry does not accept the key.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class SshAuthorizer:
         signed: SignedPath,
         timestamps: Timestamps,
         clock: Callable[[], float],
-        turned_down: Callable[[], None],
+        on_rejected: Callable[[], None],
     ) -> None:
         self._signer = signer
         self._host = host
@@ -101,7 +101,7 @@ class SshAuthorizer:
         self._signed = signed
         self._timestamps = timestamps
         self._clock = clock
-        self._turned_down = turned_down
+        self._on_rejected = on_rejected
 
     async def header(self, method: str, path: str, body: bytes | None) -> str:
         signer, host, path = await self._signer(), await self._host(), self._signed.of(path)
@@ -109,9 +109,9 @@ class SshAuthorizer:
         return await signer.sign(method, path, body, second, host)
 
     async def renew(self, rejected: str) -> bool:
-        if self._signed.try_another(self._registry):
+        if self._signed.try_other(self._registry):
             return True
-        self._turned_down()
+        self._on_rejected()
         return False
 
 

@@ -34,7 +34,7 @@ class Key(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class HeldCredentials:
     """The credentials that this machine can sign with.
 
     bearer: whether there is one that is valid or can be refreshed.
@@ -44,7 +44,7 @@ class Credentials:
 
     bearer: bool
     key: Key = Key.NONE
-    lapsed: bool = False
+    bearer_unusable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,13 @@ class Choice:
         """Whether the user, or `-y`, must agree first: a publish without a credential is public and has no owner."""
         return self.decision in (Decision.ANONYMOUS_SESSION, Decision.LEGACY)
 
-    def problem(self, details: str = "", mend: str = "", reason: str = "auth") -> NeedsUser:
+    def problem(self, details: str = "", remedy: str = "", reason: str = "auth") -> NeedsUser:
         """Return the error for a STOP.
 
         details: sentences on why the existing credentials cannot be used.
-        mend: the remedy for that; it comes first.
+        remedy: the remedy for that; it comes first.
         """
-        *others, last = [*filter(None, [mend]), *self.remedies]
+        *others, last = [*filter(None, [remedy]), *self.remedies]
         remedy = ", ".join(others) + f", or {last}." if others else f"{last}."
         what = f"{sentence(self.why)}. {details}".strip()
         return NeedsUser(what, next_step=sentence(remedy), reason=reason)

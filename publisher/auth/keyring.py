@@ -10,19 +10,19 @@ from pathlib import Path
 
 from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.authorizers import BearerAuthorizer, SignedHost, SignedPath, SshAuthorizer
-from roar_publisher.auth.bearer import BearerStore
-from roar_publisher.auth.choice import Choice, Credentials, Decision, Flag, Key
-from roar_publisher.auth.decide import asks_for_nobody, names_its_owner
-from roar_publisher.auth.identity import ANONYMOUS, of_key, of_me, of_sign_in
-from roar_publisher.auth.own_bearer import OwnBearer
-from roar_publisher.auth.own_key import KeyState, OwnKey
-from roar_publisher.auth.reach import Reach
-from roar_publisher.auth.rejection import not_accepted
-from roar_publisher.auth.scope import Scope
+from roar_publisher.auth.bearer_store import BearerStore
+from roar_publisher.auth.choice import Choice, Decision, Flag, HeldCredentials, Key
+from roar_publisher.auth.decide import lineage_names_owner, requests_anonymity
+from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_key, identity_of_me, identity_of_sign_in
+from roar_publisher.auth.rejection import rejection_error
+from roar_publisher.auth.scope import RepoScope
 from roar_publisher.auth.secret import Secret
+from roar_publisher.auth.send_policy import SendPolicy
 from roar_publisher.auth.signin import LOG_IN, SignIn
-from roar_publisher.auth.sshkey import Ask, SshSigner
+from roar_publisher.auth.sshkey import AskPassphrase, SshSigner
 from roar_publisher.auth.timestamps import Timestamps
+from roar_publisher.auth.user_bearer import UserBearer
+from roar_publisher.auth.user_key import KeyState, UserKey
 from roar_publisher.glaas.caller import Authorizer, Caller, Refused
 from roar_publisher.glaas.replies import AnyReply, MeReply
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
@@ -35,80 +35,82 @@ UNAUTHORIZED = 401
 class Keyring:
     """One run's credentials. Credentials that were rejected during the run stay rejected; their identities are cached.
 
-    reach: what may be sent to the registry.
+    policy: what may be sent to the registry.
     ask: asks the user for a passphrase; None if no user is present.
     clock: Unix seconds.
-    tell: receives what the user should do while a request waits for its signature.
+    notify: receives what the user should do while a request waits for its signature.
     """
 
     def __init__(
         self,
         environ: Mapping[str, str],
         home: Path,
-        reach: Reach,
+        policy: SendPolicy,
         *,
         configured_key: str = "",
-        ask: Ask | None = None,
+        ask: AskPassphrase | None = None,
         clock: Callable[[], float],
-        tell: Callable[[str], None] = lambda text: None,
+        notify: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.reach = reach
+        self.policy = policy
         self._store = BearerStore.from_environment(environ, home)
-        self._bearer = OwnBearer(self._store, reach, clock)
-        self._key = OwnKey(environ, configured_key, home, agent=Agent.from_environment(environ, tell=tell), ask=ask)
+        self._bearer = UserBearer(self._store, policy, clock)
+        self._key = UserKey(
+            environ, configured_key, home, agent=Agent.from_environment(environ, notify=notify), ask=ask
+        )
         self._clock = clock
-        self._key_names: str | None = None  # as reported by the registry; None once it has rejected the key
+        self._key_owner: str | None = None  # as reported by the registry; None once it has rejected the key
         self._key_accepted = False
-        self._token_names: tuple[Secret, str] | None = None  # an access token, and whose it is by the registry
+        self._token_owner: tuple[Secret, str] | None = None  # an access token, and whose it is by the registry
         self._timestamps = Timestamps()
         self._signed_path = SignedPath()
         self.signed_host = SignedHost()
 
     @property
-    def unusable(self) -> str:
+    def why_unusable(self) -> str:
         """Why existing credentials cannot be used, as sentences; empty if there is nothing to say."""
         key = self._key.problem
-        return " ".join(filter(None, [self._bearer.died, key.what if key else ""]))
+        return " ".join(filter(None, [self._bearer.why_unusable, key.what if key else ""]))
 
-    def stop(self, choice: Choice) -> NeedsUser:
+    def stop_error(self, choice: Choice) -> NeedsUser:
         """Return the error for a STOP: which credential cannot be used, why, and what to do about it."""
         key = self._key.problem
-        mend = key.next_step if key else self._bearer.mend
-        problem = choice.problem(self.unusable, mend, key.reason if key else "auth")
-        if not self._bearer.mend:
-            problem.next_step = self._store.mend or problem.next_step
+        remedy = key.next_step if key else self._bearer.remedy
+        problem = choice.problem(self.why_unusable, remedy, key.reason if key else "auth")
+        if not self._bearer.remedy:
+            problem.next_step = self._store.remedy or problem.next_step
         return problem
 
-    def not_accepted(self, refusal: Refused, decision: Decision) -> NeedsUser | LocalProblem:
+    def rejection_error(self, refusal: Refused, decision: Decision) -> NeedsUser | LocalProblem:
         """Return the error for a credential that the registry rejected: which one, why, and what to do about it."""
         if decision is Decision.SSH:
-            mend = f"have the registry accept it, or name another key in ROAR_SSH_KEY, or {LOG_IN}"
-            return not_accepted(refusal, self._clock(), str(self._key), mend)
-        return not_accepted(refusal, self._clock(), self._store.name, self._store.mend or LOG_IN)
+            remedy = f"have the registry accept it, or name another key in ROAR_SSH_KEY, or {LOG_IN}"
+            return rejection_error(refusal, self._clock(), str(self._key), remedy)
+        return rejection_error(refusal, self._clock(), self._store.name, self._store.remedy or LOG_IN)
 
-    async def held(self, flag: Flag, scope: Scope, *, asking: bool = True) -> Credentials:
+    async def available(self, flag: Flag, scope: RepoScope, *, may_ask: bool = True) -> HeldCredentials:
         """Return the credentials that can sign now for the flag and the scope.
 
         The key is checked only if no bearer signs. Nothing is checked for an anonymous publish. A token of
         `ROAR_ACCESS_TOKEN` is never replaced by a key.
 
-        asking: whether the agent and the user may be asked; otherwise a key that they may unlock counts as usable.
+        may_ask: whether the agent and the user may be asked; otherwise a key that they may unlock counts as usable.
         Raises NeedsUser if the sign-in is invalid.
         """
-        if asks_for_nobody(flag, scope):
-            return Credentials(bearer=False)
+        if requests_anonymity(flag, scope):
+            return HeldCredentials(bearer=False)
         try:
             bearer = self._bearer.usable()
         except NeedsUser as problem:
-            if names_its_owner(flag, scope):
+            if lineage_names_owner(flag, scope):
                 problem.next_step = f"{problem.next_step}, or rerun with --anonymous"
             raise
         if bearer or self._store.fixed:
-            return Credentials(bearer=bearer, lapsed=bool(self._bearer.died))
-        state = await self._key.state() if asking else self._key.expected_state()
+            return HeldCredentials(bearer=bearer, bearer_unusable=bool(self._bearer.why_unusable))
+        state = await self._key.state() if may_ask else self._key.expected_state()
         usable = Key.NAMED if self._key.named else Key.USUAL
         key = {KeyState.NONE: Key.NONE, KeyState.UNUSABLE: Key.UNUSABLE, KeyState.USABLE: usable}[state]
-        return Credentials(bearer=False, key=key, lapsed=bool(self._bearer.died))
+        return HeldCredentials(bearer=False, key=key, bearer_unusable=bool(self._bearer.why_unusable))
 
     async def identity(self, decision: Decision, caller: Caller, planned: Collection[str]) -> str:
         """Return the identity that a decision publishes as (protocol.md §6).
@@ -121,44 +123,44 @@ class Keyring:
         gives way to the available key.
         """
         if decision is Decision.SSH:
-            by_key = of_key((await self.signer()).keyid)
+            by_key = identity_of_key((await self.signer()).keyid)
             return by_key if by_key in planned else await self._owner_of_key(caller, by_key)
         if decision is not Decision.BEARER:
-            return ANONYMOUS
-        await self._renew_while_there_is_a_choice(caller)
+            return ANONYMOUS_IDENTITY
+        await self._renew_if_replaceable(caller)
         sign_in = self._store.current()
-        known = self._names(sign_in)
+        known = self._known_identity(sign_in)
         if known is None:
-            known = await self._ask_me(decision, caller)
+            known = await self._request_identity(decision, caller)
         if known is None:
             raise Refused("the registry does not say who this credential belongs to", status=UNAUTHORIZED)
         if sign_in is not None:
-            self._token_names = (sign_in.access_token, known)
+            self._token_owner = (sign_in.access_token, known)
         return known
 
     async def _owner_of_key(self, caller: Caller, by_key: str) -> str:
-        if self._key_names is None:
+        if self._key_owner is None:
             try:
-                owner = await self._ask_me(Decision.SSH, caller)
+                owner = await self._request_identity(Decision.SSH, caller)
             except Refused as refusal:
                 if refusal.status == UNAUTHORIZED:
                     raise
                 owner = None
             if owner is not None:
-                self.accepted()
-            self._key_names = owner or by_key
-        return self._key_names
+                self.record_acceptance()
+            self._key_owner = owner or by_key
+        return self._key_owner
 
-    async def _ask_me(self, decision: Decision, caller: Caller) -> str | None:
+    async def _request_identity(self, decision: Decision, caller: Caller) -> str | None:
         me = await caller.call("GET", ME, expect=MeReply, authorize=self.authorizer(decision, caller))
-        return of_me(me.model_dump())
+        return identity_of_me(me.model_dump())
 
-    def _names(self, sign_in: SignIn | None) -> str | None:
+    def _known_identity(self, sign_in: SignIn | None) -> str | None:
         """Return the identity of a sign-in, from its fields or from the registry's reply for its token, or None."""
         if sign_in is None:
             return None
-        token, name = self._token_names or (None, None)
-        return of_sign_in(sign_in) or (name if sign_in.access_token == token else None)
+        token, name = self._token_owner or (None, None)
+        return identity_of_sign_in(sign_in) or (name if sign_in.access_token == token else None)
 
     def authorizer(self, decision: Decision, caller: Caller, identity: str | None = None) -> Authorizer:
         """Return the authorizer of an authenticated publish.
@@ -166,7 +168,7 @@ class Keyring:
         identity: the one that the publish began with; a bearer that now belongs to another user is not used.
         """
         if decision is Decision.SSH:
-            self.reach.check()
+            self.policy.check()
             return SshAuthorizer(
                 self.signer,
                 partial(self.signed_host.of, caller),
@@ -174,7 +176,7 @@ class Keyring:
                 self._signed_path,
                 self._timestamps,
                 self._clock,
-                self.turned_down,
+                self.record_rejection,
             )
         return BearerAuthorizer(self._bearer, caller, identity)
 
@@ -193,17 +195,17 @@ class Keyring:
         """Whether the registry has accepted the key and has not rejected it since, so that no probe is needed."""
         return self._key_accepted
 
-    def accepted(self) -> None:
+    def record_acceptance(self) -> None:
         """Record that the registry accepts the key."""
         self._key_accepted = True
-        self._signed_path.settle()
+        self._signed_path.confirm()
 
-    def turned_down(self) -> None:
+    def record_rejection(self) -> None:
         """Record that the registry rejects the key, so that its owner is requested again."""
-        self._key_names = None
+        self._key_owner = None
         self._key_accepted = False
 
-    async def _renew_while_there_is_a_choice(self, caller: Caller) -> None:
+    async def _renew_if_replaceable(self, caller: Caller) -> None:
         """Renew a due sign-in while a key could still replace it. Once a publish has an identity, it is too late.
 
         A registry that is unreachable now is asked again with the first request, because a plan can be made without a
@@ -213,10 +215,10 @@ class Keyring:
         if due is None or not await self._key.signer():
             return
         with suppress(Transient):
-            if await self._bearer.renewed(due, caller) is None:
-                raise Refused(self._bearer.died, status=UNAUTHORIZED)
+            if await self._bearer.renew_due(due, caller) is None:
+                raise Refused(self._bearer.why_unusable, status=UNAUTHORIZED)
 
-    async def show_bearer(self, caller: Caller) -> bool:
+    async def send_access_context(self, caller: Caller) -> bool:
         """Let the registry learn the access context of the bearer's user (protocol.md §5). Return whether it did."""
         if not self._bearer.usable():
             return False

@@ -12,7 +12,7 @@ from roar_publisher.state.regular import read_bounded
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 PROVIDER = "treqs"
 """The provider of a token that names none: TReqs issues every bearer token of GLaaS (protocol.md §1)."""
-ANOTHER_FILE = "ask for a token file anew"
+OTHER_FILE = "request a new token file"
 MAX_BYTES = 1024 * 1024
 """Maximum size of a sign-in state, which usually has some kilobytes."""
 
@@ -37,15 +37,15 @@ def read_token_file(path: Path) -> Document:
     except OSError as error:
         raise LocalProblem(f"{path} cannot be read: {error.strerror}") from error
     if document is None:
-        raise LocalProblem(f"{path} holds no JSON object", next_step=ANOTHER_FILE)
+        raise LocalProblem(f"{path} does not contain a JSON object", next_step=OTHER_FILE)
     try:
         document.sign_in()
     except NeedsUser as problem:
-        raise LocalProblem(problem.what, next_step=ANOTHER_FILE) from None
+        raise LocalProblem(problem.what, next_step=OTHER_FILE) from None
     return document
 
 
-async def checked(document: Document, caller: Caller) -> Document:
+async def verify(document: Document, caller: Caller) -> Document:
     """Return the document with its user's data as the registry reports it.
 
     Raises NeedsUser if the registry does not accept the token, Transient if it cannot be reached.
@@ -56,12 +56,12 @@ async def checked(document: Document, caller: Caller) -> Document:
         raise NeedsUser(
             f"the registry does not accept this token: {refusal.what}",
             kept="The present sign-in stays.",
-            next_step=ANOTHER_FILE,
+            next_step=OTHER_FILE,
             reason=Reason.AUTH,
         ) from refusal
     user = document.get("user")
     known = dict(user) if isinstance(user, dict) else {}
-    told = {
+    reported = {
         "sub": context.user.sub,
         "db_user_id": context.user.id,
         "email": context.user.email,
@@ -70,5 +70,5 @@ async def checked(document: Document, caller: Caller) -> Document:
     return Document(
         document,
         provider=document.get("provider") or PROVIDER,
-        user=known | {name: value for name, value in told.items() if value},
+        user=known | {name: value for name, value in reported.items() if value},
     )

@@ -12,7 +12,7 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
 OWNER_TYPES = ("user", "organization")
-CHOOSE_SCOPE = "Run `roar scope use <owner>/<project>`, or `roar scope clear`."
+SCOPE_REMEDY = "Run `roar scope use <owner>/<project>`, or `roar scope clear`."
 
 
 class Mode(StrEnum):
@@ -26,7 +26,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class RepoScope:
     """What the configuration says about one repository.
 
     owner_id, owner_type, project_id, visibility: the binding. They are set for `Mode.PROJECT` alone, so a leftover
@@ -44,7 +44,7 @@ class Scope:
     public_by_default: bool = False
 
     @classmethod
-    def from_config(cls, config: Mapping[str, object]) -> "Scope":
+    def from_config(cls, config: Mapping[str, object]) -> "RepoScope":
         """Return the scope of a parsed `.roar/config.toml`, or of `[tool.roar]` of a `pyproject.toml`.
 
         Raises `LocalProblem` for an unknown mode, and for a project binding without an owner.
@@ -59,7 +59,7 @@ class Scope:
         return cls(mode, public_by_default=public_by_default)
 
     @classmethod
-    def _bound(cls, binding: Mapping[str, object]) -> "Scope":
+    def _bound(cls, binding: Mapping[str, object]) -> "RepoScope":
         owner_id, owner_type = _text(binding, "owner_id"), _text(binding, "owner_type")
         if not owner_id:
             raise _unclear("the repo is bound to a project, but `[treqs] owner_id` is missing")
@@ -99,4 +99,4 @@ def _text(table: Mapping[str, object], key: str) -> str:
 
 
 def _unclear(what: str) -> LocalProblem:
-    return LocalProblem(f"roar's configuration is unclear: {what}.", next_step=CHOOSE_SCOPE, reason=Reason.CONFIG)
+    return LocalProblem(f"roar's configuration is unclear: {what}.", next_step=SCOPE_REMEDY, reason=Reason.CONFIG)

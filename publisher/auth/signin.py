@@ -22,7 +22,7 @@ MAX_LIFETIME_S = 10 * 365 * 86400.0
 _TOKENS = ("access_token", "refresh_token", "id_token")
 
 
-class Standing(Enum):
+class TokenState(Enum):
     """Whether a bearer can be used now."""
 
     VALID = "valid"
@@ -49,7 +49,7 @@ class SignIn:
     issuer: str = ""
 
     @property
-    def mark(self) -> str:
+    def digest(self) -> str:
         """An irreversible digest that identifies this sign-in and does not change when it is refreshed.
 
         Without a user, it is computed from the token, and therefore changes with each refresh.
@@ -59,13 +59,13 @@ class SignIn:
             facts.append(self.access_token.reveal())
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    def standing(self, now: float) -> Standing:
+    def token_state(self, now: float) -> TokenState:
         """Return whether the bearer can be used at `now` (Unix seconds)."""
         if self.expires_at is None:
-            return Standing.VALID
+            return TokenState.VALID
         if self.refresh_token is not None:
-            return Standing.DUE if now >= self.expires_at - REFRESH_LEEWAY_S else Standing.VALID
-        return Standing.EXPIRED if now >= self.expires_at else Standing.VALID
+            return TokenState.DUE if now >= self.expires_at - REFRESH_LEEWAY_S else TokenState.VALID
+        return TokenState.EXPIRED if now >= self.expires_at else TokenState.VALID
 
 
 class Document(dict[str, object]):
@@ -101,7 +101,7 @@ class Document(dict[str, object]):
         expires_at = _text(self, "expires_at")
         expiry = _unix_seconds(expires_at) if expires_at else None
         if expires_at and expiry is None:
-            raise _unusable("expires_at is no time")
+            raise _unusable("expires_at is not a time")
         return SignIn(
             access_token,
             _token(self, "refresh_token"),
@@ -115,8 +115,8 @@ class Document(dict[str, object]):
     def refreshed(self, answer: Mapping[str, object], now: float) -> "Document":
         """Return this document with the tokens of the reply of `POST /auth/refresh`. All other fields stay.
 
-        A refresh never changes the user or the issuer; see `subjects.names_another`. The expiry is counted from `now`
-        (Unix seconds); it is unknown if the reply does not contain it.
+        A refresh never changes the user or the issuer; see `subjects.names_different_user`. The expiry is counted from
+        `now` (Unix seconds); it is unknown if the reply does not contain it.
         """
         new = Document(self)
         tokens = Document({field: answer[field] for field in _TOKENS if _sendable(answer.get(field))})

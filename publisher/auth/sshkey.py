@@ -27,7 +27,7 @@ PASSPHRASE_ATTEMPTS = 3
 NO_AGENT = "no SSH agent holds it"
 _ED25519 = b"ssh-ed25519"
 
-Ask = Callable[[str], Secret | None]
+AskPassphrase = Callable[[str], Secret | None]
 """Asks the user for a passphrase with the given prompt; returns None if the user gives up. Runs in a worker thread."""
 _Sign = Callable[[bytes], Awaitable[bytes]]
 
@@ -64,7 +64,7 @@ class SshSigner:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPlace:
+class KeyLocation:
     """The location of the key that signs.
 
     path: of its private file.
@@ -76,12 +76,12 @@ class KeyPlace:
     source: str = ""
 
 
-def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyPlace | None:
+def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyLocation | None:
     """Return the key to sign with: ROAR_SSH_KEY, else `[glaas] key`, else a default name in `~/.ssh`, else None.
 
-    A key that is named counts when it or its `.pub` exists (its private half may live in the agent alone); naming one
-    that does not exist raises `NeedsUser`, for signing with another key would be to publish as somebody else.  So
-    does a configured one outside of `~/.ssh`: a project may bring a key along, whose owner would get what is private.
+    A named key counts if it or its `.pub` exists, because its private half may be in the agent only. Raises `NeedsUser`
+    if a named key does not exist, because another key would publish as another user, and if a configured one is outside
+    of `~/.ssh`, because it may come with the project, and its owner would get access to what is private.
     """
     for source, named in (("ROAR_SSH_KEY", environ.get("ROAR_SSH_KEY", "")), (CONFIGURED, configured)):
         if named.strip():
@@ -89,17 +89,17 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyPlac
             private = path.with_suffix("") if path.suffix == ".pub" else path
             if _is_there(private):
                 if source == CONFIGURED and not Path(os.path.abspath(path)).is_relative_to(home / ".ssh"):
-                    raise _may_be_the_projects(path)
-                return KeyPlace(private, source)
+                    raise _outside_ssh_folder(path)
+                return KeyLocation(private, source)
             raise NeedsUser(
                 f"The SSH key {path}, named by {source}, is not a file that can be read.",
                 next_step=f"correct {source}, or remove it to use the keys in ~/.ssh",
                 reason=Reason.SSH_KEY,
             )
-    return next((KeyPlace(path) for name in DEFAULT_NAMES if _is_file(path := home / ".ssh" / name)), None)
+    return next((KeyLocation(path) for name in DEFAULT_NAMES if _is_file(path := home / ".ssh" / name)), None)
 
 
-def _may_be_the_projects(path: Path) -> NeedsUser:
+def _outside_ssh_folder(path: Path) -> NeedsUser:
     return NeedsUser(
         f"The SSH key {path}, named by {CONFIGURED} of the project, is not in ~/.ssh: "
         "it may have come with the project, and then its owner would sign.",
@@ -108,7 +108,7 @@ def _may_be_the_projects(path: Path) -> NeedsUser:
     )
 
 
-async def load_signer(path: Path, *, agent: Agent | None, ask: Ask | None) -> SshSigner:
+async def load_signer(path: Path, *, agent: Agent | None, ask: AskPassphrase | None) -> SshSigner:
     """Return the signer for a key that `find_key` found.
 
     The agent is asked only if the files alone cannot sign.
@@ -120,7 +120,7 @@ async def load_signer(path: Path, *, agent: Agent | None, ask: Ask | None) -> Ss
         return _ed25519_signer(files) or _local_signer(path, files.private, None)
     why = NO_AGENT
     if files.public is not None and agent is not None:
-        why = await agent.why_not(files.public)
+        why = await agent.why_unavailable(files.public)
         if not why:
             return _agent_signer(files.public, agent)
     if files.private is not None and not files.in_hardware and ask is not None:
@@ -128,13 +128,13 @@ async def load_signer(path: Path, *, agent: Agent | None, ask: Ask | None) -> Ss
     raise _cannot_sign(path, files, why)
 
 
-def check_files(path: Path, *, agent: Agent | None, ask: Ask | None) -> None:
+def check_files(path: Path, *, agent: Agent | None, ask: AskPassphrase | None) -> None:
     """Raise what `load_signer` would raise, judging by the files alone. Asks neither the agent nor the user."""
     files = read_key_files(path)
     by_itself = files.private is not None and not files.locked
     by_agent = files.public is not None and agent is not None
-    by_person = files.private is not None and not files.in_hardware and ask is not None
-    if not (by_itself or by_agent or by_person):
+    by_user = files.private is not None and not files.in_hardware and ask is not None
+    if not (by_itself or by_agent or by_user):
         raise _cannot_sign(path, files, NO_AGENT)
 
 
@@ -146,8 +146,8 @@ def _cannot_sign(path: Path, files: KeyFiles, why: str) -> NeedsUser:
     )
 
 
-def _unlock(path: Path, private: Secret, ask: Ask) -> SshSigner:
-    """Ask for the passphrase until it is correct, at most `PASSPHRASE_ATTEMPTS` times."""
+def _unlock(path: Path, private: Secret, ask: AskPassphrase) -> SshSigner:
+    """AskPassphrase for the passphrase until it is correct, at most `PASSPHRASE_ATTEMPTS` times."""
     for _ in range(PASSPHRASE_ATTEMPTS):
         passphrase = ask(f"Passphrase of {path}: ")
         if passphrase is None:

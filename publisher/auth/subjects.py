@@ -13,7 +13,7 @@ LARGEST_TOKEN = 64 * 1024
 _TOKENS = ("access_token", "id_token")
 
 
-def names_another(before: Mapping[str, object], answer: Mapping[str, object]) -> bool:
+def names_different_user(before: Mapping[str, object], answer: Mapping[str, object]) -> bool:
     """Return whether the reply to a refresh names a user that the sign-in did not name; False if it names none.
 
     before: the content of `auth.json`.

@@ -18,8 +18,8 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import NamedBy
 
 if TYPE_CHECKING:
-    from roar_publisher.auth.bearer import BearerStore
-    from roar_publisher.auth.reach import Reach
+    from roar_publisher.auth.bearer_store import BearerStore
+    from roar_publisher.auth.send_policy import SendPolicy
     from roar_publisher.auth.signin import Document
 
 PATIENCE_SECONDS = 30.0
@@ -42,24 +42,24 @@ def login(token_file: Path, registry: str | None) -> None:
     """
     import anyio
 
-    from roar_publisher.auth.bearer import BearerStore
+    from roar_publisher.auth.bearer_store import BearerStore
     from roar_publisher.auth.login import read_token_file
 
     document = read_token_file(token_file)
     store = BearerStore.from_environment(
         {**os.environ, "ROAR_ACCESS_TOKEN": ""}, home(instead=os.environ.get("XDG_CONFIG_HOME"))
     )
-    reach = _reach(registry, document)
-    name = anyio.run(functools.partial(_sign_in, store, document, reach))
-    click.echo(f"Signed in as {one_line(name, LONGEST_NAME)} at {reach.origin}; kept in {store.path}.")
+    policy = _policy_for(registry, document)
+    name = anyio.run(functools.partial(_sign_in, store, document, policy))
+    click.echo(f"Signed in as {one_line(name, LONGEST_NAME)} at {policy.origin}; kept in {store.path}.")
 
 
-async def _sign_in(store: BearerStore, document: Document, reach: Reach) -> str:
-    from roar_publisher.auth.login import checked
+async def _sign_in(store: BearerStore, document: Document, policy: SendPolicy) -> str:
+    from roar_publisher.auth.login import verify
     from roar_publisher.glaas.caller import Caller
     from roar_publisher.net.connection import RegistryConnection
 
-    async with RegistryConnection(reach.registry, most_requests=1) as line:
+    async with RegistryConnection(policy.registry, most_requests=1) as line:
         caller = Caller(
             line,
             patience=PATIENCE_SECONDS,
@@ -67,9 +67,9 @@ async def _sign_in(store: BearerStore, document: Document, reach: Reach) -> str:
             clock=time.time,
             report=lambda report: None,
         )
-        full = await checked(document, caller)
-    await store.keep(full)
-    reach.bind(full.sign_in())
+        full = await verify(document, caller)
+    await store.save(full)
+    policy.record_issuer(full.sign_in())
     user = full["user"]
     assert isinstance(user, dict)
     return str(
@@ -77,7 +77,7 @@ async def _sign_in(store: BearerStore, document: Document, reach: Reach) -> str:
     )
 
 
-def _reach(registry: str | None, document: Document) -> Reach:
+def _policy_for(registry: str | None, document: Document) -> SendPolicy:
     """Return the registry to send the token to. Raises NeedsUser if the user has not named one."""
     from roar_publisher.engine.worker import own_reach
     from roar_publisher.lineage.project import NamedRegistry, current_folder, find_project, user_registry
@@ -90,13 +90,13 @@ def _reach(registry: str | None, document: Document) -> Reach:
         named = find_project(current_folder()).registry(os.environ)
     except LocalProblem:
         named = user_registry(os.environ)
-    reach = own_reach(registry_address(named.url, os.environ), named.by)
-    barred = reach.bars_token() or reach.bars(document.sign_in())
-    if barred is not None:
+    policy = own_reach(registry_address(named.url, os.environ), named.by)
+    denied = policy.why_token_denied() or policy.why_sign_in_denied(document.sign_in())
+    if denied is not None:
         raise NeedsUser(
-            f"this token may not be for {reach.origin}: {'only the project names it' if named.file else barred.why}",
+            f"this token may not be for {policy.origin}: {'only the project names it' if named.file else denied.why}",
             kept="Nothing was sent. The present sign-in stays.",
             next_step="name the registry that issued it: --registry URL",
             reason=Reason.AUTH,
         )
-    return reach
+    return policy

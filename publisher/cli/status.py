@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from roar_publisher.auth.clock import advice_in
+from roar_publisher.auth.rejection import clock_advice_in
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import Status
 from roar_publisher.cli.display.words import REMEDIES
@@ -173,7 +173,7 @@ class Standing:
             store = STORES.get(urlsplit(plan.destination).scheme)
             return store.sign_in if store else None
         if self.reason == Reason.CLOCK:
-            return advice_in(self.summary.progress.detail) or REMEDIES[Reason.CLOCK]
+            return clock_advice_in(self.summary.progress.detail) or REMEDIES[Reason.CLOCK]
         return REMEDIES.get(self.reason)
 
     def facts(self) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import httpx2
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.auth.reach import Reach
-from roar_publisher.auth.registries import Registries
-from roar_publisher.auth.sshkey import Ask
+from roar_publisher.auth.send_policy import SendPolicy
+from roar_publisher.auth.sshkey import AskPassphrase
+from roar_publisher.auth.trust import TrustStore
 from roar_publisher.blocking import RunBlocking, in_thread
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.engine.loop import publish
@@ -36,18 +36,18 @@ PATIENCE_SECONDS = 300.0
 """How long a foreground publish waits for an unreachable registry before it stops and leaves the rest to `--resume`."""
 
 
-def own_reach(registry: str, named_by: object) -> Reach:
+def own_reach(registry: str, named_by: object) -> SendPolicy:
     """Return which of this user's credentials may be sent to a registry.
 
     named_by: a `NamedBy`, or the value that a journal holds in its place.
     Raises LocalProblem if the user's configuration cannot be read.
     """
-    return Reach(
+    return SendPolicy(
         registry,
-        named=named_by in NAMED_BY_USER or origin_of(os.environ.get("GLAAS_URL", "")) == origin(registry),
-        standing=origin_of(user_registry(os.environ).url) or DEFAULT_REGISTRY,
+        named_by_user=named_by in NAMED_BY_USER or origin_of(os.environ.get("GLAAS_URL", "")) == origin(registry),
+        configured=origin_of(user_registry(os.environ).url) or DEFAULT_REGISTRY,
         default=DEFAULT_REGISTRY,
-        known=Registries.from_environment(os.environ, home_to_read()),
+        trust=TrustStore.from_environment(os.environ, home_to_read()),
     )
 
 
@@ -55,7 +55,7 @@ def own_keyring(
     registry: str,
     intent: Mapping[str, Any],
     *,
-    ask: Ask | None = None,
+    ask: AskPassphrase | None = None,
     report: Reporter = lambda report: None,
     clock: Callable[[], float] = time,
 ) -> Keyring:
@@ -70,7 +70,7 @@ def own_keyring(
         configured_key=intent.get("ssh_key", ""),
         ask=ask,
         clock=clock,
-        tell=lambda text: report(Noted(text)),
+        notify=lambda text: report(Noted(text)),
     )
 
 
@@ -103,7 +103,7 @@ async def work(
     transport, rng, run_blocking: for tests on virtual time; the defaults are the real network, unpredictable jitter and
     a worker thread.
 
-    Raises NeedsUser before anything is sent if this user has not accepted the registry (`auth.reach`).
+    Raises NeedsUser before anything is sent if this user has not accepted the registry (`auth.send_policy`).
     """
     run_blocking = run_blocking or in_thread()
     journal = AsyncJournal(owned.journal, run_blocking)
@@ -111,7 +111,7 @@ async def work(
     plan, limits = await journal.plan(), (await journal.queue.read()).limits
     if keyring is None:
         keyring = await run_blocking(own_keyring, plan.registry, plan.intent, report=waits.report, clock=clock)
-    await run_blocking(keyring.reach.check, plan.id)
+    await run_blocking(keyring.policy.check, plan.id)
     async with (
         nullcontext(line)
         if line

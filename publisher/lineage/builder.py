@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from roar_publisher.lineage.artifacts import is_composite
 from roar_publisher.lineage.batches import Batch, UnitWriter
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.composites import composite_items
 from roar_publisher.lineage.database import Database, JobRow, LinkRow
 from roar_publisher.lineage.gitcontext import GitContext
@@ -73,7 +73,7 @@ class UnitBuilder:
 
         Returns the hash of the lineage as captured (the provisional one) and as sent, each by identity.
         """
-        names = dict.fromkeys((ANONYMOUS, *identities))
+        names = dict.fromkeys((ANONYMOUS_IDENTITY, *identities))
         input_rows, output_rows = LinkStream(self._database.inputs()), LinkStream(self._database.outputs())
         with LineageHashes(self._git, names) as hashes:
             for job in self._database.jobs():

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 CANONICAL_VERSION = 1
-ANONYMOUS = "anonymous"
+ANONYMOUS_IDENTITY = "anonymous"
 """The creator identity of a publish without a credential."""
 DEFAULT_JOB_TYPE = "run"
 """The type of a job that has none, here and in requests."""
@@ -107,7 +107,7 @@ class LineageHasher:
         self._states = {}
         self._separator = b""
         for identity in identities:
-            creator = identity.strip() or ANONYMOUS
+            creator = identity.strip() or ANONYMOUS_IDENTITY
             head = _encode({"canonical_version": CANONICAL_VERSION, "creator_identity": creator, "git": git})
             # The closing brace is replaced by the last key of the envelope, "jobs": keys are in sorted order.
             self._states[identity] = hashlib.sha256(f'{head[:-1]},"jobs":['.encode())

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from roar_publisher.lineage.canonical import ANONYMOUS, LineageHasher
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, LineageHasher
 from roar_publisher.lineage.database import Database, SessionRow
 from roar_publisher.lineage.items import canonical_key, travelling
 from roar_publisher.lineage.links import LinkStream
@@ -18,7 +18,7 @@ def session_hashes(database: Database, session: SessionRow, identities: Iterable
     """
     jobs = ordered_jobs(database)
     database.choose(head.row for head in jobs)
-    hasher = LineageHasher(session.git_repo, None, None, dict.fromkeys((ANONYMOUS, *identities)))
+    hasher = LineageHasher(session.git_repo, None, None, dict.fromkeys((ANONYMOUS_IDENTITY, *identities)))
     inputs, outputs = LinkStream(database.inputs()), LinkStream(database.outputs())
     with ExternalSort() as sorter:
         for job in database.jobs():

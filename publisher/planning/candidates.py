@@ -9,10 +9,10 @@ from time import time
 import httpx2
 
 from roar_publisher.auth.choice import Decision
-from roar_publisher.auth.decide import names_its_owner, possible_decisions
-from roar_publisher.auth.identity import ANONYMOUS, of_key
+from roar_publisher.auth.decide import lineage_names_owner, possible_decisions
+from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_key
+from roar_publisher.auth.identity_cache import IdentityCache
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.auth.known import KnownKeys
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.lineage.targets import may_be_hash
 from roar_publisher.net.connection import RegistryConnection
@@ -29,7 +29,7 @@ async def candidate_identities(
     keyring: Keyring,
     *,
     report: Reporter,
-    known: KnownKeys,
+    known: IdentityCache,
     ask_if_known: bool = True,
     clock: Callable[[], float] = time,
     transport: httpx2.AsyncBaseTransport | None = None,
@@ -45,13 +45,13 @@ async def candidate_identities(
     Raises Transient if the registry is needed and cannot be reached. Raises NeedsUser if it accepts none of the
     credentials and one is needed, or if this user has not accepted the registry.
     """
-    keyring.reach.check()
+    keyring.policy.check()
     async with RegistryConnection(request.registry, most_requests=1, transport=transport) as line:
         rng = random.Random()  # nosec B311  # jitter of waits, no secret
         caller = Caller(line, patience=PATIENCE_SECONDS, rng=rng, clock=clock, report=report)
         async with caller.reporting_silence():
             found = await _Asking(request, keyring, caller, known, ask_if_known, clock).identities()
-    return list(dict.fromkeys([ANONYMOUS, *found]))
+    return list(dict.fromkeys([ANONYMOUS_IDENTITY, *found]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +59,25 @@ class _Asking:
     request: Request
     keyring: Keyring
     caller: Caller
-    known: KnownKeys
+    known: IdentityCache
     ask_if_known: bool
     clock: Callable[[], float]
 
-    async def identities(self, turned_down: NeedsUser | LocalProblem | None = None) -> list[str]:
-        """Return the identities; `turned_down` is the registry's refusal of credentials that are no longer held."""
+    async def identities(self, rejection: NeedsUser | LocalProblem | None = None) -> list[str]:
+        """Return the identities; `rejection` is the registry's refusal of credentials that are no longer held."""
         flag, scope = self.request.flag, self.request.scope
-        held = await self.keyring.held(flag, scope)
+        held = await self.keyring.available(flag, scope)
         identities = []
         for decision in sorted(possible_decisions(flag, scope, held)):
             try:
                 identities += await self._identities(decision)
             except Refused as refusal:  # if other credentials are left, the table of AUTH_SELECT decides
-                turned_down = self.keyring.not_accepted(refusal, decision)
-        if await self.keyring.held(flag, scope) != held:
-            return await self.identities(turned_down)
-        if not identities and turned_down is not None:
-            problem = turned_down
-            problem.what = f"{problem.what.rstrip('.')}. {self.keyring.unusable}".strip()
+                rejection = self.keyring.rejection_error(refusal, decision)
+        if await self.keyring.available(flag, scope) != held:
+            return await self.identities(rejection)
+        if not identities and rejection is not None:
+            problem = rejection
+            problem.what = f"{problem.what.rstrip('.')}. {self.keyring.why_unusable}".strip()
             problem.kept = "Nothing was sent, nothing was kept."
             if isinstance(problem, LocalProblem):
                 problem.exit_code = ExitCode.FAILED  # there is nothing to resume
@@ -88,13 +88,13 @@ class _Asking:
         if decision is not Decision.SSH:
             return [await self.keyring.identity(decision, self.caller, ())]
         key = (await self.keyring.signer()).keyid
-        if names_its_owner(self.request.flag, self.request.scope):
+        if lineage_names_owner(self.request.flag, self.request.scope):
             return [await self._owner(key)]
         owners: list[str] = []
         if may_be_hash(self.request.target):  # such a hash always names the key's owner
             with suppress(Refused, Transient):
                 owners.append(await self._owner(key))
-        return [*owners, of_key(key)]
+        return [*owners, identity_of_key(key)]
 
     async def _owner(self, key: str) -> str:
         """Return the identity of the key's owner, from the registry or `known`.
@@ -102,7 +102,7 @@ class _Asking:
         Returns the key's own identity if the registry names no owner. Raises Transient if the registry cannot be
         reached and the owner is not in `known`.
         """
-        before = self.known.identity(self.request.registry, key)
+        before = self.known.get(self.request.registry, key)
         if before is not None and not self.ask_if_known:
             return before
         try:
@@ -111,6 +111,6 @@ class _Asking:
             if before is None:
                 raise
             return before
-        if identity not in (before, of_key(key)):
-            self.known.note(self.request.registry, key, identity)
+        if identity not in (before, identity_of_key(key)):
+            self.known.store(self.request.registry, key, identity)
         return identity

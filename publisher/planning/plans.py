@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.auth.identity import is_key
-from roar_publisher.auth.scope import Scope
+from roar_publisher.auth.identity import is_key_identity
+from roar_publisher.auth.scope import RepoScope
 from roar_publisher.lineage.batches import Sink
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import Project
 from roar_publisher.state.errors import Owned
@@ -48,9 +48,9 @@ class Request:
     named_by: NamedBy
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> RepoScope:
         """The scope that the repository publishes to. Raises LocalProblem if the configuration is invalid."""
-        return Scope.from_config(self.project.config.table)
+        return RepoScope.from_config(self.project.config.table)
 
     @property
     def intent(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def freeze(
     request: Request,
     folder: StateFolder,
     *,
-    identities: Sequence[str] = (ANONYMOUS,),
+    identities: Sequence[str] = (ANONYMOUS_IDENTITY,),
     clock: Callable[[], float],
     consent: Callable[[Mapping[str, int]], None] = lambda redactions: None,
     planner: Planner | None = None,
@@ -191,9 +191,9 @@ def _drafted(planner: Planner, identities: Sequence[str], sink: Sink) -> Draft:
 
     The identity of a key does not name its owner (`auth.identity`), so it gets the hash of the anonymous lineage.
     """
-    draft = planner([identity for identity in identities if not is_key(identity)], sink)
+    draft = planner([identity for identity in identities if not is_key_identity(identity)], sink)
     provisional, published = (
-        hashes | {identity: hashes[ANONYMOUS] for identity in identities if is_key(identity)}
+        hashes | {identity: hashes[ANONYMOUS_IDENTITY] for identity in identities if is_key_identity(identity)}
         for hashes in (draft.summary.provisional, draft.summary.published)
     )
     return replace(draft, summary=replace(draft.summary, provisional=provisional, published=published))

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.auth.scope import Scope
-from roar_publisher.lineage.canonical import ANONYMOUS, LineageHasher, canonical_job, sort_key
+from roar_publisher.auth.scope import RepoScope
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, LineageHasher, canonical_job, sort_key
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import NAMED_BY, NamedBy, Plan
@@ -67,7 +67,7 @@ class Lineage:
     @property
     def hash(self) -> str:
         """What the registry must compute for what nobody signed, by the rules of protocol.md §6."""
-        return self.hash_as(ANONYMOUS)
+        return self.hash_as(ANONYMOUS_IDENTITY)
 
     def hash_as(self, identity: str) -> str:
         """What the registry must compute for what `identity` publishes."""
@@ -186,7 +186,7 @@ def plan_of(lineage: Lineage, publish_id: str, *, registry: str = REGISTRY, roar
         roar_db=roar_db,
         target=None,
         registry=registry,
-        intent={"flag": Flag.ANONYMOUS.value, "scope": asdict(Scope()), NAMED_BY: NamedBy.OPTION.value},
+        intent={"flag": Flag.ANONYMOUS.value, "scope": asdict(RepoScope()), NAMED_BY: NamedBy.OPTION.value},
         digest=digest(repr([unit.body for unit in lineage.units])),
         fingerprint=digest(repr([unit.body for unit in lineage.units])),
         local_session=1,
@@ -198,7 +198,7 @@ def plan_of(lineage: Lineage, publish_id: str, *, registry: str = REGISTRY, roar
         outputs=lineage.outputs,
         artifacts=len(lineage.digests),
         labels=lineage.labels,
-        provisional={ANONYMOUS: lineage.hash},
+        provisional={ANONYMOUS_IDENTITY: lineage.hash},
         redactions={},
     )
 

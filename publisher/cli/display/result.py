@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from roar_publisher.auth.identity import ANONYMOUS
+from roar_publisher.auth.identity import ANONYMOUS_IDENTITY
 from roar_publisher.cli.display.text import count, size
 from roar_publisher.state.objects import ObjectTally
 from roar_publisher.state.record import Plan, Progress
@@ -41,7 +41,7 @@ class Result:
 
     @property
     def identity(self) -> str:
-        return self.progress.identity or ANONYMOUS
+        return self.progress.identity or ANONYMOUS_IDENTITY
 
     def sentences(self) -> list[str]:
         """Return sentences for the user: one with visibility and identity, one with the files of a put."""
@@ -72,4 +72,4 @@ class Result:
         return ", in your own space" if self.progress.scope_request else ""
 
     def _by(self) -> str:
-        return "naming nobody" if self.identity == ANONYMOUS else f"published as {self.identity}"
+        return "naming nobody" if self.identity == ANONYMOUS_IDENTITY else f"published as {self.identity}"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import click
 
-from roar_publisher.auth.choice import Capabilities, Credentials, Flag
-from roar_publisher.auth.decide import asks_for_nobody, decide
-from roar_publisher.auth.scope import Mode, Scope
+from roar_publisher.auth.choice import Capabilities, Flag, HeldCredentials
+from roar_publisher.auth.decide import decide, requests_anonymity
+from roar_publisher.auth.scope import Mode, RepoScope
 from roar_publisher.cli.display.text import count, one_line, printable, size
 from roar_publisher.engine.worker import own_reach
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.planning.bundles.reach import Stored
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.record import NamedBy, Plan, Progress
@@ -86,17 +86,17 @@ def _value(text: str) -> str:
     return one_line(text, LONGEST_VALUE)
 
 
-def _asked(plan: Plan) -> tuple[Flag, Scope]:
+def _asked(plan: Plan) -> tuple[Flag, RepoScope]:
     scope = plan.intent["scope"]
-    return Flag(plan.intent["flag"]), Scope(**scope | {"mode": Mode(scope["mode"])})
+    return Flag(plan.intent["flag"]), RepoScope(**scope | {"mode": Mode(scope["mode"])})
 
 
 def _for_nobody(plan: Plan) -> bool:
-    return asks_for_nobody(*_asked(plan))
+    return requests_anonymity(*_asked(plan))
 
 
 def _visibility(plan: Plan) -> str:
-    choice = decide(*_asked(plan), Credentials(bearer=True), Capabilities(True, True, True))
+    choice = decide(*_asked(plan), HeldCredentials(bearer=True), Capabilities(True, True, True))
     whose = (choice.scope_request or {}).get("owner_id")
     project = (choice.scope_request or {}).get("project_id")
     where = f", in the project {project} of {whose}" if project else f", of {whose}" if whose else ""
@@ -105,6 +105,6 @@ def _visibility(plan: Plan) -> str:
 
 def _identity(plan: Plan, progress: Progress) -> str:
     if progress.identity is not None:
-        return "nobody by name" if progress.identity == ANONYMOUS else _value(progress.identity)
-    named = sorted(_value(identity) for identity in plan.provisional if identity != ANONYMOUS)
+        return "nobody by name" if progress.identity == ANONYMOUS_IDENTITY else _value(progress.identity)
+    named = sorted(_value(identity) for identity in plan.provisional if identity != ANONYMOUS_IDENTITY)
     return " or ".join([*named, "nobody by name"])

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from roar_publisher.auth.registries import Registries
+from roar_publisher.auth.trust import TrustStore
 from roar_publisher.cli.publish.consent import Person
 from roar_publisher.engine.worker import own_reach
 from roar_publisher.planning.plans import Request
@@ -12,12 +12,12 @@ from roar_publisher.state.home import home
 from roar_publisher.state.record import NAMED_BY, NamedBy, Plan
 
 
-def own_registries() -> Registries:
+def own_registries() -> TrustStore:
     """Return the user's list of registries, for writing.
 
     Raises UsageProblem if there is neither a home folder nor XDG_CONFIG_HOME.
     """
-    return Registries.from_environment(os.environ, home(instead=os.environ.get("XDG_CONFIG_HOME")))
+    return TrustStore.from_environment(os.environ, home(instead=os.environ.get("XDG_CONFIG_HOME")))
 
 
 def accept_registry_of(request: Request, person: Person) -> None:
@@ -47,9 +47,9 @@ def _shown(file: Path, root: Path) -> str:
 
 
 def _accept(registry: str, named_by: object, named_in: str, person: Person, publish_id: str = "") -> None:
-    reach = own_reach(registry, named_by)
-    if reach.accepted:
+    policy = own_reach(registry, named_by)
+    if policy.accepted:
         return
-    if not person.accept_registry(reach.origin, named_in):
-        reach.check(publish_id, named_in=named_in)
-    own_registries().accept(reach.origin, time.time())
+    if not person.accept_registry(policy.origin, named_in):
+        policy.check(publish_id, named_in=named_in)
+    own_registries().accept(policy.origin, time.time())

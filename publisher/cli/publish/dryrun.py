@@ -22,7 +22,7 @@ from roar_publisher.cli.publish.acceptance import named_in_file
 from roar_publisher.cli.publish.request import known_identities, possible_choices
 from roar_publisher.engine.worker import own_keyring
 from roar_publisher.lineage.batches import Sink
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.explain import Explanation, explained
 from roar_publisher.lineage.gitcontext import missing_git_facts
 from roar_publisher.lineage.plan import PlanSummary
@@ -48,20 +48,20 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
     Raises what planning raises, because a publish would fail in the same way.
     """
     keyring = own_keyring(request.registry, request.intent)
-    held = anyio.run(partial(keyring.held, request.flag, request.scope, asking=False))
+    held = anyio.run(partial(keyring.available, request.flag, request.scope, may_ask=False))
     choices = possible_choices(request, held)
     identities = known_identities(choices)
     notes = request.project.config.omit.notes()
-    if not keyring.reach.accepted:
+    if not keyring.policy.accepted:
         notes.append(
             f"{named_in_file(request)} names this registry, and you have not accepted it yet: you are asked before "
-            f"anything is sent there, or: roar registry trust {keyring.reach.origin}"
+            f"anything is sent there, or: roar registry trust {keyring.policy.origin}"
         )
     planner = lineage_planner(request) if put is None else anyio.run(_put_planner, put, notes)
     drafts: list[Draft] = []
 
     def build(sink: Sink) -> PlanSummary:
-        drafts.append(planner(identities or [ANONYMOUS], sink))
+        drafts.append(planner(identities or [ANONYMOUS_IDENTITY], sink))
         return drafts[0].summary
 
     explanation = explained(build)
@@ -74,7 +74,7 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
     elif quiet:
         click.echo(next(iter(hashes.values()), UNTIMED if storing else UNNAMED))
     else:
-        _print(request, explanation, choices, hashes, [keyring.unusable, *notes], storing)
+        _print(request, explanation, choices, hashes, [keyring.why_unusable, *notes], storing)
     return ExitCode.PUBLISHED
 
 

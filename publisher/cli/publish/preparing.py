@@ -6,8 +6,8 @@ from functools import partial
 
 import anyio
 
+from roar_publisher.auth.identity_cache import IdentityCache
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.auth.known import KnownKeys
 from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.publish.consent import Person
 from roar_publisher.cli.publish.options import Options
@@ -70,7 +70,7 @@ class Preparation:
                 self.request,
                 self.keyring,
                 report=self.display.report,
-                known=KnownKeys(self.folder.identities),
+                known=IdentityCache(self.folder.identities),
                 ask_if_known=not self.options.detach,
             )
         except Transient as away:
@@ -83,7 +83,7 @@ class Preparation:
         """Ask now for any consent that the daemon may need, because the daemon cannot ask."""
         from roar_publisher.cli.publish.detaching import must_ask, refuse_unasked
 
-        choices = possible_choices(self.request, await self.keyring.held(self.request.flag, self.request.scope))
+        choices = possible_choices(self.request, await self.keyring.available(self.request.flag, self.request.scope))
         asked = must_ask(choices)
         agreed = self.options.yes or (asked is not None and await self.person.confirm(asked, stop))
         if not agreed:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from roar_publisher.auth.bearer import BearerStore
-from roar_publisher.auth.choice import Capabilities, Choice, Credentials, Decision, Probe
+from roar_publisher.auth.bearer_store import BearerStore
+from roar_publisher.auth.choice import Capabilities, Choice, Decision, HeldCredentials, Probe
 from roar_publisher.auth.decide import decide
-from roar_publisher.auth.identity import ANONYMOUS, of_sign_in
+from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_sign_in
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.cli.publish.options import Options, PutOptions
 from roar_publisher.daemon.settings import user_settings
@@ -55,7 +55,7 @@ def put_request(options: PutOptions, request: Request, *, follow_links: bool = F
     )
 
 
-def possible_choices(request: Request, held: Credentials) -> list[Choice]:
+def possible_choices(request: Request, held: HeldCredentials) -> list[Choice]:
     """Return every result of the table in protocol.md §5, over all answers that the registry may give.
 
     Sends nothing.
@@ -73,9 +73,9 @@ def possible_choices(request: Request, held: Credentials) -> list[Choice]:
 
 async def refuse_unpublishable(request: Request, keyring: Keyring) -> None:
     """Raise NeedsUser, before anything is kept, if no answer of the registry could make this publishable."""
-    choices = possible_choices(request, await keyring.held(request.flag, request.scope))
+    choices = possible_choices(request, await keyring.available(request.flag, request.scope))
     if all(choice.decision is Decision.STOP for choice in choices):
-        problem = keyring.stop(choices[0])
+        problem = keyring.stop_error(choices[0])
         problem.kept = "Nothing was sent, nothing was kept."
         raise problem
 
@@ -86,9 +86,9 @@ def known_identities(choices: list[Choice]) -> list[str]:
     If all choices stop, the only identity is anonymous.
     """
     stops = all(choice.decision is Decision.STOP for choice in choices)
-    identities = [ANONYMOUS] if stops or any(choice.needs_confirmation for choice in choices) else []
+    identities = [ANONYMOUS_IDENTITY] if stops or any(choice.needs_confirmation for choice in choices) else []
     if any(choice.decision is Decision.BEARER for choice in choices):
         sign_in = BearerStore.from_environment(os.environ, home_to_read()).current()
-        identity = of_sign_in(sign_in) if sign_in is not None else None
+        identity = identity_of_sign_in(sign_in) if sign_in is not None else None
         identities += [identity] if identity is not None else []
     return identities

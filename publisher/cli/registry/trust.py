@@ -23,15 +23,15 @@ def trust(url: str, sign_in: bool) -> None:
     \b
       roar registry trust https://registry.example
     """
-    from roar_publisher.auth.registries import Home
+    from roar_publisher.auth.trust import Issuer
     from roar_publisher.cli.publish.acceptance import own_registries
     from roar_publisher.net.address import origin, registry_address
 
-    accepted, known = origin(registry_address(url, os.environ)), own_registries()
-    mark = _present_sign_in() if sign_in else None
-    new = known.accept(accepted, time.time())
-    if mark is not None:
-        known.bind(Home(accepted, mark))
+    accepted, store = origin(registry_address(url, os.environ)), own_registries()
+    digest = _present_sign_in() if sign_in else None
+    new = store.accept(accepted, time.time())
+    if digest is not None:
+        store.record_issuer(Issuer(accepted, digest))
         click.echo(f"roar's sign-in belongs to {accepted}, and is sent to no other registry.")
     click.echo(f"{accepted} is trusted{'' if new else ' already'}.")
 
@@ -47,7 +47,7 @@ def untrust(url: str) -> None:
     from roar_publisher.net.address import origin, registry_address
 
     refused = origin(registry_address(url, os.environ))
-    if not own_registries().forget(refused):
+    if not own_registries().revoke(refused):
         raise UsageProblem(f"{refused} was not trusted", next_step="roar registry trusted")
     click.echo(f"{refused} is not trusted any more.")
 
@@ -58,25 +58,25 @@ def trusted(as_json: bool) -> None:
     """List the registries that you have accepted, and the one that issued roar's sign-in."""
     from roar_publisher.cli.publish.acceptance import own_registries
 
-    known = own_registries().read()
-    home = known.home.origin if known.home is not None else None
+    trust = own_registries().read()
+    issuer = trust.issuer.origin if trust.issuer is not None else None
     if as_json:
-        rows = [{"origin": origin, "since": since} for origin, since in known.accepted.items()]
-        click.echo(json.dumps({"trusted": rows, "sign_in": home}))
+        rows = [{"origin": origin, "since": since} for origin, since in trust.accepted.items()]
+        click.echo(json.dumps({"trusted": rows, "sign_in": issuer}))
         return
-    for origin, since in known.accepted.items():
+    for origin, since in trust.accepted.items():
         click.echo(f"{origin}  since {since}")
-    if home is not None:
-        click.echo(f"{home}  issued roar's sign-in")
+    if issuer is not None:
+        click.echo(f"{issuer}  issued roar's sign-in")
 
 
 def _present_sign_in() -> str:
-    """Return the mark of the sign-in in `auth.json`. Raises UsageProblem if there is none."""
-    from roar_publisher.auth.bearer import BearerStore
+    """Return the digest of the sign-in in `auth.json`. Raises UsageProblem if there is none."""
+    from roar_publisher.auth.bearer_store import BearerStore
     from roar_publisher.auth.signin import LOG_IN
     from roar_publisher.state.home import home_to_read
 
     present = BearerStore.from_environment({**os.environ, "ROAR_ACCESS_TOKEN": ""}, home_to_read()).current()
     if present is None:
         raise UsageProblem("you are not signed in: there is no auth.json", next_step=LOG_IN)
-    return present.mark
+    return present.digest

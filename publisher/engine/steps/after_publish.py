@@ -98,11 +98,11 @@ async def send_labels(
     try:
         await Pipeline(run, [Kind.LABELS], deliver).drain()
     except Refused as refusal:
-        turned_down = published.staged and refusal.status in (UNAUTHORIZED, FORBIDDEN)
-        if turned_down and not _rejected_before(await run.journal.history()):
+        rejected = published.staged and refusal.status in (UNAUTHORIZED, FORBIDDEN)
+        if rejected and not _rejected_before(await run.journal.history()):
             raise
         # The token is an anonymous session's only credential, so no other one can replace it.
-        lost = turned_down and progress.credential == Decision.ANONYMOUS_SESSION
+        lost = rejected and progress.credential == Decision.ANONYMOUS_SESSION
         return Debt(What.REFUSED_LABELS if lost else What.LABELS, refusal.what, refusal.reason, SYNC)
     if refused:
         why = f"the registry did not take {'; '.join(refused[:MOST_TOLD])}"

@@ -14,12 +14,12 @@ from roar_publisher.auth.decide import (
     Key,
     Mode,
     Probe,
-    Scope,
-    asks_for_nobody,
+    RepoScope,
     decide,
-    names_its_owner,
+    lineage_names_owner,
+    requests_anonymity,
 )
-from roar_publisher.auth.identity import ANONYMOUS, only_by_bearer
+from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, requires_bearer
 from roar_publisher.engine.run import Outcome, Run, Step
 from roar_publisher.engine.steps.sessions import UNAUTHORIZED, credential_rejected
 from roar_publisher.glaas.caller import Refused
@@ -93,7 +93,7 @@ async def _select(run: Run, progress: Progress) -> Outcome:
         run.report(Noted(choice.note))
     identity = await _identity(run, choice.decision)
     await _require_same_identity(run, progress, identity)
-    if identity == ANONYMOUS and progress.identity is None:
+    if identity == ANONYMOUS_IDENTITY and progress.identity is None:
         await _check_not_anonymous(run)
     if choice.needs_confirmation and progress.hash is None and not await _agreed(run, choice):
         raise NeedsUser(
@@ -126,7 +126,7 @@ async def _identity(run: Run, decision: Decision) -> str:
     try:
         return await run.keyring.identity(decision, run.caller, run.plan.provisional)
     except Refused as refusal:
-        raise run.keyring.not_accepted(refusal, decision) from refusal
+        raise run.keyring.rejection_error(refusal, decision) from refusal
 
 
 async def _choose(run: Run, progress: Progress) -> Choice:
@@ -136,7 +136,7 @@ async def _choose(run: Run, progress: Progress) -> Choice:
     """
     can = progress.capabilities
     flag, scope = _asked(run)
-    held = await run.keyring.held(flag, scope)
+    held = await run.keyring.available(flag, scope)
 
     def ask_table(probe: Probe) -> Choice:
         return decide(
@@ -156,7 +156,7 @@ async def _choose(run: Run, progress: Progress) -> Choice:
         probe, rejection = await _probe_ssh(run)
         choice = ask_table(probe)
     if choice.decision is Decision.STOP:
-        problem = run.keyring.stop(choice)
+        problem = run.keyring.stop_error(choice)
         if rejection is not None:
             problem.what = f"{problem.what} {sentence(rejection.what)}"
         raise problem
@@ -167,9 +167,9 @@ async def _choose(run: Run, progress: Progress) -> Choice:
     return choice
 
 
-def _asked(run: Run) -> tuple[Flag, Scope]:
+def _asked(run: Run) -> tuple[Flag, RepoScope]:
     scope = run.plan.intent["scope"]
-    return Flag(run.plan.intent["flag"]), Scope(**scope | {"mode": Mode(scope["mode"])})
+    return Flag(run.plan.intent["flag"]), RepoScope(**scope | {"mode": Mode(scope["mode"])})
 
 
 async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
@@ -186,7 +186,7 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
     except Refused as refusal:
         if refusal.status != UNAUTHORIZED or not refusal.body:
             return Probe.INCONCLUSIVE, None
-        problem = run.keyring.not_accepted(refusal, Decision.SSH)
+        problem = run.keyring.rejection_error(refusal, Decision.SSH)
         if problem.reason == Reason.CLOCK:
             raise problem from refusal
         base = base_path(run.plan.registry)
@@ -195,11 +195,11 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
             if not other_host:
                 what = f"path {base}" if base else "request"
                 problem.what = f"{problem.what.rstrip('.')}. A proxy may change the {what}, which breaks signatures."
-            nobody = ", or rerun with --anonymous" if names_its_owner(*_asked(run)) else ""
+            nobody = ", or rerun with --anonymous" if lineage_names_owner(*_asked(run)) else ""
             problem.next_step = f"use the registry's own address, {problem.next_step}{nobody}"
             raise problem from refusal
         return Probe.REJECTED, problem
-    run.keyring.accepted()
+    run.keyring.record_acceptance()
     return Probe.ACCEPTED, None
 
 
@@ -228,14 +228,14 @@ async def _check_not_anonymous(run: Run) -> None:
     A daemon does not have the environment in which the publish was planned, and an anonymous publish stays anonymous
     permanently. A key that is present but rejected is left to the table, if the plan may have been made for a key.
     """
-    people = sorted(run.plan.provisional.keys() - {ANONYMOUS})
-    if not people or asks_for_nobody(*_asked(run)):
+    people = sorted(run.plan.provisional.keys() - {ANONYMOUS_IDENTITY})
+    if not people or requests_anonymity(*_asked(run)):
         return
-    if (await run.keyring.held(*_asked(run))).key is not Key.NONE and not all(map(only_by_bearer, people)):
+    if (await run.keyring.available(*_asked(run))).key is not Key.NONE and not all(map(requires_bearer, people)):
         return
     what = f"this publish was to name {' or '.join(people)}, and you are not signed in where it goes on."
     raise NeedsUser(
-        f"{what} {run.keyring.unusable}".strip(),
+        f"{what} {run.keyring.why_unusable}".strip(),
         kept="Nothing is in the registry yet.",
         next_step="run `roar login`, or set ROAR_ACCESS_TOKEN where it goes on (for a daemon: then `roar daemon stop` "
         f"and `start`), then: roar publish --resume {run.plan.id}\n"

@@ -41,7 +41,7 @@ async def fallback(run: Run, progress: Progress) -> Outcome:
         return await _publish(run, progress, decision)
     except Refused as refusal:
         if refusal.status in (UNAUTHORIZED, FORBIDDEN) and decision is not Decision.LEGACY:
-            raise run.keyring.not_accepted(refusal, decision) from refusal
+            raise run.keyring.rejection_error(refusal, decision) from refusal
         raise
 
 

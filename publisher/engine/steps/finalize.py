@@ -121,7 +121,7 @@ async def _close_as_known(run: Run, progress: Progress) -> Receipt:
             if refusal.status != BAD_REQUEST or not all(word in refusal.what.lower() for word in BEARER_WORDS):
                 raise
             unknown = refusal
-        if not await run.keyring.show_bearer(run.caller):
+        if not await run.keyring.send_access_context(run.caller):
             break
     raise NeedsUser(
         str(unknown),

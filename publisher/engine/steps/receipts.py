@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from roar_publisher.auth.identity import is_key
+from roar_publisher.auth.identity import is_key_identity
 from roar_publisher.glaas.lenient import is_closed, number
 from roar_publisher.glaas.replies import Receipt
-from roar_publisher.lineage.canonical import ANONYMOUS, CANONICAL_VERSION
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, CANONICAL_VERSION
 from roar_publisher.net.documents import one_line
 from roar_publisher.state.errors import Rejected
 from roar_publisher.state.reasons import Reason
@@ -85,8 +85,8 @@ def sent_hash(plan: Plan, progress: Progress) -> str | None:
 
     It depends on the registry's name for the publisher, which is unknown for a key whose owner was not requested.
     """
-    identity = progress.identity or ANONYMOUS
-    return None if is_key(identity) else plan.published.get(identity)
+    identity = progress.identity or ANONYMOUS_IDENTITY
+    return None if is_key_identity(identity) else plan.published.get(identity)
 
 
 def page_url(url: str | None, registry: str, lineage_hash: str) -> tuple[str | None, str]:
@@ -139,7 +139,10 @@ def _hash_difference(found: str, plan: Plan, progress: Progress) -> tuple[str, s
         return "", ""
     others = [name for name, published in plan.published.items() if published == found]
     if others:
-        return "", f"the registry's hash names {others[0]} as the publisher, not {progress.identity or ANONYMOUS}"
+        return (
+            "",
+            f"the registry's hash names {others[0]} as the publisher, not {progress.identity or ANONYMOUS_IDENTITY}",
+        )
     return f"its hash is {found}, and what was sent has {expected}", ""
 
 

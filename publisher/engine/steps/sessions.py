@@ -4,11 +4,11 @@ import hashlib
 import hmac
 
 from roar_publisher.auth.choice import Decision
-from roar_publisher.auth.rejection import explained
+from roar_publisher.auth.rejection import explain_rejection
 from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.staging.requests import StagedRoute
 from roar_publisher.glaas.caller import Authorizer, Refused
-from roar_publisher.lineage.canonical import ANONYMOUS, remote_job_uid
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, remote_job_uid
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
 
@@ -21,13 +21,15 @@ def client_session_id(run: Run, progress: Progress) -> str:
 
     It is an HMAC with the user's own key, because anyone who knows the id of an anonymous session gets its token.
     """
-    subject = "\0".join([run.plan.registry, progress.identity or ANONYMOUS, run.plan.digest, str(progress.epoch)])
+    subject = "\0".join(
+        [run.plan.registry, progress.identity or ANONYMOUS_IDENTITY, run.plan.digest, str(progress.epoch)]
+    )
     return hmac.new(run.user_key, subject.encode(), hashlib.sha256).hexdigest()
 
 
 def prepared_hash(run: Run, progress: Progress) -> str:
     """Return the provisional lineage hash, from which the remote uids follow (protocol.md §6)."""
-    return run.plan.provisional[progress.identity or ANONYMOUS]
+    return run.plan.provisional[progress.identity or ANONYMOUS_IDENTITY]
 
 
 class _SessionToken:
@@ -64,4 +66,4 @@ def staged_route(run: Run, progress: Progress, *, lineage_hash: str | None = Non
 
 def credential_rejected(run: Run, refusal: Refused) -> Outcome:
     """Return the outcome for a 401 or 403."""
-    return Outcome(Event.CREDENTIAL_REJECTED, {"detail": explained(refusal, run.clock())})
+    return Outcome(Event.CREDENTIAL_REJECTED, {"detail": explain_rejection(refusal, run.clock())})

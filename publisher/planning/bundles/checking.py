@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter
 
-from roar_publisher.auth.choice import Capabilities, Credentials, Decision
+from roar_publisher.auth.choice import Capabilities, Decision, HeldCredentials
 from roar_publisher.auth.decide import decide
-from roar_publisher.auth.scope import OWNER_TYPES, Mode, Scope
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.auth.scope import OWNER_TYPES, Mode, RepoScope
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.composites import BLOOM_FIELDS
 from roar_publisher.planning.bundles.bodies import items_of
 from roar_publisher.planning.bundles.rows import (
@@ -125,14 +125,14 @@ def _check_history(journal: Journal, progress: ProgressRow) -> None:
 
 def _check_progress(plan: PlanRow, progress: ProgressRow) -> None:
     _require(progress.id == plan.id, "the progress of another publish")
-    _require(ANONYMOUS in plan.provisional, "no hash")
+    _require(ANONYMOUS_IDENTITY in plan.provisional, "no hash")
     _require(progress.identity is None or progress.identity in plan.provisional, "an identity without a hash")
     _require(progress.state not in _OPENED or progress.remote_session is not None, "no session")
     if progress.state not in _SELECTED:
         return
     _require(progress.credential is not None and progress.identity is not None, "nobody publishes")
     fields = plan.intent.scope.model_dump()
-    wanted = decide(plan.intent.flag, Scope(**fields), Credentials(bearer=True), Capabilities(True, True, True))
+    wanted = decide(plan.intent.flag, RepoScope(**fields), HeldCredentials(bearer=True), Capabilities(True, True, True))
     found = progress.scope_request and progress.scope_request.model_dump(exclude_none=True)
     _require(found == wanted.scope_request, "another scope than was asked for")
     nobody = progress.credential in (Decision.ANONYMOUS_SESSION, Decision.LEGACY)

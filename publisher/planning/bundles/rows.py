@@ -58,7 +58,7 @@ class Row(BaseModel):
 
 
 class ScopeFields(Row):
-    """`auth.scope.Scope`."""
+    """`auth.scope.RepoScope`."""
 
     mode: Annotated[Mode, Field(strict=False)]
     owner_id: RegistryConnection

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.auth.scope import Mode, Scope
+from roar_publisher.auth.scope import Mode, RepoScope
 from roar_publisher.planning.put.objects import PutRequest
 
 LABEL_SCHEMA = 1
@@ -85,7 +85,7 @@ def _visibility(request: PutRequest) -> Flag:
     """Return the visibility that the flag or else the repository's scope asks for; never NONE."""
     if request.flag is not Flag.NONE:
         return request.flag
-    scope = Scope.from_config(request.project.config.table)
+    scope = RepoScope.from_config(request.project.config.table)
     if scope.mode is Mode.ANONYMOUS:
         return Flag.ANONYMOUS
     public = scope.visibility == "public" if scope.mode is Mode.PROJECT else scope.mode is Mode.PUBLIC

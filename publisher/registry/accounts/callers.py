@@ -21,7 +21,7 @@ from enum import Enum
 from http import HTTPStatus
 
 from roar_publisher.glaas.signature import signing_payload
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.registry.accounts.authority import Authority
 from roar_publisher.registry.accounts.signatures import Signature, Signatures, Signed
 from roar_publisher.registry.accounts.users import User
@@ -68,7 +68,7 @@ class Caller:
         It depends on the kind of credential, even for one user.
         """
         if self.user is None:
-            return ANONYMOUS
+            return ANONYMOUS_IDENTITY
         return f"treqs:user:{self.user.sub}" if self.credential is Credential.BEARER else f"glaas:user:{self.user.id}"
 
 

@@ -7,7 +7,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Send
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.auth.identity import of_key
+from roar_publisher.auth.identity import identity_of_key
 from roar_publisher.state.errors import ExitCode, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
@@ -30,7 +30,7 @@ def below(app: ASGIApp, shown: str) -> ASGIApp:
 
 
 def world_below(folder: Path, flag: Flag, shown: str) -> World:
-    key = of_key(key_of(ALICE).get_fingerprint())
+    key = identity_of_key(key_of(ALICE).get_fingerprint())
     people = (BY_KEY,) if flag is Flag.PUBLIC else (key,)
     return World(folder, LINEAGE, flag, registry=REGISTRY + BASE, people=people, mount=lambda app: below(app, shown))
 

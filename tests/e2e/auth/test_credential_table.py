@@ -14,8 +14,8 @@ import pytest
 from asyncssh import SSHKey
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.auth.identity import of_key
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.auth.identity import identity_of_key
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.report import Noted
 from roar_publisher.state.errors import ExitCode, NeedsUser
 from roar_publisher.state.machine import State
@@ -25,7 +25,7 @@ from tests.support.faults.simulation import run_virtually
 from tests.support.lineages import chain, cut
 
 LINEAGE = cut(chain(1))
-KEY_ITSELF = of_key(key_of(ALICE).get_fingerprint())
+KEY_ITSELF = identity_of_key(key_of(ALICE).get_fingerprint())
 STOPS, UNSURE = "stops", "stops: the registry did not say"
 USABLE, REJECTED, UNUSABLE, INCONCLUSIVE = "usable", "rejected", "unusable", "inconclusive"
 FLAGS = (Flag.PUBLIC, Flag.PRIVATE, Flag.NONE, Flag.ANONYMOUS)
@@ -79,22 +79,22 @@ GIVERS: dict[str, Callable[[World, str], None]] = {
 # fmt: off
 TABLE: dict[tuple[str, str], tuple[str, str, str, str]] = {
     # explicit or implicit, and its state        --public    --private   no flag     --anonymous
-    ("ROAR_ACCESS_TOKEN", USABLE):              (BY_BEARER,  BY_BEARER,  BY_BEARER,  ANONYMOUS),
-    ("ROAR_ACCESS_TOKEN", REJECTED):            (STOPS,      STOPS,      STOPS,      ANONYMOUS),
-    ("ROAR_ACCESS_TOKEN", UNUSABLE):            (STOPS,      STOPS,      STOPS,      ANONYMOUS),
-    ("ROAR_ACCESS_TOKEN", INCONCLUSIVE):        (STOPS,      STOPS,      STOPS,      ANONYMOUS),
-    ("roar login", USABLE):                     (BY_BEARER,  BY_BEARER,  BY_BEARER,  ANONYMOUS),
-    ("roar login", REJECTED):                   (STOPS,      STOPS,      STOPS,      ANONYMOUS),
-    ("roar login", UNUSABLE):                   (STOPS,      STOPS,      STOPS,      ANONYMOUS),
-    ("roar login", INCONCLUSIVE):               (BY_BEARER,  BY_BEARER,  BY_BEARER,  ANONYMOUS),
-    ("ROAR_SSH_KEY", USABLE):                   (BY_KEY,     KEY_ITSELF, KEY_ITSELF, ANONYMOUS),
-    ("ROAR_SSH_KEY", REJECTED):                 (STOPS,      STOPS,      STOPS,      ANONYMOUS),
-    ("ROAR_SSH_KEY", UNUSABLE):                 (STOPS,      STOPS,      STOPS,      ANONYMOUS),
-    ("ROAR_SSH_KEY", INCONCLUSIVE):             (KEY_ITSELF, KEY_ITSELF, UNSURE,     ANONYMOUS),
-    ("~/.ssh", USABLE):                         (BY_KEY,     KEY_ITSELF, KEY_ITSELF, ANONYMOUS),
-    ("~/.ssh", REJECTED):                       (ANONYMOUS,  STOPS,      STOPS,      ANONYMOUS),
-    ("~/.ssh", UNUSABLE):                       (STOPS,      STOPS,      STOPS,      ANONYMOUS),
-    ("~/.ssh", INCONCLUSIVE):                   (KEY_ITSELF, KEY_ITSELF, UNSURE,     ANONYMOUS),
+    ("ROAR_ACCESS_TOKEN", USABLE):              (BY_BEARER,  BY_BEARER,  BY_BEARER,  ANONYMOUS_IDENTITY),
+    ("ROAR_ACCESS_TOKEN", REJECTED):            (STOPS,      STOPS,      STOPS,      ANONYMOUS_IDENTITY),
+    ("ROAR_ACCESS_TOKEN", UNUSABLE):            (STOPS,      STOPS,      STOPS,      ANONYMOUS_IDENTITY),
+    ("ROAR_ACCESS_TOKEN", INCONCLUSIVE):        (STOPS,      STOPS,      STOPS,      ANONYMOUS_IDENTITY),
+    ("roar login", USABLE):                     (BY_BEARER,  BY_BEARER,  BY_BEARER,  ANONYMOUS_IDENTITY),
+    ("roar login", REJECTED):                   (STOPS,      STOPS,      STOPS,      ANONYMOUS_IDENTITY),
+    ("roar login", UNUSABLE):                   (STOPS,      STOPS,      STOPS,      ANONYMOUS_IDENTITY),
+    ("roar login", INCONCLUSIVE):               (BY_BEARER,  BY_BEARER,  BY_BEARER,  ANONYMOUS_IDENTITY),
+    ("ROAR_SSH_KEY", USABLE):                   (BY_KEY,     KEY_ITSELF, KEY_ITSELF, ANONYMOUS_IDENTITY),
+    ("ROAR_SSH_KEY", REJECTED):                 (STOPS,      STOPS,      STOPS,      ANONYMOUS_IDENTITY),
+    ("ROAR_SSH_KEY", UNUSABLE):                 (STOPS,      STOPS,      STOPS,      ANONYMOUS_IDENTITY),
+    ("ROAR_SSH_KEY", INCONCLUSIVE):             (KEY_ITSELF, KEY_ITSELF, UNSURE,     ANONYMOUS_IDENTITY),
+    ("~/.ssh", USABLE):                         (BY_KEY,     KEY_ITSELF, KEY_ITSELF, ANONYMOUS_IDENTITY),
+    ("~/.ssh", REJECTED):                       (ANONYMOUS_IDENTITY,  STOPS,      STOPS,      ANONYMOUS_IDENTITY),
+    ("~/.ssh", UNUSABLE):                       (STOPS,      STOPS,      STOPS,      ANONYMOUS_IDENTITY),
+    ("~/.ssh", INCONCLUSIVE):                   (KEY_ITSELF, KEY_ITSELF, UNSURE,     ANONYMOUS_IDENTITY),
 }
 # fmt: on
 CASES = [

@@ -13,7 +13,7 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.cli.status import Circumstances, Standing
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.net.connection import MOST_REQUESTS
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser
 from roar_publisher.state.machine import State
@@ -86,8 +86,8 @@ DEATHS = {
     ),
     "key locked out": Death(with_key, Flag.PRIVATE, BY_KEY, World.lock_key_out, World.let_key_in),
     "key locked out, public": Death(with_key, Flag.PUBLIC, BY_KEY, World.lock_key_out, World.let_key_in, 3),
-    "session token void": Death(nobody, Flag.ANONYMOUS, ANONYMOUS, World.void_session_tokens),
-    "session token lost": Death(nobody, Flag.ANONYMOUS, ANONYMOUS, World.lose_session_token),
+    "session token void": Death(nobody, Flag.ANONYMOUS, ANONYMOUS_IDENTITY, World.void_session_tokens),
+    "session token lost": Death(nobody, Flag.ANONYMOUS, ANONYMOUS_IDENTITY, World.lose_session_token),
 }
 
 
@@ -224,7 +224,7 @@ CREDENTIALS: dict[str, tuple[Act, Flag, str]] = {
     "bearer": (with_bearer, Flag.PRIVATE, BY_BEARER),
     "token of the environment": (World.export_token, Flag.PRIVATE, BY_BEARER),
     "key": (with_key, Flag.PRIVATE, BY_KEY),
-    "nothing": (nobody, Flag.ANONYMOUS, ANONYMOUS),
+    "nothing": (nobody, Flag.ANONYMOUS, ANONYMOUS_IDENTITY),
 }
 
 
@@ -352,7 +352,7 @@ def test_a_key_that_the_registry_never_knew_publishes_anonymously_only_with_cons
         end = await world.live()
         if agrees:
             assert isinstance(end, Progress)
-            world.check_published(ANONYMOUS)
+            world.check_published(ANONYMOUS_IDENTITY)
         else:
             assert isinstance(end, NeedsUser)
             assert end.reason == "needs confirmation"

@@ -49,12 +49,12 @@ def test_a_key_of_the_user_that_a_project_names_signs(desk: Desk) -> None:
 
 def test_a_key_elsewhere_signs_at_the_users_word(tmp_path: Path) -> None:
     """By a link in `~/.ssh`, which only the user makes."""
-    from roar_publisher.auth.sshkey import KeyPlace, find_key
+    from roar_publisher.auth.sshkey import KeyLocation, find_key
 
     key, link = tmp_path / "keys" / "mine", tmp_path / ".ssh" / "mine"
     key.parent.mkdir()
     key.touch()
     link.parent.mkdir()
     os.symlink(key, link)
-    assert find_key({}, "~/.ssh/mine", tmp_path) == KeyPlace(link, "`[glaas] key`")
-    assert find_key({"ROAR_SSH_KEY": str(key)}, str(key), tmp_path) == KeyPlace(key, "ROAR_SSH_KEY")
+    assert find_key({}, "~/.ssh/mine", tmp_path) == KeyLocation(link, "`[glaas] key`")
+    assert find_key({"ROAR_SSH_KEY": str(key)}, str(key), tmp_path) == KeyLocation(key, "ROAR_SSH_KEY")

@@ -66,13 +66,13 @@ def alice(tmp_path: Path) -> Program:
     """In a clone of somebody's project.  Her home has a configuration of her own, and no credential yet."""
     program = Program.within(captured_project("linear", tmp_path), tmp_path)
     (program.cwd / ".roar" / "config.toml").unlink()
-    settings = home_of(program) / ".config" / "roar"
+    settings = issuer_of(program) / ".config" / "roar"
     settings.mkdir(mode=0o700, parents=True)
     (settings / "config.toml").write_text(f'[glaas]\nurl = "{HOME_REGISTRY}"\n')
     return program
 
 
-def home_of(program: Program) -> Path:
+def issuer_of(program: Program) -> Path:
     return Path(program.env["HOME"])
 
 
@@ -83,7 +83,7 @@ def named(program: Program, registry: Front, file: str = ".roar/config.toml") ->
 
 def holding(program: Program, credential: str) -> Program:
     """Give her a credential."""
-    home = home_of(program)
+    home = issuer_of(program)
     match credential:
         case "sign-in" | "lapsed sign-in":
             ends = {"sign-in": "2199-01-01T00:00:00Z", "lapsed sign-in": "2001-01-01T00:00:00Z"}[credential]
@@ -181,7 +181,7 @@ def test_a_token_file_is_not_shown_to_it(alice: Program, theirs: Front) -> None:
 @pytest.mark.parametrize("credential", ["sign-in", "lapsed sign-in", "ROAR_ACCESS_TOKEN"])
 def test_an_accepted_registry_gets_no_bearer_of_another(alice: Program, theirs: Front, credential: str) -> None:
     program = named(holding(alice, credential), theirs)
-    signed_in = home_of(program) / ".config" / "roar" / "auth.json"
+    signed_in = issuer_of(program) / ".config" / "roar" / "auth.json"
     before = signed_in.read_bytes() if signed_in.exists() else b""
     assert program("registry", "trust", theirs.url).code == 0
     for flag in ("--private", "--public"):
@@ -227,7 +227,7 @@ def test_a_person_is_asked_once(alice: Program, theirs: Front) -> None:
         terminal.wait_for("Publish it?")
         terminal.type("n\n")
         terminal.ended()
-    known = home_of(program) / ".config" / "roar" / "registries.json"
+    known = issuer_of(program) / ".config" / "roar" / "registries.json"
     assert known.stat().st_mode & 0o777 == 0o600
     assert list(json.loads(known.read_text())["accepted"]) == [theirs.url]
     asked = len(theirs.seen)
@@ -247,9 +247,9 @@ def test_trust_is_listed_and_taken_back(alice: Program, theirs: Front) -> None:
 
 
 def test_the_users_own_configuration_is_followed_without_a_question(alice: Program, theirs: Front) -> None:
-    (home_of(alice) / ".config" / "roar" / "config.toml").write_text(f'[glaas]\nurl = "{theirs.url}"\n')
+    (issuer_of(alice) / ".config" / "roar" / "config.toml").write_text(f'[glaas]\nurl = "{theirs.url}"\n')
     program = holding(alice, "sign-in")
-    file = home_of(alice) / ".config" / "roar" / "auth.json"
+    file = issuer_of(alice) / ".config" / "roar" / "auth.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"issuer": None}))
     program("publish", "--private", "-y")
     assert f"Bearer {STATE['access_token']}" in heard(theirs)

@@ -118,14 +118,14 @@ def test_a_token_of_another_registry(desk: Desk, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("no json", "holds no JSON object"),
-        ("[1]", "holds no JSON object"),
-        ("", "holds no JSON object"),
-        ('{"access_token": ', "holds no JSON object"),
+        ("no json", "does not contain a JSON object"),
+        ("[1]", "does not contain a JSON object"),
+        ("", "does not contain a JSON object"),
+        ('{"access_token": ', "does not contain a JSON object"),
         ("{}", "access_token is missing"),
         ('{"access_token": "two words"}', "access_token is not a token"),
         ('{"access_token": "a\\nb"}', "access_token is not a token"),
-        ('{"access_token": "a", "expires_at": "soon"}', "expires_at is no time"),
+        ('{"access_token": "a", "expires_at": "soon"}', "expires_at is not a time"),
         ('{"access_token": "a", "user": 7}', "user is not an object"),
     ],
 )
@@ -133,7 +133,7 @@ def test_a_file_that_holds_no_token(desk: Desk, content: str, words: str) -> Non
     file = desk.home / "bad.json"
     file.write_text(content)
     done = login(desk, file)
-    done.blames(1, words, "ask for a token file anew")
+    done.blames(1, words, "request a new token file")
     assert "canary" not in done.err
 
 

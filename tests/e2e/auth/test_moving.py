@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
@@ -189,4 +189,4 @@ def test_an_anonymous_session_is_left_for_another(tmp_path: Path) -> None:
             progress = journal.progress()
             assert (progress.state, progress.remote_session, progress.epoch) == (State.OPEN, None, 1)
             assert sum(tally.acked_items for tally in journal.tally().values()) == 0
-            assert journal.plan().provisional[ANONYMOUS] == recorded_hash("none")
+            assert journal.plan().provisional[ANONYMOUS_IDENTITY] == recorded_hash("none")

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.auth.identity import of_key
+from roar_publisher.auth.identity import identity_of_key
 from roar_publisher.cli.status import Circumstances, Standing
 from roar_publisher.state.errors import ExitCode, NeedsUser
 from roar_publisher.state.machine import State
@@ -17,7 +17,7 @@ from tests.support.auth.worlds import ALICE, BOB, BY_BEARER, BY_KEY, World, key_
 from tests.support.faults.simulation import run_virtually
 from tests.support.lineages import chain, cut
 
-KEY_ITSELF = of_key(key_of(ALICE).get_fingerprint())
+KEY_ITSELF = identity_of_key(key_of(ALICE).get_fingerprint())
 SIGNED_IN: dict[str, tuple[Callable[[World], None], str, str]] = {
     "bearer": (World.sign_in, BY_BEARER, "Bearer"),
     "key": (World.make_key, BY_KEY, "Signature"),

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.state.errors import ExitCode, Transient
 from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.record import Progress
@@ -80,7 +80,7 @@ CREDENTIALS: dict[str, tuple[Callable[[World], None], Flag, str]] = {
     "token of the environment": (World.export_token, Flag.PRIVATE, BY_BEARER),
     "key": (World.make_key, Flag.PRIVATE, BY_KEY),
     "key, public": (World.make_key, Flag.PUBLIC, BY_KEY),
-    "session token": (lambda world: None, Flag.ANONYMOUS, ANONYMOUS),
+    "session token": (lambda world: None, Flag.ANONYMOUS, ANONYMOUS_IDENTITY),
 }
 
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.state.errors import ExitCode, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
@@ -169,6 +169,6 @@ def test_what_may_name_nobody_is_published_so(
         here(world)
         end = await world.live()
         assert isinstance(end, Progress), end
-        world.check_published(ANONYMOUS)
+        world.check_published(ANONYMOUS_IDENTITY)
 
     run_virtually(scenario, 0)

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.auth.choice import Capabilities, Credentials, Decision, Flag, Key, Probe
-from roar_publisher.auth.decide import decide, names_its_owner
-from roar_publisher.auth.scope import Scope
+from roar_publisher.auth.choice import Capabilities, Decision, Flag, HeldCredentials, Key, Probe
+from roar_publisher.auth.decide import decide, lineage_names_owner
+from roar_publisher.auth.scope import RepoScope
 from tests.support.auth.desk import BY_BEARER, BY_KEY, BY_NOBODY, SUB, Desk, alices_desk
 from tests.support.auth.front import Front, Seen, front
 from tests.unit.auth.test_recorded_cases import CASES, CONFIGS, Case, name
@@ -82,13 +82,13 @@ def homes(folder: Path) -> dict[str, Path]:
 def ours(case: Case) -> str:
     """Whom the hash names that our uids follow from."""
     held = {
-        "none": Credentials(bearer=False),
-        "bearer": Credentials(bearer=True),
-        "ssh": Credentials(bearer=False, key=Key.USUAL),
+        "none": HeldCredentials(bearer=False),
+        "bearer": HeldCredentials(bearer=True),
+        "ssh": HeldCredentials(bearer=False, key=Key.USUAL),
     }[case["credential"]]
-    flag, scope = Flag(case["flag"] or ""), Scope.from_config(CONFIGS[case["scope"]])
+    flag, scope = Flag(case["flag"] or ""), RepoScope.from_config(CONFIGS[case["scope"]])
     decision = decide(flag, scope, held, STAGES, Probe.ACCEPTED).decision
-    by_key = BY_KEY if names_its_owner(flag, scope) else BY_NOBODY
+    by_key = BY_KEY if lineage_names_owner(flag, scope) else BY_NOBODY
     return {Decision.BEARER: BY_BEARER, Decision.SSH: by_key}.get(decision, BY_NOBODY)
 
 

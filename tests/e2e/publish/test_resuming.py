@@ -36,13 +36,13 @@ def interrupted(program: Program) -> str:
         return stopped_at(server.url, program, "--public", "-y")
 
 
-def home_of(program: Program, publish_id: str) -> str:
+def issuer_of(program: Program, publish_id: str) -> str:
     return look(StateFolder(program.state).find(publish_id)).plan.registry
 
 
 def test_what_was_typed_before_may_stand_beside_resume(program: Program, registry: str, interrupted: str) -> None:
     """Arrow-up, and --resume at the end."""
-    with answering(AWAY, port=int(home_of(program, interrupted).rpartition(":")[2])) as server:
+    with answering(AWAY, port=int(issuer_of(program, interrupted).rpartition(":")[2])) as server:
         again = program("publish", "--public", "-y", "--registry", server.url + "/", "--json", "--resume")
     assert (again.code, again.last["publish_id"]) == (3, interrupted)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from roar_publisher.auth.bearer import BearerStore
-from roar_publisher.auth.registries import Home, Registries
+from roar_publisher.auth.bearer_store import BearerStore
+from roar_publisher.auth.trust import Issuer, TrustStore
 from roar_publisher.net.address import origin_of
 from roar_publisher.registry.accounts import users as accounts
 from roar_publisher.registry.accounts.users import Accounts
@@ -96,7 +96,7 @@ class Desk:
         """What `roar registry trust ORIGIN --sign-in` keeps, without a process."""
         present = BearerStore(self.auth_json).current()
         assert present is not None
-        Registries(self.auth_json.with_name("registries.json")).bind(Home(origin, present.mark))
+        TrustStore(self.auth_json.with_name("registries.json")).record_issuer(Issuer(origin, present.digest))
 
     @property
     def auth_json(self) -> Path:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from roar_publisher.auth.bearer import BearerStore
+from roar_publisher.auth.bearer_store import BearerStore
 from roar_publisher.auth.signin import Document
 from roar_publisher.state.errors import Rejected
 

@@ -22,11 +22,11 @@ import trio
 from starlette.types import ASGIApp
 
 from roar_publisher.auth.choice import Choice, Flag
-from roar_publisher.auth.identity import is_key
+from roar_publisher.auth.identity import is_key_identity
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.auth.scope import Scope
+from roar_publisher.auth.scope import RepoScope
 from roar_publisher.engine.worker import work
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.registry.accounts import grants, keys
 from roar_publisher.registry.accounts import users as accounts
 from roar_publisher.registry.accounts.signin_file import sign_in_document
@@ -43,7 +43,7 @@ from tests.support.faults.items import Item, acknowledged_items, items_of_reques
 from tests.support.faults.mortal import Crash, Life, MortalJournal
 from tests.support.faults.simulation import COUNTS, Broken
 from tests.support.lineages import REGISTRY, Lineage, plan_of
-from tests.support.reaching import reach_to
+from tests.support.send_policies import policy_for
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -109,7 +109,7 @@ class World(httpx2.AsyncBaseTransport):
         self._registry = httpx2.ASGITransport(mount(app))
         for name in (ALICE, BOB):
             self.store.accounts.write(accounts.add_user, name, sub=f"sub-{name}", user_id=f"u-{name}")
-        identities = (ANONYMOUS, *people)
+        identities = (ANONYMOUS_IDENTITY, *people)
         publish = OwnedPublish.create(self.folder)
         with publish:
             self.paths = publish.paths
@@ -118,14 +118,14 @@ class World(httpx2.AsyncBaseTransport):
             publish.journal.freeze(
                 replace(
                     plan,
-                    intent={"flag": flag.value, "scope": asdict(Scope())},
+                    intent={"flag": flag.value, "scope": asdict(RepoScope())},
                     provisional={identity: self.prepared_as(identity) for identity in identities},
                 )
             )
 
     def prepared_as(self, identity: str) -> str:
         """The hash that the remote uids follow from: it names nobody for a key (protocol.md §6)."""
-        return self.lineage.hash_as(ANONYMOUS if is_key(identity) else identity)
+        return self.lineage.hash_as(ANONYMOUS_IDENTITY if is_key_identity(identity) else identity)
 
     def now(self) -> float:
         """Unix seconds, as the publisher's machine has them."""
@@ -212,7 +212,7 @@ class World(httpx2.AsyncBaseTransport):
                 report=self.reports.append,
                 confirm=self._confirm,
                 stop=anyio.Event(),
-                keyring=Keyring(self.environ, self.home, reach_to(self.registry, home=self.home), clock=self.now),
+                keyring=Keyring(self.environ, self.home, policy_for(self.registry, home=self.home), clock=self.now),
                 clock=self.now,
                 transport=self,
                 run_blocking=inline,
@@ -250,8 +250,8 @@ class World(httpx2.AsyncBaseTransport):
         again = items_of_request(request.url.path, body) & self._acknowledged if request.method == "POST" else set()
         if again:
             raise Broken(f"sent again although acknowledged: {sorted(again)}")
-        schemes = {ANONYMOUS: "RegistrationSession", BY_BEARER: "Bearer", BY_KEY: "Signature"}
-        wanted = "Signature" if is_key(self._identity) else schemes.get(self._identity, "")
+        schemes = {ANONYMOUS_IDENTITY: "RegistrationSession", BY_BEARER: "Bearer", BY_KEY: "Signature"}
+        wanted = "Signature" if is_key_identity(self._identity) else schemes.get(self._identity, "")
         if "/registration-sessions/" in request.url.path and scheme not in ("", wanted):
             raise Broken(f"begun as {self._identity}, but {request.url.path} shows {scheme}")
 

@@ -41,7 +41,7 @@ from roar_publisher.state.survey import Glance, glance
 from tests.support.faults.items import Item, acknowledged_items, items_of_request
 from tests.support.faults.simulation import EPOCH, Broken, _at_once
 from tests.support.lineages import Lineage, SampleJob, cut, digest, plan_of
-from tests.support.reaching import reach_to
+from tests.support.send_policies import policy_for
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -292,7 +292,7 @@ class Machine:
             has_room=lambda folder: self.room,
             rng=self.rng,
             run_blocking=self._new_on_disk(),
-            keyring=lambda: Keyring({}, self.folder.root, reach_to(home=self.folder.root), clock=self.now),
+            keyring=lambda: Keyring({}, self.folder.root, policy_for(home=self.folder.root), clock=self.now),
             transport=Network(self, kept=False),
         )
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from tests.support.cli.servers import Server, answering, http
 from tests.support.lineages import Lineage
 
@@ -35,7 +35,9 @@ class Liar:
     @classmethod
     def of(cls, lineage: Lineage, *, name: str | None = None, staged: bool = True) -> "Liar":
         """A registry that is honest so far."""
-        return cls(name or lineage.hash_as(ANONYMOUS), len(lineage.jobs), lineage.inputs, lineage.outputs, staged)
+        return cls(
+            name or lineage.hash_as(ANONYMOUS_IDENTITY), len(lineage.jobs), lineage.inputs, lineage.outputs, staged
+        )
 
     @property
     def url(self) -> str:

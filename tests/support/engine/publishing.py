@@ -26,7 +26,7 @@ from roar_publisher.state.record import Progress
 from tests.support.faults.items import items_of_request
 from tests.support.faults.simulation import COUNTS
 from tests.support.lineages import Lineage, frozen
-from tests.support.reaching import reach_to
+from tests.support.send_policies import policy_for
 
 T = TypeVar("T")
 Intercept = Callable[["Sent"], httpx2.Response | None]
@@ -105,7 +105,7 @@ class Publishing(httpx2.AsyncBaseTransport):
                 report=self.reports.append,
                 confirm=confirm,
                 stop=self.stop,
-                keyring=Keyring({}, self.folder.root, reach_to(home=self.folder.root), clock=lambda: 0.0),
+                keyring=Keyring({}, self.folder.root, policy_for(home=self.folder.root), clock=lambda: 0.0),
                 patience=patience,
                 rng=NoJitter(),
                 transport=self,

@@ -30,7 +30,7 @@ from roar_publisher.planning.plans import Request, freeze
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.record import NamedBy
-from tests.support.reaching import reach_to
+from tests.support.send_policies import policy_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def live(order: Order) -> Answer:
             report=lambda report: None,
             confirm=yes,
             stop=anyio.Event(),
-            keyring=Keyring({}, folder.root, reach_to(order.registry, home=folder.root), clock=time.time),
+            keyring=Keyring({}, folder.root, policy_for(order.registry, home=folder.root), clock=time.time),
         )
         return Answer(False, progress.hash, progress.state, frozen.resumed, tuple(moments.passed))
 

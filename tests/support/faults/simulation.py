@@ -40,7 +40,7 @@ from tests.support.faults.items import Item, acknowledged_items, items_of_reques
 from tests.support.faults.mortal import Crash, Life, MortalJournal
 from tests.support.faults.weather import FaultyTransport, Weather
 from tests.support.lineages import Lineage, frozen
-from tests.support.reaching import reach_to
+from tests.support.send_policies import policy_for
 
 T = TypeVar("T")
 EPOCH = 1_700_000_000.0
@@ -147,7 +147,7 @@ class World:
                     report=self.reports.append,
                     confirm=_yes,
                     stop=stop,
-                    keyring=Keyring({}, self.folder.root, reach_to(home=self.folder.root), clock=self.now),
+                    keyring=Keyring({}, self.folder.root, policy_for(home=self.folder.root), clock=self.now),
                     patience=patience,
                     clock=self.now,
                     rng=weather.rng,

@@ -32,7 +32,7 @@ async def test_a_bad_answer_needs_a_person(case: str, tmp_path: Path, monkeypatc
     monkeypatch.setattr(agent_module, "MAX_REPLY_BYTES", LIMIT)
     async with AsyncExitStack() as stack:
         agent = Agent(await serving(str(tmp_path / "agent"), lambda _request: REPLIES[case], stack))
-        assert await agent.why_not(KEY)
+        assert await agent.why_unavailable(KEY)
         with pytest.raises(NeedsUser, match="does not sign with the key SHA256:") as caught:
             await agent.sign(KEY, b"data")
     assert caught.value.exit_code is ExitCode.NEEDS_USER
@@ -41,7 +41,7 @@ async def test_a_bad_answer_needs_a_person(case: str, tmp_path: Path, monkeypatc
 
 @pytest.mark.anyio
 async def test_no_agent_holds_nothing(tmp_path: Path) -> None:
-    assert "cannot be asked: No such file" in await Agent(str(tmp_path / "nothing")).why_not(KEY)
+    assert "cannot be asked: No such file" in await Agent(str(tmp_path / "nothing")).why_unavailable(KEY)
 
 
 def test_the_environment_names_the_agent() -> None:
@@ -79,7 +79,7 @@ async def test_an_agent_that_hangs_is_given_up_on_after_two_seconds_and_named(
     assert agent_module.ANSWER_SECONDS == 2.0
     monkeypatch.setattr(agent_module, "ANSWER_SECONDS", 0.02)
     async with Silent(tmp_path) as silent:
-        why = await Agent(silent.socket).why_not(KEY)
+        why = await Agent(silent.socket).why_unavailable(KEY)
     assert why == f"the SSH agent at {silent.socket} cannot be asked: no answer within 0.02 s"
 
 
@@ -95,7 +95,7 @@ async def test_a_signature_that_waits_for_a_finger_is_waited_for_and_told_once(
             told.append(text)
             silent.answers.set()
 
-        agent = Agent(silent.socket, tell=tell)
+        agent = Agent(silent.socket, notify=tell)
         assert await agent.sign(KEY, b"data") == b"signature"
         assert await agent.sign(KEY, b"more") == b"signature"
     assert len(told) == 1

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from roar_publisher.auth.bearer import BearerStore
+from roar_publisher.auth.bearer_store import BearerStore
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import Document, SignIn
 from roar_publisher.auth.sshkey import load_signer

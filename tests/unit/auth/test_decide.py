@@ -9,35 +9,35 @@ from roar_publisher.auth import rules as table
 from roar_publisher.auth.decide import (
     Capabilities,
     Choice,
-    Credentials,
     Decision,
     Flag,
+    HeldCredentials,
     Key,
     Mode,
     Probe,
-    Scope,
+    RepoScope,
     decide,
 )
 from roar_publisher.state.errors import ExitCode
 
 STAGES = Capabilities(anonymous_public=True, server_hash=True, authenticated=True)
-NOBODY = Credentials(bearer=False)
-SSH = Credentials(bearer=False, key=Key.USUAL)
-NAMED = Credentials(bearer=False, key=Key.NAMED)
-UNUSABLE = Credentials(bearer=False, key=Key.UNUSABLE)
-BEARER = Credentials(bearer=True)
-BOTH = Credentials(bearer=True, key=Key.USUAL)
-LAPSED = Credentials(bearer=False, lapsed=True)
-SSH_AND_LAPSED = Credentials(bearer=False, key=Key.USUAL, lapsed=True)
+NOBODY = HeldCredentials(bearer=False)
+SSH = HeldCredentials(bearer=False, key=Key.USUAL)
+NAMED = HeldCredentials(bearer=False, key=Key.NAMED)
+UNUSABLE = HeldCredentials(bearer=False, key=Key.UNUSABLE)
+BEARER = HeldCredentials(bearer=True)
+BOTH = HeldCredentials(bearer=True, key=Key.USUAL)
+BEARER_UNUSABLE = HeldCredentials(bearer=False, bearer_unusable=True)
+SSH_AND_UNUSABLE_BEARER = HeldCredentials(bearer=False, key=Key.USUAL, bearer_unusable=True)
 
-UNSET = Scope()
-UNSET_PUBLIC = Scope(public_by_default=True)
-PRIVATE = Scope(Mode.PRIVATE)
-PUBLIC = Scope(Mode.PUBLIC)
-ANONYMOUS = Scope(Mode.ANONYMOUS)
-PROJECT = Scope(Mode.PROJECT, "org-1", "organization", "proj-1")
-PUBLIC_PROJECT = Scope(Mode.PROJECT, "org-1", "organization", "proj-1", "public")
-OWNER_ONLY = Scope(Mode.PROJECT, "u-1", "user")
+UNSET = RepoScope()
+UNSET_PUBLIC = RepoScope(public_by_default=True)
+PRIVATE = RepoScope(Mode.PRIVATE)
+PUBLIC = RepoScope(Mode.PUBLIC)
+ANONYMOUS = RepoScope(Mode.ANONYMOUS)
+PROJECT = RepoScope(Mode.PROJECT, "org-1", "organization", "proj-1")
+PUBLIC_PROJECT = RepoScope(Mode.PROJECT, "org-1", "organization", "proj-1", "public")
+OWNER_ONLY = RepoScope(Mode.PROJECT, "u-1", "user")
 
 OWN = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
 IN_PROJECT = {"owner_id": "org-1", "owner_type": "organization", "project_id": "proj-1", "visibility": "private"}
@@ -46,7 +46,7 @@ IN_OWNER = {"owner_id": "u-1", "owner_type": "user", "visibility": "private"}
 
 SCOPES = (UNSET, UNSET_PUBLIC, PRIVATE, PUBLIC, ANONYMOUS, PROJECT, PUBLIC_PROJECT, OWNER_ONLY)
 
-Expected = tuple[Flag, Scope, Credentials, Probe, Decision, dict[str, str] | None]
+Expected = tuple[Flag, RepoScope, HeldCredentials, Probe, Decision, dict[str, str] | None]
 # fmt: off
 ROWS: dict[str, Expected] = {
     # §5.1, the flags
@@ -92,11 +92,11 @@ ROWS: dict[str, Expected] = {
     "public-flag/public-nobody/session": (
         Flag.PUBLIC, PRIVATE, NOBODY, Probe.NOT_ASKED, Decision.ANONYMOUS_SESSION, None),
     # §5, the last paragraph: a bearer that cannot be refreshed gives way to SSH, else stops
-    "public-flag/public-lapsed": (Flag.PUBLIC, UNSET, LAPSED, Probe.NOT_ASKED, Decision.STOP, None),
+    "public-flag/public-lapsed": (Flag.PUBLIC, UNSET, BEARER_UNUSABLE, Probe.NOT_ASKED, Decision.STOP, None),
     "public-flag/public-lapsed-ssh-rejected": (
-        Flag.PUBLIC, UNSET, SSH_AND_LAPSED, Probe.REJECTED, Decision.STOP, None),
-    "public-flag/public-ssh-instead": (Flag.PUBLIC, UNSET, SSH_AND_LAPSED, Probe.ACCEPTED, Decision.SSH, None),
-    "private-flag/ssh-instead": (Flag.PRIVATE, UNSET, SSH_AND_LAPSED, Probe.NOT_ASKED, Decision.SSH, OWN),
+        Flag.PUBLIC, UNSET, SSH_AND_UNUSABLE_BEARER, Probe.REJECTED, Decision.STOP, None),
+    "public-flag/public-ssh-instead": (Flag.PUBLIC, UNSET, SSH_AND_UNUSABLE_BEARER, Probe.ACCEPTED, Decision.SSH, None),
+    "private-flag/ssh-instead": (Flag.PRIVATE, UNSET, SSH_AND_UNUSABLE_BEARER, Probe.NOT_ASKED, Decision.SSH, OWN),
     # what is chosen explicitly is used or nothing is, and what cannot be used is passed over for nothing
     "public-flag/public-named-ssh-rejected": (Flag.PUBLIC, UNSET, NAMED, Probe.REJECTED, Decision.STOP, None),
     "public-flag/public-ssh-unusable": (Flag.PUBLIC, UNSET, UNUSABLE, Probe.NOT_ASKED, Decision.STOP, None),
@@ -145,35 +145,37 @@ def test_the_stop_for_an_unset_scope_names_every_way_out() -> None:
 def test_the_stop_for_a_private_publish_names_both_credentials_and_the_way_without() -> None:
     problem = decide(Flag.PRIVATE, UNSET, NOBODY, STAGES).problem()
     assert problem.diagnostics().next_step == (
-        "Run `roar login`, configure SSH (`[glaas] key` or ROAR_SSH_KEY), or publish for everybody with --public."
+        "Run `roar login`, configure SSH (`[glaas] key` or ROAR_SSH_KEY), or publish for everyone with --public."
     )
 
 
-def every_input() -> Iterator[tuple[Flag, Scope, Credentials, Capabilities, Probe]]:
+def every_input() -> Iterator[tuple[Flag, RepoScope, HeldCredentials, Capabilities, Probe]]:
     booleans = (False, True)
-    credentials = [Credentials(*levels) for levels in product(booleans, Key, booleans)]
+    credentials = [HeldCredentials(*levels) for levels in product(booleans, Key, booleans)]
     capabilities = [Capabilities(*levels) for levels in product(booleans, repeat=3)]
     return product(Flag, SCOPES, credentials, capabilities, Probe)
 
 
-def every_choice() -> Iterator[tuple[Flag, Scope, Credentials, Probe, Choice]]:
+def every_choice() -> Iterator[tuple[Flag, RepoScope, HeldCredentials, Probe, Choice]]:
     for flag, scope, credentials, capabilities, probe in every_input():
         yield flag, scope, credentials, probe, decide(flag, scope, credentials, capabilities, probe)
 
 
 def test_exactly_one_row_of_each_table_fits_any_input() -> None:
     for flag, repo in product(Flag, table.Repo):
-        assert len([row for row in table.INTENTS if row.flag is flag and repo in row.repos]) == 1, (flag, repo)
-    for intent, held, probe in product(table.Intent, table.Held, Probe):
-        fitting = [r for r in table.CARRIERS if intent in r.intents and held in r.held and probe in r.probes]
-        assert len(fitting) == 1, (intent, held, probe)
+        assert len([row for row in table.AUDIENCES if row.flag is flag and repo in row.repos]) == 1, (flag, repo)
+    for audience, held, probe in product(table.Audience, table.Held, Probe):
+        fitting = [r for r in table.CARRIERS if audience in r.audiences and held in r.held and probe in r.probes]
+        assert len(fitting) == 1, (audience, held, probe)
     assert sorted(row.capable for row in table.ROUTES) == [False, True]
 
 
 def test_every_row_of_the_tables_is_reached_by_some_input_and_every_one_is_tested() -> None:
     reached = {part for *_, choice in every_choice() for part in choice.row.split("/")}
     tested = {part for row in ROWS for part in row.split("/")} | {"legacy"}
-    rows = {row.row for row in table.INTENTS} | {row.row for row in table.CARRIERS} | {row.row for row in table.ROUTES}
+    rows = (
+        {row.row for row in table.AUDIENCES} | {row.row for row in table.CARRIERS} | {row.row for row in table.ROUTES}
+    )
     assert reached == rows == tested
 
 
@@ -207,7 +209,7 @@ def test_what_no_credential_carries_is_confirmed_and_unscoped() -> None:
 def test_what_was_to_name_somebody_never_names_nobody_unasked() -> None:
     for flag, scope, credentials, _probe, choice in every_choice():
         explicit_or_broken = credentials.key in (Key.NAMED, Key.UNUSABLE)
-        if choice.needs_confirmation and (credentials.lapsed or credentials.bearer or explicit_or_broken):
+        if choice.needs_confirmation and (credentials.bearer_unusable or credentials.bearer or explicit_or_broken):
             assert flag is Flag.ANONYMOUS or (flag is Flag.NONE and scope is ANONYMOUS)
 
 

@@ -24,12 +24,12 @@ TOKEN = Secret("canary-access-0")
 def test_a_sign_in_names_its_user_as_roar_cli_does(provider: str, sub: str, db_user_id: str, name: str) -> None:
     theirs = roar_auth.PublishAuthContext("t", None, auth_provider=provider, user_sub=sub, db_user_id=db_user_id)
     sign_in = SignIn(TOKEN, provider=provider, sub=sub, db_user_id=db_user_id)
-    assert identity.of_sign_in(sign_in) == roar_auth.resolve_publish_creator_identity(theirs) == name
+    assert identity.identity_of_sign_in(sign_in) == roar_auth.resolve_publish_creator_identity(theirs) == name
 
 
 @pytest.mark.parametrize(("provider", "sub"), [("", ""), ("other", "s1"), ("treqs", "s\ud800"), ("treqs", "s" * 300)])
 def test_a_sign_in_that_does_not_tell_leaves_it_to_the_server(provider: str, sub: str) -> None:
-    assert identity.of_sign_in(SignIn(TOKEN, provider=provider, sub=sub)) is None
+    assert identity.identity_of_sign_in(SignIn(TOKEN, provider=provider, sub=sub)) is None
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_a_sign_in_that_does_not_tell_leaves_it_to_the_server(provider: str, sub
     ],
 )
 def test_the_server_names_its_user(me: dict[str, object], name: str | None) -> None:
-    assert identity.of_me(me) == name
+    assert identity.identity_of_me(me) == name

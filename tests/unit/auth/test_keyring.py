@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.auth.agent import Agent
-from roar_publisher.auth.choice import Credentials, Flag, Key
+from roar_publisher.auth.choice import Flag, HeldCredentials, Key
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.auth.scope import Mode, Scope
+from roar_publisher.auth.scope import Mode, RepoScope
 from tests.support.auth.openssh import PASSPHRASE, make_key
 from tests.support.auth.signed_in import NOW, STATE
-from tests.support.reaching import reach_to
+from tests.support.send_policies import policy_for
 
-NO_SCOPE = Scope()
+NO_SCOPE = RepoScope()
 
 
 @pytest.fixture
@@ -37,40 +37,40 @@ ISSUER = "https://treqs.example"
 
 
 def keyring(home: Path, **environ: str) -> Keyring:
-    return Keyring({"SSH_AUTH_SOCK": "/hung"} | environ, home, reach_to(ISSUER, home=home), clock=lambda: NOW)
+    return Keyring({"SSH_AUTH_SOCK": "/hung"} | environ, home, policy_for(ISSUER, home=home), clock=lambda: NOW)
 
 
-@pytest.mark.parametrize("scope", [Scope(), Scope(Mode.PRIVATE), Scope(Mode.PROJECT, "u-1", "user")])
+@pytest.mark.parametrize("scope", [RepoScope(), RepoScope(Mode.PRIVATE), RepoScope(Mode.PROJECT, "u-1", "user")])
 @pytest.mark.anyio
-async def test_an_anonymous_publish_looks_at_no_credential(scope: Scope, home: Path) -> None:
+async def test_an_anonymous_publish_looks_at_no_credential(scope: RepoScope, home: Path) -> None:
     for environ in ({}, {"ROAR_SSH_KEY": "/nowhere"}, {"ROAR_ACCESS_TOKEN": "no token"}):
-        assert await keyring(home, **environ).held(Flag.ANONYMOUS, scope) == Credentials(bearer=False)
+        assert await keyring(home, **environ).available(Flag.ANONYMOUS, scope) == HeldCredentials(bearer=False)
 
 
 @pytest.mark.anyio
 async def test_a_scope_that_is_anonymous_looks_at_no_credential(home: Path) -> None:
-    assert await keyring(home).held(Flag.NONE, Scope(Mode.ANONYMOUS)) == Credentials(bearer=False)
+    assert await keyring(home).available(Flag.NONE, RepoScope(Mode.ANONYMOUS)) == HeldCredentials(bearer=False)
 
 
 @pytest.mark.parametrize("flag", [Flag.PUBLIC, Flag.PRIVATE, Flag.NONE])
 @pytest.mark.anyio
 async def test_a_bearer_makes_the_key_needless(flag: Flag, home: Path) -> None:
-    assert await keyring(home, ROAR_ACCESS_TOKEN="token").held(flag, NO_SCOPE) == Credentials(bearer=True)
+    assert await keyring(home, ROAR_ACCESS_TOKEN="token").available(flag, NO_SCOPE) == HeldCredentials(bearer=True)
     path = home / ".config" / "roar" / "auth.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(STATE))
-    assert await keyring(home).held(flag, NO_SCOPE) == Credentials(bearer=True)
+    assert await keyring(home).available(flag, NO_SCOPE) == HeldCredentials(bearer=True)
 
 
 @pytest.mark.anyio
 async def test_a_dry_run_takes_a_key_that_an_agent_may_hold_for_usable(home: Path) -> None:
-    dry = await keyring(home).held(Flag.PUBLIC, NO_SCOPE, asking=False)
-    assert dry == Credentials(bearer=False, key=Key.USUAL)
+    dry = await keyring(home).available(Flag.PUBLIC, NO_SCOPE, may_ask=False)
+    assert dry == HeldCredentials(bearer=False, key=Key.USUAL)
 
 
 @pytest.mark.anyio
 async def test_a_dry_run_says_why_a_key_that_nobody_holds_is_unusable(home: Path) -> None:
     without_agent = keyring(home, SSH_AUTH_SOCK="")
-    dry = await without_agent.held(Flag.PUBLIC, NO_SCOPE, asking=False)
-    assert dry == Credentials(bearer=False, key=Key.UNUSABLE)
-    assert "is locked, and no SSH agent holds it" in without_agent.unusable
+    dry = await without_agent.available(Flag.PUBLIC, NO_SCOPE, may_ask=False)
+    assert dry == HeldCredentials(bearer=False, key=Key.UNUSABLE)
+    assert "is locked, and no SSH agent holds it" in without_agent.why_unusable

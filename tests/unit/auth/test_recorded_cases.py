@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 
 import pytest
 
-from roar_publisher.auth.decide import Capabilities, Credentials, Decision, Flag, Key, Probe, Scope, decide
+from roar_publisher.auth.decide import Capabilities, Decision, Flag, HeldCredentials, Key, Probe, RepoScope, decide
 from tests.support.checkout import DATA
 
 
@@ -37,9 +37,9 @@ CONFIGS: dict[str, dict[str, object]] = {
     "legacy-binding": {"treqs": PROJECT},
 }
 CREDENTIALS = {
-    "none": Credentials(bearer=False),
-    "bearer": Credentials(bearer=True),
-    "ssh": Credentials(bearer=False, key=Key.USUAL),
+    "none": HeldCredentials(bearer=False),
+    "bearer": HeldCredentials(bearer=True),
+    "ssh": HeldCredentials(bearer=False, key=Key.USUAL),
 }
 BY_AUTHORIZATION = {
     "Bearer": Decision.BEARER,
@@ -84,7 +84,7 @@ def wanted(case: Case) -> Outcome:
 
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_recorded_case(case: Case) -> None:
-    credentials, scope = CREDENTIALS[case["credential"]], Scope.from_config(CONFIGS[case["scope"]])
+    credentials, scope = CREDENTIALS[case["credential"]], RepoScope.from_config(CONFIGS[case["scope"]])
     choice = decide(Flag(case["flag"] or ""), scope, credentials, STAGES, Probe.ACCEPTED)
     stops = choice.decision is Decision.STOP
     assert Outcome(choice.decision, None if stops else choice.scope_request) == wanted(case)

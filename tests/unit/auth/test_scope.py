@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from roar_publisher.auth.scope import Mode, Scope
+from roar_publisher.auth.scope import Mode, RepoScope
 from roar_publisher.state.errors import LocalProblem
 
 TREQS = '[treqs]\nowner_id = "org-1"\nowner_type = "organization"\n'
@@ -13,24 +13,26 @@ TREQS = '[treqs]\nowner_id = "org-1"\nowner_type = "organization"\n'
 @pytest.mark.parametrize(
     ("text", "scope"),
     [
-        pytest.param("", Scope(), id="nothing"),
-        pytest.param('[scope]\nmode = ""\n[treqs]\n', Scope(), id="cleared"),
-        pytest.param('[scope]\nmode = " public "\n', Scope(Mode.PUBLIC), id="spaces around the mode"),
-        pytest.param("[registration]\npublic_by_default = true\n", Scope(public_by_default=True), id="by default"),
-        pytest.param(TREQS, Scope(Mode.PROJECT, "org-1", "organization"), id="a binding on its own"),
+        pytest.param("", RepoScope(), id="nothing"),
+        pytest.param('[scope]\nmode = ""\n[treqs]\n', RepoScope(), id="cleared"),
+        pytest.param('[scope]\nmode = " public "\n', RepoScope(Mode.PUBLIC), id="spaces around the mode"),
+        pytest.param("[registration]\npublic_by_default = true\n", RepoScope(public_by_default=True), id="by default"),
+        pytest.param(TREQS, RepoScope(Mode.PROJECT, "org-1", "organization"), id="a binding on its own"),
         pytest.param(
             f'[scope]\nmode = "project"\n{TREQS}project_id = "p"\nvisibility = "public"\n',
-            Scope(Mode.PROJECT, "org-1", "organization", "p", "public"),
+            RepoScope(Mode.PROJECT, "org-1", "organization", "p", "public"),
             id="a public project",
         ),
         pytest.param(
-            f'{TREQS}visibility = "internal"\n', Scope(Mode.PROJECT, "org-1", "organization"), id="only public counts"
+            f'{TREQS}visibility = "internal"\n',
+            RepoScope(Mode.PROJECT, "org-1", "organization"),
+            id="only public counts",
         ),
-        pytest.param(f'[scope]\nmode = "private"\n{TREQS}', Scope(Mode.PRIVATE), id="a binding left behind"),
+        pytest.param(f'[scope]\nmode = "private"\n{TREQS}', RepoScope(Mode.PRIVATE), id="a binding left behind"),
     ],
 )
-def test_scope_of_a_configuration(text: str, scope: Scope) -> None:
-    assert Scope.from_config(tomllib.loads(text)) == scope
+def test_scope_of_a_configuration(text: str, scope: RepoScope) -> None:
+    assert RepoScope.from_config(tomllib.loads(text)) == scope
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,6 @@ def test_scope_of_a_configuration(text: str, scope: Scope) -> None:
 )
 def test_an_unclear_scope_is_refused_with_what_to_type(text: str, what: str) -> None:
     with pytest.raises(LocalProblem) as caught:
-        Scope.from_config(tomllib.loads(f"{text}\n"))
+        RepoScope.from_config(tomllib.loads(f"{text}\n"))
     assert what in caught.value.what
     assert "roar scope" in caught.value.next_step

@@ -19,7 +19,7 @@ from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.state.errors import NeedsUser
 from tests.support.auth.openssh import make_key
 from tests.support.engine.publishing import NoJitter
-from tests.support.reaching import reach_to
+from tests.support.send_policies import policy_for
 
 REGISTRY = "https://registry.example:8443"
 NOW = 1_700_000_000
@@ -45,7 +45,7 @@ class Advertising(httpx2.AsyncBaseTransport):
 
 
 async def signed_requests(home: Path, transport: Advertising) -> None:
-    keyring = Keyring({}, home, reach_to(REGISTRY, home=home), clock=lambda: float(NOW))
+    keyring = Keyring({}, home, policy_for(REGISTRY, home=home), clock=lambda: float(NOW))
     async with RegistryConnection(REGISTRY, most_requests=1, transport=transport) as line:
         caller = Caller(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
         for _ in range(2):
@@ -88,8 +88,8 @@ def test_a_key_signs_for_no_registry_that_was_not_accepted(home: Path) -> None:
     transport = Advertising({})
 
     async def attempt() -> None:
-        reach = reach_to(REGISTRY, home=home, named=False, standing="https://own.example")
-        keyring = Keyring({}, home, reach, clock=lambda: float(NOW))
+        policy = policy_for(REGISTRY, home=home, named_by_user=False, configured="https://own.example")
+        keyring = Keyring({}, home, policy, clock=lambda: float(NOW))
         async with RegistryConnection(REGISTRY, most_requests=1, transport=transport) as line:
             caller = Caller(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
             keyring.authorizer(Decision.SSH, caller)

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from roar_publisher.auth.signin import Document, Standing
+from roar_publisher.auth.signin import Document, TokenState
 from roar_publisher.state.errors import NeedsUser
 from tests.support.auth.signed_in import NOW, STATE
 
@@ -18,21 +18,21 @@ def document(**changes: object) -> Document:
 
 
 @pytest.mark.parametrize(
-    ("expires_at", "refresh_token", "offset", "standing"),
+    ("expires_at", "refresh_token", "offset", "state"),
     [
-        pytest.param(None, None, 0, Standing.VALID, id="its end is not known"),
-        pytest.param(AT_NOW, "r", -301, Standing.VALID, id="far from its end"),
-        pytest.param(AT_NOW, "r", -300, Standing.DUE, id="five minutes before its end"),
-        pytest.param(AT_NOW, "r", 9999, Standing.DUE, id="long after its end"),
-        pytest.param(AT_NOW, None, -1, Standing.VALID, id="no refresh token, and not ended"),
-        pytest.param(AT_NOW, None, 0, Standing.EXPIRED, id="no refresh token, and ended"),
-        pytest.param("2023-11-14T22:13:20", None, 0, Standing.EXPIRED, id="a time without a zone is UTC"),
-        pytest.param("2023-11-14T23:13:20+01:00", None, -1, Standing.VALID, id="a time of another zone"),
+        pytest.param(None, None, 0, TokenState.VALID, id="its end is not known"),
+        pytest.param(AT_NOW, "r", -301, TokenState.VALID, id="far from its end"),
+        pytest.param(AT_NOW, "r", -300, TokenState.DUE, id="five minutes before its end"),
+        pytest.param(AT_NOW, "r", 9999, TokenState.DUE, id="long after its end"),
+        pytest.param(AT_NOW, None, -1, TokenState.VALID, id="no refresh token, and not ended"),
+        pytest.param(AT_NOW, None, 0, TokenState.EXPIRED, id="no refresh token, and ended"),
+        pytest.param("2023-11-14T22:13:20", None, 0, TokenState.EXPIRED, id="a time without a zone is UTC"),
+        pytest.param("2023-11-14T23:13:20+01:00", None, -1, TokenState.VALID, id="a time of another zone"),
     ],
 )
-def test_standing(expires_at: str | None, refresh_token: str | None, offset: int, standing: Standing) -> None:
+def test_token_state(expires_at: str | None, refresh_token: str | None, offset: int, state: TokenState) -> None:
     sign_in = document(expires_at=expires_at, refresh_token=refresh_token).sign_in()
-    assert sign_in.standing(NOW + offset) is standing
+    assert sign_in.token_state(NOW + offset) is state
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_standing(expires_at: str | None, refresh_token: str | None, offset: int
         ({"access_token": "two words"}, "access_token is not a token"),
         ({"access_token": "line\nbreak"}, "access_token is not a token"),
         ({"refresh_token": "ümlaut"}, "refresh_token is not a token"),
-        ({"expires_at": "soon"}, "expires_at is no time"),
+        ({"expires_at": "soon"}, "expires_at is not a time"),
         ({"user": ["someone"]}, "user is not an object"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.secret import Secret
-from roar_publisher.auth.sshkey import PASSPHRASE_ATTEMPTS, KeyPlace, SshSigner, find_key, load_signer
+from roar_publisher.auth.sshkey import PASSPHRASE_ATTEMPTS, KeyLocation, SshSigner, find_key, load_signer
 from roar_publisher.glaas.signature import fingerprint, signing_payload
 from roar_publisher.state.errors import ExitCode, NeedsUser
 from tests.support.auth.fake_agent import FakeAgent, SoftwareSecurityKey
@@ -46,21 +46,21 @@ def test_the_environment_goes_before_the_configuration_and_that_before_the_usual
     home = tmp_path
     assert find_key({}, "", home) is None
     ecdsa = touch(home / ".ssh" / "id_ecdsa")
-    assert find_key({}, "", home) == KeyPlace(ecdsa)
+    assert find_key({}, "", home) == KeyLocation(ecdsa)
     rsa = touch(home / ".ssh" / "id_rsa")
-    assert find_key({}, "", home) == KeyPlace(rsa)
+    assert find_key({}, "", home) == KeyLocation(rsa)
     ed25519 = touch(home / ".ssh" / "id_ed25519")
-    assert find_key({}, "", home) == KeyPlace(ed25519)
+    assert find_key({}, "", home) == KeyLocation(ed25519)
     configured, named = touch(home / ".ssh" / "configured"), touch(home / "named")
-    assert find_key({}, str(configured), home) == KeyPlace(configured, "`[glaas] key`")
-    assert find_key({"ROAR_SSH_KEY": " "}, "~/.ssh/configured", home) == KeyPlace(configured, "`[glaas] key`")
-    assert find_key({"ROAR_SSH_KEY": str(named)}, str(configured), home) == KeyPlace(named, "ROAR_SSH_KEY")
+    assert find_key({}, str(configured), home) == KeyLocation(configured, "`[glaas] key`")
+    assert find_key({"ROAR_SSH_KEY": " "}, "~/.ssh/configured", home) == KeyLocation(configured, "`[glaas] key`")
+    assert find_key({"ROAR_SSH_KEY": str(named)}, str(configured), home) == KeyLocation(named, "ROAR_SSH_KEY")
 
 
 def test_a_named_key_may_have_its_public_half_alone_but_a_usual_one_may_not(tmp_path: Path) -> None:
     touch(tmp_path / ".ssh" / "id_ed25519.pub")
     assert find_key({}, "", tmp_path) is None
-    key = KeyPlace(tmp_path / ".ssh" / "id_ed25519", "ROAR_SSH_KEY")
+    key = KeyLocation(tmp_path / ".ssh" / "id_ed25519", "ROAR_SSH_KEY")
     assert find_key({"ROAR_SSH_KEY": str(key.path)}, "", tmp_path) == key
     assert find_key({"ROAR_SSH_KEY": f"{key.path}.pub"}, "", tmp_path) == key
 

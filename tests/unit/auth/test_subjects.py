@@ -1,4 +1,4 @@
-"""The answer to a refresh that names somebody else is not kept."""
+"""The answer to a refresh that names another user is discarded."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.auth.bearer import RefreshRefused
+from roar_publisher.auth.bearer_store import RefreshRefused
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import Document
-from roar_publisher.auth.subjects import names_another
+from roar_publisher.auth.subjects import names_different_user
 from tests.support.auth.signed_in import ACCESS, NOW, STATE, auth_json, store
 
 
@@ -47,17 +47,19 @@ async def test_an_answer_for_another_user_never_replaces_the_sign_in(tmp_path: P
 
     outcome = await bearer.refresh(hostile, Secret(ACCESS), NOW)
     assert isinstance(outcome, RefreshRefused)
-    assert "somebody else" in outcome.why
+    assert "another user" in outcome.why
     assert auth_json(tmp_path).read_bytes() == before
 
 
 @pytest.mark.parametrize("case", HONEST)
 def test_an_answer_for_the_same_user_is_taken(case: str) -> None:
-    assert not names_another(STATE, HONEST[case])
+    assert not names_different_user(STATE, HONEST[case])
 
 
 def test_a_subject_that_the_old_token_named_is_the_same_user() -> None:
-    assert not names_another(STATE | {"access_token": jwt(sub="other-form")}, {"access_token": jwt(sub="other-form")})
+    assert not names_different_user(
+        STATE | {"access_token": jwt(sub="other-form")}, {"access_token": jwt(sub="other-form")}
+    )
 
 
 @pytest.mark.anyio

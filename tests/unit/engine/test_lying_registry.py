@@ -10,7 +10,7 @@ import pytest
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.engine.worker import work
-from roar_publisher.lineage.canonical import ANONYMOUS
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.report import Noted, Report
 from roar_publisher.state.debts import What
 from roar_publisher.state.machine import Event, State
@@ -21,7 +21,7 @@ from roar_publisher.state.record import Progress
 from roar_publisher.state.survey import look
 from tests.support.engine.lying import Document, Liar, Lie
 from tests.support.lineages import chain, cut, plan_of
-from tests.support.reaching import reach_to
+from tests.support.send_policies import policy_for
 
 LINEAGE = cut(chain(6), batch=lambda: 4)
 OTHER = "b" * 64
@@ -42,7 +42,7 @@ class Client:
     ) -> "Client":
         publish = OwnedPublish.create(folder)
         plan = asdict(plan_of(LINEAGE, publish.paths.id, registry=registry))
-        hashes = {ANONYMOUS: LINEAGE.hash} if published is None else published
+        hashes = {ANONYMOUS_IDENTITY: LINEAGE.hash} if published is None else published
         facts = plan | {"published": hashes, "redactions": {"aws-key": 1} if redacted else {}}
         with publish:
             publish.journal.add_units(LINEAGE.units)
@@ -61,7 +61,7 @@ class Client:
                     report=self.reports.append,
                     confirm=confirm,
                     stop=anyio.Event(),
-                    keyring=Keyring({}, self.folder.root, reach_to(home=self.folder.root), clock=lambda: 0.0),
+                    keyring=Keyring({}, self.folder.root, policy_for(home=self.folder.root), clock=lambda: 0.0),
                     patience=0,
                 )
 
@@ -260,7 +260,7 @@ def test_a_hash_is_not_compared_where_it_cannot_be_known(folder: StateFolder) ->
 
 
 def test_a_hash_that_names_another_publisher_is_told(folder: StateFolder) -> None:
-    hashes = {ANONYMOUS: LINEAGE.hash, "treqs:user:7": OTHER}
+    hashes = {ANONYMOUS_IDENTITY: LINEAGE.hash, "treqs:user:7": OTHER}
     with Liar.of(LINEAGE, name=OTHER).served() as liar:
         client = Client.of(folder, liar.url, published=hashes)
         progress = client.run()

@@ -103,7 +103,7 @@ def test_the_users_own_word_now_counts_as_well(
     assert not own_reach(THEIRS, NamedBy.BUNDLE).accepted
     say(home)
     assert own_reach(THEIRS, NamedBy.BUNDLE).accepted
-    assert own_reach(THEIRS, NamedBy.BUNDLE).bars_token() is None
+    assert own_reach(THEIRS, NamedBy.BUNDLE).why_token_denied() is None
 
 
 def _configure(home: Path, text: str) -> None:

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from click.testing import CliRunner, Result
 
-from roar_publisher.auth.signin import Document, Standing
+from roar_publisher.auth.signin import Document, TokenState
 from roar_publisher.cli.registry.admin import registry_admin
 from roar_publisher.registry.accounts.directory import context_of
 from roar_publisher.registry.accounts.users import Accounts
@@ -71,7 +71,7 @@ def test_the_sign_in_file_is_private_and_what_roar_reads(admin: Admin, tmp_path:
     sign_in = document.sign_in()
     (user,) = admin.listed("user")
     assert (sign_in.sub, sign_in.db_user_id) == (user["sub"], user["id"])
-    assert sign_in.standing(0) is Standing.VALID
+    assert sign_in.token_state(0) is TokenState.VALID
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert sign_in.access_token.reveal() not in output
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.auth.bearer import BearerStore
+from roar_publisher.auth.bearer_store import BearerStore
 from roar_publisher.auth.key_files import read_key_files
 from roar_publisher.auth.login import read_token_file
 from roar_publisher.auth.private_file import replacing

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.auth.scope import Mode, Scope
+from roar_publisher.auth.scope import Mode, RepoScope
 from roar_publisher.engine.staging.requests import halves
 from roar_publisher.planning.bundles.checking import check_journal
 from roar_publisher.state.journal import Journal
@@ -21,7 +21,7 @@ from roar_publisher.state.units import Kind
 from tests.support.lineages import chain, cut, frozen
 
 OWN = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
-TEAM = Scope(Mode.PROJECT, "o1", "organization", "p1", "public")
+TEAM = RepoScope(Mode.PROJECT, "o1", "organization", "p1", "public")
 TEAMS = {"owner_id": "o1", "owner_type": "organization", "project_id": "p1", "visibility": "public"}
 
 
@@ -81,7 +81,7 @@ def readdressed(journal: Journal) -> None:
 
 
 @contextmanager
-def moved(folder: Path, flag: Flag, scope: Scope, advance: Callable[[Journal], None]) -> Iterator[Journal]:
+def moved(folder: Path, flag: Flag, scope: RepoScope, advance: Callable[[Journal], None]) -> Iterator[Journal]:
     with frozen(StateFolder(folder / "here"), cut(chain(6)), registry="https://registry.example") as owned:
         intent = owned.journal.plan().intent | {"flag": flag.value, "scope": asdict(scope)}
         owned.journal.db.conn.execute("UPDATE plan SET intent = ?", [json.dumps(intent)])
@@ -94,21 +94,21 @@ def moved(folder: Path, flag: Flag, scope: Scope, advance: Callable[[Journal], N
 @pytest.mark.parametrize(
     ("flag", "scope", "advance"),
     [
-        pytest.param(Flag.ANONYMOUS, Scope(), lambda journal: None, id="planned"),
-        pytest.param(Flag.ANONYMOUS, Scope(), straight_to_legacy, id="legacy"),
-        pytest.param(Flag.PUBLIC, Scope(), legacy("bearer"), id="legacy with a bearer"),
-        pytest.param(Flag.PUBLIC, Scope(), legacy("ssh"), id="legacy with a key"),
-        pytest.param(Flag.PRIVATE, Scope(), private, id="private"),
-        pytest.param(Flag.NONE, Scope(), private, id="no flag"),
-        pytest.param(Flag.NONE, Scope(Mode.PRIVATE), private, id="private scope"),
+        pytest.param(Flag.ANONYMOUS, RepoScope(), lambda journal: None, id="planned"),
+        pytest.param(Flag.ANONYMOUS, RepoScope(), straight_to_legacy, id="legacy"),
+        pytest.param(Flag.PUBLIC, RepoScope(), legacy("bearer"), id="legacy with a bearer"),
+        pytest.param(Flag.PUBLIC, RepoScope(), legacy("ssh"), id="legacy with a key"),
+        pytest.param(Flag.PRIVATE, RepoScope(), private, id="private"),
+        pytest.param(Flag.NONE, RepoScope(), private, id="no flag"),
+        pytest.param(Flag.NONE, RepoScope(Mode.PRIVATE), private, id="private scope"),
         pytest.param(Flag.NONE, TEAM, rejected_and_lost, id="a project, a rejection and another session"),
         pytest.param(Flag.PUBLIC, TEAM, failed_twice_and_retried, id="failed twice and retried"),
-        pytest.param(Flag.NONE, Scope(public_by_default=True), split, id="split units"),
-        pytest.param(Flag.PUBLIC, Scope(), readdressed, id="readdressed"),
+        pytest.param(Flag.NONE, RepoScope(public_by_default=True), split, id="split units"),
+        pytest.param(Flag.PUBLIC, RepoScope(), readdressed, id="readdressed"),
     ],
 )
 def test_what_is_exported_is_imported(
-    tmp_path: Path, flag: Flag, scope: Scope, advance: Callable[[Journal], None]
+    tmp_path: Path, flag: Flag, scope: RepoScope, advance: Callable[[Journal], None]
 ) -> None:
     with moved(tmp_path, flag, scope, advance) as journal:
         check_journal(journal)

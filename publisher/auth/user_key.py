@@ -1,4 +1,4 @@
-"""This user's SSH key: found, loaded and cached when it is first needed.
+"""The user's SSH key: found, loaded and cached when it is first needed.
 
 Loading may ask the agent or the user. The reason why an existing key is unusable is cached as well: such a key stops
 the publish that needs it, and is never replaced by another credential (`decide`).
@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 
 from roar_publisher.auth.agent import Agent
-from roar_publisher.auth.sshkey import Ask, KeyPlace, SshSigner, check_files, find_key, load_signer
+from roar_publisher.auth.sshkey import AskPassphrase, KeyLocation, SshSigner, check_files, find_key, load_signer
 from roar_publisher.state.errors import NeedsUser
 
 
@@ -23,7 +23,7 @@ class KeyState(Enum):
     UNUSABLE = "it exists, but cannot sign"
 
 
-class OwnKey:
+class UserKey:
     """One run's key, for any number of tasks.
 
     environ, configured, home: where the key may be (`find_key`).
@@ -32,26 +32,26 @@ class OwnKey:
     """
 
     def __init__(
-        self, environ: Mapping[str, str], configured: str, home: Path, *, agent: Agent | None, ask: Ask | None
+        self, environ: Mapping[str, str], configured: str, home: Path, *, agent: Agent | None, ask: AskPassphrase | None
     ) -> None:
-        self._places = (environ, configured, home)
+        self._search = (environ, configured, home)
         self._agent = agent
         self._ask = ask
-        self._place: KeyPlace | None = None
+        self._location: KeyLocation | None = None
         self._signer: SshSigner | None = None
         self._problem: NeedsUser | None = None
-        self._one_at_a_time = anyio.Lock()
+        self._lock = anyio.Lock()
 
     def __str__(self) -> str:
-        if self._place is None or self._signer is None:
+        if self._location is None or self._signer is None:
             return "the SSH key"
-        named = f", named by {self._place.source}" if self._place.source else ""
-        return f"the SSH key {self._place.path} ({self._signer.keyid}){named}"
+        named = f", named by {self._location.source}" if self._location.source else ""
+        return f"the SSH key {self._location.path} ({self._signer.keyid}){named}"
 
     @property
     def named(self) -> bool:
         """Whether the key is the user's explicit choice."""
-        return self._place is not None and bool(self._place.source)
+        return self._location is not None and bool(self._location.source)
 
     @property
     def problem(self) -> NeedsUser | None:
@@ -61,7 +61,7 @@ class OwnKey:
     async def signer(self) -> SshSigner | None:
         """Return the signer, or None if there is no key or it cannot sign. Asks for a passphrase at most once."""
         if self._signer is None and self._problem is None:
-            async with self._one_at_a_time:
+            async with self._lock:
                 await self._load()
         return self._signer
 
@@ -74,23 +74,23 @@ class OwnKey:
         """Return what `state` will return, judging by the files alone. Asks neither the agent nor the user."""
         if self._signer is None and self._problem is None:
             try:
-                self._place = find_key(*self._places)
-                if self._place is not None:
-                    check_files(self._place.path, agent=self._agent, ask=self._ask)
+                self._location = find_key(*self._search)
+                if self._location is not None:
+                    check_files(self._location.path, agent=self._agent, ask=self._ask)
                     return KeyState.USABLE
             except NeedsUser as problem:
                 self._problem = problem
         return KeyState.USABLE if self._signer else self._state_without_signer()
 
     def _state_without_signer(self) -> KeyState:
-        return KeyState.NONE if self._place is None and self._problem is None else KeyState.UNUSABLE
+        return KeyState.NONE if self._location is None and self._problem is None else KeyState.UNUSABLE
 
     async def _load(self) -> None:
         if self._signer is not None or self._problem is not None:
             return
         try:
-            self._place = find_key(*self._places)
-            if self._place is not None:
-                self._signer = await load_signer(self._place.path, agent=self._agent, ask=self._ask)
+            self._location = find_key(*self._search)
+            if self._location is not None:
+                self._signer = await load_signer(self._location.path, agent=self._agent, ask=self._ask)
         except NeedsUser as problem:
             self._problem = problem

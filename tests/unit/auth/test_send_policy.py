@@ -5,24 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.auth.reach import Reach
-from roar_publisher.auth.registries import Home, Known, Registries
 from roar_publisher.auth.secret import Secret
+from roar_publisher.auth.send_policy import SendPolicy
 from roar_publisher.auth.signin import SignIn
+from roar_publisher.auth.trust import Issuer, Trust, TrustStore
 from roar_publisher.lineage.project import DEFAULT_REGISTRY
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser
-from tests.support.reaching import reach_to
+from tests.support.send_policies import policy_for
 
 OWN, THEIRS = "https://own.example", "https://theirs.example"
 NOW = 1_700_000_000.0
 
 
-def known(home: Path) -> Registries:
-    return Registries(home / ".config" / "roar" / "registries.json")
+def known(home: Path) -> TrustStore:
+    return TrustStore(home / ".config" / "roar" / "registries.json")
 
 
-def reach(home: Path, registry: str, *, named: bool = False, standing: str = OWN) -> Reach:
-    return reach_to(registry, home=home, named=named, standing=standing)
+def policy(home: Path, registry: str, *, named_by_user: bool = False, configured: str = OWN) -> SendPolicy:
+    return policy_for(registry, home=home, named_by_user=named_by_user, configured=configured)
 
 
 def sign_in(issuer: str = "", *, token: str = "t", provider: str = "treqs-device", sub: str = "alice") -> SignIn:
@@ -30,7 +30,7 @@ def sign_in(issuer: str = "", *, token: str = "t", provider: str = "treqs-device
 
 
 @pytest.mark.parametrize(
-    ("registry", "named", "accepted"),
+    ("registry", "named_by_user", "accepted"),
     [
         (THEIRS, False, False),
         ("http://127.0.0.1:8123", False, False),
@@ -43,10 +43,12 @@ def sign_in(issuer: str = "", *, token: str = "t", provider: str = "treqs-device
         (DEFAULT_REGISTRY, False, True),
     ],
 )
-def test_a_registry_is_accepted_by_its_origin(tmp_path: Path, registry: str, named: bool, accepted: bool) -> None:
-    asked = reach(tmp_path, registry, named=named)
+def test_a_registry_is_accepted_by_its_origin(
+    tmp_path: Path, registry: str, named_by_user: bool, accepted: bool
+) -> None:
+    asked = policy(tmp_path, registry, named_by_user=named_by_user)
     assert asked.accepted is accepted
-    assert (asked.bars_token() is None) is (accepted and registry != DEFAULT_REGISTRY)
+    assert (asked.why_token_denied() is None) is (accepted and registry != DEFAULT_REGISTRY)
     if not accepted:
         with pytest.raises(NeedsUser, match=asked.origin) as caught:
             asked.check("0badcafe")
@@ -56,19 +58,19 @@ def test_a_registry_is_accepted_by_its_origin(tmp_path: Path, registry: str, nam
 
 
 def test_a_token_for_ones_own_registry_does_not_go_to_the_default_that_a_project_names(tmp_path: Path) -> None:
-    assert reach(tmp_path, DEFAULT_REGISTRY).bars_token() is not None
-    assert reach(tmp_path, DEFAULT_REGISTRY, standing=DEFAULT_REGISTRY).bars_token() is None
-    assert reach(tmp_path, DEFAULT_REGISTRY, named=True).bars_token() is None
+    assert policy(tmp_path, DEFAULT_REGISTRY).why_token_denied() is not None
+    assert policy(tmp_path, DEFAULT_REGISTRY, configured=DEFAULT_REGISTRY).why_token_denied() is None
+    assert policy(tmp_path, DEFAULT_REGISTRY, named_by_user=True).why_token_denied() is None
 
 
 def test_a_question_that_was_answered_lets_no_token_of_the_environment_through(tmp_path: Path) -> None:
     known(tmp_path).accept(THEIRS, NOW)
-    assert reach(tmp_path, THEIRS).accepted
-    assert reach(tmp_path, THEIRS).bars_token() is not None
+    assert policy(tmp_path, THEIRS).accepted
+    assert policy(tmp_path, THEIRS).why_token_denied() is not None
 
 
 @pytest.mark.parametrize(
-    ("issuer", "provider", "standing", "home"),
+    ("issuer", "provider", "configured", "home"),
     [
         ("", "treqs-device", OWN, OWN),
         ("", "treqs-device", DEFAULT_REGISTRY, DEFAULT_REGISTRY),
@@ -84,26 +86,26 @@ def test_a_question_that_was_answered_lets_no_token_of_the_environment_through(t
     ],
 )
 def test_a_sign_in_belongs_to_one_origin_whoever_asks(
-    tmp_path: Path, issuer: str, provider: str, standing: str, home: str
+    tmp_path: Path, issuer: str, provider: str, configured: str, home: str
 ) -> None:
     known(tmp_path).accept(OWN, NOW)
     held = sign_in(issuer, provider=provider)
     for registry in (OWN, DEFAULT_REGISTRY, "https://third.example"):
-        barred = reach(tmp_path, registry, named=True, standing=standing).bars(held)
+        barred = policy(tmp_path, registry, named_by_user=True, configured=configured).why_sign_in_denied(held)
         assert (barred is None) is (registry == home)
         assert barred is None or home in barred.why
 
 
 def test_what_is_recorded_goes_before_what_is_concluded(tmp_path: Path) -> None:
-    reach(tmp_path, OWN).bind(sign_in())
-    elsewhere = reach(tmp_path, THEIRS, named=True, standing=THEIRS)
-    assert elsewhere.home_of(sign_in(token="refreshed")) == OWN
-    assert elsewhere.home_of(sign_in(sub="bob")) == THEIRS, "another user has signed in since"
-    assert elsewhere.home_of(sign_in(issuer=THEIRS)) == THEIRS, "another registry has signed her in since"
+    policy(tmp_path, OWN).record_issuer(sign_in())
+    elsewhere = policy(tmp_path, THEIRS, named_by_user=True, configured=THEIRS)
+    assert elsewhere.issuer_of(sign_in(token="refreshed")) == OWN
+    assert elsewhere.issuer_of(sign_in(sub="bob")) == THEIRS, "another user has signed in since"
+    assert elsewhere.issuer_of(sign_in(issuer=THEIRS)) == THEIRS, "another registry has signed her in since"
 
 
 def test_a_record_holds_nothing_of_the_sign_in(tmp_path: Path) -> None:
-    reach(tmp_path, OWN).bind(sign_in("https://issuer.example", token="canary-token", sub=""))
+    policy(tmp_path, OWN).record_issuer(sign_in("https://issuer.example", token="canary-token", sub=""))
     text = known(tmp_path).path.read_text()
     assert "canary" not in text
     assert "issuer.example" not in text
@@ -112,15 +114,17 @@ def test_a_record_holds_nothing_of_the_sign_in(tmp_path: Path) -> None:
 
 def test_origins_are_accepted_and_forgotten(tmp_path: Path) -> None:
     registries = known(tmp_path)
-    assert registries.read() == Known()
+    assert registries.read() == Trust()
     assert registries.accept(OWN, NOW)
     assert not registries.accept(OWN, NOW + 1)
-    registries.bind(Home(OWN, "mark"))
+    registries.record_issuer(Issuer(OWN, "mark"))
     assert registries.accept(THEIRS, NOW)
-    assert registries.read() == Known({OWN: "2023-11-14T22:13:20Z", THEIRS: "2023-11-14T22:13:20Z"}, Home(OWN, "mark"))
-    assert registries.forget(OWN)
-    assert registries.read() == Known({THEIRS: "2023-11-14T22:13:20Z"})
-    assert not registries.forget(OWN)
+    assert registries.read() == Trust(
+        {OWN: "2023-11-14T22:13:20Z", THEIRS: "2023-11-14T22:13:20Z"}, Issuer(OWN, "mark")
+    )
+    assert registries.revoke(OWN)
+    assert registries.read() == Trust({THEIRS: "2023-11-14T22:13:20Z"})
+    assert not registries.revoke(OWN)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,7 @@ def test_a_file_that_makes_no_sense_accepts_nothing(tmp_path: Path, content: byt
     path.write_bytes(content)
     path.chmod(0o600)
     with pytest.raises(LocalProblem, match="trust"):
-        _ = reach(tmp_path, THEIRS).accepted
+        _ = policy(tmp_path, THEIRS).accepted
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
@@ -153,4 +157,4 @@ def test_a_file_that_others_can_change_accepts_nothing(tmp_path: Path, mode: int
     path.write_text(json.dumps({"version": 1, "accepted": {THEIRS: "2026-01-01T00:00:00Z"}}))
     path.chmod(mode)
     with pytest.raises(LocalProblem, match="another user can change it"):
-        _ = reach(tmp_path, THEIRS).accepted
+        _ = policy(tmp_path, THEIRS).accepted

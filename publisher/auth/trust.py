@@ -1,4 +1,4 @@
-"""The registries that this user knows: the accepted origins, and the origin that issued roar's sign-in.
+"""The registries that this user trusts: the accepted origins, and the origin that issued roar's sign-in.
 
 Stored in our own file beside roar's `auth.json`, whose format belongs to roar-cli:
 
@@ -30,33 +30,33 @@ _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
-    """The origin that issued a sign-in. of: `SignIn.mark` of the sign-in."""
+class Issuer:
+    """The origin that issued a sign-in. sign_in: the `SignIn.digest` of that sign-in."""
 
     origin: str
-    of: str
+    sign_in: str
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Trust:
     """The content of the file. accepted: maps origins to the time of acceptance (ISO 8601, UTC)."""
 
     accepted: Mapping[str, str] = field(default_factory=dict)
-    home: Home | None = None
+    issuer: Issuer | None = None
 
 
-class Registries:
+class TrustStore:
     """The file, read again for each query. Any number of processes may change it; each change is atomic."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], home: Path) -> "Registries":
+    def from_environment(cls, environ: Mapping[str, str], home: Path) -> "TrustStore":
         """Return this user's file."""
         return cls(base_folder(environ, "XDG_CONFIG_HOME", ".config", home) / "roar" / "registries.json")
 
-    def read(self) -> Known:
+    def read(self) -> Trust:
         """Return the content; empty if there is no file.
 
         Raises LocalProblem if the file cannot be read, is invalid, or can be changed by another user.
@@ -64,7 +64,7 @@ class Registries:
         try:
             handle = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         except (FileNotFoundError, NotADirectoryError):
-            return Known()
+            return Trust()
         except OSError as error:
             raise self._unusable(error.strerror or "it cannot be read") from None
         with os.fdopen(handle, "rb") as file:
@@ -74,39 +74,39 @@ class Registries:
             if status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
                 raise self._unusable("another user can change it")
             content = file.read(LARGEST_BYTES + 1)
-        known = _parsed(content)
-        if known is None:
+        trust = _parse(content)
+        if trust is None:
             raise self._unusable("it is not what this program writes")
-        return known
+        return trust
 
     def accept(self, origin: str, now: float) -> bool:
         """Store that this user accepts an origin. Return False if it was accepted before. Raises LocalProblem."""
-        with self._changing() as known:
-            if origin in known.accepted:
+        with self._changing() as trust:
+            if origin in trust.accepted:
                 return False
             when = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            self._write(Known({**known.accepted, origin: when}, known.home))
+            self._write(Trust({**trust.accepted, origin: when}, trust.issuer))
             return True
 
-    def forget(self, origin: str) -> bool:
+    def revoke(self, origin: str) -> bool:
         """Remove an origin, and that it issued the sign-in. Return False if it was unknown. Raises LocalProblem."""
-        with self._changing() as known:
-            home = None if known.home is not None and known.home.origin == origin else known.home
-            accepted = {name: when for name, when in known.accepted.items() if name != origin}
-            if (accepted, home) == (dict(known.accepted), known.home):
+        with self._changing() as trust:
+            issuer = None if trust.issuer is not None and trust.issuer.origin == origin else trust.issuer
+            accepted = {name: when for name, when in trust.accepted.items() if name != origin}
+            if (accepted, issuer) == (dict(trust.accepted), trust.issuer):
                 return False
-            self._write(Known(accepted, home))
+            self._write(Trust(accepted, issuer))
             return True
 
-    def bind(self, home: Home) -> None:
+    def record_issuer(self, issuer: Issuer) -> None:
         """Store which origin issued the sign-in. Raises LocalProblem."""
-        if self.read().home == home:
+        if self.read().issuer == issuer:
             return
-        with self._changing() as known:
-            self._write(Known(known.accepted, home))
+        with self._changing() as trust:
+            self._write(Trust(trust.accepted, issuer))
 
     @contextmanager
-    def _changing(self) -> Iterator[Known]:
+    def _changing(self) -> Iterator[Trust]:
         with ExitStack() as held:
             try:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -118,10 +118,10 @@ class Registries:
             except OSError as error:
                 raise self._unwritable(error.strerror or "it cannot be written") from None
 
-    def _write(self, known: Known) -> None:
-        document: dict[str, object] = {"version": VERSION, "accepted": dict(sorted(known.accepted.items()))}
-        if known.home is not None:
-            document["sign_in"] = {"origin": known.home.origin, "of": known.home.of}
+    def _write(self, trust: Trust) -> None:
+        document: dict[str, object] = {"version": VERSION, "accepted": dict(sorted(trust.accepted.items()))}
+        if trust.issuer is not None:
+            document["sign_in"] = {"origin": trust.issuer.origin, "of": trust.issuer.sign_in}
         write_private(self.path, (json.dumps(document, indent=2) + "\n").encode())
 
     def _unwritable(self, why: str) -> LocalProblem:
@@ -141,7 +141,7 @@ class Registries:
         )
 
 
-def _parsed(content: bytes) -> Known | None:
+def _parse(content: bytes) -> Trust | None:
     if len(content) > LARGEST_BYTES:
         return None
     try:
@@ -154,8 +154,8 @@ def _parsed(content: bytes) -> Known | None:
     if not isinstance(accepted, dict) or not all(isinstance(when, str) for when in accepted.values()):
         return None
     if sign_in is None:
-        return Known(accepted)
+        return Trust(accepted)
     if not isinstance(sign_in, dict):
         return None
     origin, of = sign_in.get("origin"), sign_in.get("of")
-    return Known(accepted, Home(origin, of)) if isinstance(origin, str) and isinstance(of, str) else None
+    return Trust(accepted, Issuer(origin, of)) if isinstance(origin, str) and isinstance(of, str) else None

@@ -1,15 +1,15 @@
-"""This user's bearer during one run: whether it is usable, and its renewal, which any number of requests share."""
+"""The user's bearer during one run: whether it is usable, and its renewal, which any number of requests share."""
 
 from collections.abc import Callable
 from contextlib import suppress
 
 import anyio
 
-from roar_publisher.auth.bearer import BearerStore, RefreshRefused
-from roar_publisher.auth.identity import of_sign_in
-from roar_publisher.auth.reach import Reach
+from roar_publisher.auth.bearer_store import BearerStore, RefreshRefused
+from roar_publisher.auth.identity import identity_of_sign_in
 from roar_publisher.auth.secret import Secret
-from roar_publisher.auth.signin import Document, SignIn, Standing
+from roar_publisher.auth.send_policy import SendPolicy
+from roar_publisher.auth.signin import Document, SignIn, TokenState
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.glaas.replies import RefreshReply
 from roar_publisher.net.documents import dump
@@ -24,20 +24,20 @@ RENEW_AGAIN_SECONDS = 60.0
 """How long such a token is used as it is after a failed renewal."""
 
 
-class OwnBearer:
+class UserBearer:
     """One run's bearer. A bearer that was rejected during the run stays rejected.
 
-    reach: of the registry that it would be sent to.
+    policy: what may be sent to the registry.
     clock: Unix seconds.
-    died: why it is not or no longer used, as a sentence; empty while it may be used.
-    mend: what the user can do about that, unless it is to sign in again.
+    why_unusable: why it is not or no longer used, as a sentence; empty while it may be used.
+    remedy: what the user can do about that, unless it is to sign in again.
     """
 
-    def __init__(self, store: BearerStore, reach: Reach, clock: Callable[[], float]) -> None:
-        self.died = ""
-        self.mend = ""
+    def __init__(self, store: BearerStore, policy: SendPolicy, clock: Callable[[], float]) -> None:
+        self.why_unusable = ""
+        self.remedy = ""
         self._store = store
-        self._reach = reach
+        self._policy = policy
         self._clock = clock
         self._renewing = anyio.Lock()
         self._renew_again_at = 0.0  # Unix seconds
@@ -47,15 +47,15 @@ class OwnBearer:
 
         Raises NeedsUser if the sign-in is unreadable.
         """
-        sign_in = self._own()
-        if sign_in is not None and sign_in.standing(self._clock()) is Standing.EXPIRED:
-            self.died = "The sign-in has expired and cannot be renewed."
-        return sign_in is not None and not self.died
+        sign_in = self._sign_in()
+        if sign_in is not None and sign_in.token_state(self._clock()) is TokenState.EXPIRED:
+            self.why_unusable = "The sign-in has expired and cannot be renewed."
+        return sign_in is not None and not self.why_unusable
 
     def due(self) -> SignIn | None:
         """Return the sign-in if it must be refreshed before use, otherwise None."""
-        sign_in = self._own()
-        return sign_in if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE else None
+        sign_in = self._sign_in()
+        return sign_in if sign_in is not None and sign_in.token_state(self._clock()) is TokenState.DUE else None
 
     async def header(self, caller: Caller, identity: str | None) -> str:
         """Return the header of a request sent now. Refreshes the bearer first if it is due.
@@ -64,12 +64,12 @@ class OwnBearer:
         Raises Refused (401) if there is no bearer any more, NeedsUser if another user has signed in.
         """
         self._check_origin(caller)
-        sign_in = self._own()
-        if sign_in is not None and sign_in.standing(self._clock()) is Standing.DUE:
-            sign_in = await self.renewed(sign_in, caller) or sign_in
-        if sign_in is None or sign_in.standing(self._clock()) is Standing.EXPIRED:
-            raise Refused(self.died or "you are not signed in any more", status=UNAUTHORIZED)
-        if identity is not None and of_sign_in(sign_in) not in (None, identity):
+        sign_in = self._sign_in()
+        if sign_in is not None and sign_in.token_state(self._clock()) is TokenState.DUE:
+            sign_in = await self.renew_due(sign_in, caller) or sign_in
+        if sign_in is None or sign_in.token_state(self._clock()) is TokenState.EXPIRED:
+            raise Refused(self.why_unusable or "you are not signed in any more", status=UNAUTHORIZED)
+        if identity is not None and identity_of_sign_in(sign_in) not in (None, identity):
             raise NeedsUser(
                 "another user has signed in on this machine meanwhile",
                 next_step="sign in as before (`roar login`), then resume",
@@ -77,7 +77,7 @@ class OwnBearer:
             )
         return f"Bearer {sign_in.access_token.reveal()}"
 
-    async def renewed(self, due: SignIn, caller: Caller) -> SignIn | None:
+    async def renew_due(self, due: SignIn, caller: Caller) -> SignIn | None:
         """Return a renewed sign-in for a due one; the same one if the registry cannot renew it now and it still works.
 
         Returns None if the registry does not renew it. Raises Transient if it cannot now and the old one has expired.
@@ -98,29 +98,29 @@ class OwnBearer:
         """Return whether there is a bearer other than `rejected`. Asks the registry for one if needed."""
         return await self._refresh(rejected, caller) is not None
 
-    def _own(self) -> SignIn | None:
-        """Return the sign-in that may be sent to this registry. Set `died` and return None if it must not be sent."""
+    def _sign_in(self) -> SignIn | None:
+        """Return the sign-in if it may be sent to this registry. Otherwise set `why_unusable` and return None."""
         sign_in = self._store.current()
         if sign_in is None:
             return None
-        barred = self._reach.bars_token() if self._store.fixed else self._reach.bars(sign_in)
-        if barred is not None:
-            self.died, self.mend = barred.why, barred.mend
+        denied = self._policy.why_token_denied() if self._store.fixed else self._policy.why_sign_in_denied(sign_in)
+        if denied is not None:
+            self.why_unusable, self.remedy = denied.why, denied.remedy
             return None
         if not self._store.fixed:
-            self._reach.bind(sign_in)
+            self._policy.record_issuer(sign_in)
         return sign_in
 
     def _check_origin(self, caller: Caller) -> None:
         """Raise LocalProblem if a bearer that was checked for one registry would be sent to another."""
-        if not self._reach.is_to(caller.registry):
+        if not self._policy.applies_to(caller.registry):
             raise LocalProblem(
                 "a credential was about to be sent to a registry that it is not for", reason=Reason.DEFECT
             )
 
     async def _refresh(self, rejected: Secret, caller: Caller) -> SignIn | None:
         self._check_origin(caller)
-        if self._own() is None:
+        if self._sign_in() is None:
             return None
         answered = Secret("")
 
@@ -135,8 +135,8 @@ class OwnBearer:
 
         outcome = await self._store.refresh(post, rejected, self._clock())
         if isinstance(outcome, RefreshRefused):
-            self.died = f"{outcome.why[:1].upper()}{outcome.why[1:]}."
+            self.why_unusable = f"{outcome.why[:1].upper()}{outcome.why[1:]}."
             return None
         if outcome.access_token == answered:  # without a user, a sign-in is identified by its token, which is new
-            self._reach.bind(outcome)
-        return self._own()
+            self._policy.record_issuer(outcome)
+        return self._sign_in()

@@ -9,7 +9,7 @@ from pathlib import Path
 from roar_publisher.state.private import read_private, write_private
 
 
-class KnownKeys:
+class IdentityCache:
     """A small JSON file, `{"<registry> <fingerprint>": identity}`. An unreadable file counts as empty.
 
     If two processes write at once, one entry may be lost; it is stored again next time.
@@ -18,17 +18,17 @@ class KnownKeys:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def identity(self, registry: str, fingerprint: str) -> str | None:
+    def get(self, registry: str, fingerprint: str) -> str | None:
         """Return the key's owner at that registry, or None if it is unknown."""
         found = self._read().get(f"{registry} {fingerprint}")
         return found if isinstance(found, str) else None
 
-    def note(self, registry: str, fingerprint: str, identity: str) -> None:
+    def store(self, registry: str, fingerprint: str, identity: str) -> None:
         """Store an identity. If the file cannot be written, the registry is asked again next time."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            noted = self._read() | {f"{registry} {fingerprint}": identity}
-            write_private(self._path, json.dumps(noted, indent=1, sort_keys=True).encode())
+            identities = self._read() | {f"{registry} {fingerprint}": identity}
+            write_private(self._path, json.dumps(identities, indent=1, sort_keys=True).encode())
         except OSError:
             pass
 

@@ -25,7 +25,7 @@ import anyio
 from roar_publisher.auth.private_file import locked, replacing, translated
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import CLIENT_ID, LOG_IN, Document, SignIn, environment_sign_in
-from roar_publisher.auth.subjects import names_another
+from roar_publisher.auth.subjects import names_different_user
 from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
@@ -34,10 +34,10 @@ from roar_publisher.tasks import task_group
 
 CANCELLED_GRACE_S = 4.0
 """Grace period of a cancelled refresh. A Ctrl-C must end within 5 s."""
-ROOM_BYTES = 16 * 1024
+GROWTH_BYTES = 16 * 1024
 """The maximum growth of the file by the new tokens."""
-THEIR_ANSWER_LOOKS = 60
-THEIR_ANSWER_WAIT_S = 0.05
+OTHER_REFRESH_READS = 60
+OTHER_REFRESH_WAIT_S = 0.05
 """Three seconds: how long roar-cli's reply may take when the server refused the same token to us."""
 MOST_BYTES = 1024 * 1024
 """The maximum size of a sign-in, which usually has some kilobytes."""
@@ -45,7 +45,7 @@ HALF_WRITTEN_READS = 5
 HALF_WRITTEN_WAIT_S = 0.02
 """roar-cli empties the file before it writes it, so invalid JSON is read again a few times."""
 
-MEND_FIXED = "set ROAR_ACCESS_TOKEN to a token that the registry accepts, or unset it to use another credential"
+FIXED_TOKEN_REMEDY = "set ROAR_ACCESS_TOKEN to a token that the registry accepts, or unset it to use another credential"
 
 Post = Callable[[Document], Awaitable[Mapping[str, object]]]
 """Sends `POST /auth/refresh` with this body and returns the reply. Raises `Rejected` for a final refusal."""
@@ -68,7 +68,7 @@ class BearerStore:
     def __init__(self, path: Path, fixed: Secret | None = None) -> None:
         self._path = path
         self._fixed = fixed
-        self._one_at_a_time = anyio.Lock()
+        self._refreshing = anyio.Lock()
         self._refused: Secret | None = None
         """The refresh token that the server has refused. It is not sent again."""
 
@@ -102,16 +102,16 @@ class BearerStore:
         """
         if self._fixed is not None:
             return RefreshRefused("the token of ROAR_ACCESS_TOKEN is not accepted, and cannot be refreshed")
-        async with self._one_at_a_time:
-            known = self._look(rejected)
+        async with self._refreshing:
+            known = self._next_token(rejected)
             if isinstance(known, Secret):
                 async with locked(self._path):
-                    known = self._look(rejected)
+                    known = self._next_token(rejected)
                     if isinstance(known, Secret):
-                        known = await self._ask(post, known, rejected, now)
+                        known = await self._request(post, known, rejected, now)
             return known
 
-    async def keep(self, document: Document) -> None:
+    async def save(self, document: Document) -> None:
         """Replace or create the sign-in atomically. Raises `LocalProblem` and keeps the old one if that fails."""
         with translated(self._path):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -131,16 +131,16 @@ class BearerStore:
         return "the token of ROAR_ACCESS_TOKEN" if self.fixed else "roar's sign-in"
 
     @property
-    def mend(self) -> str:
+    def remedy(self) -> str:
         """What the user can do if the fixed token is not accepted; empty without a fixed token."""
-        return MEND_FIXED if self._fixed is not None else ""
+        return FIXED_TOKEN_REMEDY if self._fixed is not None else ""
 
     @property
     def path(self) -> Path:
         """The path of `auth.json`."""
         return self._path
 
-    def _look(self, rejected: Secret) -> SignIn | RefreshRefused | Secret:
+    def _next_token(self, rejected: Secret) -> SignIn | RefreshRefused | Secret:
         """Return the sign-in or refusal that the file determines, or the refresh token to send to the server."""
         sign_in = self.current()
         if sign_in is None:
@@ -153,18 +153,18 @@ class BearerStore:
             return RefreshRefused("the server does not renew the sign-in")
         return sign_in.refresh_token
 
-    async def _ask(self, post: Post, token: Secret, rejected: Secret, now: float) -> SignIn | RefreshRefused:
+    async def _request(self, post: Post, token: Secret, rejected: Secret, now: float) -> SignIn | RefreshRefused:
         """Ask the server for new tokens. Both locks must be held."""
         document = self._read() or Document()
-        why = "the server's answer holds no new access token"
+        why = "the server's answer contains no new access token"
 
-        async def ask_and_keep() -> None:
+        async def request_and_store() -> None:
             nonlocal why
-            with replacing(self._path, len(document.serialised().reveal()) + ROOM_BYTES) as replace:
+            with replacing(self._path, len(document.serialised().reveal()) + GROWTH_BYTES) as replace:
                 client_id = document.get("client_id") or CLIENT_ID
                 answer = Document(await post(Document(refresh_token=token.reveal(), client_id=client_id)))
-                if names_another(document, answer):
-                    why = "the registry answered the refresh with a sign-in of somebody else, which is not kept"
+                if names_different_user(document, answer):
+                    why = "the registry answered the refresh with another user's sign-in, which was discarded"
                     return
                 # No await from here on, so that cancellation cannot lose the server's reply.
                 latest = self._latest(document)
@@ -172,22 +172,22 @@ class BearerStore:
                     replace(latest.refreshed(answer, now).serialised())
 
         try:
-            await _with_grace(ask_and_keep)
+            await _with_grace(request_and_store)
         except Rejected as refusal:
             why = f"the server does not renew the sign-in: {refusal.what.rstrip('.')}"
-            await self._watch(rejected)
-        known = self._look(rejected)
+            await self._await_other_refresh(rejected)
+        known = self._next_token(rejected)
         if isinstance(known, Secret):
             self._refused = token
             return RefreshRefused(why)
         return known
 
-    async def _watch(self, rejected: Secret) -> None:
+    async def _await_other_refresh(self, rejected: Secret) -> None:
         """Wait until another process has renewed the sign-in, or has had enough time to."""
-        for _ in range(THEIR_ANSWER_LOOKS):
-            if not isinstance(self._look(rejected), Secret):
+        for _ in range(OTHER_REFRESH_READS):
+            if not isinstance(self._next_token(rejected), Secret):
                 return
-            await anyio.sleep(THEIR_ANSWER_WAIT_S)
+            await anyio.sleep(OTHER_REFRESH_WAIT_S)
 
     def _latest(self, document: Document) -> Document:
         """Return the file's current document, or `document` if it is unreadable, so that any reply is stored."""
@@ -212,13 +212,15 @@ class BearerStore:
                 ) from None
             if document is not None:
                 return document
-        raise NeedsUser(f"roar's sign-in {self._path} holds no JSON object.", next_step=LOG_IN, reason=Reason.AUTH)
+        raise NeedsUser(
+            f"roar's sign-in {self._path} does not contain a JSON object.", next_step=LOG_IN, reason=Reason.AUTH
+        )
 
 
 def _is_same(before: Document, now: Document) -> bool:
     """Return whether the file still holds the refreshed sign-in, and not one of a later login."""
     try:
-        return before.sign_in().mark == now.sign_in().mark
+        return before.sign_in().digest == now.sign_in().digest
     except NeedsUser:  # an unusable sign-in, so nothing can be lost
         return True
 

@@ -13,9 +13,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from roar_publisher.auth import bearer as bearer_module
+from roar_publisher.auth import bearer_store as bearer_module
 from roar_publisher.auth import private_file
-from roar_publisher.auth.bearer import BearerStore, Post, RefreshRefused
+from roar_publisher.auth.bearer_store import BearerStore, Post, RefreshRefused
 from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.signin import Document, SignIn
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser, Rejected, Transient
@@ -28,7 +28,7 @@ FIRST = Secret(ACCESS)
 @pytest.fixture(autouse=True)
 def _nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal is final at once, but where a test is about roar-cli beside us."""
-    monkeypatch.setattr(bearer_module, "THEIR_ANSWER_LOOKS", 0)
+    monkeypatch.setattr(bearer_module, "OTHER_REFRESH_READS", 0)
 
 
 def environment_store(folder: Path, **environ: str) -> BearerStore:
@@ -160,7 +160,7 @@ async def test_an_answer_without_a_new_token_is_a_refusal(answer: dict[str, obje
         return answer
 
     assert await store(tmp_path).refresh(post, FIRST, NOW) == RefreshRefused(
-        "the server's answer holds no new access token"
+        "the server's answer contains no new access token"
     )
 
 
@@ -193,7 +193,7 @@ async def test_a_lost_race_with_roar_cli_is_no_refusal(tmp_path: Path) -> None:
 async def test_roar_cli_may_write_down_its_answer_after_our_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bearer_module, "THEIR_ANSWER_LOOKS", 1000)
+    monkeypatch.setattr(bearer_module, "OTHER_REFRESH_READS", 1000)
     bearer = store(tmp_path)
 
     async def write_down() -> None:
@@ -342,7 +342,7 @@ KILLED_WHILE_ASKING = f"""
 import os, signal, sys
 from pathlib import Path
 import anyio
-from roar_publisher.auth.bearer import BearerStore
+from roar_publisher.auth.bearer_store import BearerStore
 from roar_publisher.auth.secret import Secret
 
 async def post(body):
@@ -380,7 +380,7 @@ def test_a_file_that_stays_broken_is_a_clear_problem(tmp_path: Path, monkeypatch
     monkeypatch.setattr(bearer_module, "HALF_WRITTEN_WAIT_S", 0)
     path = auth_json(tmp_path)
     path.write_text('{"access_token": "tok')
-    with pytest.raises(NeedsUser, match="holds no JSON object") as caught:
+    with pytest.raises(NeedsUser, match="does not contain a JSON object") as caught:
         BearerStore(path).current()
     assert caught.value.next_step == "run `roar login`"
 
