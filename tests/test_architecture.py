@@ -67,6 +67,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "publisher.engine.run": {
         "state",
         "publisher.report",
+        "publisher.blocking",
         "publisher.engine.journal",
         "publisher.net",
         "publisher.glaas",
@@ -101,10 +102,17 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.glaas",
         "publisher.tasks",
     },
+    "publisher.engine.credentials": {
+        "state",
+        "publisher.report",
+        "publisher.net",
+        "publisher.auth",
+        "publisher.lineage",
+    },
     "publisher.engine.worker": {
         "state",
         "publisher.report",
-        "publisher.blocking",
+        "publisher.engine.credentials",
         "publisher.engine.journal",
         "publisher.engine.run",
         "publisher.engine.loop",
@@ -112,7 +120,6 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.net",
         "publisher.glaas",
         "publisher.auth",
-        "publisher.lineage",
     },
     "publisher.daemon": {
         "state",
@@ -121,6 +128,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.blocking",
         "publisher.engine.journal",
         "publisher.engine.loop",
+        "publisher.engine.run",
         "publisher.engine.worker",
         "publisher.net",
         "publisher.lineage",

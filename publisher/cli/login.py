@@ -79,18 +79,18 @@ async def _sign_in(store: BearerStore, document: Document, policy: SendPolicy) -
 
 def _policy_for(registry: str | None, document: Document) -> SendPolicy:
     """Return the registry to send the token to. Raises NeedsUser if the user has not named one."""
-    from roar_publisher.engine.worker import own_reach
+    from roar_publisher.engine.credentials import user_send_policy
     from roar_publisher.lineage.project import NamedRegistry, current_folder, find_project, user_registry
     from roar_publisher.net.address import registry_address
 
     if registry or os.environ.get("GLAAS_URL", "").strip():
         named = NamedRegistry(registry or os.environ["GLAAS_URL"], NamedBy.OPTION)
-        return own_reach(registry_address(named.url, os.environ), named.by)
+        return user_send_policy(registry_address(named.url, os.environ), named.by)
     try:
         named = find_project(current_folder()).registry(os.environ)
     except LocalProblem:
         named = user_registry(os.environ)
-    policy = own_reach(registry_address(named.url, os.environ), named.by)
+    policy = user_send_policy(registry_address(named.url, os.environ), named.by)
     denied = policy.why_token_denied() or policy.why_sign_in_denied(document.sign_in())
     if denied is not None:
         raise NeedsUser(

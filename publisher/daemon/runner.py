@@ -9,6 +9,7 @@ from roar_publisher.daemon.log import Log, about
 from roar_publisher.daemon.schedule import Action, Verdict, verdict
 from roar_publisher.engine.journal import AsyncJournal, AsyncQueue
 from roar_publisher.engine.loop import SETBACKS
+from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.connection import RegistryConnection
@@ -52,7 +53,7 @@ async def run_publish(
         if found.live and queued.told is not False:  # an end already reported belongs to an earlier attempt
             await queue.tell(False)
 
-        async def nobody_to_ask(choice: Choice) -> bool:
+        async def refuse(choice: Choice) -> bool:
             return False
 
         heard = _Heard(about(log, found.paths.id))
@@ -60,16 +61,17 @@ async def run_publish(
             progress = await work(
                 owned,
                 folder,
-                report=heard.report,
-                confirm=nobody_to_ask,
+                Frontend(report=heard.report, confirm=refuse),
                 stop=errand.stop,
-                line=line,
-                share=share,
                 keyring=means.keyring() if means.keyring else None,
-                patience=PATIENCE_SECONDS,
-                clock=means.clock,
-                rng=means.rng,
-                run_blocking=run_blocking,
+                resources=Resources(
+                    connection=line,
+                    budget=share,
+                    patience=PATIENCE_SECONDS,
+                    clock=means.clock,
+                    rng=means.rng,
+                    run_blocking=run_blocking,
+                ),
             )
         except PublisherError as error:
             then = verdict(error, attempts=0 if heard.moved else queued.attempts, rng=means.rng)

@@ -106,7 +106,7 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
     If a user stopped the publish, park it in the same transaction, so that no daemon continues it without being asked.
     """
     with anyio.CancelScope(shield=True):
-        if run.attended and isinstance(error, Interrupted):
+        if run.frontend.attended and isinstance(error, Interrupted):
             await run.journal.queue.park(reason=error.reason, detail=STOPPED_BY_USER)
         else:
             await run.journal.note(reason=error.reason, detail=error.what)

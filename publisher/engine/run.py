@@ -1,20 +1,27 @@
 """The context that every step receives: one process's work on one publish."""
 
+import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import time
 
 import anyio
+import httpx2
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
+from roar_publisher.blocking import RunBlocking, in_thread
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.glaas.caller import Caller
 from roar_publisher.net.budget import UploadBudget
+from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.report import Reporter
 from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Learned, Plan, Progress
 
+PATIENCE_SECONDS = 300.0
+"""How long a foreground publish waits for an unreachable server before it stops and leaves the rest to `--resume`."""
 SIGNATURE_HOST = "ssh_signature_host"
 """Key in the journal's capabilities: whether the registry checks the host that an SSH signature names."""
 
@@ -28,36 +35,63 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One process's work on one publish. The process owns the publish for the lifetime of this object.
+class Frontend:
+    """What a publish reports to, and the user whom it asks.
 
     confirm: asks the user whether a publish without a credential may proceed; not called again after a yes.
-    user_key: makes this user's session ids unguessable.
-    clock: Unix seconds.
-    limits: what the user allows this publish. share: the upload limits that this process's publishes share.
-    patience: seconds to wait for an unreachable server.
-    stop: set when the process should finish the requests in flight and end.
     attended: the user runs this process, so a stop parks the publish until the user resumes it; no daemon continues it.
     """
 
+    report: Reporter
+    confirm: Callable[[Choice], Awaitable[bool]]
+    attended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """The connections, time and threads of one publish. The defaults are real and its own; tests inject others.
+
+    connection: to the registry, if this process's publishes share one. budget: the upload limits that they share.
+    patience: seconds to wait for an unreachable server. clock: Unix seconds.
+    """
+
+    connection: RegistryConnection | None = None
+    budget: UploadBudget | None = None
+    transport: httpx2.AsyncBaseTransport | None = None
+    patience: float = PATIENCE_SECONDS
+    clock: Callable[[], float] = time
+    rng: random.Random = field(default_factory=random.Random)
+    run_blocking: RunBlocking = field(default_factory=in_thread)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One process's work on one publish. The process owns the publish for the lifetime of this object.
+
+    user_key: makes this user's session ids unguessable.
+    stop: set when the process should finish the requests in flight and end.
+    """
+
     plan: Plan
+    limits: TransferLimits
     journal: AsyncJournal
     files: AsyncFiles
     caller: Caller
     keyring: Keyring
     user_key: bytes
-    confirm: Callable[[Choice], Awaitable[bool]]
-    report: Reporter
-    clock: Callable[[], float]
-    limits: TransferLimits
-    share: UploadBudget | None
-    patience: float
+    frontend: Frontend
+    resources: Resources
     stop: anyio.Event
-    attended: bool = False
 
     @property
-    def most_requests(self) -> int:
-        return self.limits.requests
+    def report(self) -> Reporter:
+        """What receives the reports of this run."""
+        return self.frontend.report
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The current time in Unix seconds."""
+        return self.resources.clock
 
 
 Step = Callable[[Run, Progress], Awaitable[Outcome]]

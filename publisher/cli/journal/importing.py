@@ -11,7 +11,7 @@ from roar_publisher.auth.choice import Capabilities, Flag, HeldCredentials
 from roar_publisher.auth.decide import decide, requests_anonymity
 from roar_publisher.auth.scope import Mode, RepoScope
 from roar_publisher.cli.display.text import count, one_line, printable, size
-from roar_publisher.engine.worker import own_reach
+from roar_publisher.engine.credentials import user_send_policy
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.planning.bundles.reach import Stored
 from roar_publisher.state.errors import NeedsUser
@@ -76,7 +76,7 @@ def shown(file: str, arriving: Arriving) -> list[str]:
     lines.append(f"  publish {count(plan.jobs, 'job')}, {_visibility(plan)}")
     lines.append(f"  as {_identity(plan, arriving.progress)}")
     gets = "without a credential" if _for_nobody(plan) else "which gets your credential"
-    known = own_reach(plan.registry, NamedBy.BUNDLE).accepted
+    known = user_send_policy(plan.registry, NamedBy.BUNDLE).accepted
     unknown = "" if known else "; you have not accepted it yet, and are asked again before anything is sent there"
     lines.append(f"  to the registry {_value(plan.registry)}, {gets}{unknown}")
     return [printable(line) for line in lines]

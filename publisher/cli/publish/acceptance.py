@@ -6,7 +6,7 @@ from pathlib import Path
 
 from roar_publisher.auth.trust import TrustStore
 from roar_publisher.cli.publish.consent import Person
-from roar_publisher.engine.worker import own_reach
+from roar_publisher.engine.credentials import user_send_policy
 from roar_publisher.planning.plans import Request
 from roar_publisher.state.home import home
 from roar_publisher.state.record import NAMED_BY, NamedBy, Plan
@@ -47,7 +47,7 @@ def _shown(file: Path, root: Path) -> str:
 
 
 def _accept(registry: str, named_by: object, named_in: str, person: Person, publish_id: str = "") -> None:
-    policy = own_reach(registry, named_by)
+    policy = user_send_policy(registry, named_by)
     if policy.accepted:
         return
     if not person.accept_registry(policy.origin, named_in):

@@ -20,7 +20,7 @@ from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.text import count, one_line, printable, size
 from roar_publisher.cli.publish.acceptance import named_in_file
 from roar_publisher.cli.publish.request import known_identities, possible_choices
-from roar_publisher.engine.worker import own_keyring
+from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.lineage.batches import Sink
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.explain import Explanation, explained
@@ -47,7 +47,7 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
 
     Raises what planning raises, because a publish would fail in the same way.
     """
-    keyring = own_keyring(request.registry, request.intent)
+    keyring = user_keyring(request.registry, request.intent)
     held = anyio.run(partial(keyring.available, request.flag, request.scope, may_ask=False))
     choices = possible_choices(request, held)
     identities = known_identities(choices)

@@ -25,7 +25,9 @@ from roar_publisher.cli.publish.request import put_request, read_request
 from roar_publisher.cli.publish.resuming import daemon_works_on, find_publish
 from roar_publisher.cli.publish.signals import run_listening, stop_by_exception
 from roar_publisher.cli.publish.stopping import stopped, unfinished
-from roar_publisher.engine.worker import own_keyring, work
+from roar_publisher.engine.credentials import user_keyring
+from roar_publisher.engine.run import Frontend
+from roar_publisher.engine.worker import work
 from roar_publisher.lineage.project import current_folder
 from roar_publisher.planning.plans import Frozen, Request, freeze
 from roar_publisher.report import Noted
@@ -180,11 +182,9 @@ class _Publishing:
             return await work(
                 frozen.publish,
                 self._folder,
-                report=self._display.report,
-                confirm=confirm,
+                Frontend(report=self._display.report, confirm=confirm, attended=True),
                 stop=stop,
                 keyring=keyring,
-                attended=True,
             )
 
         paid = frozen.publish.journal.progress().state is State.DONE
@@ -206,7 +206,7 @@ class _Publishing:
 
     def _keyring(self, registry: str, intent: Mapping[str, Any]) -> Keyring:
         ask = self._person.passphrase if self._person.present else None
-        return own_keyring(registry, intent, ask=ask, report=self._display.report)
+        return user_keyring(registry, intent, ask=ask, report=self._display.report)
 
 
 def _somebody_there() -> bool:

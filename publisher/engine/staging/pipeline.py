@@ -75,7 +75,7 @@ class Pipeline:
                     past = page[-1].seq
                     self._window.extend(page)
             unit = None
-            if not stopping and self._in_flight < self._run.most_requests:
+            if not stopping and self._in_flight < self._run.limits.requests:
                 unit = self._window.take(self._watermark.level)
             if unit is not None:
                 self._in_flight += 1

@@ -117,7 +117,7 @@ async def _agreed(run: Run, choice: Choice) -> bool:
     """Return whether the user agrees or did so earlier. The answer is stored with the plan, so it is asked once."""
     if (await run.journal.queue.read()).agreed:
         return True
-    agreed = await run.confirm(choice)
+    agreed = await run.frontend.confirm(choice)
     await run.journal.queue.order(agreed=agreed)
     return agreed
 

@@ -43,9 +43,9 @@ async def _objects(run: Run, destination: str) -> AsyncIterator["Objects"]:
         owner=owner_of(run.plan),
         connections=fitting(run.limits.uploads),
         pace=Pace(run.limits.limit_rate) if run.limits.limit_rate else None,
-        budget=run.share,
+        budget=run.resources.budget,
         report=run.report,
-        patience=run.patience,
+        patience=run.resources.patience,
     )
     async with store:
         yield Objects(run, store)

@@ -25,6 +25,7 @@ from roar_publisher.auth.choice import Choice, Flag
 from roar_publisher.auth.identity import is_key_identity
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.scope import RepoScope
+from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.registry.accounts import grants, keys
@@ -209,13 +210,10 @@ class World(httpx2.AsyncBaseTransport):
             return await work(
                 owned,
                 self.folder,
-                report=self.reports.append,
-                confirm=self._confirm,
+                Frontend(report=self.reports.append, confirm=self._confirm),
                 stop=anyio.Event(),
                 keyring=Keyring(self.environ, self.home, policy_for(self.registry, home=self.home), clock=self.now),
-                clock=self.now,
-                transport=self,
-                run_blocking=inline,
+                resources=Resources(clock=self.now, transport=self, run_blocking=inline),
             )
         except PublisherError as error:
             return error

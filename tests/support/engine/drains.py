@@ -13,6 +13,7 @@ from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.report import Report, Reporter
 from roar_publisher.state.journal import Journal
+from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.units import NODES, Kind, Unit
 from tests.support.lineages import Lineage, cut, plan_of
 
@@ -42,7 +43,7 @@ class Drain:
             journal=AsyncJournal(self.journal, inline),
             report=self.report,
             stop=self.stop,
-            most_requests=most_requests,
+            limits=TransferLimits(jobs=most_requests),
         )
         self.pipeline = Pipeline(cast(Run, run), EVERY_KIND, self._counted(deliver or self.take))
         await self.pipeline.drain()

@@ -12,6 +12,7 @@ import httpx2
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
+from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.accounts.callers import session_token
@@ -102,14 +103,10 @@ class Publishing(httpx2.AsyncBaseTransport):
             return await work(
                 owned,
                 self.folder,
-                report=self.reports.append,
-                confirm=confirm,
+                Frontend(report=self.reports.append, confirm=confirm, attended=attended),
                 stop=self.stop,
                 keyring=Keyring({}, self.folder.root, policy_for(home=self.folder.root), clock=lambda: 0.0),
-                patience=patience,
-                rng=NoJitter(),
-                transport=self,
-                attended=attended,
+                resources=Resources(patience=patience, rng=NoJitter(), transport=self),
             )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

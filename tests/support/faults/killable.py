@@ -23,6 +23,7 @@ import httpx2  # noqa: F401  imported before the fork, like everything that a pu
 
 from roar_publisher.auth.choice import Choice, Flag
 from roar_publisher.auth.keyring import Keyring
+from roar_publisher.engine.run import Frontend
 from roar_publisher.engine.worker import work
 from roar_publisher.lineage.project import find_project
 from roar_publisher.net.exchange import Exchange, Reply
@@ -114,8 +115,7 @@ def live(order: Order) -> Answer:
         progress = await work(
             frozen.publish,
             folder,
-            report=lambda report: None,
-            confirm=yes,
+            Frontend(report=lambda report: None, confirm=yes),
             stop=anyio.Event(),
             keyring=Keyring({}, folder.root, policy_for(order.registry, home=folder.root), clock=time.time),
         )

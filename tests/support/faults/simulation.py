@@ -24,6 +24,7 @@ from trio.testing import MockClock
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.blocking import inline
+from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.accounts.callers import session_token
@@ -144,15 +145,16 @@ class World:
                 progress = await work(
                     owned,
                     self.folder,
-                    report=self.reports.append,
-                    confirm=_yes,
+                    Frontend(report=self.reports.append, confirm=_yes),
                     stop=stop,
                     keyring=Keyring({}, self.folder.root, policy_for(home=self.folder.root), clock=self.now),
-                    patience=patience,
-                    clock=self.now,
-                    rng=weather.rng,
-                    transport=FaultyTransport(registry, weather, now=self.now, before=before, after=after),
-                    run_blocking=inline,
+                    resources=Resources(
+                        patience=patience,
+                        clock=self.now,
+                        rng=weather.rng,
+                        transport=FaultyTransport(registry, weather, now=self.now, before=before, after=after),
+                        run_blocking=inline,
+                    ),
                 )
             except PublisherError as error:
                 failure = error

@@ -18,6 +18,7 @@ from trio.testing import MockClock
 
 from roar_publisher.__main__ import run
 from roar_publisher.blocking import inline
+from roar_publisher.engine.run import Resources
 from roar_publisher.net.route import Route
 from tests.support.fuzz.wire import Network
 
@@ -90,7 +91,9 @@ def roar(
         changed.enter_context(mock.patch("roar_publisher.cli.failure._defect", _defect))
         patience = THREADS_SECONDS if threads else 0
         changed.enter_context(mock.patch("anyio.run", partial(_in_virtual_time, patience)))
-        changed.enter_context(mock.patch("roar_publisher.engine.worker.in_thread", return_value=inline))
+        changed.enter_context(
+            mock.patch("roar_publisher.engine.worker.Resources", partial(Resources, run_blocking=inline))
+        )
         changed.enter_context(mock.patch("roar_publisher.cli.publish.signals.TICK_SECONDS", TICK_SECONDS))
         changed.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         code = run(arguments)

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import roar_publisher.cli
+import roar_publisher.engine.run
 import roar_publisher.engine.steps
-import roar_publisher.engine.worker
 import roar_publisher.net.gate
 import roar_publisher.net.retry
 import roar_publisher.planning.put
@@ -86,7 +86,7 @@ def _hurry() -> None:
     for function, name, seconds in (
         (roar_publisher.storage.http.Wire.__init__, "reply_seconds", HASTY_REPLY_SECONDS),
         (roar_publisher.storage.destinations.open_store, "patience", HASTY_PATIENCE_SECONDS),
-        (roar_publisher.engine.worker.work, "patience", HASTY_PATIENCE_SECONDS),
+        (roar_publisher.engine.run.Resources.__init__, "patience", HASTY_PATIENCE_SECONDS),
     ):
         defaults = function.__kwdefaults__
         assert defaults is not None

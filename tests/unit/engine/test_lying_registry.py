@@ -9,6 +9,7 @@ import pytest
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
+from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.report import Noted, Report
@@ -58,11 +59,10 @@ class Client:
                 return await work(
                     owned,
                     self.folder,
-                    report=self.reports.append,
-                    confirm=confirm,
+                    Frontend(report=self.reports.append, confirm=confirm),
                     stop=anyio.Event(),
                     keyring=Keyring({}, self.folder.root, policy_for(home=self.folder.root), clock=lambda: 0.0),
-                    patience=0,
+                    resources=Resources(patience=0),
                 )
 
         return anyio.run(drive)

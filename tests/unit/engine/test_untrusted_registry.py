@@ -9,7 +9,9 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.engine.worker import own_reach, work
+from roar_publisher.engine.credentials import user_send_policy
+from roar_publisher.engine.run import Frontend, Resources
+from roar_publisher.engine.worker import work
 from roar_publisher.state.errors import NeedsUser, PublisherError
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -54,11 +56,9 @@ async def gone_on(folder: StateFolder, named_by: object, listening: Listening) -
             await work(
                 owned,
                 folder,
-                report=lambda report: None,
-                confirm=agreed,
+                Frontend(report=lambda report: None, confirm=agreed),
                 stop=anyio.Event(),
-                rng=NoJitter(),
-                transport=listening,
+                resources=Resources(rng=NoJitter(), transport=listening),
             )
         except PublisherError as error:
             return error
@@ -100,10 +100,10 @@ def test_the_users_own_word_now_counts_as_well(
     home: Path, monkeypatch: pytest.MonkeyPatch, say: Callable[[Path], None]
 ) -> None:
     monkeypatch.setenv("GLAAS_URL", "")
-    assert not own_reach(THEIRS, NamedBy.BUNDLE).accepted
+    assert not user_send_policy(THEIRS, NamedBy.BUNDLE).accepted
     say(home)
-    assert own_reach(THEIRS, NamedBy.BUNDLE).accepted
-    assert own_reach(THEIRS, NamedBy.BUNDLE).why_token_denied() is None
+    assert user_send_policy(THEIRS, NamedBy.BUNDLE).accepted
+    assert user_send_policy(THEIRS, NamedBy.BUNDLE).why_token_denied() is None
 
 
 def _configure(home: Path, text: str) -> None:

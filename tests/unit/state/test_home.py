@@ -72,6 +72,6 @@ def test_no_command_breaks_without_a_home(
 
 @pytest.mark.usefixtures("_no_home")
 def test_credentials_that_a_home_would_hold_are_just_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from roar_publisher.engine.worker import own_keyring
+    from roar_publisher.engine.credentials import user_keyring
 
-    assert own_keyring("https://api.glaas.ai", {}) is not None
+    assert user_keyring("https://api.glaas.ai", {}) is not None
