@@ -71,3 +71,6 @@ class TransferLimits:
     def uploads(self) -> int:
         """The maximum number of concurrent requests to an object store."""
         return self.jobs or MOST_UPLOADS
+
+
+DEFAULT_LIMITS = TransferLimits()

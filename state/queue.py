@@ -5,14 +5,18 @@ checkpoint.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from roar_publisher.state.file import JournalFile
-from roar_publisher.state.limits import TransferLimits
+from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits
 
 STOPPED_BY_USER = "stopped with Ctrl-C or SIGTERM"
 """The detail of a publish that the user stopped. It is parked until the user continues it."""
+
+STORED_AS = {"jobs": "most_uploads", "limit_rate": "upload_rate"}
+"""The columns of transfer limits that are named differently."""
+LIMIT_COLUMNS = {each.name: STORED_AS.get(each.name, each.name) for each in fields(TransferLimits)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +25,7 @@ class Queued:
 
     detached_at: Unix seconds when the user left the publish to the daemon; None if that did not happen.
     agreed: the user consented to everything that a publish asks for.
-    most_uploads: concurrent requests to an object store and to the registry; None: no limit set.
-    upload_rate: bytes per second to a store; None: no limit set.
+    limits: the transfer limits that the user set.
     attempts: the number of consecutive attempts that acknowledged nothing new.
     next_attempt: Unix seconds before which the daemon does not start it; None: at any time.
     parked: it waits for the user, and the daemon does not start it.
@@ -31,17 +34,11 @@ class Queued:
 
     detached_at: float | None = None
     agreed: bool = False
-    most_uploads: int | None = None
-    upload_rate: int | None = None
+    limits: TransferLimits = DEFAULT_LIMITS
     attempts: int = 0
     next_attempt: float | None = None
     parked: bool = False
     told: bool | None = None
-
-    @property
-    def limits(self) -> TransferLimits:
-        """The transfer limits that the user set."""
-        return TransferLimits(jobs=self.most_uploads, limit_rate=self.upload_rate)
 
 
 class Queue:
@@ -58,11 +55,12 @@ class Queue:
         if row is None:
             return Queued()
         flags = {name: None if row[name] is None else bool(row[name]) for name in ("agreed", "parked", "told")}
-        return Queued(**row | flags)
+        limits = TransferLimits(**{name: row.pop(column) for name, column in LIMIT_COLUMNS.items()})
+        return Queued(**row | flags, limits=limits)
 
-    def order(self, *, agreed: bool = False, most_uploads: int | None = None, upload_rate: int | None = None) -> None:
+    def order(self, *, agreed: bool = False, limits: TransferLimits = DEFAULT_LIMITS) -> None:
         """Record how the user wants the work done; every later owner follows it. What is not given stays as it was."""
-        said = {"agreed": agreed or None, "most_uploads": most_uploads, "upload_rate": upload_rate}
+        said = {"agreed": agreed or None} | {column: getattr(limits, name) for name, column in LIMIT_COLUMNS.items()}
         if changes := {name: value for name, value in said.items() if value is not None}:
             self._write(**changes)
 

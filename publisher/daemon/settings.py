@@ -8,17 +8,19 @@ able to name a command that runs here.
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roar_publisher.daemon.log import Log
 from roar_publisher.lineage.plainfile import read_toml
 from roar_publisher.state.errors import LocalProblem
-from roar_publisher.state.limits import MOST_UPLOADS, parse_rate
+from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits, parse_rate
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
 MAX_ACTIVE = 4
+KEYS = ("max_active", "jobs", "limit_rate", "on_done", "notify", "push_tags")
+"""The keys of the user's `[publisher]` table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +28,14 @@ class Settings:
     """The daemon's settings.
 
     max_active: publishes that are active at once.
-    jobs: concurrent requests to object stores, over all publishes.
-    limit_rate: bytes per second to object stores, over all publishes; None for no limit.
+    limits: the transfer limits of object stores, over all publishes.
     on_done: the command to run at every end, as a list of arguments; empty for none.
     notify: whether to show desktop notifications.
     push_tags: whether to push the git tag of a put.
     """
 
     max_active: int = MAX_ACTIVE
-    jobs: int = MOST_UPLOADS
-    limit_rate: int | None = None
+    limits: TransferLimits = DEFAULT_LIMITS
     on_done: tuple[str, ...] = ()
     notify: bool = True
     push_tags: bool = False
@@ -45,10 +45,9 @@ def user_settings(environ: Mapping[str, str], home: Path) -> Settings:
     """Return the settings in the user's file, or the defaults. Raises LocalProblem if the file is invalid."""
     base = base_folder(environ, "XDG_CONFIG_HOME", ".config", home)
     said = _Reader.of(base / "roar" / "config.toml")
-    known = [field.name for field in fields(Settings)]
     for key in said.table:
-        if key not in known:  # a misspelt key must not be ignored silently
-            raise said.wrong(key, f"one of {', '.join(known)}")
+        if key not in KEYS:  # a misspelt key must not be ignored silently
+            raise said.wrong(key, f"one of {', '.join(KEYS)}")
     return said.settings(Settings())
 
 
@@ -79,22 +78,25 @@ class _Reader:
 
     def settings(self, base: Settings) -> Settings:
         return Settings(
-            max_active=self._number("max_active", base.max_active),
-            jobs=self._number("jobs", base.jobs),
-            limit_rate=self._rate(base.limit_rate),
+            max_active=self._number("max_active") or base.max_active,
+            limits=TransferLimits(
+                jobs=self._number("jobs") or base.limits.jobs, limit_rate=self._rate() or base.limits.limit_rate
+            ),
             on_done=self._command(base.on_done),
             notify=self._flag("notify", base.notify),
             push_tags=self._flag("push_tags", base.push_tags),
         )
 
-    def _number(self, key: str, default: int) -> int:
-        value = self.table.get(key, default)
+    def _number(self, key: str) -> int | None:
+        value = self.table.get(key)
+        if value is None:
+            return None
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 64:
             raise self.wrong(key, "a number from 1 to 64")
         return value
 
-    def _rate(self, default: int | None) -> int | None:
-        value = self.table.get("limit_rate", default)
+    def _rate(self) -> int | None:
+        value = self.table.get("limit_rate")
         if value is None:
             return None
         try:

@@ -50,7 +50,7 @@ class WorkerPool:
         self._means = means
         self._over = over
         self._lines = Lines(lambda registry: RegistryConnection(registry, transport=means.transport))
-        self._share = UploadBudget.of(settings.jobs, settings.limit_rate)
+        self._share = UploadBudget.of(settings.limits.uploads, settings.limits.limit_rate)
         self.active: dict[str, ActivePublish] = {}
 
     def begin(self, found: Glance) -> None:

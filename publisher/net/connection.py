@@ -13,7 +13,7 @@ from roar_publisher.net.exchange import Exchange
 from roar_publisher.net.gate import GateState
 from roar_publisher.net.limit import AdaptiveLimit
 from roar_publisher.state.descriptors import fitting
-from roar_publisher.state.limits import MOST_REQUESTS as MOST_REQUESTS
+from roar_publisher.state.limits import MOST_REQUESTS
 
 
 class RegistryConnection:

@@ -145,7 +145,7 @@ class _Publishing:
         options = self._options
         try:
             queue = frozen.publish.journal.queue
-            queue.order(agreed=agreed, most_uploads=options.limits.jobs, upload_rate=options.limits.limit_rate)
+            queue.order(agreed=agreed, limits=options.limits)
             if not options.detach:
                 return self._drive(frozen, keyring)
             from roar_publisher.cli.publish.detaching import leave_to_daemon

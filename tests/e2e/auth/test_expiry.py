@@ -14,8 +14,8 @@ import pytest
 from roar_publisher.auth.choice import Flag
 from roar_publisher.cli.status import Circumstances, Standing
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
-from roar_publisher.net.connection import MOST_REQUESTS
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser
+from roar_publisher.state.limits import MOST_REQUESTS
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from roar_publisher.state.survey import look

@@ -148,7 +148,7 @@ def store_answer(request: bytes) -> bytes:
 def queue(program: Program, registry: str, *, agreed: bool = True) -> str:
     """Leave the sample lineage to the daemon."""
     with frozen(StateFolder(program.state), LINEAGE, registry=registry) as owned:
-        owned.journal.queue.order(agreed=agreed, most_uploads=None, upload_rate=None)
+        owned.journal.queue.order(agreed=agreed)
         owned.journal.queue.detach()
         return owned.paths.id
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.net.connection import MOST_REQUESTS
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
+from roar_publisher.state.limits import MOST_REQUESTS
 from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.paths import StateFolder
 from tests.support.faults.items import Item, acknowledged_items, items_of_request, session_of

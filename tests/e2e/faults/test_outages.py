@@ -10,10 +10,10 @@ import trio
 
 from roar_publisher.engine.loop import GRACE_SECONDS
 from roar_publisher.engine.staging.acks import GROUP_SIZE
-from roar_publisher.net.connection import MOST_REQUESTS
 from roar_publisher.net.gate import LONGEST_PROBE_SECONDS
 from roar_publisher.report import Advanced, Retrying, Waiting
 from roar_publisher.state.errors import Interrupted, Transient
+from roar_publisher.state.limits import MOST_REQUESTS
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
 from tests.support.faults.mortal import Life

@@ -11,6 +11,7 @@ import pytest
 
 from roar_publisher.__main__ import run
 from roar_publisher.cli.publish import publishing
+from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -149,7 +150,7 @@ def test_a_resume_changes_what_it_says_and_nothing_else(program: Program, nobody
         program("publish", "--resume", publish_id, "--detach", "--jobs", "2")
     with OwnedPublish.open(StateFolder(program.state).find(publish_id)) as owned:
         queued = owned.journal.queue.read()
-    assert (queued.agreed, queued.most_uploads, queued.upload_rate) == (True, 2, 1_000_000)
+    assert (queued.agreed, queued.limits) == (True, TransferLimits(jobs=2, limit_rate=1_000_000))
 
 
 def test_what_was_moved_to_another_machine_is_not_resumed_by_the_way(

@@ -87,7 +87,7 @@ def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp
         program_with_daemons(tmp_path, tmp_path / "here") as here,
     ):
         with frozen(StateFolder(tmp_path / "sender"), cut(chain(2)), registry=elsewhere.url) as owned:
-            owned.journal.queue.order(agreed=True, most_uploads=None, upload_rate=None)
+            owned.journal.queue.order(agreed=True)
             owned.journal.queue.detach()
             pack(owned.paths, owned.journal, None, file)
         assert here("daemon", "start").code == 0
@@ -97,7 +97,7 @@ def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp
         [answer] = here("journal", "show", owned.paths.id, "--why", "--json").events
         assert (answer["reason"], answer["parked"], answer["turn"]) == ("imported", True, "person")
         with frozen(StateFolder(here.state), cut(chain(3)), registry=registry) as other:
-            other.journal.queue.order(agreed=True, most_uploads=None, upload_rate=None)
+            other.journal.queue.order(agreed=True)
             other.journal.queue.detach()
         until(lambda: not look(other.paths).live)  # the daemon has looked at both since
         assert elsewhere.requests == []

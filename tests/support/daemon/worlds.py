@@ -232,7 +232,7 @@ class Machine:
             owned.journal.add_units(lineage.units)
             plan = plan_of(lineage, owned.paths.id, registry=site.url)
             owned.journal.freeze(replace(plan, project=project, created_at=self.now()))
-            owned.journal.queue.order(agreed=agreed, most_uploads=None, upload_rate=None)
+            owned.journal.queue.order(agreed=agreed)
             owned.journal.queue.detach()
         self.queued[owned.paths.id] = (site, lineage)
         return owned.paths

@@ -9,10 +9,10 @@ import httpx2
 import pytest
 
 from roar_publisher.glaas.replies import Receipt
-from roar_publisher.net.connection import MOST_REQUESTS
 from roar_publisher.net.limit import FIRST_LIMIT, AdaptiveLimit
 from roar_publisher.report import Retrying
 from roar_publisher.state.errors import Interrupted
+from roar_publisher.state.limits import MOST_REQUESTS
 from tests.support import virtual
 from tests.support.glaas.scripted import OK, Calls, Script, reply
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.net.connection import MOST_REQUESTS, RegistryConnection
+from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.state.descriptors import EACH, RESERVED, fitting, raise_limit
+from roar_publisher.state.limits import MOST_REQUESTS
 from roar_publisher.state.xdg import base_folder
 
 

@@ -16,6 +16,7 @@ import pytest
 from roar_publisher.state.bundle import MANIFEST, Bundle, write_bundle
 from roar_publisher.state.errors import LocalProblem, Owned, PublisherError, UsageProblem
 from roar_publisher.state.journal import Journal
+from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.objects import ObjectRow, PartRow
@@ -79,7 +80,7 @@ def test_it_waits_for_a_person_who_agrees_here_whatever_was_agreed_there(
     folder: StateFolder, there: StateFolder, tmp_path: Path
 ) -> None:
     with frozen(folder, LINEAGE) as owned:
-        owned.journal.queue.order(agreed=True, most_uploads=3, upload_rate=5)
+        owned.journal.queue.order(agreed=True, limits=TransferLimits(jobs=3, limit_rate=5))
         owned.journal.queue.postpone(attempts=4, until=1e12)
         owned.journal.queue.park(reason="auth", detail="sign in")
         pack(owned.paths, owned.journal, None, tmp_path / "file")
@@ -88,7 +89,7 @@ def test_it_waits_for_a_person_who_agrees_here_whatever_was_agreed_there(
         queued, progress = arrival.journal.queue.read(), arrival.journal.progress()
     assert (queued.parked, queued.agreed, progress.reason) == (True, False, Reason.IMPORTED)
     assert (queued.attempts, queued.next_attempt) == (0, None)
-    assert (queued.most_uploads, queued.upload_rate) == (3, 5)
+    assert queued.limits == TransferLimits(jobs=3, limit_rate=5)
 
 
 def test_parts_stay_behind_with_the_upload_that_they_belong_to(
