@@ -23,28 +23,28 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _dispatch(arguments)
     except KeyboardInterrupt as error:
-        return _tell(error, arguments)
+        return _report(error, arguments)
     except Exception as error:
-        return _tell(error, arguments)
+        return _report(error, arguments)
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
-    from roar_publisher.cli.commands import OPTIONS, OURS, SUBSTITUTES
+    from roar_publisher.cli.commands import COMMANDS, OPTIONS, SUBSTITUTES
 
-    if arguments and arguments[0] not in OURS and arguments[0] not in OPTIONS:
-        from roar_publisher.cli.roar_cli import hand_over, roar_cli_installed
+    if arguments and arguments[0] not in COMMANDS and arguments[0] not in OPTIONS:
+        from roar_publisher.cli.roar_cli import roar_cli_installed, run_roar_cli
 
         if roar_cli_installed() or arguments[0] not in SUBSTITUTES:
-            return hand_over(arguments)
+            return run_roar_cli(arguments)
     from roar_publisher.cli.app import start
 
     return start(arguments)
 
 
-def _tell(error: BaseException, arguments: Sequence[str]) -> int:
-    from roar_publisher.cli.failure import tell
+def _report(error: BaseException, arguments: Sequence[str]) -> int:
+    from roar_publisher.cli.failure import report_error
 
-    return tell(error, as_json="--json" in arguments)
+    return report_error(error, as_json="--json" in arguments)
 
 
 if __name__ == "__main__":

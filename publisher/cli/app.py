@@ -7,32 +7,32 @@ from collections.abc import Mapping, Sequence
 import click
 
 from roar_publisher import __version__
-from roar_publisher.cli.commands import OURS, SUBSTITUTES, Place
+from roar_publisher.cli.commands import COMMANDS, SUBSTITUTES, CommandEntry
 from roar_publisher.cli.display.naming import name_in_help, program_name
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.streams import name_failures
-from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, roar_cli_installed, script_note
+from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, roar_cli_installed, roar_script_note
 
 
 class Program(click.Group):
     """The group of roar-publisher's commands, imported lazily."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_places(), *_theirs(_places())]
+        return [*_entries(), *_only_in_roar_cli(_entries())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = _places().get(cmd_name)
-        if place is None:
-            return _TAKES_FILES if ctx.resilient_parsing else None
-        command = getattr(importlib.import_module(place.module), cmd_name)
+        entry = _entries().get(cmd_name)
+        if entry is None:
+            return _FILE_ARGUMENTS if ctx.resilient_parsing else None
+        command = getattr(importlib.import_module(entry.module), cmd_name)
         assert isinstance(command, click.Command)
         return name_in_help(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their summaries. click's own method would import every module."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, place.summary) for name, place in _places().items()])
-        if theirs := _theirs(_places()):
+            formatter.write_dl([(name, entry.summary) for name, entry in _entries().items()])
+        if theirs := _only_in_roar_cli(_entries()):
             with formatter.section("Commands of roar-cli"):
                 formatter.write_dl(list(theirs.items()))
 
@@ -44,17 +44,17 @@ class Program(click.Group):
             formatter.write_text("roar's other commands come with roar-cli: pip install roar-cli")
 
 
-_TAKES_FILES = click.Command("roar-cli's", params=[click.Argument(["words"], nargs=-1, type=click.Path())])
+_FILE_ARGUMENTS = click.Command("roar-cli's", params=[click.Argument(["words"], nargs=-1, type=click.Path())])
 """Stands in for roar-cli's commands in shell completion."""
 
 
-def _theirs(ours: Mapping[str, Place]) -> dict[str, str]:
+def _only_in_roar_cli(ours: Mapping[str, CommandEntry]) -> dict[str, str]:
     """Return the commands of roar-cli that roar-publisher does not have."""
     return {name: summary for name, summary in roar_cli_commands().items() if name not in ours}
 
 
-def _places() -> dict[str, Place]:
-    return OURS if roar_cli_installed() else OURS | SUBSTITUTES
+def _entries() -> dict[str, CommandEntry]:
+    return COMMANDS if roar_cli_installed() else COMMANDS | SUBSTITUTES
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,7 +66,7 @@ def roar() -> None:
 def start(arguments: Sequence[str]) -> int:
     """Run one of roar-publisher's commands and return its exit code. Raises whatever the command raises."""
     name_failures()
-    if note := script_note():
+    if note := roar_script_note():
         Output(sys.stderr).line(f"Note: {note}")
     result = roar.main(list(arguments), prog_name=program_name(), standalone_mode=False, obj=tuple(arguments))
     return result if isinstance(result, int) else 0

@@ -17,7 +17,7 @@ def cancel_owned(owned: OwnedPublish) -> str:
             f"publish {owned.paths.id} is {progress.state} already", next_step=f"roar journal show {owned.paths.id}"
         )
     # Before the checkpoint: after a kill, the publish can still be cancelled, and no upload is forgotten.
-    left = abandon_uploads(owned)
+    left = abort_uploads(owned)
     owned.journal.checkpoint(Event.CANCELLED, reason=Reason.CANCELLED)
     with suppress(LocalProblem):  # already cancelled; leftover files are removed later
         owned.paths.forget_session_token()
@@ -32,7 +32,7 @@ def cancel_owned(owned: OwnedPublish) -> str:
     return text
 
 
-def abandon_uploads(owned: OwnedPublish) -> int:
+def abort_uploads(owned: OwnedPublish) -> int:
     """Abort the unfinished uploads of a put. Return how many the store still keeps."""
     if owned.journal.plan().destination is None:
         return 0

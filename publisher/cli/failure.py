@@ -114,7 +114,7 @@ class Cancelled(UsageProblem):
         self.publish_id = publish_id
 
 
-def tell(error: BaseException, *, as_json: bool) -> int:
+def report_error(error: BaseException, *, as_json: bool) -> int:
     """Print what happened, what is kept and what to type next. Return the exit code.
 
     The text goes to stderr. With `as_json`, it is the last line of stdout instead, unless stdout is what failed.

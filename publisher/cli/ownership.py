@@ -9,13 +9,13 @@ from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 
-LETTING_GO_SECONDS = 10.0
+RELEASE_SECONDS = 10.0
 """How long the daemon may take to checkpoint a publish and release it."""
 POLL_SECONDS = 0.05
 
 
 @contextmanager
-def taken(
+def take_over(
     paths: PublishPaths,
     folder: StateFolder,
     *,
@@ -30,24 +30,24 @@ def taken(
     try:
         owned = OwnedPublish.open(paths)
     except Owned:
-        if not _with_daemon(paths, folder):
+        if not _held_by_daemon(paths, folder):
             raise
     else:
         with owned:
             yield owned
         return
-    with Lock(paths.claim), _let_go_of(paths, folder, clock, sleep) as owned:
+    with Lock(paths.claim), _wait_for_release(paths, folder, clock, sleep) as owned:
         yield owned
 
 
-def _let_go_of(
+def _wait_for_release(
     paths: PublishPaths, folder: StateFolder, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> OwnedPublish:
     """Wait until the daemon, which sees the claim, has released the publish."""
     from roar_publisher.daemon.wake import wake
 
     wake(folder)
-    until = clock() + LETTING_GO_SECONDS
+    until = clock() + RELEASE_SECONDS
     while True:
         try:
             return OwnedPublish.open(paths)
@@ -57,6 +57,6 @@ def _let_go_of(
             sleep(POLL_SECONDS)
 
 
-def _with_daemon(paths: PublishPaths, folder: StateFolder) -> bool:
+def _held_by_daemon(paths: PublishPaths, folder: StateFolder) -> bool:
     daemon = owner(folder.daemon_lock)
     return daemon is not None and owner(paths.lock) in (daemon, None)

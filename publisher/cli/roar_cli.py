@@ -39,7 +39,7 @@ def roar_cli_commands() -> Mapping[str, str]:
         return {}
 
 
-def hand_over(arguments: Sequence[str]) -> int:
+def run_roar_cli(arguments: Sequence[str]) -> int:
     """Replace this process with roar-cli and the same arguments. Its exit code becomes the process's.
 
     Does not return. Raises UsageProblem if roar-cli is not installed.
@@ -55,7 +55,7 @@ def hand_over(arguments: Sequence[str]) -> int:
     os.execv(sys.executable, [sys.executable, "-P", "-m", importpath.__name__, PACKAGE, *arguments])
 
 
-def script_note() -> str | None:
+def roar_script_note() -> str | None:
     """Return what is wrong with the `roar` script beside this program, or None.
 
     Both packages install one. The one installed last is present, and uninstalling either removes it.

@@ -13,7 +13,7 @@ from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.plain import detached_line, headline, held_up, pace, result_line, share, since
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.display.text import lasted, printable, size, span
-from roar_publisher.cli.display.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
+from roar_publisher.cli.display.words import EVENT_MESSAGES, PHASES, PREPARING, STOPPING, delay, phase, watch_command
 from roar_publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from roar_publisher.state.record import Plan
 from roar_publisher.storage.source import shown
@@ -48,7 +48,7 @@ class LiveDisplay(Display):
 
     def watching(self, plan: Plan) -> None:
         self._started_at = None
-        self._head(headline(plan, verb="Watching"))
+        self._head(headline(plan, verb="PublishWatch"))
 
     def report(self, report: Report) -> None:
         if isinstance(report, Entered):
@@ -123,8 +123,8 @@ class LiveDisplay(Display):
         if state in PHASES:
             items = self._meter.amount(self._meter.done - self._meter.before) if self._meter.total else ""
             self._keep(f"{PHASES[state]:<{LABEL_WIDTH}}{items:<16}{lasted(self._meter.elapsed):>8}", style="dim")
-        if report.event in TURNS:
-            self._keep(f"! {TURNS[report.event]}", style="yellow")
+        if report.event in EVENT_MESSAGES:
+            self._keep(f"! {EVENT_MESSAGES[report.event]}", style="yellow")
         if self._verbose:
             self._keep(f"  {report.event or 'started'} -> {report.state}", style="dim")
 

@@ -7,7 +7,7 @@ from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.display.text import count, lasted, printable, size, span
-from roar_publisher.cli.display.words import PHASES, PREPARING, STOPPING, TURNS, delay, phase, watch_command
+from roar_publisher.cli.display.words import EVENT_MESSAGES, PHASES, PREPARING, STOPPING, delay, phase, watch_command
 from roar_publisher.report import Entered, Noted, ObjectStored, Report, Retrying, Waiting
 from roar_publisher.state.record import Plan
 from roar_publisher.storage.source import shown
@@ -42,7 +42,7 @@ class Plain(Display):
 
     def watching(self, plan: Plan) -> None:
         self._started_at = None
-        self._say(headline(plan, verb="Watching"))
+        self._say(headline(plan, verb="PublishWatch"))
 
     def report(self, report: Report) -> None:
         if isinstance(report, Entered):
@@ -81,8 +81,8 @@ class Plain(Display):
     def _enter(self, report: Entered) -> None:
         if self._meter.total and self._meter.elapsed >= SHORT_SECONDS:
             self._say(f"  {self._meter.amount(self._meter.done - self._meter.before)} in {lasted(self._meter.elapsed)}")
-        if report.event in TURNS:
-            self._say(f"Note: {TURNS[report.event]}")
+        if report.event in EVENT_MESSAGES:
+            self._say(f"Note: {EVENT_MESSAGES[report.event]}")
         if report.state in PHASES:
             self._say(PHASES[report.state])
         if self._verbose:

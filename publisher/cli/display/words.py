@@ -19,7 +19,7 @@ PREPARING = "Reading the lineage"
 READING = "Reading files"
 STORING = "Storing files"
 
-TURNS = {
+EVENT_MESSAGES = {
     Event.NO_STAGING: "the registry cannot stage this publish: what is sent is visible at once",
     Event.ALREADY_PUBLISHED: "the registry has this lineage already",
     Event.SESSION_LOST: "the registry lost the session: everything is sent again into a new one",

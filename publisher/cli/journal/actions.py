@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import click
 
-from roar_publisher.cli.cancelling import abandon_uploads, cancel_owned
+from roar_publisher.cli.cancelling import abort_uploads, cancel_owned
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import count, printable, span
-from roar_publisher.cli.ownership import taken
+from roar_publisher.cli.ownership import take_over
 from roar_publisher.state.errors import LocalProblem, Owned, UsageProblem
 from roar_publisher.state.machine import ENDED, LIVE, Event, State
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -31,7 +31,7 @@ def cancel(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
     Raises UsageProblem if it has ended, Owned if another terminal works on it.
     """
     try:
-        with taken(paths, folder) as owned:
+        with take_over(paths, folder) as owned:
             text = cancel_owned(owned)
     except LocalProblem as problem:
         if problem.reason != Reason.DAMAGED_JOURNAL:
@@ -152,7 +152,7 @@ def _remove(prunable: _Prunable) -> int | None:
         progress = owned.journal.progress() if owned.journal.frozen() else None
         if progress != prunable.progress:  # retried, or its planning was finished
             return None
-        left = abandon_uploads(owned) if progress else 0
+        left = abort_uploads(owned) if progress else 0
         if not left:
             owned.discard()
         return left

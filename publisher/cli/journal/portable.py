@@ -15,7 +15,7 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import count, printable, size
 from roar_publisher.cli.journal.importing import Arriving, agree
-from roar_publisher.cli.ownership import taken
+from roar_publisher.cli.ownership import take_over
 from roar_publisher.engine.staging.objects import content_of
 from roar_publisher.lineage.moved import knows_any
 from roar_publisher.lineage.omission import OmitConfig
@@ -49,7 +49,7 @@ def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_j
     Raises UsageProblem if it has ended or the file exists, Owned if another terminal works on it, LocalProblem if the
     file cannot be written. Repetition writes another file.
     """
-    with taken(paths, folder) as owned:
+    with take_over(paths, folder) as owned:
         plan, state = owned.journal.plan(), owned.journal.progress().state
         if state not in LIVE:
             raise UsageProblem(f"publish {paths.id} is {state}: nothing is left to move", next_step="roar journal list")

@@ -19,11 +19,11 @@ def leave_to_daemon(frozen: Frozen, folder: StateFolder, display: Display) -> No
     """
     with frozen.publish as owned:
         owned.journal.queue.detach()
-    hand_on(frozen.plan.id, folder)
+    ensure_daemon(frozen.plan.id, folder)
     display.detached(frozen.plan, resumed=frozen.resumed)
 
 
-def hand_on(publish_id: str, folder: StateFolder) -> None:
+def ensure_daemon(publish_id: str, folder: StateFolder) -> None:
     """Ensure that a daemon runs that takes what is queued. Raises Unfinished if none can be started."""
     try:
         start(folder)
@@ -33,12 +33,12 @@ def hand_on(publish_id: str, folder: StateFolder) -> None:
     wake(folder)
 
 
-def must_ask(choices: Sequence[Choice]) -> Choice | None:
+def choice_needing_consent(choices: Sequence[Choice]) -> Choice | None:
     """Return the possible choice that needs the user's consent, or None. The daemon cannot ask for it."""
     return next((choice for choice in choices if choice.needs_confirmation), None)
 
 
-def refuse_unasked(choices: Sequence[Choice]) -> None:
+def require_consent(choices: Sequence[Choice]) -> None:
     """Raise NeedsUser if every possible outcome needs consent that the user has not given."""
     possible = [choice for choice in choices if choice.decision is not Decision.STOP]
     if possible and all(choice.needs_confirmation for choice in possible):

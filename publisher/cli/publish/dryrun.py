@@ -18,7 +18,7 @@ from rich.text import Text
 from roar_publisher.auth.choice import Choice, Decision
 from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.text import count, one_line, printable, size
-from roar_publisher.cli.publish.acceptance import named_in_file
+from roar_publisher.cli.publish.registry_acceptance import registry_source
 from roar_publisher.cli.publish.request import known_identities, possible_choices
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.lineage.batches import Sink
@@ -54,7 +54,7 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
     notes = request.project.config.omit.notes()
     if not keyring.policy.accepted:
         notes.append(
-            f"{named_in_file(request)} names this registry, and you have not accepted it yet: you are asked before "
+            f"{registry_source(request)} names this registry, and you have not accepted it yet: you are asked before "
             f"anything is sent there, or: roar registry trust {keyring.policy.origin}"
         )
     planner = lineage_planner(request) if put is None else anyio.run(_put_planner, put, notes)

@@ -9,9 +9,9 @@ import anyio
 from roar_publisher.auth.identity_cache import IdentityCache
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.cli.display.base import Display
-from roar_publisher.cli.publish.consent import Person
 from roar_publisher.cli.publish.options import Options
-from roar_publisher.cli.publish.request import possible_choices, put_request, refuse_unpublishable
+from roar_publisher.cli.publish.prompts import Prompter
+from roar_publisher.cli.publish.request import possible_choices, put_request, require_publishable
 from roar_publisher.planning.candidates import candidate_identities
 from roar_publisher.planning.plans import Planner, Request
 from roar_publisher.state.errors import ExitCode, Interrupted, Transient
@@ -41,7 +41,7 @@ class Preparation:
     keyring: Keyring
     folder: StateFolder
     display: Display
-    person: Person
+    prompter: Prompter
 
     async def run(self, stop: anyio.Event) -> Prepared:
         """Prepare the request.
@@ -55,7 +55,7 @@ class Preparation:
             raise
 
     async def _prepare(self, stop: anyio.Event) -> Prepared:
-        await refuse_unpublishable(self.request, self.keyring)
+        await require_publishable(self.request, self.keyring)
         agreed = await self._agreed(stop) if self.options.detach else self.options.yes
         planner = await self._planner()
         return Prepared(await self._identities(), planner, agreed)
@@ -81,13 +81,13 @@ class Preparation:
 
     async def _agreed(self, stop: anyio.Event) -> bool:
         """Ask now for any consent that the daemon may need, because the daemon cannot ask."""
-        from roar_publisher.cli.publish.detaching import must_ask, refuse_unasked
+        from roar_publisher.cli.publish.detaching import choice_needing_consent, require_consent
 
         choices = possible_choices(self.request, await self.keyring.available(self.request.flag, self.request.scope))
-        asked = must_ask(choices)
-        agreed = self.options.yes or (asked is not None and await self.person.confirm(asked, stop))
+        asked = choice_needing_consent(choices)
+        agreed = self.options.yes or (asked is not None and await self.prompter.confirm(asked, stop))
         if not agreed:
-            refuse_unasked(choices)
+            require_consent(choices)
         return agreed
 
     async def _planner(self) -> Planner | None:

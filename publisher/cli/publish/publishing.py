@@ -15,15 +15,15 @@ from roar_publisher.cli.cancelling import cancel_owned
 from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.failure import Failed, NotBegun, Unfinished
-from roar_publisher.cli.publish.acceptance import accept_registry_of, accept_registry_of_plan
-from roar_publisher.cli.publish.consent import Declined, Person
 from roar_publisher.cli.publish.displays import choose_display
 from roar_publisher.cli.publish.finish import published
 from roar_publisher.cli.publish.options import Options
 from roar_publisher.cli.publish.preparing import Preparation
+from roar_publisher.cli.publish.prompts import Declined, Prompter
+from roar_publisher.cli.publish.registry_acceptance import accept_registry_of_plan, accept_registry_of_request
 from roar_publisher.cli.publish.request import put_request, read_request
 from roar_publisher.cli.publish.resuming import daemon_works_on, find_publish
-from roar_publisher.cli.publish.signals import run_listening, stop_by_exception
+from roar_publisher.cli.publish.signals import run_with_signals, stop_by_exception
 from roar_publisher.cli.publish.stopping import stopped, unfinished
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.engine.run import Frontend
@@ -55,61 +55,61 @@ def run(options: Options) -> int:
         put = put_request(options.put, request, follow_links=options.follow_links) if options.put else None
         return show(request, put, as_json=options.as_json, quiet=options.quiet)
     with closing(choose_display(options)) as display:
-        person = Person(present=_somebody_there() and not options.as_json, yes=options.yes, display=display)
-        return _Publishing(options, display, person).run()
+        prompter = Prompter(present=_user_present() and not options.as_json, yes=options.yes, display=display)
+        return _Publishing(options, display, prompter).run()
 
 
 class _Publishing:
     """One `publish` command line being carried out."""
 
-    def __init__(self, options: Options, display: Display, person: Person) -> None:
+    def __init__(self, options: Options, display: Display, prompter: Prompter) -> None:
         self._options = options
         self._display = display
-        self._person = person
+        self._prompter = prompter
         self._folder = StateFolder.from_environment(os.environ)
 
     def run(self) -> int:
         if self._options.resume is None:
-            return self._begin(read_request(self._options, current_folder(), os.environ))
+            return self._start_new(read_request(self._options, current_folder(), os.environ))
         found = find_publish(self._options, self._folder, current_folder())
         if found.progress.state is State.DONE and not found.owes:
             return published(self._display, Result(found.plan, found.progress, found.objects), again=True)
         if daemon_works_on(self._folder, found):
-            return self._look_on(found)
+            return self._watch(found)
         try:
             owned = OwnedPublish.open(found.paths)
         except Owned:  # acquired by another process since it was read
-            return self._look_on_if_daemon(found.paths)
-        frozen = self._accepted(owned)
-        return self._go_on(frozen, self._keyring(frozen.plan.registry, frozen.plan.intent), agreed=self._options.yes)
+            return self._watch_if_daemon(found.paths)
+        frozen = self._accept_to_continue(owned)
+        return self._continue(frozen, self._keyring(frozen.plan.registry, frozen.plan.intent), agreed=self._options.yes)
 
-    def _accepted(self, owned: OwnedPublish) -> Frozen:
+    def _accept_to_continue(self, owned: OwnedPublish) -> Frozen:
         """Return the owned publish to continue, after checking that the user accepts its registry."""
         try:
             if self._options.registry is not None:
                 owned.journal.name_registry(NamedBy.OPTION)
             plan = owned.journal.plan()
-            accept_registry_of_plan(plan, self._person)
+            accept_registry_of_plan(plan, self._prompter)
         except BaseException:
             owned.give_up()
             raise
         return Frozen(owned, plan, resumed=True)
 
-    def _begin(self, request: Request) -> int:
-        accept_registry_of(request, self._person)
+    def _start_new(self, request: Request) -> int:
+        accept_registry_of_request(request, self._prompter)
         self._display.planning()
         for note in request.project.config.omit.notes():
             self._display.report(Noted(note))
         keyring = self._keyring(request.registry, request.intent)
-        preparation = Preparation(request, self._options, keyring, self._folder, self._display, self._person)
-        prepared = run_listening(preparation.run, self._display, self._person)
+        preparation = Preparation(request, self._options, keyring, self._folder, self._display, self._prompter)
+        prepared = run_with_signals(preparation.run, self._display, self._prompter)
         try:
             frozen = freeze(
                 request,
                 self._folder,
                 identities=prepared.identities,
                 clock=time.time,
-                consent=self._person.accept_redactions,
+                consent=self._prompter.accept_redactions,
                 planner=prepared.planner,
                 agreed=prepared.agreed,
                 again=self._options.put is not None and self._options.put.again,
@@ -121,12 +121,12 @@ class _Publishing:
         except Owned as owned:
             if not owned.publish_id:
                 raise
-            return self._look_on_if_daemon(self._folder.find(owned.publish_id))
+            return self._watch_if_daemon(self._folder.find(owned.publish_id))
         if frozen.finished is not None:
-            return self._meet_again(frozen, frozen.finished, keyring)
-        return self._go_on(frozen, keyring, agreed=prepared.agreed)
+            return self._show_finished(frozen, frozen.finished, keyring)
+        return self._continue(frozen, keyring, agreed=prepared.agreed)
 
-    def _meet_again(self, frozen: Frozen, progress: Progress, keyring: Keyring) -> int:
+    def _show_finished(self, frozen: Frozen, progress: Progress, keyring: Keyring) -> int:
         """Handle a put that is already published: pay what it owes, if anything, and show where it is."""
         self._display.report(Noted(f"this put is there already, as publish {frozen.plan.id}; --again makes a new one"))
         if any(debt.payable for debt in progress.owed):
@@ -137,7 +137,7 @@ class _Publishing:
         frozen.publish.give_up()
         return published(self._display, Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=True)
 
-    def _go_on(self, frozen: Frozen, keyring: Keyring, *, agreed: bool) -> int:
+    def _continue(self, frozen: Frozen, keyring: Keyring, *, agreed: bool) -> int:
         """Run the publish here or leave it to the daemon.
 
         Record the options that apply to whichever process continues it.
@@ -155,29 +155,29 @@ class _Publishing:
             raise stopped(frozen.publish) from None
         return ExitCode.PUBLISHED
 
-    def _look_on_if_daemon(self, paths: PublishPaths) -> int:
+    def _watch_if_daemon(self, paths: PublishPaths) -> int:
         """Watch the publish if the daemon works on it, otherwise re-raise Owned. Call while Owned is being handled."""
         found = look(paths)
         if not daemon_works_on(self._folder, found):
             raise
-        return self._look_on(found)
+        return self._watch(found)
 
-    def _look_on(self, found: Summary) -> int:
+    def _watch(self, found: Summary) -> int:
         """Watch a publish that the daemon already works on. With `--detach`, only report that."""
         if self._options.detach:
             self._display.detached(found.plan, resumed=True)
             return ExitCode.PUBLISHED
         from roar_publisher.cli.display.poller import Poller
-        from roar_publisher.cli.publish.watching import Watching
+        from roar_publisher.cli.publish.watching import PublishWatch
 
         with Poller(found.paths, time.monotonic) as lookout:
             note = "the daemon works on it already; Ctrl-C stops watching only"
-            return Watching(lookout, self._folder, self._display).run(note=note)
+            return PublishWatch(lookout, self._folder, self._display).run(note=note)
 
     def _drive(self, frozen: Frozen, keyring: Keyring) -> int:
         async def drive(stop: anyio.Event) -> Progress:
             async def confirm(choice: Choice) -> bool:
-                return await self._person.confirm(choice, stop)
+                return await self._prompter.confirm(choice, stop)
 
             return await work(
                 frozen.publish,
@@ -192,9 +192,9 @@ class _Publishing:
             with frozen.publish as owned:
                 self._display.planned(frozen.plan, resumed=frozen.resumed)
                 try:
-                    progress = run_listening(drive, self._display, self._person)
+                    progress = run_with_signals(drive, self._display, self._prompter)
                 except Declined as no:
-                    no.having_ended(frozen.plan.id, cancel_owned(owned))
+                    no.publish_cancelled(frozen.plan.id, cancel_owned(owned))
                     raise
         except Declined:
             raise
@@ -205,9 +205,9 @@ class _Publishing:
         return published(self._display, Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=paid)
 
     def _keyring(self, registry: str, intent: Mapping[str, Any]) -> Keyring:
-        ask = self._person.passphrase if self._person.present else None
+        ask = self._prompter.passphrase if self._prompter.present else None
         return user_keyring(registry, intent, ask=ask, report=self._display.report)
 
 
-def _somebody_there() -> bool:
+def _user_present() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -9,7 +9,7 @@ from roar_publisher.cli.ids import complete_file
 from roar_publisher.cli.parameters import build, declare
 from roar_publisher.cli.publish.command import EXIT_CODES, JSON
 from roar_publisher.cli.publish.options import Options, PutOptions
-from roar_publisher.cli.roar_cli import SCHEMES, hand_over
+from roar_publisher.cli.roar_cli import SCHEMES, run_roar_cli
 from roar_publisher.storage.kinds import STORES
 
 HELP = """\
@@ -61,7 +61,7 @@ def put(
 
     *sources, destination = arguments
     if urlsplit(destination).scheme in SCHEMES:
-        return hand_over(typed)
+        return run_roar_cli(typed)
     given |= {"name": name or step_name, "dataset": dataset or as_dataset}
     wanted = build(PutOptions, given, sources=tuple(sources), destination=destination)
     return run(build(Options, given, put=wanted))

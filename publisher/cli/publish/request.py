@@ -71,7 +71,7 @@ def possible_choices(request: Request, held: HeldCredentials) -> list[Choice]:
     return list(choices.values())
 
 
-async def refuse_unpublishable(request: Request, keyring: Keyring) -> None:
+async def require_publishable(request: Request, keyring: Keyring) -> None:
     """Raise NeedsUser, before anything is kept, if no answer of the registry could make this publishable."""
     choices = possible_choices(request, await keyring.available(request.flag, request.scope))
     if all(choice.decision is Decision.STOP for choice in choices):

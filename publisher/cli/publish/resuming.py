@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from roar_publisher.cli.failure import Cancelled, Failed
-from roar_publisher.cli.ownership import taken
-from roar_publisher.cli.publish.agreement import (
-    contradiction,
+from roar_publisher.cli.ownership import take_over
+from roar_publisher.cli.publish.options import Options
+from roar_publisher.cli.publish.plan_check import (
+    contradiction_error,
     contradictions,
     differences,
     other_registry,
     typed_command,
 )
-from roar_publisher.cli.publish.options import Options
 from roar_publisher.lineage.project import find_project
 from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError, UsageProblem
 from roar_publisher.state.lock import owner
@@ -39,11 +39,11 @@ def find_publish(options: Options, folder: StateFolder, cwd: Path) -> Summary:
     paths = folder.find(options.resume)
     summary = look(paths)
     if found := contradictions(options, summary.plan, paths):
-        raise contradiction(summary.plan, found, verb=RESUME)
+        raise contradiction_error(summary.plan, found, verb=RESUME)
     if summary.progress.state is State.CANCELLED:
         raise Cancelled(summary.plan.id)
     if (registry := other_registry(options, summary.plan)) is not None:
-        with taken(paths, folder) as owned:
+        with take_over(paths, folder) as owned:
             owned.journal.readdress(registry)
         summary = look(paths)
     if summary.progress.state is State.FAILED:
@@ -67,7 +67,7 @@ class _Candidates:
         self._unread: tuple[PublishPaths, LocalProblem] | None = None
         for found in survey(folder):
             if not isinstance(found, Summary):
-                if is_passing(found[1]):
+                if is_temporary(found[1]):
                     self._unread = self._unread or found
             elif found.plan.project == self._project:
                 self._found.append(found)
@@ -92,7 +92,7 @@ class _Candidates:
         return differences(self._options, found.plan, found.paths)
 
     def _contradiction(self, found: Summary) -> UsageProblem:
-        problem = contradiction(found.plan, self._differences(found), verb=RESUME)
+        problem = contradiction_error(found.plan, self._differences(found), verb=RESUME)
         registry = other_registry(self._options, found.plan)
         if registry is not None and not contradictions(self._options, found.plan, found.paths):
             problem.next_step += (
@@ -103,7 +103,7 @@ class _Candidates:
     def _running(self, running: Summary) -> Summary:
         if daemon_works_on(self._folder, running):
             if found := self._differences(running):
-                raise contradiction(running.plan, found, verb="--watch")
+                raise contradiction_error(running.plan, found, verb="--watch")
             return running
         raise Owned(
             f"publish {running.plan.id} of this project is being worked on (pid {running.owner})",
@@ -115,7 +115,7 @@ class _Candidates:
     def _nothing(self) -> PublisherError:
         """Return the error for a project without a known interrupted publish, which says what to type instead."""
         if self._unread is not None:
-            return unread(*self._unread)
+            return unreadable_error(*self._unread)
         moved = next((found for found in self._found if found.interrupted), None)
         if moved is not None and moved.progress.reason == Reason.IMPORTED:
             return UsageProblem(
@@ -140,12 +140,12 @@ class _Candidates:
         return UsageProblem(what, next_step=f"{again}, or see those of all projects: roar journal list --all")
 
 
-def is_passing(problem: LocalProblem) -> bool:
+def is_temporary(problem: LocalProblem) -> bool:
     """Return whether a journal is only temporarily unreadable. Its publish exists, and may belong to this project."""
     return problem.exit_code is ExitCode.INTERRUPTED
 
 
-def unread(paths: PublishPaths, problem: LocalProblem) -> LocalProblem:
+def unreadable_error(paths: PublishPaths, problem: LocalProblem) -> LocalProblem:
     """Return the error for a temporarily unreadable journal, with the id and the command to type."""
     problem.publish_id = paths.id
     if "--resume" not in problem.next_step:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import anyio
 
 from roar_publisher.cli.display.base import Display
-from roar_publisher.cli.publish.consent import Person
+from roar_publisher.cli.publish.prompts import Prompter
 from roar_publisher.tasks import background
 
 T = TypeVar("T")
@@ -23,30 +23,32 @@ def stop_by_exception() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def run_listening(work: Callable[[anyio.Event], Awaitable[T]], display: Display, person: Person) -> T:
+def run_with_signals(work: Callable[[anyio.Event], Awaitable[T]], display: Display, prompter: Prompter) -> T:
     """Run `work` and return its result.
 
     The event passed to it is set when SIGINT or SIGTERM asks the process to stop. Raises what `work` raises. Further
     signals have no effect.
     """
     try:
-        return anyio.run(partial(_listening, work, display, person))
+        return anyio.run(partial(_with_signals, work, display, prompter))
     finally:
         stop_by_exception()  # the receiver has restored the system's default handler
 
 
-async def _listening(work: Callable[[anyio.Event], Awaitable[T]], display: Display, person: Person) -> T:
+async def _with_signals(work: Callable[[anyio.Event], Awaitable[T]], display: Display, prompter: Prompter) -> T:
     stop = anyio.Event()
     with anyio.open_signal_receiver(*STOPPING) as signals:
-        async with background(partial(_receive, signals, stop, display, person), partial(_tick, display)):
+        async with background(partial(_receive, signals, stop, display, prompter), partial(_tick, display)):
             return await work(stop)
 
 
-async def _receive(signals: AsyncIterator[signal.Signals], stop: anyio.Event, display: Display, person: Person) -> None:
+async def _receive(
+    signals: AsyncIterator[signal.Signals], stop: anyio.Event, display: Display, prompter: Prompter
+) -> None:
     async for _signal in signals:
         if not stop.is_set():
             display.stopping()
-            person.leave()
+            prompter.leave()
             stop.set()
 
 

@@ -16,11 +16,11 @@ from roar_publisher.cli.display.changes import Changes
 from roar_publisher.cli.display.poller import Poller, Snapshot
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.failure import Cancelled, Failed
-from roar_publisher.cli.publish.agreement import contradiction, differences
 from roar_publisher.cli.publish.displays import choose_display
 from roar_publisher.cli.publish.finish import published
 from roar_publisher.cli.publish.options import Options
-from roar_publisher.cli.publish.resuming import is_passing, unread
+from roar_publisher.cli.publish.plan_check import contradiction_error, differences
+from roar_publisher.cli.publish.resuming import is_temporary, unreadable_error
 from roar_publisher.cli.publish.signals import stop_by_exception
 from roar_publisher.cli.status import QUEUED, Circumstances, Standing
 from roar_publisher.lineage.project import current_folder, find_project
@@ -48,11 +48,11 @@ def watch(options: Options) -> int:
     paths = folder.find(options.watch) if options.watch else _newest(folder, current_folder())
     with closing(choose_display(options)) as display, Poller(paths, time.monotonic) as lookout:
         if found := differences(options, lookout.plan(), paths):
-            raise contradiction(lookout.plan(), found, verb="--watch")
-        return Watching(lookout, folder, display).run()
+            raise contradiction_error(lookout.plan(), found, verb="--watch")
+        return PublishWatch(lookout, folder, display).run()
 
 
-class StillGoing(Interrupted):
+class WatchStopped(Interrupted):
     """Watching was stopped, but the publish was not."""
 
     def __init__(self, standing: Standing) -> None:
@@ -85,7 +85,7 @@ class Halted(PublisherError):
 
 
 @dataclass(slots=True)
-class Watching:
+class PublishWatch:
     """One publish that is followed.
 
     clock: Unix seconds. sleep: takes seconds. elapsed: seconds on a monotonic clock.
@@ -111,17 +111,17 @@ class Watching:
             if first.live:
                 sight = self._follow(sight)
         except KeyboardInterrupt:
-            raise StillGoing(self._standing()) from None
+            raise WatchStopped(self._standing()) from None
         return self._end(sight, was_over=not first.live)
 
     def _follow(self, sight: Snapshot) -> Snapshot:
         """Poll until the publish has ended or no process will continue it, and return that observation."""
         changes = Changes(self.display.report, self.clock)
-        alone = _Alone(self.folder, self.display, self.clock)
+        alone = _OwnerCheck(self.folder, self.display, self.clock)
         while True:
             changes.take(sight)
             self.display.tick()
-            if not sight.live or alone.for_good(sight, self.elapsed()):
+            if not sight.live or alone.finally_unowned(sight, self.elapsed()):
                 return sight
             self.sleep(LOOK_SECONDS)
             sight = self.lookout.look()
@@ -143,7 +143,7 @@ class Watching:
         return Standing(look(self.lookout.paths), Circumstances.of(self.folder, self.clock()))
 
 
-class _Alone:
+class _OwnerCheck:
     """Detects that no process will continue an unowned publish."""
 
     def __init__(self, folder: StateFolder, display: Display, clock: Callable[[], float]) -> None:
@@ -153,7 +153,7 @@ class _Alone:
         self._since: float | None = None
         self._told = False
 
-    def for_good(self, sight: Snapshot, now: float) -> bool:
+    def finally_unowned(self, sight: Snapshot, now: float) -> bool:
         if sight.owner is not None:
             self._since = None
             return False
@@ -179,9 +179,9 @@ def _newest(folder: StateFolder, cwd: Path) -> PublishPaths:
     passing: tuple[PublishPaths, LocalProblem] | None = None
     for found in survey(folder):
         if not isinstance(found, Summary):
-            passing = found if is_passing(found[1]) else passing
+            passing = found if is_temporary(found[1]) else passing
         elif found.live and found.plan.project == str(project):
             return found.paths
     if passing is not None:
-        raise unread(*passing)
+        raise unreadable_error(*passing)
     raise UsageProblem(f"no publish of {project} is under way", next_step="roar publish, or: roar journal list")

@@ -24,10 +24,10 @@ def trust(url: str, sign_in: bool) -> None:
       roar registry trust https://registry.example
     """
     from roar_publisher.auth.trust import Issuer
-    from roar_publisher.cli.publish.acceptance import own_registries
+    from roar_publisher.cli.publish.registry_acceptance import user_trust_store
     from roar_publisher.net.address import origin, registry_address
 
-    accepted, store = origin(registry_address(url, os.environ)), own_registries()
+    accepted, store = origin(registry_address(url, os.environ)), user_trust_store()
     digest = _present_sign_in() if sign_in else None
     new = store.accept(accepted, time.time())
     if digest is not None:
@@ -43,11 +43,11 @@ def untrust(url: str) -> None:
 
     Publishes that are under way there stop when they are resumed, unless you named the address yourself.
     """
-    from roar_publisher.cli.publish.acceptance import own_registries
+    from roar_publisher.cli.publish.registry_acceptance import user_trust_store
     from roar_publisher.net.address import origin, registry_address
 
     refused = origin(registry_address(url, os.environ))
-    if not own_registries().revoke(refused):
+    if not user_trust_store().revoke(refused):
         raise UsageProblem(f"{refused} was not trusted", next_step="roar registry trusted")
     click.echo(f"{refused} is not trusted any more.")
 
@@ -56,9 +56,9 @@ def untrust(url: str) -> None:
 @json_option
 def trusted(as_json: bool) -> None:
     """List the registries that you have accepted, and the one that issued roar's sign-in."""
-    from roar_publisher.cli.publish.acceptance import own_registries
+    from roar_publisher.cli.publish.registry_acceptance import user_trust_store
 
-    trust = own_registries().read()
+    trust = user_trust_store().read()
     issuer = trust.issuer.origin if trust.issuer is not None else None
     if as_json:
         rows = [{"origin": origin, "since": since} for origin, since in trust.accepted.items()]

@@ -371,7 +371,7 @@ def test_uploads_are_given_up_before_a_publish_counts_as_cancelled(
     def killed(owned: OwnedPublish) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cancelling, "abandon_uploads", killed)
+    monkeypatch.setattr(cancelling, "abort_uploads", killed)
     with publish as owned, pytest.raises(KeyboardInterrupt):
         cancelling.cancel_owned(owned)
     assert look(publish.paths).interrupted

@@ -9,9 +9,9 @@ import pytest
 
 from roar_publisher.__main__ import run
 from roar_publisher.cli import app
-from roar_publisher.cli.commands import OURS
+from roar_publisher.cli.commands import COMMANDS
 from roar_publisher.cli.display.naming import as_called, program_name
-from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, script_note
+from roar_publisher.cli.roar_cli import REPAIR, roar_cli_commands, roar_script_note
 from tests.support.processes import environment
 
 UNAMBIGUOUS = Path(sys.executable).with_name("roar-publish")
@@ -51,7 +51,7 @@ def test_our_commands_lead_with_the_name_that_was_called(
 def test_help_never_names_a_command_of_ours_as_roar(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run([UNAMBIGUOUS, *command], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "roar-publish" in done.stdout
-    assert not any(f"roar {name}" in done.stdout for name in OURS)
+    assert not any(f"roar {name}" in done.stdout for name in COMMANDS)
 
 
 @pytest.mark.parametrize("command", [["list"], ["list", "--json"], ["show", "ab5e4aff", "--why"]])
@@ -62,7 +62,7 @@ def test_a_damaged_journal_is_shown_with_the_command_that_was_called(command: li
     env = environment(HOME=str(tmp_path), ROAR_STATE_DIR=str(tmp_path))
     done = subprocess.run([UNAMBIGUOUS, "journal", *command], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert "roar-publish journal prune" in done.stdout
-    assert not any(f"roar {name}" in done.stdout for name in OURS)
+    assert not any(f"roar {name}" in done.stdout for name in COMMANDS)
 
 
 def test_an_error_names_the_command_that_was_called(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_list_names_the_command_that_was_called(
 
 
 def test_help_and_completion_list_the_commands_of_roar_cli(capsys: pytest.CaptureFixture[str]) -> None:
-    theirs = set(roar_cli_commands()) - set(OURS)
+    theirs = set(roar_cli_commands()) - set(COMMANDS)
     assert {"run", "status", "login", "scope"} <= theirs
     assert theirs <= set(app.roar.list_commands(click.Context(app.roar)))
     assert run(["--help"]) == 0
@@ -123,6 +123,6 @@ def test_publish_to_such_a_destination_names_the_command(capsys: pytest.CaptureF
 
 def test_a_missing_roar_script_is_named_with_its_repair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _called(str(tmp_path / "roar-publish"), monkeypatch)
-    assert REPAIR in (script_note() or "")
+    assert REPAIR in (roar_script_note() or "")
     (tmp_path / "roar").touch()
-    assert script_note() is None
+    assert roar_script_note() is None

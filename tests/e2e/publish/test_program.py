@@ -10,7 +10,7 @@ import pytest
 
 from roar_publisher.__main__ import run
 from roar_publisher.cli import app
-from roar_publisher.cli.commands import OURS
+from roar_publisher.cli.commands import COMMANDS
 from roar_publisher.state.errors import ExitCode
 from roar_publisher.state.paths import StateFolder
 from tests.support.checkout import CHECKOUT
@@ -33,7 +33,7 @@ def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
 
 def test_every_command_is_where_the_table_says() -> None:
     context = click.Context(app.roar)
-    for name in OURS:
+    for name in COMMANDS:
         command = app.roar.get_command(context, name)
         assert command is not None
         assert command.name == name

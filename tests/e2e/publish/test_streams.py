@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from roar_publisher.cli.failure import Unfinished, tell
+from roar_publisher.cli.failure import Unfinished, report_error
 from roar_publisher.state.errors import NeedsUser, UsageProblem
 from tests.support.cli.program import PATIENCE, Ended, Program
 from tests.support.lineage.captured import recorded
@@ -114,7 +114,7 @@ def test_a_group_alone_shows_its_help_as_it_is(program: Program, arguments: list
     ],
 )
 def test_what_was_typed_is_not_capitalised(what: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tell(UsageProblem(what), as_json=False) == 2
+    assert report_error(UsageProblem(what), as_json=False) == 2
     assert capsys.readouterr().err == f"Error: {sentence}\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.cli.ownership import LETTING_GO_SECONDS, taken
+from roar_publisher.cli.ownership import RELEASE_SECONDS, take_over
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.machine import State
@@ -26,7 +26,7 @@ LINEAGE = cut(chain(2))
 def test_what_nobody_works_on_is_taken_at_once_and_unclaimed(folder: StateFolder) -> None:
     with frozen(folder, LINEAGE) as owned:
         paths = owned.paths
-    with taken(paths, folder) as owned:
+    with take_over(paths, folder) as owned:
         assert owner(paths.lock) == os.getpid()
         assert not paths.claim.exists()
     assert owner(paths.lock) is None
@@ -45,7 +45,7 @@ def test_the_daemon_is_asked_by_a_claim_that_lasts_until_the_end(folder: StateFo
             held.give_up()
 
     with Lock(folder.daemon_lock):
-        with taken(paths, folder, clock=clock, sleep=sleep) as owned:
+        with take_over(paths, folder, clock=clock, sleep=sleep) as owned:
             assert owned.journal.progress().state is State.PROBE
             assert owner(paths.claim) is not None
         assert owner(paths.claim) is None
@@ -55,15 +55,15 @@ def test_a_daemon_that_does_not_let_go_is_not_waited_for_longer(folder: StateFol
     clock = HandClock()
     began = clock.now
     with frozen(folder, LINEAGE) as held, Lock(folder.daemon_lock):
-        with pytest.raises(Owned), taken(held.paths, folder, clock=clock, sleep=clock.sleep):
+        with pytest.raises(Owned), take_over(held.paths, folder, clock=clock, sleep=clock.sleep):
             pass
         assert owner(held.paths.claim) is None
-    assert LETTING_GO_SECONDS <= clock.now - began < LETTING_GO_SECONDS + 1
+    assert RELEASE_SECONDS <= clock.now - began < RELEASE_SECONDS + 1
 
 
 def test_another_terminal_keeps_what_it_works_on(folder: StateFolder) -> None:
     with frozen(folder, LINEAGE) as held:
-        with pytest.raises(Owned, match=f"pid {os.getpid()}"), taken(held.paths, folder):
+        with pytest.raises(Owned, match=f"pid {os.getpid()}"), take_over(held.paths, folder):
             pass
         assert not held.paths.claim.exists()
 

@@ -13,7 +13,7 @@ from roar_publisher.cli.display.base import Quiet
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.poller import Poller
 from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.publish.watching import Halted, StillGoing, Watching
+from roar_publisher.cli.publish.watching import Halted, PublishWatch, WatchStopped
 from roar_publisher.report import Advanced, Entered, Noted, ObjectsPlanned, ObjectStored, Planned, Report, Sent, Waiting
 from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.journal import Journal
@@ -75,7 +75,7 @@ class Watched:
             return self.clock() - self.wall_clock_behind
 
         with Poller(self.owned.paths, self.clock) as lookout:
-            return Watching(lookout, self.folder, self.display, wall_clock, sleep, self.clock).run()
+            return PublishWatch(lookout, self.folder, self.display, wall_clock, sleep, self.clock).run()
 
     def told(self, *acts: Act) -> list[Report]:
         """The reports of watching these acts, after which everybody leaves."""
@@ -287,7 +287,7 @@ def test_ctrl_c_stops_watching_alone(watched: Watched) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(StillGoing) as stop:
+    with pytest.raises(WatchStopped) as stop:
         watched.watch(interrupt)
     assert stop.value.exit_code == ExitCode.CTRL_C
     assert stop.value.kept == f"Publish {watched.owned.paths.id} goes on."

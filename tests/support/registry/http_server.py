@@ -14,7 +14,7 @@ from roar_publisher.registry.server.connections import ConnectionTable
 from roar_publisher.registry.server.serve import Server, listen, server_config
 
 HEALTH = b"GET /api/v1/health HTTP/1.1\r\nHost: registry\r\n\r\n"
-TURNS = 20
+EVENT_MESSAGES = 20
 """Turns of the loop in which what is due happens, sockets included."""
 
 
@@ -29,7 +29,7 @@ class SteppedLoop(asyncio.SelectorEventLoop):
     async def skip(self, seconds: float) -> None:
         """Let this many seconds pass at once, and what they bring happen."""
         self.skipped += seconds
-        for _ in range(TURNS):
+        for _ in range(EVENT_MESSAGES):
             await asyncio.sleep(0)
 
 

@@ -5,14 +5,14 @@ import time
 from pathlib import Path
 
 from roar_publisher.auth.trust import TrustStore
-from roar_publisher.cli.publish.consent import Person
+from roar_publisher.cli.publish.prompts import Prompter
 from roar_publisher.engine.credentials import user_send_policy
 from roar_publisher.planning.plans import Request
 from roar_publisher.state.home import home
 from roar_publisher.state.record import NAMED_BY, NamedBy, Plan
 
 
-def own_registries() -> TrustStore:
+def user_trust_store() -> TrustStore:
     """Return the user's list of registries, for writing.
 
     Raises UsageProblem if there is neither a home folder nor XDG_CONFIG_HOME.
@@ -20,23 +20,23 @@ def own_registries() -> TrustStore:
     return TrustStore.from_environment(os.environ, home(instead=os.environ.get("XDG_CONFIG_HOME")))
 
 
-def accept_registry_of(request: Request, person: Person) -> None:
+def accept_registry_of_request(request: Request, prompter: Prompter) -> None:
     """Ensure that the user accepts the registry of a new publish. Ask if necessary and possible.
 
     Raises Declined if the user says no, NeedsUser if the user cannot be asked, LocalProblem if the answer cannot be
     saved.
     """
-    _accept(request.registry, request.named_by, named_in_file(request), person)
+    _accept(request.registry, request.named_by, registry_source(request), prompter)
 
 
-def accept_registry_of_plan(plan: Plan, person: Person) -> None:
-    """Do the same as `accept_registry_of` for a publish that is resumed."""
+def accept_registry_of_plan(plan: Plan, prompter: Prompter) -> None:
+    """Do the same as `accept_registry_of_request` for a publish that is resumed."""
     named_by = plan.intent.get(NAMED_BY)
     named_in = "The bundle of this publish" if named_by == NamedBy.BUNDLE else "The plan of this publish"
-    _accept(plan.registry, named_by, named_in, person, plan.id)
+    _accept(plan.registry, named_by, named_in, prompter, plan.id)
 
 
-def named_in_file(request: Request) -> str:
+def registry_source(request: Request) -> str:
     """Return what named the registry, as shown to the user."""
     file = request.project.config.glaas_url_file
     return _shown(file, request.project.root) if request.named_by is NamedBy.PROJECT and file else request.named_by
@@ -46,10 +46,10 @@ def _shown(file: Path, root: Path) -> str:
     return str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
 
 
-def _accept(registry: str, named_by: object, named_in: str, person: Person, publish_id: str = "") -> None:
+def _accept(registry: str, named_by: object, named_in: str, prompter: Prompter, publish_id: str = "") -> None:
     policy = user_send_policy(registry, named_by)
     if policy.accepted:
         return
-    if not person.accept_registry(policy.origin, named_in):
+    if not prompter.accept_registry(policy.origin, named_in):
         policy.check(publish_id, named_in=named_in)
-    own_registries().accept(policy.origin, time.time())
+    user_trust_store().accept(policy.origin, time.time())

@@ -1,7 +1,7 @@
 """Compares what is typed beside `--resume` or `--watch` with the frozen plan of a publish.
 
 Users often recall the previous command and add `--resume`. Options that agree with the frozen plan are accepted. For
-a contradiction, the error names what was frozen.
+a contradiction_error, the error names what was frozen.
 """
 
 import json
@@ -18,7 +18,7 @@ from roar_publisher.state.record import Plan
 
 
 def contradictions(options: Options, plan: Plan, paths: PublishPaths) -> list[str]:
-    """Return each contradiction, as `public, not --private`. Empty if everything agrees.
+    """Return each contradiction_error, as `public, not --private`. Empty if everything agrees.
 
     Options that were not typed agree with everything. The registry is checked by `other_registry`.
     """
@@ -42,7 +42,7 @@ def differences(options: Options, plan: Plan, paths: PublishPaths) -> list[str]:
     return contradictions(options, plan, paths) + ([f"{plan.registry}, not {registry}"] if registry else [])
 
 
-def contradiction(plan: Plan, found: list[str], *, verb: str) -> UsageProblem:
+def contradiction_error(plan: Plan, found: list[str], *, verb: str) -> UsageProblem:
     """Return the error that names what was frozen, and the command that continues with it."""
     problem = UsageProblem(
         f"publish {plan.id} was planned for {', and for '.join(found)}",

@@ -24,7 +24,7 @@ GLANCE_SECONDS = 0.1
 """How often a passphrase prompt checks whether the process was asked to stop."""
 
 
-class Pausing(Protocol):
+class PausableDisplay(Protocol):
     """Releases the terminal while a question is asked."""
 
     def paused(self) -> AbstractContextManager[None]: ...
@@ -36,19 +36,19 @@ class Declined(NeedsUser):
     def __init__(self) -> None:
         super().__init__("not published, as you chose", kept="Nothing was sent, nothing was kept.")
 
-    def having_ended(self, publish_id: str, text: str) -> None:
+    def publish_cancelled(self, publish_id: str, text: str) -> None:
         """Report that the publish already existed and is cancelled. text: what follows from that."""
         self.kept = f"Publish {publish_id} is cancelled. {text}"
         self.publish_id = publish_id
 
 
-class Person:
+class Prompter:
     """The user who runs the command.
 
     present: whether the user is at the terminal and can be asked. yes: everything was agreed to on the command line.
     """
 
-    def __init__(self, *, present: bool, yes: bool, display: Pausing) -> None:
+    def __init__(self, *, present: bool, yes: bool, display: PausableDisplay) -> None:
         self.present = present
         self._yes = yes
         self._display = display
@@ -116,7 +116,7 @@ class Person:
 
         Returns None if it is empty, or if the process is asked to stop.
         """
-        with self._display.paused(), _unseen():
+        with self._display.paused(), _without_echo():
             _prompt(prompt)
             try:
                 while not self._gone.is_set():
@@ -142,7 +142,7 @@ async def _line(stop: anyio.Event) -> str:
 
 
 @contextlib.contextmanager
-def _unseen() -> Iterator[None]:
+def _without_echo() -> Iterator[None]:
     """Turn off the terminal's echo for the duration of the block."""
     before = termios.tcgetattr(sys.stdin)
     unseen = [*before]
