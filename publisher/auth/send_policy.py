@@ -69,7 +69,7 @@ class SendPolicy:
         again = f"roar publish --resume {publish_id}" if publish_id else "the same again"
         problem = NeedsUser(
             f"{named_in} names the registry {self.origin}, which you have not accepted yet",
-            kept="What it acknowledged is kept." if publish_id else "Nothing was sent, nothing was kept.",
+            kept="What it acknowledged is kept." if publish_id else "Nothing was sent or kept.",
             next_step=f"roar registry trust {self.origin}, then {again}; or {again} with --registry {self.registry}",
             reason=Reason.UNTRUSTED_REGISTRY,
         )

@@ -39,7 +39,7 @@ class Program(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_paragraph()
         if roar_cli_installed():
-            formatter.write_text(f"Uninstalling roar-publisher removes `roar`; roar-cli's comes back with: {REPAIR}")
+            formatter.write_text(f"Uninstalling roar-publisher removes `roar`; to restore roar-cli's: {REPAIR}")
         else:
             formatter.write_text("roar's other commands come with roar-cli: pip install roar-cli")
 

@@ -14,7 +14,7 @@ def cancel_owned(owned: OwnedPublish) -> str:
     progress = owned.journal.progress()
     if progress.state not in LIVE:
         raise UsageProblem(
-            f"publish {owned.paths.id} is {progress.state} already", next_step=f"roar journal show {owned.paths.id}"
+            f"publish {owned.paths.id} is already {progress.state}", next_step=f"roar journal show {owned.paths.id}"
         )
     # Before the checkpoint: after a kill, the publish can still be cancelled, and no upload is forgotten.
     left = abort_uploads(owned)
@@ -24,11 +24,11 @@ def cancel_owned(owned: OwnedPublish) -> str:
         owned.paths.forget_put_record()
     text = "Nothing of it is visible."
     if progress.state is State.FALLBACK:
-        text = "What an older registry was sent stays visible."
+        text = "What an older registry received stays visible."
     if progress.reason == Reason.EXPORTED:
-        text = "What the other machine does with it is not changed."
+        text = "The other machine's copy is not affected."
     if left:
-        text += f" {count(left, 'upload')} could not be given up; `roar journal prune --all` tries again."
+        text += f" {count(left, 'upload')} could not be aborted; `roar journal prune --all` tries again."
     return text
 
 

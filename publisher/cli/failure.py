@@ -34,13 +34,13 @@ class Unfinished(PublisherError):
         if by_daemon:
             resume = f"roar publish --watch {publish_id}"
         if by_daemon or isinstance(cause, Interrupted):
-            resume += f" (or give it up: roar journal cancel {publish_id})"
+            resume += f" (or cancel it: roar journal cancel {publish_id})"
         if movable and cause.reason in WRONG_ADDRESS:
             resume += f"; if the address is wrong: roar publish --resume {publish_id} --registry URL"
         kept = cause.kept or f"Publish {publish_id} keeps everything that the registry acknowledged."
         super().__init__(
             cause.what,
-            kept=f"{kept} The daemon goes on with it." if by_daemon else kept,
+            kept=f"{kept} The daemon continues it." if by_daemon else kept,
             next_step=_then(cause.next_step, resume),
             reason=cause.reason,
         )
@@ -54,8 +54,8 @@ class NotBegun(LocalProblem):
     def __init__(self, cause: LocalProblem) -> None:
         super().__init__(
             cause.what,
-            kept="Nothing was sent, nothing was kept.",
-            next_step="fix its permissions or room, or set ROAR_STATE_DIR to another folder; then publish again",
+            kept="Nothing was sent or kept.",
+            next_step="fix its permissions, free some space, or set ROAR_STATE_DIR; then publish again",
             reason=cause.reason,
         )
 
@@ -67,13 +67,15 @@ class Failed(PublisherError):
     """
 
     def __init__(self, publish_id: str, what: str, *, reason: str) -> None:
-        kept = f"Publish {publish_id} has failed and is not resumed; its history is kept."
-        command = f"once its cause is gone: roar journal retry {publish_id}"
+        kept = f"Publish {publish_id} has failed and cannot be resumed; its history is kept."
+        command = f"after fixing the cause: roar journal retry {publish_id}"
         if reason == Reason.OVERLAP:
             command = f"roar journal show {publish_id}"
         if reason == Reason.RECEIPT:
-            kept = f"The registry may show something all the same. What it said is kept in publish {publish_id}."
-            command = f"roar journal show {publish_id} --why, or ask it again: roar journal retry {publish_id}"
+            kept = f"The registry may have published it nevertheless. Publish {publish_id} keeps its answer."
+            command = (
+                f"roar journal show {publish_id} --why, or ask the registry again: roar journal retry {publish_id}"
+            )
         super().__init__(
             what or "the publish has failed",
             kept=kept,
@@ -89,7 +91,7 @@ class Unconfirmed(PublisherError):
     def __init__(self, publish_id: str, debt: Debt) -> None:
         super().__init__(
             f"the lineage is published, but {debt.why}",
-            kept=f"The lineage stays published; publish {publish_id} keeps what was not confirmed.",
+            kept=f"The lineage stays published. Publish {publish_id} keeps what was not confirmed.",
             next_step=debt.command or f"roar journal show {publish_id} --why",
             reason=debt.reason,
         )
@@ -102,7 +104,7 @@ class OutputLost(PublisherError):
     def __init__(self, cause: StdoutLost) -> None:
         super().__init__(
             f"stdout cannot be written: {cause.strerror or cause}",
-            next_step="give stdout room, and repeat the command",
+            next_step="free space where stdout is written, and repeat the command",
         )
 
 
@@ -110,7 +112,7 @@ class Cancelled(UsageProblem):
     """A publish that has been cancelled."""
 
     def __init__(self, publish_id: str) -> None:
-        super().__init__(f"publish {publish_id} was cancelled", next_step="start anew: roar publish")
+        super().__init__(f"publish {publish_id} was cancelled", next_step="start a new one: roar publish")
         self.publish_id = publish_id
 
 

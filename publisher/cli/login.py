@@ -31,7 +31,7 @@ LONGEST_NAME = 100
 @click.option("--token-file", required=True, type=click.Path(path_type=Path), help="A sign-in state, as JSON.")
 @click.option("--registry", metavar="URL", help="The registry that issued it, instead of GLAAS_URL or your own.")
 def login(token_file: Path, registry: str | None) -> None:
-    """Sign in with a token file; the registry that issued it is asked whose it is.
+    """Sign in with a token file; the registry that issued it confirms it.
 
     The sign-in belongs to that registry from then on, and is sent to no other.  A registry that only the project names
     is not sent a token: name it with --registry.  Signing in with a browser comes with roar-cli (pip install roar-cli),
@@ -72,9 +72,7 @@ async def _sign_in(store: BearerStore, document: Document, policy: SendPolicy) -
     policy.record_issuer(full.sign_in())
     user = full["user"]
     assert isinstance(user, dict)
-    return str(
-        user.get("username") or user.get("email") or user.get("sub") or "somebody that the registry does not name"
-    )
+    return str(user.get("username") or user.get("email") or user.get("sub") or "a user that the registry does not name")
 
 
 def _policy_for(registry: str | None, document: Document) -> SendPolicy:
@@ -93,9 +91,10 @@ def _policy_for(registry: str | None, document: Document) -> SendPolicy:
     policy = user_send_policy(registry_address(named.url, os.environ), named.by)
     denied = policy.why_token_denied() or policy.why_sign_in_denied(document.sign_in())
     if denied is not None:
+        why = "only the project names it" if named.file else denied.why
         raise NeedsUser(
-            f"this token may not be for {policy.origin}: {'only the project names it' if named.file else denied.why}",
-            kept="Nothing was sent. The present sign-in stays.",
+            f"this token may not be sent to {policy.origin}: {why}",
+            kept="Nothing was sent. The current sign-in is kept.",
             next_step="name the registry that issued it: --registry URL",
             reason=Reason.AUTH,
         )

@@ -158,7 +158,7 @@ class Standing:
             return f"roar publish --watch {publish_id}"
         remedy = self._remedy
         if self.by_daemon and self.meaning.turn is not Turn.PERSON:
-            return f"{remedy}; the daemon goes on then" if remedy else f"roar publish --watch {publish_id}"
+            return f"{remedy}; the daemon then continues" if remedy else f"roar publish --watch {publish_id}"
         resume = f"roar publish --resume {publish_id}"
         if self.word == QUEUED:
             resume = f"roar daemon start, or: {resume}"

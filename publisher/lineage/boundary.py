@@ -43,7 +43,7 @@ def refuse(root: Path, found: Iterable[Escape], *, remedy: str) -> None:
     more = f" and {len(leaves) - _LISTED} more" if len(leaves) > _LISTED else ""
     raise UsageProblem(
         f"What is outside of the project {root} does not leave unasked: {listed}{more}.",
-        kept="Nothing was sent, nothing was kept.",
+        kept="Nothing was sent or kept.",
         next_step=remedy,
     )
 

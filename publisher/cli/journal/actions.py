@@ -53,7 +53,7 @@ def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
         progress = owned.journal.progress()
         state, owes = progress.state, any(debt.payable for debt in progress.owed)
         if state not in (*LIVE, State.FAILED) and not owes:
-            raise UsageProblem(f"publish {paths.id} is {state} already", next_step="roar journal list")
+            raise UsageProblem(f"publish {paths.id} is already {state}", next_step="roar journal list")
         if state is State.FAILED:
             owned.journal.checkpoint(Event.RETRIED)
         owned.journal.queue.unpark()

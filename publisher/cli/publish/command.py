@@ -15,19 +15,20 @@ from roar_publisher.state.errors import UsageProblem
 HELP = """\
 Publish the lineage that roar captured in this project as one visible step.
 
-TARGET is a path, a digest, a step (@4, @B1), a job's uid or a session's hash; nothing is the whole active session.
-Whatever interrupts it (Ctrl-C, a lost network, kill -9, a reboot), `roar publish --resume` goes on from the last
+TARGET is a path, a digest, a step (@4, @B1), a job's uid or a session's hash. Without it, the whole active session is
+published.
+After any interruption (Ctrl-C, a lost network, kill -9, a reboot), `roar publish --resume` continues from the last
 checkpoint, and so does publishing the same lineage again.
 
 \b
 Examples:
-  roar publish --dry-run           look first; sends nothing
-  roar publish --public            the active session, for everybody to see
-  roar publish @4 -y               step 4 and what it needs; ask nothing
-  roar publish --resume            go on with what was interrupted in this project
+  roar publish --dry-run           show what would be published; sends nothing
+  roar publish --public            the active session, visible to everyone
+  roar publish @4 -y               step 4 and what it needs; asks nothing
+  roar publish --resume            continue what was interrupted in this project
   roar publish --public -y --detach
-                                   leave it to the daemon, which survives the night
-  roar publish --watch             look at what is under way, in whatever process
+                                   leave it to the daemon
+  roar publish --watch             follow the publish that is in progress
   roar publish --public -y -q      for scripts: prints the hash and the URL
   roar publish model.pt --to s3://bucket/run -m "v1"
                                    the file too, as `roar put` does
@@ -37,7 +38,7 @@ EXIT_CODES = """\
 \b
 Exit codes:
   0    published
-  1    failed for good
+  1    failed permanently
   2    usage
   3    interrupted; resumable
   4    needs a sign-in or a confirmation
@@ -47,24 +48,25 @@ Exit codes:
 
 JSON = """\
 \b
-With --json every line of stdout is an object with "event":
+With --json, every line of stdout is an object with "event":
   planned    publish_id, resumed, registry, target, destination, jobs, inputs,
              outputs, artifacts, labels, redactions
   state      publish_id, state, because (the event that led there)
   progress   state, done, total, unit (items, bytes), per_second,
              seconds_left; at most once a second
-  stored     key, bytes, sent (false: it was there); put only
+  stored     key, bytes, sent (false: already stored); put only
   waiting    reason (offline, throttled, no answer, retrying, working), seconds
-             until something else is done; while a publish is under way,
-             something is written at least every 10 s
+             until the next attempt; during a publish, something is
+             written at least every 10 s
   retrying   what, attempt, seconds
   note       text
   published  hash, url, jobs, inputs, outputs, publish_id, visibility,
              identity, owner, project (null: none); of a put also
              destination, files, bytes
   detached   publish_id, resumed, watch (the command that follows it)
-  error      what, kept, next, reason, exit_code, publish_id if there is one
-The last line is always published, detached or error; with --dry-run the one line is dry-run.
+  error      what, kept, next, reason, exit_code, publish_id if it exists
+The last line is always published, detached or error; with --dry-run, the only
+line is dry-run.
 """
 
 ROAR_CLI_ONLY = ("--as-blake3", "--bind", "--no-bind")
@@ -105,7 +107,7 @@ def read_options(*, destination: str | None, message: str | None, **given: Any) 
     if destination is not None and message is not None:
         if urlsplit(destination).scheme in SCHEMES:
             words = ("roar", "put", target or "", destination, "-m", message)
-            raise UsageProblem("roar-cli alone stores there", next_step=shlex.join(word for word in words if word))
+            raise UsageProblem("only roar-cli stores files there", next_step=shlex.join(word for word in words if word))
         sources = (target,) if target is not None else ()
         put = PutOptions(sources=sources, destination=destination, message=message)
     return build(Options, given, put=put)

@@ -43,7 +43,7 @@ def require_consent(choices: Sequence[Choice]) -> None:
     possible = [choice for choice in choices if choice.decision is not Decision.STOP]
     if possible and all(choice.needs_confirmation for choice in possible):
         raise NeedsUser(
-            "this publish is public and names nobody: it needs your consent before it is left to the daemon",
-            kept="Nothing was sent, nothing was kept.",
-            next_step="the same with --yes",
+            "this publish is public and anonymous, which needs your consent before the daemon takes it",
+            kept="Nothing was sent or kept.",
+            next_step="repeat the command with --yes",
         )

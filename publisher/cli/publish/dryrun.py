@@ -35,9 +35,9 @@ from roar_publisher.storage.source import shown
 
 JOBS_SHOWN = 40
 """The number of jobs shown on a terminal. `--json` lists them all."""
-UNNAMED = "known once the registry names the owner of the credential"
+UNNAMED = "known after the registry names the owner of the credential"
 """Shown instead of a hash, because the hash depends on the identity that the lineage names."""
-UNTIMED = "known once it is published: the time of the put is part of it"
+UNTIMED = "known after publishing, because it includes the time of the put"
 COMMAND_WIDTH = 200
 """The number of characters of a command if stdout is not a terminal."""
 
@@ -227,7 +227,7 @@ def _route_rows(choices: list[Choice]) -> list[tuple[str, str]]:
         project = f"the project {scope['project_id']} of " if "project_id" in scope else "the space of "
         rows.append(("into", f"{project}the {scope['owner_type']} {scope['owner_id']}"))
     if any(choice.needs_confirmation for choice in choices):
-        rows.append(("owner", "what goes out without a credential names nobody: it needs your consent, or --yes"))
+        rows.append(("owner", "without a credential it is published anonymously, which needs your consent or --yes"))
     return rows
 
 
@@ -237,5 +237,5 @@ def _hash_rows(choices: list[Choice], hashes: Mapping[str, str], summary: PlanSu
     if not hashes or any(choice.decision is Decision.SSH for choice in choices):
         texts.append(UNNAMED)
     if summary.published != summary.provisional:
-        texts.append("(of the lineage without its secrets: the registry hashes what it is sent)")
+        texts.append("(of the redacted lineage, which is what the registry hashes)")
     return [("" if number else "hash", text) for number, text in enumerate(texts)]

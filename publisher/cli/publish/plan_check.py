@@ -46,8 +46,8 @@ def contradiction_error(plan: Plan, found: list[str], *, verb: str) -> UsageProb
     """Return the error that names what was frozen, and the command that continues with it."""
     problem = UsageProblem(
         f"publish {plan.id} was planned for {', and for '.join(found)}",
-        kept="It stays as it was planned.",
-        next_step=f"roar publish {verb} {plan.id}; for what you typed, the same command without {verb}",
+        kept="Its plan is not changed.",
+        next_step=f"roar publish {verb} {plan.id}; to publish what you typed, repeat the command without {verb}",
     )
     problem.publish_id = plan.id
     return problem
@@ -70,7 +70,7 @@ def _contradictions(options: Options, plan: Plan, paths: PublishPaths) -> Iterat
     if options.put is not None:
         target = shlex.join(options.put.sources) or None
         if plan.destination is None:
-            yield "lineage alone, not for a put"
+            yield "lineage only, not for a put"
         elif _place(options.put.destination) != _place(plan.destination):
             yield f"{plan.destination}, not {options.put.destination}"
         elif (message := _message(paths)) not in (None, options.put.message):
@@ -79,7 +79,7 @@ def _contradictions(options: Options, plan: Plan, paths: PublishPaths) -> Iterat
         yield f"{plan.target or 'the whole session'}, not {target}"
     frozen = plan.intent.get("flag", "")
     if options.flag.value and options.flag.value != frozen:
-        yield f"{frozen or 'what the scope of the repo says'}, not {options.flag.value}"
+        yield f"{frozen or 'the scope of the repository'}, not {options.flag.value}"
 
 
 def _place(destination: str) -> str:

@@ -51,7 +51,7 @@ class Preparation:
         try:
             return await until_stopped(stop, partial(self._prepare, stop))
         except Interrupted as stopped:
-            stopped.kept = stopped.kept or "Nothing was sent, nothing was kept."
+            stopped.kept = stopped.kept or "Nothing was sent or kept."
             raise
 
     async def _prepare(self, stop: anyio.Event) -> Prepared:
@@ -75,8 +75,8 @@ class Preparation:
             )
         except Transient as away:
             away.exit_code = ExitCode.FAILED
-            away.kept = "Nothing was sent, nothing was kept: only the registry can say whom the credential names."
-            away.next_step = away.next_step or "type the same again once the registry answers, or with --registry URL"
+            away.kept = "Nothing was sent or kept, because only the registry knows whom the credential names."
+            away.next_step = away.next_step or "repeat the command when the registry answers, or add --registry URL"
             raise
 
     async def _agreed(self, stop: anyio.Event) -> bool:

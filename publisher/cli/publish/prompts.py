@@ -34,7 +34,7 @@ class Declined(NeedsUser):
     """The user was asked and answered no."""
 
     def __init__(self) -> None:
-        super().__init__("not published, as you chose", kept="Nothing was sent, nothing was kept.")
+        super().__init__("not published, because you declined", kept="Nothing was sent or kept.")
 
     def publish_cancelled(self, publish_id: str, text: str) -> None:
         """Report that the publish already existed and is cancelled. text: what follows from that."""
@@ -69,12 +69,12 @@ class Prompter:
         total = count(sum(redactions.values()), "secret")
         if not self.present:
             raise NeedsUser(
-                f"{total} would be taken out before publishing: {found}",
-                kept="Nothing was sent, nothing was kept.",
-                next_step="look with --dry-run, then go on with --yes",
+                f"{total} would be redacted before publishing: {found}",
+                kept="Nothing was sent or kept.",
+                next_step="check with --dry-run, then repeat with --yes",
             )
         with self._display.paused():
-            _explain(f"{total} will be taken out of what is published: {found}.")
+            _explain(f"{total} will be redacted: {found}.")
             _prompt("Publish the rest? [y/N] ")
             if not _affirmed(sys.stdin.readline()):
                 raise Declined
@@ -89,7 +89,7 @@ class Prompter:
             return False
         with self._display.paused():
             _explain(
-                f"{named_in} names a registry that is new to you: {origin}\nWhat you publish goes there: commands, "
+                f"{named_in} names a registry that you have not used before: {origin}\nIt will receive commands, "
                 "metadata, paths, the address of the git repository, and your signature if an SSH key signs."
             )
             _prompt(f"Trust {origin} from now on? [y/N] ")
@@ -105,7 +105,7 @@ class Prompter:
         if self._yes or not self.present:
             return self._yes
         with self._display.paused():
-            _explain(f"This will be public and name nobody as its owner ({choice.why}).")
+            _explain(f"This will be public and anonymous ({choice.why}).")
             _prompt("Publish it? [y/N] ")
             if not _affirmed(await _line(stop)):
                 raise Declined

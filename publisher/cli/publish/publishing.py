@@ -128,7 +128,9 @@ class _Publishing:
 
     def _show_finished(self, frozen: Frozen, progress: Progress, keyring: Keyring) -> int:
         """Handle a put that is already published: pay what it owes, if anything, and show where it is."""
-        self._display.report(Noted(f"this put is there already, as publish {frozen.plan.id}; --again makes a new one"))
+        self._display.report(
+            Noted(f"this put is already published, as publish {frozen.plan.id}; --again makes a new one")
+        )
         if any(debt.payable for debt in progress.owed):
             try:
                 return self._drive(frozen, keyring)
@@ -171,7 +173,7 @@ class _Publishing:
         from roar_publisher.cli.publish.watching import PublishWatch
 
         with Poller(found.paths, time.monotonic) as lookout:
-            note = "the daemon works on it already; Ctrl-C stops watching only"
+            note = "the daemon already works on it; Ctrl-C stops watching only"
             return PublishWatch(lookout, self._folder, self._display).run(note=note)
 
     def _drive(self, frozen: Frozen, keyring: Keyring) -> int:

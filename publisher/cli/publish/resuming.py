@@ -107,7 +107,7 @@ class _Candidates:
             return running
         raise Owned(
             f"publish {running.plan.id} of this project is being worked on (pid {running.owner})",
-            kept="It goes on undisturbed.",
+            kept="It continues.",
             next_step=f"roar publish --watch {running.plan.id}",
             reason=Reason.OWNED,
         )
@@ -119,13 +119,13 @@ class _Candidates:
         moved = next((found for found in self._found if found.interrupted), None)
         if moved is not None and moved.progress.reason == Reason.IMPORTED:
             return UsageProblem(
-                f"publish {moved.plan.id} of this project was imported, and is resumed by its id alone",
+                f"publish {moved.plan.id} of this project was imported and is resumed only by its id",
                 next_step=f"roar publish --resume {moved.plan.id}",
             )
         if moved is not None:
             return UsageProblem(
                 f"publish {moved.plan.id} of this project was moved to another machine",
-                next_step=f"take it back: roar publish --resume {moved.plan.id}",
+                next_step=f"to continue it here: roar publish --resume {moved.plan.id}",
             )
         what = f"no publish of {self._project} is interrupted"
         again = typed_command(self._options)
@@ -133,11 +133,11 @@ class _Candidates:
         if last is not None and last.progress.state is State.FAILED:
             return UsageProblem(
                 f"{what}; the newest, {last.plan.id}, has failed",
-                next_step=f"roar journal retry {last.plan.id}, or begin anew: {again}",
+                next_step=f"roar journal retry {last.plan.id}, or start a new one: {again}",
             )
         if last is not None and last.progress.state is State.DONE:
             what += f"; the newest, {last.plan.id}, is published: {last.progress.url or last.progress.hash}"
-        return UsageProblem(what, next_step=f"{again}, or see those of all projects: roar journal list --all")
+        return UsageProblem(what, next_step=f"{again}, or list those of all projects: roar journal list --all")
 
 
 def is_temporary(problem: LocalProblem) -> bool:

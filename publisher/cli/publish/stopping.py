@@ -36,7 +36,7 @@ def unfinished(error: PublisherError, paths: PublishPaths, folder: StateFolder) 
         return error  # there is no journal that `--resume` could read
     published, movable = _standing(paths)
     if published:
-        error.kept = f"The lineage is published: {published}. What is left to do after that is kept."
+        error.kept = f"The lineage is published: {published}. The remaining work is kept."
     waits = isinstance(error, Interrupted) or meaning(error.reason).turn is Turn.PERSON
     return Unfinished(error, paths.id, by_daemon=not waits and wake(folder), movable=movable)
 

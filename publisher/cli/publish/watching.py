@@ -58,7 +58,11 @@ class WatchStopped(Interrupted):
     def __init__(self, standing: Standing) -> None:
         publish_id = standing.summary.plan.id
         goes_on = standing.summary.owner is not None or standing.by_daemon
-        kept = f"Publish {publish_id} goes on." if goes_on else f"Publish {publish_id} stands still: {standing.why}."
+        kept = (
+            f"Publish {publish_id} continues."
+            if goes_on
+            else f"Publish {publish_id} is not being worked on: {standing.why}."
+        )
         super().__init__("stopped watching", kept=kept, next_step=f"roar publish --watch {publish_id}")
         self.publish_id = publish_id
 
@@ -72,11 +76,11 @@ class Halted(PublisherError):
         if standing.meaning.turn is Turn.PERSON:
             what, code, or_else = "waits for you", standing.meaning.code, ""
         else:
-            what, code = "stands still: nobody works on it, and no daemon runs", ExitCode.INTERRUPTED
+            what, code = "is not being worked on, and no daemon runs", ExitCode.INTERRUPTED
             or_else = "" if standing.word == QUEUED else ", or: roar daemon start"
         super().__init__(
             f"publish {publish_id} {what} ({because})",
-            kept="What the registry acknowledged is kept.",
+            kept="Everything that the registry acknowledged is kept.",
             next_step=f"{standing.next_step}{or_else}",
             reason=standing.reason,
         )
@@ -166,7 +170,7 @@ class _OwnerCheck:
             return True
         if not self._told and (sight.queued.next_attempt or 0.0) <= self._clock():
             self._told = True
-            self._display.report(Noted("the daemon takes it when it is its turn"))
+            self._display.report(Noted("the daemon starts it when a slot is free"))
         return False
 
 
@@ -184,4 +188,4 @@ def _newest(folder: StateFolder, cwd: Path) -> PublishPaths:
             return found.paths
     if passing is not None:
         raise unreadable_error(*passing)
-    raise UsageProblem(f"no publish of {project} is under way", next_step="roar publish, or: roar journal list")
+    raise UsageProblem(f"no publish of {project} is in progress", next_step="roar publish, or: roar journal list")

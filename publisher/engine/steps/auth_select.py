@@ -97,7 +97,7 @@ async def _select(run: Run, progress: Progress) -> Outcome:
         await _check_not_anonymous(run)
     if choice.needs_confirmation and progress.hash is None and not await _agreed(run, choice):
         raise NeedsUser(
-            "this publish is public and names nobody: it needs your consent",
+            "this publish is public and anonymous, which needs your consent",
             next_step=f"roar publish --resume {run.plan.id} --yes",
             reason=Reason.NEEDS_CONFIRMATION,
         )

@@ -103,7 +103,7 @@ def _nothing_to_resume() -> Iterator[None]:
     except LocalProblem as problem:
         raise LocalProblem(
             problem.what,
-            kept="Nothing was sent, nothing was kept.",
+            kept="Nothing was sent or kept.",
             next_step="fix the file, or wait until nothing writes to it; then put again",
             reason=problem.reason,
         ) from problem

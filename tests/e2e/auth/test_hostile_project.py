@@ -216,7 +216,7 @@ def test_a_person_is_asked_once(alice: Program, theirs: Front) -> None:
     program = named(alice, theirs)
     with at_terminal(program, "publish", "--anonymous") as terminal:
         terminal.wait_for(f"Trust {theirs.url} from now on?")
-        assert ".roar/config.toml names a registry that is new to you" in terminal.text
+        assert ".roar/config.toml names a registry that you have not used before" in terminal.text
         assert heard(theirs) == ""
         terminal.type("n\n")
         assert terminal.ended() == 4

@@ -145,7 +145,7 @@ def test_what_a_person_stopped_waits_for_that_person(
     assert stopped.code == 130, stopped.err
     told = last_event(stopped.out)
     resume, cancel = f"roar publish --resume {publish_id}", f"roar journal cancel {publish_id}"
-    assert told["next"] == f"{resume} (or give it up: {cancel})"
+    assert told["next"] == f"{resume} (or cancel it: {cancel})"
     assert "daemon" not in str(told["kept"])
     link.order("calm")
     other = program("publish", "@2", "--public", "-y", "-q", "--detach")

@@ -215,7 +215,7 @@ def test_files_that_may_not_grow(program: Program, registry: str) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
 
-    words = ["Nothing was sent, nothing was kept", "ROAR_STATE_DIR"]
+    words = ["Nothing was sent or kept", "ROAR_STATE_DIR"]
     _refuses(program, "publish", "--public", "-y", "--registry", registry, code=1, words=words, before=limit)
     _refuses(program, "publish", "--resume", code=2, words=["is interrupted"])
     _succeeds(program("publish", "--public", "-y", "--registry", registry))
@@ -238,7 +238,7 @@ def test_a_full_disk_before_the_plan_is_kept(program: Program, registry: str, di
     filler = disk / "filler"
     filler.write_bytes(bytes(NEARLY_FULL - 3 * SMALLEST_DISK))
     there = Program(program.cwd, disk, program.env | {"ROAR_STATE_DIR": str(disk)})
-    words = ["Nothing was sent, nothing was kept"]
+    words = ["Nothing was sent or kept"]
     _refuses(there, "publish", "--public", "-y", "--registry", registry, code=1, words=words)
     filler.unlink()
     _succeeds(there("publish", "--public", "-y", "--registry", registry))

@@ -171,7 +171,7 @@ def test_what_a_foreground_publish_leaves_the_daemon_goes_on_with(program: Progr
         stopped = program("publish", "--public", "-y", "--registry", server.url)
         [publish_id] = program.publishes
         assert stopped.code == 3
-        assert "The daemon goes on with it." in stopped.err
+        assert "The daemon continues it." in stopped.err
         assert f"roar publish --watch {publish_id}" in stopped.err
         until(lambda: why(program, publish_id)["next_attempt"] is not None)
 

@@ -111,7 +111,7 @@ def test_cancel_ends_it_and_forgets_the_session_token(program: Program, interrup
     assert not paths.session_token.exists()
     [facts] = program("journal", "list", "--json").events
     assert facts["status"] == "cancelled"
-    program("journal", "cancel", interrupted).blames(2, "cancelled already")
+    program("journal", "cancel", interrupted).blames(2, "already cancelled")
 
 
 def test_what_somebody_works_on_is_not_cancelled(program: Program, interrupted: str) -> None:
@@ -143,7 +143,7 @@ def test_what_is_parked_or_waits_may_be_tried_again_at_once(program: Program, in
 
 def test_what_was_cancelled_is_not_tried_again(program: Program, interrupted: str) -> None:
     _end(program, interrupted, Event.CANCELLED)
-    program("journal", "retry", interrupted).blames(2, "is cancelled already")
+    program("journal", "retry", interrupted).blames(2, "is already cancelled")
 
 
 def test_prune_removes_what_ended_long_ago_and_says_so(program: Program, interrupted: str, registry: str) -> None:
@@ -345,10 +345,10 @@ def test_prune_keeps_a_put_whose_store_keeps_an_upload(program: Program) -> None
         owned.journal.objects.add([ObjectRow(1, "large.bin", "s3://bucket/large.bin", 9, "{}")])
         owned.journal.freeze(replace(plan_of(cut(chain(1)), paths.id), destination="s3://bucket"))
     paths.write_upload(1, json.dumps(asdict(Upload("large.bin", "an-upload", 9, 9))))
-    assert "1 upload could not be given up" in cloudless("journal", "cancel", paths.id).out
+    assert "1 upload could not be aborted" in cloudless("journal", "cancel", paths.id).out
     for _ in range(2):
         pruned = cloudless("journal", "prune", "--all")
-        assert pruned.out.startswith(f"Kept {paths.id} (cancelled): 1 upload could not be given up")
+        assert pruned.out.startswith(f"Kept {paths.id} (cancelled): 1 upload could not be aborted")
         assert f"rm -r {paths.folder}" in pruned.out
     [kept] = cloudless("journal", "prune", "--all", "--json").events
     assert kept == {"event": "kept", "publish_id": paths.id, "status": "cancelled", "uploads": 1}

@@ -105,7 +105,7 @@ def test_a_registry_that_refuses_for_good_fails_and_resume_says_how_to_retry(pro
     [publish_id] = program.publishes
     assert failed.code == 1
     assert "not today" in failed.last["what"]
-    assert failed.last["next"] == f"once its cause is gone: roar journal retry {publish_id}"
+    assert failed.last["next"] == f"after fixing the cause: roar journal retry {publish_id}"
     program("publish", "--resume", publish_id).blames(1, "not today", f"roar journal retry {publish_id}")
 
 
@@ -143,7 +143,7 @@ def test_a_signal_stops_cleanly_with_the_command_that_resumes(program: Program, 
     assert rest.err == ""
     assert rest.last["publish_id"] == publish_id
     cancel = f"roar journal cancel {publish_id}"
-    assert rest.last["next"] == f"roar publish --resume {publish_id} (or give it up: {cancel})"
+    assert rest.last["next"] == f"roar publish --resume {publish_id} (or cancel it: {cancel})"
 
 
 def test_secrets_stop_a_run_that_nobody_watches_before_anything_is_kept(program: Program, registry: str) -> None:
@@ -175,7 +175,7 @@ def test_a_dry_run_shows_everything_and_touches_nothing(program: Program) -> Non
     assert plan["redactions"] == {"github-token": 1}
     assert plan["hashes"]["anonymous"] in shown.out
     assert plan["hashes"] != plan["provisional"]
-    assert "of the lineage without its secrets" in shown.out
+    assert "of the redacted lineage" in shown.out
     assert SECRET not in done.out + shown.out
     assert not program.state.exists()
     assert _contents(program.cwd) == before

@@ -135,6 +135,6 @@ def test_where_the_registry_is_away_before_there_is_a_plan_nothing_is_left_to_re
     assert run(["publish", "--public", "-y", "--json", "--registry", "http://127.0.0.1:9"]) == ExitCode.FAILED
     error = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (error["exit_code"], error["reason"]) == (ExitCode.FAILED, "offline")
-    assert error["kept"].startswith("Nothing was sent, nothing was kept")
-    assert error["next"].startswith("type the same again")
+    assert error["kept"].startswith("Nothing was sent or kept")
+    assert error["next"].startswith("repeat the command")
     assert program.publishes == []

@@ -53,7 +53,7 @@ def test_what_was_typed_before_may_stand_beside_resume(program: Program, registr
         (["@1"], "the whole session, not @1"),
         (["--private"], "--public, not --private"),
         (["@1", "--anonymous"], "the whole session, not @1, and for --public, not --anonymous"),
-        (["--to", "/somewhere", "-m", "v1"], "lineage alone, not for a put"),
+        (["--to", "/somewhere", "-m", "v1"], "lineage only, not for a put"),
         (["--registry", "http://127.0.0.1:9"], "not http://127.0.0.1:9"),
     ],
 )

@@ -130,7 +130,7 @@ def test_a_person_who_does_not_agree_publishes_nothing(program: Program, registr
         terminal.type("\n")
         assert terminal.ended() == 4
     [publish_id] = program.publishes
-    assert f"Not published, as you chose. Publish {publish_id} is cancelled." in terminal.text
+    assert f"Not published, because you declined. Publish {publish_id} is cancelled." in terminal.text
     [facts] = program("journal", "list", "--json").events
     assert facts["status"] == "cancelled"
     program("publish", "--resume").blames(2, "is interrupted")
@@ -177,7 +177,7 @@ def test_secrets_are_named_by_shape_before_anything_is_kept(program: Program, re
     with closing(sqlite3.connect(program.cwd / ".roar" / "roar.db")) as connection, connection:
         connection.execute("UPDATE jobs SET command = command || ' ' || ? WHERE step_number = 1", [SECRET])
     with at_terminal(program, "publish", "--public", "--registry", registry) as terminal:
-        terminal.wait_for("1 secret will be taken out of what is published: github-token (1).")
+        terminal.wait_for("1 secret will be redacted: github-token (1).")
         terminal.wait_for("Publish the rest? [y/N]")
         assert program.publishes != []
         terminal.type("n\n")
@@ -233,7 +233,7 @@ def test_ctrl_c_does_not_wait_for_a_large_file_to_be_read(program: Program, tmp_
         terminal.wait_for("/4.4 TB")
         terminal.type(CTRL_C)
         assert terminal.ended() == 130
-    assert "Nothing was sent, nothing was kept." in terminal.text
+    assert "Nothing was sent or kept." in terminal.text
     assert program.publishes == []
 
 

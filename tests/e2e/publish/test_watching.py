@@ -279,7 +279,7 @@ def test_while_a_daemon_runs_a_queued_publish_is_waited_for(watched: Watched) ->
         assert watched.watch(*[lambda: None] * 100, daemon_takes_it) == ExitCode.PUBLISHED
     assert [report for report in watched.display.reports if isinstance(report, Waiting | Noted)] == [
         Waiting("throttled", 10.0),
-        Noted("the daemon takes it when it is its turn"),
+        Noted("the daemon starts it when a slot is free"),
     ]
 
 
@@ -356,7 +356,7 @@ def test_a_signal_ends_a_watch_and_nothing_else(program: Program, registry: str)
             done = ended(watching)
     assert done.code == 130
     assert "Stopped watching." in done.err
-    assert f"Publish {publish_id} goes on." in done.err
+    assert f"Publish {publish_id} continues." in done.err
 
 
 def test_a_program_that_watches_is_told_of_which_publish_its_error_speaks(program: Program, registry: str) -> None:
@@ -378,7 +378,7 @@ def test_a_program_that_watches_is_told_of_which_publish_its_error_speaks(progra
 
 
 def test_there_is_nothing_to_watch(program: Program) -> None:
-    program("publish", "--watch").blames(2, "no publish of", "is under way")
+    program("publish", "--watch").blames(2, "no publish of", "is in progress")
     program("publish", "--watch", "12ab").blames(2, "there is no publish '12ab'")
     program("publish", "--resume", "12ab", "--watch", "12ab").blames(2, "--watch does not go with --resume")
 

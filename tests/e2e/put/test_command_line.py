@@ -83,7 +83,7 @@ def test_the_same_put_typed_again_is_named_and_not_repeated(how: str, make_place
         again = place.put(*(("--detach",) if how == "detached" else ()))
     assert again.code == 0, again.err
     assert again.out.splitlines() == first.out.splitlines()
-    assert "this put is there already" in again.err
+    assert "this put is already published" in again.err
     assert "--again" in again.err
     assert len(place.ask("log")) == asked, "nothing was sent"
     place.check_published_once()

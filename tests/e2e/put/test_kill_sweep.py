@@ -158,7 +158,7 @@ def test_given_up_after_a_kill_nothing_of_it_is_left_in_the_store(
         assert left.interrupted
         answer = place.roar("journal", "cancel", left.paths.id)
         assert answer.code == 0, answer.err
-        assert "could not be given up" not in answer.out
+        assert "could not be aborted" not in answer.out
         assert place.destination.uploads() == set()
         place.discard()
 
@@ -186,7 +186,7 @@ def test_given_up_by_prune_nothing_of_it_is_left_in_the_store(make_place: MakePl
     assert len(place.destination.uploads()) == 1
     place.destination.weather(lambda seen: Fault.RESET)
     answer = place.roar("journal", "cancel", place.only_left().paths.id, hasty=True)
-    assert "could not be given up" in answer.out
+    assert "could not be aborted" in answer.out
     place.destination.weather(lambda seen: None)
     assert place.roar("journal", "prune", "--all").code == 0
     assert place.left() == []

@@ -175,7 +175,7 @@ def test_what_is_left_under_way_here_is_given_up_with_the_publish(make_place: Ma
     place.project = there.project  # for a folder to stand in
     cancelled = place.roar("journal", "cancel", place.only_left().paths.id)
     assert cancelled.code == 0, cancelled.err
-    assert "What the other machine does with it is not changed." in cancelled.out
+    assert "The other machine's copy is not affected." in cancelled.out
     assert place.destination.uploads() == set()
     there.check_published_once()
 

@@ -21,7 +21,7 @@ def publish(folder: StateFolder) -> OwnedPublish:
 def test_it_is_parked_and_both_ways_on_are_named(publish: OwnedPublish) -> None:
     error = stopped(publish)
     resume, cancel = f"roar publish --resume {publish.paths.id}", f"roar journal cancel {publish.paths.id}"
-    assert (error.exit_code, error.next_step) == (ExitCode.CTRL_C, f"{resume} (or give it up: {cancel})")
+    assert (error.exit_code, error.next_step) == (ExitCode.CTRL_C, f"{resume} (or cancel it: {cancel})")
     found = glance(publish.paths)
     assert (found.queued.parked, found.reason, found.owner) == (True, "interrupted", None)
     publish.give_up()
