@@ -48,7 +48,7 @@ class LiveDisplay(Display):
 
     def watching(self, plan: Plan) -> None:
         self._started_at = None
-        self._head(headline(plan, verb="PublishWatch"))
+        self._head(headline(plan, verb="Watching"))
 
     def report(self, report: Report) -> None:
         if isinstance(report, Entered):

@@ -42,7 +42,7 @@ class Plain(Display):
 
     def watching(self, plan: Plan) -> None:
         self._started_at = None
-        self._say(headline(plan, verb="PublishWatch"))
+        self._say(headline(plan, verb="Watching"))
 
     def report(self, report: Report) -> None:
         if isinstance(report, Entered):
