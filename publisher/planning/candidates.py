@@ -78,7 +78,7 @@ class _Asking:
         if not identities and rejection is not None:
             problem = rejection
             problem.what = f"{problem.what.rstrip('.')}. {self.keyring.why_unusable}".strip()
-            problem.kept = "Nothing was sent, nothing was kept."
+            problem.kept = "Nothing was sent or kept."
             if isinstance(problem, LocalProblem):
                 problem.exit_code = ExitCode.FAILED  # there is nothing to resume
             raise problem

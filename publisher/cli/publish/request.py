@@ -76,7 +76,7 @@ async def require_publishable(request: Request, keyring: Keyring) -> None:
     choices = possible_choices(request, await keyring.available(request.flag, request.scope))
     if all(choice.decision is Decision.STOP for choice in choices):
         problem = keyring.stop_error(choices[0])
-        problem.kept = "Nothing was sent, nothing was kept."
+        problem.kept = "Nothing was sent or kept."
         raise problem
 
 
