@@ -1,9 +1,11 @@
-"""What every test shares: both anyio backends, no way out of this machine, and a state folder of its own."""
+"""What every test shares: an anyio backend, no way out of this machine, and folders of its own."""
 
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -11,8 +13,11 @@ import pytest
 
 from roar_publisher.net.address import is_loopback
 from roar_publisher.state.paths import StateFolder
+from tests.support.fork_server import stop_server
+from tests.support.sampling import EXHAUSTIVE, SEED
 
 INTERNET = (socket.AF_INET, socket.AF_INET6)
+BACKENDS = ("asyncio", "trio")
 
 
 def _stay_on_this_machine(event: str, arguments: tuple[object, ...]) -> None:
@@ -28,10 +33,29 @@ sys.addaudithook(_stay_on_this_machine)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(params=["asyncio", "trio"])
+def pytest_report_header() -> str:
+    """Return the line that says how to repeat this run."""
+    return "every case of every sweep" if EXHAUSTIVE else f"samples: ROAR_TEST_SAMPLE={SEED}"
+
+
+def pytest_unconfigure() -> None:
+    """End what tests share beyond their fixtures."""
+    stop_server()
+
+
+@pytest.fixture(params=BACKENDS if EXHAUSTIVE else None)
 def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """Every async test runs on both backends, unless its module says otherwise."""
-    return str(request.param)
+    """Run each async test on one backend, chosen by the seed, or on both; a module may override this."""
+    chosen = BACKENDS[zlib.crc32(f"{SEED}/{request.node.nodeid}".encode()) % len(BACKENDS)]
+    return str(getattr(request, "param", chosen))
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory, where the system has one: commits of thousands of journals do not wait for a disk."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ the registry clearly rejects leads to an anonymous publish, and then the result 
 credential another person's key lies in `~/.ssh`: it must never sign.
 """
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -100,14 +99,6 @@ TABLE: dict[tuple[str, str], tuple[str, str, str, str]] = {
 CASES = [
     (*row, flag, outcome) for row, outcomes in TABLE.items() for flag, outcome in zip(FLAGS, outcomes, strict=True)
 ]
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in memory, where there is one."""
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-        yield Path(folder)
 
 
 def does_not_say(path: str) -> httpx2.Response | None:

@@ -5,7 +5,6 @@ processes make over real sockets follow.
 """
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from tests.support.auth.front import Answer, Front, Seen, front
 from tests.support.auth.worlds import BY_BEARER, BY_KEY, World
 from tests.support.faults.simulation import run_virtually
 from tests.support.lineages import chain, cut
+from tests.support.sampling import sample
 
 STATUSES = (301, 302, 303, 307, 308)
 LINEAGE = cut(chain(3), batch=lambda: 2)
@@ -84,14 +84,6 @@ CREDENTIALS: dict[str, tuple[Callable[[World], None], Flag, str]] = {
 }
 
 
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A folder in memory, where there is one."""
-    shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-        yield Path(folder)
-
-
 @pytest.mark.parametrize("credential", CREDENTIALS)
 def test_wherever_any_call_is_redirected_nothing_goes_there_and_the_publish_goes_on_later(
     credential: str, memory: Path
@@ -125,17 +117,16 @@ def test_wherever_any_call_is_redirected_nothing_goes_there_and_the_publish_goes
 
     run_virtually(undisturbed, 0)
     assert {"health", "registration-sessions", "jobs/batch", "inputs", "finalize", "labels/batch"} <= set(calls)
-    number = 0
-    for call in calls:
-        for place in PLACES.values():
-            status = STATUSES[number % len(STATUSES)]
-            root = memory / str(number)
-            number += 1
-            try:
-                run_virtually(lambda r=root, c=call, p=place, s=status: redirected(r, c, p, s), 0)  # type: ignore[misc]
-            except BaseException as error:
-                error.add_note(f"{call} was redirected to {place} with {status}")
-                raise
+    cases = [(call, place) for call in calls for place in PLACES.values()]
+    every_call_and_place = (lambda case: case[0], lambda case: case[1])
+    for number, (call, place) in enumerate(sample(f"redirects {credential}", cases, 0, *every_call_and_place)):
+        status = STATUSES[number % len(STATUSES)]
+        root = memory / str(number)
+        try:
+            run_virtually(lambda r=root, c=call, p=place, s=status: redirected(r, c, p, s), 0)  # type: ignore[misc]
+        except BaseException as error:
+            error.add_note(f"{call} was redirected to {place} with {status}")
+            raise
 
 
 # ---------------------------------------------------------------- real processes

@@ -20,10 +20,10 @@ from roar_publisher.auth.decide import decide, lineage_names_owner
 from roar_publisher.auth.scope import RepoScope
 from tests.support.auth.desk import BY_BEARER, BY_KEY, BY_NOBODY, SUB, Desk, alices_desk
 from tests.support.auth.front import Front, Seen, front
+from tests.support.sampling import EXHAUSTIVE
 from tests.unit.auth.test_recorded_cases import CASES, CONFIGS, Case, name
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="roar-cli signs with ssh-keygen")
-EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
 SAMPLE = {"ssh-unset--private", "ssh-project-private-no-flag"}
 """What real programs publish by default: the cases whose uids differed."""
 TIMEOUT_SECONDS = 120

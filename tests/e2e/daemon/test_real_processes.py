@@ -31,9 +31,9 @@ from tests.support.daemon.surroundings import (
     wanted_of,
 )
 from tests.support.lineage.captured import captured_project, recorded
+from tests.support.sampling import EXHAUSTIVE
 from tests.support.synthetic import make_project
 
-EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
 PUBLISHES, KILLS = (200, 50) if EXHAUSTIVE else (60, 12)
 SEED = int(os.environ.get("ROAR_TEST_SEED", "1"))
 AT_ONCE = 3

@@ -5,7 +5,6 @@ By default the release that the tests are installed with, signed in; with ROAR_T
 """
 
 import json
-import os
 import re
 import shutil
 import urllib.request
@@ -29,12 +28,12 @@ from tests.support.interop.releases import (
     give_key,
     sign_in,
 )
+from tests.support.sampling import EXHAUSTIVE
 from tests.support.storage.servers import BUCKET, moto
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="roar-cli signs with ssh-keygen")
 
 NOBODY, BEARER, SSH = "nobody", "bearer", "ssh"
-EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
 TESTED = RELEASES if EXHAUSTIVE else (INSTALLED,)
 CREDENTIALS = (NOBODY, BEARER, SSH) if EXHAUSTIVE else (BEARER,)
 TARGET = "model.bin"

@@ -3,7 +3,6 @@
 roar-cli signs whole seconds, and most keys are deterministic: equal requests of one second carry the same signature.
 """
 
-import os
 import re
 import shutil
 from contextlib import closing
@@ -14,10 +13,11 @@ import pytest
 from roar_publisher.registry.accounts.users import Accounts, find_user
 from tests.support.interop.clients import published, running_registry
 from tests.support.interop.releases import INSTALLED, TIMEOUT_SECONDS, Desk, add_user, desk_of, git_commit, give_key
+from tests.support.sampling import EXHAUSTIVE
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="roar-cli signs with ssh-keygen")
 
-ROUNDS = 6 if os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1" else 1
+ROUNDS = 6 if EXHAUSTIVE else 1
 PROCESSES = 3
 
 

@@ -10,6 +10,8 @@ from roar_publisher.state.errors import ExitCode
 from tests.e2e.put.conftest import MakePlace
 from tests.support.put.destinations import KINDS, S3
 from tests.support.put.place import Place
+from tests.support.put.project import PART_BYTES
+from tests.support.sampling import sample
 from tests.support.storage.proxy import Fault, Plan, Seen, once
 from tests.support.storage.servers import ACCESS_KEY, SECRET_KEY
 
@@ -21,14 +23,22 @@ S3_REQUESTS = {
     "the completion": ("POST", "?uploadId"),
 }
 GCS_REQUESTS = {
-    "a part": ("PUT", "bytes 8388608-"),
-    "the last part": ("PUT", "bytes 16777216-"),
+    "a part": ("PUT", f"bytes {PART_BYTES}-"),
+    "the last part": ("PUT", f"bytes {2 * PART_BYTES}-"),
     "a small file": ("POST", "small-1.bin"),
     "the beginning": ("POST", "uploadType=resumable"),
 }
 REQUESTS = [("s3", what, *request) for what, request in S3_REQUESTS.items()]
 REQUESTS += [("gs", what, *request) for what, request in GCS_REQUESTS.items()]
-SEEDS = range(4)
+FAULTS = sample(
+    "faults of puts",
+    [(*request, fault) for request in REQUESTS for fault in BROKEN],
+    0,
+    lambda case: case[:2],
+    lambda case: (case[0], case[-1]),
+)
+"""Each request of each store breaks, and each store's requests break in each way."""
+SEEDS = sample("storms of puts", range(4), 1)
 MOST_RESUMES = 30
 
 
@@ -38,8 +48,7 @@ def sent_again(place: Place) -> int:
     return len(sent) - len(set(sent))
 
 
-@pytest.mark.parametrize("fault", BROKEN, ids=lambda fault: fault.name)
-@pytest.mark.parametrize(("kind", "what", "method", "holding"), REQUESTS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("kind", "what", "method", "holding", "fault"), FAULTS, ids=str)
 def test_one_fault_costs_one_request(
     kind: str, what: str, method: str, holding: str, fault: Fault, make_place: MakePlace
 ) -> None:

@@ -14,7 +14,7 @@ from tests.e2e.put.conftest import MakePlace
 from tests.support.put.destinations import KINDS, S3
 from tests.support.put.lives import Answer
 from tests.support.put.place import Left, Place
-from tests.support.put.project import EXHAUSTIVE
+from tests.support.sampling import EXHAUSTIVE, sample
 from tests.support.storage.proxy import Fault
 
 PORTIONS = 4
@@ -31,13 +31,13 @@ Moment = tuple[str, int]
 
 
 def moments_of(passed: dict[str, int], kind: str) -> list[Moment]:
-    """Which of the moments of a reference run are tried: one of each kind, from its middle, or many."""
+    """Which of the moments of a reference run are tried: one of each kind, or many."""
     found = []
     for what, count in sorted(passed.items()):
         if EXHAUSTIVE:
             found += [(what, number) for number in range(1, count + 1, -(-count // MOST_OF_A_KIND))]
         elif kind == "s3" or not any(word in what for word in SHARED) or "acknowledge_part" in what:
-            found.append((what, (count + 1) // 2))
+            found += [(what, number) for number in sample(f"put {kind} {what}", range(1, count + 1), 1)]
     return found
 
 

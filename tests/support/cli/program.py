@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.fork_server import Order, server_for
 from tests.support.processes import environment
 
 PATIENCE = 120
@@ -62,7 +63,14 @@ class Program:
         return cls(cwd, state, {name: value for name, value in env.items() if name != "SSH_AUTH_SOCK"})
 
     def __call__(self, *arguments: str, before: Callable[[], None] | None = None) -> Ended:
-        """Run it to its end, with nobody at its terminal.  before: called in the new process first."""
+        """Run it to its end, with nobody at its terminal.
+
+        before: called in the new process first. Without it, a fork of a process that has imported the program does.
+        """
+        order = Order(arguments, str(self.cwd), self.env)
+        server = server_for(order) if before is None else None
+        if server is not None:
+            return Ended(*server.run(order, PATIENCE))
         done = subprocess.run(
             [sys.executable, "-m", "roar_publisher", *arguments],
             cwd=self.cwd,

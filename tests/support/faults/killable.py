@@ -31,6 +31,7 @@ from roar_publisher.planning.plans import Request, freeze
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.record import NamedBy
+from tests.support.faults.mortal import commit_of
 from tests.support.send_policies import policy_for
 
 
@@ -76,10 +77,11 @@ def count_commits(moments: Moments) -> None:
 
     @contextmanager
     def counted(journal: Journal) -> Iterator[None]:
+        commit = commit_of(sys._getframe(2))
         with transaction(journal):
             yield
-            moments.moment("before a commit")
-        moments.moment("after a commit")
+            moments.moment(f"before {commit}")
+        moments.moment(f"after {commit}")
 
     setattr(Journal, "transaction", counted)  # noqa: B010  mypy forbids to assign to a method
 

@@ -4,18 +4,32 @@ Dying is an exception that nobody catches.  What runs on while it unwinds (clean
 already: a dead process commits nothing and sends nothing.
 """
 
+import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Unpack
 
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Learned, Progress
+from tests.support.sampling import sample
 
 
 class Crash(BaseException):
     """The process is gone."""
+
+
+def kind_of(moment: str) -> str:
+    """Return a moment without the ids and hashes in it."""
+    return re.sub(r"/[0-9a-f_-]{9,}", "/*", moment)
+
+
+def commit_of(frame: FrameType) -> str:
+    """Return what is committed: the method that opened the transaction, and the event of a checkpoint."""
+    return f"commit of {frame.f_code.co_name} {frame.f_locals.get('event', '')}".strip()
 
 
 class Life:
@@ -28,6 +42,11 @@ class Life:
         self.dies_at = dies_at
         self.moments: list[str] = []
         self.over = False
+
+    def sample(self, sweep: str, size: int) -> list[int]:
+        """Return some of the moments passed, from 1: at least one of each kind, and at least `size`."""
+        numbers = range(1, len(self.moments) + 1)
+        return sample(sweep, numbers, size, lambda number: kind_of(self.moments[number - 1]))
 
     def moment(self, what: str) -> None:
         """Pass a moment, or die in it.  Raises Crash."""
@@ -62,7 +81,8 @@ class MortalJournal(Journal):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        commit = commit_of(sys._getframe(2))
         with super().transaction():
             yield
-            self._life.moment("before a commit")
-        self._life.moment("after a commit")
+            self._life.moment(f"before {commit}")
+        self._life.moment(f"after {commit}")

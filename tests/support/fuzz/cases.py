@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
+from tests.support.sampling import EXHAUSTIVE
+
 SEED = os.environ.get("ROAR_FUZZ_SEED", "1")
 """Any text; the same text makes the same cases."""
 ONE_CASE = os.environ.get("ROAR_FUZZ_CASE")

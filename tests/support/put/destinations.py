@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
+from tests.support.put.project import PART_BYTES
 from tests.support.storage.proxy import Plan, Proxy, Seen, proxied
 from tests.support.storage.servers import BUCKET, client_of, gcs_emulator, rclone
 
@@ -135,8 +136,6 @@ class S3(Destination):
 class Gcs(Destination):
     """A prefix of a bucket of Google's.  Its sessions cannot be listed; those that are not finished expire unseen."""
 
-    PART_BYTES = 8 * 1024 * 1024
-
     def __init__(self, proxy: Proxy, name: str) -> None:
         super().__init__(f"gs://{BUCKET}/{name}", {"STORAGE_EMULATOR_HOST": proxy.url}, proxy)
         self._prefix = f"{name}/"
@@ -160,7 +159,7 @@ class Gcs(Destination):
         for one in seen:
             if one.method == "PUT" and not one.content_range.startswith("bytes */"):
                 offset = int(one.content_range.removeprefix("bytes ").partition("-")[0])
-                sent.append((keys.get(one.path.lstrip("/"), one.path), offset // self.PART_BYTES + 1))
+                sent.append((keys.get(one.path.lstrip("/"), one.path), offset // PART_BYTES + 1))
             elif "uploadType=multipart" in one.path:
                 name = parse_qs(urlsplit(one.path).query)["name"][0]
                 sent.append((name.removeprefix(self._prefix), 1))

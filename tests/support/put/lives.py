@@ -22,8 +22,10 @@ import roar_publisher.net.retry
 import roar_publisher.planning.put
 import roar_publisher.storage.destinations
 import roar_publisher.storage.http
+import roar_publisher.storage.parts
 from roar_publisher.__main__ import run
 from tests.support.put.moments import Moments, count_moments
+from tests.support.put.project import PART_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ def _import_everything() -> None:
 
 def main() -> None:
     _import_everything()
+    roar_publisher.storage.parts.SMALLEST_PART_BYTES = PART_BYTES
     for line in sys.stdin:
         sys.stdout.write(json.dumps(asdict(run_publish(_order(json.loads(line))))) + "\n")
         sys.stdout.flush()

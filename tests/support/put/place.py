@@ -17,11 +17,11 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.storage.parts import part_count, part_range, part_size
+from roar_publisher.storage.parts import part_count, part_range
 from tests.support.processes import line_of
 from tests.support.put.destinations import Destination
 from tests.support.put.lives import Answer, Order
-from tests.support.put.project import copied, home_environment, output_files
+from tests.support.put.project import PART_BYTES, copied, home_environment, output_files
 from tests.support.storage.proxy import Seen
 
 MESSAGE = "release one"
@@ -121,9 +121,8 @@ class Place:
     def part_sizes(self, key: str) -> list[tuple[int, int]]:
         """(part from 1, bytes) of a file."""
         size = len(self.files[key])
-        part_bytes = part_size(size)
         return [
-            (number, part_range(number, size, part_bytes)[1]) for number in range(1, part_count(size, part_bytes) + 1)
+            (number, part_range(number, size, PART_BYTES)[1]) for number in range(1, part_count(size, PART_BYTES) + 1)
         ]
 
     @property

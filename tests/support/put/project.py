@@ -1,7 +1,7 @@
 """A project that roar-cli captured for real: two steps, one of them writing what is put, one file of three parts.
 
 Its folder `outputs` has what uploads stumble over: a file of several parts, an empty one, a duplicate, a name beyond
-ASCII, a folder.  With ROAR_TEST_EXHAUSTIVE=1 it holds 200 MB in three files of many parts.
+ASCII, a folder.  Its parts are smaller than a user's; an exhaustive run has the usual ones, in 200 MB of files.
 """
 
 import os
@@ -12,12 +12,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from roar_publisher.storage.parts import MIB, SMALLEST_PART_BYTES
 from tests.support.processes import environment
+from tests.support.sampling import EXHAUSTIVE
 from tests.support.storage.servers import AWS
 
-EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
-"""200 MB and all kill points instead of 18 MB and one of each kind."""
-LARGE = (90_000_000, 70_000_000, 40_000_000) if EXHAUSTIVE else (18_000_000,)
+PART_BYTES = SMALLEST_PART_BYTES if EXHAUSTIVE else MIB
+LARGE = (90_000_000, 70_000_000, 40_000_000) if EXHAUSTIVE else (2_250_000,)
 """Bytes of the files of several parts; none is a whole number of parts."""
 TIMEOUT_SECONDS = 120
 

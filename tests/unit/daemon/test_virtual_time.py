@@ -1,6 +1,5 @@
 """The daemon through hours and days, on virtual time: outages, sleep, throttling, clocks, a full disk, fairness."""
 
-import os
 import random
 import sqlite3
 from collections import Counter
@@ -20,8 +19,7 @@ from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from tests.support.daemon.scenarios import DAY, HOUR, LET_GO_SECONDS, RESUMED_SECONDS, SLOW_SCANS, WORK_SECONDS, on
 from tests.support.daemon.worlds import Machine, Sky, Spell
-
-EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
+from tests.support.sampling import EXHAUSTIVE
 
 
 def requests_between(machine: Machine, start: float, end: float) -> int:

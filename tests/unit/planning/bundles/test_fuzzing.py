@@ -1,6 +1,5 @@
 """Bundles with random changes: whatever comes of them, they are taken whole or refused with one message."""
 
-import os
 import random
 import sqlite3
 from pathlib import Path
@@ -8,9 +7,9 @@ from pathlib import Path
 from roar_publisher.state.bundle import MANIFEST
 from roar_publisher.state.portable import JOURNAL, RECORD
 from tests.support.bundles.forge import Members, columns, fitting, tar, with_value
+from tests.support.sampling import EXHAUSTIVE
 from tests.unit.planning.bundles.conftest import Harmless
 
-EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
 CASES = 20_000 if EXHAUSTIVE else 500
 SEED = 10_04
 TOKENS: list[object] = [

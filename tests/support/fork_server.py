@@ -1,0 +1,168 @@
+"""Runs of the program in forks of one process that has imported it: most of a short run is imports.
+
+`python -m tests.support.fork_server SOCKET` serves until its stdin ends. Each connection to the Unix socket is one run:
+it sends an order as JSON with the descriptors for stdout and stderr, and gets the wait status of the fork as text. A
+run whose connection closes is killed.
+"""
+
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+
+import roar_publisher
+from tests.support.processes import environment, line_of, running
+from tests.support.sampling import EXHAUSTIVE
+
+ALSO_IMPORTED = ("anyio._backends._asyncio", "botocore.session", "rich.live", "rich.table", "uvicorn")
+"""What the program imports where it needs it."""
+READ_AT_START = ("PYTHON", "LANG", "LC_", "_ROAR_COMPLETE")
+"""Beginnings of the variables that an interpreter reads only when it starts."""
+_open = ExitStack()
+
+
+@dataclass(frozen=True)
+class Order:
+    """One command line, and where to run it."""
+
+    arguments: Sequence[str]
+    cwd: str
+    env: Mapping[str, str]
+
+
+class ForkServer:
+    """The client of a running server. Threads may share it."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def run(self, order: Order, timeout: float) -> tuple[int, str, str]:
+        """Run a command line to its end. Return its exit code (negative for a signal), stdout and stderr.
+
+        timeout: in seconds. Raises TimeoutError; the run is killed then.
+        """
+        with TemporaryFile() as out, TemporaryFile() as err, self._begun(order, out.fileno(), err.fileno()) as run:
+            run.settimeout(timeout)
+            status = int(run.recv(16))
+            texts = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode() for file in (out, err)]
+        return os.waitstatus_to_exitcode(status), texts[0], texts[1]
+
+    @contextmanager
+    def started(self, order: Order) -> Iterator[str]:
+        """Start a command line, yield the first line that it prints, and kill it on leaving."""
+        reader, writer = os.pipe()
+        with open(reader) as output, self._begun(order, writer, 2):
+            os.close(writer)
+            yield output.readline().strip()
+
+    def _begun(self, order: Order, stdout: int, stderr: int) -> socket.socket:
+        content = json.dumps(asdict(order)).encode()
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(self._path)
+        socket.send_fds(connection, [len(content).to_bytes(4, "big")], [stdout, stderr])
+        connection.sendall(content)
+        return connection
+
+
+def server_for(order: Order) -> ForkServer | None:
+    """Return this process's server, started on first use, if a fork behaves as a new process would.
+
+    An exhaustive run and a system without pidfd_open start a process each time.
+    """
+    ours = environment()
+    names = [name for name in {*order.env, *ours} if name.startswith(READ_AT_START)]
+    same = all(order.env.get(name) == ours.get(name) for name in names)
+    starts_itself_again = list(order.arguments[:2]) == ["daemon", "run"]
+    if EXHAUSTIVE or not same or starts_itself_again or not hasattr(os, "pidfd_open"):
+        return None
+    return _started_server()
+
+
+def stop_server() -> None:
+    """End this process's server. Repetition is harmless."""
+    _open.close()
+    _started_server.cache_clear()
+
+
+@cache
+def _started_server() -> ForkServer:
+    path = f"{_open.enter_context(TemporaryDirectory(prefix='roar-'))}/socket"
+    process = _open.enter_context(running("-m", "tests.support.fork_server", path))
+    assert line_of(process) == "ready"
+    return ForkServer(path)
+
+
+# ---------------------------------------------------------------- the server
+
+
+def _attend(connection: socket.socket) -> None:
+    """Run one order in a child of this process, and report how it ended."""
+    header, descriptors, _, _ = socket.recv_fds(connection, 4, 2)
+    with connection.makefile("rb") as stream:
+        order = Order(**json.loads(stream.read(int.from_bytes(header, "big"))))
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        _become(order, descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    ended = os.pidfd_open(child)
+    ready, _, _ = select.select([ended, connection.fileno()], [], [])
+    if ended not in ready:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    with suppress(OSError):
+        connection.sendall(str(status).encode())
+
+
+def _become(order: Order, descriptors: Sequence[int]) -> None:
+    """Be the program, as `python -m roar_publisher` would be, and end as it does."""
+    from roar_publisher.__main__ import main as program
+
+    os.environ.clear()
+    os.environ.update(order.env)
+    time.tzset()
+    os.chdir(order.cwd)
+    for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), *descriptors)):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.argv = [str(Path(roar_publisher.__file__).with_name("__main__.py")), *order.arguments]
+    program()
+
+
+def main() -> None:
+    for module in pkgutil.walk_packages(roar_publisher.__path__, "roar_publisher."):
+        importlib.import_module(module.name)
+    for name in ALSO_IMPORTED:
+        importlib.import_module(name)
+    gc.freeze()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(sys.argv[1])
+        listener.listen(64)
+        print("ready", flush=True)  # noqa: T201
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+            connection, _ = listener.accept()
+            with connection:
+                if os.fork() == 0:
+                    listener.close()
+                    _attend(connection)
+                    os._exit(0)
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                    pass
+
+
+if __name__ == "__main__":
+    main()

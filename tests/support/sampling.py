@@ -1,0 +1,32 @@
+"""How much of a long sweep is run: samples that a printed seed chooses, or everything with ROAR_TEST_EXHAUSTIVE=1."""
+
+import os
+import random
+import secrets
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+EXHAUSTIVE = os.environ.get("ROAR_TEST_EXHAUSTIVE") == "1"
+SEED = os.environ.setdefault("ROAR_TEST_SAMPLE", str(secrets.randbelow(1_000_000)))
+"""The seed of this run's samples; the workers of pytest-xdist inherit it."""
+
+
+def sample(sweep: str, cases: Sequence[T], size: int, *kinds: Callable[[T], Hashable]) -> list[T]:
+    """Return at least `size` of the cases in their order, or every case in an exhaustive run.
+
+    sweep: a name; the samples of different sweeps are independent. kinds: each value that one of them gives for a case
+    is there at least once.
+    """
+    if EXHAUSTIVE or size >= len(cases):
+        return list(cases)
+    shuffled = random.Random(f"{SEED}/{sweep}").sample(range(len(cases)), len(cases))
+    covered: set[tuple[int, Hashable]] = set()
+    chosen = []
+    for index in shuffled:
+        has = {(number, kind(cases[index])) for number, kind in enumerate(kinds)}
+        if not has <= covered:
+            covered |= has
+            chosen.append(index)
+    chosen += [index for index in shuffled if index not in chosen][: max(0, size - len(chosen))]
+    return [cases[index] for index in sorted(chosen)]
