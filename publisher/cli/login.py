@@ -78,7 +78,8 @@ async def _sign_in(store: BearerStore, document: Document, policy: SendPolicy) -
 def _policy_for(registry: str | None, document: Document) -> SendPolicy:
     """Return the registry to send the token to. Raises NeedsUser if the user has not named one."""
     from roar_publisher.engine.credentials import user_send_policy
-    from roar_publisher.lineage.project import NamedRegistry, current_folder, find_project, user_registry
+    from roar_publisher.lineage.config import NamedRegistry, user_registry
+    from roar_publisher.lineage.project import current_folder, find_project
     from roar_publisher.net.address import registry_address
 
     if registry or os.environ.get("GLAAS_URL", "").strip():

@@ -66,8 +66,8 @@ class _Line(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__()
-        from roar_publisher.lineage.omission import OmitConfig
-        from roar_publisher.lineage.redaction import Redactor
+        from roar_publisher.lineage.redaction.redactor import Redactor
+        from roar_publisher.lineage.redaction.settings import OmitConfig
 
         self._scrubbed: Callable[[str], str] = Redactor(OmitConfig()).text
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roar_publisher.daemon.log import Log
-from roar_publisher.lineage.plainfile import read_toml
+from roar_publisher.lineage.toml_file import read_toml
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.limits import DEFAULT_LIMITS, TransferLimits, parse_rate
 from roar_publisher.state.reasons import Reason

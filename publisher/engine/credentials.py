@@ -9,7 +9,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.auth.send_policy import SendPolicy
 from roar_publisher.auth.sshkey import AskPassphrase
 from roar_publisher.auth.trust import TrustStore
-from roar_publisher.lineage.project import DEFAULT_REGISTRY, user_registry
+from roar_publisher.lineage.config import DEFAULT_REGISTRY, user_registry
 from roar_publisher.net.address import origin, origin_of
 from roar_publisher.report import Noted, Reporter
 from roar_publisher.state.home import home_to_read

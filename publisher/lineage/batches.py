@@ -1,4 +1,4 @@
-"""Cuts items into units that are limited in items and in bytes (`protocol.md §2`)."""
+"""Cut items into units that are limited in items and in bytes (`protocol.md §2`)."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -71,7 +71,7 @@ class UnitWriter:
         self._chunk.append(Unit(self.seq, kind, job_uid, count, after, body))
         self._chunk_bytes += len(body)
         if self._chunk_bytes >= CHUNK_BYTES:
-            self._hand_over()
+            self._flush()
         return self.seq
 
     def write_all(self, kind: Kind, items: Iterable[str], *, after: int, job_uid: str | None = None) -> int:
@@ -89,10 +89,10 @@ class UnitWriter:
 
     def finish(self) -> str:
         """Pass the last chunk to the sink and return the digest (64 hex digits)."""
-        self._hand_over()
+        self._flush()
         return self._digest.hexdigest()
 
-    def _hand_over(self) -> None:
+    def _flush(self) -> None:
         if self._chunk:
             self._sink(self._chunk)
             self._chunk = []

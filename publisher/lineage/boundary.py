@@ -1,4 +1,4 @@
-"""Finds paths that lie in a project but lead out of it.
+"""Decide whether a path leads out of the folders that a publish may use.
 
 A project may have come with a clone or an archive. A link in it, or a path in its roar.db, can lead to any file of this
 user. Such a file is published only if the user names the file itself or passes `--follow-links`.
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from roar_publisher.lineage.project import Project
+from roar_publisher.lineage.config import ROAR_FOLDER
 from roar_publisher.state.errors import UsageProblem
 
 FOLLOW = "--follow-links"
@@ -25,38 +25,60 @@ class Escape:
     real: Path
 
 
-def leaving(path: Path, inside: Sequence[Path]) -> Escape | None:
-    """Return the path and its real path, or None if that lies in one of the folders `inside` (real paths).
+def real_path(path: str | Path) -> Path:
+    """Return the path with its links resolved, as far as it exists."""
+    return Path(os.path.realpath(path))
+
+
+def is_inside(path: str | Path, folders: Iterable[Path]) -> bool:
+    """Return whether the path, with its links resolved, is in one of the folders (real paths). It need not exist."""
+    return _is_below(real_path(path), folders)
+
+
+def find_escape(path: Path, inside: Sequence[Path]) -> Escape | None:
+    """Return where an existing path leads, or None if it is in one of the folders `inside` (real paths).
 
     Touches the disk. Raises OSError if the path cannot be resolved, including a cycle of links.
     """
     real = Path(os.path.realpath(path, strict=True))
-    return None if any(real.is_relative_to(folder) for folder in inside) else Escape(path, real)
+    return None if _is_below(real, inside) else Escape(path, real)
 
 
-def refuse(root: Path, found: Iterable[Escape], *, remedy: str) -> None:
-    """Raise UsageProblem if anything was found, listing where each path leads. remedy: what to type instead."""
-    leaves = list(found)
-    if not leaves:
-        return
-    listed = ", ".join(f"{_shown(root, one.path)} → {one.real}" for one in leaves[:_LISTED])
-    more = f" and {len(leaves) - _LISTED} more" if len(leaves) > _LISTED else ""
-    raise UsageProblem(
-        f"What is outside of the project {root} does not leave unasked: {listed}{more}.",
-        kept="Nothing was sent or kept.",
-        next_step=remedy,
-    )
+def refuse_escapes(root: Path, found: Iterable[Escape], *, next_step: str) -> None:
+    """Raise UsageProblem if anything was found, listing where each path leads."""
+    texts = [f"{_relative(root, escape.path)} → {escape.real}" for escape in found]
+    if texts:
+        raise UsageProblem(
+            f"Files outside of the project {root} are published only if you ask for it: {listed(texts)}.",
+            kept="Nothing was sent or kept.",
+            next_step=next_step,
+        )
 
 
-def refuse_linked_capture(project: Project) -> None:
+def refuse_linked_database(root: Path, *, kept: str, next_step: str) -> None:
     """Raise UsageProblem if the project's `.roar` or `roar.db` is a link that leads out of the project."""
-    places = [place for place in (project.roar_dir, project.database) if os.path.lexists(place)]
-    try:
-        found = [leaves for place in places if (leaves := leaving(place, [project.root]))]
-    except OSError:
-        return  # opening it reports the problem
-    refuse(project.root, found[:1], remedy=f"the same with {FOLLOW}, if that is the database you mean")
+    for path in (root / ROAR_FOLDER, root / ROAR_FOLDER / "roar.db"):
+        try:
+            escape = find_escape(path, [real_path(root)])
+        except OSError:
+            continue  # It is missing or leads nowhere; opening it reports the problem.
+        if escape is not None:
+            raise UsageProblem(
+                f"{_relative(root, path)} of the project {root} leads out of it, to {escape.real}.",
+                kept=kept,
+                next_step=next_step,
+            )
 
 
-def _shown(root: Path, path: Path) -> str:
+def listed(texts: Sequence[str], most: int = _LISTED) -> str:
+    """Return the first texts, and how many more there are."""
+    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+def _is_below(real: Path, folders: Iterable[Path]) -> bool:
+    return any(real.is_relative_to(folder) for folder in folders)
+
+
+def _relative(root: Path, path: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

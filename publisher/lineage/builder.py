@@ -1,4 +1,4 @@
-"""Turns the chosen jobs of roar.db into units, in bounded memory.
+"""Turn the chosen jobs of roar.db into units, in bounded memory.
 
 Makes three passes over the same snapshot. The first reads the jobs with their links: it hashes the lineage as captured
 and as sent (`hashing`) and cuts jobs and artifacts into units, each distinct artifact once. The second writes the
@@ -13,8 +13,8 @@ from roar_publisher.lineage.artifacts import is_composite
 from roar_publisher.lineage.batches import Batch, UnitWriter
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.composites import composite_items
-from roar_publisher.lineage.database import Database, JobRow, LinkRow
-from roar_publisher.lineage.gitcontext import GitContext
+from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.git.context import GitContext
 from roar_publisher.lineage.hashing import LineageHashes
 from roar_publisher.lineage.items import (
     artifact_item,
@@ -25,17 +25,17 @@ from roar_publisher.lineage.items import (
     link_item,
     redacted_job,
     redacted_links,
-    travelling,
+    sendable,
 )
 from roar_publisher.lineage.jsontext import encode
 from roar_publisher.lineage.labels import label_items
-from roar_publisher.lineage.links import LinkStream
-from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.redaction.redactor import Redactor
+from roar_publisher.lineage.rows import JobRow, LinkRow, LinkStream
 from roar_publisher.lineage.selection import JobHead
 from roar_publisher.state.units import Kind
 
-_AHEAD = 1
-"""A batch number that no artifact batch gets: it marks artifacts that were sent ahead, as composites."""
+_SENT_FIRST = 1
+"""A batch number that no artifact batch gets: it marks artifacts that were sent before all others, as composites."""
 
 
 class UnitBuilder:
@@ -59,7 +59,7 @@ class UnitBuilder:
         self._unit_of_job = array("I", bytes(4 * len(jobs)))
         self._batch_for_job = array("I", bytes(4 * len(jobs)))
         # By batch number: the unit that it became. By artifact row: the number of its batch, 0 for none.
-        self._unit_of_batch = array("I", [0] * (_AHEAD + 1))
+        self._unit_of_batch = array("I", [0] * (_SENT_FIRST + 1))
         self._batch_of_artifact = PagedNumbers()
         self.inputs = self.outputs = self.artifacts = 0
 
@@ -77,7 +77,7 @@ class UnitBuilder:
         input_rows, output_rows = LinkStream(self._database.inputs()), LinkStream(self._database.outputs())
         with LineageHashes(self._git, names) as hashes:
             for job in self._database.jobs():
-                inputs, outputs = travelling(input_rows.of(job.seq)), travelling(output_rows.of(job.seq))
+                inputs, outputs = sendable(input_rows.of(job.seq)), sendable(output_rows.of(job.seq))
                 self._write_job(job, inputs, outputs, hashes)
                 self._batch_for_job[job.seq] = max(map(self._add_artifact, (*inputs, *outputs)), default=0)
                 self.inputs += distinct_digests(inputs)
@@ -97,7 +97,7 @@ class UnitBuilder:
             for kind, side in ((Kind.INPUTS, inputs), (Kind.OUTPUTS, outputs)):
                 item = described_link_item if head.row == described else link_item
                 with self._redactor.uncounted():  # `write_nodes` has counted these paths
-                    links = redacted_links(travelling(side.of(seq)), self._redactor)
+                    links = redacted_links(sendable(side.of(seq)), self._redactor)
                 items = map(item, links)
                 self._writer.write_all(kind, items, after=after, job_uid=head.uid)
 
@@ -144,7 +144,7 @@ class UnitBuilder:
 
     def _join_batch(self, link: LinkRow) -> int:
         if is_composite(link.kind, link.hashes):
-            return _AHEAD
+            return _SENT_FIRST
         item = artifact_item(link, self._redactor)
         if not self._artifact_batch.has_room(item):
             self._flush_artifacts()

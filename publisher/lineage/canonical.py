@@ -68,8 +68,9 @@ def canonical_job(
 def canonical_frame(
     *, command: str, job_type: str | None, step_number: int | None, parent_step_number: int | None, metadata: object
 ) -> tuple[str, str, str]:
-    """The text of `canonical_job` without its links: what stands before the inputs, between them and the outputs, and
-    behind these.  For a job whose links are too many to be held at once; see `canonical_page`.
+    """Return the text of `canonical_job` without its links: the parts before, between and after inputs and outputs.
+
+    For a job with too many links to hold in memory at once; see `canonical_page`.
     """
     middle = _encode({"job_type": job_type or DEFAULT_JOB_TYPE, "metadata": canonical_metadata(metadata)})
     return (
@@ -80,7 +81,7 @@ def canonical_frame(
 
 
 def canonical_page(links: Sequence[tuple[str, str]]) -> str:
-    """The text of some links of one kind; a comma joins it with that of the next ones.
+    """Return the text of some links of one kind; a comma joins it with that of the next links.
 
     links: (digest, path) pairs in the order of their digests, every digest once.
     """

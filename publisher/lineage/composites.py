@@ -14,7 +14,7 @@ from roar_publisher.lineage.batches import BODY_LIMIT
 from roar_publisher.lineage.content import blake3_hasher
 from roar_publisher.lineage.database import Database, Row
 from roar_publisher.lineage.jsontext import encode, parsed
-from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
@@ -74,7 +74,7 @@ def composite_items(database: Database, redactor: Redactor) -> Iterator[Item]:
         digests = [entry["digest"] for entry in entries if entry["algorithm"].startswith(COMPOSITE_PREFIX)]
         components = list(_components(database, artifact))
         stored_index = _stored_index(database, artifact)
-        total = max(_whole(count), _whole(stored_index.get("total_components")), len(components))
+        total = max(_int_or_zero(count), _int_or_zero(stored_index.get("total_components")), len(components))
         if not digests or total <= 0:
             continue
         text = _redacted(metadata, redactor) if metadata else None
@@ -161,7 +161,9 @@ def _components(database: Database, artifact: str) -> Iterator[Component]:
     ):
         name = "blake3" if blake3 else str(algorithm or "").strip().lower()
         if path and (blake3 or digest) and name in _COMPONENT_ALGORITHMS:
-            yield Component(path, kind or "file", name, (blake3 or digest).lower(), max(0, _whole(size)), media_type)
+            yield Component(
+                path, kind or "file", name, (blake3 or digest).lower(), max(0, _int_or_zero(size)), media_type
+            )
 
 
 def _stored_index(database: Database, artifact: str) -> Mapping[str, object]:
@@ -208,5 +210,5 @@ def _cut_to_fit(item: Item) -> Item:
     return holding(fits)
 
 
-def _whole(value: object) -> int:
+def _int_or_zero(value: object) -> int:
     return value if isinstance(value, int) else 0

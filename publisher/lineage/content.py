@@ -1,4 +1,4 @@
-"""The blake3 digest of a file, by which roar identifies contents."""
+"""Compute the blake3 digest of a file, by which roar identifies contents."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Reads `.roar/roar.db` in one read-only transaction, while roar may be writing (`protocol.md §7`).
+"""Read `.roar/roar.db` in one read-only transaction, while roar may be writing (`protocol.md §7`).
 
 roar keeps its database in WAL mode: readers see one snapshot and neither block nor are blocked. The published jobs are
 collected in temporary tables of this connection, so that a selection of 100,000 jobs takes no memory here; rows are
@@ -11,13 +11,13 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from roar_publisher.lineage.artifacts import link_digest
-from roar_publisher.lineage.dbproblems import FAILURES, database_uri, problem
-from roar_publisher.lineage.guard import Watch, harden, refuse_foreign_code, refuse_odd_files
+from roar_publisher.lineage.database_errors import FAILURES, database_uri, problem
+from roar_publisher.lineage.guard import StatementTimer, harden, refuse_foreign_code, refuse_irregular_files
+from roar_publisher.lineage.rows import JobRow, LinkRow
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
@@ -46,53 +46,6 @@ TABLES = frozenset({*_NEEDED_COLUMNS, "hash_cache"})
 """The tables of roar.db that our statements name."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
-    """A row of `sessions`. `hash` is roar's local hash, not a published one."""
-
-    id: int
-    hash: str | None
-    git_repo: str | None
-    metadata: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """The published fields of a row of `jobs`. `seq` is the job's place in the publishing order, from 0."""
-
-    seq: int
-    command: str
-    timestamp: float
-    git_commit: str | None
-    git_branch: str | None
-    duration_seconds: float | None
-    exit_code: int | None
-    job_type: str | None
-    metadata: str | None
-
-
-class LinkRow(NamedTuple):
-    """A job's input or output with its artifact (a tuple: there may be a million of them).
-
-    seq: the job's place in the publishing order.
-    artifact: the artifact's row number.
-    digest: the digest that names the artifact.
-    hashes: all of its digests, in the format of `artifacts`.
-    """
-
-    seq: int
-    artifact: int
-    digest: str
-    hashes: str
-    path: str
-    byte_ranges: str | None
-    size: int
-    source_type: str | None
-    source_url: str | None
-    metadata: str | None
-    kind: str
-
-
 @contextmanager
 def open_database(path: Path) -> Iterator["Database"]:
     """Yield the database, in one read transaction that ends with the block.
@@ -100,7 +53,7 @@ def open_database(path: Path) -> Iterator["Database"]:
     Raises LocalProblem if there is no database, or if it is not roar's, is newer or older than this release
     understands, damaged or unreadable.
     """
-    refuse_odd_files(path)
+    refuse_irregular_files(path)
     if not path.exists():
         raise LocalProblem(
             f"There is no {path}: roar has captured nothing here yet.",
@@ -119,7 +72,7 @@ class Database:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
-        self._watch = Watch(connection)
+        self._timer = StatementTimer(connection)
 
     def begin(self) -> None:
         """Take the snapshot, create the temporary tables, and check that the schema is supported."""
@@ -130,11 +83,13 @@ class Database:
             self._refuse_foreign_code()
         missing = [] if newer else self._missing()
         if newer or "jobs" in missing:
-            what = "was written by a newer roar" if newer else "is not a database of roar's"
+            what = "was written by a newer roar" if newer else "is not roar's database"
             raise LocalProblem(
                 f"{self.path} {what}.",
                 kept="Nothing was read or changed.",
-                next_step="Upgrade with `pip install -U roar-publisher`." if newer else "Check what stands there.",
+                next_step="Upgrade with `pip install -U roar-publisher`."
+                if newer
+                else "Check what it is, and move it away.",
                 reason=Reason.SCHEMA,
             )
         if missing:
@@ -150,12 +105,12 @@ class Database:
     def query(self, sql: str, *parameters: object) -> Iterator[Row]:
         """Stream the rows of a statement. Raises LocalProblem for any SQLite failure."""
         try:
-            self._watch.heard()
+            self._timer.reset()
             # No `yield from`: it would close the cursor of a stream that is dropped after its connection.
             cursor = self._connection.execute(sql, parameters)
             while (row := cursor.fetchone()) is not None:
                 yield row
-                self._watch.heard()
+                self._timer.reset()
         except (*FAILURES, OverflowError) as error:
             raise problem(self.path, error) from error
 
@@ -171,7 +126,7 @@ class Database:
     def choose(self, jobs: Iterable[int]) -> None:
         """Make `jobs`, `inputs` and `outputs` stream these job rows, in this order."""
         try:
-            self._watch.heard()
+            self._timer.reset()
             self._connection.execute("DELETE FROM chosen")
             self._connection.executemany("INSERT INTO chosen(seq, job) VALUES (?, ?)", enumerate(jobs))
         except FAILURES as error:
@@ -180,7 +135,7 @@ class Database:
     def pick(self, jobs: Iterable[int]) -> None:
         """Add job rows to the picked ones."""
         try:
-            self._watch.heard()
+            self._timer.reset()
             self._connection.executemany("INSERT OR IGNORE INTO picked VALUES (?)", ((job,) for job in jobs))
         except FAILURES as error:
             raise problem(self.path, error) from error
@@ -191,7 +146,7 @@ class Database:
         Raises LocalProblem on failure, such as a full disk; the copy is then not a valid database.
         """
         try:
-            self._watch.heard()
+            self._timer.reset()
             self._connection.backup(copy)
         except FAILURES as error:
             raise problem(self.path, error) from error
@@ -254,10 +209,10 @@ class Database:
 def open_writable(path: Path) -> sqlite3.Connection:
     """Return a connection that may write.
 
-    The caller manages transactions. A statement may run for `guard.SILENCE` seconds. Raises sqlite3.Error, also if the
-    file does not exist, and LocalProblem if a statement of ours would run code from the file.
+    The caller manages transactions. A statement may run for `guard.STATEMENT_TIMEOUT_SECONDS`. Raises sqlite3.Error,
+    also if the file does not exist, and LocalProblem if a statement of ours would run code from the file.
     """
-    refuse_odd_files(path)
+    refuse_irregular_files(path)
     # mode=rw: do not recreate an empty database if it was removed meanwhile.
     connection = sqlite3.connect(database_uri(path, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
     try:
@@ -269,8 +224,8 @@ def open_writable(path: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
-    watch = Watch(connection)
-    connection.set_trace_callback(lambda _statement: watch.heard())
+    timer = StatementTimer(connection)
+    connection.set_trace_callback(lambda _statement: timer.reset())
     return connection
 
 

@@ -1,18 +1,16 @@
-"""What a publish would send, for `--dry-run`, read from the actual units."""
+"""Summarise what a publish would send, for `--dry-run`, read from the actual units."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from roar_publisher.lineage.batches import Sink
-from roar_publisher.lineage.plan import PlanSummary, build_plan
-from roar_publisher.lineage.project import Project
+from roar_publisher.lineage.plan import PlanSummary
 from roar_publisher.state.units import Kind, Unit
 
 
 @dataclass(frozen=True, slots=True)
-class JobLine:
+class JobSummary:
     """A job for display; the command is redacted, the counts are those of the links as sent."""
 
     uid: str
@@ -28,30 +26,23 @@ class Explanation:
     """The plan's summary and its jobs in publishing order. composites: the number of datasets among the artifacts."""
 
     summary: PlanSummary
-    jobs: tuple[JobLine, ...]
+    jobs: tuple[JobSummary, ...]
     composites: int
 
 
-def explain(project: Project, target: str | None, *, cwd: Path, identities: Sequence[str]) -> Explanation:
-    """Build the plan of a target and return what to show of it. Nothing is written or sent.
-
-    Raises what `build_plan` raises.
-    """
-    return explained(lambda sink: build_plan(project, target, cwd=cwd, identities=identities, sink=sink))
-
-
-def explained(build: Callable[[Sink], PlanSummary]) -> Explanation:
+def explain(build: Callable[[Sink], PlanSummary]) -> Explanation:
     """Run `build` and return what to show of its units. Raises what `build` raises."""
     reader = _UnitReader()
     summary = build(reader.take)
     jobs = tuple(
-        JobLine(uid, step, build, command, *reader.links.get(uid, (0, 0))) for uid, step, build, command in reader.jobs
+        JobSummary(uid, step, build, command, *reader.links.get(uid, (0, 0)))
+        for uid, step, build, command in reader.jobs
     )
     return Explanation(summary, jobs, reader.composites)
 
 
 class _UnitReader:
-    """A sink that keeps a line for each job and drops the bodies."""
+    """A sink that keeps a summary of each job and drops the bodies."""
 
     def __init__(self) -> None:
         self.jobs: list[tuple[str, int, bool, str]] = []

@@ -1,4 +1,4 @@
-"""Refuses schemas of roar.db that would run code in our own statements: views, triggers, computed columns and indexes.
+"""Refuse schemas of roar.db that would run code in our own statements: views, triggers, computed columns and indexes.
 
 A project's database is untrusted. A view in place of a table may never end, and a trigger runs inside our update. roar
 has ordinary tables, and three triggers that maintain its full-text index of the jobs. Everything else that SQLite would
@@ -18,7 +18,7 @@ from roar_publisher.state.reasons import Reason
 
 LARGEST_VALUE = 4 * 1024 * 1024
 """The most bytes of a text or a row. Registries take about 100 kB per request."""
-SILENCE = 20.0
+STATEMENT_TIMEOUT_SECONDS = 20.0
 """Seconds without a row after which a statement is aborted."""
 
 _STEPS = 100_000
@@ -34,20 +34,20 @@ _FULL_TEXT = re.compile(r"create virtual table (?:if not exists )?jobs_fts using
 _SHADOWS = frozenset({"jobs_fts_data", "jobs_fts_idx", "jobs_fts_content", "jobs_fts_docsize", "jobs_fts_config"})
 
 
-class Watch:
+class StatementTimer:
     """Aborts a statement that returns no row for too long. clock: returns seconds."""
 
     def __init__(self, connection: sqlite3.Connection, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._since = clock()
-        connection.set_progress_handler(self._late, _STEPS)
+        self._started_at = clock()
+        connection.set_progress_handler(self._expired, _STEPS)
 
-    def heard(self) -> None:
+    def reset(self) -> None:
         """Reset the timer, because a statement began or returned a row."""
-        self._since = self._clock()
+        self._started_at = self._clock()
 
-    def _late(self) -> bool:
-        return self._clock() - self._since > SILENCE
+    def _expired(self) -> bool:
+        return self._clock() - self._started_at > STATEMENT_TIMEOUT_SECONDS
 
 
 def harden(connection: sqlite3.Connection) -> None:
@@ -63,7 +63,7 @@ def harden(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def refuse_odd_files(path: Path) -> None:
+def refuse_irregular_files(path: Path) -> None:
     """Raise LocalProblem unless the database and its companion files of SQLite are regular files."""
     real = Path(os.path.realpath(path))
     for file in (real, *(real.with_name(real.name + suffix) for suffix in _COMPANIONS)):
@@ -75,7 +75,7 @@ def refuse_odd_files(path: Path) -> None:
             raise LocalProblem(
                 f"{file} is not a regular file.",
                 kept="Nothing was read or changed.",
-                next_step="Check what stands there.",
+                next_step="Check what it is.",
                 reason=Reason.DATABASE,
             )
 
@@ -114,7 +114,7 @@ def _quoted(name: str) -> str:
 
 def _foreign(path: Path, what: str) -> LocalProblem:
     return LocalProblem(
-        f"{path} has {what}, which roar never makes: it would run inside of our statements.",
+        f"{path} has {what}, which roar never makes. It would run inside our own statements.",
         kept="Nothing was read or changed.",
         next_step=f'Find out where it comes from: `sqlite3 "{path}" .schema`; drop it if it is yours.',
         reason=Reason.SCHEMA,

@@ -1,7 +1,8 @@
-"""Computes two hashes of one lineage, as captured and as sent, in bounded memory.
+"""Compute the hashes of a lineage in bounded memory.
 
-The remote job uids are derived from the first, unredacted one (`protocol.md §6`). The registry hashes what it received,
-so the lineage is published under the second. They differ if a secret was redacted.
+`LineageHashes` computes two of one lineage, as captured and as sent. The remote job uids are derived from the first,
+unredacted one (`protocol.md §6`). The registry hashes what it received, so the lineage is published under the second.
+They differ if a secret was redacted. `session_hashes` computes what `roar session hash` prints.
 """
 
 import heapq
@@ -9,8 +10,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Self
 
-from roar_publisher.lineage.canonical import LineageHasher
-from roar_publisher.lineage.gitcontext import GitContext
+from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, LineageHasher
+from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.git.context import GitContext
+from roar_publisher.lineage.items import canonical_key, sendable
+from roar_publisher.lineage.rows import LinkStream, SessionRow
+from roar_publisher.lineage.selection import ordered_jobs
 from roar_publisher.lineage.sorting import ExternalSort, Key
 
 
@@ -59,6 +64,27 @@ class LineageHashes:
                 self._sent.add(key[2])
         captured_hashes = self._captured.digests()
         return captured_hashes, self._sent.digests() if self._differ else dict(captured_hashes)
+
+
+def session_hashes(database: Database, session: SessionRow, identities: Iterable[str]) -> set[str]:
+    """Return the canonical hashes of the picked jobs, one for each identity.
+
+    Like roar, takes the repository from the session and uses no commit or branch, because roar knows only where the
+    session began.
+    """
+    jobs = ordered_jobs(database)
+    database.choose(head.row for head in jobs)
+    hasher = LineageHasher(session.git_repo, None, None, dict.fromkeys((ANONYMOUS_IDENTITY, *identities)))
+    inputs, outputs = LinkStream(database.inputs()), LinkStream(database.outputs())
+    with ExternalSort() as sorter:
+        for job in database.jobs():
+            head = jobs[job.seq]
+            parent_step = jobs[head.parent].step if head.parent is not None else None
+            sides = sendable(inputs.of(job.seq)), sendable(outputs.of(job.seq))
+            sorter.add(canonical_key(head, parent_step, job, *sides))
+        for key in sorter.sorted():
+            hasher.add(key[2])
+    return set(hasher.digests().values())
 
 
 def _tagged(sorter: ExternalSort, *, captured: bool, sent: bool) -> Iterator[tuple[Key, bool, bool]]:

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from roar_publisher.lineage.artifacts import hash_entries, is_composite, remote_source
 from roar_publisher.lineage.canonical import DEFAULT_JOB_TYPE, canonical_job, sort_key
-from roar_publisher.lineage.database import JobRow, LinkRow
-from roar_publisher.lineage.gitcontext import GitContext
+from roar_publisher.lineage.git.context import GitContext
 from roar_publisher.lineage.jsontext import encode, parsed
-from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.redaction.redactor import Redactor
+from roar_publisher.lineage.rows import JobRow, LinkRow
 from roar_publisher.lineage.selection import JobHead
 
 
-def travelling(links: Sequence[LinkRow]) -> list[LinkRow]:
+def sendable(links: Sequence[LinkRow]) -> list[LinkRow]:
     """Return the links that can be sent: those with a path and a digest."""
     return [link for link in links if link.path and link.digest]
 

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from roar_publisher.lineage.database import Database, Row
 from roar_publisher.lineage.jsontext import parsed
-from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.selection import JobHead
 
 USER = "user"

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from roar_publisher.lineage.batches import Sink, UnitWriter
 from roar_publisher.lineage.builder import UnitBuilder
-from roar_publisher.lineage.database import Database, SessionRow, open_database
-from roar_publisher.lineage.gitcontext import GitContext, read_git_context
+from roar_publisher.lineage.database import Database, open_database
+from roar_publisher.lineage.git.context import GitContext, read_git_context
 from roar_publisher.lineage.project import Project
-from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.redaction.redactor import Redactor
+from roar_publisher.lineage.rows import SessionRow
 from roar_publisher.lineage.selection import ordered_jobs
 from roar_publisher.lineage.targets import pick_target
 
@@ -19,7 +20,6 @@ class PlanSummary:
     """A summary of a plan.
 
     session_id: the session's row in roar.db.
-    session_hash: its local hash.
     inputs, outputs: distinct digests per job and kind, as finalize expects them.
     provisional: the hash of the unredacted lineage by identity, always including `anonymous`.
     published: the hash of what is sent, by identity; the registry computes the same.
@@ -29,13 +29,11 @@ class PlanSummary:
 
     git: GitContext
     session_id: int
-    session_hash: str | None
     jobs: int
     inputs: int
     outputs: int
     artifacts: int
     labels: int
-    units: int
     provisional: dict[str, str]
     published: dict[str, str]
     digest: str
@@ -84,13 +82,11 @@ def write_units(
     return PlanSummary(
         git=git,
         session_id=session.id,
-        session_hash=session.hash,
         jobs=len(jobs),
         inputs=builder.inputs,
         outputs=builder.outputs,
         artifacts=builder.artifacts,
         labels=labels,
-        units=writer.seq,
         provisional=provisional,
         published=published,
         digest=writer.finish(),

@@ -1,4 +1,4 @@
-"""Selects the jobs that are published, orders them, and finds their parents (`protocol.md §7`).
+"""Select the jobs that are published, order them, and find their parents (`protocol.md §7`).
 
 The order is roar's: by step, time and row, but a parent always comes before its children. A job that only ran internals
 of a distributed backend (`noise`) is left out. A parent that is not part of the lineage is replaced by the nearest
@@ -51,10 +51,6 @@ class JobHead:
     task: bool
     submit: bool
     parent: int | None = None
-
-    def when(self) -> tuple[int, float, int]:
-        """Return the sort key of roar's order."""
-        return (self.step, self.timestamp, self.row)
 
 
 def ordered_jobs(database: Database) -> list[JobHead]:

@@ -1,4 +1,4 @@
-"""Sorts more than memory should hold: sorted runs in temporary files, merged at the end.
+"""Sort more than memory should hold: sorted runs in temporary files, merged at the end.
 
 The data is not redacted yet, and no secret may reach a disk. So each run is encrypted with a key that never leaves this
 process; its file has no name either.
@@ -31,7 +31,7 @@ class ExternalSort:
     def __init__(self) -> None:
         self._keys: list[Key] = []
         self._characters = 0
-        self._runs: list[_SealedRun] = []
+        self._runs: list[_EncryptedRun] = []
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
@@ -55,7 +55,7 @@ class ExternalSort:
     def _write_run(self) -> None:
         self._keys.sort()
         try:
-            run = _SealedRun(self._files.enter_context(tempfile.TemporaryFile()))
+            run = _EncryptedRun(self._files.enter_context(tempfile.TemporaryFile()))
             run.write(self._keys)
         except OSError as error:
             raise no_room(python_folder(), error.strerror or "it cannot be written") from error
@@ -64,7 +64,7 @@ class ExternalSort:
         self._characters = 0
 
 
-class _SealedRun:
+class _EncryptedRun:
     """One sorted run on disk, readable only by this process."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -77,18 +77,18 @@ class _SealedRun:
 
     def write(self, keys: Iterable[Key]) -> None:
         """Write the run, once."""
-        sealing = self._cipher.encryptor()
+        encryptor = self._cipher.encryptor()
         for known, step, text in keys:
-            self._file.write(sealing.update(f"{known} {step} {text}\n".encode("ascii")))
+            self._file.write(encryptor.update(f"{known} {step} {text}\n".encode("ascii")))
         self._file.flush()
 
     def keys(self) -> Iterator[Key]:
         """Yield the keys as they were written."""
         self._file.seek(0)
-        opening = self._cipher.decryptor()
+        decryptor = self._cipher.decryptor()
         rest = b""
         while block := self._file.read(BLOCK_BYTES):
-            *lines, rest = (rest + opening.update(block)).split(b"\n")
+            *lines, rest = (rest + decryptor.update(block)).split(b"\n")
             for line in lines:
                 known, step, text = line.decode("ascii").split(" ", 2)
                 yield int(known), int(step), text

@@ -1,4 +1,4 @@
-"""Resolves a target as typed to the jobs that are published (`protocol.md §7`).
+"""Resolve a target as typed to the jobs that are published (`protocol.md §7`).
 
 - Nothing: every job of the active session.
 - `@N`, `@BN`: that step and what it needs.
@@ -17,10 +17,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from roar_publisher.lineage.content import blake3_of
-from roar_publisher.lineage.database import Database, Row, SessionRow
+from roar_publisher.lineage.database import Database, Row
+from roar_publisher.lineage.hashing import session_hashes
 from roar_publisher.lineage.publication import published_hashes
+from roar_publisher.lineage.rows import SessionRow
 from roar_publisher.lineage.selection import NOISE
-from roar_publisher.lineage.sessionhash import session_hashes
 from roar_publisher.lineage.upstream import drop_reruns, pick_needs, pick_relatives, pick_upstream
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason

@@ -1,12 +1,12 @@
-"""Picks the jobs that a lineage needs, in SQL: producers of its inputs, build jobs, parents, tasks.
+"""Pick the jobs that a lineage needs, in SQL: producers of its inputs, build jobs, parents, tasks.
 
 The jobs are collected in the temporary table `picked`.
 """
 
 from hashlib import sha256
 
-from roar_publisher.lineage.database import Database, SessionRow
-from roar_publisher.lineage.links import LinkStream
+from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.rows import LinkStream, SessionRow
 from roar_publisher.lineage.selection import TASK
 
 # If several jobs wrote an artifact, the latest is its producer, in any session.

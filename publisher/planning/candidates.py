@@ -1,4 +1,4 @@
-"""Finds every identity that a publish may name; the lineage hash, and so the plan, depends on it (protocol.md §6)."""
+"""Find every identity that a publish may name; the lineage hash, and so the plan, depends on it (protocol.md §6)."""
 
 import random
 from collections.abc import Callable
@@ -46,16 +46,16 @@ async def candidate_identities(
     credentials and one is needed, or if this user has not accepted the registry.
     """
     keyring.policy.check()
-    async with RegistryConnection(request.registry, most_requests=1, transport=transport) as line:
-        rng = random.Random()  # nosec B311  # jitter of waits, no secret
-        caller = Caller(line, patience=PATIENCE_SECONDS, rng=rng, clock=clock, report=report)
+    async with RegistryConnection(request.registry, most_requests=1, transport=transport) as connection:
+        rng = random.Random()  # nosec B311  # jitter of waits, not a secret
+        caller = Caller(connection, patience=PATIENCE_SECONDS, rng=rng, clock=clock, report=report)
         async with caller.reporting_silence():
-            found = await _Asking(request, keyring, caller, known, ask_if_known, clock).identities()
+            found = await _IdentityLookup(request, keyring, caller, known, ask_if_known, clock).identities()
     return list(dict.fromkeys([ANONYMOUS_IDENTITY, *found]))
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class _IdentityLookup:
     request: Request
     keyring: Keyring
     caller: Caller
@@ -64,7 +64,7 @@ class _Asking:
     clock: Callable[[], float]
 
     async def identities(self, rejection: NeedsUser | LocalProblem | None = None) -> list[str]:
-        """Return the identities; `rejection` is the registry's refusal of credentials that are no longer held."""
+        """Return the identities; `rejection` is the registry's answer about credentials that are no longer held."""
         flag, scope = self.request.flag, self.request.scope
         held = await self.keyring.available(flag, scope)
         identities = []
@@ -102,15 +102,15 @@ class _Asking:
         Returns the key's own identity if the registry names no owner. Raises Transient if the registry cannot be
         reached and the owner is not in `known`.
         """
-        before = self.known.get(self.request.registry, key)
-        if before is not None and not self.ask_if_known:
-            return before
+        known = self.known.get(self.request.registry, key)
+        if known is not None and not self.ask_if_known:
+            return known
         try:
             identity = await self.keyring.identity(Decision.SSH, self.caller, ())
         except Transient:
-            if before is None:
+            if known is None:
                 raise
-            return before
-        if identity not in (before, identity_of_key(key)):
+            return known
+        if identity not in (known, identity_of_key(key)):
             self.known.store(self.request.registry, key, identity)
         return identity

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from roar_publisher.auth.send_policy import SendPolicy
 from roar_publisher.auth.trust import TrustStore
-from roar_publisher.lineage.project import DEFAULT_REGISTRY
+from roar_publisher.lineage.config import DEFAULT_REGISTRY
 from tests.support.lineages import REGISTRY
 
 

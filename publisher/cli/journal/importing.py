@@ -13,7 +13,7 @@ from roar_publisher.auth.scope import Mode, RepoScope
 from roar_publisher.cli.display.text import count, one_line, printable, size
 from roar_publisher.engine.credentials import user_send_policy
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
-from roar_publisher.planning.bundles.reach import Stored
+from roar_publisher.planning.bundles.allowed_folders import ImportedObject
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.record import NamedBy, Plan, Progress
 from roar_publisher.storage.destinations import describe_access
@@ -33,7 +33,7 @@ class Arriving:
 
     plan: Plan
     progress: Progress
-    stored: Sequence[Stored]
+    stored: Sequence[ImportedObject]
     tags: Sequence[Sequence[str]]
     roar_db: bool
     missing: Sequence[str]

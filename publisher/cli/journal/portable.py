@@ -17,15 +17,21 @@ from roar_publisher.cli.display.text import count, printable, size
 from roar_publisher.cli.journal.importing import Arriving, agree
 from roar_publisher.cli.ownership import take_over
 from roar_publisher.engine.staging.objects import content_of
-from roar_publisher.lineage.moved import knows_any
-from roar_publisher.lineage.omission import OmitConfig
-from roar_publisher.lineage.project import ROAR_FOLDER, current_folder, find_project, load_config
-from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.boundary import refuse_linked_database
+from roar_publisher.lineage.config import ROAR_FOLDER, load_config
+from roar_publisher.lineage.project import current_folder, find_project
+from roar_publisher.lineage.redaction.redactor import Redactor
+from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.net.address import registry_address
+from roar_publisher.planning.bundles.allowed_folders import AllowedFolders, check_import
 from roar_publisher.planning.bundles.checking import check_journal, checked_record
-from roar_publisher.planning.bundles.reach import refuse_linked_capture, stored
-from roar_publisher.planning.put.grounds import AllowedFolders
-from roar_publisher.planning.put.moving import Move, find_again, moved, redacted
+from roar_publisher.planning.bundles.relocation import (
+    ProjectMove,
+    has_any_job,
+    locate_files,
+    redact_record,
+    relocate_record,
+)
 from roar_publisher.planning.put.record import PutRecord
 from roar_publisher.state.bundle import damaged
 from roar_publisher.state.errors import LocalProblem, UsageProblem
@@ -54,7 +60,7 @@ def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_j
         if state not in LIVE:
             raise UsageProblem(f"publish {paths.id} is {state}: nothing is left to move", next_step="roar journal list")
         text = paths.read_put_record()
-        record = None if text is None else redacted(PutRecord.from_json(text), _redactor(plan)).as_json()
+        record = None if text is None else redact_record(PutRecord.from_json(text), _redactor(plan)).as_json()
         length = pack(paths, owned.journal, record, file)
         owned.journal.queue.park(reason=Reason.EXPORTED, detail=f"it is in {file.absolute()}")
     facts = {"event": "exported", "publish_id": paths.id, "file": str(file), "bytes": length}
@@ -89,8 +95,12 @@ def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
     files outside of the project, NeedsUser without consent. In these cases nothing is imported.
     """
     root = _root(wish.project)
-    refuse_linked_capture(root)
-    grounds = AllowedFolders.of(root, wish.allowed)
+    refuse_linked_database(
+        root,
+        kept="Nothing was imported.",
+        next_step="import it in the project that the database belongs to: --project DIR",
+    )
+    allowed = AllowedFolders.of(root, wish.allowed)
     with arriving(file, folder) as arrival:
         with _checking(file):
             check_journal(arrival.journal)
@@ -101,16 +111,16 @@ def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
         home = _Home.of(arrival.journal, root)
         rows = arrival.journal.objects.all()
         contents = {row.seq: content_of(row) for row in rows}
-        found = anyio.run(find_again, contents.values(), home.move, grounds.hold)
+        found = anyio.run(locate_files, contents.values(), home.move, allowed.contains)
         here = {seq: found.get(content.path) or home.move.content(content) for seq, content in contents.items()}
         missing = [here[seq].path for seq, content in contents.items() if content.path not in found]
-        objects = stored(grounds, plan.destination, rows, here)
+        objects = check_import(allowed, plan.destination, rows, here)
         _leave_session(arrival.journal)
-        whereabouts = home.whereabouts(arrival.journal, grounds, push=wish.push)
+        whereabouts = home.whereabouts(arrival.journal, allowed, push=wish.push)
         settle(arrival.journal, whereabouts, {seq: json.dumps(asdict(content)) for seq, content in here.items()})
         if record is not None and home.known:
             paths = {path: content.path for path, content in found.items()}
-            arrival.paths.write_put_record(moved(record, home.move, paths).as_json())
+            arrival.paths.write_put_record(relocate_record(record, home.move, paths).as_json())
         came = Arriving(
             arrival.journal.plan(), arrival.journal.progress(), objects, whereabouts.tags, home.known, missing
         )
@@ -122,17 +132,17 @@ def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
 class _Home:
     """The place of a publish on this machine. known: whether the roar.db there contains its jobs."""
 
-    move: Move
+    move: ProjectMove
     known: bool
 
     @classmethod
     def of(cls, journal: Journal, root: Path) -> "_Home":
-        known = knows_any(root / ROAR_FOLDER / "roar.db", _jobs(journal))
-        return cls(Move(Path(journal.plan().project), root), known)
+        known = has_any_job(root / ROAR_FOLDER / "roar.db", _jobs(journal))
+        return cls(ProjectMove(Path(journal.plan().project), root), known)
 
-    def whereabouts(self, journal: Journal, grounds: AllowedFolders, *, push: bool) -> LocalContext:
+    def whereabouts(self, journal: Journal, allowed: AllowedFolders, *, push: bool) -> LocalContext:
         """push: the user asked for its git tags to be pushed; else they are made in this project and stay there."""
-        plan, root = journal.plan(), self.move.now
+        plan, root = journal.plan(), self.move.new
         database = root / ROAR_FOLDER / "roar.db"
         return LocalContext(
             project=str(root),
@@ -141,7 +151,7 @@ class _Home:
             ssh_key=(load_config(root).glaas_key or "") if database.parent.is_dir() else "",
             tags=[tag if push else [*tag[:2], "", ""] for tag in plan.tags],
             url=_believed(journal.progress().url, plan.registry),
-            grounds=grounds.folders,
+            grounds=allowed.paths,
         )
 
 

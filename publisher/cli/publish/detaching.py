@@ -7,12 +7,12 @@ from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.failure import Unfinished
 from roar_publisher.daemon.background import start
 from roar_publisher.daemon.wake import wake
-from roar_publisher.planning.plans import Frozen
+from roar_publisher.planning.freezing import FrozenPlan
 from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.paths import StateFolder
 
 
-def leave_to_daemon(frozen: Frozen, folder: StateFolder, display: Display) -> None:
+def leave_to_daemon(frozen: FrozenPlan, folder: StateFolder, display: Display) -> None:
     """Queue an owned publish, release it, and ensure that a daemon runs.
 
     Raises Unfinished if none can be started; the publish is queued even then. Repetition is harmless.

@@ -23,11 +23,11 @@ from roar_publisher.cli.publish.request import known_identities, possible_choice
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.lineage.batches import Sink
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
-from roar_publisher.lineage.explain import Explanation, explained
-from roar_publisher.lineage.gitcontext import missing_git_facts
+from roar_publisher.lineage.explain import Explanation, explain
+from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.lineage.plan import PlanSummary
-from roar_publisher.planning.plans import Draft, Planner, Request, Storing, lineage_planner
-from roar_publisher.planning.put.objects import PutRequest
+from roar_publisher.planning.plans import Draft, Planner, PutPlan, Request, lineage_planner
+from roar_publisher.planning.put.request import PutRequest
 from roar_publisher.report import Noted, Report
 from roar_publisher.state.errors import ExitCode
 from roar_publisher.state.objects import ObjectRow
@@ -64,23 +64,23 @@ def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool
         drafts.append(planner(identities or [ANONYMOUS_IDENTITY], sink))
         return drafts[0].summary
 
-    explanation = explained(build)
-    storing = drafts[0].storing
+    explanation = explain(build)
+    put_plan = drafts[0].put
     # A put records when it was made, so another run has another hash.
-    hashes = {} if storing else {name: explanation.summary.published[name] for name in identities}
+    hashes = {} if put_plan else {name: explanation.summary.published[name] for name in identities}
     if as_json:
         known = {"hashes": hashes, "provisional": {name: explanation.summary.provisional[name] for name in identities}}
-        click.echo(json.dumps(_facts(request, explanation, choices, storing) | {"notes": notes} | known))
+        click.echo(json.dumps(_facts(request, explanation, choices, put_plan) | {"notes": notes} | known))
     elif quiet:
-        click.echo(next(iter(hashes.values()), UNTIMED if storing else UNNAMED))
+        click.echo(next(iter(hashes.values()), UNTIMED if put_plan else UNNAMED))
     else:
-        _print(request, explanation, choices, hashes, [keyring.why_unusable, *notes], storing)
+        _print(request, explanation, choices, hashes, [keyring.why_unusable, *notes], put_plan)
     return ExitCode.PUBLISHED
 
 
 async def _put_planner(put: PutRequest, notes: list[str]) -> Planner:
     """Return the planner of the put. Messages for the user are added to `notes`."""
-    from roar_publisher.planning.put.planner import put_planner
+    from roar_publisher.planning.put.prepare import put_planner
 
     def note(report: Report) -> None:
         if isinstance(report, Noted):
@@ -89,11 +89,9 @@ async def _put_planner(put: PutRequest, notes: list[str]) -> Planner:
     return await put_planner(put, report=note, clock=time.time)
 
 
-def _facts(
-    request: Request, explanation: Explanation, choices: list[Choice], storing: Storing | None
-) -> dict[str, object]:
+def _facts(request: Request, explanation: Explanation, choices: list[Choice], put: PutPlan | None) -> dict[str, object]:
     summary = explanation.summary
-    objects = storing.objects if storing else ()
+    objects = put.objects if put else ()
     files = [{"key": row.key, "url": row.url, "bytes": row.size, "path": _real_path(row)} for row in objects]
     return {
         "event": "dry-run",
@@ -101,7 +99,7 @@ def _facts(
         "registry_named_by": request.named_by,
         "target": request.target,
         "git": {"repo": summary.git.repo, "commit": summary.git.commit, "branch": summary.git.branch},
-        "git_missing": missing_git_facts(summary.git.repo, summary.git.commit),
+        "git_missing": describe_missing_git(summary.git.repo, summary.git.commit),
         "jobs": summary.jobs,
         "inputs": summary.inputs,
         "outputs": summary.outputs,
@@ -121,9 +119,9 @@ def _facts(
             for choice in choices
         ],
         "job_list": [asdict(job) for job in explanation.jobs],
-        "destination": storing.destination if storing else None,
+        "destination": put.destination if put else None,
         "files": files,
-        "tags": [{"name": name, "push_to": url or None} for name, _, _, url in (storing.tags if storing else ())],
+        "tags": [{"name": name, "push_to": url or None} for name, _, _, url in (put.tags if put else ())],
     }
 
 
@@ -133,7 +131,7 @@ def _print(
     choices: list[Choice],
     hashes: Mapping[str, str],
     notes: Sequence[str],
-    storing: Storing | None,
+    put: PutPlan | None,
 ) -> None:
     summary = explanation.summary
     links = f"{count(summary.inputs, 'distinct input')}, {count(summary.outputs, 'distinct output')}"
@@ -145,25 +143,25 @@ def _print(
     for name, value in [
         *_rows(request, explanation),
         *_route_rows(choices),
-        *(_hash_rows(choices, hashes, explanation.summary) if storing is None else [("hash", UNTIMED)]),
+        *(_hash_rows(choices, hashes, explanation.summary) if put is None else [("hash", UNTIMED)]),
         *(("note", note) for note in notes),
     ]:
         if value:
             rows.add_row(name, Text(printable(value)))
-    if storing is not None:
-        rows.add_row("git tag", Text(printable(_tag(storing))))
-        tables.show(Text(_files_headline(storing), style="bold"), _file_table(storing))
+    if put is not None:
+        rows.add_row("git tag", Text(printable(_tag(put))))
+        tables.show(Text(_files_headline(put), style="bold"), _file_table(put))
     tables.show(Text(headline, style="bold"), _job_table(explanation), rows)
 
 
-def _files_headline(storing: Storing) -> str:
-    total = size(sum(row.size for row in storing.objects))
-    return f"Would store {count(len(storing.objects), 'file')}, {total}, in {printable(storing.destination)}."
+def _files_headline(put: PutPlan) -> str:
+    total = size(sum(row.size for row in put.objects))
+    return f"Would store {count(len(put.objects), 'file')}, {total}, in {printable(put.destination)}."
 
 
-def _tag(storing: Storing) -> str:
+def _tag(put: PutPlan) -> str:
     """Return the tag that would be made, and where it would be pushed."""
-    texts = [f"{name}, {f'pushed to {url}' if url else 'not pushed'}" for name, _commit, _remote, url in storing.tags]
+    texts = [f"{name}, {f'pushed to {url}' if url else 'not pushed'}" for name, _commit, _remote, url in put.tags]
     return "; ".join(texts) or "none"
 
 
@@ -172,14 +170,14 @@ def _real_path(row: ObjectRow) -> str:
     return os.path.realpath(str(json.loads(row.content)["path"]))
 
 
-def _file_table(storing: Storing) -> Table:
+def _file_table(put: PutPlan) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True, justify="right")
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
-    for row in storing.objects[:JOBS_SHOWN]:
+    for row in put.objects[:JOBS_SHOWN]:
         table.add_row(size(row.size), Text(shown(row.key)), Text(shown(_real_path(row)), style="dim"))
-    if (more := len(storing.objects) - JOBS_SHOWN) > 0:
+    if (more := len(put.objects) - JOBS_SHOWN) > 0:
         table.add_row("…", f"{count(more, 'file')} more; --json lists them all", "")
     return table
 
@@ -204,7 +202,7 @@ def _job_table(explanation: Explanation) -> Table:
 def _rows(request: Request, explanation: Explanation) -> list[tuple[str, str]]:
     summary = explanation.summary
     redactions = ", ".join(f"{shape} ({number})" for shape, number in summary.redactions.items())
-    lacking = missing_git_facts(summary.git.repo, summary.git.commit)
+    lacking = describe_missing_git(summary.git.repo, summary.git.commit)
     return [
         ("registry", request.registry),
         ("target", request.target or "the active session"),

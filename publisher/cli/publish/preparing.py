@@ -93,7 +93,7 @@ class Preparation:
     async def _planner(self) -> Planner | None:
         if self.options.put is None:
             return None
-        from roar_publisher.planning.put.planner import put_planner
+        from roar_publisher.planning.put.prepare import put_planner
 
         order = put_request(self.options.put, self.request, follow_links=self.options.follow_links)
         return await put_planner(order, report=self.display.report, clock=time.time)

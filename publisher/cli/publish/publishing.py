@@ -29,7 +29,8 @@ from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.engine.run import Frontend
 from roar_publisher.engine.worker import work
 from roar_publisher.lineage.project import current_folder
-from roar_publisher.planning.plans import Frozen, Request, freeze
+from roar_publisher.planning.freezing import FrozenPlan, freeze
+from roar_publisher.planning.plans import Request
 from roar_publisher.report import Noted
 from roar_publisher.state.descriptors import raise_limit
 from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError
@@ -83,7 +84,7 @@ class _Publishing:
         frozen = self._accept_to_continue(owned)
         return self._continue(frozen, self._keyring(frozen.plan.registry, frozen.plan.intent), agreed=self._options.yes)
 
-    def _accept_to_continue(self, owned: OwnedPublish) -> Frozen:
+    def _accept_to_continue(self, owned: OwnedPublish) -> FrozenPlan:
         """Return the owned publish to continue, after checking that the user accepts its registry."""
         try:
             if self._options.registry is not None:
@@ -93,7 +94,7 @@ class _Publishing:
         except BaseException:
             owned.give_up()
             raise
-        return Frozen(owned, plan, resumed=True)
+        return FrozenPlan(owned, plan, resumed=True)
 
     def _start_new(self, request: Request) -> int:
         accept_registry_of_request(request, self._prompter)
@@ -126,7 +127,7 @@ class _Publishing:
             return self._show_finished(frozen, frozen.finished, keyring)
         return self._continue(frozen, keyring, agreed=prepared.agreed)
 
-    def _show_finished(self, frozen: Frozen, progress: Progress, keyring: Keyring) -> int:
+    def _show_finished(self, frozen: FrozenPlan, progress: Progress, keyring: Keyring) -> int:
         """Handle a put that is already published: pay what it owes, if anything, and show where it is."""
         self._display.report(
             Noted(f"this put is already published, as publish {frozen.plan.id}; --again makes a new one")
@@ -139,7 +140,7 @@ class _Publishing:
         frozen.publish.give_up()
         return published(self._display, Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=True)
 
-    def _continue(self, frozen: Frozen, keyring: Keyring, *, agreed: bool) -> int:
+    def _continue(self, frozen: FrozenPlan, keyring: Keyring, *, agreed: bool) -> int:
         """Run the publish here or leave it to the daemon.
 
         Record the options that apply to whichever process continues it.
@@ -176,7 +177,7 @@ class _Publishing:
             note = "the daemon already works on it; Ctrl-C stops watching only"
             return PublishWatch(lookout, self._folder, self._display).run(note=note)
 
-    def _drive(self, frozen: Frozen, keyring: Keyring) -> int:
+    def _drive(self, frozen: FrozenPlan, keyring: Keyring) -> int:
         async def drive(stop: anyio.Event) -> Progress:
             async def confirm(choice: Choice) -> bool:
                 return await self._prompter.confirm(choice, stop)

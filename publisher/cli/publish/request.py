@@ -13,11 +13,12 @@ from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_sign_in
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.cli.publish.options import Options, PutOptions
 from roar_publisher.daemon.settings import user_settings
-from roar_publisher.lineage.boundary import refuse_linked_capture
-from roar_publisher.lineage.project import NamedRegistry, find_project
+from roar_publisher.lineage.boundary import FOLLOW, refuse_linked_database
+from roar_publisher.lineage.config import NamedRegistry
+from roar_publisher.lineage.project import find_project
 from roar_publisher.net.address import registry_address
 from roar_publisher.planning.plans import Request
-from roar_publisher.planning.put.objects import PutRequest
+from roar_publisher.planning.put.request import PutRequest
 from roar_publisher.state.home import home_to_read
 from roar_publisher.state.record import NamedBy
 
@@ -29,7 +30,11 @@ def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Req
     """
     project = find_project(cwd)
     if not options.follow_links:
-        refuse_linked_capture(project)
+        refuse_linked_database(
+            project.root,
+            kept="Nothing was sent or kept.",
+            next_step=f"if that is the database you want, the same command with {FOLLOW}",
+        )
     if options.no_redact:
         omit = replace(project.config.omit, enabled=False)
         project = replace(project, config=replace(project.config, omit=omit))

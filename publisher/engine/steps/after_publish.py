@@ -22,7 +22,7 @@ from roar_publisher.engine.steps.stage import announce
 from roar_publisher.glaas.caller import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.lineage.canonical import remote_job_uid
-from roar_publisher.lineage.gitcontext import missing_git_facts
+from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.report import Noted
 from roar_publisher.state.debts import Debt, What
 from roar_publisher.state.errors import LocalProblem
@@ -63,7 +63,7 @@ async def finish(run: Run, progress: Progress, published: Published, route: Rout
     if debts:
         run.report(Noted(owed_text(run.plan.id, debts)))
     if run.plan.git_commit is None:
-        run.report(Noted(missing_git_facts(run.plan.git_repo, run.plan.git_commit)))
+        run.report(Noted(describe_missing_git(run.plan.git_repo, run.plan.git_commit)))
     return {"owed": tuple(debts), "detail": owed_text(run.plan.id, debts)}
 
 
@@ -147,8 +147,8 @@ async def _written(run: Run, what: What, write: Awaitable[None]) -> Debt | None:
 
 def _mark(journal: Journal, plan: Plan, published: Published, *, now: float, labelled: bool) -> None:
     """Mark in roar.db what was published (protocol.md §7). Blocking. labelled: whether the labels were accepted."""
-    from roar_publisher.lineage.marks import mark_published
-    from roar_publisher.planning.put.grounds import check_database
+    from roar_publisher.lineage.publication import mark_published
+    from roar_publisher.planning.bundles.allowed_folders import check_database
 
     check_database(plan)
     uids = [job["job_uid"] for body in journal.bodies(Kind.JOBS) for job in json.loads(body)]
@@ -176,9 +176,9 @@ def _record_put(paths: PublishPaths, plan: Plan) -> None:
     text = paths.read_put_record()
     if text is None:
         return
-    from roar_publisher.planning.put.grounds import check_database
+    from roar_publisher.planning.bundles.allowed_folders import check_database
     from roar_publisher.planning.put.record import PutRecord
-    from roar_publisher.planning.put.recording import record_put
+    from roar_publisher.planning.put.record_writer import record_put
 
     check_database(plan)
     record_put(Path(plan.roar_db), PutRecord.from_json(text))
@@ -189,10 +189,10 @@ async def make_tags(run: Run) -> Debt | None:
     """Make and push the tags of a put. Return what is owed if git or its remote fails."""
     if not run.plan.tags:
         return None
-    from roar_publisher.planning.put.objects import Tag
-    from roar_publisher.planning.put.tags import Owed, make_tag, push_tag
+    from roar_publisher.planning.put.request import Tag
+    from roar_publisher.planning.put.tags import TagFailure, make_tag, push_tag
 
-    def make() -> Owed | None:
+    def make() -> TagFailure | None:
         root = Path(run.plan.project)
         tags = [Tag(*fields) for fields in run.plan.tags]
         return next(filter(None, (make_tag(root, tag) or push_tag(root, tag) for tag in tags)), None)

@@ -31,7 +31,7 @@ async def _objects(run: Run, destination: str) -> AsyncIterator["Objects"]:
     # Imported by puts alone: a publish of lineage should not wait for what stores need.
     from roar_publisher.engine.staging.objects import Objects, content_of, owner_of
     from roar_publisher.net.pace import Pace
-    from roar_publisher.planning.put.grounds import check_objects
+    from roar_publisher.planning.bundles.allowed_folders import check_objects
     from roar_publisher.state.descriptors import fitting
     from roar_publisher.storage.destinations import open_store
 

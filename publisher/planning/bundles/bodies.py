@@ -1,4 +1,4 @@
-"""Checks the bodies of imported units against the shapes of the requests that a registry would be sent."""
+"""Check the bodies of imported units against the shapes of the requests that a registry would be sent."""
 
 import json
 import zlib
@@ -34,7 +34,7 @@ def items_of(kind: Kind, packed: bytes) -> list[object]:
     body = _inflated(packed)
     items: list[object] = _ITEMS[kind].validate_json(body, strict=True)
     if dump(json.loads(body)) != body:
-        raise ValueError("another notation")
+        raise ValueError("not in our JSON notation")
     return items
 
 

@@ -1,4 +1,4 @@
-"""Checks that an imported journal and its record hold only what an export of ours would hold.
+"""Check that an imported journal and its record hold only what an export of ours would hold.
 
 `rows` and `bodies` check types and sizes. Here the parts must agree with each other: the history leads to the state,
 the state has what it needs, the counts are those of the units, the addresses are those of the destination.
@@ -21,7 +21,7 @@ from roar_publisher.lineage.composites import BLOOM_FIELDS
 from roar_publisher.planning.bundles.bodies import items_of
 from roar_publisher.planning.bundles.rows import (
     EventRow,
-    Intent,
+    IntentFields,
     ObjectFields,
     PlanRow,
     ProgressRow,
@@ -42,7 +42,7 @@ _SELECTED = frozenset({State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK})
 _OPENED = frozenset({State.STAGE, State.FINALIZE})
 _UID: TypeAdapter[str] = TypeAdapter(SafeName)
 _RECORD = TypeAdapter(PutRecord)
-LONGEST_TEXT = 1024 * 1024
+TEXT_LIMIT = 1024 * 1024
 """The most characters of a record's command, metadata and name."""
 
 
@@ -70,12 +70,12 @@ def checked_record(journal: Journal, text: str) -> PutRecord:
     """
     plan = journal.plan()
     record: PutRecord = _RECORD.validate_json(text, strict=True)
-    _require(plan.destination is not None, "a record without a put")
+    _require(plan.destination is not None, "a put record without a destination")
     _require(record.session == plan.local_session, "the record of another session")
-    _require(0 <= record.step_number < 2**31 and math.isfinite(record.timestamp), "numbers that no record has")
+    _require(0 <= record.step_number < 2**31 and math.isfinite(record.timestamp), "a number out of range")
     _UID.validate_python(record.job_uid)
     for value in (record.command, record.sent, record.kept, record.name or ""):
-        _require(len(value) <= LONGEST_TEXT and "\0" not in value, "a text that no record has")
+        _require(len(value) <= TEXT_LIMIT and "\0" not in value, "a text that is too long or holds NUL")
     stored = {row.url: row for row in journal.objects.all()}
     for file in record.files:
         row = stored.get(file.url)
@@ -83,7 +83,7 @@ def checked_record(journal: Journal, text: str) -> PutRecord:
     for dataset in record.datasets:
         _check_dataset(dataset)
     for artifact, _ in record.read:
-        _require(_safe(artifact), "no artifact's id")
+        _require(_safe(artifact), "an invalid artifact id")
     return record
 
 
@@ -93,13 +93,13 @@ def _safe(name: str) -> bool:
 
 def _check_dataset(dataset: Dataset) -> None:
     kinds = {"bloom_filter_base64": str, "bloom_bits": int, "bloom_hashes": int, "bloom_version": int}
-    _require(dataset.index.keys() == set(BLOOM_FIELDS), "no index of a dataset")
-    _require(all(type(dataset.index[name]) is kind for name, kind in kinds.items()), "no index of a dataset")
-    _require(_safe(dataset.artifact) and _safe(dataset.digest), "no dataset's names")
-    _require(min(dataset.size, dataset.total, dataset.stored) >= 0, "numbers that no dataset has")
+    _require(dataset.index.keys() == set(BLOOM_FIELDS), "an invalid dataset index")
+    _require(all(type(dataset.index[name]) is kind for name, kind in kinds.items()), "an invalid dataset index")
+    _require(_safe(dataset.artifact) and _safe(dataset.digest), "an invalid dataset id or digest")
+    _require(min(dataset.size, dataset.total, dataset.stored) >= 0, "a negative size or count")
 
 
-def _check_intent(intent: Intent) -> None:
+def _check_intent(intent: IntentFields) -> None:
     scope = intent.scope
     bound = scope.mode is Mode.PROJECT
     _require(not bound or bool(scope.owner_id and scope.owner_type in OWNER_TYPES), "a project without an owner")
@@ -115,12 +115,12 @@ def _check_history(journal: Journal, progress: ProgressRow) -> None:
         try:
             state = next_state(state, step.event, recounts=recounts)
         except Exception as error:
-            raise ValueError("an event that does not happen there") from error
+            raise ValueError("an event that is not allowed in its state") from error
         _require(step.target is state, "an event that leads elsewhere")
         recounts += step.event is Event.COUNTS_DIFFER
         epoch += step.event is Event.SESSION_LOST
     reached = (progress.state, progress.recounts, progress.epoch)
-    _require(reached == (state, recounts, epoch), "another state than the history leads to")
+    _require(reached == (state, recounts, epoch), "a state that the history does not lead to")
 
 
 def _check_progress(plan: PlanRow, progress: ProgressRow) -> None:
@@ -130,14 +130,14 @@ def _check_progress(plan: PlanRow, progress: ProgressRow) -> None:
     _require(progress.state not in _OPENED or progress.remote_session is not None, "no session")
     if progress.state not in _SELECTED:
         return
-    _require(progress.credential is not None and progress.identity is not None, "nobody publishes")
+    _require(progress.credential is not None and progress.identity is not None, "no credential or identity")
     fields = plan.intent.scope.model_dump()
     wanted = decide(plan.intent.flag, RepoScope(**fields), HeldCredentials(bearer=True), Capabilities(True, True, True))
     found = progress.scope_request and progress.scope_request.model_dump(exclude_none=True)
-    _require(found == wanted.scope_request, "another scope than was asked for")
-    nobody = progress.credential in (Decision.ANONYMOUS_SESSION, Decision.LEGACY)
-    _require(not nobody or wanted.scope_request is None, "nobody may publish into a scope")
-    _require(nobody or progress.credential in (Decision.BEARER, Decision.SSH), "no credential")
+    _require(found == wanted.scope_request, "a scope that was not asked for")
+    anonymous = progress.credential in (Decision.ANONYMOUS_SESSION, Decision.LEGACY)
+    _require(not anonymous or wanted.scope_request is None, "an anonymous publish into a scope")
+    _require(anonymous or progress.credential in (Decision.BEARER, Decision.SSH), "no credential")
 
 
 def _check_units(journal: Journal, plan: PlanRow) -> None:
@@ -145,14 +145,17 @@ def _check_units(journal: Journal, plan: PlanRow) -> None:
     last = 0
     for row in _rows(journal, "units", "seq, part"):
         unit = UnitRow.model_validate(row)
-        _require(unit.seq in (last, last + 1) and unit.after < unit.seq, "an order that no plan has")
+        _require(unit.seq in (last, last + 1) and unit.after < unit.seq, "units out of order")
         of_job = unit.kind in (Kind.INPUTS, Kind.OUTPUTS)
         _require((unit.job_uid is not None) == of_job, "links without a job")
-        _require(len(items_of(unit.kind, unit.body)) == unit.items, "another number of items")
-        _require(unit.kind is not Kind.COMPOSITE or unit.items == 1, "several datasets at once")
+        _require(len(items_of(unit.kind, unit.body)) == unit.items, "a wrong number of items")
+        _require(unit.kind is not Kind.COMPOSITE or unit.items == 1, "several datasets in one unit")
         items[unit.kind] += unit.items
         last = unit.seq
-    _require(items[Kind.JOBS] == plan.jobs and items[Kind.LABELS] == plan.labels, "another number than the plan's")
+    _require(
+        items[Kind.JOBS] == plan.jobs and items[Kind.LABELS] == plan.labels,
+        "a wrong number of jobs or labels",
+    )
     _require(items[Kind.INPUTS] >= plan.inputs and items[Kind.OUTPUTS] >= plan.outputs, "fewer links than planned")
 
 
@@ -160,14 +163,14 @@ def _check_objects(journal: Journal, plan: PlanRow) -> None:
     keys = set()
     for row in _rows(journal, "objects", "seq"):
         found = ObjectFields.model_validate(row)
-        _require(plan.destination is not None and found.key not in keys, "an object without a place")
+        _require(plan.destination is not None and found.key not in keys, "an object without a place of its own")
         assert plan.destination is not None
         keys.add(found.key)
         _require(found.url in addresses(plan.destination, found.key), "an address outside of the destination")
         content = found.content
         parts = part_count(content.fence.size, content.part_bytes)
-        _require(found.size == content.fence.size and len(content.part_blake3s) == parts, "another size")
-        _require(parts > 1 or content.part_blake3s[0] == content.blake3, "another digest")
+        _require(found.size == content.fence.size and len(content.part_blake3s) == parts, "a wrong size")
+        _require(parts > 1 or content.part_blake3s[0] == content.blake3, "a wrong digest")
     _require(bool(keys) == (plan.destination is not None), "a put without files")
 
 
@@ -189,6 +192,6 @@ def _only_row(journal: Journal, table: str) -> dict[str, Any]:
     return next(_rows(journal, table, "rowid"), {})
 
 
-def _require(fits: bool, otherwise: str) -> None:
-    if not fits:
-        raise ValueError(otherwise)
+def _require(valid: bool, fault: str) -> None:
+    if not valid:
+        raise ValueError(fault)

@@ -1,4 +1,4 @@
-"""Models of the rows of an imported journal: types, lengths, enumerations, hashes, addresses.
+"""Define models of the rows of an imported journal: types, lengths, enumerations, hashes, addresses.
 
 They refuse values that another process on this machine could not handle, would send to a wrong path or would show as
 something else. All models raise pydantic's ValidationError, a ValueError.
@@ -16,15 +16,15 @@ from roar_publisher.state.units import Kind
 from roar_publisher.storage.addresses import parse_address
 from roar_publisher.storage.store import check_key
 
-LONGEST_LINE = 4_096
-LONGEST_DETAIL = 100_000
-LATEST_SECONDS = 1e11
+LINE_LIMIT = 4_096
+DETAIL_LIMIT = 100_000
+LATEST_TIME = 1e11
 """The latest Unix time accepted, far in the future."""
 
 
 def _absolute(path: str) -> str:
     if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
-        raise ValueError("not an absolute path without detours")
+        raise ValueError("not an absolute path, or one that holds .. or NUL")
     return path
 
 
@@ -33,50 +33,50 @@ def _destination(url: str) -> str:
     return url
 
 
-RegistryConnection = Annotated[str, Field(max_length=LONGEST_LINE, pattern=r"^[^\x00-\x1f\x7f]*$")]
+SingleLine = Annotated[str, Field(max_length=LINE_LIMIT, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A single line of text without control characters, so that it cannot control a terminal."""
-Detail = Annotated[str, Field(max_length=LONGEST_DETAIL, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+Detail = Annotated[str, Field(max_length=DETAIL_LIMIT, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 SafeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")]
 """A segment of a request's path: it cannot end the path or lead out of it."""
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Path = Annotated[str, Field(max_length=LONGEST_LINE), AfterValidator(_absolute)]
+Path = Annotated[str, Field(max_length=LINE_LIMIT), AfterValidator(_absolute)]
 Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 Number = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
-Time = Annotated[float, Field(ge=0, le=LATEST_SECONDS)]
+Time = Annotated[float, Field(ge=0, le=LATEST_TIME)]
 Bit = Literal[0, 1]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Remote = Annotated[str, Field(max_length=255, pattern=r"^([A-Za-z0-9_][A-Za-z0-9._/-]*)?$")]
-Destination = Annotated[str, Field(max_length=LONGEST_LINE), AfterValidator(_destination)]
+Destination = Annotated[str, Field(max_length=LINE_LIMIT), AfterValidator(_destination)]
 Key = Annotated[str, AfterValidator(check_key)]
 TagName = Annotated[str, Field(pattern=r"^roar/[0-9a-f]{4,64}$")]
 
 
-class Row(BaseModel):
+class StrictRow(BaseModel):
     """A strict model: values are not coerced, and extra fields are forbidden."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class ScopeFields(Row):
+class ScopeFields(StrictRow):
     """`auth.scope.RepoScope`."""
 
     mode: Annotated[Mode, Field(strict=False)]
-    owner_id: RegistryConnection
+    owner_id: SingleLine
     owner_type: Literal["", "user", "organization"]
-    project_id: RegistryConnection | None
+    project_id: SingleLine | None
     visibility: Literal["public", "private"]
     public_by_default: StrictBool
 
 
-class Intent(Row):
+class IntentFields(StrictRow):
     """What decides about visibility and credential (`plans.Request.intent`)."""
 
     flag: Annotated[Flag, Field(strict=False)]
     scope: ScopeFields
-    ssh_key: RegistryConnection
+    ssh_key: SingleLine
 
 
-class PlanRow(Row):
+class PlanRow(StrictRow):
     """`state.record.Plan`."""
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
@@ -85,36 +85,36 @@ class PlanRow(Row):
     roar_db: Path
     target: Detail | None
     registry: Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=2048)]
-    intent: Json[Intent]
+    intent: Json[IntentFields]
     digest: Hash
     local_session: Count
-    git_repo: RegistryConnection | None
-    git_commit: RegistryConnection | None
-    git_branch: RegistryConnection | None
+    git_repo: SingleLine | None
+    git_commit: SingleLine | None
+    git_branch: SingleLine | None
     jobs: Count
     inputs: Count
     outputs: Count
     artifacts: Count
     labels: Count
-    provisional: Json[Annotated[dict[RegistryConnection, LineageHash], Field(max_length=100)]]
-    published: Json[Annotated[dict[RegistryConnection, LineageHash], Field(max_length=100)]]
-    redactions: Json[Annotated[dict[RegistryConnection, Count], Field(max_length=10_000)]]
+    provisional: Json[Annotated[dict[SingleLine, LineageHash], Field(max_length=100)]]
+    published: Json[Annotated[dict[SingleLine, LineageHash], Field(max_length=100)]]
+    redactions: Json[Annotated[dict[SingleLine, Count], Field(max_length=10_000)]]
     fingerprint: Hash
     destination: Destination | None
-    tags: Json[list[tuple[TagName, Commit] | tuple[TagName, Commit, Remote, RegistryConnection]]]
+    tags: Json[list[tuple[TagName, Commit] | tuple[TagName, Commit, Remote, SingleLine]]]
 
 
-class ScopeRequest(Row):
+class ScopeRequest(StrictRow):
     """What finalize asks for (`protocol.md §4`)."""
 
     owner_resolution: Literal["current_user"] | None = None
-    owner_id: RegistryConnection | None = None
+    owner_id: SingleLine | None = None
     owner_type: Literal["user", "organization"]
-    project_id: RegistryConnection | None = None
+    project_id: SingleLine | None = None
     visibility: Literal["public", "private"]
 
 
-class ProgressRow(Row):
+class ProgressRow(StrictRow):
     """`state.record.Progress` of a publish that has not ended."""
 
     id: str
@@ -122,24 +122,24 @@ class ProgressRow(Row):
     updated_at: Time
     epoch: Annotated[int, Field(ge=0, le=1_000_000)]
     recounts: Annotated[int, Field(ge=0, le=1_000)]
-    reason: Annotated[RegistryConnection, Field(max_length=64)]
+    reason: Annotated[SingleLine, Field(max_length=64)]
     detail: Detail
-    capabilities: Json[Annotated[dict[RegistryConnection, StrictBool], Field(max_length=100)]]
+    capabilities: Json[Annotated[dict[SingleLine, StrictBool], Field(max_length=100)]]
     credential: Annotated[Decision, Field(strict=False)] | None
-    identity: Annotated[RegistryConnection, Field(max_length=256)] | None
+    identity: Annotated[SingleLine, Field(max_length=256)] | None
     why: Detail | None
     scope_request: Json[ScopeRequest | None] | None
     remote_session: SafeName | None
     published_elsewhere: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] | None
     hash: LineageHash | None
     url: Address | None
-    receipt: Json[Annotated[dict[RegistryConnection, object], Field(max_length=20)]] | None
+    receipt: Json[Annotated[dict[SingleLine, object], Field(max_length=20)]] | None
     marks_owed: Bit | None
     owed: Json[Annotated[list[object], Field(max_length=0)]]
     binding_prepared: Bit
 
 
-class QueueRow(Row):
+class QueueRow(StrictRow):
     """`state.queue.Queued`."""
 
     detached_at: Time | None
@@ -152,7 +152,7 @@ class QueueRow(Row):
     told: Bit | None
 
 
-class EventRow(Row):
+class EventRow(StrictRow):
     """`state.record.Checkpoint`."""
 
     id: Number
@@ -163,7 +163,7 @@ class EventRow(Row):
     detail: Detail
 
 
-class UnitRow(Row):
+class UnitRow(StrictRow):
     """`state.units.Unit`, and whether it is acknowledged. `bodies` checks the body."""
 
     seq: Number
@@ -176,7 +176,7 @@ class UnitRow(Row):
     acked: Bit
 
 
-class FenceFields(Row):
+class FileStampFields(StrictRow):
     """`storage.source.FileStamp`."""
 
     size: Count
@@ -185,27 +185,27 @@ class FenceFields(Row):
     ctime_ns: Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 
 
-class ContentFields(Row):
+class ContentFields(StrictRow):
     """`storage.source.Content`."""
 
     path: Path
-    fence: FenceFields
+    fence: FileStampFields
     blake3: Hash
     part_bytes: Number
     part_blake3s: Annotated[list[Hash], Field(min_length=1, max_length=10_000)]
     md5: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
 
 
-class ObjectFields(Row):
+class ObjectFields(StrictRow):
     """`state.objects.ObjectRow`, and whether it is stored."""
 
     seq: Number
     key: Key
-    url: Annotated[str, Field(max_length=3 * LONGEST_LINE)]
+    url: Annotated[str, Field(max_length=3 * LINE_LIMIT)]
     size: Count
     content: Json[ContentFields]
     stored: Bit
-    tag: Annotated[RegistryConnection, Field(max_length=1_024)]
+    tag: Annotated[SingleLine, Field(max_length=1_024)]
 
 
 def _one_of(state: State, states: tuple[State, ...]) -> State:

@@ -1,4 +1,4 @@
-"""The composite artifacts that a put makes: one for every folder that is a dataset.
+"""Make the composite artifacts of a put: one for every folder that is a dataset.
 
 A dataset's digest is the blake3 of its members' paths and digests. A folder of several datasets becomes one dataset for
 each, and one above them with these datasets as its members.
@@ -13,16 +13,16 @@ from pathlib import Path
 
 from roar_publisher.lineage.composites import NESTED, Component, bloom_filter, composite_item
 from roar_publisher.lineage.content import blake3_hasher
-from roar_publisher.planning.put.identifiers import identifier_of
-from roar_publisher.planning.put.objects import Digested
-from roar_publisher.planning.put.profile import dataset_profile
+from roar_publisher.planning.put.dataset_detection import identifier_of
+from roar_publisher.planning.put.dataset_layout import Layout, datasets_below, structure_of
+from roar_publisher.planning.put.dataset_profile import dataset_profile
 from roar_publisher.planning.put.record import Dataset
-from roar_publisher.planning.put.structure import Layout, datasets_below, structure_of
+from roar_publisher.planning.put.request import Digested
 
 ALGORITHM = "composite-blake3"
 _DOMAIN = b"roar:blake3-tree:v1\n"
-_FEWEST = 2
-"""The fewest members of a dataset."""
+_MIN_MEMBERS = 2
+"""The fewest files of a dataset."""
 _NESTED_TYPE = "application/vnd.roar.composite"
 
 
@@ -78,7 +78,7 @@ def _by_folder(digested: Sequence[Digested]) -> dict[Path, list[Digested]]:
     structured = {
         folder: members
         for folder, members in loose.items()
-        if len(members) >= _FEWEST
+        if len(members) >= _MIN_MEMBERS
         and structure_of([one.source.path.name for one in members]).layout is not Layout.UNSTRUCTURED
     }
     return structured | typed
@@ -107,7 +107,7 @@ def _composites(root: str, leaves: list[Component], *, declared: bool) -> list[_
         return [*(child for _folder, child in children), _nested(root, children)]
     flat = _flat(root, leaves)
     structure = structure_of([leaf.relative_path for leaf in flat.leaves])
-    if len(flat.leaves) < _FEWEST or (structure.layout is Layout.UNSTRUCTURED and not declared):
+    if len(flat.leaves) < _MIN_MEMBERS or (structure.layout is Layout.UNSTRUCTURED and not declared):
         return []
     return [flat]
 
@@ -143,8 +143,8 @@ def _dataset(
     index = bloom_filter(composite.leaves)
     entries = [{"algorithm": ALGORITHM, "digest": digest}]
     item = composite_item(entries, composite.size, source_type, total, composite.components, index, sent)
-    travelling = item["components"]
-    assert isinstance(travelling, list)
+    components_sent = item["components"]
+    assert isinstance(components_sent, list)
     counts = {
         "root_path": composite.root,
         "component_count_total": total,
@@ -156,7 +156,7 @@ def _dataset(
         digest=digest,
         size=composite.size,
         total=total,
-        stored=len(travelling),
+        stored=len(components_sent),
         components=composite.components,
         index=index,
         sent=sent,

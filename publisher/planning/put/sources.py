@@ -1,4 +1,4 @@
-"""Resolves sources as typed to the files that are uploaded, each with its key.
+"""Resolve sources as typed to the files that are uploaded, each with its key.
 
 The rules are roar-cli's:
 
@@ -20,11 +20,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from roar_publisher.lineage.boundary import FOLLOW, leaving, refuse
+from roar_publisher.lineage.boundary import FOLLOW, find_escape, listed, real_path, refuse_escapes
 from roar_publisher.lineage.database import Database, open_database
 from roar_publisher.lineage.selection import NOISE
 from roar_publisher.lineage.targets import active_session
-from roar_publisher.planning.put.objects import Digested, PutRequest, Source
+from roar_publisher.planning.put.request import Digested, PutRequest, Source
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.source import FileChanged, fence_without_links, shown
@@ -33,8 +33,6 @@ from roar_publisher.storage.store import RENAME, check_key
 _STEP = re.compile(r"@(\d{1,9})")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}", re.IGNORECASE)
 _LEFT_OUT = frozenset({".git", ".roar"})
-_SHOWN = 5
-"""The most missing files that an error lists."""
 
 
 LeftOut = Callable[[Path], None]
@@ -65,8 +63,8 @@ def resolve_sources(request: PutRequest, left_out: LeftOut = lambda path: None) 
     return sources
 
 
-def refuse_exchanged(request: PutRequest, digested: Iterable[Digested]) -> None:
-    """Refuse files that were read from outside the project although their paths led inside before.
+def refuse_replaced(request: PutRequest, digested: Iterable[Digested]) -> None:
+    """Raise an error for files that were read from outside the project although their paths led inside before.
 
     A process that still works in the project may replace a file or a folder with a link between the check and the
     reading. What is stored is what was read, because every part is compared with its digest. Raises the errors of
@@ -87,23 +85,24 @@ def refuse_exchanged(request: PutRequest, digested: Iterable[Digested]) -> None:
 
 
 def _refuse_outside(root: Path, typed: Sequence[str], sources: Iterable[Source]) -> None:
-    """Refuse what leads out of the project, except below a place outside that was itself typed."""
-    places = [Path(os.path.abspath(root / one)) for one in typed if os.path.lexists(root / one)]
-    real_root = Path(os.path.realpath(root))
-    outside = [Path(os.path.realpath(place)) for place in places if not _enters(place, real_root)]
-    inside = [real_root, *outside]
+    """Refuse what leads out of the project, except below a path outside that was itself typed."""
+    paths = [Path(os.path.abspath(root / one)) for one in typed if os.path.lexists(root / one)]
+    real_root = real_path(root)
+    inside = [real_root, *(real_path(path) for path in paths if not _passes_through(path, real_root))]
     try:
         # A typed link is itself checked, because the files behind it have other paths.
-        found = [leaves for place in places if (leaves := leaving(place, inside))]
-        found = found or [leaves for source in sources if (leaves := leaving(source.path, inside))]
+        found = [escape for path in paths if (escape := find_escape(path, inside))]
+        found = found or [escape for source in sources if (escape := find_escape(source.path, inside))]
     except OSError as error:
-        raise LocalProblem(f"{shown(str(error.filename))} cannot be read: {error}", reason=Reason.UNREADABLE) from error
-    refuse(root, found, remedy=f"name the files themselves, or the folder outside; or the same with {FOLLOW}")
+        raise LocalProblem(
+            f"{shown(str(error.filename))} cannot be read: {error}.", reason=Reason.UNREADABLE
+        ) from error
+    refuse_escapes(root, found, next_step=f"name the files, or the folder outside; or the same command with {FOLLOW}")
 
 
-def _enters(place: Path, real_root: Path) -> bool:
+def _passes_through(path: Path, real_root: Path) -> bool:
     """Return whether a path goes through the project under any name; a home folder may be a link."""
-    return any(Path(os.path.realpath(step)) == real_root for step in (place, *place.parents))
+    return any(real_path(step) == real_root for step in (path, *path.parents))
 
 
 def _one(database: Database, root: Path, typed: str, left_out: LeftOut) -> Iterable[Source]:
@@ -118,12 +117,12 @@ def _one(database: Database, root: Path, typed: str, left_out: LeftOut) -> Itera
             return [_regular(path, typed)]
     except OSError as error:
         raise LocalProblem(
-            f"{shown(str(error.filename or path))} cannot be read: {error.strerror}",
+            f"{shown(str(error.filename or path))} cannot be read: {error.strerror}.",
             next_step="fix its permissions, or leave it out; then put again",
             reason=Reason.UNREADABLE,
         ) from error
     except (ValueError, RuntimeError) as error:  # RuntimeError: a cycle of symlinks
-        raise LocalProblem(f"the source {shown(typed)} cannot be read: {error}", reason=Reason.UNREADABLE) from error
+        raise LocalProblem(f"The source {shown(typed)} cannot be read: {error}.", reason=Reason.UNREADABLE) from error
     if _DIGEST.fullmatch(typed):
         return [_by_digest(database, typed.lower())]
     raise UsageProblem(
@@ -146,13 +145,13 @@ def _walk(folder: str, left_out: LeftOut) -> Iterator[str]:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name not in _LEFT_OUT:
                     yield from _walk(entry.path, left_out)
-            elif _leads_to_file(entry):
+            elif _is_file(entry):
                 yield entry.path
             else:
                 left_out(Path(entry.path))
 
 
-def _leads_to_file(entry: os.DirEntry[str]) -> bool:
+def _is_file(entry: os.DirEntry[str]) -> bool:
     """Return whether the entry leads to a file; False for a link to nothing or to itself."""
     try:
         return entry.is_file()
@@ -197,9 +196,8 @@ def _outputs(database: Database, condition: str, parameter: object, *, what: str
         raise UsageProblem(f"{what} wrote no files.", next_step="Name the files or folders to upload.")
     gone = [str(path) for path in dict.fromkeys(paths) if not path.is_file()]
     if gone:
-        more = f" and {len(gone) - _SHOWN} more" if len(gone) > _SHOWN else ""
         raise UsageProblem(
-            f"{what} wrote files that are not here any more: {', '.join(map(shown, gone[:_SHOWN]))}{more}.",
+            f"{what} wrote files that no longer exist: {listed([shown(path) for path in gone])}.",
             next_step="Make them again, or name the files to upload.",
         )
     return [Source(path, path.name) for path in paths]
@@ -216,14 +214,14 @@ def _by_digest(database: Database, digest: str) -> Source:
         )
     )
     if not found:
-        raise UsageProblem(f"{digest} names no file, and no artifact that roar knows by its blake3 digest.")
+        raise UsageProblem(f"{digest} is neither a file nor the blake3 digest of an artifact that roar knows.")
     if len(found) > 1:
         raise UsageProblem(f"{digest} is the beginning of several artifacts' digests.", next_step="Type more of it.")
     artifact, whole = found[0]
     for path in _recorded_paths(database, artifact):
         if path.is_file():
             return Source(path, path.name, digest=whole)
-    raise UsageProblem(f"The artifact {digest} is in no file here any more.", next_step="Name a copy of it by path.")
+    raise UsageProblem(f"The artifact {digest} no longer exists as a file.", next_step="Name a copy of it by path.")
 
 
 def _recorded_paths(database: Database, artifact: str) -> Iterator[Path]:

@@ -1,7 +1,7 @@
-"""Git tags of a put: `roar/<commit>` on its commit, made locally and, if the user asks, pushed to the remote.
+"""Make and push the git tag of a put: `roar/<commit>` on its commit; pushed only if the user asks.
 
 Nothing here waits for user input: git may not ask for passwords, and every command has a deadline. A failed push does
-not delay the publish; the tag is recorded as owed, with the command that pushes it.
+not delay the publish; the tag is recorded as a debt, with the command that pushes it.
 
 Of the project's configuration, a push uses only the remote's address, which the plan shows. It runs in an empty
 repository that borrows the project's objects, so only the user's own ssh, credential helpers and rewrites apply, and no
@@ -16,14 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from roar_publisher.lineage.confines import borrowed_from
-from roar_publisher.lineage.git import NOT_RUN, Answer, Reach, run_git
-from roar_publisher.lineage.omission import OmitConfig
-from roar_publisher.lineage.project import Config
-from roar_publisher.lineage.redaction import Redactor
-from roar_publisher.lineage.repository import repository_of
-from roar_publisher.planning.put.named_hooks import names_hooks, without_hooks
-from roar_publisher.planning.put.objects import PutRequest, Tag
+from roar_publisher.lineage.config import Config
+from roar_publisher.lineage.git.ownership import borrowed_from
+from roar_publisher.lineage.git.repository import repository_of
+from roar_publisher.lineage.git.run import NOT_RUN, GitAccess, GitResult, run_git
+from roar_publisher.lineage.redaction.redactor import Redactor
+from roar_publisher.lineage.redaction.settings import OmitConfig
+from roar_publisher.planning.put.hooks import configures_hooks, hook_settings
+from roar_publisher.planning.put.request import PutRequest, Tag
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.source import opened
@@ -31,7 +31,7 @@ from roar_publisher.storage.source import opened
 PREFIX = "roar/"
 PUSH_SECONDS = 60.0
 """Seconds for a push to the remote."""
-UNCLEAR = "a remote that nothing names"
+UNKNOWN_REMOTE = "an unspecified remote"
 """Shown instead of an address if there are several remotes and the configuration names none of them."""
 _SHA256_DIGITS = 64
 _SHALLOW_LIMIT = 16 * 1024 * 1024
@@ -47,7 +47,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|:)")
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class TagFailure:
     """A tag that could not be made or pushed: the reason, and the command that the user can type."""
 
     why: str
@@ -89,34 +89,34 @@ def tagging_enabled(config: Config) -> bool:
     if not isinstance(value, bool):
         raise LocalProblem(
             f"{config.source}: registration.tagging.enabled must be true or false.",
-            next_step=f"Mend {config.source} and try again.",
+            next_step=f"Correct {config.source} and try again.",
             reason=Reason.CONFIG,
         )
     return value
 
 
-def make_tag(root: Path, tag: Tag) -> Owed | None:
+def make_tag(root: Path, tag: Tag) -> TagFailure | None:
     """Make the tag in the repository around `root`; an existing one is left as it is.
 
     Repeating is harmless.
     """
     command = shlex.join(["git", "tag", tag.name, tag.commit])
     if not _COMMIT.fullmatch(tag.commit) or tag.name != tag_of(tag.commit):
-        return Owed("it is not the tag of a commit", command)
+        return TagFailure("its name does not match its commit", command)
     try:
         repository_of(root)  # it may have changed since the plan, or the plan came from elsewhere
-        settings = without_hooks(root)
+        settings = hook_settings(root)
     except LocalProblem as problem:
-        return Owed(problem.what, command)
+        return TagFailure(problem.what, command)
     ref = f"refs/tags/{tag.name}"
     if run_git(root, "show-ref", "--verify", "--quiet", ref).ok:
         return None
     # Plumbing: `git tag` would sign, with the program that a configuration names.
     made = run_git(root, "update-ref", ref, tag.commit, settings=settings)
-    return None if made.ok else Owed(made.why, command)
+    return None if made.ok else TagFailure(made.why, command)
 
 
-def push_tag(root: Path, tag: Tag) -> Owed | None:
+def push_tag(root: Path, tag: Tag) -> TagFailure | None:
     """Push the tag to the remote that the plan showed. Do nothing for a tag without a remote.
 
     Repeating is harmless. A remote that is a folder may have come with the project. A folder inside the project is
@@ -127,20 +127,20 @@ def push_tag(root: Path, tag: Tag) -> Owed | None:
     ref = f"refs/tags/{tag.name}"
     command = shlex.join(["git", "push", tag.remote or "<remote>", ref])
     if not tag.remote:
-        return Owed("it is not clear which remote: name it with `roar config set git.remote <name>`", command)
+        return TagFailure("the remote is ambiguous: name it with `roar config set git.remote <name>`", command)
     url = _push_url(root, tag.remote)
-    if shown_url(url) != tag.url:
-        return Owed(f"the address of the remote {tag.remote} is no longer the planned {tag.url}", command)
+    if redact_url(url) != tag.url:
+        return TagFailure(f"the address of the remote {tag.remote} is no longer the planned {tag.url}", command)
     target = _absolute(root, url)
     if target is None:
-        return Owed("the remote is a folder of the project itself", command)
-    if os.path.isabs(target) and names_hooks(target):
-        return Owed("the configuration of the remote's folder names programs that a push would run", command)
+        return TagFailure("the remote is a folder of the project itself", command)
+    if os.path.isabs(target) and configures_hooks(target):
+        return TagFailure("the configuration of the remote's folder names programs that a push would run", command)
     pushed = _push(root, target, ref, tag.commit)
-    return None if pushed.ok else Owed(shown_url(pushed.why), command)
+    return None if pushed.ok else TagFailure(redact_url(pushed.why), command)
 
 
-def shown_url(text: str) -> str:
+def redact_url(text: str) -> str:
     """Return an address, or a text with addresses in it, without credentials, to be shown and stored."""
     return Redactor(OmitConfig()).text(_USERINFO.sub(r"\1", text))
 
@@ -156,8 +156,8 @@ def _remote(root: Path, preferred: str | None) -> tuple[str, str] | None:
     # With several remotes, pushing to `origin` because of its name would be a guess.
     name = preferred or (remotes[0] if len(remotes) == 1 else "")
     if name not in remotes:
-        return "", UNCLEAR
-    return name, shown_url(_push_url(root, name))
+        return "", UNKNOWN_REMOTE
+    return name, redact_url(_push_url(root, name))
 
 
 def _push_url(root: Path, remote: str) -> str:
@@ -178,7 +178,7 @@ def _absolute(root: Path, url: str) -> str | None:
     return None if target.is_relative_to(root.resolve()) else str(target)
 
 
-def _push(root: Path, url: str, ref: str, commit: str) -> Answer:
+def _push(root: Path, url: str, ref: str, commit: str) -> GitResult:
     """Push the commit as `ref` from an empty repository that has the project's objects but none of its settings."""
     kind = "sha256" if len(commit) == _SHA256_DIGITS else "sha1"
     with tempfile.TemporaryDirectory(prefix="roar-push-") as name:
@@ -191,27 +191,31 @@ def _push(root: Path, url: str, ref: str, commit: str) -> Answer:
         if not made.ok:
             return made
         options = ["--quiet"] + ([f"--receive-pack={_RECEIVE_IN_FOLDER}"] if os.path.isabs(url) else [])
-        return run_git(folder, here, "push", *options, "--", url, ref, reach=Reach.REMOTE, seconds=PUSH_SECONDS)
+        return run_git(folder, here, "push", *options, "--", url, ref, access=GitAccess.REMOTE, seconds=PUSH_SECONDS)
 
 
-def _borrow_objects(root: Path, folder: Path) -> Answer:
+def _borrow_objects(root: Path, folder: Path) -> GitResult:
     """Make the repository in `folder` use the objects of the one around `root`, with its history cut at the same place.
 
-    Returns git's answer to where they are.
+    Returns the result of git's query for their location.
     """
     found = run_git(root, "rev-parse", "--git-path", "objects", "--git-path", "shallow")
     if found.ok:
         objects, shallow = (root / line for line in found.output.splitlines())
         if elsewhere := borrowed_from(objects):
             # A commit of the project may name any commit there as its parent, which would be pushed with it.
-            return Answer(NOT_RUN, "", f"its history may be another repository's, whose objects it uses: {elsewhere}")
+            return GitResult(
+                NOT_RUN,
+                "",
+                f"it uses the objects of another repository, whose history may be pushed with it: {elsewhere}",
+            )
         (folder / "objects" / "info").mkdir(parents=True, exist_ok=True)
         (folder / "objects" / "info" / "alternates").write_text(f"{objects.resolve()}\n", encoding="utf-8")
         if os.path.lexists(shallow):
             try:
                 (folder / "shallow").write_text(_commits_in(shallow), encoding="ascii")
             except LocalProblem as error:
-                return Answer(NOT_RUN, "", error.what)
+                return GitResult(NOT_RUN, "", error.what)
     return found
 
 
@@ -219,7 +223,7 @@ def _commits_in(shallow: Path) -> str:
     """Return the lines of git's file `shallow` that are commits; the file may be a link to anything."""
     with opened(str(shallow)) as (descriptor, fence):
         if fence.size > _SHALLOW_LIMIT:
-            raise LocalProblem(f"{shallow} has {fence.size:,} bytes", reason=Reason.GIT)
+            raise LocalProblem(f"{shallow} has {fence.size:,} bytes, more than {_SHALLOW_LIMIT:,}", reason=Reason.GIT)
         with os.fdopen(descriptor, encoding="ascii", errors="replace", closefd=False) as file:
             lines = file.read(_SHALLOW_LIMIT).splitlines()
     return "".join(f"{line}\n" for line in lines if _COMMIT.fullmatch(line))

@@ -1,4 +1,4 @@
-"""Finds the commit that a put's files come from, and checks that the work tree matches it.
+"""Find the commit that a put's files come from, and checks that the work tree matches it.
 
 `git status` reads files, so it would run the filters that a repository configures for them. A filter from the user's
 own configuration (git-lfs) is used. A filter from the repository's is replaced by the user's of that name, or by none.
@@ -8,9 +8,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from roar_publisher.lineage.git import NOTHING_MORE, Answer, run_git
-from roar_publisher.lineage.repository import head_of, repository_of, unreadable
-from roar_publisher.planning.put.named_hooks import without_hooks
+from roar_publisher.lineage.git.repository import head_of, repository_of, unreadable
+from roar_publisher.lineage.git.run import NO_SETTINGS, GitResult, run_git
+from roar_publisher.planning.put.hooks import hook_settings
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
 
@@ -23,7 +23,7 @@ _NOT_SET = 1
 """git's exit code if the configuration has no such name."""
 
 
-def committed(root: Path) -> str:
+def clean_commit(root: Path) -> str:
     """Return the commit that is checked out, if the work tree, including submodules, has no other changes.
 
     A put records which commit its files come from. Raises UsageProblem for uncommitted changes, and LocalProblem if
@@ -33,21 +33,21 @@ def committed(root: Path) -> str:
     commit = head_of(top) if top is not None else None
     if top is None or commit is None:
         raise LocalProblem(
-            f"{root} is in no git repository with a commit.",
+            f"{root} is not in a git repository with a commit.",
             next_step="Commit the code that made the files, then put them.",
             reason=Reason.NO_COMMIT,
         )
     if _changed(top):
         raise UsageProblem(
-            "The repository has uncommitted changes; a put tells which commit its files come from.",
-            next_step="Commit them (or list what is no code in .gitignore), then put again.",
+            "The repository has uncommitted changes, and a put records which commit its files come from.",
+            next_step="Commit them (or list files that are not code in .gitignore), then put again.",
         )
     return commit
 
 
 def _changed(top: Path) -> bool:
     # git itself would run in each submodule under that submodule's configuration.
-    settings = _without_filters(top) | without_hooks(top)
+    settings = _without_filters(top) | hook_settings(top)
     status = _read(top, "status", "--porcelain=v1", "--ignore-submodules=dirty", settings=settings)
     return bool(status) or any(_changed(submodule) for submodule in _submodules(top))
 
@@ -62,7 +62,7 @@ def _submodules(top: Path) -> list[Path]:
 def _without_filters(top: Path) -> dict[str, str]:
     """Return settings that replace the repository's filters with the user's own, or with none."""
     listed = run_git(top, "config", "--show-scope", "--null", "--get-regexp", r"^(filter|lfs\.extension)\.")
-    if listed.code == _NOT_SET and not listed.complaint:
+    if listed.code == _NOT_SET and not listed.stderr:
         return {}
     fields = _checked(top, listed).split("\0")
     users: dict[str, str] = {}
@@ -86,11 +86,11 @@ def _without_filters(top: Path) -> dict[str, str]:
     return settings | optional
 
 
-def _read(top: Path, *arguments: str, settings: Mapping[str, str] = NOTHING_MORE) -> str:
+def _read(top: Path, *arguments: str, settings: Mapping[str, str] = NO_SETTINGS) -> str:
     return _checked(top, run_git(top, *arguments, settings=settings, seconds=STATUS_SECONDS))
 
 
-def _checked(top: Path, answer: Answer) -> str:
-    if not answer.ok:
-        raise unreadable(top, answer)
-    return answer.output
+def _checked(top: Path, result: GitResult) -> str:
+    if not result.ok:
+        raise unreadable(top, result)
+    return result.output

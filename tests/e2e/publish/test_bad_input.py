@@ -113,13 +113,13 @@ def _repository_that_git_refuses(program: Program) -> Mend:
 @pytest.mark.parametrize(
     ("spoil", "code", "words"),
     [
-        (_linked_capture, 2, ["does not leave unasked: .roar →", "elsewhere", "--follow-links"]),
-        (_linked_database, 2, ["does not leave unasked: .roar/roar.db →", "elsewhere.db", "--follow-links"]),
+        (_linked_capture, 2, [".roar of the project", "leads out of it", "elsewhere", "--follow-links"]),
+        (_linked_database, 2, [".roar/roar.db of the project", "leads out of it", "elsewhere.db", "--follow-links"]),
         (_repository_that_git_refuses, 1, ["git cannot read the repository at", "not a git repository", "git -C"]),
         (_missing_database, 1, ["captured nothing here yet", "roar run"]),
         (_database_of_noise, 1, ["roar.db"]),
         (_truncated_database, 1, ["roar.db"]),
-        (_empty_database, 1, ["is not a database of roar's"]),
+        (_empty_database, 1, ["is not roar's database"]),
         (_newer_schema, 1, ["newer roar", "pip install -U roar-publisher"]),
         (_no_active_session, 1, ["no roar session is active"]),
         (_config_of_noise, 1, ["config.toml cannot be read as TOML"]),
@@ -183,7 +183,7 @@ def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:
     program = Program.within(tmp_path, tmp_path)
     for command in (["--public", "-y"], ["--resume"], ["--watch"], ["--dry-run"]):
         ended = program("publish", *command, before=stand_nowhere)
-        ended.blames(ExitCode.FAILED, "current folder is not there any more", "(`cd`)")
+        ended.blames(ExitCode.FAILED, "current folder no longer exists", "(`cd`)")
     assert program("journal", "list", before=stand_nowhere).code == 0
 
 

@@ -93,7 +93,7 @@ def test_a_dry_run_shows_where_every_file_really_lies(registry: str, tmp_path: P
     program = Program.within(root, tmp_path)
     order = ("put", "out", str(tmp_path / "store"), "-m", "v1", "--public", "--dry-run", "--registry", registry)
     refused = program(*order)
-    refused.blames(2, "does not leave unasked", f"out/latest.bin → {outside / 'weights.bin'}".lower())
+    refused.blames(2, "published only if you ask", f"out/latest.bin → {outside / 'weights.bin'}".lower())
     shown = program(*order, "--follow-links", "--json")
     assert [file["path"] for file in shown.last["files"]] == [str(outside / "weights.bin")]
     assert program(*order, "--follow-links").code == 0

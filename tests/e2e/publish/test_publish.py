@@ -263,7 +263,7 @@ def _contents(folder: Path) -> dict[Path, bytes]:
 def test_a_project_without_git_is_published_and_that_is_said(program: Program, registry: str, tmp_path: Path) -> None:
     (program.cwd / ".git").rename(tmp_path / "git")
     shown = program("publish", "--public", "--dry-run", "--registry", registry)
-    assert "git       no git commit is named" in shown.out
+    assert "git       the lineage names no git commit" in shown.out
     done = program("publish", "--public", "-y", "--registry", registry)
     assert done.code == 0, done.err
-    assert "no git commit is named" in done.err
+    assert "the lineage names no git commit" in done.err

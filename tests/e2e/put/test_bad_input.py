@@ -78,11 +78,11 @@ class Case:
 CASES = {
     "no such file": Case(("missing.bin", "{}"), ExitCode.USAGE, ("there is no missing.bin",)),
     "no such step": Case(("@9", "{}"), ExitCode.USAGE, ("no step @9", "roar dag")),
-    "no such digest": Case(("ab" * 32, "{}"), ExitCode.USAGE, ("names no file",)),
+    "no such digest": Case(("ab" * 32, "{}"), ExitCode.USAGE, ("neither a file",)),
     "an empty folder": Case(("outputs/hollow", "{}"), ExitCode.USAGE, ("has no files",), empty_folder),
     "a link to nowhere": Case(("outputs/hollow", "{}"), ExitCode.USAGE, ("there is no",), dangling_link),
     "a device": Case(("/dev/null", "{}"), ExitCode.USAGE, ("neither a file nor a folder",)),
-    "outputs that are gone": Case(("{}",), ExitCode.USAGE, ("not here any more", "raw.bin"), forget_output),
+    "outputs that are gone": Case(("{}",), ExitCode.USAGE, ("no longer exist", "raw.bin"), forget_output),
     "uncommitted changes": Case(("outputs", "{}"), ExitCode.USAGE, ("uncommitted changes",), change_code),
     "clashing keys": Case(
         ("raw.bin", "outputs/raw.bin", "{}"), ExitCode.USAGE, ("differ", "would be stored as raw.bin"), same_name

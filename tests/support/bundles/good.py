@@ -9,9 +9,10 @@ import anyio
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.project import find_project
-from roar_publisher.planning.plans import Request, freeze
-from roar_publisher.planning.put.objects import PutRequest
-from roar_publisher.planning.put.planner import put_planner
+from roar_publisher.planning.freezing import freeze
+from roar_publisher.planning.plans import Request
+from roar_publisher.planning.put.prepare import put_planner
+from roar_publisher.planning.put.request import PutRequest
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.portable import pack

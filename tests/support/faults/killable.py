@@ -27,7 +27,8 @@ from roar_publisher.engine.run import Frontend
 from roar_publisher.engine.worker import work
 from roar_publisher.lineage.project import find_project
 from roar_publisher.net.exchange import Exchange, Reply
-from roar_publisher.planning.plans import Request, freeze
+from roar_publisher.planning.freezing import freeze
+from roar_publisher.planning.plans import Request
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.record import NamedBy

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import roar_publisher.lineage.marks
-import roar_publisher.planning.put.recording
+import roar_publisher.lineage.publication
+import roar_publisher.planning.put.record_writer
 import roar_publisher.planning.put.tags
 import roar_publisher.state.paths
 from roar_publisher.net.exchange import Exchange
@@ -56,8 +56,8 @@ def count_moments(moments: Moments) -> None:
         (PublishPaths, "forget_upload"),
         (PublishPaths, "forget_put_record"),
         (PublishPaths, "forget_session_token"),
-        (roar_publisher.planning.put.recording, "record_put"),
-        (roar_publisher.lineage.marks, "mark_published"),
+        (roar_publisher.planning.put.record_writer, "record_put"),
+        (roar_publisher.lineage.publication, "mark_published"),
         (roar_publisher.planning.put.tags, "make_tag"),
     ):
         _count_calls(moments, owner, name)

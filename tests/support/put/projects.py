@@ -15,11 +15,13 @@ from typing import Any
 import anyio
 
 from roar_publisher.auth.choice import Flag
+from roar_publisher.lineage.plan import PlanSummary
 from roar_publisher.lineage.project import find_project
-from roar_publisher.planning.put.digesting import digest_sources
-from roar_publisher.planning.put.objects import PutRequest, PutSummary
-from roar_publisher.planning.put.planning import plan_put
+from roar_publisher.planning.plans import Draft, PutPlan
+from roar_publisher.planning.put.plan import plan_put
+from roar_publisher.planning.put.prepare import digest_sources
 from roar_publisher.planning.put.record import PutRecord
+from roar_publisher.planning.put.request import PutRequest
 from roar_publisher.planning.put.sources import resolve_sources
 from roar_publisher.state.units import Kind, Unit
 from tests.support.lineage.captured import captured_project, git, run_again
@@ -34,12 +36,21 @@ TAGGING = "[registration.tagging]\n# Create git tag on successful registration\n
 class Planned:
     """A plan with its units."""
 
-    summary: PutSummary
+    draft: Draft
     units: list[Unit]
 
     @property
+    def summary(self) -> PlanSummary:
+        return self.draft.summary
+
+    @property
+    def put(self) -> PutPlan:
+        assert self.draft.put is not None
+        return self.draft.put
+
+    @property
     def record(self) -> PutRecord:
-        return PutRecord.from_json(self.summary.record)
+        return PutRecord.from_json(self.put.record)
 
     def items(self, kind: Kind) -> list[dict[str, Any]]:
         """Everything of one kind."""
@@ -108,5 +119,5 @@ def plan_of(wanted: PutRequest, now: float = NOW) -> Planned:
 
     digested = anyio.run(digest_sources, resolve_sources(wanted))
     url = f"{wanted.destination}/{{}}".format
-    summary = plan_put(wanted, digested, url, identities=(), sink=keep, now=now)
-    return Planned(summary, units)
+    draft = plan_put(wanted, digested, wanted.destination, url, identities=(), sink=keep, now=now)
+    return Planned(draft, units)

@@ -9,7 +9,7 @@ from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.send_policy import SendPolicy
 from roar_publisher.auth.signin import SignIn
 from roar_publisher.auth.trust import Issuer, Trust, TrustStore
-from roar_publisher.lineage.project import DEFAULT_REGISTRY
+from roar_publisher.lineage.config import DEFAULT_REGISTRY
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser
 from tests.support.send_policies import policy_for
 

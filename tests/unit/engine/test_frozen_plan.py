@@ -10,7 +10,8 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.project import find_project
-from roar_publisher.planning.plans import Request, freeze
+from roar_publisher.planning.freezing import freeze
+from roar_publisher.planning.plans import Request
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder

@@ -39,7 +39,7 @@ def publishing(folder: StateFolder, project: Path, monkeypatch: pytest.MonkeyPat
     publishing = Publishing(folder, None)
     publishing.lineage = LINEAGE
     publishing.begin(LINEAGE, roar_db=str(database(project)))
-    publishing.paths.write_put_record(plan(project, "model.bin").summary.record)
+    publishing.paths.write_put_record(plan(project, "model.bin").put.record)
     return publishing
 
 

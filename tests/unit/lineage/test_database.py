@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.lineage.database import NEWEST_SCHEMA, open_database
-from roar_publisher.lineage.dbproblems import problem
+from roar_publisher.lineage.database_errors import problem
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import find_project
 from roar_publisher.state.errors import ExitCode, LocalProblem
@@ -151,10 +151,10 @@ def _folder(path: Path) -> None:
     ("spoil", "what"),
     [
         (Path.unlink, "There is no"),
-        (_garbage, "damaged, or no SQLite database"),
+        (_garbage, "damaged, or not an SQLite database"),
         (_truncated, "damaged"),
-        (_empty, "is not a database of roar's"),
-        (_foreign, "is not a database of roar's"),
+        (_empty, "is not roar's database"),
+        (_foreign, "is not roar's database"),
         (_newer, "written by a newer roar"),
         (_older, "written by an older roar"),
         (_folder, "is not a regular file"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.git import PAUSES
-from roar_publisher.lineage.gitcontext import GitContext, is_shareable, missing_git_facts, read_git_context
+from roar_publisher.lineage.git.context import GitContext, describe_missing_git, is_shareable, read_git_context
+from roar_publisher.lineage.git.run import PAUSES
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from tests.support.lineage.captured import git
 
@@ -101,10 +101,10 @@ def test_an_empty_git_folder_is_no_repository(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_facts_that_a_lineage_lacks_are_said() -> None:
-    assert "no git commit" in missing_git_facts(None, None)
-    assert "no git commit" in missing_git_facts(URL, None)
-    assert "no remote" in missing_git_facts(None, "ab" * 20)
-    assert missing_git_facts(URL, "ab" * 20) == ""
+    assert "no git commit" in describe_missing_git(None, None)
+    assert "no git commit" in describe_missing_git(URL, None)
+    assert "no remote" in describe_missing_git(None, "ab" * 20)
+    assert describe_missing_git(URL, "ab" * 20) == ""
 
 
 def test_a_hooks_variables_do_not_choose_the_repository(
@@ -197,7 +197,7 @@ def test_a_failure_that_stays_is_an_error_after_a_bounded_number_of_attempts(
 def test_a_git_that_gives_no_answer_is_ended_and_is_an_error(
     repo: Path, script: Callable[[str], Path], pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("roar_publisher.lineage.git.LOCAL_SECONDS", 0.01)
+    monkeypatch.setattr("roar_publisher.lineage.git.run.LOCAL_SECONDS", 0.01)
     script("exec sleep 1000\n")
     assert "no answer" in refused(repo).what
     assert pauses == []
@@ -213,7 +213,7 @@ def refused(repo: Path) -> LocalProblem:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What was waited for, in no time."""
     waited: list[float] = []
-    monkeypatch.setattr("roar_publisher.lineage.git.sleep", waited.append)
+    monkeypatch.setattr("roar_publisher.lineage.git.run.sleep", waited.append)
     return waited
 
 

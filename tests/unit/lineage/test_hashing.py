@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.lineage.canonical import LineageHasher, canonical_job, sort_key
-from roar_publisher.lineage.gitcontext import GitContext
+from roar_publisher.lineage.git.context import GitContext
 from roar_publisher.lineage.hashing import LineageHashes
 from roar_publisher.lineage.plan import build_plan
 from roar_publisher.state.units import Kind, Unit

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.lineage.database import open_database, open_writable
-from roar_publisher.lineage.guard import LARGEST_VALUE, SILENCE, Watch
-from roar_publisher.lineage.plainfile import LARGEST_CONFIG
+from roar_publisher.lineage.guard import LARGEST_VALUE, STATEMENT_TIMEOUT_SECONDS, StatementTimer
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import find_project
 from roar_publisher.lineage.publication import with_publication
+from roar_publisher.lineage.toml_file import LARGEST_CONFIG
 from roar_publisher.state.errors import LocalProblem
 from tests.support.lineage.captured import captured_project
 
@@ -181,19 +181,19 @@ def _nested(depth: int) -> str:
 def test_a_statement_that_keeps_silent_is_given_up(root: Path) -> None:
     now = [0.0]
     with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection:
-        watch = Watch(connection, clock=lambda: now[0])
+        timer = StatementTimer(connection, clock=lambda: now[0])
         connection.execute("SELECT count(*) FROM jobs, jobs, jobs").fetchall()
-        now[0] = SILENCE + 1
+        now[0] = STATEMENT_TIMEOUT_SECONDS + 1
         with pytest.raises(sqlite3.OperationalError, match="interrupted"):
             connection.execute(f"{ENDLESS} SELECT count(*) FROM r").fetchall()
-        watch.heard()
+        timer.reset()
         connection.execute("SELECT count(*) FROM jobs").fetchall()
 
 
 def test_a_silent_statement_is_one_message(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roar_publisher.lineage.guard.SILENCE", -1.0)
+    monkeypatch.setattr("roar_publisher.lineage.guard.STATEMENT_TIMEOUT_SECONDS", -1.0)
     with (
-        pytest.raises(LocalProblem, match="gave no answer"),
+        pytest.raises(LocalProblem, match="returned no row"),
         open_database(root / ".roar" / "roar.db") as database,
     ):
         database.execute(f"{ENDLESS} SELECT count(*) FROM r")

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.lineage.marks import mark_published
 from roar_publisher.lineage.plan import build_plan
 from roar_publisher.lineage.project import find_project
-from roar_publisher.lineage.publication import published_hashes
+from roar_publisher.lineage.publication import mark_published, published_hashes
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.units import Kind, Unit
 from tests.support.lineage import roarcli
@@ -140,7 +139,7 @@ def test_a_roar_that_keeps_writing_is_waited_for_and_then_named(
 
 def test_a_missing_or_spoilt_database_is_a_problem(database: Path) -> None:
     database.write_bytes(b"no database" * 1000)
-    with pytest.raises(LocalProblem, match="is published, but roar could not be told"):
+    with pytest.raises(LocalProblem, match=r"is published, but roar\.db could not be updated"):
         mark(database)
     database.unlink()
     with pytest.raises(LocalProblem, match="There is no"):

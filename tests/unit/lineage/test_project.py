@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.omission import DEFAULT_SECRET_VARIABLES, CustomShape, OmitConfig
-from roar_publisher.lineage.project import DEFAULT_REGISTRY, Project, find_project
+from roar_publisher.lineage.config import DEFAULT_REGISTRY
+from roar_publisher.lineage.project import Project, find_project
+from roar_publisher.lineage.redaction.patterns import CustomShape
+from roar_publisher.lineage.redaction.settings import DEFAULT_SECRET_VARIABLES, OmitConfig
 from roar_publisher.state.errors import LocalProblem
 
 
@@ -34,7 +36,7 @@ def test_a_project_inside_a_project_counts_for_itself(root: Path) -> None:
 
 
 def test_without_a_project_the_way_to_one_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LocalProblem, match="No roar project here") as caught:
+    with pytest.raises(LocalProblem, match="There is no roar project here") as caught:
         find_project(tmp_path)
     assert "roar init" in caught.value.next_step
 
@@ -123,7 +125,7 @@ def test_the_users_own_configuration_does(root: Path, monkeypatch: pytest.Monkey
     assert not find_project(root).config.omit.enabled
     assert "redaction is off" in find_project(root).config.omit.notes()[0]
     own.write_text('[registration.omit.allowlist]\npatterns = [".*"]\n')
-    assert find_project(root).config.omit.own_allowlist == (".*",)
+    assert find_project(root).config.omit.user_allowlist == (".*",)
     assert ["excepts everything" in note for note in find_project(root).config.omit.notes()] == [True]
     own.write_text('[registration.omit]\nallowlist.patterns = ["sk-mine"]\nsecrets.values = ["hunter2"]\n')
     assert find_project(root).config.omit.values == ("hunter2",)
@@ -143,14 +145,14 @@ def test_a_path_that_is_no_text_is_named(tmp_path: Path) -> None:
     [
         ("[glaas\n", "line 1"),
         ("a = 1\na = 2\n", "line 2"),
-        ("[glaas]\nurl = 3", "glaas.url must be a text"),
+        ("[glaas]\nurl = 3", "glaas.url must be a string"),
         ("glaas = 3", "glaas must be a table"),
         ("[registration]\nomit = []", "registration.omit must be a table"),
         ("[registration.omit]\nenabled = 'no'", "registration.omit.enabled must be true or false"),
-        ("[registration.omit.secrets]\nvalues = 'x'", "registration.omit.secrets.values must be a list of texts"),
-        ("[registration.omit.env_vars]\nnames = [1]", "registration.omit.env_vars.names must be a list of texts"),
+        ("[registration.omit.secrets]\nvalues = 'x'", "registration.omit.secrets.values must be a list of strings"),
+        ("[registration.omit.env_vars]\nnames = [1]", "registration.omit.env_vars.names must be a list of strings"),
         ("[registration.omit]\npatterns = ['x']", "registration.omit.patterns must be a list of tables"),
-        ("[registration.omit]\npatterns = [{id = 'x'}]", "registration.omit.patterns[0].pattern must be a text"),
+        ("[registration.omit]\npatterns = [{id = 'x'}]", "registration.omit.patterns[0].pattern must be a string"),
         ("\udcff", "cannot be read as TOML"),
     ],
 )

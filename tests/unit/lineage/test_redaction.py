@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from roar_publisher.lineage.omission import CustomShape, OmitConfig
-from roar_publisher.lineage.redaction import Redactor
+from roar_publisher.lineage.redaction.patterns import CustomShape
+from roar_publisher.lineage.redaction.redactor import Redactor
+from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.state.errors import LocalProblem
 from tests.support.lineage.roarcli import OmitFilter
 from tests.support.lineage.secret_corpus import URL_SAFE, innocents, secrets

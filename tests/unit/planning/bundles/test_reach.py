@@ -71,7 +71,7 @@ def test_no_word_lets_it_write_where_other_programs_take_orders_from(
     place: str, members: Members, attacks: Attack, world: World, scratch: Path
 ) -> None:
     forged = stored_in(members, scratch, (world.project / place).as_uri(), "config")
-    attacks(forged, 2, "take orders from", arguments=("--allow", str(world.root)))
+    attacks(forged, 2, "read their configuration from", arguments=("--allow", str(world.root)))
 
 
 def test_a_folder_of_the_project_that_leads_out_of_it_is_refused(
@@ -120,7 +120,7 @@ def test_a_roar_db_that_leads_out_of_the_project_is_not_written(world: World, im
     database.rename(aside)
     database.symlink_to(aside)
     try:
-        imports(world.bundle).blames(2, "leads out of the project", "nothing was imported")
+        imports(world.bundle).blames(2, "leads out of it", "nothing was imported")
     finally:
         database.unlink()
         aside.rename(database)

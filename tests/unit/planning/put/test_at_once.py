@@ -9,9 +9,10 @@ import anyio
 import pytest
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.planning import plans
-from roar_publisher.planning.plans import Frozen, Request, freeze
-from roar_publisher.planning.put.planner import put_planner
+from roar_publisher.planning import freezing
+from roar_publisher.planning.freezing import FrozenPlan, freeze
+from roar_publisher.planning.plans import Request
+from roar_publisher.planning.put.prepare import put_planner
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
@@ -33,7 +34,7 @@ class Planning:
         )
         self._planner = anyio.run(partial(put_planner, put, report=lambda report: None, clock=lambda: NOW))
 
-    def __call__(self, consent: Callable[[Mapping[str, int]], None], *, again: bool = False) -> Frozen:
+    def __call__(self, consent: Callable[[Mapping[str, int]], None], *, again: bool = False) -> FrozenPlan:
         return freeze(
             self._request, self.folder, clock=lambda: NOW, consent=consent, planner=self._planner, again=again
         )
@@ -45,7 +46,7 @@ class Consent:
     def __init__(self, planning: Planning, *, goes_on: bool = False) -> None:
         self._planning = planning
         self._goes_on = goes_on
-        self.other: list[Frozen] = []
+        self.other: list[FrozenPlan] = []
 
     def __call__(self, redactions: Mapping[str, int]) -> None:
         if not self.other:
@@ -88,14 +89,14 @@ def test_nobody_else_keeps_a_plan_between_the_look_and_the_freezing(
 ) -> None:
     planning = Planning(tmp_path)
     held: list[bool] = []
-    keep = plans._keep
+    save = freezing._save
 
     def watched(*given: object, **options: bool) -> None:
         with pytest.raises(Owned), Lock(planning.folder.root / "plan.lock"):
             pass
         held.append(True)
-        keep(*given, **options)  # type: ignore[arg-type]
+        save(*given, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(plans, "_keep", watched)
+    monkeypatch.setattr(freezing, "_save", watched)
     planning(agree)
     assert held == [True]

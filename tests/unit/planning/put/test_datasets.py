@@ -18,12 +18,13 @@ from roar.application.publish.source_resolution import ResolvedSource  # type: i
 from roar.execution.recording.dataset_profile import build_dataset_profile  # type: ignore[import-untyped]
 
 from roar_publisher.lineage.composites import Component
-from roar_publisher.lineage.project import Config, Project
+from roar_publisher.lineage.config import Config
+from roar_publisher.lineage.project import Project
+from roar_publisher.planning.put.dataset_detection import dataset_identifiers
+from roar_publisher.planning.put.dataset_layout import datasets_below, structure_of
+from roar_publisher.planning.put.dataset_profile import dataset_profile
 from roar_publisher.planning.put.datasets import datasets_in
-from roar_publisher.planning.put.identifiers import dataset_identifiers
-from roar_publisher.planning.put.objects import Digested, PutRequest, Source
-from roar_publisher.planning.put.profile import dataset_profile
-from roar_publisher.planning.put.structure import datasets_below, structure_of
+from roar_publisher.planning.put.request import Digested, PutRequest, Source
 from roar_publisher.storage.source import Content, FileStamp
 
 ROUNDS = 400

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.gitcontext import GitContext, read_git_context
-from roar_publisher.planning.put.objects import Tag
+from roar_publisher.lineage.git.context import GitContext, read_git_context
+from roar_publisher.planning.put.request import Tag
 from roar_publisher.planning.put.tags import make_tag, push_tag, tag_of
-from roar_publisher.planning.put.worktree import committed
+from roar_publisher.planning.put.worktree import clean_commit
 from roar_publisher.state.errors import LocalProblem
 from tests.support.lineage.captured import git
 
@@ -155,10 +155,10 @@ def test_another_repository_is_not_taken_for_the_projects(repositories: Reposito
     commit = repositories.commit
     ATTACKS[how](repositories)
     assert any(one in plainly(repositories.project) for one in (commit, BRANCH, URL)), "this proves nothing"
-    with pytest.raises(LocalProblem, match="leads to another place"):
+    with pytest.raises(LocalProblem, match="leads to another folder"):
         read_git_context(repositories.project)
-    with pytest.raises(LocalProblem, match="leads to another place"):
-        committed(repositories.project)
+    with pytest.raises(LocalProblem, match="leads to another folder"):
+        clean_commit(repositories.project)
 
 
 @pytest.mark.parametrize("how", ATTACKS)
@@ -168,7 +168,7 @@ def test_no_tag_is_made_in_another_repository(repositories: Repositories, how: s
     ATTACKS[how](repositories)
     owed = make_tag(repositories.project, Tag(tag_of(commit), commit, "", ""))
     assert owed is not None
-    assert "leads to another place" in owed.why
+    assert "leads to another folder" in owed.why
     assert said("tag", "--list", cwd=repositories.other) == ""
 
 
@@ -190,7 +190,7 @@ def test_no_commit_of_another_repository_is_pushed(repositories: Repositories, t
     )
     commit = made.stdout.strip()
     git("update-ref", "refs/heads/main", commit, cwd=project)
-    assert committed(project) == commit
+    assert clean_commit(project) == commit
     tag = Tag(tag_of(commit), commit, "origin", str(remote))
     assert make_tag(project, tag) is None
     owed = push_tag(project, tag)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.git import Reach, git_environment, run_git
-from roar_publisher.lineage.gitcontext import read_git_context
-from roar_publisher.lineage.project import Config, Project
-from roar_publisher.planning.put.objects import PutRequest, Tag
+from roar_publisher.lineage.config import Config
+from roar_publisher.lineage.git.context import read_git_context
+from roar_publisher.lineage.git.run import GitAccess, git_environment, run_git
+from roar_publisher.lineage.project import Project
+from roar_publisher.planning.put.request import PutRequest, Tag
 from roar_publisher.planning.put.tags import make_tag, push_tag, tag_of, wanted_tag
-from roar_publisher.planning.put.worktree import committed
+from roar_publisher.planning.put.worktree import clean_commit
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.support.lineage.captured import git
 from tests.support.put.git_vectors import FILE, VECTORS, Place
@@ -38,7 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 @pytest.mark.parametrize("how", VECTORS)
 def test_nothing_that_a_repository_configures_runs(place: Place, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     vector = VECTORS[how]
-    commit = committed(place.root)
+    commit = clean_commit(place.root)
     vector.arm(place)
     place.note.unlink(missing_ok=True)
     place.touch()
@@ -54,7 +55,7 @@ def test_nothing_that_a_repository_configures_runs(place: Place, monkeypatch: py
 
 def everything_that_we_do(place: Place, commit: str) -> None:
     """What `publish`, `put`, their dry runs and the push of a tag ask git for."""
-    for step in (lambda: read_git_context(place.root), lambda: committed(place.root)):
+    for step in (lambda: read_git_context(place.root), lambda: clean_commit(place.root)):
         with suppress(LocalProblem, UsageProblem):
             step()
     if (place.root / "inner").is_dir():
@@ -75,7 +76,7 @@ def test_nothing_is_pushed_to_a_folder_whose_configuration_names_hooks(place: Pl
         place.remote.mkdir()
         git("init", "--quiet", cwd=place.remote)
     place.config("hook.evil.event", "pre-receive", "hook.evil.command", str(place.program), cwd=place.remote)
-    commit = committed(place.root)
+    commit = clean_commit(place.root)
     wanted = Tag(tag_of(commit), commit, "origin", str(place.remote))
     assert make_tag(place.root, wanted) is None
     owed = push_tag(place.root, wanted)
@@ -93,7 +94,7 @@ def test_a_bare_repository_in_a_clone_is_not_taken_for_the_projects(place: Place
 
 
 def test_a_list_of_cut_history_that_is_no_file_is_not_copied(place: Place) -> None:
-    commit = committed(place.root)
+    commit = clean_commit(place.root)
     wanted = Tag(tag_of(commit), commit, "origin", str(place.remote))
     make_tag(place.root, wanted)
     shallow = place.root / ".git" / "shallow"
@@ -120,9 +121,9 @@ SECRETS = {
 }
 
 
-@pytest.mark.parametrize("reach", Reach)
+@pytest.mark.parametrize("reach", GitAccess)
 def test_what_git_is_given_holds_no_secret_of_ours(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reach: Reach
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, access: GitAccess
 ) -> None:
     """A program in git's place writes down what it was given."""
     fake = tmp_path / "bin" / "git"
@@ -134,15 +135,15 @@ def test_what_git_is_given_holds_no_secret_of_ours(
     monkeypatch.setenv("SSH_AUTH_SOCK", "/agent")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/users")
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
-    run_git(place.root, "status", reach=reach)
+    run_git(place.root, "status", access=access)
     given = dict(line.split("=", 1) for line in (tmp_path / "environment").read_text().splitlines())
     assert "our-secret" not in given.values()
     assert (given["GIT_TERMINAL_PROMPT"], given["GIT_CONFIG_GLOBAL"]) == ("0", "/users")
-    assert ("SSH_AUTH_SOCK" in given) is (reach is Reach.REMOTE)
+    assert ("SSH_AUTH_SOCK" in given) is (access is GitAccess.REMOTE)
 
 
 def test_relative_folders_are_no_part_of_the_path() -> None:
-    assert git_environment({"PATH": ".:/bin::bin:/usr/bin:./x"}, Reach.LOCAL)["PATH"] == "/bin:/usr/bin"
+    assert git_environment({"PATH": ".:/bin::bin:/usr/bin:./x"}, GitAccess.LOCAL)["PATH"] == "/bin:/usr/bin"
 
 
 def test_a_tag_is_pushed_with_the_users_own_ssh_agent_and_credential_helper(
@@ -163,7 +164,7 @@ def test_a_tag_is_pushed_with_the_users_own_ssh_agent_and_credential_helper(
     place.config("core.sshCommand", str(place.program), "credential.helper", str(place.program))
     monkeypatch.setenv("SSH_AUTH_SOCK", "/agent")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    commit = committed(place.root)
+    commit = clean_commit(place.root)
     for url in ("ssh://git@host.example/repo", "asks://host.example/repo"):
         place.config("remote.origin.url", url)
         wanted = Tag(tag_of(commit), commit, "origin", url)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.planning.put.recording import record_put
+from roar_publisher.planning.put.record_writer import record_put
 from roar_publisher.state.units import Kind
 from tests.support.processes import environment
 from tests.support.put.projects import DESTINATION, Planned, commit, plan, put_project, write
@@ -129,7 +129,7 @@ def test_their_labels_are_among_ours(both: tuple[Path, Planned, Conversation]) -
 
 
 def test_the_same_is_recorded(both: tuple[Path, Planned, Conversation]) -> None:
-    root, planned, _told = both
+    root, planned, _without_none = both
     before = root.parent / "before.db"
     record_put(before, planned.record)
     ours, theirs = rows(before), rows(root / ".roar" / "roar.db")
@@ -167,7 +167,7 @@ def by_us(planned: Planned) -> dict[str, Any]:
     for kind in (Kind.INPUTS, Kind.OUTPUTS):
         for uid, items in planned.by_job(kind):
             links.setdefault((steps[str(uid)], kind.value), []).extend(items)
-    counts = planned.summary.lineage
+    counts = planned.summary
     return {
         "jobs": [comparable_job(job) for job in jobs],
         "artifacts": first_of_each(planned.items(Kind.ARTIFACTS)),

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.planning.put import planner
-from roar_publisher.planning.put.digesting import digest_sources
-from roar_publisher.planning.put.objects import Digested, Source
+from roar_publisher.planning.put import prepare
+from roar_publisher.planning.put.prepare import digest_sources
+from roar_publisher.planning.put.request import Digested, Source
 from roar_publisher.planning.put.sources import resolve_sources
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.support.put.projects import request
@@ -145,7 +145,7 @@ def test_no_spelling_of_a_path_in_roar_db_leads_out(root: Path, monkeypatch: pyt
             [path.format(folder)],
         )
     for typed in ((), ("@2",)):
-        assert re.search("does not leave unasked|not here any more", refusal(root, *typed))
+        assert re.search("published only if you ask|no longer exist", refusal(root, *typed))
 
 
 def exchanged_file(root: Path) -> None:
@@ -188,11 +188,11 @@ def test_what_is_exchanged_for_a_link_between_the_look_and_the_reading_does_not_
             back_again(root)
         return read
 
-    monkeypatch.setattr(planner, "resolve_sources", exchange_after)
-    monkeypatch.setattr(planner, "digest_sources", back_after)
+    monkeypatch.setattr(prepare, "resolve_sources", exchange_after)
+    monkeypatch.setattr(prepare, "digest_sources", back_after)
     with pytest.raises((UsageProblem, LocalProblem)) as caught:
         notes(root, "out")
-    assert ("changed" if back else "does not leave unasked") in caught.value.what
+    assert ("changed" if back else "published only if you ask") in caught.value.what
 
 
 def test_links_that_stay_in_the_project_need_no_word(root: Path) -> None:

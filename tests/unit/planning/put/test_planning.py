@@ -11,9 +11,9 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.plan import build_plan
-from roar_publisher.planning.put.digesting import digest_sources
-from roar_publisher.planning.put.planning import plan_put
-from roar_publisher.planning.put.recording import record_put
+from roar_publisher.planning.put.plan import plan_put
+from roar_publisher.planning.put.prepare import digest_sources
+from roar_publisher.planning.put.record_writer import record_put
 from roar_publisher.planning.put.sources import resolve_sources
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.units import NODES, Kind, Unit
@@ -28,14 +28,14 @@ def root(tmp_path: Path) -> Path:
 def test_every_key_is_one_object_and_every_path_one_input(root: Path) -> None:
     write(root, {"a/x.txt": "same", "b/x.txt": "same", "b/y.txt": "same"})
     planned = plan(root, "a", "b")
-    assert [(one.key, one.url) for one in planned.summary.objects] == [
+    assert [(one.key, one.url) for one in planned.put.objects] == [
         ("x.txt", "s3://bucket/some/where/x.txt"),
         ("y.txt", "s3://bucket/some/where/y.txt"),
     ]
     inputs = [item["path"] for item in planned.items(Kind.INPUTS)]
     assert sorted(inputs) == [str(root / name) for name in ("a/x.txt", "b/x.txt", "b/y.txt")]
     assert len(planned.items(Kind.ARTIFACTS)) == 1
-    assert planned.summary.lineage.inputs == 1, "the server counts contents"
+    assert planned.summary.inputs == 1, "the server counts contents"
 
 
 def test_the_lineage_is_what_the_files_come_from_and_the_put_job(root: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_file_that_no_job_made_is_published_by_the_put_job_alone(root: Path) -
     write(root, {"notes.txt": "by hand"})
     planned = plan(root, "notes.txt")
     assert [job["job_type"] for job in planned.items(Kind.JOBS)] == ["put"]
-    assert planned.summary.lineage.jobs == planned.summary.lineage.artifacts == 1
+    assert planned.summary.jobs == planned.summary.artifacts == 1
 
 
 def test_links_wait_for_the_units_that_they_name(root: Path) -> None:
@@ -60,35 +60,35 @@ def test_links_wait_for_the_units_that_they_name(root: Path) -> None:
 def test_a_repeated_plan_has_another_job_and_the_same_fingerprint(root: Path) -> None:
     first, second = plan(root, "model.bin"), plan(root, "model.bin")
     assert first.record.job_uid != second.record.job_uid
-    assert first.summary.lineage.digest != second.summary.lineage.digest
-    assert first.summary.fingerprint == second.summary.fingerprint
+    assert first.summary.digest != second.summary.digest
+    assert first.draft.fingerprint == second.draft.fingerprint
 
 
 def test_the_fingerprint_tells_every_put_from_another(root: Path) -> None:
     write(root, {"other/model.bin": "something else"})
-    before = plan(root, "model.bin").summary.fingerprint
+    before = plan(root, "model.bin").draft.fingerprint
     prints = {
         before,
-        plan(root, "model.bin", message="another").summary.fingerprint,
-        plan(root, "model.bin", destination="s3://elsewhere").summary.fingerprint,
-        plan(root, "model.bin", flag=Flag.PRIVATE).summary.fingerprint,
-        plan(root, "model.bin", name="best").summary.fingerprint,
-        plan(root, "model.bin", tag=False).summary.fingerprint,
-        plan(root, "other").summary.fingerprint,
+        plan(root, "model.bin", message="another").draft.fingerprint,
+        plan(root, "model.bin", destination="s3://elsewhere").draft.fingerprint,
+        plan(root, "model.bin", flag=Flag.PRIVATE).draft.fingerprint,
+        plan(root, "model.bin", name="best").draft.fingerprint,
+        plan(root, "model.bin", tag=False).draft.fingerprint,
+        plan(root, "other").draft.fingerprint,
     }
     (root / "model.bin").write_text("retrained")
     commit(root)
-    prints.add(plan(root, "model.bin").summary.fingerprint)
+    prints.add(plan(root, "model.bin").draft.fingerprint)
     commit(root)
-    prints.add(plan(root, "model.bin").summary.fingerprint)
+    prints.add(plan(root, "model.bin").draft.fingerprint)
     assert len(prints) == 9
 
 
 def test_a_put_with_a_tag_is_not_the_one_without(root: Path) -> None:
     configure(root, "config.toml", "true")
-    before = plan(root, "model.bin").summary.fingerprint
+    before = plan(root, "model.bin").draft.fingerprint
     (root / ".roar" / "config.toml").write_text("[registration.tagging]\nenabled = false\n")
-    assert plan(root, "model.bin").summary.fingerprint != before
+    assert plan(root, "model.bin").draft.fingerprint != before
 
 
 CONFIGURED = {
@@ -108,7 +108,7 @@ def configure(root: Path, where: str, value: str) -> None:
 def test_no_tag_is_made_where_the_configuration_wants_none(root: Path, where: str) -> None:
     configure(root, where, "false")
     planned = plan(root, "model.bin")
-    assert planned.summary.tags == ()
+    assert planned.put.tags == ()
     assert json.loads(planned.record.sent)["put"]["git_tag"] is None
     assert "--no-tag" not in planned.record.command, "nobody typed it"
 
@@ -116,16 +116,16 @@ def test_no_tag_is_made_where_the_configuration_wants_none(root: Path, where: st
 @pytest.mark.parametrize("where", CONFIGURED)
 def test_no_tag_is_made_where_nobody_wants_one_whatever_is_configured(root: Path, where: str) -> None:
     configure(root, where, "true")
-    (made,) = plan(root, "model.bin").summary.tags
-    assert made.name == f"roar/{made.commit}"
+    ((name, commit, *_),) = plan(root, "model.bin").put.tags
+    assert name == f"roar/{commit}"
     unwanted = plan(root, "model.bin", tag=False)
-    assert unwanted.summary.tags == ()
+    assert unwanted.put.tags == ()
     assert json.loads(unwanted.record.sent)["put"]["git_tag"] is None
 
 
 def test_without_a_word_in_the_configuration_there_is_a_tag(root: Path) -> None:
     (root / ".roar" / "config.toml").unlink(missing_ok=True)
-    assert len(plan(root, "model.bin").summary.tags) == 1
+    assert len(plan(root, "model.bin").put.tags) == 1
 
 
 def test_a_switch_for_tags_that_is_none_is_complained_about(root: Path) -> None:
@@ -154,14 +154,14 @@ def test_a_secret_in_the_message_does_not_leave_and_is_reported(root: Path) -> N
     secret = "ghp_" + "a1" * 18
     planned = plan(root, "model.bin", message=f"by {secret}")
     assert secret not in b"".join(unit.body for unit in planned.units).decode()
-    assert planned.summary.lineage.redactions
+    assert planned.summary.redactions
     assert secret in planned.record.command, "roar.db keeps what was typed"
 
 
 def test_a_partition_column_is_no_secret(root: Path) -> None:
     write(root, {f"t/day=2024-01-0{day}/p.parquet": str(day) for day in (1, 2)})
     planned = plan(root, "t")
-    assert not planned.summary.lineage.redactions
+    assert not planned.summary.redactions
     (dataset,) = planned.items(Kind.COMPOSITE)
     assert json.loads(dataset["metadata"])["dataset"]["profile"]["partition_summary"][0]["key"] == "day"
 
@@ -246,7 +246,7 @@ def test_a_file_that_is_typed_beside_its_folder_takes_nothing_from_the_dataset(r
     write(root, {f"web/{number}.tar": str(number) for number in range(3)})
     planned = plan(root, "web", "web/0.tar", "web/1.tar")
     assert [dataset.total for dataset in planned.record.datasets] == [3]
-    assert [one.key for one in planned.summary.objects] == ["0.tar", "1.tar", "2.tar"]
+    assert [one.key for one in planned.put.objects] == ["0.tar", "1.tar", "2.tar"]
 
 
 def test_uncommitted_changes_and_no_commit_at_all_are_refused(root: Path, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_the_copy_to_plan_from_has_no_name_on_the_disk(root: Path, monkeypatch: 
 
     wanted = request(root, "model.bin")
     digested = anyio.run(digest_sources, resolve_sources(wanted))
-    plan_put(wanted, digested, "s3://bucket/{}".format, identities=(), sink=look, now=NOW)
+    plan_put(wanted, digested, "s3://bucket", "s3://bucket/{}".format, identities=(), sink=look, now=NOW)
     assert named == []
 
 
@@ -302,4 +302,4 @@ def test_no_unit_of_a_put_holds_the_secrets_in_its_paths(
     planned = plan(root, *(source.format(secret) for source in sources), **given)
     bodies = [str(unit.body) for unit in planned.units]
     assert [body for body in bodies if secret in body or "hunter22xyz" in body] == []
-    assert planned.summary.lineage.redactions
+    assert planned.summary.redactions

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.lineage.marks import mark_published
+from roar_publisher.lineage.publication import mark_published
 from roar_publisher.planning.put.record import PutRecord
-from roar_publisher.planning.put.recording import record_put
+from roar_publisher.planning.put.record_writer import record_put
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from tests.support.put.projects import NOW, plan, put_project, request, write
 
@@ -129,7 +129,7 @@ def test_a_roar_that_keeps_writing_is_waited_for_and_then_named(
 
 def test_a_database_that_was_removed_does_not_come_back_empty(database: Path, record: PutRecord) -> None:
     database.rename(database.with_name("moved"))
-    with pytest.raises(LocalProblem, match="roar could not be told"):
+    with pytest.raises(LocalProblem, match=r"roar\.db could not be updated"):
         record_put(database, record)
     assert not database.exists()
 

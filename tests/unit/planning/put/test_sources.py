@@ -8,9 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from roar_publisher.planning.put.digesting import digest_sources
-from roar_publisher.planning.put.objects import Digested, Source
-from roar_publisher.planning.put.planner import put_planner
+from roar_publisher.planning.put.prepare import digest_sources, put_planner
+from roar_publisher.planning.put.request import Digested, Source
 from roar_publisher.planning.put.sources import resolve_sources
 from roar_publisher.report import Noted, ObjectsPlanned, Report, Sent
 from roar_publisher.state.errors import ExitCode, LocalProblem, PublisherError, UsageProblem
@@ -159,7 +158,7 @@ def test_a_file_that_is_named_twice_is_one_source(root: Path) -> None:
     [
         ("nothing-here.bin", ["no nothing-here.bin", "paths count from"]),
         ("@9", ["no step @9"]),
-        ("0123456789abcdef", ["names no file", "blake3"]),
+        ("0123456789abcdef", ["neither a file", "blake3"]),
         ("empty", ["empty has no files"]),
         ("pipe", ["neither a file nor a folder"]),
         ("loop", ["loop cannot be read"]),
@@ -187,7 +186,7 @@ def test_outputs_that_are_gone_are_all_named(root: Path) -> None:
 def test_an_artifact_that_is_in_no_file_any_more_is_said_to_be_gone(root: Path) -> None:
     (model,) = digested(*resolve_sources(request(root, "model.bin")))
     (root / "model.bin").unlink()
-    assert "in no file here any more" in refusal(root, model.content.blake3)
+    assert "no longer exists as a file" in refusal(root, model.content.blake3)
 
 
 def test_a_name_that_is_no_utf8_is_refused_with_its_bytes(root: Path) -> None:
@@ -245,7 +244,7 @@ def test_many_files_are_read_once_each_and_keep_their_order(root: Path) -> None:
 
 def test_all_that_is_read_is_told_in_a_few_words(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A word a segment would take longer than reading it."""
-    monkeypatch.setattr("roar_publisher.planning.put.planner.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("roar_publisher.planning.put.prepare.monotonic", lambda: 1000.0)
     size = 64 * 1024 * 1024
     with (root / "large.bin").open("wb") as file:
         file.truncate(size)

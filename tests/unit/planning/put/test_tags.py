@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.lineage.project import Config, Project
+from roar_publisher.lineage.config import Config
+from roar_publisher.lineage.project import Project
 from roar_publisher.planning.put import tags
-from roar_publisher.planning.put.objects import PutRequest, Tag
-from roar_publisher.planning.put.tags import UNCLEAR, make_tag, push_tag, wanted_tag
-from roar_publisher.planning.put.worktree import committed
+from roar_publisher.planning.put.request import PutRequest, Tag
+from roar_publisher.planning.put.tags import UNKNOWN_REMOTE, make_tag, push_tag, wanted_tag
+from roar_publisher.planning.put.worktree import clean_commit
 from tests.support.lineage.captured import git
 
 KILLED_SECONDS = 10.0
@@ -48,7 +49,7 @@ def tag(root: Path, *, asked: bool = True, configured: bool = False, **section: 
     wanted = PutRequest(
         project(root, **section), (), "s3://bucket", "a message", push_asked=asked, push_configured=configured
     )
-    found = wanted_tag(wanted, committed(root))
+    found = wanted_tag(wanted, clean_commit(root))
     assert found is not None
     return found
 
@@ -152,7 +153,7 @@ def test_a_remote_that_nothing_names_is_asked_for(root: Path, remotes: list[str]
         git("remote", "add", name, "https://example.org/repo.git", cwd=root)
     wanted = tag(root, **section)
     owed = push_tag(root, wanted)
-    assert wanted.url == UNCLEAR
+    assert wanted.url == UNKNOWN_REMOTE
     assert owed is not None
     assert "git.remote" in owed.why
     assert owed.command.startswith("git push '<remote>' refs/tags/roar/")
@@ -213,7 +214,7 @@ def test_a_remote_that_hangs_is_not_waited_for_and_leaves_no_process(
     make_tag(root, tag(root))
     owed = push_tag(root, tag(root))
     assert owed is not None
-    assert owed.why == "git gave no answer within 1 s"
+    assert owed.why == "git did not finish within 1 s"
     assert ends(int(note.read_text()))
 
 
@@ -252,4 +253,4 @@ def touch(program: Path, note: Path) -> Path:
     ],
 )
 def test_an_address_is_shown_without_credentials(url: str, shown: str) -> None:
-    assert tags.shown_url(url) == shown
+    assert tags.redact_url(url) == shown

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.planning.put.worktree import committed
+from roar_publisher.planning.put.worktree import clean_commit
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.support.lineage.captured import git
 
@@ -29,42 +29,42 @@ def commit(root: Path) -> None:
 
 
 def test_a_clean_tree_has_a_commit_and_nothing_else_has(root: Path, tmp_path: Path) -> None:
-    assert len(committed(root)) == 40
+    assert len(clean_commit(root)) == 40
     (root / "new").touch()
     with pytest.raises(UsageProblem, match="uncommitted"):
-        committed(root)
+        clean_commit(root)
     (root / ".gitignore").write_text("new\n.gitignore\n")
-    assert committed(root)
+    assert clean_commit(root)
     with pytest.raises(LocalProblem, match="no git repository") as caught:
-        committed(tmp_path)
+        clean_commit(tmp_path)
     assert caught.value.reason == "no commit"
 
 
 def test_a_repository_that_git_does_not_read_is_not_called_one_without_a_commit(root: Path) -> None:
     (root / ".git" / "HEAD").write_bytes(b"")
     with pytest.raises(LocalProblem, match="git cannot read the repository") as caught:
-        committed(root)
+        clean_commit(root)
     assert caught.value.reason == "git"
 
 
 def test_an_index_that_git_does_not_read_is_not_called_uncommitted_changes(root: Path) -> None:
     (root / ".git" / "index").write_bytes(b"no index")
     with pytest.raises(LocalProblem, match="git cannot read the repository"):
-        committed(root)
+        clean_commit(root)
 
 
 def test_a_changed_file_in_a_submodule_is_an_uncommitted_change(root: Path, tmp_path: Path) -> None:
     add_submodule(root, tmp_path)
-    assert committed(root)
+    assert clean_commit(root)
     (root / "inner" / "data.txt").write_text("changed")
     with pytest.raises(UsageProblem, match="uncommitted"):
-        committed(root)
+        clean_commit(root)
 
 
 def test_a_hooks_repository_is_not_taken_for_ours(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git("init", "--quiet", "--bare", "other", cwd=tmp_path)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
-    assert len(committed(root)) == 40
+    assert len(clean_commit(root)) == 40
 
 
 def test_the_users_own_filter_is_used(root: Path, tmp_path: Path) -> None:
@@ -77,9 +77,9 @@ def test_the_users_own_filter_is_used(root: Path, tmp_path: Path) -> None:
     git("-c", f"filter.shout.clean={clean}", "add", "-A", cwd=root)
     git("commit", "--quiet", "-m", "more", cwd=root)
     os.utime(root / "data.txt", (0, 0))
-    assert committed(root)
+    assert clean_commit(root)
     git("config", "filter.shout.clean", "touch ran", cwd=root)
-    assert committed(root), "the one in the repository is not"
+    assert clean_commit(root), "the one in the repository is not"
     assert not (root / "ran").exists()
 
 

@@ -1,0 +1,79 @@
+"""Translate SQLite failures at roar.db into errors for the user."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from roar_publisher.lineage.guard import LARGEST_VALUE, STATEMENT_TIMEOUT_SECONDS, harden
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.temporary import no_room, sqlite_folder
+
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What a statement raises: UnicodeDecodeError if SQLite's message quotes a schema that is not valid UTF-8."""
+
+
+def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProblem:
+    """Return the error for a SQLite failure at roar.db.
+
+    writing: whether roar.db was being changed; a reader can only run out of room in the temporary folder.
+    """
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
+    undecodable = isinstance(error, UnicodeDecodeError)
+    if undecodable or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return LocalProblem(
+            f"{path} is damaged, or not an SQLite database: {'its schema is not text' if undecodable else error}.",
+            kept="Nothing was changed.",
+            next_step=f'Look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`, or restore it from a copy.',
+            reason=Reason.CORRUPT,
+        )
+    if code == sqlite3.SQLITE_TOOBIG:
+        return LocalProblem(
+            f"{path} holds a text of more than {LARGEST_VALUE // 1024**2} MB, which no registry accepts{_owner(path)}.",
+            kept="Nothing was sent.",
+            next_step="Publish a target without it (`@N`, a path, a job uid).",
+            reason=Reason.TOO_LARGE,
+        )
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return LocalProblem(
+            f"{path} returned no row for {STATEMENT_TIMEOUT_SECONDS:.0f} s.",
+            kept="Nothing was sent.",
+            next_step=f'Look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`.',
+            reason=Reason.DATABASE,
+        )
+    if extended == sqlite3.SQLITE_IOERR_GETTEMPPATH or (code == sqlite3.SQLITE_FULL and not writing):
+        return no_room(sqlite_folder(), "no room is left there" if code == sqlite3.SQLITE_FULL else str(error))
+    if code == sqlite3.SQLITE_FULL:
+        return LocalProblem(
+            f"The disk is full; {path} cannot be changed.", next_step="Free some disk space.", reason=Reason.DISK_FULL
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LocalProblem(f"{path} is locked by another process.", next_step="Try again shortly.", reason=Reason.BUSY)
+    return LocalProblem(
+        f"SQLite cannot work with {path}: {error}.",
+        next_step="Check the file, its folder and their permissions.",
+        reason=Reason.DATABASE,
+    )
+
+
+def _owner(path: Path) -> str:
+    """Return which job a too large text belongs to, for the error message; "" if that is unknown."""
+    try:
+        with closing(sqlite3.connect(database_uri(path, "mode=ro"), uri=True)) as connection:
+            harden(connection)
+            for row, uid, step in connection.execute("SELECT id, job_uid, step_number FROM jobs").fetchall():
+                try:
+                    connection.execute("SELECT command, metadata FROM jobs WHERE id = ?", (row,)).fetchone()
+                except sqlite3.DataError:
+                    return f": the command or metadata of step {step}, job {uid}"
+    except sqlite3.Error:
+        pass
+    return ""
+
+
+def database_uri(path: Path, parameters: str) -> str:
+    """Return an SQLite URI for the file, whatever characters its path holds."""
+    return f"file:{quote(os.fsencode(path.absolute()))}?{parameters}"

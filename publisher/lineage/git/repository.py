@@ -1,0 +1,101 @@
+"""Find the git repository around a folder, and the commit that is checked out there.
+
+It is not an error if there is no repository, or none with a commit. It is an error if git cannot read an existing
+repository (another owner, a disk failure, git not installed), because lineage without its commit has another hash.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from roar_publisher.lineage.git.ownership import refuse_foreign_repository
+from roar_publisher.lineage.git.run import GIT_MISSING, GitResult, run_git
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+
+_PARTS = ("HEAD", "objects", "refs", "config")
+"""The contents of a repository's folder `.git`; if all are missing, git does not take it for a repository."""
+_REMEDY = re.compile(r"git config --global --add safe\.directory \S.*")
+
+
+def repository_of(folder: Path) -> Path | None:
+    """Return the root of the repository around `folder`, or None if there is none.
+
+    Raises LocalProblem if git cannot read it, or if it belongs to another folder (`ownership`).
+    """
+    place = next(_repositories_above(folder), None)
+    if place is None:
+        return None
+    result = run_git(folder, "rev-parse", "--show-toplevel")
+    if not result.ok:
+        raise unreadable(place, result)
+    top = Path(result.output.removesuffix("\n"))
+    refuse_foreign_repository(folder, top)
+    return top
+
+
+def head_of(folder: Path) -> str | None:
+    """Return the commit that is checked out in the repository around `folder`, or None if it has no commit yet.
+
+    Raises LocalProblem if git cannot read it.
+    """
+    result = run_git(folder, "rev-parse", "--verify", "HEAD^{commit}")
+    if result.ok:
+        return result.output.strip()
+    # git reports a branch without a commit and one whose file is damaged in the same way.
+    branch = run_git(folder, "symbolic-ref", "--quiet", "HEAD")
+    if branch.ok:
+        there = run_git(folder, "for-each-ref", branch.output.strip())
+        if there.ok and not (there.output or there.stderr):
+            return None
+        result = there if there.stderr else result
+    raise unreadable(folder, result)
+
+
+def unreadable(place: Path, result: GitResult) -> LocalProblem:
+    """Return the error for a repository that git could not read, with git's own message and what to type."""
+    remedy = _REMEDY.search(result.stderr)
+    look = f"type `git -C {shlex.quote(str(place))} status`, and fix what it reports"
+    if result.stderr == GIT_MISSING:
+        look = "install git, or add its folder to PATH"
+    return LocalProblem(
+        f"git cannot read the repository at {place}: {result.why}.",
+        kept="Nothing was sent, because a lineage without its commit has another hash.",
+        next_step=f"{remedy[0].strip() if remedy else look}; then repeat the command",
+        reason=Reason.GIT,
+    )
+
+
+def _repositories_above(folder: Path) -> Iterator[Path]:
+    """Yield the folders, from `folder` upwards, in which git would find what looks like a repository."""
+    start = Path(os.path.realpath(folder))
+    ceilings = os.environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
+    anywhere = os.environ.get("GIT_DISCOVERY_ACROSS_FILESYSTEM", "").lower() in ("1", "true", "yes", "on")
+    device = _device(start)
+    for place in (start, *start.parents):
+        if place != start and (str(place) in ceilings or (not anywhere and _device(place) != device)):
+            return
+        if _seems_repository(place / ".git"):
+            yield place
+
+
+def _seems_repository(path: Path) -> bool:
+    """Return whether git may take it for a repository; True if it cannot be examined, so that git decides."""
+    try:
+        os.stat(path)
+        if path.is_dir():
+            return any(os.path.lexists(path / part) for part in _PARTS)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _device(place: Path) -> int | None:
+    try:
+        return os.stat(place).st_dev
+    except OSError:
+        return None

@@ -1,0 +1,82 @@
+"""Regular expressions of the rules and of a configuration, which run in linear time (RE2).
+
+A project may have come with a clone. In Python's own engine a pattern like `(a+)+$` would run forever. RE2 does not
+support lookaround and backreferences; a pattern that needs them is refused with a message.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+
+
+class PatternProblem(Exception):
+    """A pattern is not a regular expression, or RE2 cannot run it. The text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomShape:
+    """A secret's shape from the configuration: `[[registration.omit.patterns]]`."""
+
+    id: str
+    pattern: str
+    replacement: str = "[REDACTED]"
+
+
+class CustomRule:
+    """A configured pattern, compiled, with its replacement (`\\1` inserts a group).
+
+    Raises LocalProblem if the pattern or its replacement cannot be used.
+    """
+
+    def __init__(self, shape: CustomShape) -> None:
+        self.id = shape.id
+        self.pattern = usable_pattern(shape.id, shape.pattern)
+        self.replacement = shape.replacement
+        groups = [int(number) for number in re.findall(r"\\(\d{1,2})", shape.replacement)]
+        if any(number > self.pattern.groups for number in groups):
+            raise bad_pattern(shape.id, "its replacement refers to a group that the pattern does not have")
+
+
+def compiled(pattern: str) -> Any:
+    """Return the pattern as an object with `search`, `finditer` and `groups`, as in `re`. Raises PatternProblem."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        # RE2 spells the end of the text as Perl does.
+        return re2.compile(pattern.replace(r"\Z", r"\z"), options)
+    except (re2.error, UnicodeError) as error:
+        text = error.args[0] if error.args else error
+        raise PatternProblem(text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)) from error
+
+
+def usable_pattern(name: str, pattern: str) -> Any:
+    """Return a configured pattern, compiled. Raises LocalProblem, with its name, if it cannot be used."""
+    try:
+        return compiled(pattern)
+    except PatternProblem as error:
+        raise bad_pattern(name, str(error)) from error
+
+
+def bad_pattern(name: str, why: str) -> LocalProblem:
+    """Return the error for an unusable configured pattern."""
+    return LocalProblem(
+        f"[registration.omit]: the pattern {name!r} cannot be used: {why}.",
+        kept="Nothing was sent.",
+        next_step="Change it in .roar/config.toml; lookaround and backreferences are not supported.",
+        reason=Reason.CONFIG,
+    )
+
+
+def too_slow(name: str) -> LocalProblem:
+    """Return the error for a pattern whose matches take too long."""
+    return LocalProblem(
+        f"[registration.omit]: the pattern {name!r} takes too long.",
+        kept="Nothing was sent.",
+        next_step="Change it in .roar/config.toml so that it matches less.",
+        reason=Reason.CONFIG,
+    )

@@ -1,0 +1,69 @@
+"""Rows of roar.db as they are published, and links grouped by job."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A row of `sessions`. `hash` is roar's local hash, not a published one."""
+
+    id: int
+    hash: str | None
+    git_repo: str | None
+    metadata: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """The published fields of a row of `jobs`. `seq` is the job's place in the publishing order, from 0."""
+
+    seq: int
+    command: str
+    timestamp: float
+    git_commit: str | None
+    git_branch: str | None
+    duration_seconds: float | None
+    exit_code: int | None
+    job_type: str | None
+    metadata: str | None
+
+
+class LinkRow(NamedTuple):
+    """A job's input or output with its artifact (a tuple: there may be a million of them).
+
+    seq: the job's place in the publishing order.
+    artifact: the artifact's row number.
+    digest: the digest that names the artifact.
+    hashes: all of its digests, in the format of `artifacts`.
+    """
+
+    seq: int
+    artifact: int
+    digest: str
+    hashes: str
+    path: str
+    byte_ranges: str | None
+    size: int
+    source_type: str | None
+    source_url: str | None
+    metadata: str | None
+    kind: str
+
+
+class LinkStream:
+    """Groups a stream of links by job. Jobs must be requested in the stream's order."""
+
+    def __init__(self, rows: Iterator[LinkRow]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def of(self, seq: int) -> list[LinkRow]:
+        """Return the links of the job at this place; links of jobs that were not requested are skipped."""
+        group: list[LinkRow] = []
+        while self._next is not None and self._next.seq <= seq:
+            if self._next.seq == seq:
+                group.append(self._next)
+            self._next = next(self._rows, None)
+        return group

@@ -1,0 +1,111 @@
+"""Plan a put from digested sources: units for the journal, objects for the store, a record for roar.db.
+
+The lineage of a put is that of its files, re-runs reduced to the latest, and one more job whose inputs they are.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple
+from hashlib import sha256
+
+from roar_publisher.lineage.batches import Sink
+from roar_publisher.lineage.database import Database, open_database
+from roar_publisher.lineage.jsontext import encode
+from roar_publisher.lineage.plan import published_git_context, write_units
+from roar_publisher.lineage.redaction.redactor import Redactor
+from roar_publisher.lineage.rows import SessionRow
+from roar_publisher.lineage.targets import active_session
+from roar_publisher.lineage.upstream import drop_reruns, pick_upstream
+from roar_publisher.planning.plans import Draft, PutPlan
+from roar_publisher.planning.put.database_copy import copy_with_put
+from roar_publisher.planning.put.record import PutFile
+from roar_publisher.planning.put.record_builder import build_record, uploaded_files
+from roar_publisher.planning.put.request import Digested, PutRequest, Tag
+from roar_publisher.planning.put.tags import wanted_tag
+from roar_publisher.planning.put.worktree import clean_commit
+from roar_publisher.state.errors import UsageProblem
+from roar_publisher.state.objects import ObjectRow
+
+
+def plan_put(
+    request: PutRequest,
+    digested: Sequence[Digested],
+    destination: str,
+    url: Callable[[str], str],
+    *,
+    identities: Sequence[str],
+    sink: Sink,
+    now: float,
+) -> Draft:
+    """Pass the units of the lineage, including the put job, to `sink`, and return the draft of the plan.
+
+    destination, url: of the `ObjectStore`.
+    identities, sink: as in `build_plan`.
+    now: the put job's timestamp, in Unix seconds.
+
+    Every call makes a new job with a new uid. Does not use the network. Raises UsageProblem for uncommitted changes,
+    and LocalProblem for any problem of the project. An error of the sink propagates.
+    """
+    _check_texts(request)
+    redactor = Redactor(request.project.config.omit)
+    commit = clean_commit(request.project.root)
+    tag = wanted_tag(request, commit)
+    git = published_git_context(request.project, request.project.root, redactor)
+    with open_database(request.project.database) as database:
+        session = active_session(database)
+        files = uploaded_files(database, digested, url)
+        _pick_lineage(database, session, files)
+        record = build_record(request, database, session, files, digested, commit=commit, tag=tag, now=now)
+        with copy_with_put(database, record) as (copy, job):
+            summary = write_units(copy, session, git, redactor, identities=identities, sink=sink, described=job)
+        put = PutPlan(
+            destination=destination,
+            objects=_objects(digested, url),
+            tags=(astuple(tag),) if tag else (),
+            record=record.as_json(),
+        )
+        return Draft(summary, _fingerprint(request, database, files, commit, tag), put)
+
+
+def _check_texts(request: PutRequest) -> None:
+    for text in (request.message, request.destination, request.name or "", *request.sources):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageProblem(f"{text!r} is not valid UTF-8.", next_step="Type it again in UTF-8.") from error
+
+
+def _pick_lineage(database: Database, session: SessionRow, files: Sequence[PutFile]) -> None:
+    """Pick the jobs that the files come from, and choose them in the order in which they ran."""
+    database.execute("CREATE TEMP TABLE uploaded(artifact TEXT PRIMARY KEY) WITHOUT ROWID")
+    for file in files:
+        database.execute("INSERT OR IGNORE INTO uploaded VALUES (?)", file.artifact)
+    pick_upstream(database, "SELECT artifact FROM uploaded", (), session)
+    drop_reruns(database)
+    picked = database.query("SELECT id FROM picked CROSS JOIN jobs ON id = job ORDER BY step_number, timestamp, id")
+    database.choose([row[0] for row in picked])
+
+
+def _fingerprint(
+    request: PutRequest, database: Database, files: Sequence[PutFile], commit: str, tag: Tag | None
+) -> str:
+    """Return the identity of a put: what is stored where, the lineage that it comes from, and its description.
+
+    Contents count by digest and address, not by the source as typed. The put job's own uid and time do not count, nor
+    does the remote that the tag is pushed to.
+    """
+    jobs = database.query("SELECT job_uid FROM chosen c CROSS JOIN jobs j ON j.id = c.job ORDER BY seq")
+    contents = sorted({(file.url, file.digest) for file in files})
+    options = [request.message, request.flag.value, request.name, request.dataset]
+    identity = [options, commit, tag is not None, [row[0] for row in jobs], contents]
+    return sha256(encode(identity).encode()).hexdigest()
+
+
+def _objects(digested: Sequence[Digested], url: Callable[[str], str]) -> tuple[ObjectRow, ...]:
+    """Return one object per key, in the order of the sources; all files of one key have the same content."""
+    contents = {one.source.key: one.content for one in reversed(digested)}
+    keys = dict.fromkeys(one.source.key for one in digested)
+    return tuple(
+        ObjectRow(number, key, url(key), contents[key].size, json.dumps(asdict(contents[key])))
+        for number, key in enumerate(keys, start=1)
+    )
