@@ -35,7 +35,7 @@ ODD_NUMBERS = (
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_the_lineage_hash_is_roars(seed: int) -> None:
+def test_the_lineage_hash_equals_that_of_roar(seed: int) -> None:
     chance = random.Random(seed)
     jobs = [random_job(chance, number) for number in range(chance.randrange(1, 8))]
     git = roarcli.GitContext(*(chance.choice([None, "", " x ", "é"]) for _ in range(3)))
@@ -44,7 +44,7 @@ def test_the_lineage_hash_is_roars(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_remote_uid_is_roars(seed: int) -> None:
+def test_the_remote_uid_equals_that_of_roar(seed: int) -> None:
     chance = random.Random(seed)
     lineage_hash, uid = f" {chance.getrandbits(256):064X} ", f" {chance.getrandbits(32):08x}"
     assert remote_job_uid(lineage_hash, uid) == roarcli.remote_job_uid(lineage_hash, uid)
@@ -55,7 +55,7 @@ def test_the_remote_uid_is_roars(seed: int) -> None:
     [None, "", "null", "[1]", "{", '{"a": 1', "7", '"text"', [1], 7, "[" * 100_000, '{"a":' * 100_000],
     ids=lambda value: repr(value)[:12],
 )
-def test_metadata_that_is_no_object_counts_as_empty(metadata: object) -> None:
+def test_metadata_that_is_not_an_object_counts_as_empty(metadata: object) -> None:
     assert canonical_metadata(metadata) == {}
 
 
@@ -73,7 +73,7 @@ def test_one_digest_under_several_paths_counts_once_under_the_smallest() -> None
     assert json.loads(text)["inputs"] == [{"hash": "d0", "path": "/z"}, {"hash": "d1", "path": "/a"}]
 
 
-def test_digests_may_be_asked_between_jobs() -> None:
+def test_digests_can_be_read_between_jobs() -> None:
     hasher = LineageHasher(None, None, None, ["anonymous", "glaas:user:1"])
     empty = hasher.digests()
     hasher.add(canonical_text())

@@ -104,7 +104,7 @@ def test_datasets_are_sent_as_roar_sends_them(seed: int, tmp_path: Path) -> None
     assert ours == expected, f"seed {seed}"
 
 
-def test_a_component_goes_by_the_blake3_digest_that_roar_knows_of_it(tmp_path: Path) -> None:
+def test_a_component_is_sent_under_its_known_blake3_digest(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.artifact("shard", hashes={"sha256": digest_of("set/0"), "blake3": digest_of("shard")})
         add_dataset(recorder, "set", [10], algorithm="sha256")
@@ -117,7 +117,7 @@ def test_a_component_goes_by_the_blake3_digest_that_roar_knows_of_it(tmp_path: P
     assert [item | {"metadata": None}] == [payload | {"metadata": None} for payload in roars(recorder)]
 
 
-def test_datasets_go_first_and_not_among_the_plain_artifacts(tmp_path: Path) -> None:
+def test_datasets_are_sent_first_and_not_as_plain_artifacts(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         add_dataset(recorder, "set", [10])
         add_dataset(recorder, "unused", [10])
@@ -141,7 +141,7 @@ def test_a_big_dataset_stays_within_a_request(tmp_path: Path) -> None:
     assert item["membership_index"]["stored_components"] == len(item["components"]) < 900
 
 
-def test_a_dataset_without_its_index_is_named(tmp_path: Path) -> None:
+def test_a_dataset_without_its_index_is_reported(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         add_dataset(recorder, "set", [10], total=3)
         recorder.job(1, (), ("set",))

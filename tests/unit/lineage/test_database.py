@@ -65,7 +65,7 @@ def test_an_open_write_transaction_neither_blocks_nor_shows(tmp_path: Path) -> N
         writer.stdin.close()
 
 
-def test_what_is_written_while_we_read_is_not_seen_and_not_hindered(tmp_path: Path) -> None:
+def test_concurrent_writes_are_neither_seen_nor_blocked(tmp_path: Path) -> None:
     root = make_project(tmp_path / "project", jobs=400, links_per_job=4, seed=1)
     before = plan(root)
     database = root / ".roar" / "roar.db"
@@ -86,7 +86,7 @@ def test_what_is_written_while_we_read_is_not_seen_and_not_hindered(tmp_path: Pa
     assert plan(root)[0] != before[0]
 
 
-def test_a_writer_that_comes_while_the_snapshot_is_open_is_let_through(tmp_path: Path) -> None:
+def test_a_writer_is_not_blocked_by_an_open_snapshot(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1)
     with open_database(recorder.path) as database:
@@ -95,7 +95,7 @@ def test_a_writer_that_comes_while_the_snapshot_is_open_is_let_through(tmp_path:
         assert database.one("SELECT command FROM jobs") == ("step 1",)
 
 
-def test_reading_leaves_the_file_as_it_is(tmp_path: Path) -> None:
+def test_reading_does_not_change_the_file(tmp_path: Path) -> None:
     root = captured_project("diamond", tmp_path)
     database = root / ".roar" / "roar.db"
     before = sha256(database.read_bytes()).hexdigest(), database.stat().st_mtime_ns
@@ -103,7 +103,7 @@ def test_reading_leaves_the_file_as_it_is(tmp_path: Path) -> None:
     assert (sha256(database.read_bytes()).hexdigest(), database.stat().st_mtime_ns) == before
 
 
-def test_changes_that_only_stand_in_the_wal_are_read(tmp_path: Path) -> None:
+def test_changes_in_the_wal_are_read(tmp_path: Path) -> None:
     root = captured_project("linear", tmp_path)
     with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -160,7 +160,7 @@ def _folder(path: Path) -> None:
         (_folder, "is not a regular file"),
     ],
 )
-def test_a_spoilt_database_is_one_clear_problem(tmp_path: Path, spoil: Callable[[Path], None], what: str) -> None:
+def test_a_damaged_database_is_one_clear_error(tmp_path: Path, spoil: Callable[[Path], None], what: str) -> None:
     root = captured_project("linear", tmp_path)
     spoil(root / ".roar" / "roar.db")
     with pytest.raises(LocalProblem) as caught:
@@ -171,7 +171,7 @@ def test_a_spoilt_database_is_one_clear_problem(tmp_path: Path, spoil: Callable[
     assert caught.value.exit_code is ExitCode.FAILED
 
 
-def test_a_database_damaged_in_the_middle_is_a_problem_too(tmp_path: Path) -> None:
+def test_a_database_damaged_in_the_middle_is_an_error(tmp_path: Path) -> None:
     root = make_project(tmp_path / "project", jobs=500, links_per_job=4, seed=1)
     database = root / ".roar" / "roar.db"
     with database.open("r+b") as handle:
@@ -181,14 +181,14 @@ def test_a_database_damaged_in_the_middle_is_a_problem_too(tmp_path: Path) -> No
         plan(root)
 
 
-def test_a_read_only_folder_is_no_hindrance(tmp_path: Path) -> None:
+def test_a_database_in_a_read_only_folder_is_read(tmp_path: Path) -> None:
     root = captured_project("linear", tmp_path)
     expected = plan(root)
     with read_only(root / ".roar"):
         assert plan(root) == expected
 
 
-def test_a_wal_that_a_read_only_folder_hides_is_not_passed_over(tmp_path: Path) -> None:
+def test_an_unreadable_wal_is_not_ignored(tmp_path: Path) -> None:
     root = captured_project("linear", tmp_path)
     shutil.copy(root / ".roar" / "roar.db", tmp_path / "copy.db")
     with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
@@ -213,7 +213,7 @@ def read_only(folder: Path) -> Iterator[None]:
         folder.chmod(0o700)
 
 
-def test_a_path_with_odd_characters_is_opened(tmp_path: Path) -> None:
+def test_a_path_with_unusual_characters_is_opened(tmp_path: Path) -> None:
     odd = tmp_path / "100% ?mode=rw#é'\""
     odd.mkdir()
     root = captured_project("linear", odd)
@@ -235,7 +235,7 @@ def full() -> sqlite3.Error:
     return caught.value
 
 
-def test_who_only_reads_runs_out_of_room_in_the_temporary_folder(
+def test_a_full_disk_while_reading_is_that_of_the_temporary_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = tmp_path / "roar.db"
@@ -249,6 +249,6 @@ def test_who_only_reads_runs_out_of_room_in_the_temporary_folder(
     assert "roar.db" in writing.what
 
 
-def test_the_temporary_folder_is_the_one_that_sqlite_takes(tmp_path: Path) -> None:
+def test_the_temporary_folder_is_the_one_that_sqlite_uses(tmp_path: Path) -> None:
     assert sqlite_folder({"SQLITE_TMPDIR": str(tmp_path), "TMPDIR": "/"}) == str(tmp_path)
     assert sqlite_folder({"SQLITE_TMPDIR": "/nonexistent", "TMPDIR": str(tmp_path)}) == str(tmp_path)

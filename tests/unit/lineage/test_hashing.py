@@ -43,7 +43,7 @@ def test_both_hashes_are_those_of_the_sorted_jobs(seed: int) -> None:
     assert sent["anonymous"] == hashed(redacted)
 
 
-def test_secrets_in_paths_and_branches_are_taken_out_and_counted_once(tmp_path: Path) -> None:
+def test_secrets_in_paths_and_branches_are_redacted_and_counted_once(tmp_path: Path) -> None:
     signature = "X-Amz-Signature=0123456789abcdef"
     with Recorder(tmp_path) as recorder:
         recorder.artifact("remote")

@@ -65,9 +65,7 @@ CONFIGS = [
 
 @pytest.mark.parametrize("name", [".roar/config.toml", ".roarconfig", "pyproject.toml"])
 @pytest.mark.parametrize(("spoil", "what"), CONFIGS)
-def test_a_hostile_configuration_is_one_message(
-    root: Path, name: str, spoil: Callable[[Path], None], what: str
-) -> None:
+def test_a_hostile_configuration_is_one_error(root: Path, name: str, spoil: Callable[[Path], None], what: str) -> None:
     (root / ".roar" / "config.toml").unlink(missing_ok=True)
     spoil(root / name)
     with pytest.raises(LocalProblem, match=what) as caught:
@@ -75,19 +73,21 @@ def test_a_hostile_configuration_is_one_message(
     assert name in caught.value.what
 
 
-def test_a_byte_order_mark_is_passed_over(root: Path) -> None:
+def test_a_byte_order_mark_is_skipped(root: Path) -> None:
     (root / ".roar" / "config.toml").write_bytes(b'\xef\xbb\xbf[glaas]\nurl = "https://glaas.example"\n')
     assert find_project(root).config.glaas_url == "https://glaas.example"
 
 
-def test_a_long_text_with_dots_is_no_deep_key(root: Path) -> None:
+def test_a_long_text_with_dots_is_not_a_deep_key(root: Path) -> None:
     (root / ".roar" / "config.toml").write_text(f'[glaas]\nkey = "{".".join("a" * 100)}"\n')
     assert find_project(root).config.glaas_key == ".".join("a" * 100)
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-journal", "-shm"])
 @pytest.mark.parametrize("spoil", [_fifo, _endless])
-def test_what_is_no_file_is_not_opened_as_a_database(root: Path, suffix: str, spoil: Callable[[Path], None]) -> None:
+def test_a_path_that_is_not_a_file_is_not_opened_as_a_database(
+    root: Path, suffix: str, spoil: Callable[[Path], None]
+) -> None:
     spoil(root / ".roar" / f"roar.db{suffix}")
     with pytest.raises(LocalProblem, match="is not a regular file"):
         plan(root)
@@ -117,7 +117,7 @@ SCHEMAS = {
 
 
 @pytest.mark.parametrize("what", SCHEMAS)
-def test_nothing_of_theirs_runs_in_our_statements(root: Path, what: str) -> None:
+def test_code_in_the_schema_never_runs(root: Path, what: str) -> None:
     database = root / ".roar" / "roar.db"
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA legacy_alter_table = ON")
@@ -152,14 +152,14 @@ def test_roars_own_triggers_keep_the_search_index(root: Path) -> None:
         ("UPDATE jobs SET command = CAST(zeroblob(2000000) AS TEXT) WHERE id = 1", "step 1.*2,000,000 bytes"),
     ],
 )
-def test_what_is_too_large_is_named(root: Path, change: str, what: str) -> None:
+def test_a_value_that_is_too_large_is_reported(root: Path, change: str, what: str) -> None:
     with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
         connection.execute(change)
     with pytest.raises(LocalProblem, match=what):
         plan(root)
 
 
-def test_broken_and_nested_metadata_hinders_nothing(root: Path) -> None:
+def test_broken_and_nested_metadata_is_published(root: Path) -> None:
     with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
         connection.execute("UPDATE jobs SET metadata = ? WHERE id = 1", ("[" * 500_000,))
         connection.execute("UPDATE jobs SET metadata = ? WHERE id = 2", (_nested(60),))
@@ -167,7 +167,7 @@ def test_broken_and_nested_metadata_hinders_nothing(root: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["jobs", "labels"])
-def test_metadata_that_nests_too_deep_is_named(root: Path, table: str) -> None:
+def test_metadata_that_nests_too_deep_is_reported(root: Path, table: str) -> None:
     with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
         connection.execute(f"UPDATE {table} SET metadata = ?", (_nested(900),))
     with pytest.raises(LocalProblem, match="nested too deep"):
@@ -178,7 +178,7 @@ def _nested(depth: int) -> str:
     return '{"a":' * depth + "1" + "}" * depth
 
 
-def test_a_statement_that_keeps_silent_is_given_up(root: Path) -> None:
+def test_a_statement_without_rows_is_aborted(root: Path) -> None:
     now = [0.0]
     with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection:
         timer = StatementTimer(connection, clock=lambda: now[0])
@@ -190,7 +190,7 @@ def test_a_statement_that_keeps_silent_is_given_up(root: Path) -> None:
         connection.execute("SELECT count(*) FROM jobs").fetchall()
 
 
-def test_a_silent_statement_is_one_message(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_statement_timeout_is_one_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roar_publisher.lineage.guard.STATEMENT_TIMEOUT_SECONDS", -1.0)
     with (
         pytest.raises(LocalProblem, match="returned no row"),
@@ -199,7 +199,7 @@ def test_a_silent_statement_is_one_message(root: Path, monkeypatch: pytest.Monke
         database.execute(f"{ENDLESS} SELECT count(*) FROM r")
 
 
-def test_a_schema_that_is_no_text_is_a_damaged_database(root: Path) -> None:
+def test_a_schema_that_is_not_text_is_a_damaged_database(root: Path) -> None:
     database = root / ".roar" / "roar.db"
     content = database.read_bytes().replace(b"tablejobsjobs", b"tablej\x95bsjobs")
     database.write_bytes(content.replace(b"CREATE TABLE jobs", b"CREATE T\xe1BLE jobs"))
@@ -208,13 +208,13 @@ def test_a_schema_that_is_no_text_is_a_damaged_database(root: Path) -> None:
         plan(root)
 
 
-def test_metadata_in_bytes_does_not_end_the_marking_of_a_published_session() -> None:
+def test_metadata_in_bytes_does_not_stop_the_update_of_a_session() -> None:
     note = with_publication(b"\x00\xff", session_hash="a", prepared_hash="b", jobs={}, now=1.0)
     assert json.loads(note)["raw"] == "\x00\ufffd"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
-def test_a_project_that_another_user_put_above_is_not_taken(root: Path) -> None:
+def test_a_project_that_another_user_put_above_is_refused(root: Path) -> None:
     """`/tmp/.roar` would be the project of everybody who works below /tmp."""
     work = root / "work"
     work.mkdir()

@@ -21,7 +21,7 @@ def labels(recorder: Recorder, target: str | None = None) -> list[dict[str, Any]
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_origins_are_roars(seed: int) -> None:
+def test_key_origins_equal_those_of_roar(seed: int) -> None:
     chance = random.Random(seed)
     history: list[tuple[dict[str, object], str | None]] = [
         (random_label(chance, 2), chance.choice(["user", "system", None, "odd"])) for _ in range(chance.randrange(1, 5))
@@ -31,7 +31,7 @@ def test_origins_are_roars(seed: int) -> None:
     assert list(key_origins(history)) == sorted(key_origins(history))
 
 
-def test_the_newest_version_travels_redacted(tmp_path: Path) -> None:
+def test_the_newest_version_is_sent_redacted(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1, (), ("model",))
         for version, label in ((1, {"a": 1, "gone": 2}), (2, {"a": 1, "api_key": "a1b2c3d4e5f6", "nan": float("nan")})):
@@ -61,7 +61,7 @@ def test_a_secret_in_a_key_is_named_the_same_in_the_origins(tmp_path: Path) -> N
     assert item["key_origins"] == {"[HF_TOKEN_REDACTED].x": "user", "y": "user"}
 
 
-def test_labels_of_what_is_not_published_stay_here(tmp_path: Path) -> None:
+def test_labels_of_unpublished_entities_are_not_sent(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1, (), ("model",))
         recorder.job(2, (), ("other",))
@@ -77,7 +77,7 @@ def test_labels_of_what_is_not_published_stay_here(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["{", "[1]", "null", "7", "[" * 100_000])
-def test_a_label_that_is_no_object_is_passed_over(tmp_path: Path, broken: str) -> None:
+def test_a_label_that_is_not_an_object_is_skipped(tmp_path: Path, broken: str) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1)
         recorder.label(entity_type="job", job_id=1, metadata=broken)

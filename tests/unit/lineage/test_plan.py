@@ -61,7 +61,7 @@ def test_every_artifact_is_sent_once(synthetic: Project) -> None:
     assert len(digests) == len(set(digests))
 
 
-def test_links_wait_for_what_they_mention_and_for_no_more(synthetic: Project) -> None:
+def test_links_wait_only_for_the_units_that_they_refer_to(synthetic: Project) -> None:
     _summary, units = planned(synthetic)
     home = homes(units)
     for unit in units:
@@ -92,7 +92,7 @@ def test_jobs_wait_for_the_unit_that_holds_a_parent(seed: int, tmp_path: Path) -
         assert all(parent <= unit.seq for parent in parents)
 
 
-def test_an_item_over_the_limit_travels_alone(tmp_path: Path) -> None:
+def test_an_item_over_the_limit_is_sent_alone(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1)
         recorder.job(2, command="x" * (BODY_LIMIT + 1))
@@ -121,7 +121,7 @@ def test_two_paths_with_the_same_bytes_count_once_and_are_both_sent(tmp_path: Pa
     assert [link["path"] for link in items(units, Kind.OUTPUTS)] == ["/data/a-copy", "/data/model"]
 
 
-def test_what_comes_from_elsewhere_says_where_from(tmp_path: Path) -> None:
+def test_a_remote_artifact_is_sent_with_its_source(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         url = "https://me:hunter2@host/data?X-Amz-Signature=abc"
         recorder.artifact("remote", source_type="HTTPS", source_url=url, metadata='{"etag": "x"}')
@@ -149,7 +149,7 @@ def test_what_comes_from_elsewhere_says_where_from(tmp_path: Path) -> None:
     assert summary.redactions == {"presigned-url": 1, "url-credentials": 1}
 
 
-def test_texts_of_every_kind_travel_unharmed(tmp_path: Path) -> None:
+def test_unusual_texts_are_sent_unchanged(tmp_path: Path) -> None:
     odd = 'é\u2028"\\ \U0001f600 \x7f'
     with Recorder(tmp_path) as recorder:
         recorder.job(1, (), ("model",), command=odd, metadata=json.dumps({odd: [odd]}))
@@ -163,7 +163,7 @@ def test_texts_of_every_kind_travel_unharmed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("metadata", ["{broken", "7", '"text"', "[1]", "null", "[" * 100_000, '{"n": NaN}'])
-def test_odd_metadata_is_published_as_it_is(tmp_path: Path, metadata: str) -> None:
+def test_unusual_metadata_is_published_unchanged(tmp_path: Path, metadata: str) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1, metadata=metadata)
     (job,) = items(planned(recorder.project())[1], Kind.JOBS)
@@ -174,7 +174,7 @@ def test_the_same_lineage_gives_the_same_plan(synthetic: Project) -> None:
     assert planned(synthetic) == planned(synthetic)
 
 
-def test_the_digest_follows_what_is_sent(tmp_path: Path) -> None:
+def test_the_digest_depends_on_what_is_sent(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1, ("raw",), ("model",))
         recorder.label(entity_type="job", job_id=1, metadata="{}")
@@ -191,7 +191,9 @@ def test_the_digest_follows_what_is_sent(tmp_path: Path) -> None:
     assert len(seen) == 5
 
 
-def test_units_come_in_chunks_and_a_failing_sink_is_heard(synthetic: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_units_come_in_chunks_and_the_error_of_a_sink_propagates(
+    synthetic: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(batches, "CHUNK_BYTES", 200_000)
     chunks: list[int] = []
 
@@ -214,7 +216,7 @@ def test_explain_summarizes_what_the_plan_sends(synthetic: Project) -> None:
     assert explanation.composites == 0
 
 
-def test_memory_does_not_follow_the_lineage(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_lineage(tmp_path: Path) -> None:
     root = make_project(tmp_path / "project", jobs=4_000, links_per_job=20, seed=1)
     peaks = [peak_megabytes(root, target) for target in ("@1", None)]
     assert peaks[1] - peaks[0] < 40, f"{peaks} MB for 1 job and for 4,000"

@@ -24,24 +24,24 @@ def configured(root: Path, text: str, name: str = ".roar/config.toml") -> Projec
     return find_project(root)
 
 
-def test_the_project_is_found_from_below(root: Path) -> None:
+def test_a_project_is_found_from_a_subfolder(root: Path) -> None:
     project = find_project(root / "src" / "deep")
     assert project.root == root.resolve()
     assert project.database == root.resolve() / ".roar" / "roar.db"
 
 
-def test_a_project_inside_a_project_counts_for_itself(root: Path) -> None:
+def test_the_nearest_project_is_used(root: Path) -> None:
     (root / "src" / ".roar").mkdir()
     assert find_project(root / "src" / "deep").root == (root / "src").resolve()
 
 
-def test_without_a_project_the_way_to_one_is_named(tmp_path: Path) -> None:
+def test_a_missing_project_is_reported_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(LocalProblem, match="There is no roar project here") as caught:
         find_project(tmp_path)
     assert "roar init" in caught.value.next_step
 
 
-def test_without_a_configuration_the_defaults_hold(root: Path) -> None:
+def test_without_a_configuration_the_defaults_apply(root: Path) -> None:
     config = find_project(root).config
     assert config.omit == OmitConfig()
     assert config.omit.enabled
@@ -82,7 +82,7 @@ def test_every_value_is_read(root: Path) -> None:
     assert config.omit == OmitConfig(True, ("s",), DEFAULT_SECRET_VARIABLES, shapes, ("ok",), ignored)
 
 
-def test_pyproject_counts_where_there_is_no_config_and_a_committed_file_lies_below_both(root: Path) -> None:
+def test_pyproject_replaces_config_toml_and_roarconfig_is_merged_below(root: Path) -> None:
     (root / ".roarconfig").write_text('[glaas]\nurl = "https://team"\nkey = "team"\n')
     project = configured(root, '[tool.roar.glaas]\nurl = "https://mine"\n', "pyproject.toml")
     assert (project.config.glaas_url, project.config.glaas_key) == ("https://mine", "team")
@@ -101,12 +101,12 @@ def test_pyproject_counts_where_there_is_no_config_and_a_committed_file_lies_bel
         ({"GLAAS_URL": " \n"}, '[glaas]\nurl = " https://config "', "https://config"),
     ],
 )
-def test_which_registry_counts(root: Path, environ: dict[str, str], config: str, url: str) -> None:
+def test_the_registry_is_chosen_by_precedence(root: Path, environ: dict[str, str], config: str, url: str) -> None:
     assert configured(root, config).registry(environ).url == url
 
 
 @pytest.mark.parametrize("everything", [".*", "", "^", r"\\S", "[a-zA-Z0-9]", "(?s).", r"\\d"])
-def test_a_project_does_not_switch_redaction_off(root: Path, monkeypatch: pytest.MonkeyPatch, everything: str) -> None:
+def test_a_project_cannot_switch_redaction_off(root: Path, monkeypatch: pytest.MonkeyPatch, everything: str) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(root / "mine"))
     said = f'[registration.omit]\nenabled = false\nallowlist.patterns = ["sk-test", "{everything}"]\n'
     omit = configured(root, said).config.omit
@@ -117,7 +117,7 @@ def test_a_project_does_not_switch_redaction_off(root: Path, monkeypatch: pytest
     assert any("allowlist" in note for note in omit.notes()) is bool(everything)
 
 
-def test_the_users_own_configuration_does(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_can_switch_redaction_off(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(root / "mine"))
     (root / "mine" / "roar").mkdir(parents=True)
     own = root / "mine" / "roar" / "config.toml"
@@ -132,7 +132,7 @@ def test_the_users_own_configuration_does(root: Path, monkeypatch: pytest.Monkey
     assert find_project(root).config.omit.notes() == []
 
 
-def test_a_path_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_path_that_is_not_utf8_is_reported(tmp_path: Path) -> None:
     folder = os.path.join(os.fsencode(tmp_path), b"p\xff")
     os.makedirs(os.path.join(folder, b".roar"))
     with pytest.raises(LocalProblem, match="is not valid UTF-8") as caught:
@@ -156,7 +156,7 @@ def test_a_path_that_is_no_text_is_named(tmp_path: Path) -> None:
         ("\udcff", "cannot be read as TOML"),
     ],
 )
-def test_a_wrong_configuration_is_named_with_file_and_place(root: Path, text: str, what: str) -> None:
+def test_an_invalid_configuration_is_reported_with_file_and_key(root: Path, text: str, what: str) -> None:
     (root / ".roar" / "config.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(LocalProblem) as caught:
         find_project(root)

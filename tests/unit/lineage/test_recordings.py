@@ -119,7 +119,7 @@ def test_what_is_staged_hashes_to_the_recorded_lineage(published: Published) -> 
     assert published.summary.published["anonymous"] == published.recording["finalized_hash"]
 
 
-def test_every_unit_waits_for_what_it_mentions(published: Published) -> None:
+def test_every_unit_waits_for_the_units_that_it_refers_to(published: Published) -> None:
     assert [unit.seq for unit in published.units] == list(range(1, len(published.units) + 1))
     ranks = [0 if unit.kind in NODES else 2 if unit.kind is Kind.LABELS else 1 for unit in published.units]
     assert ranks == sorted(ranks)

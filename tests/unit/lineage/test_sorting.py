@@ -35,14 +35,14 @@ def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_temporary_folder_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_temporary_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     monkeypatch.setattr(sorting, "RUN_CHARACTERS", 1)
     with ExternalSort() as sorter, pytest.raises(LocalProblem, match="the temporary folder"):
         sorter.add((1, 1, "a"))
 
 
-def test_without_any_temporary_folder_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_temporary_folder_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*arguments: object) -> str:
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
@@ -54,7 +54,7 @@ def test_without_any_temporary_folder_that_is_told(monkeypatch: pytest.MonkeyPat
     assert "TMPDIR" in caught.value.next_step
 
 
-def test_what_reaches_the_disk_can_not_be_read_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_on_disk_are_encrypted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = (tmp_path / "run").open("w+b")
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda: kept)
     monkeypatch.setattr(sorting, "RUN_CHARACTERS", 1)

@@ -19,7 +19,7 @@ Jobs = list[tuple[str, str | None]]
 
 
 @pytest.mark.parametrize("seed", range(80))
-def test_targets_pick_what_roar_picks(seed: int, tmp_path: Path) -> None:
+def test_targets_pick_the_same_jobs_as_roar(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     with Recorder(tmp_path) as recorder:
         random_lineage(recorder, chance)
@@ -76,7 +76,7 @@ def project(tmp_path: Path) -> Project:
         ("../../data/../data/model.bin", ["00000001", "00000002", "00000003"]),
     ],
 )
-def test_every_way_to_name_a_target(project: Project, target: str | None, uids: list[str]) -> None:
+def test_a_target_can_be_named_in_every_form(project: Project, target: str | None, uids: list[str]) -> None:
     cwd = Path("/somewhere/else")
     assert [uid for uid, _parent in picked(project, target, cwd)] == uids
 
@@ -120,7 +120,7 @@ def test_of_many_reruns_the_latest_counts(tmp_path: Path) -> None:
     assert [uid for uid, _parent in roars(lineage)] == ["00000001", "00000004"]
 
 
-def test_parents_in_a_circle_are_all_published(tmp_path: Path) -> None:
+def test_jobs_with_cyclic_parents_are_published(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1, parent_job_uid="00000002")
         recorder.job(2, parent_job_uid="00000003")
@@ -149,16 +149,14 @@ def test_parents_in_a_circle_are_all_published(tmp_path: Path) -> None:
         (digest_of("unknown"), "names no", "nothing"),
     ],
 )
-def test_a_target_that_means_nothing_is_refused_with_what_is_near(
-    project: Project, target: str, what: str, hint: str
-) -> None:
+def test_an_unknown_target_is_refused_with_similar_names(project: Project, target: str, what: str, hint: str) -> None:
     with pytest.raises(UsageProblem) as caught:
         picked(project, target)
     assert what in caught.value.what
     assert hint in caught.value.next_step
 
 
-def test_without_an_active_session_the_way_out_is_named(tmp_path: Path) -> None:
+def test_a_missing_session_is_reported_with_a_remedy(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1)
         recorder.connection.execute("UPDATE sessions SET is_active = 0")
@@ -175,7 +173,7 @@ def test_a_session_without_jobs_has_nothing_to_publish(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["job_uid", "step_number"])
-def test_a_job_recorded_by_half_is_named(tmp_path: Path, column: str) -> None:
+def test_an_incomplete_job_is_reported(tmp_path: Path, column: str) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1)
         recorder.connection.execute(f"UPDATE jobs SET {column} = NULL")
@@ -187,7 +185,7 @@ COLUMNS = ["command", "timestamp", "git_commit", "git_branch", "duration_seconds
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_a_job_recorded_as_bytes_is_named(tmp_path: Path, column: str) -> None:
+def test_a_job_recorded_as_bytes_is_reported(tmp_path: Path, column: str) -> None:
     with Recorder(tmp_path) as recorder:
         uid = recorder.job(1)
         recorder.connection.execute(f"UPDATE jobs SET {column} = ?", [b"caf\xe9 --now"])
@@ -198,7 +196,7 @@ def test_a_job_recorded_as_bytes_is_named(tmp_path: Path, column: str) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), [("job_inputs", "path"), ("artifacts", "size")])
-def test_a_link_recorded_as_bytes_goes_as_text_and_number(tmp_path: Path, table: str, column: str) -> None:
+def test_a_link_recorded_as_bytes_is_sent_as_text_and_number(tmp_path: Path, table: str, column: str) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1, ("raw",))
         recorder.connection.execute(f"UPDATE {table} SET {column} = CAST('12' AS BLOB)")
@@ -247,7 +245,7 @@ def random_lineage(recorder: Recorder, chance: random.Random) -> None:
         recorder.job(step, reads, writes, **columns)
 
 
-def test_the_beginning_of_several_digests_is_ambiguous(tmp_path: Path) -> None:
+def test_a_prefix_of_several_digests_is_ambiguous(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         for number in (1, 2):
             recorder.artifact(f"made{number}", hashes={"blake3": "abcdabcd" + f"{number:056x}"})

@@ -149,11 +149,11 @@ ARCHIVES: dict[str, Forge] = {
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
-def test_an_archive_that_no_export_writes_is_refused(name: str, members: Members, attacks: Attack) -> None:
+def test_an_archive_that_export_does_not_write_is_refused(name: str, members: Members, attacks: Attack) -> None:
     attacks(ARCHIVES[name](members))
 
 
-def test_a_newer_version_is_told_apart(members: Members, attacks: Attack) -> None:
+def test_a_newer_version_is_reported(members: Members, attacks: Attack) -> None:
     attacks(tar(fitting(members, version=2)), 1, "newer release", "pip install --upgrade")
 
 
@@ -171,7 +171,7 @@ def test_no_archive_writes_more_than_its_own_size(
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_disk_without_room_is_found_before_anything_is_written(
+def test_a_full_disk_is_noticed_before_anything_is_written(
     world: World, imports: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = everything(world)
@@ -184,7 +184,7 @@ def test_a_disk_without_room_is_found_before_anything_is_written(
     assert everything(world) == before
 
 
-def test_what_is_no_regular_file_is_never_waited_for(world: World, imports: Import, tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_regular_file_never_blocks(world: World, imports: Import, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), Path("/dev/null")):
         imports(path).blames(1, "is damaged, or no exported publish")

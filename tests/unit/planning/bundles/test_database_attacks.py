@@ -91,13 +91,13 @@ SCHEMAS: dict[str, str | list[str]] = {
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_a_journal_that_no_export_writes_is_refused(
+def test_a_journal_that_export_does_not_write_is_refused(
     name: str, members: Members, attacks: Attack, scratch: Path
 ) -> None:
     attacks(tar(with_sql(members, scratch, SCHEMAS[name])))
 
 
-def test_a_registry_that_would_get_a_password_or_everything_unencrypted_is_refused(
+def test_a_registry_url_with_a_password_or_without_tls_is_refused(
     members: Members, attacks: Attack, scratch: Path
 ) -> None:
     for address in ("http://registry.example", "https://user:password@registry.example"):
@@ -140,7 +140,7 @@ def test_a_value_of_another_type_is_refused(
 
 
 @pytest.mark.parametrize(("table", "column", "declared"), columns())
-def test_any_value_is_taken_or_refused(
+def test_any_value_is_accepted_or_refused(
     table: str, column: str, declared: str, members: Members, harmless: Harmless, scratch: Path
 ) -> None:
     for value in ANYTHING:
@@ -152,7 +152,7 @@ def test_any_value_is_taken_or_refused(
 # ----------------------------------------------------------------------------------------------------- JSON in columns
 
 
-def test_json_of_another_shape_is_refused(members: Members, attacks: Attack, scratch: Path) -> None:
+def test_json_of_a_wrong_shape_is_refused(members: Members, attacks: Attack, scratch: Path) -> None:
     changes: list[tuple[str, str, Callable[[Any], Any]]] = [
         ("plan", "intent", lambda intent: intent | {"flag": "--everything"}),
         ("plan", "intent", lambda intent: intent | {"more": 1}),
@@ -216,7 +216,7 @@ RECORDS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_a_record_that_no_put_leaves_is_refused(name: str, members: Members, attacks: Attack) -> None:
+def test_a_record_that_a_put_does_not_write_is_refused(name: str, members: Members, attacks: Attack) -> None:
     attacks(tar(with_record(members, RECORDS[name])))
 
 
@@ -253,7 +253,9 @@ BODIES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_that_no_plan_holds_is_refused(name: str, members: Members, attacks: Attack, scratch: Path) -> None:
+def test_a_body_that_a_plan_does_not_hold_is_refused(
+    name: str, members: Members, attacks: Attack, scratch: Path
+) -> None:
     scratch.write_bytes(members[JOURNAL])
     connection = sqlite3.connect(scratch, isolation_level=None)
     connection.execute("UPDATE units SET body = ?, items = 1 WHERE kind = 'jobs'", [BODIES[name]])
@@ -283,7 +285,7 @@ def interior(journal: bytes, page: int, child: int) -> bytes:
     return journal[:start] + bytes(content) + journal[start + size :]
 
 
-def test_pages_that_lead_in_a_circle_or_multiply_are_refused(members: Members, attacks: Attack) -> None:
+def test_cyclic_or_multiplying_pages_are_refused(members: Members, attacks: Attack) -> None:
     journal = members[JOURNAL]
     size = page_size(journal)
     pages = len(journal) // size
@@ -295,7 +297,7 @@ def test_pages_that_lead_in_a_circle_or_multiply_are_refused(members: Members, a
         attacks(tar(fitting(members | {JOURNAL: content})))
 
 
-def test_noise_in_the_database_is_taken_or_refused(members: Members, harmless: Harmless) -> None:
+def test_noise_in_the_database_is_accepted_or_refused(members: Members, harmless: Harmless) -> None:
     journal = members[JOURNAL]
     for content in (b"", b"SQLite format 3\0", journal[:4096], journal[:-4096], b"noise" * 2000):
         assert harmless(tar(fitting(members | {JOURNAL: content}))).code == 1

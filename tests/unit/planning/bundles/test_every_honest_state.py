@@ -107,7 +107,7 @@ def moved(folder: Path, flag: Flag, scope: RepoScope, advance: Callable[[Journal
         pytest.param(Flag.PUBLIC, RepoScope(), readdressed, id="readdressed"),
     ],
 )
-def test_what_is_exported_is_imported(
+def test_every_exported_state_is_imported(
     tmp_path: Path, flag: Flag, scope: RepoScope, advance: Callable[[Journal], None]
 ) -> None:
     with moved(tmp_path, flag, scope, advance) as journal:

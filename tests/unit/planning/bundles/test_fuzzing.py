@@ -66,7 +66,7 @@ def forged(rng: random.Random, members: Members, scratch: Path) -> bytes:
                 return tar(members)
 
 
-def test_no_change_of_a_bundle_does_harm(members: Members, harmless: Harmless, scratch: Path) -> None:
+def test_no_mutation_of_a_bundle_does_harm(members: Members, harmless: Harmless, scratch: Path) -> None:
     rng = random.Random(SEED)
     for _ in range(CASES):
         harmless(forged(rng, members, scratch))

@@ -63,7 +63,7 @@ def listing(chance: random.Random) -> list[str]:
 
 
 @seeds
-def test_structures_are_found_as_roar_cli_finds_them(seed: int) -> None:
+def test_layouts_are_detected_as_in_roar_cli(seed: int) -> None:
     chance = random.Random(seed)
     kinds = set()
     for _ in range(ROUNDS):
@@ -80,7 +80,7 @@ def test_structures_are_found_as_roar_cli_finds_them(seed: int) -> None:
 
 
 @seeds
-def test_a_profile_is_roar_clis(seed: int) -> None:
+def test_profiles_equal_those_of_roar_cli(seed: int) -> None:
     chance = random.Random(seed)
     types = (None, "text/html", "image/tiff", "application/json", "application/x-parquet")
     for _ in range(ROUNDS):
@@ -94,7 +94,7 @@ def test_a_profile_is_roar_clis(seed: int) -> None:
 
 
 @seeds
-def test_datasets_and_identifiers_are_roar_clis(seed: int, tmp_path: Path) -> None:
+def test_datasets_and_identifiers_equal_those_of_roar_cli(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     made = named = 0
     for number in range(40):

@@ -85,7 +85,7 @@ def test_nothing_is_pushed_to_a_folder_whose_configuration_names_hooks(place: Pl
     assert not list(place.remote.rglob(commit))
 
 
-def test_a_bare_repository_in_a_clone_is_not_taken_for_the_projects(place: Place) -> None:
+def test_an_embedded_bare_repository_is_ignored(place: Place) -> None:
     VECTORS["an embedded bare repository"].arm(place)
     for bare in ("true", "false"):
         place.config("core.bare", bare, cwd=place.root / "inner")
@@ -93,7 +93,7 @@ def test_a_bare_repository_in_a_clone_is_not_taken_for_the_projects(place: Place
             read_git_context(place.root / "inner")
 
 
-def test_a_list_of_cut_history_that_is_no_file_is_not_copied(place: Place) -> None:
+def test_a_shallow_list_that_is_not_a_file_is_not_copied(place: Place) -> None:
     commit = clean_commit(place.root)
     wanted = Tag(tag_of(commit), commit, "origin", str(place.remote))
     make_tag(place.root, wanted)
@@ -122,7 +122,7 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("reach", GitAccess)
-def test_what_git_is_given_holds_no_secret_of_ours(
+def test_the_environment_of_git_holds_no_secret(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, access: GitAccess
 ) -> None:
     """A program in git's place writes down what it was given."""
@@ -142,7 +142,7 @@ def test_what_git_is_given_holds_no_secret_of_ours(
     assert ("SSH_AUTH_SOCK" in given) is (access is GitAccess.REMOTE)
 
 
-def test_relative_folders_are_no_part_of_the_path() -> None:
+def test_relative_folders_are_removed_from_the_path() -> None:
     assert git_environment({"PATH": ".:/bin::bin:/usr/bin:./x"}, GitAccess.LOCAL)["PATH"] == "/bin:/usr/bin"
 
 

@@ -113,7 +113,7 @@ def test_the_same_is_sent(both: tuple[Path, Planned, Conversation]) -> None:
     assert theirs["expected"] == ours["expected"]
 
 
-def test_their_labels_are_among_ours(both: tuple[Path, Planned, Conversation]) -> None:
+def test_the_labels_include_those_of_roar_cli(both: tuple[Path, Planned, Conversation]) -> None:
     _root, planned, told = both
     ours = planned.items(Kind.LABELS)
     of_job = next(label for label in ours if label.get("job_uid") == planned.record.job_uid)

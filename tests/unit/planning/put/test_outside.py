@@ -94,7 +94,9 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("way", OUTSIDE)
-def test_what_leads_out_of_the_project_is_named_and_needs_a_word(root: Path, way: Callable[[Path], str]) -> None:
+def test_a_path_that_leads_out_of_the_project_is_refused_without_follow_links(
+    root: Path, way: Callable[[Path], str]
+) -> None:
     typed = way(root)
     told = refusal(root, typed)
     assert str(secret(root)) in told, "where it leads to"
@@ -103,24 +105,24 @@ def test_what_leads_out_of_the_project_is_named_and_needs_a_word(root: Path, way
     assert [source.path.resolve() for source in followed] == [secret(root) / "id_secret"]
 
 
-def test_the_outputs_of_the_session_are_no_way_out_either(root: Path) -> None:
+def test_a_session_output_that_leads_out_of_the_project_is_refused(root: Path) -> None:
     a_path_in_roar_db(root)
     assert "id_secret" in refusal(root)
 
 
-def test_what_is_typed_by_its_own_path_needs_no_other_word(root: Path) -> None:
+def test_a_path_outside_that_is_typed_itself_is_accepted(root: Path) -> None:
     folder = secret(root)
     for typed in (str(folder / "id_secret"), str(folder), "../home", "../home/id_secret"):
         assert keys(root, typed) == ["id_secret"]
 
 
-def test_a_folder_outside_is_no_way_to_a_third_place(root: Path) -> None:
+def test_a_typed_folder_outside_does_not_admit_links_to_a_third_folder(root: Path) -> None:
     (root.parent / "data").mkdir()
     (root.parent / "data" / "f").symlink_to(secret(root) / "id_secret")
     assert "id_secret" in refusal(root, "../data")
 
 
-def test_a_project_below_a_linked_home_is_entered_by_either_name(root: Path) -> None:
+def test_a_project_below_a_linked_home_is_accepted_under_both_paths(root: Path) -> None:
     """`~/project/out` is a path of the project, also where `~` is a link: a link in it is no file that was named."""
     linked = root.parent / "linked"
     linked.symlink_to(root.parent)
@@ -136,7 +138,9 @@ def test_a_project_below_a_linked_home_is_entered_by_either_name(root: Path) -> 
 
 
 @pytest.mark.parametrize("path", ["../home/id_secret", "file://{}/id_secret", "{}/../home/id_secret", "{}/id_secret"])
-def test_no_spelling_of_a_path_in_roar_db_leads_out(root: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def test_no_spelling_of_a_path_in_roar_db_leads_out_of_the_project(
+    root: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
     monkeypatch.chdir(root)
     folder = secret(root)
     with closing(sqlite3.connect(root / ".roar" / "roar.db")) as roar, roar:
@@ -170,7 +174,7 @@ def back_again(root: Path) -> None:
 
 @pytest.mark.parametrize("back", [False, True])
 @pytest.mark.parametrize("exchange", [exchanged_file, exchanged_folder])
-def test_what_is_exchanged_for_a_link_between_the_look_and_the_reading_does_not_leave(
+def test_a_file_replaced_by_a_link_between_check_and_read_is_refused(
     root: Path, monkeypatch: pytest.MonkeyPatch, exchange: Callable[[Path], None], back: bool
 ) -> None:
     (root / "out").mkdir()
@@ -195,7 +199,7 @@ def test_what_is_exchanged_for_a_link_between_the_look_and_the_reading_does_not_
     assert ("changed" if back else "published only if you ask") in caught.value.what
 
 
-def test_links_that_stay_in_the_project_need_no_word(root: Path) -> None:
+def test_links_inside_the_project_are_accepted(root: Path) -> None:
     (root / "out").mkdir()
     (root / "out" / "latest").symlink_to("../model.bin")
     (root / "alias").symlink_to("out")

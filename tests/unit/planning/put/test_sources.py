@@ -49,14 +49,14 @@ def digested(*sources: Source) -> tuple[Digested, ...]:
     return anyio.run(digest_sources, sources)
 
 
-def test_a_file_is_stored_under_its_name_wherever_it_lies(root: Path) -> None:
+def test_the_key_of_a_file_is_its_name(root: Path) -> None:
     (root / "deep" / "down").mkdir(parents=True)
     (root / "deep" / "down" / "x.bin").touch()
     assert resolve_sources(request(root, "deep/down/x.bin")) == (Source(root / "deep" / "down" / "x.bin", "x.bin"),)
     assert keys(root, str(root / "model.bin")) == ["model.bin"]
 
 
-def test_paths_count_from_the_project_wherever_the_person_stands(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_the_project_in_any_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
     assert keys(root, "model.bin") == ["model.bin"]
 
@@ -70,13 +70,13 @@ def test_a_folder_keeps_its_inner_paths_and_hidden_files(root: Path) -> None:
     assert {source.root for source in resolve_sources(request(root, "out/"))} == {folder}
 
 
-def test_the_whole_project_leaves_out_what_git_and_roar_keep(root: Path) -> None:
+def test_the_whole_project_excludes_git_and_roar_folders(root: Path) -> None:
     found = keys(root, ".")
     assert "model.bin" in found
     assert not [key for key in found if key.startswith((".git/", ".roar/"))]
 
 
-def test_a_typed_symlink_is_what_it_leads_to(root: Path) -> None:
+def test_a_typed_symlink_is_followed(root: Path) -> None:
     (root / "latest").symlink_to("model.bin")
     (root / "folder").symlink_to(root.parent / "elsewhere")
     (root.parent / "elsewhere").mkdir()
@@ -85,7 +85,7 @@ def test_a_typed_symlink_is_what_it_leads_to(root: Path) -> None:
     assert [source.key for source in resolve_sources(request(root, "folder", follow_links=True))] == ["f"]
 
 
-def test_below_a_folder_links_to_files_are_followed_and_all_else_is_passed_over(root: Path) -> None:
+def test_below_a_folder_only_files_and_links_to_files_are_stored(root: Path) -> None:
     folder = root / "out"
     (folder / "real").mkdir(parents=True)
     (folder / "real" / "f").touch()
@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_read_is_named_with_its_path(root: Path, monkeyp
     assert "permissions" in told
 
 
-def test_newlines_in_names_are_fine(root: Path) -> None:
+def test_newlines_in_names_are_accepted(root: Path) -> None:
     (root / "two\nlines").touch()
     assert keys(root, "two\nlines") == ["two\nlines"]
 
@@ -130,11 +130,11 @@ def test_a_step_is_what_its_latest_run_wrote(root: Path) -> None:
     assert keys(root, "@2") == ["model.bin"]
 
 
-def test_no_source_is_everything_that_the_session_wrote(root: Path) -> None:
+def test_without_a_source_the_session_outputs_are_stored(root: Path) -> None:
     assert sorted(keys(root)) == ["model.bin", *(f"out{number}.txt" for number in range(5))]
 
 
-def test_a_digest_or_its_beginning_is_the_file_with_that_content(root: Path) -> None:
+def test_a_digest_or_its_prefix_selects_the_file_with_that_content(root: Path) -> None:
     (model,) = digested(*resolve_sources(request(root, "model.bin")))
     for typed in (model.content.blake3, model.content.blake3[:8], model.content.blake3[:20].upper()):
         assert resolve_sources(request(root, typed)) == (
@@ -142,7 +142,7 @@ def test_a_digest_or_its_beginning_is_the_file_with_that_content(root: Path) -> 
         )
 
 
-def test_a_digest_whose_file_changed_is_refused_while_it_is_read(root: Path) -> None:
+def test_a_digest_whose_file_has_changed_is_refused(root: Path) -> None:
     (model,) = digested(*resolve_sources(request(root, "model.bin")))
     (root / "model.bin").write_text("retrained")
     with pytest.raises(UsageProblem, match=r"model\.bin has changed since roar recorded"):
@@ -167,7 +167,7 @@ def test_a_file_that_is_named_twice_is_one_source(root: Path) -> None:
         ("two\nlines", [r"two\nlines"]),
     ],
 )
-def test_what_names_nothing_is_told_from_what_is_there(root: Path, typed: str, words: list[str]) -> None:
+def test_an_unknown_source_is_refused(root: Path, typed: str, words: list[str]) -> None:
     (root / "empty" / "er").mkdir(parents=True)
     (root / "loop").symlink_to("loop")
     os.mkfifo(root / "pipe")
@@ -176,20 +176,20 @@ def test_what_names_nothing_is_told_from_what_is_there(root: Path, typed: str, w
         assert word in told
 
 
-def test_outputs_that_are_gone_are_all_named(root: Path) -> None:
+def test_missing_outputs_are_all_listed(root: Path) -> None:
     for number in range(3):
         (root / f"out{number}.txt").unlink()
     told = refusal(root)
     assert all(f"out{number}.txt" in told for number in range(3))
 
 
-def test_an_artifact_that_is_in_no_file_any_more_is_said_to_be_gone(root: Path) -> None:
+def test_an_artifact_without_a_file_is_refused(root: Path) -> None:
     (model,) = digested(*resolve_sources(request(root, "model.bin")))
     (root / "model.bin").unlink()
     assert "no longer exists as a file" in refusal(root, model.content.blake3)
 
 
-def test_a_name_that_is_no_utf8_is_refused_with_its_bytes(root: Path) -> None:
+def test_a_name_that_is_not_utf8_is_refused_with_its_bytes(root: Path) -> None:
     name = os.fsencode(root) + b"/out/caf\xe9"
     os.mkdir(root / "out")
     os.close(os.open(name, os.O_CREAT))
@@ -199,7 +199,7 @@ def test_a_name_that_is_no_utf8_is_refused_with_its_bytes(root: Path) -> None:
     assert "a name in UTF-8" in told
 
 
-def test_a_folder_whose_name_is_no_utf8_is_refused_too(root: Path) -> None:
+def test_a_folder_whose_name_is_not_utf8_is_refused(root: Path) -> None:
     folder = os.fsencode(root) + b"/caf\xe9"
     os.mkdir(folder)
     os.close(os.open(folder + b"/fine", os.O_CREAT))
@@ -214,7 +214,7 @@ def test_a_path_that_is_too_long_for_a_key_is_refused(root: Path) -> None:
     assert keys(root, str(folder)) == ["f"]
 
 
-def test_two_contents_under_one_key_name_both_files(root: Path) -> None:
+def test_two_contents_under_one_key_are_refused(root: Path) -> None:
     for folder in ("a", "b"):
         (root / folder).mkdir()
         (root / folder / "same.txt").write_text(folder)
@@ -242,7 +242,7 @@ def test_many_files_are_read_once_each_and_keep_their_order(root: Path) -> None:
     assert all(one.content.md5 for one in found)
 
 
-def test_all_that_is_read_is_told_in_a_few_words(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_bytes_are_reported_in_few_reports(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A word a segment would take longer than reading it."""
     monkeypatch.setattr("roar_publisher.planning.put.prepare.monotonic", lambda: 1000.0)
     size = 64 * 1024 * 1024
@@ -260,7 +260,7 @@ def test_all_that_is_read_is_told_in_a_few_words(root: Path, monkeypatch: pytest
     assert sum(report.bytes for report in read if isinstance(report, Sent)) == size
 
 
-def test_a_file_that_vanishes_before_it_is_read_is_named(root: Path) -> None:
+def test_a_file_that_disappears_before_it_is_read_is_named(root: Path) -> None:
     sources = resolve_sources(request(root, "model.bin", "@1"))
     (root / "model.bin").unlink()
     with pytest.raises(PublisherError, match=r"model\.bin cannot be read") as caught:

@@ -80,7 +80,7 @@ def test_a_tag_is_made_on_its_commit_and_made_once(root: Path) -> None:
         assert tags_in(root) == [f"{wanted.commit} roar/{wanted.commit}"]
 
 
-def test_a_tag_on_a_commit_that_is_gone_is_owed_with_the_command(root: Path) -> None:
+def test_a_tag_on_a_missing_commit_fails_with_the_command(root: Path) -> None:
     owed = make_tag(root, Tag(f"roar/{'ab' * 20}", "ab" * 20))
     assert owed is not None
     assert owed.why
@@ -88,14 +88,14 @@ def test_a_tag_on_a_commit_that_is_gone_is_owed_with_the_command(root: Path) -> 
 
 
 @pytest.mark.parametrize(("name", "commit"), [("main", "ab" * 20), ("roar/../heads/main", "x"), ("roar/x", "--x")])
-def test_a_plan_from_elsewhere_can_write_no_other_ref(root: Path, name: str, commit: str) -> None:
+def test_an_imported_plan_cannot_write_another_ref(root: Path, name: str, commit: str) -> None:
     owed = make_tag(root, Tag(name, commit))
     assert owed is not None
     assert "not the tag of a commit" in owed.why
     assert tags_in(root) == []
 
 
-def test_the_tag_reaches_the_only_remote_and_may_be_pushed_again(root: Path, tmp_path: Path) -> None:
+def test_the_tag_is_pushed_to_the_only_remote_and_again(root: Path, tmp_path: Path) -> None:
     remote = bare(tmp_path / "remote")
     git("remote", "add", "upstream", str(remote), cwd=root)
     make_tag(root, tag(root))
@@ -125,7 +125,7 @@ def test_a_clone_without_its_history_can_push(root: Path, tmp_path: Path) -> Non
         (True, False, {"push_tags_on_register": "never"}, True),
     ],
 )
-def test_only_the_user_can_have_a_tag_pushed(
+def test_only_the_user_can_ask_for_a_push(
     root: Path, tmp_path: Path, asked: bool, configured: bool, section: dict[str, Any], pushed: bool
 ) -> None:
     git("remote", "add", "origin", str(bare(tmp_path / "remote")), cwd=root)
@@ -136,7 +136,7 @@ def test_only_the_user_can_have_a_tag_pushed(
     assert bool(tags_in(tmp_path / "remote")) is pushed
 
 
-def test_the_configured_remote_wins(root: Path, tmp_path: Path) -> None:
+def test_the_configured_remote_is_preferred(root: Path, tmp_path: Path) -> None:
     for name in ("origin", "mirror"):
         git("remote", "add", name, str(bare(tmp_path / name)), cwd=root)
     wanted = tag(root, remote="mirror")
@@ -148,7 +148,7 @@ def test_the_configured_remote_wins(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("remotes", "section"), [(["origin", "mirror"], {}), (["origin"], {"remote": "elsewhere"}), ([], {"remote": "x"})]
 )
-def test_a_remote_that_nothing_names_is_asked_for(root: Path, remotes: list[str], section: dict[str, Any]) -> None:
+def test_an_ambiguous_remote_is_not_pushed_to(root: Path, remotes: list[str], section: dict[str, Any]) -> None:
     for name in remotes:
         git("remote", "add", name, "https://example.org/repo.git", cwd=root)
     wanted = tag(root, **section)
@@ -164,7 +164,7 @@ def test_nothing_is_pushed_without_a_remote(root: Path) -> None:
     assert push_tag(root, tag(root)) is None
 
 
-def test_a_dead_remote_leaves_the_tag_owed(root: Path) -> None:
+def test_an_unreachable_remote_fails_with_the_command(root: Path) -> None:
     git("remote", "add", "origin", "http://person:secret@127.0.0.1:1/repo.git", cwd=root)
     make_tag(root, tag(root))
     assert tag(root).url == "http://127.0.0.1:1/repo.git"
@@ -176,7 +176,7 @@ def test_a_dead_remote_leaves_the_tag_owed(root: Path) -> None:
     assert owed.command == f"git push origin refs/tags/{tag(root).name}"
 
 
-def test_a_remote_that_moved_since_the_plan_was_shown_is_not_pushed_to(root: Path, tmp_path: Path) -> None:
+def test_a_remote_with_another_address_than_planned_is_not_pushed_to(root: Path, tmp_path: Path) -> None:
     git("remote", "add", "origin", "https://example.org/repo.git", cwd=root)
     wanted = tag(root)
     make_tag(root, wanted)
@@ -201,7 +201,7 @@ def test_a_remote_inside_the_project_is_not_pushed_to(root: Path) -> None:
     assert not (root / "ran").exists()
 
 
-def test_a_remote_that_hangs_is_not_waited_for_and_leaves_no_process(
+def test_a_hanging_remote_is_abandoned_and_leaves_no_process(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note = tmp_path / "pid"
@@ -218,7 +218,7 @@ def test_a_remote_that_hangs_is_not_waited_for_and_leaves_no_process(
     assert ends(int(note.read_text()))
 
 
-def test_a_password_is_never_asked_for(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_never_asks_for_a_password(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = tmp_path / "asked"
     ask = tmp_path / "ask"
     ask.write_text(f"#!/bin/sh\ntouch {asked}\n")

@@ -28,26 +28,26 @@ def commit(root: Path) -> None:
     git("commit", "--quiet", "--allow-empty", "-m", "more", cwd=root)
 
 
-def test_a_clean_tree_has_a_commit_and_nothing_else_has(root: Path, tmp_path: Path) -> None:
+def test_only_a_clean_tree_has_a_commit(root: Path, tmp_path: Path) -> None:
     assert len(clean_commit(root)) == 40
     (root / "new").touch()
     with pytest.raises(UsageProblem, match="uncommitted"):
         clean_commit(root)
     (root / ".gitignore").write_text("new\n.gitignore\n")
     assert clean_commit(root)
-    with pytest.raises(LocalProblem, match="no git repository") as caught:
+    with pytest.raises(LocalProblem, match="is not in a git repository") as caught:
         clean_commit(tmp_path)
     assert caught.value.reason == "no commit"
 
 
-def test_a_repository_that_git_does_not_read_is_not_called_one_without_a_commit(root: Path) -> None:
+def test_an_unreadable_repository_is_not_reported_as_one_without_a_commit(root: Path) -> None:
     (root / ".git" / "HEAD").write_bytes(b"")
     with pytest.raises(LocalProblem, match="git cannot read the repository") as caught:
         clean_commit(root)
     assert caught.value.reason == "git"
 
 
-def test_an_index_that_git_does_not_read_is_not_called_uncommitted_changes(root: Path) -> None:
+def test_an_unreadable_index_is_not_reported_as_uncommitted_changes(root: Path) -> None:
     (root / ".git" / "index").write_bytes(b"no index")
     with pytest.raises(LocalProblem, match="git cannot read the repository"):
         clean_commit(root)
@@ -61,7 +61,9 @@ def test_a_changed_file_in_a_submodule_is_an_uncommitted_change(root: Path, tmp_
         clean_commit(root)
 
 
-def test_a_hooks_repository_is_not_taken_for_ours(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_repository_of_a_surrounding_hook_is_ignored(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     git("init", "--quiet", "--bare", "other", cwd=tmp_path)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
     assert len(clean_commit(root)) == 40

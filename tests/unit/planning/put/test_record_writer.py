@@ -60,7 +60,7 @@ def test_recording_again_changes_nothing(database: Path, record: PutRecord) -> N
     assert dump(database) == before
 
 
-def test_content_that_roar_has_captured_meanwhile_is_not_captured_twice(database: Path, record: PutRecord) -> None:
+def test_content_that_roar_has_captured_meanwhile_is_recorded_once(database: Path, record: PutRecord) -> None:
     (notes,) = [file for file in record.files if file.path.endswith("notes.txt")]
     change(database, "INSERT INTO artifacts(id, size, first_seen_at) VALUES ('theirs', 7, 1)")
     change(database, "INSERT INTO artifact_hashes VALUES ('theirs', 'blake3', ?)", notes.digest)
@@ -73,7 +73,7 @@ def test_content_that_roar_has_captured_meanwhile_is_not_captured_twice(database
     assert not rows(database, "SELECT 1 FROM artifacts WHERE id = ?", notes.artifact)
 
 
-def test_a_persons_labels_stay_and_a_known_address_makes_no_new_version(database: Path, record: PutRecord) -> None:
+def test_user_labels_stay_and_a_known_url_makes_no_new_version(database: Path, record: PutRecord) -> None:
     model = next(file for file in record.files if file.path.endswith("model.bin"))
     shard = next(file for file in record.files if file.path.endswith("1.parquet"))
     insert = (
@@ -89,7 +89,7 @@ def test_a_persons_labels_stay_and_a_known_address_makes_no_new_version(database
     assert rows(database, newest, shard.artifact)[0][0] == 4
 
 
-def test_the_name_is_a_persons_label_over_roars_own(database: Path, record: PutRecord) -> None:
+def test_the_name_is_a_user_label_over_the_system_label(database: Path, record: PutRecord) -> None:
     record_put(database, record)
     found = rows(
         database,
@@ -106,7 +106,7 @@ def test_roars_search_finds_the_put_job(database: Path, record: PutRecord) -> No
     change(database, "INSERT INTO jobs_fts(jobs_fts) VALUES ('integrity-check')")
 
 
-def test_nothing_is_half_recorded(database: Path, record: PutRecord) -> None:
+def test_a_put_is_recorded_entirely_or_not_at_all(database: Path, record: PutRecord) -> None:
     change(database, "CREATE UNIQUE INDEX refuse ON labels(created_at) WHERE job_id IS NOT NULL")
     before = dump(database)
     with pytest.raises(LocalProblem, match="UNIQUE constraint") as caught:
@@ -115,7 +115,7 @@ def test_nothing_is_half_recorded(database: Path, record: PutRecord) -> None:
     assert dump(database) == before
 
 
-def test_a_roar_that_keeps_writing_is_waited_for_and_then_named(
+def test_a_lock_of_roar_is_waited_for_and_then_reported(
     database: Path, record: PutRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.05)
@@ -127,7 +127,7 @@ def test_a_roar_that_keeps_writing_is_waited_for_and_then_named(
     record_put(database, record)
 
 
-def test_a_database_that_was_removed_does_not_come_back_empty(database: Path, record: PutRecord) -> None:
+def test_a_removed_database_is_not_recreated(database: Path, record: PutRecord) -> None:
     database.rename(database.with_name("moved"))
     with pytest.raises(LocalProblem, match=r"roar\.db could not be updated"):
         record_put(database, record)

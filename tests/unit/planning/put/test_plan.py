@@ -38,7 +38,7 @@ def test_every_key_is_one_object_and_every_path_one_input(root: Path) -> None:
     assert planned.summary.inputs == 1, "the server counts contents"
 
 
-def test_the_lineage_is_what_the_files_come_from_and_the_put_job(root: Path) -> None:
+def test_the_lineage_is_that_of_the_files_and_the_put_job(root: Path) -> None:
     assert [job["step_number"] for job in plan(root, "out1.txt").items(Kind.JOBS)] == [1, 3]
     assert [job["step_number"] for job in plan(root, "model.bin").items(Kind.JOBS)] == [1, 2, 3]
 
@@ -50,7 +50,7 @@ def test_a_file_that_no_job_made_is_published_by_the_put_job_alone(root: Path) -
     assert planned.summary.jobs == planned.summary.artifacts == 1
 
 
-def test_links_wait_for_the_units_that_they_name(root: Path) -> None:
+def test_links_are_sent_after_the_units_that_they_refer_to(root: Path) -> None:
     units = plan(root).units
     last_node = max(unit.seq for unit in units if unit.kind in NODES)
     assert {unit.after for unit in units if unit.kind in (Kind.INPUTS, Kind.OUTPUTS)} <= set(range(1, last_node + 1))
@@ -64,7 +64,7 @@ def test_a_repeated_plan_has_another_job_and_the_same_fingerprint(root: Path) ->
     assert first.draft.fingerprint == second.draft.fingerprint
 
 
-def test_the_fingerprint_tells_every_put_from_another(root: Path) -> None:
+def test_different_puts_have_different_fingerprints(root: Path) -> None:
     write(root, {"other/model.bin": "something else"})
     before = plan(root, "model.bin").draft.fingerprint
     prints = {
@@ -84,7 +84,7 @@ def test_the_fingerprint_tells_every_put_from_another(root: Path) -> None:
     assert len(prints) == 9
 
 
-def test_a_put_with_a_tag_is_not_the_one_without(root: Path) -> None:
+def test_a_tag_changes_the_fingerprint(root: Path) -> None:
     configure(root, "config.toml", "true")
     before = plan(root, "model.bin").draft.fingerprint
     (root / ".roar" / "config.toml").write_text("[registration.tagging]\nenabled = false\n")
@@ -105,7 +105,7 @@ def configure(root: Path, where: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("where", CONFIGURED)
-def test_no_tag_is_made_where_the_configuration_wants_none(root: Path, where: str) -> None:
+def test_no_tag_is_made_if_the_configuration_disables_tags(root: Path, where: str) -> None:
     configure(root, where, "false")
     planned = plan(root, "model.bin")
     assert planned.put.tags == ()
@@ -114,7 +114,7 @@ def test_no_tag_is_made_where_the_configuration_wants_none(root: Path, where: st
 
 
 @pytest.mark.parametrize("where", CONFIGURED)
-def test_no_tag_is_made_where_nobody_wants_one_whatever_is_configured(root: Path, where: str) -> None:
+def test_no_tag_overrides_the_configuration(root: Path, where: str) -> None:
     configure(root, where, "true")
     ((name, commit, *_),) = plan(root, "model.bin").put.tags
     assert name == f"roar/{commit}"
@@ -123,18 +123,18 @@ def test_no_tag_is_made_where_nobody_wants_one_whatever_is_configured(root: Path
     assert json.loads(unwanted.record.sent)["put"]["git_tag"] is None
 
 
-def test_without_a_word_in_the_configuration_there_is_a_tag(root: Path) -> None:
+def test_a_tag_is_made_by_default(root: Path) -> None:
     (root / ".roar" / "config.toml").unlink(missing_ok=True)
     assert len(plan(root, "model.bin").put.tags) == 1
 
 
-def test_a_switch_for_tags_that_is_none_is_complained_about(root: Path) -> None:
+def test_an_invalid_tag_setting_is_an_error(root: Path) -> None:
     configure(root, "config.toml", '"no"')
     with pytest.raises(LocalProblem, match=r"config\.toml: registration\.tagging\.enabled must be true or false"):
         plan(root, "model.bin")
 
 
-def test_planning_leaves_roar_db_and_the_disk_as_they_were(
+def test_planning_changes_neither_roar_db_nor_the_disk(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dump() -> list[str]:
@@ -150,7 +150,7 @@ def test_planning_leaves_roar_db_and_the_disk_as_they_were(
     assert not list(scratch.iterdir())
 
 
-def test_a_secret_in_the_message_does_not_leave_and_is_reported(root: Path) -> None:
+def test_a_secret_in_the_message_is_redacted_and_counted(root: Path) -> None:
     secret = "ghp_" + "a1" * 18
     planned = plan(root, "model.bin", message=f"by {secret}")
     assert secret not in b"".join(unit.body for unit in planned.units).decode()
@@ -158,7 +158,7 @@ def test_a_secret_in_the_message_does_not_leave_and_is_reported(root: Path) -> N
     assert secret in planned.record.command, "roar.db keeps what was typed"
 
 
-def test_a_partition_column_is_no_secret(root: Path) -> None:
+def test_a_partition_column_is_not_redacted(root: Path) -> None:
     write(root, {f"t/day=2024-01-0{day}/p.parquet": str(day) for day in (1, 2)})
     planned = plan(root, "t")
     assert not planned.summary.redactions
@@ -166,7 +166,7 @@ def test_a_partition_column_is_no_secret(root: Path) -> None:
     assert json.loads(dataset["metadata"])["dataset"]["profile"]["partition_summary"][0]["key"] == "day"
 
 
-def test_a_destination_that_is_no_remote_one_is_told_to_nobody(root: Path, tmp_path: Path) -> None:
+def test_a_local_destination_is_not_sent_as_a_source(root: Path, tmp_path: Path) -> None:
     planned = plan(root, "model.bin", destination=f"file://{tmp_path}/store")
     (put,) = [job for job in planned.items(Kind.JOBS) if job["job_type"] == "put"]
     assert json.loads(put["metadata"])["put"]["destination_type"] == "file"
@@ -174,7 +174,7 @@ def test_a_destination_that_is_no_remote_one_is_told_to_nobody(root: Path, tmp_p
     assert not [label for label in planned.items(Kind.LABELS) if label["entity_type"] == "artifact"]
 
 
-def test_a_second_put_stands_beside_the_first(root: Path) -> None:
+def test_a_second_put_is_recorded_beside_the_first(root: Path) -> None:
     first = plan(root, "model.bin")
     record_put(root / ".roar" / "roar.db", first.record)
     second = plan(root, "model.bin", destination="s3://mirror")
@@ -233,7 +233,7 @@ def test_a_rerun_counts_once(root: Path) -> None:
     assert [job["step_number"] for job in plan(root, "model.bin").items(Kind.JOBS)] == [1, 2, 11, 12]
 
 
-def test_an_uploaded_download_comes_from_where_it_was_uploaded_to(root: Path) -> None:
+def test_the_source_of_an_uploaded_download_is_its_new_address(root: Path) -> None:
     with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
         connection.execute("UPDATE artifacts SET source_type = 'https', source_url = 'https://example.org/x'")
     artifacts = plan(root, "model.bin").items(Kind.ARTIFACTS)
@@ -242,30 +242,30 @@ def test_an_uploaded_download_comes_from_where_it_was_uploaded_to(root: Path) ->
     assert all("metadata" in artifact for artifact in artifacts if artifact not in uploaded)
 
 
-def test_a_file_that_is_typed_beside_its_folder_takes_nothing_from_the_dataset(root: Path) -> None:
+def test_a_file_typed_beside_its_folder_stays_in_the_dataset(root: Path) -> None:
     write(root, {f"web/{number}.tar": str(number) for number in range(3)})
     planned = plan(root, "web", "web/0.tar", "web/1.tar")
     assert [dataset.total for dataset in planned.record.datasets] == [3]
     assert [one.key for one in planned.put.objects] == ["0.tar", "1.tar", "2.tar"]
 
 
-def test_uncommitted_changes_and_no_commit_at_all_are_refused(root: Path, tmp_path: Path) -> None:
+def test_uncommitted_changes_and_a_missing_commit_are_refused(root: Path, tmp_path: Path) -> None:
     (root / "train.py").write_text("changed")
     with pytest.raises(UsageProblem, match="uncommitted changes"):
         plan(root, "model.bin")
     commit(root)
     (root / ".git").rename(tmp_path / "git")
-    with pytest.raises(LocalProblem, match="no git repository with a commit"):
+    with pytest.raises(LocalProblem, match="not in a git repository with a commit"):
         plan(root, "model.bin")
 
 
 @pytest.mark.parametrize("field", ["message", "destination", "name"])
-def test_a_text_that_is_no_utf8_is_refused(root: Path, field: str) -> None:
+def test_a_text_that_is_not_utf8_is_refused(root: Path, field: str) -> None:
     with pytest.raises(UsageProblem, match="UTF-8"):
         plan(root, "model.bin", **{field: "s3://caf\udce9"})
 
 
-def test_the_copy_to_plan_from_has_no_name_on_the_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_database_copy_has_no_file_name(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not redacted: nobody else may open it, and nothing is left of it by SIGKILL."""
     monkeypatch.setattr("tempfile.tempdir", str(root / "not there"))
     named: list[str] = []

@@ -59,7 +59,7 @@ def agree(redactions: Mapping[str, int]) -> None:
     """A person who agrees at once."""
 
 
-def test_a_put_that_another_process_planned_meanwhile_is_met(tmp_path: Path) -> None:
+def test_a_put_that_another_process_planned_meanwhile_is_reused(tmp_path: Path) -> None:
     planning = Planning(tmp_path)
     consent = Consent(planning)
     met = planning(consent)
@@ -68,7 +68,7 @@ def test_a_put_that_another_process_planned_meanwhile_is_met(tmp_path: Path) -> 
     assert os.listdir(planning.folder.publishes) == [met.plan.id]
 
 
-def test_a_put_that_another_process_works_on_is_left_to_it(tmp_path: Path) -> None:
+def test_a_put_that_another_process_owns_is_refused(tmp_path: Path) -> None:
     planning = Planning(tmp_path)
     consent = Consent(planning, goes_on=True)
     with pytest.raises(Owned) as caught:
@@ -77,16 +77,14 @@ def test_a_put_that_another_process_works_on_is_left_to_it(tmp_path: Path) -> No
     assert os.listdir(planning.folder.publishes) == [consent.other[0].plan.id]
 
 
-def test_a_put_that_is_wanted_again_meets_none(tmp_path: Path) -> None:
+def test_again_never_reuses_an_earlier_put(tmp_path: Path) -> None:
     planning = Planning(tmp_path)
     first, second = planning(agree), planning(agree, again=True)
     assert not second.resumed
     assert first.plan.id != second.plan.id
 
 
-def test_nobody_else_keeps_a_plan_between_the_look_and_the_freezing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_plan_lock_is_held_while_a_put_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planning = Planning(tmp_path)
     held: list[bool] = []
     save = freezing._save

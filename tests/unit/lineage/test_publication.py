@@ -42,7 +42,7 @@ def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
-def test_labels_are_stamped_as_they_were_when_they_were_read(database: Path) -> None:
+def test_only_label_versions_that_were_sent_are_stamped(database: Path) -> None:
     (as_of,) = rows(database, "SELECT max(created_at) FROM labels")[0]
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
@@ -80,7 +80,7 @@ def test_session_jobs_and_artifacts_are_stamped(database: Path) -> None:
     ]
 
 
-def test_the_note_joins_what_the_session_already_says(database: Path) -> None:
+def test_the_note_is_merged_into_the_session_metadata(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         old = {"mine": 1, "roar": {"kept": True, "remote_publication": {"other": 2, "glaas": {"session_hash": "old"}}}}
         connection.execute("UPDATE sessions SET metadata = ?", (json.dumps(old),))
@@ -101,14 +101,14 @@ def test_the_note_joins_what_the_session_already_says(database: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["{", "[1]", "7", " ", '{"roar": 3}', '{"roar": {"remote_publication": []}}'])
-def test_a_broken_note_does_not_hinder(database: Path, broken: str) -> None:
+def test_a_broken_note_is_replaced(database: Path, broken: str) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE sessions SET metadata = ?", (broken,))
     mark(database)
     assert published_hashes(rows(database, "SELECT metadata FROM sessions")[0][0]) == [HASH, PREPARED]
 
 
-def test_doing_it_again_changes_nothing(database: Path) -> None:
+def test_repetition_changes_nothing(database: Path) -> None:
     mark(database)
     once = dump(database)
     mark(database)
@@ -122,9 +122,7 @@ def test_the_search_index_still_agrees(database: Path) -> None:
         assert len(connection.execute("SELECT rowid FROM jobs_fts WHERE jobs_fts MATCH 'total'").fetchall()) == 3
 
 
-def test_a_roar_that_keeps_writing_is_waited_for_and_then_named(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_of_roar_is_waited_for_and_then_reported(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.05)
     with closing(sqlite3.connect(database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
@@ -137,7 +135,7 @@ def test_a_roar_that_keeps_writing_is_waited_for_and_then_named(
     mark(database)
 
 
-def test_a_missing_or_spoilt_database_is_a_problem(database: Path) -> None:
+def test_a_missing_or_damaged_database_is_an_error(database: Path) -> None:
     database.write_bytes(b"no database" * 1000)
     with pytest.raises(LocalProblem, match=r"is published, but roar\.db could not be updated"):
         mark(database)

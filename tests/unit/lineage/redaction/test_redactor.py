@@ -29,7 +29,7 @@ def pieces(secret: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_part_of_a_real_shaped_secret_is_left(seed: int) -> None:
+def test_no_part_of_a_realistic_secret_is_left(seed: int) -> None:
     corpus = secrets(seed)
     assert len(corpus) >= 200
     for text, hidden in corpus:
@@ -39,13 +39,13 @@ def test_no_part_of_a_real_shaped_secret_is_left(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_secrets_in_json_values_go_as_they_do_in_texts(seed: int) -> None:
+def test_secrets_in_json_values_are_redacted_as_in_texts(seed: int) -> None:
     for text, hidden in secrets(seed):
         result = json.dumps(Redactor(OmitConfig()).value({"runtime": {"command": ["sh", "-c", text], "note": text}}))
         assert not any(secret in result for secret in hidden), f"seed {seed}: {text!r} became {result!r}"
 
 
-def test_innocent_values_stay() -> None:
+def test_harmless_values_stay() -> None:
     corpus = innocents(1)
     assert len(corpus) >= 300
     redactor = Redactor(OmitConfig())
@@ -53,14 +53,14 @@ def test_innocent_values_stay() -> None:
     assert redactor.findings() == {}
 
 
-def test_innocent_json_stays() -> None:
+def test_harmless_json_stays() -> None:
     redactor = Redactor(OmitConfig())
     values = [json.loads(text) for text in innocents(1) if text.startswith("{")]
     assert [value for value in values if redactor.value(value) != value] == []
 
 
 @pytest.mark.parametrize("start", ["sk-" + "proj-", "sk-" + "ant-api03-"])
-def test_of_5000_random_keys_of_a_url_safe_alphabet_no_tail_is_left(start: str) -> None:
+def test_no_tail_of_5000_random_url_safe_keys_is_left(start: str) -> None:
     seed = 20261127
     chance, redactor, left = random.Random(seed), Redactor(OmitConfig()), []
     for number in range(5_000):
@@ -72,7 +72,7 @@ def test_of_5000_random_keys_of_a_url_safe_alphabet_no_tail_is_left(start: str) 
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_stands_beside_a_secret_stays(seed: int) -> None:
+def test_the_text_around_a_secret_stays(seed: int) -> None:
     chance = random.Random(seed)
     known = [row for row in secrets(seed) if "PRIVATE KEY" not in row[0]]  # one that is cut off has no end
     commands = [text for text in innocents(seed) if "'" not in text and '"' not in text and "{" not in text]
@@ -128,14 +128,14 @@ DIFFERENCES = [
 
 
 @pytest.mark.parametrize(("text", "ours", "why"), DIFFERENCES)
-def test_where_we_differ_from_roar_cli(text: str, ours: str, why: str) -> None:
+def test_known_differences_from_roar_cli(text: str, ours: str, why: str) -> None:
     assert redacted(text) == ours
     roars = OmitFilter({}).filter_string(text).filtered
     if text != "A_TOKEN='a1b2 c3d4!' x":
         assert roars != ours, why
 
 
-def test_what_both_leave_alone_has_the_same_hash_in_both() -> None:
+def test_an_unredacted_lineage_has_the_hash_of_roar_cli() -> None:
     roar = OmitFilter({})
     both = [text for text in innocents(1) if roar.filter_string(text).filtered == text]
     assert len(both) > 200
@@ -153,11 +153,11 @@ def test_what_both_leave_alone_has_the_same_hash_in_both() -> None:
         "python train.py --lr 0.1 --tokenizer bert-base --keys a,b",
     ],
 )
-def test_common_commands_come_out_as_roar_sends_them(text: str) -> None:
+def test_common_commands_are_redacted_as_in_roar_cli(text: str) -> None:
     assert redacted(text) == OmitFilter({}).filter_string(text).filtered
 
 
-def test_a_secret_that_is_a_key_goes_and_no_value_with_it() -> None:
+def test_a_secret_in_a_key_is_redacted_and_its_value_stays() -> None:
     first, second = ("hf" + "_" + 12 * one for one in ("aB3", "xY7"))
     redactor = Redactor(OmitConfig())
     value = {"users": {first: "ada", second: "bob"}, "tiktoken": "0.11.0"}
@@ -181,11 +181,11 @@ def test_a_secret_that_is_a_key_goes_and_no_value_with_it() -> None:
         (["a;redis-cli", "-n 1", "hunter22"], ["a;redis-cli", "-n 1", "hunter22"]),
     ],
 )
-def test_a_command_that_is_recorded_as_a_list_is_read_as_one(words: list[str], hidden: list[str]) -> None:
+def test_a_list_of_arguments_is_read_as_a_command(words: list[str], hidden: list[str]) -> None:
     assert Redactor(OmitConfig()).value(words) == hidden
 
 
-def test_values_are_redacted_under_a_secrets_name_and_after_a_flag() -> None:
+def test_values_are_redacted_under_a_secret_name_and_after_a_flag() -> None:
     metadata: dict[str, object] = {
         "runtime": {"command": ["x", "--password", "hunter22", "--epochs", "3"], "env_vars": {"WANDB_API_KEY": "1.0"}},
         "packages": {"pip": {"tiktoken": "0.11.0", "google-auth": "2.0"}},
@@ -221,12 +221,12 @@ def test_the_configuration_adds_values_and_shapes_and_allows_others() -> None:
     assert redactor.findings() == {"configured-value": 1, "plate": 1}
 
 
-def test_a_pattern_meets_text_beyond_ascii_and_broken_text() -> None:
+def test_a_pattern_matches_non_ascii_and_broken_text() -> None:
     redactor = Redactor(OmitConfig(patterns=(CustomShape("plate", r"[A-Z]{2}-\d{4}"),)))
     assert redactor.text("é😀 AB-1234 \ud800 DB_PASS=hunter22é") == "é😀 [REDACTED] \ud800 DB_PASS=[REDACTED]"
 
 
-def test_nothing_is_redacted_when_that_is_switched_off() -> None:
+def test_disabled_redaction_changes_nothing() -> None:
     redactor = Redactor(OmitConfig(enabled=False))
     metadata: dict[str, object] = {"password": "x", "runtime": {"env_vars": {"HF_TOKEN": "x"}}}
     assert redactor.metadata(metadata) == metadata
@@ -250,12 +250,12 @@ def test_a_git_url_loses_its_credentials_as_in_roar(url: str, published: str) ->
 @pytest.mark.parametrize(
     "bad", [CustomShape("mine", "("), CustomShape("mine", "a", r"\9"), CustomShape("mine", r"(a)\1(?=b)")]
 )
-def test_a_pattern_that_can_not_be_run_is_named(bad: CustomShape) -> None:
+def test_an_unusable_pattern_is_reported(bad: CustomShape) -> None:
     with pytest.raises(LocalProblem, match="mine"):
         Redactor(OmitConfig(patterns=(bad,)))
 
 
-def test_a_pattern_that_would_backtrack_for_ever_takes_no_time() -> None:
+def test_a_backtracking_pattern_runs_in_linear_time() -> None:
     redactor = Redactor(OmitConfig(patterns=(CustomShape("slow", r"(a+)+$"),), allowlist=(r"(x+x+)+y",)))
     start = time.process_time()
     assert redactor.text("a" * 50_000 + "b --password " + "x1" * 20_000).endswith("b --password=[REDACTED]")

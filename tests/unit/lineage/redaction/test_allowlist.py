@@ -46,7 +46,7 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("how", EVERYTHING)
-def test_a_project_that_excepts_everything_is_not_followed(how: str) -> None:
+def test_a_project_cannot_except_everything(how: str) -> None:
     redactor = Redactor(effective(OmitConfig(allowlist=tuple(EVERYTHING[how])), None))
     left = []
     for text, hidden in secrets(SEED):
@@ -56,7 +56,7 @@ def test_a_project_that_excepts_everything_is_not_followed(how: str) -> None:
 
 
 @pytest.mark.parametrize("how", EVERYTHING)
-def test_the_terminal_says_that_it_is_not_followed(how: str) -> None:
+def test_an_ignored_exception_is_reported(how: str) -> None:
     omit = effective(OmitConfig(allowlist=tuple(EVERYTHING[how])), None)
     redactor = Redactor(omit)
     for text, _hidden in secrets(SEED):
@@ -80,7 +80,7 @@ def test_the_user_may_except_everything(how: str) -> None:
     assert redactor.text(text) == text
 
 
-def test_the_verdict_is_the_same_every_time() -> None:
+def test_the_result_is_the_same_every_time() -> None:
     texts = [text for text, _hidden in secrets(SEED)]
     results = []
     for _ in range(2):
@@ -90,7 +90,7 @@ def test_the_verdict_is_the_same_every_time() -> None:
 
 
 @pytest.mark.parametrize("value", ["sk-", "hf_", "token", "A", "=", "Bearer "])
-def test_a_configured_value_takes_no_secret_apart(value: str) -> None:
+def test_a_configured_value_does_not_split_a_secret(value: str) -> None:
     """A project's value that is the beginning of a key would hide that beginning, and with it what follows."""
     redactor = Redactor(OmitConfig(values=(value,)))
     for text, hidden in secrets(SEED):

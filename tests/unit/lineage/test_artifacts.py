@@ -18,11 +18,11 @@ from roar_publisher.lineage.artifacts import hash_entries, link_digest
         ("published 6 jobs:aa", "aa"),
     ],
 )
-def test_what_is_no_pair_names_no_artifact(hashes: str, digest: str) -> None:
+def test_a_hash_that_is_not_a_pair_is_ignored(hashes: str, digest: str) -> None:
     assert link_digest(hashes) == digest
 
 
-def test_only_pairs_travel() -> None:
+def test_only_pairs_are_sent() -> None:
     assert hash_entries("x sha256:bb : blake3:aa md5:") == [
         {"algorithm": "blake3", "digest": "aa"},
         {"algorithm": "sha256", "digest": "bb"},

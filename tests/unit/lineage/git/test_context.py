@@ -33,17 +33,17 @@ def test_remote_commit_and_branch(repo: Path) -> None:
     assert len(context.commit) == 40
 
 
-def test_a_folder_inside_counts_as_the_repository(repo: Path) -> None:
+def test_a_subfolder_belongs_to_the_repository(repo: Path) -> None:
     (repo / "deep").mkdir()
     assert read_git_context(repo / "deep") == read_git_context(repo)
 
 
-def test_a_detached_head_has_no_branch_but_head(repo: Path) -> None:
+def test_the_branch_of_a_detached_head_is_head(repo: Path) -> None:
     git("checkout", "--quiet", "--detach", cwd=repo)
     assert read_git_context(repo).branch == "HEAD"
 
 
-def test_a_repository_without_commits_has_a_remote_all_the_same(tmp_path: Path) -> None:
+def test_a_repository_without_commits_has_a_remote(tmp_path: Path) -> None:
     git("init", "--quiet", cwd=tmp_path)
     git("remote", "add", "origin", URL, cwd=tmp_path)
     assert read_git_context(tmp_path) == GitContext(URL, None, None)
@@ -61,7 +61,9 @@ def test_a_repository_without_commits_has_a_remote_all_the_same(tmp_path: Path) 
         ({"origin": "file:///srv/git/x.git"}, None, None),
     ],
 )
-def test_which_remote_counts(repo: Path, remotes: dict[str, str], preferred: str | None, chosen: str | None) -> None:
+def test_the_remote_is_chosen_by_name(
+    repo: Path, remotes: dict[str, str], preferred: str | None, chosen: str | None
+) -> None:
     git("remote", "remove", "origin", cwd=repo)
     for name, url in remotes.items():
         git("remote", "add", name, url, cwd=repo)
@@ -81,26 +83,24 @@ def test_which_remote_counts(repo: Path, remotes: dict[str, str], preferred: str
         ("", False),
     ],
 )
-def test_only_what_others_can_fetch_is_told(url: str, shareable: bool) -> None:
+def test_only_shareable_remotes_are_published(url: str, shareable: bool) -> None:
     assert is_shareable(url) is shareable
 
 
-def test_outside_of_a_repository_there_is_nothing_and_git_is_not_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outside_a_repository_git_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.setenv("PATH", os.devnull)
     assert read_git_context(tmp_path) == NOTHING
     assert read_git_context(tmp_path / "gone") == NOTHING
 
 
-def test_an_empty_git_folder_is_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_git_folder_is_not_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / ".git").mkdir()
     assert read_git_context(tmp_path) == NOTHING
 
 
-def test_the_facts_that_a_lineage_lacks_are_said() -> None:
+def test_missing_git_facts_are_described() -> None:
     assert "no git commit" in describe_missing_git(None, None)
     assert "no git commit" in describe_missing_git(URL, None)
     assert "no remote" in describe_missing_git(None, "ab" * 20)
@@ -144,7 +144,7 @@ def lose_worktree(repo: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [damage_head, damage_branch, lose_commit, damage_config, lose_worktree])
-def test_a_repository_that_git_does_not_read_is_an_error(repo: Path, damage: Callable[[Path], None]) -> None:
+def test_a_repository_that_git_cannot_read_is_an_error(repo: Path, damage: Callable[[Path], None]) -> None:
     damage(repo)
     problem = refused(repo)
     assert str(repo) in problem.what
@@ -153,7 +153,7 @@ def test_a_repository_that_git_does_not_read_is_an_error(repo: Path, damage: Cal
     assert (problem.reason, problem.exit_code) == ("git", ExitCode.FAILED)
 
 
-def test_a_repository_of_another_user_is_named_with_the_command_that_git_names(
+def test_a_repository_of_another_user_is_reported_with_the_remedy_of_git(
     repo: Path, script: Callable[[str], Path]
 ) -> None:
     script(
@@ -175,7 +175,7 @@ def test_a_repository_of_another_user_is_named_with_the_command_that_git_names(
         "kill -KILL $$",
     ],
 )
-def test_a_failure_that_passes_is_tried_again(
+def test_a_temporary_failure_is_retried(
     repo: Path, script: Callable[[str], Path], pauses: list[float], failure: str
 ) -> None:
     """Every command fails the first two times."""
@@ -185,7 +185,7 @@ def test_a_failure_that_passes_is_tried_again(
     assert pauses == [*PAUSES] * (len(log.read_text().splitlines()) // 3)
 
 
-def test_a_failure_that_stays_is_an_error_after_a_bounded_number_of_attempts(
+def test_a_permanent_failure_is_an_error_after_limited_attempts(
     repo: Path, script: Callable[[str], Path], pauses: list[float]
 ) -> None:
     log = script('echo once >> "$LOG"\necho "fatal: read error: Input/output error" >&2\nexit 128\n')
@@ -194,12 +194,12 @@ def test_a_failure_that_stays_is_an_error_after_a_bounded_number_of_attempts(
     assert pauses == list(PAUSES)
 
 
-def test_a_git_that_gives_no_answer_is_ended_and_is_an_error(
+def test_a_hanging_git_is_killed_and_is_an_error(
     repo: Path, script: Callable[[str], Path], pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("roar_publisher.lineage.git.run.LOCAL_SECONDS", 0.01)
     script("exec sleep 1000\n")
-    assert "no answer" in refused(repo).what
+    assert "did not finish" in refused(repo).what
     assert pauses == []
 
 

@@ -67,7 +67,7 @@ def test_a_destination_outside_of_the_project_is_refused(
 
 
 @pytest.mark.parametrize("place", [".git/hooks", ".roar", ".GIT"])
-def test_no_word_lets_it_write_where_other_programs_take_orders_from(
+def test_protected_folders_are_never_written_even_if_allowed(
     place: str, members: Members, attacks: Attack, world: World, scratch: Path
 ) -> None:
     forged = stored_in(members, scratch, (world.project / place).as_uri(), "config")
@@ -86,7 +86,7 @@ def test_a_folder_of_the_project_that_leads_out_of_it_is_refused(
         link.unlink()
 
 
-def test_what_the_user_repeats_is_allowed(
+def test_a_path_that_the_user_repeats_is_allowed(
     members: Members, world: World, imports: Import, imported: PublishPaths, scratch: Path, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -126,7 +126,7 @@ def test_a_roar_db_that_leads_out_of_the_project_is_not_written(world: World, im
         aside.rename(database)
 
 
-def test_the_project_that_a_bundle_names_is_not_the_one(
+def test_the_project_path_of_a_bundle_is_ignored(
     members: Members, world: World, imports: Import, imported: PublishPaths, scratch: Path, tmp_path: Path
 ) -> None:
     """Its tag and its record would go into any repository of this user."""
@@ -148,7 +148,7 @@ def plan_of(paths: PublishPaths) -> Any:
         return journal.plan()
 
 
-def test_a_tag_is_pushed_only_at_the_users_word(world: World, imports: Import, imported: PublishPaths) -> None:
+def test_a_tag_is_pushed_only_if_the_user_asks(world: World, imports: Import, imported: PublishPaths) -> None:
     answer = imports(world.bundle)
     assert answer.code == 0, answer.err
     [[name, commit, *pushed]] = plan_of(imported).tags
@@ -160,7 +160,7 @@ def test_a_tag_is_pushed_only_at_the_users_word(world: World, imports: Import, i
     assert "push it to origin, https://github.com/acme/linear.git" in answer.err
 
 
-def test_what_it_would_do_is_shown(world: World, imports: Import, imported: PublishPaths) -> None:
+def test_the_effects_of_an_import_are_shown(world: World, imports: Import, imported: PublishPaths) -> None:
     answer = imports(world.bundle)
     for key in ("model.bin", "0.bin", "1.bin", "2.bin"):
         assert f"{world.destination}/{key}" in answer.err
@@ -173,7 +173,7 @@ def test_what_it_would_do_is_shown(world: World, imports: Import, imported: Publ
         assert words in answer.err
 
 
-def test_a_file_that_would_be_replaced_is_told(world: World, imports: Import, imported: PublishPaths) -> None:
+def test_a_file_that_would_be_replaced_is_reported(world: World, imports: Import, imported: PublishPaths) -> None:
     there = world.project / "stored" / "model.bin"
     there.parent.mkdir()
     there.write_bytes(b"mine")
@@ -206,7 +206,7 @@ def test_the_store_is_shown_with_the_credentials_that_it_gets(
     assert "as s3://bucket/prefix/model.bin" in answer.err
 
 
-def test_an_address_that_is_not_the_registrys_is_not_kept_as_a_link(
+def test_a_page_url_of_another_host_is_dropped(
     members: Members, imports: Import, imported: PublishPaths, scratch: Path, tmp_path: Path
 ) -> None:
     sql = "UPDATE progress SET url = 'https://phishing.example/dag/x', hash = '" + "0" * 64 + "'"
@@ -216,7 +216,7 @@ def test_an_address_that_is_not_the_registrys_is_not_kept_as_a_link(
         assert journal.progress().url is None
 
 
-def test_what_was_agreed_to_elsewhere_is_not_agreed_to_here(
+def test_consent_given_on_another_machine_does_not_count(
     members: Members, imports: Import, imported: PublishPaths, scratch: Path, tmp_path: Path
 ) -> None:
     sql = "UPDATE queue SET agreed = 1, parked = 0, detached_at = 1, next_attempt = 0"
@@ -230,7 +230,7 @@ def test_what_was_agreed_to_elsewhere_is_not_agreed_to_here(
 # ------------------------------------------------------------------------------------------------------------ consent
 
 
-def test_without_a_person_or_a_word_nothing_is_imported(world: World, imports: Import) -> None:
+def test_without_a_terminal_or_yes_nothing_is_imported(world: World, imports: Import) -> None:
     before = everything(world)
     answer = imports(world.bundle, yes=False)
     answer.blames(4, "needs your consent", "nothing was imported", "--yes")
@@ -238,7 +238,7 @@ def test_without_a_person_or_a_word_nothing_is_imported(world: World, imports: I
     assert everything(world) == before
 
 
-def test_no_word_of_it_steers_the_terminal_that_shows_it_later(
+def test_control_characters_of_a_bundle_never_reach_the_terminal(
     members: Members,
     world: World,
     imports: Import,
