@@ -35,7 +35,7 @@ def add_user(name: str, email: str | None, data: Path) -> None:
       roar registry user add alice --email alice@example.org
       roar registry key add alice ~/.ssh/id_ed25519.pub
     """
-    from roar_publisher.registry.accounts import users as accounts
+    from roar_publisher.registry.store import users as accounts
 
     with opened(data, new=True) as store:
         added = store.write(accounts.add_user, name, email=email)
@@ -47,7 +47,7 @@ def add_user(name: str, email: str | None, data: Path) -> None:
 @data_option
 def list_users(as_json: bool, data: Path) -> None:
     """List the users."""
-    from roar_publisher.registry.accounts import users as accounts
+    from roar_publisher.registry.store import users as accounts
 
     with opened(data) as store:
         users = store.read(accounts.users)
@@ -59,7 +59,7 @@ def list_users(as_json: bool, data: Path) -> None:
 @data_option
 def remove_user(name: str, data: Path) -> None:
     """Remove a user with keys and tokens.  What the user published stays."""
-    from roar_publisher.registry.accounts import users as accounts
+    from roar_publisher.registry.store import users as accounts
 
     with opened(data) as store:
         store.write(accounts.remove_user, name)
@@ -77,14 +77,15 @@ def key() -> None:
 @data_option
 def add_key(user: str, public_key: Path, data: Path) -> None:
     """Let the key in PUBLIC_KEY (a .pub file) sign for USER."""
-    from roar_publisher.registry.accounts import keys
+    from roar_publisher.registry.accounts.public_keys import InvalidKey, parse_key
+    from roar_publisher.registry.store import keys
 
     try:
-        parsed = keys.parse_key(public_key.read_text("utf-8"))
+        parsed = parse_key(public_key.read_text("utf-8"))
     except OSError as error:
         raise LocalProblem(f"{public_key} cannot be read: {error.strerror}", next_step=f"ls -l {public_key}") from error
-    except (keys.InvalidKey, UnicodeDecodeError) as error:
-        why = str(error) if isinstance(error, keys.InvalidKey) else "it is no text"
+    except (InvalidKey, UnicodeDecodeError) as error:
+        why = str(error) if isinstance(error, InvalidKey) else "it is no text"
         raise UsageProblem(
             f"{public_key} holds no public key that can be used: {why}", next_step="name a .pub file"
         ) from error
@@ -98,7 +99,7 @@ def add_key(user: str, public_key: Path, data: Path) -> None:
 @data_option
 def list_keys(as_json: bool, data: Path) -> None:
     """List the keys."""
-    from roar_publisher.registry.accounts import keys
+    from roar_publisher.registry.store import keys
 
     with opened(data) as store:
         known = store.read(keys.keys)
@@ -110,7 +111,7 @@ def list_keys(as_json: bool, data: Path) -> None:
 @data_option
 def remove_key(fingerprint: str, data: Path) -> None:
     """From now on the key with this FINGERPRINT (SHA256:…) signs for nobody."""
-    from roar_publisher.registry.accounts import keys
+    from roar_publisher.registry.store import keys
 
     with opened(data) as store:
         store.write(keys.remove_key, fingerprint)
@@ -171,10 +172,10 @@ def issue_token(user: str, ttl: int, auth_json: Path | None, url: str | None, as
 @data_option
 def list_tokens(as_json: bool, data: Path) -> None:
     """List the sign-ins; the tokens themselves are not kept."""
-    from roar_publisher.registry.accounts import grants
+    from roar_publisher.registry.store import sign_ins
 
     with opened(data) as store:
-        known = store.read(grants.grants)
+        known = store.read(sign_ins.grants)
     listed(as_json, [asdict(grant) for grant in known])
 
 
@@ -183,10 +184,10 @@ def list_tokens(as_json: bool, data: Path) -> None:
 @data_option
 def revoke_token(id: str, data: Path) -> None:
     """End the sign-in ID: its access and refresh tokens are dead at once."""
-    from roar_publisher.registry.accounts import grants
+    from roar_publisher.registry.store import sign_ins
 
     with opened(data) as store:
-        store.write(grants.revoke, id)
+        store.write(sign_ins.revoke, id)
     click.echo(f"{id} is revoked")
 
 

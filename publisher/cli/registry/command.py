@@ -40,7 +40,6 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
       roar publish --public --registry http://127.0.0.1:8123
     """
     import signal
-    import sqlite3
 
     from roar_publisher.extras import require
 
@@ -50,6 +49,7 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
     from roar_publisher.net.route import unusable_route
     from roar_publisher.registry.accounts.signin_file import remember_address
     from roar_publisher.registry.server.serve import serve as serve_registry
+    from roar_publisher.registry.store.errors import StoreError
     from roar_publisher.registry.store.private_data import UnsafeData
 
     try:
@@ -85,7 +85,7 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
             next_step="choose another --port, --host or --data",
             reason=Reason.REGISTRY,
         ) from error
-    except sqlite3.Error as error:
+    except StoreError as error:
         raise LocalProblem(
             f"the registry's data in {data} cannot be used: {error}",
             next_step="check its permissions and room, or choose another --data",

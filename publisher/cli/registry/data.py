@@ -17,7 +17,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.xdg import base_folder
 
 if TYPE_CHECKING:
-    from roar_publisher.registry.accounts.users import Accounts
+    from roar_publisher.registry.store.users import Accounts
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 GROUPS = ("user", "key", "token", "owner", "project")
@@ -61,10 +61,9 @@ def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
     Raises `UsageProblem` if a name is taken or unknown, `LocalProblem` if the file cannot be used. In these cases the
     command changes nothing.
     """
-    import sqlite3
-
-    from roar_publisher.registry.accounts.users import DATABASE_NAME, Accounts, Taken, Unknown
+    from roar_publisher.registry.store.errors import AlreadyExists, NotFound, StoreError
     from roar_publisher.registry.store.private_data import UnsafeData
+    from roar_publisher.registry.store.users import DATABASE_NAME, Accounts
 
     try:
         if not new and not (data / DATABASE_NAME).exists():
@@ -74,7 +73,7 @@ def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
             yield accounts
         finally:
             accounts.close()
-    except (Taken, Unknown) as error:
+    except (AlreadyExists, NotFound) as error:
         group = next(word for word in str(error).split() if word in GROUPS)
         next_step = f"roar registry {group} list --data {shlex.quote(str(data))}"
         raise UsageProblem(str(error), next_step=next_step) from error
@@ -82,7 +81,7 @@ def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
         raise LocalProblem(
             f"the registry's data is not private: {error}", next_step=error.remedy, reason=Reason.REGISTRY
         ) from error
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, StoreError) as error:
         raise LocalProblem(
             f"the registry's accounts in {data} cannot be used: {error}",
             next_step="check its permissions and room, or choose another --data",

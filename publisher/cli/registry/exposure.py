@@ -73,8 +73,8 @@ def exposure(
     public: list[str],
 ) -> "Exposure":
     """Return the values of the options."""
+    from roar_publisher.registry.accounts.quotas import Amount
     from roar_publisher.registry.server.serve import Exposure
-    from roar_publisher.registry.store.quotas import Amount
 
     quota = Amount(anonymous_sessions, anonymous_jobs, anonymous_mib * MEBIBYTE)
     return Exposure(connections=max_connections, quota=quota, proxies=proxies, public=public)

@@ -25,7 +25,7 @@ def owner() -> None:
 @data_option
 def add_owner(name: str, data: Path) -> None:
     """Add an organization.  A user is the owner of a space of that name without it."""
-    from roar_publisher.registry.accounts import directory
+    from roar_publisher.registry.store import projects as directory
 
     with opened(data, new=True) as store:
         owner_id = store.write(directory.add_owner, name)
@@ -38,8 +38,8 @@ def add_owner(name: str, data: Path) -> None:
 @click.option("--remove", is_flag=True, help="USER is no member any more.")
 @data_option
 def set_owner_member(name: str, user: str, remove: bool, data: Path) -> None:
-    """Make USER a member of the organization NAME, who writes to all its projects."""
-    from roar_publisher.registry.accounts import directory
+    """Make USER a member of the organization NAME, who writes to all its directory."""
+    from roar_publisher.registry.store import projects as directory
 
     with opened(data) as store:
         store.write(directory.set_owner_member, name, user, member=not remove)
@@ -51,7 +51,7 @@ def set_owner_member(name: str, user: str, remove: bool, data: Path) -> None:
 @data_option
 def list_owners(as_json: bool, data: Path) -> None:
     """List the organizations."""
-    from roar_publisher.registry.accounts import directory
+    from roar_publisher.registry.store import projects as directory
 
     with opened(data) as store:
         organizations = store.read(directory.organizations)
@@ -75,7 +75,7 @@ def add_project(name: tuple[str, str], visibility: str, data: Path) -> None:
       roar registry project add acme/models
       roar registry project member acme/models alice
     """
-    from roar_publisher.registry.accounts import directory
+    from roar_publisher.registry.store import projects as directory
 
     with opened(data) as store:
         project_id = store.write(directory.add_project, *name, visibility)
@@ -89,7 +89,7 @@ def add_project(name: tuple[str, str], visibility: str, data: Path) -> None:
 @data_option
 def set_project_member(name: tuple[str, str], user: str, access: str, data: Path) -> None:
     """Say what USER may do in a project.  The last word counts."""
-    from roar_publisher.registry.accounts import directory
+    from roar_publisher.registry.store import projects as directory
 
     can_write = {"write": True, "read": False}.get(access)
     with opened(data) as store:
@@ -102,7 +102,7 @@ def set_project_member(name: tuple[str, str], user: str, access: str, data: Path
 @data_option
 def list_projects(as_json: bool, data: Path) -> None:
     """List the projects, with the members that are named for each."""
-    from roar_publisher.registry.accounts import directory
+    from roar_publisher.registry.store import projects as directory
 
     with opened(data) as store:
         projects = store.read(directory.projects)

@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from roar_publisher.registry.accounts import grants
-from roar_publisher.registry.accounts.context import AccessContext
-from roar_publisher.registry.accounts.directory import context_of
+from roar_publisher.registry.accounts.context import AccessContext, context_of
 from roar_publisher.registry.accounts.signin_file import iso_time
-from roar_publisher.registry.accounts.users import Accounts, User
 from roar_publisher.registry.http.refusals import unaccepted
+from roar_publisher.registry.store.users import Accounts, User
 
 T = TypeVar("T")
 

@@ -24,12 +24,11 @@ from roar_publisher.glaas.signature import signing_payload
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.registry.accounts.authority import Authority
 from roar_publisher.registry.accounts.signatures import Signature, Signatures, Signed
-from roar_publisher.registry.accounts.users import User
 from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.http.refusals import Refusal, unaccepted
+from roar_publisher.registry.store.access import ANONYMOUS_OWNER
+from roar_publisher.registry.store.users import User
 
-ANONYMOUS_OWNER = ""
-"""Owner of data that was written without a user. User ids are never empty."""
 _TOKEN = re.compile(r"[!-~]{1,8192}")
 
 

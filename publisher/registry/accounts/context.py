@@ -6,6 +6,10 @@ on.
 
 from pydantic import BaseModel, ConfigDict
 
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.projects import memberships, projects_of_owner, users_sharing_projects
+from roar_publisher.registry.store.users import User
+
 OWNER, MEMBER, GUEST = "owner", "member", "guest"
 """Roles that the registry itself assigns. A guest can access only single projects of an owner."""
 WRITING_ROLES = frozenset({OWNER, "admin", MEMBER})
@@ -50,3 +54,38 @@ class AccessContext(_Part):
     user: ContextUser
     owners: list[ContextOwner]
     projects_by_owner: dict[str, list[ContextProject]]
+
+
+def context_of(connection: Connection, user: User) -> AccessContext:
+    """Return the access context of a user in the registry's own accounts, in the shape that TReqs uses."""
+    owners = [
+        _owner(user.id, user.name, "user", OWNER),
+        *(
+            _owner(each.id, each.name, "organization", MEMBER if each.is_member else GUEST)
+            for each in memberships(connection, user.id)
+        ),
+        *(_owner(user_id, name, "user", GUEST) for user_id, name in users_sharing_projects(connection, user.id)),
+    ]
+    return AccessContext(
+        user=ContextUser(id=user.id, sub=user.sub, username=user.name, email=user.email),
+        owners=owners,
+        projects_by_owner={owner.id: _projects_of(connection, owner, user) for owner in owners},
+    )
+
+
+def _owner(owner_id: str, name: str, kind: str, role: str) -> ContextOwner:
+    return ContextOwner(id=owner_id, type=kind, username=name, display_name=name, role=role)
+
+
+def _projects_of(connection: Connection, owner: ContextOwner, user: User) -> list[ContextProject]:
+    everything = owner.role != GUEST
+    return [
+        ContextProject(
+            id=project.id,
+            name=project.name,
+            visibility=project.visibility,
+            can_write=everything or bool(project.can_write),
+        )
+        for project in projects_of_owner(connection, owner.id, user.id)
+        if everything or project.can_write is not None
+    ]

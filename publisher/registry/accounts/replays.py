@@ -6,19 +6,20 @@ requests arrive at once, one takes effect and the other has nothing left to chan
 """
 
 import hashlib
-import sqlite3
 from http import HTTPStatus
 
 from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.accounts.signatures import WINDOW, Signed
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.spent_signatures import spend_signature
 
 REMEMBERED = 2 * WINDOW
 """Seconds from its timestamp until a signature is forgotten. It is refused `WINDOW` after its timestamp. The rest
 covers requests that were accepted in time and still wait for their transaction."""
 
 
-def refuse_replay(connection: sqlite3.Connection, caller: Caller, *, changed: bool, now: float) -> None:
+def refuse_replay(connection: Connection, caller: Caller, *, changed: bool, now: float) -> None:
     """Record that the caller's signature has written. Call this in the transaction of the write.
 
     `changed` says whether the write had an effect. `now` is in Unix seconds. Raises `Refusal` (425) if the same signed
@@ -26,12 +27,9 @@ def refuse_replay(connection: sqlite3.Connection, caller: Caller, *, changed: bo
     """
     if caller.signed is None:
         return
-    connection.execute("DELETE FROM spent_signatures WHERE until < ?", (now,))
-    spent = (_digest(caller.signed), caller.signed.signature.ts + REMEMBERED)
-    inserted = connection.execute(
-        "INSERT INTO spent_signatures (digest, until) VALUES (?, ?) ON CONFLICT DO NOTHING", spent
-    ).rowcount
-    if changed and inserted != 1:
+    until = caller.signed.signature.ts + REMEMBERED
+    is_new = spend_signature(connection, _digest(caller.signed), until=until, now=now)
+    if changed and not is_new:
         raise Refusal(HTTPStatus.TOO_EARLY, "this was signed and sent before: sign it anew")
 
 

@@ -9,7 +9,6 @@ request is answered like the first one. Only a write that is not idempotent must
 """
 
 import re
-import sqlite3
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +16,11 @@ from dataclasses import dataclass, field
 import anyio
 
 from roar_publisher.registry.accounts.authority import Run
-from roar_publisher.registry.accounts.keys import key_holder
-from roar_publisher.registry.accounts.users import Accounts, User
 from roar_publisher.registry.accounts.verifying import is_signature
 from roar_publisher.registry.http.refusals import Refusal, unaccepted
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.keys import key_holder
+from roar_publisher.registry.store.users import Accounts, User
 from roar_publisher.registry.store.worker import for_several_clients
 
 WINDOW = 300
@@ -129,7 +129,7 @@ class Signatures:
         return [_verdict(signed, holders[signed.signature.keyid], now) for signed in group]
 
 
-def _holders(connection: sqlite3.Connection, keyids: set[str]) -> dict[str, tuple[User, str] | None]:
+def _holders(connection: Connection, keyids: set[str]) -> dict[str, tuple[User, str] | None]:
     return {keyid: key_holder(connection, keyid) for keyid in keyids}
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from roar_publisher.registry.accounts.grants import Tokens
-from roar_publisher.registry.accounts.users import User
+from roar_publisher.registry.store.users import User
 
 ADDRESS = "address"
 """Name of the file in the registry's data folder that holds its last address."""

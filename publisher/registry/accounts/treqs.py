@@ -10,7 +10,6 @@ are bounded (`treqs_client`), and bearers that it has accepted before do not que
 """
 
 import hashlib
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,8 +22,18 @@ from pydantic import ValidationError
 from roar_publisher.registry.accounts.authority import Run
 from roar_publisher.registry.accounts.context import AccessContext
 from roar_publisher.registry.accounts.treqs_client import Kind, Patience, TreqsClient, unusable
-from roar_publisher.registry.accounts.users import Accounts, Taken, User, add_user, new_id, user_of
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.errors import AlreadyExists
+from roar_publisher.registry.store.users import (
+    Accounts,
+    User,
+    add_user,
+    cache_context,
+    cached_context,
+    new_id,
+    user_with_subject,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -103,7 +112,7 @@ class TreqsService:
 
     async def known_context(self, user: User) -> AccessContext | None:
         """See `Authority`. Returns the last context that the service gave for any bearer of this user."""
-        text = await self._run(lambda: self._accounts.read(_cached, user.id))
+        text = await self._run(lambda: self._accounts.read(cached_context, user.id))
         return None if text is None else AccessContext.model_validate_json(text)
 
     async def refresh(self, refresh_token: str, client_id: str) -> dict[str, object]:
@@ -167,31 +176,23 @@ def _remember(memory: OrderedDict[bytes, T], digest: bytes, value: T) -> None:
         memory.popitem(last=False)
 
 
-def link(connection: sqlite3.Connection, context: AccessContext) -> User:
+def link(connection: Connection, context: AccessContext) -> User:
     """Return the local user of an access context, created if it is missing. The context is cached on the user."""
-    sub, text = context.user.sub, context.model_dump_json()
-    row = connection.execute("SELECT * FROM users WHERE sub = ?", (sub,)).fetchone()
-    if row is None:
-        user = _new_user(connection, context)
-    else:
-        user = user_of(row)
-        if row["context"] == text:
-            return user
-    connection.execute("UPDATE users SET context = ?, email = ? WHERE id = ?", (text, context.user.email, user.id))
+    text = context.model_dump_json()
+    known = user_with_subject(connection, context.user.sub)
+    if known is not None and known.context == text:
+        return known.user
+    user = _new_user(connection, context) if known is None else known.user
+    cache_context(connection, user.id, text, context.user.email)
     return user
 
 
-def _new_user(connection: sqlite3.Connection, context: AccessContext) -> User:
+def _new_user(connection: Connection, context: AccessContext) -> User:
     name, sub, email = context.user.username or context.user.sub, context.user.sub, context.user.email
     try:
         return add_user(connection, name, sub=sub, email=email)
-    except Taken:
+    except AlreadyExists:
         return add_user(connection, f"{name}-{new_id()}", sub=sub, email=email)
-
-
-def _cached(connection: sqlite3.Connection, user_id: str) -> str | None:
-    row = connection.execute("SELECT context FROM users WHERE id = ?", (user_id,)).fetchone()
-    return None if row is None else row["context"]
 
 
 def _bearer(access_token: str) -> dict[str, str]:

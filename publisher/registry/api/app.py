@@ -6,7 +6,6 @@ there.
 """
 
 import logging
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
 from roar_publisher.registry.accounts.authority import Authority, OwnAccounts, Run
 from roar_publisher.registry.accounts.callers import CallerIdentifier
+from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.signatures import Signatures
 from roar_publisher.registry.api.auth import AuthApi
 from roar_publisher.registry.api.browsers import BrowserGuard
@@ -43,7 +43,7 @@ from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.sweeping import sweep_forever
 from roar_publisher.registry.lineages.turns import Turns
-from roar_publisher.registry.store.quotas import DEFAULT_QUOTA, Amount
+from roar_publisher.registry.store.errors import StoreUnavailable
 from roar_publisher.registry.store.worker import ForClient, Worker
 
 logger = logging.getLogger(__name__)
@@ -107,8 +107,8 @@ def create_app(
         exception_handlers={
             Refusal: _refused,
             HTTPException: _not_served,
-            sqlite3.OperationalError: _store_trouble,
-            Exception: _broken,
+            StoreUnavailable: _store_unavailable,
+            Exception: _internal_error,
         },
     )
 
@@ -144,12 +144,12 @@ async def _not_served(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": detail}, error.status_code, headers=error.headers)
 
 
-async def _store_trouble(request: Request, error: Exception) -> Response:
+async def _store_unavailable(request: Request, error: Exception) -> Response:
     logger.error("the store cannot serve %r: %s", request.url.path, error)
     detail = "the registry cannot write now, nothing of this request is kept; try again later"
     return JSONResponse({"detail": detail}, HTTPStatus.SERVICE_UNAVAILABLE, headers=RETRY_AFTER)
 
 
-async def _broken(request: Request, error: Exception) -> Response:
+async def _internal_error(request: Request, error: Exception) -> Response:
     logger.error("a fault of the registry, at %r", request.url.path, exc_info=error)
     return JSONResponse({"detail": "the registry failed on this request"}, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -9,8 +9,8 @@ from roar_publisher.glaas import wire
 from roar_publisher.registry.api.service import Service
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import pairing
-from roar_publisher.registry.lineages.finalize import Hashing, begin, hash_slice, publish, stop
-from roar_publisher.registry.lineages.sessions import Access
+from roar_publisher.registry.lineages.finalize import Hashing, begin, hash_slice, publish, receipt_if_closed, stop
+from roar_publisher.registry.lineages.registration import Access
 from roar_publisher.registry.lineages.turns import Turns
 
 HASHING_ATTEMPTS = 5
@@ -28,29 +28,29 @@ class Finalizer:
         """Publish the session's lineage and return its receipt. For a closed session, return the existing receipt.
 
         `client` is as for `Turns.turn`. Cancellation leaves the session either open, or closed with its receipt; repeat
-        the call to find out. Raises `Refusal`: as `begin`, `publish`, `Turns.turn` and `Service.scope`; 409 if staging
-        continues.
+        the call to find out. Raises `Refusal`: as `receipt_if_closed`, `publish`, `Turns.turn` and `Service.scope`; 409
+        if staging continues.
         """
-        receipt = await self._begin(access, body)
-        if isinstance(receipt, dict):
+        receipt = await self._receipt_if_closed(access, body)
+        if receipt is not None:
             # Neither an existing receipt nor a refusal needs a turn.
             return receipt
         async with self.turns.turn(access.session_id, client):
             return await self._finalize(access, body)
 
-    async def _begin(self, access: Access, body: wire.FinalizeRequest) -> Hashing | dict[str, object]:
+    async def _receipt_if_closed(self, access: Access, body: wire.FinalizeRequest) -> dict[str, object] | None:
         features = self.service.features
         check_counts = features is not None and features.finalize_expected_counts
-        return await self.service.read(begin, access, body, check_counts=check_counts)
+        return await self.service.read(receipt_if_closed, access, body, check_counts=check_counts)
 
     async def _finalize(self, access: Access, body: wire.FinalizeRequest) -> dict[str, object]:
         for _ in range(HASHING_ATTEMPTS):
-            hashing = await self._begin(access, body)
-            if isinstance(hashing, dict):
-                return hashing
-            scope = await self.service.scope(access.caller, body.scope_request)
-            await self._hash(access, hashing)
-            receipt = await self.service.write(publish, access, body, hashing, scope)
+            receipt = await self._receipt_if_closed(access, body)
+            if receipt is None:
+                hashing = await self.service.read(begin, access, body)
+                scope = await self.service.scope(access.caller, body.scope_request)
+                await self._hash(access, hashing)
+                receipt = await self.service.write(publish, access, body, hashing, scope)
             if receipt is not None:
                 return receipt
         raise Refusal(HTTPStatus.CONFLICT, "writes keep arriving in this session: finalize when they are done")

@@ -1,6 +1,5 @@
 """The legacy endpoints, whose writes go directly into a visible lineage (`protocol.md §4`)."""
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,6 +18,7 @@ from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.labels import NOOPS, changes, write_each, write_label
 from roar_publisher.registry.lineages.legacy import add_composite, labelled_graph, legacy_graph, open_legacy
 from roar_publisher.registry.lineages.staging import LinkKind
+from roar_publisher.registry.store.database import Connection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,19 +111,19 @@ class LegacyApi:
         self,
         request: Request,
         caller: Caller,
-        operation: Callable[Concatenate[sqlite3.Connection, int, P], T],
+        operation: Callable[Concatenate[Connection, int, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
         lineage_hash = path_text(request, "hash")
 
-        def write_into_lineage(connection: sqlite3.Connection) -> T:
+        def write_into_lineage(connection: Connection) -> T:
             return operation(connection, legacy_graph(connection, caller, lineage_hash), *args, **kwargs)
 
         return await self.service.write_from(request, caller, write_into_lineage)
 
 
-def _add_artifacts(connection: sqlite3.Connection, caller: Caller, artifacts: Sequence[wire.LegacyArtifact]) -> int:
+def _add_artifacts(connection: Connection, caller: Caller, artifacts: Sequence[wire.LegacyArtifact]) -> int:
     by_lineage: dict[str, list[wire.LegacyArtifact]] = {}
     for artifact in artifacts:
         by_lineage.setdefault(artifact.session_hash, []).append(artifact)
@@ -133,9 +133,7 @@ def _add_artifacts(connection: sqlite3.Connection, caller: Caller, artifacts: Se
     )
 
 
-def _label(
-    connection: sqlite3.Connection, caller: Caller, labels: Sequence[wire.Label], now: float
-) -> dict[str, object]:
+def _label(connection: Connection, caller: Caller, labels: Sequence[wire.Label], now: float) -> dict[str, object]:
     def write(label: wire.Label) -> str:
         graph_id, rights = labelled_graph(connection, caller, label, now)
         return write_label(connection, graph_id, label, now, rights)

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.glaas.wire import API_ROOT
 from roar_publisher.registry.api.service import Service, lineage_url, path_text
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.artifacts import find_artifact
+from roar_publisher.registry.lineages.artifact_views import find_artifact
 from roar_publisher.registry.lineages.reading import view_lineage
 
 JOBS_A_PAGE = 100

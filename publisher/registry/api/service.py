@@ -13,13 +13,14 @@ from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.registry.accounts.authority import Run
 from roar_publisher.registry.accounts.callers import Asked, Caller, CallerIdentifier, Credential
 from roar_publisher.registry.accounts.context import AccessContext
-from roar_publisher.registry.accounts.scope import UNSCOPED, Reader, Scope, resolve
+from roar_publisher.registry.accounts.quotas import Amount, AnonymousWrite, metered
+from roar_publisher.registry.accounts.scope import reader_of, resolve
 from roar_publisher.registry.api.bodies import read_body, read_raw
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import client_of, plain_address
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.store.access import UNSCOPED, LineageScope, Reader
 from roar_publisher.registry.store.database import Operation
-from roar_publisher.registry.store.quotas import Amount, Meter, metered
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,8 +61,8 @@ class Service:
         """
         if caller.user is not None:
             return await self.write(operation, *args, **kwargs)
-        meter = Meter(self.quota, client_of_request(request), len(request.state.raw_body), self.clock())
-        return await self.write(lambda connection: metered(connection, meter, operation, *args, **kwargs))
+        write = AnonymousWrite(self.quota, client_of_request(request), len(request.state.raw_body), self.clock())
+        return await self.write(lambda connection: metered(connection, write, operation, *args, **kwargs))
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `operation`, which must only read, in a transaction."""
@@ -96,9 +97,9 @@ class Service:
         """Return the caller with everything that it may read."""
         if caller.user is None:
             return Reader()
-        return Reader.of(caller.user, await self.gatekeeper.authority.known_context(caller.user))
+        return reader_of(caller.user, await self.gatekeeper.authority.known_context(caller.user))
 
-    async def scope(self, caller: Caller, scope_request: dict[str, Any] | None) -> Scope:
+    async def scope(self, caller: Caller, scope_request: dict[str, Any] | None) -> LineageScope:
         """Return the scope that a caller requests. Raises `Refusal` as `scope.resolve` and `context`."""
         if scope_request is None:
             return UNSCOPED

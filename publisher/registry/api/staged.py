@@ -1,6 +1,5 @@
 """The endpoints of registration sessions: open, stage, finalize, label (`protocol.md §4`)."""
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,8 +18,9 @@ from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import labels, staging
 from roar_publisher.registry.lineages.prepared import prepare, refuse_other_jobs
 from roar_publisher.registry.lineages.reading import registered_jobs
-from roar_publisher.registry.lineages.sessions import Access, open_session, touch_open_session
+from roar_publisher.registry.lineages.registration import Access, open_session, touch_open_session
 from roar_publisher.registry.lineages.staging import LinkKind
+from roar_publisher.registry.store.database import Connection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -170,11 +170,11 @@ class StagedApi:
         self,
         request: Request,
         access: Access,
-        operation: Callable[Concatenate[sqlite3.Connection, int, P], T],
+        operation: Callable[Concatenate[Connection, int, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        def write_into_session(connection: sqlite3.Connection) -> T:
+        def write_into_session(connection: Connection) -> T:
             session = touch_open_session(connection, access)
             return operation(connection, session.graph_id, *args, **kwargs)
 
@@ -202,12 +202,12 @@ def _jobs_reply(added: staging.Added, published: Sequence[str], *, prepared: boo
     }
 
 
-def _prepare(connection: sqlite3.Connection, access: Access, jobs: Sequence[wire.Job]) -> str | None:
+def _prepare(connection: Connection, access: Access, jobs: Sequence[wire.Job]) -> str | None:
     return prepare(connection, touch_open_session(connection, access), [job.job_uid for job in jobs])
 
 
 def _stage_jobs(
-    connection: sqlite3.Connection, access: Access, jobs: Sequence[wire.Job], *, leave_published: bool
+    connection: Connection, access: Access, jobs: Sequence[wire.Job], *, leave_published: bool
 ) -> tuple[staging.Added, list[str]]:
     """Stage jobs. Return the added jobs and the hashes of the published lineages that contain the jobs left out.
 

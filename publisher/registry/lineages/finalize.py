@@ -5,21 +5,24 @@ seconds, so it runs in bounded slices (`slices`), and other requests run in betw
 session's revision, and publishing checks that the revision has not changed since hashing began.
 """
 
-import sqlite3
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from roar_publisher.glaas.wire import ExpectedCounts, FinalizeRequest
 from roar_publisher.lineage.canonical import CANONICAL_VERSION, LineageHasher
 from roar_publisher.registry.accounts.callers import Credential
-from roar_publisher.registry.accounts.scope import Scope
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.counts import graph_counts
 from roar_publisher.registry.lineages.legacy import replace_legacy
-from roar_publisher.registry.lineages.sessions import Access, Session, close_session, discard_graph, find_session
-from roar_publisher.registry.lineages.settling import find_lineage, private_lineage, settle, visible_receipt
+from roar_publisher.registry.lineages.registration import Access, close_session, find_session
+from roar_publisher.registry.lineages.settling import private_lineage, settle, visible_receipt
 from roar_publisher.registry.lineages.slices import Parts, advance
 from roar_publisher.registry.lineages.wide_steps import parts_in_order
+from roar_publisher.registry.store import lineages
+from roar_publisher.registry.store.access import LineageScope
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.graphs import discard_graph, graph_counts
+from roar_publisher.registry.store.lineages import Lineage
+from roar_publisher.registry.store.sessions import Session
 
 
 @dataclass(slots=True)
@@ -37,10 +40,10 @@ class Hashing:
     complete: bool = False
 
 
-def begin(
-    connection: sqlite3.Connection, access: Access, request: FinalizeRequest, *, check_counts: bool
-) -> Hashing | dict[str, object]:
-    """Return a new hashing, or the receipt of a closed session.
+def receipt_if_closed(
+    connection: Connection, access: Access, request: FinalizeRequest, *, check_counts: bool
+) -> dict[str, object] | None:
+    """Check a request before any work. Return the receipt of a closed session; None if there is work to do.
 
     If the session closed with a lineage that is private, there is nothing to hash, but `publish` may change its scope.
     Raises `Refusal`: as `find_session`; 400 for a `scope_request` with a session token, if nothing is staged, or, with
@@ -49,21 +52,32 @@ def begin(
     session = find_session(connection, access)
     if request.scope_request is not None and access.caller.credential is Credential.SESSION_TOKEN:
         raise Refusal(HTTPStatus.BAD_REQUEST, "an anonymous registration session has no scope: drop scope_request")
-    if session.receipt is not None and private_lineage(connection, session) is None:
-        return visible_receipt(connection, session.receipt)
-    counts = graph_counts(connection, session.graph_id)
-    nothing_to_hash = session.receipt is not None or session.prepared_graph is not None
-    if not nothing_to_hash:
+    if session.receipt is not None:
+        is_private = private_lineage(connection, session) is not None
+        return None if is_private else visible_receipt(connection, session.receipt)
+    if session.prepared_graph is None:
+        counts = graph_counts(connection, session.graph_id)
         if counts["jobs"] == 0:
             raise Refusal(HTTPStatus.BAD_REQUEST, "nothing is staged: register jobs before finalizing")
         if check_counts and request.expected is not None:
             _check_counts(request.expected, counts)
+    return None
+
+
+def begin(connection: Connection, access: Access, request: FinalizeRequest) -> Hashing:
+    """Return a new hashing of what is staged. It is complete if the session is closed, or prepared for a lineage.
+
+    Raises `Refusal` as `find_session`.
+    """
+    session = find_session(connection, access)
+    nothing_to_hash = session.receipt is not None or session.prepared_graph is not None
+    counts = graph_counts(connection, session.graph_id)
     hasher = LineageHasher(request.git_repo, request.git_commit, request.git_branch, [session.identity])
     parts = parts_in_order(connection, session.graph_id)
     return Hashing(session.graph_id, session.revision, hasher, counts, parts, complete=nothing_to_hash)
 
 
-def hash_slice(connection: sqlite3.Connection, hashing: Hashing) -> None:
+def hash_slice(connection: Connection, hashing: Hashing) -> None:
     """Hash the next bounded slice, in the order of `protocol.md §6`."""
     parts = advance(hashing.parts)
     if parts is None:
@@ -73,17 +87,17 @@ def hash_slice(connection: sqlite3.Connection, hashing: Hashing) -> None:
         hashing.hasher.add(part.text, last=part.last)
 
 
-def stop(connection: sqlite3.Connection, hashing: Hashing) -> None:
+def stop(connection: Connection, hashing: Hashing) -> None:
     """Discard the sorted data of a hashing. Repeating it does nothing."""
     hashing.parts.close()
 
 
 def publish(
-    connection: sqlite3.Connection,
+    connection: Connection,
     access: Access,
     request: FinalizeRequest,
     hashing: Hashing,
-    scope: Scope,
+    scope: LineageScope,
 ) -> dict[str, object] | None:
     """Publish the hashed graph, close the session and return the receipt; None if more was staged meanwhile.
 
@@ -108,17 +122,18 @@ def publish(
 
 
 def _publish_prepared(
-    connection: sqlite3.Connection, access: Access, session: Session, graph_id: int, scope: Scope
+    connection: Connection, access: Access, session: Session, graph_id: int, scope: LineageScope
 ) -> dict[str, object]:
     """Settle the lineage that the session is prepared for, close the session and return the receipt."""
-    known = connection.execute("SELECT * FROM lineages WHERE graph_id = ?", (graph_id,)).fetchone()
+    known = lineages.find_by_graph(connection, graph_id)
+    assert known is not None
     settle(connection, known, session, scope)
     discard_graph(connection, session.graph_id)
-    return _close(connection, access, graph_id, known["hash"], False, graph_counts(connection, graph_id))
+    return _close(connection, access, graph_id, known.hash, False, graph_counts(connection, graph_id))
 
 
 def _close(
-    connection: sqlite3.Connection,
+    connection: Connection,
     access: Access,
     graph_id: int,
     lineage_hash: str,
@@ -137,40 +152,37 @@ def _close(
 
 
 def _publish_graph(
-    connection: sqlite3.Connection,
+    connection: Connection,
     session: Session,
     lineage_hash: str,
     request: FinalizeRequest,
-    scope: Scope,
+    scope: LineageScope,
     now: float,
 ) -> tuple[int, bool]:
     """Publish the session's graph unless the hash is finalized already.
 
     Return the hash's graph, and whether it is new.
     """
-    known = find_lineage(connection, lineage_hash)
-    if known is not None and known["session_id"] is not None:
+    known = lineages.find(connection, lineage_hash)
+    if known is not None and known.session_id is not None:
         settle(connection, known, session, scope)
         discard_graph(connection, session.graph_id)
-        return known["graph_id"], False
+        return known.graph_id, False
     if known is not None:
         scope = replace_legacy(connection, known, session, scope)
-    connection.execute(
-        "REPLACE INTO lineages (hash, graph_id, session_id, creator, owner, visibility, scope_owner, scope_project,"
-        " git_repo, git_commit, git_branch, published_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            lineage_hash,
-            session.graph_id,
-            session.id,
-            session.identity,
-            session.owner,
-            scope.visibility,
-            scope.owner_id,
-            scope.project_id,
-            request.git_repo,
-            request.git_commit,
-            request.git_branch,
-            now,
+    lineages.insert(
+        connection,
+        Lineage(
+            hash=lineage_hash,
+            graph_id=session.graph_id,
+            session_id=session.id,
+            creator=session.identity,
+            owner=session.owner,
+            scope=scope,
+            git_repo=request.git_repo,
+            git_commit=request.git_commit,
+            git_branch=request.git_branch,
+            published_at=now,
         ),
     )
     return session.graph_id, True

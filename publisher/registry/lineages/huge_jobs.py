@@ -1,35 +1,34 @@
-"""Jobs with very many links, whose canonical texts are never held: they are read, and compared, piece by piece.
+"""Jobs with very many links. Their canonical texts are read and compared in pieces, and never held as a whole.
 
-A place in such a text is a few words, and the text is read on from there.  So however many huge jobs there are, none of
-them keeps more than that in memory.
+A position in such a text takes a few words, and the text is read again from there. So however many huge jobs there are,
+none of them takes more memory than that.
 """
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from roar_publisher.lineage.canonical import canonical_frame, canonical_page
-from roar_publisher.registry.lineages.slices import JOBS_WITH_PARENTS, Part, Parts
-from roar_publisher.registry.store.schema import NO_STEP
+from roar_publisher.lineage.canonical import canonical_page
+from roar_publisher.registry.http.bounds import within
+from roar_publisher.registry.lineages.slices import Parts, TextPart
+from roar_publisher.registry.store.canonical_texts import frame_of_job, links_after
+from roar_publisher.registry.store.database import Connection
 
 PIECE_BYTES = 32 * 1024
-"""Bytes of links that are read in one go."""
+"""Bytes of links that are read at once."""
 COMPARED = 8 * 1024
 """Characters of the texts that are compared at a time."""
 INPUTS, OUTPUTS, END = 1, 3, 5
 """Sections of a text: 0, 2 and 4 are those of `canonical_frame`."""
 _KINDS = {INPUTS: "inputs", OUTPUTS: "outputs"}
-_LINKS = "SELECT digest, path FROM links WHERE job_id = ? AND kind = ? AND digest > ? ORDER BY digest"
-_HEAD = f"""
-    SELECT job.command, job.job_type, nullif(job.step_number, {NO_STEP}) AS step_number,
-        nullif(parent.step_number, {NO_STEP}) AS parent_step_number, job.metadata {JOBS_WITH_PARENTS} WHERE job.id = ?
-"""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where to read a text on.  after: the last link before it, of its section.  skipped: characters of the piece."""
+class TextPosition:
+    """Where to continue reading a text.
+
+    `after` is the last link of the section before the position. `skipped` are characters of the piece before it."""
 
     section: int = 0
     after: str = ""
@@ -40,95 +39,88 @@ class Place:
 class HugeJob:
     """A job whose text is read in pieces, as often as it is needed."""
 
-    connection: sqlite3.Connection
+    connection: Connection
     id: int
     uid: str
     _seen: str = ""
-    _seen_to: Place = field(default_factory=Place)
+    _seen_to: TextPosition = field(default_factory=TextPosition)
 
     def parts(self) -> Parts:
-        """The whole text, with None after each piece."""
-        self._seen, self._seen_to = "", Place()
-        place = Place()
-        while place.section < END:
-            text, place = self._piece(place)
-            yield Part(self.uid, text, last=False)
+        """Yield the whole text, with None after each piece."""
+        self._seen, self._seen_to = "", TextPosition()
+        position = TextPosition()
+        while position.section < END:
+            text, position = self._piece(position)
+            yield TextPart(self.uid, text, last=False)
             yield None
-        yield Part(self.uid, "")
+        yield TextPart(self.uid, "")
 
     def beginning(self, size: int) -> str:
-        """The first `size` characters; they are kept until the `parts` are read."""
+        """Return the first `size` characters. They are kept until `parts` is called."""
         if len(self._seen) < size:
             more, self._seen_to = self.read(self._seen_to, size - len(self._seen))
             self._seen += more
         return self._seen[:size]
 
-    def read(self, place: Place, size: int) -> tuple[str, Place]:
-        """The next `size` characters, fewer at the end, and the place behind them."""
-        come: list[str] = []
-        while size > 0 and place.section < END:
-            text, following = self._piece(place)
-            taken = text[place.skipped : place.skipped + size]
-            come.append(taken)
+    def read(self, position: TextPosition, size: int) -> tuple[str, TextPosition]:
+        """Return the next `size` characters, fewer at the end, and the position after them."""
+        texts: list[str] = []
+        while size > 0 and position.section < END:
+            text, following = self._piece(position)
+            taken = text[position.skipped : position.skipped + size]
+            texts.append(taken)
             size -= len(taken)
-            skipped = place.skipped + len(taken)
-            place = following if skipped == len(text) else replace(place, skipped=skipped)
-        return "".join(come), place
+            skipped = position.skipped + len(taken)
+            position = following if skipped == len(text) else replace(position, skipped=skipped)
+        return "".join(texts), position
 
-    def passed(self, place: Place) -> tuple[bytes, Place]:
-        """The digest of what is left of a piece, and the place behind it: whole pieces are compared by these."""
-        text, following = self._piece(place)
-        return hashlib.sha256(text[place.skipped :].encode("ascii")).digest(), following
+    def passed(self, position: TextPosition) -> tuple[bytes, TextPosition]:
+        """Return the digest of the rest of a piece, and the position after it. Whole pieces are compared by these."""
+        text, following = self._piece(position)
+        return hashlib.sha256(text[position.skipped :].encode("ascii")).digest(), following
 
-    def _piece(self, place: Place) -> tuple[str, Place]:
-        """The piece of the text that a place is in, and the place behind it."""
-        following = Place(place.section + 1)
-        kind = _KINDS.get(place.section)
+    def _piece(self, position: TextPosition) -> tuple[str, TextPosition]:
+        """Return the piece of the text that a position is in, and the position after it."""
+        following = TextPosition(position.section + 1)
+        kind = _KINDS.get(position.section)
         if kind is not None:
-            page = self._page(kind, place.after)
+            page = self._page(kind, position.after)
             if not page:
                 return "", following
-            comma = "," if place.after else ""
-            return comma + canonical_page(page), Place(place.section, page[-1][0])
-        row = None if place.section == END else self.connection.execute(_HEAD, (self.id,)).fetchone()
-        if row is None:  # the session has expired meanwhile, and nothing of it will be published
-            return "", Place(END)
-        return canonical_frame(**dict(row))[place.section // 2], following
+            comma = "," if position.after else ""
+            return comma + canonical_page(page), TextPosition(position.section, page[-1][0])
+        frame = None if position.section == END else frame_of_job(self.connection, self.id)
+        if frame is None:  # the session has expired meanwhile, and nothing of it will be published
+            return "", TextPosition(END)
+        return frame[position.section // 2], following
 
     def _page(self, kind: str, after: str) -> list[tuple[str, str]]:
-        page: list[tuple[str, str]] = []
-        size = 0
-        for digest, path in (cursor := self.connection.execute(_LINKS, (self.id, kind, after))):
-            page.append((digest, path))
-            size += len(digest) + len(path)
-            if size > PIECE_BYTES:
-                break
-        cursor.close()
-        return page
+        with closing(links_after(self.connection, self.id, kind, after)) as links:
+            return within(links, PIECE_BYTES + 1, lambda link: len(link[0]) + len(link[1]))
 
 
 def in_order(jobs: Sequence[HugeJob]) -> Iterator[HugeJob | None]:
-    """Jobs by their texts: groups of equal beginnings, split by what comes next until one job is left in each.
+    """Yield the jobs in the order of their texts, and None after each bounded piece of work.
 
-    None after a bounded piece of work.
+    Jobs with equal beginnings form a group. Groups are split by what comes next until each has one job, or equal texts.
     """
-    groups = [[(job, Place()) for job in sorted(jobs, key=lambda job: job.uid)]]
+    groups = [[(job, TextPosition()) for job in sorted(jobs, key=lambda job: job.uid)]]
     while groups:
         group = groups.pop()
-        if len(group) == 1 or all(place.section == END for _job, place in group):
+        if len(group) == 1 or all(position.section == END for _job, position in group):
             yield from (job for job, _place in group)  # several: their texts are equal
             continue
-        behind: set[tuple[bytes, Place]] = set()
-        for job, place in group:
-            behind.add(job.passed(place))
+        behind: set[tuple[bytes, TextPosition]] = set()
+        for job, position in group:
+            behind.add(job.passed(position))
             yield None
         if len(behind) == 1:
             ((_digest, common),) = behind
             groups.append([(job, common) for job, _place in group])
             continue
-        split: dict[str, list[tuple[HugeJob, Place]]] = {}
-        for job, place in group:
-            text, following = job.read(place, COMPARED)
+        split: dict[str, list[tuple[HugeJob, TextPosition]]] = {}
+        for job, position in group:
+            text, following = job.read(position, COMPARED)
             split.setdefault(text, []).append((job, following))
             yield None
         groups.extend(split[text] for text in sorted(split, reverse=True))

@@ -1,17 +1,18 @@
 """The jobs of a lineage for readers, in pages of bounded size."""
 
-import sqlite3
 from dataclasses import asdict, dataclass
 
 from roar_publisher.registry.http.bounds import ANSWER_BYTES, json_bytes, within
-from roar_publisher.registry.store.documents import read_text
-from roar_publisher.registry.store.schema import NO_STEP
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.documents import load_document
+from roar_publisher.registry.store.jobs import SizedJob, first_links, page_of_jobs
+from roar_publisher.registry.store.label_versions import Entity, current_label
 
 LINKS_SHOWN = 100
-"""Links per job and kind that one look at a lineage returns; a job may have a million."""
+"""Maximum links per job and kind in one reply; a job may have a million."""
 LINKS_SORTED, BYTES_SORTED = 2000, 1024 * 1024
-"""Links per job and kind, and bytes of the job, up to which the first links are those with the smallest paths; of more,
-those with the smallest digests."""
+"""Maximum links per job and kind, and bytes of the job, for which the first links are those with the smallest paths.
+Otherwise they are those with the smallest digests."""
 LINK_BYTES_SHOWN = 32 * 1024
 """Bytes of paths after which no further link of the job and kind is returned."""
 
@@ -49,56 +50,40 @@ class JobView:
     labels: dict[str, object]
 
 
-def view_jobs(connection: sqlite3.Connection, graph_id: int, *, offset: int, limit: int) -> list[JobView]:
+def view_jobs(connection: Connection, graph_id: int, *, offset: int, limit: int) -> list[JobView]:
     """Return up to `limit` jobs in step order from `offset` on: as many as fit in `ANSWER_BYTES`, but at least one."""
-    rows = connection.execute(
-        "WITH page (id) AS (SELECT id FROM jobs WHERE graph_id = ? ORDER BY step_number, id LIMIT ? OFFSET ?)"
-        " SELECT jobs.*, inputs, outputs, bytes FROM page JOIN jobs USING (id) JOIN job_sizes ON job_id = page.id"
-        " ORDER BY step_number, page.id",
-        (graph_id, limit, offset),
-    )
-    jobs = (_job(connection, graph_id, row) for row in rows)
+    jobs = (_job(connection, graph_id, job) for job in page_of_jobs(connection, graph_id, offset=offset, limit=limit))
     return within(jobs, ANSWER_BYTES, lambda job: json_bytes(asdict(job)))
 
 
-def _job(connection: sqlite3.Connection, graph_id: int, row: sqlite3.Row) -> JobView:
-    def links(kind: str) -> list[LinkView]:
+def _job(connection: Connection, graph_id: int, job: SizedJob) -> JobView:
+    def links(kind: str, count: int) -> list[LinkView]:
         # Sorting a million links, or gigabytes of paths, for the sake of the first hundred would take seconds.
-        sortable = row[kind] <= LINKS_SORTED and row["bytes"] <= BYTES_SORTED
-        order = "path, digest" if sortable else "digest"
-        shown = connection.execute(
-            "SELECT link.digest, link.path, coalesce(link.size, artifact.size) FROM"
-            f" (SELECT * FROM links WHERE job_id = ? AND kind = ? ORDER BY {order} LIMIT {LINKS_SHOWN}) AS link"
-            " LEFT JOIN artifacts AS artifact ON artifact.graph_id = ? AND artifact.digest = link.digest"
-            f" ORDER BY {', '.join(f'link.{column}' for column in order.split(', '))}",
-            (row["id"], kind, graph_id),
-        )
+        sortable = count <= LINKS_SORTED and job.bytes <= BYTES_SORTED
+        shown = first_links(connection, graph_id, job.id, kind, by_path=sortable, limit=LINKS_SHOWN)
         return within((LinkView(*link) for link in shown), LINK_BYTES_SHOWN, lambda link: len(link.path))
 
+    stored = job.stored
     return JobView(
-        job_uid=row["uid"],
-        parent_job_uid=row["parent_uid"],
-        step_number=None if row["step_number"] == NO_STEP else row["step_number"],
-        command=row["command"],
-        job_type=row["job_type"] or "run",
-        timestamp=row["timestamp"],
-        duration_seconds=row["duration_seconds"],
-        exit_code=row["exit_code"],
-        git_commit=row["git_commit"],
-        git_branch=row["git_branch"],
-        inputs=links("inputs"),
-        outputs=links("outputs"),
-        inputs_count=row["inputs"],
-        outputs_count=row["outputs"],
-        labels=shown_labels(connection, graph_id, "job", row["uid"]),
+        job_uid=stored.uid,
+        parent_job_uid=stored.parent_uid,
+        step_number=stored.step_number,
+        command=stored.command,
+        job_type=stored.job_type or "run",
+        timestamp=stored.timestamp,
+        duration_seconds=stored.duration_seconds,
+        exit_code=stored.exit_code,
+        git_commit=stored.git_commit,
+        git_branch=stored.git_branch,
+        inputs=links("inputs", job.inputs),
+        outputs=links("outputs", job.outputs),
+        inputs_count=job.inputs,
+        outputs_count=job.outputs,
+        labels=shown_labels(connection, Entity(graph_id, "job", stored.uid)),
     )
 
 
-def shown_labels(connection: sqlite3.Connection, graph_id: int, entity_type: str, entity: str) -> dict[str, object]:
+def shown_labels(connection: Connection, entity: Entity) -> dict[str, object]:
     """Return the newest label document of an entity; empty if there is none."""
-    row = connection.execute(
-        "SELECT metadata FROM labels WHERE graph_id = ? AND entity_type = ? AND entity = ?"
-        " ORDER BY version DESC LIMIT 1",
-        (graph_id, entity_type, entity),
-    ).fetchone()
-    return {} if row is None else read_text(row["metadata"])
+    label = current_label(connection, entity)
+    return {} if label is None else load_document(label.metadata)

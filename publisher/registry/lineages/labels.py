@@ -8,7 +8,6 @@ again.
 Valid labels of a batch are written even if others are refused.
 """
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
@@ -18,9 +17,13 @@ from typing import Any
 from roar_publisher.glaas.wire import Label
 from roar_publisher.registry.accounts.replays import refuse_replay
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.label_versions import Entity, add_version, current_label
-from roar_publisher.registry.lineages.sessions import Access, Session, find_session
-from roar_publisher.registry.store.documents import kept_text, read_text
+from roar_publisher.registry.lineages.registration import Access, find_session
+from roar_publisher.registry.store import artifacts, jobs, lineages
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.documents import dump_document, load_document
+from roar_publisher.registry.store.label_versions import Entity, StoredLabel, add_version, current_label
+from roar_publisher.registry.store.lineages import Lineage
+from roar_publisher.registry.store.sessions import Session
 
 CREATED, UPDATED, NOOPS, SKIPPED = "created", "updated", "noops", "skipped"
 LARGEST_DOCUMENT = 256 * 1024
@@ -37,7 +40,7 @@ class Rights(Enum):
     REPEAT = "repeat"
 
 
-def write_session_labels(connection: sqlite3.Connection, access: Access, labels: Sequence[Label]) -> dict[str, object]:
+def write_session_labels(connection: Connection, access: Access, labels: Sequence[Label]) -> dict[str, object]:
     """Write labels under the session that finalized the lineage. Return the result of `write_each`.
 
     Raises `Refusal`: as `find_session` and `write_each`; 409 before finalize, 425 for a replay.
@@ -45,11 +48,12 @@ def write_session_labels(connection: sqlite3.Connection, access: Access, labels:
     session = find_session(connection, access)
     if session.receipt is None:
         raise Refusal(HTTPStatus.CONFLICT, "finalize first: labels belong to a published lineage")
-    lineage = connection.execute("SELECT * FROM lineages WHERE graph_id = ?", (session.graph_id,)).fetchone()
-    own = lineage["session_id"] == session.id or (session.owner and lineage["owner"] == session.owner)
+    lineage = lineages.find_by_graph(connection, session.graph_id)
+    assert lineage is not None
+    own = lineage.session_id == session.id or (session.owner and lineage.owner == session.owner)
 
     def write(label: Label) -> str:
-        if label.session_hash not in (None, lineage["hash"]):
+        if label.session_hash not in (None, lineage.hash):
             raise Refusal(HTTPStatus.NOT_FOUND, "this registration session published another lineage")
         if own:
             return write_label(connection, session.graph_id, label, access.now)
@@ -62,9 +66,9 @@ def write_session_labels(connection: sqlite3.Connection, access: Access, labels:
     return outcome
 
 
-def takes_additions(lineage: sqlite3.Row, now: float) -> bool:
-    """Return whether an anonymous lineage (a row of `lineages`) was finalized recently enough to take additions."""
-    return bool(now - lineage["published_at"] <= ADDITION_TIME)
+def takes_additions(lineage: Lineage, now: float) -> bool:
+    """Return whether an anonymous lineage was finalized recently enough to take additions."""
+    return now - lineage.published_at <= ADDITION_TIME
 
 
 def write_each(labels: Sequence[Label], write: Callable[[Label], str]) -> dict[str, object]:
@@ -96,17 +100,15 @@ def changes(outcome: Mapping[str, object]) -> bool:
     return bool(outcome[CREATED] or outcome[UPDATED])
 
 
-def write_label(
-    connection: sqlite3.Connection, graph_id: int, label: Label, now: float, rights: Rights = Rights.CHANGE
-) -> str:
+def write_label(connection: Connection, graph_id: int, label: Label, now: float, rights: Rights = Rights.CHANGE) -> str:
     """Write one label. Return `created`, `updated` or `noops`.
 
     Raises `Refusal`: 404 and 422 as `find_entity`, 409 if the rights do not suffice, 422 if the document is too large.
     """
     entity = Entity(graph_id, label.entity_type, find_entity(connection, graph_id, label))
     current = current_label(connection, entity)
-    metadata, origins = kept_text(label.metadata), kept_text(label.key_origins or {})
-    if current is not None and (current["metadata"], current["key_origins"]) == (metadata, origins):
+    metadata, origins = dump_document(label.metadata), dump_document(label.key_origins or {})
+    if current is not None and (current.metadata, current.key_origins) == (metadata, origins):
         return NOOPS
     if rights is Rights.REPEAT:
         raise Refusal(
@@ -119,7 +121,7 @@ def write_label(
     return CREATED if current is None else UPDATED
 
 
-def find_entity(connection: sqlite3.Connection, graph_id: int, label: Label) -> str:
+def find_entity(connection: Connection, graph_id: int, label: Label) -> str:
     """Return the name under which the labels of an entity are stored. A job may be known under several uids.
 
     Raises `Refusal`: 422 if the label does not name an entity, 404 if the lineage does not have it.
@@ -130,54 +132,49 @@ def find_entity(connection: sqlite3.Connection, graph_id: int, label: Label) -> 
     if label.entity_type == "dag":
         return entity
     if label.entity_type == "job":
-        entity = job_uid_of(connection, graph_id, entity)
-    table, column = {"job": ("jobs", "uid"), "artifact": ("artifacts", "digest")}[label.entity_type]
-    known = connection.execute(f"SELECT 1 FROM {table} WHERE graph_id = ? AND {column} = ?", (graph_id, entity))
-    if known.fetchone() is None:
+        entity = jobs.uid_of_alias(connection, graph_id, entity)
+        is_known = jobs.job_id(connection, graph_id, entity) is not None
+    else:
+        is_known = artifacts.has_artifact(connection, graph_id, entity)
+    if not is_known:
         raise Refusal(HTTPStatus.NOT_FOUND, f"the lineage has no such {label.entity_type}: {entity}")
     return entity
 
 
-def job_uid_of(connection: sqlite3.Connection, graph_id: int, uid: str) -> str:
-    """Return the uid under which a lineage shows the job staged as `uid`. Without an alias, this is `uid` itself."""
-    row = connection.execute(
-        "SELECT job_uid FROM job_aliases WHERE graph_id = ? AND uid = ?", (graph_id, uid)
-    ).fetchone()
-    return uid if row is None else str(row["job_uid"])
-
-
-def _stands(connection: sqlite3.Connection, session: Session, label: Label) -> bool:
+def _stands(connection: Connection, session: Session, label: Label) -> bool:
     if label.entity is None:
         return False
-    entity = job_uid_of(connection, session.graph_id, label.entity) if label.entity_type == "job" else label.entity
+    entity = label.entity
+    if label.entity_type == "job":
+        entity = jobs.uid_of_alias(connection, session.graph_id, entity)
     current = current_label(connection, Entity(session.graph_id, label.entity_type, entity))
-    return current is not None and bool(current["metadata"] == kept_text(label.metadata))
+    return current is not None and current.metadata == dump_document(label.metadata)
 
 
-def _check_size(size: int, current: sqlite3.Row | None) -> None:
-    known = 0 if current is None else len(current["metadata"]) + len(current["key_origins"])
+def _check_size(size: int, current: StoredLabel | None) -> None:
+    known = 0 if current is None else current.size
     if size > max(LARGEST_DOCUMENT, known):  # a larger document of an earlier release may still shrink
         detail = f"the labels of one entity may take {LARGEST_DOCUMENT} bytes, these would take {size}: remove some"
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
 
 
-def _added(connection: sqlite3.Connection, session: Session, label: Label, now: float) -> str:
+def _added(connection: Connection, session: Session, label: Label, now: float) -> str:
     try:
         return write_label(connection, session.graph_id, label, now, Rights.ADD)
     except Refusal:
         return SKIPPED
 
 
-def _only_adds(label: Label, metadata: str, key_origins: str, current: sqlite3.Row) -> bool:
-    # A document that holds another has no shorter text.  So no label makes a document be read that is longer than it.
-    if len(metadata) < len(current["metadata"]) or len(key_origins) < len(current["key_origins"]):
+def _only_adds(label: Label, metadata: str, key_origins: str, current: StoredLabel) -> bool:
+    # A document that contains another is not shorter. So a label never causes a longer document to be parsed.
+    if len(metadata) < len(current.metadata) or len(key_origins) < len(current.key_origins):
         return False
-    origins = read_text(current["key_origins"])
+    origins = load_document(current.key_origins)
     kept = {path: origin for path, origin in (label.key_origins or {}).items() if path in origins}
-    return kept == origins and _contains(label.metadata, read_text(current["metadata"]))
+    return kept == origins and _contains(label.metadata, load_document(current.metadata))
 
 
 def _contains(document: Any, part: Any) -> bool:
     if isinstance(document, dict) and isinstance(part, dict):
         return all(key in document and _contains(document[key], value) for key, value in part.items())
-    return bool(kept_text(document) == kept_text(part))
+    return dump_document(document) == dump_document(part)

@@ -4,25 +4,31 @@ Any client may write to an anonymous legacy lineage. Only its user may write to 
 legacy lineage is not verified. When a registration session finalizes the same hash, the staged graph replaces it.
 Legacy writes of other clients neither prevent that nor become part of the finalized lineage.
 
+A hash includes its creator, so only its rightful owner can finalize it. The finalize sets aside what other clients
+wrote under the hash earlier. None of that appears in a list, search or page. It is kept for its writer, who can still
+read it but not write to it. An anonymous one has no known writer and is kept for callers without a credential.
+
 A finalized lineage does not change any more. Labels and the members of composites are not part of the hash, and
 roar-cli 0.3.7 to 0.4.3 sends them without a credential, right after an anonymous finalize. For `labels.ADDITION_TIME`
 after it any client may add them, but cannot change existing ones.
 """
 
-import sqlite3
 from http import HTTPStatus
+from itertools import chain
 
 from roar_publisher.glaas.wire import Label, LegacyCompositeRequest, LegacySessionRequest
-from roar_publisher.registry.accounts.callers import ANONYMOUS_OWNER, Caller
-from roar_publisher.registry.accounts.scope import PUBLIC, Reader, Scope
+from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.http.bounds import within
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import staging
-from roar_publisher.registry.lineages.counts import recount_artifacts
 from roar_publisher.registry.lineages.labels import Rights, takes_additions
 from roar_publisher.registry.lineages.reading import readable_lineage
-from roar_publisher.registry.lineages.sessions import Session, discard_graph, new_graph
-from roar_publisher.registry.lineages.set_aside import set_aside, set_aside_lineage
+from roar_publisher.registry.store import artifacts, label_versions, lineages, sessions
+from roar_publisher.registry.store.access import ANONYMOUS_OWNER, PUBLIC, LineageScope, Reader
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.graphs import discard_graph, new_graph
+from roar_publisher.registry.store.lineages import Lineage
+from roar_publisher.registry.store.sessions import Session
 
 MOST_MOVED = 8 * 1024 * 1024
 """Bytes of a legacy lineage that are taken over by the one that is finalized: everybody waits meanwhile."""
@@ -31,7 +37,7 @@ ROW_BYTES = 512
 
 
 def open_legacy(
-    connection: sqlite3.Connection, caller: Caller, request: LegacySessionRequest, scope: Scope, now: float
+    connection: Connection, caller: Caller, request: LegacySessionRequest, scope: LineageScope, now: float
 ) -> bool:
     """Create the lineage for legacy writes. Return False if its hash is published already.
 
@@ -39,95 +45,82 @@ def open_legacy(
     lineages, which are 404 elsewhere. It cannot be avoided, because a hash has only one lineage. But only a client that
     knows the whole lineage, including its creator, can know its hash before it is published.
     """
-    known = connection.execute("SELECT * FROM lineages WHERE hash = ?", (request.hash,)).fetchone()
+    known = lineages.find(connection, request.hash)
     if known is not None:
-        same_place = Scope(known["visibility"], known["scope_owner"], known["scope_project"]) == scope
-        if not same_place or (scope.visibility != PUBLIC and known["owner"] != caller.owner):
+        if known.scope != scope or (scope.visibility != PUBLIC and known.owner != caller.owner):
             raise Refusal(HTTPStatus.CONFLICT, "this hash is published already, in another scope")
         return False
-    connection.execute(
-        "INSERT INTO lineages (hash, graph_id, creator, owner, visibility, scope_owner, scope_project,"
-        " git_repo, git_commit, git_branch, published_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            request.hash,
-            new_graph(connection),
-            caller.identity,
-            caller.owner,
-            scope.visibility,
-            scope.owner_id,
-            scope.project_id,
-            request.git_repo,
-            request.git_commit,
-            request.git_branch,
-            now,
+    lineages.insert(
+        connection,
+        Lineage(
+            hash=request.hash,
+            graph_id=new_graph(connection),
+            session_id=None,
+            creator=caller.identity,
+            owner=caller.owner,
+            scope=scope,
+            git_repo=request.git_repo,
+            git_commit=request.git_commit,
+            git_branch=request.git_branch,
+            published_at=now,
         ),
     )
     return True
 
 
-def replace_legacy(connection: sqlite3.Connection, known: sqlite3.Row, session: Session, scope: Scope) -> Scope:
+def replace_legacy(connection: Connection, known: Lineage, session: Session, scope: LineageScope) -> LineageScope:
     """Make room for the graph of a session whose hash is that of the legacy lineage `known`.
 
-    Returns where the finalized lineage stands.  A user's own legacy lineage becomes the finalized one and stays public
-    if it was: it has been read.  Anything else is set aside: what another user wrote, what nobody signed for, a private
-    lineage of the same user that would have to move, and one that is too large to be taken over in one transaction.
+    Return the scope of the finalized lineage. A user's own legacy lineage becomes the finalized one and stays public if
+    it was, because it may have been read. Any other lineage is set aside: that of another user, an anonymous one, a
+    private lineage of the same user that would have to move, and one that is too large to be taken over in one
+    transaction.
     """
-    stands = Scope(known["visibility"], known["scope_owner"], known["scope_project"])
-    is_own = session.owner != ANONYMOUS_OWNER and known["owner"] == session.owner
+    is_own = session.owner != ANONYMOUS_OWNER and known.owner == session.owner
+    was_public = known.scope.visibility == PUBLIC
     # Earlier releases closed sessions with the legacy graph.
-    connection.execute("UPDATE sessions SET graph_id = ? WHERE graph_id = ?", (session.graph_id, known["graph_id"]))
-    if is_own and (stands.visibility == PUBLIC or stands.may_become(scope)):
-        if _size_moved(connection, known["graph_id"]) < MOST_MOVED:
-            supersede(connection, known["graph_id"], session.graph_id)
-        else:
-            set_aside(connection, known["hash"])
-        return stands if stands.visibility == PUBLIC else scope
-    set_aside(connection, known["hash"])
-    return scope
+    sessions.move_to_graph(connection, known.graph_id, session.graph_id)
+    if not is_own or not (was_public or known.scope.may_become(scope)):
+        lineages.set_aside(connection, known.hash)
+        return scope
+    if _size_moved(connection, known.graph_id) < MOST_MOVED:
+        lineages.delete(connection, known.hash)
+        supersede(connection, known.graph_id, session.graph_id)
+    else:
+        lineages.set_aside(connection, known.hash)
+    return known.scope if was_public else scope
 
 
-def supersede(connection: sqlite3.Connection, graph_id: int, staged: int) -> None:
+def supersede(connection: Connection, graph_id: int, staged: int) -> None:
     """Discard a user's own legacy graph without losing valid data.
 
     The hash covers the jobs with their inputs and outputs, so the staged graph has all of those. Other jobs in the
     legacy graph never belonged to this lineage. The hash does not cover artifacts and labels. Those that were not
     staged move to the staged graph, labels with all their versions.
     """
-    connection.execute(
-        "DELETE FROM artifacts WHERE graph_id = ? AND hashes IS NULL"
-        " AND digest IN (SELECT digest FROM artifacts WHERE graph_id = ? AND hashes IS NOT NULL)",
-        (staged, graph_id),
-    )
-    connection.execute("UPDATE OR IGNORE artifacts SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
-    recount_artifacts(connection, staged)
-    connection.execute("UPDATE labels SET graph_id = ? WHERE graph_id = ?", (staged, graph_id))
+    artifacts.move_artifacts(connection, graph_id, staged)
+    label_versions.move_labels(connection, graph_id, staged)
     discard_graph(connection, graph_id)
 
 
-def _size_moved(connection: sqlite3.Connection, graph_id: int) -> int:
-    """Bytes of what `supersede` would move, about; not all is counted where it is more than `MOST_MOVED`."""
-    sizes = connection.execute(
-        "SELECT length(coalesce(hashes, '')) + length(coalesce(metadata, '')) + length(coalesce(composite, '')) AS size"
-        " FROM artifacts WHERE graph_id = ?1"
-        " UNION ALL SELECT length(metadata) + length(key_origins) FROM labels WHERE graph_id = ?1",
-        (graph_id,),
-    )
-    return sum(within((row["size"] + ROW_BYTES for row in sizes), MOST_MOVED, int))
+def _size_moved(connection: Connection, graph_id: int) -> int:
+    """Return the approximate bytes that `supersede` would move. More than `MOST_MOVED` are not counted."""
+    sizes = chain(artifacts.artifact_sizes(connection, graph_id), label_versions.label_sizes(connection, graph_id))
+    return sum(within((size + ROW_BYTES for size in sizes), MOST_MOVED, int))
 
 
-def legacy_graph(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> int:
+def legacy_graph(connection: Connection, caller: Caller, lineage_hash: str) -> int:
     """Return the graph that a legacy write goes to.
 
     Raises `Refusal`: as `_writable`, and 409 for a finalized lineage, which never changes.
     """
-    row = _writable(connection, caller, lineage_hash)
-    if row["session_id"] is not None:
+    lineage = _writable(connection, caller, lineage_hash)
+    if lineage.session_id is not None:
         raise _finalized()
-    graph_id: int = row["graph_id"]
-    return graph_id
+    return lineage.graph_id
 
 
-def labelled_graph(connection: sqlite3.Connection, caller: Caller, label: Label, now: float) -> tuple[int, Rights]:
+def labelled_graph(connection: Connection, caller: Caller, label: Label, now: float) -> tuple[int, Rights]:
     """Return the graph for a label sent outside a session, and the caller's rights to its labels.
 
     A user may label any own lineage, finalized or not. A label of an artifact without a lineage goes to the newest
@@ -137,28 +130,25 @@ def labelled_graph(connection: sqlite3.Connection, caller: Caller, label: Label,
     lineage_hash = label.session_hash
     if lineage_hash is None:
         lineage_hash = _newest_with_artifact(connection, caller, label)
-    row = _writable(connection, caller, lineage_hash)
-    if row["owner"] != ANONYMOUS_OWNER or row["session_id"] is None:
-        return row["graph_id"], Rights.CHANGE
-    return row["graph_id"], Rights.ADD if takes_additions(row, now) else Rights.REPEAT
+    lineage = _writable(connection, caller, lineage_hash)
+    if lineage.owner != ANONYMOUS_OWNER or lineage.session_id is None:
+        return lineage.graph_id, Rights.CHANGE
+    return lineage.graph_id, Rights.ADD if takes_additions(lineage, now) else Rights.REPEAT
 
 
-def add_composite(
-    connection: sqlite3.Connection, caller: Caller, composite: LegacyCompositeRequest, now: float
-) -> bool:
+def add_composite(connection: Connection, caller: Caller, composite: LegacyCompositeRequest, now: float) -> bool:
     """Add a composite outside a session. Return whether something was new.
 
     A finalized lineage takes the members of an artifact that it has: from its owner, or from any client while it takes
     additions. Raises `Refusal`: as `_writable`; 409 otherwise.
     """
-    row = _writable(connection, caller, composite.session_hash)
-    graph_id: int = row["graph_id"]
-    if row["session_id"] is None:
-        return staging.add_composite(connection, graph_id, composite)
-    known = connection.execute("SELECT 1 FROM artifacts WHERE graph_id = ? AND digest = ?", (graph_id, composite.hash))
-    if known.fetchone() is None or not (row["owner"] != ANONYMOUS_OWNER or takes_additions(row, now)):
+    lineage = _writable(connection, caller, composite.session_hash)
+    if lineage.session_id is None:
+        return staging.add_composite(connection, lineage.graph_id, composite)
+    is_known = artifacts.has_artifact(connection, lineage.graph_id, composite.hash)
+    if not is_known or not (lineage.owner != ANONYMOUS_OWNER or takes_additions(lineage, now)):
         raise _finalized()
-    return staging.add_members(connection, graph_id, composite)
+    return staging.add_members(connection, lineage.graph_id, composite)
 
 
 def _finalized() -> Refusal:
@@ -166,32 +156,25 @@ def _finalized() -> Refusal:
     return Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed"})
 
 
-def _newest_with_artifact(connection: sqlite3.Connection, caller: Caller, label: Label) -> str:
+def _newest_with_artifact(connection: Connection, caller: Caller, label: Label) -> str:
     if label.entity_type != "artifact" or label.artifact_hash is None:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "the label names no lineage: session_hash")
-    row = connection.execute(
-        "SELECT hash FROM artifacts JOIN lineages USING (graph_id) WHERE digest = ? AND owner IN (?, ?)"
-        " ORDER BY owner = ? DESC, published_at DESC, hash LIMIT 1",
-        (label.artifact_hash, ANONYMOUS_OWNER, caller.owner, caller.owner),
-    ).fetchone()
-    if row is None:
+    lineage_hash = lineages.newest_with_artifact(connection, label.artifact_hash, caller.owner)
+    if lineage_hash is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "no published lineage has this artifact")
-    return str(row["hash"])
+    return lineage_hash
 
 
-def _writable(connection: sqlite3.Connection, caller: Caller, lineage_hash: str) -> sqlite3.Row:
-    """Return the row of a lineage that the caller may write to.
+def _writable(connection: Connection, caller: Caller, lineage_hash: str) -> Lineage:
+    """Return a lineage that the caller may write to.
 
     Raises `Refusal`: 404 if the caller cannot see it, 403 if the caller may only read it, 409 if the caller's own
     lineage was set aside.
     """
-    row = connection.execute(
-        "SELECT * FROM lineages WHERE hash = ? AND owner IN (?, ?)", (lineage_hash, ANONYMOUS_OWNER, caller.owner)
-    ).fetchone()
-    if row is None:
-        if set_aside_lineage(connection, lineage_hash, caller.owner) is not None:
+    lineage = lineages.find_writable(connection, lineage_hash, caller.owner)
+    if lineage is None:
+        if lineages.find_set_aside(connection, lineage_hash, caller.owner) is not None:
             raise _finalized()
         readable_lineage(connection, lineage_hash, Reader(caller.owner))
         raise Refusal(HTTPStatus.FORBIDDEN, "this lineage belongs to another user")
-    written: sqlite3.Row = row
-    return written
+    return lineage

@@ -6,15 +6,15 @@ lineage hash have the same jobs in the same order, which determines the pairs.
 """
 
 import hashlib
-import sqlite3
 from collections import deque
 from dataclasses import dataclass, field
 
 from roar_publisher.registry.lineages.finalize import Hashing
-from roar_publisher.registry.lineages.sessions import Access, find_session
-from roar_publisher.registry.lineages.settling import find_lineage
+from roar_publisher.registry.lineages.registration import Access, find_session
 from roar_publisher.registry.lineages.slices import Parts, advance
 from roar_publisher.registry.lineages.wide_steps import parts_in_order
+from roar_publisher.registry.store import jobs, lineages
+from roar_publisher.registry.store.database import Connection
 
 MOST_ALIASES = 8
 """Maximum aliases per job. This bounds disk use if a lineage is published again and again."""
@@ -55,7 +55,7 @@ class Pairing:
     complete: bool = False
 
 
-def begin(connection: sqlite3.Connection, access: Access, hashing: Hashing) -> Pairing | None:
+def begin(connection: Connection, access: Access, hashing: Hashing) -> Pairing | None:
     """Start the pairing that precedes the publication of a hashed session; None if every uid is known.
 
     Raises `Refusal` as `find_session`.
@@ -63,31 +63,20 @@ def begin(connection: sqlite3.Connection, access: Access, hashing: Hashing) -> P
     session = find_session(connection, access)
     if session.receipt is not None or hashing.counts["jobs"] == 0:
         return None
-    lineage = find_lineage(connection, hashing.hasher.digests()[session.identity])
-    if lineage is None or lineage["session_id"] is None or lineage["owner"] != session.owner:
+    lineage = lineages.find(connection, hashing.hasher.digests()[session.identity])
+    if lineage is None or lineage.session_id is None or lineage.owner != session.owner:
         return None
-    graph_id: int = lineage["graph_id"]
-    (aliases,) = connection.execute("SELECT count(*) FROM job_aliases WHERE graph_id = ?", (graph_id,)).fetchone()
-    if aliases >= MOST_ALIASES * hashing.counts["jobs"] or _are_known(connection, session.graph_id, graph_id, hashing):
+    count = hashing.counts["jobs"]
+    if jobs.count_aliases(connection, lineage.graph_id) >= MOST_ALIASES * count:
         return None
-    staged, known = (_Side(parts_in_order(connection, side)) for side in (session.graph_id, graph_id))
-    return Pairing(graph_id, staged, known)
+    # Larger graphs are too much for one lookup.
+    if count <= MOST_LOOKED_UP and jobs.knows_all_jobs(connection, lineage.graph_id, session.graph_id):
+        return None
+    staged, known = (_Side(parts_in_order(connection, side)) for side in (session.graph_id, lineage.graph_id))
+    return Pairing(lineage.graph_id, staged, known)
 
 
-def _are_known(connection: sqlite3.Connection, staged: int, known: int, hashing: Hashing) -> bool:
-    """Return whether a published graph knows every staged uid. Also False if there are too many to look up at once."""
-    if hashing.counts["jobs"] > MOST_LOOKED_UP:
-        return False
-    unknown = connection.execute(
-        "SELECT 1 FROM jobs WHERE graph_id = ?1"
-        " AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.graph_id = ?2 AND other.uid = jobs.uid)"
-        " AND NOT EXISTS (SELECT 1 FROM job_aliases WHERE graph_id = ?2 AND uid = jobs.uid) LIMIT 1",
-        (staged, known),
-    )
-    return unknown.fetchone() is None
-
-
-def pair_slice(connection: sqlite3.Connection, pairing: Pairing) -> None:
+def pair_slice(connection: Connection, pairing: Pairing) -> None:
     """Pair the next bounded slice. Repeating it changes nothing."""
     staged, known = pairing.staged, pairing.known
     staged.read_on()
@@ -97,14 +86,12 @@ def pair_slice(connection: sqlite3.Connection, pairing: Pairing) -> None:
         (second, text), (first, known_text) = staged.jobs.popleft(), known.jobs.popleft()
         # If more is staged meanwhile, hashing and pairing start over. Until then only equal jobs are paired.
         if text == known_text and second != first:
-            pairs.append((pairing.known_graph, second, first))
-    connection.executemany(
-        "INSERT INTO job_aliases (graph_id, uid, job_uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", pairs
-    )
+            pairs.append((second, first))
+    jobs.insert_aliases(connection, pairing.known_graph, pairs)
     pairing.complete = staged.complete or known.complete
 
 
-def stop(connection: sqlite3.Connection, pairing: Pairing) -> None:
+def stop(connection: Connection, pairing: Pairing) -> None:
     """Discard the sorted data of a pairing. Repeating it does nothing."""
     pairing.staged.parts.close()
     pairing.known.parts.close()

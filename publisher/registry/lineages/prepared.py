@@ -5,32 +5,33 @@ finalize. Earlier releases would stop and leave the lineage private, so for them
 `releases`).
 """
 
-import json
-import sqlite3
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from roar_publisher.registry.accounts.callers import ANONYMOUS_OWNER
-from roar_publisher.registry.accounts.scope import PRIVATE
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.sessions import Session
+from roar_publisher.registry.store import jobs, lineages, sessions
+from roar_publisher.registry.store.access import ANONYMOUS_OWNER
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.lineages import LineageMatch
+from roar_publisher.registry.store.sessions import Session
 
 MOST_CANDIDATES = 8
 """Lineages that are compared with what is staged, the newest first."""
 
 
-def prepare(connection: sqlite3.Connection, session: Session, uids: Sequence[str]) -> str | None:
+def prepare(connection: Connection, session: Session, uids: Sequence[str]) -> str | None:
     """Prepare a session for its owner's private lineage with exactly these jobs, and return the lineage's hash.
 
     Return None and change nothing if there is no such lineage, if the session has staged jobs (a lineage in several
     batches is staged again), or if the session is prepared for another lineage. A repeat returns the same.
     """
     found = None if session.owner == ANONYMOUS_OWNER else _private_lineage_of(connection, session, uids)
-    staged = connection.execute("SELECT 1 FROM jobs WHERE graph_id = ? LIMIT 1", (session.graph_id,)).fetchone()
-    if found is None or staged is not None or session.prepared_graph not in (None, found["graph_id"]):
+    if found is None or session.prepared_graph not in (None, found.graph_id):
         return None
-    connection.execute("UPDATE sessions SET prepared_graph = ? WHERE id = ?", (found["graph_id"], session.id))
-    return str(found["hash"])
+    if jobs.has_jobs(connection, session.graph_id):
+        return None
+    sessions.set_prepared_graph(connection, session.id, found.graph_id)
+    return found.hash
 
 
 def refuse_other_jobs(session: Session) -> None:
@@ -43,33 +44,12 @@ def refuse_other_jobs(session: Session) -> None:
         raise Refusal(HTTPStatus.CONFLICT, detail)
 
 
-def _private_lineage_of(connection: sqlite3.Connection, session: Session, uids: Sequence[str]) -> sqlite3.Row | None:
+def _private_lineage_of(connection: Connection, session: Session, uids: Sequence[str]) -> LineageMatch | None:
     if not uids:
         return None
+    count = len(set(uids))
     # A lineage with all of these jobs is among the lineages with the first of them.
-    candidates: list[sqlite3.Row] = connection.execute(
-        "SELECT hash, graph_id, jobs FROM (SELECT graph_id FROM jobs WHERE uid = :uid"
-        " UNION SELECT graph_id FROM job_aliases WHERE uid = :uid) CROSS JOIN lineages USING (graph_id)"
-        " JOIN graphs ON graphs.id = graph_id"
-        " WHERE owner = :owner AND visibility = :private AND session_id IS NOT NULL AND jobs <= :asked"
-        " ORDER BY published_at DESC LIMIT :most",
-        {
-            "uid": uids[0],
-            "owner": session.owner,
-            "private": PRIVATE,
-            "asked": len(set(uids)),
-            "most": MOST_CANDIDATES,
-        },
-    ).fetchall()
-    return next((each for each in candidates if _has_exactly(connection, each, uids)), None)
-
-
-def _has_exactly(connection: sqlite3.Connection, lineage: sqlite3.Row, uids: Sequence[str]) -> bool:
-    row = connection.execute(
-        "WITH asked (uid) AS (SELECT DISTINCT value FROM json_each(:uids)), known (uid, job) AS ("
-        " SELECT uid, uid FROM asked CROSS JOIN jobs USING (uid) WHERE graph_id = :graph"
-        " UNION ALL SELECT uid, job_uid FROM asked CROSS JOIN job_aliases USING (uid) WHERE graph_id = :graph)"
-        " SELECT count(DISTINCT uid), count(DISTINCT job) FROM known",
-        {"uids": json.dumps(uids), "graph": lineage["graph_id"]},
-    ).fetchone()
-    return tuple(row) == (len(set(uids)), lineage["jobs"])
+    candidates = lineages.private_with_job(connection, session.owner, uids[0], most_jobs=count, limit=MOST_CANDIDATES)
+    return next(
+        (each for each in candidates if jobs.count_known(connection, each.graph_id, uids) == (count, each.jobs)), None
+    )

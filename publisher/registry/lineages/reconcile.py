@@ -3,9 +3,9 @@
 An edit is a patch: keys that it does not name stay. A request is atomic: if one of its edits fails, none is applied.
 """
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -15,12 +15,14 @@ from pydantic import Field
 from roar_publisher.glaas.wire import Count, Items, Label, LineageHash, Name, Request, Text
 from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.accounts.replays import refuse_replay
-from roar_publisher.registry.accounts.scope import Reader
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.lineages.label_versions import Entity, current_label
 from roar_publisher.registry.lineages.labels import LARGEST_DOCUMENT, NOOPS, find_entity, write_label
 from roar_publisher.registry.lineages.reading import readable_lineage
-from roar_publisher.registry.store.documents import read_text
+from roar_publisher.registry.store import lineages
+from roar_publisher.registry.store.access import Reader
+from roar_publisher.registry.store.database import Connection, undone
+from roar_publisher.registry.store.documents import load_document
+from roar_publisher.registry.store.label_versions import Entity, current_label
 
 USER_ORIGIN = "user"
 """The value in `key_origins` for keys that were edited here."""
@@ -56,7 +58,7 @@ class ReconcileRequest(Request):
 
 
 def reconcile(
-    connection: sqlite3.Connection, caller: Caller, reader: Reader, request: ReconcileRequest, now: float
+    connection: Connection, caller: Caller, reader: Reader, request: ReconcileRequest, now: float
 ) -> dict[str, object]:
     """Apply the edits and return their outcomes.
 
@@ -65,22 +67,10 @@ def reconcile(
     names no entity or makes a document too large, 425 for a replay.
     """
     lineage = readable_lineage(connection, request.session_hash, reader)
-    if lineage["owner"] != caller.owner:
+    if lineage.owner != caller.owner:
         raise Refusal(HTTPStatus.FORBIDDEN, "this lineage is not yours, so you cannot edit its labels")
-    connection.execute("SAVEPOINT edits")
-    results = []
-    edited = 0
-    for edit in request.labels:
-        result, size = _edit(connection, lineage["graph_id"], request.session_hash, edit, now)
-        results.append(result)
-        edited += size
-        if edited > MOST_EDITED:
-            raise Refusal(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "these edits are of too large labels: send fewer at once"
-            )
-    if request.dry_run:
-        connection.execute("ROLLBACK TO edits")
-    connection.execute("RELEASE edits")
+    with undone(connection) if request.dry_run else nullcontext():
+        results = _edit_all(connection, lineage.graph_id, request, now)
     if not request.dry_run:
         changed = any(result["action"] != NOOPS for result in results)
         refuse_replay(connection, caller, changed=changed, now=now)
@@ -90,25 +80,39 @@ def reconcile(
     return {"processed": len(results), **counts, "deletedKeys": deleted, "conflicts": [], "results": results}
 
 
-def is_own(connection: sqlite3.Connection, lineage_hash: str, caller: Caller) -> bool:
+def is_own(connection: Connection, lineage_hash: str, caller: Caller) -> bool:
     """Return whether a lineage belongs to a signed-in caller."""
-    row = connection.execute("SELECT owner FROM lineages WHERE hash = ?", (lineage_hash,)).fetchone()
-    return caller.user is not None and row is not None and bool(row["owner"] == caller.owner)
+    lineage = lineages.find(connection, lineage_hash)
+    return caller.user is not None and lineage is not None and lineage.owner == caller.owner
+
+
+def _edit_all(connection: Connection, graph_id: int, request: ReconcileRequest, now: float) -> list[dict[str, object]]:
+    results = []
+    edited = 0
+    for edit in request.labels:
+        result, size = _edit(connection, graph_id, request.session_hash, edit, now)
+        results.append(result)
+        edited += size
+        if edited > MOST_EDITED:
+            raise Refusal(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "these edits are of too large labels: send fewer at once"
+            )
+    return results
 
 
 def _edit(
-    connection: sqlite3.Connection, graph_id: int, lineage_hash: str, edit: LabelEdit, now: float
+    connection: Connection, graph_id: int, lineage_hash: str, edit: LabelEdit, now: float
 ) -> tuple[dict[str, object], int]:
     """Apply an edit. Return its outcome, and the bytes of the document that it changes."""
     label = _label(edit, lineage_hash)
     entity = find_entity(connection, graph_id, label)
     current = current_label(connection, Entity(graph_id, label.entity_type, entity))
-    version = 0 if current is None else current["version"]
-    size = 0 if current is None else len(current["metadata"]) + len(current["key_origins"])
+    version = 0 if current is None else current.number
+    size = 0 if current is None else current.size
     if edit.base_version is not None and edit.base_version != version:
         raise Refusal(HTTPStatus.CONFLICT, f"a label has changed meanwhile: it is at version {version}")
     if current is not None:
-        label.metadata, label.key_origins = read_text(current["metadata"]), read_text(current["key_origins"])
+        label.metadata, label.key_origins = load_document(current.metadata), load_document(current.key_origins)
     for path in edit.deleted_keys:
         _delete(label.metadata, path)
     label.metadata = _patched(label.metadata, edit.metadata)

@@ -4,48 +4,31 @@ SQLite sorts the texts of normal jobs in a temporary table that it stores on dis
 links is never held as a whole. Such jobs are compared in chunks, and their texts are read from the links again.
 """
 
-import itertools
-import sqlite3
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import TypeVar
 
+from roar_publisher.registry.http.bounds import within
 from roar_publisher.registry.lineages.huge_jobs import HugeJob, in_order
 from roar_publisher.registry.lineages.slices import (
-    BEFORE_ALL_STEPS,
-    CANONICAL_TEXT,
-    JOBS_WITH_PARENTS,
     SLICE_BYTES,
     SLICE_JOBS,
-    Part,
     Parts,
+    TextPart,
     read_steps,
     small_steps,
 )
+from roar_publisher.registry.store import canonical_texts
+from roar_publisher.registry.store.canonical_texts import BEFORE_ALL_STEPS
+from roar_publisher.registry.store.database import Connection
 
 T = TypeVar("T")
 
 HUGE_BYTES = 256 * 1024
 """A job with more than this, links included, is read in pieces."""
-_SORT_IDS = itertools.count()
-_TABLE = """
-    CREATE TEMP TABLE IF NOT EXISTS sorted_texts (
-        sort INTEGER, text TEXT, uid TEXT, PRIMARY KEY (sort, text, uid)
-    ) WITHOUT ROWID
-"""
-_JOBS_OF_STEP = """
-    SELECT jobs.id, uid, bytes FROM jobs JOIN job_sizes ON job_id = jobs.id
-    WHERE graph_id = ? AND step_number = ? AND jobs.id > ? ORDER BY jobs.id LIMIT ?
-"""
-_SORT_JOBS = f"""
-    INSERT INTO temp.sorted_texts (sort, text, uid) SELECT ?, {CANONICAL_TEXT}, job.uid {JOBS_WITH_PARENTS}
-    WHERE job.id IN (SELECT value FROM json_each(?))
-"""
-_SORTED = "SELECT text, uid FROM temp.sorted_texts WHERE sort = ? ORDER BY text, uid LIMIT ?"
-_DROP_SORTED = "DELETE FROM temp.sorted_texts WHERE sort = ? AND (text, uid) <= (?, ?)"
-_DROP_ALL = "DELETE FROM temp.sorted_texts WHERE sort = ?"
 
 
-def parts_in_order(connection: sqlite3.Connection, graph_id: int) -> Parts:
+def parts_in_order(connection: Connection, graph_id: int) -> Parts:
     """Yield the canonical texts of a graph's jobs in the order of the hash, and None after each bounded slice of work.
 
     Run each step of this generator in a transaction. The result may lack what is written in between. Close it in a
@@ -65,9 +48,8 @@ def parts_in_order(connection: sqlite3.Connection, graph_id: int) -> Parts:
         yield None
 
 
-def _wide_step(connection: sqlite3.Connection, graph_id: int, step: int) -> Parts:
-    sort = next(_SORT_IDS)
-    connection.execute(_TABLE)
+def _wide_step(connection: Connection, graph_id: int, step: int) -> Parts:
+    sort = canonical_texts.begin_sort(connection)
     try:
         huge = yield from _sort_usual(connection, graph_id, step, sort)
         usual, others = _usual_in_order(connection, sort), in_order(huge)
@@ -82,45 +64,38 @@ def _wide_step(connection: sqlite3.Connection, graph_id: int, step: int) -> Part
                 yield from other.parts()
                 other = yield from _pull(others)
     finally:
-        connection.execute(_DROP_ALL, (sort,))
+        canonical_texts.end_sort(connection, sort)
 
 
-def _sort_usual(
-    connection: sqlite3.Connection, graph_id: int, step: int, sort: int
-) -> Generator[None, None, list[HugeJob]]:
+def _sort_usual(connection: Connection, graph_id: int, step: int, sort: int) -> Generator[None, None, list[HugeJob]]:
     """Sort the usual jobs of a step; returns the huge ones."""
     huge: list[HugeJob] = []
     after = 0
-    while jobs := connection.execute(_JOBS_OF_STEP, (graph_id, step, after, SLICE_JOBS)).fetchall():
+    while jobs := canonical_texts.jobs_of_step(connection, graph_id, step, after, SLICE_JOBS):
         chosen: list[int] = []
-        size = 0
-        for job in jobs:
-            if job["bytes"] > HUGE_BYTES:
-                huge.append(HugeJob(connection, job["id"], job["uid"]))
-            elif chosen and size + job["bytes"] > SLICE_BYTES:
+        total = 0
+        for job_id, uid, size in jobs:
+            if size > HUGE_BYTES:
+                huge.append(HugeJob(connection, job_id, uid))
+            elif chosen and total + size > SLICE_BYTES:
                 break
             else:
-                chosen.append(job["id"])
-                size += job["bytes"]
-            after = job["id"]
-        connection.execute(_SORT_JOBS, (sort, str(chosen)))
+                chosen.append(job_id)
+                total += size
+            after = job_id
+        canonical_texts.sort_texts(connection, sort, chosen)
         yield None
     return huge
 
 
-def _usual_in_order(connection: sqlite3.Connection, sort: int) -> Parts:
+def _usual_in_order(connection: Connection, sort: int) -> Parts:
     while True:
-        parts = []
-        size = 0
-        for text, uid in (cursor := connection.execute(_SORTED, (sort, SLICE_JOBS))):
-            parts.append(Part(uid, text))
-            size += len(text)
-            if size > SLICE_BYTES:
-                break
-        cursor.close()
+        texts = canonical_texts.sorted_texts(connection, sort, SLICE_JOBS)
+        with closing(texts):
+            parts = within((TextPart(uid, text) for uid, text in texts), SLICE_BYTES + 1, lambda part: len(part.text))
         if not parts:
             return
-        connection.execute(_DROP_SORTED, (sort, parts[-1].text, parts[-1].uid))
+        canonical_texts.drop_sorted(connection, sort, parts[-1].uid, parts[-1].text)
         yield from parts
         yield None
 

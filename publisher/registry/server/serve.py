@@ -15,6 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from roar_publisher.registry.accounts.authority import Authority, Run
+from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.treqs import TreqsService
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
@@ -22,7 +23,6 @@ from roar_publisher.registry.http.addresses import Network, spellings
 from roar_publisher.registry.http.names import Names
 from roar_publisher.registry.server.connections import DEFAULT_CONNECTIONS, ConnectionTable, allowed_connections
 from roar_publisher.registry.server.protocol import ServerConfig
-from roar_publisher.registry.store.quotas import DEFAULT_QUOTA, Amount
 
 BACKLOG = 2048
 """Connections that the system queues until they are accepted."""
@@ -67,7 +67,7 @@ def serve(
 
     `port` 0 takes any free port. `announce` is called once with `http://host:port` when connections are accepted; an
     exception from it ends the server. `treqs_url` is the service that validates bearers; with None, the accounts in
-    `data` do. Call this from the main thread, because it handles signals. Raises OSError and `sqlite3.Error`.
+    `data` do. Call this from the main thread, because it handles signals. Raises OSError and `StoreError`.
     """
     exposure = exposure or Exposure()
     with listen(host, port) as listener:

@@ -1,23 +1,30 @@
-"""An SQLite file whose operations run in transactions, with versioned tables."""
+"""The SQL engine: transactions over one SQLite file, versioned tables, and the translation of the engine's errors.
+
+This module and `files` are the only ones that know SQLite's Python module. The modules of the tables use `Connection`
+only by `execute` and `executemany`. All other packages pass it on.
+"""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from contextlib import contextmanager
+from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
+
+from roar_publisher.registry.store.errors import NewerSchemaError, StoreError, StoreUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Operation = Callable[Concatenate[sqlite3.Connection, P], T]
+Connection: TypeAlias = sqlite3.Connection
+"""What an operation works with: the tables, inside a transaction."""
+Row: TypeAlias = sqlite3.Row
+"""A row of a result, for the modules of the tables."""
+Operation = Callable[Concatenate[Connection, P], T]
 """A function that works on the tables, inside the transaction that `Database` opens for it."""
 
 
-class NewerSchemaError(sqlite3.DatabaseError):
-    """The file was written by a later release. This release cannot read it."""
-
-
 class Database:
-    """An SQLite connection. Calls may come from different threads, but the caller must make only one at a time."""
+    """A connection to one file. Calls may come from different threads, but the caller must make only one at a time."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def close(self) -> None:
@@ -25,26 +32,50 @@ class Database:
         self._connection.close()
 
     def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `operation` in a transaction. It is committed if `operation` returns, and rolled back if it raises."""
+        """Run `operation` in a transaction. It is committed if `operation` returns, and rolled back if it raises.
+
+        Raises `StoreError`, including `StoreUnavailable`, and whatever `operation` raises.
+        """
         return self._transact("BEGIN IMMEDIATE", operation, *args, **kwargs)
 
     def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `operation`, which must only read, against one snapshot of the tables."""
+        """Run `operation`, which must only read, against one snapshot of the tables. Raises as `write`."""
         return self._transact("BEGIN", operation, *args, **kwargs)
 
     def _transact(self, begin: str, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        self._connection.execute(begin)
-        try:
-            result = operation(self._connection, *args, **kwargs)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-        return result
+        with translated_errors():
+            self._connection.execute(begin)
+            try:
+                result = operation(self._connection, *args, **kwargs)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            return result
 
 
-def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise the engine's errors in the block as `StoreError`, with the same text."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(str(error)) from error
+    except sqlite3.Error as error:
+        raise StoreError(str(error)) from error
+
+
+@contextmanager
+def undone(connection: Connection) -> Iterator[None]:
+    """Undo what the block writes, inside the current transaction. If it raises, the caller undoes the transaction."""
+    connection.execute("SAVEPOINT undone")
+    yield
+    connection.execute("ROLLBACK TO undone")
+    connection.execute("RELEASE undone")
+
+
+def migrate(connection: Connection, migrations: Sequence[str]) -> None:
     """Migrate the tables to this release's schema. The migrations and the new version are one transaction.
 
     If two processes migrate at once, the second finds the work done. Raises `NewerSchemaError` if the file has seen
@@ -68,7 +99,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
         raise
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def _version(connection: Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
 

@@ -10,14 +10,14 @@ from typing import Any
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
-def kept_text(document: object) -> str:
+def dump_document(document: object) -> str:
     """Return the JSON text that a document is stored as. Equal documents have equal texts."""
     try:
         return _encode(document)
     except ValueError:
-        return _encode(read_text(json.dumps(document)))
+        return _encode(load_document(json.dumps(document)))
 
 
-def read_text(text: str) -> Any:
+def load_document(text: str) -> Any:
     """Return the document stored as `text`. Earlier releases stored non-JSON numbers; these become null, too."""
     return json.loads(text, parse_constant=lambda _name: None)

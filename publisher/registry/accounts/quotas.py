@@ -6,13 +6,14 @@ which there is room again. A client is an address (`addresses.client_of`).
 """
 
 import math
-import sqlite3
 from dataclasses import astuple, dataclass, fields
 from http import HTTPStatus
 from typing import ParamSpec, TypeVar
 
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.store.database import Operation
+from roar_publisher.registry.store.anonymous_use import AnonymousUse, record_use, use_of
+from roar_publisher.registry.store.database import Connection, Operation
+from roar_publisher.registry.store.graphs import newest_ids
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +42,7 @@ DEFAULT_QUOTA = Amount(sessions=1000, jobs=1_000_000, bytes=4 * 2**30)
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
+class AnonymousWrite:
     """A write without a credential.
 
     `quota` is the limit of one client; 0 forbids that kind of write. `sent` is the size of the body in bytes. `now` is
@@ -55,54 +56,34 @@ class Meter:
 
 
 def metered(
-    connection: sqlite3.Connection, meter: Meter, operation: Operation[P, T], /, *args: P.args, **kwargs: P.kwargs
+    connection: Connection, write: AnonymousWrite, operation: Operation[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Run `operation` in the current transaction, and charge the client for what it wrote.
 
     Raises `Refusal`, after which the transaction must be rolled back: 429 with `Retry-After` if there is no room now,
     403 if the write can never fit.
     """
-    before = _newest(connection)
+    before = newest_ids(connection)
     result = operation(connection, *args, **kwargs)
-    graphs, jobs = (max(0, after - earlier) for after, earlier in zip(_newest(connection), before, strict=True))
-    amount = Amount(graphs, jobs, meter.sent)
-    everybody = Amount(*(TIMES_IN_ALL * limit for limit in astuple(meter.quota)))
-    _charge(connection, meter.client, meter.quota, amount, meter.now)
-    _charge(connection, ALL_CLIENTS, everybody, amount, meter.now)
+    graphs, jobs = (max(0, after - earlier) for after, earlier in zip(newest_ids(connection), before, strict=True))
+    amount = Amount(graphs, jobs, write.sent)
+    all_clients = Amount(*(TIMES_IN_ALL * limit for limit in astuple(write.quota)))
+    _charge(connection, write.client, write.quota, amount, write.now)
+    _charge(connection, ALL_CLIENTS, all_clients, amount, write.now)
     return result
 
 
-def forget_unused(connection: sqlite3.Connection, now: float, limit: int) -> bool:
-    """Remove up to `limit` clients whose buckets have drained. Return whether there were any."""
-    forgotten = connection.execute(
-        "DELETE FROM anonymous_use WHERE client IN (SELECT client FROM anonymous_use WHERE at <= ? LIMIT ?)",
-        (now - DRAIN_SECONDS, limit),
-    )
-    return forgotten.rowcount > 0
-
-
-def _newest(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return the newest graph id and job id. Ids of new rows are consecutive."""
-    row = connection.execute(
-        "SELECT coalesce((SELECT max(id) FROM graphs), 0), coalesce((SELECT max(id) FROM jobs), 0)"
-    ).fetchone()
-    return row[0], row[1]
-
-
-def _charge(connection: sqlite3.Connection, client: str, quota: Amount, amount: Amount, now: float) -> None:
-    row = connection.execute(
-        "SELECT sessions, jobs, bytes, at FROM anonymous_use WHERE client = ?", (client,)
-    ).fetchone()
-    used, at = (astuple(Amount()), now) if row is None else (tuple(row)[:3], row["at"])
-    drained = max(0.0, now - at) / DRAIN_SECONDS
-    level = []
-    for field, limit, new, before in zip(fields(Amount), astuple(quota), astuple(amount), used, strict=True):
-        level.append(max(0.0, before - drained * limit) + new)
-        if new and level[-1] > limit:
-            raise _refused(client, field.name, new, limit, level[-1])
-    connection.execute(
-        "REPLACE INTO anonymous_use (client, sessions, jobs, bytes, at) VALUES (?, ?, ?, ?, ?)", (client, *level, now)
-    )
+def _charge(connection: Connection, client: str, quota: Amount, amount: Amount, now: float) -> None:
+    use = use_of(connection, client) or AnonymousUse(0, 0, 0, now)
+    drained = max(0.0, now - use.at) / DRAIN_SECONDS
+    levels = []
+    for field, limit, new, before in zip(fields(Amount), astuple(quota), astuple(amount), use[:3], strict=True):
+        level = max(0.0, before - drained * limit) + new
+        if new and level > limit:
+            raise _refused(client, field.name, new, limit, level)
+        levels.append(level)
+    sessions, jobs, size = levels
+    record_use(connection, client, AnonymousUse(sessions, jobs, size, now))
 
 
 def _refused(client: str, kind: str, new: float, limit: float, level: float) -> Refusal:

@@ -7,13 +7,13 @@ differences of nested objects that both have (`into`). Lists and other values ar
 from collections.abc import Mapping
 from typing import Any
 
-from roar_publisher.registry.store.documents import kept_text
+from roar_publisher.registry.store.documents import dump_document
 
 Document = Mapping[str, Any]
 
 
 def difference(newer: Document, older: Document) -> dict[str, Any]:
-    """Return the difference. It is empty if both have the same text (`documents.kept_text`)."""
+    """Return the difference. It is empty if both have the same text (`documents.dump_document`)."""
     drop = [key for key in newer if key not in older]
     put: dict[str, Any] = {}
     into: dict[str, Any] = {}
@@ -23,7 +23,7 @@ def difference(newer: Document, older: Document) -> dict[str, Any]:
             if inner := difference(other, value):
                 into[key] = inner
         # Compare texts, because in Python 1, 1.0 and True are equal.
-        elif key not in newer or kept_text(other) != kept_text(value):
+        elif key not in newer or dump_document(other) != dump_document(value):
             put[key] = value
     parts = {"drop": drop, "put": put, "into": into}
     return {name: part for name, part in parts.items() if part}

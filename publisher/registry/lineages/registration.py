@@ -1,0 +1,114 @@
+"""Registration sessions: private staging areas with one graph each (`protocol.md §1, §4`).
+
+A user's session belongs to that user, regardless of the kind of credential. An anonymous session belongs to the holder
+of its token. A session lives for `LIFETIME` after its last write; `sweeping` removes expired ones.
+
+The token of an open anonymous session expires with the session. After finalize it is valid for `LABELLING_TIME`, for
+the labels and for a receipt that was lost in transit. Opening the session again, by its `client_session_id`, restarts
+that time.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from roar_publisher.registry.accounts.callers import Caller, Credential, check_session_token
+from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.store import sessions
+from roar_publisher.registry.store.access import ANONYMOUS_OWNER
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.graphs import discard_graph, new_graph
+from roar_publisher.registry.store.sessions import Session
+
+LIFETIME = 24 * 3600.0
+"""Seconds from the last write to the end of an open session."""
+LABELLING_TIME = 7 * 24 * 3600.0
+"""Seconds from a finalize to the end of the session's token, because a publisher may be interrupted before it sends
+its labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A caller's request to use a session. `secret` is the server's, for the token. `now` is in Unix seconds."""
+
+    session_id: str
+    caller: Caller
+    secret: bytes
+    now: float
+
+
+def open_session(
+    connection: Connection, caller: Caller, *, client_session_id: str | None, mode: str, now: float
+) -> tuple[Session, bool]:
+    """Return the caller's session for this client id, and whether it is new. Without a client id, it is always new."""
+    if client_session_id is not None:
+        session = sessions.find_by_client_id(connection, caller.owner, client_session_id)
+        if session is not None and _has_expired(session, now):
+            sessions.delete(connection, session.id)
+            discard_graph(connection, session.graph_id)
+        elif session is not None:
+            left = LIFETIME if session.receipt is None else LABELLING_TIME
+            sessions.extend(connection, session.id, now + left)
+            return session, False
+    created = sessions.insert(
+        connection,
+        owner=caller.owner,
+        identity=caller.identity,
+        client_session_id=client_session_id,
+        mode=mode,
+        graph_id=new_graph(connection),
+        expires_at=now + LIFETIME,
+    )
+    return created, True
+
+
+def find_session(connection: Connection, access: Access) -> Session:
+    """Return the caller's session, open or closed.
+
+    Raises `Refusal`: 404 if it is unknown, expired or another user's; 401 without a credential and for an expired
+    token; 403 for the token of another session.
+    """
+    session = sessions.find(connection, access.session_id)
+    if session is None or _has_expired(session, access.now):
+        raise _no_such_session()
+    if session.owner == ANONYMOUS_OWNER:
+        check_session_token(access.secret, access.session_id, access.caller)
+        if session.expires_at <= access.now:
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "this registration session is over, and its token with it")
+    else:
+        _check_owner(session.owner, access.caller)
+    return session
+
+
+def touch_open_session(connection: Connection, access: Access) -> Session:
+    """Return the open session for a write, extend its lifetime, and increment its revision.
+
+    Raises `Refusal`: as `find_session`; 409 with the receipt if the session is closed.
+    """
+    session = find_session(connection, access)
+    if session.receipt is not None:
+        detail = "this registration session is closed: its lineage is published"
+        raise Refusal(HTTPStatus.CONFLICT, detail, {"status": "closed", "receipt": session.receipt})
+    sessions.record_write(connection, session.id, access.now + LIFETIME)
+    return session
+
+
+def close_session(connection: Connection, access: Access, graph_id: int, receipt: dict[str, object]) -> None:
+    """Close the session with its receipt. It refers to the published graph from then on."""
+    sessions.close(connection, access.session_id, graph_id, receipt, access.now + LABELLING_TIME)
+
+
+def _check_owner(owner: str, caller: Caller) -> None:
+    if caller.credential is Credential.NOTHING:
+        raise Refusal(HTTPStatus.UNAUTHORIZED, "this registration session belongs to a user: sign in")
+    if caller.credential is Credential.SESSION_TOKEN:
+        raise Refusal(HTTPStatus.FORBIDDEN, "this token belongs to another registration session")
+    if caller.owner != owner:
+        raise _no_such_session()
+
+
+def _no_such_session() -> Refusal:
+    return Refusal(HTTPStatus.NOT_FOUND, "no such registration session, or it has expired: open a new one")
+
+
+def _has_expired(session: Session, now: float) -> bool:
+    return session.receipt is None and session.expires_at <= now

@@ -1,0 +1,57 @@
+"""Where lineages belong and who may read them, as values and as SQL conditions (`protocol.md §4, §5`).
+
+Only the owner and the members of the project can read a private lineage. For all other readers it does not exist (404).
+"""
+
+import json
+from dataclasses import dataclass
+
+PUBLIC, PRIVATE = "public", "private"
+ANONYMOUS_OWNER = ""
+"""Owner of data that was written without a user. User ids are never empty."""
+
+READABLE = """(
+    visibility = 'public'
+    OR (scope_owner IS NULL AND owner <> '' AND owner = :reader)
+    OR (scope_project IS NULL AND scope_owner IN (SELECT value FROM json_each(:owners)))
+    OR scope_project IN (SELECT value FROM json_each(:projects))
+)"""
+"""An SQL condition on the columns of `lineages`, with the parameters of `reader_parameters`."""
+CREDIBILITY = "((owner <> '' AND owner = :reader) * 4 + (owner <> '') * 2 + (session_id IS NOT NULL))"
+"""SQL like `READABLE`: the credibility of a lineage's data about an artifact, if several have the same digest. The
+reader's own lineages rank first, then those of any user. Data that is neither signed nor verified ranks last."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineageScope:
+    """Where a lineage is stored. In the publisher's own space, `owner_id` and `project_id` are None."""
+
+    visibility: str
+    owner_id: str | None = None
+    project_id: str | None = None
+
+    def may_become(self, wanted: "LineageScope") -> bool:
+        """Return whether publishing again may change this scope to `wanted`: only its visibility, and only to public.
+
+        It cannot become private again, because it may have been read. It cannot move, because its project controls it.
+        """
+        published = LineageScope(PUBLIC, self.owner_id, self.project_id)
+        return wanted in (self, published)
+
+
+UNSCOPED = LineageScope(PUBLIC)
+"""The scope without a `scope_request`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A reader. `user_id` is empty for an anonymous one. `owners` are the spaces that the reader is a member of."""
+
+    user_id: str = ANONYMOUS_OWNER
+    owners: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+
+
+def reader_parameters(reader: Reader) -> dict[str, str]:
+    """Return the parameters of `READABLE` and `CREDIBILITY`."""
+    return {"reader": reader.user_id, "owners": json.dumps(reader.owners), "projects": json.dumps(reader.projects)}

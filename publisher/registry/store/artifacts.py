@@ -1,0 +1,147 @@
+"""The table of artifacts. A digest that only links name is an artifact, too; its `hashes` are null."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from roar_publisher.registry.store.access import CREDIBILITY, READABLE, Reader, reader_parameters
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.graphs import count_artifacts, recount_artifacts
+from roar_publisher.registry.store.lineages import Lineage, lineage_of
+
+_PUBLISHED = f"FROM artifacts JOIN lineages USING (graph_id) WHERE digest = :digest AND {READABLE}"
+
+
+class StoredArtifact(NamedTuple):
+    """An artifact, as stored. `hashes` and `metadata` are texts. `size` is in bytes."""
+
+    digest: str
+    hashes: str
+    size: int
+    source_type: str | None
+    metadata: str | None
+
+
+class PublishedArtifact(NamedTuple):
+    """An artifact of a lineage. `hashes` is a JSON text, and None if only links name the artifact."""
+
+    digest: str
+    hashes: str | None
+    size: int | None
+    source_type: str | None
+    path: str | None
+    lineage: Lineage
+
+
+def insert_artifacts(connection: Connection, graph_id: int, rows: Sequence[StoredArtifact]) -> int:
+    """Add the artifacts that the graph does not have or knows only from links. Return how many these are."""
+    count_artifacts(connection, graph_id, [row.digest for row in rows])
+    before = connection.total_changes
+    connection.executemany(
+        "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (graph_id, digest) DO UPDATE SET hashes = excluded.hashes, size = excluded.size,"
+        " source_type = excluded.source_type, metadata = excluded.metadata WHERE hashes IS NULL",
+        [(graph_id, *row) for row in rows],
+    )
+    return connection.total_changes - before
+
+
+def insert_composite(connection: Connection, graph_id: int, row: StoredArtifact, members: str) -> bool:
+    """Add a composite artifact, or its members to an existing plain artifact. Return whether something was new."""
+    count_artifacts(connection, graph_id, [row.digest])
+    added = connection.execute(
+        "INSERT INTO artifacts (graph_id, digest, hashes, size, source_type, metadata, composite)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (graph_id, digest) DO UPDATE SET composite = excluded.composite,"
+        " hashes = coalesce(hashes, excluded.hashes), size = iif(hashes IS NULL, excluded.size, size)"
+        " WHERE composite IS NULL RETURNING id",
+        (graph_id, *row, members),
+    ).fetchone()
+    return added is not None
+
+
+def set_members(connection: Connection, graph_id: int, row: StoredArtifact, members: str) -> bool:
+    """Add the members of a composite to an artifact that has none, without changing its other data.
+
+    Return whether the members were new.
+    """
+    added = connection.execute(
+        "UPDATE artifacts SET composite = ?, hashes = coalesce(hashes, ?), size = coalesce(size, ?)"
+        " WHERE graph_id = ? AND digest = ? AND composite IS NULL",
+        (members, row.hashes, row.size, graph_id, row.digest),
+    )
+    return added.rowcount == 1
+
+
+def insert_linked(
+    connection: Connection, graph_id: int, links: Sequence[tuple[str, int | None, str | None, str]]
+) -> None:
+    """Add artifacts that links name, given as digest, size, source type and path.
+
+    An artifact that was sent itself is not changed. Of several paths, the smallest stays.
+    """
+    count_artifacts(connection, graph_id, [digest for digest, *_ in links])
+    connection.executemany(
+        "INSERT INTO artifacts (graph_id, digest, size, source_type, path) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (graph_id, digest) DO UPDATE SET size = coalesce(size, excluded.size),"
+        " source_type = coalesce(source_type, excluded.source_type), path = min(path, excluded.path)"
+        " WHERE hashes IS NULL AND (excluded.path < path OR (size IS NULL AND excluded.size IS NOT NULL))",
+        [(graph_id, *link) for link in links],
+    )
+
+
+def move_artifacts(connection: Connection, graph_id: int, new_graph_id: int) -> None:
+    """Move the artifacts of a graph to another one that does not have them, or knows them only from links."""
+    connection.execute(
+        "DELETE FROM artifacts WHERE graph_id = ? AND hashes IS NULL"
+        " AND digest IN (SELECT digest FROM artifacts WHERE graph_id = ? AND hashes IS NOT NULL)",
+        (new_graph_id, graph_id),
+    )
+    connection.execute("UPDATE OR IGNORE artifacts SET graph_id = ? WHERE graph_id = ?", (new_graph_id, graph_id))
+    recount_artifacts(connection, new_graph_id)
+
+
+def artifact_sizes(connection: Connection, graph_id: int) -> Iterator[int]:
+    """Yield the approximate sizes in bytes of a graph's artifacts, as stored. They are read lazily."""
+    rows = connection.execute(
+        "SELECT length(coalesce(hashes, '')) + length(coalesce(metadata, '')) + length(coalesce(composite, ''))"
+        " FROM artifacts WHERE graph_id = ?",
+        (graph_id,),
+    )
+    return (size for (size,) in rows)
+
+
+def has_artifact(connection: Connection, graph_id: int, digest: str) -> bool:
+    """Return whether a graph has an artifact."""
+    found = connection.execute("SELECT 1 FROM artifacts WHERE graph_id = ? AND digest = ?", (graph_id, digest))
+    return found.fetchone() is not None
+
+
+def is_published(connection: Connection, digest: str, reader: Reader) -> bool:
+    """Return whether a lineage that this reader can see has an artifact."""
+    found = connection.execute(f"SELECT 1 {_PUBLISHED} LIMIT 1", {"digest": digest, **reader_parameters(reader)})
+    return found.fetchone() is not None
+
+
+def find_published(connection: Connection, digest: str, reader: Reader) -> PublishedArtifact | None:
+    """Return an artifact as the first of the most credible lineages has it (`access.CREDIBILITY`).
+
+    Return None if this reader can see none.
+    """
+    row = connection.execute(
+        f"SELECT artifacts.*, lineages.*, 0 AS set_aside FROM (SELECT artifacts.id {_PUBLISHED}"
+        f" ORDER BY {CREDIBILITY} DESC, published_at, hash LIMIT 1) AS chosen"
+        " JOIN artifacts USING (id) JOIN lineages USING (graph_id)",
+        {"digest": digest, **reader_parameters(reader)},
+    ).fetchone()
+    if row is None:
+        return None
+    return PublishedArtifact(
+        row["digest"], row["hashes"], row["size"], row["source_type"], row["path"], lineage_of(row)
+    )
+
+
+def next_digest(connection: Connection, after: str, before: str) -> str | None:
+    """Return the first digest between two texts, published or not; None if there is none."""
+    row = connection.execute(
+        "SELECT digest FROM artifacts WHERE digest > ? AND digest < ? ORDER BY digest LIMIT 1", (after, before)
+    ).fetchone()
+    return None if row is None else row["digest"]

@@ -1,0 +1,111 @@
+"""Opening of the two SQLite files, and the return of their free pages to the system.
+
+The connection to the lineages holds an exclusive lock on its file while it is open, so SQLite refuses a second registry
+on the same data. It uses a write-ahead log with `synchronous=NORMAL`: acknowledged writes survive the death of the
+process. A power failure can lose the latest transactions, but never part of one.
+
+Commands write the accounts while the registry runs. That file uses the rollback journal with ordinary locks, because
+with the SQLite of many systems, two processes that share a write-ahead log can corrupt it.
+"""
+
+import logging
+import sqlite3
+
+from roar_publisher.registry.store import accounts_schema, canonical_texts, label_versions, schema
+from roar_publisher.registry.store.database import Connection, migrate, translated_errors
+from roar_publisher.registry.store.errors import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+IN_MEMORY = ":memory:"
+BUSY_TIMEOUT = 5.0
+"""Seconds that one process waits for another's transaction in the accounts."""
+KEPT_LOG = 16 * 2**20
+"""Bytes of the write-ahead log file that are kept after a checkpoint."""
+STATEMENTS = 128
+"""Size of the connection's cache of prepared statements."""
+INCREMENTAL = 2
+"""`PRAGMA auto_vacuum` of a file that can shrink incrementally."""
+
+
+def connect_lineages(path: str) -> Connection:
+    """Open the file of lineages and sessions, and migrate its tables.
+
+    Raises `StoreError`: `StoreUnavailable` if another registry runs on this data, `NewerSchemaError` if a later release
+    has written the file.
+    """
+    with translated_errors():
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS, timeout=1.0
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            _make_shrinkable(connection)
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA journal_size_limit = {KEPT_LOG}")
+            connection.execute("PRAGMA foreign_keys = ON")
+            canonical_texts.define_functions(connection)
+            label_versions.define_functions(connection)
+            migrate(connection, schema.MIGRATIONS)
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise StoreUnavailable("another registry runs on this data") from error
+            raise
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_accounts(path: str) -> Connection:
+    """Open the file of accounts, and migrate its tables.
+
+    Raises `StoreError`, including `NewerSchemaError` if a later release has written the file.
+    """
+    with translated_errors():
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT)
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")
+            migrate(connection, accounts_schema.MIGRATIONS)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def return_pages(connection: Connection, *, kept: int, limit: int) -> bool:
+    """Return up to `limit` free pages, of 4 KiB each, to the system, but leave `kept`. Return whether more are left."""
+    if _pragma(connection, "auto_vacuum") != INCREMENTAL:
+        return False
+    surplus = _pragma(connection, "freelist_count") - kept
+    if surplus <= 0:
+        return False
+    for _ in range(min(surplus, limit)):
+        connection.execute("PRAGMA incremental_vacuum(1)")  # the sqlite3 module runs only one step for a larger number
+    return surplus > limit
+
+
+def _make_shrinkable(connection: Connection) -> None:
+    """Let the file return free pages. A file of an earlier release is rewritten once, if there is room.
+
+    This is done outside any transaction, and before a new file gets its tables.
+    """
+    if _pragma(connection, "auto_vacuum") == INCREMENTAL:
+        return
+    connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+    try:
+        connection.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        logger.warning("free pages of the store will not be given back to the system: %s", error)
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return int(value)

@@ -1,0 +1,178 @@
+"""The tables of jobs: `jobs`, their `links` and `view_edges`, and `job_aliases`, other uids of published jobs."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.graphs import count_jobs, count_links
+from roar_publisher.registry.store.schema import NO_STEP
+
+
+class StoredJob(NamedTuple):
+    """A job, as stored. Times are in Unix seconds. `metadata` is a text."""
+
+    uid: str
+    parent_uid: str | None
+    step_number: int | None
+    command: str
+    job_type: str | None
+    timestamp: float | None
+    duration_seconds: float | None
+    exit_code: int | None
+    git_commit: str | None
+    git_branch: str | None
+    metadata: str | None
+
+
+class SizedJob(NamedTuple):
+    """A stored job with its row id, its numbers of links, and their approximate bytes together."""
+
+    id: int
+    stored: StoredJob
+    inputs: int
+    outputs: int
+    bytes: int
+
+
+class StoredLink(NamedTuple):
+    """A link, as stored. `metadata` and `byte_ranges` are texts. `size` is in bytes."""
+
+    digest: str
+    path: str
+    size: int | None
+    source_type: str | None
+    metadata: str | None
+    byte_ranges: str | None
+
+
+def insert_jobs(connection: Connection, graph_id: int, rows: Sequence[StoredJob]) -> tuple[list[int], int]:
+    """Add the jobs that the graph does not have. Return the ids of all, in order, and how many are new."""
+    before = connection.total_changes
+    connection.executemany(
+        "INSERT INTO jobs (graph_id, uid, parent_uid, step_number, command, job_type, timestamp, duration_seconds,"
+        " exit_code, git_commit, git_branch, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (graph_id, uid) DO NOTHING",
+        ((graph_id, *row._replace(step_number=_stored_step(row.step_number))) for row in rows),
+    )
+    created = connection.total_changes - before
+    ids = []
+    for row in rows:
+        found = job_id(connection, graph_id, row.uid)
+        assert found is not None
+        ids.append(found)
+    sizes = (len(row.command) + len(row.metadata or "") for row in rows)
+    count_jobs(connection, graph_id, list(zip(ids, sizes, strict=True)), created)
+    return ids, created
+
+
+def job_id(connection: Connection, graph_id: int, uid: str) -> int | None:
+    """Return the id of a graph's job; None if there is none."""
+    row = connection.execute("SELECT id FROM jobs WHERE graph_id = ? AND uid = ?", (graph_id, uid)).fetchone()
+    return None if row is None else row["id"]
+
+
+def has_jobs(connection: Connection, graph_id: int) -> bool:
+    """Return whether a graph has any job."""
+    return connection.execute("SELECT 1 FROM jobs WHERE graph_id = ? LIMIT 1", (graph_id,)).fetchone() is not None
+
+
+def insert_links(connection: Connection, graph_id: int, job_id: int, kind: str, rows: Sequence[StoredLink]) -> None:
+    """Add links to a job. If a link exists, the one with the smaller path stays. `kind` is `inputs` or `outputs`."""
+    count_links(connection, graph_id, job_id, kind, [(row.digest, row.path) for row in rows])
+    connection.executemany(
+        "INSERT INTO links (job_id, kind, digest, path, size, source_type, metadata, byte_ranges)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, kind, digest) DO UPDATE SET path = excluded.path,"
+        " size = excluded.size, source_type = excluded.source_type, metadata = excluded.metadata,"
+        " byte_ranges = excluded.byte_ranges WHERE excluded.path < path",
+        [(job_id, kind, *row) for row in rows],
+    )
+
+
+def insert_view_edges(connection: Connection, job_id: int, edges: Iterable[tuple[str, str, str]]) -> None:
+    """Add edges to a job, given as relation, target hash and JSON text. Existing edges are not changed."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO view_edges (job_id, relation, target_hash, edge) VALUES (?, ?, ?, ?)",
+        ((job_id, *edge) for edge in edges),
+    )
+
+
+def page_of_jobs(connection: Connection, graph_id: int, *, offset: int, limit: int) -> Iterator[SizedJob]:
+    """Yield jobs in step order. They are read lazily."""
+    rows = connection.execute(
+        "WITH page (id) AS (SELECT id FROM jobs WHERE graph_id = ? ORDER BY step_number, id LIMIT ? OFFSET ?)"
+        " SELECT uid, parent_uid, nullif(step_number, ?), command, job_type, timestamp, duration_seconds, exit_code,"
+        " git_commit, git_branch, metadata, jobs.id, inputs, outputs, bytes"
+        " FROM page JOIN jobs USING (id) JOIN job_sizes ON job_id = page.id ORDER BY step_number, page.id",
+        (graph_id, limit, offset, NO_STEP),
+    )
+    for row in rows:
+        number, inputs, outputs, size = row[-4:]
+        yield SizedJob(number, StoredJob(*row[:-4]), inputs, outputs, size)
+
+
+def first_links(
+    connection: Connection, graph_id: int, job_id: int, kind: str, *, by_path: bool, limit: int
+) -> Iterator[tuple[str, str, int | None]]:
+    """Yield a job's first links by path or by digest, as digest, path and size. They are read lazily.
+
+    The size is that of the link, or else that of the graph's artifact.
+    """
+    order = "path, digest" if by_path else "digest"
+    rows = connection.execute(
+        "SELECT link.digest, link.path, coalesce(link.size, artifact.size) FROM"
+        f" (SELECT * FROM links WHERE job_id = ? AND kind = ? ORDER BY {order} LIMIT ?) AS link"
+        " LEFT JOIN artifacts AS artifact ON artifact.graph_id = ? AND artifact.digest = link.digest"
+        f" ORDER BY {', '.join(f'link.{column}' for column in order.split(', '))}",
+        (job_id, kind, limit, graph_id),
+    )
+    return ((digest, path, size) for digest, path, size in rows)
+
+
+def insert_aliases(connection: Connection, graph_id: int, pairs: Iterable[tuple[str, str]]) -> None:
+    """Record other uids of a graph's jobs, as pairs of the other uid and the job's. Existing ones are not changed."""
+    connection.executemany(
+        "INSERT INTO job_aliases (graph_id, uid, job_uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        ((graph_id, *pair) for pair in pairs),
+    )
+
+
+def count_aliases(connection: Connection, graph_id: int) -> int:
+    """Return the number of other uids of a graph's jobs."""
+    (count,) = connection.execute("SELECT count(*) FROM job_aliases WHERE graph_id = ?", (graph_id,)).fetchone()
+    return int(count)
+
+
+def uid_of_alias(connection: Connection, graph_id: int, uid: str) -> str:
+    """Return the uid under which a graph has the job staged as `uid`. Without an alias, this is `uid` itself."""
+    row = connection.execute(
+        "SELECT job_uid FROM job_aliases WHERE graph_id = ? AND uid = ?", (graph_id, uid)
+    ).fetchone()
+    return uid if row is None else row["job_uid"]
+
+
+def knows_all_jobs(connection: Connection, graph_id: int, other_graph: int) -> bool:
+    """Return whether a graph knows the uids of all jobs of another graph, as its own or as aliases."""
+    unknown = connection.execute(
+        "SELECT 1 FROM jobs WHERE graph_id = ?1"
+        " AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.graph_id = ?2 AND other.uid = jobs.uid)"
+        " AND NOT EXISTS (SELECT 1 FROM job_aliases WHERE graph_id = ?2 AND uid = jobs.uid) LIMIT 1",
+        (other_graph, graph_id),
+    )
+    return unknown.fetchone() is None
+
+
+def count_known(connection: Connection, graph_id: int, uids: Sequence[str]) -> tuple[int, int]:
+    """Return how many distinct uids a graph knows, as its own or as aliases, and how many of its jobs these are."""
+    row = connection.execute(
+        "WITH asked (uid) AS (SELECT DISTINCT value FROM json_each(:uids)), known (uid, job) AS ("
+        " SELECT uid, uid FROM asked CROSS JOIN jobs USING (uid) WHERE graph_id = :graph"
+        " UNION ALL SELECT uid, job_uid FROM asked CROSS JOIN job_aliases USING (uid) WHERE graph_id = :graph)"
+        " SELECT count(DISTINCT uid), count(DISTINCT job) FROM known",
+        {"uids": json.dumps(uids), "graph": graph_id},
+    ).fetchone()
+    return row[0], row[1]
+
+
+def _stored_step(step_number: int | None) -> int:
+    return NO_STEP if step_number is None else step_number

@@ -1,0 +1,125 @@
+"""The table of registration sessions."""
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from roar_publisher.registry.store.database import Connection, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A registration session.
+
+    `owner` is the user's id, or empty for an anonymous session. `identity` is the creator in the hash, as of the
+    opening. `revision` grows with every staged write. `expires_at` is in Unix seconds; once the session is closed, only
+    its token expires then. `receipt` is None while the session is open. `prepared_graph` is the published graph that
+    finalize settles.
+    """
+
+    id: str
+    owner: str
+    identity: str
+    graph_id: int
+    mode: str
+    revision: int
+    expires_at: float
+    receipt: dict[str, Any] | None
+    prepared_graph: int | None
+
+
+def insert(
+    connection: Connection,
+    *,
+    owner: str,
+    identity: str,
+    client_session_id: str | None,
+    mode: str,
+    graph_id: int,
+    expires_at: float,
+) -> Session:
+    """Create a session with a new random id."""
+    session_id = secrets.token_hex(16)
+    connection.execute(
+        "INSERT INTO sessions (id, owner, identity, client_session_id, mode, graph_id, expires_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (session_id, owner, identity, client_session_id, mode, graph_id, expires_at),
+    )
+    return Session(session_id, owner, identity, graph_id, mode, 0, expires_at, None, None)
+
+
+def find(connection: Connection, session_id: str) -> Session | None:
+    """Return a session, even an expired one; None if it is unknown."""
+    row = connection.execute("SELECT * FROM sessions WHERE id = ?", (session_id,)).fetchone()
+    return None if row is None else _session(row)
+
+
+def find_by_client_id(connection: Connection, owner: str, client_session_id: str) -> Session | None:
+    """Return an owner's session by the id that the client gave it, even an expired one; None if it is unknown."""
+    row = connection.execute(
+        "SELECT * FROM sessions WHERE owner = ? AND client_session_id = ?", (owner, client_session_id)
+    ).fetchone()
+    return None if row is None else _session(row)
+
+
+def extend(connection: Connection, session_id: str, expires_at: float) -> None:
+    """Set the time at which a session expires, in Unix seconds."""
+    connection.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (expires_at, session_id))
+
+
+def record_write(connection: Connection, session_id: str, expires_at: float) -> None:
+    """Increment the revision of a session, and set the time at which it expires."""
+    connection.execute(
+        "UPDATE sessions SET revision = revision + 1, expires_at = ? WHERE id = ?", (expires_at, session_id)
+    )
+
+
+def close(
+    connection: Connection, session_id: str, graph_id: int, receipt: dict[str, object], expires_at: float
+) -> None:
+    """Close a session with its receipt and the graph that it refers to from then on."""
+    connection.execute(
+        "UPDATE sessions SET receipt = ?, graph_id = ?, expires_at = ? WHERE id = ?",
+        (json.dumps(receipt), graph_id, expires_at, session_id),
+    )
+
+
+def set_prepared_graph(connection: Connection, session_id: str, graph_id: int) -> None:
+    """Record the published graph that finalize is to settle."""
+    connection.execute("UPDATE sessions SET prepared_graph = ? WHERE id = ?", (graph_id, session_id))
+
+
+def move_to_graph(connection: Connection, graph_id: int, new_graph_id: int) -> None:
+    """Let all sessions that refer to a graph refer to another one."""
+    connection.execute("UPDATE sessions SET graph_id = ? WHERE graph_id = ?", (new_graph_id, graph_id))
+
+
+def delete(connection: Connection, session_id: str) -> None:
+    """Delete a session, but not its graph."""
+    connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+
+
+def delete_expired(connection: Connection, now: float, limit: int) -> list[int]:
+    """Delete up to `limit` open sessions that have expired. Return their graphs, which the caller discards."""
+    expired = connection.execute(
+        "DELETE FROM sessions WHERE id IN"
+        " (SELECT id FROM sessions WHERE receipt IS NULL AND expires_at <= ? LIMIT ?) RETURNING graph_id",
+        (now, limit),
+    )
+    return [graph_id for (graph_id,) in expired.fetchall()]
+
+
+def _session(row: Row) -> Session:
+    receipt = row["receipt"]
+    return Session(
+        id=row["id"],
+        owner=row["owner"],
+        identity=row["identity"],
+        graph_id=row["graph_id"],
+        mode=row["mode"],
+        revision=row["revision"],
+        expires_at=row["expires_at"],
+        receipt=None if receipt is None else json.loads(receipt),
+        prepared_graph=row["prepared_graph"],
+    )

@@ -1,0 +1,143 @@
+"""The tables of sign-ins: `grants`, their `access_tokens`, and the `spent_refresh_tokens` that were replaced.
+
+Tokens are given as their hashes. Times are in Unix seconds.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from roar_publisher.registry.store.database import Connection
+from roar_publisher.registry.store.errors import NotFound
+from roar_publisher.registry.store.users import User, user_of
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A sign-in, for listings. `expires_at` is that of the refresh token."""
+
+    id: str
+    user: str
+    issued_at: float
+    expires_at: float
+
+
+class ActiveGrant(NamedTuple):
+    """The sign-in of a refresh token. `lifetime` is that of each access token, in seconds."""
+
+    id: str
+    lifetime: float
+    expires_at: float
+
+
+class SpentToken(NamedTuple):
+    """A refresh token that was replaced. `refresh_hash` is its sign-in's present token. `salt` is None after a time."""
+
+    grant_id: str
+    spent_at: float
+    salt: bytes | None
+    refresh_hash: bytes
+    lifetime: float
+
+
+def insert_grant(
+    connection: Connection,
+    grant_id: str,
+    user_id: str,
+    *,
+    refresh_hash: bytes,
+    issued_at: float,
+    expires_at: float,
+    lifetime: float,
+) -> None:
+    """Add a sign-in."""
+    connection.execute(
+        "INSERT INTO grants (id, user_id, refresh_hash, expires_at, issued_at, lifetime) VALUES (?, ?, ?, ?, ?, ?)",
+        (grant_id, user_id, refresh_hash, expires_at, issued_at, lifetime),
+    )
+
+
+def insert_access_token(connection: Connection, token_hash: bytes, grant_id: str, expires_at: float) -> None:
+    """Add an access token to a sign-in."""
+    connection.execute(
+        "INSERT INTO access_tokens (hash, grant_id, expires_at) VALUES (?, ?, ?)", (token_hash, grant_id, expires_at)
+    )
+
+
+def user_of_access_token(connection: Connection, token_hash: bytes, now: float) -> User | None:
+    """Return the user of an access token; None if the token is unknown, expired or revoked."""
+    row = connection.execute(
+        "SELECT users.* FROM access_tokens AS token"
+        " JOIN grants ON grants.id = grant_id JOIN users ON users.id = user_id"
+        " WHERE hash = ? AND token.expires_at > ?",
+        (token_hash, now),
+    ).fetchone()
+    return None if row is None else user_of(row)
+
+
+def grant_of_refresh_token(connection: Connection, token_hash: bytes) -> ActiveGrant | None:
+    """Return the sign-in whose present refresh token this is; None if there is none."""
+    row = connection.execute(
+        "SELECT id, lifetime, expires_at FROM grants WHERE refresh_hash = ?", (token_hash,)
+    ).fetchone()
+    return None if row is None else ActiveGrant(*row)
+
+
+def spent_refresh_token(connection: Connection, token_hash: bytes) -> SpentToken | None:
+    """Return a replaced refresh token of a sign-in that has not ended; None if there is none."""
+    row = connection.execute(
+        "SELECT grant_id, spent_at, salt, refresh_hash, lifetime FROM spent_refresh_tokens AS spent"
+        " JOIN grants ON grants.id = grant_id WHERE hash = ?",
+        (token_hash,),
+    ).fetchone()
+    return None if row is None else SpentToken(*row)
+
+
+def replace_refresh_token(
+    connection: Connection,
+    grant: ActiveGrant,
+    *,
+    spent_hash: bytes,
+    spent_at: float,
+    salt: bytes,
+    refresh_hash: bytes,
+    expires_at: float,
+) -> None:
+    """Replace the refresh token of a sign-in, and keep the spent one as long as it would have been valid."""
+    connection.execute(
+        "INSERT INTO spent_refresh_tokens (hash, grant_id, spent_at, expires_at, salt) VALUES (?, ?, ?, ?, ?)",
+        (spent_hash, grant.id, spent_at, grant.expires_at, salt),
+    )
+    connection.execute(
+        "UPDATE grants SET refresh_hash = ?, expires_at = ? WHERE id = ?", (refresh_hash, expires_at, grant.id)
+    )
+
+
+def revoke(connection: Connection, grant_id: str) -> None:
+    """End a sign-in, which invalidates all its tokens. Raises `NotFound`."""
+    if connection.execute("DELETE FROM grants WHERE id = ?", (grant_id,)).rowcount == 0:
+        raise NotFound(f"there is no token {grant_id}")
+
+
+def revoke_access_token(connection: Connection, token_hash: bytes) -> bool:
+    """End the sign-in of an access token, even an expired one. Return False if there is no such sign-in (any more)."""
+    ended = connection.execute(
+        "DELETE FROM grants WHERE id = (SELECT grant_id FROM access_tokens WHERE hash = ?)", (token_hash,)
+    )
+    return ended.rowcount == 1
+
+
+def grants(connection: Connection) -> list[Grant]:
+    """Return all sign-ins."""
+    rows = connection.execute(
+        "SELECT grants.id, name, issued_at, expires_at FROM grants JOIN users ON users.id = user_id"
+        " ORDER BY name, issued_at"
+    )
+    return [Grant(*row) for row in rows]
+
+
+def delete_expired(connection: Connection, now: float, *, salts_before: float) -> None:
+    """Delete what has expired, and the salts of refresh tokens that were spent before a time."""
+    connection.execute("DELETE FROM grants WHERE expires_at <= ?", (now,))
+    connection.execute("DELETE FROM access_tokens WHERE expires_at <= ?", (now,))
+    connection.execute("DELETE FROM spent_refresh_tokens WHERE expires_at <= ?", (now,))
+    connection.execute("UPDATE spent_refresh_tokens SET salt = NULL WHERE spent_at < ?", (salts_before,))

@@ -1,0 +1,129 @@
+"""The accounts file, and its table of users.
+
+The file is separate from the lineages because commands write it while the registry runs (`files`). It holds no usable
+credentials, only hashes of tokens and public keys.
+"""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from roar_publisher.registry.store.database import Connection, Database, Row
+from roar_publisher.registry.store.errors import AlreadyExists, NotFound
+from roar_publisher.registry.store.files import IN_MEMORY, connect_accounts
+from roar_publisher.registry.store.private_data import make_private_file, secure_folder
+
+DATABASE_NAME = "accounts.db"
+ID_SIZE = 8
+"""Random bytes of an id."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user that can sign in.
+
+    `id` is this registry's id, which owns sessions and lineages. `sub` is the TReqs subject. Users that were added here
+    have one too, so bearers and SSH keys give the identities of protocol.md §6.
+    """
+
+    id: str
+    name: str
+    sub: str
+    email: str | None
+
+
+class CachedContext(NamedTuple):
+    """A user with the JSON text of the access context that was last received; None if there was none."""
+
+    user: User
+    context: str | None
+
+
+class Accounts(Database):
+    """The accounts file. Commands and a running registry may open it at the same time."""
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Open the accounts in `directory`, which is created if it is missing, and made private (`private_data`).
+
+        Raises OSError, including `private_data.UnsafeData`, and `StoreError`, including `NewerSchemaError` if a later
+        release has written the file.
+        """
+        secure_folder(directory)
+        path = directory / DATABASE_NAME
+        make_private_file(path)
+        return cls(connect_accounts(str(path)))
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """Create accounts in memory, for tests and simulations."""
+        return cls(connect_accounts(IN_MEMORY))
+
+
+def new_id() -> str:
+    """Return a new random id."""
+    return secrets.token_hex(ID_SIZE)
+
+
+def add_user(
+    connection: Connection,
+    name: str,
+    *,
+    email: str | None = None,
+    sub: str | None = None,
+    user_id: str | None = None,
+) -> User:
+    """Add a user. `sub` and `user_id` are generated if they are not given. Raises `AlreadyExists`."""
+    user = User(user_id or new_id(), name, sub or new_id(), email)
+    if connection.execute("SELECT 1 FROM owners WHERE name = ?", (name,)).fetchone() is not None:
+        raise AlreadyExists(f"{name} is the name of an owner")
+    added = connection.execute(
+        "INSERT INTO users (id, name, sub, email) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (user.id, user.name, user.sub, user.email),
+    )
+    if added.rowcount == 0:
+        raise AlreadyExists(f"there is a user {name} already")
+    return user
+
+
+def find_user(connection: Connection, name: str) -> User:
+    """Return the user with this name. Raises `NotFound`."""
+    row = connection.execute("SELECT * FROM users WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no user {name}")
+    return user_of(row)
+
+
+def users(connection: Connection) -> list[User]:
+    """Return all users, sorted by name."""
+    return [user_of(row) for row in connection.execute("SELECT * FROM users ORDER BY name")]
+
+
+def remove_user(connection: Connection, name: str) -> None:
+    """Remove a user with keys, tokens, memberships and own projects. Published lineages stay. Raises `NotFound`."""
+    user = find_user(connection, name)
+    connection.execute("DELETE FROM projects WHERE owner_id = ?", (user.id,))
+    connection.execute("DELETE FROM users WHERE id = ?", (user.id,))
+
+
+def user_with_subject(connection: Connection, sub: str) -> CachedContext | None:
+    """Return the user with this TReqs subject; None if there is none."""
+    row = connection.execute("SELECT * FROM users WHERE sub = ?", (sub,)).fetchone()
+    return None if row is None else CachedContext(user_of(row), row["context"])
+
+
+def cached_context(connection: Connection, user_id: str) -> str | None:
+    """Return the JSON text of a user's last access context; None if there was none."""
+    row = connection.execute("SELECT context FROM users WHERE id = ?", (user_id,)).fetchone()
+    return None if row is None else row["context"]
+
+
+def cache_context(connection: Connection, user_id: str, context: str, email: str | None) -> None:
+    """Store the JSON text of a user's access context, and the email address in it."""
+    connection.execute("UPDATE users SET context = ?, email = ? WHERE id = ?", (context, email, user_id))
+
+
+def user_of(row: Row) -> User:
+    """Return the user in a row that has the columns of `users`."""
+    return User(row["id"], row["name"], row["sub"], row["email"])
