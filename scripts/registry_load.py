@@ -23,9 +23,11 @@ from roar_publisher.glaas import wire
 from roar_publisher.registry.accounts.callers import NOBODY, session_token
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages import staging
-from roar_publisher.registry.lineages.label_versions import Entity, add_version, current_label, versions_before
-from roar_publisher.registry.lineages.sessions import Session, new_graph, open_session
+from roar_publisher.registry.lineages.registration import open_session
 from roar_publisher.registry.lineages.staging import LinkKind
+from roar_publisher.registry.store.graphs import new_graph
+from roar_publisher.registry.store.label_versions import Entity, add_version, current_label, versions_before
+from roar_publisher.registry.store.sessions import Session
 
 PROGRAM = """
 import sys

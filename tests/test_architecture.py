@@ -144,7 +144,7 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.tasks",
     },
     "publisher.registry.http": {"publisher.glaas"},
-    "publisher.registry.store": {"publisher.registry.http"},
+    "publisher.registry.store": {"publisher.lineage", "publisher.registry.http"},
     "publisher.registry.accounts": {
         "publisher.glaas",
         "publisher.lineage",
@@ -288,6 +288,18 @@ def test_the_registry_shares_only_the_wire_and_the_canonical_form_with_the_clien
     assert shared <= SHARED_WITH_REGISTRY
     importers = {name for name, imported in ARROWS if _inside(imported, "publisher.registry")}
     assert all(_inside(name, "publisher.registry") or _inside(name, "publisher.cli") for name in importers)
+
+
+def test_only_the_store_of_the_registry_knows_its_sql_engine() -> None:
+    rooms = ("publisher.registry", "publisher.cli.registry")
+    registry = {name: tree for name, tree in sources() if any(_inside(name, room) for room in rooms)}
+    importers = {name for name, tree in registry.items() if "sqlite3" in imports(name, tree)}
+    assert importers == {"publisher.registry.store.database", "publisher.registry.store.files"}
+    assert all(_inside(name, "publisher.registry.store") for name, tree in registry.items() if _runs_sql(tree))
+
+
+def _runs_sql(tree: ast.Module) -> bool:
+    return any(isinstance(node, ast.Attribute) and node.attr.startswith("execute") for node in ast.walk(tree))
 
 
 def _inside(name: str, folder: str) -> bool:

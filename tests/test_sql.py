@@ -21,14 +21,12 @@ CHOSEN_HERE: dict[str, set[str]] = {
     "publisher/lineage/upstream.py": {"jobs", "links"},
     "publisher/planning/put/recording.py": {"', '.join('?' * len(row))", "', '.join(columns)", "entity", "table"},
     "publisher/planning/put/sources.py": {"condition", "table"},
-    "publisher/registry/lineages/counts.py": {"kind", "place"},
+    "publisher/registry/store/graphs.py": {"columns", "kind", "place", "table", "values"},
     "publisher/registry/store/database.py": {"len(migrations)"},
-    "publisher/registry/lineages/job_views.py": {
+    "publisher/registry/store/jobs.py": {
         "', '.join((f'link.{column}' for column in order.split(', ')))",
         "order",
     },
-    "publisher/registry/lineages/labels.py": {"column", "table"},
-    "publisher/registry/lineages/sweeping.py": {"columns", "place", "table", "values"},
     "state/foreign.py": {"names", "places", "table"},
     "state/journal.py": {"', '.join('?' * len(names))", "assignments"},
     "state/objects.py": {"where"},

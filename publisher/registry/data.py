@@ -1,4 +1,4 @@
-"""The data of a registry: lineages and sessions in one file, accounts in another (`store.files`), and a secret in a third."""
+"""A registry's data: lineages and sessions in one file, accounts in another (`store.files`), a secret in a third."""
 
 import os
 import secrets

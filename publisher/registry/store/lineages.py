@@ -157,7 +157,8 @@ def find_set_aside(connection: Connection, lineage_hash: str, owner: str) -> Lin
 def newest_public(connection: Connection, limit: int) -> Iterator[ListedLineage]:
     """Yield the newest public lineages. They are read lazily."""
     rows = connection.execute(
-        f"SELECT {_LISTED}, 0 AS set_aside FROM lineages WHERE visibility = 'public' ORDER BY published_at DESC, hash LIMIT ?",
+        f"SELECT {_LISTED}, 0 AS set_aside FROM lineages WHERE visibility = 'public'"
+        " ORDER BY published_at DESC, hash LIMIT ?",
         (limit,),
     )
     return (_listed(row) for row in rows)

@@ -13,10 +13,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from roar_publisher.registry.accounts import directory, grants, keys
-from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts import grants, public_keys
 from roar_publisher.registry.accounts.signin_file import sign_in_document, write_new
-from roar_publisher.registry.accounts.users import Accounts
+from roar_publisher.registry.store import keys, projects
+from roar_publisher.registry.store import users as accounts
+from roar_publisher.registry.store.users import Accounts
 from tests.e2e.interop.test_registry_with_roar_cli import SECONDS, cloned
 from tests.support.checkout import DATA
 from tests.support.registry.harness import Json, succeeded
@@ -75,7 +76,7 @@ class Desk:
         path.parent.mkdir(mode=0o700)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
         store = Accounts.open(self.data)
-        store.write(keys.add_key, "alice", keys.parse_key(path.with_suffix(".pub").read_text()))
+        store.write(keys.add_key, "alice", public_keys.parse_key(path.with_suffix(".pub").read_text()))
         store.close()
 
     def sign_in(self, *, lifetime: float = 3600.0) -> str:
@@ -149,9 +150,9 @@ def test_a_private_lineage_is_there_for_its_owner_alone(desk: Desk, credential: 
 
 def test_a_project_that_the_repo_is_bound_to_takes_a_private_lineage(desk: Desk) -> None:
     store = Accounts.open(desk.data)
-    store.write(directory.add_owner, "acme")
-    store.write(directory.add_project, "acme", "models", "private")
-    store.write(directory.set_project_member, "acme", "models", "alice", can_write=True)
+    store.write(projects.add_owner, "acme")
+    store.write(projects.add_project, "acme", "models", "private")
+    store.write(projects.set_project_member, "acme", "models", "alice", can_write=True)
     store.write(accounts.add_user, "bob")
     _, outsider = store.write(grants.issue, "bob", now=2e9)
     store.close()
@@ -163,22 +164,22 @@ def test_a_project_that_the_repo_is_bound_to_takes_a_private_lineage(desk: Desk)
         assert succeeded(read(process.url, lineage_hash, authorization))["visibility"] == "private"
         assert read(process.url, lineage_hash, f"Bearer {outsider.access_token}").status_code == 404
         store = Accounts.open(desk.data)
-        store.write(directory.set_project_member, "acme", "models", "bob", can_write=False)
+        store.write(projects.set_project_member, "acme", "models", "bob", can_write=False)
         store.close()
         assert read(process.url, lineage_hash, f"Bearer {outsider.access_token}").status_code == 200
 
 
 def test_a_project_that_may_only_be_read_takes_nothing(desk: Desk) -> None:
     store = Accounts.open(desk.data)
-    store.write(directory.add_owner, "acme")
-    store.write(directory.add_project, "acme", "models", "private")
-    store.write(directory.set_project_member, "acme", "models", "alice", can_write=True)
+    store.write(projects.add_owner, "acme")
+    store.write(projects.add_project, "acme", "models", "private")
+    store.write(projects.set_project_member, "acme", "models", "alice", can_write=True)
     store.close()
     authorization = desk.sign_in()
     with serving(desk.data) as process:
         desk.roar(process.url, "scope", "use", "acme/models")
         store = Accounts.open(desk.data)
-        store.write(directory.set_project_member, "acme", "models", "alice", can_write=False)
+        store.write(projects.set_project_member, "acme", "models", "alice", can_write=False)
         store.close()
         desk.roar(process.url, "register", "-y", status=1)
         listed = httpx2.get(f"{process.url}/api/v1/sessions", headers={"Authorization": authorization})

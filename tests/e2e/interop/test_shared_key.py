@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.registry.accounts.users import Accounts, find_user
+from roar_publisher.registry.store.users import Accounts, find_user
 from tests.support.interop.clients import published, running_registry
 from tests.support.interop.releases import INSTALLED, TIMEOUT_SECONDS, Desk, add_user, desk_of, git_commit, give_key
 from tests.support.sampling import EXHAUSTIVE

@@ -15,8 +15,8 @@ from typing import Any
 from roar_publisher.auth.bearer_store import BearerStore
 from roar_publisher.auth.trust import Issuer, TrustStore
 from roar_publisher.net.address import origin_of
-from roar_publisher.registry.accounts import users as accounts
-from roar_publisher.registry.accounts.users import Accounts
+from roar_publisher.registry.store import users as accounts
+from roar_publisher.registry.store.users import Accounts
 from tests.support.auth.openssh import make_key
 from tests.support.checkout import DATA
 from tests.support.cli.program import Ended, Program

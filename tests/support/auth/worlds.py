@@ -28,11 +28,13 @@ from roar_publisher.auth.scope import RepoScope
 from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
-from roar_publisher.registry.accounts import grants, keys
-from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts import grants, public_keys
 from roar_publisher.registry.accounts.signin_file import sign_in_document
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.store import keys, sign_ins
+from roar_publisher.registry.store import users as accounts
+from roar_publisher.registry.store.errors import AlreadyExists
 from roar_publisher.report import Report
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.journal import Journal
@@ -156,8 +158,10 @@ class World(httpx2.AsyncBaseTransport):
 
     def let_key_in(self, name: str = ALICE) -> None:
         """The registry knows somebody's key from now on."""
-        with suppress(accounts.Taken):
-            self.store.accounts.write(keys.add_key, name, keys.parse_key(key_of(name).export_public_key().decode()))
+        with suppress(AlreadyExists):
+            self.store.accounts.write(
+                keys.add_key, name, public_keys.parse_key(key_of(name).export_public_key().decode())
+            )
 
     def lock_key_out(self) -> None:
         """The registry knows Alice's key no more."""
@@ -169,7 +173,7 @@ class World(httpx2.AsyncBaseTransport):
 
     def end_sign_in(self) -> None:
         """Alice's sign-in is revoked: neither her access tokens nor her refresh token are worth anything."""
-        self.store.accounts.write(grants.revoke, self._grants[ALICE])
+        self.store.accounts.write(sign_ins.revoke, self._grants[ALICE])
 
     def let_time_pass(self, seconds: float) -> None:
         """Everybody's clock moves on."""

@@ -20,10 +20,11 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from roar_publisher.registry.accounts import grants, keys
-from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts import grants, public_keys
 from roar_publisher.registry.accounts.signin_file import sign_in_document, write_new
-from roar_publisher.registry.accounts.users import Accounts
+from roar_publisher.registry.store import keys
+from roar_publisher.registry.store import users as accounts
+from roar_publisher.registry.store.users import Accounts
 from tests.support.put.project import git, home_environment
 
 INSTALLED = version("roar-cli")
@@ -120,7 +121,7 @@ def give_key(desk: Desk, data: Path, user: str) -> None:
     path.parent.mkdir(mode=0o700)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True, timeout=TIMEOUT_SECONDS)
     with closing(Accounts.open(data)) as store:
-        store.write(keys.add_key, user, keys.parse_key(path.with_suffix(".pub").read_text()))
+        store.write(keys.add_key, user, public_keys.parse_key(path.with_suffix(".pub").read_text()))
 
 
 def sign_in(desk: Desk, data: Path, user: str) -> str:

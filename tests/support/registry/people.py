@@ -7,10 +7,11 @@ import asyncssh
 import httpx2
 
 from roar_publisher.glaas.signature import authorization, fingerprint, signing_payload
-from roar_publisher.registry.accounts import grants, keys
-from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts import grants, public_keys
 from roar_publisher.registry.accounts.grants import Tokens
-from roar_publisher.registry.accounts.users import Accounts, User
+from roar_publisher.registry.store import keys
+from roar_publisher.registry.store import users as accounts
+from roar_publisher.registry.store.users import Accounts, User
 
 Clock = Callable[[], float]
 SPREAD = 200
@@ -59,7 +60,7 @@ def add_person(
     """A new user with a new key and a new sign-in."""
     key = asyncssh.generate_private_key("ssh-ed25519")
     user = store.write(accounts.add_user, name, email=f"{name}@example.org", sub=sub, user_id=user_id)
-    store.write(keys.add_key, name, keys.parse_key(key.export_public_key().decode()))
+    store.write(keys.add_key, name, public_keys.parse_key(key.export_public_key().decode()))
     _, tokens = store.write(grants.issue, name, now=clock())
     return Person(user, tokens, key, clock)
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from roar_publisher.cli.registry.command import registry
 from roar_publisher.cli.registry.exposure import exposure, exposure_options
+from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.server.connections import DEFAULT_CONNECTIONS
 from roar_publisher.registry.server.serve import Exposure
-from roar_publisher.registry.store.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.state.errors import LocalProblem
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from roar_publisher.registry.accounts import directory, grants
-from roar_publisher.registry.accounts import users as accounts
-from roar_publisher.registry.accounts.users import DATABASE_NAME, Accounts, Taken, Unknown
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.store.database import NewerSchemaError, migrate
+from roar_publisher.registry.store import projects, sign_ins
+from roar_publisher.registry.store import users as accounts
+from roar_publisher.registry.store.database import migrate
+from roar_publisher.registry.store.errors import AlreadyExists, NewerSchemaError, NotFound
 from roar_publisher.registry.store.schema import MIGRATIONS
+from roar_publisher.registry.store.users import DATABASE_NAME, Accounts
 from tests.support.checkout import DATA
 from tests.support.registry.people import add_person
 from tests.support.registry.processes import serving
@@ -30,7 +31,7 @@ def test_a_user_who_is_added_while_the_registry_runs_can_sign_in_at_once(tmp_pat
         alice = add_person(store, "alice", time.time)
         header = {"Authorization": alice.bearer}
         assert httpx2.get(f"{process.url}/api/v1/sessions", headers=header).status_code == 200
-        store.write(grants.revoke, alice.tokens.grant_id)
+        store.write(sign_ins.revoke, alice.tokens.grant_id)
         assert httpx2.get(f"{process.url}/api/v1/sessions", headers=header).status_code == 401
         store.close()
 
@@ -66,24 +67,24 @@ def test_two_processes_that_come_at_once_find_one_set_of_tables(tmp_path: Path) 
 def test_names_are_taken_once_for_users_and_owners_together() -> None:
     store = Accounts.in_memory()
     store.write(accounts.add_user, "alice")
-    store.write(directory.add_owner, "acme")
+    store.write(projects.add_owner, "acme")
     for add, name in ((accounts.add_user, "alice"), (accounts.add_user, "acme")):
-        with pytest.raises(Taken):
+        with pytest.raises(AlreadyExists):
             store.write(add, name)
     for name in ("alice", "acme"):
-        with pytest.raises(Taken):
-            store.write(directory.add_owner, name)
+        with pytest.raises(AlreadyExists):
+            store.write(projects.add_owner, name)
     store.close()
 
 
 def test_what_is_not_there_is_named() -> None:
     store = Accounts.in_memory()
-    with pytest.raises(Unknown, match="no user alice"):
+    with pytest.raises(NotFound, match="no user alice"):
         store.write(accounts.remove_user, "alice")
-    with pytest.raises(Unknown, match="no owner acme"):
-        store.write(directory.add_project, "acme", "models", "private")
-    with pytest.raises(Unknown, match="no project acme/models"):
-        store.write(directory.set_project_member, "acme", "models", "alice", can_write=True)
+    with pytest.raises(NotFound, match="no owner acme"):
+        store.write(projects.add_project, "acme", "models", "private")
+    with pytest.raises(NotFound, match="no project acme/models"):
+        store.write(projects.set_project_member, "acme", "models", "alice", can_write=True)
     store.close()
 
 

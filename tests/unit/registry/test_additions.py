@@ -227,7 +227,7 @@ async def test_small_additions_do_not_have_a_large_document_read(
 
     def read_text(text: str) -> object:
         parsed.append(text)
-        return documents.read_text(text)
+        return documents.load_document(text)
 
     monkeypatch.setattr(labels, "read_text", read_text)
     refused(await published.sync(*[{**published.label({"other": 1}), "key_origins": {}}] * 100), 409)

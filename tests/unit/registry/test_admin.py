@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from roar_publisher.auth.signin import Document, TokenState
 from roar_publisher.cli.registry.admin import registry_admin
-from roar_publisher.registry.accounts.directory import context_of
-from roar_publisher.registry.accounts.users import Accounts
+from roar_publisher.registry.accounts.context import context_of
+from roar_publisher.registry.store.users import Accounts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from tests.support.auth.openssh import make_key, public_line
 from tests.support.registry.harness import Json, succeeded
@@ -125,7 +125,7 @@ def test_projects_and_their_members(admin: Admin) -> None:
 
 def writable(admin: Admin, name: str) -> set[str | None]:
     """The projects that a user may write to."""
-    from roar_publisher.registry.accounts.users import find_user
+    from roar_publisher.registry.store.users import find_user
 
     store = Accounts.open(admin.data)
     context = store.read(lambda db: context_of(db, find_user(db, name)))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.lineages.artifacts import MOST_CANDIDATES
+from roar_publisher.registry.lineages.artifact_views import MOST_CANDIDATES
 from roar_publisher.registry.lineages.reading import MOST_WITH_UID
 from tests.support.registry.harness import Json, Registry, job, refused, succeeded
 from tests.support.registry.people import Bearer

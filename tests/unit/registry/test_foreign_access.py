@@ -14,6 +14,7 @@ from starlette.routing import Route
 from roar_publisher.glaas.signature import NAMESPACE, ssh_string
 from roar_publisher.registry.accounts import grants
 from roar_publisher.registry.accounts.signatures import WINDOW
+from roar_publisher.registry.store import sign_ins
 from tests.support.registry.harness import GIT, Registry, Session, artifact, digest, job, link, succeeded, uid
 from tests.support.registry.people import Bearer, Person, Ssh
 
@@ -333,7 +334,7 @@ def _expired(scene: Scene) -> str:
 def _revoked(scene: Scene) -> str:
     accounts = scene.registry.store.accounts
     _, tokens = accounts.write(grants.issue, "alice", now=scene.registry.clock())
-    accounts.write(grants.revoke, tokens.grant_id)
+    accounts.write(sign_ins.revoke, tokens.grant_id)
     return f"Bearer {tokens.access_token}"
 
 

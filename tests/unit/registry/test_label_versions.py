@@ -10,13 +10,14 @@ import pytest
 
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.http.bounds import ANSWER_BYTES
-from roar_publisher.registry.lineages import label_versions, reconcile
-from roar_publisher.registry.lineages.differences import difference, restored
-from roar_publisher.registry.lineages.label_versions import Entity, add_version, current_label, versions_before
+from roar_publisher.registry.lineages import reconcile
 from roar_publisher.registry.lineages.labels import LARGEST_DOCUMENT
-from roar_publisher.registry.lineages.sessions import new_graph
+from roar_publisher.registry.store import label_versions
 from roar_publisher.registry.store.database import migrate
-from roar_publisher.registry.store.documents import kept_text
+from roar_publisher.registry.store.differences import difference, restored
+from roar_publisher.registry.store.documents import dump_document
+from roar_publisher.registry.store.graphs import new_graph
+from roar_publisher.registry.store.label_versions import Entity, add_version, current_label, versions_before
 from roar_publisher.registry.store.schema import MIGRATIONS
 from tests.support.registry.harness import Json, Registry, Session, job, refused, succeeded, uid
 from tests.support.registry.people import Bearer
@@ -40,10 +41,10 @@ def test_what_a_difference_restores_has_the_same_text(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(20):
         newer, older = random_document(rng), random_document(rng)
-        before = kept_text(newer)
-        changes = json.loads(kept_text(difference(newer, older)))
-        assert kept_text(restored(newer, changes)) == kept_text(older)
-        assert kept_text(newer) == before
+        before = dump_document(newer)
+        changes = json.loads(dump_document(difference(newer, older)))
+        assert dump_document(restored(newer, changes)) == dump_document(older)
+        assert dump_document(newer) == before
         assert difference(newer, newer) == {}
 
 
@@ -55,7 +56,7 @@ def entity(store: Store) -> Entity:
 def write(store: Store, entity: Entity, documents: list[dict[str, Any]]) -> None:
     def operation(connection: sqlite3.Connection) -> None:
         for number, document in enumerate(documents):
-            texts = kept_text(document), kept_text(dict.fromkeys(document, "user"))
+            texts = dump_document(document), dump_document(dict.fromkeys(document, "user"))
             add_version(connection, entity, current_label(connection, entity), *texts, float(number))
 
     store.write(operation)
@@ -64,7 +65,7 @@ def write(store: Store, entity: Entity, documents: list[dict[str, Any]]) -> None
 def seen(store: Store, entity: Entity, before: int | None = None) -> list[tuple[int, str]]:
     """Number and text of the versions, the newest first."""
     return [
-        (version.number, kept_text(version.metadata))
+        (version.number, dump_document(version.metadata))
         for version in store.read(lambda connection: list(versions_before(connection, entity, before)))
     ]
 
@@ -81,7 +82,7 @@ def test_readers_see_every_version_as_it_was_written(store: Store, entity: Entit
     rng = random.Random(seed)
     documents = [random_document(rng) for _ in range(2 * label_versions.WHOLE_EACH + 30)]
     write(store, entity, documents)
-    expected = [(number + 1, kept_text(document)) for number, document in enumerate(documents)][::-1]
+    expected = [(number + 1, dump_document(document)) for number, document in enumerate(documents)][::-1]
     assert seen(store, entity) == expected
     for before in (1, 2, 99, 100, 101, 102, 200, 201, 230, 231, 999):
         assert seen(store, entity, before) == [version for version in expected if version[0] < before]
@@ -90,7 +91,7 @@ def test_readers_see_every_version_as_it_was_written(store: Store, entity: Entit
 
 def test_small_changes_of_a_large_document_take_little(store: Store, entity: Entity) -> None:
     large = {f"key{number}": "x" * 100 for number in range(200)}
-    whole = len(kept_text(large))
+    whole = len(dump_document(large))
     write(store, entity, [{**large, "count": number} for number in range(250)])
     taken, said = kept_bytes(store, entity)
     assert taken == said
@@ -109,7 +110,7 @@ def test_a_history_that_is_too_large_loses_its_oldest_versions(
     assert taken == said <= 20_000
     versions = seen(store, entity)
     assert 5 < len(versions) < 12
-    expected = [(number + 1, kept_text(document)) for number, document in enumerate(documents)][::-1]
+    expected = [(number + 1, dump_document(document)) for number, document in enumerate(documents)][::-1]
     assert versions == expected[: len(versions)]
 
 
@@ -128,7 +129,7 @@ def test_an_earlier_store_keeps_its_histories_and_gets_smaller(tmp_path: Path) -
     store = Store.open(tmp_path)
     for graph_id, documents in histories.items():
         entity = Entity(graph_id, "job", "j")
-        expected = [kept_text({**document, "same": "x" * 500}) for document in documents]
+        expected = [dump_document({**document, "same": "x" * 500}) for document in documents]
         assert [text for _, text in seen(store, entity)] == expected[::-1]
         assert len(set(kept_bytes(store, entity))) == 1
         write(store, entity, [{"later": 1}])
@@ -191,7 +192,7 @@ async def test_a_label_does_not_grow_without_end(registry: Registry) -> None:
     succeeded(await edit(registry, session, query, {"k0": ""}))
     succeeded(await edit(registry, session, query, {"k2": "x" * 90_000}))
     history = succeeded(await registry.client.get(HISTORY, params=query))["labels"]
-    assert max(len(kept_text(each["metadata"])) for each in history) < LARGEST_DOCUMENT
+    assert max(len(dump_document(each["metadata"])) for each in history) < LARGEST_DOCUMENT
 
 
 @pytest.mark.anyio

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.registry.accounts.users import Accounts, add_user, new_id
 from roar_publisher.registry.data import DATABASE_NAME, Store
-from roar_publisher.registry.lineages.sessions import new_graph
 from roar_publisher.registry.store import private_data
+from roar_publisher.registry.store.graphs import new_graph
 from roar_publisher.registry.store.private_data import UnsafeData
+from roar_publisher.registry.store.users import Accounts, add_user, new_id
 from tests.support.checkout import CHECKOUT, DATA
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from roar_publisher.registry.accounts.quotas import DRAIN_SECONDS, TIMES_IN_ALL, Amount
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import networks
 from roar_publisher.registry.server.connections import ConnectionTable
 from roar_publisher.registry.server.serve import server_config
-from roar_publisher.registry.store.quotas import DRAIN_SECONDS, TIMES_IN_ALL, Amount
 from tests.support import virtual
 from tests.support.registry.harness import (
     GIT,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from roar_publisher.registry.accounts import directory
-from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.store import projects
+from roar_publisher.registry.store import users as accounts
 from tests.support.registry.harness import GIT, Json, Registry, Session, artifact, digest, job, link, refused, succeeded
 from tests.support.registry.people import Bearer, Person, Ssh
 
@@ -21,11 +21,11 @@ class Acme:
         self.registry = registry
         self.alice, self.ruth, self.max, self.bob = map(registry.person, ("alice", "ruth", "max", "bob"))
         store = registry.store.accounts
-        self.owner_id = store.write(directory.add_owner, "acme")
-        self.project_id = store.write(directory.add_project, "acme", "models", "private")
-        store.write(directory.set_project_member, "acme", "models", "alice", can_write=True)
-        store.write(directory.set_project_member, "acme", "models", "ruth", can_write=False)
-        store.write(directory.set_owner_member, "acme", "max", member=True)
+        self.owner_id = store.write(projects.add_owner, "acme")
+        self.project_id = store.write(projects.add_project, "acme", "models", "private")
+        store.write(projects.set_project_member, "acme", "models", "alice", can_write=True)
+        store.write(projects.set_project_member, "acme", "models", "ruth", can_write=False)
+        store.write(projects.set_owner_member, "acme", "max", member=True)
 
     def request(self, **changes: object) -> dict[str, Any]:
         scope = {
@@ -73,8 +73,8 @@ async def test_a_project_takes_private_lineage_for_its_members(acme: Acme, by_ke
 async def test_a_member_who_leaves_reads_no_more(acme: Acme) -> None:
     receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request())
     store = acme.registry.store.accounts
-    store.write(directory.set_project_member, "acme", "models", "ruth", can_write=None)
-    store.write(directory.set_owner_member, "acme", "max", member=False)
+    store.write(projects.set_project_member, "acme", "models", "ruth", can_write=None)
+    store.write(projects.set_owner_member, "acme", "max", member=False)
     assert await acme.readers(receipt["hash"]) == {"alice"}
 
 
@@ -220,7 +220,7 @@ async def test_nobody_else_makes_it_public(acme: Acme) -> None:
 
 async def test_who_may_not_write_to_the_project_any_more_does_not_make_its_lineage_public(acme: Acme) -> None:
     receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request())
-    acme.registry.store.accounts.write(directory.set_project_member, "acme", "models", "alice", can_write=False)
+    acme.registry.store.accounts.write(projects.set_project_member, "acme", "models", "alice", can_write=False)
     again = await acme.staged(acme.alice)
     refused(await again.post("/finalize", place(acme, "project, public")), 403)
     refused(await again.post("/finalize", GIT), 422)
@@ -310,7 +310,7 @@ async def test_the_access_context_names_what_the_user_may_write(acme: Acme) -> N
         data: Json = answer["data"]
         return data
 
-    acme.registry.store.accounts.write(directory.add_project, "acme", "hidden", "private")
+    acme.registry.store.accounts.write(projects.add_project, "acme", "hidden", "private")
     hers, his = await context(acme.alice), await context(acme.bob)
     assert hers["user"].items() >= {"id": acme.alice.user.id, "sub": acme.alice.user.sub, "username": "alice"}.items()
     assert [(owner["type"], owner["role"]) for owner in hers["owners"]] == [

@@ -3,7 +3,7 @@
 import pytest
 
 from roar_publisher.registry.accounts.callers import session_token
-from roar_publisher.registry.lineages.sessions import LABELLING_TIME, LIFETIME
+from roar_publisher.registry.lineages.registration import LABELLING_TIME, LIFETIME
 from tests.support.registry.harness import Json, Registry, artifact, job, refused
 
 pytestmark = pytest.mark.anyio

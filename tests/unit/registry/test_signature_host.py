@@ -8,9 +8,9 @@ import pytest
 
 from roar_publisher.glaas.signature import authorization, signature_host, signing_payload
 from roar_publisher.registry.accounts.signatures import Signature
-from roar_publisher.registry.accounts.users import Accounts
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.names import Names
+from roar_publisher.registry.store.users import Accounts
 from tests.support.registry.harness import Registry, make_registry, refused, succeeded
 from tests.support.registry.people import add_person
 from tests.support.registry.processes import serving

@@ -8,11 +8,11 @@ import anyio
 import pytest
 
 from roar_publisher.glaas.signature import signing_payload
-from roar_publisher.registry.accounts import keys
 from roar_publisher.registry.accounts.signatures import Signature, Signatures, Signed
-from roar_publisher.registry.accounts.users import User
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.refusals import Refusal
+from roar_publisher.registry.store import keys
+from roar_publisher.registry.store.users import User
 from tests.support.registry.harness import Clock
 from tests.support.registry.people import Person, add_person
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from roar_publisher.registry.accounts import directory
+from roar_publisher.registry.store import projects
 from tests.support.registry.harness import (
     GIT,
     NOBODY,
@@ -154,7 +154,7 @@ async def test_a_squatter_who_may_not_read_the_lineage_still_reads_the_own_words
 async def test_ones_own_private_legacy_lineage_elsewhere_stops_no_finalize(registry: Registry) -> None:
     alice = registry.person("alice")
     accounts = registry.store.accounts
-    project_id = accounts.write(directory.add_project, "alice", "models", "private")
+    project_id = accounts.write(projects.add_project, "alice", "models", "private")
     scope = {"owner_id": alice.user.id, "owner_type": "user", "project_id": project_id, "visibility": "private"}
     legacy = Legacy(registry, await hash_beforehand(alice), Bearer(alice))
     await legacy.open(**PRIVATE)

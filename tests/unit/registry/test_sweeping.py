@@ -10,10 +10,10 @@ from typing import TypeVar
 import anyio
 import pytest
 
+from roar_publisher.registry.accounts.quotas import DRAIN_SECONDS
 from roar_publisher.registry.data import DATABASE_NAME, Store
-from roar_publisher.registry.lineages.sessions import LIFETIME
+from roar_publisher.registry.lineages.registration import LIFETIME
 from roar_publisher.registry.lineages.sweeping import INTERVAL_SECONDS, SLICE_ROWS, sweep_slice
-from roar_publisher.registry.store.quotas import DRAIN_SECONDS
 from tests.support import virtual
 from tests.support.registry.harness import (
     START,

@@ -6,12 +6,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from roar_publisher.registry.accounts import keys
-from roar_publisher.registry.accounts import users as accounts
+from roar_publisher.registry.accounts import public_keys
 from roar_publisher.registry.accounts.authority import Authority, Run
 from roar_publisher.registry.accounts.treqs import TRUST_SECONDS, TreqsService
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
+from roar_publisher.registry.store import keys
+from roar_publisher.registry.store import users as accounts
 from tests.support.registry.harness import Clock, Json, Registry, Session, job, refused, succeeded
 from tests.support.registry.people import Ssh
 
@@ -145,7 +146,7 @@ async def test_a_key_goes_by_what_was_said_to_the_bearer(registry: Registry, tre
     store = registry.store.accounts
     await registry.client.get(ME, auth=ByTreqs())
     store.write(keys.remove_key, alice.keyid)
-    store.write(keys.add_key, "alice", keys.parse_key(alice.key.export_public_key().decode()))
+    store.write(keys.add_key, "alice", public_keys.parse_key(alice.key.export_public_key().decode()))
     session = await staged(registry, Ssh(alice))
     treqs.answers.clear()
     receipt = await session.finalize(scope_request=SCOPE)

@@ -11,8 +11,8 @@ from roar_publisher.glaas import wire
 from roar_publisher.lineage.canonical import LineageHasher, canonical_frame, canonical_job, canonical_page
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages import huge_jobs, slices, staging, wide_steps
-from roar_publisher.registry.lineages.sessions import new_graph
 from roar_publisher.registry.lineages.staging import LinkKind
+from roar_publisher.registry.store.graphs import new_graph
 from tests.support.registry.harness import GIT, Session, digest, job, link, make_registry, refused, uid
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ def stage(store: Store, jobs: list[tuple[wire.Job, list[wire.Link], list[wire.Li
     return graph_id
 
 
-def pieces_of(store: Store, graph_id: int) -> Iterator[list[slices.Part]]:
+def pieces_of(store: Store, graph_id: int) -> Iterator[list[slices.TextPart]]:
     """The pieces of work, each in a transaction of its own, as the registry takes them."""
     parts = store.read(wide_steps.parts_in_order, graph_id)
     while (piece := store.read(lambda _connection: slices.advance(parts))) is not None:
