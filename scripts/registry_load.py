@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx2
 
 from roar_publisher.glaas import wire
-from roar_publisher.registry.accounts.callers import NOBODY, session_token
+from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER, session_token
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.registration import open_session
@@ -43,7 +43,9 @@ PIECE = 500
 
 def _stage(store: Store, jobs: int, links: int) -> tuple[Session, str]:
     """A session with `jobs` jobs in one step, each with `links` inputs; and its token."""
-    session, _ = store.write(open_session, NOBODY, client_session_id=None, mode="anonymous_public", now=time.time())
+    session, _ = store.write(
+        open_session, ANONYMOUS_CALLER, client_session_id=None, mode="anonymous_public", now=time.time()
+    )
     for first in range(0, jobs, PIECE):
         batch = [
             wire.Job(command=f"run {n * 7919 % jobs}", job_uid=f"{n:032x}", step_number=1, metadata=METADATA)

@@ -16,7 +16,7 @@ from roar_publisher.state.errors import ExitCode
 class Turn(StrEnum):
     """Who has to act before the publish can continue."""
 
-    NOBODY = "nobody"
+    ANONYMOUS_CALLER = "nobody"
     DAEMON = "daemon"
     NETWORK = "network"
     SERVER = "server"
@@ -138,13 +138,13 @@ def _final(text: str) -> Meaning:
 
 MEANINGS: Mapping[Reason, Meaning] = {
     Reason.QUEUED: _resumable(Turn.DAEMON, "left to the daemon, not begun yet"),
-    Reason.RUNNING: _resumable(Turn.NOBODY, "on its way"),
-    Reason.PUBLISHED: Meaning(Turn.NOBODY, "published", ExitCode.PUBLISHED),
+    Reason.RUNNING: _resumable(Turn.ANONYMOUS_CALLER, "on its way"),
+    Reason.PUBLISHED: Meaning(Turn.ANONYMOUS_CALLER, "published", ExitCode.PUBLISHED),
     Reason.OWED: Meaning(Turn.DAEMON, "published, but something that follows is still owed", ExitCode.PUBLISHED),
-    Reason.OWNED: Meaning(Turn.NOBODY, "another process works on it", ExitCode.OWNED),
+    Reason.OWNED: Meaning(Turn.ANONYMOUS_CALLER, "another process works on it", ExitCode.OWNED),
     Reason.INTERRUPTED: Meaning(Turn.DAEMON, "asked to stop (Ctrl-C, SIGTERM)", ExitCode.CTRL_C),
     Reason.CRASHED: _resumable(Turn.DAEMON, "its process ended unexpectedly"),
-    Reason.CANCELLED: Meaning(Turn.NOBODY, "cancelled by the user", ExitCode.USAGE),
+    Reason.CANCELLED: Meaning(Turn.ANONYMOUS_CALLER, "cancelled by the user", ExitCode.USAGE),
     Reason.EXPORTED: _person("moved to another machine with `roar journal export`", ExitCode.INTERRUPTED),
     Reason.IMPORTED: _person("brought in with `roar journal import`; nothing is sent before you resume it"),
     Reason.OFFLINE: _resumable(Turn.NETWORK, "the registry or the object store cannot be reached"),

@@ -36,7 +36,7 @@ PROBE_CONNECT_SECONDS = 4.0
 """Connection timeout of a probe. Probes time out sooner than requests, because a caller waits for their result."""
 ANSWER_SECONDS = 20.0
 """How long a reply may take to begin, and how far its body may fall behind SLOWEST_BODY."""
-SLOWEST_BODY = 1_000
+MIN_BODY_RATE = 1_000
 """The minimum average rate of a reply's body in bytes per second."""
 LONGEST_BODY_SECONDS = 300.0
 """The time limit for a body at any rate."""
@@ -173,5 +173,5 @@ async def _read(response: httpx2.Response, limit: anyio.CancelScope) -> bytes:
             content += chunk
             if len(content) > MAX_REPLY_BYTES:
                 break
-            limit.deadline = began + min(ANSWER_SECONDS + len(content) / SLOWEST_BODY, LONGEST_BODY_SECONDS)
+            limit.deadline = began + min(ANSWER_SECONDS + len(content) / MIN_BODY_RATE, LONGEST_BODY_SECONDS)
     return bytes(content[:MAX_REPLY_BYTES])

@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 from typing import Self
 
-from roar_publisher.registry.store.database import Connection, Database
+from roar_publisher.registry.store.database import Connection, StoreDatabase
 from roar_publisher.registry.store.files import IN_MEMORY, connect_lineages
 from roar_publisher.registry.store.private_data import make_private_file, secure_folder
 from roar_publisher.registry.store.users import Accounts
@@ -16,7 +16,7 @@ SECRET_SIZE = 32
 """Bytes of the key that session tokens are derived from."""
 
 
-class Store(Database):
+class Store(StoreDatabase):
     """The lineages and sessions, with the accounts and the secret.
 
     `accounts` holds users and their credentials. `secret` is the key that session tokens are derived from; it is in a

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from roar_publisher.cli.registry.data import as_json, data_option, listed, named, opened, shown_time
+from roar_publisher.cli.registry.data import as_json, data_option, format_time, listed, named, opened
 from roar_publisher.cli.registry.places import owner, project
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 
@@ -15,7 +15,7 @@ HOUR_S = 3600
 
 
 @click.group()
-def registry_admin() -> None:
+def account_commands() -> None:
     """People, keys, tokens and projects of a registry of your own."""
 
 
@@ -164,7 +164,7 @@ def issue_token(user: str, ttl: int, auth_json: Path | None, url: str | None, as
         click.echo(json.dumps({"id": tokens.grant_id, **document}))
     else:
         click.echo(tokens.access_token)
-        click.echo(f"until {shown_time(tokens.expires_at)}; to revoke it: {tokens.grant_id}", err=True)
+        click.echo(f"until {format_time(tokens.expires_at)}; to revoke it: {tokens.grant_id}", err=True)
 
 
 @token.command("list")
@@ -192,4 +192,4 @@ def revoke_token(id: str, data: Path) -> None:
 
 
 for group in (user, key, token, owner, project):
-    registry_admin.add_command(group)
+    account_commands.add_command(group)

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from roar_publisher.cli.registry.admin import registry_admin
+from roar_publisher.cli.registry.admin import account_commands
 from roar_publisher.cli.registry.data import data_option
-from roar_publisher.cli.registry.exposure import exposure, exposure_options
+from roar_publisher.cli.registry.exposure import exposure, serve_options
 from roar_publisher.cli.registry.trust import trust, trusted, untrust
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
@@ -27,7 +27,7 @@ def registry() -> None:
 @click.option("--port", default=0, type=click.IntRange(0, 65535), show_default=True, help="0 takes any free port.")
 @click.option("--treqs-url", metavar="URL", help="The service that vouches for bearer tokens; else the accounts here.")
 @data_option
-@exposure_options
+@serve_options
 def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: Any) -> None:
     """Serve until Ctrl-C or SIGTERM.  The first line on stdout is the URL.
 
@@ -93,6 +93,6 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
         ) from error
 
 
-registry.commands.update(registry_admin.commands)
+registry.commands.update(account_commands.commands)
 for command in (trust, untrust, trusted):
     registry.add_command(command)

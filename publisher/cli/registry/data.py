@@ -114,14 +114,14 @@ def listed(as_json: bool, rows: Sequence[Mapping[str, object]]) -> None:
     show(table if rows else "none", unbroken=True)
 
 
-def shown_time(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """Return Unix seconds as a readable time."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _cell(name: str, value: object) -> str:
     if name.endswith("_at") and isinstance(value, float):
-        return shown_time(value)
+        return format_time(value)
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "-"
     return "-" if value in (None, "") else str(value)

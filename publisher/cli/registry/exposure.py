@@ -7,13 +7,13 @@ import click
 
 if TYPE_CHECKING:
     from roar_publisher.registry.http.addresses import Network
-    from roar_publisher.registry.server.serve import Exposure
+    from roar_publisher.registry.server.serve import ServeOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MEBIBYTE = 2**20
 
 
-def exposure_options(command: Command) -> Command:
+def serve_options(command: Command) -> Command:
     """Add the options. `exposure` takes their values."""
     for option in (
         click.option(
@@ -71,13 +71,13 @@ def exposure(
     max_connections: int,
     proxies: "list[Network]",
     public: list[str],
-) -> "Exposure":
+) -> "ServeOptions":
     """Return the values of the options."""
     from roar_publisher.registry.accounts.quotas import Amount
-    from roar_publisher.registry.server.serve import Exposure
+    from roar_publisher.registry.server.serve import ServeOptions
 
     quota = Amount(anonymous_sessions, anonymous_jobs, anonymous_mib * MEBIBYTE)
-    return Exposure(connections=max_connections, quota=quota, proxies=proxies, public=public)
+    return ServeOptions(connections=max_connections, quota=quota, proxies=proxies, public=public)
 
 
 def _networks(context: click.Context, parameter: click.Parameter, value: str | None) -> "list[Network]":

@@ -1,6 +1,6 @@
 """The authorities that validate bearers and know the owners and projects of a user.
 
-`OwnAccounts` uses the registry's own accounts; `treqs.TreqsService` asks a TReqs service. In the registry's own
+`LocalAuthority` uses the registry's own accounts; `treqs.TreqsService` asks a TReqs service. In the registry's own
 accounts, a user's access context is always current, so an SSH key works without an earlier bearer.
 """
 
@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from roar_publisher.registry.accounts import grants
 from roar_publisher.registry.accounts.context import AccessContext, context_of
 from roar_publisher.registry.accounts.signin_file import iso_time
-from roar_publisher.registry.http.refusals import unaccepted
+from roar_publisher.registry.http.refusals import unauthorized
 from roar_publisher.registry.store.users import Accounts, User
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-class Run(Protocol):
+class RunBlocking(Protocol):
     """Runs a blocking call, one at a time, and returns its result."""
 
     def __call__(self, call: Callable[[], T], /) -> Awaitable[T]: ...
@@ -56,10 +56,10 @@ class Authority(Protocol):
         ...
 
 
-class OwnAccounts:
+class LocalAuthority:
     """The registry's own accounts, which commands manage. `clock` returns Unix seconds."""
 
-    def __init__(self, accounts: Accounts, run: Run, clock: Callable[[], float]) -> None:
+    def __init__(self, accounts: Accounts, run: RunBlocking, clock: Callable[[], float]) -> None:
         self._accounts = accounts
         self._run = run
         self._clock = clock
@@ -84,9 +84,9 @@ class OwnAccounts:
         tokens = await self._run(lambda: self._accounts.write(grants.refresh, refresh_token, now))
         if tokens is grants.NoTokens.REUSED:
             logger.warning("a refresh token was used a second time; the sign-in that it belonged to is revoked")
-            raise unaccepted("this refresh token was used before, so its sign-in is revoked now: sign in again")
+            raise unauthorized("this refresh token was used before, so its sign-in is revoked now: sign in again")
         if isinstance(tokens, grants.NoTokens):
-            raise unaccepted("this refresh token is unknown, revoked or expired: sign in again")
+            raise unauthorized("this refresh token is unknown, revoked or expired: sign in again")
         return {
             "access_token": tokens.access_token,
             "refresh_token": tokens.refresh_token,

@@ -25,7 +25,7 @@ from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.registry.accounts.authority import Authority
 from roar_publisher.registry.accounts.signatures import Signature, Signatures, Signed
 from roar_publisher.registry.http.names import Names
-from roar_publisher.registry.http.refusals import Refusal, unaccepted
+from roar_publisher.registry.http.refusals import Refusal, unauthorized
 from roar_publisher.registry.store.access import ANONYMOUS_OWNER
 from roar_publisher.registry.store.users import User
 
@@ -71,15 +71,15 @@ class Caller:
         return f"treqs:user:{self.user.sub}" if self.credential is Credential.BEARER else f"glaas:user:{self.user.id}"
 
 
-NOBODY = Caller()
+ANONYMOUS_CALLER = Caller()
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SignableRequest:
     """The parts of a request that a signature covers.
 
-    `path` is as on the request line, with its query. `body` reads the body. `reached_at` is as for `Names.is_own`; it
-    is not a header, because a relay of the request could choose that.
+    `path` is as on the request line, with its query. `body` reads the body. `reached_at` is as for
+    `Names.is_signature_host`; it is not a header, because a relay of the request could choose that.
     """
 
     method: str
@@ -97,18 +97,18 @@ class CallerIdentifier:
     names: Names | None = None
 
     @property
-    def knows_its_hosts(self) -> bool:
+    def checks_signature_hosts(self) -> bool:
         """Whether signatures that name their host can be checked: `ssh_signature_host` in `GET /health`."""
-        return self.names is not None and self.names.knows_its_own
+        return self.names is not None and self.names.knows_signature_hosts
 
-    async def identify(self, authorization: str | None, asked: Asked) -> Caller:
+    async def identify(self, authorization: str | None, request: SignableRequest) -> Caller:
         """Return the caller that an `Authorization` header identifies.
 
         Raises `Refusal`: 401 if the credential is not accepted, 503 if its validity is unknown now, and whatever
         reading the body raises.
         """
         if authorization is None:
-            return NOBODY
+            return ANONYMOUS_CALLER
         scheme, _, credential = authorization.strip().partition(" ")
         credential = credential.strip()
         match scheme.lower():
@@ -117,26 +117,26 @@ class CallerIdentifier:
             case "bearer" if _TOKEN.fullmatch(credential):
                 return await self._bearer(credential)
             case "signature" if signature := Signature.parse(credential):
-                return await self._signed(signature, asked)
-        raise unaccepted("this registry does not understand this credential")
+                return await self._signed(signature, request)
+        raise unauthorized("this registry does not understand this credential")
 
     async def _bearer(self, token: str) -> Caller:
         user = await self.authority.user_of(token)
         if user is None:
-            raise unaccepted("the bearer token is unknown here, revoked or expired: sign in again")
+            raise unauthorized("the bearer token is unknown here, revoked or expired: sign in again")
         return Caller(Credential.BEARER, user, token)
 
-    async def _signed(self, signature: Signature, asked: Asked) -> Caller:
-        self._check_host(signature, asked)
-        payload = signing_payload(signature.ts, asked.method, asked.path, await asked.body(), signature.host)
+    async def _signed(self, signature: Signature, request: SignableRequest) -> Caller:
+        self._check_host(signature, request)
+        payload = signing_payload(signature.ts, request.method, request.path, await request.body(), signature.host)
         signed = Signed(signature, payload)
         return Caller(Credential.SSH, await self.signatures.signer(signed), signed=signed)
 
-    def _check_host(self, signature: Signature, asked: Asked) -> None:
+    def _check_host(self, signature: Signature, request: SignableRequest) -> None:
         if signature.host is None:  # roar-cli names no host
             return
-        if self.names is None or not self.names.is_own(signature.host, asked.reached_at):
-            raise unaccepted(
+        if self.names is None or not self.names.is_signature_host(signature.host, request.reached_at):
+            raise unauthorized(
                 f"the signature was made for {signature.host}, which is not a name of this registry; whoever runs it"
                 " can add one by: roar registry serve --public-url URL"
             )
@@ -160,7 +160,7 @@ def check_session_token(secret: bytes, session_id: str, caller: Caller) -> None:
     Raises `Refusal`: 401 without a token, 403 for another token.
     """
     if caller.credential is not Credential.SESSION_TOKEN:
-        raise unaccepted("this registration session needs its RegistrationSession token")
+        raise unauthorized("this registration session needs its RegistrationSession token")
     expected = session_token(secret, session_id)
     if not hmac.compare_digest(expected.encode(), caller.token.encode()):
         raise Refusal(HTTPStatus.FORBIDDEN, "this token belongs to another registration session")
@@ -169,5 +169,5 @@ def check_session_token(secret: bytes, session_id: str, caller: Caller) -> None:
 def require_user(caller: Caller) -> User:
     """Return the signed-in user. Raises `Refusal` (401) for other callers."""
     if caller.user is None:
-        raise unaccepted("sign in first: this needs a credential that the registry knows")
+        raise unauthorized("sign in first: this needs a credential that the registry knows")
     return caller.user

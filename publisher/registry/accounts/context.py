@@ -20,7 +20,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class ContextUser(_Part):
+class AccessUser(_Part):
     """The user that the context belongs to. `id` is the identity service's own id."""
 
     id: str
@@ -29,7 +29,7 @@ class ContextUser(_Part):
     email: str | None = None
 
 
-class ContextOwner(_Part):
+class AccessOwner(_Part):
     """An organization or a user whose projects the user can see."""
 
     id: str
@@ -39,7 +39,7 @@ class ContextOwner(_Part):
     role: str | None = None
 
 
-class ContextProject(_Part):
+class AccessProject(_Part):
     """A project that the user can see. Without `can_write`, the user cannot write to it."""
 
     id: str
@@ -51,9 +51,9 @@ class ContextProject(_Part):
 class AccessContext(_Part):
     """Everything that a user can see."""
 
-    user: ContextUser
-    owners: list[ContextOwner]
-    projects_by_owner: dict[str, list[ContextProject]]
+    user: AccessUser
+    owners: list[AccessOwner]
+    projects_by_owner: dict[str, list[AccessProject]]
 
 
 def context_of(connection: Connection, user: User) -> AccessContext:
@@ -67,20 +67,20 @@ def context_of(connection: Connection, user: User) -> AccessContext:
         *(_owner(user_id, name, "user", GUEST) for user_id, name in users_sharing_projects(connection, user.id)),
     ]
     return AccessContext(
-        user=ContextUser(id=user.id, sub=user.sub, username=user.name, email=user.email),
+        user=AccessUser(id=user.id, sub=user.sub, username=user.name, email=user.email),
         owners=owners,
         projects_by_owner={owner.id: _projects_of(connection, owner, user) for owner in owners},
     )
 
 
-def _owner(owner_id: str, name: str, kind: str, role: str) -> ContextOwner:
-    return ContextOwner(id=owner_id, type=kind, username=name, display_name=name, role=role)
+def _owner(owner_id: str, name: str, kind: str, role: str) -> AccessOwner:
+    return AccessOwner(id=owner_id, type=kind, username=name, display_name=name, role=role)
 
 
-def _projects_of(connection: Connection, owner: ContextOwner, user: User) -> list[ContextProject]:
+def _projects_of(connection: Connection, owner: AccessOwner, user: User) -> list[AccessProject]:
     everything = owner.role != GUEST
     return [
-        ContextProject(
+        AccessProject(
             id=project.id,
             name=project.name,
             visibility=project.visibility,

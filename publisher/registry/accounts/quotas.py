@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 DRAIN_SECONDS = 24 * 3600.0
 """Seconds in which a full bucket drains."""
-TIMES_IN_ALL = 10
+TOTAL_FACTOR = 10
 """The quota of all clients together, in multiples of one client's quota."""
 ALL_CLIENTS = "*"
 """Key of the bucket of all clients. It is not a valid address."""
@@ -67,7 +67,7 @@ def metered(
     result = operation(connection, *args, **kwargs)
     graphs, jobs = (max(0, after - earlier) for after, earlier in zip(newest_ids(connection), before, strict=True))
     amount = Amount(graphs, jobs, write.sent)
-    all_clients = Amount(*(TIMES_IN_ALL * limit for limit in astuple(write.quota)))
+    all_clients = Amount(*(TOTAL_FACTOR * limit for limit in astuple(write.quota)))
     _charge(connection, write.client, write.quota, amount, write.now)
     _charge(connection, ALL_CLIENTS, all_clients, amount, write.now)
     return result

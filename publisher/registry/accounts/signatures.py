@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from roar_publisher.registry.accounts.authority import Run
+from roar_publisher.registry.accounts.authority import RunBlocking
 from roar_publisher.registry.accounts.verifying import is_signature
-from roar_publisher.registry.http.refusals import Refusal, unaccepted
+from roar_publisher.registry.http.refusals import Refusal, unauthorized
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.keys import key_holder
 from roar_publisher.registry.store.users import Accounts, User
@@ -55,7 +55,7 @@ class Signature:
             blob = b64decode(found["sig"], validate=True)
             return cls(found["keyid"], int(found["ts"]), blob, found["host"])
         except ValueError:
-            raise unaccepted("the signature is no base64") from None
+            raise unauthorized("the signature is no base64") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,14 @@ class _Group:
 
     signed: list[Signed] = field(default_factory=list)
     verdicts: Sequence[_Verdict] = ()
-    trouble: Exception | None = None
+    error: Exception | None = None
     checked: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Signatures:
     """Checks signed requests. `run` runs blocking calls. `clock` returns Unix seconds."""
 
-    def __init__(self, accounts: Accounts, run: Run, clock: Callable[[], float]) -> None:
+    def __init__(self, accounts: Accounts, run: RunBlocking, clock: Callable[[], float]) -> None:
         self._accounts = accounts
         self._run = run
         self._clock = clock
@@ -105,8 +105,8 @@ class Signatures:
                 await self._check(group)
         else:
             await group.checked.wait()
-        if group.trouble is not None:
-            raise group.trouble
+        if group.error is not None:
+            raise group.error
         verdict = group.verdicts[place]
         if isinstance(verdict, Refusal):
             raise verdict
@@ -118,8 +118,8 @@ class Signatures:
             try:
                 with for_several_clients():
                     group.verdicts = await self._run(lambda: self._verdicts(group.signed))
-            except Exception as trouble:
-                group.trouble = trouble
+            except Exception as error:
+                group.error = error
             finally:
                 group.checked.set()
 
@@ -137,10 +137,10 @@ def _verdict(signed: Signed, holder: tuple[User, str] | None, now: float) -> _Ve
     off = signed.signature.ts - now
     if abs(off) > WINDOW:
         direction = "ahead of" if off > 0 else "behind"
-        return unaccepted(f"the signature's timestamp is {abs(off):.0f} s {direction} the registry's clock")
+        return unauthorized(f"the signature's timestamp is {abs(off):.0f} s {direction} the registry's clock")
     if holder is None:
-        return unaccepted(f"the key {signed.signature.keyid} is unknown here")
+        return unauthorized(f"the key {signed.signature.keyid} is unknown here")
     user, public = holder
     if not is_signature(public, signed.payload, signed.signature.blob):
-        return unaccepted("the signature is not one of this request by this key, in the namespace glaas")
+        return unauthorized("the signature is not one of this request by this key, in the namespace glaas")
     return user

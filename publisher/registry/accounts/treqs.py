@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 from pydantic import ValidationError
 
-from roar_publisher.registry.accounts.authority import Run
+from roar_publisher.registry.accounts.authority import RunBlocking
 from roar_publisher.registry.accounts.context import AccessContext
-from roar_publisher.registry.accounts.treqs_client import Kind, Patience, TreqsClient, unusable
+from roar_publisher.registry.accounts.treqs_client import RequestKind, Timeouts, TreqsClient, service_unavailable
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.errors import AlreadyExists
@@ -45,21 +45,21 @@ REFRESH = "/api/v1/auth/refresh"
 LOGOUT = "/api/v1/auth/logout"
 TRUST_SECONDS = 10.0
 REFUSED_SECONDS = 5.0
-MOST_REMEMBERED = 1000
+MAX_REMEMBERED = 1000
 """Maximum number of remembered accepted bearers, and of rejected ones. The least recently used are forgotten."""
 
 
 @dataclass(slots=True, eq=False)
-class _Flight:
+class _PendingCheck:
     """A request about one bearer that several callers wait for. The first caller sends it.
 
-    `trouble` is the error, if it failed. `given_up` means that the first caller was cancelled, so another has to ask.
+    `error` is the error, if it failed. `abandoned` means that the first caller was cancelled, so another has to ask.
     """
 
     user: User | None = None
-    trouble: Exception | None = None
-    given_up: bool = True
-    landed: anyio.Event = field(default_factory=anyio.Event)
+    error: Exception | None = None
+    abandoned: bool = True
+    done: anyio.Event = field(default_factory=anyio.Event)
 
 
 class TreqsService:
@@ -72,18 +72,18 @@ class TreqsService:
         self,
         url: str,
         accounts: Accounts,
-        run: Run,
+        run: RunBlocking,
         clock: Callable[[], float],
         transport: "httpx2.AsyncBaseTransport | None" = None,
-        patience: Patience = Patience(),  # noqa: B008
+        timeouts: Timeouts = Timeouts(),  # noqa: B008
     ) -> None:
         self._accounts = accounts
         self._run = run
         self._clock = clock
-        self._client = TreqsClient(url, patience, transport)
+        self._client = TreqsClient(url, timeouts, transport)
         self._trusted: OrderedDict[bytes, tuple[float, User]] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
-        self._flights: dict[bytes, _Flight] = {}
+        self._pending: dict[bytes, _PendingCheck] = {}
 
     async def user_of(self, access_token: str) -> User | None:
         """See `Authority`."""
@@ -94,16 +94,16 @@ class TreqsService:
             until, user = self._trusted.get(digest, (0.0, None))
             if user is not None and self._clock() < until:
                 return user
-            flight = self._flights.get(digest)
-            if flight is None:
-                flight = self._flights[digest] = _Flight()
-                await self._fly(flight, digest, access_token)
+            pending = self._pending.get(digest)
+            if pending is None:
+                pending = self._pending[digest] = _PendingCheck()
+                await self._check_once(pending, digest, access_token)
             else:
-                await flight.landed.wait()
-            if flight.trouble is not None:
-                raise flight.trouble
-            if not flight.given_up:
-                return flight.user
+                await pending.done.wait()
+            if pending.error is not None:
+                raise pending.error
+            if not pending.abandoned:
+                return pending.user
 
     async def context_of_bearer(self, access_token: str) -> AccessContext | None:
         """See `Authority`."""
@@ -118,7 +118,7 @@ class TreqsService:
     async def refresh(self, refresh_token: str, client_id: str) -> dict[str, object]:
         """See `Authority`. Passes on the service's answer."""
         body = {"refresh_token": refresh_token, "client_id": client_id}
-        answer = await self._client.ask(Kind.TOKENS, "POST", REFRESH, body=body)
+        answer = await self._client.ask(RequestKind.TOKENS, "POST", REFRESH, body=body)
         if answer is None:
             raise Refusal(HTTPStatus.UNAUTHORIZED, "the identity service does not renew this sign-in: sign in again")
         return answer
@@ -127,7 +127,7 @@ class TreqsService:
         """See `Authority`. Asks the service to revoke the token, and forgets its earlier answers."""
         digest = _digest(access_token)
         self._trusted.pop(digest, None)
-        ended = await self._client.ask(Kind.TOKENS, "POST", LOGOUT, headers=_bearer(access_token)) is not None
+        ended = await self._client.ask(RequestKind.TOKENS, "POST", LOGOUT, headers=_bearer(access_token)) is not None
         if ended:
             self._refuse(digest, TRUST_SECONDS)  # a concurrent request may have been answered before the revocation
         return ended
@@ -136,20 +136,20 @@ class TreqsService:
         """See `Authority`."""
         await self._client.close()
 
-    async def _fly(self, flight: _Flight, digest: bytes, access_token: str) -> None:
+    async def _check_once(self, pending: _PendingCheck, digest: bytes, access_token: str) -> None:
         try:
             answer = await self._ask(access_token)
-            flight.user = None if answer is None else answer[0]
-            flight.given_up = False
-        except Exception as trouble:
-            flight.trouble = trouble
+            pending.user = None if answer is None else answer[0]
+            pending.abandoned = False
+        except Exception as error:
+            pending.error = error
         finally:
-            del self._flights[digest]
-            flight.landed.set()
+            del self._pending[digest]
+            pending.done.set()
 
     async def _ask(self, access_token: str) -> tuple[User, AccessContext] | None:
         digest = _digest(access_token)
-        kind = Kind.KNOWN if digest in self._trusted else Kind.UNKNOWN
+        kind = RequestKind.KNOWN if digest in self._trusted else RequestKind.UNKNOWN
         answer = await self._client.ask(kind, "GET", ACCESS_CONTEXT, headers=_bearer(access_token))
         if answer is None:
             if known := self._trusted.get(digest):  # a withdrawn bearer may become valid again
@@ -160,7 +160,7 @@ class TreqsService:
         try:
             context = AccessContext.model_validate(answer)
         except ValidationError:
-            raise unusable("says who you are in a way that is not understood") from None
+            raise service_unavailable("says who you are in a way that is not understood") from None
         user = await self._run(lambda: self._accounts.write(link, context))
         _remember(self._trusted, digest, (self._clock() + TRUST_SECONDS, user))
         return user, context
@@ -172,7 +172,7 @@ class TreqsService:
 def _remember(memory: OrderedDict[bytes, T], digest: bytes, value: T) -> None:
     memory[digest] = value
     memory.move_to_end(digest)
-    if len(memory) > MOST_REMEMBERED:
+    if len(memory) > MAX_REMEMBERED:
         memory.popitem(last=False)
 
 

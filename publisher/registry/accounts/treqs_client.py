@@ -20,48 +20,48 @@ if TYPE_CHECKING:
     import httpx2
 
 CONNECT_SECONDS = 3.0
-MOST_BYTES = 1024 * 1024
+MAX_REPLY_BYTES = 1024 * 1024
 """Maximum bytes of a reply: an access context with some thousand projects."""
-MOST_DEPTH = 32
+MAX_DEPTH = 32
 """Maximum nesting of arrays and objects; an access context has four levels."""
-MOST_AT_ONCE = 16
+MAX_CONCURRENT = 16
 """Maximum concurrent requests of each kind."""
-_NOS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_REJECTIONS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 logger = logging.getLogger(__name__)
 
 
-class Kind(Enum):
+class RequestKind(Enum):
     """What a request is about. Each kind has its own slots, so requests of one kind never wait for those of another."""
 
-    KNOWN = "a bearer that the service has vouched for before"
-    UNKNOWN = "a bearer that anybody may have made up"
+    KNOWN = "a bearer that the service has validated before"
+    UNKNOWN = "a bearer that may be invented"
     TOKENS = "refresh and logout"
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """Timeouts in seconds. `answer` is for the whole reply; `place` is for one of the `MOST_AT_ONCE` slots."""
+class Timeouts:
+    """Timeouts in seconds. `reply` is for the whole reply; `slot` is for one of the `MAX_CONCURRENT` slots."""
 
-    answer: float = 10.0
-    place: float = 2.0
+    reply: float = 10.0
+    slot: float = 2.0
 
 
 class TreqsClient:
     """A client for the service at `url`. `transport` replaces the network in tests."""
 
-    def __init__(self, url: str, patience: Patience, transport: "httpx2.AsyncBaseTransport | None" = None) -> None:
+    def __init__(self, url: str, timeouts: Timeouts, transport: "httpx2.AsyncBaseTransport | None" = None) -> None:
         import httpx2
 
-        self._patience = patience
-        self._places = {kind: anyio.Semaphore(MOST_AT_ONCE) for kind in Kind}
+        self._timeouts = timeouts
+        self._slots = {kind: anyio.Semaphore(MAX_CONCURRENT) for kind in RequestKind}
         self._client = httpx2.AsyncClient(
             base_url=url.rstrip("/"),
             transport=transport,
             # Plain http:// is only for this machine. A proxy from the environment would receive the bearers.
             trust_env=url.startswith("https:"),
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # `ask` has a deadline for the whole reply
-            limits=httpx2.Limits(max_connections=MOST_AT_ONCE * len(Kind)),
+            limits=httpx2.Limits(max_connections=MAX_CONCURRENT * len(RequestKind)),
             headers={"Accept-Encoding": "identity"},  # the size of a compressed reply is not known in advance
             follow_redirects=False,
         )
@@ -71,7 +71,13 @@ class TreqsClient:
         await self._client.aclose()
 
     async def ask(
-        self, kind: Kind, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: object = None
+        self,
+        kind: RequestKind,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: object = None,
     ) -> dict[str, object] | None:
         """Return the object in the service's reply, without its envelope; None if the service rejects the request.
 
@@ -79,51 +85,51 @@ class TreqsClient:
         """
         import httpx2
 
-        async with self._place(kind):
+        async with self._slot(kind):
             try:
-                with anyio.fail_after(self._patience.answer):
+                with anyio.fail_after(self._timeouts.reply):
                     async with self._client.stream(method, path, headers=headers, json=body) as response:
                         status, raw = response.status_code, await _read(response)
             except (httpx2.HTTPError, OSError) as error:  # includes TimeoutError
                 logger.warning("the identity service does not answer: %s", type(error).__name__)
-                raise unusable("does not answer") from None
-        if status in _NOS:
+                raise service_unavailable("does not answer") from None
+        if status in _REJECTIONS:
             return None
         if not 200 <= status < 300:
-            raise unusable(f"answers with HTTP {status}")
+            raise service_unavailable(f"answers with HTTP {status}")
         return _without_envelope(_object(raw)) if raw else {}
 
     @asynccontextmanager
-    async def _place(self, kind: Kind) -> AsyncIterator[None]:
-        places = self._places[kind]
+    async def _slot(self, kind: RequestKind) -> AsyncIterator[None]:
+        slots = self._slots[kind]
         try:
-            places.acquire_nowait()
+            slots.acquire_nowait()
         except anyio.WouldBlock:
             try:
-                with anyio.fail_after(self._patience.place):
-                    await places.acquire()
+                with anyio.fail_after(self._timeouts.slot):
+                    await slots.acquire()
             except TimeoutError:
-                raise unusable("has many questions to answer") from None
+                raise service_unavailable("has many questions to answer") from None
         try:
             yield
         finally:
-            places.release()
+            slots.release()
 
 
-def unusable(what: str) -> Refusal:
+def service_unavailable(what: str) -> Refusal:
     """Return a 503 that says that the identity service cannot be used now."""
     return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"the identity service {what}: try again later")
 
 
 async def _read(response: "httpx2.Response") -> bytes:
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise unusable("answers in an encoding that it was not asked for")
+        raise service_unavailable("answers in an encoding that it was not asked for")
     raw = bytearray()
     async with aclosing(response.aiter_bytes()) as chunks:
         async for chunk in chunks:
             raw += chunk
-            if len(raw) > MOST_BYTES:
-                raise unusable("answers with too much")
+            if len(raw) > MAX_REPLY_BYTES:
+                raise service_unavailable("answers with too much")
     return bytes(raw)
 
 
@@ -131,14 +137,14 @@ def _object(raw: bytes) -> dict[str, object]:
     try:
         document: object = json.loads(raw)
     except (ValueError, RecursionError):
-        raise unusable("does not answer with JSON") from None
+        raise service_unavailable("does not answer with JSON") from None
     if not isinstance(document, dict):
-        raise unusable("does not answer with a JSON object")
+        raise service_unavailable("does not answer with a JSON object")
     level: list[object] = [document]
-    for _ in range(MOST_DEPTH):
+    for _ in range(MAX_DEPTH):
         level = [part for value in level for part in _parts(value)]
     if level:
-        raise unusable("answers with too much")
+        raise service_unavailable("answers with too much")
     return document
 
 

@@ -23,7 +23,7 @@ from starlette.routing import BaseRoute
 
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
-from roar_publisher.registry.accounts.authority import Authority, OwnAccounts, Run
+from roar_publisher.registry.accounts.authority import Authority, LocalAuthority, RunBlocking
 from roar_publisher.registry.accounts.callers import CallerIdentifier
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.signatures import Signatures
@@ -35,7 +35,7 @@ from roar_publisher.registry.api.labels import LabelApi
 from roar_publisher.registry.api.legacy import LegacyApi
 from roar_publisher.registry.api.pages import Pages
 from roar_publisher.registry.api.public import PublicApi
-from roar_publisher.registry.api.service import Service
+from roar_publisher.registry.api.service import RegistryService
 from roar_publisher.registry.api.staged import StagedApi
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.bounds import ChunkedReplies
@@ -65,10 +65,10 @@ def create_app(
     features: RegistrationSessionFeatures | None = ALL_FEATURES,
     clock: Callable[[], float] = time.time,
     body_limit: int = DEFAULT_BODY_LIMIT,
-    run: Run | None = None,
+    run: RunBlocking | None = None,
     turns: Turns | None = None,
     quota: Amount = DEFAULT_QUOTA,
-    authority: Callable[[Run], Authority] | None = None,
+    authority: Callable[[RunBlocking], Authority] | None = None,
     names: Names | None = None,
 ) -> Starlette:
     """Create the registry's app over `store`. The caller remains responsible for closing the store.
@@ -83,9 +83,9 @@ def create_app(
     During the app's lifespan, a background task sweeps the store. At its end, the authority is closed.
     """
     run = run or Worker().run
-    vouching = OwnAccounts(store.accounts, run, clock) if authority is None else authority(run)
-    gatekeeper = CallerIdentifier(vouching, Signatures(store.accounts, run, clock), names)
-    service = Service(store, gatekeeper, features, clock, body_limit, quota, run)
+    vouching = LocalAuthority(store.accounts, run, clock) if authority is None else authority(run)
+    caller_identifier = CallerIdentifier(vouching, Signatures(store.accounts, run, clock), names)
+    service = RegistryService(store, caller_identifier, features, clock, body_limit, quota, run)
     groups: list[_Routed] = [
         LegacyApi(service),
         AuthApi(service),
@@ -114,7 +114,7 @@ def create_app(
 
 
 @asynccontextmanager
-async def _lifespan(authority: Authority, service: Service, app: Starlette) -> AsyncIterator[None]:
+async def _lifespan(authority: Authority, service: RegistryService, app: Starlette) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sweep_forever, service.write, service.clock)
         yield

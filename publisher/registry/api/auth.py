@@ -13,12 +13,12 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.glaas import wire
 from roar_publisher.registry.accounts.callers import Credential, bearer_of, require_user
 from roar_publisher.registry.api.public import number_in_query
-from roar_publisher.registry.api.service import Service
-from roar_publisher.registry.http.refusals import Refusal, unaccepted
+from roar_publisher.registry.api.service import RegistryService
+from roar_publisher.registry.http.refusals import Refusal, unauthorized
 from roar_publisher.registry.lineages.reading import own_lineages
 
 LISTED = 50
-MOST_LISTED = 1000
+MAX_LISTED = 1000
 
 
 class _RefreshRequest(wire.Request):
@@ -30,7 +30,7 @@ class _RefreshRequest(wire.Request):
 class AuthApi:
     """Endpoints for signed-in callers."""
 
-    service: Service
+    service: RegistryService
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes."""
@@ -45,7 +45,7 @@ class AuthApi:
     async def own_sessions(self, request: Request) -> JSONResponse:
         """Return the caller's published lineages, newest first. Clients that probe a credential ask for one."""
         user = require_user(await self.service.caller(request))
-        limit = number_in_query(request, "limit", default=LISTED, most=MOST_LISTED)
+        limit = number_in_query(request, "limit", default=LISTED, most=MAX_LISTED)
         lineages = await self.service.read(own_lineages, user.id, limit)
         return JSONResponse({"sessions": [asdict(lineage) for lineage in lineages]})
 
@@ -72,12 +72,12 @@ class AuthApi:
         `Authorization` is ignored, because the refresh token is the credential.
         """
         body = await self.service.body(request, _RefreshRequest)
-        tokens = await self.service.gatekeeper.authority.refresh(body.refresh_token, body.client_id)
+        tokens = await self.service.caller_identifier.authority.refresh(body.refresh_token, body.client_id)
         return JSONResponse(tokens)
 
     async def logout(self, request: Request) -> JSONResponse:
         """Revoke the access and refresh tokens of a bearer's sign-in. An expired bearer is accepted, too."""
         token = bearer_of(request.headers.get("authorization"))
-        if token is None or not await self.service.gatekeeper.authority.revoke(token):
-            raise unaccepted("there is no sign-in to end: this needs the bearer token of one")
+        if token is None or not await self.service.caller_identifier.authority.revoke(token):
+            raise unauthorized("there is no sign-in to end: this needs the bearer token of one")
         return JSONResponse({"success": True, "data": {"revoked": True}})

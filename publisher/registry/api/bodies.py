@@ -16,8 +16,8 @@ DRAINED = 1024 * 1024
 """Bytes past the limit that are read and dropped before a 413. Otherwise a client that is still sending would see a
 connection reset instead of the reply."""
 BODY_SECONDS = 60.0
-SLOWEST_BODY = 1000.0
-"""A body must arrive within `BODY_SECONDS`, plus one second per `SLOWEST_BODY` bytes: 90 KiB may take 152 s."""
+MIN_BODY_RATE = 1000.0
+"""A body must arrive within `BODY_SECONDS`, plus one second per `MIN_BODY_RATE` bytes: 90 KiB may take 152 s."""
 ERRORS_NAMED = 3
 """Maximum number of validation errors that a 422 lists."""
 DETAIL_LENGTH = 500
@@ -61,11 +61,11 @@ async def _read(request: Request, limit: int) -> bytes:
     body = bytearray()
     received = 0
     try:
-        with anyio.fail_after(BODY_SECONDS) as patience:
-            deadline = patience.deadline
+        with anyio.fail_after(BODY_SECONDS) as scope:
+            deadline = scope.deadline
             async for chunk in request.stream():
                 received += len(chunk)
-                patience.deadline = deadline + min(received, limit) / SLOWEST_BODY
+                scope.deadline = deadline + min(received, limit) / MIN_BODY_RATE
                 if received > limit + DRAINED:
                     raise too_large
                 if received <= limit:

@@ -66,7 +66,7 @@ class BrowserGuard:
     def _host(self, hosts: Sequence[str]) -> str:
         if len(hosts) != 1:
             raise Refusal(HTTPStatus.BAD_REQUEST, "a request names its host once, in a Host header")
-        if self._names is not None and not self._names.is_served(hosts[0]):
+        if self._names is not None and not self._names.is_accepted_host(hosts[0]):
             detail = (
                 "this registry is not served under this name; its operator can allow it by: roar registry serve"
                 " --public-url URL"

@@ -6,7 +6,7 @@ from http import HTTPStatus
 import anyio
 
 from roar_publisher.glaas import wire
-from roar_publisher.registry.api.service import Service
+from roar_publisher.registry.api.service import RegistryService
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import pairing
 from roar_publisher.registry.lineages.finalize import Hashing, begin, hash_slice, publish, receipt_if_closed, stop
@@ -21,15 +21,15 @@ HASHING_ATTEMPTS = 5
 class Finalizer:
     """Runs the finalizes of one registry."""
 
-    service: Service
+    service: RegistryService
     turns: Turns
 
     async def finalize(self, access: Access, body: wire.FinalizeRequest, client: str) -> dict[str, object]:
         """Publish the session's lineage and return its receipt. For a closed session, return the existing receipt.
 
         `client` is as for `Turns.turn`. Cancellation leaves the session either open, or closed with its receipt; repeat
-        the call to find out. Raises `Refusal`: as `receipt_if_closed`, `publish`, `Turns.turn` and `Service.scope`; 409
-        if staging continues.
+        the call to find out. Raises `Refusal`: as `receipt_if_closed`, `publish`, `Turns.turn` and `RegistryService.scope`;
+        409 if staging continues.
         """
         receipt = await self._receipt_if_closed(access, body)
         if receipt is not None:

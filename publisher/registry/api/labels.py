@@ -11,17 +11,17 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.glaas.wire import API_ROOT
 from roar_publisher.registry.accounts.callers import require_user
 from roar_publisher.registry.api.public import number_in_query
-from roar_publisher.registry.api.service import Service
+from roar_publisher.registry.api.service import RegistryService
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.label_views import (
-    MOST_VERSIONS,
+    MAX_VERSIONS,
     artifact_label_versions,
     current_artifact_labels,
     current_label_document,
     label_versions,
     no_labels,
 )
-from roar_publisher.registry.lineages.reconcile import ReconcileRequest, is_own, reconcile
+from roar_publisher.registry.lineages.reconcile import ReconcileRequest, owns_lineage, reconcile
 
 ENTITY_PARAMETERS = {"dag": None, "job": "job_uid", "artifact": "artifact_hash"}
 """The query parameter that identifies an entity, by entity type."""
@@ -32,7 +32,7 @@ LARGEST_VERSION = 10**9
 class LabelApi:
     """Endpoints for the labels of published lineages."""
 
-    service: Service
+    service: RegistryService
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes."""
@@ -47,17 +47,17 @@ class LabelApi:
         """Return the newest label document of an entity."""
         caller = await self.service.caller(request)
         reader = await self.service.reader(caller)
-        asked = _asked(request)
-        if asked.lineage_hash is None:
-            documents = await self.service.read(current_artifact_labels, asked.entity, reader)
+        query = _entity_query(request)
+        if query.lineage_hash is None:
+            documents = await self.service.read(current_artifact_labels, query.entity, reader)
         else:
             documents = await self.service.read(
-                current_label_document, asked.lineage_hash, reader, asked.entity_type, asked.entity
+                current_label_document, query.lineage_hash, reader, query.entity_type, query.entity
             )
         if not documents:
             raise no_labels()
         newest = documents[-1]
-        own = await self.service.read(is_own, str(newest["sessionHash"]), caller)
+        own = await self.service.read(owns_lineage, str(newest["sessionHash"]), caller)
         return JSONResponse({**newest, "canEdit": own})
 
     async def history(self, request: Request) -> JSONResponse:
@@ -67,15 +67,15 @@ class LabelApi:
         value of `?before=` for the next request; otherwise it is null.
         """
         reader = await self.service.reader(await self.service.caller(request))
-        asked = _asked(request)
-        limit = number_in_query(request, "limit", default=MOST_VERSIONS, most=MOST_VERSIONS) or MOST_VERSIONS
+        query = _entity_query(request)
+        limit = number_in_query(request, "limit", default=MAX_VERSIONS, most=MAX_VERSIONS) or MAX_VERSIONS
         before = number_in_query(request, "before", default=LARGEST_VERSION, most=LARGEST_VERSION)
-        if asked.lineage_hash is None:
+        if query.lineage_hash is None:
             if "before" in request.query_params:
                 raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "before is a version in one lineage: name session_hash")
-            history = await self.service.read(artifact_label_versions, asked.entity, reader)
+            history = await self.service.read(artifact_label_versions, query.entity, reader)
         else:
-            where = (asked.lineage_hash, reader, asked.entity_type, asked.entity)
+            where = (query.lineage_hash, reader, query.entity_type, query.entity)
             history = await self.service.read(label_versions, *where, before=before, limit=limit)
         return JSONResponse({"labels": history.documents, "next_before": history.before})
 
@@ -90,7 +90,7 @@ class LabelApi:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _EntityQuery:
     """The entity that a query names. If `lineage_hash` is None, the query is about an artifact in all lineages."""
 
     entity_type: str
@@ -98,16 +98,16 @@ class _Asked:
     lineage_hash: str | None
 
 
-def _asked(request: Request) -> _Asked:
+def _entity_query(request: Request) -> _EntityQuery:
     """Parse the query. Raises `Refusal` (422) if it does not name one entity."""
-    query = request.query_params
-    entity_type, lineage_hash = query.get("entity_type", ""), query.get("session_hash")
+    parameters = request.query_params
+    entity_type, lineage_hash = parameters.get("entity_type", ""), parameters.get("session_hash")
     if entity_type not in ENTITY_PARAMETERS:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "name entity_type: dag, job or artifact")
     parameter = ENTITY_PARAMETERS[entity_type]
-    entity = "" if parameter is None else query.get(parameter)
+    entity = "" if parameter is None else parameters.get(parameter)
     if entity is None:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"a label of this kind is found by {parameter}")
     if lineage_hash is None and entity_type != "artifact":
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "a label of this kind is found in its lineage: session_hash")
-    return _Asked(entity_type, entity, lineage_hash)
+    return _EntityQuery(entity_type, entity, lineage_hash)

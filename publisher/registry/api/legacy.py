@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from roar_publisher.glaas import wire
 from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.accounts.replays import refuse_replay
-from roar_publisher.registry.api.service import Service, lineage_url, path_text
+from roar_publisher.registry.api.service import RegistryService, lineage_url, path_text
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import staging
 from roar_publisher.registry.lineages.labels import NOOPS, changes, write_each, write_label
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class LegacyApi:
     """Endpoints that write under a hash that the client chose. All requests may be repeated."""
 
-    service: Service
+    service: RegistryService
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes, the busiest first."""

@@ -9,12 +9,12 @@ from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.registry.api.public import LARGEST_OFFSET, number_in_query
-from roar_publisher.registry.api.service import Service, path_text
+from roar_publisher.registry.api.service import RegistryService, path_text
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.reading import recent_lineages, view_lineage
 from roar_publisher.registry.pages.html import lineage_page, problem_page, recent_page
 
-JOBS_A_PAGE = 50
+JOBS_PER_PAGE = 50
 LINEAGES_LISTED = 50
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
@@ -29,7 +29,7 @@ or keep a reference to their window. `browsers` adds the headers of every reply.
 class Pages:
     """Endpoints that return HTML."""
 
-    service: Service
+    service: RegistryService
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes. Receipts look up a lineage's address under the route name `page`."""
@@ -41,14 +41,14 @@ class Pages:
     async def lineage(self, request: Request) -> HTMLResponse:
         """Show a published lineage: its page `?page=`, or the jobs starting at `?from=`. Both count from 1."""
         try:
-            page = number_in_query(request, "page", default=1, most=LARGEST_OFFSET // JOBS_A_PAGE) or 1
-            first = number_in_query(request, "from", default=(page - 1) * JOBS_A_PAGE + 1, most=LARGEST_OFFSET) or 1
+            page = number_in_query(request, "page", default=1, most=LARGEST_OFFSET // JOBS_PER_PAGE) or 1
+            first = number_in_query(request, "from", default=(page - 1) * JOBS_PER_PAGE + 1, most=LARGEST_OFFSET) or 1
             lineage_hash = path_text(request, "hash")
             reader = await self.service.reader(await self.service.caller(request))
-            view = await self.service.read(view_lineage, lineage_hash, reader, offset=first - 1, limit=JOBS_A_PAGE)
+            view = await self.service.read(view_lineage, lineage_hash, reader, offset=first - 1, limit=JOBS_PER_PAGE)
         except Refusal as refusal:
             return HTMLResponse(problem_page(refusal.status.phrase, refusal.detail), refusal.status, HEADERS)
-        return HTMLResponse(lineage_page(view, first=first, jobs_a_page=JOBS_A_PAGE), HTTPStatus.OK, HEADERS)
+        return HTMLResponse(lineage_page(view, first=first, jobs_per_page=JOBS_PER_PAGE), HTTPStatus.OK, HEADERS)
 
     async def recent(self, request: Request) -> HTMLResponse:
         """Show the newest public lineages."""

@@ -9,13 +9,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas.wire import API_ROOT
-from roar_publisher.registry.api.service import Service, lineage_url, path_text
+from roar_publisher.registry.api.service import RegistryService, lineage_url, path_text
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.artifact_views import find_artifact
 from roar_publisher.registry.lineages.reading import view_lineage
 
-JOBS_A_PAGE = 100
-MOST_JOBS_A_PAGE = 1000
+JOBS_PER_PAGE = 100
+MAX_JOBS_PER_PAGE = 1000
 LARGEST_OFFSET = 10**9
 
 
@@ -23,7 +23,7 @@ LARGEST_OFFSET = 10**9
 class PublicApi:
     """Endpoints for reading."""
 
-    service: Service
+    service: RegistryService
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes."""
@@ -39,7 +39,7 @@ class PublicApi:
         advertised: dict[str, object] = {}
         if features is not None:
             advertised["registration_sessions"] = features.model_dump()
-        if self.service.gatekeeper.knows_its_hosts:
+        if self.service.caller_identifier.checks_signature_hosts:
             advertised["ssh_signature_host"] = True
         return JSONResponse({"status": "healthy", "features": advertised})
 
@@ -51,7 +51,7 @@ class PublicApi:
         user finalized it.
         """
         offset = number_in_query(request, "offset", default=0, most=LARGEST_OFFSET)
-        limit = number_in_query(request, "limit", default=JOBS_A_PAGE, most=MOST_JOBS_A_PAGE)
+        limit = number_in_query(request, "limit", default=JOBS_PER_PAGE, most=MAX_JOBS_PER_PAGE)
         reader = await self.service.reader(await self.service.caller(request))
         view = await self.service.read(
             view_lineage,

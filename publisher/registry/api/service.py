@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from roar_publisher.glaas.features import RegistrationSessionFeatures
-from roar_publisher.registry.accounts.authority import Run
-from roar_publisher.registry.accounts.callers import Asked, Caller, CallerIdentifier, Credential
+from roar_publisher.registry.accounts.authority import RunBlocking
+from roar_publisher.registry.accounts.callers import Caller, CallerIdentifier, Credential, SignableRequest
 from roar_publisher.registry.accounts.context import AccessContext
 from roar_publisher.registry.accounts.quotas import Amount, AnonymousWrite, metered
 from roar_publisher.registry.accounts.scope import reader_of, resolve
@@ -28,7 +28,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class RegistryService:
     """The registry behind its endpoints.
 
     `features` are the features that are advertised and honoured; None disables registration sessions. `clock` returns
@@ -36,12 +36,12 @@ class Service:
     """
 
     store: Store
-    gatekeeper: CallerIdentifier
+    caller_identifier: CallerIdentifier
     features: RegistrationSessionFeatures | None
     clock: Callable[[], float]
     body_limit: int
     quota: Amount
-    run: Run
+    run: RunBlocking
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `operation` in a write transaction.
@@ -78,8 +78,10 @@ class Service:
         Raises `Refusal` as `auth.CallerIdentifier.identify`.
         """
         reached_at = plain_address((request.scope.get("server") or ("",))[0])
-        asked = Asked(request.method, _signed_path(request), lambda: read_raw(request, self.body_limit), reached_at)
-        return await self.gatekeeper.identify(request.headers.get("authorization"), asked)
+        signable = SignableRequest(
+            request.method, _signed_path(request), lambda: read_raw(request, self.body_limit), reached_at
+        )
+        return await self.caller_identifier.identify(request.headers.get("authorization"), signable)
 
     async def context(self, caller: Caller) -> AccessContext | None:
         """Return the access context of a signed-in caller: the live one for a bearer, the cached one for an SSH key.
@@ -87,17 +89,17 @@ class Service:
         Raises `Refusal`: 401 if the bearer is no longer valid, 503 if its validity is unknown.
         """
         if caller.credential is Credential.BEARER:
-            context = await self.gatekeeper.authority.context_of_bearer(caller.token)
+            context = await self.caller_identifier.authority.context_of_bearer(caller.token)
             if context is None:
                 raise Refusal(HTTPStatus.UNAUTHORIZED, "the bearer token is not valid any more: sign in again")
             return context
-        return None if caller.user is None else await self.gatekeeper.authority.known_context(caller.user)
+        return None if caller.user is None else await self.caller_identifier.authority.known_context(caller.user)
 
     async def reader(self, caller: Caller) -> Reader:
         """Return the caller with everything that it may read."""
         if caller.user is None:
             return Reader()
-        return reader_of(caller.user, await self.gatekeeper.authority.known_context(caller.user))
+        return reader_of(caller.user, await self.caller_identifier.authority.known_context(caller.user))
 
     async def scope(self, caller: Caller, scope_request: dict[str, Any] | None) -> LineageScope:
         """Return the scope that a caller requests. Raises `Refusal` as `scope.resolve` and `context`."""

@@ -10,10 +10,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from roar_publisher.glaas import wire
-from roar_publisher.registry.accounts.callers import NOBODY, Caller, require_user, session_token
+from roar_publisher.registry.accounts.callers import ANONYMOUS_CALLER, Caller, require_user, session_token
 from roar_publisher.registry.api.finalizer import Finalizer
 from roar_publisher.registry.api.releases import Since, understands
-from roar_publisher.registry.api.service import Service, client_of_request, lineage_url, path_text
+from roar_publisher.registry.api.service import RegistryService, client_of_request, lineage_url, path_text
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import labels, staging
 from roar_publisher.registry.lineages.prepared import prepare, refuse_other_jobs
@@ -33,7 +33,7 @@ AUTHENTICATED = "authenticated"
 class StagedApi:
     """Endpoints of registration sessions. All writes may be repeated. Readers see none of them before finalize."""
 
-    service: Service
+    service: RegistryService
     finalizer: Finalizer
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -58,7 +58,7 @@ class StagedApi:
         body = await self.service.body(request, wire.OpenRequest)
         anonymous = body.mode == wire.ANONYMOUS_PUBLIC
         self._check_opener(caller, anonymous)
-        opener = NOBODY if anonymous else caller
+        opener = ANONYMOUS_CALLER if anonymous else caller
         session, created = await self.service.write_from(
             request,
             opener,

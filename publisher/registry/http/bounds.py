@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 T = TypeVar("T")
 
-ANSWER_BYTES = 1024 * 1024
+REPLY_BYTES = 1024 * 1024
 """A list ends with the item that reaches this size. The client requests the rest separately."""
 PIECE_BYTES = 32 * 1024
 """Bytes that are passed to a connection at a time. The next piece waits until the client has taken most of them."""

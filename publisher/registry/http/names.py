@@ -34,11 +34,11 @@ class Names:
         return cls(host, listener.getsockname()[1], public, socket.gethostname().lower(), proxied)
 
     @property
-    def knows_its_own(self) -> bool:
-        """Whether `is_own` can decide. Behind a proxy, clients do not use the socket's names."""
+    def knows_signature_hosts(self) -> bool:
+        """Whether `is_signature_host` can decide. Behind a proxy, clients do not use the socket's names."""
         return bool(self.public) or not self.proxied
 
-    def is_served(self, authority: str) -> bool:
+    def is_accepted_host(self, authority: str) -> bool:
         """Return whether a request to this authority (a `Host` header) is meant for this registry.
 
         A page whose host name was pointed to this machine (DNS rebinding) sends that name. Addresses and `localhost`
@@ -50,7 +50,7 @@ class Names:
         known = {"localhost", self.host.lower(), self.machine, *(host_in(urlsplit(url).netloc) for url in self.public)}
         return _is_address(name) or name in known - {""}
 
-    def is_own(self, host: str, reached_at: str) -> bool:
+    def is_signature_host(self, host: str, reached_at: str) -> bool:
         """Return whether a signature for this host (`glaas.signature`) was made for this registry.
 
         `reached_at` is our address that the client, or the proxy before us, connected to. It and `localhost` are

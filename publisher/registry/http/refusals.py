@@ -29,6 +29,6 @@ class Refusal(Exception):
         return {"detail": self.detail, **self.extra}
 
 
-def unaccepted(detail: str) -> Refusal:
+def unauthorized(detail: str) -> Refusal:
     """Return a 401: the credential is not accepted, or a required one is missing."""
     return Refusal(HTTPStatus.UNAUTHORIZED, detail)

@@ -12,7 +12,7 @@ from roar_publisher.registry.store.access import Reader
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.lineages import LAST_CHARACTER
 
-MOST_CANDIDATES = 1000
+MAX_CANDIDATES = 1000
 """Maximum digests that are examined for one prefix, including those that this reader may not see."""
 
 
@@ -52,7 +52,7 @@ def _whole_digest(connection: Connection, prefix: str, reader: Reader) -> str | 
         return prefix
     found: list[str] = []
     candidate = prefix
-    for _ in range(MOST_CANDIDATES):
+    for _ in range(MAX_CANDIDATES):
         following = artifacts.next_digest(connection, candidate, prefix + LAST_CHARACTER)
         if following is None:
             return found[0] if found else None

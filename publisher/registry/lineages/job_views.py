@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from roar_publisher.registry.http.bounds import ANSWER_BYTES, json_bytes, within
+from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, within
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.documents import load_document
 from roar_publisher.registry.store.jobs import SizedJob, first_links, page_of_jobs
@@ -51,9 +51,9 @@ class JobView:
 
 
 def view_jobs(connection: Connection, graph_id: int, *, offset: int, limit: int) -> list[JobView]:
-    """Return up to `limit` jobs in step order from `offset` on: as many as fit in `ANSWER_BYTES`, but at least one."""
+    """Return up to `limit` jobs in step order from `offset` on: as many as fit in `REPLY_BYTES`, but at least one."""
     jobs = (_job(connection, graph_id, job) for job in page_of_jobs(connection, graph_id, offset=offset, limit=limit))
-    return within(jobs, ANSWER_BYTES, lambda job: json_bytes(asdict(job)))
+    return within(jobs, REPLY_BYTES, lambda job: json_bytes(asdict(job)))
 
 
 def _job(connection: Connection, graph_id: int, job: SizedJob) -> JobView:

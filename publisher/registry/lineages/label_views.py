@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import islice
 
-from roar_publisher.registry.http.bounds import ANSWER_BYTES, json_bytes, within
+from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, within
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.reading import shown_lineage
 from roar_publisher.registry.store.access import Reader
@@ -21,9 +21,9 @@ from roar_publisher.registry.store.label_versions import (
     versions_before,
 )
 
-MOST_VERSIONS = 1000
+MAX_VERSIONS = 1000
 """Maximum versions in one reply."""
-MOST_LINEAGES = 100
+MAX_LINEAGES = 100
 """Maximum lineages whose label of an artifact is returned with the artifact."""
 
 
@@ -47,11 +47,11 @@ def label_versions(
     entity: str,
     *,
     before: int | None = None,
-    limit: int = MOST_VERSIONS,
+    limit: int = MAX_VERSIONS,
 ) -> History:
     """Return the newest versions of an entity's label document, or the newest before a version.
 
-    There are up to `limit`: as many as fit in `ANSWER_BYTES`, but at least one. Raises `Refusal` (404) if this reader
+    There are up to `limit`: as many as fit in `REPLY_BYTES`, but at least one. Raises `Refusal` (404) if this reader
     can see none.
     """
     lineage = shown_lineage(connection, lineage_hash, reader)
@@ -59,7 +59,7 @@ def label_versions(
         entity = uid_of_alias(connection, lineage.graph_id, entity)
     labelled = Entity(lineage.graph_id, entity_type, entity)
     documents = (_document(labelled, lineage.hash, each) for each in versions_before(connection, labelled, before))
-    chosen = within(islice(documents, limit), ANSWER_BYTES, json_bytes)
+    chosen = within(islice(documents, limit), REPLY_BYTES, json_bytes)
     if not chosen:
         raise no_labels()
     oldest = chosen[-1]["version"]
@@ -69,16 +69,16 @@ def label_versions(
 
 
 def artifact_label_versions(connection: Connection, digest: str, reader: Reader) -> History:
-    """Return the newest versions of an artifact's label documents in all lineages, at most `MOST_VERSIONS`.
+    """Return the newest versions of an artifact's label documents in all lineages, at most `MAX_VERSIONS`.
 
-    Only the `MOST_LINEAGES` most credible lineages count (`access.CREDIBILITY`), the newest of several. There are as
-    many versions as fit in `ANSWER_BYTES`; older ones must be requested per lineage. Raises `Refusal` (404) if this
+    Only the `MAX_LINEAGES` most credible lineages count (`access.CREDIBILITY`), the newest of several. There are as
+    many versions as fit in `REPLY_BYTES`; older ones must be requested per lineage. Raises `Refusal` (404) if this
     reader can see none.
     """
-    labelled = list(labels_of_artifact(connection, digest, reader, MOST_LINEAGES))
+    labelled = list(labels_of_artifact(connection, digest, reader, MAX_LINEAGES))
     histories = (_dated_documents(connection, label) for label in labelled)
     newest = heapq.merge(*histories, key=lambda dated: dated[0], reverse=True)
-    chosen = within((document for _, document in islice(newest, MOST_VERSIONS)), ANSWER_BYTES, json_bytes)
+    chosen = within((document for _, document in islice(newest, MAX_VERSIONS)), REPLY_BYTES, json_bytes)
     if not chosen:
         raise no_labels()
     return History(chosen[::-1])
@@ -88,12 +88,12 @@ def current_artifact_labels(connection: Connection, digest: str, reader: Reader)
     """Return the newest version of an artifact's label document in each lineage.
 
     If documents contradict each other, the last one takes precedence: that of the most credible lineage
-    (`access.CREDIBILITY`), and the newest of several. Lineages beyond `MOST_LINEAGES` or `ANSWER_BYTES` are left out.
+    (`access.CREDIBILITY`), and the newest of several. Lineages beyond `MAX_LINEAGES` or `REPLY_BYTES` are left out.
     The list is empty if this reader can see none.
     """
-    labelled = labels_of_artifact(connection, digest, reader, MOST_LINEAGES)
+    labelled = labels_of_artifact(connection, digest, reader, MAX_LINEAGES)
     documents = (_document(found.entity, found.lineage_hash, found.label.version()) for found in labelled)
-    return within(documents, ANSWER_BYTES, json_bytes)[::-1]
+    return within(documents, REPLY_BYTES, json_bytes)[::-1]
 
 
 def current_label_document(

@@ -59,14 +59,14 @@ def write_session_labels(connection: Connection, access: Access, labels: Sequenc
             return write_label(connection, session.graph_id, label, access.now)
         if _stands(connection, session, label):
             return NOOPS
-        return _added(connection, session, label, access.now) if takes_additions(lineage, access.now) else SKIPPED
+        return _added(connection, session, label, access.now) if accepts_additions(lineage, access.now) else SKIPPED
 
     outcome = write_each(labels, write)
     refuse_replay(connection, access.caller, changed=changes(outcome), now=access.now)
     return outcome
 
 
-def takes_additions(lineage: Lineage, now: float) -> bool:
+def accepts_additions(lineage: Lineage, now: float) -> bool:
     """Return whether an anonymous lineage was finalized recently enough to take additions."""
     return now - lineage.published_at <= ADDITION_TIME
 

@@ -21,7 +21,7 @@ from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.http.bounds import within
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages import staging
-from roar_publisher.registry.lineages.labels import Rights, takes_additions
+from roar_publisher.registry.lineages.labels import Rights, accepts_additions
 from roar_publisher.registry.lineages.reading import readable_lineage
 from roar_publisher.registry.store import artifacts, label_versions, lineages, sessions
 from roar_publisher.registry.store.access import ANONYMOUS_OWNER, PUBLIC, LineageScope, Reader
@@ -30,7 +30,7 @@ from roar_publisher.registry.store.graphs import discard_graph, new_graph
 from roar_publisher.registry.store.lineages import Lineage
 from roar_publisher.registry.store.sessions import Session
 
-MOST_MOVED = 8 * 1024 * 1024
+MAX_MOVED_BYTES = 8 * 1024 * 1024
 """Bytes of a legacy lineage that are taken over by the one that is finalized: everybody waits meanwhile."""
 ROW_BYTES = 512
 """What moving a row costs beside its texts."""
@@ -83,7 +83,7 @@ def replace_legacy(connection: Connection, known: Lineage, session: Session, sco
     if not is_own or not (was_public or known.scope.may_become(scope)):
         lineages.set_aside(connection, known.hash)
         return scope
-    if _size_moved(connection, known.graph_id) < MOST_MOVED:
+    if _size_moved(connection, known.graph_id) < MAX_MOVED_BYTES:
         lineages.delete(connection, known.hash)
         supersede(connection, known.graph_id, session.graph_id)
     else:
@@ -104,9 +104,9 @@ def supersede(connection: Connection, graph_id: int, staged: int) -> None:
 
 
 def _size_moved(connection: Connection, graph_id: int) -> int:
-    """Return the approximate bytes that `supersede` would move. More than `MOST_MOVED` are not counted."""
+    """Return the approximate bytes that `supersede` would move. More than `MAX_MOVED_BYTES` are not counted."""
     sizes = chain(artifacts.artifact_sizes(connection, graph_id), label_versions.label_sizes(connection, graph_id))
-    return sum(within((size + ROW_BYTES for size in sizes), MOST_MOVED, int))
+    return sum(within((size + ROW_BYTES for size in sizes), MAX_MOVED_BYTES, int))
 
 
 def legacy_graph(connection: Connection, caller: Caller, lineage_hash: str) -> int:
@@ -133,7 +133,7 @@ def labelled_graph(connection: Connection, caller: Caller, label: Label, now: fl
     lineage = _writable(connection, caller, lineage_hash)
     if lineage.owner != ANONYMOUS_OWNER or lineage.session_id is None:
         return lineage.graph_id, Rights.CHANGE
-    return lineage.graph_id, Rights.ADD if takes_additions(lineage, now) else Rights.REPEAT
+    return lineage.graph_id, Rights.ADD if accepts_additions(lineage, now) else Rights.REPEAT
 
 
 def add_composite(connection: Connection, caller: Caller, composite: LegacyCompositeRequest, now: float) -> bool:
@@ -146,7 +146,7 @@ def add_composite(connection: Connection, caller: Caller, composite: LegacyCompo
     if lineage.session_id is None:
         return staging.add_composite(connection, lineage.graph_id, composite)
     is_known = artifacts.has_artifact(connection, lineage.graph_id, composite.hash)
-    if not is_known or not (lineage.owner != ANONYMOUS_OWNER or takes_additions(lineage, now)):
+    if not is_known or not (lineage.owner != ANONYMOUS_OWNER or accepts_additions(lineage, now)):
         raise _finalized()
     return staging.add_members(connection, lineage.graph_id, composite)
 

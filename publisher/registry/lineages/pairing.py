@@ -16,10 +16,10 @@ from roar_publisher.registry.lineages.wide_steps import parts_in_order
 from roar_publisher.registry.store import jobs, lineages
 from roar_publisher.registry.store.database import Connection
 
-MOST_ALIASES = 8
+MAX_ALIASES = 8
 """Maximum aliases per job. This bounds disk use if a lineage is published again and again."""
 
-MOST_LOOKED_UP = 2000
+MAX_LOOKED_UP = 2000
 """Maximum jobs whose uids are looked up before pairing. Larger graphs are always paired, in slices."""
 
 
@@ -67,10 +67,10 @@ def begin(connection: Connection, access: Access, hashing: Hashing) -> Pairing |
     if lineage is None or lineage.session_id is None or lineage.owner != session.owner:
         return None
     count = hashing.counts["jobs"]
-    if jobs.count_aliases(connection, lineage.graph_id) >= MOST_ALIASES * count:
+    if jobs.count_aliases(connection, lineage.graph_id) >= MAX_ALIASES * count:
         return None
     # Larger graphs are too much for one lookup.
-    if count <= MOST_LOOKED_UP and jobs.knows_all_jobs(connection, lineage.graph_id, session.graph_id):
+    if count <= MAX_LOOKED_UP and jobs.knows_all_jobs(connection, lineage.graph_id, session.graph_id):
         return None
     staged, known = (_Side(parts_in_order(connection, side)) for side in (session.graph_id, lineage.graph_id))
     return Pairing(lineage.graph_id, staged, known)

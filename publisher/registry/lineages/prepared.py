@@ -15,7 +15,7 @@ from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.lineages import LineageMatch
 from roar_publisher.registry.store.sessions import Session
 
-MOST_CANDIDATES = 8
+MAX_CANDIDATES = 8
 """Lineages that are compared with what is staged, the newest first."""
 
 
@@ -49,7 +49,7 @@ def _private_lineage_of(connection: Connection, session: Session, uids: Sequence
         return None
     count = len(set(uids))
     # A lineage with all of these jobs is among the lineages with the first of them.
-    candidates = lineages.private_with_job(connection, session.owner, uids[0], most_jobs=count, limit=MOST_CANDIDATES)
+    candidates = lineages.private_with_job(connection, session.owner, uids[0], most_jobs=count, limit=MAX_CANDIDATES)
     return next(
         (each for each in candidates if jobs.count_known(connection, each.graph_id, uids) == (count, each.jobs)), None
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 
-from roar_publisher.registry.http.bounds import ANSWER_BYTES, json_bytes, within
+from roar_publisher.registry.http.bounds import REPLY_BYTES, json_bytes, within
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.lineages.job_views import JobView, shown_labels, view_jobs
 from roar_publisher.registry.store import lineages
@@ -17,7 +17,7 @@ from roar_publisher.registry.store.lineages import Lineage, ListedLineage
 SHORTEST_PREFIX = 8
 """Minimum digits for a lookup by the prefix of a hash or digest."""
 HASH_LENGTH = 64
-MOST_WITH_UID = 32
+MAX_GRAPHS_WITH_UID = 32
 """Graphs that are looked at for one uid of a job, the oldest first."""
 
 
@@ -100,7 +100,7 @@ def own_lineages(connection: Connection, owner: str, limit: int) -> list[RecentL
 
 
 def _listed(connection: Connection, found: Iterable[ListedLineage]) -> list[RecentLineage]:
-    """Return as many as fit in `ANSWER_BYTES`, because one branch name may take 100 kB."""
+    """Return as many as fit in `REPLY_BYTES`, because one branch name may take 100 kB."""
     listed = (
         RecentLineage(
             hash=lineage.hash,
@@ -113,19 +113,19 @@ def _listed(connection: Connection, found: Iterable[ListedLineage]) -> list[Rece
         )
         for lineage in found
     )
-    return within(listed, ANSWER_BYTES, lambda lineage: json_bytes(asdict(lineage)))
+    return within(listed, REPLY_BYTES, lambda lineage: json_bytes(asdict(lineage)))
 
 
 def registered_jobs(connection: Connection, owner: str, uids: Sequence[str]) -> dict[str, str]:
     """Return which of these jobs are in public lineages of this user, as a map from job uid to lineage hash.
 
     Jobs of private lineages are staged again, because only finalize says whether they are to be public now. So are
-    jobs of legacy lineages, whose completeness is not verified, and jobs whose uid more than `MOST_WITH_UID` older
-    graphs have, because any client may stage the jobs of others.
+    jobs of legacy lineages, whose completeness is not verified, and jobs whose uid more than
+    `MAX_GRAPHS_WITH_UID` older graphs have, because any client may stage the jobs of others.
     """
     if owner == ANONYMOUS_OWNER:
         return {}
-    return lineages.finalized_with_jobs(connection, owner, uids, MOST_WITH_UID)
+    return lineages.finalized_with_jobs(connection, owner, uids, MAX_GRAPHS_WITH_UID)
 
 
 def readable_lineage(connection: Connection, lineage_hash: str, reader: Reader) -> Lineage:

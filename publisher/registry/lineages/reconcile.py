@@ -26,7 +26,7 @@ from roar_publisher.registry.store.label_versions import Entity, current_label
 
 USER_ORIGIN = "user"
 """The value in `key_origins` for keys that were edited here."""
-MOST_EDITED = 4 * 1024 * 1024
+MAX_EDITED_BYTES = 4 * 1024 * 1024
 """Maximum bytes of label documents that one request may edit. A small edit of a large document costs as much as a
 large one."""
 
@@ -80,7 +80,7 @@ def reconcile(
     return {"processed": len(results), **counts, "deletedKeys": deleted, "conflicts": [], "results": results}
 
 
-def is_own(connection: Connection, lineage_hash: str, caller: Caller) -> bool:
+def owns_lineage(connection: Connection, lineage_hash: str, caller: Caller) -> bool:
     """Return whether a lineage belongs to a signed-in caller."""
     lineage = lineages.find(connection, lineage_hash)
     return caller.user is not None and lineage is not None and lineage.owner == caller.owner
@@ -93,7 +93,7 @@ def _edit_all(connection: Connection, graph_id: int, request: ReconcileRequest, 
         result, size = _edit(connection, graph_id, request.session_hash, edit, now)
         results.append(result)
         edited += size
-        if edited > MOST_EDITED:
+        if edited > MAX_EDITED_BYTES:
             raise Refusal(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "these edits are of too large labels: send fewer at once"
             )

@@ -33,7 +33,7 @@ PAUSE_SECONDS = 0.02
 
 
 class Write(Protocol):
-    """Runs an operation in a transaction, like `service.Service.write`."""
+    """Runs an operation in a transaction, like `service.RegistryService.write`."""
 
     def __call__(self, operation: Callable[[Connection, float], bool], now: float, /) -> Awaitable[bool]: ...
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from roar_publisher.registry.http.refusals import Refusal
-from roar_publisher.registry.store.queues import Lines
+from roar_publisher.registry.store.queues import Queues
 
 RETRY_AFTER_SECONDS = 5
 """`Retry-After` for a client with too many pending finalizes."""
@@ -31,7 +31,7 @@ class Turns:
     """The turns of one registry."""
 
     limits: Limits = Limits()
-    _lines: Lines = field(default_factory=Lines)
+    _queues: Queues = field(default_factory=Queues)
 
     @asynccontextmanager
     async def turn(self, session_id: str, client: str) -> AsyncIterator[None]:
@@ -46,9 +46,9 @@ class Turns:
                 ("client", client, limits.running_of_client, limits.of_client),
                 ("all", "", limits.running, None),
             ):
-                if most is not None and (length := self._lines.length((kind, name))) >= most:
+                if most is not None and (length := self._queues.length((kind, name))) >= most:
                     raise _too_many(kind, length)
-                await stack.enter_async_context(self._lines.turn((kind, name), running))
+                await stack.enter_async_context(self._queues.turn((kind, name), running))
             yield
 
 

@@ -17,7 +17,7 @@ LABELS_SHOWN = 100
 """Maximum rows of one label document that a page shows."""
 
 
-def lineage_page(view: LineageView, *, first: int, jobs_a_page: int) -> str:
+def lineage_page(view: LineageView, *, first: int, jobs_per_page: int) -> str:
     """Return one page of a lineage, starting with the job `first`. Jobs count from 1."""
     facts = {
         "Repository": _repository(view.git_repo),
@@ -27,7 +27,7 @@ def lineage_page(view: LineageView, *, first: int, jobs_a_page: int) -> str:
         "Holds": f"{_counted(view.jobs_count, 'job')}, {_counted(view.artifacts_count, 'artifact')}",
     }
     producers = {link.hash: job for job in view.jobs for link in job.outputs}
-    navigation = _navigation(view.jobs_count, first, len(view.jobs), jobs_a_page)
+    navigation = _navigation(view.jobs_count, first, len(view.jobs), jobs_per_page)
     body = [
         '<p class="crumb"><a href="/">Lineages</a></p><h1>Lineage</h1>',
         f'<p class="hash mono">{escape(view.hash)}</p>',
@@ -141,7 +141,7 @@ def _flattened(prefix: str, document: Mapping[str, object]) -> Iterator[tuple[st
             yield f"{prefix}{key}", value
 
 
-def _navigation(jobs: int, first: int, shown: int, jobs_a_page: int) -> str:
+def _navigation(jobs: int, first: int, shown: int, jobs_per_page: int) -> str:
     """Return the links to other pages.
 
     A page with large jobs has fewer jobs, so the next page starts after the last one shown.
@@ -150,24 +150,24 @@ def _navigation(jobs: int, first: int, shown: int, jobs_a_page: int) -> str:
         return '<p class="empty">This lineage has no jobs.</p>'
     if shown == jobs:
         return ""
-    last = (jobs - 1) // jobs_a_page * jobs_a_page + 1
+    last = (jobs - 1) // jobs_per_page * jobs_per_page + 1
     place = f"{first:,}&ndash;{first + shown - 1:,} of {jobs:,}" if shown else "past the end"
     targets = {
         "&laquo; First": 1,
-        "&lsaquo; Previous": max(1, first - jobs_a_page),
+        "&lsaquo; Previous": max(1, first - jobs_per_page),
         "Next &rsaquo;": first + shown,
         "Last &raquo;": last,
     }
     links = (
-        f'<a href="?{_place(target, jobs_a_page)}">{name}</a>'
+        f'<a href="?{_place(target, jobs_per_page)}">{name}</a>'
         for name, target in targets.items()
         if target != first and 1 <= target <= jobs
     )
     return f"<nav><span>{place}</span>{''.join(links)}</nav>"
 
 
-def _place(first: int, jobs_a_page: int) -> str:
-    page, beside = divmod(first - 1, jobs_a_page)
+def _place(first: int, jobs_per_page: int) -> str:
+    page, beside = divmod(first - 1, jobs_per_page)
     return f"from={first}" if beside else f"page={page + 1}"
 
 

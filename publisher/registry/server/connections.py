@@ -11,8 +11,8 @@ from typing import Protocol
 
 DEFAULT_CONNECTIONS = 1024
 """Maximum connections in total, if there are enough file descriptors."""
-SHARE = 4
-"""One client may have one part in `SHARE` of all connections."""
+CLIENT_SHARE = 4
+"""One client may have one part in `CLIENT_SHARE` of all connections."""
 RESERVED_DESCRIPTORS = 128
 """File descriptors for everything else: the store's files, the process's own, and connections that are being
 accepted or closed and are not counted."""
@@ -21,7 +21,7 @@ accepted or closed and are not counted."""
 class Closable(Protocol):
     """A connection, as the table uses it."""
 
-    def close_for_another(self) -> None:
+    def evict(self) -> None:
         """Close at once."""
 
 
@@ -33,7 +33,7 @@ class ConnectionTable:
 
     def __init__(self, in_all: int, per_client: int | None = None) -> None:
         self.in_all = in_all
-        self.per_client = per_client or max(1, in_all // SHARE)
+        self.per_client = per_client or max(1, in_all // CLIENT_SHARE)
         self._clients: dict[Closable, str] = {}
         self._counts: dict[str, int] = defaultdict(int)
         # Dictionaries keep insertion order, so the first entry has waited longest.
@@ -55,18 +55,18 @@ class ConnectionTable:
         if room:
             self._clients[connection] = client
             self._counts[client] += 1
-            self.waits(connection)
+            self.mark_waiting(connection)
         else:
             self._forget_if_gone(client)
         return room
 
-    def waits(self, connection: Closable) -> None:
+    def mark_waiting(self, connection: Closable) -> None:
         """Mark a connection as waiting for its client. Repeating it changes nothing."""
         if (client := self._clients.get(connection)) is not None:
             self._waiting.setdefault(connection)
             self._waiting_of[client].setdefault(connection)
 
-    def works(self, connection: Closable) -> None:
+    def mark_busy(self, connection: Closable) -> None:
         """Mark a connection as working, because a whole request has arrived."""
         if (client := self._clients.get(connection)) is not None:
             self._waiting.pop(connection, None)
@@ -74,7 +74,7 @@ class ConnectionTable:
 
     def remove(self, connection: Closable) -> None:
         """Remove a closed connection. Repeating it does nothing."""
-        self.works(connection)
+        self.mark_busy(connection)
         if (client := self._clients.pop(connection, None)) is not None:
             self._counts[client] -= 1
             self._forget_if_gone(client)
@@ -84,7 +84,7 @@ class ConnectionTable:
         if first is None:
             return False
         self.remove(first)
-        first.close_for_another()
+        first.evict()
         return True
 
     def _forget_if_gone(self, client: str) -> None:

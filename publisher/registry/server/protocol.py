@@ -80,7 +80,7 @@ class RegistryProtocol(H11Protocol):
         self._table = config.table
         self._proxies = config.proxies
         self._watched: tuple[Phase, int] | None = None
-        self._patience: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         self._write_deadline: asyncio.TimerHandle | None = None
         self._next_request: asyncio.TimerHandle | None = None
 
@@ -95,7 +95,7 @@ class RegistryProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._table.remove(self)
-        for timer in (self._patience, self._write_deadline, self._next_request):
+        for timer in (self._deadline, self._write_deadline, self._next_request):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
@@ -129,7 +129,7 @@ class RegistryProtocol(H11Protocol):
         """Answer an invalid request. uvicorn calls this after `StrictConnection` has raised."""
         self._turn_away(*self.conn.refusal)
 
-    def close_for_another(self) -> None:
+    def evict(self) -> None:
         """Close at once, to make room for another connection."""
         self._drop_request()
         self.transport.abort()
@@ -141,16 +141,16 @@ class RegistryProtocol(H11Protocol):
             return
         phase = self._phase()
         if phase is Phase.WORK and self.conn.their_state is not h11.SEND_BODY:
-            self._table.works(self)
+            self._table.mark_busy(self)
         else:
-            self._table.waits(self)
+            self._table.mark_waiting(self)
         if (phase, self.conn.requests) == self._watched:
             return
         self._watched = (phase, self.conn.requests)
-        if self._patience is not None:
-            self._patience.cancel()
+        if self._deadline is not None:
+            self._deadline.cancel()
         seconds = _SECONDS.get(phase)
-        self._patience = None if seconds is None else self.loop.call_later(seconds, self._time_is_up, phase)
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._time_is_up, phase)
 
     def _phase(self) -> Phase:
         if self.cycle is not None and not self.cycle.response_complete:

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from roar_publisher.registry.accounts.authority import Authority, Run
+from roar_publisher.registry.accounts.authority import Authority, RunBlocking
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.treqs import TreqsService
 from roar_publisher.registry.api.app import create_app
@@ -33,14 +33,14 @@ RECEIVE_BUFFER = 64 * 1024
 """Bytes that the system buffers from a client."""
 REPORT_SECONDS = 60.0
 """Seconds between two log lines about connection errors, which may occur with every connection."""
-GRACE = 1
+GRACE_SECONDS = 1
 """Whole seconds that requests in flight get when the process is told to stop."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Exposure:
+class ServeOptions:
     """Limits and trust settings for clients.
 
     `connections` is the maximum in total. `quota` is what one client may write in a day without a credential. `proxies`
@@ -61,7 +61,7 @@ def serve(
     announce: Callable[[str], None],
     *,
     treqs_url: str | None = None,
-    exposure: Exposure | None = None,
+    exposure: ServeOptions | None = None,
 ) -> None:
     """Serve the registry in `data` until SIGTERM or SIGINT, then return within 2 s.
 
@@ -69,7 +69,7 @@ def serve(
     exception from it ends the server. `treqs_url` is the service that validates bearers; with None, the accounts in
     `data` do. Call this from the main thread, because it handles signals. Raises OSError and `StoreError`.
     """
-    exposure = exposure or Exposure()
+    exposure = exposure or ServeOptions()
     with listen(host, port) as listener:
         store = Store.open(data)
         try:
@@ -136,7 +136,7 @@ def server_config(app: Starlette, table: ConnectionTable, proxies: Sequence[Netw
         date_header=False,  # the app adds its own
         lifespan="on",
         ws="none",
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
 
 
@@ -160,7 +160,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _app(store: Store, treqs_url: str | None, quota: Amount, names: Names) -> Starlette:
-    def ask_treqs(run: Run) -> Authority:
+    def ask_treqs(run: RunBlocking) -> Authority:
         assert treqs_url is not None
         return TreqsService(treqs_url, store.accounts, run, time.time)
 

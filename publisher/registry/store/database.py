@@ -18,10 +18,10 @@ Connection: TypeAlias = sqlite3.Connection
 Row: TypeAlias = sqlite3.Row
 """A row of a result, for the modules of the tables."""
 Operation = Callable[Concatenate[Connection, P], T]
-"""A function that works on the tables, inside the transaction that `Database` opens for it."""
+"""A function that works on the tables, inside the transaction that `StoreDatabase` opens for it."""
 
 
-class Database:
+class StoreDatabase:
     """A connection to one file. Calls may come from different threads, but the caller must make only one at a time."""
 
     def __init__(self, connection: Connection) -> None:

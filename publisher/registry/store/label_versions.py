@@ -1,7 +1,7 @@
 """The table of label documents: the newest version in full, each earlier one as its difference to the next.
 
-Every `WHOLE_EACH`-th version is stored in full, so reading an old one takes a bounded number of steps. If the earlier
-versions of one entity exceed `HISTORY_BYTES`, the oldest are dropped. No other version depends on them.
+Every `FULL_VERSION_INTERVAL`-th version is stored in full, so reading an old one takes a bounded number of steps. If
+the earlier versions of one entity exceed `HISTORY_BYTES`, the oldest are dropped. No other version depends on them.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from roar_publisher.registry.store.database import Connection, Row
 from roar_publisher.registry.store.differences import difference, restored
 from roar_publisher.registry.store.documents import dump_document, load_document
 
-WHOLE_EACH = 100
+FULL_VERSION_INTERVAL = 100
 """Migrations rely on this value, so changing it needs a migration."""
 HISTORY_BYTES = 16 * 1024 * 1024
 
@@ -183,7 +183,7 @@ def _whole_from(connection: Connection, entity: Entity, before: int | None) -> i
 def _shorten(connection: Connection, entity: Entity, current: StoredLabel, metadata: str, key_origins: str) -> int:
     """Store the previous newest version as a difference to the new one. Return the bytes that it now takes."""
     texts = current.metadata, current.key_origins
-    if current.number % WHOLE_EACH:
+    if current.number % FULL_VERSION_INTERVAL:
         texts = _difference_text(metadata, texts[0]), _difference_text(key_origins, texts[1])
         connection.execute(
             f"UPDATE labels SET metadata = ?, key_origins = ?, is_difference = 1 WHERE {_OF_ENTITY} AND version = ?",

@@ -8,20 +8,20 @@ import anyio
 
 
 @dataclass(slots=True)
-class _Line:
+class _Queue:
     limiter: anyio.CapacityLimiter
     length: int = 0
 
 
 @dataclass(slots=True)
-class Lines:
+class Queues:
     """The queues of one kind. Use them from the event loop's thread only."""
 
-    _lines: dict[Hashable, _Line] = field(default_factory=dict)
+    _queues: dict[Hashable, _Queue] = field(default_factory=dict)
 
     def length(self, key: Hashable) -> int:
         """Return the number of callers in a queue, including those that hold a turn."""
-        line = self._lines.get(key)
+        line = self._queues.get(key)
         return 0 if line is None else line.length
 
     @asynccontextmanager
@@ -30,7 +30,7 @@ class Lines:
 
         Turns are granted in order of arrival. A cancelled caller leaves the queue.
         """
-        line = self._lines.setdefault(key, _Line(anyio.CapacityLimiter(at_once)))
+        line = self._queues.setdefault(key, _Queue(anyio.CapacityLimiter(at_once)))
         line.length += 1
         # One task may hold several turns, so each turn is a separate borrower.
         borrower = object()
@@ -43,4 +43,4 @@ class Lines:
         finally:
             line.length -= 1
             if line.length == 0:
-                del self._lines[key]
+                del self._queues[key]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from roar_publisher.registry.store.database import Connection, Database, Row
+from roar_publisher.registry.store.database import Connection, Row, StoreDatabase
 from roar_publisher.registry.store.errors import AlreadyExists, NotFound
 from roar_publisher.registry.store.files import IN_MEMORY, connect_accounts
 from roar_publisher.registry.store.private_data import make_private_file, secure_folder
@@ -40,7 +40,7 @@ class CachedContext(NamedTuple):
     context: str | None
 
 
-class Accounts(Database):
+class Accounts(StoreDatabase):
     """The accounts file. Commands and a running registry may open it at the same time."""
 
     @classmethod

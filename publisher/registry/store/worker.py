@@ -13,7 +13,7 @@ import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roar_publisher.registry.http.addresses import client_of
-from roar_publisher.registry.store.queues import Lines
+from roar_publisher.registry.store.queues import Queues
 
 T = TypeVar("T")
 
@@ -52,9 +52,9 @@ class Worker:
 
     def __init__(self) -> None:
         self._one = anyio.CapacityLimiter(1)
-        self._lines = Lines()
+        self._queues = Queues()
 
     async def run(self, call: Callable[[], T], /) -> T:
         """Run the call. Return its result, or raise its exception."""
-        async with self._lines.turn(_CLIENT.get(), CALLS_OF_CLIENT):
+        async with self._queues.turn(_CLIENT.get(), CALLS_OF_CLIENT):
             return await anyio.to_thread.run_sync(call, limiter=self._one)

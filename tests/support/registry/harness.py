@@ -17,7 +17,7 @@ from tests.support.registry.people import Person, add_person
 T = TypeVar("T")
 Json = dict[str, Any]
 
-NOBODY = httpx2.Auth()
+NO_AUTH = httpx2.Auth()
 """Signs nothing."""
 RECORDINGS = sorted(PROJECTS.glob("*/expected/*.json"))
 GIT = {"git_repo": "https://github.com/acme/linear.git", "git_commit": "c" * 40, "git_branch": "main"}
@@ -85,7 +85,7 @@ class Session:
 
     client: httpx2.AsyncClient
     opened: Json
-    auth: httpx2.Auth = NOBODY
+    auth: httpx2.Auth = NO_AUTH
 
     @property
     def root(self) -> str:
@@ -97,7 +97,7 @@ class Session:
         return f"RegistrationSession {self.opened['registration_session_token']}"
 
     async def post(self, path: str, body: object) -> httpx2.Response:
-        headers = {"Authorization": self.token} if self.auth is NOBODY else {}
+        headers = {"Authorization": self.token} if self.auth is NO_AUTH else {}
         return await self.client.post(self.root + path, json=body, headers=headers, auth=self.auth)
 
     async def add_jobs(self, *jobs: Json) -> Json:
@@ -122,15 +122,15 @@ class Registry:
     clock: Clock
     store: Store
 
-    async def open(self, client_session_id: str | None = None, auth: httpx2.Auth = NOBODY) -> Session:
+    async def open(self, client_session_id: str | None = None, auth: httpx2.Auth = NO_AUTH) -> Session:
         """A session of nobody, or of who signs the requests by `auth`."""
-        body = {"mode": "anonymous_public"} if auth is NOBODY else {}
+        body = {"mode": "anonymous_public"} if auth is NO_AUTH else {}
         if client_session_id is not None:
             body["client_session_id"] = client_session_id
         opened = await self.client.post("/api/v1/registration-sessions", json=body, auth=auth)
         return Session(self.client, succeeded(opened), auth)
 
-    async def lineage(self, lineage_hash: str, auth: httpx2.Auth = NOBODY) -> Json:
+    async def lineage(self, lineage_hash: str, auth: httpx2.Auth = NO_AUTH) -> Json:
         return succeeded(await self.client.get(f"/api/v1/sessions/{lineage_hash}", auth=auth))
 
     def person(self, name: str, *, sub: str | None = None, user_id: str | None = None) -> Person:

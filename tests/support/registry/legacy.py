@@ -5,7 +5,7 @@ import httpx2
 from roar_publisher.registry.data import Store
 from tests.support.registry.harness import (
     GIT,
-    NOBODY,
+    NO_AUTH,
     Json,
     Registry,
     Session,
@@ -23,7 +23,7 @@ OWN: Json = {"owner_resolution": "current_user", "owner_type": "user", "visibili
 COUNTS = {"jobs": 2, "inputs": 1, "outputs": 2}
 
 
-async def staged(registry: Registry, auth: httpx2.Auth = NOBODY, *, artifacts: bool = True) -> Session:
+async def staged(registry: Registry, auth: httpx2.Auth = NO_AUTH, *, artifacts: bool = True) -> Session:
     """Two jobs, the second of which reads what the first one wrote."""
     session = await registry.open(auth=auth)
     await session.add_jobs(job(1), job(2))
@@ -39,7 +39,7 @@ async def hash_beforehand(person: Person | None = None) -> str:
     """The hash that `staged` will have: what somebody knows who has the same lineage."""
     elsewhere = make_registry(Store.in_memory(), run=run_inline)
     async with elsewhere.client:
-        auth = NOBODY
+        auth = NO_AUTH
         if person is not None:
             auth = Bearer(elsewhere.person("same", sub=person.user.sub, user_id=person.user.id))
         found: str = (await (await staged(elsewhere, auth)).finalize())["hash"]
@@ -50,7 +50,7 @@ async def hash_beforehand(person: Person | None = None) -> str:
 class Legacy:
     """Legacy writes under one hash."""
 
-    def __init__(self, registry: Registry, lineage_hash: str, auth: httpx2.Auth = NOBODY) -> None:
+    def __init__(self, registry: Registry, lineage_hash: str, auth: httpx2.Auth = NO_AUTH) -> None:
         self._client = registry.client
         self._auth = auth
         self.hash = lineage_hash

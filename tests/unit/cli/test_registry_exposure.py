@@ -9,25 +9,25 @@ import pytest
 from click.testing import CliRunner
 
 from roar_publisher.cli.registry.command import registry
-from roar_publisher.cli.registry.exposure import exposure, exposure_options
+from roar_publisher.cli.registry.exposure import exposure, serve_options
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.server.connections import DEFAULT_CONNECTIONS
-from roar_publisher.registry.server.serve import Exposure
+from roar_publisher.registry.server.serve import ServeOptions
 from roar_publisher.state.errors import LocalProblem
 
 
-def parsed(*arguments: str) -> Exposure:
+def parsed(*arguments: str) -> ServeOptions:
     @click.command()
-    @exposure_options
-    def command(**options: Any) -> Exposure:
+    @serve_options
+    def command(**options: Any) -> ServeOptions:
         return exposure(**options)
 
-    result: Exposure = command.main(arguments, standalone_mode=False)
+    result: ServeOptions = command.main(arguments, standalone_mode=False)
     return result
 
 
 def test_the_defaults_are_those_of_the_registry() -> None:
-    assert parsed() == Exposure(connections=DEFAULT_CONNECTIONS, quota=DEFAULT_QUOTA, proxies=[], public=[])
+    assert parsed() == ServeOptions(connections=DEFAULT_CONNECTIONS, quota=DEFAULT_QUOTA, proxies=[], public=[])
 
 
 def test_every_limit_can_be_set() -> None:
@@ -36,7 +36,7 @@ def test_every_limit_can_be_set() -> None:
         *("--forwarded-allow-ips", "10.0.0.5, 2001:db8::/32"),
     )
     proxies = [ipaddress.ip_network("10.0.0.5/32"), ipaddress.ip_network("2001:db8::/32")]
-    assert said == Exposure(connections=50, quota=Amount(0, 7, 2 * 2**20), proxies=proxies, public=[])
+    assert said == ServeOptions(connections=50, quota=Amount(0, 7, 2 * 2**20), proxies=proxies, public=[])
 
 
 @pytest.mark.parametrize("proxies", ["*", "", "proxy.example", "10.0.0.0/99", "10.0.0.5,"])
@@ -44,7 +44,7 @@ def test_a_proxy_that_is_no_address_is_named(proxies: str) -> None:
     """uvicorn takes such a name for itself and never finds it; `*` would let every client choose its address."""
 
     @click.command()
-    @exposure_options
+    @serve_options
     def command(**options: Any) -> None:
         pytest.fail("taken")
 
@@ -61,7 +61,7 @@ def test_public_urls_are_kept_as_origins() -> None:
 @pytest.mark.parametrize("url", ["registry.example.org", "https://registry.example.org/below", "https://u:p@host"])
 def test_a_public_url_that_is_no_origin_is_named(url: str) -> None:
     @click.command()
-    @exposure_options
+    @serve_options
     def command(**options: Any) -> None:
         pytest.fail("taken")
 

@@ -9,7 +9,7 @@ from roar_publisher.registry.lineages import labels
 from roar_publisher.registry.lineages.labels import ADDITION_TIME
 from roar_publisher.registry.store import documents
 from tests.support.registry.harness import (
-    NOBODY,
+    NO_AUTH,
     Json,
     Registry,
     Session,
@@ -42,10 +42,10 @@ class Published:
         named = {"entity_type": "artifact", "artifact_hash": digest(1), "session_hash": self.hash}
         return {**named, "metadata": metadata, "key_origins": origins or dict.fromkeys(metadata, "user")}
 
-    async def sync(self, *labels: Json, auth: httpx2.Auth = NOBODY) -> httpx2.Response:
+    async def sync(self, *labels: Json, auth: httpx2.Auth = NO_AUTH) -> httpx2.Response:
         return await self.registry.client.post(SYNC, json={"labels": labels}, auth=auth)
 
-    async def compose(self, number: int, members: int = 0, auth: httpx2.Auth = NOBODY) -> httpx2.Response:
+    async def compose(self, number: int, members: int = 0, auth: httpx2.Auth = NO_AUTH) -> httpx2.Response:
         component = {"relative_path": "a", "component_digest": digest(5)}
         composite = {
             **artifact(number),
@@ -62,7 +62,7 @@ class Published:
         return metadata
 
 
-async def publish(registry: Registry, auth: httpx2.Auth = NOBODY, number: int = 1, **finalize: object) -> Published:
+async def publish(registry: Registry, auth: httpx2.Auth = NO_AUTH, number: int = 1, **finalize: object) -> Published:
     session = await registry.open(auth=auth)
     await session.add_jobs(job(number))
     await session.add_links(number, "outputs", link(1))
@@ -149,7 +149,7 @@ async def test_an_artifact_that_the_lineage_does_not_have_is_not_added(published
 async def test_what_somebody_owns_takes_additions_from_nobody_else(registry: Registry) -> None:
     alice, bob = registry.person("alice"), registry.person("bob")
     published = await publish(registry, Bearer(alice))
-    for auth in (NOBODY, Bearer(bob)):
+    for auth in (NO_AUTH, Bearer(bob)):
         refused(await published.sync(published.label({"a": 1}), auth=auth), 403)
         refused(await published.compose(1, auth=auth), 403)
     registry.clock.now += ADDITION_TIME + 1
@@ -163,7 +163,7 @@ def unplaced(metadata: Json, number: int = 1) -> Json:
     return {"entity_type": "artifact", "artifact_hash": digest(number), "metadata": metadata}
 
 
-async def read(registry: Registry, number: int = 1, auth: httpx2.Auth = NOBODY) -> tuple[Json, list[Json]]:
+async def read(registry: Registry, number: int = 1, auth: httpx2.Auth = NO_AUTH) -> tuple[Json, list[Json]]:
     """The current label and all versions of an artifact's labels, found by its digest."""
     where = {"entity_type": "artifact", "artifact_hash": digest(number)}
     current = succeeded(await registry.client.get(CURRENT, params=where, auth=auth))
@@ -206,7 +206,7 @@ async def test_labels_of_private_lineage_are_found_by_its_readers_alone(registry
     alice, bob = registry.person("alice"), registry.person("bob")
     published = await publish(registry, Bearer(alice), scope_request=OWN)
     succeeded(await published.sync(unplaced({"secret": 1}), auth=Bearer(alice)))
-    outsiders: list[tuple[httpx2.Auth, Person | None]] = [(NOBODY, None), (Bearer(bob), bob), (Ssh(bob), bob)]
+    outsiders: list[tuple[httpx2.Auth, Person | None]] = [(NO_AUTH, None), (Bearer(bob), bob), (Ssh(bob), bob)]
     for auth, _person in outsiders:
         for path in (CURRENT, HISTORY):
             where = {"entity_type": "artifact", "artifact_hash": digest(1)}

@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.http.bounds import ANSWER_BYTES, PIECE_BYTES, ChunkedReplies, within
+from roar_publisher.registry.http.bounds import PIECE_BYTES, REPLY_BYTES, ChunkedReplies, within
 from roar_publisher.registry.lineages.job_views import BYTES_SORTED, LINK_BYTES_SHOWN, LINKS_SORTED
 from tests.support.registry.harness import Registry, digest, job, link, make_registry, succeeded, uid, uids_of
 from tests.support.registry.people import Bearer
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 LONG = 90_000
 """Characters of the longest texts that fit into a request."""
-PAGE_BYTES = 3 * ANSWER_BYTES
+PAGE_BYTES = 3 * REPLY_BYTES
 """What no page exceeds: one character may take six bytes of HTML."""
 
 
@@ -38,7 +38,7 @@ async def test_a_page_of_large_jobs_ends_early_and_says_where_to_go_on(registry:
     offset: int | None = 0
     while offset is not None:
         response = await registry.client.get(f"/api/v1/sessions/{lineage_hash}?limit=1000&offset={offset}")
-        assert len(response.content) < ANSWER_BYTES + 2 * LONG
+        assert len(response.content) < REPLY_BYTES + 2 * LONG
         page = succeeded(response)
         seen += uids_of(page)
         offset = page["next_offset"]
@@ -128,7 +128,7 @@ async def test_lists_of_lineages_are_bounded(registry: Registry) -> None:
         await session.add_jobs(job(number))
         await session.finalize(git_branch="'" * LONG, scope_request=scope)
     response = await registry.client.get("/api/v1/sessions?limit=1000", auth=Bearer(alice))
-    assert len(response.content) < ANSWER_BYTES + 2 * LONG
+    assert len(response.content) < REPLY_BYTES + 2 * LONG
     assert 10 <= len(succeeded(response)["sessions"]) < 15
     page = await registry.client.get("/")
     assert 10 <= page.text.count("more characters")

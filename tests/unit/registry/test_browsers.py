@@ -11,7 +11,7 @@ import pytest
 
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.names import Names, origin_of
-from tests.support.registry.harness import GIT, NOBODY, Json, Registry, job, make_registry, refused, succeeded
+from tests.support.registry.harness import GIT, NO_AUTH, Json, Registry, job, make_registry, refused, succeeded
 from tests.support.registry.people import Bearer
 from tests.support.registry.processes import serving
 
@@ -171,7 +171,7 @@ async def test_a_person_may_follow_a_link_from_anywhere_and_type_an_address(regi
 async def test_no_reply_is_kept_on_its_way(registry: Registry, path: str) -> None:
     """A proxy that keeps replies would show a private lineage to whoever asks next."""
     alice = Bearer(registry.person("alice"))
-    for auth in (alice, NOBODY):
+    for auth in (alice, NO_AUTH):
         reply = await registry.client.get(path, auth=auth)
         assert reply.headers.get_list("cache-control") == ["no-store"]
 

@@ -214,7 +214,7 @@ class Held:
         self.name = name
         self.open = True
 
-    def close_for_another(self) -> None:
+    def evict(self) -> None:
         self.open = False
 
     def __repr__(self) -> str:
@@ -226,13 +226,13 @@ def test_a_connection_at_work_never_gives_way() -> None:
     first, second, third, fourth, fifth = (Held(name) for name in "12345")
     assert table.admit(first, "a")
     assert table.admit(second, "a")
-    table.works(first)
-    table.works(second)
+    table.mark_busy(first)
+    table.mark_busy(second)
     assert not table.admit(third, "a")
     assert table.admit(third, "b")
     assert table.admit(fourth, "c")
     assert [first.open, second.open, third.open] == [True, True, False]
-    table.works(fourth)
+    table.mark_busy(fourth)
     assert not table.admit(fifth, "d")
     table.remove(first)
     table.remove(first)

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from roar_publisher.registry.data import Store
-from roar_publisher.registry.lineages.artifact_views import MOST_CANDIDATES
-from roar_publisher.registry.lineages.reading import MOST_WITH_UID
+from roar_publisher.registry.lineages.artifact_views import MAX_CANDIDATES
+from roar_publisher.registry.lineages.reading import MAX_GRAPHS_WITH_UID
 from tests.support.registry.harness import Json, Registry, job, refused, succeeded
 from tests.support.registry.people import Bearer
 
@@ -42,12 +42,12 @@ async def test_a_prefix_costs_no_more_however_much_is_staged_under_it(registry: 
     await published.finalize()
     session = await registry.open()
     await session.add_jobs(job(1))
-    for first in range(0, 20 * MOST_CANDIDATES, MOST_CANDIDATES):
-        links = ({"hash": f"deadbeef{number:07}", "path": ""} for number in range(first, first + MOST_CANDIDATES))
+    for first in range(0, 20 * MAX_CANDIDATES, MAX_CANDIDATES):
+        links = ({"hash": f"deadbeef{number:07}", "path": ""} for number in range(first, first + MAX_CANDIDATES))
         await session.add_links(1, "inputs", *links)
     with counted(store) as steps:
         refused(await registry.client.get("/api/v1/artifacts/deadbeef"), 409)
-    assert steps.taken < 100 * MOST_CANDIDATES
+    assert steps.taken < 100 * MAX_CANDIDATES
     assert succeeded(await registry.client.get("/api/v1/artifacts/deadbeef00"))["hash"] == "deadbeef00"
 
 
@@ -73,9 +73,9 @@ async def test_jobs_cost_no_more_however_often_others_have_staged_them(
             reply = succeeded(await again.client.post(path, json={"jobs": JOBS}, headers=headers, auth=alice))
         return reply, steps.taken
 
-    await plant(MOST_WITH_UID)
+    await plant(MAX_GRAPHS_WITH_UID)
     first, cost = await send()
-    planted = 2 * MOST_WITH_UID
+    planted = 2 * MAX_GRAPHS_WITH_UID
     await plant(planted)
     second, more = await send()
     assert first == second

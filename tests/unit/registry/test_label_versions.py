@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from roar_publisher.registry.data import DATABASE_NAME, Store
-from roar_publisher.registry.http.bounds import ANSWER_BYTES
+from roar_publisher.registry.http.bounds import REPLY_BYTES
 from roar_publisher.registry.lineages import reconcile
 from roar_publisher.registry.lineages.labels import LARGEST_DOCUMENT
 from roar_publisher.registry.store import label_versions
@@ -80,7 +80,7 @@ def kept_bytes(store: Store, entity: Entity) -> tuple[int, int]:
 @pytest.mark.parametrize("seed", range(5))
 def test_readers_see_every_version_as_it_was_written(store: Store, entity: Entity, seed: int) -> None:
     rng = random.Random(seed)
-    documents = [random_document(rng) for _ in range(2 * label_versions.WHOLE_EACH + 30)]
+    documents = [random_document(rng) for _ in range(2 * label_versions.FULL_VERSION_INTERVAL + 30)]
     write(store, entity, documents)
     expected = [(number + 1, dump_document(document)) for number, document in enumerate(documents)][::-1]
     assert seen(store, entity) == expected
@@ -160,7 +160,7 @@ async def test_a_history_is_read_page_by_page_from_the_newest_on(registry: Regis
     before: dict[str, int] = {}
     while True:
         response = await registry.client.get(HISTORY, params={**query, **before})
-        assert len(response.content) < ANSWER_BYTES + 2 * 90_000
+        assert len(response.content) < REPLY_BYTES + 2 * 90_000
         page = succeeded(response)
         pages = page["labels"] + pages
         if page["next_before"] is None:

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.registry.harness import (
     GIT,
-    NOBODY,
+    NO_AUTH,
     Json,
     Registry,
     Session,
@@ -136,7 +136,7 @@ async def test_nobody_elses_lineage_is_prepared(registry: Registry) -> None:
     for auth in (Bearer(bob), Ssh(bob)):
         reply = succeeded(await send_jobs(await registry.open(auth=auth), job(1), job(2)))
         assert (is_prepared(reply), reply["already_registered_session_hashes"]) == (False, [])
-    nobodys = await registry.open(auth=NOBODY)
+    nobodys = await registry.open(auth=NO_AUTH)
     reply = succeeded(await nobodys.post("/jobs/batch", {"jobs": [job(1), job(2)]}))
     assert (is_prepared(reply), reply["already_registered_session_hashes"]) == (False, [])
 

@@ -5,11 +5,11 @@ import pytest
 
 from roar_publisher.glaas.features import Health, RegistrationSessionFeatures
 from roar_publisher.registry.api.app import ALL_FEATURES
-from roar_publisher.registry.api.pages import JOBS_A_PAGE
+from roar_publisher.registry.api.pages import JOBS_PER_PAGE
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.lineages.job_views import LINKS_SHOWN
 from tests.support.registry.harness import (
-    NOBODY,
+    NO_AUTH,
     Json,
     Registry,
     artifact,
@@ -64,7 +64,7 @@ async def test_an_unknown_lineage_is_404_for_programs_and_people(registry: Regis
 
 
 async def test_a_lineage_is_read_page_by_page_in_step_order(registry: Registry) -> None:
-    jobs = 2 * JOBS_A_PAGE + 5
+    jobs = 2 * JOBS_PER_PAGE + 5
     session = await registry.open()
     await session.add_jobs(*(job(number) for number in reversed(range(jobs))))
     lineage_hash = (await session.finalize())["hash"]
@@ -74,7 +74,7 @@ async def test_a_lineage_is_read_page_by_page_in_step_order(registry: Registry) 
         read += uids_of(part)
     assert read == [uid(number) for number in range(jobs)]
     pages = [(await registry.client.get(f"/dag/{lineage_hash}?page={page}")).text for page in (1, 2, 3, 4)]
-    assert [page.count("<article") for page in pages] == [JOBS_A_PAGE, JOBS_A_PAGE, 5, 0]
+    assert [page.count("<article") for page in pages] == [JOBS_PER_PAGE, JOBS_PER_PAGE, 5, 0]
     assert f"101&ndash;105 of {jobs}" in pages[2]
     assert (await registry.client.get(f"/dag/{lineage_hash}?page=x")).status_code == 422
 
@@ -122,7 +122,7 @@ async def test_an_artifact_says_when_it_was_published_where_and_its_labels(regis
     hashes = []
     for auth, finalize, metadata in (
         (Bearer(alice), {"scope_request": own}, {"a": "hers", "b": 1}),
-        (NOBODY, {}, {"a": "nobody's"}),
+        (NO_AUTH, {}, {"a": "nobody's"}),
     ):
         session = await registry.open(auth=auth)
         await session.add_jobs(job(1))
@@ -136,7 +136,7 @@ async def test_an_artifact_says_when_it_was_published_where_and_its_labels(regis
     async def found(auth: httpx2.Auth) -> Json:
         return succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(1)}", auth=auth))
 
-    hers, public = await found(Bearer(alice)), await found(NOBODY)
+    hers, public = await found(Bearer(alice)), await found(NO_AUTH)
     assert [row["metadata"] for row in hers["labels"]] == [{"a": "nobody's"}, {"a": "hers", "b": 1}]
     assert [row["metadata"] for row in public["labels"]] == [{"a": "nobody's"}]
     assert hers["scope"] == {"visibility": "private", "owner_id": alice.user.id, "project_id": None}

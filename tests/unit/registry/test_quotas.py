@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from roar_publisher.registry.accounts.quotas import DRAIN_SECONDS, TIMES_IN_ALL, Amount
+from roar_publisher.registry.accounts.quotas import DRAIN_SECONDS, TOTAL_FACTOR, Amount
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.addresses import networks
@@ -194,7 +194,7 @@ async def test_each_address_has_a_quota_of_its_own(town: Settle, first: str, sec
 
 async def test_all_addresses_together_have_a_quota_that_no_user_feels(town: Settle) -> None:
     place = town(sessions=2)
-    for number in range(2 * TIMES_IN_ALL):
+    for number in range(2 * TOTAL_FACTOR):
         await place.at(f"192.0.2.{number // 2}").open()
     response = await place.at("198.51.100.1").client.post(OPEN, json=ANONYMOUS)
     assert "all clients" in refused(response, 429)

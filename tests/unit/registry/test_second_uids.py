@@ -7,7 +7,7 @@ import pytest
 
 from roar_publisher.registry.lineages import pairing, slices
 from tests.support.registry.harness import (
-    NOBODY,
+    NO_AUTH,
     Json,
     Registry,
     Session,
@@ -27,7 +27,7 @@ OTHER = 1000
 """Added to a number, gives the uid that the second client has for the same job."""
 
 
-async def staged(registry: Registry, numbers: Sequence[int], shift: int = 0, auth: httpx2.Auth = NOBODY) -> Session:
+async def staged(registry: Registry, numbers: Sequence[int], shift: int = 0, auth: httpx2.Auth = NO_AUTH) -> Session:
     session = await registry.open(auth=auth)
     jobs = [job(number, job_uid=uid(number + shift)) for number in numbers]
     for first in range(0, len(jobs), 100):
@@ -101,10 +101,10 @@ async def test_known_jobs_are_named_by_either_uid(registry: Registry) -> None:
 
 
 async def test_whoever_publishes_a_lineage_again_and_again_fills_no_disk(registry: Registry) -> None:
-    for round_number in range(3 * pairing.MOST_ALIASES):
+    for round_number in range(3 * pairing.MAX_ALIASES):
         lineage_hash = (await (await staged(registry, [1, 2], 10 * round_number)).finalize())["hash"]
     (kept,) = registry.store.read(lambda db: db.execute("SELECT count(*) FROM job_aliases").fetchone())
-    assert kept == 2 * pairing.MOST_ALIASES
+    assert kept == 2 * pairing.MAX_ALIASES
     unknown = {"labels": [label(lineage_hash, 1 + 10 * round_number, {"a": 1})]}
     refused(await registry.client.post("/api/v1/labels/sync", json=unknown), 404)
 

@@ -8,7 +8,7 @@ import pytest
 from roar_publisher.registry.store import projects
 from tests.support.registry.harness import (
     GIT,
-    NOBODY,
+    NO_AUTH,
     Json,
     Registry,
     artifact,
@@ -60,7 +60,11 @@ async def case(request: pytest.FixtureRequest, anyio_backend: str, registry: Reg
     people = {name: registry.person(name) for name in (squatter, victim) if name != "nobody"}
     shown = {name: Bearer(person) for name, person in people.items()}
     return Case(
-        shown.get(squatter, NOBODY), shown.get(victim, NOBODY), people.get(victim), dict(squatted), dict(published)
+        shown.get(squatter, NO_AUTH),
+        shown.get(victim, NO_AUTH),
+        people.get(victim),
+        dict(squatted),
+        dict(published),
     )
 
 
@@ -104,7 +108,7 @@ async def test_who_squatted_keeps_what_was_written_and_can_write_no_more(registr
     await (await staged(registry, case.victim)).finalize(**case.published)
     kept = succeeded(await registry.client.get(f"{address}?set_aside=true", auth=case.squatter))
     assert kept == {**before, "set_aside": True}
-    readers = {"nobody": NOBODY, "eve": Bearer(registry.person("eve")), "victim": case.victim}
+    readers = {"nobody": NO_AUTH, "eve": Bearer(registry.person("eve")), "victim": case.victim}
     for reader in readers.values():
         if reader is not case.squatter:
             refused(await registry.client.get(f"{address}?set_aside=true", auth=reader), 404)
@@ -171,7 +175,7 @@ async def test_an_artifact_and_its_labels_are_not_spoken_for_by_whoever_comes_fi
 ) -> None:
     """Another lineage has the same digest with wrong facts: before, and with newer labels."""
     alice = registry.person("alice")
-    squatter = Bearer(registry.person("mallory")) if as_somebody else NOBODY
+    squatter = Bearer(registry.person("mallory")) if as_somebody else NO_AUTH
     early = Legacy(registry, "e" * 64, squatter)
     await early.open()
     await early.add_artifacts(artifact(1, size=666))
@@ -182,7 +186,7 @@ async def test_an_artifact_and_its_labels_are_not_spoken_for_by_whoever_comes_fi
     succeeded(await session.post("/labels/batch", {"labels": [label]}))
     registry.clock.now += 1
     await early.label({"team": "evil"}, entity_type="artifact", artifact_hash=digest(1))
-    for reader in (NOBODY, Bearer(alice)):
+    for reader in (NO_AUTH, Bearer(alice)):
         found = succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(1)}", auth=reader))
         assert (found["size"], found["original_session_hash"]) == (10, receipt["hash"])
         assert found["labels"][-1]["metadata"] == {"team": "ml"}, "the last one counts"

@@ -99,7 +99,7 @@ async def test_a_legacy_lineage_that_is_too_large_to_be_taken_over_at_once_is_ke
 ) -> None:
     """Moving a million artifacts in the transaction that publishes would hold everybody up for ten seconds."""
     alice = Bearer(person := registry.person("alice"))
-    monkeypatch.setattr("roar_publisher.registry.lineages.legacy.MOST_MOVED", 100 * ROW_BYTES)
+    monkeypatch.setattr("roar_publisher.registry.lineages.legacy.MAX_MOVED_BYTES", 100 * ROW_BYTES)
     legacy = Legacy(registry, await hash_beforehand(person), alice)
     await legacy.open()
     await legacy.add_artifacts(*(artifact(number) for number in range(3, 120)))

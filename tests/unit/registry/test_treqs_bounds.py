@@ -7,8 +7,8 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.registry.accounts.treqs import MOST_REMEMBERED, REFUSED_SECONDS, TRUST_SECONDS, TreqsService
-from roar_publisher.registry.accounts.treqs_client import MOST_AT_ONCE, MOST_BYTES, MOST_DEPTH, Patience
+from roar_publisher.registry.accounts.treqs import MAX_REMEMBERED, REFUSED_SECONDS, TRUST_SECONDS, TreqsService
+from roar_publisher.registry.accounts.treqs_client import MAX_CONCURRENT, MAX_DEPTH, MAX_REPLY_BYTES, Timeouts
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.refusals import Refusal
 from tests.support.registry.harness import Clock, Json, run_inline
@@ -16,7 +16,7 @@ from tests.support.registry.harness import Clock, Json, run_inline
 pytestmark = pytest.mark.anyio
 
 CONTEXT: Json = {"user": {"id": "db-1", "sub": "sub-alice"}, "owners": [], "projects_by_owner": {}}
-FOR_EVER = Patience(answer=1e9, place=1e9)
+FOR_EVER = Timeouts(reply=1e9, slot=1e9)
 
 
 class Held:
@@ -50,7 +50,7 @@ class Endless(httpx2.AsyncByteStream):
             yield self.chunk
 
 
-def service(store: Store, answer: object, *, clock: Clock | None = None, patience: Patience = FOR_EVER) -> TreqsService:
+def service(store: Store, answer: object, *, clock: Clock | None = None, timeouts: Timeouts = FOR_EVER) -> TreqsService:
     """The authority over a service that always gives this response, or what this handler makes."""
 
     async def respond(request: httpx2.Request) -> httpx2.Response:
@@ -59,7 +59,7 @@ def service(store: Store, answer: object, *, clock: Clock | None = None, patienc
 
     handler = answer if isinstance(answer, Held) else respond
     transport = httpx2.MockTransport(handler)
-    return TreqsService("https://treqs.example", store.accounts, run_inline, clock or Clock(), transport, patience)
+    return TreqsService("https://treqs.example", store.accounts, run_inline, clock or Clock(), transport, timeouts)
 
 
 async def is_trouble(authority: TreqsService, token: str = "good") -> str:
@@ -73,19 +73,19 @@ async def is_trouble(authority: TreqsService, token: str = "good") -> str:
 async def test_an_answer_without_end_is_cut_off(store: Store) -> None:
     body = Endless(b" " * 4096)
     assert "too much" in await is_trouble(service(store, httpx2.Response(200, stream=body)))
-    assert body.sent <= MOST_BYTES + 4096
+    assert body.sent <= MAX_REPLY_BYTES + 4096
 
 
-async def test_an_answer_that_drips_for_ever_ends_with_the_patience(store: Store) -> None:
+async def test_an_answer_that_drips_for_ever_ends_at_the_timeout(store: Store) -> None:
     body = Endless(b"")
-    authority = service(store, httpx2.Response(200, stream=body), patience=Patience(answer=0, place=0))
+    authority = service(store, httpx2.Response(200, stream=body), timeouts=Timeouts(reply=0, slot=0))
     assert "does not answer" in await is_trouble(authority)
 
 
-async def test_a_service_that_hangs_ends_with_the_patience(store: Store) -> None:
+async def test_a_service_that_hangs_ends_at_the_timeout(store: Store) -> None:
     held = Held()
     held.hangs = {"*"}
-    assert "does not answer" in await is_trouble(service(store, held, patience=Patience(answer=0, place=0)))
+    assert "does not answer" in await is_trouble(service(store, held, timeouts=Timeouts(reply=0, slot=0)))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ async def test_a_service_that_hangs_ends_with_the_patience(store: Store) -> None
     [
         b"[" * 100_000 + b"]" * 100_000,
         b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
-        json.dumps({**CONTEXT, "more": json.loads("[" * MOST_DEPTH + "]" * MOST_DEPTH)}).encode(),
+        json.dumps({**CONTEXT, "more": json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH)}).encode(),
         b'{"a": ' + b"9" * 5000 + b"}",
         b"\xff\xfe",
         b"[1]",
@@ -168,7 +168,7 @@ async def test_made_up_bearers_do_not_drive_out_what_is_remembered(store: Store)
     held = Held()
     authority = service(store, held)
     await authority.user_of("good")
-    for number in range(MOST_REMEMBERED + 10):
+    for number in range(MAX_REMEMBERED + 10):
         await authority.user_of(f"bad {number}")
     held.asked.clear()
     await authority.user_of("good")
@@ -178,10 +178,10 @@ async def test_made_up_bearers_do_not_drive_out_what_is_remembered(store: Store)
 async def test_questions_that_hang_are_bounded_and_hold_up_nobody_who_is_known(store: Store) -> None:
     """Made-up bearers fill their places; who was known before goes on, and others hear soon that they must wait."""
     held, clock = Held(), Clock()
-    authority = service(store, held, clock=clock, patience=Patience(answer=1e9, place=0))
+    authority = service(store, held, clock=clock, timeouts=Timeouts(reply=1e9, slot=0))
     await authority.user_of("good")
     clock.now += TRUST_SECONDS
-    made_up = [f"made up {number}" for number in range(MOST_AT_ONCE)]
+    made_up = [f"made up {number}" for number in range(MAX_CONCURRENT)]
     held.hangs = set(made_up)
     async with anyio.create_task_group() as group:
         for token in made_up:
@@ -194,7 +194,7 @@ async def test_questions_that_hang_are_bounded_and_hold_up_nobody_who_is_known(s
         assert await authority.context_of_bearer("good") is not None
         assert await authority.known_context(user) is not None
         held.open.set()
-    assert len(held.asked) == MOST_AT_ONCE + 3
+    assert len(held.asked) == MAX_CONCURRENT + 3
     assert await authority.user_of("another") is None, "the places are free again"
 
 

@@ -102,7 +102,7 @@ async def test_the_second_waits_for_the_first(names: list[tuple[str, str]], limi
             await anyio.wait_all_tasks_blocked()
             seen.append("first ends")
     assert seen == ["first ends", "second"]
-    assert turns._lines._lines == {}
+    assert turns._queues._queues == {}
 
 
 async def test_a_cancelled_one_gives_its_place_up() -> None:
@@ -122,4 +122,4 @@ async def test_a_cancelled_one_gives_its_place_up() -> None:
             with pytest.raises(Refusal):
                 await stack.enter_async_context(turns.turn("v", "a"))
             group.cancel_scope.cancel()
-    assert turns._lines._lines == {}
+    assert turns._queues._queues == {}
