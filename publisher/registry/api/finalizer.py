@@ -28,8 +28,8 @@ class Finalizer:
         """Publish the session's lineage and return its receipt. For a closed session, return the existing receipt.
 
         `client` is as for `Turns.turn`. Cancellation leaves the session either open, or closed with its receipt; repeat
-        the call to find out. Raises `Refusal`: as `receipt_if_closed`, `publish`, `Turns.turn` and `RegistryService.scope`;
-        409 if staging continues.
+        the call to find out. Raises `Refusal`: as `receipt_if_closed`, `publish`, `Turns.turn` and
+        `RegistryService.scope`; 409 if staging continues.
         """
         receipt = await self._receipt_if_closed(access, body)
         if receipt is not None:
