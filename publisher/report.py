@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from roar_publisher.state.machine import Event, State
-from roar_publisher.state.record import Tally
-from roar_publisher.state.units import Kind
+from roar_publisher.state.units import Kind, Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,13 +80,26 @@ class JournalFile:
         with self.translated():
             return bool(schema.journal_migrations.pending(self.db))
 
+    @property
+    def data_version(self) -> int:
+        """A number that changes whenever another connection commits a change."""
+        with self.translated():
+            return int(self.db.conn.execute("PRAGMA data_version").fetchone()[0])
+
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
         self.db.conn.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run the block in an IMMEDIATE transaction: a deferred read-then-write can fail at once with BUSY."""
+        """Run the block in a transaction. Inside of another one, the block becomes a part of that.
+
+        It is IMMEDIATE, because a deferred one that reads first can fail at once with BUSY when it writes.
+        """
+        nested = self.db.conn.in_transaction
+        if nested:
+            yield
+            return
         with self.translated():
             self.db.conn.execute("BEGIN IMMEDIATE")
             try:

@@ -8,8 +8,9 @@
 """
 
 import json
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from time import time
@@ -19,15 +20,21 @@ from roar_publisher.state.debts import debts_from
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.file import JournalFile, understood
 from roar_publisher.state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
-from roar_publisher.state.objects import Objects
+from roar_publisher.state.objects import Objects, delete_parts
 from roar_publisher.state.queue import Queue
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import NAMED_BY, Checkpoint, Learned, NamedBy, Plan, Progress, Tally
-from roar_publisher.state.units import Kind, Unit
-
-COMPRESSION_LEVEL = 1
-"""zlib level of unit bodies. The cheapest level already shrinks repetitive JSON to a tenth."""
-
+from roar_publisher.state.record import (
+    GROUNDS,
+    NAMED_BY,
+    OF_THIS_MACHINE,
+    Checkpoint,
+    Learned,
+    LocalContext,
+    NamedBy,
+    Plan,
+    Progress,
+)
+from roar_publisher.state.units import Units
 
 _JSON_COLUMNS = frozenset(
     {"intent", "provisional", "redactions", "capabilities", "scope_request", "tags", "owed", "published", "receipt"}
@@ -45,18 +52,11 @@ class Journal(JournalFile):
         """Open or create the journal at `path`. read_only: for observers; their statements cannot write."""
         super().__init__(path, read_only=read_only)
         self._clock = clock
+        self.units = Units(self)
         self.objects = Objects(self)
         self.queue = Queue(self, clock)
 
     # ---------------------------------------------------------------- the plan
-
-    def add_units(self, units: Iterable[Unit]) -> None:
-        """Write units in one transaction. Called during planning, before `freeze`."""
-        rows = ((u.seq, u.part, u.kind.value, u.job_uid, u.items, u.after, _pack(u.body)) for u in units)
-        with self.transaction():
-            self.db.conn.executemany(
-                "INSERT INTO units (seq, part, kind, job_uid, items, after, body) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
-            )
 
     def freeze(self, plan: Plan, *, agreed: bool = False) -> None:
         """Close the plan. From now on the publish exists, and its `Progress` starts at PROBE.
@@ -68,7 +68,7 @@ class Journal(JournalFile):
             self.db.table("plan").insert(_to_row(asdict(plan)))
             start = Progress(updated_at=self._clock())
             self.db.table("progress").insert(_to_row({"id": plan.id} | asdict(start)))
-            self.db.conn.execute("UPDATE queue SET agreed = ?", [agreed])
+            self.queue.order(agreed=agreed)
 
     def frozen(self) -> bool:
         """Return whether planning has finished. A journal without a frozen plan never sent anything."""
@@ -87,8 +87,8 @@ class Journal(JournalFile):
         with understood(self.path):
             row = self._only_row("progress")
             del row["id"], row["marks_owed"]  # older releases used marks_owed
-            told = {"state": State(row["state"]), "owed": debts_from(row["owed"])}
-            return Progress(**row | told | {"binding_prepared": bool(row["binding_prepared"])})
+            parsed = {"state": State(row["state"]), "owed": debts_from(row["owed"])}
+            return Progress(**row | parsed | {"binding_prepared": bool(row["binding_prepared"])})
 
     def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
         """Write an event, the state that it leads to, and what was learned, in one transaction.
@@ -108,11 +108,11 @@ class Journal(JournalFile):
             changes |= {"epoch": before.epoch + 1, "remote_session": None}
         moved = changes.get("remote_session", before.remote_session) != before.remote_session
         if moved or event in CLEARS_ACKNOWLEDGEMENTS:  # acknowledgements are valid only for their session
-            self.db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
+            self.units.forget_acknowledgements()
             changes.setdefault("published_elsewhere", None)
         if event is Event.COUNTS_DIFFER:
             changes["recounts"] = before.recounts + 1
-        self._update(changes)
+        self._update("progress", changes)
         self.db.table("events").insert(
             {
                 "at": changes["updated_at"],
@@ -132,7 +132,7 @@ class Journal(JournalFile):
         reached = {row.target for row in self.history()}
         if reached & {State.STAGE, State.FINALIZE}:
             return True
-        refused = self.progress().state is State.FAILED and not any(t.acked_units for t in self.tally().values())
+        refused = self.progress().state is State.FAILED and not any(t.acked_units for t in self.units.tally().values())
         return State.FALLBACK in reached and not refused
 
     def readdress(self, registry: str) -> None:
@@ -150,26 +150,59 @@ class Journal(JournalFile):
                     next_step=f"roar publish --resume {before.id}, or publish again there after: "
                     f"roar journal cancel {before.id}",
                 )
-            self.db.conn.execute("UPDATE plan SET registry = ?", [registry])
-            self._name_registry(NamedBy.OPTION)
+            self._update("plan", {"registry": registry})
+            self.name_registry(NamedBy.OPTION)
             forgotten: Learned = {"capabilities": {}, "credential": None, "identity": None, "why": None}
             forgotten |= {"scope_request": None, "remote_session": None}
             self._checkpoint(Event.READDRESSED, forgotten)
-            self.db.conn.execute("UPDATE queue SET parked = 0, attempts = 0, next_attempt = NULL")
+            self.queue.unpark()
 
     def name_registry(self, by: NamedBy) -> None:
         """Record what names the registry now: the user may have given its address when resuming."""
         with self.transaction():
-            self._name_registry(by)
+            self._update("plan", {"intent": self.plan().intent | {NAMED_BY: by.value}})
 
-    def _name_registry(self, by: NamedBy) -> None:
-        intent = self.plan().intent | {NAMED_BY: by.value}
-        self.db.conn.execute("UPDATE plan SET intent = ?", [json.dumps(intent, sort_keys=True)])
+    def adapt(self, local: LocalContext, contents: Mapping[int, str]) -> None:
+        """Adapt an imported publish to this machine, in one transaction. contents: of its objects, by seq.
+
+        The publish is parked: the bundle names the address that credentials of this machine would go to, so the user
+        has to resume it explicitly. Limits of its uploads are kept.
+        """
+        own = {"ssh_key": local.ssh_key, NAMED_BY: NamedBy.BUNDLE.value, GROUNDS: local.grounds}
+        changes = {"project": local.project, "roar_db": local.roar_db, "local_session": local.local_session}
+        detail = "it was imported from another machine: nothing is sent before you resume it"
+        with self.transaction():
+            self._update("plan", {**changes, "tags": local.tags, "intent": self.plan().intent | own})
+            self._update("progress", {"reason": Reason.IMPORTED, "detail": detail, "url": local.url})
+            self.objects.revise_all(contents)
+            self.queue.import_parked()
+
+    def copy_for_export(self, copy: Path) -> None:
+        """Write a copy to the empty file `copy`, without what applies to this machine only and without deleted rows."""
+        decided = {name: value for name, value in self.plan().intent.items() if name not in OF_THIS_MACHINE}
+        intent = json.dumps(decided | {"ssh_key": ""}, sort_keys=True)
+        with self.translated(), closing(sqlite3.connect(copy, isolation_level=None)) as target:
+            self.db.conn.backup(target)
+            target.execute("UPDATE plan SET intent = ?", [intent])
+            delete_parts(target)
+            target.execute("VACUUM")
+
+    def start(self) -> None:
+        """Record that a process works on the publish. Clears the reason why it stopped before."""
+        with self.transaction():
+            self._update("progress", {"reason": "", "detail": ""})
+            self.queue.start()
+
+    def park(self, *, reason: str, detail: str) -> None:
+        """Leave the publish to the user, and record why."""
+        with self.transaction():
+            self.note(reason=reason, detail=detail)
+            self.queue.park()
 
     def note(self, *, reason: str, detail: str) -> None:
         """Record why the publish stopped. Does not change its state."""
         with self.transaction():
-            self._update({"reason": reason, "detail": detail, "updated_at": self._clock()})
+            self._update("progress", {"reason": reason, "detail": detail, "updated_at": self._clock()})
 
     def note_wait(self, reason: str) -> None:
         """Record what the owner waits for now; "" when it continues. Keeps the reason of a publish that stopped."""
@@ -179,7 +212,7 @@ class Journal(JournalFile):
     def remember(self, **learned: Unpack[Learned]) -> None:
         """Record something learned in the middle of a step. Does not change the state."""
         with self.transaction():
-            self._update({**learned})
+            self._update("progress", {**learned})
 
     def history(self) -> list[Checkpoint]:
         """Return every checkpoint, oldest first."""
@@ -187,81 +220,12 @@ class Journal(JournalFile):
             rows = self.db.query("SELECT at, event, source, target, detail FROM events ORDER BY id")
             return [Checkpoint(**row) for row in rows]
 
-    # ---------------------------------------------------------------- the units
-
-    def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
-        """Mark units, given as (seq, part), as received by the server, in one transaction."""
-        with self.transaction():
-            self.db.conn.executemany("UPDATE units SET acked = 1 WHERE seq = ? AND part = ?", units)
-
-    def split(self, whole: Unit, halves: tuple[Unit, Unit]) -> tuple[Unit, Unit]:
-        """Replace a unit that the server found too large by two, and return them with their part numbers."""
-        first, second = halves
-        with self.transaction():
-            row = self.db.conn.execute("SELECT max(part) FROM units WHERE seq = ?", [whole.seq]).fetchone()
-            first = _numbered(first, whole.part)
-            second = _numbered(second, row[0] + 1)
-            self.db.conn.execute("DELETE FROM units WHERE seq = ? AND part = ?", [whole.seq, whole.part])
-            self.db.conn.executemany(
-                "INSERT INTO units (seq, part, kind, job_uid, items, after, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                ((u.seq, u.part, u.kind.value, u.job_uid, u.items, u.after, _pack(u.body)) for u in (first, second)),
-            )
-        return first, second
-
-    def pending(self, kinds: Iterable[Kind], *, past: int = 0, limit: int, max_bytes: int) -> list[Unit]:
-        """Return the next unacknowledged units after seq `past`, in order: about `limit` units or `max_bytes` of body.
-
-        A page never separates the parts of one seq. A part that a split creates now is therefore not on a later page.
-        """
-        names = [kind.value for kind in kinds]
-        page: list[Unit] = []
-        size = 0
-        with self.translated():
-            cursor = self.db.conn.execute(
-                "SELECT seq, part, kind, job_uid, items, after, body FROM units"
-                f" WHERE seq > ? AND acked = 0 AND kind IN ({', '.join('?' * len(names))})"
-                " ORDER BY seq, part",
-                [past, *names],
-            )
-            for seq, part, kind, job_uid, items, after, body in cursor:
-                if (len(page) >= limit or size >= max_bytes) and seq != page[-1].seq:
-                    break
-                unit = Unit(seq, Kind(kind), job_uid, items, after, zlib.decompress(body), part)
-                page.append(unit)
-                size += len(unit.body)
-            cursor.close()
-        return page
-
-    def unacknowledged_nodes(self, kinds: Iterable[Kind]) -> list[int]:
-        """Return the seq of every unacknowledged unit of `kinds`, ascending, with one entry per part."""
-        names = [kind.value for kind in kinds]
-        with self.translated():
-            rows = self.db.conn.execute(
-                f"SELECT seq FROM units WHERE acked = 0 AND kind IN ({', '.join('?' * len(names))}) ORDER BY seq", names
-            )
-            return [row[0] for row in rows]
-
-    def bodies(self, kind: Kind) -> Iterator[bytes]:
-        """Yield the body of every unit of one kind, in order, acknowledged or not."""
-        with self.translated():
-            cursor = self.db.conn.execute("SELECT body FROM units WHERE kind = ? ORDER BY seq, part", [kind.value])
-            for (body,) in cursor:
-                yield zlib.decompress(body)
-
-    def tally(self) -> dict[Kind, Tally]:
-        """Return the number of units and items per kind, planned and acknowledged."""
-        with self.translated():
-            rows = self.db.conn.execute(
-                "SELECT kind, count(*), sum(acked), sum(items), sum(items * acked) FROM units GROUP BY kind"
-            )
-            return {Kind(kind): Tally(*counts) for kind, *counts in rows}
-
     # ---------------------------------------------------------------- rows
 
-    def _update(self, changes: Mapping[str, Any]) -> None:
+    def _update(self, table: str, changes: Mapping[str, Any]) -> None:
         row = _to_row(changes)
         assignments = ", ".join(f"{column} = ?" for column in row)
-        self.db.conn.execute(f"UPDATE progress SET {assignments}", list(row.values()))
+        self.db.conn.execute(f"UPDATE {table} SET {assignments}", list(row.values()))
 
     def _only_row(self, table: str) -> dict[str, Any]:
         with self.translated():
@@ -274,14 +238,6 @@ class Journal(JournalFile):
                 reason=Reason.NO_PLAN,
             )
         return {name: json.loads(v) if name in _JSON_COLUMNS and v is not None else v for name, v in row.items()}
-
-
-def _pack(body: bytes) -> bytes:
-    return zlib.compress(body, COMPRESSION_LEVEL)
-
-
-def _numbered(unit: Unit, part: int) -> Unit:
-    return Unit(unit.seq, unit.kind, unit.job_uid, unit.items, unit.after, unit.body, part)
 
 
 def _to_row(values: Mapping[str, Any]) -> dict[str, Any]:

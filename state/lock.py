@@ -30,8 +30,8 @@ HELD = (errno.EWOULDBLOCK, errno.EACCES)
 """Error codes if another process holds a lock."""
 NO_FLOCK = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK})
 """Error codes if the file system has no `flock`."""
-GLANCES = 3
-GLANCE_SECONDS = 0.01
+RETRIES = 3
+RETRY_SECONDS = 0.01
 WAIT_SECONDS = 10.0
 FLOCK_FORMAT = "hhqqi4x"
 """`struct flock` with 64-bit offsets: type, whence, start, length, pid."""
@@ -67,22 +67,23 @@ class Lock:
                 resumable=True,
             ) from error
         try:
-            _claim(handle)
+            held = _claim(handle)
         except OSError as error:
             os.close(handle)
-            if error.errno not in HELD:
-                raise LocalProblem(
-                    f"{self._path} cannot be locked: {error.strerror}. Two processes could work on the same publish",
-                    next_step="set ROAR_STATE_DIR to a folder on a local disk, or mount this one with locks",
-                    reason=Reason.STATE_DIRECTORY,
-                    resumable=True,
-                ) from error
+            raise LocalProblem(
+                f"{self._path} cannot be locked: {error.strerror}. Two processes could work on the same publish",
+                next_step="set ROAR_STATE_DIR to a folder on a local disk, or mount this one with locks",
+                reason=Reason.STATE_DIRECTORY,
+                resumable=True,
+            ) from error
+        if not held:
+            os.close(handle)
             raise Owned(
-                f"another process works on this publish{_whereabouts(self._path)}",
-                kept="It goes on undisturbed.",
+                f"another process works on this publish{_name_owner(self._path)}",
+                kept="It continues undisturbed.",
                 next_step="roar journal list",
                 reason=Reason.OWNED,
-            ) from error
+            )
         self._handle = handle
         with suppress(OSError):  # the disk may be full, and the text only serves a message
             text = f"{os.getpid():<{PID_WIDTH}}{_host():<{HOST_WIDTH}}"
@@ -141,7 +142,7 @@ def _host() -> str:
     return os.uname().nodename.encode("ascii", "replace").decode()[:HOST_WIDTH]
 
 
-def _whereabouts(path: Path) -> str:
+def _name_owner(path: Path) -> str:
     """Return the holder's pid, and its machine if it is another one, for a message; empty if unknown."""
     pid = owner(path)
     if pid is None:
@@ -167,26 +168,37 @@ def exclusively(path: Path) -> Iterator[None]:
         except Owned:
             if time.monotonic() >= until:
                 raise
-            time.sleep(GLANCE_SECONDS)
+            time.sleep(RETRY_SECONDS)
     try:
         yield
     finally:
         lock.release()
 
 
-def _claim(handle: int) -> None:
-    """Take the lock, trying a few times.
+def _claim(handle: int) -> bool:
+    """Try to take the lock a few times.
 
     `owner` holds it for some microseconds, so one refusal does not prove an owner.
     """
-    for _ in range(GLANCES):
-        try:
-            return _lock(handle, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in HELD:
-                raise
-            time.sleep(GLANCE_SECONDS)
-    return _lock(handle, fcntl.LOCK_EX)
+    for _ in range(RETRIES):
+        if try_lock(handle):
+            return True
+        time.sleep(RETRY_SECONDS)
+    return try_lock(handle)
+
+
+def try_lock(handle: int) -> bool:
+    """Take an exclusive lock on an open file without waiting. Returns False if another process holds it.
+
+    Raises OSError if the file system has no locks.
+    """
+    try:
+        _lock(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in HELD:
+            raise
+        return False
+    return True
 
 
 def _lock(handle: int, kind: int) -> None:

@@ -4,7 +4,8 @@ A part belongs to one upload. The upload's id is not kept here but in a private 
 stores it is a credential.
 """
 
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from roar_publisher.state.file import JournalFile
@@ -45,6 +46,16 @@ class ObjectTally:
     stored_size: int
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectProgress:
+    """The progress of one object. size, sent: its bytes in total, and those that the store acknowledged."""
+
+    key: str
+    size: int
+    sent: int
+    stored: bool
+
+
 class Objects:
     """The objects in one journal. Every method commits before it returns and can be repeated safely."""
 
@@ -70,8 +81,13 @@ class Objects:
 
     def revise(self, seq: int, content: str) -> None:
         """Replace the information about an object's file; its bytes are the same."""
+        self.revise_all({seq: content})
+
+    def revise_all(self, contents: Mapping[int, str]) -> None:
+        """Replace the information about objects' files, by seq, in one transaction."""
+        rows = ((content, seq) for seq, content in contents.items())
         with self._file.transaction():
-            self._file.db.conn.execute("UPDATE objects SET content = ? WHERE seq = ?", [content, seq])
+            self._file.db.conn.executemany("UPDATE objects SET content = ? WHERE seq = ?", rows)
 
     def stored(self, tags: Iterable[tuple[int, str]]) -> None:
         """Record that the store has these objects, verified, as (seq, tag). Forgets their parts."""
@@ -116,3 +132,18 @@ class Objects:
                 " FROM objects"
             ).fetchone()
             return ObjectTally(*row)
+
+    def progress(self) -> dict[int, ObjectProgress]:
+        """Return the progress of every object, by seq, in order."""
+        with self._file.translated():
+            rows = self._file.db.conn.execute(
+                "SELECT o.seq, key, o.size, CASE WHEN stored THEN o.size ELSE coalesce(sent, 0) END, stored"
+                " FROM objects o LEFT JOIN (SELECT seq, sum(size) AS sent FROM parts GROUP BY seq) p ON p.seq = o.seq"
+                " ORDER BY o.seq"
+            )
+            return {seq: ObjectProgress(key, size, sent, bool(stored)) for seq, key, size, sent, stored in rows}
+
+
+def delete_parts(copy: sqlite3.Connection) -> None:
+    """Delete all parts from a copy of a journal: the names of their uploads are not exported."""
+    copy.execute("DELETE FROM parts")

@@ -145,6 +145,11 @@ class StateFolder:
         check_state_folder(root)
         return cls(root)
 
+    @classmethod
+    def of(cls, paths: PublishPaths) -> "StateFolder":
+        """Return the folder that holds a publish."""
+        return cls(paths.folder.parents[1])
+
     @staticmethod
     def _root(environ: Mapping[str, str]) -> Path:
         chosen = environ.get("ROAR_STATE_DIR")

@@ -8,12 +8,11 @@ Without the token, the other machine opens another session; what an upload had s
 """
 
 import errno
-import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +27,7 @@ from roar_publisher.state.machine import LIVE
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.private import create_private
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import GROUNDS, NAMED_BY, OF_THIS_MACHINE, NamedBy, Plan
+from roar_publisher.state.record import Plan
 from roar_publisher.state.room import MIN_ROOM_BYTES
 from roar_publisher.state.schema import is_full
 from roar_publisher.state.trouble import trouble
@@ -51,23 +50,6 @@ class Arrival:
     record: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalContext:
-    """The parts of a plan that depend on the machine.
-
-    Folders, roar.db, its session's row, the SSH key that is meant, the git tags (as in `Plan`), where the lineage is
-    shown, as far as that may be believed, and the folders that it may use (`GROUNDS`).
-    """
-
-    project: str
-    roar_db: str
-    local_session: int
-    ssh_key: str
-    tags: list[list[str]]
-    url: str | None
-    grounds: list[str]
-
-
 def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) -> int:
     """Write the publish to `file` (mode 0600), completely or not at all. Returns its size in bytes.
 
@@ -76,8 +58,8 @@ def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) 
     copy = paths.folder / "export"  # a killed export leaves it behind; the next one removes it
     try:
         copy.unlink(missing_ok=True)
-        with journal.translated():
-            _copy_for_others(journal, copy)
+        create_private(copy)
+        journal.copy_for_export(copy)
         with copy.open("rb") as content:
             members: dict[str, IO[bytes]] = {JOURNAL: content}
             if record is not None:
@@ -85,18 +67,6 @@ def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) 
             return write_bundle(file, paths.id, members)
     finally:
         copy.unlink(missing_ok=True)
-
-
-def _copy_for_others(journal: Journal, copy: Path) -> None:
-    """Write a copy of the journal without what stays here, and without the remains of deleted rows."""
-    decided = {name: value for name, value in journal.plan().intent.items() if name not in OF_THIS_MACHINE}
-    intent = json.dumps(decided | {"ssh_key": ""}, sort_keys=True)
-    create_private(copy)
-    with closing(sqlite3.connect(copy, isolation_level=None)) as target:
-        journal.db.conn.backup(target)
-        target.execute("UPDATE plan SET intent = ?", [intent])
-        target.execute("DELETE FROM parts")
-        target.execute("VACUUM")
 
 
 @contextmanager
@@ -124,28 +94,6 @@ def arriving(file: Path, folder: StateFolder) -> Iterator[Arrival]:
                 yield Arrival(paths, journal, record)
             new.with_name("journal.db.new-journal").unlink(missing_ok=True)
             new.replace(paths.journal)
-
-
-def settle(journal: Journal, whereabouts: LocalContext, contents: Mapping[int, str]) -> None:
-    """Adapt an arriving publish to this machine, in one transaction. contents: of its objects, by seq.
-
-    The publish is parked: the bundle names the address that credentials of this machine would go to, so the user has to
-    resume it explicitly. Consent given elsewhere does not count here. Limits of its uploads are kept, attempts are
-    reset.
-    """
-    own = {"ssh_key": whereabouts.ssh_key, NAMED_BY: NamedBy.BUNDLE.value, GROUNDS: whereabouts.grounds}
-    intent = json.dumps(journal.plan().intent | own, sort_keys=True)
-    place = (whereabouts.project, whereabouts.roar_db, whereabouts.local_session, intent, json.dumps(whereabouts.tags))
-    with journal.transaction():
-        journal.db.conn.execute(
-            "UPDATE plan SET project = ?, roar_db = ?, local_session = ?, intent = ?, tags = ?", place
-        )
-        rows = ((content, seq) for seq, content in contents.items())
-        journal.db.conn.executemany("UPDATE objects SET content = ? WHERE seq = ?", rows)
-        journal.db.conn.execute("UPDATE queue SET agreed = 0, parked = 1, attempts = 0, next_attempt = NULL")
-        detail = "it was brought from another machine: nothing is sent before you resume it"
-        now = (Reason.IMPORTED, detail, whereabouts.url)
-        journal.db.conn.execute("UPDATE progress SET reason = ?, detail = ?, url = ?", now)
 
 
 def _text(bundle: Bundle) -> str:
@@ -222,7 +170,7 @@ def _readable(journal: Journal) -> Plan:
         raise ValueError("not a journal that was exported")
     journal.queue.read()
     journal.history()
-    journal.tally()
+    journal.units.tally()
     journal.objects.all()
     return journal.plan()
 

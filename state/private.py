@@ -1,14 +1,15 @@
 """Small files that only this user may read. They are complete or absent, whatever happens during a write.
 
-Each has one writer at a time (the owner of its publish), so the temporary name can be fixed: the next writer removes
-what a killed one left behind. Links are not followed.
+Each has one writer at a time (the owner of its publish, or a lock's holder), so the temporary name can be fixed: the
+next writer removes what a killed one left behind. Links are not followed.
 """
 
 import os
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from roar_publisher.state.regular import LARGEST_OWN_BYTES, read_bounded
+from roar_publisher.state.regular import LARGEST_OWN_BYTES, PRIVATE_MODE, open_own, read_bounded
 
 
 def read_private(path: Path) -> bytes | None:
@@ -20,30 +21,48 @@ def read_private(path: Path) -> bytes | None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace the file atomically and durably, with mode 0600. Raises OSError."""
+    """Replace the file atomically, with mode 0600. Raises OSError."""
+    _new(path).unlink(missing_ok=True)
+    with replacing(path) as replace:
+        replace(memoryview(content))
+
+
+@contextmanager
+def replacing(path: Path, *, room: int = 0, sync_folder: bool = False) -> Iterator[Callable[[memoryview], None]]:
+    """Yield a function that replaces the file atomically, with mode 0600.
+
+    room: bytes to allocate on entry, so that a full disk shows before anything can be lost. sync_folder: whether the
+    replacement must survive a power failure. It takes a memoryview, whose content no traceback shows.
+    Raises OSError on entry and from the function. The old file is then unchanged.
+    """
     new = _new(path)
+    descriptor = open_own(new, os.O_WRONLY | os.O_CREAT)
+
+    def replace(content: memoryview) -> None:
+        _write(descriptor, content)
+        os.replace(new, path)
+        if sync_folder:
+            _sync_folder(path.parent)
+
     try:
-        new.unlink(missing_ok=True)
-        with open(
-            os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb"
-        ) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+        os.fchmod(descriptor, PRIVATE_MODE)
+        if room:
+            _write(descriptor, memoryview(b" " * room))
+        yield replace
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            os.unlink(new)  # already gone if it was renamed
 
 
 def create_private(path: Path) -> None:
-    """Make an empty file of mode 0600 for a library that opens it by its name, unless there is one.
+    """Create an empty file of mode 0600, unless it exists, for a library that opens it by its name.
 
-    SQLite would make it with what the umask leaves, and gives its own journal the mode of the database.  What the disk
-    refuses is the library's to tell.
+    SQLite itself would apply the umask. It gives its own journal the mode of the database. Errors are left to the
+    library, which meets them as well.
     """
     with suppress(OSError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_MODE))
 
 
 def forget_private(path: Path) -> None:
@@ -54,3 +73,19 @@ def forget_private(path: Path) -> None:
 
 def _new(path: Path) -> Path:
     return path.with_name(f"{path.name}.new")
+
+
+def _write(descriptor: int, content: memoryview) -> None:
+    written = 0
+    while written < len(content):
+        written += os.pwrite(descriptor, content[written:], written)
+    os.ftruncate(descriptor, len(content))
+    os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

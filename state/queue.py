@@ -29,7 +29,7 @@ class Queued:
     attempts: the number of consecutive attempts that acknowledged nothing new.
     next_attempt: Unix seconds before which the daemon does not start it; None: at any time.
     parked: it waits for the user, and the daemon does not start it.
-    told: whether the hook was notified of its end; None if no notification is needed.
+    notified: whether the hook was notified of its end; None if no notification is needed.
     """
 
     detached_at: float | None = None
@@ -38,7 +38,7 @@ class Queued:
     attempts: int = 0
     next_attempt: float | None = None
     parked: bool = False
-    told: bool | None = None
+    notified: bool | None = None
 
 
 class Queue:
@@ -54,50 +54,46 @@ class Queue:
             row = next(iter(self._file.db["queue"].rows), None) if self._file.db["queue"].exists() else None
         if row is None:
             return Queued()
-        flags = {name: None if row[name] is None else bool(row[name]) for name in ("agreed", "parked", "told")}
         limits = TransferLimits(**{name: row.pop(column) for name, column in LIMIT_COLUMNS.items()})
-        return Queued(**row | flags, limits=limits)
+        notified = row.pop("told")
+        flags = {"agreed": bool(row["agreed"]), "parked": bool(row["parked"])}
+        return Queued(**row | flags, limits=limits, notified=None if notified is None else bool(notified))
 
     def order(self, *, agreed: bool = False, limits: TransferLimits = DEFAULT_LIMITS) -> None:
         """Record how the user wants the work done; every later owner follows it. What is not given stays as it was."""
-        said = {"agreed": agreed or None} | {column: getattr(limits, name) for name, column in LIMIT_COLUMNS.items()}
-        if changes := {name: value for name, value in said.items() if value is not None}:
+        given = {"agreed": agreed or None} | {column: getattr(limits, name) for name, column in LIMIT_COLUMNS.items()}
+        if changes := {name: value for name, value in given.items() if value is not None}:
             self._write(**changes)
 
     def detach(self) -> None:
         """Leave the publish to the daemon, which starts it as soon as it can."""
         self._write(detached_at=self._clock(), attempts=0, next_attempt=None, parked=False)
 
-    def begun(self) -> None:
-        """Record that a process works on the publish. Clears the reason why it stopped before."""
-        with self._file.transaction():
-            self._file.db.conn.execute("UPDATE progress SET reason = '', detail = ''")
-            self._set({"next_attempt": None, "parked": False})
+    def start(self) -> None:
+        """Record that a process works on the publish."""
+        self._write(parked=False, next_attempt=None)
 
     def postpone(self, *, attempts: int, until: float | None) -> None:
-        """Tell the daemon not to start the publish before `until`. `Journal.note` has recorded the reason already."""
+        """Keep the daemon from starting the publish before `until`. `Journal.note` has recorded the reason already."""
         self._write(attempts=attempts, next_attempt=until)
 
-    def park(self, *, reason: str, detail: str) -> None:
-        """Leave the publish to the user, and record why."""
-        with self._file.transaction():
-            self._file.db.conn.execute(
-                "UPDATE progress SET reason = ?, detail = ?, updated_at = ?", [reason, detail, self._clock()]
-            )
-            self._set({"parked": True, "next_attempt": None})
+    def park(self) -> None:
+        """Leave the publish to the user. `Journal.park` records why."""
+        self._write(parked=True, next_attempt=None)
 
     def unpark(self) -> None:
-        """Record that the user settled it: the daemon may start it at once."""
+        """Record that the user has acted: the daemon may start the publish at once."""
         self._write(parked=False, attempts=0, next_attempt=None)
 
-    def tell(self, told: bool) -> None:
-        """Record whether the hook was notified of the end. False as long as the notification is owed."""
-        self._write(told=told)
+    def import_parked(self) -> None:
+        """Park a publish of another machine. Consent that was given there does not count here."""
+        self._write(agreed=False, parked=True, attempts=0, next_attempt=None)
+
+    def set_notified(self, notified: bool) -> None:
+        """Record whether the hook was notified of the end. False as long as the notification is pending."""
+        self._write(told=notified)
 
     def _write(self, **changes: Any) -> None:
-        with self._file.transaction():
-            self._set(changes)
-
-    def _set(self, changes: dict[str, Any]) -> None:
         assignments = ", ".join(f"{column} = ?" for column in changes)
-        self._file.db.conn.execute(f"UPDATE queue SET {assignments}", list(changes.values()))
+        with self._file.transaction():
+            self._file.db.conn.execute(f"UPDATE queue SET {assignments}", list(changes.values()))

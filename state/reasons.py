@@ -16,12 +16,12 @@ from roar_publisher.state.errors import ExitCode
 class Turn(StrEnum):
     """Who has to act before the publish can continue."""
 
-    ANONYMOUS_CALLER = "nobody"
+    NONE = "nobody"
     DAEMON = "daemon"
     NETWORK = "network"
     SERVER = "server"
     MACHINE = "machine"
-    PERSON = "person"
+    USER = "person"
 
 
 class Reason(StrEnum):
@@ -128,87 +128,91 @@ def _resumable(turn: Turn, text: str) -> Meaning:
     return Meaning(turn, text, ExitCode.INTERRUPTED)
 
 
-def _person(text: str, code: ExitCode = ExitCode.NEEDS_USER) -> Meaning:
-    return Meaning(Turn.PERSON, text, code)
+def _needs_user(text: str, code: ExitCode = ExitCode.NEEDS_USER) -> Meaning:
+    return Meaning(Turn.USER, text, code)
 
 
 def _final(text: str) -> Meaning:
-    return Meaning(Turn.PERSON, text, ExitCode.FAILED)
+    return Meaning(Turn.USER, text, ExitCode.FAILED)
 
 
 MEANINGS: Mapping[Reason, Meaning] = {
-    Reason.QUEUED: _resumable(Turn.DAEMON, "left to the daemon, not begun yet"),
-    Reason.RUNNING: _resumable(Turn.ANONYMOUS_CALLER, "on its way"),
-    Reason.PUBLISHED: Meaning(Turn.ANONYMOUS_CALLER, "published", ExitCode.PUBLISHED),
-    Reason.OWED: Meaning(Turn.DAEMON, "published, but something that follows is still owed", ExitCode.PUBLISHED),
-    Reason.OWNED: Meaning(Turn.ANONYMOUS_CALLER, "another process works on it", ExitCode.OWNED),
+    Reason.QUEUED: _resumable(Turn.DAEMON, "left to the daemon, not started yet"),
+    Reason.RUNNING: _resumable(Turn.NONE, "in progress"),
+    Reason.PUBLISHED: Meaning(Turn.NONE, "published", ExitCode.PUBLISHED),
+    Reason.OWED: Meaning(Turn.DAEMON, "published, but work that follows is not finished", ExitCode.PUBLISHED),
+    Reason.OWNED: Meaning(Turn.NONE, "another process works on it", ExitCode.OWNED),
     Reason.INTERRUPTED: Meaning(Turn.DAEMON, "asked to stop (Ctrl-C, SIGTERM)", ExitCode.CTRL_C),
     Reason.CRASHED: _resumable(Turn.DAEMON, "its process ended unexpectedly"),
-    Reason.CANCELLED: Meaning(Turn.ANONYMOUS_CALLER, "cancelled by the user", ExitCode.USAGE),
-    Reason.EXPORTED: _person("moved to another machine with `roar journal export`", ExitCode.INTERRUPTED),
-    Reason.IMPORTED: _person("brought in with `roar journal import`; nothing is sent before you resume it"),
+    Reason.CANCELLED: Meaning(Turn.NONE, "cancelled by the user", ExitCode.USAGE),
+    Reason.EXPORTED: _needs_user("moved to another machine with `roar journal export`", ExitCode.INTERRUPTED),
+    Reason.IMPORTED: _needs_user("imported with `roar journal import`; nothing is sent before you resume it"),
     Reason.OFFLINE: _resumable(Turn.NETWORK, "the registry or the object store cannot be reached"),
     Reason.NO_ANSWER: _resumable(Turn.SERVER, "the registry has a request and does not answer it"),
-    Reason.THROTTLED: _resumable(Turn.SERVER, "the server asked to be left alone until a certain time"),
+    Reason.THROTTLED: _resumable(Turn.SERVER, "the server asked to wait until a certain time"),
     Reason.SERVER_FAILING: _resumable(Turn.SERVER, "the server answers with failures"),
     Reason.SERVER_FINALIZING: _resumable(Turn.SERVER, "the registry is still closing the session"),
     Reason.SESSION_LOST: _resumable(Turn.SERVER, "the registry keeps losing the session"),
-    Reason.NOT_GLAAS: _resumable(Turn.SERVER, "what answers is no GLaaS registry: a proxy, or a wrong address"),
-    Reason.FRONT: _resumable(Turn.SERVER, "a proxy, a firewall or a sign-in page answers in the registry's place"),
-    Reason.NOT_S3: _resumable(Turn.SERVER, "what answers is no S3-compatible store"),
+    Reason.NOT_GLAAS: _resumable(Turn.SERVER, "what answers is not a GLaaS registry: a proxy, or a wrong address"),
+    Reason.FRONT: _resumable(Turn.SERVER, "a proxy, a firewall or a sign-in page answers instead of the registry"),
+    Reason.NOT_S3: _resumable(Turn.SERVER, "what answers is not an S3-compatible store"),
     Reason.NOT_GCS: _resumable(Turn.SERVER, "what answers is not Google's object store"),
-    Reason.UPLOAD_VANISHED: _resumable(Turn.SERVER, "the object store forgot an upload; it begins anew"),
-    Reason.DISK_FULL: _resumable(Turn.MACHINE, "no room is left on a disk"),
+    Reason.UPLOAD_VANISHED: _resumable(Turn.SERVER, "the object store lost an upload; it is started again"),
+    Reason.DISK_FULL: _resumable(Turn.MACHINE, "a disk is full"),
     Reason.DISK: _resumable(Turn.MACHINE, "a file of this user cannot be read or written"),
     Reason.TOO_MANY_FILES: _resumable(Turn.MACHINE, "no more files may be opened (ulimit -n)"),
     Reason.STATE_DIRECTORY: _resumable(Turn.MACHINE, "the state folder cannot be used"),
     Reason.JOURNAL: _resumable(Turn.MACHINE, "the journal cannot be read or written"),
-    Reason.DATABASE: _resumable(Turn.MACHINE, "roar.db cannot be worked with"),
-    Reason.BUSY: _resumable(Turn.MACHINE, "another process holds roar.db"),
-    Reason.READ_ONLY: _resumable(Turn.MACHINE, "roar.db cannot be read without writing beside it"),
+    Reason.DATABASE: _resumable(Turn.MACHINE, "roar.db cannot be used"),
+    Reason.BUSY: _resumable(Turn.MACHINE, "another process has locked roar.db"),
+    Reason.READ_ONLY: _resumable(Turn.MACHINE, "roar.db cannot be read without writing next to it"),
     Reason.DAEMON: _resumable(Turn.MACHINE, "the daemon cannot be started, stopped or installed"),
-    Reason.CLOCK: _resumable(Turn.MACHINE, "this machine's clock is off"),
-    Reason.LOCAL: _resumable(Turn.MACHINE, "this machine stands in the way"),
-    Reason.AUTH: _person("a sign-in is missing, has expired or is not accepted"),
-    Reason.CREDENTIAL: _person("a credential of a store holds what no request can carry, such as a line break"),
-    Reason.CERTIFICATE: _person("a server's certificate is not trusted, or the trusted ones cannot be read"),
-    Reason.PROXY: _person("a proxy refuses, wants a sign-in, or its setting makes no sense"),
-    Reason.NO_BUCKET: _person("the bucket of the destination does not exist"),
-    Reason.SSH_KEY: _person("the SSH key cannot be used"),
-    Reason.NEEDS_CONFIRMATION: _person("only a person may decide that this becomes public"),
-    Reason.UNTRUSTED_REGISTRY: _person("its registry was named by a project or a bundle, and nobody has accepted it"),
-    Reason.NO_SESSIONS: _person("the registry has no registration sessions, without which all would be public at once"),
-    Reason.FILE_CHANGED: _person("a file is no longer what was planned", ExitCode.INTERRUPTED),
-    Reason.UNREADABLE: _person("a file cannot be read", ExitCode.INTERRUPTED),
-    Reason.NOT_A_FILE: _person("what was a file is none any more", ExitCode.INTERRUPTED),
-    Reason.DESTINATION: _person("the folder that files go to cannot be used", ExitCode.INTERRUPTED),
-    Reason.REGION: _person("the bucket is in another region, which it does not name"),
-    Reason.ACCESS_DENIED: _person("these credentials may not write there"),
-    Reason.CONFIG: _person("a config.toml cannot be read, or makes no sense", ExitCode.INTERRUPTED),
-    Reason.CORRUPT: _person("roar.db is damaged", ExitCode.INTERRUPTED),
-    Reason.NO_DATABASE: _person("there is no roar.db", ExitCode.INTERRUPTED),
-    Reason.SCHEMA: _person("roar.db is not one that this release knows", ExitCode.INTERRUPTED),
-    Reason.USAGE: _person("the command line, the environment or a profile makes no sense", ExitCode.USAGE),
-    Reason.NEWER_JOURNAL: _person("a newer release journaled it", ExitCode.FAILED),
-    Reason.DAMAGED_JOURNAL: _person("the journal is damaged: publish it again", ExitCode.FAILED),
-    Reason.DEFECT: _person("a defect of this program", ExitCode.FAILED),
-    Reason.REJECTED: _final("the server's final no"),
+    Reason.CLOCK: _resumable(Turn.MACHINE, "this machine's clock is wrong"),
+    Reason.LOCAL: _resumable(Turn.MACHINE, "this machine prevents it"),
+    Reason.AUTH: _needs_user("a sign-in is missing, has expired or is not accepted"),
+    Reason.CREDENTIAL: _needs_user(
+        "a credential of a store contains characters that a request cannot carry, such as a line break"
+    ),
+    Reason.CERTIFICATE: _needs_user("a server's certificate is not trusted, or the trusted ones cannot be read"),
+    Reason.PROXY: _needs_user("a proxy refuses, requires a sign-in, or its setting is invalid"),
+    Reason.NO_BUCKET: _needs_user("the bucket of the destination does not exist"),
+    Reason.SSH_KEY: _needs_user("the SSH key cannot be used"),
+    Reason.NEEDS_CONFIRMATION: _needs_user("making this public needs your confirmation"),
+    Reason.UNTRUSTED_REGISTRY: _needs_user(
+        "its registry was named by a project or a bundle, and you have not accepted it"
+    ),
+    Reason.NO_SESSIONS: _needs_user("without registration sessions, the registry would make everything public at once"),
+    Reason.FILE_CHANGED: _needs_user("a file differs from what was planned", ExitCode.INTERRUPTED),
+    Reason.UNREADABLE: _needs_user("a file cannot be read", ExitCode.INTERRUPTED),
+    Reason.NOT_A_FILE: _needs_user("the path of a file no longer leads to a file", ExitCode.INTERRUPTED),
+    Reason.DESTINATION: _needs_user("the destination folder cannot be used", ExitCode.INTERRUPTED),
+    Reason.REGION: _needs_user("the bucket is in another region, which the store does not name"),
+    Reason.ACCESS_DENIED: _needs_user("the credentials do not allow writing there"),
+    Reason.CONFIG: _needs_user("a config.toml cannot be read, or is invalid", ExitCode.INTERRUPTED),
+    Reason.CORRUPT: _needs_user("roar.db is damaged", ExitCode.INTERRUPTED),
+    Reason.NO_DATABASE: _needs_user("there is no roar.db", ExitCode.INTERRUPTED),
+    Reason.SCHEMA: _needs_user("this release does not know the schema of roar.db", ExitCode.INTERRUPTED),
+    Reason.USAGE: _needs_user("the command line, the environment or a profile is invalid", ExitCode.USAGE),
+    Reason.NEWER_JOURNAL: _needs_user("a newer release wrote its journal", ExitCode.FAILED),
+    Reason.DAMAGED_JOURNAL: _needs_user("the journal is damaged: publish it again", ExitCode.FAILED),
+    Reason.DEFECT: _needs_user("a defect of this program", ExitCode.FAILED),
+    Reason.REJECTED: _final("the server refused it finally"),
     Reason.OVERLAP: _final("some of its jobs belong to another published lineage"),
-    Reason.COUNTS_DIFFER: _final("the registry counts other jobs or links than were sent"),
-    Reason.RECEIPT: _final("the registry says that it published, but what it says does not match what was sent"),
-    Reason.STORED_OBJECT_DIFFERS: _final("the object store holds something else than was sent"),
+    Reason.COUNTS_DIFFER: _final("the registry's counts of jobs or links differ from what was sent"),
+    Reason.RECEIPT: _final("the registry reports success, but its receipt does not match what was sent"),
+    Reason.STORED_OBJECT_DIFFERS: _final("the object store holds other content than was sent"),
     Reason.FAILED: _final("it cannot be published"),
     Reason.NO_PLAN: _final("planning was never finished; nothing was sent"),
     Reason.OUTPUT: _final("stdout cannot be written"),
-    Reason.NO_PROJECT: _final("this is no folder of a roar project"),
+    Reason.NO_PROJECT: _final("this folder is not in a roar project"),
     Reason.NO_SESSION: _final("no roar session is active"),
     Reason.NOTHING_TO_PUBLISH: _final("the session has nothing to publish"),
     Reason.INCOMPLETE_JOB: _final("roar recorded a job without its uid or step"),
     Reason.INCOMPLETE_DATASET: _final("roar recorded neither every file of a dataset nor their index"),
-    Reason.TOO_LARGE: _final("roar recorded a text that is larger or nested deeper than a registry takes"),
-    Reason.PROJECT_PATH: _final("the path of the project is not UTF-8, which a journal and a registry need"),
+    Reason.TOO_LARGE: _final("roar recorded a text that is too large or too deeply nested for a registry"),
+    Reason.PROJECT_PATH: _final("the path of the project is not UTF-8, which a journal and a registry require"),
     Reason.NO_BLAKE3: _final("the package blake3 is not installed"),
-    Reason.NO_COMMIT: _final("the project has no commit that a put could name"),
+    Reason.NO_COMMIT: _final("the project has no commit for a put to name"),
     Reason.GIT: _final("git cannot read the project's repository"),
     Reason.FILE_NAME: _final("a file's name cannot be an object's key"),
     Reason.REGISTRY: _final("the registry's data cannot be used, or its address is taken"),
@@ -224,4 +228,4 @@ def meaning(code: str) -> Meaning:
     try:
         return MEANINGS[Reason(code)]
     except ValueError:
-        return _person(code, ExitCode.FAILED)
+        return _needs_user(code, ExitCode.FAILED)

@@ -135,11 +135,18 @@ class Checkpoint:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """The progress of one kind of unit."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalContext:
+    """The parts of a plan that depend on the machine.
 
-    units: int
-    acked_units: int
-    items: int
-    acked_items: int
+    Folders, roar.db, its session's row, the SSH key that is meant, the git tags (as in `Plan`), where the lineage is
+    shown if the registry itself shows it, and the folders that it may use (`GROUNDS`).
+    """
+
+    project: str
+    roar_db: str
+    local_session: int
+    ssh_key: str
+    tags: list[list[str]]
+    url: str | None
+    grounds: list[str]

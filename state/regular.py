@@ -11,11 +11,12 @@ from pathlib import Path
 
 WITHOUT_WAITING = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 """Flags for opening. Without O_NONBLOCK, opening a FIFO would wait for a process at its other end."""
+PRIVATE_MODE = 0o600
 LARGEST_OWN_BYTES = 256 * 1024 * 1024
 """The largest small file in the state folder. A put's record of a million files is smaller."""
 
 
-def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
+def open_own(path: Path, flags: int, mode: int = PRIVATE_MODE) -> int:
     """Open a regular file that has no other name, and return its descriptor.
 
     flags: without O_TRUNC, which would act before the checks.
@@ -64,7 +65,7 @@ def read_bounded(path: Path, most: int, *, follow: bool = True, private: bool = 
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EEXIST, "it is not a regular file", str(path))
         if private and status.st_mode & 0o077 and status.st_uid == os.geteuid():
-            os.fchmod(descriptor, 0o600)
+            os.fchmod(descriptor, PRIVATE_MODE)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(most + 1)
     finally:

@@ -32,7 +32,7 @@ OVER = (State.DONE, State.CANCELLED)
 """States that need no session token. A failed publish may be retried, so it keeps its token."""
 
 
-def vanish(paths: PublishPaths) -> bool:
+def remove_unplanned(paths: PublishPaths) -> bool:
     """Remove a publish whose process died before its plan was frozen. Returns whether it is gone.
 
     An owned publish stays, because it is being planned. So does one that cannot be read now, and one that had begun to
@@ -54,7 +54,7 @@ def vanish(paths: PublishPaths) -> bool:
     return True
 
 
-def tidy(paths: PublishPaths, progress: Progress) -> None:
+def remove_leftovers(paths: PublishPaths, progress: Progress) -> None:
     """Remove what a killed process left in the folder of a publish that no process owns.
 
     A token stays as long as labels are owed, because it signs their request, too.
@@ -70,7 +70,7 @@ def tidy(paths: PublishPaths, progress: Progress) -> None:
             file.unlink(missing_ok=True)
 
 
-def tidy_folder(folder: StateFolder, *, now: Callable[[], float] = time.time) -> None:
+def remove_folder_leftovers(folder: StateFolder, *, now: Callable[[], float] = time.time) -> None:
     """Remove leftover files that belong to no publish."""
     with suppress(OSError):
         for path in folder.publishes.iterdir():
@@ -104,7 +104,7 @@ def _unfinished_files(folder: Path) -> Iterator[Path]:
         yield from folder.glob("uploads/*.new")
 
 
-def no_plan(paths: PublishPaths, problem: LocalProblem) -> LocalProblem:
+def name_planner(paths: PublishPaths, problem: LocalProblem) -> LocalProblem:
     """Return the error of a publish without a plan, or one that says that a process is planning it."""
     pid = owner(paths.lock)
     if problem.reason == Reason.NO_PLAN and pid is not None:

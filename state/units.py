@@ -5,8 +5,15 @@ on the wire (`protocol.md §6`: a staged publish sends remote uids, the legacy p
 serves both routes and every identity.
 """
 
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from roar_publisher.state.file import JournalFile
+
+COMPRESSION_LEVEL = 1
+"""zlib level of unit bodies. The cheapest level already shrinks repetitive JSON to a tenth."""
 
 
 class Kind(StrEnum):
@@ -43,3 +50,102 @@ class Unit:
     after: int
     body: bytes
     part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The progress of one kind of unit."""
+
+    units: int
+    acked_units: int
+    items: int
+    acked_items: int
+
+
+class Units:
+    """The units in one journal. Every method commits before it returns and can be repeated safely."""
+
+    def __init__(self, file: JournalFile) -> None:
+        self._file = file
+
+    def add(self, units: Iterable[Unit]) -> None:
+        """Write units in one transaction. Called during planning, before the plan is frozen."""
+        rows = ((u.seq, u.part, u.kind.value, u.job_uid, u.items, u.after, _pack(u.body)) for u in units)
+        with self._file.transaction():
+            self._file.db.conn.executemany(
+                "INSERT INTO units (seq, part, kind, job_uid, items, after, body) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+            )
+
+    def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
+        """Mark units, given as (seq, part), as received by the server, in one transaction."""
+        with self._file.transaction():
+            self._file.db.conn.executemany("UPDATE units SET acked = 1 WHERE seq = ? AND part = ?", units)
+
+    def forget_acknowledgements(self) -> None:
+        """Record that no unit counts as received."""
+        with self._file.transaction():
+            self._file.db.conn.execute("UPDATE units SET acked = 0 WHERE acked = 1")
+
+    def split(self, whole: Unit, halves: tuple[Unit, Unit]) -> tuple[Unit, Unit]:
+        """Replace a unit that the server found too large by two, and return them with their part numbers."""
+        with self._file.transaction():
+            connection = self._file.db.conn
+            row = connection.execute("SELECT max(part) FROM units WHERE seq = ?", [whole.seq]).fetchone()
+            first, second = replace(halves[0], part=whole.part), replace(halves[1], part=row[0] + 1)
+            connection.execute("DELETE FROM units WHERE seq = ? AND part = ?", [whole.seq, whole.part])
+            self.add((first, second))
+        return first, second
+
+    def pending(self, kinds: Iterable[Kind], *, past: int = 0, limit: int, max_bytes: int) -> list[Unit]:
+        """Return the next unacknowledged units after seq `past`, in order: about `limit` units or `max_bytes` of body.
+
+        A page never separates the parts of one seq. A part that a split creates now is therefore not on a later page.
+        """
+        names = [kind.value for kind in kinds]
+        page: list[Unit] = []
+        size = 0
+        with self._file.translated():
+            cursor = self._file.db.conn.execute(
+                "SELECT seq, part, kind, job_uid, items, after, body FROM units"
+                f" WHERE seq > ? AND acked = 0 AND kind IN ({', '.join('?' * len(names))})"
+                " ORDER BY seq, part",
+                [past, *names],
+            )
+            for seq, part, kind, job_uid, items, after, body in cursor:
+                if (len(page) >= limit or size >= max_bytes) and seq != page[-1].seq:
+                    break
+                unit = Unit(seq, Kind(kind), job_uid, items, after, zlib.decompress(body), part)
+                page.append(unit)
+                size += len(unit.body)
+            cursor.close()
+        return page
+
+    def unacknowledged_nodes(self, kinds: Iterable[Kind]) -> list[int]:
+        """Return the seq of every unacknowledged unit of `kinds`, ascending, with one entry per part."""
+        names = [kind.value for kind in kinds]
+        with self._file.translated():
+            rows = self._file.db.conn.execute(
+                f"SELECT seq FROM units WHERE acked = 0 AND kind IN ({', '.join('?' * len(names))}) ORDER BY seq", names
+            )
+            return [row[0] for row in rows]
+
+    def bodies(self, kind: Kind) -> Iterator[bytes]:
+        """Yield the body of every unit of one kind, in order, acknowledged or not."""
+        with self._file.translated():
+            cursor = self._file.db.conn.execute(
+                "SELECT body FROM units WHERE kind = ? ORDER BY seq, part", [kind.value]
+            )
+            for (body,) in cursor:
+                yield zlib.decompress(body)
+
+    def tally(self) -> dict[Kind, Tally]:
+        """Return the number of units and items per kind, planned and acknowledged."""
+        with self._file.translated():
+            rows = self._file.db.conn.execute(
+                "SELECT kind, count(*), sum(acked), sum(items), sum(items * acked) FROM units GROUP BY kind"
+            )
+            return {Kind(kind): Tally(*counts) for kind, *counts in rows}
+
+
+def _pack(body: bytes) -> bytes:
+    return zlib.compress(body, COMPRESSION_LEVEL)

@@ -28,9 +28,10 @@ CHOSEN_HERE: dict[str, set[str]] = {
         "order",
     },
     "state/foreign.py": {"names", "places", "table"},
-    "state/journal.py": {"', '.join('?' * len(names))", "assignments"},
+    "state/journal.py": {"assignments", "table"},
     "state/objects.py": {"where"},
     "state/queue.py": {"assignments"},
+    "state/units.py": {"', '.join('?' * len(names))"},
 }
 
 

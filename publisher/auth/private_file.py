@@ -1,19 +1,19 @@
 """Credential files: read and replaced as a whole, by one process at a time."""
 
-import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
 
 from roar_publisher.auth.secret import Secret
+from roar_publisher.state import private
 from roar_publisher.state.errors import LocalProblem, Transient
+from roar_publisher.state.lock import try_lock
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import open_own
 
-MODE = 0o600
 LOCK_POLL_S = 0.05
 LOCK_ATTEMPTS = 600
 """Thirty seconds: longer than a refresh takes, shorter than a user waits."""
@@ -28,26 +28,16 @@ def replacing(path: Path, room: int) -> Iterator[Callable[[Secret], None]]:
 
     Raises `LocalProblem` on entry and from the function. The old file is then unchanged.
     """
-    target = Path(os.path.realpath(path))
-    new = target.with_name(f"{target.name}.new")
-    with translated(path):
-        descriptor = open_own(new, os.O_WRONLY | os.O_CREAT, MODE)  # `_write` truncates leftover content
-
-    def replace(content: Secret) -> None:
+    with ExitStack() as stack:
         with translated(path):
-            _write(descriptor, content)
-            os.replace(new, target)
-            _sync_folder(target.parent)
+            target = Path(os.path.realpath(path))
+            replace = stack.enter_context(private.replacing(target, room=room, sync_folder=True))
 
-    try:
-        with translated(path):
-            os.fchmod(descriptor, MODE)
-            _write(descriptor, Secret(" " * room))
-        yield replace
-    finally:
-        os.close(descriptor)
-        with suppress(OSError):
-            os.unlink(new)  # already gone if it was renamed
+        def replace_by(content: Secret) -> None:
+            with translated(path):
+                replace(memoryview(content.reveal().encode()))
+
+        yield replace_by
 
 
 @asynccontextmanager
@@ -57,32 +47,17 @@ async def locked(path: Path) -> AsyncIterator[None]:
     The kernel releases the lock of a process that dies. Raises `Transient` if another process holds it for too long.
     """
     with translated(path):
-        descriptor = open_own(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, MODE)
+        descriptor = open_own(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT)
     try:
         for _ in range(LOCK_ATTEMPTS):
-            with suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with translated(path):
+                held = try_lock(descriptor)
+            if held:
                 break
             await anyio.sleep(LOCK_POLL_S)
         else:
             raise Transient(f"Another process has been changing {path} for {LOCK_ATTEMPTS * LOCK_POLL_S:.0f} s.")
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _write(descriptor: int, content: Secret) -> None:
-    written, length = 0, len(content.reveal().encode())
-    while written < length:
-        written += os.pwrite(descriptor, content.reveal().encode()[written:], written)
-    os.ftruncate(descriptor, length)
-    os.fsync(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

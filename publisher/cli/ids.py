@@ -20,12 +20,12 @@ def complete_publish(ctx: click.Context, param: click.Parameter, incomplete: str
 def complete_live(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Return the matching ids of publishes that have work left."""
     from roar_publisher.state.errors import PublisherError
-    from roar_publisher.state.survey import glance
+    from roar_publisher.state.status_reader import read_status
 
     live = []
     for paths in _publishes(incomplete):
         with suppress(PublisherError):
-            if glance(paths).live:
+            if read_status(paths).live:
                 live.append(paths.id)
     return sorted(live)
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import roar_publisher
-from roar_publisher.daemon.log import MODE
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.paths import StateFolder
@@ -144,7 +143,7 @@ def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
 
 def _log_descriptor(log: Path) -> int:
     try:
-        return open_own(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
+        return open_own(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     except OSError:
         return subprocess.PIPE  # an unwritable log must not prevent the start
 

@@ -8,7 +8,8 @@ from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.survey import Glance, glance
+from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status_reader import read_status
 
 SETTLED_SECONDS = 1.0
 """A file modified more recently than this may change again without a new timestamp."""
@@ -20,12 +21,12 @@ _Stamp = tuple[int, int, int]
 class _Known:
     """A cached journal.
 
-    stamp: the journal file's stamp when it was read; None if it must be read again. glance: None if it cannot be
+    stamp: the journal file's stamp when it was read; None if it must be read again. status: None if it cannot be
     read.
     """
 
     stamp: _Stamp | None
-    glance: Glance | None
+    status: PublishStatus | None
 
 
 class PublishIndex:
@@ -39,7 +40,7 @@ class PublishIndex:
         self._wall_clock = wall_clock
         self._known: dict[str, _Known] = {}
 
-    def waiting(self, skip: frozenset[str]) -> list[Glance]:
+    def waiting(self, skip: frozenset[str]) -> list[PublishStatus]:
         """Return every free publish that is live or owes something, except the ids in `skip`.
 
         Free means that no process owns or claims it. A publish that owes something is left out until its end has been
@@ -47,14 +48,14 @@ class PublishIndex:
         """
         return [found for found in self._look(skip) if _has_work(found) and _free(found.paths)]
 
-    def untold(self, skip: frozenset[str]) -> list[Glance]:
+    def untold(self, skip: frozenset[str]) -> list[PublishStatus]:
         """Return every publish that has ended and whose end is not yet reported, as of the last scan."""
-        known = (entry.glance for entry in self._known.values())
+        known = (entry.status for entry in self._known.values())
         return [
             found
             for found in known
             if found is not None
-            and found.queued.told is False
+            and found.queued.notified is False
             and found.progress.state in (State.DONE, State.FAILED)
             and found.paths.id not in skip
         ]
@@ -63,7 +64,7 @@ class PublishIndex:
         """Drop this publish from the cache, so that the next scan reads it again."""
         self._known.pop(publish_id, None)
 
-    def _look(self, skip: frozenset[str]) -> Iterator[Glance]:
+    def _look(self, skip: frozenset[str]) -> Iterator[PublishStatus]:
         there = set()
         for paths in self._folder.all_publishes():
             there.add(paths.id)
@@ -73,8 +74,8 @@ class PublishIndex:
             known = self._known.get(paths.id)
             if known is None or known.stamp is None or known.stamp != stamp:
                 known = self._known[paths.id] = self._read(paths, stamp)
-            if known.glance is not None:
-                yield known.glance
+            if known.status is not None:
+                yield known.status
         for gone in self._known.keys() - there:
             del self._known[gone]
 
@@ -82,7 +83,7 @@ class PublishIndex:
         # A timestamp in the future, because the clock was set back, is also settled: the file cannot get it again.
         settled = stamp is not None and abs(self._wall_clock() - stamp[1] / 1e9) > SETTLED_SECONDS
         try:
-            return _Known(stamp if settled else None, glance(paths))
+            return _Known(stamp if settled else None, read_status(paths))
         except LocalProblem as problem:
             # A temporary error can go away without a change of the file.
             passing = problem.exit_code is ExitCode.INTERRUPTED
@@ -98,8 +99,8 @@ def _stamp(paths: PublishPaths) -> _Stamp | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _has_work(found: Glance) -> bool:
-    return found.live or (found.owes and found.queued.told is not False)
+def _has_work(found: PublishStatus) -> bool:
+    return found.live or (found.owes and found.queued.notified is not False)
 
 
 def _free(paths: PublishPaths) -> bool:

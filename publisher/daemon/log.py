@@ -18,13 +18,12 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
 
-from roar_publisher.state.regular import open_own
+from roar_publisher.state.regular import PRIVATE_MODE, open_own
 
 MOST_BYTES = 1024 * 1024
 """The maximum size of one file."""
 FILES = 3
 """The log and its two predecessors, `daemon.log.1` and `.2`."""
-MODE = 0o600
 POLL_SECONDS = 0.25
 """How often a follower of the log checks for new lines."""
 NAME = "roar_publisher.daemon"
@@ -89,8 +88,8 @@ class _File(RotatingFileHandler):
         self._told = False
 
     def _open(self) -> io.TextIOWrapper:
-        descriptor = open_own(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE)
-        os.fchmod(descriptor, MODE)
+        descriptor = open_own(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.fchmod(descriptor, PRIVATE_MODE)
         return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
 
     def handleError(self, record: logging.LogRecord) -> None:

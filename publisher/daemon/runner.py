@@ -7,7 +7,7 @@ from roar_publisher.auth.choice import Choice
 from roar_publisher.daemon.dependencies import ActivePublish, Dependencies
 from roar_publisher.daemon.log import Log, about
 from roar_publisher.daemon.schedule import Action, Verdict, verdict
-from roar_publisher.engine.journal import AsyncJournal, AsyncQueue
+from roar_publisher.engine.journal import AsyncJournal
 from roar_publisher.engine.loop import SETBACKS
 from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
@@ -20,7 +20,7 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
-from roar_publisher.state.survey import Glance
+from roar_publisher.state.status import PublishStatus
 
 PATIENCE_SECONDS = 20.0
 """How long an active publish waits for an unreachable server before it gives up its slot.
@@ -32,7 +32,7 @@ DEFECT = "a defect of roar-publisher"
 
 
 async def run_publish(
-    found: Glance,
+    found: PublishStatus,
     errand: ActivePublish,
     folder: StateFolder,
     line: RegistryConnection,
@@ -48,10 +48,10 @@ async def run_publish(
     """
     run_blocking = means.run_blocking()
     with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
-        queue = AsyncJournal(owned.journal, run_blocking).queue
-        queued = await queue.read()
-        if found.live and queued.told is not False:  # an end already reported belongs to an earlier attempt
-            await queue.tell(False)
+        journal = AsyncJournal(owned.journal, run_blocking)
+        queued = await journal.queue.read()
+        if found.live and queued.notified is not False:  # an end already reported belongs to an earlier attempt
+            await journal.queue.set_notified(False)
 
         async def refuse(choice: Choice) -> bool:
             return False
@@ -75,39 +75,39 @@ async def run_publish(
             )
         except PublisherError as error:
             then = verdict(error, attempts=0 if heard.moved else queued.attempts, rng=means.rng)
-            await _write_down(queue, error, then, means.clock)
+            await _write_down(journal, error, then, means.clock)
             heard.stopped(error, then)
             return then
         heard.ended(progress)
         return None
 
 
-async def _write_down(queue: AsyncQueue, error: PublisherError, then: Verdict, clock: Callable[[], float]) -> None:
+async def _write_down(journal: AsyncJournal, error: PublisherError, then: Verdict, clock: Callable[[], float]) -> None:
     match then.then:
         case Action.PARK:
             remedy = f" (next: {error.next_step})" if error.next_step else ""
-            await queue.park(reason=error.reason, detail=f"{error.what}{remedy}")
+            await journal.park(reason=error.reason, detail=f"{error.what}{remedy}")
         case Action.RETRY:
-            await queue.postpone(attempts=then.attempts, until=clock() + then.seconds)
+            await journal.queue.postpone(attempts=then.attempts, until=clock() + then.seconds)
         case Action.AWAY:
-            await queue.postpone(attempts=then.attempts, until=None)
+            await journal.queue.postpone(attempts=then.attempts, until=None)
         case Action.LEAVE:
             pass
 
 
-async def park_defect(found: Glance, error: Exception, *, log: logging.Logger, means: Dependencies) -> None:
+async def park_defect(found: PublishStatus, error: Exception, *, log: logging.Logger, means: Dependencies) -> None:
     """Park a publish after an unexpected exception. The exception text is not kept, because it may contain anything."""
     about(log, found.paths.id).error(DEFECT, exc_info=error)
     run_blocking = means.run_blocking()
     try:
         with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
             detail = f"this is a defect of roar-publisher ({type(error).__name__})"
-            await run_blocking(owned.journal.queue.park, reason=Reason.DEFECT, detail=detail)
+            await run_blocking(owned.journal.park, reason=Reason.DEFECT, detail=detail)
     except PublisherError as problem:
         about(log, found.paths.id).error(problem.what)
 
 
-async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, means: Dependencies) -> None:
+async def tell(found: PublishStatus, hear: Callable[[PublishStatus], Awaitable[None]], *, means: Dependencies) -> None:
     """Report the end of a publish, then record that it was reported.
 
     If the daemon dies in between, the end is reported again. The publish is released while `hear` runs, so the hook
@@ -116,10 +116,10 @@ async def tell(found: Glance, hear: Callable[[Glance], Awaitable[None]], *, mean
     run_blocking = means.run_blocking()
     with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
         # Without a writable journal, the end would be reported again and again.
-        await run_blocking(owned.journal.queue.tell, False)
+        await run_blocking(owned.journal.queue.set_notified, False)
     await hear(found)
     with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
-        await run_blocking(owned.journal.queue.tell, True)
+        await run_blocking(owned.journal.queue.set_notified, True)
 
 
 class _Heard:

@@ -68,7 +68,7 @@ def verdict(error: PublisherError, *, attempts: int, rng: random.Random) -> Verd
     if isinstance(error, Interrupted | Owned):
         return Verdict(Action.LEAVE, attempts)
     turn = meaning(error.reason).turn
-    if isinstance(error, NeedsUser) or turn is Turn.PERSON:
+    if isinstance(error, NeedsUser) or turn is Turn.USER:
         return Verdict(Action.PARK, attempts)
     if isinstance(error, Transient):
         if error.probe_url:

@@ -25,7 +25,7 @@ from roar_publisher.daemon.wake import serve
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.survey import Glance
+from roar_publisher.state.status import PublishStatus
 from roar_publisher.tasks import task_group
 
 if TYPE_CHECKING:
@@ -127,7 +127,9 @@ class Daemon:
         later = [at - now for found in wanted if (at := found.queued.next_attempt) is not None and at > now]
         return min([SCAN_SECONDS, *later]), not (wanted or untold or active)
 
-    def _look(self, skip: frozenset[str], changed: set[str]) -> tuple[list[Glance], list[Glance], list[str]]:
+    def _look(
+        self, skip: frozenset[str], changed: set[str]
+    ) -> tuple[list[PublishStatus], list[PublishStatus], list[str]]:
         """Return waiting publishes, ended but unreported ones, and active ones that another process claims. Blocks."""
         for publish_id in changed:
             self._index.forget(publish_id)
@@ -135,7 +137,7 @@ class Daemon:
         claimed = [id_ for id_ in skip if owner(self._folder.publishes / id_ / "claim") is not None]
         return waiting, self._index.untold(skip), claimed
 
-    def _ready(self, found: Glance, monitor: ReachabilityMonitor) -> bool:
+    def _ready(self, found: PublishStatus, monitor: ReachabilityMonitor) -> bool:
         last, since = self._verdicts.get(found.paths.id, (None, 0.0))
         if self._rests(found.paths.id) or (last is not None and monitor.is_away(last.probe_url)):
             return False
@@ -153,7 +155,7 @@ class Daemon:
         """Return seconds on a clock that includes time asleep and that no one can set."""
         return anyio.current_time() + self._means.slept()
 
-    def _begin(self, workers: "WorkerPool", ready: list[Glance]) -> None:
+    def _begin(self, workers: "WorkerPool", ready: list[PublishStatus]) -> None:
         by_id = {found.paths.id: found for found in ready}
         candidates = [Candidate(id_, found.plan.project, found.plan.created_at) for id_, found in by_id.items()]
         busy = Counter(errand.project for errand in workers.active.values() if not errand.telling)
@@ -162,7 +164,7 @@ class Daemon:
             self._verdicts.pop(chosen.id, None)
             workers.begin(by_id[chosen.id])
 
-    def _tell(self, workers: "WorkerPool", untold: list[Glance]) -> None:
+    def _tell(self, workers: "WorkerPool", untold: list[PublishStatus]) -> None:
         """Report ended publishes, at most `max_active` at once, because each hook is a process."""
         telling = sum(errand.telling for errand in workers.active.values())
         rested = [found for found in untold if not self._rests(found.paths.id)]

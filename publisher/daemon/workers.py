@@ -21,7 +21,8 @@ from roar_publisher.net.exchange import Exchange
 from roar_publisher.net.route import Unreachable
 from roar_publisher.state.errors import NeedsUser, Owned, PublisherError
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.survey import Glance, glance
+from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status_reader import read_status
 
 PROBE_SECONDS = 4.0
 
@@ -53,12 +54,12 @@ class WorkerPool:
         self._share = UploadBudget.of(settings.limits.uploads, settings.limits.limit_rate)
         self.active: dict[str, ActivePublish] = {}
 
-    def begin(self, found: Glance) -> None:
+    def begin(self, found: PublishStatus) -> None:
         """Start to work on a publish in a new task."""
         errand = self.active[found.paths.id] = ActivePublish(found.plan.project)
         self._tasks.start_soon(self._carry_out, found, errand)
 
-    def tell(self, found: Glance) -> None:
+    def tell(self, found: PublishStatus) -> None:
         """Report the end of a publish in a new task."""
         errand = self.active[found.paths.id] = ActivePublish(found.plan.project, telling=True)
         self._tasks.start_soon(self._tell, found, errand)
@@ -79,7 +80,7 @@ class WorkerPool:
             if errand.telling:
                 errand.scope.cancel()
 
-    async def _carry_out(self, found: Glance, errand: ActivePublish) -> None:
+    async def _carry_out(self, found: PublishStatus, errand: ActivePublish) -> None:
         then: Verdict | None = Verdict(Action.LEAVE)
         try:
             with errand.scope:
@@ -99,9 +100,9 @@ class WorkerPool:
             self._over(found.paths.id, then)
         if then is not None and then.then is Action.PARK and found.live:
             with suppress(PublisherError):  # the notification is optional; the publish is already parked
-                await self._hear(await self._means.run_blocking()(glance, found.paths), hook=False)
+                await self._hear(await self._means.run_blocking()(read_status, found.paths), hook=False)
 
-    async def _tell(self, found: Glance, errand: ActivePublish) -> None:
+    async def _tell(self, found: PublishStatus, errand: ActivePublish) -> None:
         then: Verdict | None = None
         try:
             with errand.scope:
@@ -116,7 +117,7 @@ class WorkerPool:
             del self.active[found.paths.id]
             self._over(found.paths.id, then)
 
-    async def _hear(self, found: Glance, *, hook: bool = True) -> None:
+    async def _hear(self, found: PublishStatus, *, hook: bool = True) -> None:
         """Report an end to the hook and the desktop. With `hook=False`, notify only the desktop.
 
         Raises LocalProblem if this cannot be done now. An unexpected exception is only logged, so that the hook does

@@ -13,6 +13,7 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.objects import Objects
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.queue import Queue
+from roar_publisher.state.units import Units
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -44,15 +45,23 @@ def _awaitable(
     return call
 
 
+class AsyncUnits(_Blocking[Units]):
+    """The units in the journal."""
+
+    acknowledge = _awaitable(Units.acknowledge)
+    split = _awaitable(Units.split)
+    pending = _awaitable(Units.pending)
+    unacknowledged_nodes = _awaitable(Units.unacknowledged_nodes)
+    tally = _awaitable(Units.tally)
+
+
 class AsyncQueue(_Blocking[Queue]):
     """The daemon's row in the journal."""
 
     read = _awaitable(Queue.read)
     order = _awaitable(Queue.order)
-    begun = _awaitable(Queue.begun)
-    park = _awaitable(Queue.park)
     postpone = _awaitable(Queue.postpone)
-    tell = _awaitable(Queue.tell)
+    set_notified = _awaitable(Queue.set_notified)
 
 
 class AsyncObjects(_Blocking[Objects]):
@@ -72,6 +81,7 @@ class AsyncJournal(_Blocking[Journal]):
 
     def __init__(self, journal: Journal, run_blocking: RunBlocking) -> None:
         super().__init__(journal, run_blocking)
+        self.units = AsyncUnits(journal.units, run_blocking)
         self.queue = AsyncQueue(journal.queue, run_blocking)
         self.objects = AsyncObjects(journal.objects, run_blocking)
 
@@ -82,11 +92,8 @@ class AsyncJournal(_Blocking[Journal]):
     note_wait = _awaitable(Journal.note_wait)
     remember = _awaitable(Journal.remember)
     history = _awaitable(Journal.history)
-    acknowledge = _awaitable(Journal.acknowledge)
-    split = _awaitable(Journal.split)
-    pending = _awaitable(Journal.pending)
-    unacknowledged_nodes = _awaitable(Journal.unacknowledged_nodes)
-    tally = _awaitable(Journal.tally)
+    start = _awaitable(Journal.start)
+    park = _awaitable(Journal.park)
 
 
 class AsyncFiles(_Blocking[PublishPaths]):

@@ -107,7 +107,7 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
     """
     with anyio.CancelScope(shield=True):
         if run.frontend.attended and isinstance(error, Interrupted):
-            await run.journal.queue.park(reason=error.reason, detail=STOPPED_BY_USER)
+            await run.journal.park(reason=error.reason, detail=STOPPED_BY_USER)
         else:
             await run.journal.note(reason=error.reason, detail=error.what)
     raise error

@@ -52,7 +52,7 @@ async def work(
         else RegistryConnection(plan.registry, most_requests=limits.requests, transport=transport) as connection,
         waits.noted(),
     ):
-        await journal.queue.begun()
+        await journal.start()
         progress = await journal.progress()
         caller = Caller(
             connection,

@@ -20,7 +20,8 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import ELSEWHERE
 from roar_publisher.state.record import NAMED_BY_USER, OF_THIS_MACHINE, Plan, Progress
-from roar_publisher.state.survey import Summary, survey
+from roar_publisher.state.status import CountedStatus
+from roar_publisher.state.status_reader import count_all
 
 REUSABLE_STATES = (*LIVE, State.DONE)
 """States in which an earlier publish of the same lineage is reused."""
@@ -65,7 +66,7 @@ def freeze(
     intent, began = request.intent, clock()
     publish = OwnedPublish.create(folder, clock=clock)
     try:
-        draft = _draft(planner or lineage_planner(request), identities, publish.journal.add_units)
+        draft = _draft(planner or lineage_planner(request), identities, publish.journal.units.add)
         earlier = None if again else _find_earlier(folder, request, intent, draft)
         if earlier is None and draft.summary.redactions:  # an earlier publish has the consent already
             consent(draft.summary.redactions)
@@ -120,7 +121,7 @@ def _draft(planner: Planner, identities: Sequence[str], sink: Sink) -> Draft:
     return replace(draft, summary=replace(draft.summary, provisional=provisional, published=published))
 
 
-def _open_earlier(earlier: Summary, clock: Callable[[], float]) -> OwnedPublish:
+def _open_earlier(earlier: CountedStatus, clock: Callable[[], float]) -> OwnedPublish:
     try:
         return OwnedPublish.open(earlier.paths, clock=clock)
     except Owned as owned:
@@ -157,7 +158,7 @@ def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], draft
     )
 
 
-def _find_earlier(folder: StateFolder, request: Request, intent: dict[str, Any], draft: Draft) -> Summary | None:
+def _find_earlier(folder: StateFolder, request: Request, intent: dict[str, Any], draft: Draft) -> CountedStatus | None:
     """Return the newest unfinished publish of the same to the same registry with the same intent, owned or not.
 
     If there is none and this is a put, return the newest finished one: each put makes a new job, so repeating a put by
@@ -167,11 +168,11 @@ def _find_earlier(folder: StateFolder, request: Request, intent: dict[str, Any],
     moved to another machine. One that was imported is not reused before the user has resumed it by its id, because its
     author may have written another lineage under the same fingerprint.
     """
-    finished: Summary | None = None
+    finished: CountedStatus | None = None
     destination = draft.put.destination if draft.put else None
     wanted = (request.registry, draft.fingerprint, _comparable(intent), destination)
-    for found in survey(folder):
-        if not isinstance(found, Summary) or found.progress.state not in REUSABLE_STATES:
+    for found in count_all(folder):
+        if not isinstance(found, CountedStatus) or found.progress.state not in REUSABLE_STATES:
             continue
         if found.progress.reason not in ELSEWHERE:
             plan = found.plan

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmark.measure import Failed, registry
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.survey import glance
+from roar_publisher.state.status_reader import read_status
 from tests.support.lineages import Lineage, chain, cut, frozen
 
 ENDED = 100
@@ -49,7 +49,7 @@ def idle_daemon(folder: Path, say: Callable[[str], None]) -> list[Idle]:
         measured = [_watch(daemon, "before work", say)]
         say(f"{WORK} publishes of {JOBS} jobs")
         work = [_queued(state, cut(chain(JOBS + number)), url) for number in range(WORK)]
-        while not all(glance(paths).progress.state is State.DONE for paths in work):
+        while not all(read_status(paths).progress.state is State.DONE for paths in work):
             time.sleep(1)
         measured.append(Idle("right after work", float("nan"), *_memory(daemon.pid)))
         time.sleep(REST_SECONDS)
@@ -106,5 +106,5 @@ def _ended(state: StateFolder) -> None:
     with frozen(state, cut(chain(JOBS))) as owned:
         for event in TO_ITS_END:
             owned.journal.checkpoint(event)
-        owned.journal.queue.tell(True)
+        owned.journal.queue.set_notified(True)
     os.utime(owned.paths.journal, (LONG_AGO, LONG_AGO))

@@ -206,7 +206,7 @@ def plan_of(lineage: Lineage, publish_id: str, *, registry: str = REGISTRY, roar
 def frozen(folder: StateFolder, lineage: Lineage, **plan: str) -> OwnedPublish:
     """A new publish of `lineage`, in this process's hands."""
     publish = OwnedPublish.create(folder)
-    publish.journal.add_units(lineage.units)
+    publish.journal.units.add(lineage.units)
     publish.journal.freeze(plan_of(lineage, publish.paths.id, **plan))
     return publish
 

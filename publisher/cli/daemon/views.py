@@ -19,14 +19,15 @@ from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.streams import StdoutLost
 from roar_publisher.cli.display.text import printable
-from roar_publisher.cli.status import Circumstances, Standing, moment
+from roar_publisher.cli.status import explain, facts, moment, next_step
 from roar_publisher.daemon.background import running
 from roar_publisher.daemon.log import follow as follow_log
 from roar_publisher.daemon.log import last_lines
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.survey import glance, look
+from roar_publisher.state.status import CountedStatus, PublishStatus
+from roar_publisher.state.status_reader import count_status, read_status
 
 if TYPE_CHECKING:
     from roar_publisher.daemon.install import Installed
@@ -44,60 +45,59 @@ class Place(StrEnum):
 def show_status(folder: StateFolder, *, as_json: bool) -> bool:
     """Print whether a daemon runs and what is left to publish, newest first. Return whether one runs."""
     pid = running(folder)
-    around = Circumstances.of(folder, time.time())
-    live = _live(folder, around)
-    counts = Counter(_place(standing) for standing in live)
-    next_attempt = min((at for standing in live if (at := standing.next_attempt) is not None), default=None)
+    live = _live(folder)
+    counts = Counter(_place(status) for status in live)
+    next_attempt = min((at for status in live if (at := status.next_attempt) is not None), default=None)
     if as_json:
-        facts = {
+        answer = {
             "running": pid is not None,
             "pid": pid,
             "state_folder": str(folder.root),
             "log": str(folder.daemon_log),
             "counts": {place.value: counts[place] for place in Place},
             "next_attempt": next_attempt,
-            "publishes": [standing.facts() for standing in live],
+            "publishes": [facts(status) for status in live],
         }
-        click.echo(json.dumps(facts))
+        click.echo(json.dumps(answer))
         return pid is not None
     click.echo("No daemon runs." if pid is None else f"The daemon runs (pid {pid}).")
     click.echo(f"State folder: {printable(str(folder.root))}")
     click.echo(f"Log: {printable(str(folder.daemon_log))}")
     if live:
-        until = f" (next attempt {moment(next_attempt, around.now)})" if next_attempt is not None else ""
+        until = f" (next attempt {moment(next_attempt, time.time())})" if next_attempt is not None else ""
         words = {place: f"{counts[place]} {place}{until if place is Place.WAITING else ''}" for place in Place}
         click.echo(", ".join(words[place] for place in Place if counts[place]))
         names = ("ID", "STATUS", "DONE", "PROJECT")
-        tables.show_noted(names, [_row(standing) for standing in live], "WHY, AND WHAT NEXT", right=("DONE",))
+        tables.show_noted(names, [_row(status) for status in live], "WHY, AND WHAT NEXT", right=("DONE",))
     if pid is None and counts[Place.QUEUED] + counts[Place.WAITING]:
         click.echo(as_called("Next: roar daemon start"), err=True)
     return pid is not None
 
 
-def _live(folder: StateFolder, around: Circumstances) -> list[Standing]:
+def _live(folder: StateFolder) -> list[CountedStatus]:
     """Return every publish that has not ended, newest first. Unreadable ones are left to `roar journal list`."""
     found = []
     for paths in folder.all_publishes():
         with suppress(LocalProblem):
-            if glance(paths).live:  # reading the tallies is expensive, so skip those that have ended
-                found.append(Standing(look(paths), around))
-    return sorted(found, key=lambda standing: standing.summary.plan.created_at, reverse=True)
+            if read_status(paths).live:  # counting is expensive, so skip those that have ended
+                found.append(count_status(paths))
+    return sorted(found, key=lambda status: status.plan.created_at, reverse=True)
 
 
-def _place(standing: Standing) -> Place:
-    if standing.summary.owner is not None:
+def _place(status: PublishStatus) -> Place:
+    if status.owner is not None:
         return Place.RUNNING
-    if standing.parked:
+    if status.parked:
         return Place.PARKED
-    return Place.QUEUED if standing.next_attempt is None else Place.WAITING
+    return Place.QUEUED if status.next_attempt is None else Place.WAITING
 
 
-def _row(standing: Standing) -> tuple[list[str | Text], str]:
+def _row(status: CountedStatus) -> tuple[list[str | Text], str]:
     """Return the table cells of a publish, and the text that explains its status."""
-    plan = standing.summary.plan
+    plan = status.plan
     project = Text(printable(Path(plan.project).name))
-    why = "; ".join(filter(None, (standing.why, standing.next_step)))
-    return [plan.id, _place(standing), f"{standing.percent} %", project], why
+    why = "; ".join(filter(None, (explain(status), next_step(status))))
+    return [plan.id, _place(status), f"{status.percent} %", project], why
 
 
 def show_log(path: Path, lines: int, *, follow: bool) -> None:

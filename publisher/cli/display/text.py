@@ -1,20 +1,8 @@
 """Text helpers: counts, durations, and safe output for a terminal."""
 
 import textwrap
-from enum import StrEnum
 
 ELLIPSIS = "…"
-
-
-class Status(StrEnum):
-    """The status of a publish as shown to the user."""
-
-    RUNNING = "running"
-    INTERRUPTED = "interrupted"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    UNREADABLE = "unreadable"
 
 
 def printable(text: str) -> str:

@@ -96,14 +96,14 @@ def show(publish_id: str, why: bool, as_json: bool) -> None:
     With --why --json: reason, meaning, turn (who acts next: nobody, daemon, network, server, machine, person), detail,
     owner, parked, attempts, next_attempt (Unix seconds), exit_code (what `roar publish` exits with for it) and next.
     """
-    folder = _folder()
+    paths = _folder().find(publish_id)
     if why:
         from roar_publisher.cli.journal.why import show_why
 
-        return show_why(folder.find(publish_id), folder, as_json=as_json)
+        return show_why(paths, as_json=as_json)
     from roar_publisher.cli.journal.views import show_one
 
-    return show_one(folder.find(publish_id), folder, as_json=as_json)
+    return show_one(paths, as_json=as_json)
 
 
 @journal.command()

@@ -38,9 +38,9 @@ from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import LIVE, Event, State
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.portable import LocalContext, arriving, pack, settle
+from roar_publisher.state.portable import arriving, pack
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import Plan
+from roar_publisher.state.record import LocalContext, Plan
 from roar_publisher.state.units import Kind
 
 NO_SESSION = 0
@@ -62,7 +62,7 @@ def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_j
         text = paths.read_put_record()
         record = None if text is None else redact_record(PutRecord.from_json(text), _redactor(plan)).as_json()
         length = pack(paths, owned.journal, record, file)
-        owned.journal.queue.park(reason=Reason.EXPORTED, detail=f"it is in {file.absolute()}")
+        owned.journal.park(reason=Reason.EXPORTED, detail=f"it is in {file.absolute()}")
     facts = {"event": "exported", "publish_id": paths.id, "file": str(file), "bytes": length}
     if as_json:
         click.echo(json.dumps(facts))
@@ -117,7 +117,7 @@ def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
         objects = check_import(allowed, plan.destination, rows, here)
         _leave_session(arrival.journal)
         whereabouts = home.whereabouts(arrival.journal, allowed, push=wish.push)
-        settle(arrival.journal, whereabouts, {seq: json.dumps(asdict(content)) for seq, content in here.items()})
+        arrival.journal.adapt(whereabouts, {seq: json.dumps(asdict(content)) for seq, content in here.items()})
         if record is not None and home.known:
             paths = {path: content.path for path, content in found.items()}
             arrival.paths.write_put_record(relocate_record(record, home.move, paths).as_json())
@@ -178,7 +178,7 @@ def _believed(url: str | None, registry: str) -> str | None:
 
 def _jobs(journal: Journal) -> Iterator[tuple[str, float]]:
     """Yield every job of the lineage, as (uid, timestamp)."""
-    for body in journal.bodies(Kind.JOBS):
+    for body in journal.units.bodies(Kind.JOBS):
         for job in json.loads(body):
             yield job["job_uid"], job["timestamp"]
 

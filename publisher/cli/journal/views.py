@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
@@ -11,14 +12,15 @@ from rich.text import Text
 
 from roar_publisher.cli.display import tables
 from roar_publisher.cli.display.naming import as_called
-from roar_publisher.cli.display.text import Status, count, one_line, printable, size, span
-from roar_publisher.cli.status import Circumstances, Standing
+from roar_publisher.cli.display.text import count, one_line, printable, size, span
+from roar_publisher.cli.status import explain, facts, more_facts, next_step, unreadable_facts
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Checkpoint
-from roar_publisher.state.survey import Summary, look, survey
+from roar_publisher.state.status import CountedStatus, Status
+from roar_publisher.state.status_reader import count_all, count_status
 
 COLOURS = {
     Status.RUNNING: "cyan",
@@ -35,7 +37,7 @@ NARROWEST = 8
 FIXED_WIDTH = 8 + 11 + 5 + 11 + 5 * tables.GAP
 """The width of an id, a status, a percentage and an age, with the gaps between all six columns."""
 
-Entry = Summary | tuple[PublishPaths, LocalProblem]
+Entry = CountedStatus | tuple[PublishPaths, LocalProblem]
 """A publish, or an unreadable one with its error."""
 
 
@@ -45,55 +47,51 @@ def show_list(folder: StateFolder, project: Path | None, *, as_json: bool) -> No
     project: print only its publishes, with the number of others on stderr. Unreadable ones may belong to it, so they
     are shown as well.
     """
-    around = Circumstances.of(folder, time.time())
-    every = list(survey(folder))
+    every = list(count_all(folder))
     found = [entry for entry in every if project is None or _belongs(entry, project)]
-    _list(found, folder, around, as_json=as_json)
+    _list(found, folder, as_json=as_json)
     if others := len(every) - len(found):
         command = as_called("roar journal list --all")
         click.echo(f"{count(others, 'publish', 'publishes')} of other projects: {command}", err=True)
 
 
 def _belongs(entry: Entry, project: Path) -> bool:
-    return not isinstance(entry, Summary) or entry.plan.project == str(project)
+    return not isinstance(entry, CountedStatus) or entry.plan.project == str(project)
 
 
-def _list(found: list[Entry], folder: StateFolder, around: Circumstances, *, as_json: bool) -> None:
+def _list(found: list[Entry], folder: StateFolder, *, as_json: bool) -> None:
     if as_json:
         for entry in found:
-            facts = Standing(entry, around).facts() if isinstance(entry, Summary) else _unreadable(*entry)
-            click.echo(json.dumps(facts))
+            click.echo(json.dumps(facts(entry) if isinstance(entry, CountedStatus) else _unreadable(*entry)))
     elif not found:
         click.echo(f"No publishes in {folder.publishes}.", err=True)
     else:
         names = ("ID", "STATUS", "DONE", "AGE", "PROJECT", "TARGET")
-        rows = [_row(entry, around) for entry in found]
+        rows = [_row(entry) for entry in found]
         tables.show_noted(names, rows, "WHY, AND WHAT NEXT", right=("DONE", "AGE"))
 
 
-def show_one(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
+def show_one(paths: PublishPaths, *, as_json: bool) -> None:
     """Print a publish with its history. Raises LocalProblem if its journal cannot be read."""
-    standing = Standing(look(paths), Circumstances.of(folder, time.time()))
+    status = count_status(paths)
     with Journal(paths.journal, read_only=True) as journal:
         history = journal.history()
     if as_json:
-        facts = standing.facts() | standing.more_facts() | {"history": [asdict(row) for row in history]}
-        click.echo(json.dumps(facts))
+        click.echo(json.dumps(facts(status) | more_facts(status) | {"history": [asdict(row) for row in history]}))
         return
-    tables.show_facts(_rows(standing))
+    tables.show_facts(_rows(status))
     if history:
         tables.show(_history(history), unbroken=True)
 
 
-def _row(entry: Entry, around: Circumstances) -> tuple[list[str | Text], str]:
+def _row(entry: Entry) -> tuple[list[str | Text], str]:
     """Return the table cells of a publish, and the text that explains its status."""
-    if not isinstance(entry, Summary):
+    if not isinstance(entry, CountedStatus):
         paths, problem = entry
         status = Text(Status.UNREADABLE, style=COLOURS[Status.UNREADABLE])
         why = "; ".join(filter(None, (problem.what, problem.next_step)))
         return [paths.id, status, "", "", "", ""], as_called(why)
-    standing = Standing(entry, around)
-    status = Text(standing.word, style=COLOURS.get(standing.status, ""))
+    status = Text(entry.label, style=COLOURS.get(entry.status, ""))
     # The width that is left beside the columns that are never cut.
     room = max(tables.columns() - FIXED_WIDTH, 2 * NARROWEST)
     project = one_line(Path(entry.plan.project).name, min(room // 2, PROJECT_WIDTH))
@@ -101,51 +99,51 @@ def _row(entry: Entry, around: Circumstances) -> tuple[list[str | Text], str]:
     cells: list[str | Text] = [
         entry.plan.id,
         status,
-        f"{standing.percent} %",
-        span(standing.age),
+        f"{entry.percent} %",
+        span(entry.age),
         Text(project),
         Text(target),
     ]
-    return cells, _why(standing)
+    return cells, _why(entry)
 
 
-def _why(standing: Standing) -> str:
+def _why(status: CountedStatus) -> str:
     """Return the reason in words and the next step, or where the lineage is published."""
-    progress = standing.summary.progress
-    match standing.status:
+    progress = status.progress
+    match status.status:
         case Status.DONE:
-            if standing.summary.owes:
+            if status.owes:
                 owed = ", ".join(debt.what for debt in progress.owed)
-                return f"owed: {owed}; {standing.next_step}"
+                return f"owed: {owed}; {next_step(status)}"
             if progress.unconfirmed:
-                return f"{standing.reason}; {standing.next_step}"
+                return f"{status.reason}; {next_step(status)}"
             url, lineage_hash = progress.url or "", progress.hash or ""
             return url if url and len(url) + tables.GAP <= tables.columns() else lineage_hash
         case Status.RUNNING:
-            return f"{progress.state}, {standing.why}"
+            return f"{progress.state}, {explain(status)}"
         case _:
-            return "; ".join(filter(None, (standing.why, standing.next_step)))
+            return "; ".join(filter(None, (explain(status), next_step(status))))
 
 
-def _rows(standing: Standing) -> list[tuple[str, str]]:
-    plan, progress = standing.summary.plan, standing.summary.progress
-    done, total = standing.items
-    owner = f", pid {standing.summary.owner} works on it" if standing.summary.owner else ""
-    kinds = ", ".join(f"{kind.value} {t.acked_items:,}/{t.items:,}" for kind, t in standing.summary.tally.items())
+def _rows(status: CountedStatus) -> list[tuple[str, str]]:
+    plan, progress = status.plan, status.progress
+    done, total = status.items
+    owner = f", pid {status.owner} works on it" if status.owner else ""
+    kinds = ", ".join(f"{kind.value} {t.acked_items:,}/{t.items:,}" for kind, t in status.tally.items())
     links = f"{count(plan.inputs, 'input')}, {count(plan.outputs, 'output')}"
     lineage = f"{count(plan.jobs, 'job')}, {links}, {count(plan.artifacts, 'artifact')}, {count(plan.labels, 'label')}"
-    objects = standing.summary.objects
+    objects = status.objects
     stored = f"{objects.stored:,}/{count(objects.objects, 'file')}, {size(objects.stored_size)}/{size(objects.size)}"
     files = f"{stored}, in {plan.destination}" if plan.destination else ""
     return [
         ("publish", plan.id),
-        ("status", f"{standing.word} ({progress.state}{owner})"),
-        ("reason", ": ".join(filter(None, (standing.why, as_called(progress.detail))))),
+        ("status", f"{status.label} ({progress.state}{owner})"),
+        ("reason", ": ".join(filter(None, (explain(status), as_called(progress.detail))))),
         ("owed", "; ".join(debt.text for debt in progress.owed)),
-        ("next", standing.next_step),
+        ("next", next_step(status)),
         ("hash", progress.hash or ""),
         ("url", progress.url or ""),
-        ("receipt", json.dumps(progress.receipt) if progress.receipt and standing.reason == Reason.RECEIPT else ""),
+        ("receipt", json.dumps(progress.receipt) if progress.receipt and status.reason == Reason.RECEIPT else ""),
         ("project", plan.project),
         ("target", plan.target or "the active session"),
         ("registry", plan.registry),
@@ -153,7 +151,7 @@ def _rows(standing: Standing) -> list[tuple[str, str]]:
         ("lineage", lineage),
         ("redacted", ", ".join(f"{shape} ({number})" for shape, number in plan.redactions.items())),
         ("credential", ", because ".join(filter(None, (progress.credential, progress.why)))),
-        ("planned", f"{_moment(plan.created_at)} ({span(standing.age)} ago)"),
+        ("planned", f"{_moment(plan.created_at)} ({span(status.age)} ago)"),
         ("acknowledged", f"{done:,}/{total:,} items ({kinds})"),
     ]
 
@@ -168,9 +166,9 @@ def _history(history: list[Checkpoint]) -> Table:
     return table
 
 
-def _unreadable(paths: PublishPaths, problem: LocalProblem) -> dict[str, str]:
-    facts = {"publish_id": paths.id, "status": Status.UNREADABLE, "reason": problem.reason}
-    return facts | {"detail": as_called(problem.what), "next": as_called(problem.next_step)}
+def _unreadable(paths: PublishPaths, problem: LocalProblem) -> dict[str, Any]:
+    every = unreadable_facts(paths, problem)
+    return {name: every[name] for name in ("publish_id", "status", "reason", "detail", "next")}
 
 
 def _moment(at: float) -> str:

@@ -22,7 +22,7 @@ from roar_publisher.cli.publish.preparing import Preparation
 from roar_publisher.cli.publish.prompts import Declined, Prompter
 from roar_publisher.cli.publish.registry_acceptance import accept_registry_of_plan, accept_registry_of_request
 from roar_publisher.cli.publish.request import put_request, read_request
-from roar_publisher.cli.publish.resuming import daemon_works_on, find_publish
+from roar_publisher.cli.publish.resuming import find_publish
 from roar_publisher.cli.publish.signals import run_with_signals, stop_by_exception
 from roar_publisher.cli.publish.stopping import stopped, unfinished
 from roar_publisher.engine.credentials import user_keyring
@@ -38,7 +38,8 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import NamedBy, Progress
-from roar_publisher.state.survey import Summary, look
+from roar_publisher.state.status import CountedStatus
+from roar_publisher.state.status_reader import count_status
 
 
 def run(options: Options) -> int:
@@ -75,7 +76,7 @@ class _Publishing:
         found = find_publish(self._options, self._folder, current_folder())
         if found.progress.state is State.DONE and not found.owes:
             return published(self._display, Result(found.plan, found.progress, found.objects), again=True)
-        if daemon_works_on(self._folder, found):
+        if found.owned_by_daemon:
             return self._watch(found)
         try:
             owned = OwnedPublish.open(found.paths)
@@ -138,7 +139,7 @@ class _Publishing:
             except Unfinished as error:
                 self._display.report(Noted(error.what))
         frozen.publish.give_up()
-        return published(self._display, Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=True)
+        return self._published(frozen, progress, again=True)
 
     def _continue(self, frozen: FrozenPlan, keyring: Keyring, *, agreed: bool) -> int:
         """Run the publish here or leave it to the daemon.
@@ -160,22 +161,22 @@ class _Publishing:
 
     def _watch_if_daemon(self, paths: PublishPaths) -> int:
         """Watch the publish if the daemon works on it, otherwise re-raise Owned. Call while Owned is being handled."""
-        found = look(paths)
-        if not daemon_works_on(self._folder, found):
+        found = count_status(paths)
+        if not found.owned_by_daemon:
             raise
         return self._watch(found)
 
-    def _watch(self, found: Summary) -> int:
+    def _watch(self, found: CountedStatus) -> int:
         """Watch a publish that the daemon already works on. With `--detach`, only report that."""
         if self._options.detach:
             self._display.detached(found.plan, resumed=True)
             return ExitCode.PUBLISHED
-        from roar_publisher.cli.display.poller import Poller
         from roar_publisher.cli.publish.watching import PublishWatch
+        from roar_publisher.state.status_poller import StatusPoller
 
-        with Poller(found.paths, time.monotonic) as lookout:
+        with StatusPoller(found.paths) as poller:
             note = "the daemon already works on it; Ctrl-C stops watching only"
-            return PublishWatch(lookout, self._folder, self._display).run(note=note)
+            return PublishWatch(poller, self._display).run(note=note)
 
     def _drive(self, frozen: FrozenPlan, keyring: Keyring) -> int:
         async def drive(stop: anyio.Event) -> Progress:
@@ -205,7 +206,11 @@ class _Publishing:
             raise unfinished(error, frozen.publish.paths, self._folder) from error
         if progress.state is not State.DONE:
             raise Failed(frozen.plan.id, progress.detail, reason=progress.reason)
-        return published(self._display, Result(frozen.plan, progress, look(frozen.publish.paths).objects), again=paid)
+        return self._published(frozen, progress, again=paid)
+
+    def _published(self, frozen: FrozenPlan, progress: Progress, *, again: bool) -> int:
+        objects = count_status(frozen.publish.paths).objects
+        return published(self._display, Result(frozen.plan, progress, objects), again=again)
 
     def _keyring(self, registry: str, intent: Mapping[str, Any]) -> Keyring:
         ask = self._prompter.passphrase if self._prompter.present else None

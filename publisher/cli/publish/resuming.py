@@ -14,16 +14,16 @@ from roar_publisher.cli.publish.plan_check import (
 )
 from roar_publisher.lineage.project import find_project
 from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError, UsageProblem
-from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import ELSEWHERE, Reason
-from roar_publisher.state.survey import Summary, look, survey
+from roar_publisher.state.status import CountedStatus
+from roar_publisher.state.status_reader import count_all, count_status
 
 RESUME = "--resume"
 
 
-def find_publish(options: Options, folder: StateFolder, cwd: Path) -> Summary:
+def find_publish(options: Options, folder: StateFolder, cwd: Path) -> CountedStatus:
     """Return the publish to resume.
 
     It is the one whose id begins with `options.resume`. If that is "", it is the newest interrupted one of the
@@ -37,7 +37,7 @@ def find_publish(options: Options, folder: StateFolder, cwd: Path) -> Summary:
     if not options.resume:
         return _Candidates(options, folder, cwd).newest()
     paths = folder.find(options.resume)
-    summary = look(paths)
+    summary = count_status(paths)
     if found := contradictions(options, summary.plan, paths):
         raise contradiction_error(summary.plan, found, verb=RESUME)
     if summary.progress.state is State.CANCELLED:
@@ -45,15 +45,10 @@ def find_publish(options: Options, folder: StateFolder, cwd: Path) -> Summary:
     if (registry := other_registry(options, summary.plan)) is not None:
         with take_over(paths, folder) as owned:
             owned.journal.readdress(registry)
-        summary = look(paths)
+        summary = count_status(paths)
     if summary.progress.state is State.FAILED:
         raise Failed(summary.plan.id, summary.progress.detail, reason=summary.progress.reason)
     return summary
-
-
-def daemon_works_on(folder: StateFolder, found: Summary) -> bool:
-    """Return whether the daemon works on the publish now."""
-    return found.owner is not None and found.owner == owner(folder.daemon_lock)
 
 
 class _Candidates:
@@ -61,25 +56,24 @@ class _Candidates:
 
     def __init__(self, options: Options, folder: StateFolder, cwd: Path) -> None:
         self._options = options
-        self._folder = folder
         self._project = str(find_project(cwd).root)
-        self._found: list[Summary] = []
+        self._found: list[CountedStatus] = []
         self._unread: tuple[PublishPaths, LocalProblem] | None = None
-        for found in survey(folder):
-            if not isinstance(found, Summary):
+        for found in count_all(folder):
+            if not isinstance(found, CountedStatus):
                 if is_temporary(found[1]):
                     self._unread = self._unread or found
             elif found.plan.project == self._project:
                 self._found.append(found)
 
-    def newest(self) -> Summary:
+    def newest(self) -> CountedStatus:
         """Return the publish to resume; see `find_publish`."""
         left = [found for found in self._found if found.interrupted and found.progress.reason not in ELSEWHERE]
         agreeing = next((found for found in left if not self._differences(found)), None)
         if agreeing is not None:
             return agreeing
         running = next((found for found in self._found if found.live and found.owner is not None), None)
-        if running is not None and (not left or daemon_works_on(self._folder, running)):
+        if running is not None and (not left or running.owned_by_daemon):
             return self._running(running)
         if left:
             raise self._contradiction(left[0])
@@ -88,10 +82,10 @@ class _Candidates:
             return owing
         raise self._nothing()
 
-    def _differences(self, found: Summary) -> list[str]:
+    def _differences(self, found: CountedStatus) -> list[str]:
         return differences(self._options, found.plan, found.paths)
 
-    def _contradiction(self, found: Summary) -> UsageProblem:
+    def _contradiction(self, found: CountedStatus) -> UsageProblem:
         problem = contradiction_error(found.plan, self._differences(found), verb=RESUME)
         registry = other_registry(self._options, found.plan)
         if registry is not None and not contradictions(self._options, found.plan, found.paths):
@@ -100,8 +94,8 @@ class _Candidates:
             )
         return problem
 
-    def _running(self, running: Summary) -> Summary:
-        if daemon_works_on(self._folder, running):
+    def _running(self, running: CountedStatus) -> CountedStatus:
+        if running.owned_by_daemon:
             if found := self._differences(running):
                 raise contradiction_error(running.plan, found, verb="--watch")
             return running

@@ -24,7 +24,7 @@ def stopped(publish: OwnedPublish) -> PublisherError:
             state = owned.journal.progress().state
             if state not in LIVE:
                 return Interrupted(kept=f"Publish {publish_id} is {state}.")
-            owned.journal.queue.park(reason=Reason.INTERRUPTED, detail=STOPPED_BY_USER)
+            owned.journal.park(reason=Reason.INTERRUPTED, detail=STOPPED_BY_USER)
     except Owned:
         return Unfinished(error, publish_id, by_daemon=True)
     return Unfinished(error, publish_id)
@@ -37,7 +37,7 @@ def unfinished(error: PublisherError, paths: PublishPaths, folder: StateFolder) 
     published, movable = _standing(paths)
     if published:
         error.kept = f"The lineage is published: {published}. The remaining work is kept."
-    waits = isinstance(error, Interrupted) or meaning(error.reason).turn is Turn.PERSON
+    waits = isinstance(error, Interrupted) or meaning(error.reason).turn is Turn.USER
     return Unfinished(error, paths.id, by_daemon=not waits and wake(folder), movable=movable)
 
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roar_publisher.cli.display.base import Display
-from roar_publisher.cli.display.changes import Changes
-from roar_publisher.cli.display.poller import Poller, Snapshot
+from roar_publisher.cli.display.changes import ChangeReporter
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.failure import Cancelled, Failed
 from roar_publisher.cli.publish.displays import choose_display
@@ -22,17 +21,18 @@ from roar_publisher.cli.publish.options import Options
 from roar_publisher.cli.publish.plan_check import contradiction_error, differences
 from roar_publisher.cli.publish.resuming import is_temporary, unreadable_error
 from roar_publisher.cli.publish.signals import stop_by_exception
-from roar_publisher.cli.status import QUEUED, Circumstances, Standing
+from roar_publisher.cli.status import explain, next_step
 from roar_publisher.lineage.project import current_folder, find_project
 from roar_publisher.report import Noted
 from roar_publisher.state.errors import ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
-from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.reasons import Turn
-from roar_publisher.state.survey import Summary, look, survey
+from roar_publisher.state.status import QUEUED, CountedStatus
+from roar_publisher.state.status_poller import Observation, StatusPoller
+from roar_publisher.state.status_reader import count_all
 
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 HANDOVER_SECONDS = 2.0
 """A pause without an owner that is longer than this is not a handover between two processes."""
 
@@ -40,29 +40,25 @@ HANDOVER_SECONDS = 2.0
 def watch(options: Options) -> int:
     """Follow the publish that `options.watch` names to its end. Returns or raises the same as publishing it would.
 
-    Raises UsageProblem if there is none or it contradicts the other options, StillGoing when asked to stop, and
+    Raises UsageProblem if there is none or it contradicts the other options, WatchStopped when asked to stop, and
     Halted if no process will continue it.
     """
     stop_by_exception()
     folder = StateFolder.from_environment(os.environ)
     paths = folder.find(options.watch) if options.watch else _newest(folder, current_folder())
-    with closing(choose_display(options)) as display, Poller(paths, time.monotonic) as lookout:
-        if found := differences(options, lookout.plan(), paths):
-            raise contradiction_error(lookout.plan(), found, verb="--watch")
-        return PublishWatch(lookout, folder, display).run()
+    with closing(choose_display(options)) as display, StatusPoller(paths) as poller:
+        if found := differences(options, poller.plan(), paths):
+            raise contradiction_error(poller.plan(), found, verb="--watch")
+        return PublishWatch(poller, display).run()
 
 
 class WatchStopped(Interrupted):
     """Watching was stopped, but the publish was not."""
 
-    def __init__(self, standing: Standing) -> None:
-        publish_id = standing.summary.plan.id
-        goes_on = standing.summary.owner is not None or standing.by_daemon
-        kept = (
-            f"Publish {publish_id} continues."
-            if goes_on
-            else f"Publish {publish_id} is not being worked on: {standing.why}."
-        )
+    def __init__(self, status: CountedStatus) -> None:
+        publish_id = status.plan.id
+        continues = status.owner is not None or status.by_daemon
+        kept = f"Publish {publish_id} {'continues' if continues else f'is not being worked on: {explain(status)}'}."
         super().__init__("stopped watching", kept=kept, next_step=f"roar publish --watch {publish_id}")
         self.publish_id = publish_id
 
@@ -70,19 +66,19 @@ class WatchStopped(Interrupted):
 class Halted(PublisherError):
     """No process will continue the publish unless the user acts. The exit code is that of publishing it."""
 
-    def __init__(self, standing: Standing) -> None:
-        publish_id, detail = standing.summary.plan.id, standing.summary.progress.detail
-        because = f"{standing.reason}: {detail or standing.meaning.text}"
-        if standing.meaning.turn is Turn.PERSON:
-            what, code, or_else = "waits for you", standing.meaning.code, ""
+    def __init__(self, status: CountedStatus) -> None:
+        publish_id, meaning = status.plan.id, status.meaning
+        because = f"{status.reason}: {status.progress.detail or meaning.text}"
+        if meaning.turn is Turn.USER:
+            what, code, or_else = "waits for you", meaning.code, ""
         else:
             what, code = "is not being worked on, and no daemon runs", ExitCode.INTERRUPTED
-            or_else = "" if standing.word == QUEUED else ", or: roar daemon start"
+            or_else = "" if status.label == QUEUED else ", or: roar daemon start"
         super().__init__(
             f"publish {publish_id} {what} ({because})",
             kept="Everything that the registry acknowledged is kept.",
-            next_step=f"{standing.next_step}{or_else}",
-            reason=standing.reason,
+            next_step=f"{next_step(status)}{or_else}",
+            reason=status.reason,
         )
         self.exit_code = code
         self.publish_id = publish_id
@@ -90,15 +86,10 @@ class Halted(PublisherError):
 
 @dataclass(slots=True)
 class PublishWatch:
-    """One publish that is followed.
+    """One publish that is followed. sleep: takes seconds. elapsed: seconds on a monotonic clock."""
 
-    clock: Unix seconds. sleep: takes seconds. elapsed: seconds on a monotonic clock.
-    """
-
-    lookout: Poller
-    folder: StateFolder
+    poller: StatusPoller
     display: Display
-    clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     elapsed: Callable[[], float] = time.monotonic
 
@@ -108,68 +99,62 @@ class PublishWatch:
         note: a message to show first.
         """
         try:
-            self.display.watching(self.lookout.plan())
+            self.display.watching(self.poller.plan())
             if note:
                 self.display.report(Noted(note))
-            first = sight = self.lookout.look()
-            if first.live:
-                sight = self._follow(sight)
+            first = self.poller.poll()
+            last = self._follow(first) if first.status.live else first.status
         except KeyboardInterrupt:
-            raise WatchStopped(self._standing()) from None
-        return self._end(sight, was_over=not first.live)
+            raise WatchStopped(self.poller.poll().status) from None
+        return self._end(last, was_over=not first.status.live)
 
-    def _follow(self, sight: Snapshot) -> Snapshot:
-        """Poll until the publish has ended or no process will continue it, and return that observation."""
-        changes = Changes(self.display.report, self.clock)
-        alone = _OwnerCheck(self.folder, self.display, self.clock)
+    def _follow(self, seen: Observation) -> CountedStatus:
+        """Poll until the publish has ended or no process will continue it, and return its status then."""
+        changes = ChangeReporter(self.display.report)
+        owner_check = _OwnerCheck(self.display)
         while True:
-            changes.take(sight)
+            changes.take(seen)
             self.display.tick()
-            if not sight.live or alone.finally_unowned(sight, self.elapsed()):
-                return sight
-            self.sleep(LOOK_SECONDS)
-            sight = self.lookout.look()
+            if not seen.status.live or owner_check.finally_unowned(seen.status, self.elapsed()):
+                return seen.status
+            self.sleep(POLL_SECONDS)
+            seen = self.poller.poll()
 
-    def _end(self, sight: Snapshot, *, was_over: bool) -> int:
-        plan, progress = self.lookout.plan(), sight.progress
+    def _end(self, status: CountedStatus, *, was_over: bool) -> int:
+        plan, progress = status.plan, status.progress
         match progress.state:
             case State.DONE:
-                result = Result(plan, progress, look(self.lookout.paths).objects)
-                return published(self.display, result, again=was_over)
+                return published(self.display, Result(plan, progress, status.objects), again=was_over)
             case State.FAILED:
                 raise Failed(plan.id, progress.detail, reason=progress.reason)
             case State.CANCELLED:
                 raise Cancelled(plan.id)
             case _:
-                raise Halted(self._standing())
-
-    def _standing(self) -> Standing:
-        return Standing(look(self.lookout.paths), Circumstances.of(self.folder, self.clock()))
+                raise Halted(status)
 
 
 class _OwnerCheck:
     """Detects that no process will continue an unowned publish."""
 
-    def __init__(self, folder: StateFolder, display: Display, clock: Callable[[], float]) -> None:
-        self._folder = folder
+    def __init__(self, display: Display) -> None:
         self._display = display
-        self._clock = clock
         self._since: float | None = None
-        self._told = False
+        self._reported = False
 
-    def finally_unowned(self, sight: Snapshot, now: float) -> bool:
-        if sight.owner is not None:
+    def finally_unowned(self, status: CountedStatus, now: float) -> bool:
+        """Return whether no process will continue it. now: seconds on a monotonic clock."""
+        if status.owner is not None:
             self._since = None
             return False
-        if sight.queued.parked:
+        if status.parked:
             return True
         self._since = self._since or now
         if now - self._since < HANDOVER_SECONDS:
             return False
-        if owner(self._folder.daemon_lock) is None:
+        if status.host.daemon is None:
             return True
-        if not self._told and (sight.queued.next_attempt or 0.0) <= self._clock():
-            self._told = True
+        if not self._reported and status.next_attempt is None:
+            self._reported = True
             self._display.report(Noted("the daemon starts it when a slot is free"))
         return False
 
@@ -181,8 +166,8 @@ def _newest(folder: StateFolder, cwd: Path) -> PublishPaths:
     """
     project = find_project(cwd).root
     passing: tuple[PublishPaths, LocalProblem] | None = None
-    for found in survey(folder):
-        if not isinstance(found, Summary):
+    for found in count_all(folder):
+        if not isinstance(found, CountedStatus):
             passing = found if is_temporary(found[1]) else passing
         elif found.live and found.plan.project == str(project):
             return found.paths

@@ -105,7 +105,7 @@ def _labelled(journal: Journal, item: Item) -> str:
 
 
 def _step_of(journal: Journal, uid: str | None) -> str:
-    jobs = (job for body in journal.bodies(Kind.JOBS) for job in json.loads(body))
+    jobs = (job for body in journal.units.bodies(Kind.JOBS) for job in json.loads(body))
     return next((_step(job) for job in jobs if job.get("job_uid") == uid), f"job {uid}")
 
 
@@ -119,6 +119,8 @@ def _step(job: Item) -> str:
 
 def _use(journal: Journal, digests: Iterable[str]) -> str:
     """Return the path of an artifact from the first link that names it."""
-    links = (link for kind in (Kind.OUTPUTS, Kind.INPUTS) for body in journal.bodies(kind) for link in json.loads(body))
+    links = (
+        link for kind in (Kind.OUTPUTS, Kind.INPUTS) for body in journal.units.bodies(kind) for link in json.loads(body)
+    )
     path = next((str(link.get("path")) for link in links if link.get("hash") in digests), "")
     return f" ({one_line(path)})" if path else ""

@@ -41,7 +41,7 @@ class Pipeline:
         self._run = run
         self._kinds = frozenset(kinds)
         self._deliver = deliver
-        self._acks = Acknowledgements[tuple[int, int]](run.journal.acknowledge)
+        self._acks = Acknowledgements[tuple[int, int]](run.journal.units.acknowledge)
         self._window = Window()
         self._in_flight = 0  # written by the event loop's tasks, between awaits
         self._changed = anyio.Event()  # set after an acknowledgement or a stop
@@ -54,7 +54,7 @@ class Pipeline:
         Raises the first error of `deliver`. Raises Interrupted when the run is asked to stop: nothing new is sent,
         requests in flight finish, and acknowledgements are committed. Draining again sends only what is missing.
         """
-        self._watermark = Watermark(await self._run.journal.unacknowledged_nodes(self._kinds & NODES))
+        self._watermark = Watermark(await self._run.journal.units.unacknowledged_nodes(self._kinds & NODES))
         try:
             async with background(self._acks.serve, self._watch_for_stop), task_group() as tasks:
                 await self._hand_out(tasks)
@@ -69,7 +69,9 @@ class Pipeline:
         while True:
             stopping = self._run.stop.is_set()
             if not exhausted and not stopping and len(self._window) < PAGE_UNITS // 2:
-                page = await self._run.journal.pending(self._kinds, past=past, limit=PAGE_UNITS, max_bytes=PAGE_BYTES)
+                page = await self._run.journal.units.pending(
+                    self._kinds, past=past, limit=PAGE_UNITS, max_bytes=PAGE_BYTES
+                )
                 exhausted = not page
                 if page:
                     past = page[-1].seq
@@ -115,7 +117,7 @@ class Pipeline:
                 self._run.report(Advanced(unit.kind, unit.items, len(unit.body)))
                 return
         self._watermark.split(unit)
-        for half in await self._run.journal.split(unit, halves(unit)):
+        for half in await self._run.journal.units.split(unit, halves(unit)):
             await self._deliver_fitting(half)
 
     async def _watch_for_stop(self) -> None:

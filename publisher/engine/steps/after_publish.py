@@ -151,11 +151,11 @@ def _mark(journal: Journal, plan: Plan, published: Published, *, now: float, lab
     from roar_publisher.planning.bundles.allowed_folders import check_database
 
     check_database(plan)
-    uids = [job["job_uid"] for body in journal.bodies(Kind.JOBS) for job in json.loads(body)]
+    uids = [job["job_uid"] for body in journal.units.bodies(Kind.JOBS) for job in json.loads(body)]
     digests = (
         item["digest"]
         for kind in (Kind.ARTIFACTS, Kind.COMPOSITE)
-        for body in journal.bodies(kind)
+        for body in journal.units.bodies(kind)
         for artifact in json.loads(body)
         for item in artifact["hashes"]
     )

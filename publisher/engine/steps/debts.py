@@ -92,4 +92,4 @@ def _still_owed(left: list[Debt]) -> LocalProblem:
 
 
 def _waits_for_person(reason: str) -> bool:
-    return meaning(reason).turn is Turn.PERSON
+    return meaning(reason).turn is Turn.USER

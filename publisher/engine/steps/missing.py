@@ -113,7 +113,7 @@ def _descriptions(journal: Journal, kinds: set[Kind]) -> dict[str, dict[str, Any
     """Return the description of every artifact of these kinds, by each of its digests. Blocking."""
     found: dict[str, dict[str, Any]] = {}
     for kind in kinds:
-        for body in journal.bodies(kind):
+        for body in journal.units.bodies(kind):
             for artifact in json.loads(body):
                 told = {name: artifact[name] for name in ("size", "source_type", "metadata") if artifact.get(name)}
                 found |= {entry["digest"]: told for entry in artifact["hashes"]}

@@ -116,7 +116,7 @@ async def deliver_or_pass(
 
 async def announce(run: Run, kinds: tuple[Kind, ...]) -> None:
     """Report how much there is to send, and how much earlier runs have acknowledged."""
-    tally = await run.journal.tally()
+    tally = await run.journal.units.tally()
     run.report(Planned.of({kind: tally[kind] for kind in kinds if kind in tally}))
 
 

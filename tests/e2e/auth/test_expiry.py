@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.auth.choice import Flag
-from roar_publisher.cli.status import Circumstances, Standing
+from roar_publisher.cli.status import next_step
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser
 from roar_publisher.state.limits import MOST_REQUESTS
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
-from roar_publisher.state.survey import look
+from roar_publisher.state.status import HostStatus
+from roar_publisher.state.status_reader import count_status
 from tests.support.auth.worlds import ALICE, BOB, BY_BEARER, BY_KEY, World
 from tests.support.faults.mortal import Crash, Life
 from tests.support.faults.simulation import run_virtually
@@ -321,8 +322,8 @@ def test_a_clock_that_is_off_is_told_by_how_much(number: int, flag: Flag, ahead:
         if isinstance(end, LocalProblem):
             advice = f"set this machine's clock {'forward' if ahead > 0 else 'back'} by 1 h"
             assert (end.exit_code, end.reason, end.next_step) == (ExitCode.INTERRUPTED, "clock", advice)
-            standing = Standing(look(world.paths), Circumstances(world.now()))
-            assert (standing.reason, standing.next_step) == (
+            standing = count_status(world.paths, HostStatus(world.now()))
+            assert (standing.reason, next_step(standing)) == (
                 "clock",
                 f"{advice}; then: roar publish --resume {world.paths.id}",
             )

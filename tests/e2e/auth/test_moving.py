@@ -188,5 +188,5 @@ def test_an_anonymous_session_is_left_for_another(tmp_path: Path) -> None:
         with Journal(StateFolder(there.program.state).find(publish_id).journal) as journal:
             progress = journal.progress()
             assert (progress.state, progress.remote_session, progress.epoch) == (State.OPEN, None, 1)
-            assert sum(tally.acked_items for tally in journal.tally().values()) == 0
+            assert sum(tally.acked_items for tally in journal.units.tally().values()) == 0
             assert journal.plan().provisional[ANONYMOUS_IDENTITY] == recorded_hash("none")

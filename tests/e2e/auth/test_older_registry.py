@@ -8,11 +8,12 @@ import pytest
 
 from roar_publisher.auth.choice import Flag
 from roar_publisher.auth.identity import identity_of_key
-from roar_publisher.cli.status import Circumstances, Standing
+from roar_publisher.cli.status import next_step
 from roar_publisher.state.errors import ExitCode, NeedsUser
 from roar_publisher.state.machine import State
 from roar_publisher.state.record import Progress
-from roar_publisher.state.survey import look
+from roar_publisher.state.status import HostStatus
+from roar_publisher.state.status_reader import count_status
 from tests.support.auth.worlds import ALICE, BOB, BY_BEARER, BY_KEY, World, key_of
 from tests.support.faults.simulation import run_virtually
 from tests.support.lineages import chain, cut
@@ -68,9 +69,9 @@ def test_without_sessions_nothing_private_leaves_and_the_two_ways_out_are_named(
         assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "no sessions")
         assert f"upgraded, then: roar publish --resume {world.paths.id}" in end.next_step
         assert "roar publish --public" in end.next_step
-        standing = Standing(look(world.paths), Circumstances(world.now()))
+        standing = count_status(world.paths, HostStatus(world.now()))
         assert (standing.meaning.turn, standing.meaning.code) == ("person", ExitCode.NEEDS_USER)
-        assert "--public" in standing.next_step
+        assert "--public" in next_step(standing)
         assert [sent.path for sent in world.sent if sent.method == "POST"] == ["/api/v1/registration-sessions"]
         world.instead = lambda path: None
         end = await world.live()

@@ -83,7 +83,7 @@ def test_status_tells_where_every_live_publish_stands(program: Program) -> None:
     places = {
         publish(program, lambda made: made.journal.queue.detach()).id: "queued",
         publish(program, lambda made: made.journal.queue.postpone(attempts=3, until=later)).id: "waiting",
-        publish(program, lambda made: made.journal.queue.park(reason="auth", detail="sign in")).id: "parked",
+        publish(program, lambda made: made.journal.park(reason="auth", detail="sign in")).id: "parked",
     }
     over = publish(program, lambda made: made.journal.checkpoint(Event.CANCELLED, reason="cancelled")).id
     with frozen(StateFolder(program.state), cut(chain(2))) as mine:

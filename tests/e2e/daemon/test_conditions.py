@@ -366,7 +366,7 @@ def test_stopped_and_killed(alone: Program, number: signal.Signals, reason: Reas
             done = ended(process)
         silence.set()
     assert done.code == code, done.err
-    told(why(alone, only_publish(alone)), reason, Turn.PERSON if reason is Reason.INTERRUPTED else None)
+    told(why(alone, only_publish(alone)), reason, Turn.USER if reason is Reason.INTERRUPTED else None)
 
 
 def test_queued_while_no_daemon_runs(alone: Program) -> None:

@@ -137,7 +137,7 @@ def test_whatever_dies_every_publish_is_published_once(tmp_path: Path) -> None:
             assert future.result().code in (0, 3), future.result().err
         link.order("calm")
         program("daemon", "start")
-        wait_until(lambda: all(found.queued.told for found in publishes_of(program)), END_SECONDS)
+        wait_until(lambda: all(found.queued.notified for found in publishes_of(program)), END_SECONDS)
         stopped = program("daemon", "stop")
         assert stopped.code == 0, stopped.err
         registry.kill()

@@ -52,7 +52,7 @@ def test_stale_pids_locks_and_sockets(program: Program, registry: Registry, pid:
     started = program("daemon", "start")
     assert started.code == 0, started.err
     assert "Started the daemon" in started.out
-    wait_until(lambda: publishes_of(program)[0].queued.told is True, SOON_SECONDS)
+    wait_until(lambda: publishes_of(program)[0].queued.notified is True, SOON_SECONDS)
     assert program("daemon", "stop").code == 0
     registry.kill()
     assert registry.published() == wanted_of(publishes_of(program))
@@ -79,7 +79,7 @@ def test_a_transaction_that_was_cut_off(program: Program, registry: Registry, tm
     hot = paths.folder / "journal.db-journal"
     assert hot.stat().st_size > 0, "nothing was cut off"
     assert program("daemon", "start").code == 0
-    wait_until(lambda: publishes_of(program)[0].queued.told is True, SOON_SECONDS)
+    wait_until(lambda: publishes_of(program)[0].queued.notified is True, SOON_SECONDS)
     registry.kill()
     assert registry.published() == wanted_of(publishes_of(program))
 
@@ -87,7 +87,7 @@ def test_a_transaction_that_was_cut_off(program: Program, registry: Registry, tm
 def test_a_half_made_publish_and_folders_of_strangers_are_left_alone(program: Program, registry: Registry) -> None:
     folder = StateFolder(program.state)
     with OwnedPublish.create(folder) as planning:
-        planning.journal.add_units(cut(chain(1)).units)  # planning was killed here
+        planning.journal.units.add(cut(chain(1)).units)  # planning was killed here
         half = planning.paths
     empty = folder.new_publish()
     (folder.publishes / "not an id").mkdir()

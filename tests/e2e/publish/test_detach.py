@@ -15,7 +15,7 @@ from roar_publisher.state.limits import TransferLimits
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.survey import look
+from roar_publisher.state.status_reader import count_status
 from tests.support.cli.program import Program
 from tests.support.cli.servers import answering, http
 from tests.support.daemon.daemons import daemons_of, program_with_daemons, until
@@ -77,7 +77,7 @@ def test_what_the_server_puts_off_is_begun_when_it_said(program: Program) -> Non
         publish_id = program("publish", "--public", "-y", "--detach", "-q", "--registry", server.url).out.strip()
         until(lambda: why(program, publish_id)["reason"] == "throttled" and why(program, publish_id)["owner"] is None)
     told = why(program, publish_id)
-    queued = look(StateFolder(program.state).find(publish_id)).queued
+    queued = count_status(StateFolder(program.state).find(publish_id)).queued
     assert told["next_attempt"] == queued.next_attempt is not None
     assert "throttled until" in program("journal", "list").out
 
@@ -261,7 +261,7 @@ def test_the_hook_hears_of_the_end(program: Program, registry: str, tmp_path: Pa
     config.mkdir(parents=True)
     (config / "config.toml").write_text(f"[publisher]\non_done = ['python3', '{hook}']\n")
     publish_id = program("publish", "--public", "-y", "--detach", "-q", "--registry", registry).out.strip()
-    until(lambda: look(StateFolder(program.state).find(publish_id)).queued.told is True)
+    until(lambda: count_status(StateFolder(program.state).find(publish_id)).queued.notified is True)
     told = json.loads(heard.read_text())
     assert told["ROAR_PUBLISH_ID"] == publish_id
     assert told["ROAR_PUBLISH_HASH"] == HASH

@@ -20,7 +20,8 @@ from roar_publisher.state.machine import Event
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.survey import Summary, look, survey
+from roar_publisher.state.status import CountedStatus
+from roar_publisher.state.status_reader import count_all, count_status
 from roar_publisher.storage.store import Upload
 from tests.support.cli.program import Program
 from tests.support.lineages import chain, cut, frozen, plan_of
@@ -133,7 +134,7 @@ def test_a_failed_publish_is_retried_and_then_published(program: Program, interr
 def test_what_is_parked_or_waits_may_be_tried_again_at_once(program: Program, interrupted: str) -> None:
     with Journal(_journal(program, interrupted)) as journal:
         journal.queue.postpone(attempts=3, until=time.time() + DAY)
-        journal.queue.park(reason="auth", detail="sign in")
+        journal.park(reason="auth", detail="sign in")
     [facts] = program("journal", "list", "--json").events
     assert (facts["parked"], facts["attempts"], facts["turn"]) == (True, 3, "person")
     assert program("journal", "retry", interrupted).code == 0
@@ -237,8 +238,8 @@ def _failed(folder: StateFolder) -> PublishPaths:
 def _pruned_all(folder: StateFolder, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
     """Prune everything; something happens between the survey and the first removal."""
 
-    def surveyed(folder: StateFolder) -> list[Summary | tuple[PublishPaths, LocalProblem]]:
-        found = list(survey(folder))
+    def surveyed(folder: StateFolder) -> list[CountedStatus | tuple[PublishPaths, LocalProblem]]:
+        found = list(count_all(folder))
         meanwhile()
         return found
 
@@ -257,7 +258,7 @@ def test_what_is_retried_meanwhile_is_not_pruned(
 
     _pruned_all(folder, monkeypatch, retry)
     assert list(folder.all_publishes()) == [retried]
-    assert look(retried).live
+    assert count_status(retried).live
     assert capsys.readouterr().out.startswith(f"Removed {other.id} (failed, ")
 
 
@@ -274,7 +275,7 @@ def test_what_is_planned_to_the_end_meanwhile_is_not_pruned(
             owned.journal.freeze(plan_of(cut(chain(1)), paths.id))
 
     _pruned_all(folder, monkeypatch, plan)
-    assert look(paths).live
+    assert count_status(paths).live
 
 
 def test_what_another_prune_removes_meanwhile_is_no_problem(
@@ -374,7 +375,7 @@ def test_uploads_are_given_up_before_a_publish_counts_as_cancelled(
     monkeypatch.setattr(cancelling, "abort_uploads", killed)
     with publish as owned, pytest.raises(KeyboardInterrupt):
         cancelling.cancel_owned(owned)
-    assert look(publish.paths).interrupted
+    assert count_status(publish.paths).interrupted
 
 
 def test_a_token_that_can_not_be_removed_does_not_stop_a_cancel(
@@ -384,4 +385,4 @@ def test_a_token_that_can_not_be_removed_does_not_stop_a_cancel(
     publish.paths.session_token.mkdir()
     with publish as owned:
         assert cancelling.cancel_owned(owned) == "Nothing of it is visible."
-    assert not look(publish.paths).live
+    assert not count_status(publish.paths).live

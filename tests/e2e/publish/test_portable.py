@@ -10,7 +10,7 @@ from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.portable import pack
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.survey import look
+from roar_publisher.state.status_reader import count_status
 from tests.support.cli.program import Program
 from tests.support.cli.servers import answering, http
 from tests.support.daemon.daemons import program_with_daemons, until
@@ -70,7 +70,7 @@ def test_it_belongs_to_the_project_that_is_named_or_is_around_and_to_none_that_t
         fresh = Program(there.cwd, tmp_path / f"state {number}", there.env)
         fresh.env["ROAR_STATE_DIR"] = str(fresh.state)
         [facts] = fresh("journal", "import", str(file), "--yes", "--json", *arguments).events
-        plan = look(StateFolder(fresh.state).find(facts["publish_id"])).plan
+        plan = count_status(StateFolder(fresh.state).find(facts["publish_id"])).plan
         assert (facts["project"], plan.project) == (str(expected), str(expected))
         assert plan.roar_db == str(expected / ".roar" / "roar.db")
         assert facts["noted_in_roar_db"] is (expected != elsewhere)
@@ -99,11 +99,11 @@ def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp
         with frozen(StateFolder(here.state), cut(chain(3)), registry=registry) as other:
             other.journal.queue.order(agreed=True)
             other.journal.queue.detach()
-        until(lambda: not look(other.paths).live)  # the daemon has looked at both since
+        until(lambda: not count_status(other.paths).live)  # the daemon has looked at both since
         assert elsewhere.requests == []
         assert here("journal", "retry", owned.paths.id).code == 0
         paths = StateFolder(here.state).find(owned.paths.id)
-        until(lambda: look(paths).progress.reason == Reason.UNTRUSTED_REGISTRY)
+        until(lambda: count_status(paths).progress.reason == Reason.UNTRUSTED_REGISTRY)
         assert elsewhere.requests == []
         assert here("registry", "trust", elsewhere.url).code == 0
         assert here("journal", "retry", owned.paths.id).code == 0

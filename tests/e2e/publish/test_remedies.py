@@ -11,14 +11,15 @@ from roar_publisher.__main__ import run
 from roar_publisher.cli.display.live import draw
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.publish.options import Options, PutOptions
-from roar_publisher.cli.status import Circumstances, Standing
+from roar_publisher.cli.status import next_step
 from roar_publisher.report import Entered, ObjectsPlanned, Planned, Report, Waiting
 from roar_publisher.state.errors import ExitCode, Transient
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.objects import ObjectTally
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.survey import Summary, look
+from roar_publisher.state.status import CountedStatus
+from roar_publisher.state.status_reader import count_status
 from roar_publisher.state.units import Kind
 from tests.support.cli.program import Program
 from tests.support.cli.reports import HandClock
@@ -30,28 +31,28 @@ SENDING = (*STORING, Planned({Kind.INPUTS: 10}, {}))
 
 
 @pytest.fixture
-def put(folder: StateFolder) -> Summary:
+def put(folder: StateFolder) -> CountedStatus:
     """A put that nobody works on, with a file left to store."""
     owned = frozen(folder, cut(chain(2)))
     owned._lock.release()
-    seen = look(owned.paths)
+    seen = count_status(owned.paths)
     plan = replace(seen.plan, destination="s3://bucket/run")
     progress = replace(seen.progress, state=State.STAGE, reason=Reason.AUTH)
     return replace(seen, plan=plan, progress=progress, objects=ObjectTally(2, 1, 200, 100))
 
 
-def _next(summary: Summary) -> str:
-    return Standing(summary, Circumstances(0.0)).next_step
+def _next(summary: CountedStatus) -> str:
+    return next_step(summary)
 
 
-def test_where_a_store_wants_a_sign_in_it_is_the_stores(put: Summary) -> None:
+def test_where_a_store_wants_a_sign_in_it_is_the_stores(put: CountedStatus) -> None:
     resume = f"roar publish --resume {put.plan.id}"
     assert _next(put) == f"sign in to the object store (aws sso login, or set AWS_PROFILE); then: {resume}"
     at_google = replace(put, plan=replace(put.plan, destination="gs://bucket/run"))
     assert _next(at_google).startswith("sign in to the object store (gcloud auth application-default login)")
 
 
-def test_where_the_registry_wants_a_sign_in_it_is_roars(put: Summary) -> None:
+def test_where_the_registry_wants_a_sign_in_it_is_roars(put: CountedStatus) -> None:
     resume = f"roar publish --resume {put.plan.id}"
     stored = replace(put, objects=ObjectTally(2, 2, 200, 200))
     asked = replace(put, progress=replace(put.progress, state=State.AUTH_SELECT))

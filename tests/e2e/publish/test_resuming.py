@@ -10,7 +10,7 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.survey import look
+from roar_publisher.state.status_reader import count_status
 from tests.support.cli.program import Ended, Program, ended
 from tests.support.cli.servers import answering, http
 from tests.support.lineage.captured import recorded
@@ -37,7 +37,7 @@ def interrupted(program: Program) -> str:
 
 
 def issuer_of(program: Program, publish_id: str) -> str:
-    return look(StateFolder(program.state).find(publish_id)).plan.registry
+    return count_status(StateFolder(program.state).find(publish_id)).plan.registry
 
 
 def test_what_was_typed_before_may_stand_beside_resume(program: Program, registry: str, interrupted: str) -> None:
@@ -174,7 +174,7 @@ def test_what_the_old_registry_said_is_forgotten(folder: StateFolder) -> None:
     with frozen(folder, cut(chain(1))) as made:
         made.journal.checkpoint(Event.PROBED, capabilities={"authenticated": True})
         made.journal.checkpoint(Event.SELECTED, identity="glaas:user:7", credential="ssh")
-        made.journal.queue.park(reason="offline", detail="away")
+        made.journal.park(reason="offline", detail="away")
         made.journal.readdress("https://elsewhere.example")
     with Journal(made.paths.journal, read_only=True) as journal:
         progress = journal.progress()

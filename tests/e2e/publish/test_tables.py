@@ -101,7 +101,7 @@ def test_ids_of_a_registry_are_shown_whole(program: Program, shown: Shown, tmp_p
 def test_the_width_is_what_the_terminal_itself_says(program: Program, term: str) -> None:
     """Without COLUMNS, and on one that cannot move its cursor, nothing is cut either."""
     with frozen(StateFolder(program.state), cut(chain(2))) as owned:
-        owned.journal.queue.park(reason="auth", detail="you are not signed in")
+        owned.journal.park(reason="auth", detail="you are not signed in")
     env = {name: value for name, value in program.env.items() if name != "COLUMNS"} | {"NO_COLOR": "1"}
     narrow = Program(program.cwd, program.state, env)
     for arguments in (("journal", "list", "--all"), ("journal", "show", owned.paths.id), ("daemon", "status")):

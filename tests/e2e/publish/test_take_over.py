@@ -12,7 +12,7 @@ from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.survey import look
+from roar_publisher.state.status_reader import count_status
 from tests.support.cli.program import PATIENCE, Program
 from tests.support.cli.reports import HandClock
 from tests.support.cli.servers import answering, http
@@ -98,7 +98,7 @@ def held_up(program: Program) -> Iterator[str]:
 def test_what_the_daemon_works_on_is_cancelled(program: Program, held_up: str) -> None:
     cancelled = program("journal", "cancel", held_up)
     assert cancelled.code == 0, cancelled.err
-    assert look(StateFolder(program.state).find(held_up)).progress.state is State.CANCELLED
+    assert count_status(StateFolder(program.state).find(held_up)).progress.state is State.CANCELLED
     paths = StateFolder(program.state).find(held_up)
     assert (owner(paths.lock), owner(paths.claim)) == (None, None)
 

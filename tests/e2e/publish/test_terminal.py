@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncssh
 
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.survey import look
+from roar_publisher.state.status_reader import count_status
 from tests.support.cli.program import PATIENCE, Program
 from tests.support.cli.servers import answering, http
 from tests.support.lineage.captured import recorded
@@ -148,7 +148,7 @@ def test_who_agreed_is_not_asked_again_after_a_stop(program: Program) -> None:
             terminal.type(CTRL_C)
             assert terminal.ended() == 130
     [publish_id] = program.publishes
-    assert look(StateFolder(program.state).find(publish_id)).queued.agreed
+    assert count_status(StateFolder(program.state).find(publish_id)).queued.agreed
 
 
 def test_ctrl_c_at_the_question_stops_at_once(program: Program, registry: str) -> None:

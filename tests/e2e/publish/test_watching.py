@@ -11,7 +11,6 @@ import pytest
 
 from roar_publisher.cli.display.base import Quiet
 from roar_publisher.cli.display.output import Output
-from roar_publisher.cli.display.poller import Poller
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.publish.watching import Halted, PublishWatch, WatchStopped
 from roar_publisher.report import Advanced, Entered, Noted, ObjectsPlanned, ObjectStored, Planned, Report, Sent, Waiting
@@ -22,6 +21,7 @@ from roar_publisher.state.machine import Event, State
 from roar_publisher.state.objects import ObjectRow, PartRow
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.status_poller import StatusPoller
 from roar_publisher.state.units import Kind, Unit
 from tests.support.cli.program import Program, ended
 from tests.support.cli.reports import HandClock
@@ -74,8 +74,8 @@ class Watched:
         def wall_clock() -> float:
             return self.clock() - self.wall_clock_behind
 
-        with Poller(self.owned.paths, self.clock) as lookout:
-            return PublishWatch(lookout, self.folder, self.display, wall_clock, sleep, self.clock).run()
+        with StatusPoller(self.owned.paths, self.clock, wall_clock) as poller:
+            return PublishWatch(poller, self.display, sleep, self.clock).run()
 
     def told(self, *acts: Act) -> list[Report]:
         """The reports of watching these acts, after which everybody leaves."""
@@ -84,10 +84,10 @@ class Watched:
         return self.display.reports
 
     def unacknowledged(self, *kinds: Kind) -> list[Unit]:
-        return self.owned.journal.pending(kinds, limit=100, max_bytes=1_000_000)
+        return self.owned.journal.units.pending(kinds, limit=100, max_bytes=1_000_000)
 
     def acknowledge(self, *units: Unit) -> None:
-        self.owned.journal.acknowledge([(unit.seq, unit.part) for unit in units])
+        self.owned.journal.units.acknowledge([(unit.seq, unit.part) for unit in units])
 
 
 @pytest.fixture
@@ -243,12 +243,12 @@ def test_a_journal_that_is_replaced_is_looked_at_anew(watched: Watched) -> None:
     paths = watched.owned.paths
     copy = paths.folder / "copy"
     copy.write_bytes(paths.journal.read_bytes())
-    with Poller(paths, watched.clock) as lookout:
-        assert lookout.look().progress.state is State.STAGE
+    with StatusPoller(paths, watched.clock) as poller:
+        assert poller.poll().status.progress.state is State.STAGE
         copy.replace(paths.journal)
         with Journal(paths.journal) as journal:
             journal.checkpoint(Event.STAGED)
-        assert lookout.look().progress.state is State.FINALIZE
+        assert poller.poll().status.progress.state is State.FINALIZE
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_a_journal_that_is_replaced_is_looked_at_anew(watched: Watched) -> None:
     [("auth", 4), ("needs confirmation", 4), ("file changed", 3), ("defect", 1), ("offline", 3)],
 )
 def test_what_is_parked_waits_for_a_person_whoever_runs(watched: Watched, reason: str, code: int) -> None:
-    watched.owned.journal.queue.park(reason=reason, detail="settle this")
+    watched.owned.journal.park(reason=reason, detail="settle this")
     watched.owned.give_up()
     with Lock(watched.folder.daemon_lock), pytest.raises(Halted, match=r"waits for you .*settle this") as halt:
         watched.watch()
@@ -308,13 +308,13 @@ def test_counting_takes_a_small_share_of_the_time(watched: Watched) -> None:
         ticks.now += 0.5
         return ticks.now
 
-    with Poller(watched.owned.paths, counting) as lookout:
+    with StatusPoller(watched.owned.paths, counting) as poller:
         seen = []
         for unit in units[:3]:
-            seen.append(lookout.look().counts)
+            seen.append(poller.poll().status.tally)
             watched.acknowledge(unit)
         ticks.now += 20
-        seen.append(lookout.look().counts)
+        seen.append(poller.poll().status.tally)
     assert seen[0] == seen[1] == seen[2] != seen[3]
 
 
@@ -384,5 +384,5 @@ def test_there_is_nothing_to_watch(program: Program) -> None:
 
 
 def test_the_owner_of_this_test_is_seen(watched: Watched) -> None:
-    with Poller(watched.owned.paths, watched.clock) as lookout:
-        assert lookout.look().owner == os.getpid()
+    with StatusPoller(watched.owned.paths, watched.clock) as poller:
+        assert poller.poll().status.owner == os.getpid()

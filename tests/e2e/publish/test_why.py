@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from roar_publisher.cli.status import Circumstances, Standing
+from roar_publisher.cli.status import explain, next_step
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import MEANINGS, Reason
-from roar_publisher.state.survey import look
+from roar_publisher.state.status import CountedStatus, HostStatus
+from roar_publisher.state.status_reader import count_status
 from tests.support.cli.program import Program
 from tests.support.lineages import chain, cut, frozen
 
@@ -20,8 +21,8 @@ LINEAGE = cut(chain(2))
 Injected = Callable[[OwnedPublish], object]
 
 
-def standing(owned: OwnedPublish, *, daemon: int | None = None, room: bool = True) -> Standing:
-    return Standing(look(owned.paths), Circumstances(NOON, daemon, room))
+def standing(owned: OwnedPublish, *, daemon: int | None = None, room: bool = True) -> CountedStatus:
+    return count_status(owned.paths, HostStatus(NOON, daemon, room))
 
 
 @pytest.fixture
@@ -64,40 +65,40 @@ def test_a_disk_without_room_is_a_fact_of_now(left: OwnedPublish) -> None:
 
 
 def test_what_is_left_to_the_daemon_is_queued(left: OwnedPublish) -> None:
-    assert (standing(left).reason, standing(left).word) == (Reason.CRASHED, "interrupted")
+    assert (standing(left).reason, standing(left).label) == (Reason.CRASHED, "interrupted")
     left.journal.queue.detach()
-    assert (standing(left).reason, standing(left).word) == (Reason.QUEUED, "queued")
-    assert standing(left).next_step == f"roar daemon start, or: roar publish --resume {left.paths.id}"
-    left.journal.queue.park(reason="auth", detail="sign in")
-    assert (standing(left).reason, standing(left).word) == (Reason.AUTH, "parked")
+    assert (standing(left).reason, standing(left).label) == (Reason.QUEUED, "queued")
+    assert next_step(standing(left)) == f"roar daemon start, or: roar publish --resume {left.paths.id}"
+    left.journal.park(reason="auth", detail="sign in")
+    assert (standing(left).reason, standing(left).label) == (Reason.AUTH, "parked")
 
 
 def test_waiting_says_until_when(left: OwnedPublish) -> None:
     left.journal.note(reason="throttled", detail="x")
     left.journal.queue.postpone(attempts=1, until=NOON + 90)
     at = time.strftime("%H:%M:%S", time.localtime(NOON + 90))
-    assert standing(left).why == f"throttled until {at}"
+    assert explain(standing(left)) == f"throttled until {at}"
     left.journal.note(reason="offline", detail="x")
-    assert standing(left, daemon=1).why == f"offline, next attempt {at}"
-    assert standing(left).why == "offline"  # nobody will attempt anything
+    assert explain(standing(left, daemon=1)) == f"offline, next attempt {at}"
+    assert explain(standing(left)) == "offline"  # nobody will attempt anything
     with Lock(left.paths.lock):
         assert standing(left, daemon=1).next_attempt is None
     left.journal.queue.postpone(attempts=1, until=NOON - 1)
-    assert (standing(left, daemon=1).next_attempt, standing(left, daemon=1).why) == (None, "offline")
+    assert (standing(left, daemon=1).next_attempt, explain(standing(left, daemon=1))) == (None, "offline")
 
 
 def test_what_to_type_follows_from_whose_turn_it_is(left: OwnedPublish) -> None:
     publish_id = left.paths.id
     resume, watch = f"roar publish --resume {publish_id}", f"roar publish --watch {publish_id}"
     left.journal.note(reason="offline", detail="x")
-    assert standing(left).next_step == resume
-    assert standing(left, daemon=1).next_step == watch
-    left.journal.queue.park(reason="auth", detail="x")
-    assert standing(left, daemon=1).next_step == f"sign in (roar login); then: {resume}"
+    assert next_step(standing(left)) == resume
+    assert next_step(standing(left, daemon=1)) == watch
+    left.journal.park(reason="auth", detail="x")
+    assert next_step(standing(left, daemon=1)) == f"sign in (roar login); then: {resume}"
     with Lock(left.paths.lock):
-        assert standing(left).next_step == watch
+        assert next_step(standing(left)) == watch
     left.journal.checkpoint(Event.REJECTED)
-    assert standing(left).next_step == f"roar journal retry {publish_id}"
+    assert next_step(standing(left)) == f"roar journal retry {publish_id}"
 
 
 @pytest.mark.parametrize("reason", [Reason.AUTH, Reason.FILE_CHANGED, Reason.OFFLINE])

@@ -112,7 +112,7 @@ def test_it_stops_at_what_is_not_there_until_it_is(make_place: MakePlace) -> Non
     there.check_published_once()
 
 
-@pytest.mark.parametrize("moment", ["before commit of settle", "after commit of settle", "after write_private"])
+@pytest.mark.parametrize("moment", ["before commit of adapt", "after commit of adapt", "after write_private"])
 def test_an_import_that_is_killed_is_repeated(moment: str, make_place: MakePlace) -> None:
     place = make_place("file")
     assert place.put(dies_at=WITHIN_A_FILE).killed

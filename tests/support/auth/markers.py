@@ -51,5 +51,5 @@ def _content(path: Path) -> bytes:
     content = path.read_bytes()
     if path.name == "journal.db":
         with Journal(path, read_only=True) as journal:
-            content += b"\n".join(body for kind in Kind for body in journal.bodies(kind))
+            content += b"\n".join(body for kind in Kind for body in journal.units.bodies(kind))
     return content

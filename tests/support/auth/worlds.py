@@ -116,7 +116,7 @@ class World(httpx2.AsyncBaseTransport):
         publish = OwnedPublish.create(self.folder)
         with publish:
             self.paths = publish.paths
-            publish.journal.add_units(lineage.units)
+            publish.journal.units.add(lineage.units)
             plan = plan_of(lineage, publish.paths.id, registry=registry)
             publish.journal.freeze(
                 replace(

@@ -15,7 +15,8 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.survey import Glance, glance
+from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status_reader import read_status
 from tests.support.cli.program import Program
 from tests.support.daemon.daemons import daemons_of, pid_of, until
 from tests.support.daemon.worlds import PUBLISHED
@@ -108,16 +109,16 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def publishes_of(program: Program) -> list[Glance]:
+def publishes_of(program: Program) -> list[PublishStatus]:
     """Every publish that is planned."""
     found = []
     for paths in StateFolder(program.state).all_publishes():
         with suppress(LocalProblem):
-            found.append(glance(paths))
+            found.append(read_status(paths))
     return found
 
 
-def wanted_of(found: list[Glance]) -> list[tuple[object, ...]]:
+def wanted_of(found: list[PublishStatus]) -> list[tuple[object, ...]]:
     """What `PUBLISHED` says where every one of these publishes is there once, as it was planned."""
     plans = [(one.progress.hash, one.plan) for one in found]
     return sorted((hash_, plan.jobs, plan.artifacts, plan.inputs, plan.outputs, plan.labels) for hash_, plan in plans)
@@ -130,7 +131,7 @@ def check_clean(program: Program) -> None:
     for found in publishes_of(program):
         assert found.progress.state is State.DONE, found.progress
         assert (found.progress.reason, found.progress.detail, found.owner) == ("", "", None)
-        assert (found.queued.told, found.queued.parked, found.queued.next_attempt) == (True, False, None)
+        assert (found.queued.notified, found.queued.parked, found.queued.next_attempt) == (True, False, None)
         with closing(sqlite3.connect(found.paths.journal)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         left = {path.name for path in found.paths.folder.iterdir() if path.stat().st_size}

@@ -37,8 +37,10 @@ from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.record import Learned, Progress
-from roar_publisher.state.survey import Glance, glance
+from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status_reader import read_status
 from tests.support.faults.items import Item, acknowledged_items, items_of_request
+from tests.support.faults.mortal import WatchedUnits
 from tests.support.faults.simulation import EPOCH, Broken, _at_once
 from tests.support.lineages import Lineage, SampleJob, cut, digest, plan_of
 from tests.support.send_policies import policy_for
@@ -229,7 +231,7 @@ class Machine:
         site = site or self.home
         lineage = cut(_chain(f"publish {self._made}", jobs), batch=lambda: 2)
         with OwnedPublish.create(self.folder, clock=self.now) as owned:
-            owned.journal.add_units(lineage.units)
+            owned.journal.units.add(lineage.units)
             plan = plan_of(lineage, owned.paths.id, registry=site.url)
             owned.journal.freeze(replace(plan, project=project, created_at=self.now()))
             owned.journal.queue.order(agreed=agreed)
@@ -237,12 +239,12 @@ class Machine:
         self.queued[owned.paths.id] = (site, lineage)
         return owned.paths
 
-    def glance(self, paths: PublishPaths) -> Glance:
-        return glance(paths)
+    def status(self, paths: PublishPaths) -> PublishStatus:
+        return read_status(paths)
 
-    def all(self) -> list[Glance]:
+    def all(self) -> list[PublishStatus]:
         """Every publish as it stands."""
-        return [glance(paths) for paths in self.folder.all_publishes()]
+        return [read_status(paths) for paths in self.folder.all_publishes()]
 
     @property
     def owned(self) -> set[str]:
@@ -251,7 +253,7 @@ class Machine:
 
     def ended(self) -> bool:
         """Whether every publish has, and its end was told."""
-        return all(not found.live and found.queued.told for found in self.all())
+        return all(not found.live and found.queued.notified for found in self.all())
 
     async def until(self, condition: Callable[[], bool], within: float, *, every: float = LOOK_SECONDS) -> float:
         """Return when it has come about, as a virtual time; raise Broken if it takes longer than so many seconds."""
@@ -405,6 +407,7 @@ def _journal_of(machine: Machine) -> type[Journal]:
     class MachineJournal(Journal):
         def __init__(self, path: Path, *, clock: Callable[[], float], read_only: bool = False) -> None:
             super().__init__(path, clock=clock, read_only=read_only)
+            self.units = WatchedUnits(self, lambda: machine.note_acknowledged(self))
             self.db.conn.execute("PRAGMA synchronous = OFF")
 
         @contextmanager
@@ -414,10 +417,6 @@ def _journal_of(machine: Machine) -> type[Journal]:
                     raise _full()
             with super().transaction():
                 yield
-
-        def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
-            super().acknowledge(units)
-            machine.note_acknowledged(self)
 
         def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
             progress = super().checkpoint(event, **learned)

@@ -28,7 +28,7 @@ class Drain:
         self.journal = Journal(path)
         self.journal.db.conn.execute("PRAGMA synchronous = OFF")
         self.units = units if units is not None else (lineage or cut([])).units
-        self.journal.add_units(self.units)
+        self.journal.units.add(self.units)
         self.journal.freeze(plan_of(lineage or cut([]), "00c0ffee"))
         self.delivered: list[Unit] = []
         self.in_flight = 0

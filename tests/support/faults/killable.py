@@ -78,6 +78,10 @@ def count_commits(moments: Moments) -> None:
 
     @contextmanager
     def counted(journal: Journal) -> Iterator[None]:
+        if journal.db.conn.in_transaction:  # a part of another transaction, without a commit of its own
+            with transaction(journal):
+                yield
+            return
         commit = commit_of(sys._getframe(2))
         with transaction(journal):
             yield

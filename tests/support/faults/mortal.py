@@ -12,9 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Unpack
 
+from roar_publisher.state.file import JournalFile
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Learned, Progress
+from roar_publisher.state.units import Units
 from tests.support.sampling import sample
 
 
@@ -58,6 +60,18 @@ class Life:
             raise Crash(what)
 
 
+class WatchedUnits(Units):
+    """Units that call `watch` after each acknowledgement."""
+
+    def __init__(self, file: JournalFile, watch: Callable[[], None]) -> None:
+        super().__init__(file)
+        self._watch = watch
+
+    def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
+        super().acknowledge(units)
+        self._watch()
+
+
 class MortalJournal(Journal):
     """A journal whose owner can die around each commit.
 
@@ -68,11 +82,8 @@ class MortalJournal(Journal):
         self._life = life
         self._watch = watch
         super().__init__(path, clock=clock)
+        self.units = WatchedUnits(self, lambda: watch(self))
         self.db.conn.execute("PRAGMA synchronous = OFF")  # processes die here, the power does not fail
-
-    def acknowledge(self, units: Sequence[tuple[int, int]]) -> None:
-        super().acknowledge(units)
-        self._watch(self)
 
     def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
         progress = super().checkpoint(event, **learned)
@@ -81,6 +92,10 @@ class MortalJournal(Journal):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        if self.db.conn.in_transaction:  # a part of another transaction, without a commit of its own
+            with super().transaction():
+                yield
+            return
         commit = commit_of(sys._getframe(2))
         with super().transaction():
             yield

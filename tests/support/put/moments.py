@@ -80,6 +80,10 @@ def _count_commits(moments: Moments) -> None:
 
     @contextmanager
     def counted(journal: JournalFile) -> Iterator[None]:
+        if journal.db.conn.in_transaction:  # a part of another transaction, without a commit of its own
+            with transaction(journal):
+                yield
+            return
         method = sys._getframe(2).f_code.co_name  # whoever says `with ...transaction()`
         with transaction(journal):
             yield

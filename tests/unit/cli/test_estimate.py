@@ -63,7 +63,7 @@ def publish(tmp_path: Path, jobs: int, line: Callable[[], SimulatedLine], *, bat
         calls = Calls(Script([]), transport=line(), most=64)
         drain = Drain(tmp_path / "journal.db", lineage(jobs))
         meter = Meter(anyio.current_time)
-        tally = drain.journal.tally()
+        tally = drain.journal.units.tally()
         meter.take(Planned.of({kind: tally[kind] for kind in EVERY_KIND if kind in tally}))
 
         async def deliver(unit: Unit) -> None:

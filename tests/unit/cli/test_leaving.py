@@ -7,7 +7,7 @@ from roar_publisher.state.errors import ExitCode, LocalProblem, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.survey import glance
+from roar_publisher.state.status_reader import read_status
 from tests.support.lineages import chain, cut, frozen
 
 LINEAGE = cut(chain(1))
@@ -22,7 +22,7 @@ def test_it_is_parked_and_both_ways_on_are_named(publish: OwnedPublish) -> None:
     error = stopped(publish)
     resume, cancel = f"roar publish --resume {publish.paths.id}", f"roar journal cancel {publish.paths.id}"
     assert (error.exit_code, error.next_step) == (ExitCode.CTRL_C, f"{resume} (or cancel it: {cancel})")
-    found = glance(publish.paths)
+    found = read_status(publish.paths)
     assert (found.queued.parked, found.reason, found.owner) == (True, "interrupted", None)
     publish.give_up()
 
@@ -30,7 +30,7 @@ def test_it_is_parked_and_both_ways_on_are_named(publish: OwnedPublish) -> None:
 def test_what_has_ended_stays_as_it_is(publish: OwnedPublish) -> None:
     publish.journal.checkpoint(Event.CANCELLED)
     assert f"Publish {publish.paths.id} is cancelled." in stopped(publish).kept
-    assert not glance(publish.paths).queued.parked
+    assert not read_status(publish.paths).queued.parked
 
 
 def test_what_the_daemon_has_taken_meanwhile_goes_on_there(publish: OwnedPublish) -> None:
@@ -39,7 +39,7 @@ def test_what_the_daemon_has_taken_meanwhile_goes_on_there(publish: OwnedPublish
         error = stopped(publish)
     assert f"roar publish --watch {publish.paths.id}" in error.next_step
     assert f"roar journal cancel {publish.paths.id}" in error.next_step
-    assert not glance(publish.paths).queued.parked
+    assert not read_status(publish.paths).queued.parked
 
 
 def test_an_error_after_finalize_says_that_the_lineage_is_out(publish: OwnedPublish) -> None:

@@ -14,7 +14,8 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.survey import Glance, glance
+from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status_reader import read_status
 from tests.support.lineages import chain, cut, frozen
 from tests.support.processes import line_of, running
 
@@ -47,11 +48,11 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The id of every publish whose journal is read, in order."""
     read: list[str] = []
 
-    def counted(paths: PublishPaths) -> Glance:
+    def counted(paths: PublishPaths) -> PublishStatus:
         read.append(paths.id)
-        return glance(paths)
+        return read_status(paths)
 
-    monkeypatch.setattr(roster_module, "glance", counted)
+    monkeypatch.setattr(roster_module, "read_status", counted)
     return read
 
 
@@ -65,7 +66,7 @@ def at(paths: PublishPaths, moment: float) -> None:
     os.utime(paths.journal, (moment, moment))
 
 
-def ids(found: list[Glance]) -> set[str]:
+def ids(found: list[PublishStatus]) -> set[str]:
     return {one.paths.id for one in found}
 
 
@@ -80,7 +81,7 @@ def test_only_what_changed_is_read_again(
     assert sorted(readings) == sorted(paths.id for paths in publishes)
     readings.clear()
     with OwnedPublish.open(publishes[2]) as owned:
-        owned.journal.queue.park(reason="auth", detail="sign in")
+        owned.journal.park(reason="auth", detail="sign in")
     (changed,) = (one for one in roster.waiting(NOBODY) if one.queued.parked)
     assert changed.paths.id == publishes[2].id
     assert readings == [publishes[2].id]
@@ -94,7 +95,7 @@ def test_no_change_is_missed_although_the_timestamp_stays_the_same(
     at(paths, wall_clock.now - ago)
     assert not roster.waiting(NOBODY)[0].queued.parked
     with OwnedPublish.open(paths) as owned:
-        owned.journal.queue.park(reason="auth", detail="sign in")
+        owned.journal.park(reason="auth", detail="sign in")
     at(paths, wall_clock.now - ago)  # as on a file system that counts whole seconds
     assert roster.waiting(NOBODY)[0].queued.parked
 
@@ -151,12 +152,12 @@ def test_an_ended_publish_waits_to_be_told_until_it_is(folder: StateFolder, rost
         owned.journal.checkpoint(Event.REJECTED, reason="rejected", detail="no")
         assert not roster.waiting(NOBODY)
         assert not roster.untold(NOBODY), "nobody asked to be told"
-        owned.journal.queue.tell(False)
+        owned.journal.queue.set_notified(False)
     roster.waiting(NOBODY)
     assert ids(roster.untold(NOBODY)) == {paths.id}
     assert not roster.untold(frozenset({paths.id}))
     with OwnedPublish.open(paths) as owned:
-        owned.journal.queue.tell(True)
+        owned.journal.queue.set_notified(True)
     roster.waiting(NOBODY)
     assert not roster.untold(NOBODY)
 
@@ -164,7 +165,7 @@ def test_an_ended_publish_waits_to_be_told_until_it_is(folder: StateFolder, rost
 def test_one_that_was_given_up_is_told_to_nobody(folder: StateFolder, roster: PublishIndex) -> None:
     paths = queued(folder)
     with OwnedPublish.open(paths) as owned:
-        owned.journal.queue.tell(False)
+        owned.journal.queue.set_notified(False)
         owned.journal.checkpoint(Event.CANCELLED)
     roster.waiting(NOBODY)
     assert not roster.untold(NOBODY)
@@ -207,11 +208,11 @@ def test_what_could_not_be_read_for_a_moment_is_read_again(
     later = paths.journal.stat().st_mtime + 60
     roster = PublishIndex(folder, wall_clock=lambda: later)
 
-    def fail(_: PublishPaths) -> Glance:
+    def fail(_: PublishPaths) -> PublishStatus:
         raise LocalProblem("the disk reports an error (EIO)", reason="disk", resumable=True)
 
     with monkeypatch.context() as moment:
-        moment.setattr("roar_publisher.daemon.index.glance", fail)
+        moment.setattr("roar_publisher.daemon.index.read_status", fail)
         assert roster.waiting(NOBODY) == []
     assert ids(roster.waiting(NOBODY)) == {paths.id}
 

@@ -48,13 +48,13 @@ def test_marks_that_another_process_stands_in_the_way_of_are_made_once_it_has_en
         with closing(sqlite3.connect(database, isolation_level=None)) as roar:
             roar.execute("BEGIN IMMEDIATE")
             async with machine.daemon():
-                await machine.until(lambda: machine.glance(paths).owes, WORK_SECONDS)
+                await machine.until(lambda: machine.status(paths).owes, WORK_SECONDS)
                 await anyio.sleep(HOUR / 4)
-                found = machine.glance(paths)
+                found = machine.status(paths)
                 assert (found.progress.state, found.reason, found.queued.parked) == (State.DONE, Reason.OWED, False)
                 assert found.queued.attempts > 1
                 roar.execute("ROLLBACK")
-                await machine.until(lambda: not machine.glance(paths).owes, LONGEST_LOCAL_RETRY_SECONDS + WORK_SECONDS)
+                await machine.until(lambda: not machine.status(paths).owes, LONGEST_LOCAL_RETRY_SECONDS + WORK_SECONDS)
             assert machine.told_times() == {paths.id: 1}, "its end was told when it was published"
         machine.check_published()
 
@@ -67,14 +67,14 @@ def test_what_a_person_has_to_settle_is_left_alone(tmp_path: Path, database: Pat
         in_database(paths, database)
         mend = damaged(database)
         async with machine.daemon():
-            await machine.until(lambda: machine.glance(paths).queued.parked, WORK_SECONDS)
-            assert machine.glance(paths).owes
+            await machine.until(lambda: machine.status(paths).queued.parked, WORK_SECONDS)
+            assert machine.status(paths).owes
             mend()
             await anyio.sleep(HOUR)
-            assert machine.glance(paths).owes
+            assert machine.status(paths).owes
             with OwnedPublish.open(paths) as owned:
                 owned.journal.queue.unpark()
-            await machine.until(lambda: not machine.glance(paths).owes, WORK_SECONDS)
+            await machine.until(lambda: not machine.status(paths).owes, WORK_SECONDS)
         machine.check_published()
 
     on(tmp_path, scenario)
@@ -87,7 +87,7 @@ def test_nothing_is_paid_before_the_end_is_told(tmp_path: Path, database: Path) 
         with closing(sqlite3.connect(database, isolation_level=None)) as roar:
             roar.execute("BEGIN IMMEDIATE")
             async with machine.daemon():
-                await machine.until(lambda: machine.glance(paths).owes, WORK_SECONDS)
+                await machine.until(lambda: machine.status(paths).owes, WORK_SECONDS)
         for told, waits in ((False, False), (True, True), (None, True)):
             with OwnedPublish.open(paths) as owned, owned.journal.transaction():
                 owned.journal.db.conn.execute("UPDATE queue SET told = ?, parked = 0", [told])

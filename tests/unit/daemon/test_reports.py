@@ -27,7 +27,7 @@ def test_an_end_is_told_again_where_the_daemon_died_while_it_was_told(tmp_path: 
                 await machine.until(lambda wanted=lives: len(machine.told) == wanted, WORK_SECONDS)  # type: ignore[misc]
                 daemon.kill()
                 await daemon.over.wait()
-            assert machine.glance(paths).queued.told is False
+            assert machine.status(paths).queued.notified is False
         async with machine.daemon():
             await anyio.sleep(HOUR)
         assert machine.told_times() == Counter({paths.id: 4})
@@ -45,7 +45,7 @@ def test_a_sleep_while_an_end_is_told_tells_it_once(tmp_path: Path) -> None:
             machine.sleep(HOUR)
             await anyio.sleep(HOUR)
         assert machine.told_times() == Counter({paths.id: 1})
-        assert machine.glance(paths).queued.told is True
+        assert machine.status(paths).queued.notified is True
 
     on(tmp_path, scenario)
 
@@ -63,7 +63,7 @@ def test_one_who_looks_into_an_ended_publish_delays_the_telling_and_ends_nothing
                 await anyio.sleep(60)
                 assert not daemon.over.is_set()
                 assert len(machine.told) == 1
-            await machine.until(lambda: machine.glance(paths).queued.told is True, 60)
+            await machine.until(lambda: machine.status(paths).queued.notified is True, 60)
         machine.check_published()
 
     on(tmp_path, scenario)
@@ -94,7 +94,7 @@ def test_a_hook_for_which_there_is_no_room_is_run_later(tmp_path: Path) -> None:
         machine.at_telling = no_room
         async with machine.daemon():
             await anyio.sleep(60)
-            assert machine.glance(paths).queued.told is False
+            assert machine.status(paths).queued.notified is False
             assert len(machine.told) < 60 / FIRST_RETRY_SECONDS + 1
             await machine.until(machine.ended, FIRST_RETRY_SECONDS + SCAN_SECONDS)
 
@@ -190,7 +190,7 @@ def test_asked_to_stop_a_hook_is_ended_at_once_and_run_again(tmp_path: Path) -> 
             await machine.until(lambda: bool(machine.told), WORK_SECONDS)
             daemon.stop.set()
             await machine.until(daemon.over.is_set, 2.0)
-        assert machine.glance(paths).queued.told is False
+        assert machine.status(paths).queued.notified is False
         async with machine.daemon():
             await machine.until(machine.ended, 60 + RESUMED_SECONDS)
         assert machine.told_times() == Counter({paths.id: 2})

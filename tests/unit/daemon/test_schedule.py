@@ -42,7 +42,7 @@ def after(error: PublisherError, attempts: int = 0, seed: int = 1) -> Verdict:
     return verdict(error, attempts=attempts, rng=random.Random(seed))
 
 
-@pytest.mark.parametrize("reason", [reason for reason in Reason if MEANINGS[reason].turn is Turn.PERSON])
+@pytest.mark.parametrize("reason", [reason for reason in Reason if MEANINGS[reason].turn is Turn.USER])
 def test_what_a_person_must_settle_is_parked(reason: Reason) -> None:
     assert after(LocalProblem("…", reason=reason, resumable=True), attempts=3) == Verdict(Action.PARK, 3)
 

@@ -161,7 +161,7 @@ def test_a_time_that_another_clock_wrote_keeps_no_publish_from_its_next_daemon(
         paths = machine.leave(10)
         machine.home.spells = [Spell(Sky.THROTTLING, 0.3, 60.0)]
         async with machine.daemon():
-            await machine.until(lambda: machine.glance(paths).queued.next_attempt is not None, WORK_SECONDS)
+            await machine.until(lambda: machine.status(paths).queued.next_attempt is not None, WORK_SECONDS)
         machine.set_clock(clock_moves)
         await anyio.sleep(60)
         async with machine.daemon():
@@ -179,7 +179,7 @@ def test_the_clock_makes_a_wait_neither_shorter_nor_longer(tmp_path: Path, clock
             await until_staging(machine)
             start = trio.current_time()
             machine.home.spells = [Spell(Sky.THROTTLING, start, start + 10, retry_after=30)]
-            await machine.until(lambda: machine.glance(paths).queued.next_attempt is not None, WORK_SECONDS)
+            await machine.until(lambda: machine.status(paths).queued.next_attempt is not None, WORK_SECONDS)
             said = machine.requests[-1].at
             machine.set_clock(clock_moves)
             await machine.until(machine.ended, 30 + SCAN_SECONDS + WORK_SECONDS)
@@ -196,7 +196,7 @@ def test_a_wait_goes_by_while_the_machine_sleeps(tmp_path: Path) -> None:
             await until_staging(machine)
             start = trio.current_time()
             machine.home.spells = [Spell(Sky.THROTTLING, start, start + 10)]
-            await machine.until(lambda: machine.glance(paths).queued.next_attempt is not None, WORK_SECONDS)
+            await machine.until(lambda: machine.status(paths).queued.next_attempt is not None, WORK_SECONDS)
             await anyio.sleep(10)
             machine.sleep(2 * HOUR)
             await machine.until(machine.ended, SCAN_SECONDS + WORK_SECONDS)
@@ -212,7 +212,7 @@ def test_each_is_asked_again_within_seconds_of_the_time_that_its_server_said(tmp
             await until_staging(machine)
             start = trio.current_time()
             machine.home.spells = [Spell(Sky.THROTTLING, start, start + HOUR)]
-            await machine.until(lambda: machine.glance(paths).owner is None, WORK_SECONDS)
+            await machine.until(lambda: machine.status(paths).owner is None, WORK_SECONDS)
             said = machine.requests[-1].at
             await anyio.sleep(HOUR + RESUMED_SECONDS)
             resumed = first_request_after(machine, said + 60)
@@ -254,14 +254,14 @@ def test_a_server_that_loses_every_session_is_asked_ever_less_and_not_for_ever(t
         machine.home.spells = [Spell(Sky.FORGETFUL, 0, 100 * DAY)]
         async with machine.daemon() as daemon:
             await anyio.sleep(HOUR)
-            found = machine.glance(paths)
+            found = machine.status(paths)
             assert found.reason == Reason.SESSION_LOST, found.progress
             assert 5 < found.queued.attempts < 15
             first = len(machine.requests)
             await anyio.sleep(HOUR)
             assert len(machine.requests) - first < first / 2
             await anyio.sleep(MAX_ATTEMPTS * LONGEST_RETRY_SECONDS)
-            assert machine.glance(paths).queued.parked
+            assert machine.status(paths).queued.parked
             assert daemon.lives == 2
 
     on(tmp_path, scenario)
@@ -325,7 +325,7 @@ def test_a_disk_that_fills_up_under_work_parks_it_and_it_goes_on_when_there_is_r
             assert len(machine.requests) < full_until / 4, "it tries too hard"
             assert len(machine.lines) < full_until / 4
             await machine.until(machine.ended, WORK_SECONDS + RESUMED_SECONDS + 30)
-            assert machine.glance(paths).queued.attempts == 0
+            assert machine.status(paths).queued.attempts == 0
         machine.check_published()
 
     on(tmp_path, scenario)
@@ -343,8 +343,8 @@ def test_a_journal_that_says_disk_full_says_so_while_it_waits(tmp_path: Path) ->
 
         machine.writes = writes
         async with machine.daemon():
-            await machine.until(lambda: machine.glance(paths).reason == Reason.DISK_FULL, WORK_SECONDS)
-            waiting = machine.glance(paths)
+            await machine.until(lambda: machine.status(paths).reason == Reason.DISK_FULL, WORK_SECONDS)
+            waiting = machine.status(paths)
             assert (waiting.queued.attempts, waiting.queued.parked) == (0, False)
             await machine.until(machine.ended, 60 + WORK_SECONDS)
         machine.check_published()
@@ -382,7 +382,7 @@ def test_who_needs_a_person_is_asked_for_once_and_holds_nobody_up(tmp_path: Path
             asked = [request for request in machine.requests if request.site == elsewhere.name]
             await anyio.sleep(3 * HOUR)
             assert daemon.lives == 2, "what needs user action keeps the daemon from its rest"
-        parked = machine.glance(unsure)
+        parked = machine.status(unsure)
         assert (parked.reason, parked.queued.parked) == (Reason.NEEDS_CONFIRMATION, True)
         assert "roar publish --resume" in parked.progress.detail
         assert [request for request in machine.requests if request.site == elsewhere.name] == asked
@@ -409,12 +409,12 @@ def test_what_is_claimed_is_let_go_of_and_left_alone(tmp_path: Path, sky: Sky | 
             await anyio.sleep(5)
             began = trio.current_time()
             with Lock(wanted.claim):  # nobody wakes the daemon
-                let_go = await machine.until(lambda: machine.glance(wanted).owner is None, LET_GO_SECONDS)
+                let_go = await machine.until(lambda: machine.status(wanted).owner is None, LET_GO_SECONDS)
                 assert let_go - began <= LET_GO_SECONDS
-                held = machine.glance(wanted)
+                held = machine.status(wanted)
                 await anyio.sleep(HOUR)
-                assert machine.glance(wanted) == held, "it was touched while it was claimed"
-                assert machine.glance(other).progress.state is State.DONE
+                assert machine.status(wanted) == held, "it was touched while it was claimed"
+                assert machine.status(other).progress.state is State.DONE
             await machine.until(machine.ended, 20 * WORK_SECONDS)
         machine.check_published()
 
@@ -475,7 +475,7 @@ def test_a_lock_that_does_not_tell_its_holder_is_not_tried_over_and_over(tmp_pat
                 await anyio.sleep(HOUR)
                 assert machine.scans <= 2 * HOUR * SLOW_SCANS
                 assert len(machine.lines) < 100
-                assert not machine.glance(other).live
+                assert not machine.status(other).live
             await machine.until(machine.ended, 2 * RESUMED_SECONDS + WORK_SECONDS)
         machine.check_published()
 
@@ -493,7 +493,7 @@ def test_a_journal_that_cannot_be_opened_is_complained_of_now_and_then(tmp_path:
         before = newer.journal.read_bytes()
         async with machine.daemon():
             await anyio.sleep(HOUR)
-            assert not machine.glance(other).live
+            assert not machine.status(other).live
             assert machine.scans <= 2 * HOUR * SLOW_SCANS
             assert sum(newer.id in line for line in machine.lines) <= HOUR / 20
         assert newer.journal.read_bytes() == before
@@ -510,7 +510,7 @@ def test_many_that_wait_for_one_registry_do_not_hold_up_another(tmp_path: Path) 
         async with machine.daemon():
             await anyio.sleep(60)
             paths = machine.leave()
-            await machine.until(lambda: not machine.glance(paths).live, SCAN_SECONDS + WORK_SECONDS)
+            await machine.until(lambda: not machine.status(paths).live, SCAN_SECONDS + WORK_SECONDS)
             calm = trio.current_time()
             await anyio.sleep(HOUR)
             assert requests_between(machine, calm + 60, calm + HOUR) <= HOUR / 1.9

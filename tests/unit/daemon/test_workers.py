@@ -13,7 +13,8 @@ from roar_publisher.daemon.settings import Settings
 from roar_publisher.daemon.workers import WorkerPool
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.survey import Glance, glance
+from roar_publisher.state.status import PublishStatus
+from roar_publisher.state.status_reader import read_status
 from tests.support.lineages import chain, cut, frozen
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +28,7 @@ class Slow:
         self.may_let_go = anyio.Event()
 
     async def run_publish(
-        self, found: Glance, errand: object, folder: object, line: RegistryConnection, *_: Any, **__: Any
+        self, found: PublishStatus, errand: object, folder: object, line: RegistryConnection, *_: Any, **__: Any
     ) -> Verdict:
         self.lines.append(line)
         try:
@@ -38,9 +39,9 @@ class Slow:
         raise AssertionError
 
 
-def publish(folder: StateFolder) -> Glance:
+def publish(folder: StateFolder) -> PublishStatus:
     with frozen(folder, cut(chain(2))) as made:
-        return glance(made.paths)
+        return read_status(made.paths)
 
 
 async def test_who_begins_after_a_sleep_shares_no_line_with_who_has_not_let_go_yet(

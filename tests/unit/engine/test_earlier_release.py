@@ -34,7 +34,7 @@ def begun(folder: StateFolder) -> Publishing:
 async def test_it_ends_with_the_hash_that_it_was_planned_for(begun: Publishing) -> None:
     with OwnedPublish.open(begun.paths) as owned:
         assert owned.journal.progress().state is State.STAGE
-        missing = [unit.body for unit in owned.journal.pending(Kind, limit=100, max_bytes=10**6)]
+        missing = [unit.body for unit in owned.journal.units.pending(Kind, limit=100, max_bytes=10**6)]
     progress = await begun.run()
     assert (progress.state, progress.hash) == (State.DONE, LINEAGE.hash)
     assert begun.published() == begun.expected()

@@ -16,7 +16,7 @@ from roar_publisher.state.errors import ExitCode, Interrupted, NeedsUser, Transi
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.survey import survey
+from roar_publisher.state.status_reader import count_all
 from tests.support.engine.publishing import Publishing, Sent, answer, before, instead
 from tests.support.lineages import chain, cut
 
@@ -605,7 +605,7 @@ async def test_a_token_that_can_not_be_removed_does_not_stop_a_publish_that_is_o
     assert done.state is State.DONE
     assert publishing.paths.session_token.exists()
     monkeypatch.undo()
-    assert len(list(survey(publishing.folder))) == 1
+    assert len(list(count_all(publishing.folder))) == 1
     assert not publishing.paths.session_token.exists(), "the next look removes it"
 
 

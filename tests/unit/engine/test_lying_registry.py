@@ -19,7 +19,7 @@ from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
-from roar_publisher.state.survey import look
+from roar_publisher.state.status_reader import count_status
 from tests.support.engine.lying import Document, Liar, Lie
 from tests.support.lineages import chain, cut, plan_of
 from tests.support.send_policies import policy_for
@@ -46,7 +46,7 @@ class Client:
         hashes = {ANONYMOUS_IDENTITY: LINEAGE.hash} if published is None else published
         facts = plan | {"published": hashes, "redactions": {"aws-key": 1} if redacted else {}}
         with publish:
-            publish.journal.add_units(LINEAGE.units)
+            publish.journal.units.add(LINEAGE.units)
             publish.journal.freeze(type(plan_of(LINEAGE, "x"))(**facts))
         return cls(folder, publish.paths, [])
 
@@ -196,7 +196,7 @@ def test_labels_that_were_not_taken_are_told_and_kept(folder: StateFolder, lie: 
     assert progress.unconfirmed is not None
     assert progress.unconfirmed.what is What.REFUSED_LABELS
     assert words in progress.unconfirmed.why
-    assert look(client.paths).reason == Reason.RECEIPT
+    assert count_status(client.paths).reason == Reason.RECEIPT
 
 
 HONEST: dict[str, Lie] = {

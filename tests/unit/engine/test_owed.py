@@ -17,7 +17,7 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.survey import look
+from roar_publisher.state.status_reader import count_status
 from tests.support.engine.publishing import Publishing, answer, instead
 from tests.support.lineage.captured import git
 from tests.support.lineages import chain, cut
@@ -87,7 +87,7 @@ async def test_a_record_that_cannot_be_written_is_owed_and_paid_once(publishing:
             await publishing.run()
     assert (caught.value.reason, caught.value.exit_code) == (Reason.BUSY, ExitCode.INTERRUPTED)
     assert (owed(publishing), put_jobs(project), mark(project)) == (["record", "marks"], 0, None)
-    found = look(publishing.paths)
+    found = count_status(publishing.paths)
     assert (found.owes, found.live, found.reason) == (True, False, Reason.OWED)
 
     assert (await publishing.run()).owed == ()
@@ -96,7 +96,7 @@ async def test_a_record_that_cannot_be_written_is_owed_and_paid_once(publishing:
     assert mark(project) is not None
     assert len(publishing.sent) == sent, "what is published is not sent again"
     assert publishing.paths.read_put_record() is None
-    assert look(publishing.paths).reason == Reason.PUBLISHED
+    assert count_status(publishing.paths).reason == Reason.PUBLISHED
 
 
 async def test_labels_that_were_refused_are_sent_later(publishing: Publishing, project: Path) -> None:
@@ -122,7 +122,7 @@ async def test_labels_whose_token_is_void_are_left_to_roar(publishing: Publishin
     await publishing.run()
     (debt,) = publishing.progress().owed
     assert (debt.what, debt.payable, debt.command) == (What.REFUSED_LABELS, False, "roar label sync")
-    assert not look(publishing.paths).owes
+    assert not count_status(publishing.paths).owes
     assert publishing.progress().credential == Decision.ANONYMOUS_SESSION
     assert publishing.files_with_a_token() == set()
 

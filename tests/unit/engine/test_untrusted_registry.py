@@ -47,7 +47,7 @@ async def gone_on(folder: StateFolder, named_by: object, listening: Listening) -
     """What a process says that goes on with a publish which this is said to have named the registry of."""
     lineage = cut(chain(2))
     with OwnedPublish.create(folder) as owned:
-        owned.journal.add_units(lineage.units)
+        owned.journal.units.add(lineage.units)
         plan = plan_of(lineage, owned.paths.id, registry=THEIRS)
         intent = {name: value for name, value in plan.intent.items() if name != NAMED_BY}
         intent |= {"flag": "--public"} | ({} if named_by is None else {NAMED_BY: named_by})

@@ -39,7 +39,7 @@ async def problem(registry: str) -> NeedsUser:
     with pytest.raises(NeedsUser) as caught:
         await ask(registry)
     found = meaning(caught.value.reason)
-    assert (found.turn, found.code) == (Turn.PERSON, ExitCode.NEEDS_USER)
+    assert (found.turn, found.code) == (Turn.USER, ExitCode.NEEDS_USER)
     assert "resume" in caught.value.next_step
     return caught.value
 

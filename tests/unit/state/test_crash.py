@@ -24,7 +24,7 @@ ROOM = 256 * 1024
 def fresh_journal(path: Path) -> Journal:
     lineage = cut(chain(40))
     journal = Journal(path)
-    journal.add_units(lineage.units)
+    journal.units.add(lineage.units)
     journal.freeze(plan_of(lineage, "00c0ffee"))
     return journal
 
@@ -41,8 +41,8 @@ def test_a_transaction_of_a_killed_writer_is_rolled_back_by(tmp_path: Path, read
     assert b"done" in path.read_bytes()  # the file itself holds what was never committed
     with Journal(path, read_only=read_only) as journal:
         assert journal.progress().state is State.PROBE
-        assert all(tally.acked_units == 0 for tally in journal.tally().values())
-        assert list(journal.bodies(Kind.JOBS)) == [u.body for u in cut(chain(40)).units if u.kind is Kind.JOBS]
+        assert all(tally.acked_units == 0 for tally in journal.units.tally().values())
+        assert list(journal.units.bodies(Kind.JOBS)) == [u.body for u in cut(chain(40)).units if u.kind is Kind.JOBS]
 
 
 @contextmanager
@@ -60,17 +60,17 @@ def small_disk(folder: Path) -> Iterator[None]:
 
 
 def assert_it_says_so_and_goes_on(journal: Journal, make_room: Callable[[], object]) -> None:
-    before = journal.tally()
+    before = journal.units.tally()
     with pytest.raises(LocalProblem, match="disk is full") as caught:
-        journal.add_units([Unit(10_000, Kind.JOBS, None, 1, 0, random.Random(7).randbytes(ROOM))])
+        journal.units.add([Unit(10_000, Kind.JOBS, None, 1, 0, random.Random(7).randbytes(ROOM))])
     assert caught.value.reason == "disk full"
     assert caught.value.exit_code is ExitCode.INTERRUPTED
     assert "--resume" in caught.value.next_step
-    assert journal.tally() == before
+    assert journal.units.tally() == before
     make_room()
     assert journal.checkpoint(Event.PROBED).state is State.AUTH_SELECT
-    journal.acknowledge([(1, 0)])
-    assert journal.tally()[Kind.COMPOSITE].acked_units == 1
+    journal.units.acknowledge([(1, 0)])
+    assert journal.units.tally()[Kind.COMPOSITE].acked_units == 1
 
 
 def test_a_full_disk_is_said_and_the_journal_works_again_once_there_is_room(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ import pytest
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, ImpossibleEvent, State
-from roar_publisher.state.record import Tally
-from roar_publisher.state.units import Kind, Unit
+from roar_publisher.state.units import Kind, Tally, Unit
 from tests.support.lineages import chain, cut, plan_of
 
 EVERY_KIND = tuple(Kind)
@@ -28,13 +27,13 @@ def journal(path: Path, clock: Callable[[], float]) -> Iterator[Journal]:
     """A frozen plan of six jobs; its units hold at most three items each."""
     lineage = cut(chain(6))
     with Journal(path, clock=clock) as journal:
-        journal.add_units(lineage.units)
+        journal.units.add(lineage.units)
         journal.freeze(plan_of(lineage, "00c0ffee"))
         yield journal
 
 
 def pending(journal: Journal, *, past: int = 0, limit: int = 1000, max_bytes: int = NO_LIMIT) -> list[tuple[int, int]]:
-    units = journal.pending(EVERY_KIND, past=past, limit=limit, max_bytes=max_bytes)
+    units = journal.units.pending(EVERY_KIND, past=past, limit=limit, max_bytes=max_bytes)
     return [(unit.seq, unit.part) for unit in units]
 
 
@@ -56,13 +55,13 @@ def reach_stage(journal: Journal, session: str = "session-1") -> None:
 def test_a_new_publish_begins_at_probe_with_everything_to_send(journal: Journal) -> None:
     assert journal.frozen()
     assert journal.progress().state is State.PROBE
-    assert all(tally.acked_units == 0 for tally in journal.tally().values())
+    assert all(tally.acked_units == 0 for tally in journal.units.tally().values())
 
 
 def test_the_plan_comes_back_as_it_was_frozen(journal: Journal) -> None:
     lineage = cut(chain(6))
     assert journal.plan() == plan_of(lineage, "00c0ffee")
-    assert journal.pending(EVERY_KIND, limit=1000, max_bytes=NO_LIMIT) == lineage.units
+    assert journal.units.pending(EVERY_KIND, limit=1000, max_bytes=NO_LIMIT) == lineage.units
 
 
 def test_a_journal_without_a_plan_says_so(path: Path) -> None:
@@ -91,7 +90,7 @@ def test_a_checkpoint_writes_event_state_and_learned_together(journal: Journal, 
 
 def test_a_checkpoint_that_fails_half_way_leaves_nothing(journal: Journal, path: Path) -> None:
     reach_stage(journal)
-    journal.acknowledge([(1, 0)])
+    journal.units.acknowledge([(1, 0)])
     before, history = journal.progress(), journal.history()
     with closing(sqlite3.connect(path)) as saboteur:  # the last statement of a checkpoint will fail
         saboteur.execute("CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no'); END")
@@ -117,17 +116,17 @@ def test_a_note_keeps_the_state_and_the_next_checkpoint_clears_it(journal: Journ
 
 def test_acknowledged_units_are_not_pending(journal: Journal) -> None:
     everything = pending(journal)
-    journal.acknowledge(everything[:2])
-    journal.acknowledge(everything[:2])
+    journal.units.acknowledge(everything[:2])
+    journal.units.acknowledge(everything[:2])
     assert pending(journal) == everything[2:]
-    assert journal.tally()[Kind.COMPOSITE] == Tally(1, 1, 1, 1)
+    assert journal.units.tally()[Kind.COMPOSITE] == Tally(1, 1, 1, 1)
 
 
 @pytest.mark.parametrize("source", [State.STAGE, State.FINALIZE])
 def test_a_lost_session_forgets_what_only_it_knew(journal: Journal, source: State) -> None:
     reach_stage(journal)
     everything = pending(journal)
-    journal.acknowledge(everything)
+    journal.units.acknowledge(everything)
     journal.remember(published_elsewhere="")
     if source is State.FINALIZE:
         reach(journal, Event.STAGED)
@@ -139,7 +138,7 @@ def test_a_lost_session_forgets_what_only_it_knew(journal: Journal, source: Stat
 
 def test_opening_the_same_session_again_keeps_acknowledgements(journal: Journal) -> None:
     reach_stage(journal)
-    journal.acknowledge([(1, 0), (2, 0)])
+    journal.units.acknowledge([(1, 0), (2, 0)])
     reach(journal, Event.CREDENTIAL_REJECTED, Event.SELECTED)
     journal.checkpoint(Event.OPENED, remote_session="session-1")
     assert not {(1, 0), (2, 0)} & set(pending(journal))
@@ -148,7 +147,7 @@ def test_opening_the_same_session_again_keeps_acknowledgements(journal: Journal)
 def test_another_session_starts_without_acknowledgements(journal: Journal) -> None:
     reach_stage(journal)
     everything = pending(journal)
-    journal.acknowledge(everything)
+    journal.units.acknowledge(everything)
     reach(journal, Event.CREDENTIAL_REJECTED, Event.SELECTED)
     journal.checkpoint(Event.OPENED, remote_session="session-2")
     assert pending(journal) == everything
@@ -157,7 +156,7 @@ def test_another_session_starts_without_acknowledgements(journal: Journal) -> No
 def test_counts_that_differ_send_everything_once_more(journal: Journal) -> None:
     reach_stage(journal)
     everything = pending(journal)
-    journal.acknowledge(everything)
+    journal.units.acknowledge(everything)
     reach(journal, Event.STAGED)
     after = journal.checkpoint(Event.COUNTS_DIFFER, detail="5 expected")
     assert (after.state, after.recounts, after.remote_session) == (State.STAGE, 1, "session-1")
@@ -167,14 +166,14 @@ def test_counts_that_differ_send_everything_once_more(journal: Journal) -> None:
 
 
 def test_a_split_replaces_the_whole_by_its_halves(journal: Journal) -> None:
-    whole = journal.pending([Kind.JOBS], limit=1, max_bytes=NO_LIMIT)[0]
+    whole = journal.units.pending([Kind.JOBS], limit=1, max_bytes=NO_LIMIT)[0]
     half = Unit(whole.seq, whole.kind, None, 1, whole.after, b"[1]")
-    first, second = journal.split(whole, (half, half))
+    first, second = journal.units.split(whole, (half, half))
     assert [(u.seq, u.part) for u in (first, second)] == [(whole.seq, 0), (whole.seq, 1)]
     assert [p for p in pending(journal) if p[0] == whole.seq] == [(whole.seq, 0), (whole.seq, 1)]
-    third, fourth = journal.split(first, (half, half))
+    third, fourth = journal.units.split(first, (half, half))
     assert [u.part for u in (third, fourth)] == [0, 2]
-    assert journal.unacknowledged_nodes([Kind.JOBS]).count(whole.seq) == 3
+    assert journal.units.unacknowledged_nodes([Kind.JOBS]).count(whole.seq) == 3
 
 
 def test_pages_follow_each_other_without_gap_or_overlap(journal: Journal) -> None:
@@ -194,19 +193,19 @@ def test_a_page_ends_soon_after_its_bytes_are_full(journal: Journal) -> None:
 def test_a_page_never_ends_within_a_unit_that_was_split(path: Path) -> None:
     """Otherwise the next page would hand out again the halves that a split made meanwhile."""
     with Journal(path) as journal:
-        journal.add_units([unit(1), unit(2), unit(3)])
+        journal.units.add([unit(1), unit(2), unit(3)])
         whole = unit(1)
         half = unit(1, items=2)
-        journal.split(whole, (half, half))
+        journal.units.split(whole, (half, half))
         assert pending(journal, limit=1) == [(1, 0), (1, 1)]
         assert pending(journal, past=1, limit=1) == [(2, 0)]
-        journal.split(unit(2), (unit(2, items=2), unit(2, items=2)))
+        journal.units.split(unit(2), (unit(2, items=2), unit(2, items=2)))
         assert pending(journal, past=2) == [(3, 0)]
 
 
 def test_bodies_of_a_kind_come_whether_acknowledged_or_not(journal: Journal) -> None:
-    journal.acknowledge(pending(journal))
-    assert [len(body) > 2 for body in journal.bodies(Kind.JOBS)] == [True, True]
+    journal.units.acknowledge(pending(journal))
+    assert [len(body) > 2 for body in journal.units.bodies(Kind.JOBS)] == [True, True]
 
 
 def test_what_is_committed_is_on_the_disk(journal: Journal) -> None:
@@ -232,7 +231,7 @@ def test_onlookers_do_not_alter_the_file(journal: Journal, path: Path) -> None:
     journal.close()
     before = path.read_bytes()
     with Journal(path, read_only=True) as onlooker:
-        onlooker.plan(), onlooker.progress(), onlooker.tally(), onlooker.history()
+        onlooker.plan(), onlooker.progress(), onlooker.units.tally(), onlooker.history()
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir() if p.stat().st_size] == [path.name]
 
@@ -241,8 +240,8 @@ def test_an_onlooker_between_two_looks_holds_nobody_up(journal: Journal, path: P
     with Journal(path, read_only=True) as onlooker:
         for _ in range(3):
             assert onlooker.progress() == journal.progress()
-            journal.acknowledge(pending(journal)[:1])
-        assert onlooker.tally() == journal.tally()
+            journal.units.acknowledge(pending(journal)[:1])
+        assert onlooker.units.tally() == journal.units.tally()
 
 
 def test_an_onlooker_of_a_missing_journal_creates_nothing(path: Path) -> None:

@@ -21,9 +21,10 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.objects import ObjectRow, PartRow
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.portable import JOURNAL, RECORD, LocalContext, arriving, pack, settle
+from roar_publisher.state.portable import JOURNAL, RECORD, arriving, pack
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import LocalContext
 from roar_publisher.state.units import Kind
 from tests.support.lineages import chain, cut, frozen
 
@@ -41,7 +42,7 @@ def packed(folder: StateFolder, tmp_path: Path) -> Path:
     with frozen(folder, LINEAGE) as owned:
         for event in (Event.PROBED, Event.SELECTED, Event.OPENED):
             owned.journal.checkpoint(event)
-        owned.journal.acknowledge([(1, 0), (2, 0)])
+        owned.journal.units.acknowledge([(1, 0), (2, 0)])
         pack(owned.paths, owned.journal, '{"a": "record"}', tmp_path / "file")
     return tmp_path / "file"
 
@@ -60,10 +61,10 @@ def test_what_arrives_is_what_was_packed(folder: StateFolder, packed: Path, ther
     [original] = folder.all_publishes()
     with arriving(packed, there) as arrival:
         assert arrival.record == '{"a": "record"}'
-        settle(arrival.journal, HERE, {})
+        arrival.journal.adapt(HERE, {})
     with Journal(original.journal) as before, OwnedPublish.open(there.find(original.id)) as after:
-        assert list(after.journal.bodies(Kind.JOBS)) == list(before.bodies(Kind.JOBS))
-        assert (after.journal.tally(), after.journal.history()) == (before.tally(), before.history())
+        assert list(after.journal.units.bodies(Kind.JOBS)) == list(before.units.bodies(Kind.JOBS))
+        assert (after.journal.units.tally(), after.journal.history()) == (before.units.tally(), before.history())
         assert (after.journal.progress().state, after.journal.plan().project) == (State.STAGE, "/here")
     assert sorted(os.listdir(there.find(original.id).folder)) == ["journal.db", "lock"]
     assert there.find(original.id).folder.stat().st_mode & 0o777 == 0o700
@@ -82,10 +83,10 @@ def test_it_waits_for_a_person_who_agrees_here_whatever_was_agreed_there(
     with frozen(folder, LINEAGE) as owned:
         owned.journal.queue.order(agreed=True, limits=TransferLimits(jobs=3, limit_rate=5))
         owned.journal.queue.postpone(attempts=4, until=1e12)
-        owned.journal.queue.park(reason="auth", detail="sign in")
+        owned.journal.park(reason="auth", detail="sign in")
         pack(owned.paths, owned.journal, None, tmp_path / "file")
     with arriving(tmp_path / "file", there) as arrival:
-        settle(arrival.journal, HERE, {})
+        arrival.journal.adapt(HERE, {})
         queued, progress = arrival.journal.queue.read(), arrival.journal.progress()
     assert (queued.parked, queued.agreed, progress.reason) == (True, False, Reason.IMPORTED)
     assert (queued.attempts, queued.next_attempt) == (0, None)
@@ -101,7 +102,7 @@ def test_parts_stay_behind_with_the_upload_that_they_belong_to(
         pack(owned.paths, owned.journal, None, tmp_path / "file")
     with arriving(tmp_path / "file", there) as arrival:
         assert arrival.journal.objects.parts(1) == []
-        settle(arrival.journal, HERE, {1: '{"moved": true}'})
+        arrival.journal.adapt(HERE, {1: '{"moved": true}'})
         assert [row.content for row in arrival.journal.objects.all(only_missing=True)] == ['{"moved": true}']
 
 

@@ -13,7 +13,8 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish, discard_unread
-from roar_publisher.state.survey import Summary, look, survey
+from roar_publisher.state.status import CountedStatus
+from roar_publisher.state.status_reader import count_all, count_status
 from tests.support.lineages import chain, cut, frozen, plan_of
 from tests.support.processes import line_of, running
 
@@ -24,7 +25,7 @@ def test_an_owned_publish_is_nobody_elses_until_it_is_given_up(folder: StateFold
     with frozen(folder, cut(chain(2))) as publish:
         with pytest.raises(Owned):
             OwnedPublish.open(publish.paths)
-        assert look(publish.paths).owner is not None
+        assert count_status(publish.paths).owner is not None
     with OwnedPublish.open(publish.paths) as again:
         assert again.journal.progress().state is State.PROBE
 
@@ -50,12 +51,12 @@ def test_the_survey_shows_the_newest_first_and_who_owns_what(folder: StateFolder
         plan = type(plan)(**{name: getattr(plan, name) for name in plan.__slots__} | {"created_at": created_at})
         publish.journal.freeze(plan)
     newer.give_up()
-    found = [summary for summary in survey(folder) if isinstance(summary, Summary)]
+    found = [summary for summary in count_all(folder) if isinstance(summary, CountedStatus)]
     assert [summary.paths for summary in found] == [newer.paths, older.paths]
     assert [summary.interrupted for summary in found] == [True, False]
     older.journal.checkpoint(Event.CANCELLED)
     older.give_up()
-    assert not look(older.paths).interrupted
+    assert not count_status(older.paths).interrupted
 
 
 @pytest.mark.parametrize(
@@ -68,8 +69,8 @@ def test_a_row_that_is_none_of_ours_damages_its_own_publish_alone(folder: StateF
     bad.give_up()
     with closing(sqlite3.connect(bad.paths.journal)) as connection, connection:
         connection.execute(f"UPDATE {table} SET {column} = ?", ["no {such"])
-    found = list(survey(folder))
-    assert [summary.paths for summary in found if isinstance(summary, Summary)] == [good.paths]
+    found = list(count_all(folder))
+    assert [summary.paths for summary in found if isinstance(summary, CountedStatus)] == [good.paths]
     assert [problem.reason for _, problem in (entry for entry in found if isinstance(entry, tuple))] == [
         "damaged journal"
     ]
@@ -80,7 +81,7 @@ def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolde
     unfinished = OwnedPublish.create(folder)
     damaged.journal.write_bytes(b"garbage" * 100)
     problems: dict[Path, LocalProblem] = {}
-    for found in survey(folder):
+    for found in count_all(folder):
         assert isinstance(found, tuple)
         problems[found[0].folder] = found[1]
     planned = unfinished.paths.folder
@@ -95,7 +96,7 @@ def test_a_journal_that_can_not_be_reached_is_no_missing_plan(folder: StateFolde
     paths = folder.new_publish()
     paths.journal.symlink_to(paths.journal)
     with pytest.raises(LocalProblem, match="cannot be used") as caught:
-        look(paths)
+        count_status(paths)
     assert (caught.value.reason, caught.value.exit_code) == ("journal", ExitCode.INTERRUPTED)
 
 
@@ -106,10 +107,11 @@ def test_a_folder_that_this_user_may_not_enter_hides_no_other() -> None:
             pass
         look_as_its_owner = (
             "import os; from pathlib import Path\n"
-            "from roar_publisher.state.paths import StateFolder; from roar_publisher.state.survey import survey\n"
-            f"folder = StateFolder(Path({name!r})); list(survey(folder))  # root may own what this needs to load, too\n"
+            "from roar_publisher.state.paths import StateFolder\n"
+            "from roar_publisher.state.status_reader import count_all\n"
+            f"folder = StateFolder(Path({name!r})); list(count_all(folder))  # loads what root may own\n"
             f"os.getuid() or os.setuid({NOBODY_UID})\n"
-            "for found in survey(folder):\n"
+            "for found in count_all(folder):\n"
             "    print(f'{found[0].id} {found[1].reason}' if isinstance(found, tuple) else found.paths.id)"
         )
         if os.getuid() == 0:

@@ -14,7 +14,8 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.record import NAMED_BY
-from roar_publisher.state.survey import Summary, look, survey
+from roar_publisher.state.status import CountedStatus
+from roar_publisher.state.status_reader import count_all, count_status
 from tests.support.checkout import DATA
 from tests.support.lineages import chain, cut, plan_of
 
@@ -36,7 +37,7 @@ def test_a_journal_of_the_first_release_opens_and_goes_on(tmp_path: Path) -> Non
         plan = plan_of(cut(chain(3)), "00c0ffee")
         del plan.intent[NAMED_BY]  # which registry a user may be asked about: no release before knew it
         assert journal.plan() == plan
-        assert {kind.value: tally.acked_units for kind, tally in journal.tally().items()}["jobs"] == 1
+        assert {kind.value: tally.acked_units for kind, tally in journal.units.tally().items()}["jobs"] == 1
         assert journal.checkpoint(Event.STAGED).state is State.FINALIZE
         assert len(journal.history()) == 4
 
@@ -118,9 +119,9 @@ def test_an_onlooker_sees_what_an_older_release_left(folder: StateFolder) -> Non
     paths = folder.new_publish()
     restore(paths.journal, FIRST_RELEASE.read_text())
     with Lock(paths.lock), pytest.raises(LocalProblem, match="older release works on publish"):
-        look(paths)
-    assert look(paths).progress.state is State.STAGE
-    assert [found.paths for found in survey(folder) if isinstance(found, Summary)] == [paths]
+        count_status(paths)
+    assert count_status(paths).progress.state is State.STAGE
+    assert [found.paths for found in count_all(folder) if isinstance(found, CountedStatus)] == [paths]
 
 
 def test_the_daemon_goes_on_with_what_an_older_release_left(folder: StateFolder) -> None:

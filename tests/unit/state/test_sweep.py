@@ -9,8 +9,8 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.survey import survey
-from roar_publisher.state.sweep import YOUNG_SECONDS, tidy_folder
+from roar_publisher.state.status_reader import count_all
+from roar_publisher.state.sweep import YOUNG_SECONDS, remove_folder_leftovers
 from tests.support.lineages import chain, cut, frozen
 
 LINEAGE = cut(chain(2))
@@ -28,16 +28,16 @@ def files(folder: Path) -> set[str]:
 
 def test_a_plan_that_was_being_frozen_vanishes(folder: StateFolder) -> None:
     planning = OwnedPublish.create(folder)
-    planning.journal.add_units(LINEAGE.units)
+    planning.journal.units.add(LINEAGE.units)
     paths = died(planning)
-    assert list(survey(folder)) == []
+    assert list(count_all(folder)) == []
     assert not paths.folder.exists()
 
 
 def test_one_that_died_before_its_journal_was_made_vanishes(folder: StateFolder) -> None:
     paths = died(OwnedPublish.create(folder))
     paths.journal.unlink()
-    assert list(survey(folder)) == []
+    assert list(count_all(folder)) == []
     assert not paths.folder.exists()
 
 
@@ -48,14 +48,14 @@ def test_one_that_had_begun_to_send_stays(folder: StateFolder, trace: str) -> No
     paths.journal.write_bytes(b"")
     (paths.folder / "uploads").mkdir()
     (paths.folder / trace).write_text("kept")
-    assert len(list(survey(folder))) == 1
+    assert len(list(count_all(folder))) == 1
     assert (paths.folder / trace).exists()
 
 
 def test_a_plan_that_is_being_frozen_stays(folder: StateFolder) -> None:
     with OwnedPublish.create(folder) as planning:
-        list(survey(folder))
-        planning.journal.add_units(LINEAGE.units)
+        list(count_all(folder))
+        planning.journal.units.add(LINEAGE.units)
         assert planning.paths.journal.exists()
 
 
@@ -80,9 +80,9 @@ def test_a_folder_whose_process_died_before_it_had_its_name_goes(folder: StateFo
     if locked:
         Lock(planning.lock).acquire().release()
     modified = planning.folder.stat().st_mtime
-    tidy_folder(folder, now=lambda: modified + YOUNG_SECONDS - 1)
+    remove_folder_leftovers(folder, now=lambda: modified + YOUNG_SECONDS - 1)
     assert planning.folder.exists() is not locked, "without a lock it may be about to be locked"
-    tidy_folder(folder, now=lambda: modified + YOUNG_SECONDS)
+    remove_folder_leftovers(folder, now=lambda: modified + YOUNG_SECONDS)
     assert not planning.folder.exists()
 
 
@@ -93,9 +93,9 @@ def test_a_private_file_that_was_not_written_to_its_end_goes(folder: StateFolder
     (paths.folder / "uploads").mkdir()
     (paths.folder / name).write_bytes(b"half")
     with Lock(paths.lock):
-        list(survey(folder))
+        list(count_all(folder))
         assert (paths.folder / name).exists(), "its owner may be writing it"
-    list(survey(folder))
+    list(count_all(folder))
     assert files(paths.folder) == before
 
 
@@ -107,7 +107,7 @@ def test_a_token_outlives_no_publish(folder: StateFolder, event: Event | None, k
         publish.paths.write_session_token("token")
         if event is not None:
             publish.journal.checkpoint(event)
-    list(survey(folder))
+    list(count_all(folder))
     assert publish.paths.session_token.exists() is kept
 
 
@@ -116,7 +116,7 @@ def test_what_the_making_of_the_key_left_goes(folder: StateFolder, name: str) ->
     key = folder.user_key()
     (folder.root / name).write_bytes(b"half")
     (folder.root / "key.notes").write_text("somebody's own")
-    list(survey(folder))
+    list(count_all(folder))
     assert not (folder.root / name).exists()
     assert (folder.root / "key.notes").exists()
     assert folder.user_key() == key
@@ -131,4 +131,4 @@ def test_what_can_not_be_removed_now_stops_nobody(folder: StateFolder, monkeypat
         raise PermissionError(1, os.strerror(1))
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    assert len(list(survey(folder))) == 1
+    assert len(list(count_all(folder))) == 1

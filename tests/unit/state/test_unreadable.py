@@ -14,7 +14,7 @@ from roar_publisher.state.damage import is_damaged
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.survey import look, survey
+from roar_publisher.state.status_reader import count_all, count_status
 from tests.support.lineages import chain, cut, frozen
 
 
@@ -95,7 +95,7 @@ def test_what_is_lost_is_damaged(paths: PublishPaths) -> None:
         journal.write(b"noise" * 1_000)
     assert is_damaged(paths.journal)
     with pytest.raises(LocalProblem) as caught:
-        look(paths)
+        count_status(paths)
     assert (caught.value.reason, caught.value.exit_code) == ("damaged journal", ExitCode.FAILED)
 
 
@@ -114,7 +114,7 @@ def test_without_descriptors_a_publish_is_there_and_the_limit_is_named(
     paths: PublishPaths, no_more_files: None
 ) -> None:
     with pytest.raises(LocalProblem) as caught:
-        look(paths)
+        count_status(paths)
     assert (caught.value.reason, caught.value.exit_code) == ("too many files", ExitCode.INTERRUPTED)
     assert "ulimit -n" in caught.value.next_step
     assert f"roar publish --resume {paths.id}" in caught.value.next_step
@@ -135,7 +135,7 @@ def test_a_file_system_without_folder_sync_takes_a_journal(
     with frozen(folder, cut(chain(2))) as made:
         made.paths.write_session_token("token")
     assert folder.user_key()
-    assert len(list(survey(folder))) == 1
+    assert len(list(count_all(folder))) == 1
 
 
 def test_a_file_system_without_hard_links_has_a_key(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -294,7 +294,7 @@ async def test_what_a_person_can_change_waits_for_that_person(
     with pytest.raises(NeedsUser) as caught:
         await put(store, tmp_path)
     assert caught.value.reason == reason
-    assert (meaning(reason).turn, meaning(reason).code) == (Turn.PERSON, ExitCode.NEEDS_USER)
+    assert (meaning(reason).turn, meaning(reason).code) == (Turn.USER, ExitCode.NEEDS_USER)
     assert words in caught.value.next_step
     store.refuses = lambda asked: None
     await put(store, tmp_path)

@@ -244,4 +244,4 @@ def test_only_the_kinds_asked_for_are_sent(path: Path) -> None:
     drain = Drain(path, cut(random_jobs(random.Random(5))))
     virtual.run(drain.run)
     assert Kind.LABELS not in {unit.kind for unit in drain.delivered}
-    assert drain.journal.tally()[Kind.LABELS].acked_units == 0
+    assert drain.journal.units.tally()[Kind.LABELS].acked_units == 0

@@ -70,9 +70,9 @@ def failed_twice_and_retried(journal: Journal) -> None:
 
 
 def split(journal: Journal) -> None:
-    [whole] = journal.pending([Kind.JOBS], limit=1, max_bytes=1_000_000)
-    _, second = journal.split(whole, halves(whole))
-    journal.split(second, halves(second))
+    [whole] = journal.units.pending([Kind.JOBS], limit=1, max_bytes=1_000_000)
+    _, second = journal.units.split(whole, halves(whole))
+    journal.units.split(second, halves(second))
 
 
 def readdressed(journal: Journal) -> None:

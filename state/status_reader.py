@@ -1,0 +1,121 @@
+"""Reading the status of publishes without owning them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypedDict
+
+from roar_publisher.state.errors import LocalProblem, Owned
+from roar_publisher.state.file import understood
+from roar_publisher.state.journal import Journal
+from roar_publisher.state.lock import Lock, owner
+from roar_publisher.state.paths import PublishPaths, StateFolder
+from roar_publisher.state.queue import Queued
+from roar_publisher.state.reasons import Reason
+from roar_publisher.state.record import Plan, Progress
+from roar_publisher.state.status import CountedStatus, HostStatus, PublishStatus
+from roar_publisher.state.sweep import name_planner, remove_folder_leftovers, remove_leftovers, remove_unplanned
+from roar_publisher.state.trouble import trouble
+
+
+class StatusFacts(TypedDict):
+    """The fields of `PublishStatus`."""
+
+    paths: PublishPaths
+    plan: Plan
+    progress: Progress
+    queued: Queued
+    owner: int | None
+    host: HostStatus
+
+
+def read_facts(paths: PublishPaths, journal: Journal, host: HostStatus, *, owner: int | None) -> StatusFacts:
+    """Return what an open journal says. owner: read before, so that an owner's last write is seen if it exits now."""
+    return {
+        "paths": paths,
+        "plan": journal.plan(),
+        "progress": journal.progress(),
+        "queued": journal.queue.read(),
+        "owner": owner,
+        "host": host,
+    }
+
+
+def read_status(paths: PublishPaths) -> PublishStatus:
+    """Return the status of one publish, at a cost that does not grow with the lineage.
+
+    Raises LocalProblem if it has no finished plan or its journal cannot be read.
+    """
+    host, pid = HostStatus.read(StateFolder.of(paths)), owner(paths.lock)
+    with _opened(paths) as journal:
+        return PublishStatus(**read_facts(paths, journal, host, owner=pid))
+
+
+def count_status(paths: PublishPaths, host: HostStatus | None = None) -> CountedStatus:
+    """Return the status of one publish with its counts. Raises the same as `read_status`.
+
+    host: the facts about this machine, if they were read already.
+    """
+    host, pid = host or HostStatus.read(StateFolder.of(paths)), owner(paths.lock)
+    with _opened(paths) as journal:
+        facts = read_facts(paths, journal, host, owner=pid)
+        return CountedStatus(**facts, tally=journal.units.tally(), objects=journal.objects.tally())
+
+
+def count_all(folder: StateFolder) -> Iterator[CountedStatus | tuple[PublishPaths, LocalProblem]]:
+    """Yield the status of every publish, newest first. For an unreadable one, yield its paths and the error.
+
+    Removes what killed processes left behind (`state.sweep`).
+    """
+    host = HostStatus.read(folder)
+    found: list[CountedStatus] = []
+    for paths in folder.all_publishes():
+        try:
+            status = count_status(paths, host)
+        except LocalProblem as problem:
+            if problem.reason != Reason.NO_PLAN or not remove_unplanned(paths):
+                yield paths, name_planner(paths, problem)
+        else:
+            found.append(status)
+            if status.owner is None:
+                remove_leftovers(paths, status.progress)
+    remove_folder_leftovers(folder)
+    yield from sorted(found, key=lambda status: status.plan.created_at, reverse=True)
+
+
+@contextmanager
+def _opened(paths: PublishPaths) -> Iterator[Journal]:
+    """Open a journal for reading. One of an older release is migrated first, under a short ownership."""
+    try:
+        paths.journal.stat()
+    except FileNotFoundError as error:
+        what = f"publish {paths.id} has no journal"
+        raise LocalProblem(what, next_step="roar journal prune --all", reason=Reason.NO_PLAN) from error
+    except OSError as error:  # such as a folder that this user may not enter
+        found = trouble(error, Reason.JOURNAL)
+        raise LocalProblem(
+            f"the journal {paths.journal} cannot be used at this moment: {found.what}",
+            next_step=f"{found.remedy}, then: roar publish --resume {paths.id}",
+            reason=found.reason,
+            resumable=True,
+        ) from error
+    with understood(paths.journal), _migrated(paths) as journal:
+        yield journal
+
+
+def _migrated(paths: PublishPaths) -> Journal:
+    journal = Journal(paths.journal, read_only=True)
+    if not journal.outdated:
+        return journal
+    journal.close()
+    try:
+        with Lock(paths.lock):
+            Journal(paths.journal).close()
+    except Owned as owned:
+        raise LocalProblem(
+            f"an older release works on publish {paths.id}",
+            kept=owned.kept,
+            next_step="wait for it, or stop it",
+            reason=Reason.JOURNAL,
+            resumable=True,
+        ) from owned
+    return Journal(paths.journal, read_only=True)
