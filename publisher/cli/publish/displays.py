@@ -7,7 +7,7 @@ import time
 from roar_publisher.cli.display.base import Display, Quiet
 from roar_publisher.cli.display.jsonlines import JsonLines
 from roar_publisher.cli.display.output import Output
-from roar_publisher.cli.display.plain import Plain
+from roar_publisher.cli.display.plain import PlainDisplay
 from roar_publisher.cli.display.streams import DUMB_TERMINALS
 from roar_publisher.cli.publish.options import Options
 
@@ -25,4 +25,4 @@ def choose_display(options: Options) -> Display:
         from roar_publisher.cli.display.live import LiveDisplay
 
         return LiveDisplay(out, Console(stderr=True), time.monotonic, verbose=options.verbose)
-    return Plain(out, Output(sys.stderr), time.monotonic, verbose=options.verbose)
+    return PlainDisplay(out, Output(sys.stderr), time.monotonic, verbose=options.verbose)

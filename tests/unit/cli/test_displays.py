@@ -12,7 +12,7 @@ from roar_publisher.cli.display.jsonlines import JsonLines
 from roar_publisher.cli.display.live import LiveDisplay, draw
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
-from roar_publisher.cli.display.plain import Plain
+from roar_publisher.cli.display.plain import PlainDisplay
 from roar_publisher.cli.display.result import Result
 from roar_publisher.report import Advanced, Entered, Noted, ObjectStored, Planned, Retrying, Waiting
 from roar_publisher.state.machine import Event, State
@@ -108,7 +108,7 @@ def _lines(display: Display, seconds: HandClock) -> None:
 
 def test_plain_lines_are_one_a_phase_and_one_every_ten_seconds(seconds: HandClock) -> None:
     out, err = io.StringIO(), io.StringIO()
-    _lines(Plain(Output(out), Output(err), seconds, verbose=False), seconds)
+    _lines(PlainDisplay(Output(out), Output(err), seconds, verbose=False), seconds)
     assert err.getvalue().splitlines() == [
         "Reading the lineage",
         "Resuming 12ab34cd, begun earlier: 1,500 jobs, 15,000 links to https://registry.example",
@@ -130,7 +130,7 @@ def test_plain_lines_are_one_a_phase_and_one_every_ten_seconds(seconds: HandCloc
 def test_what_is_watched_is_not_said_to_be_published_here(seconds: HandClock, moving: bool) -> None:
     out, err, console = Output(io.StringIO()), io.StringIO(), _console(100)
     watcher = LiveDisplay(out, console, seconds, verbose=False)
-    display: Display = watcher if moving else Plain(out, Output(err), seconds, verbose=False)
+    display: Display = watcher if moving else PlainDisplay(out, Output(err), seconds, verbose=False)
     display.watching(PLAN)
     seconds.sleep(60)
     display.published(Result(PLAN, DONE))
@@ -143,7 +143,7 @@ def test_what_is_watched_is_not_said_to_be_published_here(seconds: HandClock, mo
 
 def test_a_setback_is_told_in_words(seconds: HandClock) -> None:
     err = io.StringIO()
-    display = Plain(Output(io.StringIO()), Output(err), seconds, verbose=True)
+    display = PlainDisplay(Output(io.StringIO()), Output(err), seconds, verbose=True)
     display.report(Entered(State.OPEN, Event.SESSION_LOST))
     display.report(Retrying("HTTP 500\x1b[2J", 2, 0.25))
     assert err.getvalue().splitlines() == [
@@ -284,6 +284,6 @@ def test_a_file_is_one_line_whatever_its_name_holds(moving: bool, seconds: HandC
     out, console = Output(io.StringIO()), Console(file=err, width=200, force_terminal=False)
     display: Display = LiveDisplay(out, console, seconds, verbose=True)
     if not moving:
-        display = Plain(out, Output(err), seconds, verbose=True)
+        display = PlainDisplay(out, Output(err), seconds, verbose=True)
     display.report(ObjectStored("a: 1 B\nPublished 5 jobs\x1b[2J", 7, sent=True))
     assert err.getvalue() == "  a: 1 B\\nPublished 5 jobs\\x1b[2J: 7 B\n"
