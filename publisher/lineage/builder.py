@@ -13,7 +13,7 @@ from roar_publisher.lineage.artifacts import is_composite
 from roar_publisher.lineage.batches import Batch, UnitWriter
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.composites import composite_items
-from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.lineage.git.context import GitContext
 from roar_publisher.lineage.hashing import LineageHashes
 from roar_publisher.lineage.items import (
@@ -45,7 +45,7 @@ class UnitBuilder:
     """
 
     def __init__(
-        self, database: Database, jobs: Sequence[JobHead], git: GitContext, redactor: Redactor, writer: UnitWriter
+        self, database: RoarDatabase, jobs: Sequence[JobHead], git: GitContext, redactor: Redactor, writer: UnitWriter
     ) -> None:
         self._database = database
         self._jobs = jobs

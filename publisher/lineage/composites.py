@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from roar_publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
 from roar_publisher.lineage.batches import BODY_LIMIT
 from roar_publisher.lineage.content import blake3_hasher
-from roar_publisher.lineage.database import Database, Row
+from roar_publisher.lineage.database import RoarDatabase, Row
 from roar_publisher.lineage.jsontext import encode, parsed
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.state.errors import LocalProblem
@@ -53,7 +53,7 @@ FROM composite_artifact_components c WHERE c.composite_artifact_id = ? ORDER BY 
 
 
 @dataclass(frozen=True, slots=True)
-class Component:
+class DatasetComponent:
     """One file of a dataset; the fields are named as in requests."""
 
     relative_path: str
@@ -64,7 +64,7 @@ class Component:
     component_type: str | None
 
 
-def composite_items(database: Database, redactor: Redactor) -> Iterator[Item]:
+def composite_items(database: RoarDatabase, redactor: Redactor) -> Iterator[Item]:
     """Yield the body of every dataset artifact that the chosen jobs read or wrote, without a session hash.
 
     Raises LocalProblem for a dataset whose member index is incomplete, as roar-cli does.
@@ -88,7 +88,7 @@ def composite_item(
     size: int,
     source_type: str | None,
     total: int,
-    components: Sequence[Component],
+    components: Sequence[DatasetComponent],
     index: Item,
     metadata: str | None,
 ) -> Item:
@@ -110,7 +110,7 @@ def composite_item(
     return _cut_to_fit(item if metadata is None else item | {"metadata": metadata})
 
 
-def bloom_filter(components: Sequence[Component]) -> Item:
+def bloom_filter(components: Sequence[DatasetComponent]) -> Item:
     """Return the Bloom filter over `algorithm:digest` of the components (at least one), as GLaaS tests it."""
     bits_each = -math.log(BLOOM_FALSE_POSITIVES) / math.log(2) ** 2
     bits = math.ceil(max(BLOOM_LEAST_BITS, math.ceil(len(components) * bits_each)) / 8) * 8
@@ -127,7 +127,7 @@ def bloom_filter(components: Sequence[Component]) -> Item:
     return dict(zip(BLOOM_FIELDS, (encoded, bits, hashes, BLOOM_VERSION), strict=True))
 
 
-def _named_safely(component: Component, redactor: Redactor) -> Component:
+def _named_safely(component: DatasetComponent, redactor: Redactor) -> DatasetComponent:
     """Return the component without the secrets in its names."""
     path = redactor.text(component.relative_path)
     kind = component.component_type and redactor.text(component.component_type)
@@ -154,19 +154,19 @@ def _redacted(metadata: str, redactor: Redactor) -> str:
     return encode(redacted | {"dataset": redacted["dataset"] | profile})
 
 
-def _components(database: Database, artifact: str) -> Iterator[Component]:
+def _components(database: RoarDatabase, artifact: str) -> Iterator[DatasetComponent]:
     """Yield the stored components, under the blake3 digest of the file if roar knows it."""
     for path, kind, algorithm, digest, size, media_type, blake3 in database.query(
         _COMPONENTS, artifact, COMPONENTS_READ
     ):
         name = "blake3" if blake3 else str(algorithm or "").strip().lower()
         if path and (blake3 or digest) and name in _COMPONENT_ALGORITHMS:
-            yield Component(
+            yield DatasetComponent(
                 path, kind or "file", name, (blake3 or digest).lower(), max(0, _int_or_zero(size)), media_type
             )
 
 
-def _stored_index(database: Database, artifact: str) -> Mapping[str, object]:
+def _stored_index(database: RoarDatabase, artifact: str) -> Mapping[str, object]:
     names = ("total_components", *BLOOM_FIELDS)
     row: Row | None = database.one(
         f"SELECT {', '.join(names)} FROM composite_membership_indexes WHERE composite_artifact_id = ?", artifact
@@ -174,7 +174,7 @@ def _stored_index(database: Database, artifact: str) -> Mapping[str, object]:
     return dict(zip(names, row, strict=True)) if row is not None else {}
 
 
-def _index(digest: str, components: list[Component], total: int, stored: Mapping[str, object]) -> Item:
+def _index(digest: str, components: list[DatasetComponent], total: int, stored: Mapping[str, object]) -> Item:
     """Return the member index: computed if every component is known, otherwise the one that roar stored."""
     known = len(components) == total and all(component.leaf_kind != NESTED for component in components)
     bloom = bloom_filter(components) if known else {name: stored.get(name) for name in BLOOM_FIELDS}

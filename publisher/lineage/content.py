@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from blake3 import blake3
 
 
-def blake3_of(database: Database, path: Path) -> str:
+def blake3_of(database: RoarDatabase, path: Path) -> str:
     """Return the file's digest, 64 hex digits.
 
     Uses roar's cache if the file has not changed since roar hashed it, and reads the file otherwise. Raises

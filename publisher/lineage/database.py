@@ -7,7 +7,6 @@ streamed. Every SQLite failure becomes a LocalProblem that says what to type.
 The file is untrusted (`guard`). It is opened read-only; `PRAGMA query_only` would forbid the temporary tables, too.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -15,39 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from roar_publisher.lineage.artifacts import link_digest
-from roar_publisher.lineage.database_errors import FAILURES, database_uri, problem
-from roar_publisher.lineage.guard import StatementTimer, harden, refuse_foreign_code, refuse_irregular_files
-from roar_publisher.lineage.rows import JobRow, LinkRow
+from roar_publisher.lineage.connections import open_readable
+from roar_publisher.lineage.database_errors import FAILURES, problem
+from roar_publisher.lineage.guard import StatementTimer, refuse_foreign_code, refuse_irregular_files
+from roar_publisher.lineage.rows import NEEDED_COLUMNS, JobRow, LinkRow
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
 NEWEST_SCHEMA = 5
 """The newest `PRAGMA user_version` of roar.db that this release knows (roar-cli 0.4.7)."""
-BUSY_TIMEOUT = 10.0
-"""Seconds to wait while another process recovers the database."""
-WRITE_TIMEOUT = 30.0
-"""Seconds to wait while roar is writing."""
-
 Row = tuple[Any, ...]
 """A row as SQLite returns it; its types are those of the statement."""
 
-_NEEDED_COLUMNS = {
-    "sessions": {"id", "hash", "is_active", "git_repo", "metadata", "synced_at"},
-    "jobs": {"id", "job_uid", "parent_job_uid", "session_id", "step_number", "execution_role", "job_type", "metadata"},
-    "artifacts": {"id", "size", "source_type", "source_url", "kind", "component_count", "metadata"},
-    "artifact_hashes": {"artifact_id", "algorithm", "digest"},
-    "job_inputs": {"job_id", "artifact_id", "path", "byte_ranges"},
-    "job_outputs": {"job_id", "artifact_id", "path", "byte_ranges"},
-    "labels": {"entity_type", "session_id", "job_id", "artifact_id", "version", "metadata", "write_origin"},
-    "composite_artifact_components": {"composite_artifact_id", "ordinal", "relative_path", "component_digest"},
-    "composite_membership_indexes": {"composite_artifact_id", "total_components", "bloom_filter_base64"},
-}
-TABLES = frozenset({*_NEEDED_COLUMNS, "hash_cache"})
-"""The tables of roar.db that our statements name."""
-
 
 @contextmanager
-def open_database(path: Path) -> Iterator["Database"]:
+def open_database(path: Path) -> Iterator["RoarDatabase"]:
     """Yield the database, in one read transaction that ends with the block.
 
     Raises LocalProblem if there is no database, or if it is not roar's, is newer or older than this release
@@ -60,13 +41,13 @@ def open_database(path: Path) -> Iterator["Database"]:
             next_step="Capture something with `roar run <command>` first.",
             reason=Reason.NO_DATABASE,
         )
-    with closing(_connect(path)) as connection:
-        database = Database(path, connection)
+    with closing(open_readable(path)) as connection:
+        database = RoarDatabase(path, connection)
         database.begin()
         yield database
 
 
-class Database:
+class RoarDatabase:
     """An open roar.db. Iterators stay valid until the block of `open_database` ends."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -191,75 +172,16 @@ class Database:
 
     def _refuse_foreign_code(self) -> None:
         try:
-            refuse_foreign_code(self.path, self._connection, TABLES)
+            refuse_foreign_code(self.path, self._connection)
         except FAILURES as error:
             raise problem(self.path, error) from error
 
     def _missing(self) -> list[str]:
         missing = []
-        for table, needed in _NEEDED_COLUMNS.items():
+        for table, needed in NEEDED_COLUMNS.items():
             present = {str(row[1]) for row in self.query(f"PRAGMA table_info({table})")}
             if not present:
                 missing.append(table)
             else:
                 missing += [f"{table}.{column}" for column in sorted(needed - present)]
         return missing
-
-
-def open_writable(path: Path) -> sqlite3.Connection:
-    """Return a connection that may write.
-
-    The caller manages transactions. A statement may run for `guard.STATEMENT_TIMEOUT_SECONDS`. Raises sqlite3.Error,
-    also if the file does not exist, and LocalProblem if a statement of ours would run code from the file.
-    """
-    refuse_irregular_files(path)
-    # mode=rw: do not recreate an empty database if it was removed meanwhile.
-    connection = sqlite3.connect(database_uri(path, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
-    try:
-        harden(connection)
-        refuse_foreign_code(path, connection, TABLES)
-        # Only roar's own triggers are left. They write to a full-text index, which SQLite allows only to a trusted
-        # schema.
-        connection.execute("PRAGMA trusted_schema = ON")
-    except BaseException:
-        connection.close()
-        raise
-    timer = StatementTimer(connection)
-    connection.set_trace_callback(lambda _statement: timer.reset())
-    return connection
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Return a read-only connection that has read the first page.
-
-    A WAL database needs its `-shm` file, which cannot be created in a folder without write permission. If the WAL is
-    empty, the file itself is complete and is read as it is. Otherwise a roar with write permission has to run first.
-    """
-    try:
-        return _readable(database_uri(path, "mode=ro"))
-    except FAILURES as error:
-        cannot_open = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-        if not cannot_open or not os.access(path, os.R_OK):
-            raise problem(path, error) from error
-        wal = path.with_name(path.name + "-wal")
-        if wal.exists() and wal.stat().st_size > 0:
-            raise LocalProblem(
-                f"{path} has changes waiting in {wal.name}, and {path.parent} cannot be written to read them.",
-                next_step="Run `roar status` once with write permission, then try again.",
-                reason=Reason.READ_ONLY,
-            ) from error
-    try:
-        return _readable(database_uri(path, "mode=ro&immutable=1"))
-    except FAILURES as error:
-        raise problem(path, error) from error
-
-
-def _readable(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
-    try:
-        harden(connection)
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return connection

@@ -10,9 +10,10 @@ import re
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
+from roar_publisher.lineage.rows import TABLES
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
@@ -80,26 +81,25 @@ def refuse_irregular_files(path: Path) -> None:
             )
 
 
-def refuse_foreign_code(path: Path, connection: sqlite3.Connection, tables: Iterable[str]) -> None:
-    """Raise LocalProblem if the schema would run code in a statement about these tables.
+def refuse_foreign_code(path: Path, connection: sqlite3.Connection) -> None:
+    """Raise LocalProblem if the schema would run code in a statement of ours.
 
     Also raises `sqlite3.Error`.
     """
-    names = {name.lower() for name in tables}
     rows = connection.execute("SELECT type, lower(name), lower(tbl_name), coalesce(sql, '') FROM sqlite_master")
     for kind, name, table, sql in rows.fetchall():
         text = " ".join(str(sql).split())
         if kind == "trigger" and not _INDEX_TRIGGER.fullmatch(text):
             raise _foreign(path, f"a trigger of its own ({name})")
-        if kind == "view" and name in names | {"jobs_fts"} | _SHADOWS:
+        if kind == "view" and name in TABLES | {"jobs_fts"} | _SHADOWS:
             raise _foreign(path, f"a view in place of the table {name}")
         if name == "jobs_fts" and not _FULL_TEXT.fullmatch(text):
             raise _foreign(path, "another jobs_fts than roar's full-text index")
-        if kind == "table" and name in names and text[:15].lower() == "create virtual ":
+        if kind == "table" and name in TABLES and text[:15].lower() == "create virtual ":
             raise _foreign(path, f"a virtual table in place of {name}")
-        if kind == "index" and table in names and _is_computed(connection, f"index_xinfo({_quoted(name)})", 1, {-2}):
+        if kind == "index" and table in TABLES and _is_computed(connection, f"index_xinfo({_quoted(name)})", 1, {-2}):
             raise _foreign(path, f"an index over an expression ({name})")
-    for name in sorted(names):
+    for name in sorted(TABLES):
         if _is_computed(connection, f"table_xinfo({_quoted(name)})", 6, {2, 3}):
             raise _foreign(path, f"computed columns in {name}")
 

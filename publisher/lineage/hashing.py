@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import Self
 
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, LineageHasher
-from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.lineage.git.context import GitContext
 from roar_publisher.lineage.items import canonical_key, sendable
 from roar_publisher.lineage.rows import LinkStream, SessionRow
@@ -66,7 +66,7 @@ class LineageHashes:
         return captured_hashes, self._sent.digests() if self._differ else dict(captured_hashes)
 
 
-def session_hashes(database: Database, session: SessionRow, identities: Iterable[str]) -> set[str]:
+def session_hashes(database: RoarDatabase, session: SessionRow, identities: Iterable[str]) -> set[str]:
     """Return the canonical hashes of the picked jobs, one for each identity.
 
     Like roar, takes the repository from the session and uses no commit or branch, because roar knows only where the

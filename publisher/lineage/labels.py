@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from roar_publisher.lineage.database import Database, Row
+from roar_publisher.lineage.database import RoarDatabase, Row
 from roar_publisher.lineage.jsontext import parsed
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.selection import JobHead
@@ -19,7 +19,7 @@ SYSTEM = "system"
 
 
 def label_items(
-    database: Database,
+    database: RoarDatabase,
     session_id: int,
     jobs: Sequence[JobHead],
     published: Callable[[int], str],

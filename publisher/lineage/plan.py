@@ -6,7 +6,7 @@ from pathlib import Path
 
 from roar_publisher.lineage.batches import Sink, UnitWriter
 from roar_publisher.lineage.builder import UnitBuilder
-from roar_publisher.lineage.database import Database, open_database
+from roar_publisher.lineage.database import RoarDatabase, open_database
 from roar_publisher.lineage.git.context import GitContext, read_git_context
 from roar_publisher.lineage.project import Project
 from roar_publisher.lineage.redaction.redactor import Redactor
@@ -58,7 +58,7 @@ def build_plan(
 
 
 def write_units(
-    database: Database,
+    database: RoarDatabase,
     session: SessionRow,
     git: GitContext,
     redactor: Redactor,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from roar_publisher.lineage.database import open_writable
+from roar_publisher.lineage.connections import open_writable
 from roar_publisher.lineage.database_errors import FAILURES, problem
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason

@@ -1,8 +1,22 @@
-"""Rows of roar.db as they are published, and links grouped by job."""
+"""The tables and rows of roar.db that are published, and links grouped by job."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
+
+NEEDED_COLUMNS = {
+    "sessions": {"id", "hash", "is_active", "git_repo", "metadata", "synced_at"},
+    "jobs": {"id", "job_uid", "parent_job_uid", "session_id", "step_number", "execution_role", "job_type", "metadata"},
+    "artifacts": {"id", "size", "source_type", "source_url", "kind", "component_count", "metadata"},
+    "artifact_hashes": {"artifact_id", "algorithm", "digest"},
+    "job_inputs": {"job_id", "artifact_id", "path", "byte_ranges"},
+    "job_outputs": {"job_id", "artifact_id", "path", "byte_ranges"},
+    "labels": {"entity_type", "session_id", "job_id", "artifact_id", "version", "metadata", "write_origin"},
+    "composite_artifact_components": {"composite_artifact_id", "ordinal", "relative_path", "component_digest"},
+    "composite_membership_indexes": {"composite_artifact_id", "total_components", "bloom_filter_base64"},
+}
+TABLES = frozenset({*NEEDED_COLUMNS, "hash_cache"})
+"""The tables of roar.db that our statements name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
@@ -53,7 +53,7 @@ class JobHead:
     parent: int | None = None
 
 
-def ordered_jobs(database: Database) -> list[JobHead]:
+def ordered_jobs(database: RoarDatabase) -> list[JobHead]:
     """Return the picked jobs without noise, parents before children.
 
     Raises LocalProblem if there are none, or if roar's record of a job is too incomplete or too large to publish.
@@ -82,7 +82,7 @@ def ordered_jobs(database: Database) -> list[JobHead]:
     return _parents_first(_with_known_parents(heads))
 
 
-def _unpublishable(database: Database, job: object, why: str) -> LocalProblem:
+def _unpublishable(database: RoarDatabase, job: object, why: str) -> LocalProblem:
     return LocalProblem(
         f"Job {job} of {database.path} cannot be published: {why}.",
         next_step="Publish a target without it (`@N`, a path, a job uid).",

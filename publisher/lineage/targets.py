@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from roar_publisher.lineage.content import blake3_of
-from roar_publisher.lineage.database import Database, Row
+from roar_publisher.lineage.database import RoarDatabase, Row
 from roar_publisher.lineage.hashing import session_hashes
 from roar_publisher.lineage.publication import published_hashes
 from roar_publisher.lineage.rows import SessionRow
@@ -42,7 +42,7 @@ _PATHS_COMPARED = 2_000
 _SESSION_COLUMNS = "id, hash, git_repo, metadata"
 
 
-def pick_target(database: Database, target: str | None, cwd: Path, identities: Iterable[str]) -> SessionRow:
+def pick_target(database: RoarDatabase, target: str | None, cwd: Path, identities: Iterable[str]) -> SessionRow:
     """Pick the jobs of a target (in the table `picked`), and return the session that their publish belongs to.
 
     target: as typed; a path is relative to `cwd`.
@@ -76,7 +76,7 @@ def may_be_hash(target: str | None) -> bool:
     return target is not None and (_PRINTED.fullmatch(target) or _HEX.fullmatch(target)) is not None
 
 
-def active_session(database: Database) -> SessionRow:
+def active_session(database: RoarDatabase) -> SessionRow:
     """Return the session that roar currently records into. Raises LocalProblem if none is active."""
     row = database.one(f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE is_active = 1 ORDER BY id DESC")
     if row is None:
@@ -88,13 +88,13 @@ def active_session(database: Database) -> SessionRow:
     return SessionRow(*row)
 
 
-def _pick_session(database: Database, session: SessionRow) -> SessionRow:
+def _pick_session(database: RoarDatabase, session: SessionRow) -> SessionRow:
     database.execute("INSERT OR IGNORE INTO picked SELECT id FROM jobs WHERE session_id = ?", session.id)
     pick_relatives(database)
     return session
 
 
-def _pick_step(database: Database, target: str, number: int, *, build: bool) -> SessionRow:
+def _pick_step(database: RoarDatabase, target: str, number: int, *, build: bool) -> SessionRow:
     session = active_session(database)
     kind = "job_type IS 'build'" if build else "job_type IS NOT 'build'"
     step = f"SELECT id FROM jobs WHERE session_id = ? AND step_number = ? AND {kind}"
@@ -106,7 +106,7 @@ def _pick_step(database: Database, target: str, number: int, *, build: bool) -> 
     return session
 
 
-def _pick_file(database: Database, target: str, path: Path) -> SessionRow:
+def _pick_file(database: RoarDatabase, target: str, path: Path) -> SessionRow:
     digest = blake3_of(database, path)
     row = database.one("SELECT artifact_id FROM artifact_hashes WHERE algorithm = 'blake3' AND digest = ?", digest)
     if row is None:
@@ -117,7 +117,7 @@ def _pick_file(database: Database, target: str, path: Path) -> SessionRow:
     return _pick_artifact(database, row[0])
 
 
-def _pick_artifact(database: Database, artifact: str) -> SessionRow:
+def _pick_artifact(database: RoarDatabase, artifact: str) -> SessionRow:
     session = active_session(database)
     if database.one("SELECT 1 FROM job_outputs WHERE artifact_id = ?", artifact) is None:
         raise UsageProblem(
@@ -128,7 +128,7 @@ def _pick_artifact(database: Database, artifact: str) -> SessionRow:
     return session
 
 
-def _pick_by_hex(database: Database, target: str, identities: Iterable[str]) -> SessionRow | None:
+def _pick_by_hex(database: RoarDatabase, target: str, identities: Iterable[str]) -> SessionRow | None:
     """Pick a job by its uid, an artifact by its digest, or a session by its hash; return None if nothing matches."""
     jobs = _beginning_with(database, "SELECT id, session_id, job_uid FROM jobs WHERE job_uid", target)
     exact = [row for row in jobs if row[2] == target]
@@ -147,14 +147,14 @@ def _pick_by_hex(database: Database, target: str, identities: Iterable[str]) -> 
     return _pick_session(database, sessions[0]) if sessions else None
 
 
-def _pick_job(database: Database, job: int, session_id: int | None) -> SessionRow:
+def _pick_job(database: RoarDatabase, job: int, session_id: int | None) -> SessionRow:
     row = database.one(f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE id = ?", session_id)
     session = SessionRow(*row) if row is not None else active_session(database)
     pick_needs(database, "SELECT ?", (job,), session)
     return session
 
 
-def _artifact_named(database: Database, prefix: str) -> str | None:
+def _artifact_named(database: RoarDatabase, prefix: str) -> str | None:
     """Return the artifact with a digest, of any algorithm, that has this prefix. Raises UsageProblem for several."""
     rows = _beginning_with(database, "SELECT artifact_id, digest FROM artifact_hashes WHERE digest", prefix)
     if len({row[0] for row in rows}) > 1:
@@ -162,12 +162,12 @@ def _artifact_named(database: Database, prefix: str) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
-def _beginning_with(database: Database, sql: str, prefix: str) -> list[Row]:
+def _beginning_with(database: RoarDatabase, sql: str, prefix: str) -> list[Row]:
     # A range instead of LIKE, because it uses the index. Nothing in hex sorts after "g".
     return list(database.query(f"{sql} BETWEEN ? AND ? LIMIT {_SHOWN}", prefix, prefix + "g"))
 
 
-def _sessions_named(database: Database, prefix: str) -> list[SessionRow]:
+def _sessions_named(database: RoarDatabase, prefix: str) -> list[SessionRow]:
     """Return the sessions whose local or published hash has this prefix."""
     named = []
     for row in database.query(f"SELECT {_SESSION_COLUMNS} FROM sessions ORDER BY id DESC"):
@@ -177,7 +177,7 @@ def _sessions_named(database: Database, prefix: str) -> list[SessionRow]:
     return named
 
 
-def _sessions_hashing_to(database: Database, prefix: str, identities: Iterable[str]) -> list[SessionRow]:
+def _sessions_hashing_to(database: RoarDatabase, prefix: str, identities: Iterable[str]) -> list[SessionRow]:
     """Return the sessions whose canonical hash has this prefix. Reads and hashes every session."""
     names = tuple(identities)
     found = []
@@ -192,7 +192,7 @@ def _sessions_hashing_to(database: Database, prefix: str, identities: Iterable[s
     return found
 
 
-def _recorded_at(database: Database, path: str) -> str | None:
+def _recorded_at(database: RoarDatabase, path: str) -> str | None:
     """Return the artifact last written, else last read, at a path whose file is not on this disk."""
     for table in ("job_outputs", "job_inputs"):
         row = database.one(
@@ -205,7 +205,7 @@ def _recorded_at(database: Database, path: str) -> str | None:
     return None
 
 
-def _steps(database: Database, session: SessionRow) -> str:
+def _steps(database: RoarDatabase, session: SessionRow) -> str:
     steps = database.query(
         "SELECT DISTINCT CASE WHEN job_type = 'build' THEN '@B' ELSE '@' END || step_number FROM jobs"
         f" WHERE session_id = ? AND NOT {NOISE} ORDER BY step_number LIMIT {_SHOWN + 1}",
@@ -222,7 +222,7 @@ def _ambiguous(target: str, what: str, matches: list[str]) -> UsageProblem:
     )
 
 
-def _unknown(database: Database, target: str) -> UsageProblem:
+def _unknown(database: RoarDatabase, target: str) -> UsageProblem:
     """Return the error for a target that matches nothing, with similarly spelt names."""
     rows = database.query("SELECT DISTINCT path FROM job_outputs ORDER BY job_id DESC LIMIT ?", _PATHS_COMPARED)
     paths = [str(row[0]) for row in rows]

@@ -5,7 +5,7 @@ The jobs are collected in the temporary table `picked`.
 
 from hashlib import sha256
 
-from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.lineage.rows import LinkStream, SessionRow
 from roar_publisher.lineage.selection import TASK
 
@@ -47,7 +47,7 @@ SELECT row FROM down
 """
 
 
-def pick_needs(database: Database, jobs: str, parameters: tuple[object, ...], session: SessionRow) -> None:
+def pick_needs(database: RoarDatabase, jobs: str, parameters: tuple[object, ...], session: SessionRow) -> None:
     """Pick jobs (a statement) and what their outputs need, or what their inputs need if they have no outputs."""
     has_outputs = database.one(f"SELECT 1 FROM job_outputs WHERE job_id IN ({jobs})", *parameters)
     links = "job_outputs" if has_outputs else "job_inputs"
@@ -57,14 +57,14 @@ def pick_needs(database: Database, jobs: str, parameters: tuple[object, ...], se
     database.execute(f"INSERT OR IGNORE INTO picked {jobs}", *parameters)
 
 
-def pick_upstream(database: Database, artifacts: str, parameters: tuple[object, ...], session: SessionRow) -> None:
+def pick_upstream(database: RoarDatabase, artifacts: str, parameters: tuple[object, ...], session: SessionRow) -> None:
     """Pick the jobs that produced these artifacts (a statement), and the session's build jobs."""
     database.execute(_UPSTREAM.format(wanted=artifacts), *parameters)
     database.execute(_BUILD_JOBS, session.id)
     pick_relatives(database)
 
 
-def pick_relatives(database: Database) -> None:
+def pick_relatives(database: RoarDatabase) -> None:
     """Pick the parents of what is picked, and the tasks below it."""
     database.execute(_PARENTS)
     database.execute("DROP TABLE IF EXISTS temp.tasks")
@@ -77,7 +77,7 @@ def pick_relatives(database: Database) -> None:
         database.execute(_TASKS)
 
 
-def drop_reruns(database: Database) -> None:
+def drop_reruns(database: RoarDatabase) -> None:
     """Keep only the latest of picked jobs with equal inputs and outputs. A job without any is not a re-run."""
     jobs = list(database.query("SELECT id, timestamp FROM picked CROSS JOIN jobs ON id = job ORDER BY timestamp, id"))
     database.choose(row for row, _timestamp in jobs)

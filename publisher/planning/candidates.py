@@ -16,7 +16,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.lineage.targets import may_be_hash
 from roar_publisher.net.connection import RegistryConnection
-from roar_publisher.planning.plans import Request
+from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.report import Reporter
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser, Transient
 
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 300.0
 
 
 async def candidate_identities(
-    request: Request,
+    request: PublishRequest,
     keyring: Keyring,
     *,
     report: Reporter,
@@ -56,7 +56,7 @@ async def candidate_identities(
 
 @dataclass(frozen=True, slots=True)
 class _IdentityLookup:
-    request: Request
+    request: PublishRequest
     keyring: Keyring
     caller: Caller
     known: IdentityCache

@@ -12,7 +12,7 @@ from typing import Any
 from roar_publisher.auth.identity import is_key_identity
 from roar_publisher.lineage.batches import Sink
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
-from roar_publisher.planning.plans import Draft, Planner, PutPlan, Request, lineage_planner
+from roar_publisher.planning.plans import Draft, Planner, PublishRequest, PutPlan, lineage_planner
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import exclusively
 from roar_publisher.state.machine import LIVE, State
@@ -42,7 +42,7 @@ class FrozenPlan:
 
 
 def freeze(
-    request: Request,
+    request: PublishRequest,
     folder: StateFolder,
     *,
     identities: Sequence[str] = (ANONYMOUS_IDENTITY,),
@@ -129,7 +129,7 @@ def _open_earlier(earlier: CountedStatus, clock: Callable[[], float]) -> OwnedPu
         raise
 
 
-def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], draft: Draft, began: float) -> Plan:
+def _plan(publish: OwnedPublish, request: PublishRequest, intent: dict[str, Any], draft: Draft, began: float) -> Plan:
     summary, put = draft.summary, draft.put
     return Plan(
         id=publish.paths.id,
@@ -158,7 +158,9 @@ def _plan(publish: OwnedPublish, request: Request, intent: dict[str, Any], draft
     )
 
 
-def _find_earlier(folder: StateFolder, request: Request, intent: dict[str, Any], draft: Draft) -> CountedStatus | None:
+def _find_earlier(
+    folder: StateFolder, request: PublishRequest, intent: dict[str, Any], draft: Draft
+) -> CountedStatus | None:
     """Return the newest unfinished publish of the same to the same registry with the same intent, owned or not.
 
     If there is none and this is a put, return the newest finished one: each put makes a new job, so repeating a put by

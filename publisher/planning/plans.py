@@ -15,7 +15,7 @@ from roar_publisher.state.record import NAMED_BY, NamedBy
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PublishRequest:
     """What the user asks to publish, and how.
 
     target: as typed; None means the whole active session.
@@ -80,7 +80,7 @@ Planner = Callable[[Sequence[str], Sink], Draft]
 """Plans for the given identities, and passes the units to the sink."""
 
 
-def lineage_planner(request: Request) -> Planner:
+def lineage_planner(request: PublishRequest) -> Planner:
     """Return a planner of the lineage of the request's target."""
 
     def plan(identities: Sequence[str], sink: Sink) -> Draft:

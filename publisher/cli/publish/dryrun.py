@@ -26,7 +26,7 @@ from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.lineage.explain import Explanation, explain
 from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.lineage.plan import PlanSummary
-from roar_publisher.planning.plans import Draft, Planner, PutPlan, Request, lineage_planner
+from roar_publisher.planning.plans import Draft, Planner, PublishRequest, PutPlan, lineage_planner
 from roar_publisher.planning.put.request import PutRequest
 from roar_publisher.report import Noted, Report
 from roar_publisher.state.errors import ExitCode
@@ -42,7 +42,7 @@ COMMAND_WIDTH = 200
 """The number of characters of a command if stdout is not a terminal."""
 
 
-def show(request: Request, put: PutRequest | None, *, as_json: bool, quiet: bool) -> int:
+def show(request: PublishRequest, put: PutRequest | None, *, as_json: bool, quiet: bool) -> int:
     """Print the plan and return 0, even if the publish itself would stop.
 
     Raises what planning raises, because a publish would fail in the same way.
@@ -89,7 +89,9 @@ async def _put_planner(put: PutRequest, notes: list[str]) -> Planner:
     return await put_planner(put, report=note, clock=time.time)
 
 
-def _facts(request: Request, explanation: Explanation, choices: list[Choice], put: PutPlan | None) -> dict[str, object]:
+def _facts(
+    request: PublishRequest, explanation: Explanation, choices: list[Choice], put: PutPlan | None
+) -> dict[str, object]:
     summary = explanation.summary
     objects = put.objects if put else ()
     files = [{"key": row.key, "url": row.url, "bytes": row.size, "path": _real_path(row)} for row in objects]
@@ -126,7 +128,7 @@ def _facts(request: Request, explanation: Explanation, choices: list[Choice], pu
 
 
 def _print(
-    request: Request,
+    request: PublishRequest,
     explanation: Explanation,
     choices: list[Choice],
     hashes: Mapping[str, str],
@@ -199,7 +201,7 @@ def _job_table(explanation: Explanation) -> Table:
     return table
 
 
-def _rows(request: Request, explanation: Explanation) -> list[tuple[str, str]]:
+def _rows(request: PublishRequest, explanation: Explanation) -> list[tuple[str, str]]:
     summary = explanation.summary
     redactions = ", ".join(f"{shape} ({number})" for shape, number in summary.redactions.items())
     lacking = describe_missing_git(summary.git.repo, summary.git.commit)

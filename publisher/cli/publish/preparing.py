@@ -13,7 +13,7 @@ from roar_publisher.cli.publish.options import Options
 from roar_publisher.cli.publish.prompts import Prompter
 from roar_publisher.cli.publish.request import possible_choices, put_request, require_publishable
 from roar_publisher.planning.candidates import candidate_identities
-from roar_publisher.planning.plans import Planner, Request
+from roar_publisher.planning.plans import Planner, PublishRequest
 from roar_publisher.state.errors import ExitCode, Interrupted, Transient
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.tasks import until_stopped
@@ -36,7 +36,7 @@ class Prepared:
 class Preparation:
     """The preparation of one command line's request."""
 
-    request: Request
+    request: PublishRequest
     options: Options
     keyring: Keyring
     folder: StateFolder

@@ -30,7 +30,7 @@ from roar_publisher.engine.run import Frontend
 from roar_publisher.engine.worker import work
 from roar_publisher.lineage.project import current_folder
 from roar_publisher.planning.freezing import FrozenPlan, freeze
-from roar_publisher.planning.plans import Request
+from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.report import Noted
 from roar_publisher.state.descriptors import raise_limit
 from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError
@@ -97,7 +97,7 @@ class _Publishing:
             raise
         return FrozenPlan(owned, plan, resumed=True)
 
-    def _start_new(self, request: Request) -> int:
+    def _start_new(self, request: PublishRequest) -> int:
         accept_registry_of_request(request, self._prompter)
         self._display.planning()
         for note in request.project.config.omit.notes():

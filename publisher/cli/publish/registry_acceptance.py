@@ -7,7 +7,7 @@ from pathlib import Path
 from roar_publisher.auth.trust import TrustStore
 from roar_publisher.cli.publish.prompts import Prompter
 from roar_publisher.engine.credentials import user_send_policy
-from roar_publisher.planning.plans import Request
+from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.state.home import home
 from roar_publisher.state.record import NAMED_BY, NamedBy, Plan
 
@@ -20,7 +20,7 @@ def user_trust_store() -> TrustStore:
     return TrustStore.from_environment(os.environ, home(instead=os.environ.get("XDG_CONFIG_HOME")))
 
 
-def accept_registry_of_request(request: Request, prompter: Prompter) -> None:
+def accept_registry_of_request(request: PublishRequest, prompter: Prompter) -> None:
     """Ensure that the user accepts the registry of a new publish. Ask if necessary and possible.
 
     Raises Declined if the user says no, NeedsUser if the user cannot be asked, LocalProblem if the answer cannot be
@@ -36,7 +36,7 @@ def accept_registry_of_plan(plan: Plan, prompter: Prompter) -> None:
     _accept(plan.registry, named_by, named_in, prompter, plan.id)
 
 
-def registry_source(request: Request) -> str:
+def registry_source(request: PublishRequest) -> str:
     """Return what named the registry, as shown to the user."""
     file = request.project.config.glaas_url_file
     return _shown(file, request.project.root) if request.named_by is NamedBy.PROJECT and file else request.named_by

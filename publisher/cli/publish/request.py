@@ -1,4 +1,4 @@
-"""Builds a `plans.Request` from the command line and the current folder, and lists the choices it can lead to."""
+"""Builds a `plans.PublishRequest` from the command line and the current folder, and lists what it can lead to."""
 
 import os
 import shlex
@@ -17,13 +17,13 @@ from roar_publisher.lineage.boundary import FOLLOW, refuse_linked_database
 from roar_publisher.lineage.config import NamedRegistry
 from roar_publisher.lineage.project import find_project
 from roar_publisher.net.address import registry_address
-from roar_publisher.planning.plans import Request
+from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.planning.put.request import PutRequest
 from roar_publisher.state.home import home_to_read
 from roar_publisher.state.record import NamedBy
 
 
-def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Request:
+def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> PublishRequest:
     """Return the request.
 
     Raises LocalProblem outside of a project, UsageProblem for a bad registry address or a capture that is a link.
@@ -40,10 +40,10 @@ def read_request(options: Options, cwd: Path, environ: Mapping[str, str]) -> Req
         project = replace(project, config=replace(project.config, omit=omit))
     named = NamedRegistry(options.registry, NamedBy.OPTION) if options.registry else project.registry(environ)
     target = options.target if options.put is None else shlex.join(options.put.sources) or None
-    return Request(project, target, cwd, registry_address(named.url, environ), options.flag, named.by)
+    return PublishRequest(project, target, cwd, registry_address(named.url, environ), options.flag, named.by)
 
 
-def put_request(options: PutOptions, request: Request, *, follow_links: bool = False) -> PutRequest:
+def put_request(options: PutOptions, request: PublishRequest, *, follow_links: bool = False) -> PutRequest:
     """Return what a put is asked to store. Raises LocalProblem if the user's settings are invalid."""
     return PutRequest(
         project=request.project,
@@ -60,7 +60,7 @@ def put_request(options: PutOptions, request: Request, *, follow_links: bool = F
     )
 
 
-def possible_choices(request: Request, held: HeldCredentials) -> list[Choice]:
+def possible_choices(request: PublishRequest, held: HeldCredentials) -> list[Choice]:
     """Return every result of the table in protocol.md §5, over all answers that the registry may give.
 
     Sends nothing.
@@ -76,7 +76,7 @@ def possible_choices(request: Request, held: HeldCredentials) -> list[Choice]:
     return list(choices.values())
 
 
-async def require_publishable(request: Request, keyring: Keyring) -> None:
+async def require_publishable(request: PublishRequest, keyring: Keyring) -> None:
     """Raise NeedsUser, before anything is kept, if no answer of the registry could make this publishable."""
     choices = possible_choices(request, await keyring.available(request.flag, request.scope))
     if all(choice.decision is Decision.STOP for choice in choices):

@@ -69,7 +69,7 @@ class ScopeFields(StrictRow):
 
 
 class IntentFields(StrictRow):
-    """What decides about visibility and credential (`plans.Request.intent`)."""
+    """What decides about visibility and credential (`plans.PublishRequest.intent`)."""
 
     flag: Annotated[Flag, Field(strict=False)]
     scope: ScopeFields

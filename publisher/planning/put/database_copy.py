@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.lineage.database_errors import FAILURES, problem
 from roar_publisher.planning.put.record import PutRecord
 from roar_publisher.planning.put.record_writer import write_record
@@ -22,7 +22,7 @@ UNNAMED = ""
 
 
 @contextmanager
-def copy_with_put(database: Database, record: PutRecord) -> Iterator[tuple[Database, int]]:
+def copy_with_put(database: RoarDatabase, record: PutRecord) -> Iterator[tuple[RoarDatabase, int]]:
     """Yield the copy, with the put recorded as it is to be sent, and the put job's row. The copy ends with the block.
 
     The job rows that are picked in `database` are picked in the copy, too, and so is the put job. Raises LocalProblem
@@ -31,14 +31,14 @@ def copy_with_put(database: Database, record: PutRecord) -> Iterator[tuple[Datab
     with closing(sqlite3.connect(UNNAMED, isolation_level=None)) as copy:
         database.copy_to(copy)
         job = _as_sent(database, copy, record)
-        reader = Database(database.path, copy)
+        reader = RoarDatabase(database.path, copy)
         reader.begin()
         reader.pick(row[0] for row in database.query("SELECT job FROM picked"))
         reader.pick([job])
         yield reader, job
 
 
-def _as_sent(database: Database, copy: sqlite3.Connection, record: PutRecord) -> int:
+def _as_sent(database: RoarDatabase, copy: sqlite3.Connection, record: PutRecord) -> int:
     """Record the put as it is sent, and return its job's row.
 
     Requests have a duration, metadata without the datasets' registration, and the destination as the source of uploaded

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import PurePosixPath
 
-from roar_publisher.lineage.composites import Component
+from roar_publisher.lineage.composites import DatasetComponent
 from roar_publisher.planning.put.dataset_detection import SPLITS
 
 PROFILE_VERSION = 1
@@ -66,7 +66,7 @@ class _Summary:
         ]
 
 
-def dataset_profile(components: Sequence[Component], *, total: int) -> dict[str, object]:
+def dataset_profile(components: Sequence[DatasetComponent], *, total: int) -> dict[str, object]:
     """Return the profile of these members (at least one). total: the number of files in the dataset."""
     formats, splits = _Summary(), _Summary()
     partitions: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -99,7 +99,7 @@ def dataset_profile(components: Sequence[Component], *, total: int) -> dict[str,
     return profile
 
 
-def _format_of(component: Component) -> str:
+def _format_of(component: DatasetComponent) -> str:
     name = component.relative_path.lower()
     if name.endswith(".tar.gz"):
         return "tar.gz"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roar_publisher.lineage.composites import NESTED, Component, bloom_filter, composite_item
+from roar_publisher.lineage.composites import NESTED, DatasetComponent, bloom_filter, composite_item
 from roar_publisher.lineage.content import blake3_hasher
 from roar_publisher.planning.put.dataset_detection import identifier_of
 from roar_publisher.planning.put.dataset_layout import Layout, datasets_below, structure_of
@@ -31,8 +31,8 @@ class _Composite:
     """A dataset before it gets an id. leaves: the files in it; components: its members."""
 
     root: str
-    components: tuple[Component, ...]
-    leaves: tuple[Component, ...]
+    components: tuple[DatasetComponent, ...]
+    leaves: tuple[DatasetComponent, ...]
 
     @property
     def digest(self) -> str:
@@ -84,18 +84,20 @@ def _by_folder(digested: Sequence[Digested]) -> dict[Path, list[Digested]]:
     return structured | typed
 
 
-def _leaf(one: Digested) -> Component:
+def _leaf(one: Digested) -> DatasetComponent:
     path, relative = one.source.path, one.source.key.replace("\\", "/")
     if path.is_symlink():  # the link's text counts, not its target
         target = os.readlink(path).encode()
-        return Component(relative, "symlink", "blake3", blake3_hasher(target).hexdigest(), len(target), "inode/symlink")
-    return Component(
+        return DatasetComponent(
+            relative, "symlink", "blake3", blake3_hasher(target).hexdigest(), len(target), "inode/symlink"
+        )
+    return DatasetComponent(
         relative, "file", "blake3", one.content.blake3, one.content.size, mimetypes.guess_type(relative)[0]
     )
 
 
-def _composites(root: str, leaves: list[Component], *, declared: bool) -> list[_Composite]:
-    inner: dict[str, list[Component]] = {
+def _composites(root: str, leaves: list[DatasetComponent], *, declared: bool) -> list[_Composite]:
+    inner: dict[str, list[DatasetComponent]] = {
         folder: [] for folder in datasets_below([leaf.relative_path for leaf in leaves])
     }
     for leaf in leaves:
@@ -112,7 +114,7 @@ def _composites(root: str, leaves: list[Component], *, declared: bool) -> list[_
     return [flat]
 
 
-def _flat(root: str, leaves: Sequence[Component]) -> _Composite:
+def _flat(root: str, leaves: Sequence[DatasetComponent]) -> _Composite:
     identity = structure_of([leaf.relative_path for leaf in leaves]).identity
     members = sorted((leaf for leaf in leaves if leaf.relative_path in identity), key=_by_path)
     return _Composite(root, tuple(members), tuple(members))
@@ -120,7 +122,8 @@ def _flat(root: str, leaves: Sequence[Component]) -> _Composite:
 
 def _nested(root: str, children: Sequence[tuple[str, _Composite]]) -> _Composite:
     members = [
-        Component(folder, NESTED, ALGORITHM, child.digest, child.size, _NESTED_TYPE) for folder, child in children
+        DatasetComponent(folder, NESTED, ALGORITHM, child.digest, child.size, _NESTED_TYPE)
+        for folder, child in children
     ]
     leaves = [
         replace(leaf, relative_path=f"{folder}/{leaf.relative_path}")
@@ -164,5 +167,5 @@ def _dataset(
     )
 
 
-def _by_path(component: Component) -> bytes:
+def _by_path(component: DatasetComponent) -> bytes:
     return component.relative_path.encode()

@@ -9,7 +9,7 @@ from dataclasses import asdict, astuple
 from hashlib import sha256
 
 from roar_publisher.lineage.batches import Sink
-from roar_publisher.lineage.database import Database, open_database
+from roar_publisher.lineage.database import RoarDatabase, open_database
 from roar_publisher.lineage.jsontext import encode
 from roar_publisher.lineage.plan import published_git_context, write_units
 from roar_publisher.lineage.redaction.redactor import Redactor
@@ -75,7 +75,7 @@ def _check_texts(request: PutRequest) -> None:
             raise UsageProblem(f"{text!r} is not valid UTF-8.", next_step="Type it again in UTF-8.") from error
 
 
-def _pick_lineage(database: Database, session: SessionRow, files: Sequence[PutFile]) -> None:
+def _pick_lineage(database: RoarDatabase, session: SessionRow, files: Sequence[PutFile]) -> None:
     """Pick the jobs that the files come from, and choose them in the order in which they ran."""
     database.execute("CREATE TEMP TABLE uploaded(artifact TEXT PRIMARY KEY) WITHOUT ROWID")
     for file in files:
@@ -87,7 +87,7 @@ def _pick_lineage(database: Database, session: SessionRow, files: Sequence[PutFi
 
 
 def _fingerprint(
-    request: PutRequest, database: Database, files: Sequence[PutFile], commit: str, tag: Tag | None
+    request: PutRequest, database: RoarDatabase, files: Sequence[PutFile], commit: str, tag: Tag | None
 ) -> str:
     """Return the identity of a put: what is stored where, the lineage that it comes from, and its description.
 

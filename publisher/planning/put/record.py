@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from roar_publisher.lineage.composites import Component
+from roar_publisher.lineage.composites import DatasetComponent
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Dataset:
     size: int
     total: int
     stored: int
-    components: tuple[Component, ...]
+    components: tuple[DatasetComponent, ...]
     index: dict[str, object]
     sent: str
     kept: str
@@ -95,4 +95,4 @@ class PutRecord:
 def _dataset(fields: dict[str, object]) -> Dataset:
     components = fields["components"]
     assert isinstance(components, list)
-    return Dataset(**fields | {"components": tuple(Component(**component) for component in components)})  # type: ignore[arg-type]
+    return Dataset(**fields | {"components": tuple(DatasetComponent(**component) for component in components)})  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from functools import partial
 
 from roar_publisher.lineage.artifacts import remote_source
 from roar_publisher.lineage.composites import composite_items
-from roar_publisher.lineage.database import Database
+from roar_publisher.lineage.database import RoarDatabase
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.lineage.rows import SessionRow
@@ -23,7 +23,9 @@ _ID_BYTES = 16
 """The length of an artifact's id in bytes, as in roar-cli."""
 
 
-def uploaded_files(database: Database, digested: Sequence[Digested], url: Callable[[str], str]) -> tuple[PutFile, ...]:
+def uploaded_files(
+    database: RoarDatabase, digested: Sequence[Digested], url: Callable[[str], str]
+) -> tuple[PutFile, ...]:
     """Return the files of a put with the ids of their artifacts: those that roar.db has, otherwise new ones.
 
     url: returns the address of an object by its key.
@@ -40,7 +42,7 @@ def uploaded_files(database: Database, digested: Sequence[Digested], url: Callab
 
 def build_record(
     request: PutRequest,
-    database: Database,
+    database: RoarDatabase,
     session: SessionRow,
     files: tuple[PutFile, ...],
     digested: Sequence[Digested],
@@ -92,17 +94,17 @@ def build_record(
     )
 
 
-def _next_step(database: Database, session: SessionRow) -> int:
+def _next_step(database: RoarDatabase, session: SessionRow) -> int:
     row = database.one("SELECT coalesce(max(step_number), 0) + 1 FROM jobs WHERE session_id = ?", session.id)
     return int(row[0]) if row is not None else 1
 
 
-def _artifact_id(database: Database, algorithm: str, digest: str) -> str:
+def _artifact_id(database: RoarDatabase, algorithm: str, digest: str) -> str:
     row = database.one("SELECT artifact_id FROM artifact_hashes WHERE algorithm = ? AND digest = ?", algorithm, digest)
     return str(row[0]) if row is not None else secrets.token_hex(_ID_BYTES)
 
 
-def _datasets_read(database: Database) -> tuple[tuple[tuple[str, str], ...], list[dict[str, object]]]:
+def _datasets_read(database: RoarDatabase) -> tuple[tuple[tuple[str, str], ...], list[dict[str, object]]]:
     """Return the datasets that the lineage used: (artifact, path), and the put job's metadata about them."""
     inputs, registrations = [], []
     for item in composite_items(database, Redactor(OmitConfig(enabled=False))):

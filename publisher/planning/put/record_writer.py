@@ -13,7 +13,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from roar_publisher.lineage.composites import BLOOM_FIELDS
-from roar_publisher.lineage.database import open_writable
+from roar_publisher.lineage.connections import open_writable
 from roar_publisher.lineage.database_errors import FAILURES, problem
 from roar_publisher.lineage.labels import SYSTEM, USER
 from roar_publisher.planning.put.record import Dataset, PutFile, PutRecord

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from roar_publisher.lineage.boundary import FOLLOW, find_escape, listed, real_path, refuse_escapes
-from roar_publisher.lineage.database import Database, open_database
+from roar_publisher.lineage.database import RoarDatabase, open_database
 from roar_publisher.lineage.selection import NOISE
 from roar_publisher.lineage.targets import active_session
 from roar_publisher.planning.put.request import Digested, PutRequest, Source
@@ -105,7 +105,7 @@ def _passes_through(path: Path, real_root: Path) -> bool:
     return any(real_path(step) == real_root for step in (path, *path.parents))
 
 
-def _one(database: Database, root: Path, typed: str, left_out: LeftOut) -> Iterable[Source]:
+def _one(database: RoarDatabase, root: Path, typed: str, left_out: LeftOut) -> Iterable[Source]:
     step = _STEP.fullmatch(typed)
     if step is not None:
         return _step_outputs(database, typed, int(step[1]))
@@ -167,7 +167,7 @@ def _regular(path: Path, typed: str) -> Source:
     return Source(path, path.name)
 
 
-def _step_outputs(database: Database, typed: str, number: int) -> list[Source]:
+def _step_outputs(database: RoarDatabase, typed: str, number: int) -> list[Source]:
     """Return what the latest run of a step wrote."""
     job = database.one(
         f"SELECT id FROM jobs WHERE session_id = ? AND step_number = ? AND job_type IS NOT 'build' ORDER BY {NOISE},"
@@ -180,11 +180,11 @@ def _step_outputs(database: Database, typed: str, number: int) -> list[Source]:
     return _outputs(database, "j.id = ?", job[0], what=f"Step {typed}")
 
 
-def _session_outputs(database: Database) -> list[Source]:
+def _session_outputs(database: RoarDatabase) -> list[Source]:
     return _outputs(database, "j.session_id = ?", active_session(database).id, what="The active session")
 
 
-def _outputs(database: Database, condition: str, parameter: object, *, what: str) -> list[Source]:
+def _outputs(database: RoarDatabase, condition: str, parameter: object, *, what: str) -> list[Source]:
     rows = database.query(
         "SELECT coalesce(nullif(o.path, ''), a.first_seen_path, '') FROM jobs j CROSS JOIN job_outputs o"
         f" ON o.job_id = j.id CROSS JOIN artifacts a ON a.id = o.artifact_id WHERE {condition}"
@@ -203,7 +203,7 @@ def _outputs(database: Database, condition: str, parameter: object, *, what: str
     return [Source(path, path.name) for path in paths]
 
 
-def _by_digest(database: Database, digest: str) -> Source:
+def _by_digest(database: RoarDatabase, digest: str) -> Source:
     """Return the file that roar recorded with this content, where it was last written or read."""
     found = list(
         database.query(
@@ -224,7 +224,7 @@ def _by_digest(database: Database, digest: str) -> Source:
     raise UsageProblem(f"The artifact {digest} no longer exists as a file.", next_step="Name a copy of it by path.")
 
 
-def _recorded_paths(database: Database, artifact: str) -> Iterator[Path]:
+def _recorded_paths(database: RoarDatabase, artifact: str) -> Iterator[Path]:
     """Yield the paths where an artifact was written, then where it was read; the latest first."""
     for table in ("job_outputs", "job_inputs"):
         for (path,) in database.query(

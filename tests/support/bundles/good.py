@@ -10,7 +10,7 @@ import anyio
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.project import find_project
 from roar_publisher.planning.freezing import freeze
-from roar_publisher.planning.plans import Request
+from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.planning.put.prepare import put_planner
 from roar_publisher.planning.put.request import PutRequest
 from roar_publisher.state.machine import Event
@@ -65,7 +65,7 @@ def world_in(root: Path) -> World:
         here, ("model.bin", "data"), destination, "a release", Flag.ANONYMOUS, dataset=True, push_asked=True
     )
     planner = anyio.run(lambda: put_planner(put, report=lambda report: None, clock=time.time))
-    request = Request(here, None, project, REGISTRY, Flag.ANONYMOUS, NamedBy.OPTION)
+    request = PublishRequest(here, None, project, REGISTRY, Flag.ANONYMOUS, NamedBy.OPTION)
     planned = freeze(request, sender, clock=time.time, planner=planner)
     with planned.publish as owned:
         owned.journal.checkpoint(Event.PROBED, capabilities={"anonymous_public": True})

@@ -28,7 +28,7 @@ from roar_publisher.engine.worker import work
 from roar_publisher.lineage.project import find_project
 from roar_publisher.net.exchange import Exchange, Reply
 from roar_publisher.planning.freezing import freeze
-from roar_publisher.planning.plans import Request
+from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.record import NamedBy
@@ -115,7 +115,7 @@ def live(order: Order) -> Answer:
     count_commits(moments)
     count_requests(moments)
     folder, project = StateFolder(Path(order.state)), find_project(Path(order.project))
-    request = Request(project, None, project.root, order.registry, Flag.PUBLIC, NamedBy.OPTION)
+    request = PublishRequest(project, None, project.root, order.registry, Flag.PUBLIC, NamedBy.OPTION)
     frozen = freeze(request, folder, clock=time.time)
 
     async def publish() -> Answer:

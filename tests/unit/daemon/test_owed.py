@@ -35,7 +35,7 @@ def damaged(database: Path) -> Callable[[], object]:
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.0)
+    monkeypatch.setattr("roar_publisher.lineage.connections.WRITE_TIMEOUT", 0.0)
     return Path(shutil.copy(PROJECTS / "linear" / "roar" / "roar.db", tmp_path / "roar.db"))
 
 

@@ -11,7 +11,7 @@ import pytest
 from roar_publisher.auth.choice import Flag
 from roar_publisher.lineage.project import find_project
 from roar_publisher.planning.freezing import freeze
-from roar_publisher.planning.plans import Request
+from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.state.errors import Transient
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
@@ -33,7 +33,7 @@ def project(tmp_path: Path) -> Path:
 def publishing(folder: StateFolder, project: Path) -> Publishing:
     """The captured project, frozen."""
     publishing = Publishing(folder, None)
-    request = Request(find_project(project), None, project, REGISTRY, Flag.PUBLIC, NamedBy.OPTION)
+    request = PublishRequest(find_project(project), None, project, REGISTRY, Flag.PUBLIC, NamedBy.OPTION)
     frozen = freeze(request, folder, clock=lambda: 1_700_000_000.0)
     publishing.paths = frozen.publish.paths
     frozen.publish.give_up()

@@ -35,7 +35,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def publishing(folder: StateFolder, project: Path, monkeypatch: pytest.MonkeyPatch) -> Publishing:
     """A publish of a put: its roar.db is real, and it is waited for no longer than a moment."""
-    monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.0)
+    monkeypatch.setattr("roar_publisher.lineage.connections.WRITE_TIMEOUT", 0.0)
     publishing = Publishing(folder, None)
     publishing.lineage = LINEAGE
     publishing.begin(LINEAGE, roar_db=str(database(project)))

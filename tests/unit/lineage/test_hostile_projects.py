@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.lineage.database import open_database, open_writable
+from roar_publisher.lineage.connections import open_writable
+from roar_publisher.lineage.database import open_database
 from roar_publisher.lineage.guard import LARGEST_VALUE, STATEMENT_TIMEOUT_SECONDS, StatementTimer
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import find_project

@@ -123,7 +123,7 @@ def test_the_search_index_still_agrees(database: Path) -> None:
 
 
 def test_a_lock_of_roar_is_waited_for_and_then_reported(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.05)
+    monkeypatch.setattr("roar_publisher.lineage.connections.WRITE_TIMEOUT", 0.05)
     with closing(sqlite3.connect(database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         with pytest.raises(LocalProblem) as caught:

@@ -11,7 +11,7 @@ import pytest
 from roar_publisher.auth.choice import Flag
 from roar_publisher.planning import freezing
 from roar_publisher.planning.freezing import FrozenPlan, freeze
-from roar_publisher.planning.plans import Request
+from roar_publisher.planning.plans import PublishRequest
 from roar_publisher.planning.put.prepare import put_planner
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import Lock
@@ -29,7 +29,7 @@ class Planning:
     def __init__(self, folder: Path) -> None:
         put = request(put_project(folder), "model.bin", message=f"with {SECRET}")
         self.folder = StateFolder(folder / "state")
-        self._request = Request(
+        self._request = PublishRequest(
             put.project, "model.bin", put.project.root, "https://registry.example", Flag.PUBLIC, NamedBy.OPTION
         )
         self._planner = anyio.run(partial(put_planner, put, report=lambda report: None, clock=lambda: NOW))

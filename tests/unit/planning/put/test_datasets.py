@@ -17,7 +17,7 @@ from roar.application.publish.datasets import (  # type: ignore[import-untyped]
 from roar.application.publish.source_resolution import ResolvedSource  # type: ignore[import-untyped]
 from roar.execution.recording.dataset_profile import build_dataset_profile  # type: ignore[import-untyped]
 
-from roar_publisher.lineage.composites import Component
+from roar_publisher.lineage.composites import DatasetComponent
 from roar_publisher.lineage.config import Config
 from roar_publisher.lineage.project import Project
 from roar_publisher.planning.put.dataset_detection import dataset_identifiers
@@ -85,7 +85,7 @@ def test_profiles_equal_those_of_roar_cli(seed: int) -> None:
     types = (None, "text/html", "image/tiff", "application/json", "application/x-parquet")
     for _ in range(ROUNDS):
         components = [
-            Component(path, "file", "blake3", "ab", chance.randint(0, 9_999), chance.choice(types))
+            DatasetComponent(path, "file", "blake3", "ab", chance.randint(0, 9_999), chance.choice(types))
             for path in listing(chance)
         ]
         total = chance.choice((0, len(components), len(components) + 5))

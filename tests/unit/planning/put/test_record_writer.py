@@ -118,7 +118,7 @@ def test_a_put_is_recorded_entirely_or_not_at_all(database: Path, record: PutRec
 def test_a_lock_of_roar_is_waited_for_and_then_reported(
     database: Path, record: PutRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("roar_publisher.lineage.database.WRITE_TIMEOUT", 0.05)
+    monkeypatch.setattr("roar_publisher.lineage.connections.WRITE_TIMEOUT", 0.05)
     with closing(sqlite3.connect(database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         with pytest.raises(LocalProblem, match="locked by another process"):

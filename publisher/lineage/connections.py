@@ -1,0 +1,74 @@
+"""Open roar.db, which is untrusted (`guard`), for reading or for writing."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from roar_publisher.lineage.database_errors import FAILURES, database_uri, problem
+from roar_publisher.lineage.guard import StatementTimer, harden, refuse_foreign_code, refuse_irregular_files
+from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
+
+BUSY_TIMEOUT = 10.0
+"""Seconds to wait while another process recovers the database."""
+WRITE_TIMEOUT = 30.0
+"""Seconds to wait while roar is writing."""
+
+
+def open_readable(path: Path) -> sqlite3.Connection:
+    """Return a read-only connection that has read the first page. Raises LocalProblem if it cannot.
+
+    A WAL database needs its `-shm` file, which cannot be created in a folder without write permission. If the WAL is
+    empty, the file itself is complete and is read as it is. Otherwise a roar with write permission has to run first.
+    """
+    try:
+        return _readable(database_uri(path, "mode=ro"))
+    except FAILURES as error:
+        cannot_open = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if not cannot_open or not os.access(path, os.R_OK):
+            raise problem(path, error) from error
+        wal = path.with_name(path.name + "-wal")
+        if wal.exists() and wal.stat().st_size > 0:
+            raise LocalProblem(
+                f"{path} has changes waiting in {wal.name}, and {path.parent} cannot be written to read them.",
+                next_step="Run `roar status` once with write permission, then try again.",
+                reason=Reason.READ_ONLY,
+            ) from error
+    try:
+        return _readable(database_uri(path, "mode=ro&immutable=1"))
+    except FAILURES as error:
+        raise problem(path, error) from error
+
+
+def open_writable(path: Path) -> sqlite3.Connection:
+    """Return a connection that may write.
+
+    The caller manages transactions. A statement may run for `guard.STATEMENT_TIMEOUT_SECONDS`. Raises sqlite3.Error,
+    also if the file does not exist, and LocalProblem if a statement of ours would run code from the file.
+    """
+    refuse_irregular_files(path)
+    # mode=rw: do not recreate an empty database if it was removed meanwhile.
+    connection = sqlite3.connect(database_uri(path, "mode=rw"), uri=True, timeout=WRITE_TIMEOUT, isolation_level=None)
+    try:
+        harden(connection)
+        refuse_foreign_code(path, connection)
+        # Only roar's own triggers are left. They write to a full-text index, which SQLite allows only to a trusted
+        # schema.
+        connection.execute("PRAGMA trusted_schema = ON")
+    except BaseException:
+        connection.close()
+        raise
+    timer = StatementTimer(connection)
+    connection.set_trace_callback(lambda _statement: timer.reset())
+    return connection
+
+
+def _readable(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    try:
+        harden(connection)
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
