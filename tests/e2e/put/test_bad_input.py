@@ -90,7 +90,7 @@ CASES = {
     "an unreadable file": Case(
         ("outputs", "{}", "--follow-links"),
         ExitCode.FAILED,
-        ("copy.bin", "cannot be read", "nothing was kept"),
+        ("copy.bin", "cannot be read", "nothing was sent or kept"),
         unreadable,
     ),
     "a name that is not valid UTF-8": Case(("outputs", "{}"), ExitCode.FAILED, ("is not valid UTF-8",), no_utf8),
