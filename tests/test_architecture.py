@@ -35,7 +35,13 @@ MAY_KNOW: dict[str, set[str]] = {
     },
     "publisher.lineage.git": {"state"},
     "publisher.lineage.redaction": {"state"},
-    "publisher.lineage": {"state", "publisher.report", "publisher.lineage.git", "publisher.lineage.redaction"},
+    "publisher.lineage": {
+        "state",
+        "publisher.report",
+        "publisher.glaas",
+        "publisher.lineage.git",
+        "publisher.lineage.redaction",
+    },
     "publisher.auth": {"state", "publisher.report", "publisher.net", "publisher.glaas", "publisher.tasks"},
     "publisher.planning": {
         "state",

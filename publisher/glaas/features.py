@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel, field_validator
 
-from roar_publisher.glaas.replies import Reply
+from roar_publisher.glaas.replies import ReplyBody
 
 
 def _object_or_nothing(value: object) -> object:
@@ -15,7 +15,7 @@ def _is_true(value: object) -> bool:
     return value is True
 
 
-class RegistrationSessionFeatures(Reply):
+class RegistrationSessionFeatures(ReplyBody):
     """The features of registration sessions. What is absent or not a boolean is not supported."""
 
     authenticated: bool = False
@@ -26,7 +26,7 @@ class RegistrationSessionFeatures(Reply):
     _only_true = field_validator("*", mode="before")(_is_true)
 
 
-class Features(Reply):
+class Features(ReplyBody):
     """`features` of `GET /health`. Any level may be absent.
 
     ssh_signature_host: the registry checks which host an SSH signature was made for (`glaas.signature`).
@@ -39,7 +39,7 @@ class Features(Reply):
     _tolerant = field_validator("registration_sessions", mode="before")(_object_or_nothing)
 
 
-class Health(Reply):
+class Health(ReplyBody):
     """`GET /health`."""
 
     features: Features = Features()

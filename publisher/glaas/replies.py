@@ -21,7 +21,7 @@ from roar_publisher.glaas import lenient
 from roar_publisher.glaas.wire import Address
 
 
-class Reply(BaseModel):
+class ReplyBody(BaseModel):
     """The body of a success without its envelope (`protocol.md §2`). A null field counts as absent."""
 
     model_config = ConfigDict(extra="ignore")
@@ -36,7 +36,7 @@ class Reply(BaseModel):
 
 ClaimedHash = Annotated[str, BeforeValidator(lenient.claimed_hash)]
 """The text in the place of a lineage hash. `steps.receipts` checks whether it is one."""
-Yes = Annotated[bool, BeforeValidator(lenient.flag)]
+Flag = Annotated[bool, BeforeValidator(lenient.flag)]
 OptionalCount = Annotated[int | None, BeforeValidator(lenient.said_count)]
 """A number of items, or None if the server does not give it."""
 OptionalText = Annotated[str | None, BeforeValidator(lenient.text_or_nothing)]
@@ -55,7 +55,7 @@ ShownAddress = Annotated[Address | None, BeforeValidator(_address_or_nothing)]
 """Where a lineage is shown. A receipt is valid without it."""
 
 
-class OpenReply(Reply):
+class OpenReply(ReplyBody):
     """A registration session. The token is the only credential of an anonymous one.
 
     The id goes into paths and the token into a header, so neither may contain a delimiter of those.
@@ -65,14 +65,14 @@ class OpenReply(Reply):
     registration_session_id: Annotated[
         str, BeforeValidator(lenient.as_text), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")
     ]
-    created: Yes = False
+    created: Flag = False
     status: Annotated[Literal["active", "closed"], BeforeValidator(lenient.session_status)] = "active"
     registration_session_token: (
         Annotated[str, BeforeValidator(lenient.as_text), Field(pattern=r"^([!-~]{1,4096})?$")] | None
     ) = None
 
 
-class BatchReply(Reply):
+class BatchReply(ReplyBody):
     """The result of a batch of any kind. Each endpoint fills in what applies to it.
 
     errors: as the server writes it; `not_taken` interprets it. existing_binding_prepared: every job is registered
@@ -91,7 +91,7 @@ class BatchReply(Reply):
     inputs_linked: OptionalCount = None
     outputs_linked: OptionalCount = None
     already_registered_session_hashes: Annotated[list[str], BeforeValidator(lenient.lineage_hashes)] = []
-    existing_binding_prepared: Yes = False
+    existing_binding_prepared: Flag = False
 
     def not_taken(self, items: int) -> list[lenient.NotTaken]:
         """Return which of the `items` sent were not accepted."""
@@ -102,13 +102,13 @@ class AnyReply(RootModel[Any]):
     """Any JSON, for calls where the status alone is the answer."""
 
 
-class MeReply(Reply):
+class MeReply(ReplyBody):
     """`GET /auth/me`: the owner of the credential."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class ContextUser(Reply):
+class ContextUser(ReplyBody):
     """The user of an access context."""
 
     id: OptionalText = None
@@ -117,13 +117,13 @@ class ContextUser(Reply):
     email: OptionalText = None
 
 
-class AccessContextReply(Reply):
+class AccessContextReply(ReplyBody):
     """`GET /auth/access-context`: the user behind a bearer."""
 
     user: ContextUser
 
 
-class RefreshReply(Reply):
+class RefreshReply(ReplyBody):
     """`POST /auth/refresh`: new tokens. Its repr does not show them."""
 
     model_config = ConfigDict(extra="allow")
@@ -134,7 +134,7 @@ class RefreshReply(Reply):
     __str__ = __repr__
 
 
-class Receipt(Reply):
+class Receipt(ReplyBody):
     """A published lineage as the registry reports it. `steps.receipts` compares it with what was sent.
 
     created: False if the hash was published before. visibility: the visibility that the registry set, or None if it
@@ -150,7 +150,7 @@ class Receipt(Reply):
     created: Annotated[bool, BeforeValidator(lenient.not_denied)] = True
 
 
-class LegacySessionReply(Reply):
+class LegacySessionReply(ReplyBody):
     """A lineage that accepts legacy writes. hash: absent if the server does not repeat it."""
 
     hash: ClaimedHash | None = None

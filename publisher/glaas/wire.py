@@ -4,7 +4,7 @@ Unknown fields are ignored, types are not coerced (`"1"` is not a number), numbe
 NUL. `replies` holds the replies, `features` the features of a registry.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -13,8 +13,10 @@ from pydantic import (
     Field,
 )
 
+from roar_publisher.net.documents import dump
+
 API_ROOT = "/api/v1"
-ANONYMOUS_PUBLIC = "anonymous_public"
+ANONYMOUS_PUBLIC: Final = "anonymous_public"
 """The `mode` of an anonymous registration session."""
 DEFAULT_BODY_LIMIT = 100 * 1024
 """The size in bytes up to which GLaaS reads a request body (`protocol.md §2`)."""
@@ -39,20 +41,34 @@ Items = Annotated[list[T], Field(max_length=MOST_ITEMS), FailFast()]
 """A list whose validation stops at the first invalid item: describing 30,000 of them takes a second."""
 
 
-class Request(BaseModel):
-    """A body that a registry accepts."""
+class RequestBody(BaseModel):
+    """A body that a registry accepts.
+
+    A registry validates it. A client builds it with `model_construct`, without validation, because roar.db may hold
+    anything and the registry is the one that judges it.
+    """
 
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
+    def encoded(self) -> bytes:
+        """Return the body as it is sent: the fields that were given, in the order of the model."""
+        return dump(self.model_dump(exclude_unset=True))
 
-class OpenRequest(Request):
+
+def wrapped(model: type[RequestBody], items: bytes) -> bytes:
+    """Return the body of a request whose only field is a list. items: the list as JSON, sent as it is."""
+    (field,) = model.model_fields
+    return b'{"%b":%b}' % (field.encode("ascii"), items)
+
+
+class OpenRequest(RequestBody):
     """`POST /registration-sessions`. The same `client_session_id` returns the same session."""
 
     client_session_id: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
     mode: Literal["anonymous_public"] | None = None
 
 
-class Job(Request):
+class Job(RequestBody):
     """A recorded command. `metadata` is a JSON object as text. A `step_number` of None sorts before every number."""
 
     command: Text
@@ -68,20 +84,20 @@ class Job(Request):
     parent_job_uid: Name | None = None
 
 
-class JobsRequest(Request):
+class JobsRequest(RequestBody):
     """`…/jobs/batch`. Parents may come in any order: they are looked up at finalize."""
 
     jobs: Items[Job]
 
 
-class Hash(Request):
+class Hash(RequestBody):
     """One digest of an artifact."""
 
     algorithm: Name
     digest: Name
 
 
-class Artifact(Request):
+class Artifact(RequestBody):
     """A content-addressed file. `size` is in bytes; `metadata` is a JSON text or an object."""
 
     hashes: Annotated[Items[Hash], Field(min_length=1)]
@@ -90,7 +106,7 @@ class Artifact(Request):
     metadata: Text | dict[str, Any] | None = None
 
 
-class ArtifactsRequest(Request):
+class ArtifactsRequest(RequestBody):
     """`…/artifacts/batch` of a registration session."""
 
     artifacts: Items[Artifact]
@@ -102,13 +118,13 @@ class LegacyArtifact(Artifact):
     session_hash: LineageHash
 
 
-class LegacyArtifactsRequest(Request):
+class LegacyArtifactsRequest(RequestBody):
     """`POST /artifacts/batch`."""
 
     artifacts: Items[LegacyArtifact]
 
 
-class Component(Request):
+class Component(RequestBody):
     """A member of a composite artifact."""
 
     model_config = ConfigDict(extra="allow")
@@ -132,7 +148,7 @@ class LegacyCompositeRequest(CompositeRequest):
     session_hash: LineageHash
 
 
-class Link(Request):
+class Link(RequestBody):
     """A job's input or output, by the artifact's digest."""
 
     hash: Name
@@ -143,13 +159,13 @@ class Link(Request):
     byte_ranges: Any = None
 
 
-class LinksRequest(Request):
+class LinksRequest(RequestBody):
     """`…/jobs/:uid/inputs` and `/outputs`."""
 
     artifacts: Items[Link]
 
 
-class ViewEdge(Request):
+class ViewEdge(RequestBody):
     """A job's use of a part of a composite artifact. Extra fields are kept unchanged."""
 
     model_config = ConfigDict(extra="allow")
@@ -158,13 +174,13 @@ class ViewEdge(Request):
     target_hash: Name
 
 
-class ViewEdgesRequest(Request):
+class ViewEdgesRequest(RequestBody):
     """`…/jobs/:uid/view-edges`."""
 
     view_edges: Items[ViewEdge]
 
 
-class ExpectedCounts(Request):
+class ExpectedCounts(RequestBody):
     """The client's counts of what it staged: jobs, and distinct digests per job and kind (`protocol.md §4`)."""
 
     jobs: Count | None = None
@@ -172,7 +188,7 @@ class ExpectedCounts(Request):
     outputs: Count | None = None
 
 
-class FinalizeRequest(Request):
+class FinalizeRequest(RequestBody):
     """`…/finalize`."""
 
     git_repo: Text | None = None
@@ -182,7 +198,7 @@ class FinalizeRequest(Request):
     expected: ExpectedCounts | None = None
 
 
-class Label(Request):
+class Label(RequestBody):
     """The label document of one entity of a published lineage.
 
     session_hash: of the lineage. roar-cli up to 0.2.11 does not send it with an artifact's label.
@@ -201,13 +217,13 @@ class Label(Request):
         return {"dag": "", "job": self.job_uid, "artifact": self.artifact_hash}[self.entity_type]
 
 
-class LabelsRequest(Request):
+class LabelsRequest(RequestBody):
     """`…/labels/batch` and `POST /labels/sync`."""
 
     labels: Items[Label]
 
 
-class LegacySessionRequest(Request):
+class LegacySessionRequest(RequestBody):
     """`POST /sessions`: the client supplies the hash."""
 
     hash: LineageHash

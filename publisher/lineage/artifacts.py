@@ -3,6 +3,8 @@
 Hashes come from roar.db as one lower-case text, `algorithm:digest` separated by spaces, in roar's order.
 """
 
+from roar_publisher.glaas.items import HashItem
+
 LINK_ALGORITHMS = ("blake3", "composite-blake3", "composite-sha256")
 """The algorithms of the hash that names an artifact in links, else its first hash (`protocol.md §7`)."""
 COMPOSITE_PREFIX = "composite-"
@@ -22,9 +24,9 @@ def link_digest(hashes: str) -> str:
     return entries[0][1] if entries else ""
 
 
-def hash_entries(hashes: str) -> list[dict[str, str]]:
+def hash_entries(hashes: str) -> list[HashItem]:
     """Return an artifact's hashes as they are sent, blake3 first."""
-    entries = [{"algorithm": algorithm, "digest": digest} for algorithm, digest in _entries(hashes)]
+    entries: list[HashItem] = [{"algorithm": algorithm, "digest": digest} for algorithm, digest in _entries(hashes)]
     return sorted(entries, key=lambda entry: entry["algorithm"] != "blake3")
 
 

@@ -7,8 +7,9 @@ request) and a Bloom filter over all of them, with which the server finds member
 import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
+from roar_publisher.glaas.items import ComponentItem, CompositeItem, HashItem
 from roar_publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, remote_source
 from roar_publisher.lineage.batches import BODY_LIMIT
 from roar_publisher.lineage.content import blake3_hasher
@@ -33,8 +34,6 @@ BLOOM_LEAST_BITS = 2_048
 BLOOM_MOST_HASHES = 12
 BLOOM_VERSION = 1
 BLOOM_FIELDS = ("bloom_filter_base64", "bloom_bits", "bloom_hashes", "bloom_version")
-
-Item = dict[str, object]
 
 _COMPOSITES = """
 SELECT a.id, lower(group_concat(h.algorithm || ':' || h.digest, ' ')), a.size, a.source_type, a.component_count,
@@ -63,8 +62,18 @@ class DatasetComponent:
     component_size: int
     component_type: str | None
 
+    def item(self) -> ComponentItem:
+        return {
+            "relative_path": self.relative_path,
+            "leaf_kind": self.leaf_kind,
+            "component_algorithm": self.component_algorithm,
+            "component_digest": self.component_digest,
+            "component_size": self.component_size,
+            "component_type": self.component_type,
+        }
 
-def composite_items(database: RoarDatabase, redactor: Redactor) -> Iterator[Item]:
+
+def composite_items(database: RoarDatabase, redactor: Redactor) -> Iterator[CompositeItem]:
     """Yield the body of every dataset artifact that the chosen jobs read or wrote, without a session hash.
 
     Raises LocalProblem for a dataset whose member index is incomplete, as roar-cli does.
@@ -84,33 +93,35 @@ def composite_items(database: RoarDatabase, redactor: Redactor) -> Iterator[Item
 
 
 def composite_item(
-    entries: list[dict[str, str]],
+    entries: list[HashItem],
     size: int,
     source_type: str | None,
     total: int,
     components: Sequence[DatasetComponent],
-    index: Item,
+    index: dict[str, object],
     metadata: str | None,
-) -> Item:
+) -> CompositeItem:
     """Return the body of a dataset, with as many of its components as may be sent.
 
     entries: its hashes, among them the composite one.
     total: the number of files in it.
     index: `bloom_filter` over all of them.
     """
-    item: Item = {
+    item: CompositeItem = {
         "hash": next(entry["digest"] for entry in entries if entry["algorithm"].startswith(COMPOSITE_PREFIX)),
         "hashes": entries,
         "size": max(0, size),
         "source_type": source_type,
         "component_count_total": total,
-        "components": [asdict(component) for component in components],
+        "components": [component.item() for component in components],
         "membership_index": {"total_components": total, "stored_components": len(components)} | index,
     }
-    return _cut_to_fit(item if metadata is None else item | {"metadata": metadata})
+    if metadata is not None:
+        item["metadata"] = metadata
+    return _cut_to_fit(item)
 
 
-def bloom_filter(components: Sequence[DatasetComponent]) -> Item:
+def bloom_filter(components: Sequence[DatasetComponent]) -> dict[str, object]:
     """Return the Bloom filter over `algorithm:digest` of the components (at least one), as GLaaS tests it."""
     bits_each = -math.log(BLOOM_FALSE_POSITIVES) / math.log(2) ** 2
     bits = math.ceil(max(BLOOM_LEAST_BITS, math.ceil(len(components) * bits_each)) / 8) * 8
@@ -174,7 +185,9 @@ def _stored_index(database: RoarDatabase, artifact: str) -> Mapping[str, object]
     return dict(zip(names, row, strict=True)) if row is not None else {}
 
 
-def _index(digest: str, components: list[DatasetComponent], total: int, stored: Mapping[str, object]) -> Item:
+def _index(
+    digest: str, components: list[DatasetComponent], total: int, stored: Mapping[str, object]
+) -> dict[str, object]:
     """Return the member index: computed if every component is known, otherwise the one that roar stored."""
     known = len(components) == total and all(component.leaf_kind != NESTED for component in components)
     bloom = bloom_filter(components) if known else {name: stored.get(name) for name in BLOOM_FIELDS}
@@ -188,14 +201,12 @@ def _index(digest: str, components: list[DatasetComponent], total: int, stored: 
     return bloom
 
 
-def _cut_to_fit(item: Item) -> Item:
+def _cut_to_fit(item: CompositeItem) -> CompositeItem:
     """Return the item with as many components as may be stored and fit a request; the index covers all."""
     components, index = item["components"], item["membership_index"]
-    assert isinstance(components, list)
-    assert isinstance(index, dict)
 
-    def holding(count: int) -> Item:
-        return item | {"components": components[:count], "membership_index": index | {"stored_components": count}}
+    def holding(count: int) -> CompositeItem:
+        return {**item, "components": components[:count], "membership_index": index | {"stored_components": count}}
 
     most = min(len(components), COMPONENTS_SENT)
     if most == 0 or len(encode(holding(most))) <= _SIZE_LIMIT:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from roar_publisher.glaas.items import ArtifactItem, JobItem
 from roar_publisher.lineage.artifacts import hash_entries, is_composite, remote_source
 from roar_publisher.lineage.canonical import DEFAULT_JOB_TYPE, canonical_job, sort_key
 from roar_publisher.lineage.git.context import GitContext
@@ -58,7 +59,7 @@ def redacted_links(links: list[LinkRow], redactor: Redactor) -> list[LinkRow]:
 
 def job_item(head: JobHead, job: JobRow, git: GitContext) -> str:
     """Return a job under its local uid; git fields that roar.db lacks come from the working repository."""
-    item: dict[str, object] = {
+    item: JobItem = {
         "command": job.command,
         "timestamp": job.timestamp,
         "job_uid": head.uid,
@@ -79,7 +80,7 @@ def job_item(head: JobHead, job: JobRow, git: GitContext) -> str:
 def artifact_item(link: LinkRow, redactor: Redactor) -> str:
     """Return the artifact that a link names; its source URL is in its metadata."""
     source = remote_source(link.source_type)
-    item: dict[str, object] = {
+    item: ArtifactItem = {
         "hashes": hash_entries(link.hashes),
         "size": max(0, link.size or 0),
         "source_type": source,

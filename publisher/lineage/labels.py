@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
+from roar_publisher.glaas.items import LabelItem, LabelText
 from roar_publisher.lineage.database import RoarDatabase, Row
 from roar_publisher.lineage.jsontext import parsed
 from roar_publisher.lineage.redaction.redactor import Redactor
@@ -24,7 +25,7 @@ def label_items(
     jobs: Sequence[JobHead],
     published: Callable[[int], str],
     redactor: Redactor,
-) -> Iterator[dict[str, object]]:
+) -> Iterator[LabelItem]:
     """Yield the label items in publishing order: the session's, then the jobs', then the artifacts'.
 
     jobs: as chosen in the database.
@@ -36,21 +37,21 @@ def label_items(
     dag = database.query(
         f"SELECT 0, {columns} FROM labels l WHERE entity_type = 'dag' AND session_id = ? ORDER BY version", session_id
     )
-    for _key, item in _current(dag, redactor):
-        yield {"entity_type": "dag"} | item
+    for _key, label in _current(dag, redactor):
+        yield {"entity_type": "dag", **label}
     of_jobs = database.query(
         f"SELECT c.seq, {columns} FROM chosen c CROSS JOIN labels l ON l.job_id = c.job"
         " WHERE entity_type = 'job' ORDER BY c.seq, version"
     )
-    for seq, item in _current(of_jobs, redactor):
-        yield {"entity_type": "job", "job_uid": jobs[seq].uid} | item
+    for seq, label in _current(of_jobs, redactor):
+        yield {"entity_type": "job", "job_uid": jobs[seq].uid, **label}
     of_artifacts = database.query(
         f"SELECT a.rowid, {columns} FROM labels l CROSS JOIN artifacts a ON a.id = l.artifact_id"
         " WHERE entity_type = 'artifact' ORDER BY a.rowid, version"
     )
     known = (row for row in of_artifacts if published(row[0]))
-    for artifact, item in _current(known, redactor):
-        yield {"entity_type": "artifact", "artifact_hash": published(artifact)} | item
+    for artifact, label in _current(known, redactor):
+        yield {"entity_type": "artifact", "artifact_hash": published(artifact), **label}
 
 
 def key_origins(versions: Sequence[tuple[dict[str, object], str | None]]) -> dict[str, str]:
@@ -74,7 +75,7 @@ def key_origins(versions: Sequence[tuple[dict[str, object], str | None]]) -> dic
     return {path: origins[path] for path in sorted(before)}
 
 
-def _current(rows: Iterator[Row], redactor: Redactor) -> Iterator[tuple[int, dict[str, object]]]:
+def _current(rows: Iterator[Row], redactor: Redactor) -> Iterator[tuple[int, LabelText]]:
     """Yield the newest version of every label, redacted, with its origins.
 
     rows: (key, metadata, origin), oldest first.
@@ -84,14 +85,17 @@ def _current(rows: Iterator[Row], redactor: Redactor) -> Iterator[tuple[int, dic
         newest = versions[-1][0]
         if newest is not None:
             history = [(_with_keys_of(redactor, label or {}), origin) for label, origin in versions]
-            yield key, {"metadata": redactor.value(newest), "key_origins": key_origins(history)}
+            yield key, {"metadata": _object(redactor.value(newest)), "key_origins": key_origins(history)}
 
 
 def _with_keys_of(redactor: Redactor, label: dict[str, object]) -> dict[str, object]:
     """Return the label under the keys that are sent, so that `key_origins` uses the same names."""
-    renamed = redactor.keys(label)
-    assert isinstance(renamed, dict), "redaction keeps the shape"
-    return renamed
+    return _object(redactor.keys(label))
+
+
+def _object(redacted: object) -> dict[str, object]:
+    assert isinstance(redacted, dict), "redaction keeps the shape"
+    return redacted
 
 
 def _label(metadata: str) -> dict[str, object] | None:

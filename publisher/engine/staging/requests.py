@@ -8,10 +8,17 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from roar_publisher.glaas.wire import (
+    API_ROOT,
+    ArtifactsRequest,
+    JobsRequest,
+    LabelsRequest,
+    LegacyArtifactsRequest,
+    LinksRequest,
+    wrapped,
+)
 from roar_publisher.net.documents import dump
 from roar_publisher.state.units import Kind, Unit
-
-API = "/api/v1"
 
 
 class Route(Protocol):
@@ -39,31 +46,31 @@ class StagedRoute:
         lineage_hash: str | None = None,
         labels_in_session: bool = True,
     ) -> None:
-        self._base = f"{API}/registration-sessions/{session_id}"
+        self._base = f"{API_ROOT}/registration-sessions/{session_id}"
         self._remote_uid = remote_uid
         self._lineage_hash = lineage_hash
-        self._labels_path = f"{self._base}/labels/batch" if labels_in_session else f"{API}/labels/sync"
+        self._labels_path = f"{self._base}/labels/batch" if labels_in_session else f"{API_ROOT}/labels/sync"
 
     def request(self, unit: Unit) -> tuple[str, bytes]:
         match unit.kind:
             case Kind.JOBS:
                 jobs = [_with_uids(job, self._remote_uid) for job in json.loads(unit.body)]
-                return f"{self._base}/jobs/batch", _wrap("jobs", dump(jobs))
+                return f"{self._base}/jobs/batch", wrapped(JobsRequest, dump(jobs))
             case Kind.ARTIFACTS:
-                return f"{self._base}/artifacts/batch", _wrap("artifacts", unit.body)
+                return f"{self._base}/artifacts/batch", wrapped(ArtifactsRequest, unit.body)
             case Kind.COMPOSITE:
                 return f"{self._base}/artifacts/composites", dump(json.loads(unit.body)[0])
             case Kind.INPUTS | Kind.OUTPUTS:
                 assert unit.job_uid is not None
                 uid = self._remote_uid(unit.job_uid)
-                return f"{self._base}/jobs/{uid}/{unit.kind.value}", _wrap("artifacts", unit.body)
+                return f"{self._base}/jobs/{uid}/{unit.kind.value}", wrapped(LinksRequest, unit.body)
             case Kind.LABELS:
                 assert self._lineage_hash is not None
                 labels = [
                     {"session_hash": self._lineage_hash} | _with_uids(label, self._remote_uid)
                     for label in json.loads(unit.body)
                 ]
-                return self._labels_path, _wrap("labels", dump(labels))
+                return self._labels_path, wrapped(LabelsRequest, dump(labels))
 
 
 class LegacyRoute:
@@ -71,20 +78,20 @@ class LegacyRoute:
 
     def __init__(self, lineage_hash: str) -> None:
         self._hash = lineage_hash
-        self._base = f"{API}/sessions/{lineage_hash}"
+        self._base = f"{API_ROOT}/sessions/{lineage_hash}"
 
     def request(self, unit: Unit) -> tuple[str, bytes]:
         match unit.kind:
             case Kind.JOBS:
-                return f"{self._base}/jobs/batch", _wrap("jobs", unit.body)
+                return f"{self._base}/jobs/batch", wrapped(JobsRequest, unit.body)
             case Kind.ARTIFACTS:
-                return f"{API}/artifacts/batch", _wrap("artifacts", self._with_hash(unit))
+                return f"{API_ROOT}/artifacts/batch", wrapped(LegacyArtifactsRequest, self._with_hash(unit))
             case Kind.COMPOSITE:
-                return f"{API}/artifacts/composites", dump(json.loads(unit.body)[0] | {"session_hash": self._hash})
+                return f"{API_ROOT}/artifacts/composites", dump(json.loads(unit.body)[0] | {"session_hash": self._hash})
             case Kind.INPUTS | Kind.OUTPUTS:
-                return f"{self._base}/jobs/{unit.job_uid}/{unit.kind.value}", _wrap("artifacts", unit.body)
+                return f"{self._base}/jobs/{unit.job_uid}/{unit.kind.value}", wrapped(LinksRequest, unit.body)
             case Kind.LABELS:
-                return f"{API}/labels/sync", _wrap("labels", self._with_hash(unit))
+                return f"{API_ROOT}/labels/sync", wrapped(LabelsRequest, self._with_hash(unit))
 
     def _with_hash(self, unit: Unit) -> bytes:
         return dump([{"session_hash": self._hash} | item for item in json.loads(unit.body)])
@@ -99,10 +106,6 @@ def halves(unit: Unit) -> tuple[Unit, Unit]:
         for some in (items[:middle], items[middle:])
     )
     return first, second
-
-
-def _wrap(name: str, array: bytes) -> bytes:
-    return b'{"%b":%b}' % (name.encode("ascii"), array)
 
 
 def _with_uids(item: dict[str, Any], remote_uid: Callable[[str], str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZ
 from roar_publisher.engine.steps.stage import STAGED, announce, deliver_or_pass
 from roar_publisher.glaas.caller import ANONYMOUS, Refused
 from roar_publisher.glaas.replies import LegacySessionReply
-from roar_publisher.net.documents import dump
+from roar_publisher.glaas.wire import LegacySessionRequest
 from roar_publisher.report import Noted
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress
@@ -49,9 +49,13 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     lineage_hash = prepared_hash(run, progress)
     signed_in = decision is not Decision.LEGACY
     authorize = run.keyring.authorizer(decision, run.caller, progress.identity) if signed_in else ANONYMOUS
-    git = {"git_repo": run.plan.git_repo, "git_commit": run.plan.git_commit, "git_branch": run.plan.git_branch}
-    body = dump({"hash": lineage_hash} | git)
-    session = await run.caller.call("POST", SESSIONS, body, expect=LegacySessionReply, authorize=authorize)
+    body = LegacySessionRequest.model_construct(
+        hash=lineage_hash,
+        git_repo=run.plan.git_repo,
+        git_commit=run.plan.git_commit,
+        git_branch=run.plan.git_branch,
+    )
+    session = await run.caller.call("POST", SESSIONS, body.encoded(), expect=LegacySessionReply, authorize=authorize)
     if session.hash not in (None, lineage_hash):
         raise mismatch((f"it registered {session.hash}, and {lineage_hash} was asked for",))
     url, note = page_url(session.url, run.plan.registry, lineage_hash)

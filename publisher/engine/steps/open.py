@@ -11,9 +11,9 @@ from roar_publisher.engine.steps.sessions import (
     credential_rejected,
     session_authorizer,
 )
-from roar_publisher.glaas.caller import ANONYMOUS, Refused
+from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.replies import OpenReply
-from roar_publisher.net.documents import dump
+from roar_publisher.glaas.wire import ANONYMOUS_PUBLIC, OpenRequest
 from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
@@ -57,12 +57,14 @@ async def open_session(run: Run, progress: Progress) -> Outcome:
 
 async def ask_for_session(run: Run, progress: Progress) -> OpenReply:
     """Get or create the session of this publish and epoch. Raises Refused, Transient."""
-    body = {"client_session_id": client_session_id(run, progress)}
-    anonymous = progress.credential == Decision.ANONYMOUS_SESSION
-    if anonymous:
-        body["mode"] = "anonymous_public"
-    authorize = ANONYMOUS if anonymous else await session_authorizer(run, progress)
-    return await run.caller.call("POST", BASE, dump(body), expect=OpenReply, authorize=authorize)
+    session_id = client_session_id(run, progress)
+    if progress.credential == Decision.ANONYMOUS_SESSION:
+        body = OpenRequest.model_construct(client_session_id=session_id, mode=ANONYMOUS_PUBLIC)
+        authorize: Authorizer = ANONYMOUS
+    else:
+        body = OpenRequest.model_construct(client_session_id=session_id)
+        authorize = await session_authorizer(run, progress)
+    return await run.caller.call("POST", BASE, body.encoded(), expect=OpenReply, authorize=authorize)
 
 
 def _no_sessions(run: Run, progress: Progress) -> NeedsUser:

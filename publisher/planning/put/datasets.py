@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from roar_publisher.lineage.artifacts import hash_entries
 from roar_publisher.lineage.composites import NESTED, DatasetComponent, bloom_filter, composite_item
 from roar_publisher.lineage.content import blake3_hasher
 from roar_publisher.planning.put.dataset_detection import identifier_of
@@ -144,10 +145,9 @@ def _dataset(
     about = identifier_of(composite.root, identifiers) | {"profile": profile}
     sent = json.dumps({"dataset": about}, separators=(",", ":"))
     index = bloom_filter(composite.leaves)
-    entries = [{"algorithm": ALGORITHM, "digest": digest}]
+    entries = hash_entries(f"{ALGORITHM}:{digest}")
     item = composite_item(entries, composite.size, source_type, total, composite.components, index, sent)
     components_sent = item["components"]
-    assert isinstance(components_sent, list)
     counts = {
         "root_path": composite.root,
         "component_count_total": total,

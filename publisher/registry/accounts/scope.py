@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from roar_publisher.glaas.wire import Request, Text
+from roar_publisher.glaas.wire import RequestBody, Text
 from roar_publisher.registry.accounts.context import WRITING_ROLES, AccessContext
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store.access import LineageScope, Reader
@@ -23,7 +23,7 @@ def reader_of(user: User, context: AccessContext | None) -> Reader:
     )
 
 
-class _ScopeRequest(Request):
+class _ScopeRequest(RequestBody):
     owner_type: Literal["user", "organization"]
     visibility: Literal["public", "private"]
     owner_id: Text | None = None

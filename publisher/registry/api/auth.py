@@ -21,7 +21,7 @@ LISTED = 50
 MAX_LISTED = 1000
 
 
-class _RefreshRequest(wire.Request):
+class _RefreshRequest(wire.RequestBody):
     refresh_token: Annotated[wire.Text, Field(min_length=1, max_length=8192)]
     client_id: wire.Text = "roar-cli"
 

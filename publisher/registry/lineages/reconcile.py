@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from roar_publisher.glaas.wire import Count, Items, Label, LineageHash, Name, Request, Text
+from roar_publisher.glaas.wire import Count, Items, Label, LineageHash, Name, RequestBody, Text
 from roar_publisher.registry.accounts.callers import Caller
 from roar_publisher.registry.accounts.replays import refuse_replay
 from roar_publisher.registry.http.refusals import Refusal
@@ -31,7 +31,7 @@ MAX_EDITED_BYTES = 4 * 1024 * 1024
 large one."""
 
 
-class LabelEdit(Request):
+class LabelEdit(RequestBody):
     """A patch of one entity's label document.
 
     `deleted_keys` are dotted paths. `base_version` is the version that was edited, 0 if there was none; with None, the
@@ -46,7 +46,7 @@ class LabelEdit(Request):
     base_version: Count | None = None
 
 
-class ReconcileRequest(Request):
+class ReconcileRequest(RequestBody):
     """The body of `POST /labels/reconcile`.
 
     With `dry_run`, the reply says what would happen, and nothing is changed.

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from roar_publisher.glaas.features import Health, RegistrationSessionFeatures
-from roar_publisher.glaas.replies import BatchReply, LegacySessionReply, OpenReply, Receipt, Reply
+from roar_publisher.glaas.replies import BatchReply, LegacySessionReply, OpenReply, Receipt, ReplyBody
 
 NOTHING = RegistrationSessionFeatures()
 
@@ -67,7 +67,7 @@ def test_a_claim_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("reply", [BatchReply, Health, LegacySessionReply])
-def test_a_reply_may_say_nothing_and_null_says_as_much(reply: type[Reply]) -> None:
+def test_a_reply_may_say_nothing_and_null_says_as_much(reply: type[ReplyBody]) -> None:
     nothing = dict.fromkeys(reply.model_fields)
     assert nothing
     assert reply.model_validate({}) == reply.model_validate(nothing)
