@@ -49,14 +49,13 @@ class HeldCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the server advertises under `features.registration_sessions` (protocol.md §4, `GET /health`).
+    """What the server advertises for anonymous publishes (protocol.md §4, `GET /health`).
 
-    `authenticated` decides nothing: an authenticated publish always uses registration sessions (§5).
+    An authenticated publish always uses registration sessions (§5).
     """
 
     anonymous_public: bool
     server_hash: bool
-    authenticated: bool
 
 
 class Decision(StrEnum):

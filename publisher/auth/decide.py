@@ -56,7 +56,7 @@ def decide(
 
 def possible_decisions(flag: Flag, scope: RepoScope, credentials: HeldCredentials) -> set[Decision]:
     """Return the possible decisions on a server that stages: BEARER, SSH, ANONYMOUS_SESSION; none if it must stop."""
-    anything = Capabilities(anonymous_public=True, server_hash=True, authenticated=True)
+    anything = Capabilities(anonymous_public=True, server_hash=True)
     choices = {decide(flag, scope, credentials, anything, probe).decision for probe in Probe}
     return choices - {Decision.STOP, Decision.PROBE_SSH}
 
@@ -67,7 +67,7 @@ def lineage_names_owner(flag: Flag, scope: RepoScope) -> bool:
     roar-cli requests the owner for public lineage. For private lineage, the hash from which the remote uids follow
     names no one (protocol.md §6).
     """
-    return decide(flag, scope, HeldCredentials(bearer=True), Capabilities(True, True, True)).public
+    return decide(flag, scope, HeldCredentials(bearer=True), Capabilities(True, True)).public
 
 
 def requests_anonymity(flag: Flag, scope: RepoScope) -> bool:

@@ -8,7 +8,6 @@ MIB = 1024 * 1024
 SMALLEST_PART_BYTES = 8 * MIB
 """Above S3's minimum of 5 MiB, because each part costs one request."""
 MOST_PARTS = 10_000
-LARGEST_OBJECT_BYTES = 5 * 1024 * 1024 * MIB
 
 
 def part_size(size: int) -> int:

@@ -96,7 +96,7 @@ def _for_nobody(plan: Plan) -> bool:
 
 
 def _visibility(plan: Plan) -> str:
-    choice = decide(*_asked(plan), HeldCredentials(bearer=True), Capabilities(True, True, True))
+    choice = decide(*_asked(plan), HeldCredentials(bearer=True), Capabilities(True, True))
     whose = (choice.scope_request or {}).get("owner_id")
     project = (choice.scope_request or {}).get("project_id")
     where = f", in the project {project} of {whose}" if project else f", of {whose}" if whose else ""

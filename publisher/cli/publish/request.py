@@ -69,7 +69,7 @@ def possible_choices(request: PublishRequest, held: HeldCredentials) -> list[Cho
     choices: dict[str, Choice] = {}
     for probe in Probe:
         for capable in (True, False):
-            capabilities = Capabilities(anonymous_public=capable, server_hash=capable, authenticated=capable)
+            capabilities = Capabilities(anonymous_public=capable, server_hash=capable)
             choice = decide(request.flag, scope, held, capabilities, probe)
             if choice.decision is not Decision.PROBE_SSH:
                 choices.setdefault(choice.row, choice)

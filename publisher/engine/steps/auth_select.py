@@ -146,7 +146,6 @@ async def _choose(run: Run, progress: Progress) -> Choice:
             Capabilities(
                 anonymous_public=can.get("anonymous_public", False),
                 server_hash=can.get("finalize_server_authoritative_hash", False),
-                authenticated=can.get("authenticated", False),
             ),
             probe,
         )

@@ -132,7 +132,7 @@ def _check_progress(plan: PlanRow, progress: ProgressRow) -> None:
         return
     _require(progress.credential is not None and progress.identity is not None, "no credential or identity")
     fields = plan.intent.scope.model_dump()
-    wanted = decide(plan.intent.flag, RepoScope(**fields), HeldCredentials(bearer=True), Capabilities(True, True, True))
+    wanted = decide(plan.intent.flag, RepoScope(**fields), HeldCredentials(bearer=True), Capabilities(True, True))
     found = progress.scope_request and progress.scope_request.model_dump(exclude_none=True)
     _require(found == wanted.scope_request, "a scope that was not asked for")
     anonymous = progress.credential in (Decision.ANONYMOUS_SESSION, Decision.LEGACY)

@@ -20,7 +20,7 @@ from roar_publisher.auth.decide import (
 )
 from roar_publisher.state.errors import ExitCode
 
-STAGES = Capabilities(anonymous_public=True, server_hash=True, authenticated=True)
+STAGES = Capabilities(anonymous_public=True, server_hash=True)
 NOBODY = HeldCredentials(bearer=False)
 SSH = HeldCredentials(bearer=False, key=Key.USUAL)
 NAMED = HeldCredentials(bearer=False, key=Key.NAMED)
@@ -115,11 +115,10 @@ def test_each_row_of_the_protocol_decides_as_written(row: str) -> None:
 
 @pytest.mark.parametrize("anonymous_public", [True, False])
 @pytest.mark.parametrize("server_hash", [True, False])
-@pytest.mark.parametrize("authenticated", [True, False])
 def test_an_anonymous_publish_is_staged_only_where_the_server_offers_both(
-    anonymous_public: bool, server_hash: bool, authenticated: bool
+    anonymous_public: bool, server_hash: bool
 ) -> None:
-    choice = decide(Flag.ANONYMOUS, UNSET, BOTH, Capabilities(anonymous_public, server_hash, authenticated))
+    choice = decide(Flag.ANONYMOUS, UNSET, BOTH, Capabilities(anonymous_public, server_hash))
     staged = anonymous_public and server_hash
     assert choice.decision is (Decision.ANONYMOUS_SESSION if staged else Decision.LEGACY)
     assert choice.row == f"anonymous-flag/none-wanted/{'session' if staged else 'legacy'}"
@@ -152,7 +151,7 @@ def test_the_stop_for_a_private_publish_names_both_credentials_and_the_way_witho
 def every_input() -> Iterator[tuple[Flag, RepoScope, HeldCredentials, Capabilities, Probe]]:
     booleans = (False, True)
     credentials = [HeldCredentials(*levels) for levels in product(booleans, Key, booleans)]
-    capabilities = [Capabilities(*levels) for levels in product(booleans, repeat=3)]
+    capabilities = [Capabilities(*levels) for levels in product(booleans, repeat=2)]
     return product(Flag, SCOPES, credentials, capabilities, Probe)
 
 

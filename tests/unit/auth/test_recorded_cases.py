@@ -25,7 +25,7 @@ class Case(TypedDict):
 
 
 CASES: list[Case] = json.loads((DATA / "auth-cases.json").read_text(encoding="utf-8"))
-STAGES = Capabilities(anonymous_public=True, server_hash=True, authenticated=True)
+STAGES = Capabilities(anonymous_public=True, server_hash=True)
 PROJECT = {"owner_id": "org-1", "owner_type": "organization", "project_id": "proj-1"}
 CONFIGS: dict[str, dict[str, object]] = {
     "unset": {},

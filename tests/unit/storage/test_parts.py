@@ -3,7 +3,6 @@
 import pytest
 
 from roar_publisher.storage.parts import (
-    LARGEST_OBJECT_BYTES,
     MIB,
     MOST_PARTS,
     SMALLEST_PART_BYTES,
@@ -14,6 +13,7 @@ from roar_publisher.storage.parts import (
 
 EIGHT_MIB_LIMIT = MOST_PARTS * SMALLEST_PART_BYTES
 LARGEST_PART_BYTES = 5 * 1024 * MIB
+LARGEST_OBJECT_BYTES = 1024 * LARGEST_PART_BYTES
 GRANULE = 256 * 1024
 
 
