@@ -1,4 +1,4 @@
-"""Bundles that an attacker would make from a good one: other members, another schema, other values."""
+"""Forge bundles from a valid one: other members, another schema, other values."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ Members = dict[str, bytes]
 
 
 def members_of(bundle: Path) -> Members:
-    """The contents of a good bundle."""
+    """Return the contents of a valid bundle."""
     with tarfile.open(bundle) as archive:
         found = {}
         for member in archive:
@@ -28,7 +28,7 @@ def members_of(bundle: Path) -> Members:
 
 
 def fitting(members: Mapping[str, bytes], **changes: object) -> Members:
-    """The members with a manifest that fits them, and with changes to it."""
+    """Return the members with a matching manifest, and with changes to it."""
     manifest = json.loads(members[MANIFEST])
     manifest["files"] = {
         name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -45,7 +45,7 @@ def tar(
     change: Callable[[tarfile.TarInfo], None] = lambda member: None,
     format: int = tarfile.GNU_FORMAT,
 ) -> bytes:
-    """An archive of the members.  change: to the header of each."""
+    """Return an archive of the members. change: applied to the header of each."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=format) as archive:
         for name, content in members.items():
@@ -57,7 +57,7 @@ def tar(
 
 
 def with_sql(members: Members, scratch: Path, sql: str | list[str]) -> Members:
-    """The members with the journal changed by statements.  Raises sqlite3.Error for what SQLite itself refuses."""
+    """Return the members with the journal changed by statements. Raises sqlite3.Error if SQLite refuses one."""
     scratch.write_bytes(members[JOURNAL])
     with closing(sqlite3.connect(scratch, isolation_level=None)) as connection:
         for statement in [sql] if isinstance(sql, str) else sql:
@@ -66,7 +66,7 @@ def with_sql(members: Members, scratch: Path, sql: str | list[str]) -> Members:
 
 
 def with_value(members: Members, scratch: Path, table: str, column: str, value: object) -> Members:
-    """The members with one value of the first row of a table changed."""
+    """Return the members with one value of the first row of a table changed."""
     scratch.write_bytes(members[JOURNAL])
     with closing(sqlite3.connect(scratch, isolation_level=None)) as connection:
         first = f"(SELECT min(rowid) FROM {table})"
@@ -75,7 +75,7 @@ def with_value(members: Members, scratch: Path, table: str, column: str, value: 
 
 
 def with_json(members: Members, scratch: Path, table: str, column: str, change: Callable[[Any], Any]) -> Members:
-    """The members with the JSON in one column of the first row of a table changed."""
+    """Return the members with the JSON in one column of the first row of a table changed."""
     scratch.write_bytes(members[JOURNAL])
     with closing(sqlite3.connect(scratch)) as connection:
         [text] = connection.execute(f"SELECT {column} FROM {table} ORDER BY rowid LIMIT 1").fetchone()
@@ -83,12 +83,12 @@ def with_json(members: Members, scratch: Path, table: str, column: str, change: 
 
 
 def with_record(members: Members, change: Callable[[Any], Any]) -> Members:
-    """The members with the record of the put changed."""
+    """Return the members with the record of the put changed."""
     return fitting(members | {RECORD: json.dumps(change(json.loads(members[RECORD]))).encode()})
 
 
 def columns() -> list[tuple[str, str, str]]:
-    """(table, column, declared type) of everything that a journal holds."""
+    """Return (table, column, declared type) of every column of a journal."""
     from roar_publisher.state.foreign import TABLES
     from roar_publisher.state.schema import journal_migrations
     from roar_publisher.state.sqlite import Database

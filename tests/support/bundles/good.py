@@ -1,4 +1,4 @@
-"""A bundle of a put that is half-way, made by the program itself, and a machine to import it on."""
+"""A bundle of an interrupted put, exported by the program itself, and a machine to import it on."""
 
 import shutil
 import time
@@ -40,7 +40,7 @@ class World:
 
     @property
     def secret(self) -> Path:
-        """What an attacker would like to read or to write."""
+        """A file that an attacker would like to read or to write."""
         return self.home / ".ssh" / "authorized_keys"
 
     @property
@@ -49,7 +49,7 @@ class World:
 
 
 def world_in(root: Path) -> World:
-    """Make everything below `root`; the publish in the bundle is in the middle of STAGE, for nobody by name."""
+    """Make everything below `root`; the publish in the bundle is in the middle of STAGE, and anonymous."""
     home, sender = root / "home", StateFolder(root / "sender")
     (home / ".ssh").mkdir(parents=True)
     (home / ".ssh" / "authorized_keys").write_text("ssh-ed25519 AAAA the user's own\n")

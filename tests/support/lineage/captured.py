@@ -16,7 +16,7 @@ NAMES = ("linear", "diamond")
 
 
 def captured_project(name: str, folder: Path) -> Path:
-    """The project `name`, cloned to `folder/name`; returns its root."""
+    """Clone the project `name` to `folder/name`, and return its root."""
     source, root = PROJECTS / name, folder / name
     git("clone", "--quiet", str(source / "repo.bundle"), str(root), cwd=folder)
     git("remote", "set-url", "origin", f"https://github.com/acme/{name}.git", cwd=root)
@@ -33,17 +33,17 @@ def run_again(root: Path) -> None:
 
 
 def recordings() -> list[tuple[str, str]]:
-    """(project, recording) of everything that was recorded."""
+    """Return every (project, recording)."""
     return [(name, path.stem) for name in NAMES for path in sorted((PROJECTS / name / "expected").glob("*.json"))]
 
 
 def recorded(name: str, recording: str) -> dict[str, Any]:
-    """One recording: what roar-cli sent for one target."""
+    """Return one recording: what roar-cli sent for one target."""
     return json.loads((PROJECTS / name / "expected" / f"{recording}.json").read_text())  # type: ignore[no-any-return]
 
 
 def git(*arguments: str, cwd: Path) -> None:
-    """Run git with nothing of the machine's own configuration."""
+    """Run git without the machine's configuration."""
     environ = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": str(cwd),

@@ -14,7 +14,7 @@ STARTED = 1_790_000_000.0
 
 
 def digest_of(name: str) -> str:
-    """The digest that the recorder gives to the content `name`."""
+    """Return the digest that the recorder gives to the content `name`."""
     return sha256(name.encode()).hexdigest()
 
 
@@ -42,16 +42,16 @@ class Recorder:
             self.connection.commit()
 
     def reopened(self) -> closing[sqlite3.Connection]:
-        """A new connection, to change what was written."""
+        """Return a new connection, to change what was written."""
         return closing(sqlite3.connect(self.path))
 
     def session(self, *, active: bool = False, **columns: Any) -> int:
-        """A new session; returns its row."""
+        """Add a session, and return its row."""
         row = {"created_at": STARTED, "current_step": 1, "is_active": int(active)} | columns
         return self._insert("sessions", row)
 
     def artifact(self, name: str, *, hashes: dict[str, str] | None = None, **columns: Any) -> str:
-        """The artifact of that content, made when first named; returns its id, which is its name."""
+        """Return the id of the artifact of that content, which is added on its first use."""
         if self.connection.execute("SELECT 1 FROM artifacts WHERE id = ?", (name,)).fetchone() is None:
             row = {"id": name, "size": 1, "first_seen_at": STARTED, "first_seen_path": f"/data/{name}"} | columns
             self._insert("artifacts", row)
@@ -60,7 +60,7 @@ class Recorder:
         return name
 
     def job(self, step: int, reads: tuple[str, ...] = (), writes: tuple[str, ...] = (), **columns: Any) -> str:
-        """The next job of the active session; returns its uid."""
+        """Add the next job of the active session, and return its uid."""
         self._jobs += 1
         uid = columns.get("job_uid", f"{self._jobs:08x}")
         row = {
@@ -81,15 +81,15 @@ class Recorder:
         return str(uid)
 
     def label(self, **columns: Any) -> None:
-        """A label row."""
+        """Add a label row."""
         self._insert("labels", {"version": 1, "created_at": STARTED} | columns)
 
     def insert(self, table: str, **columns: Any) -> int:
-        """Any other row; returns its number."""
+        """Add any other row, and return its number."""
         return self._insert(table, columns)
 
     def project(self) -> Project:
-        """The project as `roar publish` finds it."""
+        """Return the project as `roar publish` finds it."""
         return find_project(self.root)
 
     def _insert(self, table: str, row: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""Functions of the real roar-cli that ours are compared with, typed (roar-cli ships no types)."""
+"""Functions of the real roar-cli to compare ours with, with types, which roar-cli lacks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,13 +39,13 @@ remote_job_uid: Callable[[str, str], str] = _remote_job_uids.build_remote_public
 
 
 def lineage_hash(jobs: list[dict[str, Any]], git: Any, identity: str) -> str:
-    """The hash that roar-cli computes for these jobs."""
+    """Return the hash that roar-cli computes for these jobs."""
     lineage = LineageData(jobs=jobs, artifacts=[], artifact_hashes=set(), pipeline=None)
     payload = _session.build_canonical_session_payload(lineage=lineage, git_context=git, creator_identity=identity)
     return str(_canonical.compute_canonical_session_hash(payload))
 
 
 def published_jobs(lineage: Any) -> list[dict[str, Any]]:
-    """The jobs of a collected lineage as roar-cli registers them: in order, parents repaired, noise left out."""
+    """Return the jobs of a lineage as roar-cli registers them: in order, with repaired parents, without noise."""
     normal = job_preparation.normalize_jobs_for_registration(lineage.jobs)
     return list(job_preparation.order_jobs_for_registration(normal))

@@ -1,4 +1,4 @@
-"""Real-shaped secrets and innocent values, for the redaction tests.
+"""Realistic secrets and harmless values, for the redaction tests.
 
 Secrets are made when a test runs, from a seed and a shape: a token in the source would set off every scanner that reads
 this repository, and would be one token only.  In a template, `{}` is where the secret stands.
@@ -18,7 +18,7 @@ HEX = "0123456789abcdef"
 
 
 def _chars(chance: random.Random, alphabet: str, length: int) -> str:
-    """Random characters, letters and digits among them, that neither begin nor end with a delimiter."""
+    """Return random characters, with letters and digits, that neither begin nor end with a delimiter."""
     while True:
         text = "".join(chance.choice(alphabet) for _ in range(length))
         mixed = all(any(kind(c) for c in text) or not any(map(kind, alphabet)) for kind in (str.isdigit, str.isalpha))
@@ -286,7 +286,7 @@ PLACES: list[tuple[str, str, int]] = [
 
 
 def secrets(seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """(a text, the secrets in it) for every token in every second place, and every place."""
+    """Yield (a text, the secrets in it) for every token in every second place, and every place."""
     chance = random.Random(seed)
     corpus: list[tuple[str, tuple[str, ...]]] = []
     for number, (name, (start, alphabet, length)) in enumerate(TOKENS.items()):
@@ -592,7 +592,7 @@ PACKAGES = (
 
 
 def innocents(seed: int) -> list[str]:
-    """Texts that hold no secret, in the forms in which they occur."""
+    """Yield texts without a secret, in the forms in which they occur."""
     chance = random.Random(seed)
     corpus = list(COMMANDS)
     for name, values in (TOKENIZER | NAMED).items():

@@ -1,4 +1,4 @@
-"""Where the puts of the tests go: three kinds of store, each with what reads them without our code."""
+"""The destinations of the tests' puts: three kinds of store, each read without our code."""
 
 import json
 import shutil
@@ -16,11 +16,11 @@ from tests.support.storage.servers import BUCKET, client_of, gcs_emulator, rclon
 
 KINDS = ("s3", "gs", "file")
 UNDER_WAY = ".roar-*.upload"
-"""Files of a folder store that are not whole yet."""
+"""Files of a folder store that are incomplete."""
 
 
 class Destination(ABC):
-    """A prefix of one store that nobody else uses.
+    """A prefix of one store that only this test uses.
 
     url: what is typed.  env: what leads there.  proxy: what every request to it passes; a folder has none.
     """
@@ -31,45 +31,45 @@ class Destination(ABC):
         self.proxy = proxy
 
     def weather(self, plan: Plan) -> None:
-        """What happens to each request from now on."""
+        """Set what happens to each request from now on."""
         assert self.proxy is not None
         self.proxy.plan = plan
 
     def settle(self) -> None:
-        """After a client died: return when the store has heard all that it said."""
+        """Wait until the store has processed all requests of a killed client."""
         if self.proxy is not None:
             self.proxy.settle()
 
     @abstractmethod
     def keys(self) -> list[str]:
-        """Everything that lies below the prefix, sorted."""
+        """Return everything below the prefix, sorted."""
 
     @abstractmethod
     def read(self, key: str) -> bytes:
-        """What is stored."""
+        """Return the stored content."""
 
     @abstractmethod
     def uploads(self) -> set[str]:
-        """The ids of the uploads that the store still holds parts of."""
+        """Return the ids of the uploads that the store still holds parts of."""
 
     @abstractmethod
     def parts_sent(self, seen: list[Seen], uploads: Mapping[str, str]) -> list[tuple[str, int]]:
-        """(key, part from 1) of every body that some requests sent; a file of one part is sent as its part 1.
+        """Return (key, part from 1) of every body that the requests sent; a file of one part is sent as its part 1.
 
         uploads: the keys of uploads by their ids, for a store whose requests do not name the key.
         """
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove one object, as somebody else would."""
+        """Remove one object, as another client would."""
 
     def clear(self) -> None:
-        """Remove everything: what many puts leave adds up."""
+        """Remove everything, to save disk and memory."""
         for key in self.keys():
             self.delete(key)
 
     def objects(self) -> dict[str, bytes]:
-        """Everything, by key."""
+        """Return everything, by key."""
         return {key: self.read(key) for key in self.keys()}
 
 
@@ -97,7 +97,7 @@ class S3(Destination):
         return {one["UploadId"] for one in self._under_way()}
 
     def begin(self, key: str, parts: int) -> str:
-        """Begin an upload as somebody else would, and send so many parts of it; gives its id."""
+        """Begin an upload as another client would, send that many parts, and return its id."""
         where = {"Bucket": BUCKET, "Key": self._prefix + key}
         upload_id: str = self._client.create_multipart_upload(**where)["UploadId"]
         for number in range(1, parts + 1):
@@ -128,13 +128,13 @@ class S3(Destination):
         self.drop_uploads()
 
     def drop_uploads(self) -> None:
-        """Give up every upload under way, as a bucket's rule does it after some days."""
+        """Abort every upload, as a bucket's lifecycle rule does after some days."""
         for one in self._under_way():
             self._client.abort_multipart_upload(Bucket=BUCKET, Key=one["Key"], UploadId=one["UploadId"])
 
 
 class Gcs(Destination):
-    """A prefix of a bucket of Google's.  Its sessions cannot be listed; those that are not finished expire unseen."""
+    """A prefix of a Google bucket. Its sessions cannot be listed; unfinished ones expire."""
 
     def __init__(self, proxy: Proxy, name: str) -> None:
         super().__init__(f"gs://{BUCKET}/{name}", {"STORAGE_EMULATOR_HOST": proxy.url}, proxy)
@@ -206,7 +206,7 @@ def s3_server(folder: Path) -> Iterator[Proxy]:
 
 @contextmanager
 def gcs_server() -> Iterator[Proxy]:
-    """The emulator, behind a proxy.  What is deleted is gone at once: many puts of many bytes must fit into memory."""
+    """The emulator, behind a proxy. Deleted objects are freed at once, so that many puts fit into memory."""
     with gcs_emulator() as url, proxied(url) as proxy:
         policy = json.dumps({"softDeletePolicy": {"retentionDurationSeconds": "0"}}).encode()
         json_body = {"Content-Type": "application/json"}

@@ -1,4 +1,4 @@
-"""Ways in which a repository has git run a program: each arms a repository, and knows what plain git does with it.
+"""Ways in which a repository makes git run a program: each arms a repository, and knows what plain git does with it.
 
 The program is a canary: it leaves a note that it ran.  A vector whose control leaves no note would prove nothing.
 """
@@ -19,7 +19,7 @@ CONTROL_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Place:
-    """A repository with a remote in a folder beside it, and the canary."""
+    """A repository with a remote in a folder beside it, and the canary program."""
 
     root: Path
     remote: Path
@@ -42,7 +42,7 @@ class Place:
             os.utime(path, (0, 0))
 
     def plain(self, *arguments: str, cwd: Path | None = None) -> None:
-        """Run git as a person would who trusts the repository."""
+        """Run git as a user who trusts the repository."""
         self.run(["git", *arguments], cwd, {})
 
     def run(self, command: list[str], cwd: Path | None, environ: dict[str, str]) -> None:
@@ -59,7 +59,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Vector:
-    """arm: configures the repository.  control: has plain git run the canary.  environ: what our process has set."""
+    """arm: configures the repository. control: makes plain git run the canary. environ: set in our process."""
 
     arm: Callable[[Place], None]
     control: Callable[[Place], None]
@@ -79,7 +79,7 @@ def ask_remote(place: Place) -> None:
 
 
 def configured(*settings: str, attributes: str = "") -> Callable[[Place], None]:
-    """Arms by settings; PROGRAM and REMOTE in them are the canary and the remote's folder."""
+    """Arm by settings; PROGRAM and REMOTE in them are the canary and the remote's folder."""
 
     def arm(place: Place) -> None:
         known = [one.replace("PROGRAM", str(place.program)).replace("REMOTE", str(place.remote)) for one in settings]
@@ -149,7 +149,7 @@ def submodule_update(place: Place) -> None:
 
 
 def lfs_extension(place: Place) -> None:
-    """A program in git-lfs's place, which runs the extensions that a repository configures, as git-lfs does."""
+    """A program in place of git-lfs, which runs the extensions that a repository configures, as git-lfs does."""
     lfs = place.root.parent / "lfs"
     lfs.write_text("#!/bin/sh\n$(git config --get-regexp '^lfs[.]extension[.].*[.]clean$' | cut -d' ' -f2)\ncat\n")
     lfs.chmod(0o755)
@@ -159,7 +159,7 @@ def lfs_extension(place: Place) -> None:
 
 
 def lazy_fetch(place: Place) -> None:
-    """A partial clone fetches what it lacks: here, the tree of its commit."""
+    """Make a partial clone, which fetches what it lacks: here, the tree of its commit."""
     tree = subprocess.run(["git", "rev-parse", "HEAD^{tree}"], cwd=place.root, capture_output=True, text=True).stdout
     (place.root / ".git" / "objects" / tree[:2] / tree.strip()[2:]).unlink()
     (place.root / ".git" / "index").unlink()
@@ -169,14 +169,14 @@ def lazy_fetch(place: Place) -> None:
 
 
 def alternate_refs(place: Place) -> None:
-    """Of the remote's folder, which came beside the project."""
+    """Configure hooks in the remote's folder, which came with the project."""
     (place.remote / "objects" / "info").mkdir(parents=True, exist_ok=True)
     (place.remote / "objects" / "info" / "alternates").write_text(f"{place.root / '.git' / 'objects'}\n")
     place.config("core.alternateRefsCommand", f"{place.program};:", cwd=place.remote)
 
 
 def embedded(place: Place) -> None:
-    """A bare repository among the files of a clone: git takes it for the one to work in, with its configuration."""
+    """Embed a bare repository in a clone: git uses it, with its configuration."""
     inner = place.root / "inner"
     inner.mkdir()
     git("init", "--quiet", "--bare", cwd=inner)
@@ -189,7 +189,7 @@ def hostile_repository(place: Place) -> dict[str, str]:
 
 
 def newer_git(place: Place) -> dict[str, str]:
-    """PATH with a git that runs the hooks that a configuration names, as git does from 2.54 on."""
+    """Return a PATH with a git that runs the hooks that a configuration names, as git does since 2.54."""
     git_now = shutil.which("git")
     newer = place.root.parent / "newer" / "git"
     newer.parent.mkdir(exist_ok=True)
@@ -226,7 +226,7 @@ def fill_credential(place: Place) -> None:
 
 
 def changed(*command: str) -> Callable[[Place], None]:
-    """git with these arguments, once a file differs from the commit."""
+    """Return a control that runs git with these arguments after a file was changed."""
 
     def control(place: Place) -> None:
         (place.root / FILE).write_text("changed")

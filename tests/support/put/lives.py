@@ -1,4 +1,4 @@
-"""The program in processes that may kill themselves: `python -m tests.support.put.lives` reads orders, one JSON a line.
+"""Run the program in processes that may kill themselves: `python -m tests.support.put.lives` reads JSON orders.
 
 Each order is a command line that a fork of this process carries out as `roar` does, through its own `main`, so that a
 life costs no imports.  The answer is one JSON line.
@@ -46,7 +46,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a life ended.  passed: how often a survivor passed each kind of moment; empty for the dead."""
+    """How a process ended. passed: how often a survivor passed each kind of moment; empty if it was killed."""
 
     killed: bool
     code: int
@@ -56,11 +56,11 @@ class Answer:
 
 
 HASTY_REPLY_SECONDS, HASTY_PATIENCE_SECONDS, HASTY_PAUSE_SECONDS = 6.0, 1.5, 0.01
-"""How long a hasty life waits for a store's answer, for a store that is away, and between two attempts."""
+"""Shortened waits: for a store's answer, for an unreachable store, and between two attempts."""
 
 
 def live(order: Order) -> int:
-    """Carry the command line out in this process; returns its exit code."""
+    """Run the command line in this process, and return its exit code."""
     folder = Path(order.folder)
     os.environ.clear()
     os.environ.update(order.env)
@@ -82,7 +82,7 @@ def live(order: Order) -> int:
 
 
 def _hurry() -> None:
-    """Have failures cost moments instead of minutes; how they are told apart stays the same."""
+    """Shorten the waits after failures; how failures are classified stays the same."""
     setattr(roar_publisher.net.retry, "backoff", lambda attempt, rng: HASTY_PAUSE_SECONDS)  # noqa: B010  it imports it
     roar_publisher.net.gate.FIRST_PROBE_SECONDS = HASTY_PAUSE_SECONDS
     for function, name, seconds in (
@@ -96,7 +96,7 @@ def _hurry() -> None:
 
 
 def run_publish(order: Order) -> Answer:
-    """Fork, live in the child, and tell how that ended."""
+    """Fork, run the order in the child, and print how it ended."""
     folder = Path(order.folder)
     child = os.fork()
     if child == 0:
@@ -115,7 +115,7 @@ def run_publish(order: Order) -> Answer:
 
 
 def _import_everything() -> None:
-    """What the program imports when it is needed, a fork should find."""
+    """Import in advance what the program imports late, so that a fork finds it."""
     for package in (
         roar_publisher.cli,
         roar_publisher.planning.put,

@@ -24,11 +24,11 @@ from roar_publisher.storage.file import FileStore
 from roar_publisher.storage.http import FileBody, Request, Wire
 
 CHUNK_WITHIN = 3
-"""A body is cut after so many chunks, if it has more."""
+"""The number of chunks after which a longer body is cut."""
 
 
 class Moments:
-    """Counts moments by what they are, and kills this very process at one of them.
+    """Counts moments by kind, and kills its own process at one of them.
 
     dies_at: what, and the how-manieth of it from 1; None lives to the end.
     """
@@ -46,7 +46,7 @@ class Moments:
 
 
 def count_moments(moments: Moments) -> None:
-    """Count in every place, from now on, in this process."""
+    """Count at every place in this process from now on."""
     _count_commits(moments)
     _count_registry(moments)
     _count_store(moments)

@@ -28,7 +28,7 @@ MESSAGE = "release one"
 
 
 class Living:
-    """Gives orders to the process that forks the lives."""
+    """Sends orders to the process that forks."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -62,7 +62,7 @@ class Left:
 
 
 class Place:
-    """Everything that one put of `outputs` needs.  `registry` is the address of its own registry."""
+    """Everything that one put of `outputs` needs. registry: the address of its own registry."""
 
     def __init__(
         self, folder: Path, template: Path, registries: str, destination: Destination, living: Living, name: str
@@ -80,23 +80,23 @@ class Place:
         self.env = home_environment(folder / "home", **own, **destination.env)
 
     def put(self, *more: str, dies_at: tuple[str, int] | None = None, hasty: bool = False) -> Answer:
-        """`roar put outputs DEST`, publicly and without a question."""
+        """Run `roar put outputs DEST --public -y`."""
         typed = ("put", "outputs", self.destination.url, "-m", MESSAGE, "--public", "-y", *more)
         return self.roar(*typed, dies_at=dies_at, hasty=hasty)
 
     def resume(self, *more: str, dies_at: tuple[str, int] | None = None, hasty: bool = False) -> Answer:
-        """`roar publish --resume`."""
+        """Run `roar publish --resume`."""
         return self.roar("publish", "--resume", "-y", *more, dies_at=dies_at, hasty=hasty)
 
     def roar(self, *arguments: str, dies_at: tuple[str, int] | None = None, hasty: bool = False) -> Answer:
-        """Any command line of ours, in a process of its own."""
+        """Run any command line of ours in a process of its own."""
         answer = Path(self.folder, "answer")
         answer.mkdir(exist_ok=True)
         order = Order(list(arguments), str(self.project), self.env, str(answer), dies_at, hasty)
         return self._living.live(order)
 
     def discard(self) -> None:
-        """Free disk and memory; nothing else works afterwards.  Repeating it is harmless."""
+        """Free disk and memory; nothing else works afterwards. Repeating it is harmless."""
         self.destination.clear()
         self.files.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -104,22 +104,22 @@ class Place:
     # ---------------------------------------------------------------- what came of it
 
     def left(self) -> list[Left]:
-        """Every publish in the state folder."""
+        """Return every publish in the state folder."""
         return [_left(paths) for paths in self.state.all_publishes()]
 
     def only_left(self) -> Left:
-        """The one publish in the state folder, if it came so far."""
+        """Return the only publish in the state folder, or None if there is none yet."""
         lefts = self.left()
         assert len(lefts) <= 1
         return lefts[0] if lefts else Left(PublishPaths(self.state.publishes / "none"), None)
 
     @property
     def seen(self) -> list[Seen]:
-        """Every request that reached the store; none for a folder."""
+        """Return every request that reached the store; none for a folder."""
         return self.destination.proxy.seen if self.destination.proxy else []
 
     def part_sizes(self, key: str) -> list[tuple[int, int]]:
-        """(part from 1, bytes) of a file."""
+        """Return the (part from 1, bytes) of a file."""
         size = len(self.files[key])
         return [
             (number, part_range(number, size, PART_BYTES)[1]) for number in range(1, part_count(size, PART_BYTES) + 1)
@@ -127,16 +127,16 @@ class Place:
 
     @property
     def parts_of_large(self) -> int:
-        """How many parts the largest file has."""
+        """Return how many parts the largest file has."""
         return max(len(self.part_sizes(key)) for key in self.files)
 
     def ask(self, what: str) -> Any:
-        """What the registry's process tells of it: `log` or `published`."""
+        """Return what the registry's process reports: `log` or `published`."""
         with urllib.request.urlopen(f"{self.registry}/{what}") as reply:
             return json.load(reply)
 
     def status_of(self, lineage_hash: str) -> int:
-        """What a reader of that lineage is answered."""
+        """Return the registry's answer to a reader of that lineage."""
         try:
             with urllib.request.urlopen(f"{self.registry}/api/v1/sessions/{lineage_hash}") as reply:
                 return int(reply.status)
@@ -145,19 +145,19 @@ class Place:
                 return error.code
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """A query of roar.db."""
+        """Return the rows of a query of roar.db."""
         with closing(sqlite3.connect(self.project / ".roar" / "roar.db")) as connection:
             return connection.execute(sql).fetchall()
 
     def leftovers(self) -> list[str]:
-        """Files that should be gone once a publish has ended; a plan that was never finished sent nothing."""
+        """Return files that should be gone once a publish has ended; an unfinished plan has sent nothing."""
         kept = {"journal.db", "journal.db-journal", "lock"}
         begun = [left.paths.folder for left in self.left() if left.state is not None]
         files = [path for folder in begun for path in folder.rglob("*") if path.is_file()]
         return [str(path.relative_to(self.state.publishes)) for path in files if path.name not in kept]
 
     def check_published_once(self) -> str:
-        """Assert that everything is where it should be, and nothing else; returns the lineage's hash."""
+        """Assert that exactly what was put is stored and published, and return the lineage's hash."""
         assert self.destination.keys() == sorted(self.files), self.destination.keys()
         assert [key for key, content in self.files.items() if self.destination.read(key) != content] == []
         count, lineage_hash, *counts = self.ask("published")
@@ -168,7 +168,7 @@ class Place:
         return str(lineage_hash)
 
     def check_not_published(self) -> None:
-        """Assert that readers see nothing, under any hash that might have been."""
+        """Assert that readers see nothing under any possible hash."""
         assert self.ask("published")[0] == 0
         for left in self.left():
             assert self.status_of(left.provisional) == 404

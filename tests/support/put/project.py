@@ -1,4 +1,4 @@
-"""A project that roar-cli captured for real: two steps, one of them writing what is put, one file of three parts.
+"""A project that real roar-cli captured: two steps, one of them writing what is put, one file of three parts.
 
 Its folder `outputs` has what uploads stumble over: a file of several parts, an empty one, a duplicate, a name beyond
 ASCII, a folder.  Its parts are smaller than a user's; an exhaustive run has the usual ones, in 200 MB of files.
@@ -19,7 +19,7 @@ from tests.support.storage.servers import AWS
 
 PART_BYTES = SMALLEST_PART_BYTES if EXHAUSTIVE else MIB
 LARGE = (90_000_000, 70_000_000, 40_000_000) if EXHAUSTIVE else (2_250_000,)
-"""Bytes of the files of several parts; none is a whole number of parts."""
+"""Sizes in bytes of the files of several parts; none is a whole number of parts."""
 TIMEOUT_SECONDS = 120
 
 _COLLECT = """\
@@ -46,7 +46,7 @@ write("empty", b"")
 
 
 def capture(folder: Path) -> Path:
-    """Have roar-cli run both steps in a new project below `folder`; gives its root."""
+    """Let roar-cli run both steps in a new project below `folder`, and return its root."""
     root = folder / "captured"
     root.mkdir()
     (root / "collect.py").write_text(_COLLECT)
@@ -66,7 +66,7 @@ def capture(folder: Path) -> Path:
 
 
 def copied(template: Path, root: Path) -> Path:
-    """A copy of a captured project whose roar.db leads to the copied files; gives its root."""
+    """Copy a captured project with the paths in its roar.db, and return its root."""
     shutil.copytree(template, root)
     with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
         for table, column in (("job_outputs", "path"), ("job_inputs", "path"), ("artifacts", "first_seen_path")):
@@ -75,29 +75,29 @@ def copied(template: Path, root: Path) -> Path:
 
 
 def output_files(root: Path) -> dict[str, bytes]:
-    """What lies in `outputs`, by key."""
+    """Return the files in `outputs`, by key."""
     outputs = root / "outputs"
     return {path.relative_to(outputs).as_posix(): path.read_bytes() for path in outputs.rglob("*") if path.is_file()}
 
 
 def roar_cli(root: Path, *arguments: str, **more: str) -> str:
-    """Run real roar-cli in a project; what it wrote on stdout."""
+    """Run real roar-cli in a project, and return its stdout."""
     return _run(root, sys.executable, "-m", "roar", *arguments, **more)
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Run git in a project, with nothing of the machine's own configuration; what it wrote on stdout."""
+    """Run git in a project without the machine's configuration, and return its stdout."""
     return _run(root, "git", *arguments)
 
 
 def commit(root: Path, message: str) -> None:
-    """Commit whatever lies in the project."""
+    """Commit every file of the project."""
     git(root, "add", "-A")
     git(root, "commit", "--quiet", "--allow-empty", "-m", message)
 
 
 def home_environment(home: Path, **more: str) -> dict[str, str]:
-    """The environment of a person with a home of their own, AWS credentials, and a name for git."""
+    """Return the environment of a user with a home, AWS credentials, and a name for git."""
     person = {f"GIT_{role}_{what}": "dev@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {"HOME": str(home), "PATH": path, "GIT_CONFIG_NOSYSTEM": "1", "DO_NOT_TRACK": "1", "COLUMNS": "200"}

@@ -1,4 +1,4 @@
-"""Captured projects whose files are really there, and what is planned from them."""
+"""Captured projects with their real files, and plans made from them."""
 
 import atexit
 import json
@@ -29,7 +29,7 @@ from tests.support.lineage.captured import captured_project, git, run_again
 DESTINATION = "s3://bucket/some/where"
 NOW = 1_800_000_000.0
 TAGGING = "[registration.tagging]\n# Create git tag on successful registration\nenabled = "
-"""The switch for tags, as roar writes it: captured off, tested on, because roar-cli's put tags whatever it says."""
+"""The tag setting as roar writes it: captured off, tested on, because roar-cli's put ignores it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +53,16 @@ class Planned:
         return PutRecord.from_json(self.put.record)
 
     def items(self, kind: Kind) -> list[dict[str, Any]]:
-        """Everything of one kind."""
+        """Return the items of one kind."""
         return [item for _uid, items in self.by_job(kind) for item in items]
 
     def by_job(self, kind: Kind) -> list[tuple[str | None, list[dict[str, Any]]]]:
-        """The items of every unit of one kind, with the local uid of their job."""
+        """Return the items of every unit of one kind, with the local uid of their job."""
         return [(unit.job_uid, json.loads(unit.body)) for unit in self.units if unit.kind is kind]
 
 
 def put_project(folder: Path, name: str = "linear") -> Path:
-    """The project `name` in `folder`, with the files that its jobs wrote and roar.db's paths leading to them."""
+    """Make the project `name` in `folder`, with the files that its jobs wrote, and roar.db's paths of them."""
     root = folder / name
     shutil.copytree(_template(name), root, symlinks=True)
     with closing(sqlite3.connect(root / ".roar" / "roar.db")) as connection, connection:
@@ -94,24 +94,24 @@ def write(root: Path, files: Mapping[str, str | bytes]) -> None:
 
 
 def commit(root: Path) -> None:
-    """Commit whatever lies in the project."""
+    """Commit every file of the project."""
     git("add", "-A", cwd=root)
     git("commit", "--quiet", "--allow-empty", "-m", "more", cwd=root)
 
 
 def request(root: Path, *sources: str, **options: Any) -> PutRequest:
-    """A request with what most tests do not care about filled in."""
+    """Return a request with defaults for what most tests do not vary."""
     given: dict[str, Any] = {"destination": DESTINATION, "message": "a message", "flag": Flag.PUBLIC} | options
     return PutRequest(project=find_project(root), sources=sources, **given)
 
 
 def plan(root: Path, *sources: str, **options: Any) -> Planned:
-    """Everything from the sources to the plan."""
+    """Resolve, digest and plan the sources."""
     return plan_of(request(root, *sources, **options))
 
 
 def plan_of(wanted: PutRequest, now: float = NOW) -> Planned:
-    """The plan of a request."""
+    """Return the plan of a request."""
     units: list[Unit] = []
 
     def keep(chunk: Iterable[Unit]) -> None:

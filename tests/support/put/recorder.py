@@ -1,4 +1,4 @@
-"""A GLaaS that says yes to everything and remembers what it was asked: what roar-cli sends is read from it."""
+"""A GLaaS that accepts everything and records the requests, to read what roar-cli sends."""
 
 import json
 import re
@@ -32,12 +32,12 @@ _ANSWERS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 Conversation = list[tuple[str, Any]]
-"""Paths below the session (or whole ones) with the bodies that came for them, in order."""
+"""Paths below the session (or whole ones) with the bodies that were sent to them, in order."""
 
 
 @contextmanager
 def recording_registry() -> Iterator[tuple[str, Conversation]]:
-    """The address of such a registry, and what it is told while the block runs."""
+    """Yield the address of such a registry, and the requests that it receives while the block runs."""
     told: Conversation = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The hashes of an artifact as roar.db gives them, with whatever else a project has written there."""
+"""The hashes of an artifact in roar.db, including malformed ones."""
 
 import pytest
 

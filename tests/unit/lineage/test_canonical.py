@@ -1,4 +1,4 @@
-"""The canonical form equals roar-cli's over lineages that nobody would write by hand."""
+"""The canonical form equals that of roar-cli for generated lineages."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Datasets travel as roar-cli sends them."""
+"""Datasets are sent as roar-cli sends them."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ def add_dataset(
     total: int | None = None,
     **index: Any,
 ) -> None:
-    """A dataset of so many files, with paths as long as `sizes` says."""
+    """Write a dataset of that many files, with paths of the lengths `sizes`."""
     recorder.artifact(
         name,
         hashes={f"composite-{algorithm}": digest_of(name)},
@@ -69,7 +69,7 @@ def composites(units: list[Unit]) -> list[dict[str, Any]]:
 
 
 def roars(recorder: Recorder) -> list[dict[str, Any]]:
-    """What roar-cli would send, without the session's hash that its client strips."""
+    """Return what roar-cli would send, without the session's hash, which its client removes."""
     roar_dir = recorder.root / ".roar"
     lineage = roarcli.LineageCollector().collect_session(1, roar_dir)
     with roarcli.create_database_context(roar_dir) as context:

@@ -1,4 +1,4 @@
-"""Reading beside a roar that writes, and every way in which roar.db can be wrong."""
+"""Reading while roar writes, and every kind of damage to roar.db."""
 
 import os
 import shutil
@@ -202,7 +202,7 @@ def test_an_unreadable_wal_is_not_ignored(tmp_path: Path) -> None:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """The folder without SQLite's side file and without write permission; skips where permissions don't bind us."""
+    """Make the folder read-only, without SQLite's companion files; skip if permissions do not bind this user."""
     (folder / "roar.db-shm").unlink(missing_ok=True)
     folder.chmod(0o500)
     try:
@@ -227,7 +227,7 @@ def test_a_copied_project_reads_the_same(tmp_path: Path) -> None:
 
 
 def full() -> sqlite3.Error:
-    """What SQLite raises where a file cannot grow."""
+    """Return what SQLite raises if a file cannot grow."""
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute("PRAGMA max_page_count = 1")
         with pytest.raises(sqlite3.OperationalError) as caught:

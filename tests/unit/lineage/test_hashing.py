@@ -1,4 +1,4 @@
-"""The hash as captured and the hash as sent, whatever was redacted and in whatever order jobs come."""
+"""The hash as captured and the hash as sent, for any redaction and any order of jobs."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""A project that came with a clone: its files are bounded, and nothing in its database runs in our statements."""
+"""A hostile project: its files are bounded, and nothing in its database runs in our statements."""
 
 import json
 import os
@@ -216,7 +216,7 @@ def test_metadata_in_bytes_does_not_stop_the_update_of_a_session() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 def test_a_project_that_another_user_put_above_is_refused(root: Path) -> None:
-    """`/tmp/.roar` would be the project of everybody who works below /tmp."""
+    """`/tmp/.roar` would be the project of every user who works below /tmp."""
     work = root / "work"
     work.mkdir()
     os.chown(root / ".roar", 12_345, -1)

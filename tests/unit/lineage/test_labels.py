@@ -1,4 +1,4 @@
-"""Labels: the newest version, who changed what, and nothing of what is not published."""
+"""Labels: the newest version, who changed what, and only of published entities."""
 
 import json
 import random

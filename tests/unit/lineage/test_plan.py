@@ -1,4 +1,4 @@
-"""How a lineage is cut into units, what they wait for, and that a plan is the same every time."""
+"""How a lineage is cut into units, what they wait for, and that plans are reproducible."""
 
 import json
 import random
@@ -232,7 +232,7 @@ def test_real_roar_previews_a_synthetic_project(tmp_path: Path) -> None:
 
 
 def homes(units: Iterable[Unit]) -> dict[str, int]:
-    """The unit that holds each job uid and digest."""
+    """Return the unit that holds each job uid and digest."""
     home: dict[str, int] = {}
     for unit in units:
         for item in json.loads(unit.body) if unit.kind in NODES else ():
@@ -241,7 +241,7 @@ def homes(units: Iterable[Unit]) -> dict[str, int]:
 
 
 def peak_megabytes(root: Path, target: str | None) -> float:
-    """The most memory that a process takes to build this plan and drop its units."""
+    """Return the peak memory of a process that builds this plan and drops its units."""
     program = (
         "import resource, sys; from pathlib import Path; from roar_publisher.lineage.plan import build_plan;"
         "from roar_publisher.lineage.project import find_project; root = Path(sys.argv[1]);"

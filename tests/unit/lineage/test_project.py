@@ -1,4 +1,4 @@
-"""Finding the project and reading its configuration, or saying which line is wrong."""
+"""Finding the project and reading its configuration, and the errors that name the wrong key."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""After a publish roar's own commands see it: synced rows and the note in the session."""
+"""After a publish, roar's own commands see it: synced rows and the note in the session."""
 
 import json
 import sqlite3

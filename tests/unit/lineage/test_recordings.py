@@ -1,4 +1,4 @@
-"""The plan of a captured project says exactly what roar-cli 0.4.7 sent for it (tests/data/projects/*/expected)."""
+"""The plan of a captured project equals what roar-cli 0.4.7 sent for it (tests/data/projects/*/expected)."""
 
 import json
 from collections.abc import Iterable

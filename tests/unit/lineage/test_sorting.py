@@ -1,4 +1,4 @@
-"""The order is that of `sorted`, on disk and off it."""
+"""The order equals that of `sorted`, in memory and on disk."""
 
 import errno
 import random

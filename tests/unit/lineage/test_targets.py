@@ -1,4 +1,4 @@
-"""A target picks the jobs that roar-cli picks, in its order; one that cannot be resolved is told so in words."""
+"""A target picks the jobs that roar-cli picks, in its order; an unknown one is an error."""
 
 import json
 import random
@@ -206,7 +206,7 @@ def test_a_link_recorded_as_bytes_is_sent_as_text_and_number(tmp_path: Path, tab
 def picked(
     project: Project, target: str | None, cwd: Path = Path("/nowhere"), identities: list[str] | None = None
 ) -> Jobs:
-    """(uid, parent's uid) of the jobs that a publish of the target sends, in order."""
+    """Return (uid, parent's uid) of the jobs that a publish of the target sends, in order."""
     units: list[Unit] = []
     build_plan(project, target, cwd=cwd, identities=identities or [], sink=units.extend)
     jobs = [job for unit in units if unit.kind is Kind.JOBS for job in json.loads(unit.body)]

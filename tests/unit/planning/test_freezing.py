@@ -20,11 +20,11 @@ from roar_publisher.state.record import NamedBy
 from tests.support.put.projects import NOW, put_project, request
 
 SECRET = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
-"""In the message of a put: its redaction asks for consent, which is when another process plans the same."""
+"""In the message of a put: its redaction asks for consent, and meanwhile another process plans the same."""
 
 
 class Planning:
-    """Plans one and the same put, as often as it is called."""
+    """Plans the same put each time it is called."""
 
     def __init__(self, folder: Path) -> None:
         put = request(put_project(folder), "model.bin", message=f"with {SECRET}")
@@ -41,7 +41,7 @@ class Planning:
 
 
 class Consent:
-    """A person who agrees; the other process plans the same put while that person is asked."""
+    """A user who agrees; another process plans the same put while the user is asked."""
 
     def __init__(self, planning: Planning, *, goes_on: bool = False) -> None:
         self._planning = planning
@@ -56,7 +56,7 @@ class Consent:
 
 
 def agree(redactions: Mapping[str, int]) -> None:
-    """A person who agrees at once."""
+    """A user who agrees at once."""
 
 
 def test_a_put_that_another_process_planned_meanwhile_is_reused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The git context of the working repository, whatever state it is in."""
+"""The git context of a working repository in every state."""
 
 import os
 import shutil
@@ -211,7 +211,7 @@ def refused(repo: Path) -> LocalProblem:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What was waited for, in no time."""
+    """The recorded waits, without waiting."""
     waited: list[float] = []
     monkeypatch.setattr("roar_publisher.lineage.git.run.sleep", waited.append)
     return waited
@@ -219,7 +219,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Puts a shell script in the place of git; $GIT in it is the real one, $LOG a file, which is returned."""
+    """Replace git by a shell script; $GIT in it is the real git, $LOG a file, which is returned."""
 
     def replace(text: str) -> Path:
         real, log = shutil.which("git"), tmp_path / "log"

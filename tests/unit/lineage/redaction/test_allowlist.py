@@ -1,4 +1,4 @@
-"""A project excepts values that it knows from redaction; only the user excepts kinds of values, or everything."""
+"""A project can except known values from redaction; only the user can except kinds of values, or everything."""
 
 import pytest
 
@@ -91,7 +91,7 @@ def test_the_result_is_the_same_every_time() -> None:
 
 @pytest.mark.parametrize("value", ["sk-", "hf_", "token", "A", "=", "Bearer "])
 def test_a_configured_value_does_not_split_a_secret(value: str) -> None:
-    """A project's value that is the beginning of a key would hide that beginning, and with it what follows."""
+    """A configured value that is the prefix of a key must not hide the key from its rule."""
     redactor = Redactor(OmitConfig(values=(value,)))
     for text, hidden in secrets(SEED):
         result = redactor.text(text)

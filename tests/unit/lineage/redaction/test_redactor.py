@@ -1,4 +1,4 @@
-"""Secrets go, everything else stays, and no text takes long."""
+"""Secrets are redacted, everything else stays, and no text takes long."""
 
 import json
 import random
@@ -17,7 +17,7 @@ from tests.support.lineage.secret_corpus import URL_SAFE, innocents, secrets
 
 SEEDS = (1, 2, 3)
 PIECE = 5
-"""So many characters of a secret in a row are a tail that was left."""
+"""The fewest consecutive characters of a secret that count as a leaked tail."""
 
 
 def redacted(text: str) -> str:

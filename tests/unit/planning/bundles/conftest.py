@@ -1,4 +1,4 @@
-"""One machine with a good bundle, and what an import of a forged one may leave behind there: nothing."""
+"""A machine with a valid bundle; importing a forged one must leave nothing behind."""
 
 import os
 import shutil
@@ -20,13 +20,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def members(world: World) -> Members:
-    """What the good bundle holds."""
+    """The members of the valid bundle."""
     return members_of(world.bundle)
 
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
-    """A file for databases under change."""
+    """A file for databases that are being changed."""
     return tmp_path / "scratch.db"
 
 
@@ -35,7 +35,7 @@ Import = Callable[..., Ended]
 
 @pytest.fixture
 def imports(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Import:
-    """`roar journal import FILE --yes` in the project, in this process: every import of it takes milliseconds."""
+    """Run `roar journal import FILE --yes` in the project, in this process, which takes milliseconds."""
     for name, value in world.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(world.project)
@@ -50,7 +50,7 @@ def imports(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 def everything(world: World) -> Mapping[str, tuple[int, int, bytes]]:
-    """Every file of the machine, with what a write changes: inode, time and content.
+    """Return every file of the machine with what a write changes: inode, time and content.
 
     Not SQLite's index into roar.db's log, which every reader of it writes.
     """
@@ -70,7 +70,7 @@ Attack = Callable[..., Ended]
 
 @pytest.fixture
 def attacks(world: World, imports: Import, tmp_path: Path) -> Attack:
-    """Import a forged bundle, and assert that it is refused: one message, this code, and not a byte changed."""
+    """Import a forged bundle, and assert that it is refused with one message and this code, and changes no file."""
     before = everything(world)
 
     def perform(bundle: bytes, code: int = 1, *words: str, arguments: tuple[str, ...] = ()) -> Ended:
@@ -89,7 +89,7 @@ Harmless = Callable[[bytes], Ended]
 
 @pytest.fixture
 def harmless(world: World, imports: Import, tmp_path: Path) -> Harmless:
-    """Import a bundle that may be forged or not, and assert that it is taken whole, or refused with one message."""
+    """Import a bundle, and assert that it is accepted as a whole or refused with one message."""
     before = everything(world)
 
     def perform(bundle: bytes) -> Ended:

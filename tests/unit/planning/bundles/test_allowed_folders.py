@@ -1,4 +1,4 @@
-"""What an imported publish may read, write, push and pass for: nothing that its user has not seen and agreed to."""
+"""An imported publish reads, writes and pushes only what its user has seen and agreed to."""
 
 import shutil
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from tests.unit.planning.bundles.conftest import Attack, Import, everything
 
 @pytest.fixture
 def imported(world: World) -> Iterator[PublishPaths]:
-    """Where the publish of the bundle is, once it is imported; removed in the end."""
+    """The paths of the bundle's publish after its import; removed in the end."""
     paths = PublishPaths(world.state.publishes / world.publish_id)
     yield paths
     shutil.rmtree(paths.folder, ignore_errors=True)
 
 
 def stored_in(members: Members, scratch: Path, destination: str, key: str) -> bytes:
-    """A bundle that stores its first file as `key` below another destination, and nothing else."""
+    """Return a bundle that stores only its first file, as `key` below another destination."""
     url = f"{destination}/{key}"
     forged = with_sql(
         members,
@@ -47,7 +47,7 @@ def stored_in(members: Members, scratch: Path, destination: str, key: str) -> by
 
 
 def reading(members: Members, scratch: Path, path: Path) -> bytes:
-    """A bundle whose first file is another file of the user, whose size and digest the attacker knows."""
+    """Return a bundle whose first file is another file of the user, with its size and digest."""
     content = asdict(anyio.run(digest_file, str(path)))
     forged = with_json(members, scratch, "objects", "content", lambda before: content)
     size = path.stat().st_size
@@ -129,7 +129,7 @@ def test_a_roar_db_that_leads_out_of_the_project_is_not_written(world: World, im
 def test_the_project_path_of_a_bundle_is_ignored(
     members: Members, world: World, imports: Import, imported: PublishPaths, scratch: Path, tmp_path: Path
 ) -> None:
-    """Its tag and its record would go into any repository of this user."""
+    """Otherwise its tag and its record could go into any repository of this user."""
     other = tmp_path / "other"
     (other / ".roar").mkdir(parents=True)
     sql = [f"UPDATE plan SET project = '{other}'", f"UPDATE plan SET roar_db = '{other}/.roar/roar.db'"]

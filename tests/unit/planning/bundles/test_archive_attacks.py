@@ -1,4 +1,4 @@
-"""Archives that are no bundles: what tar allows and no export writes."""
+"""Archives that are not bundles: what tar allows and export does not write."""
 
 import gzip
 import io
@@ -21,7 +21,7 @@ HUGE = 3_000_000_000
 
 
 def pax_sparse(members: Members) -> bytes:
-    """A journal of 3 GB in 10 kB: GNU's sparse format 0.1 in a PAX header."""
+    """Return a journal of 3 GB in 10 kB: GNU's sparse format 0.1 in a PAX header."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, content in members.items():
@@ -59,7 +59,7 @@ def _appended(members: Members, name: str) -> bytes:
 
 
 def of_size(size: int) -> Forge:
-    """The header of the journal says another size than there is."""
+    """Return an archive whose header states a wrong size of the journal."""
 
     def forge(members: Members) -> bytes:
         whole = tar(members)
@@ -160,7 +160,7 @@ def test_a_newer_version_is_reported(members: Members, attacks: Attack) -> None:
 def test_no_archive_writes_more_than_its_own_size(
     members: Members, world: World, imports: Import, tmp_path: Path
 ) -> None:
-    """The kernel would end a write of more than 100 MB; the 3 GB of a sparse member are refused before the first."""
+    """The kernel limits writes to 100 MB; the 3 GB of a sparse member are refused before the first write."""
     file = tmp_path / "sparse.tar"
     file.write_bytes(pax_sparse(members))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""Journals that no export writes: schemas that act, pages that lead in a circle, values of any kind in every column."""
+"""Journals that export does not write: schemas with code, cyclic pages, values of any type in every column."""
 
 import json
 import sqlite3
@@ -15,7 +15,7 @@ from tests.support.bundles.forge import Members, columns, fitting, tar, with_jso
 from tests.unit.planning.bundles.conftest import Attack, Harmless
 
 FORGET_MIGRATIONS = "DELETE FROM _sqlite_migrations WHERE name > 'm004'"
-"""Makes a journal look like one of an older release, whose migrations are still to come."""
+"""Makes a journal look like one of an older release that is not migrated yet."""
 SCHEMAS: dict[str, str | list[str]] = {
     "a trigger that fires in a migration": [
         "CREATE TRIGGER act AFTER UPDATE ON progress BEGIN UPDATE plan SET destination = 'file:///tmp'; END",
@@ -114,13 +114,13 @@ WRONG: dict[str, list[object]] = {
     "REAL": [b"\x00\xff", "text", -1.0, 1e300, float("inf")],
     "BLOB": ["text", 5, 5.5, None, b"", b"\x00\xff"],
 }
-"""What none of the columns of a declared type holds."""
+"""Values that no column of a declared type may hold."""
 ANYTHING: list[object] = [None, "", ESCAPE, 2**63 - 1, 0, "../../x", "a" * 5_000, "[]", "{}", "null", '{"a": NaN}']
-"""What some columns may hold: it is refused, or the bundle is taken."""
+"""Values that some columns may hold: the bundle is refused or accepted."""
 
 
 def with_any_value(members: Members, scratch: Path, table: str, column: str, value: object) -> Members | None:
-    """None where SQLite itself refuses the value, or keeps it as one of the declared type."""
+    """Return None if SQLite itself refuses the value, or converts it to the declared type."""
     try:
         return with_value(members, scratch, table, column, value)
     except sqlite3.Error:
@@ -272,7 +272,7 @@ def page_size(journal: bytes) -> int:
 
 
 def interior(journal: bytes, page: int, child: int) -> bytes:
-    """The journal with page `page` (from 1) as an interior page of a table whose every entry leads to `child`."""
+    """Return the journal with page `page` (from 1) as an interior page whose every entry points to `child`."""
     size, start = page_size(journal), (page - 1) * page_size(journal)
     offset = 100 if page == 1 else 0
     entries = (size - offset - 12) // 8

@@ -1,4 +1,4 @@
-"""Every state in which this program exports a publish is one that it imports."""
+"""A publish is imported in every state in which it can be exported."""
 
 import json
 from collections.abc import Callable, Iterator

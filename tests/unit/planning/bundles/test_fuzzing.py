@@ -1,4 +1,4 @@
-"""Bundles with random changes: whatever comes of them, they are taken whole or refused with one message."""
+"""Bundles with random changes are accepted as a whole or refused with one message."""
 
 import random
 import sqlite3
@@ -32,7 +32,7 @@ TOKENS: list[object] = [
 
 
 def noise(rng: random.Random, content: bytes) -> bytes:
-    """The content with some bytes changed, taken out or put in, or without its end."""
+    """Return the content with some bytes changed, removed or inserted, or truncated."""
     changed = bytearray(content)
     for _ in range(rng.choice([1, 1, 2, 8])):
         place = rng.randrange(len(changed) + 1)

@@ -1,4 +1,4 @@
-"""Which folders are datasets, what their digest is, and what is said of them: as roar-cli has it, for many listings."""
+"""Datasets, their digests and their descriptions equal those of roar-cli, for many file listings."""
 
 import random
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ seeds = pytest.mark.parametrize("seed", range(8))
 
 
 def listing(chance: random.Random) -> list[str]:
-    """The relative paths of a folder's files, each once."""
+    """Return the relative paths of a folder's files, each once."""
     most = chance.choice((1, 2, 4, 12, 30))
     folders = chance.sample(FOLDERS, chance.randint(1, 5))
     paths = {"/".join([*chance.choices(folders, k=chance.randint(0, 4)), chance.choice(FILES)]) for _ in range(most)}
@@ -127,7 +127,7 @@ def test_datasets_and_identifiers_equal_those_of_roar_cli(seed: int, tmp_path: P
 
 
 def files_below(root: Path, chance: random.Random) -> tuple[list[Digested], list[str]]:
-    """Real files (their sizes are asked for), some typed as a folder and some one by one."""
+    """Make real files (their sizes are read), some typed as a folder and some one by one."""
     folder = chance.random() < 0.7
     digested = []
     for path in listing(chance):
@@ -141,7 +141,7 @@ def files_below(root: Path, chance: random.Random) -> tuple[list[Digested], list
 
 
 def resolved(digested: Sequence[Digested]) -> list[Any]:
-    """The same files as roar-cli sees them."""
+    """Return the same files as roar-cli resolves them."""
     return [
         ResolvedSource(path=one.source.path, exists=True, relative_key=one.source.key, source_root=one.source.root)
         for one in digested

@@ -1,4 +1,4 @@
-"""A project from an archive, whose `.git` leads to another repository of the user: nothing of that is told."""
+"""A project from an archive, whose `.git` leads to another repository of the user, publishes nothing of that."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ BRANCH, URL = "private-branch", "https://git.example/private/repository.git"
 
 @dataclass(frozen=True)
 class Repositories:
-    """project: the attacker's.  other: the user's own, with a private commit."""
+    """project: the attacker's. other: the user's own repository, with a private commit."""
 
     project: Path
     other: Path
@@ -35,7 +35,7 @@ class Repositories:
         return said("rev-parse", "HEAD", cwd=self.other)
 
     def instead(self, name: str) -> None:
-        """Put a link to the other repository's in the place of something in the project's `.git`."""
+        """Replace a part of the project's `.git` by a link to that of the other repository."""
         path = self.project / ".git" / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -43,7 +43,7 @@ class Repositories:
         path.symlink_to(self.private / name)
 
     def borrow(self) -> None:
-        """Use the other repository's objects, too."""
+        """Borrow the other repository's objects."""
         info = self.project / ".git" / "objects" / "info"
         info.mkdir(exist_ok=True)
         (info / "alternates").write_text(f"{self.private / 'objects'}\n")
@@ -98,7 +98,7 @@ def common_folder(found: Repositories) -> None:
 
 
 def pretended_work_tree(found: Repositories) -> None:
-    """As `git worktree` makes it, with both ends of the attacker's making."""
+    """A work tree as `git worktree` makes it, with both ends forged."""
     shutil.rmtree(found.project / ".git")
     fake = found.project / "fake" / "worktrees" / "tree"
     fake.mkdir(parents=True)
@@ -109,7 +109,7 @@ def pretended_work_tree(found: Repositories) -> None:
 
 
 def other_work_tree(found: Repositories) -> None:
-    """Everything fits together: the work tree of the other repository is clean."""
+    """A consistent forgery: the work tree of the other repository is clean."""
     git("config", "core.worktree", str(found.other), cwd=found.project)
     (found.project / ".git" / "HEAD").write_text(f"ref: refs/heads/{BRANCH}\n")
     for name in ("refs", "objects", "index"):
@@ -145,7 +145,7 @@ ATTACKS: dict[str, Callable[[Repositories], None]] = {
 
 
 def plainly(place: Path) -> str:
-    """What plain git says there of commit, branch and remote."""
+    """Return the commit, branch and remote that plain git reports."""
     commands = (["rev-parse", "HEAD"], ["symbolic-ref", "HEAD"], ["remote", "get-url", "origin"])
     return " ".join(subprocess.run(["git", *one], cwd=place, capture_output=True, text=True).stdout for one in commands)
 
@@ -163,7 +163,7 @@ def test_a_foreign_repository_is_refused(repositories: Repositories, how: str) -
 
 @pytest.mark.parametrize("how", ATTACKS)
 def test_no_tag_is_made_in_another_repository(repositories: Repositories, how: str) -> None:
-    """A plan may be older than the `.git`, or may have come in a bundle."""
+    """A plan may be older than the `.git`, or come from a bundle."""
     commit = repositories.commit
     ATTACKS[how](repositories)
     owed = make_tag(repositories.project, Tag(tag_of(commit), commit, "", ""))
@@ -173,7 +173,7 @@ def test_no_tag_is_made_in_another_repository(repositories: Repositories, how: s
 
 
 def test_no_commit_of_another_repository_is_pushed(repositories: Repositories, tmp_path: Path) -> None:
-    """The attacker knows the hash of a private commit, as a published lineage tells it, and makes it the parent."""
+    """The attacker knows the hash of a private commit from a published lineage, and makes it the parent."""
     project, remote = repositories.project, tmp_path / "theirs"
     remote.mkdir()
     git("init", "--quiet", "--bare", cwd=remote)

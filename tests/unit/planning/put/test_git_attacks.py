@@ -1,4 +1,4 @@
-"""Nothing that a repository configures runs, whatever is published, put, tagged or pushed from it."""
+"""Nothing that a repository configures runs when it is published, put, tagged or pushed."""
 
 import os
 from contextlib import suppress
@@ -54,7 +54,7 @@ def test_nothing_that_a_repository_configures_runs(place: Place, monkeypatch: py
 
 
 def everything_that_we_do(place: Place, commit: str) -> None:
-    """What `publish`, `put`, their dry runs and the push of a tag ask git for."""
+    """Run the git commands of `publish`, `put`, their dry runs and the push of a tag."""
     for step in (lambda: read_git_context(place.root), lambda: clean_commit(place.root)):
         with suppress(LocalProblem, UsageProblem):
             step()
@@ -70,7 +70,7 @@ def everything_that_we_do(place: Place, commit: str) -> None:
 
 @pytest.mark.parametrize("bare", [True, False])
 def test_nothing_is_pushed_to_a_folder_whose_configuration_names_hooks(place: Place, bare: bool) -> None:
-    """git runs them from 2.54 on: they came beside the project."""
+    """git runs hooks of a configuration since 2.54; the remote's folder may have come with the project."""
     if not bare:
         place.remote.rename(place.root.parent / "aside")
         place.remote.mkdir()
@@ -125,7 +125,7 @@ SECRETS = {
 def test_the_environment_of_git_holds_no_secret(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, access: GitAccess
 ) -> None:
-    """A program in git's place writes down what it was given."""
+    """A program in place of git records its environment."""
     fake = tmp_path / "bin" / "git"
     fake.parent.mkdir()
     fake.write_text(f"#!/bin/sh\nenv > {tmp_path / 'environment'}\n")
@@ -149,7 +149,7 @@ def test_relative_folders_are_removed_from_the_path() -> None:
 def test_a_tag_is_pushed_with_the_users_own_ssh_agent_and_credential_helper(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An ssh and a credential helper of the user's configuration are used, and get the agent's socket."""
+    """The user's ssh and credential helper are used, and get the agent's socket."""
     asked = tmp_path / "asked"
     ssh, helper = tmp_path / "ssh", tmp_path / "helper"
     ssh.write_text(f'#!/bin/sh\necho "$SSH_AUTH_SOCK $*" >> {asked}\nexec sh -c "git receive-pack {place.remote}"\n')

@@ -1,4 +1,4 @@
-"""What is planned, and what is recorded, is what real roar-cli 0.4.7 sends and records for the same put."""
+"""A put is planned and recorded as real roar-cli 0.4.7 sends and records it."""
 
 import json
 import os
@@ -29,14 +29,14 @@ def nothing_more(_root: Path) -> None:
 
 
 def folders(root: Path) -> None:
-    """A plain folder with a symlink and a name beyond ASCII, and loose files."""
+    """Make a folder with a symlink and a non-ASCII name, and loose files."""
     os.makedirs(root / "plain" / "inner")
     os.symlink("../../loose.txt", root / "plain" / "inner" / "link.txt")
     write(root, {"plain/a.txt": "a", "plain/größe 测试.bin": b"\0\1", "plain/README.md": "no", "loose.txt": "loose"})
 
 
 def formats(root: Path) -> None:
-    """Every layout that is a dataset by itself, one of them holding two."""
+    """Make every layout that is a dataset by itself, one of them with two datasets in it."""
     write(
         root,
         {
@@ -73,7 +73,7 @@ def store() -> Iterator[str]:
 
 @pytest.fixture(params=CASES)
 def both(request: pytest.FixtureRequest, tmp_path: Path, store: str) -> tuple[Path, Planned, Conversation]:
-    """One put, planned by us and made by roar-cli; `before.db` is roar.db as it was."""
+    """One put, planned by us and performed by roar-cli; `before.db` is roar.db before it."""
     prepare, sources, options = CASES[request.param]
     root = put_project(tmp_path)
     prepare(root)
@@ -86,7 +86,7 @@ def both(request: pytest.FixtureRequest, tmp_path: Path, store: str) -> tuple[Pa
 
 
 def roar_put(root: Path, registry: str, store: str, *sources: str, **options: Any) -> None:
-    """`roar put`, the real one."""
+    """Run the real `roar put`."""
     flags = [*(["--dataset"] if options.get("dataset") else []), *([] if options.get("tag", True) else ["--no-tag"])]
     flags += ["-n", options["name"]] if "name" in options else []
     destination, message = options.get("destination", DESTINATION), options.get("message", "a message")
@@ -139,7 +139,7 @@ def test_the_same_is_recorded(both: tuple[Path, Planned, Conversation]) -> None:
 
 
 def by_roar_cli(told: Conversation) -> dict[str, Any]:
-    """What a conversation comes to: jobs by step, the first of every artifact, links by step."""
+    """Summarise recorded requests: jobs by step, the first of every artifact, links by step."""
     jobs = [job for path, body in told if path == "jobs/batch" for job in body["jobs"]]
     jobs += [body for path, body in told if path == "jobs"]
     steps = {job["job_uid"]: job["step_number"] for job in jobs}
@@ -160,7 +160,7 @@ def by_roar_cli(told: Conversation) -> dict[str, Any]:
 
 
 def by_us(planned: Planned) -> dict[str, Any]:
-    """The same of a plan."""
+    """Summarise a plan in the same form."""
     jobs = planned.items(Kind.JOBS)
     steps = {job["job_uid"]: job["step_number"] for job in jobs}
     links: dict[tuple[int, str], list[dict[str, Any]]] = {}
@@ -178,7 +178,7 @@ def by_us(planned: Planned) -> dict[str, Any]:
 
 
 def comparable_job(job: dict[str, Any]) -> dict[str, Any]:
-    """A job without its uid; a put job without its time and the ids of new artifacts."""
+    """Return a job without its uid, and a put job without its time and the ids of new artifacts."""
     metadata = json.loads(job["metadata"])
     job = job | {"metadata": metadata, "job_uid": "", "parent_job_uid": ""}
     if job["job_type"] == "put":
@@ -212,7 +212,7 @@ def in_order(links: dict[tuple[int, str], list[dict[str, Any]]]) -> dict[tuple[i
 
 
 def rows(database: Path) -> dict[str, list[Any]]:
-    """The rows of all tables that a put writes to, without times and random names; ids are replaced by digests."""
+    """Return the rows of all tables that a put writes, without times and random names; digests replace ids."""
     with closing(sqlite3.connect(database)) as connection:
         connection.row_factory = sqlite3.Row
         digests = dict(connection.execute("SELECT artifact_id, digest FROM artifact_hashes").fetchall())
@@ -233,7 +233,7 @@ def comparable_row(row: dict[str, Any], digests: dict[str, str]) -> dict[str, An
     if "kind" in row:
         row["id"] = digests[row["id"]]
     elif "entity_type" in row or "leaf_kind" in row:
-        del row["id"]  # rows of one transaction are numbered as they come
+        del row["id"]  # the numbers depend on the order of insertion
     if row.get("metadata"):
         row["metadata"] = json.loads(row["metadata"])
     if row.get("job_type") == "put":

@@ -1,4 +1,4 @@
-"""What lies in a project by its path and leads out of it leaves only if the user says so."""
+"""Files that lead out of the project are published only if the user asks for it."""
 
 import re
 import sqlite3
@@ -21,7 +21,7 @@ __all__ = ["root"]
 
 
 def secret(root: Path) -> Path:
-    """A folder of this person outside of the project, with a file that no project should send."""
+    """Make a folder of this user outside of the project, with a file that no project should send."""
     folder = root.parent / "home"
     folder.mkdir(exist_ok=True)
     (folder / "id_secret").write_text("secret")
@@ -123,7 +123,7 @@ def test_a_typed_folder_outside_does_not_admit_links_to_a_third_folder(root: Pat
 
 
 def test_a_project_below_a_linked_home_is_accepted_under_both_paths(root: Path) -> None:
-    """`~/project/out` is a path of the project, also where `~` is a link: a link in it is no file that was named."""
+    """`~/project/out` is a path of the project even if `~` is a link, so a link in it was not typed itself."""
     linked = root.parent / "linked"
     linked.symlink_to(root.parent)
     (root / "out").symlink_to(secret(root))
@@ -163,7 +163,7 @@ def exchanged_folder(root: Path) -> None:
 
 
 def back_again(root: Path) -> None:
-    """As it was before, once it was read."""
+    """Restore the file or folder after it was read."""
     if (root / "out").is_symlink():
         (root / "out").unlink()
         (root / "away").rename(root / "out")

@@ -1,4 +1,4 @@
-"""What is in the plan of a put beside what roar-cli sends: objects, fingerprint, secrets, earlier puts."""
+"""The plan of a put beyond what roar-cli sends: objects, fingerprint, secrets, earlier puts."""
 
 import json
 import sqlite3
@@ -99,7 +99,7 @@ CONFIGURED = {
 
 def configure(root: Path, where: str, value: str) -> None:
     name, text = CONFIGURED[where]
-    (root / ".roar" / "config.toml").unlink(missing_ok=True)  # which wins over pyproject.toml
+    (root / ".roar" / "config.toml").unlink(missing_ok=True)  # it takes precedence over pyproject.toml
     (root / name).write_text(text.format(value))
     commit(root)
 
@@ -266,7 +266,7 @@ def test_a_text_that_is_not_utf8_is_refused(root: Path, field: str) -> None:
 
 
 def test_the_database_copy_has_no_file_name(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not redacted: nobody else may open it, and nothing is left of it by SIGKILL."""
+    """It is not redacted, so no other process may open it, and SIGKILL must leave nothing of it."""
     monkeypatch.setattr("tempfile.tempdir", str(root / "not there"))
     named: list[str] = []
 
@@ -294,7 +294,7 @@ def test_the_database_copy_has_no_file_name(root: Path, monkeypatch: pytest.Monk
 def test_no_unit_of_a_put_holds_the_secrets_in_its_paths(
     root: Path, sources: list[str], options: dict[str, object]
 ) -> None:
-    """Names of files and folders, of a dataset's members, the destination, the name and the message."""
+    """Secrets in names of files, folders and dataset members, the destination, the name and the message."""
     secret = "hf" + "_" + "aB3dE5fG7h" * 4
     files = {f"data/{secret}/train/dt={number}/part-{number}.parquet": str(number) for number in range(3)}
     write(root, files | {f"{secret}.bin": "z", "password=hunter22xyz.txt": "q"})

@@ -1,4 +1,4 @@
-"""What a put leaves in roar.db, whatever happened to it since the plan was made."""
+"""What a put writes into roar.db, which may have changed since the plan was made."""
 
 import json
 import sqlite3

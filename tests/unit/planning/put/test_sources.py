@@ -1,4 +1,4 @@
-"""What may be typed as a source, and what comes of it."""
+"""Sources as typed, and the files that they resolve to."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ def keys(root: Path, *typed: str) -> list[str]:
 
 
 def refusal(root: Path, *typed: str) -> str:
-    """What is said to sources that cannot be taken, on one line."""
+    """Return the error for sources that cannot be put, on one line."""
     with pytest.raises((UsageProblem, LocalProblem)) as caught:
         resolve_sources(request(root, *typed))
     told = caught.value.diagnostics()
@@ -35,7 +35,7 @@ def refusal(root: Path, *typed: str) -> str:
 
 
 def notes(root: Path, *typed: str) -> list[str]:
-    """What a person is told while the put of the sources is planned."""
+    """Return the notes that are shown while the put of the sources is planned."""
     reports: list[Report] = []
 
     async def plan() -> None:
@@ -243,7 +243,7 @@ def test_many_files_are_read_once_each_and_keep_their_order(root: Path) -> None:
 
 
 def test_read_bytes_are_reported_in_few_reports(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A word a segment would take longer than reading it."""
+    """A report per segment would take longer than reading the segment."""
     monkeypatch.setattr("roar_publisher.planning.put.prepare.monotonic", lambda: 1000.0)
     size = 64 * 1024 * 1024
     with (root / "large.bin").open("wb") as file:

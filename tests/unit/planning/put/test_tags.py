@@ -1,4 +1,4 @@
-"""Tags are made and pushed where that can be done at once, and owed where it cannot."""
+"""Tags are made and pushed; a failure is returned with the command to type."""
 
 import os
 import select
@@ -45,7 +45,7 @@ def tags_in(root: Path) -> list[str]:
 
 
 def tag(root: Path, *, asked: bool = True, configured: bool = False, **section: Any) -> Tag:
-    """The tag of a put, as its plan has it.  asked: for `--tag`."""
+    """Return the tag in the plan of a put. asked: whether `--tag` was typed."""
     wanted = PutRequest(
         project(root, **section), (), "s3://bucket", "a message", push_asked=asked, push_configured=configured
     )
@@ -61,7 +61,7 @@ def bare(path: Path) -> Path:
 
 
 def ends(pid: int) -> bool:
-    """Whether a process ends; waits for it as long as a killed one may take on a busy machine."""
+    """Return whether a process ends; waits as long as a killed one may take on a busy machine."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -237,7 +237,7 @@ def test_git_never_asks_for_a_password(root: Path, tmp_path: Path, monkeypatch: 
 
 
 def touch(program: Path, note: Path) -> Path:
-    """A program that leaves a note that it ran."""
+    """Make a program that records that it ran."""
     program.write_text(f"#!/bin/sh\ntouch {note}\ncat\n")
     program.chmod(0o755)
     return program

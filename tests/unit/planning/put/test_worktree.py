@@ -1,4 +1,4 @@
-"""The commit that a put names: the work tree is that commit, and nothing of the repository's configuration runs."""
+"""The commit that a put names matches the work tree, and nothing that the repository configures runs."""
 
 import os
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_the_repository_of_a_surrounding_hook_is_ignored(
 
 
 def test_the_users_own_filter_is_used(root: Path, tmp_path: Path) -> None:
-    """As git-lfs has it: what is committed is another text than what lies in the work tree."""
+    """As with git-lfs, the committed text differs from the one in the work tree."""
     clean = tmp_path / "clean"
     clean.write_text("#!/bin/sh\ntr a-z A-Z\n")
     clean.chmod(0o755)
