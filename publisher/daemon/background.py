@@ -25,10 +25,10 @@ START_SECONDS = 10.0
 """How long a new daemon may take to acquire its lock."""
 STOP_SECONDS = 15.0
 """How long the daemon may take to checkpoint everything and exit. It promises ten seconds."""
-NAMED_SECONDS = 1.0
-"""How long a daemon that has just acquired the lock may take to write its pid into it."""
+PID_SECONDS = 1.0
+"""How long a new daemon may take to write its pid into the lock that it has acquired."""
 POLL_SECONDS = 0.02
-LAST_WORDS = 5
+LAST_OUTPUT_LINES = 5
 """Lines of the log to show if the daemon exits immediately."""
 
 COMMAND = ("-P", "-m", "roar_publisher", "daemon", "run")
@@ -45,7 +45,7 @@ class Started:
     """
 
     pid: int
-    already: bool
+    already_running: bool
 
 
 def running(folder: StateFolder) -> int | None:
@@ -61,19 +61,21 @@ def start(folder: StateFolder, *, patience: float = START_SECONDS) -> Started:
     started after `patience` seconds. In the last case the process is left running and may still start.
     """
     if (pid := running(folder)) is not None:
-        return Started(pid, already=True)
+        return Started(pid, already_running=True)
     folder.user_key()  # creates the folder, or raises the reason why it cannot
     log_begins = _size(folder.daemon_log)
     process = _spawn(folder)
-    _until(lambda: running(folder) is not None or _died(process), patience)
+    _poll(lambda: running(folder) is not None or _has_exited(process), patience)
     pid, code = running(folder), process.poll()
-    words = "" if pid is not None or code is None else _last_words(process, folder.daemon_log, log_begins)
-    _let_go(process)
+    output = "" if pid is not None or code is None else _last_output(process, folder.daemon_log, log_begins)
+    _detach(process)
     if pid is not None:
-        return Started(pid, already=pid != process.pid)
+        return Started(pid, already_running=pid != process.pid)
     if code is None:
-        raise _not_up(f"the daemon (pid {process.pid}) has not come up within {patience:.0f} s; it may still")
-    raise _not_up(f"the daemon ended at once, with exit code {code}{f': {words}' if words else ''}")
+        raise _start_failed(
+            f"the daemon (pid {process.pid}) has not started within {patience:.0f} s, and may still start"
+        )
+    raise _start_failed(f"the daemon exited immediately with exit code {code}{f': {output}' if output else ''}")
 
 
 def stop(folder: StateFolder, *, patience: float = STOP_SECONDS) -> int | None:
@@ -82,18 +84,18 @@ def stop(folder: StateFolder, *, patience: float = STOP_SECONDS) -> int | None:
     Active publishes are checkpointed and stay resumable. The daemon is never killed. Raises LocalProblem if it is
     still running after `patience` seconds, or if it cannot be signalled from here.
     """
-    pid = _holder(folder)
+    pid = _lock_holder(folder)
     if pid is None:
         return None
     try:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
         pass  # it has just exited by itself
-    if not _until(lambda: running(folder) != pid, patience):
+    if not _poll(lambda: running(folder) != pid, patience):
         raise LocalProblem(
-            f"the daemon (pid {pid}) was asked to stop and still runs after {patience:.0f} s",
-            kept="It was not killed; if it is, everything that was acknowledged is kept all the same.",
-            next_step=f"roar daemon logs; to end it by force: kill -9 {pid}",
+            f"the daemon (pid {pid}) was asked to stop and is still running after {patience:.0f} s",
+            kept="It was not killed. Everything that was acknowledged is kept even if you kill it.",
+            next_step=f"roar daemon logs; to kill it: kill -9 {pid}",
             reason=Reason.DAEMON,
         )
     return pid
@@ -101,7 +103,7 @@ def stop(folder: StateFolder, *, patience: float = STOP_SECONDS) -> int | None:
 
 def wait_for(folder: StateFolder, seconds: float) -> int | None:
     """Wait until a daemon holds the lock and return its pid, or None after `seconds`."""
-    _until(lambda: running(folder) is not None, seconds)
+    _poll(lambda: running(folder) is not None, seconds)
     return running(folder)
 
 
@@ -122,12 +124,12 @@ def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
     environ = {**os.environ, "ROAR_STATE_DIR": str(folder.root.absolute())}
     if (path := import_path(os.environ)) is not None:
         environ["PYTHONPATH"] = path
-    said = _log_descriptor(folder.daemon_log)
+    output_file = _log_descriptor(folder.daemon_log)
     try:
         return subprocess.Popen(
             [sys.executable, *COMMAND, "--quiet"],
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output_file,
             stderr=subprocess.STDOUT,
             cwd="/",
             env=environ,
@@ -135,10 +137,10 @@ def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
             start_new_session=True,
         )
     except OSError as error:
-        raise _not_up(f"{sys.executable} cannot be started: {error.strerror}") from error
+        raise _start_failed(f"{sys.executable} cannot be started: {error.strerror}") from error
     finally:
-        if said != subprocess.PIPE:
-            os.close(said)
+        if output_file != subprocess.PIPE:
+            os.close(output_file)
 
 
 def _log_descriptor(log: Path) -> int:
@@ -148,7 +150,7 @@ def _log_descriptor(log: Path) -> int:
         return subprocess.PIPE  # an unwritable log must not prevent the start
 
 
-def _died(process: subprocess.Popen[bytes]) -> bool:
+def _has_exited(process: subprocess.Popen[bytes]) -> bool:
     """Return whether the process has exited.
 
     An exit because another daemon holds the lock does not count; `start` waits for that daemon.
@@ -156,7 +158,7 @@ def _died(process: subprocess.Popen[bytes]) -> bool:
     return process.poll() not in (None, ExitCode.OWNED)
 
 
-def _let_go(process: subprocess.Popen[bytes]) -> None:
+def _detach(process: subprocess.Popen[bytes]) -> None:
     """Mark the process as reaped, because it outlives this one and `subprocess` would warn about it."""
     if process.stdout is not None:
         process.stdout.close()
@@ -164,7 +166,7 @@ def _let_go(process: subprocess.Popen[bytes]) -> None:
         process.returncode = 0
 
 
-def _holder(folder: StateFolder) -> int | None:
+def _lock_holder(folder: StateFolder) -> int | None:
     """Return the daemon's pid once it is certain that this pid is the process that has the lock open here.
 
     The pid in the lock can be stale for a moment, and a holder in another container has a different pid there. Raises
@@ -176,10 +178,10 @@ def _holder(folder: StateFolder) -> int | None:
         found.append(running(folder))
         return found[-1] is None or _has_open(found[-1], folder.daemon_lock)
 
-    if not _until(certain, NAMED_SECONDS):
+    if not _poll(certain, PID_SECONDS):
         raise LocalProblem(
-            f"the daemon's lock is held by a process that cannot be seen from here (there its pid is {found[-1]})",
-            next_step="stop it where it runs: in its container, or as its user",
+            f"the daemon's lock is held by a process that is not visible here (its pid there is {found[-1]})",
+            next_step="stop it where it runs: in its container or as its user",
             reason=Reason.DAEMON,
         )
     return found[-1]
@@ -201,7 +203,7 @@ def _has_open(pid: int, path: Path) -> bool:
     return False
 
 
-def _until(condition: Callable[[], bool], seconds: float) -> bool:
+def _poll(condition: Callable[[], bool], seconds: float) -> bool:
     """Wait up to `seconds` for the condition. Return whether it became true."""
     end = time.monotonic() + seconds
     while not condition():
@@ -218,22 +220,22 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _last_words(process: subprocess.Popen[bytes], log: Path, begin: int) -> str:
+def _last_output(process: subprocess.Popen[bytes], log: Path, begin: int) -> str:
     """Return the last lines of its output, or of the log from byte `begin` on, joined into one line."""
     try:
-        with process.stdout or os.fdopen(open_own(log, os.O_RDONLY), "rb") as said:
-            if said is not process.stdout:
-                said.seek(begin)
-            lines = said.read().decode("utf-8", errors="backslashreplace").splitlines()
+        with process.stdout or os.fdopen(open_own(log, os.O_RDONLY), "rb") as output_file:
+            if output_file is not process.stdout:
+                output_file.seek(begin)
+            lines = output_file.read().decode("utf-8", errors="backslashreplace").splitlines()
     except OSError:
         return ""
-    return " ".join(line.strip() for line in lines[-LAST_WORDS:])
+    return " ".join(line.strip() for line in lines[-LAST_OUTPUT_LINES:])
 
 
-def _not_up(what: str) -> LocalProblem:
+def _start_failed(what: str) -> LocalProblem:
     return LocalProblem(
         what,
-        kept="What is queued stays queued.",
-        next_step="roar daemon logs; to see it fail here: roar daemon run",
+        kept="Queued publishes stay queued.",
+        next_step="roar daemon logs; to run it in the foreground: roar daemon run",
         reason=Reason.DAEMON,
     )

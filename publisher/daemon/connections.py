@@ -9,11 +9,11 @@ from roar_publisher.net.connection import RegistryConnection
 
 @dataclass(slots=True)
 class _Shared:
-    line: RegistryConnection
+    connection: RegistryConnection
     users: int = 0
 
 
-class Lines:
+class SharedConnections:
     """A collection of shared connections. connect: opens a connection to a registry."""
 
     def __init__(self, connect: Callable[[str], RegistryConnection]) -> None:
@@ -28,13 +28,13 @@ class Lines:
             shared = self._shared[registry] = _Shared(self._connect(registry))
         shared.users += 1
         try:
-            yield shared.line
+            yield shared.connection
         finally:
             shared.users -= 1
             if not shared.users:
                 if self._shared.get(registry) is shared:
                     del self._shared[registry]
-                await shared.line.__aexit__(None, None, None)
+                await shared.connection.__aexit__(None, None, None)
 
     def renew(self) -> None:
         """Open new connections for later callers, because the existing ones were cut silently."""

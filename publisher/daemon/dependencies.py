@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from roar_publisher.blocking import RunBlocking, in_thread
-from roar_publisher.daemon.suspension import slept
+from roar_publisher.daemon.suspension import suspended_seconds
 from roar_publisher.state.room import has_room
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Dependencies:
     """
 
     clock: Callable[[], float] = time.time
-    slept: Callable[[], float] = slept
+    suspended_seconds: Callable[[], float] = suspended_seconds
     has_room: Callable[[Path], bool] = has_room
     rng: random.Random = field(default_factory=random.Random)
     run_blocking: Callable[[], RunBlocking] = in_thread
@@ -41,11 +41,11 @@ class Dependencies:
 class ActivePublish:
     """An active publish.
 
-    stop: set to release it cleanly. scope: cancelled to drop it; the next scan finds it. telling: it has ended, and
+    stop: set to release it cleanly. scope: cancelled to drop it; the next scan finds it. reporting: it has ended, and
     its hook is running.
     """
 
     project: str
-    telling: bool = False
+    reporting: bool = False
     stop: anyio.Event = field(default_factory=anyio.Event)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)

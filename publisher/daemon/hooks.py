@@ -30,23 +30,23 @@ KILLED_SECONDS = 5.0
 """How long to wait for a killed command to exit."""
 NOTIFY_SECONDS = 5.0
 """How long the desktop may take to accept a notification."""
-LAST_WORDS_SECONDS = 1.0
+STDERR_DRAIN_SECONDS = 1.0
 """How long to keep reading after a command ends. A child that it left behind may hold its stderr open forever."""
-LAST_WORDS_BYTES = 4096
+STDERR_BYTES = 4096
 LINE_CHARACTERS = 300
 """The maximum length of a command's last line in the log."""
 
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 """Error numbers for a lack of file descriptors, memory or processes."""
 
-PASSED_ON = frozenset(
+PASSED_VARIABLES = frozenset(
     "PATH HOME USER LOGNAME SHELL TMPDIR TZ LANG LANGUAGE VIRTUAL_ENV CONDA_PREFIX "
     "DISPLAY WAYLAND_DISPLAY XAUTHORITY DBUS_SESSION_BUS_ADDRESS ROAR_STATE_DIR".split()
 )
 """The variables that a command gets. All others are left out, because they may hold credentials under any name. A
 command that needs another variable reads it from a file, or is `["env", "NAME=value", …]`.
 """
-PASSED_ON_PREFIXES = ("LC_", "XDG_")
+PASSED_PREFIXES = ("LC_", "XDG_")
 
 TITLES = {State.DONE: "Published", State.FAILED: "Could not publish"}
 
@@ -58,7 +58,7 @@ _APPLESCRIPT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedPublish:
     """A publish that has ended or waits for the user.
 
     state: DONE, FAILED, or a live state. hash, url: empty if nothing was published. project: the folder that it came
@@ -74,7 +74,7 @@ class Ended:
     detail: str
 
 
-async def tell_end(ended: Ended, command: Sequence[str] | None, *, notify: bool, log: logging.Logger) -> None:
+async def notify_end(ended: EndedPublish, command: Sequence[str] | None, *, notify: bool, log: logging.Logger) -> None:
     """Run the hook `command`, if any, and show a notification if `notify` is set and there is a desktop.
 
     The command runs without a shell, in `/`, with the variables of `hook_environment`. After 60 s its whole process
@@ -90,13 +90,13 @@ async def tell_end(ended: Ended, command: Sequence[str] | None, *, notify: bool,
             await _run("notification", notice, NOTIFY_SECONDS, _passed_on(os.environ), publish_log)
 
 
-def hook_environment(ended: Ended, environ: Mapping[str, str]) -> dict[str, str]:
+def hook_environment(ended: EndedPublish, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the `on_done` command: the variables of PASSED_ON, and how the publish ended.
 
     These are ROAR_PUBLISH_ID, _STATE (`done` or `failed`), _HASH and _URL (empty unless published), _PROJECT (its
     folder) and _REASON (the code that `roar journal show --why` prints).
     """
-    told = {
+    facts = {
         "ROAR_PUBLISH_ID": ended.publish_id,
         "ROAR_PUBLISH_STATE": ended.state.value,
         "ROAR_PUBLISH_HASH": one_line(ended.hash),
@@ -104,15 +104,15 @@ def hook_environment(ended: Ended, environ: Mapping[str, str]) -> dict[str, str]
         "ROAR_PUBLISH_PROJECT": ended.project,
         "ROAR_PUBLISH_REASON": ended.reason,
     }
-    return _passed_on(environ) | told
+    return _passed_on(environ) | facts
 
 
-def notification(ended: Ended, environ: Mapping[str, str], *, platform: str = sys.platform) -> list[str] | None:
+def notification(ended: EndedPublish, environ: Mapping[str, str], *, platform: str = sys.platform) -> list[str] | None:
     """Return the command that shows the end on this desktop, or None without a desktop or such a program.
 
     The texts are separate arguments. They are never part of a script or of markup.
     """
-    title = TITLES.get(ended.state, "A publish waits for you")
+    title = TITLES.get(ended.state, "A publish needs you")
     name = Path(ended.project).name or ended.project
     text = one_line(f"{name}: {ended.url or ended.hash or ended.detail or ended.reason}")
     if platform == "darwin":
@@ -129,7 +129,9 @@ def _has_session_bus(environ: Mapping[str, str]) -> bool:
 
 
 def _passed_on(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)}
+    return {
+        name: value for name, value in environ.items() if name in PASSED_VARIABLES or name.startswith(PASSED_PREFIXES)
+    }
 
 
 async def _run(what: str, command: Sequence[str], seconds: float, environ: dict[str, str], log: Log) -> None:
@@ -137,23 +139,25 @@ async def _run(what: str, command: Sequence[str], seconds: float, environ: dict[
 
     Raises LocalProblem if the machine lacks the resources to run it now.
     """
-    words = bytearray()
+    tail = bytearray()
     try:
         with anyio.move_on_after(seconds):
-            code = await _run_to_end(command, environ, words)
+            code = await _run_to_end(command, environ, tail)
             level = logging.WARNING if code else logging.INFO
-            log.log(level, "the %s ended with exit code %d%s", what, code, _last_line(words))
+            log.log(level, "the %s ended with exit code %d%s", what, code, _last_line(tail))
             return
     except (OSError, ValueError) as error:  # ValueError: a null character in an argument
         if isinstance(error, OSError) and error.errno in EXHAUSTED:
-            raise LocalProblem(f"the {what} cannot be run just now: {error.strerror}", reason=Reason.LOCAL) from error
+            raise LocalProblem(
+                f"the {what} cannot be run at the moment: {error.strerror}", reason=Reason.LOCAL
+            ) from error
         log.warning("the %s cannot be run: %s", what, error)
         return
-    log.warning("the %s was ended, as it took longer than %.0f s%s", what, seconds, _last_line(words))
+    log.warning("the %s was killed after %.0f s%s", what, seconds, _last_line(tail))
 
 
-async def _run_to_end(command: Sequence[str], environ: dict[str, str], words: bytearray) -> int:
-    """Return the exit code. `words` receives the end of the command's stderr.
+async def _run_to_end(command: Sequence[str], environ: dict[str, str], tail: bytearray) -> int:
+    """Return the exit code. `tail` receives the end of the command's stderr.
 
     The pipe is read directly. asyncio's pipe would not report the end of the command while a child that it left
     behind holds the pipe open.
@@ -173,16 +177,16 @@ async def _run_to_end(command: Sequence[str], environ: dict[str, str], words: by
         finally:
             os.close(writing)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_read, reading, words)
-            await _end_of(process)
-            tasks.cancel_scope.deadline = anyio.current_time() + LAST_WORDS_SECONDS
+            tasks.start_soon(_read, reading, tail)
+            await _wait_or_kill(process)
+            tasks.cancel_scope.deadline = anyio.current_time() + STDERR_DRAIN_SECONDS
         assert process.returncode is not None
         return process.returncode
     finally:
         os.close(reading)
 
 
-async def _end_of(process: Process) -> None:
+async def _wait_or_kill(process: Process) -> None:
     """Wait for the process. On cancellation, kill its whole process group and wait briefly for it to exit.
 
     A command that runs as another user cannot be killed and is left behind.
@@ -197,17 +201,17 @@ async def _end_of(process: Process) -> None:
                 await process.wait()
 
 
-async def _read(descriptor: int, words: bytearray) -> None:
+async def _read(descriptor: int, tail: bytearray) -> None:
     while True:
         await anyio.wait_readable(descriptor)
-        chunk = os.read(descriptor, LAST_WORDS_BYTES)
+        chunk = os.read(descriptor, STDERR_BYTES)
         if not chunk:
             return
-        words += chunk
-        del words[:-LAST_WORDS_BYTES]
+        tail += chunk
+        del tail[:-STDERR_BYTES]
 
 
-def _last_line(words: bytearray) -> str:
-    lines = words.decode("utf-8", errors="replace").split("\n")
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f"; it said: {said[:LINE_CHARACTERS]}" if said else ""
+def _last_line(tail: bytearray) -> str:
+    lines = tail.decode("utf-8", errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f"; its last output: {last[:LINE_CHARACTERS]}" if last else ""

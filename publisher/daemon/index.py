@@ -46,9 +46,9 @@ class PublishIndex:
         Free means that no process owns or claims it. A publish that owes something is left out until its end has been
         reported. A publish whose journal cannot be read is left out; `roar journal list` shows it.
         """
-        return [found for found in self._look(skip) if _has_work(found) and _free(found.paths)]
+        return [found for found in self._scan(skip) if _has_work(found) and _free(found.paths)]
 
-    def untold(self, skip: frozenset[str]) -> list[PublishStatus]:
+    def unreported(self, skip: frozenset[str]) -> list[PublishStatus]:
         """Return every publish that has ended and whose end is not yet reported, as of the last scan."""
         known = (entry.status for entry in self._known.values())
         return [
@@ -64,10 +64,10 @@ class PublishIndex:
         """Drop this publish from the cache, so that the next scan reads it again."""
         self._known.pop(publish_id, None)
 
-    def _look(self, skip: frozenset[str]) -> Iterator[PublishStatus]:
-        there = set()
+    def _scan(self, skip: frozenset[str]) -> Iterator[PublishStatus]:
+        present = set()
         for paths in self._folder.all_publishes():
-            there.add(paths.id)
+            present.add(paths.id)
             if paths.id in skip:
                 continue
             stamp = _stamp(paths)
@@ -76,7 +76,7 @@ class PublishIndex:
                 known = self._known[paths.id] = self._read(paths, stamp)
             if known.status is not None:
                 yield known.status
-        for gone in self._known.keys() - there:
+        for gone in self._known.keys() - present:
             del self._known[gone]
 
     def _read(self, paths: PublishPaths, stamp: _Stamp | None) -> _Known:
@@ -86,8 +86,8 @@ class PublishIndex:
             return _Known(stamp if settled else None, read_status(paths))
         except LocalProblem as problem:
             # A temporary error can go away without a change of the file.
-            passing = problem.exit_code is ExitCode.INTERRUPTED
-            return _Known(stamp if settled and not passing else None, None)
+            temporary = problem.exit_code is ExitCode.INTERRUPTED
+            return _Known(stamp if settled and not temporary else None, None)
 
 
 def _stamp(paths: PublishPaths) -> _Stamp | None:

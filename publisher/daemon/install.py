@@ -36,10 +36,10 @@ Command = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceDefinition:
     """The input for a service manager. path: the file that describes the service. text: its content.
 
-    probe: succeeds if the manager is available. ask: shows the user the status of the service.
+    probe: succeeds if the manager is available. status: shows the user the status of the service.
     enable: starts the service, now and at every login. disable: undoes that.
     forget: tells the manager that the file is gone, if necessary.
     """
@@ -47,7 +47,7 @@ class Service:
     path: Path
     text: str
     probe: Command
-    ask: Command
+    status: Command
     enable: tuple[Command, ...]
     disable: tuple[Command, ...]
     forget: tuple[Command, ...] = ()
@@ -57,20 +57,20 @@ class Service:
 class Installed:
     """The result of `install` or `uninstall`.
 
-    pid: of the daemon; None if no manager answered. left: the commands that the user must run in that case.
+    pid: of the daemon; None if no manager answered. remaining: the commands that the user must run in that case.
     """
 
     path: Path
     pid: int | None
-    left: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
 
 
-def service(folder: StateFolder, environ: Mapping[str, str], *, platform: str = sys.platform) -> Service:
+def service(folder: StateFolder, environ: Mapping[str, str], *, platform: str = sys.platform) -> ServiceDefinition:
     """Return the service that keeps this folder's daemon running, for the manager of this platform."""
     return _launchd(folder, environ) if platform == "darwin" else _systemd(folder, environ)
 
 
-def install(service: Service, folder: StateFolder) -> Installed:
+def install(service: ServiceDefinition, folder: StateFolder) -> Installed:
     """Write the service file, and start the service if the manager answers. Repetition renews both.
 
     A running daemon is stopped first, because two cannot run. Raises LocalProblem.
@@ -79,24 +79,24 @@ def install(service: Service, folder: StateFolder) -> Installed:
         service.path.parent.mkdir(parents=True, exist_ok=True)
         write_private(service.path, os.fsencode(service.text))
     if not _answers(service.probe):
-        return Installed(service.path, None, _to_type(service.enable))
+        return Installed(service.path, None, _as_typed(service.enable))
     stop(folder)
     for command in service.enable:
         _run(command)
     pid = wait_for(folder, START_SECONDS)
     if pid is None:
         raise LocalProblem(
-            f"the service is installed, but no daemon came up within {START_SECONDS:.0f} s",
-            next_step=f"roar daemon logs, or: {shlex.join(service.ask)}",
+            f"the service is installed, but no daemon started within {START_SECONDS:.0f} s",
+            next_step=f"roar daemon logs, or: {shlex.join(service.status)}",
             reason=Reason.DAEMON,
         )
     return Installed(service.path, pid)
 
 
-def uninstall(service: Service) -> Installed | None:
+def uninstall(service: ServiceDefinition) -> Installed | None:
     """Stop the service and remove its file. Return None if it was not installed. Queued publishes stay queued.
 
-    If no manager answers, only the file is removed, and `left` holds the commands to run. Raises LocalProblem.
+    If no manager answers, only the file is removed, and `remaining` holds the commands to run. Raises LocalProblem.
     """
     if not service.path.exists():
         return None
@@ -107,17 +107,17 @@ def uninstall(service: Service) -> Installed | None:
         forget_private(service.path)
     for command in service.forget if answers else ():
         _run(command)
-    return Installed(service.path, None, () if answers else _to_type((*service.disable, *service.forget)))
+    return Installed(service.path, None, () if answers else _as_typed((*service.disable, *service.forget)))
 
 
-def _systemd(folder: StateFolder, environ: Mapping[str, str]) -> Service:
+def _systemd(folder: StateFolder, environ: Mapping[str, str]) -> ServiceDefinition:
     program, *arguments = (sys.executable, *COMMAND)
     variables = "".join(
         f"Environment={_quoted(f'{name}={value}')}\n" for name, value in _folders(folder, environ).items()
     )
     base = base_folder(environ, "XDG_CONFIG_HOME", ".config")
     systemctl = ("systemctl", "--user")
-    return Service(
+    return ServiceDefinition(
         path=base / "systemd" / "user" / UNIT,
         text=UNIT_TEXT.format(
             # The colon before the program turns off the expansion of $ variables.
@@ -128,14 +128,14 @@ def _systemd(folder: StateFolder, environ: Mapping[str, str]) -> Service:
             stop=int(STOP_SECONDS),
         ),
         probe=(*systemctl, "show-environment"),
-        ask=(*systemctl, "status", UNIT),
+        status=(*systemctl, "status", UNIT),
         enable=((*systemctl, "daemon-reload"), (*systemctl, "enable", "--now", UNIT)),
         disable=((*systemctl, "disable", "--now", UNIT),),
         forget=((*systemctl, "daemon-reload"),),
     )
 
 
-def _launchd(folder: StateFolder, environ: Mapping[str, str]) -> Service:
+def _launchd(folder: StateFolder, environ: Mapping[str, str]) -> ServiceDefinition:
     path = home() / "Library" / "LaunchAgents" / f"{NAME}.plist"
     domain = f"gui/{os.getuid()}"
     agent = {
@@ -149,11 +149,11 @@ def _launchd(folder: StateFolder, environ: Mapping[str, str]) -> Service:
         "ProcessType": "Background",
         "Umask": 0o077,
     }
-    return Service(
+    return ServiceDefinition(
         path=path,
         text=plistlib.dumps(agent).decode("utf-8"),
         probe=("launchctl", "print", domain),
-        ask=("launchctl", "print", f"{domain}/{NAME}"),
+        status=("launchctl", "print", f"{domain}/{NAME}"),
         enable=(("launchctl", "bootstrap", domain, str(path)),),
         disable=(("launchctl", "bootout", f"{domain}/{NAME}"),),
     )
@@ -215,23 +215,23 @@ def _run(command: Command) -> None:
     """Run a command of the manager. Raises LocalProblem with the last line of its stderr."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=MANAGER_SECONDS)
-        said = done.stderr.strip().splitlines()
+        lines = done.stderr.strip().splitlines()
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _failed(command, str(error)) from error
     if done.returncode:
-        raise _failed(command, said[-1] if said else f"exit code {done.returncode}")
+        raise _failed(command, lines[-1] if lines else f"exit code {done.returncode}")
 
 
-def _failed(command: Command, said: str) -> LocalProblem:
+def _failed(command: Command, message: str) -> LocalProblem:
     return LocalProblem(
-        f"the service manager refuses: {said}",
-        kept="What is queued stays queued.",
+        f"the service manager reported an error: {message}",
+        kept="Queued publishes stay queued.",
         next_step=shlex.join(command),
         reason=Reason.DAEMON,
     )
 
 
-def _to_type(commands: tuple[Command, ...]) -> tuple[str, ...]:
+def _as_typed(commands: tuple[Command, ...]) -> tuple[str, ...]:
     return tuple(shlex.join(command) for command in commands)
 
 
@@ -242,6 +242,6 @@ def _translated(path: Path) -> Iterator[None]:
     except OSError as error:
         raise LocalProblem(
             f"{path} cannot be changed: {error.strerror}",
-            next_step="fix its permissions or room; or see what would be written: roar daemon install --print",
+            next_step="make room and fix its permissions, or print the file instead: roar daemon install --print",
             reason=Reason.DAEMON,
         ) from error

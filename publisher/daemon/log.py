@@ -68,7 +68,7 @@ class _Line(logging.Formatter):
         from roar_publisher.lineage.redaction.redactor import Redactor
         from roar_publisher.lineage.redaction.settings import OmitConfig
 
-        self._scrubbed: Callable[[str], str] = Redactor(OmitConfig()).text
+        self._redact: Callable[[str], str] = Redactor(OmitConfig()).text
 
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -76,7 +76,7 @@ class _Line(logging.Formatter):
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {_kind_and_place(record.exc_info[1])}"
-        return f"{moment}.{int(record.msecs):03d}Z {record.levelname} {publish_id} {one_line(self._scrubbed(text))}"
+        return f"{moment}.{int(record.msecs):03d}Z {record.levelname} {publish_id} {one_line(self._redact(text))}"
 
 
 class _File(RotatingFileHandler):
@@ -85,7 +85,7 @@ class _File(RotatingFileHandler):
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=MOST_BYTES, backupCount=FILES - 1, encoding="utf-8", delay=True)
         self.errors = "backslashreplace"
-        self._told = False
+        self._reported = False
 
     def _open(self) -> io.TextIOWrapper:
         descriptor = open_own(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -93,10 +93,12 @@ class _File(RotatingFileHandler):
         return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        if not self._told:
-            self._told = True
+        if not self._reported:
+            self._reported = True
             with contextlib.suppress(Exception):  # the line itself may be the cause
-                _tell(f"{self.baseFilename} cannot be written; the daemon goes on without it: {self.format(record)}")
+                _write_to_stderr(
+                    f"{self.baseFilename} cannot be written; the daemon continues without it: {self.format(record)}"
+                )
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -110,7 +112,7 @@ class _Echo(logging.StreamHandler[TextIO]):
         """Ignore the error, because the reader is gone."""
 
 
-def _tell(text: str) -> None:
+def _write_to_stderr(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         os.write(2, f"{text}\n".encode(errors="backslashreplace"))
 
@@ -139,7 +141,7 @@ def follow(path: Path, number: int, *, sleep: Callable[[float], None] = time.sle
 
     Waits for a log that does not exist yet. Raises OSError if it cannot be read.
     """
-    file = _opened(path)
+    file = _open_log(path)
     try:
         yield from _with_older(path, list(_whole_lines(file)) if file else [], number)
         while True:
@@ -149,7 +151,7 @@ def follow(path: Path, number: int, *, sleep: Callable[[float], None] = time.sle
             if rotated:
                 if file is not None:
                     file.close()
-                file = _opened(path)
+                file = _open_log(path)
             if file is None or not rotated:
                 sleep(POLL_SECONDS)
     finally:
@@ -166,14 +168,14 @@ def _with_older(path: Path, lines: list[str], number: int) -> list[str]:
 
 
 def _all_lines(path: Path) -> list[str]:
-    file = _opened(path)
+    file = _open_log(path)
     if file is None:
         return []
     with file:
         return list(_whole_lines(file))
 
 
-def _opened(path: Path) -> io.BufferedReader | None:
+def _open_log(path: Path) -> io.BufferedReader | None:
     try:
         return os.fdopen(open_own(path, os.O_RDONLY), "rb")
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """The daemon process: holds the lock, handles signals, and replaces itself when its memory has grown.
 
 Python returns little memory to the system. A daemon that has worked and is idle again therefore executes its own
-program anew, with the same pid and the same lock. All its state is in the journals.
+program again, with the same pid and the same lock. All its state is in the journals.
 """
 
 import logging
@@ -27,7 +27,7 @@ LOCK_HANDLE = "ROAR_DAEMON_LOCK"
 """The environment variable that passes the lock to the program that replaces this one."""
 
 
-def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Dependencies | None = None) -> None:
+def run_daemon(folder: StateFolder, *, log: logging.Logger, dependencies: Dependencies | None = None) -> None:
     """Run the daemon of a state folder until SIGTERM or SIGINT.
 
     Raises Owned if another daemon runs, LocalProblem if the folder or the configuration cannot be used.
@@ -36,20 +36,24 @@ def run_daemon(folder: StateFolder, *, log: logging.Logger, means: Dependencies 
     lock = _only_daemon(folder)
     try:
         settings = user_settings(os.environ, home_to_read())
-        while anyio.run(_until_signal, Daemon(folder, settings, log=log, means=means or Dependencies(), lock=lock)):
-            if _would_come_up(log):
+        while anyio.run(
+            _until_signal, Daemon(folder, settings, log=log, dependencies=dependencies or Dependencies(), lock=lock)
+        ):
+            if _is_configuration_usable(log):
                 os.environ[LOCK_HANDLE] = str(lock.inheritable())
                 os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     finally:
         lock.release()
 
 
-def _would_come_up(log: logging.Logger) -> bool:
+def _is_configuration_usable(log: logging.Logger) -> bool:
     """Return whether a restarted daemon could use the configuration. Log what is wrong with it."""
     try:
         user_settings(os.environ, home_to_read())
     except LocalProblem as problem:
-        log.error("%s; next: %s; until then the daemon goes on as it was configured", problem.what, problem.next_step)
+        log.error(
+            "%s; next: %s; until then the daemon keeps its present configuration", problem.what, problem.next_step
+        )
         return False
     return True
 
@@ -66,8 +70,8 @@ def _only_daemon(folder: StateFolder) -> Lock:
     except Owned as owned:
         pid = owner(folder.daemon_lock)
         raise Owned(
-            f"a daemon runs already for {folder.root}{f' (pid {pid})' if pid else ''}",
-            kept="It goes on undisturbed.",
+            f"a daemon is already running for {folder.root}{f' (pid {pid})' if pid else ''}",
+            kept="It continues unchanged.",
             next_step="roar daemon status",
             reason=Reason.OWNED,
         ) from owned

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from roar_publisher.auth.choice import Choice
 from roar_publisher.daemon.dependencies import ActivePublish, Dependencies
 from roar_publisher.daemon.log import Log, about
-from roar_publisher.daemon.schedule import Action, Verdict, verdict
+from roar_publisher.daemon.schedule import Action, FollowUp, follow_up_of
 from roar_publisher.engine.journal import AsyncJournal
 from roar_publisher.engine.loop import SETBACKS
 from roar_publisher.engine.run import Frontend, Resources
@@ -33,21 +33,21 @@ DEFECT = "a defect of roar-publisher"
 
 async def run_publish(
     found: PublishStatus,
-    errand: ActivePublish,
+    active: ActivePublish,
     folder: StateFolder,
-    line: RegistryConnection,
-    share: UploadBudget,
+    connection: RegistryConnection,
+    budget: UploadBudget,
     *,
     log: logging.Logger,
-    means: Dependencies,
-) -> Verdict | None:
+    dependencies: Dependencies,
+) -> FollowUp | None:
     """Work on a publish until it ends or cannot continue now, and record what follows in its journal.
 
     Return None if it has ended. Raises LocalProblem if the journal itself cannot be read or written. Cancellation
     leaves the last checkpoint in place.
     """
-    run_blocking = means.run_blocking()
-    with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
+    run_blocking = dependencies.run_blocking()
+    with await run_blocking(OwnedPublish.open, found.paths, clock=dependencies.clock) as owned:
         journal = AsyncJournal(owned.journal, run_blocking)
         queued = await journal.queue.read()
         if found.live and queued.notified is not False:  # an end already reported belongs to an earlier attempt
@@ -56,73 +56,79 @@ async def run_publish(
         async def refuse(choice: Choice) -> bool:
             return False
 
-        heard = _Heard(about(log, found.paths.id))
+        reports = _ReportLogger(about(log, found.paths.id))
         try:
             progress = await work(
                 owned,
                 folder,
-                Frontend(report=heard.report, confirm=refuse),
-                stop=errand.stop,
-                keyring=means.keyring() if means.keyring else None,
+                Frontend(report=reports.report, confirm=refuse),
+                stop=active.stop,
+                keyring=dependencies.keyring() if dependencies.keyring else None,
                 resources=Resources(
-                    connection=line,
-                    budget=share,
+                    connection=connection,
+                    budget=budget,
                     patience=PATIENCE_SECONDS,
-                    clock=means.clock,
-                    rng=means.rng,
+                    clock=dependencies.clock,
+                    rng=dependencies.rng,
                     run_blocking=run_blocking,
                 ),
             )
         except PublisherError as error:
-            then = verdict(error, attempts=0 if heard.moved else queued.attempts, rng=means.rng)
-            await _write_down(journal, error, then, means.clock)
-            heard.stopped(error, then)
-            return then
-        heard.ended(progress)
+            follow_up = follow_up_of(error, attempts=0 if reports.progressed else queued.attempts, rng=dependencies.rng)
+            await _record(journal, error, follow_up, dependencies.clock)
+            reports.stopped(error, follow_up)
+            return follow_up
+        reports.ended(progress)
         return None
 
 
-async def _write_down(journal: AsyncJournal, error: PublisherError, then: Verdict, clock: Callable[[], float]) -> None:
-    match then.then:
+async def _record(
+    journal: AsyncJournal, error: PublisherError, follow_up: FollowUp, clock: Callable[[], float]
+) -> None:
+    match follow_up.action:
         case Action.PARK:
             remedy = f" (next: {error.next_step})" if error.next_step else ""
             await journal.park(reason=error.reason, detail=f"{error.what}{remedy}")
         case Action.RETRY:
-            await journal.queue.postpone(attempts=then.attempts, until=clock() + then.seconds)
-        case Action.AWAY:
-            await journal.queue.postpone(attempts=then.attempts, until=None)
+            await journal.queue.postpone(attempts=follow_up.attempts, until=clock() + follow_up.seconds)
+        case Action.UNREACHABLE:
+            await journal.queue.postpone(attempts=follow_up.attempts, until=None)
         case Action.LEAVE:
             pass
 
 
-async def park_defect(found: PublishStatus, error: Exception, *, log: logging.Logger, means: Dependencies) -> None:
+async def park_defect(
+    found: PublishStatus, error: Exception, *, log: logging.Logger, dependencies: Dependencies
+) -> None:
     """Park a publish after an unexpected exception. The exception text is not kept, because it may contain anything."""
     about(log, found.paths.id).error(DEFECT, exc_info=error)
-    run_blocking = means.run_blocking()
+    run_blocking = dependencies.run_blocking()
     try:
-        with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
-            detail = f"this is a defect of roar-publisher ({type(error).__name__})"
+        with await run_blocking(OwnedPublish.open, found.paths, clock=dependencies.clock) as owned:
+            detail = f"a defect of roar-publisher ({type(error).__name__})"
             await run_blocking(owned.journal.park, reason=Reason.DEFECT, detail=detail)
     except PublisherError as problem:
         about(log, found.paths.id).error(problem.what)
 
 
-async def tell(found: PublishStatus, hear: Callable[[PublishStatus], Awaitable[None]], *, means: Dependencies) -> None:
+async def report_end(
+    found: PublishStatus, notify: Callable[[PublishStatus], Awaitable[None]], *, dependencies: Dependencies
+) -> None:
     """Report the end of a publish, then record that it was reported.
 
-    If the daemon dies in between, the end is reported again. The publish is released while `hear` runs, so the hook
+    If the daemon dies in between, the end is reported again. The publish is released while `notify` runs, so the hook
     may work on it. Raises LocalProblem if the journal cannot be used, Owned if another process owns the publish.
     """
-    run_blocking = means.run_blocking()
-    with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
-        # Without a writable journal, the end would be reported again and again.
+    run_blocking = dependencies.run_blocking()
+    with await run_blocking(OwnedPublish.open, found.paths, clock=dependencies.clock) as owned:
+        # Without a writable journal, the end would be reported repeatedly.
         await run_blocking(owned.journal.queue.set_notified, False)
-    await hear(found)
-    with await run_blocking(OwnedPublish.open, found.paths, clock=means.clock) as owned:
+    await notify(found)
+    with await run_blocking(OwnedPublish.open, found.paths, clock=dependencies.clock) as owned:
         await run_blocking(owned.journal.queue.set_notified, True)
 
 
-class _Heard:
+class _ReportLogger:
     """Logs the reports of one publish, and keeps track of whether it made progress.
 
     A server that loses the session makes the client send everything again, repeatedly. That does not count as
@@ -132,40 +138,40 @@ class _Heard:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._waiting_for = ""
-        self._moved = self._set_back = False
+        self._progressed = self._set_back = False
 
     @property
-    def moved(self) -> bool:
-        return self._moved and not self._set_back
+    def progressed(self) -> bool:
+        return self._progressed and not self._set_back
 
     def report(self, report: Report) -> None:
         match report:
             case Entered():
                 self._waiting_for = ""
-                self._moved = self._moved or report.event is not None
+                self._progressed = self._progressed or report.event is not None
                 self._set_back = self._set_back or report.event in SETBACKS
-                self._log.info(f"{report.event or 'begun'} -> {report.state}")
+                self._log.info(f"{report.event or 'started'} -> {report.state}")
             case Advanced() | ObjectStored():
                 self._waiting_for = ""
-                self._moved = True
+                self._progressed = True
             case Waiting() if report.reason != self._waiting_for:
                 self._waiting_for = report.reason
-                self._log.info(f"waits: {report.reason}")
+                self._log.info(f"waiting: {report.reason}")
             case Retrying():
                 self._log.info(f"attempt {report.attempt} failed ({report.what}); again in {report.seconds:.1f} s")
             case Noted():
                 self._log.info(f"note: {report.text}")
 
-    def stopped(self, error: PublisherError, then: Verdict) -> None:
-        match then.then:
+    def stopped(self, error: PublisherError, follow_up: FollowUp) -> None:
+        match follow_up.action:
             case Action.PARK:
                 self._log.warning(f"needs user action ({error.reason}): {error.what}; next: {error.next_step}")
             case Action.RETRY:
-                self._log.info(f"stopped ({error.reason}): {error.what}; again in {then.seconds:.0f} s")
-            case Action.AWAY:
-                self._log.info(f"stopped ({error.reason}): {error.what}; goes on when it answers")
+                self._log.info(f"stopped ({error.reason}): {error.what}; again in {follow_up.seconds:.0f} s")
+            case Action.UNREACHABLE:
+                self._log.info(f"stopped ({error.reason}): {error.what}; continues when it answers")
             case Action.LEAVE:
-                self._log.info(f"let go of ({error.reason}): {error.what}")
+                self._log.info(f"released ({error.reason}): {error.what}")
 
     def ended(self, progress: Progress) -> None:
         if progress.state is State.DONE:

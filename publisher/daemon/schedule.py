@@ -3,12 +3,12 @@
 | what stopped the publish | what follows |
 | --- | --- |
 | the user must act: sign in, confirm, fix a file | PARK: not tried again until the user asks for it |
-| nothing answers at an address | AWAY: resumed as soon as something answers there; not counted as an attempt |
-| the server asked for a pause | RETRY when it said, or in a minute; not counted as an attempt |
+| nothing answers at an address | UNREACHABLE: resumed as soon as something answers there; not counted as an attempt |
+| the server asked for a pause | RETRY at that time, or in a minute; not counted as an attempt |
 | a disk is full | RETRY every half minute until there is room; not counted as an attempt |
 | the server fails, or a problem of this machine | RETRY with growing delays, `MAX_ATTEMPTS` times in a row |
 | it was asked to stop, or another process owns it | LEAVE: the next scan finds it |
-| its journal cannot be used, so nothing can be recorded | REST: left alone for a while |
+| its journal cannot be used, so nothing can be recorded | PAUSE: left alone for a while |
 """
 
 import random
@@ -40,50 +40,50 @@ class Action(Enum):
     """What follows an error."""
 
     RETRY = "retry"
-    AWAY = "away"
+    UNREACHABLE = "unreachable"
     PARK = "park"
     LEAVE = "leave"
-    REST = "rest"
+    PAUSE = "pause"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FollowUp:
     """The decision about a publish that could not continue.
 
     attempts: failed attempts in a row, for the journal. seconds: until the next attempt. probe_url: the URL that must
     answer first.
     """
 
-    then: Action
+    action: Action
     attempts: int = 0
     seconds: float = 0.0
     probe_url: str = ""
 
 
-def verdict(error: PublisherError, *, attempts: int, rng: random.Random) -> Verdict:
+def follow_up_of(error: PublisherError, *, attempts: int, rng: random.Random) -> FollowUp:
     """Return what follows an error.
 
     attempts: failed attempts in a row before this one, without a new acknowledgement.
     """
     if isinstance(error, Interrupted | Owned):
-        return Verdict(Action.LEAVE, attempts)
+        return FollowUp(Action.LEAVE, attempts)
     turn = meaning(error.reason).turn
     if isinstance(error, NeedsUser) or turn is Turn.USER:
-        return Verdict(Action.PARK, attempts)
+        return FollowUp(Action.PARK, attempts)
     if isinstance(error, Transient):
         if error.probe_url:
-            return Verdict(Action.AWAY, attempts, probe_url=error.probe_url)
+            return FollowUp(Action.UNREACHABLE, attempts, probe_url=error.probe_url)
         if error.retry_after or error.reason == Reason.THROTTLED:
             seconds = error.retry_after or THROTTLED_SECONDS
             lateness = min(seconds / 10, LONGEST_LATENESS_SECONDS) * rng.random()
-            return Verdict(Action.RETRY, attempts, seconds + lateness)
+            return FollowUp(Action.RETRY, attempts, seconds + lateness)
     if error.reason == Reason.DISK_FULL:
-        return Verdict(Action.RETRY, attempts, FULL_DISK_RETRY_SECONDS)
+        return FollowUp(Action.RETRY, attempts, FULL_DISK_RETRY_SECONDS)
     if attempts + 1 >= MAX_ATTEMPTS:
-        return Verdict(Action.PARK, attempts + 1)
+        return FollowUp(Action.PARK, attempts + 1)
     longest = LONGEST_LOCAL_RETRY_SECONDS if turn is Turn.MACHINE else LONGEST_RETRY_SECONDS
     seconds = min(longest, FIRST_RETRY_SECONDS * 2.0 ** min(attempts, 16)) * rng.uniform(0.5, 1.0)
-    return Verdict(Action.RETRY, attempts + 1, seconds)
+    return FollowUp(Action.RETRY, attempts + 1, seconds)
 
 
 def due(next_attempt: float | None, now: float) -> bool:

@@ -11,6 +11,7 @@ daemon scans the state folder every few seconds and uses little memory. Other pr
 import logging
 import os
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,9 +19,9 @@ from anyio.abc import TaskGroup
 
 from roar_publisher.daemon.dependencies import Dependencies
 from roar_publisher.daemon.index import PublishIndex
-from roar_publisher.daemon.reachability import Probing, ReachabilityMonitor
-from roar_publisher.daemon.schedule import Action, Candidate, Verdict, choose, due
-from roar_publisher.daemon.settings import Settings
+from roar_publisher.daemon.reachability import ReachabilityMonitor, ReachabilityProbe
+from roar_publisher.daemon.schedule import Action, Candidate, FollowUp, choose, due
+from roar_publisher.daemon.settings import DaemonSettings
 from roar_publisher.daemon.wake import serve
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.lock import Lock, owner
@@ -31,14 +32,14 @@ from roar_publisher.tasks import task_group
 if TYPE_CHECKING:
     from roar_publisher.daemon.workers import WorkerPool
 
-SCAN_SECONDS = 4.0
+SCAN_INTERVAL_SECONDS = 4.0
 """How long work may wait to be noticed if no process woke the daemon."""
-PULSE_SECONDS = 2.0
-SLEEP_SECONDS = 5.0
+SUSPENSION_CHECK_SECONDS = 2.0
+SHORTEST_SUSPENSION_SECONDS = 5.0
 """A suspension longer than this has broken the machine's connections."""
-STOP_SECONDS = 8.0
+STOP_TIMEOUT_SECONDS = 8.0
 """How long active publishes may take to stop. The engine needs at most 5 s."""
-REST_SECONDS = 60.0
+IDLE_RESTART_SECONDS = 60.0
 """After this long without work, the daemon restarts itself to free the memory that the work took."""
 
 
@@ -52,82 +53,84 @@ class Daemon:
     def __init__(
         self,
         folder: StateFolder,
-        settings: Settings,
+        settings: DaemonSettings,
         *,
         log: logging.Logger,
-        means: Dependencies,
+        dependencies: Dependencies,
         lock: Lock | None = None,
     ) -> None:
         self._folder = folder
         self._settings = settings
         self._log = log
-        self._means = means
+        self._dependencies = dependencies
         self._lock = lock
-        self._run_blocking = means.run_blocking()
+        self._run_blocking = dependencies.run_blocking()
         self._index = PublishIndex(folder)
         self._workers: WorkerPool | None = None  # created for the first publish, because its imports take memory
         self._woken = anyio.Event()
-        self._verdicts: dict[str, tuple[Verdict, float]] = {}  # last verdict by publish id, and when it was given
+        self._follow_ups: dict[str, tuple[FollowUp, float]] = {}  # the last one by publish id, and when it was decided
         self._changed: set[str] = set()  # publishes released since the last scan
         self._served: dict[str, float] = {}  # when each project's last publish was started, in anyio time
-        self._full = False  # whether the full disk has been logged
+        self._full_disk_logged = False  # whether the full disk has been logged
 
     async def run(self, stop: anyio.Event) -> bool:
         """Serve until `stop` is set.
 
         Return True if the daemon ended because it was idle and should restart with fresh memory.
         """
-        self._log.info(f"the daemon runs (pid {os.getpid()}), at most {self._settings.max_active} at once")
+        self._log.info(
+            f"the daemon is running (pid {os.getpid()}), at most {self._settings.max_active} publishes at once"
+        )
         async with task_group() as tasks:
-            monitor = ReachabilityMonitor(tasks, self._probing, rng=self._means.rng, back=self.wake)
+            monitor = ReachabilityMonitor(tasks, self._probing, rng=self._dependencies.rng, on_reachable=self.wake)
             tasks.start_soon(self._serve_socket)
-            tasks.start_soon(self._notice_sleep, monitor)
-            tasks.start_soon(self._end, stop)
-            resting_since = anyio.current_time()
+            tasks.start_soon(self._watch_for_suspension, monitor)
+            tasks.start_soon(self._wake_on_stop, stop)
+            idle_since = anyio.current_time()
             while not stop.is_set():
                 self._woken = anyio.Event()
-                wait, resting = await self._turn(tasks, monitor)
-                if not resting:
-                    resting_since = anyio.current_time()
-                elif self._workers is not None and anyio.current_time() - resting_since >= REST_SECONDS:
+                wait, idle = await self._scan(tasks, monitor)
+                if not idle:
+                    idle_since = anyio.current_time()
+                elif self._workers is not None and anyio.current_time() - idle_since >= IDLE_RESTART_SECONDS:
                     break
                 with anyio.move_on_after(wait):
                     await self._woken.wait()
                 if self._lock is not None and not self._lock.in_place:
-                    self._log.warning(f"{self._folder.root} was removed or replaced: it is not ours any more")
+                    self._log.warning(f"{self._folder.root} was removed or replaced, so the daemon exits")
                     stop.set()
-            await self._let_go()
+            await self._stop_workers()
             tasks.cancel_scope.cancel()
-        self._log.info("the daemon ends" if stop.is_set() else "nothing to do: the daemon begins anew")
+        self._log.info("the daemon exits" if stop.is_set() else "idle: the daemon restarts to free memory")
         return not stop.is_set()
 
     def wake(self) -> None:
         """Scan the journals now."""
         self._woken.set()
 
-    async def _turn(self, tasks: TaskGroup, monitor: ReachabilityMonitor) -> tuple[float, bool]:
+    async def _scan(self, tasks: TaskGroup, monitor: ReachabilityMonitor) -> tuple[float, bool]:
         """Start what can be started. Return the seconds until the next scan, and whether there is nothing to do."""
         active = self._workers.active if self._workers is not None else {}
         changed, self._changed = self._changed, set()
         try:
-            waiting, untold, claimed = await self._run_blocking(self._look, frozenset(active), changed)
+            waiting, unreported, claimed = await self._run_blocking(self._read_journals, frozenset(active), changed)
         except PublisherError as problem:  # the state folder cannot be read at the moment
             self._log.error(problem.what)
-            return SCAN_SECONDS, False
+            return SCAN_INTERVAL_SECONDS, False
         for publish_id in claimed:
             if publish_id in active:  # it may have ended during the scan
                 active[publish_id].stop.set()
         wanted = [found for found in waiting if not found.queued.parked]
         ready = [found for found in wanted if self._ready(found, monitor)]
-        if (ready or untold) and self._room_on_disk():
+        if (ready or unreported) and self._room_on_disk():
             workers = self._get_workers(tasks, monitor)
-            self._tell(workers, untold)
-            self._begin(workers, ready)
-        now = self._means.clock()
+            self._report_ends(workers, unreported)
+            self._start(workers, ready)
+        now = self._dependencies.clock()
         later = [at - now for found in wanted if (at := found.queued.next_attempt) is not None and at > now]
-        return min([SCAN_SECONDS, *later]), not (wanted or untold or active)
+        return min([SCAN_INTERVAL_SECONDS, *later]), not (wanted or unreported or active)
 
-    def _look(
+    def _read_journals(
         self, skip: frozenset[str], changed: set[str]
     ) -> tuple[list[PublishStatus], list[PublishStatus], list[str]]:
         """Return waiting publishes, ended but unreported ones, and active ones that another process claims. Blocks."""
@@ -135,105 +138,109 @@ class Daemon:
             self._index.forget(publish_id)
         waiting = self._index.waiting(skip)
         claimed = [id_ for id_ in skip if owner(self._folder.publishes / id_ / "claim") is not None]
-        return waiting, self._index.untold(skip), claimed
+        return waiting, self._index.unreported(skip), claimed
 
     def _ready(self, found: PublishStatus, monitor: ReachabilityMonitor) -> bool:
-        last, since = self._verdicts.get(found.paths.id, (None, 0.0))
-        if self._rests(found.paths.id) or (last is not None and monitor.is_away(last.probe_url)):
+        last, since = self._follow_ups.get(found.paths.id, (None, 0.0))
+        if self._is_paused(found.paths.id) or (last is not None and monitor.is_unreachable(last.probe_url)):
             return False
         next_attempt = found.queued.next_attempt
-        if next_attempt is None or last is None or last.then is not Action.RETRY:
-            return due(next_attempt, self._means.clock())
+        if next_attempt is None or last is None or last.action is not Action.RETRY:
+            return due(next_attempt, self._dependencies.clock())
         # A postponement of our own is measured on a monotonic clock, so setting the wall clock does not change it.
         return since + last.seconds <= self._now()
 
-    def _rests(self, publish_id: str) -> bool:
-        last, since = self._verdicts.get(publish_id, (None, 0.0))
-        return last is not None and last.then is Action.REST and self._now() < since + last.seconds
+    def _is_paused(self, publish_id: str) -> bool:
+        last, since = self._follow_ups.get(publish_id, (None, 0.0))
+        return last is not None and last.action is Action.PAUSE and self._now() < since + last.seconds
 
     def _now(self) -> float:
         """Return seconds on a clock that includes time asleep and that no one can set."""
-        return anyio.current_time() + self._means.slept()
+        return anyio.current_time() + self._dependencies.suspended_seconds()
 
-    def _begin(self, workers: "WorkerPool", ready: list[PublishStatus]) -> None:
+    def _start(self, workers: "WorkerPool", ready: list[PublishStatus]) -> None:
         by_id = {found.paths.id: found for found in ready}
         candidates = [Candidate(id_, found.plan.project, found.plan.created_at) for id_, found in by_id.items()]
-        busy = Counter(errand.project for errand in workers.active.values() if not errand.telling)
+        busy = Counter(active.project for active in workers.active.values() if not active.reporting)
         for chosen in choose(candidates, busy, self._served, self._settings.max_active - busy.total()):
             self._served[chosen.project] = anyio.current_time()
-            self._verdicts.pop(chosen.id, None)
-            workers.begin(by_id[chosen.id])
+            self._follow_ups.pop(chosen.id, None)
+            workers.start(by_id[chosen.id])
 
-    def _tell(self, workers: "WorkerPool", untold: list[PublishStatus]) -> None:
+    def _report_ends(self, workers: "WorkerPool", unreported: list[PublishStatus]) -> None:
         """Report ended publishes, at most `max_active` at once, because each hook is a process."""
-        telling = sum(errand.telling for errand in workers.active.values())
-        rested = [found for found in untold if not self._rests(found.paths.id)]
-        for found in rested[: self._settings.max_active - telling]:
-            workers.tell(found)
+        reporting = sum(active.reporting for active in workers.active.values())
+        candidates = [found for found in unreported if not self._is_paused(found.paths.id)]
+        for found in candidates[: self._settings.max_active - reporting]:
+            workers.report_end(found)
 
     def _room_on_disk(self) -> bool:
-        room = self._means.has_room(self._folder.root)
-        if not room and not self._full:
-            self._log.warning(f"the disk of {self._folder.root} is full: nothing is begun until there is room")
-        self._full = not room
+        room = self._dependencies.has_room(self._folder.root)
+        if not room and not self._full_disk_logged:
+            self._log.warning(f"the disk of {self._folder.root} is full: nothing is started until there is room")
+        self._full_disk_logged = not room
         return room
 
     def _get_workers(self, tasks: TaskGroup, monitor: ReachabilityMonitor) -> "WorkerPool":
         if self._workers is None:
             from roar_publisher.daemon.workers import WorkerPool
 
-            def over(publish_id: str, then: Verdict | None) -> None:
-                self._over(publish_id, then, monitor)
-
-            self._workers = WorkerPool(tasks, self._folder, self._settings, log=self._log, means=self._means, over=over)
+            self._workers = WorkerPool(
+                tasks,
+                self._folder,
+                self._settings,
+                log=self._log,
+                dependencies=self._dependencies,
+                on_released=partial(self._release, monitor),
+            )
         return self._workers
 
-    def _over(self, publish_id: str, then: Verdict | None, monitor: ReachabilityMonitor) -> None:
+    def _release(self, monitor: ReachabilityMonitor, publish_id: str, follow_up: FollowUp | None) -> None:
         """Record that the daemon has released a publish."""
         self._changed.add(publish_id)
-        if then is not None:
-            self._verdicts[publish_id] = (then, self._now())
-            if then.then is Action.AWAY:
-                monitor.wait_for(then.probe_url)
+        if follow_up is not None:
+            self._follow_ups[publish_id] = (follow_up, self._now())
+            if follow_up.action is Action.UNREACHABLE:
+                monitor.watch(follow_up.probe_url)
         self.wake()
 
-    def _probing(self, url: str) -> Probing:
+    def _probing(self, url: str) -> ReachabilityProbe:
         # Imported on first use, like the workers, to keep the idle daemon small.
-        from roar_publisher.daemon.workers import probing
+        from roar_publisher.daemon.workers import reachability_probe
 
-        return probing(url, self._means)
+        return reachability_probe(url, self._dependencies)
 
     async def _serve_socket(self) -> None:
         try:
             await serve(self._folder, self.wake)
         except OSError as error:
             self._log.warning(
-                f"no socket to be woken at ({error.strerror or error}): looking every {SCAN_SECONDS:.0f} s instead"
+                f"cannot open the socket ({error.strerror or error}): scanning every {SCAN_INTERVAL_SECONDS:.0f} s only"
             )
 
-    async def _notice_sleep(self, monitor: ReachabilityMonitor) -> None:
-        before = self._means.slept()
+    async def _watch_for_suspension(self, monitor: ReachabilityMonitor) -> None:
+        before = self._dependencies.suspended_seconds()
         while True:
-            await anyio.sleep(PULSE_SECONDS)
-            now = self._means.slept()
-            if now - before > SLEEP_SECONDS:
-                self._log.info(f"the machine slept for {now - before:.0f} s: everything under way begins anew")
+            await anyio.sleep(SUSPENSION_CHECK_SECONDS)
+            now = self._dependencies.suspended_seconds()
+            if now - before > SHORTEST_SUSPENSION_SECONDS:
+                self._log.info(f"the machine was suspended for {now - before:.0f} s: every active publish restarts")
                 if self._workers is not None:
-                    self._workers.drop_all()
-                monitor.hurry()
+                    self._workers.restart_all()
+                monitor.probe_now()
                 self.wake()
             before = now
 
-    async def _end(self, stop: anyio.Event) -> None:
+    async def _wake_on_stop(self, stop: anyio.Event) -> None:
         await stop.wait()
         self.wake()
 
-    async def _let_go(self) -> None:
+    async def _stop_workers(self) -> None:
         """Stop all active publishes and wait until they have written their last checkpoints."""
         if self._workers is None:
             return
         self._workers.stop_all()
-        with anyio.move_on_after(STOP_SECONDS):
+        with anyio.move_on_after(STOP_TIMEOUT_SECONDS):
             while self._workers.active:
                 self._woken = anyio.Event()
                 if self._workers.active:

@@ -24,7 +24,7 @@ KEYS = ("max_active", "jobs", "limit_rate", "on_done", "notify", "push_tags")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class DaemonSettings:
     """The daemon's settings.
 
     max_active: publishes that are active at once.
@@ -41,25 +41,25 @@ class Settings:
     push_tags: bool = False
 
 
-def user_settings(environ: Mapping[str, str], home: Path) -> Settings:
+def user_settings(environ: Mapping[str, str], home: Path) -> DaemonSettings:
     """Return the settings in the user's file, or the defaults. Raises LocalProblem if the file is invalid."""
     base = base_folder(environ, "XDG_CONFIG_HOME", ".config", home)
-    said = _Reader.of(base / "roar" / "config.toml")
-    for key in said.table:
+    table = _Reader.of(base / "roar" / "config.toml")
+    for key in table.table:
         if key not in KEYS:  # a misspelt key must not be ignored silently
-            raise said.wrong(key, f"one of {', '.join(KEYS)}")
-    return said.settings(Settings())
+            raise table.wrong(key, f"one of {', '.join(KEYS)}")
+    return table.settings(DaemonSettings())
 
 
-def project_settings(base: Settings, project: Path, *, log: Log) -> Settings:
+def project_settings(base: DaemonSettings, project: Path, *, log: Log) -> DaemonSettings:
     """Return `base` with the project's `notify`. Log and ignore a command in the project's file.
 
     Raises LocalProblem if the file is invalid.
     """
-    said = _Reader.of(project / ".roar" / "config.toml")
-    if "on_done" in said.table:
-        log.warning("%s: on_done is left alone: a project may not name a command", said.path)
-    return replace(base, notify=said.settings(base).notify)
+    table = _Reader.of(project / ".roar" / "config.toml")
+    if "on_done" in table.table:
+        log.warning("%s: on_done is ignored, because a project may not name a command", table.path)
+    return replace(base, notify=table.settings(base).notify)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ class _Reader:
             raise cls(path, {}).wrong("publisher", "a table")
         return cls(path, table)
 
-    def settings(self, base: Settings) -> Settings:
-        return Settings(
+    def settings(self, base: DaemonSettings) -> DaemonSettings:
+        return DaemonSettings(
             max_active=self._number("max_active") or base.max_active,
             limits=TransferLimits(
                 jobs=self._number("jobs") or base.limits.jobs, limit_rate=self._rate() or base.limits.limit_rate
@@ -102,7 +102,7 @@ class _Reader:
         try:
             return parse_rate(str(value))
         except ValueError:
-            raise self.wrong("limit_rate", "bytes a second, as 500k or 10M") from None
+            raise self.wrong("limit_rate", "bytes a second, such as 500k or 10M") from None
 
     def _command(self, default: tuple[str, ...]) -> tuple[str, ...]:
         value = self.table.get("on_done", list(default))
@@ -123,5 +123,5 @@ class _Reader:
 
     def wrong(self, key: str, wanted: str) -> LocalProblem:
         return LocalProblem(
-            f"{self.path}: [publisher] {key} must be {wanted}", next_step=f"mend {self.path}", reason=Reason.CONFIG
+            f"{self.path}: [publisher] {key} must be {wanted}", next_step=f"correct {self.path}", reason=Reason.CONFIG
         )

@@ -34,8 +34,8 @@ def wake(folder: StateFolder) -> bool:
             return False
 
 
-async def serve(folder: StateFolder, heard: Callable[[], None]) -> None:
-    """Call `heard` whenever a process wakes the daemon, until cancelled. The caller must be the folder's only daemon.
+async def serve(folder: StateFolder, on_wake: Callable[[], None]) -> None:
+    """Call `on_wake` whenever a process wakes the daemon, until cancelled. The caller must be the folder's only daemon.
 
     Raises OSError if the socket cannot be created. The daemon then works without it.
     """
@@ -47,7 +47,7 @@ async def serve(folder: StateFolder, heard: Callable[[], None]) -> None:
     async def answer(stream: SocketStream) -> None:
         async with stream:
             if _peer(stream.extra(SocketAttribute.raw_socket)) in (None, os.getuid()):
-                heard()
+                on_wake()
                 await stream.send(ANSWER)
 
     async def safely(stream: SocketStream) -> None:

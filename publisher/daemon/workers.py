@@ -8,13 +8,13 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from roar_publisher.daemon.connections import Lines
+from roar_publisher.daemon.connections import SharedConnections
 from roar_publisher.daemon.dependencies import ActivePublish, Dependencies
-from roar_publisher.daemon.hooks import Ended, tell_end
+from roar_publisher.daemon.hooks import EndedPublish, notify_end
 from roar_publisher.daemon.log import about
-from roar_publisher.daemon.runner import DEFECT, park_defect, run_publish, tell
-from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS, Action, Verdict
-from roar_publisher.daemon.settings import Settings, project_settings
+from roar_publisher.daemon.runner import DEFECT, park_defect, report_end, run_publish
+from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS, Action, FollowUp
+from roar_publisher.daemon.settings import DaemonSettings, project_settings
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.net.exchange import Exchange
@@ -30,7 +30,7 @@ PROBE_SECONDS = 4.0
 class WorkerPool:
     """Runs publishes and end-of-publish hooks as tasks.
 
-    over: called with the publish id and what follows when the daemon has released a publish. None means that it has
+    on_released: called with the publish id and what follows when the daemon has released a publish. None means that it has
     ended.
     """
 
@@ -38,86 +38,94 @@ class WorkerPool:
         self,
         tasks: TaskGroup,
         folder: StateFolder,
-        settings: Settings,
+        settings: DaemonSettings,
         *,
         log: logging.Logger,
-        means: Dependencies,
-        over: Callable[[str, Verdict | None], None],
+        dependencies: Dependencies,
+        on_released: Callable[[str, FollowUp | None], None],
     ) -> None:
         self._tasks = tasks
         self._folder = folder
         self._settings = settings
         self._log = log
-        self._means = means
-        self._over = over
-        self._lines = Lines(lambda registry: RegistryConnection(registry, transport=means.transport))
-        self._share = UploadBudget.of(settings.limits.uploads, settings.limits.limit_rate)
+        self._dependencies = dependencies
+        self._on_released = on_released
+        self._connections = SharedConnections(
+            lambda registry: RegistryConnection(registry, transport=dependencies.transport)
+        )
+        self._budget = UploadBudget.of(settings.limits.uploads, settings.limits.limit_rate)
         self.active: dict[str, ActivePublish] = {}
 
-    def begin(self, found: PublishStatus) -> None:
+    def start(self, found: PublishStatus) -> None:
         """Start to work on a publish in a new task."""
-        errand = self.active[found.paths.id] = ActivePublish(found.plan.project)
-        self._tasks.start_soon(self._carry_out, found, errand)
+        active = self.active[found.paths.id] = ActivePublish(found.plan.project)
+        self._tasks.start_soon(self._run, found, active)
 
-    def tell(self, found: PublishStatus) -> None:
+    def report_end(self, found: PublishStatus) -> None:
         """Report the end of a publish in a new task."""
-        errand = self.active[found.paths.id] = ActivePublish(found.plan.project, telling=True)
-        self._tasks.start_soon(self._tell, found, errand)
+        active = self.active[found.paths.id] = ActivePublish(found.plan.project, reporting=True)
+        self._tasks.start_soon(self._report_end, found, active)
 
-    def drop_all(self) -> None:
+    def restart_all(self) -> None:
         """Restart all publishes with new connections, because the existing ones were cut silently. Hooks keep
         running.
         """
-        self._lines.renew()
-        for errand in self.active.values():
-            if not errand.telling:
-                errand.scope.cancel()
+        self._connections.renew()
+        for active in self.active.values():
+            if not active.reporting:
+                active.scope.cancel()
 
     def stop_all(self) -> None:
         """Stop everything cleanly. A running hook is ended; the next daemon runs it again."""
-        for errand in self.active.values():
-            errand.stop.set()
-            if errand.telling:
-                errand.scope.cancel()
+        for active in self.active.values():
+            active.stop.set()
+            if active.reporting:
+                active.scope.cancel()
 
-    async def _carry_out(self, found: PublishStatus, errand: ActivePublish) -> None:
-        then: Verdict | None = Verdict(Action.LEAVE)
+    async def _run(self, found: PublishStatus, active: ActivePublish) -> None:
+        follow_up: FollowUp | None = FollowUp(Action.LEAVE)
         try:
-            with errand.scope:
-                async with self._lines.to(found.plan.registry) as line:
-                    then = await run_publish(
-                        found, errand, self._folder, line, self._share, log=self._log, means=self._means
+            with active.scope:
+                async with self._connections.to(found.plan.registry) as connection:
+                    follow_up = await run_publish(
+                        found,
+                        active,
+                        self._folder,
+                        connection,
+                        self._budget,
+                        log=self._log,
+                        dependencies=self._dependencies,
                     )
         except Owned:  # the owner is not visible in the lock, so do not retry immediately
-            then = Verdict(Action.REST, seconds=FIRST_RETRY_SECONDS)
+            follow_up = FollowUp(Action.PAUSE, seconds=FIRST_RETRY_SECONDS)
         except PublisherError as problem:  # the journal cannot be used, so nothing can be recorded there
             about(self._log, found.paths.id).error(problem.what)
-            then = Verdict(Action.REST, seconds=UNUSABLE_REST_SECONDS)
+            follow_up = FollowUp(Action.PAUSE, seconds=UNUSABLE_REST_SECONDS)
         except Exception as error:
-            await park_defect(found, error, log=self._log, means=self._means)
+            await park_defect(found, error, log=self._log, dependencies=self._dependencies)
         finally:
             del self.active[found.paths.id]
-            self._over(found.paths.id, then)
-        if then is not None and then.then is Action.PARK and found.live:
+            self._on_released(found.paths.id, follow_up)
+        if follow_up is not None and follow_up.action is Action.PARK and found.live:
             with suppress(PublisherError):  # the notification is optional; the publish is already parked
-                await self._hear(await self._means.run_blocking()(read_status, found.paths), hook=False)
+                await self._notify(await self._dependencies.run_blocking()(read_status, found.paths), hook=False)
 
-    async def _tell(self, found: PublishStatus, errand: ActivePublish) -> None:
-        then: Verdict | None = None
+    async def _report_end(self, found: PublishStatus, active: ActivePublish) -> None:
+        follow_up: FollowUp | None = None
         try:
-            with errand.scope:
-                await tell(found, self._hear, means=self._means)
+            with active.scope:
+                await report_end(found, self._notify, dependencies=self._dependencies)
         except PublisherError as problem:
             about(self._log, found.paths.id).error(problem.what)
-            then = Verdict(Action.REST, seconds=FIRST_RETRY_SECONDS)
+            follow_up = FollowUp(Action.PAUSE, seconds=FIRST_RETRY_SECONDS)
         except Exception as error:
             about(self._log, found.paths.id).error(DEFECT, exc_info=error)
-            then = Verdict(Action.REST, seconds=UNUSABLE_REST_SECONDS)
+            follow_up = FollowUp(Action.PAUSE, seconds=UNUSABLE_REST_SECONDS)
         finally:
             del self.active[found.paths.id]
-            self._over(found.paths.id, then)
+            self._on_released(found.paths.id, follow_up)
 
-    async def _hear(self, found: PublishStatus, *, hook: bool = True) -> None:
+    async def _notify(self, found: PublishStatus, *, hook: bool = True) -> None:
         """Report an end to the hook and the desktop. With `hook=False`, notify only the desktop.
 
         Raises LocalProblem if this cannot be done now. An unexpected exception is only logged, so that the hook does
@@ -129,7 +137,7 @@ class WorkerPool:
         except PublisherError as problem:
             log.warning(problem.what)
         progress = found.progress
-        ended = Ended(
+        ended = EndedPublish(
             publish_id=found.paths.id,
             state=progress.state,
             hash=progress.hash or "",
@@ -140,7 +148,7 @@ class WorkerPool:
         )
         command = settings.on_done if hook else None
         try:
-            await tell_end(ended, command or None, notify=settings.notify, log=self._log)
+            await notify_end(ended, command or None, notify=settings.notify, log=self._log)
         except PublisherError:
             raise
         except Exception as error:
@@ -148,9 +156,9 @@ class WorkerPool:
 
 
 @asynccontextmanager
-async def probing(url: str, means: Dependencies) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+async def reachability_probe(url: str, dependencies: Dependencies) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
     """Provide a function that reports whether anything answers at a URL. It can be called repeatedly."""
-    async with Exchange(url, connections=1, transport=means.transport) as exchange:
+    async with Exchange(url, connections=1, transport=dependencies.transport) as exchange:
 
         async def anything_answers() -> bool:
             try:

@@ -15,27 +15,27 @@ LINES = 50
 
 @click.group()
 def daemon() -> None:
-    """Publish in the background: what is queued, detached or was interrupted.
+    """Publish queued, detached and interrupted lineage in the background.
 
-    One daemon runs for each state folder. It takes every publish that nobody works on, tries again what the network or
-    a server stopped, and leaves to you what needs a person.
+    One daemon runs for each state folder. It continues every publish that no other process works on, retries after
+    problems of the network or a server, and leaves what needs your decision to you.
 
     \b
-      roar daemon start              now, until the machine is shut down
-      roar daemon install            now, and whenever you are logged in
-      roar daemon status             what it does; roar daemon logs, what it did
+      roar daemon start              run now, until the machine is shut down
+      roar daemon install            run now, and whenever you are logged in
+      roar daemon status             show what it is doing; roar daemon logs shows what it did
     """
 
 
 @daemon.command()
-@click.option("-q", "--quiet", is_flag=True, help="Write to the log file alone.")
+@click.option("-q", "--quiet", is_flag=True, help="Write to the log file only.")
 def run(quiet: bool) -> int:
-    """Run in the foreground, as systemd and containers want it.
+    """Run in the foreground, as systemd and containers expect.
 
-    What goes into the log file goes to stderr, too. Ctrl-C and SIGTERM end it within 10 s, everything checkpointed.
+    Log lines also go to stderr. Ctrl-C and SIGTERM stop it within 10 s, after a checkpoint of every publish.
 
     \b
-    Exit codes: 0 asked to stop, 5 another daemon runs,
+    Exit codes: 0 asked to stop, 5 another daemon is running,
                 1 or 3 the state folder or the configuration cannot be used.
     """
     from roar_publisher.daemon.log import open_log
@@ -53,67 +53,67 @@ def run(quiet: bool) -> int:
             raise
         return int(error.exit_code)
     except Exception:
-        log.exception("ended by a defect")
+        log.exception("stopped by a defect")
         raise
     return 0
 
 
 @daemon.command()
 def start() -> None:
-    """Start it in the background; returns when it runs.
+    """Start the daemon in the background, and return when it is running.
 
-    It gets this environment, and outlives this terminal. Where one runs already, nothing happens.
+    It gets this environment and outlives this terminal. Does nothing if a daemon is already running.
 
     \b
-    Exit codes: 0 it runs, 1 it does not come up within 10 s,
+    Exit codes: 0 it is running, 1 it has not started within 10 s,
                 3 the state folder cannot be used.
     """
     from roar_publisher.daemon.background import start as start_daemon
 
     folder = _folder()
     started = start_daemon(folder)
-    if started.already:
-        click.echo(f"The daemon runs already (pid {started.pid}).")
+    if started.already_running:
+        click.echo(f"The daemon is already running (pid {started.pid}).")
     else:
         click.echo(f"Started the daemon (pid {started.pid}). Its log: {folder.daemon_log}")
 
 
 @daemon.command()
 def stop() -> None:
-    """Ask it to end, and wait until it has.
+    """Ask the daemon to exit, and wait until it has.
 
-    Everything that was acknowledged is kept, and goes on with the next daemon, or with roar publish --resume.
+    Everything that was acknowledged is kept. The next daemon or roar publish --resume continues.
 
     \b
-    Exit codes: 0 none runs any more, 1 it does not end within 15 s.
+    Exit codes: 0 no daemon is running, 1 it has not exited within 15 s.
     """
     from roar_publisher.daemon.background import stop as stop_daemon
 
     pid = stop_daemon(_folder())
-    click.echo("No daemon runs." if pid is None else f"Stopped the daemon (pid {pid}).")
+    click.echo("No daemon is running." if pid is None else f"Stopped the daemon (pid {pid}).")
 
 
 @daemon.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def status(as_json: bool) -> int:
-    """Whether it runs, and every publish that has not ended.
+    """Show whether the daemon is running, and every unfinished publish.
 
-    What is shown is read from locks and journals: nothing is asked of the daemon, and nothing is changed.
+    Reads locks and journals only. Changes nothing, and does not ask the daemon.
 
     \b
     With --json one object:
-      running, pid        pid is null where no daemon runs
+      running, pid        pid is null if no daemon is running
       state_folder, log   their paths
-      counts              publishes by where they stand:
-                            running   somebody works on it
-                            queued    the daemon takes it as soon as it can
+      counts              publishes by their position in the queue:
+                            running   a process works on it
+                            queued    the daemon starts it as soon as it can
                             waiting   until its next attempt
-                            parked    until a person acts
+                            parked    until you act
       next_attempt        the earliest one, in Unix seconds, or null
-      publishes           each of them, as roar journal list --json tells it
+      publishes           each of them, as in roar journal list --json
 
     \b
-    Exit codes: 0 it runs, 3 it does not.
+    Exit codes: 0 it is running, 3 it is not.
     """
     from roar_publisher.cli.daemon.views import show_status
 
@@ -121,17 +121,17 @@ def status(as_json: bool) -> int:
 
 
 @daemon.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on with each new line, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Print each new line, until Ctrl-C.")
 @click.option("-n", "lines", type=click.IntRange(min=0), default=LINES, show_default=True, help="How many lines.")
 def logs(follow: bool, lines: int) -> None:
-    """The last lines of its log. Times are UTC.
+    """Show the last lines of the daemon's log. Times are in UTC.
 
     \b
       roar daemon logs -n 200
       roar daemon logs -f | grep 1f2e3d4c      one publish
 
     \b
-    Exit codes: 0 also when Ctrl-C ends -f, 1 the log cannot be read.
+    Exit codes: 0 also when Ctrl-C stops -f, 1 the log cannot be read.
     """
     from roar_publisher.cli.daemon.views import show_log
 
@@ -139,19 +139,19 @@ def logs(follow: bool, lines: int) -> None:
 
 
 @daemon.command()
-@click.option("--print", "only_print", is_flag=True, help="Print what would be written, and change nothing.")
+@click.option("--print", "only_print", is_flag=True, help="Print the file and change nothing.")
 def install(only_print: bool) -> None:
-    """Make it a service: a systemd user unit, or a launchd agent.
+    """Install the daemon as a service: a systemd user unit or a launchd agent.
 
-    The service gets none of this environment but the names of its folders. Credentials that are in variables only are
-    not found by it: sign in (roar login, or a key in ~/.ssh), and use the profiles of the object store.
+    Of this environment, the service gets only the names of its folders. It cannot find credentials that are only in
+    variables: sign in (roar login, or a key in ~/.ssh), and use the profiles of the object store.
 
     \b
       roar daemon install --print > roar-publisher.service
 
     \b
-    Exit codes: 0 installed, and running where a service manager answers,
-                1 the manager refuses, or the file cannot be written.
+    Exit codes: 0 installed, and running if a service manager answers,
+                1 the manager fails, or the file cannot be written.
     """
     from roar_publisher.cli.daemon.views import show_installed
     from roar_publisher.daemon.install import install as install_service
@@ -167,10 +167,11 @@ def install(only_print: bool) -> None:
 
 @daemon.command()
 def uninstall() -> None:
-    """Stop the service and remove it. What is queued stays queued.
+    """Stop the service and remove it. Queued publishes stay queued.
 
     \b
-    Exit codes: 0 it is gone, 1 the manager refuses or the file cannot be removed.
+    Exit codes: 0 it is removed,
+                1 the manager fails, or the file cannot be removed.
     """
     from roar_publisher.cli.daemon.views import show_uninstalled
     from roar_publisher.daemon.install import service

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from roar_publisher.daemon.install import Installed
 
 
-class Place(StrEnum):
+class QueuePosition(StrEnum):
     """The position of an unfinished publish in the daemon's queue."""
 
     RUNNING = "running"
@@ -46,7 +46,7 @@ def show_status(folder: StateFolder, *, as_json: bool) -> bool:
     """Print whether a daemon runs and what is left to publish, newest first. Return whether one runs."""
     pid = running(folder)
     live = _live(folder)
-    counts = Counter(_place(status) for status in live)
+    counts = Counter(_position(status) for status in live)
     next_attempt = min((at for status in live if (at := status.next_attempt) is not None), default=None)
     if as_json:
         answer = {
@@ -54,22 +54,25 @@ def show_status(folder: StateFolder, *, as_json: bool) -> bool:
             "pid": pid,
             "state_folder": str(folder.root),
             "log": str(folder.daemon_log),
-            "counts": {place.value: counts[place] for place in Place},
+            "counts": {position.value: counts[position] for position in QueuePosition},
             "next_attempt": next_attempt,
             "publishes": [facts(status) for status in live],
         }
         click.echo(json.dumps(answer))
         return pid is not None
-    click.echo("No daemon runs." if pid is None else f"The daemon runs (pid {pid}).")
+    click.echo("No daemon is running." if pid is None else f"The daemon is running (pid {pid}).")
     click.echo(f"State folder: {printable(str(folder.root))}")
     click.echo(f"Log: {printable(str(folder.daemon_log))}")
     if live:
         until = f" (next attempt {moment(next_attempt, time.time())})" if next_attempt is not None else ""
-        words = {place: f"{counts[place]} {place}{until if place is Place.WAITING else ''}" for place in Place}
-        click.echo(", ".join(words[place] for place in Place if counts[place]))
+        words = {
+            position: f"{counts[position]} {position}{until if position is QueuePosition.WAITING else ''}"
+            for position in QueuePosition
+        }
+        click.echo(", ".join(words[position] for position in QueuePosition if counts[position]))
         names = ("ID", "STATUS", "DONE", "PROJECT")
         tables.show_noted(names, [_row(status) for status in live], "WHY, AND WHAT NEXT", right=("DONE",))
-    if pid is None and counts[Place.QUEUED] + counts[Place.WAITING]:
+    if pid is None and counts[QueuePosition.QUEUED] + counts[QueuePosition.WAITING]:
         click.echo(as_called("Next: roar daemon start"), err=True)
     return pid is not None
 
@@ -84,12 +87,12 @@ def _live(folder: StateFolder) -> list[CountedStatus]:
     return sorted(found, key=lambda status: status.plan.created_at, reverse=True)
 
 
-def _place(status: PublishStatus) -> Place:
+def _position(status: PublishStatus) -> QueuePosition:
     if status.owner is not None:
-        return Place.RUNNING
+        return QueuePosition.RUNNING
     if status.parked:
-        return Place.PARKED
-    return Place.QUEUED if status.next_attempt is None else Place.WAITING
+        return QueuePosition.PARKED
+    return QueuePosition.QUEUED if status.next_attempt is None else QueuePosition.WAITING
 
 
 def _row(status: CountedStatus) -> tuple[list[str | Text], str]:
@@ -97,7 +100,7 @@ def _row(status: CountedStatus) -> tuple[list[str | Text], str]:
     plan = status.plan
     project = Text(printable(Path(plan.project).name))
     why = "; ".join(filter(None, (explain(status), next_step(status))))
-    return [plan.id, _place(status), f"{status.percent} %", project], why
+    return [plan.id, _position(status), f"{status.percent} %", project], why
 
 
 def show_log(path: Path, lines: int, *, follow: bool) -> None:
@@ -129,21 +132,21 @@ def _silence_stdout() -> None:
 def show_installed(installed: Installed) -> None:
     """Print where the service is, and the commands left to type."""
     if installed.pid is None:
-        click.echo(f"Wrote {installed.path}. No service manager answers here; where one does, type:")
-        _show_commands(installed.left)
+        click.echo(f"Wrote {installed.path}. No service manager answers here. Where one does, run:")
+        _show_commands(installed.remaining)
         return
-    click.echo(f"Installed {installed.path}. The daemon runs (pid {installed.pid}), and starts when you log in.")
+    click.echo(f"Installed {installed.path}. The daemon is running (pid {installed.pid}), and starts when you log in.")
     if sys.platform.startswith("linux"):
-        click.echo("To have it run while you are not logged in: loginctl enable-linger")
+        click.echo("To keep it running while you are logged out: loginctl enable-linger")
 
 
 def show_uninstalled(removed: Installed | None) -> None:
     """Print what was removed, and the commands left to type."""
     if removed is None:
         click.echo("The service is not installed.")
-    elif removed.left:
-        click.echo(f"Removed {removed.path}. No service manager answers here; where one does, type:")
-        _show_commands(removed.left)
+    elif removed.remaining:
+        click.echo(f"Removed {removed.path}. No service manager answers here. Where one does, run:")
+        _show_commands(removed.remaining)
     else:
         click.echo(f"Stopped the service and removed {removed.path}.")
 

@@ -90,11 +90,11 @@ def test_started_again_it_stays_the_one_that_runs(program: Program) -> None:
     worked(program("daemon", "start"))
     pid = pid_of(program)
 
-    assert worked(program("daemon", "start")) == f"The daemon runs already (pid {pid}).\n"
+    assert worked(program("daemon", "start")) == f"The daemon is already running (pid {pid}).\n"
     assert daemons_of(program) == [pid]
 
 
-def test_started_by_several_at_once_one_runs_and_everybody_is_told_of_it(program: Program) -> None:
+def test_started_by_several_at_once_one_runs_and_everybody_is_reported_of_it(program: Program) -> None:
     command = [sys.executable, "-m", "roar_publisher", "daemon", "start"]
     starting = [
         subprocess.Popen(
@@ -118,7 +118,7 @@ def test_who_loses_to_another_waits_until_that_one_shows(
     monkeypatch.setattr(background, "COMMAND", ("-c", LOSER, str(lost)))
     folder.root.mkdir()
     with process("-c", QUICKER, str(folder.daemon_lock), str(lost)) as quicker:
-        assert start(folder) == Started(quicker.pid, already=True)
+        assert start(folder) == Started(quicker.pid, already_running=True)
 
 
 def test_each_state_folder_has_a_daemon_of_its_own(program: Program, tmp_path: Path) -> None:
@@ -139,11 +139,11 @@ def test_stopped_it_has_ended_and_says_so_in_its_log(program: Program) -> None:
     assert worked(program("daemon", "stop")) == f"Stopped the daemon (pid {pid}).\n"
     assert pid_of(program) is None
     until(lambda: daemons_of(program) == [])
-    assert "the daemon ends" in (program.state / "daemon.log").read_text().splitlines()[-1]
+    assert "the daemon exits" in (program.state / "daemon.log").read_text().splitlines()[-1]
 
 
 def test_where_none_runs_stop_has_nothing_to_do_and_makes_nothing(program: Program) -> None:
-    assert worked(program("daemon", "stop")) == "No daemon runs.\n"
+    assert worked(program("daemon", "stop")) == "No daemon is running.\n"
     assert not program.state.exists()
 
 
@@ -158,7 +158,7 @@ def test_after_a_kill_the_next_one_starts_over_a_stale_pid_and_a_stale_socket(pr
     assert (program.state / "daemon.lock").read_text().split()[0] == str(killed)
 
     assert program("daemon", "status").code == 3
-    assert worked(program("daemon", "stop")) == "No daemon runs.\n"
+    assert worked(program("daemon", "stop")) == "No daemon is running.\n"
     assert worked(program("daemon", "start")).startswith("Started")
     assert pid_of(program) not in (None, killed)
 
@@ -193,7 +193,7 @@ def test_one_that_does_not_end_is_named_and_not_killed(folder: StateFolder) -> N
     with process("-c", HOLDER, str(folder.daemon_lock)) as deaf:
         pid = int(line_of(deaf))
 
-        with pytest.raises(LocalProblem, match=rf"\(pid {pid}\) was asked to stop and still runs") as problem:
+        with pytest.raises(LocalProblem, match=rf"\(pid {pid}\) was asked to stop and is still running") as problem:
             stop(folder, patience=0.05)
 
         assert f"kill -9 {pid}" in problem.value.next_step
@@ -208,7 +208,7 @@ def test_one_that_cannot_start_tells_why(program: Program) -> None:
 
     done = program("daemon", "start")
 
-    done.blames(1, "the daemon ended at once, with exit code 1", "max_active must be a number from 1 to 64")
+    done.blames(1, "the daemon exited immediately with exit code 1", "max_active must be a number from 1 to 64")
     assert "next: roar daemon logs" in done.err.lower()
     assert daemons_of(program) == []
 
@@ -223,9 +223,9 @@ def test_a_state_folder_that_cannot_be_made_is_named(command: str, program: Prog
     assert len(done.err.splitlines()) == 2
 
 
-def test_one_that_does_not_come_up_in_time_is_told_of(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_does_not_come_up_in_time_is_reported_of(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "COMMAND", ("-c", "import signal; signal.pause()"))
-    with pytest.raises(LocalProblem, match=r"\(pid \d+\) has not come up within 0 s; it may still") as problem:
+    with pytest.raises(LocalProblem, match=r"\(pid \d+\) has not started within 0 s, and may still start") as problem:
         start(folder, patience=0.05)
 
     pid = int(problem.value.what.split("pid ")[1].split(")")[0])
@@ -247,7 +247,7 @@ def test_one_that_can_neither_start_nor_log_tells_why(program: Program) -> None:
         (program.state / name).mkdir(parents=True)
 
     program("daemon", "start").blames(
-        1, "the daemon ended at once, with exit code 3", f"the lock {program.state}/daemon.lock cannot be opened"
+        1, "the daemon exited immediately with exit code 3", f"the lock {program.state}/daemon.lock cannot be opened"
     )
 
 
@@ -282,8 +282,8 @@ def test_in_process_it_is_started_and_stopped_alike(folder: StateFolder, monkeyp
         monkeypatch.setenv(name, value)
     started = start(folder)
     try:
-        assert started == Started(started.pid, already=False)
-        assert start(folder) == Started(started.pid, already=True)
+        assert started == Started(started.pid, already_running=False)
+        assert start(folder) == Started(started.pid, already_running=True)
         assert running(folder) == started.pid
     finally:
         assert stop(folder) == started.pid

@@ -71,7 +71,7 @@ def test_status_of_nothing_is_quiet_and_makes_nothing(program: Program) -> None:
 
     assert (done.code, done.err) == (3, "")
     assert done.out.splitlines() == [
-        "No daemon runs.",
+        "No daemon is running.",
         f"State folder: {program.state}",
         f"Log: {program.state}/daemon.log",
     ]
@@ -123,7 +123,7 @@ def test_status_of_one_that_runs_names_it(program: Program) -> None:
 
     assert done.code == 0
     assert (done.last["running"], done.last["pid"]) == (True, pid_of(program))
-    assert program("daemon", "status").out.startswith(f"The daemon runs (pid {pid_of(program)}).\n")
+    assert program("daemon", "status").out.startswith(f"The daemon is running (pid {pid_of(program)}).\n")
 
 
 def test_run_in_the_foreground_tells_stderr_what_it_tells_the_log(program: Program) -> None:

@@ -242,7 +242,7 @@ def of_files(stack: ExitStack, program: Program, folder: Path) -> dict[str, str]
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_what_stops_a_publish_of_the_daemon_is_told_by_its_code(town: Town, condition: str) -> None:
+def test_what_stops_a_publish_of_the_daemon_is_reported_by_its_code(town: Town, condition: str) -> None:
     reason = CONDITIONS[condition]
     wait_until(lambda: town.why(condition)["reason"] == reason, PATIENCE_SECONDS)
     answer = town.why(condition)

@@ -16,11 +16,11 @@ import anyio
 import pytest
 
 from roar_publisher.daemon import hooks as ended
-from roar_publisher.daemon.hooks import Ended, hook_environment, notification, tell_end
+from roar_publisher.daemon.hooks import EndedPublish, hook_environment, notification, notify_end
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.machine import State
 
-DONE = Ended(
+DONE = EndedPublish(
     publish_id="1f2e3d4c",
     state=State.DONE,
     hash="ab" * 32,
@@ -62,7 +62,7 @@ def said(caplog: pytest.LogCaptureFixture) -> str:
     return f"{record.levelname} {record.getMessage()}"
 
 
-async def test_the_hook_is_told_everything_by_variables(
+async def test_the_hook_is_reported_everything_by_variables(
     tmp_path: Path, log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "out"
@@ -71,7 +71,7 @@ async def test_the_hook_is_told_everything_by_variables(
         f"open({str(out)!r}, 'w').write(json.dumps(told))"
     )
 
-    await tell_end(DONE, python(code), notify=False, log=log)
+    await notify_end(DONE, python(code), notify=False, log=log)
 
     assert json.loads(out.read_text()) == {
         "ROAR_PUBLISH_ID": "1f2e3d4c",
@@ -88,7 +88,7 @@ async def test_no_shell_reads_the_command(tmp_path: Path, log: logging.Logger) -
     out = tmp_path / "out"
     code = f"import sys; open({str(out)!r}, 'w').write(sys.argv[1])"
 
-    await tell_end(DONE, [*python(code), "$HOME; `id` && *"], notify=False, log=log)
+    await notify_end(DONE, [*python(code), "$HOME; `id` && *"], notify=False, log=log)
 
     assert out.read_text() == "$HOME; `id` && *"
 
@@ -102,7 +102,7 @@ async def test_no_credential_of_the_daemon_reaches_the_hook(
     out = tmp_path / "out"
 
     code = f"import json, os; open({str(out)!r}, 'w').write(json.dumps(dict(os.environ)))"
-    await tell_end(DONE, python(code), notify=False, log=log)
+    await notify_end(DONE, python(code), notify=False, log=log)
 
     variables = json.loads(out.read_text())
     assert "marked" not in repr(variables)
@@ -120,9 +120,9 @@ async def test_of_a_failing_hook_the_exit_code_and_its_last_line_are_logged(
 ) -> None:
     code = "import sys; sys.stderr.write('x' * 100_000 + '\\nfirst\\nno such channel\\n\\n'); sys.exit(7)"
 
-    await tell_end(DONE, python(code), notify=False, log=log)
+    await notify_end(DONE, python(code), notify=False, log=log)
 
-    assert said(caplog) == "WARNING the hook ended with exit code 7; it said: no such channel"
+    assert said(caplog) == "WARNING the hook ended with exit code 7; its last output: no such channel"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ async def test_of_a_failing_hook_the_exit_code_and_its_last_line_are_logged(
 async def test_a_command_that_cannot_be_run_is_logged(
     command: list[str], why: str, log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await tell_end(DONE, command, notify=False, log=log)
+    await notify_end(DONE, command, notify=False, log=log)
 
     assert said(caplog).startswith("WARNING the hook cannot be run: ")
     assert why in said(caplog)
@@ -158,14 +158,14 @@ async def test_a_hook_that_takes_too_long_is_ended_with_its_children(
     async with anyio.create_task_group() as tasks:
 
         async def tell() -> None:
-            await tell_end(DONE, lasting(tmp_path), notify=False, log=log)
+            await notify_end(DONE, lasting(tmp_path), notify=False, log=log)
 
         tasks.start_soon(tell)
         await until((tmp_path / "child").exists)
         patience.cancel()
 
     assert asked == [60.0]
-    assert said(caplog) == "WARNING the hook was ended, as it took longer than 60 s; it said: waiting"
+    assert said(caplog) == "WARNING the hook was killed after 60 s; its last output: waiting"
     await gone(tmp_path)
 
 
@@ -174,7 +174,7 @@ async def test_a_daemon_that_stops_ends_the_hook_first(tmp_path: Path, log: logg
         async with anyio.create_task_group() as tasks:
 
             async def tell() -> None:
-                await tell_end(DONE, lasting(tmp_path), notify=False, log=log)
+                await notify_end(DONE, lasting(tmp_path), notify=False, log=log)
 
             tasks.start_soon(tell)
             await until((tmp_path / "child").exists)
@@ -200,7 +200,9 @@ async def test_a_hook_that_can_not_be_killed_is_left_behind(
     async with anyio.create_task_group() as tasks:
 
         async def tell() -> None:
-            await tell_end(DONE, ["sh", "-c", f"touch {shlex.quote(str(began))}; exec sleep 20"], notify=False, log=log)
+            await notify_end(
+                DONE, ["sh", "-c", f"touch {shlex.quote(str(began))}; exec sleep 20"], notify=False, log=log
+            )
 
         tasks.start_soon(tell)
         await until(began.exists)
@@ -224,8 +226,8 @@ async def test_where_the_machine_has_no_room_for_a_hook_that_is_raised(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "pipe", no_room)
-    with pytest.raises(LocalProblem, match="the hook cannot be run just now"):
-        await tell_end(DONE, ["true"], notify=False, log=log)
+    with pytest.raises(LocalProblem, match="the hook cannot be run at the moment"):
+        await notify_end(DONE, ["true"], notify=False, log=log)
     assert caplog.records == []
 
 
@@ -239,7 +241,7 @@ async def test_where_the_machine_has_no_room_for_a_notification_nothing_happens(
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(os, "pipe", no_room)
-    await tell_end(DONE, None, notify=True, log=log)
+    await notify_end(DONE, None, notify=True, log=log)
 
 
 async def test_a_child_that_a_hook_leaves_behind_is_not_waited_for(
@@ -250,16 +252,16 @@ async def test_a_child_that_a_hook_leaves_behind_is_not_waited_for(
     held = os.open(fifo, os.O_RDWR)
     try:
         with anyio.fail_after(30):
-            await tell_end(DONE, ["sh", "-c", f"cat {shlex.quote(str(fifo))} & echo bye >&2"], notify=False, log=log)
-        assert said(caplog) == "INFO the hook ended with exit code 0; it said: bye"
+            await notify_end(DONE, ["sh", "-c", f"cat {shlex.quote(str(fifo))} & echo bye >&2"], notify=False, log=log)
+        assert said(caplog) == "INFO the hook ended with exit code 0; its last output: bye"
     finally:
         with os.fdopen(held, "wb") as let_go:
             del let_go  # closed: `cat` reads the end of its file and ends
 
 
 async def test_nothing_is_run_where_nothing_is_asked_for(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
-    await tell_end(DONE, None, notify=False, log=log)
-    await tell_end(DONE, (), notify=False, log=log)
+    await notify_end(DONE, None, notify=False, log=log)
+    await notify_end(DONE, (), notify=False, log=log)
 
     assert caplog.records == []
 
@@ -287,10 +289,10 @@ def bus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("bus")
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has another notification")
-async def test_the_desktop_is_told(tmp_path: Path, log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_desktop_is_reported(tmp_path: Path, log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
     desktop = Desktop(tmp_path, "notify-send")
 
-    await tell_end(DONE, None, notify=True, log=log)
+    await notify_end(DONE, None, notify=True, log=log)
 
     assert desktop.words()[-3:] == ["--", "Published", "my model: https://registry.example/dag/abab"]
     assert said(caplog) == "INFO the notification ended with exit code 0"
@@ -315,7 +317,7 @@ def test_what_waits_for_a_person_says_for_what(tmp_path: Path) -> None:
     command = notification(parked, dict(os.environ), platform="linux")
 
     assert command is not None
-    assert command[-2:] == ["A publish waits for you", "my model: you are not signed in any more"]
+    assert command[-2:] == ["A publish needs you", "my model: you are not signed in any more"]
 
 
 @pytest.mark.usefixtures("bus")

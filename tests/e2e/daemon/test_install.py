@@ -162,7 +162,7 @@ def test_installed_it_runs_and_uninstalled_nothing_is_left(program: Program, uni
     pid = pid_of(program)
 
     assert (done.code, done.err) == (0, "")
-    assert f"Installed {unit}. The daemon runs (pid {pid})" in done.out
+    assert f"Installed {unit}. The daemon is running (pid {pid})" in done.out
     assert manager.told() == ["--user daemon-reload", f"--user enable --now {UNIT}"]
     assert "marked" not in unit.read_text()
 
@@ -189,7 +189,7 @@ def test_a_daemon_that_runs_already_makes_room_for_the_service(program: Program,
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["does not answer", "is not there"])
-def test_where_no_manager_answers_it_is_told_what_to_type(
+def test_where_no_manager_answers_it_is_reported_what_to_type(
     there: bool, program: Program, unit: Path, tmp_path: Path
 ) -> None:
     if there:
@@ -199,7 +199,7 @@ def test_where_no_manager_answers_it_is_told_what_to_type(
 
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines() == [
-        f"Wrote {unit}. No service manager answers here; where one does, type:",
+        f"Wrote {unit}. No service manager answers here. Where one does, run:",
         "  systemctl --user daemon-reload",
         f"  systemctl --user enable --now {UNIT}",
     ]
@@ -217,7 +217,7 @@ def test_a_manager_that_refuses_is_heard(program: Program, tmp_path: Path) -> No
 
     done = program("daemon", "install")
 
-    done.blames(1, "the service manager refuses: it is masked", f"next: systemctl --user enable --now {UNIT}")
+    done.blames(1, "the service manager reported an error: it is masked", f"next: systemctl --user enable --now {UNIT}")
 
 
 def test_a_folder_that_cannot_be_written_is_named(program: Program, unit: Path) -> None:

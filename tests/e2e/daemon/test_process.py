@@ -11,7 +11,7 @@ import pytest
 
 from roar_publisher.daemon import process
 from roar_publisher.daemon.process import LOCK_HANDLE, run_daemon
-from roar_publisher.daemon.settings import Settings, user_settings
+from roar_publisher.daemon.settings import DaemonSettings, user_settings
 from roar_publisher.state.paths import StateFolder
 
 LOG = logging.getLogger("tests.daemon.process")
@@ -32,12 +32,12 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def lives(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Settings]]:
+def lives(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[DaemonSettings]]:
     """The settings of each daemon that ran; the first one is at rest at once, the second one is asked to stop."""
-    lived: list[Settings] = []
+    lived: list[DaemonSettings] = []
 
     class Short:
-        def __init__(self, folder: StateFolder, settings: Settings, **more: Any) -> None:
+        def __init__(self, folder: StateFolder, settings: DaemonSettings, **more: Any) -> None:
             lived.append(settings)
 
         async def run(self, stop: anyio.Event) -> bool:
@@ -52,24 +52,26 @@ def lives(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Settings]]:
     os.environ.pop(LOCK_HANDLE, None)
 
 
-def test_at_rest_it_is_replaced_by_its_own_program(folder: StateFolder, config: Path, lives: list[Settings]) -> None:
+def test_at_rest_it_is_replaced_by_its_own_program(
+    folder: StateFolder, config: Path, lives: list[DaemonSettings]
+) -> None:
     with pytest.raises(Replaced):
         run_daemon(folder, log=LOG)
 
-    assert lives == [Settings(max_active=2)]
+    assert lives == [DaemonSettings(max_active=2)]
     assert os.environ[LOCK_HANDLE].isdigit()
 
 
-def test_a_typo_that_was_made_meanwhile_is_told_and_it_stays(
+def test_a_typo_that_was_made_meanwhile_is_reported_and_it_stays(
     folder: StateFolder,
     config: Path,
-    lives: list[Settings],
+    lives: list[DaemonSettings],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     read = user_settings
 
-    def then_spoiled(*asked: Any) -> Settings:
+    def then_spoiled(*asked: Any) -> DaemonSettings:
         settings = read(*asked)
         config.write_text("[publisher]\nmax_active = 'many'\n")
         return settings
@@ -77,6 +79,6 @@ def test_a_typo_that_was_made_meanwhile_is_told_and_it_stays(
     monkeypatch.setattr(process, "user_settings", then_spoiled)
     run_daemon(folder, log=LOG)
 
-    assert lives == [Settings(max_active=2)] * 2
+    assert lives == [DaemonSettings(max_active=2)] * 2
     [record] = caplog.records
     assert f"{config}: [publisher] max_active must be a number from 1 to 64" in record.getMessage()

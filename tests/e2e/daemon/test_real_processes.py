@@ -149,7 +149,7 @@ def test_whatever_dies_every_publish_is_published_once(tmp_path: Path) -> None:
         assert {recorded(name, "session")["finalized_hash"] for name in ("linear", "diamond")} <= hashes
         assert set(told.read_text().split("\n")) - {""} == {f"{one.paths.id} {one.progress.hash}" for one in found}
         check_clean(program)
-        resumed = sum(" begun -> " in line for line in log_of(program)) - len(found)
+        resumed = sum(" started -> " in line for line in log_of(program)) - len(found)
         assert resumed > 0, "no daemon died at work"
         assert not list(temporary.iterdir())
         print(f"{len(found)} publishes, resumed {resumed} times, {trouble.done}")  # noqa: T201

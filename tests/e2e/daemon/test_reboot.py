@@ -118,7 +118,7 @@ def test_a_daemon_of_before_the_reboot_whose_folder_was_copied(
     shutil.copytree(program.state, copy / "state", ignore=shutil.ignore_patterns("daemon.sock"))
     with program_with_daemons(tmp_path, copy) as restored:
         publish_id = queue(restored, registry.url)
-        assert restored("daemon", "stop").out == "No daemon runs.\n"
+        assert restored("daemon", "stop").out == "No daemon is running.\n"
         assert pid_of(program) == running_pid, "the other one was stopped"
         assert restored("daemon", "start").code == 0
         wait_until(lambda: _done(StateFolder(restored.state).find(publish_id).journal), SOON_SECONDS)

@@ -70,7 +70,7 @@ def test_of_daemons_that_are_started_at_once_one_lives(program: Program) -> None
             if daemon is not living:
                 lost = ended(daemon)
                 assert lost.code == 5
-                assert f"A daemon runs already for {program.state}" in lost.err
+                assert f"A daemon is already running for {program.state}" in lost.err
         assert pid_of(program) == living.pid
         living.send_signal(signal.SIGTERM)
         assert ended(living).code == 0

@@ -241,7 +241,7 @@ def test_what_waits_for_a_person_is_parked_and_the_desktop_says_so(registry: str
         until(shown.exists)
         assert (why(program, publish_id)["reason"], why(program, publish_id)["turn"]) == ("file changed", "person")
         program("publish", "--watch", publish_id).blames(3, changed.name, "waits for you")
-    assert "A publish waits for you" in shown.read_text()
+    assert "A publish needs you" in shown.read_text()
     assert changed.name in shown.read_text()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from roar_publisher.daemon.service import SCAN_SECONDS
+from roar_publisher.daemon.service import SCAN_INTERVAL_SECONDS
 from tests.support.daemon.worlds import Machine
 from tests.support.faults.simulation import run_virtually
 
@@ -14,7 +14,7 @@ RESUMED_SECONDS = 5.0
 WORK_SECONDS = 30.0
 """How long what goes on takes to its end, at the most, in these worlds."""
 LET_GO_SECONDS = 10.0
-SLOW_SCANS = 1.1 / SCAN_SECONDS
+SLOW_SCANS = 1.1 / SCAN_INTERVAL_SECONDS
 """Scans a second of a daemon that nothing happens to, with some to spare."""
 
 Scenario = Callable[[Machine], Awaitable[None]]

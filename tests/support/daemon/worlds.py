@@ -25,9 +25,9 @@ import trio
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.blocking import RunBlocking, inline
 from roar_publisher.daemon.dependencies import Dependencies
-from roar_publisher.daemon.hooks import Ended
+from roar_publisher.daemon.hooks import EndedPublish
 from roar_publisher.daemon.service import Daemon
-from roar_publisher.daemon.settings import Settings
+from roar_publisher.daemon.settings import DaemonSettings
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.registry.api.app import ALL_FEATURES, create_app
 from roar_publisher.registry.data import Store
@@ -173,23 +173,23 @@ class Machine:
 
     def __init__(self, root: Path, *, seed: int = 1, max_active: int = 4) -> None:
         self.folder = StateFolder(root / "state")
-        self.settings = Settings(max_active=max_active, notify=False)
+        self.settings = DaemonSettings(max_active=max_active, notify=False)
         self.rng = random.Random(seed)
         self.sites: dict[str, Site] = {}
         self.home = self.site(HOME_SITE)
         self.requests: list[Asked] = []
         self.queued: dict[str, tuple[Site, Lineage]] = {}
-        self.told: list[Ended] = []
-        self.telling_seconds = 0.0
-        self.telling = 0  # how many ends are being told
-        self.at_telling: Callable[[Ended], None] = lambda ended: None  # what the hook does
+        self.reported: list[EndedPublish] = []
+        self.reporting_seconds = 0.0
+        self.reporting = 0  # how many ends are being told
+        self.on_report: Callable[[EndedPublish], None] = lambda ended: None  # what the hook does
         self.lines: list[str] = []
         self.scans = 0
         self.scan_seconds = 0.05  # how long the daemon takes to look at its journals
         self.room = True  # on the disk, as the system tells
         self.writes: Callable[[], bool] = lambda: True  # whether a journal can be written just now
         self.naps = 0
-        self._slept = 0.0
+        self._suspended_seconds = 0.0
         self._clock_off = 0.0
         self._acknowledged: dict[str, set[Item]] = {}
         self._made = 0
@@ -202,15 +202,15 @@ class Machine:
 
     def true_now(self) -> float:
         """Unix seconds."""
-        return EPOCH + trio.current_time() + self._slept
+        return EPOCH + trio.current_time() + self._suspended_seconds
 
-    def slept(self) -> float:
-        return self._slept
+    def suspended_seconds(self) -> float:
+        return self._suspended_seconds
 
     def sleep(self, seconds: float) -> None:
         """Suspend the machine: no time passes for it, and every connection dies."""
         self.naps += 1
-        self._slept += seconds
+        self._suspended_seconds += seconds
 
     def set_clock(self, seconds: float) -> None:
         """Move the clock on, or back."""
@@ -283,14 +283,14 @@ class Machine:
         log.propagate = False
         log.handlers = [_Lines(self.lines)]
         with living.scope:
-            while await Daemon(self.folder, self.settings, log=log, means=self._means()).run(living.stop):
+            while await Daemon(self.folder, self.settings, log=log, dependencies=self._dependencies()).run(living.stop):
                 living.lives += 1
         living.over.set()
 
-    def _means(self) -> Dependencies:
+    def _dependencies(self) -> Dependencies:
         return Dependencies(
             clock=self.now,
-            slept=self.slept,
+            suspended_seconds=self.suspended_seconds,
             has_room=lambda folder: self.room,
             rng=self.rng,
             run_blocking=self._new_on_disk(),
@@ -314,7 +314,7 @@ class Machine:
     def _in_force(self) -> Iterator[None]:
         with (
             mock.patch("roar_publisher.state.publish.Journal", _journal_of(self)),
-            mock.patch("roar_publisher.daemon.workers.tell_end", self._tell_end),
+            mock.patch("roar_publisher.daemon.workers.notify_end", self._notify_end),
             mock.patch("roar_publisher.daemon.workers.RegistryConnection", self._line),
         ):
             yield
@@ -322,16 +322,16 @@ class Machine:
     def _line(self, registry: str, *, transport: httpx2.AsyncBaseTransport | None) -> RegistryConnection:
         return RegistryConnection(registry, transport=Network(self, kept=True))
 
-    async def _tell_end(
-        self, ended: Ended, command: Sequence[str] | None, *, notify: bool, log: logging.Logger
+    async def _notify_end(
+        self, ended: EndedPublish, command: Sequence[str] | None, *, notify: bool, log: logging.Logger
     ) -> None:
-        self.told.append(ended)
-        self.telling += 1
+        self.reported.append(ended)
+        self.reporting += 1
         try:
-            self.at_telling(ended)
-            await anyio.sleep(self.telling_seconds)
+            self.on_report(ended)
+            await anyio.sleep(self.reporting_seconds)
         finally:
-            self.telling -= 1
+            self.reporting -= 1
 
     # ---------------------------------------------------------------- what must hold
 
@@ -360,9 +360,9 @@ class Machine:
             if one.paths.session_token.exists():
                 raise Broken(f"the session token of {one.paths.id} is still there")
 
-    def told_times(self) -> Counter[str]:
+    def reported_times(self) -> Counter[str]:
         """How often the end of each publish was told."""
-        return Counter(ended.publish_id for ended in self.told)
+        return Counter(ended.publish_id for ended in self.reported)
 
 
 PUBLISHED = """

@@ -39,7 +39,7 @@ def wall_clock() -> Clock:
 
 
 @pytest.fixture
-def roster(folder: StateFolder, wall_clock: Clock) -> PublishIndex:
+def index(folder: StateFolder, wall_clock: Clock) -> PublishIndex:
     return PublishIndex(folder, wall_clock=wall_clock)
 
 
@@ -71,55 +71,55 @@ def ids(found: list[PublishStatus]) -> set[str]:
 
 
 def test_only_what_changed_is_read_again(
-    folder: StateFolder, roster: PublishIndex, wall_clock: Clock, readings: list[str]
+    folder: StateFolder, index: PublishIndex, wall_clock: Clock, readings: list[str]
 ) -> None:
     publishes = [queued(folder) for _ in range(5)]
     for paths in publishes:
         at(paths, wall_clock.now - LONG_AGO)
     for _ in range(3):
-        assert ids(roster.waiting(NOBODY)) == {paths.id for paths in publishes}
+        assert ids(index.waiting(NOBODY)) == {paths.id for paths in publishes}
     assert sorted(readings) == sorted(paths.id for paths in publishes)
     readings.clear()
     with OwnedPublish.open(publishes[2]) as owned:
         owned.journal.park(reason="auth", detail="sign in")
-    (changed,) = (one for one in roster.waiting(NOBODY) if one.queued.parked)
+    (changed,) = (one for one in index.waiting(NOBODY) if one.queued.parked)
     assert changed.paths.id == publishes[2].id
     assert readings == [publishes[2].id]
 
 
 @pytest.mark.parametrize("ago", [0.0, SETTLED_SECONDS / 2, -SETTLED_SECONDS / 2])
 def test_no_change_is_missed_although_the_timestamp_stays_the_same(
-    folder: StateFolder, roster: PublishIndex, wall_clock: Clock, ago: float
+    folder: StateFolder, index: PublishIndex, wall_clock: Clock, ago: float
 ) -> None:
     paths = queued(folder)
     at(paths, wall_clock.now - ago)
-    assert not roster.waiting(NOBODY)[0].queued.parked
+    assert not index.waiting(NOBODY)[0].queued.parked
     with OwnedPublish.open(paths) as owned:
         owned.journal.park(reason="auth", detail="sign in")
     at(paths, wall_clock.now - ago)  # as on a file system that counts whole seconds
-    assert roster.waiting(NOBODY)[0].queued.parked
+    assert index.waiting(NOBODY)[0].queued.parked
 
 
 def test_a_timestamp_in_the_future_is_not_read_over_and_over(
-    folder: StateFolder, roster: PublishIndex, wall_clock: Clock, readings: list[str]
+    folder: StateFolder, index: PublishIndex, wall_clock: Clock, readings: list[str]
 ) -> None:
     """A clock that was set back makes every journal look younger than now, for hours."""
     paths = queued(folder)
     at(paths, wall_clock.now + 3600)
     for _ in range(4):
-        roster.waiting(NOBODY)
+        index.waiting(NOBODY)
     assert readings == [paths.id]
 
 
-def test_a_new_publish_and_one_that_is_gone(folder: StateFolder, roster: PublishIndex) -> None:
+def test_a_new_publish_and_one_that_is_gone(folder: StateFolder, index: PublishIndex) -> None:
     first, second = queued(folder), queued(folder)
-    assert ids(roster.waiting(NOBODY)) == {first.id, second.id}
+    assert ids(index.waiting(NOBODY)) == {first.id, second.id}
     OwnedPublish.open(first).discard()
     third = queued(folder)
-    assert ids(roster.waiting(NOBODY)) == {second.id, third.id}
+    assert ids(index.waiting(NOBODY)) == {second.id, third.id}
 
 
-def test_a_killed_owner_is_no_owner(folder: StateFolder, roster: PublishIndex) -> None:
+def test_a_killed_owner_is_no_owner(folder: StateFolder, index: PublishIndex) -> None:
     paths = queued(folder)
     hold = (
         "import sys; from pathlib import Path; from roar_publisher.state.lock import Lock\n"
@@ -127,48 +127,48 @@ def test_a_killed_owner_is_no_owner(folder: StateFolder, roster: PublishIndex) -
     )
     with running("-c", hold) as process:
         assert line_of(process) == "held"
-        assert not roster.waiting(NOBODY)
+        assert not index.waiting(NOBODY)
         process.kill()
         process.wait()
-        assert ids(roster.waiting(NOBODY)) == {paths.id}
+        assert ids(index.waiting(NOBODY)) == {paths.id}
 
 
-def test_what_is_claimed_is_left_alone_until_the_claim_ends(folder: StateFolder, roster: PublishIndex) -> None:
+def test_what_is_claimed_is_left_alone_until_the_claim_ends(folder: StateFolder, index: PublishIndex) -> None:
     paths = queued(folder)
     with Lock(paths.claim):
-        assert not roster.waiting(NOBODY)
-    assert ids(roster.waiting(NOBODY)) == {paths.id}
+        assert not index.waiting(NOBODY)
+    assert ids(index.waiting(NOBODY)) == {paths.id}
 
 
-def test_what_is_skipped_is_not_even_read(folder: StateFolder, roster: PublishIndex, readings: list[str]) -> None:
+def test_what_is_skipped_is_not_even_read(folder: StateFolder, index: PublishIndex, readings: list[str]) -> None:
     paths = queued(folder)
-    assert not roster.waiting(frozenset({paths.id}))
+    assert not index.waiting(frozenset({paths.id}))
     assert not readings
 
 
-def test_an_ended_publish_waits_to_be_told_until_it_is(folder: StateFolder, roster: PublishIndex) -> None:
+def test_an_ended_publish_waits_to_be_reported_until_it_is(folder: StateFolder, index: PublishIndex) -> None:
     paths = queued(folder)
     with OwnedPublish.open(paths) as owned:
         owned.journal.checkpoint(Event.REJECTED, reason="rejected", detail="no")
-        assert not roster.waiting(NOBODY)
-        assert not roster.untold(NOBODY), "nobody asked to be told"
+        assert not index.waiting(NOBODY)
+        assert not index.unreported(NOBODY), "nobody asked to be told"
         owned.journal.queue.set_notified(False)
-    roster.waiting(NOBODY)
-    assert ids(roster.untold(NOBODY)) == {paths.id}
-    assert not roster.untold(frozenset({paths.id}))
+    index.waiting(NOBODY)
+    assert ids(index.unreported(NOBODY)) == {paths.id}
+    assert not index.unreported(frozenset({paths.id}))
     with OwnedPublish.open(paths) as owned:
         owned.journal.queue.set_notified(True)
-    roster.waiting(NOBODY)
-    assert not roster.untold(NOBODY)
+    index.waiting(NOBODY)
+    assert not index.unreported(NOBODY)
 
 
-def test_one_that_was_given_up_is_told_to_nobody(folder: StateFolder, roster: PublishIndex) -> None:
+def test_one_that_was_given_up_is_reported_to_nobody(folder: StateFolder, index: PublishIndex) -> None:
     paths = queued(folder)
     with OwnedPublish.open(paths) as owned:
         owned.journal.queue.set_notified(False)
         owned.journal.checkpoint(Event.CANCELLED)
-    roster.waiting(NOBODY)
-    assert not roster.untold(NOBODY)
+    index.waiting(NOBODY)
+    assert not index.unreported(NOBODY)
 
 
 @pytest.mark.parametrize(
@@ -183,21 +183,21 @@ def test_one_that_was_given_up_is_told_to_nobody(folder: StateFolder, roster: Pu
         "DROP TABLE plan",
     ],
 )
-def test_a_damaged_journal_hides_no_other(folder: StateFolder, roster: PublishIndex, damage: str) -> None:
+def test_a_damaged_journal_hides_no_other(folder: StateFolder, index: PublishIndex, damage: str) -> None:
     damaged, sound = queued(folder), queued(folder)
     with closing(sqlite3.connect(damaged.journal)) as connection:
         connection.execute(damage)
         connection.commit()
-    assert ids(roster.waiting(NOBODY)) == {sound.id}
+    assert ids(index.waiting(NOBODY)) == {sound.id}
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all", b"SQLite format 3\0" + bytes(200)])
-def test_a_file_that_is_no_journal_hides_no_other(folder: StateFolder, roster: PublishIndex, content: bytes) -> None:
+def test_a_file_that_is_no_journal_hides_no_other(folder: StateFolder, index: PublishIndex, content: bytes) -> None:
     damaged, sound = queued(folder), queued(folder)
     damaged.journal.write_bytes(content)
-    assert ids(roster.waiting(NOBODY)) == {sound.id}
+    assert ids(index.waiting(NOBODY)) == {sound.id}
     folder.new_publish()  # planning has begun, nothing is there yet
-    assert ids(roster.waiting(NOBODY)) == {sound.id}
+    assert ids(index.waiting(NOBODY)) == {sound.id}
 
 
 def test_what_could_not_be_read_for_a_moment_is_read_again(
@@ -206,15 +206,15 @@ def test_what_could_not_be_read_for_a_moment_is_read_again(
     """Though its file has not changed since, and long before."""
     paths = queued(folder)
     later = paths.journal.stat().st_mtime + 60
-    roster = PublishIndex(folder, wall_clock=lambda: later)
+    index = PublishIndex(folder, wall_clock=lambda: later)
 
     def fail(_: PublishPaths) -> PublishStatus:
         raise LocalProblem("the disk reports an error (EIO)", reason="disk", resumable=True)
 
     with monkeypatch.context() as moment:
         moment.setattr("roar_publisher.daemon.index.read_status", fail)
-        assert roster.waiting(NOBODY) == []
-    assert ids(roster.waiting(NOBODY)) == {paths.id}
+        assert index.waiting(NOBODY) == []
+    assert ids(index.waiting(NOBODY)) == {paths.id}
 
 
 def test_a_state_folder_that_does_not_exist_holds_nothing(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_state_folder_that_is_a_file_is_a_local_problem(tmp_path: Path) -> Non
     assert PublishIndex(StateFolder(tmp_path / "state")).waiting(NOBODY) == []
 
 
-def test_looking_takes_no_publish_from_anybody(folder: StateFolder, roster: PublishIndex) -> None:
+def test_looking_takes_no_publish_from_anybody(folder: StateFolder, index: PublishIndex) -> None:
     """Onlookers hold the lock for an instant: whoever takes the publish meanwhile must not be turned away."""
     paths = queued(folder)
     look = (

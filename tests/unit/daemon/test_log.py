@@ -139,7 +139,7 @@ def test_opened_again_nothing_is_written_twice(path: Path) -> None:
 
 
 @pytest.mark.parametrize("cause", ["full disk", "a folder in its place", "no folder"])
-def test_a_log_that_cannot_be_written_is_told_once_and_stops_nobody(tmp_path: Path, cause: str) -> None:
+def test_a_log_that_cannot_be_written_is_reported_once_and_stops_nobody(tmp_path: Path, cause: str) -> None:
     if cause == "full disk" and not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     path = {"full disk": Path("/dev/full"), "a folder in its place": tmp_path, "no folder": tmp_path / "none" / "log"}
@@ -155,7 +155,7 @@ def test_a_log_that_cannot_be_written_is_told_once_and_stops_nobody(tmp_path: Pa
 
     assert (done.returncode, done.stdout) == (0, "went on\n")
     [told] = done.stderr.splitlines()
-    assert told.startswith(f"{path[cause]} cannot be written; the daemon goes on without it: ")
+    assert told.startswith(f"{path[cause]} cannot be written; the daemon continues without it: ")
     assert told.endswith(" INFO - line 0")
 
 

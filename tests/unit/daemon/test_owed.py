@@ -55,7 +55,7 @@ def test_marks_that_another_process_stands_in_the_way_of_are_made_once_it_has_en
                 assert found.queued.attempts > 1
                 roar.execute("ROLLBACK")
                 await machine.until(lambda: not machine.status(paths).owes, LONGEST_LOCAL_RETRY_SECONDS + WORK_SECONDS)
-            assert machine.told_times() == {paths.id: 1}, "its end was told when it was published"
+            assert machine.reported_times() == {paths.id: 1}, "its end was told when it was published"
         machine.check_published()
 
     on(tmp_path, scenario)
@@ -80,7 +80,7 @@ def test_what_a_person_has_to_settle_is_left_alone(tmp_path: Path, database: Pat
     on(tmp_path, scenario)
 
 
-def test_nothing_is_paid_before_the_end_is_told(tmp_path: Path, database: Path) -> None:
+def test_nothing_is_paid_before_the_end_is_reported(tmp_path: Path, database: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         in_database(paths, database)

@@ -69,7 +69,7 @@ class Watch:
 
 
 def watching(tasks: TaskGroup, servers: Servers, watch: Watch, seed: int = 1) -> ReachabilityMonitor:
-    return ReachabilityMonitor(tasks, servers.probing, rng=random.Random(seed), back=watch.back)
+    return ReachabilityMonitor(tasks, servers.probing, rng=random.Random(seed), on_reachable=watch.back)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -82,13 +82,13 @@ def test_who_comes_back_is_noticed_within_five_seconds(seed: int, hangs: float) 
         servers, watch = Servers({URL: back_at}, hangs), Watch()
         async with anyio.create_task_group() as tasks:
             monitor = watching(tasks, servers, watch, seed)
-            monitor.wait_for(URL)
-            assert monitor.is_away(URL)
-            assert monitor.away
+            monitor.watch(URL)
+            assert monitor.is_unreachable(URL)
+            assert monitor.any_unreachable
             await watch.heard.wait()
         assert back_at <= watch.times[0] <= back_at + NOTICED_SECONDS
-        assert not monitor.is_away(URL)
-        assert not monitor.away
+        assert not monitor.is_unreachable(URL)
+        assert not monitor.any_unreachable
 
     run(scenario)
 
@@ -97,7 +97,7 @@ def test_a_day_away_costs_a_knock_every_few_seconds() -> None:
     async def scenario() -> None:
         servers, watch = Servers({URL: DAY}), Watch()
         async with anyio.create_task_group() as tasks:
-            watching(tasks, servers, watch).wait_for(URL)
+            watching(tasks, servers, watch).watch(URL)
             await watch.heard.wait()
         pauses = [later - earlier for earlier, later in pairwise(servers.knocks[URL])]
         assert max(pauses) <= LONGEST_PROBE_SECONDS
@@ -112,7 +112,7 @@ def test_one_knock_at_a_time_however_many_wait() -> None:
         async with anyio.create_task_group() as tasks:
             monitor = watching(tasks, servers, watch)
             for _ in range(50):
-                monitor.wait_for(URL)
+                monitor.watch(URL)
                 await anyio.sleep(0.5)
             await watch.heard.wait()
         assert servers.at_once == 1
@@ -126,10 +126,10 @@ def test_each_address_has_a_knock_of_its_own() -> None:
         servers, watch = Servers({URL: 100.0, OTHER: 7000.0}), Watch()
         async with anyio.create_task_group() as tasks:
             monitor = watching(tasks, servers, watch)
-            monitor.wait_for(URL)
-            monitor.wait_for(OTHER)
+            monitor.watch(URL)
+            monitor.watch(OTHER)
             await watch.heard.wait()
-            assert (monitor.is_away(URL), monitor.is_away(OTHER)) == (False, True)
+            assert (monitor.is_unreachable(URL), monitor.is_unreachable(OTHER)) == (False, True)
             await watch.heard.wait()
         assert 100 <= watch.times[0] <= 100 + NOTICED_SECONDS
         assert 7000 <= watch.times[1] <= 7000 + NOTICED_SECONDS
@@ -142,14 +142,14 @@ def test_hurried_it_knocks_at_once_and_a_knock_under_way_is_repeated() -> None:
         servers, watch = Servers({URL: 500.0}, hangs=1.0), Watch()
         async with anyio.create_task_group() as tasks:
             monitor = watching(tasks, servers, watch)
-            monitor.wait_for(URL)
+            monitor.watch(URL)
             await anyio.sleep(100)
             await servers.until_idle()
             before = trio.current_time()
-            monitor.hurry()  # between two knocks
+            monitor.probe_now()  # between two knocks
             await anyio.sleep(0.01)
             assert servers.knocks[URL][-1] == pytest.approx(before, abs=0.01)
-            monitor.hurry()  # during one
+            monitor.probe_now()  # during one
             knocks = len(servers.knocks[URL])
             await anyio.sleep(1.01)
             assert len(servers.knocks[URL]) == knocks + 1
@@ -164,10 +164,10 @@ def test_who_goes_away_again_is_waited_for_again() -> None:
         servers, watch = Servers({URL: 10.0}), Watch()
         async with anyio.create_task_group() as tasks:
             monitor = watching(tasks, servers, watch)
-            monitor.wait_for(URL)
+            monitor.watch(URL)
             await watch.heard.wait()
             servers.back_at[URL] = trio.current_time() + 300
-            monitor.wait_for(URL)
+            monitor.watch(URL)
             await watch.heard.wait()
         assert len(watch.times) == 2
         assert servers.back_at[URL] <= watch.times[1] <= servers.back_at[URL] + NOTICED_SECONDS

@@ -6,9 +6,9 @@ from pathlib import Path
 import anyio
 import trio
 
-from roar_publisher.daemon.hooks import Ended
+from roar_publisher.daemon.hooks import EndedPublish
 from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS
-from roar_publisher.daemon.service import SCAN_SECONDS
+from roar_publisher.daemon.service import SCAN_INTERVAL_SECONDS
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event, State
@@ -18,67 +18,67 @@ from tests.support.daemon.scenarios import HOUR, RESUMED_SECONDS, WORK_SECONDS, 
 from tests.support.daemon.worlds import Machine, Sky, Spell
 
 
-def test_an_end_is_told_again_where_the_daemon_died_while_it_was_told(tmp_path: Path) -> None:
+def test_an_end_is_reported_again_where_the_daemon_died_while_it_was_reported(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
-        machine.telling_seconds = 2.0
+        machine.reporting_seconds = 2.0
         for lives in range(1, 4):
             async with machine.daemon() as daemon:
-                await machine.until(lambda wanted=lives: len(machine.told) == wanted, WORK_SECONDS)  # type: ignore[misc]
+                await machine.until(lambda wanted=lives: len(machine.reported) == wanted, WORK_SECONDS)  # type: ignore[misc]
                 daemon.kill()
                 await daemon.over.wait()
             assert machine.status(paths).queued.notified is False
         async with machine.daemon():
             await anyio.sleep(HOUR)
-        assert machine.told_times() == Counter({paths.id: 4})
+        assert machine.reported_times() == Counter({paths.id: 4})
         machine.check_published()
 
     on(tmp_path, scenario)
 
 
-def test_a_sleep_while_an_end_is_told_tells_it_once(tmp_path: Path) -> None:
+def test_a_sleep_while_an_end_is_reported_tells_it_once(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
-        machine.telling_seconds = 20.0
+        machine.reporting_seconds = 20.0
         async with machine.daemon():
-            await machine.until(lambda: bool(machine.told), WORK_SECONDS)
+            await machine.until(lambda: bool(machine.reported), WORK_SECONDS)
             machine.sleep(HOUR)
             await anyio.sleep(HOUR)
-        assert machine.told_times() == Counter({paths.id: 1})
+        assert machine.reported_times() == Counter({paths.id: 1})
         assert machine.status(paths).queued.notified is True
 
     on(tmp_path, scenario)
 
 
-def test_one_who_looks_into_an_ended_publish_delays_the_telling_and_ends_nothing(tmp_path: Path) -> None:
+def test_one_who_looks_into_an_ended_publish_delays_the_reporting_and_ends_nothing(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
-        machine.telling_seconds = 1.0
+        machine.reporting_seconds = 1.0
         async with machine.daemon() as daemon:
-            await machine.until(lambda: bool(machine.told), WORK_SECONDS)
+            await machine.until(lambda: bool(machine.reported), WORK_SECONDS)
             daemon.kill()
             await daemon.over.wait()
         async with machine.daemon() as daemon:
             with Lock(paths.lock):
                 await anyio.sleep(60)
                 assert not daemon.over.is_set()
-                assert len(machine.told) == 1
+                assert len(machine.reported) == 1
             await machine.until(lambda: machine.status(paths).queued.notified is True, 60)
         machine.check_published()
 
     on(tmp_path, scenario)
 
 
-def test_no_more_ends_are_told_at_once_than_publishes_are_carried_out(tmp_path: Path) -> None:
+def test_no_more_ends_are_reported_at_once_than_publishes_are_carried_out(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         publishes = [machine.leave(1) for _ in range(20)]
-        machine.telling_seconds = 20.0
+        machine.reporting_seconds = 20.0
         at_once = []
-        machine.at_telling = lambda ended: at_once.append(machine.telling)
+        machine.on_report = lambda ended: at_once.append(machine.reporting)
         async with machine.daemon():
             await machine.until(machine.ended, 200 + WORK_SECONDS, every=1.0)
         assert max(at_once) == 4
-        assert machine.told_times() == Counter({paths.id: 1 for paths in publishes})
+        assert machine.reported_times() == Counter({paths.id: 1 for paths in publishes})
 
     on(tmp_path, scenario)
 
@@ -87,58 +87,58 @@ def test_a_hook_for_which_there_is_no_room_is_run_later(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
 
-        def no_room(ended: Ended) -> None:
+        def no_room(ended: EndedPublish) -> None:
             if trio.current_time() < 60:
-                raise LocalProblem("the hook cannot be run just now: Too many open files")
+                raise LocalProblem("the hook cannot be run at the moment: Too many open files")
 
-        machine.at_telling = no_room
+        machine.on_report = no_room
         async with machine.daemon():
             await anyio.sleep(60)
             assert machine.status(paths).queued.notified is False
-            assert len(machine.told) < 60 / FIRST_RETRY_SECONDS + 1
-            await machine.until(machine.ended, FIRST_RETRY_SECONDS + SCAN_SECONDS)
+            assert len(machine.reported) < 60 / FIRST_RETRY_SECONDS + 1
+            await machine.until(machine.ended, FIRST_RETRY_SECONDS + SCAN_INTERVAL_SECONDS)
 
     on(tmp_path, scenario)
 
 
-def test_a_defect_of_telling_is_logged_and_ends_no_daemon(tmp_path: Path) -> None:
+def test_a_defect_of_reporting_is_logged_and_ends_no_daemon(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         machine.leave()
         machine.leave(agreed=False)  # the desktop is told that it waits
 
-        def defect(ended: Ended) -> None:
+        def defect(ended: EndedPublish) -> None:
             raise ExceptionGroup("unforeseen", [PermissionError()])
 
-        machine.at_telling = defect
+        machine.on_report = defect
         async with machine.daemon() as daemon:
             await anyio.sleep(HOUR)
             assert not daemon.over.is_set()
-        assert set(machine.told_times().values()) == {1}
+        assert set(machine.reported_times().values()) == {1}
         assert sum("a defect" in line for line in machine.lines) == 2
 
     on(tmp_path, scenario)
 
 
-def test_what_can_not_be_noted_is_not_told(tmp_path: Path) -> None:
+def test_what_can_not_be_noted_is_not_reported(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
-        machine.telling_seconds = 2.0
+        machine.reporting_seconds = 2.0
         async with machine.daemon() as daemon:
-            await machine.until(lambda: bool(machine.told), WORK_SECONDS)
+            await machine.until(lambda: bool(machine.reported), WORK_SECONDS)
             daemon.kill()
             await daemon.over.wait()
         machine.writes = lambda: False
         async with machine.daemon():
             await anyio.sleep(HOUR)
-            assert len(machine.told) == 1
+            assert len(machine.reported) == 1
             machine.writes = lambda: True
-            await machine.until(machine.ended, RESUMED_SECONDS + SCAN_SECONDS)
-        assert machine.told_times() == Counter({paths.id: 2})
+            await machine.until(machine.ended, RESUMED_SECONDS + SCAN_INTERVAL_SECONDS)
+        assert machine.reported_times() == Counter({paths.id: 2})
 
     on(tmp_path, scenario)
 
 
-def test_a_failure_and_the_end_after_it_are_both_told(tmp_path: Path) -> None:
+def test_a_failure_and_the_end_after_it_are_both_reported(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         machine.home.spells = [Spell(Sky.REFUSING, 0, HOUR)]
@@ -146,8 +146,8 @@ def test_a_failure_and_the_end_after_it_are_both_told(tmp_path: Path) -> None:
             await machine.until(machine.ended, WORK_SECONDS)
             machine.home.spells = []
             try_again(machine, paths)
-            await machine.until(machine.ended, SCAN_SECONDS + WORK_SECONDS)
-        assert [ended.state for ended in machine.told] == [State.FAILED, State.DONE]
+            await machine.until(machine.ended, SCAN_INTERVAL_SECONDS + WORK_SECONDS)
+        assert [ended.state for ended in machine.reported] == [State.FAILED, State.DONE]
         machine.check_published()
 
     on(tmp_path, scenario)
@@ -159,17 +159,17 @@ def test_a_hook_may_have_its_publish_tried_again(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         machine.home.spells = [Spell(Sky.REFUSING, 0, HOUR)]
-        machine.telling_seconds = 10.0
+        machine.reporting_seconds = 10.0
 
-        def hook(ended: Ended) -> None:
+        def hook(ended: EndedPublish) -> None:
             if ended.state is State.FAILED:
                 machine.home.spells = []
                 try_again(machine, paths)
 
-        machine.at_telling = hook
+        machine.on_report = hook
         async with machine.daemon():
-            await machine.until(machine.ended, 20 + SCAN_SECONDS + 2 * WORK_SECONDS)
-        assert [ended.state for ended in machine.told] == [State.FAILED, State.DONE]
+            await machine.until(machine.ended, 20 + SCAN_INTERVAL_SECONDS + 2 * WORK_SECONDS)
+        assert [ended.state for ended in machine.reported] == [State.FAILED, State.DONE]
         machine.check_published()
 
     on(tmp_path, scenario)
@@ -185,14 +185,14 @@ def try_again(machine: Machine, paths: PublishPaths) -> None:
 def test_asked_to_stop_a_hook_is_ended_at_once_and_run_again(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
-        machine.telling_seconds = 60.0
+        machine.reporting_seconds = 60.0
         async with machine.daemon() as daemon:
-            await machine.until(lambda: bool(machine.told), WORK_SECONDS)
+            await machine.until(lambda: bool(machine.reported), WORK_SECONDS)
             daemon.stop.set()
             await machine.until(daemon.over.is_set, 2.0)
         assert machine.status(paths).queued.notified is False
         async with machine.daemon():
             await machine.until(machine.ended, 60 + RESUMED_SECONDS)
-        assert machine.told_times() == Counter({paths.id: 2})
+        assert machine.reported_times() == Counter({paths.id: 2})
 
     on(tmp_path, scenario)

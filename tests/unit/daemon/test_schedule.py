@@ -16,10 +16,10 @@ from roar_publisher.daemon.schedule import (
     THROTTLED_SECONDS,
     Action,
     Candidate,
-    Verdict,
+    FollowUp,
     choose,
     due,
-    verdict,
+    follow_up_of,
 )
 from roar_publisher.net.policy import LONGEST_RETRY_AFTER_SECONDS
 from roar_publisher.state.errors import (
@@ -38,48 +38,48 @@ SOON = 5.0
 NOW = 1_700_000_000.0
 
 
-def after(error: PublisherError, attempts: int = 0, seed: int = 1) -> Verdict:
-    return verdict(error, attempts=attempts, rng=random.Random(seed))
+def after(error: PublisherError, attempts: int = 0, seed: int = 1) -> FollowUp:
+    return follow_up_of(error, attempts=attempts, rng=random.Random(seed))
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if MEANINGS[reason].turn is Turn.USER])
 def test_what_a_person_must_settle_is_parked(reason: Reason) -> None:
-    assert after(LocalProblem("…", reason=reason, resumable=True), attempts=3) == Verdict(Action.PARK, 3)
+    assert after(LocalProblem("…", reason=reason, resumable=True), attempts=3) == FollowUp(Action.PARK, 3)
 
 
 @pytest.mark.parametrize("reason", ["needs confirmation", "auth", "offline", "what a newer release says"])
 def test_who_needs_a_person_is_parked_whatever_the_reason(reason: str) -> None:
-    assert after(NeedsUser("…", reason=reason)).then is Action.PARK
+    assert after(NeedsUser("…", reason=reason)).action is Action.PARK
 
 
 def test_a_reason_that_nobody_knows_is_parked() -> None:
-    assert after(PublisherError("…", reason="what a newer release says")).then is Action.PARK
+    assert after(PublisherError("…", reason="what a newer release says")).action is Action.PARK
 
 
 @pytest.mark.parametrize("attempts", [0, 7, MAX_ATTEMPTS])
 def test_what_nobody_answers_is_knocked_at_and_costs_no_attempt(attempts: int) -> None:
     error = Transient("…", reason="offline", probe_url="http://registry/health")
-    assert after(error, attempts) == Verdict(Action.AWAY, attempts, probe_url="http://registry/health")
+    assert after(error, attempts) == FollowUp(Action.UNREACHABLE, attempts, probe_url="http://registry/health")
 
 
 @pytest.mark.parametrize("asked", [0.5, 5.0, 60.0, LONGEST_RETRY_AFTER_SECONDS])
 def test_who_asked_for_patience_is_left_alone_so_long_and_hardly_longer(asked: float) -> None:
-    verdicts = [after(Transient("…", reason="throttled", retry_after=asked), 9, seed) for seed in range(200)]
-    assert {(found.then, found.attempts) for found in verdicts} == {(Action.RETRY, 9)}
-    assert asked <= min(found.seconds for found in verdicts)
-    assert max(found.seconds for found in verdicts) < asked + SOON
-    assert len({found.seconds for found in verdicts}) > 100, "everybody comes back at the same moment"
+    follow_ups = [after(Transient("…", reason="throttled", retry_after=asked), 9, seed) for seed in range(200)]
+    assert {(found.action, found.attempts) for found in follow_ups} == {(Action.RETRY, 9)}
+    assert asked <= min(found.seconds for found in follow_ups)
+    assert max(found.seconds for found in follow_ups) < asked + SOON
+    assert len({found.seconds for found in follow_ups}) > 100, "everybody comes back at the same moment"
 
 
 def test_who_asks_for_patience_without_saying_how_long_gets_a_minute_and_costs_no_attempt() -> None:
     found = after(Transient("…", reason="throttled"), MAX_ATTEMPTS)
-    assert (found.then, found.attempts) == (Action.RETRY, MAX_ATTEMPTS)
+    assert (found.action, found.attempts) == (Action.RETRY, MAX_ATTEMPTS)
     assert THROTTLED_SECONDS <= found.seconds < THROTTLED_SECONDS + SOON
 
 
 def test_a_full_disk_costs_no_attempt() -> None:
     error = LocalProblem("…", reason="disk full", resumable=True)
-    assert after(error, MAX_ATTEMPTS) == Verdict(Action.RETRY, MAX_ATTEMPTS, FULL_DISK_RETRY_SECONDS)
+    assert after(error, MAX_ATTEMPTS) == FollowUp(Action.RETRY, MAX_ATTEMPTS, FULL_DISK_RETRY_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -95,25 +95,25 @@ def test_a_full_disk_costs_no_attempt() -> None:
 )
 def test_what_fails_is_tried_again_later_each_time_and_not_for_ever(error: PublisherError, longest: float) -> None:
     waits = [after(error, attempts) for attempts in range(MAX_ATTEMPTS - 1)]
-    assert {found.then for found in waits} == {Action.RETRY}
+    assert {found.action for found in waits} == {Action.RETRY}
     assert [found.attempts for found in waits] == list(range(1, MAX_ATTEMPTS))
     assert waits[0].seconds <= FIRST_RETRY_SECONDS
     assert longest / 2 <= waits[-1].seconds <= longest
     assert all(later.seconds > earlier.seconds for earlier, later in pairwise(waits[:4]))
-    assert after(error, MAX_ATTEMPTS - 1) == Verdict(Action.PARK, MAX_ATTEMPTS)
+    assert after(error, MAX_ATTEMPTS - 1) == FollowUp(Action.PARK, MAX_ATTEMPTS)
 
 
 def test_a_huge_count_of_attempts_is_no_overflow() -> None:
-    assert after(Transient("…", reason="server failing"), 10**6).then is Action.PARK
+    assert after(Transient("…", reason="server failing"), 10**6).action is Action.PARK
 
 
 @pytest.mark.parametrize("error", [Interrupted("…"), Owned("…"), Owned("…", reason="owned by pid 1")])
 def test_what_was_stopped_or_taken_is_left(error: PublisherError) -> None:
-    assert after(error, 4) == Verdict(Action.LEAVE, 4)
+    assert after(error, 4) == FollowUp(Action.LEAVE, 4)
 
 
 def test_a_final_no_parks() -> None:
-    assert after(Rejected("…")).then is Action.PARK
+    assert after(Rejected("…")).action is Action.PARK
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from roar_publisher.daemon.settings import Settings, project_settings, user_settings
+from roar_publisher.daemon.settings import DaemonSettings, project_settings, user_settings
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.limits import TransferLimits
 
 LOG = logging.getLogger("tests.daemon.settings")
-BASE = Settings(on_done=("mine",), limits=TransferLimits(jobs=3))
+BASE = DaemonSettings(on_done=("mine",), limits=TransferLimits(jobs=3))
 
 
 def config(folder: Path, text: str) -> None:
@@ -23,26 +23,26 @@ def test_the_users_own_file_says_everything(tmp_path: Path) -> None:
     text = "max_active = 2\njobs = 5\nlimit_rate = '1.5M'\non_done = 'tell \"a b\"'\nnotify = false\n"
     config(tmp_path / ".config" / "roar", f"[publisher]\n{text}")
 
-    assert user_settings({}, tmp_path) == Settings(
+    assert user_settings({}, tmp_path) == DaemonSettings(
         max_active=2, limits=TransferLimits(jobs=5, limit_rate=1_500_000), on_done=("tell", "a b"), notify=False
     )
 
 
 def test_without_a_file_nothing_is_said(tmp_path: Path) -> None:
-    assert user_settings({}, tmp_path) == Settings()
+    assert user_settings({}, tmp_path) == DaemonSettings()
     assert project_settings(BASE, tmp_path, log=LOG) == BASE
 
 
-def test_a_project_names_no_command_and_that_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_project_names_no_command_and_that_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It may have come with a clone or an archive."""
     config(tmp_path / ".roar", "[publisher]\non_done = ['touch', '/tmp/x']\njobs = 9\n")
 
     assert project_settings(BASE, tmp_path, log=LOG) == BASE
 
-    assert f"{tmp_path}/.roar/config.toml: on_done is left alone" in caplog.text
+    assert f"{tmp_path}/.roar/config.toml: on_done is ignored" in caplog.text
 
 
-def test_a_project_says_whether_the_desktop_is_told(tmp_path: Path) -> None:
+def test_a_project_says_whether_the_desktop_is_reported(tmp_path: Path) -> None:
     config(tmp_path / ".roar", "[publisher]\nnotify = false\n")
 
     assert project_settings(BASE, tmp_path, log=LOG) == replace(BASE, notify=False)

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from roar_publisher.daemon.schedule import LONGEST_RETRY_SECONDS, MAX_ATTEMPTS
-from roar_publisher.daemon.service import REST_SECONDS, SCAN_SECONDS
+from roar_publisher.daemon.service import IDLE_RESTART_SECONDS, SCAN_INTERVAL_SECONDS
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import State
 from roar_publisher.state.publish import OwnedPublish
@@ -46,7 +46,7 @@ def test_a_calm_world_publishes_everything_and_tells_each_end_once(tmp_path: Pat
             await anyio.sleep(HOUR)
             assert daemon.lives == 2, "it begins anew after work, to give its memory back, and only then"
         machine.check_published()
-        assert machine.told_times() == dict.fromkeys(machine.queued, 1)
+        assert machine.reported_times() == dict.fromkeys(machine.queued, 1)
 
     on(tmp_path, scenario)
 
@@ -59,10 +59,10 @@ def test_what_is_left_to_a_daemon_at_rest_is_begun_at_its_next_look(tmp_path: Pa
             assert machine.scans <= HOUR * SLOW_SCANS
             machine.leave()
             began = trio.current_time()
-            await machine.until(machine.ended, SCAN_SECONDS + WORK_SECONDS)
-            assert first_request_after(machine, began) <= began + SCAN_SECONDS + 0.1
+            await machine.until(machine.ended, SCAN_INTERVAL_SECONDS + WORK_SECONDS)
+            assert first_request_after(machine, began) <= began + SCAN_INTERVAL_SECONDS + 0.1
             assert daemon.lives == 1
-            await anyio.sleep(2 * REST_SECONDS)
+            await anyio.sleep(2 * IDLE_RESTART_SECONDS)
             assert daemon.lives == 2
         machine.check_published()
 
@@ -92,7 +92,7 @@ def test_a_day_long_outage(tmp_path: Path, sky: Sky) -> None:
             await machine.until(lambda: bool(machine.owned), RESUMED_SECONDS)
             await machine.until(machine.ended, WORK_SECONDS)
         machine.check_published()
-        assert machine.told_times() == Counter({paths.id: 1 for paths in publishes})
+        assert machine.reported_times() == Counter({paths.id: 1 for paths in publishes})
 
     on(tmp_path, scenario)
 
@@ -120,7 +120,7 @@ def test_a_laptop_that_sleeps_nine_hours(tmp_path: Path, seed: int, offline_afte
             await machine.until(machine.ended, 6 * WORK_SECONDS)
             assert {found.queued.attempts for found in machine.all()} == {0}
         machine.check_published()
-        assert machine.told_times() == Counter({paths.id: 1 for paths in publishes})
+        assert machine.reported_times() == Counter({paths.id: 1 for paths in publishes})
 
     on(tmp_path, scenario, seed=seed)
 
@@ -182,8 +182,8 @@ def test_the_clock_makes_a_wait_neither_shorter_nor_longer(tmp_path: Path, clock
             await machine.until(lambda: machine.status(paths).queued.next_attempt is not None, WORK_SECONDS)
             said = machine.requests[-1].at
             machine.set_clock(clock_moves)
-            await machine.until(machine.ended, 30 + SCAN_SECONDS + WORK_SECONDS)
-            assert said + 30 <= first_request_after(machine, said + 1) <= said + 30 + 2 * SCAN_SECONDS
+            await machine.until(machine.ended, 30 + SCAN_INTERVAL_SECONDS + WORK_SECONDS)
+            assert said + 30 <= first_request_after(machine, said + 1) <= said + 30 + 2 * SCAN_INTERVAL_SECONDS
         machine.check_published()
 
     on(tmp_path, scenario)
@@ -199,7 +199,7 @@ def test_a_wait_goes_by_while_the_machine_sleeps(tmp_path: Path) -> None:
             await machine.until(lambda: machine.status(paths).queued.next_attempt is not None, WORK_SECONDS)
             await anyio.sleep(10)
             machine.sleep(2 * HOUR)
-            await machine.until(machine.ended, SCAN_SECONDS + WORK_SECONDS)
+            await machine.until(machine.ended, SCAN_INTERVAL_SECONDS + WORK_SECONDS)
         machine.check_published()
 
     on(tmp_path, scenario)
@@ -278,7 +278,7 @@ def test_the_clock_set_forth_and_back_loses_nothing(tmp_path: Path) -> None:
                 await anyio.sleep(0.1)
             await machine.until(machine.ended, WORK_SECONDS)
         machine.check_published()
-        assert set(machine.told_times().values()) == {1}
+        assert set(machine.reported_times().values()) == {1}
 
     on(tmp_path, scenario)
 
@@ -359,11 +359,11 @@ def test_sixty_publishes_of_three_projects_are_fair_and_never_more_than_allowed_
         single = [machine.leave(2, project="/p/single")]
         at_once = 0
         async with machine.daemon():
-            while len(machine.told) < 60:
+            while len(machine.reported) < 60:
                 at_once = max(at_once, len(machine.owned))
                 await anyio.sleep(0.2)
         assert at_once == 4
-        order = [ended.publish_id for ended in machine.told]
+        order = [ended.publish_id for ended in machine.reported]
         assert order.index(single[0].id) < 4
         assert max(order.index(paths.id) for paths in small) < 16
         assert sorted(order) == sorted(paths.id for paths in large + small + single)
@@ -510,7 +510,7 @@ def test_many_that_wait_for_one_registry_do_not_hold_up_another(tmp_path: Path) 
         async with machine.daemon():
             await anyio.sleep(60)
             paths = machine.leave()
-            await machine.until(lambda: not machine.status(paths).live, SCAN_SECONDS + WORK_SECONDS)
+            await machine.until(lambda: not machine.status(paths).live, SCAN_INTERVAL_SECONDS + WORK_SECONDS)
             calm = trio.current_time()
             await anyio.sleep(HOUR)
             assert requests_between(machine, calm + 60, calm + HOUR) <= HOUR / 1.9
@@ -526,7 +526,7 @@ def test_a_day_without_work_is_a_look_every_few_seconds(tmp_path: Path) -> None:
         async with machine.daemon():
             await anyio.sleep(DAY)
         assert not machine.requests
-        assert 0.9 * DAY / SCAN_SECONDS <= machine.scans <= DAY * SLOW_SCANS
+        assert 0.9 * DAY / SCAN_INTERVAL_SECONDS <= machine.scans <= DAY * SLOW_SCANS
 
     on(tmp_path, scenario)
 
@@ -563,7 +563,7 @@ def test_a_hard_week(tmp_path: Path, seed: int) -> None:
         async with machine.daemon():
             await anyio.sleep(HOUR)
         machine.check_published()
-        assert set(machine.told_times()) == set(machine.queued)
+        assert set(machine.reported_times()) == set(machine.queued)
 
     on(tmp_path, scenario, seed=seed)
 

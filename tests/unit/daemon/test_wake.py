@@ -157,7 +157,7 @@ async def test_another_user_is_turned_away(open_folder: StateFolder) -> None:
         assert len(woken) == 1
 
 
-async def test_where_no_socket_can_be_made_the_caller_is_told(folder: StateFolder) -> None:
+async def test_where_no_socket_can_be_made_the_caller_is_reported(folder: StateFolder) -> None:
     folder.root.mkdir(parents=True)
     folder.daemon_socket.mkdir()
     with pytest.raises(OSError):  # noqa: PT011  it is a directory, in the words of each system

@@ -8,8 +8,8 @@ import pytest
 
 from roar_publisher.daemon import workers as crew_module
 from roar_publisher.daemon.dependencies import Dependencies
-from roar_publisher.daemon.schedule import Verdict
-from roar_publisher.daemon.settings import Settings
+from roar_publisher.daemon.schedule import FollowUp
+from roar_publisher.daemon.settings import DaemonSettings
 from roar_publisher.daemon.workers import WorkerPool
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.state.paths import StateFolder
@@ -28,8 +28,8 @@ class Slow:
         self.may_let_go = anyio.Event()
 
     async def run_publish(
-        self, found: PublishStatus, errand: object, folder: object, line: RegistryConnection, *_: Any, **__: Any
-    ) -> Verdict:
+        self, found: PublishStatus, active: object, folder: object, line: RegistryConnection, *_: Any, **__: Any
+    ) -> FollowUp:
         self.lines.append(line)
         try:
             await anyio.sleep_forever()
@@ -51,14 +51,19 @@ async def test_who_begins_after_a_sleep_shares_no_line_with_who_has_not_let_go_y
     monkeypatch.setattr(crew_module, "run_publish", slow.run_publish)
     async with anyio.create_task_group() as tasks:
         workers = WorkerPool(
-            tasks, folder, Settings(), log=log, means=Dependencies(), over=lambda publish_id, then: None
+            tasks,
+            folder,
+            DaemonSettings(),
+            log=log,
+            dependencies=Dependencies(),
+            on_released=lambda publish_id, follow_up: None,
         )
         for _ in range(2):
-            workers.begin(publish(folder))
+            workers.start(publish(folder))
             await anyio.wait_all_tasks_blocked()
-        workers.drop_all()
+        workers.restart_all()
         await anyio.wait_all_tasks_blocked()
-        workers.begin(publish(folder))
+        workers.start(publish(folder))
         await anyio.wait_all_tasks_blocked()
         before, also_before, after = slow.lines
         assert before is also_before
