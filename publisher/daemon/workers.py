@@ -30,8 +30,8 @@ PROBE_SECONDS = 4.0
 class WorkerPool:
     """Runs publishes and end-of-publish hooks as tasks.
 
-    on_released: called with the publish id and what follows when the daemon has released a publish. None means that it has
-    ended.
+    on_released: called with the publish id and what follows when the daemon has released a publish. None means that
+    it has ended.
     """
 
     def __init__(
