@@ -43,8 +43,8 @@ def test_a_dry_run_tells_everything_and_does_nothing(kind: str, make_place: Make
     before = place.rows("SELECT count(*) FROM jobs")
     answer = place.put("--dry-run")
     assert answer.code == 0, answer.err
-    for told in (place.destination.url, "large-0.bin", "größe 测试.txt", "3 jobs", "outputs/gone"):
-        assert told in answer.out
+    for output in (place.destination.url, "large-0.bin", "größe 测试.txt", "3 jobs", "outputs/gone"):
+        assert output in answer.out
     (dry_run,) = events(place.put("--dry-run", "--json"))
     assert isinstance(dry_run["files"], list)
     assert dry_run["notes"] == ["not stored, because neither a file nor a link to one: outputs/gone"]
@@ -240,10 +240,10 @@ def test_a_dead_remote_is_owed_the_tag_and_holds_nothing_up(make_place: MakePlac
     answer = place.put("--tag")
     assert answer.code == 0, answer.err
     place.check_published_once()
-    told = answer.out + answer.err
-    assert "the git tag is owed" in told
+    output = answer.out + answer.err
+    assert "the git tag is owed" in output
     command = f"git push origin refs/tags/roar/{head(place)}"
-    assert command in told
+    assert command in output
     git(place.project, "init", "--quiet", "--bare", str(remote))
     git(place.project, *command.split()[1:])
     assert head(place) in tags(place, "origin")
@@ -312,9 +312,9 @@ def test_programs_read_how_it_went(make_place: MakePlace) -> None:
     place = make_place("s3")
     answer = place.put("--json")
     assert answer.code == 0
-    told = events(answer)
-    assert told[-1]["event"] == "published"
-    assert told[-1]["hash"] == place.check_published_once()
+    output = events(answer)
+    assert output[-1]["event"] == "published"
+    assert output[-1]["hash"] == place.check_published_once()
     assert answer.err == ""
 
 

@@ -75,12 +75,12 @@ def check_silent(place: Place, answers: list[Answer], secrets: Set[str], beside:
     """Assert that no output and no file of the state folder, the project or the store holds any of the secrets."""
     words = [form for secret in secrets for form in (secret.encode(), base64.b64encode(secret.encode()))]
     for answer in answers:
-        said = (answer.out + answer.err).encode()
-        assert [word for word in words if word in said] == []
+        output = (answer.out + answer.err).encode()
+        assert [word for word in words if word in output] == []
     credentials = Path(place.env["HOME"]) / "credentials"
     for path in place.folder.rglob("*"):
         if path.is_file() and path != credentials and path not in beside and "outputs" not in path.parts:
             content = path.read_bytes()
             assert [word for word in words if word in content] == [], path
-    told = repr(place.ask("log")).encode()
-    assert [word for word in words if word in told] == []
+    output = repr(place.ask("log")).encode()
+    assert [word for word in words if word in output] == []

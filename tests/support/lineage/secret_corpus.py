@@ -591,7 +591,7 @@ PACKAGES = (
 ).split()
 
 
-def innocents(seed: int) -> list[str]:
+def harmless_texts(seed: int) -> list[str]:
     """Yield texts without a secret, in the forms in which they occur."""
     chance = random.Random(seed)
     corpus = list(COMMANDS)

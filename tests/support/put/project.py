@@ -98,10 +98,10 @@ def commit(root: Path, message: str) -> None:
 
 def home_environment(home: Path, **more: str) -> dict[str, str]:
     """Return the environment of a user with a home, AWS credentials, and a name for git."""
-    person = {f"GIT_{role}_{what}": "dev@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    author = {f"GIT_{role}_{what}": "dev@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {"HOME": str(home), "PATH": path, "GIT_CONFIG_NOSYSTEM": "1", "DO_NOT_TRACK": "1", "COLUMNS": "200"}
-    env = environment(**AWS, **person, **own)
+    env = environment(**AWS, **author, **own)
     for name in ("SSH_AUTH_SOCK", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION"):
         env.pop(name, None)
     return env | more

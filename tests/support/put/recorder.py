@@ -38,7 +38,7 @@ Conversation = list[tuple[str, Any]]
 @contextmanager
 def recording_registry() -> Iterator[tuple[str, Conversation]]:
     """Yield the address of such a registry, and the requests that it receives while the block runs."""
-    told: Conversation = []
+    requests: Conversation = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -49,7 +49,7 @@ def recording_registry() -> Iterator[tuple[str, Conversation]]:
 
         def _answer(self, body: Any) -> None:
             path = self.path.removeprefix("/api/v1")
-            told.append((path.removeprefix("/registration-sessions/5e55/"), body))
+            requests.append((path.removeprefix("/registration-sessions/5e55/"), body))
             answer = next((answer for pattern, answer in _ANSWERS if re.fullmatch(pattern, path)), None)
             reply = json.dumps(answer).encode()
             self.send_response(404 if answer is None else 200)
@@ -64,7 +64,7 @@ def recording_registry() -> Iterator[tuple[str, Conversation]]:
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", told
+            yield f"http://127.0.0.1:{server.server_port}", requests
         finally:
             server.shutdown()
             thread.join()

@@ -148,7 +148,7 @@ def _folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "what"),
+    ("damage", "what"),
     [
         (Path.unlink, "There is no"),
         (_garbage, "damaged, or not an SQLite database"),
@@ -160,9 +160,9 @@ def _folder(path: Path) -> None:
         (_folder, "is not a regular file"),
     ],
 )
-def test_a_damaged_database_is_one_clear_error(tmp_path: Path, spoil: Callable[[Path], None], what: str) -> None:
+def test_a_damaged_database_is_one_clear_error(tmp_path: Path, damage: Callable[[Path], None], what: str) -> None:
     root = captured_project("linear", tmp_path)
-    spoil(root / ".roar" / "roar.db")
+    damage(root / ".roar" / "roar.db")
     with pytest.raises(LocalProblem) as caught:
         plan(root)
     assert what in caught.value.what

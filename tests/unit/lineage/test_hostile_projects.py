@@ -46,10 +46,10 @@ def _huge(path: Path) -> None:
 
 
 def _text(text: str) -> Callable[[Path], None]:
-    def spoil(path: Path) -> None:
+    def damage(path: Path) -> None:
         path.write_text(text)
 
-    return spoil
+    return damage
 
 
 CONFIGS = [
@@ -65,10 +65,10 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize("name", [".roar/config.toml", ".roarconfig", "pyproject.toml"])
-@pytest.mark.parametrize(("spoil", "what"), CONFIGS)
-def test_a_hostile_configuration_is_one_error(root: Path, name: str, spoil: Callable[[Path], None], what: str) -> None:
+@pytest.mark.parametrize(("damage", "what"), CONFIGS)
+def test_a_hostile_configuration_is_one_error(root: Path, name: str, damage: Callable[[Path], None], what: str) -> None:
     (root / ".roar" / "config.toml").unlink(missing_ok=True)
-    spoil(root / name)
+    damage(root / name)
     with pytest.raises(LocalProblem, match=what) as caught:
         find_project(root)
     assert name in caught.value.what
@@ -85,11 +85,11 @@ def test_a_long_text_with_dots_is_not_a_deep_key(root: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-journal", "-shm"])
-@pytest.mark.parametrize("spoil", [_fifo, _endless])
+@pytest.mark.parametrize("damage", [_fifo, _endless])
 def test_a_path_that_is_not_a_file_is_not_opened_as_a_database(
-    root: Path, suffix: str, spoil: Callable[[Path], None]
+    root: Path, suffix: str, damage: Callable[[Path], None]
 ) -> None:
-    spoil(root / ".roar" / f"roar.db{suffix}")
+    damage(root / ".roar" / f"roar.db{suffix}")
     with pytest.raises(LocalProblem, match="is not a regular file"):
         plan(root)
 
@@ -220,7 +220,9 @@ def test_a_project_that_another_user_put_above_is_refused(root: Path) -> None:
     work = root / "work"
     work.mkdir()
     os.chown(root / ".roar", 12_345, -1)
-    assert find_project(work).root == root, "a colleague's project, in a folder that nobody else may write into"
+    assert find_project(work).root == root, (
+        "a project of a colleague, in a folder that only the colleague may write into"
+    )
     root.chmod(0o1777)
     with pytest.raises(LocalProblem, match="belongs to another user"):
         find_project(work)

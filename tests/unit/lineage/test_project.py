@@ -108,8 +108,8 @@ def test_the_registry_is_chosen_by_precedence(root: Path, environ: dict[str, str
 @pytest.mark.parametrize("everything", [".*", "", "^", r"\\S", "[a-zA-Z0-9]", "(?s).", r"\\d"])
 def test_a_project_cannot_switch_redaction_off(root: Path, monkeypatch: pytest.MonkeyPatch, everything: str) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(root / "mine"))
-    said = f'[registration.omit]\nenabled = false\nallowlist.patterns = ["sk-test", "{everything}"]\n'
-    omit = configured(root, said).config.omit
+    text = f'[registration.omit]\nenabled = false\nallowlist.patterns = ["sk-test", "{everything}"]\n'
+    omit = configured(root, text).config.omit
     assert omit.enabled
     assert everything not in omit.allowlist or not everything
     assert "sk-test" in omit.allowlist

@@ -43,15 +43,15 @@ class Planning:
 class Consent:
     """A user who agrees; another process plans the same put while the user is asked."""
 
-    def __init__(self, planning: Planning, *, goes_on: bool = False) -> None:
+    def __init__(self, planning: Planning, *, owns: bool = False) -> None:
         self._planning = planning
-        self._goes_on = goes_on
+        self._owns = owns
         self.other: list[FrozenPlan] = []
 
     def __call__(self, redactions: Mapping[str, int]) -> None:
         if not self.other:
             self.other.append(self._planning(agree))
-            if not self._goes_on:
+            if not self._owns:
                 self.other[0].publish.give_up()
 
 
@@ -70,7 +70,7 @@ def test_a_put_that_another_process_planned_meanwhile_is_reused(tmp_path: Path) 
 
 def test_a_put_that_another_process_owns_is_refused(tmp_path: Path) -> None:
     planning = Planning(tmp_path)
-    consent = Consent(planning, goes_on=True)
+    consent = Consent(planning, owns=True)
     with pytest.raises(Owned) as caught:
         planning(consent)
     assert caught.value.publish_id == consent.other[0].plan.id

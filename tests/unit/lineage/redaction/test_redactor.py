@@ -13,7 +13,7 @@ from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.redaction.settings import OmitConfig
 from roar_publisher.state.errors import LocalProblem
 from tests.support.lineage.roarcli import OmitFilter
-from tests.support.lineage.secret_corpus import URL_SAFE, innocents, secrets
+from tests.support.lineage.secret_corpus import URL_SAFE, harmless_texts, secrets
 
 SEEDS = (1, 2, 3)
 PIECE = 5
@@ -46,7 +46,7 @@ def test_secrets_in_json_values_are_redacted_as_in_texts(seed: int) -> None:
 
 
 def test_harmless_values_stay() -> None:
-    corpus = innocents(1)
+    corpus = harmless_texts(1)
     assert len(corpus) >= 300
     redactor = Redactor(OmitConfig())
     assert [text for text in corpus if redactor.text(text) != text] == []
@@ -55,7 +55,7 @@ def test_harmless_values_stay() -> None:
 
 def test_harmless_json_stays() -> None:
     redactor = Redactor(OmitConfig())
-    values = [json.loads(text) for text in innocents(1) if text.startswith("{")]
+    values = [json.loads(text) for text in harmless_texts(1) if text.startswith("{")]
     assert [value for value in values if redactor.value(value) != value] == []
 
 
@@ -75,7 +75,7 @@ def test_no_tail_of_5000_random_url_safe_keys_is_left(start: str) -> None:
 def test_the_text_around_a_secret_stays(seed: int) -> None:
     chance = random.Random(seed)
     known = [row for row in secrets(seed) if "PRIVATE KEY" not in row[0]]  # one that is cut off has no end
-    commands = [text for text in innocents(seed) if "'" not in text and '"' not in text and "{" not in text]
+    commands = [text for text in harmless_texts(seed) if "'" not in text and '"' not in text and "{" not in text]
     for _ in range(10):
         before, after = chance.sample(commands, 2)
         text, hidden = chance.choice(known)
@@ -137,7 +137,7 @@ def test_known_differences_from_roar_cli(text: str, ours: str, why: str) -> None
 
 def test_an_unredacted_lineage_has_the_hash_of_roar_cli() -> None:
     roar = OmitFilter({})
-    both = [text for text in innocents(1) if roar.filter_string(text).filtered == text]
+    both = [text for text in harmless_texts(1) if roar.filter_string(text).filtered == text]
     assert len(both) > 200
     assert all(redacted(text) == text for text in both)
 

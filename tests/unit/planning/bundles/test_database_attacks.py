@@ -62,9 +62,9 @@ SCHEMAS: dict[str, str | list[str]] = {
     "a history that jumps": "UPDATE events SET source = 'stage' WHERE id = 2",
     "an event that leads elsewhere": "UPDATE events SET target = 'done' WHERE id = 3",
     "another epoch": "UPDATE progress SET epoch = 7",
-    "nobody to publish as": "UPDATE progress SET identity = NULL",
-    "somebody without a hash": "UPDATE progress SET identity = 'treqs:user:mallory'",
-    "a scope that nobody asked for": (
+    "no identity": "UPDATE progress SET identity = NULL",
+    "an identity without a hash": "UPDATE progress SET identity = 'treqs:user:mallory'",
+    "a scope that was not asked for": (
         'UPDATE progress SET scope_request = \'{"owner_id": "m", "owner_type": "user", "visibility": "public"}\''
     ),
     "a session that leads out of the path": "UPDATE progress SET remote_session = '../../auth/refresh'",

@@ -32,7 +32,7 @@ class Repositories:
 
     @property
     def commit(self) -> str:
-        return said("rev-parse", "HEAD", cwd=self.other)
+        return git_output("rev-parse", "HEAD", cwd=self.other)
 
     def instead(self, name: str) -> None:
         """Replace a part of the project's `.git` by a link to that of the other repository."""
@@ -68,7 +68,7 @@ def repository(place: Path, branch: str = "main") -> Path:
     return place
 
 
-def said(*arguments: str, cwd: Path) -> str:
+def git_output(*arguments: str, cwd: Path) -> str:
     return subprocess.run(["git", *arguments], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -166,10 +166,10 @@ def test_no_tag_is_made_in_another_repository(repositories: Repositories, how: s
     """A plan may be older than the `.git`, or come from a bundle."""
     commit = repositories.commit
     ATTACKS[how](repositories)
-    owed = make_tag(repositories.project, Tag(tag_of(commit), commit, "", ""))
-    assert owed is not None
-    assert "leads to another folder" in owed.why
-    assert said("tag", "--list", cwd=repositories.other) == ""
+    failure = make_tag(repositories.project, Tag(tag_of(commit), commit, "", ""))
+    assert failure is not None
+    assert "leads to another folder" in failure.why
+    assert git_output("tag", "--list", cwd=repositories.other) == ""
 
 
 def test_no_commit_of_another_repository_is_pushed(repositories: Repositories, tmp_path: Path) -> None:
@@ -193,9 +193,9 @@ def test_no_commit_of_another_repository_is_pushed(repositories: Repositories, t
     assert clean_commit(project) == commit
     tag = Tag(tag_of(commit), commit, "origin", str(remote))
     assert make_tag(project, tag) is None
-    owed = push_tag(project, tag)
-    assert owed is not None
-    assert "another repository" in owed.why
+    failure = push_tag(project, tag)
+    assert failure is not None
+    assert "another repository" in failure.why
     assert not list((remote / "objects").glob("??/*"))
 
 

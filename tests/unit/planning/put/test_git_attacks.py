@@ -79,9 +79,9 @@ def test_nothing_is_pushed_to_a_folder_whose_configuration_names_hooks(place: Pl
     commit = clean_commit(place.root)
     wanted = Tag(tag_of(commit), commit, "origin", str(place.remote))
     assert make_tag(place.root, wanted) is None
-    owed = push_tag(place.root, wanted)
-    assert owed is not None
-    assert "names programs" in owed.why
+    failure = push_tag(place.root, wanted)
+    assert failure is not None
+    assert "names programs" in failure.why
     assert not list(place.remote.rglob(commit))
 
 
@@ -100,9 +100,9 @@ def test_a_shallow_list_that_is_not_a_file_is_not_copied(place: Place) -> None:
     shallow = place.root / ".git" / "shallow"
     for target in ("/dev/zero", str(place.root.parent)):
         shallow.symlink_to(target)
-        owed = push_tag(place.root, wanted)
-        assert owed is not None
-        assert "shallow" in owed.why
+        failure = push_tag(place.root, wanted)
+        assert failure is not None
+        assert "shallow" in failure.why
         shallow.unlink()
 
 
@@ -169,8 +169,8 @@ def test_a_tag_is_pushed_with_the_users_own_ssh_agent_and_credential_helper(
         place.config("remote.origin.url", url)
         wanted = Tag(tag_of(commit), commit, "origin", url)
         make_tag(place.root, wanted)
-        owed = push_tag(place.root, wanted)
-        assert (owed is None) is url.startswith("ssh")
+        failure = push_tag(place.root, wanted)
+        assert (failure is None) is url.startswith("ssh")
     lines = asked.read_text().splitlines()
     assert lines[0].startswith("/agent ")
     assert "git@host.example" in lines[0]

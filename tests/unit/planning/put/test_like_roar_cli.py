@@ -80,9 +80,9 @@ def both(request: pytest.FixtureRequest, tmp_path: Path, store: str) -> tuple[Pa
     commit(root)
     planned = plan(root, *sources, **options)
     shutil.copy(root / ".roar" / "roar.db", root.parent / "before.db")
-    with recording_registry() as (registry, told):
+    with recording_registry() as (registry, requests):
         roar_put(root, registry, store, *sources, **options)
-    return root, planned, told
+    return root, planned, requests
 
 
 def roar_put(root: Path, registry: str, store: str, *sources: str, **options: Any) -> None:
@@ -104,8 +104,8 @@ def roar_put(root: Path, registry: str, store: str, *sources: str, **options: An
 
 
 def test_the_same_is_sent(both: tuple[Path, Planned, Conversation]) -> None:
-    _root, planned, told = both
-    theirs, ours = by_roar_cli(told), by_us(planned)
+    _root, planned, requests = both
+    theirs, ours = by_roar_cli(requests), by_us(planned)
     assert theirs["jobs"] == ours["jobs"]
     assert theirs["artifacts"] == ours["artifacts"]
     assert theirs["composites"] == ours["composites"]
@@ -114,12 +114,12 @@ def test_the_same_is_sent(both: tuple[Path, Planned, Conversation]) -> None:
 
 
 def test_the_labels_include_those_of_roar_cli(both: tuple[Path, Planned, Conversation]) -> None:
-    _root, planned, told = both
+    _root, planned, requests = both
     ours = planned.items(Kind.LABELS)
     of_job = next(label for label in ours if label.get("job_uid") == planned.record.job_uid)
     assert of_job["metadata"].pop("name", None) == planned.record.name, "roar-cli sends the name with the next push"
     of_job["key_origins"].pop("name", None)
-    sent = [label for path, body in told if path == "labels/batch" for label in body["labels"]]
+    sent = [label for path, body in requests if path == "labels/batch" for label in body["labels"]]
     assert len(sent) > 1
     for label in sent:
         label.pop("session_hash")
@@ -138,24 +138,24 @@ def test_the_same_is_recorded(both: tuple[Path, Planned, Conversation]) -> None:
         assert ours[table] == theirs[table], table
 
 
-def by_roar_cli(told: Conversation) -> dict[str, Any]:
+def by_roar_cli(requests: Conversation) -> dict[str, Any]:
     """Summarise recorded requests: jobs by step, the first of every artifact, links by step."""
-    jobs = [job for path, body in told if path == "jobs/batch" for job in body["jobs"]]
-    jobs += [body for path, body in told if path == "jobs"]
+    jobs = [job for path, body in requests if path == "jobs/batch" for job in body["jobs"]]
+    jobs += [body for path, body in requests if path == "jobs"]
     steps = {job["job_uid"]: job["step_number"] for job in jobs}
     links = {
         (steps[path.split("/")[1]], path.split("/")[2]): body["artifacts"]
-        for path, body in told
+        for path, body in requests
         if path.endswith(("/inputs", "/outputs"))
     }
     return {
         "jobs": [comparable_job(job) for job in jobs],
         "artifacts": first_of_each(
-            item for path, body in told if path == "artifacts/batch" for item in body["artifacts"]
+            item for path, body in requests if path == "artifacts/batch" for item in body["artifacts"]
         ),
-        "composites": composites(body for path, body in told if path == "artifacts/composites"),
+        "composites": composites(body for path, body in requests if path == "artifacts/composites"),
         "links": in_order(links),
-        "expected": next(body["expected"] for path, body in told if path == "finalize"),
+        "expected": next(body["expected"] for path, body in requests if path == "finalize"),
     }
 
 

@@ -98,9 +98,9 @@ def test_a_path_that_leads_out_of_the_project_is_refused_without_follow_links(
     root: Path, way: Callable[[Path], str]
 ) -> None:
     typed = way(root)
-    told = refusal(root, typed)
-    assert str(secret(root)) in told, "where it leads to"
-    assert "--follow-links" in told
+    error = refusal(root, typed)
+    assert str(secret(root)) in error, "the place that it leads to"
+    assert "--follow-links" in error
     followed = resolve_sources(request(root, typed, follow_links=True))
     assert [source.path.resolve() for source in followed] == [secret(root) / "id_secret"]
 
@@ -152,12 +152,12 @@ def test_no_spelling_of_a_path_in_roar_db_leads_out_of_the_project(
         assert re.search("published only if you ask|no longer exist", refusal(root, *typed))
 
 
-def exchanged_file(root: Path) -> None:
+def replaced_file(root: Path) -> None:
     (root / "out" / "f").unlink()
     (root / "out" / "f").symlink_to(secret(root) / "id_secret")
 
 
-def exchanged_folder(root: Path) -> None:
+def replaced_folder(root: Path) -> None:
     (root / "out").rename(root / "away")
     (root / "out").symlink_to(secret(root))
 
@@ -173,17 +173,17 @@ def back_again(root: Path) -> None:
 
 
 @pytest.mark.parametrize("back", [False, True])
-@pytest.mark.parametrize("exchange", [exchanged_file, exchanged_folder])
+@pytest.mark.parametrize("replace", [replaced_file, replaced_folder])
 def test_a_file_replaced_by_a_link_between_check_and_read_is_refused(
-    root: Path, monkeypatch: pytest.MonkeyPatch, exchange: Callable[[Path], None], back: bool
+    root: Path, monkeypatch: pytest.MonkeyPatch, replace: Callable[[Path], None], back: bool
 ) -> None:
     (root / "out").mkdir()
     (root / "out" / "f").write_text("xx")
     (secret(root) / "f").write_text("yy")
 
-    def exchange_after(*arguments: Any) -> tuple[Source, ...]:
+    def replace_after(*arguments: Any) -> tuple[Source, ...]:
         sources = resolve_sources(*arguments)
-        exchange(root)
+        replace(root)
         return sources
 
     async def back_after(*arguments: Any, **more: Any) -> tuple[Digested, ...]:
@@ -192,7 +192,7 @@ def test_a_file_replaced_by_a_link_between_check_and_read_is_refused(
             back_again(root)
         return read
 
-    monkeypatch.setattr(prepare, "resolve_sources", exchange_after)
+    monkeypatch.setattr(prepare, "resolve_sources", replace_after)
     monkeypatch.setattr(prepare, "digest_sources", back_after)
     with pytest.raises((UsageProblem, LocalProblem)) as caught:
         notes(root, "out")

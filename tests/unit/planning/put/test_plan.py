@@ -110,7 +110,7 @@ def test_no_tag_is_made_if_the_configuration_disables_tags(root: Path, where: st
     planned = plan(root, "model.bin")
     assert planned.put.tags == ()
     assert json.loads(planned.record.sent)["put"]["git_tag"] is None
-    assert "--no-tag" not in planned.record.command, "nobody typed it"
+    assert "--no-tag" not in planned.record.command, "it was not typed"
 
 
 @pytest.mark.parametrize("where", CONFIGURED)

@@ -29,9 +29,9 @@ def refusal(root: Path, *typed: str) -> str:
     """Return the error for sources that cannot be put, on one line."""
     with pytest.raises((UsageProblem, LocalProblem)) as caught:
         resolve_sources(request(root, *typed))
-    told = caught.value.diagnostics()
-    assert "\n" not in told.what
-    return f"{told.what} {told.next_step}"
+    error = caught.value.diagnostics()
+    assert "\n" not in error.what
+    return f"{error.what} {error.next_step}"
 
 
 def notes(root: Path, *typed: str) -> list[str]:
@@ -115,9 +115,9 @@ def test_a_folder_that_cannot_be_read_is_named_with_its_path(root: Path, monkeyp
         return scandir(folder)
 
     monkeypatch.setattr("os.scandir", refusing)
-    told = refusal(root, "out")
-    assert told.startswith(f"{root}/out/locked cannot be read: Permission denied")
-    assert "permissions" in told
+    error = refusal(root, "out")
+    assert error.startswith(f"{root}/out/locked cannot be read: Permission denied")
+    assert "permissions" in error
 
 
 def test_newlines_in_names_are_accepted(root: Path) -> None:
@@ -171,16 +171,16 @@ def test_an_unknown_source_is_refused(root: Path, typed: str, words: list[str]) 
     (root / "empty" / "er").mkdir(parents=True)
     (root / "loop").symlink_to("loop")
     os.mkfifo(root / "pipe")
-    told = refusal(root, typed)
+    error = refusal(root, typed)
     for word in words:
-        assert word in told
+        assert word in error
 
 
 def test_missing_outputs_are_all_listed(root: Path) -> None:
     for number in range(3):
         (root / f"out{number}.txt").unlink()
-    told = refusal(root)
-    assert all(f"out{number}.txt" in told for number in range(3))
+    error = refusal(root)
+    assert all(f"out{number}.txt" in error for number in range(3))
 
 
 def test_an_artifact_without_a_file_is_refused(root: Path) -> None:
@@ -193,10 +193,10 @@ def test_a_name_that_is_not_utf8_is_refused_with_its_bytes(root: Path) -> None:
     name = os.fsencode(root) + b"/out/caf\xe9"
     os.mkdir(root / "out")
     os.close(os.open(name, os.O_CREAT))
-    told = refusal(root, "out")
-    assert "UTF-8" in told
-    assert r"caf\udce9" in told
-    assert "a name in UTF-8" in told
+    error = refusal(root, "out")
+    assert "UTF-8" in error
+    assert r"caf\udce9" in error
+    assert "a name in UTF-8" in error
 
 
 def test_a_folder_whose_name_is_not_utf8_is_refused(root: Path) -> None:

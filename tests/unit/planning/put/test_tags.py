@@ -81,17 +81,17 @@ def test_a_tag_is_made_on_its_commit_and_made_once(root: Path) -> None:
 
 
 def test_a_tag_on_a_missing_commit_fails_with_the_command(root: Path) -> None:
-    owed = make_tag(root, Tag(f"roar/{'ab' * 20}", "ab" * 20))
-    assert owed is not None
-    assert owed.why
-    assert owed.command == f"git tag roar/{'ab' * 20} {'ab' * 20}"
+    failure = make_tag(root, Tag(f"roar/{'ab' * 20}", "ab" * 20))
+    assert failure is not None
+    assert failure.why
+    assert failure.command == f"git tag roar/{'ab' * 20} {'ab' * 20}"
 
 
 @pytest.mark.parametrize(("name", "commit"), [("main", "ab" * 20), ("roar/../heads/main", "x"), ("roar/x", "--x")])
 def test_an_imported_plan_cannot_write_another_ref(root: Path, name: str, commit: str) -> None:
-    owed = make_tag(root, Tag(name, commit))
-    assert owed is not None
-    assert "not the tag of a commit" in owed.why
+    failure = make_tag(root, Tag(name, commit))
+    assert failure is not None
+    assert "not the tag of a commit" in failure.why
     assert tags_in(root) == []
 
 
@@ -152,11 +152,11 @@ def test_an_ambiguous_remote_is_not_pushed_to(root: Path, remotes: list[str], se
     for name in remotes:
         git("remote", "add", name, "https://example.org/repo.git", cwd=root)
     wanted = tag(root, **section)
-    owed = push_tag(root, wanted)
+    failure = push_tag(root, wanted)
     assert wanted.url == UNKNOWN_REMOTE
-    assert owed is not None
-    assert "git.remote" in owed.why
-    assert owed.command.startswith("git push '<remote>' refs/tags/roar/")
+    assert failure is not None
+    assert "git.remote" in failure.why
+    assert failure.command.startswith("git push '<remote>' refs/tags/roar/")
 
 
 def test_nothing_is_pushed_without_a_remote(root: Path) -> None:
@@ -168,12 +168,12 @@ def test_an_unreachable_remote_fails_with_the_command(root: Path) -> None:
     git("remote", "add", "origin", "http://person:secret@127.0.0.1:1/repo.git", cwd=root)
     make_tag(root, tag(root))
     assert tag(root).url == "http://127.0.0.1:1/repo.git"
-    owed = push_tag(root, tag(root))
-    assert owed is not None
-    assert "127.0.0.1" in owed.why
-    assert "\n" not in owed.why
-    assert "secret" not in owed.why
-    assert owed.command == f"git push origin refs/tags/{tag(root).name}"
+    failure = push_tag(root, tag(root))
+    assert failure is not None
+    assert "127.0.0.1" in failure.why
+    assert "\n" not in failure.why
+    assert "secret" not in failure.why
+    assert failure.command == f"git push origin refs/tags/{tag(root).name}"
 
 
 def test_a_remote_with_another_address_than_planned_is_not_pushed_to(root: Path, tmp_path: Path) -> None:
@@ -181,9 +181,9 @@ def test_a_remote_with_another_address_than_planned_is_not_pushed_to(root: Path,
     wanted = tag(root)
     make_tag(root, wanted)
     git("remote", "set-url", "origin", str(bare(tmp_path / "other")), cwd=root)
-    owed = push_tag(root, wanted)
-    assert owed is not None
-    assert "https://example.org/repo.git" in owed.why
+    failure = push_tag(root, wanted)
+    assert failure is not None
+    assert "https://example.org/repo.git" in failure.why
     assert tags_in(tmp_path / "other") == []
 
 
@@ -194,10 +194,10 @@ def test_a_remote_inside_the_project_is_not_pushed_to(root: Path) -> None:
     for url in ("evil.git", f"file://{evil}", str(evil)):
         git("remote", "add", "origin", url, cwd=root)
         make_tag(root, tag(root))
-        owed = push_tag(root, tag(root))
+        failure = push_tag(root, tag(root))
         git("remote", "remove", "origin", cwd=root)
-        assert owed is not None
-        assert "folder of the project" in owed.why
+        assert failure is not None
+        assert "folder of the project" in failure.why
     assert not (root / "ran").exists()
 
 
@@ -212,9 +212,9 @@ def test_a_hanging_remote_is_abandoned_and_leaves_no_process(
     monkeypatch.setattr(tags, "PUSH_SECONDS", 1.0)
     git("remote", "add", "origin", "hang://anything", cwd=root)
     make_tag(root, tag(root))
-    owed = push_tag(root, tag(root))
-    assert owed is not None
-    assert owed.why == "git did not finish within 1 s"
+    failure = push_tag(root, tag(root))
+    assert failure is not None
+    assert failure.why == "git did not finish within 1 s"
     assert ends(int(note.read_text()))
 
 
@@ -231,8 +231,8 @@ def test_git_never_asks_for_a_password(root: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     git("remote", "add", "origin", "secret://x", cwd=root)
     make_tag(root, tag(root))
-    owed = push_tag(root, tag(root))
-    assert owed is not None
+    failure = push_tag(root, tag(root))
+    assert failure is not None
     assert not asked.exists()
 
 
