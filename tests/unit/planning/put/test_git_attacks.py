@@ -121,7 +121,7 @@ SECRETS = {
 }
 
 
-@pytest.mark.parametrize("reach", GitAccess)
+@pytest.mark.parametrize("access", GitAccess)
 def test_the_environment_of_git_holds_no_secret(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, access: GitAccess
 ) -> None:
