@@ -79,9 +79,9 @@ def add_members(connection: Connection, graph_id: int, composite: CompositeReque
 def add_links(connection: Connection, graph_id: int, job_uid: str, kind: LinkKind, links: Sequence[Link]) -> None:
     """Link artifacts to a job. Raises `Refusal` (404) if the graph has no such job."""
     job = _known_job(connection, graph_id, job_uid)
-    insert_links(connection, graph_id, job, kind, [_stored_link(link) for link in links])
-    named = [(link.hash, link.size, link.source_type, link.path) for link in links]
-    insert_linked(connection, graph_id, named)
+    stored = [_stored_link(link) for link in links]
+    insert_links(connection, graph_id, job, kind, stored)
+    insert_linked(connection, graph_id, stored)
 
 
 def add_view_edges(connection: Connection, graph_id: int, job_uid: str, edges: Sequence[ViewEdge]) -> None:

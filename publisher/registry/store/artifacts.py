@@ -6,6 +6,7 @@ from typing import NamedTuple
 from roar_publisher.registry.store.access import CREDIBILITY, READABLE, Reader, reader_parameters
 from roar_publisher.registry.store.database import Connection
 from roar_publisher.registry.store.graphs import count_artifacts, recount_artifacts
+from roar_publisher.registry.store.jobs import StoredLink
 from roar_publisher.registry.store.lineages import Lineage, lineage_of
 
 _PUBLISHED = f"FROM artifacts JOIN lineages USING (graph_id) WHERE digest = :digest AND {READABLE}"
@@ -71,20 +72,18 @@ def set_members(connection: Connection, graph_id: int, row: StoredArtifact, memb
     return added.rowcount == 1
 
 
-def insert_linked(
-    connection: Connection, graph_id: int, links: Sequence[tuple[str, int | None, str | None, str]]
-) -> None:
-    """Add artifacts that links name, given as digest, size, source type and path.
+def insert_linked(connection: Connection, graph_id: int, links: Sequence[StoredLink]) -> None:
+    """Add the artifacts that links name.
 
     An artifact that was sent itself is not changed. Of several paths, the smallest stays.
     """
-    count_artifacts(connection, graph_id, [digest for digest, *_ in links])
+    count_artifacts(connection, graph_id, [link.digest for link in links])
     connection.executemany(
         "INSERT INTO artifacts (graph_id, digest, size, source_type, path) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (graph_id, digest) DO UPDATE SET size = coalesce(size, excluded.size),"
         " source_type = coalesce(source_type, excluded.source_type), path = min(path, excluded.path)"
         " WHERE hashes IS NULL AND (excluded.path < path OR (size IS NULL AND excluded.size IS NOT NULL))",
-        [(graph_id, *link) for link in links],
+        [(graph_id, link.digest, link.size, link.source_type, link.path) for link in links],
     )
 
 

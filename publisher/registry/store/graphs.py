@@ -80,18 +80,15 @@ def count_jobs(connection: Connection, graph_id: int, sizes: Iterable[tuple[int,
 
 
 def count_links(
-    connection: Connection, graph_id: int, job_id: int, kind: str, links: Collection[tuple[str, str]]
+    connection: Connection, graph_id: int, job_id: int, kind: str, digests: Collection[str], size: int
 ) -> None:
-    """Count links that are about to be written, given as pairs of digest and path. `kind` is `inputs` or `outputs`.
+    """Count links that are about to be written. `kind` is `inputs` or `outputs`; `size` is in bytes.
 
     The bytes of a link that is sent again count again. Overestimating a job's size costs time but does not affect the
     hash.
     """
-    digests = {digest for digest, _path in links}
-    new = len(digests) - _known(
-        connection, "links WHERE job_id = ? AND kind = ? AND digest", (job_id, str(kind)), digests
-    )
-    size = sum(len(digest) + len(path) for digest, path in links)
+    sought = set(digests)
+    new = len(sought) - _known(connection, "links WHERE job_id = ? AND kind = ? AND digest", (job_id, kind), sought)
     connection.execute(
         f"UPDATE job_sizes SET {kind} = {kind} + ?, bytes = bytes + ? WHERE job_id = ?", (new, size, job_id)
     )

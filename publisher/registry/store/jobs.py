@@ -79,7 +79,8 @@ def has_jobs(connection: Connection, graph_id: int) -> bool:
 
 def insert_links(connection: Connection, graph_id: int, job_id: int, kind: str, rows: Sequence[StoredLink]) -> None:
     """Add links to a job. If a link exists, the one with the smaller path stays. `kind` is `inputs` or `outputs`."""
-    count_links(connection, graph_id, job_id, kind, [(row.digest, row.path) for row in rows])
+    size = sum(len(row.digest) + len(row.path) for row in rows)
+    count_links(connection, graph_id, job_id, kind, [row.digest for row in rows], size)
     connection.executemany(
         "INSERT INTO links (job_id, kind, digest, path, size, source_type, metadata, byte_ranges)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, kind, digest) DO UPDATE SET path = excluded.path,"
