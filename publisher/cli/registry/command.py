@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from roar_publisher.cli.registry.admin import account_commands
-from roar_publisher.cli.registry.data import data_option
-from roar_publisher.cli.registry.exposure import exposure, serve_options
+from roar_publisher.cli.registry.accounts import key, token, user
+from roar_publisher.cli.registry.data import data_option, data_problem
+from roar_publisher.cli.registry.projects import owner, project
+from roar_publisher.cli.registry.serve_options import options_of, serve_options
 from roar_publisher.cli.registry.trust import trust, trusted, untrust
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.reasons import Reason
@@ -19,21 +20,25 @@ ANY_ADDRESS = ("0.0.0.0", "::")  # nosec B104  # compared with, not bound to
 
 @click.group()
 def registry() -> None:
-    """Run a registry of your own: the same protocol, on your machine.  Or say which registries you trust."""
+    """Run a registry of your own, or choose which registries you trust."""
 
 
 @registry.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), show_default=True, help="0 takes any free port.")
-@click.option("--treqs-url", metavar="URL", help="The service that vouches for bearer tokens; else the accounts here.")
+@click.option(
+    "--treqs-url",
+    metavar="URL",
+    help="Service that validates bearer tokens, in place of the accounts here.",
+)
 @data_option
 @serve_options
-def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: Any) -> None:
-    """Serve until Ctrl-C or SIGTERM.  The first line on stdout is the URL.
+def serve(host: str, port: int, treqs_url: str | None, data: Path, **options: Any) -> None:
+    """Serve until Ctrl-C or SIGTERM. The first line on stdout is the URL.
 
-    Requests under another name than localhost, an IP address, --host, the machine's name or a --public-url are refused:
-    a web page could make them.  SSH signatures that name their host are taken for the --public-url alone, if there is
-    one, else for the address that the registry listens on.
+    Requests under another name than localhost, an IP address, --host, the machine's name or a --public-url are refused,
+    because a web page could make them. SSH signatures that name a host must name a --public-url, if there is one, or
+    else the address that the registry listens on.
 
     \b
       roar registry serve --port 8123 --data ./registry
@@ -44,55 +49,52 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **exposed: An
     from roar_publisher.extras import require
 
     require("registry", "a registry of your own")
-    from roar_publisher.net.address import registry_address
-    from roar_publisher.net.certificates import Trust
-    from roar_publisher.net.route import unusable_route
     from roar_publisher.registry.accounts.signin_file import remember_address
     from roar_publisher.registry.server.serve import serve as serve_registry
     from roar_publisher.registry.store.errors import StoreError
     from roar_publisher.registry.store.private_data import UnsafeData
 
-    try:
-        vouching = None if treqs_url is None else registry_address(treqs_url, os.environ)
-    except UsageProblem as error:
-        raise UsageProblem(
-            "--treqs-url is no address that a bearer token may be sent to",
-            next_step="give it as https://HOST; http:// to another machine needs ROAR_ALLOW_HTTP=1",
-        ) from error
-    if vouching is not None and (problem := unusable_route(vouching, Trust.chosen(os.environ))):
-        raise problem
-
-    offered = exposure(**exposed)
+    authority = None if treqs_url is None else _authority(treqs_url)
+    chosen = options_of(**options)
 
     def announce(url: str) -> None:
-        public = offered.public
+        public = chosen.public
         if public or host not in ANY_ADDRESS:
             remember_address(data, public[0] if public else url)
         click.echo(url)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server handles signals itself
     try:
-        serve_registry(host, port, data, announce, treqs_url=vouching, exposure=offered)
+        serve_registry(host, port, data, announce, treqs_url=authority, options=chosen)
     except KeyboardInterrupt:
         return
-    except UnsafeData as error:
-        raise LocalProblem(
-            f"the registry's data is not private: {error}", next_step=error.remedy, reason=Reason.REGISTRY
-        ) from error
+    except (UnsafeData, StoreError) as error:
+        raise data_problem(data, "data", error) from error
     except OSError as error:
         raise LocalProblem(
             f"the registry cannot run on {host}:{port} with its data in {data}: {error.strerror or error}",
             next_step="choose another --port, --host or --data",
             reason=Reason.REGISTRY,
         ) from error
-    except StoreError as error:
-        raise LocalProblem(
-            f"the registry's data in {data} cannot be used: {error}",
-            next_step="check its permissions and room, or choose another --data",
-            reason=Reason.REGISTRY,
+
+
+def _authority(treqs_url: str) -> str:
+    """Return the checked address of a TReqs service. Raises UsageProblem, and LocalProblem for an unusable proxy."""
+    from roar_publisher.net.address import registry_address
+    from roar_publisher.net.certificates import Trust
+    from roar_publisher.net.route import unusable_route
+
+    try:
+        address = registry_address(treqs_url, os.environ)
+    except UsageProblem as error:
+        raise UsageProblem(
+            "--treqs-url is not an address that a bearer token may be sent to",
+            next_step="give it as https://HOST; http:// to another machine needs ROAR_ALLOW_HTTP=1",
         ) from error
+    if problem := unusable_route(address, Trust.chosen(os.environ)):
+        raise problem
+    return address
 
 
-registry.commands.update(account_commands.commands)
-for command in (trust, untrust, trusted):
+for command in (user, key, token, owner, project, trust, untrust, trusted):
     registry.add_command(command)

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from roar_publisher.registry.store.users import Accounts
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-GROUPS = ("user", "key", "token", "owner", "project")
-"""The commands that list something. An error about a taken or unknown name contains one of these words."""
+Rows = Sequence[Mapping[str, object]]
+"""What a list command prints. The keys of a row are the columns."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -40,12 +41,12 @@ def data_option(command: Command) -> Command:
     )(command)
 
 
-def as_json(command: Command) -> Command:
+def json_option(command: Command) -> Command:
     """Add the option `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for programs.")(command)
 
 
-def named(context: click.Context, parameter: click.Parameter, value: str) -> str:
+def check_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
     """Return the value if it can be part of a path of names. Raises BadParameter."""
     if not NAME.fullmatch(value):
         raise click.BadParameter(
@@ -54,15 +55,50 @@ def named(context: click.Context, parameter: click.Parameter, value: str) -> str
     return value
 
 
+def with_accounts(*, new: bool = False) -> Callable[[Callable[..., str]], Callable[..., None]]:
+    """Return a decorator for a command whose first argument is the accounts, and that returns what to print.
+
+    The command gets the option `--data`. `new` and the errors are those of `open_accounts`.
+    """
+
+    def decorate(command: Callable[..., str]) -> Callable[..., None]:
+        @data_option
+        @wraps(command)
+        def run(*args: Any, data: Path, **kwargs: Any) -> None:
+            with open_accounts(data, new=new) as accounts:
+                text = command(accounts, *args, **kwargs)
+            click.echo(text)
+
+        return run
+
+    return decorate
+
+
+def list_accounts(command: Callable[["Accounts"], Rows]) -> Callable[..., None]:
+    """Decorate a command that returns rows of the accounts, which are printed as a table.
+
+    The command gets the options `--json` and `--data`. The errors are those of `open_accounts`.
+    """
+
+    @json_option
+    @data_option
+    @wraps(command)
+    def run(as_json: bool, data: Path) -> None:
+        with open_accounts(data) as accounts:
+            rows = command(accounts)
+        _print_rows(as_json, rows)
+
+    return run
+
+
 @contextmanager
-def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
-    """Open the accounts in `data`, which a running registry may also have open. new: create them if necessary.
+def open_accounts(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
+    """Open the accounts in `data`, which a running registry may also have open. With `new`, create them if necessary.
 
     Raises `UsageProblem` if a name is taken or unknown, `LocalProblem` if the file cannot be used. In these cases the
     command changes nothing.
     """
     from roar_publisher.registry.store.errors import AlreadyExists, NotFound, StoreError
-    from roar_publisher.registry.store.private_data import UnsafeData
     from roar_publisher.registry.store.users import DATABASE_NAME, Accounts
 
     try:
@@ -74,30 +110,34 @@ def opened(data: Path, *, new: bool = False) -> Iterator["Accounts"]:
         finally:
             accounts.close()
     except (AlreadyExists, NotFound) as error:
-        group = next(word for word in str(error).split() if word in GROUPS)
-        next_step = f"roar registry {group} list --data {shlex.quote(str(data))}"
+        next_step = f"roar registry {error.kind} list --data {shlex.quote(str(data))}"
         raise UsageProblem(str(error), next_step=next_step) from error
-    except UnsafeData as error:
-        raise LocalProblem(
-            f"the registry's data is not private: {error}", next_step=error.remedy, reason=Reason.REGISTRY
-        ) from error
     except (OSError, StoreError) as error:
-        raise LocalProblem(
-            f"the registry's accounts in {data} cannot be used: {error}",
-            next_step="check its permissions and room, or choose another --data",
-            reason=Reason.REGISTRY,
-        ) from error
+        raise data_problem(data, "accounts", error) from error
+
+
+def data_problem(data: Path, part: str, error: Exception) -> LocalProblem:
+    """Return the problem for an error of the registry's files in `data`. `part` is the part that cannot be used."""
+    from roar_publisher.registry.store.private_data import UnsafeData
+
+    if isinstance(error, UnsafeData):
+        problem, next_step = f"the registry's data is not private: {error}", error.remedy
+    else:
+        problem = f"the registry's {part} in {data} cannot be used: {error}"
+        next_step = "check its permissions and room, or choose another --data"
+    return LocalProblem(problem, next_step=next_step, reason=Reason.REGISTRY)
 
 
 def _no_accounts(data: Path) -> LocalProblem:
     return LocalProblem(
         f"no registry keeps accounts in {data}",
-        next_step=f"name its folder with --data, or begin: roar registry user add NAME --data {shlex.quote(str(data))}",
+        next_step="name its folder with --data, or create them:"
+        f" roar registry user add NAME --data {shlex.quote(str(data))}",
         reason=Reason.REGISTRY,
     )
 
 
-def listed(as_json: bool, rows: Sequence[Mapping[str, object]]) -> None:
+def _print_rows(as_json: bool, rows: Rows) -> None:
     """Print a list as a JSON array, or as a table whose columns are the keys of the rows."""
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -115,7 +155,7 @@ def listed(as_json: bool, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def format_time(seconds: float) -> str:
-    """Return Unix seconds as a readable time."""
+    """Format Unix seconds for people."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 

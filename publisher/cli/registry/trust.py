@@ -6,7 +6,7 @@ import time
 
 import click
 
-from roar_publisher.cli.registry.data import as_json as json_option
+from roar_publisher.cli.registry.data import json_option
 from roar_publisher.state.errors import UsageProblem
 
 

@@ -61,7 +61,7 @@ def serve(
     announce: Callable[[str], None],
     *,
     treqs_url: str | None = None,
-    exposure: ServeOptions | None = None,
+    options: ServeOptions | None = None,
 ) -> None:
     """Serve the registry in `data` until SIGTERM or SIGINT, then return within 2 s.
 
@@ -69,14 +69,14 @@ def serve(
     exception from it ends the server. `treqs_url` is the service that validates bearers; with None, the accounts in
     `data` do. Call this from the main thread, because it handles signals. Raises OSError and `StoreError`.
     """
-    exposure = exposure or ServeOptions()
+    options = options or ServeOptions()
     with listen(host, port) as listener:
         store = Store.open(data)
         try:
             url = _url(host, listener.getsockname()[1])
-            table = ConnectionTable(allowed_connections(exposure.connections))
-            names = Names.of_listener(host, listener, exposure.public, proxied=bool(exposure.proxies))
-            config = server_config(_app(store, treqs_url, exposure.quota, names), table, exposure.proxies)
+            table = ConnectionTable(allowed_connections(options.connections))
+            names = Names.of_listener(host, listener, options.public, proxied=bool(options.proxies))
+            config = server_config(_app(store, treqs_url, options.quota, names), table, options.proxies)
             Server(config, lambda: announce(url)).run(sockets=[listener])
         finally:
             store.close()

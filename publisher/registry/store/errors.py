@@ -14,8 +14,19 @@ class NewerSchemaError(StoreError):
 
 
 class AlreadyExists(Exception):
-    """The name, key or membership exists already. The text says which, as a sentence without a full stop."""
+    """The name, key or membership exists already. The text says which, as a sentence without a full stop.
+
+    `kind` is what exists: `user`, `key`, `owner` or `project`.
+    """
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
 
 
 class NotFound(Exception):
-    """There is no such user, key, token, owner or project. The text says which, as a sentence without a full stop."""
+    """There is no such user, key, token, owner or project (`kind`). The text is a sentence without a full stop."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"there is no {kind} {name}")
+        self.kind = kind

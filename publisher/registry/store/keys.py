@@ -24,13 +24,13 @@ def add_key(connection: Connection, user_name: str, key: PublicKey) -> None:
         (key.fingerprint, user.id, key.public, key.comment),
     )
     if added.rowcount == 0:
-        raise AlreadyExists(f"the key {key.fingerprint} is known already")
+        raise AlreadyExists("key", f"the key {key.fingerprint} is known already")
 
 
 def remove_key(connection: Connection, key_fingerprint: str) -> None:
     """Remove a key. Raises `NotFound`."""
     if connection.execute("DELETE FROM keys WHERE fingerprint = ?", (key_fingerprint,)).rowcount == 0:
-        raise NotFound(f"there is no key {key_fingerprint}")
+        raise NotFound("key", key_fingerprint)
 
 
 def keys(connection: Connection) -> list[tuple[str, PublicKey]]:

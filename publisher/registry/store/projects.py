@@ -62,10 +62,10 @@ def add_owner(connection: Connection, name: str) -> str:
     """Add an organization and return its id. Raises `AlreadyExists`."""
     owner_id = new_id()
     if connection.execute("SELECT 1 FROM users WHERE name = ?", (name,)).fetchone() is not None:
-        raise AlreadyExists(f"{name} is a user, and owns a space as such")
+        raise AlreadyExists("user", f"{name} is a user, who owns a space of that name")
     added = connection.execute("INSERT INTO owners (id, name) VALUES (?, ?) ON CONFLICT DO NOTHING", (owner_id, name))
     if added.rowcount == 0:
-        raise AlreadyExists(f"there is an owner {name} already")
+        raise AlreadyExists("owner", f"there is an owner {name} already")
     return owner_id
 
 
@@ -76,7 +76,7 @@ def set_owner_member(connection: Connection, owner: str, user_name: str, *, memb
     """
     row = connection.execute("SELECT id FROM owners WHERE name = ?", (owner,)).fetchone()
     if row is None:
-        raise NotFound(f"there is no owner {owner}")
+        raise NotFound("owner", owner)
     who = (row["id"], find_user(connection, user_name).id)
     if member:
         connection.execute("INSERT OR IGNORE INTO owner_members (owner_id, user_id) VALUES (?, ?)", who)
@@ -93,14 +93,14 @@ def add_project(connection: Connection, owner: str, name: str, visibility: str) 
         "SELECT id FROM owners WHERE name = ?1 UNION ALL SELECT id FROM users WHERE name = ?1", (owner,)
     ).fetchone()
     if row is None:
-        raise NotFound(f"there is no owner {owner}")
+        raise NotFound("owner", owner)
     project_id = new_id()
     added = connection.execute(
         "INSERT INTO projects (id, owner_id, name, visibility) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (project_id, row["id"], name, visibility),
     )
     if added.rowcount == 0:
-        raise AlreadyExists(f"there is a project {owner}/{name} already")
+        raise AlreadyExists("project", f"there is a project {owner}/{name} already")
     return project_id
 
 
@@ -113,7 +113,7 @@ def set_project_member(
     """
     row = connection.execute(f"SELECT id FROM ({_PROJECTS}) WHERE owner = ? AND name = ?", (owner, project)).fetchone()
     if row is None:
-        raise NotFound(f"there is no project {owner}/{project}")
+        raise NotFound("project", f"{owner}/{project}")
     who = (row["id"], find_user(connection, user_name).id)
     connection.execute("DELETE FROM project_members WHERE project_id = ? AND user_id = ?", who)
     if can_write is not None:

@@ -115,7 +115,7 @@ def replace_refresh_token(
 def revoke(connection: Connection, grant_id: str) -> None:
     """End a sign-in, which invalidates all its tokens. Raises `NotFound`."""
     if connection.execute("DELETE FROM grants WHERE id = ?", (grant_id,)).rowcount == 0:
-        raise NotFound(f"there is no token {grant_id}")
+        raise NotFound("token", grant_id)
 
 
 def revoke_access_token(connection: Connection, token_hash: bytes) -> bool:

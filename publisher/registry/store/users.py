@@ -77,13 +77,13 @@ def add_user(
     """Add a user. `sub` and `user_id` are generated if they are not given. Raises `AlreadyExists`."""
     user = User(user_id or new_id(), name, sub or new_id(), email)
     if connection.execute("SELECT 1 FROM owners WHERE name = ?", (name,)).fetchone() is not None:
-        raise AlreadyExists(f"{name} is the name of an owner")
+        raise AlreadyExists("owner", f"{name} is the name of an owner")
     added = connection.execute(
         "INSERT INTO users (id, name, sub, email) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         (user.id, user.name, user.sub, user.email),
     )
     if added.rowcount == 0:
-        raise AlreadyExists(f"there is a user {name} already")
+        raise AlreadyExists("user", f"there is a user {name} already")
     return user
 
 
@@ -91,7 +91,7 @@ def find_user(connection: Connection, name: str) -> User:
     """Return the user with this name. Raises `NotFound`."""
     row = connection.execute("SELECT * FROM users WHERE name = ?", (name,)).fetchone()
     if row is None:
-        raise NotFound(f"there is no user {name}")
+        raise NotFound("user", name)
     return user_of(row)
 
 

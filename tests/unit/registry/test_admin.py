@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from roar_publisher.auth.signin import Document, TokenState
-from roar_publisher.cli.registry.admin import account_commands
+from roar_publisher.cli.registry.command import registry
 from roar_publisher.registry.accounts.context import context_of
 from roar_publisher.registry.store.users import Accounts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
@@ -25,7 +25,7 @@ class Admin:
         self.data = data
 
     def run(self, *arguments: str) -> Result:
-        return CliRunner().invoke(account_commands, [*arguments, "--data", str(self.data)])
+        return CliRunner().invoke(registry, [*arguments, "--data", str(self.data)])
 
     def __call__(self, *arguments: str) -> str:
         """What a command that succeeds writes on stdout."""

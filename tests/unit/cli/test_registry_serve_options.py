@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from roar_publisher.cli.registry.command import registry
-from roar_publisher.cli.registry.exposure import exposure, serve_options
+from roar_publisher.cli.registry.serve_options import options_of, serve_options
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.server.connections import DEFAULT_CONNECTIONS
 from roar_publisher.registry.server.serve import ServeOptions
@@ -20,7 +20,7 @@ def parsed(*arguments: str) -> ServeOptions:
     @click.command()
     @serve_options
     def command(**options: Any) -> ServeOptions:
-        return exposure(**options)
+        return options_of(**options)
 
     result: ServeOptions = command.main(arguments, standalone_mode=False)
     return result

@@ -14,15 +14,15 @@ MEBIBYTE = 2**20
 
 
 def serve_options(command: Command) -> Command:
-    """Add the options. `exposure` takes their values."""
+    """Add the options. `options_of` takes their values."""
     for option in (
         click.option(
             "--anonymous-mib",
             type=click.IntRange(0),
             default=4096,
             show_default=True,
-            help="MiB that one address may send in a day without a sign-in.  All together ten times that; so for the"
-            " next two.",
+            help="MiB that one address may send in a day without a sign-in; ten times that for all addresses together, as"
+            " for the next two.",
         ),
         click.option(
             "--anonymous-jobs", type=click.IntRange(0), default=1_000_000, show_default=True, help="The same for jobs."
@@ -32,14 +32,14 @@ def serve_options(command: Command) -> Command:
             type=click.IntRange(0),
             default=1000,
             show_default=True,
-            help="The same for publishes.  0 takes none without a sign-in.",
+            help="The same for publishes. 0 refuses publishes without a sign-in.",
         ),
         click.option(
             "--max-connections",
             type=click.IntRange(1),
             default=1024,
             show_default=True,
-            help="Connections in all, a quarter of them for one address.",
+            help="Maximum connections. One address may have a quarter of them.",
         ),
         click.option(
             "--forwarded-allow-ips",
@@ -47,7 +47,7 @@ def serve_options(command: Command) -> Command:
             metavar="IP,…",
             default=None,
             callback=_networks,
-            help="Proxies (addresses, networks) whose X-Forwarded-For and -Proto are believed; none by default.",
+            help="Proxies (addresses, networks) whose X-Forwarded-For and -Proto are trusted; none by default.",
         ),
         click.option(
             "--public-url",
@@ -55,15 +55,15 @@ def serve_options(command: Command) -> Command:
             metavar="URL",
             multiple=True,
             callback=_origins,
-            help="An address that clients use, where it is not that of --host and --port: another name, or a proxy's."
-            "  Repeatable.",
+            help="An address that clients use, if it differs from --host and --port: another name, or a proxy's."
+            " Repeatable.",
         ),
     ):
         command = option(command)
     return command
 
 
-def exposure(
+def options_of(
     *,
     anonymous_sessions: int,
     anonymous_jobs: int,
