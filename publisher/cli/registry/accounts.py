@@ -124,9 +124,7 @@ def token() -> None:
 @token.command("issue")
 @click.argument("user")
 @click.option("--ttl", type=click.IntRange(min=1), default=HOUR_S, show_default=True, help="Lifetime in seconds.")
-@click.option(
-    "--auth-json", type=click.Path(path_type=Path), help="Write roar's sign-in file (0600); print no token."
-)
+@click.option("--auth-json", type=click.Path(path_type=Path), help="Write roar's sign-in file (0600); print no token.")
 @click.option("--url", metavar="URL", help="Address of the registry, if it is not the last one that it had.")
 @json_option
 @data_option

@@ -21,7 +21,7 @@ def serve_options(command: Command) -> Command:
             type=click.IntRange(0),
             default=4096,
             show_default=True,
-            help="MiB that one address may send in a day without a sign-in; ten times that for all addresses together, as"
+            help="MiB that one address may send in a day without a sign-in; ten times that for all together, as"
             " for the next two.",
         ),
         click.option(

@@ -21,6 +21,7 @@ from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
 from roar_publisher.registry.api.bodies import DRAINED
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.server.serve import serve
+from roar_publisher.registry.store.errors import NewerSchemaError, StoreError
 from tests.support.checkout import CHECKOUT
 from tests.support.registry.harness import GIT, Json, job, link, succeeded, uid, uids_of
 from tests.support.registry.processes import PATIENCE, PROGRAM, Process, serving
@@ -123,13 +124,13 @@ def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / DATABASE_NAME)
     connection.execute("PRAGMA user_version = 999")
     connection.close()
-    with pytest.raises(sqlite3.DatabaseError, match="schema 999"):
+    with pytest.raises(NewerSchemaError, match="schema 999"):
         Store.open(tmp_path)
 
 
 def test_a_file_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / DATABASE_NAME).write_bytes(b"a diary\n" * 1000)
-    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+    with pytest.raises(StoreError, match="not a database"):
         Store.open(tmp_path)
     assert (tmp_path / DATABASE_NAME).read_bytes() == b"a diary\n" * 1000
 

@@ -1,6 +1,5 @@
 """Signatures that are checked together: each request gets its own verdict."""
 
-import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ from roar_publisher.registry.accounts.signatures import Signature, Signatures, S
 from roar_publisher.registry.data import Store
 from roar_publisher.registry.http.refusals import Refusal
 from roar_publisher.registry.store import keys
+from roar_publisher.registry.store.errors import StoreUnavailable
 from roar_publisher.registry.store.users import User
 from tests.support.registry.harness import Clock
 from tests.support.registry.people import Person, add_person
@@ -69,7 +69,7 @@ async def verdicts(signatures: Signatures, worker: Worker, requests: list[Signed
     async def ask(place: int) -> None:
         try:
             found[place] = await signatures.signer(requests[place])
-        except (Refusal, sqlite3.Error) as error:
+        except (Refusal, StoreUnavailable) as error:
             found[place] = error
 
     async with anyio.create_task_group() as tasks:
@@ -114,12 +114,12 @@ async def test_trouble_of_the_store_is_everybodys_and_passes(
     requests = [signed(alice, number) for number in range(GROUP)]
 
     def full(*args: object, **kwargs: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+        raise StoreUnavailable("database or disk is full")
 
     with monkeypatch.context() as patched:
         patched.setattr(store.accounts, "read", full)
         found = await verdicts(signatures, worker, requests)
-        assert all(isinstance(error, sqlite3.OperationalError) for error in found)
+        assert all(isinstance(error, StoreUnavailable) for error in found)
     assert await verdicts(signatures, worker, requests) == [alice.user] * GROUP
 
 

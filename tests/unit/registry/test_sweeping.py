@@ -14,6 +14,7 @@ from roar_publisher.registry.accounts.quotas import DRAIN_SECONDS
 from roar_publisher.registry.data import DATABASE_NAME, Store
 from roar_publisher.registry.lineages.registration import LIFETIME
 from roar_publisher.registry.lineages.sweeping import INTERVAL_SECONDS, SLICE_ROWS, sweep_slice
+from roar_publisher.registry.store.errors import StoreUnavailable
 from tests.support import virtual
 from tests.support.registry.harness import (
     START,
@@ -173,7 +174,7 @@ async def test_clients_that_wrote_long_ago_are_forgotten(registry: Registry, sto
 
 
 def test_a_store_that_cannot_write_is_swept_later(caplog: pytest.LogCaptureFixture) -> None:
-    trouble = [sqlite3.OperationalError("database or disk is full")] * 3
+    trouble = [StoreUnavailable("database or disk is full")] * 3
 
     async def stubborn(call: Callable[[], T], /) -> T:
         if trouble:
