@@ -63,9 +63,13 @@ class ForkServer:
     def started(self, order: Order) -> Iterator[str]:
         """Start a command line, yield the first line that it prints, and kill it on leaving."""
         reader, writer = os.pipe()
-        with open(reader) as output, self._begun(order, writer, 2):
+        with open(reader) as output, self._begun(order, writer, 2) as run:
             os.close(writer)
-            yield output.readline().strip()
+            try:
+                yield output.readline().strip()
+            finally:
+                run.shutdown(socket.SHUT_WR)
+                run.recv(16)  # it has ended
 
     def _begun(self, order: Order, stdout: int, stderr: int) -> socket.socket:
         content = json.dumps(asdict(order)).encode()

@@ -28,7 +28,7 @@ def test_a_sign_in_names_its_user_on_one_line(tmp_path: Path, place: str) -> Non
             env=program.env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=60,
+            timeout=120,
         )
     out, err = done.stdout.decode(), done.stderr.decode()
     assert done.returncode == 0, err

@@ -18,9 +18,8 @@ import pytest
 from tests.support.auth.desk import BY_BEARER, SUB, Desk, recorded_hash
 from tests.support.auth.front import Seen, front
 from tests.support.auth.treqs_service import Json, Treqs
-from tests.support.cli.program import Program, ended
+from tests.support.cli.program import Program, ended, serving
 from tests.support.lineage.captured import captured_project
-from tests.support.processes import line_of, running
 
 HERS, HIS, OUTSIDE = "token-of-alice", "token-of-bob", "token-of-eve"
 PROJECT = {"id": "proj-1", "name": "models", "visibility": "private", "can_write": True}
@@ -100,8 +99,8 @@ def _service(folder: Path) -> Treqs:
 def _world(folder: Path, treqs: Treqs) -> Iterator[World]:
     data = folder / "registry"
     arguments = ("registry", "serve", "--data", str(data), "--treqs-url", treqs.url)
-    with running("-m", "roar_publisher", *arguments) as process:
-        url = line_of(process).split()[-1]
+    with serving(*arguments) as line:
+        url = line.split()[-1]
         program = Program.within(captured_project("linear", folder), folder, GLAAS_URL=url, ROAR_ACCESS_TOKEN=HERS)
         yield World(Desk(program, folder / "home", data, url), treqs)
 

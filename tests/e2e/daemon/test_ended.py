@@ -170,7 +170,7 @@ async def test_a_hook_that_takes_too_long_is_ended_with_its_children(
 
 
 async def test_a_daemon_that_stops_ends_the_hook_first(tmp_path: Path, log: logging.Logger) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         async with anyio.create_task_group() as tasks:
 
             async def tell() -> None:
@@ -251,7 +251,7 @@ async def test_a_child_that_a_hook_leaves_behind_is_not_waited_for(
     os.mkfifo(fifo)
     held = os.open(fifo, os.O_RDWR)
     try:
-        with anyio.fail_after(30):
+        with anyio.fail_after(120):
             await notify_end(DONE, ["sh", "-c", f"cat {shlex.quote(str(fifo))} & echo bye >&2"], notify=False, log=log)
         assert said(caplog) == "INFO the hook ended with exit code 0; its last output: bye"
     finally:
@@ -377,6 +377,6 @@ async def gone(folder: Path) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what another process does."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await anyio.sleep(0.01)

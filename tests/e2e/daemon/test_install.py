@@ -42,7 +42,7 @@ def verified(unit: Path, tmp_path: Path) -> str:
     """What `systemd-analyze verify` finds wrong; nothing where it is right."""
     environ = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path), "LC_ALL": "C"}
     command = ["systemd-analyze", "verify", "--user", "--man=no", str(unit)]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
     assert (done.returncode == 0) == (done.stderr == "")
     return done.stderr
 

@@ -13,7 +13,7 @@ from tests.support.fuzz.registry import ACCESS, REFRESH, Registry, planned_hash,
 from tests.support.fuzz.wire import Network
 from tests.support.lineage.captured import captured_project, git
 
-USUAL = 400
+USUAL = 80
 SECRET = "canary-of-a-file-outside-" + "s" * 20
 
 

@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"),
 ]
 
-USUAL = 700
+USUAL = 160
 FLAGS = {
     "nobody": ("--anonymous",),
     "bearer": ("--private",),

@@ -67,7 +67,7 @@ def packages(tmp_path: Path) -> Path:
 
 def _audit(url: str, packages: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SCRIPT), "--service", url, "--path", str(packages)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_known_vulnerability_fails_the_check(packages: Path) -> None:

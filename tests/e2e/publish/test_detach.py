@@ -16,7 +16,7 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.status_reader import count_status
-from tests.support.cli.program import Program
+from tests.support.cli.program import PATIENCE, Program
 from tests.support.cli.servers import answering, http
 from tests.support.daemon.daemons import daemons_of, program_with_daemons, until
 from tests.support.lineage.captured import captured_project, recorded
@@ -113,7 +113,7 @@ def test_resuming_what_the_daemon_works_on_watches_it(program: Program, nobody: 
         assert watching.stderr is not None
         until(lambda: "the daemon works on" in (watching.stderr.readline() if watching.stderr else ""))
         watching.send_signal(2)
-        out, err = watching.communicate(timeout=30)
+        out, err = watching.communicate(timeout=PATIENCE)
     assert (watching.returncode, out) == (130, ""), err
     assert f"roar publish --watch {publish_id}" in err
     assert len(daemons_of(program)) == 1

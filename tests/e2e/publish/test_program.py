@@ -14,7 +14,7 @@ from roar_publisher.cli.commands import COMMANDS
 from roar_publisher.state.errors import ExitCode
 from roar_publisher.state.paths import StateFolder
 from tests.support.checkout import CHECKOUT
-from tests.support.cli.program import Program
+from tests.support.cli.program import PATIENCE, Program
 
 HEAVY = {"anyio", "asyncssh", "httpx2", "pydantic", "rich", "sqlite3", "sqlite_utils", "starlette", "transitions"}
 
@@ -147,7 +147,7 @@ def test_registry_serve_prints_its_url_first_and_stops_on_sigterm(program: Progr
         assert server.stdout is not None
         assert server.stdout.readline().startswith("http://127.0.0.1:")
         server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(PATIENCE) == 0
 
 
 def test_registry_serve_explains_a_port_that_is_taken(program: Program, registry: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.state.lock import Lock
-from tests.support.cli.program import Program, ended
+from tests.support.cli.program import PATIENCE, Program, ended
 from tests.support.cli.servers import answering, http
 from tests.support.lineage.captured import captured_project, recorded
 
@@ -244,7 +244,7 @@ def test_a_reader_that_goes_away_does_not_stop_the_publish(program: Program, reg
         p.stdout.close()
         assert p.stderr is not None
         assert p.stderr.read() == ""
-        assert p.wait(60) == 0
+        assert p.wait(PATIENCE) == 0
     [publish] = program("journal", "list", "--json").events
     assert publish["status"] == "done"
 

@@ -17,8 +17,8 @@ MakePlace = Callable[[str], Place]
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return capture(tmp_path_factory.mktemp("template"))
+def template() -> Path:
+    return capture()
 
 
 @pytest.fixture(scope="session")

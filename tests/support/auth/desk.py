@@ -19,9 +19,8 @@ from roar_publisher.registry.store import users as accounts
 from roar_publisher.registry.store.users import Accounts
 from tests.support.auth.openssh import make_key
 from tests.support.checkout import DATA
-from tests.support.cli.program import Ended, Program
+from tests.support.cli.program import Ended, Program, serving
 from tests.support.lineage.captured import captured_project
-from tests.support.processes import line_of, running
 
 CASES = json.loads((DATA / "auth-cases.json").read_text())
 SUB, USER_ID = "sub-alice", "u-ssh"
@@ -131,8 +130,8 @@ BEHIND_A_PROXY = ("--forwarded-allow-ips", "127.0.0.1")
 def registry(data: Path, *options: str) -> Iterator[str]:
     """`roar registry serve` on a free port; gives its address."""
     options = options or BEHIND_A_PROXY
-    with running("-m", "roar_publisher", "registry", "serve", "--data", str(data), *options) as process:
-        address = line_of(process).split()[-1]
+    with serving("registry", "serve", "--data", str(data), *options) as line:
+        address = line.split()[-1]
         assert address.startswith("http://127.0.0.1:")
         yield address
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fork_server import Order, server_for
-from tests.support.processes import environment
+from tests.support.processes import environment, line_of, running
 
 PATIENCE = 120
 """Seconds after which a process that should have ended counts as stuck."""
@@ -106,6 +106,19 @@ class Program:
         """The ids of the publishes in the state folder."""
         folder = self.state / "publishes"
         return sorted(os.listdir(folder)) if folder.is_dir() else []
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[str]:
+    """Run the program beside the test. Yield the first line that it prints; kill it on leaving."""
+    order = Order(arguments, os.getcwd(), environment())
+    server = server_for(order)
+    if server is not None:
+        with server.started(order) as line:
+            yield line
+    else:
+        with running("-m", "roar_publisher", *arguments) as process:
+            yield line_of(process)
 
 
 def ended(popen: subprocess.Popen[str]) -> Ended:

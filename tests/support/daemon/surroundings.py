@@ -17,13 +17,13 @@ from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.status import PublishStatus
 from roar_publisher.state.status_reader import read_status
-from tests.support.cli.program import Program
+from tests.support.cli.program import Program, serving
 from tests.support.daemon.daemons import daemons_of, pid_of, until
 from tests.support.daemon.worlds import PUBLISHED
 from tests.support.processes import line_of, running
 
-ENDED_SECONDS = 5.0
-SERVING = ("-m", "roar_publisher", "registry", "serve", "--port")
+ENDED_SECONDS = 60.0
+SERVING = ("registry", "serve", "--port")
 
 
 class Registry:
@@ -38,8 +38,8 @@ class Registry:
         self._running = ExitStack()
 
     def start(self) -> None:
-        process = self._running.enter_context(running(*SERVING, str(self.port), "--data", str(self._data)))
-        assert line_of(process) == self.url
+        line = self._running.enter_context(serving(*SERVING, str(self.port), "--data", str(self._data)))
+        assert line == self.url
 
     def kill(self) -> None:
         """SIGKILL.  Harmless if repeated."""

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.support.sampling import EXHAUSTIVE
+from tests.support.sampling import EXHAUSTIVE, sample
 
 SEED = os.environ.get("ROAR_FUZZ_SEED", "1")
 """Any text; the same text makes the same cases."""
 ONE_CASE = os.environ.get("ROAR_FUZZ_CASE")
 """The number of the only case to run."""
-SLICES = range(20)
+SLICES = range(20 if EXHAUSTIVE else 4)
 """Parametrized: pytest-xdist spreads them."""
-SCALE = 50
-"""How many times as many cases ROAR_TEST_EXHAUSTIVE=1 runs."""
+SCALE = 200
+"""How many times as many cases there are as in a sample."""
 
 
 @dataclass
@@ -33,12 +33,11 @@ class Case:
 
 
 def cases(kind: str, usual: int, part: int) -> Iterator[Case]:
-    """The cases of slice `part`: of `usual` cases in all, or `SCALE` times as many."""
+    """The cases of slice `part`: of a sample of `usual` cases, or of all of them."""
     if ONE_CASE is not None:
-        numbers = range(int(ONE_CASE), int(ONE_CASE) + 1)
-        numbers = numbers if int(ONE_CASE) % len(SLICES) == part else range(0)
+        numbers = [int(ONE_CASE)] if int(ONE_CASE) % len(SLICES) == part else []
     else:
-        numbers = range(part, usual * SCALE if EXHAUSTIVE else usual, len(SLICES))
+        numbers = sample(kind, range(usual * SCALE), usual)[part :: len(SLICES)]
     for number in numbers:
         yield Case(kind, number, random.Random(f"{SEED}/{kind}/{number}"))
 

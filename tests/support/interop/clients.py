@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.checkout import CHECKOUT
+from tests.support.cli.program import serving
 from tests.support.lineage.captured import captured_project, recorded, run_again
 
 TIMEOUT_SECONDS = 120
@@ -83,16 +83,10 @@ def target_of(name: str, recording: str) -> list[str]:
 @contextmanager
 def running_registry(data: Path) -> Iterator[str]:
     """`roar registry serve` on a free port; gives its address."""
-    command = [sys.executable, "-m", "roar_publisher", "registry", "serve", "--port", "0", "--data", str(data)]
-    environ = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
-        try:
-            assert process.stdout is not None
-            address = process.stdout.readline().split()[-1]
-            assert address.startswith("http://127.0.0.1:")
-            yield address
-        finally:
-            process.send_signal(signal.SIGTERM)
+    with serving("registry", "serve", "--port", "0", "--data", str(data)) as line:
+        address = line.split()[-1]
+        assert address.startswith("http://127.0.0.1:")
+        yield address
 
 
 def published(registry: str, lineage_hash: str) -> dict[str, Any]:

@@ -4,13 +4,11 @@ The release that the tests are installed with is used as it is.  The others are 
 first use, below `ROAR_TEST_RELEASES` where that is set (so that they are installed once), else in a temporary folder.
 """
 
-import atexit
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 import venv
 from collections.abc import Mapping
@@ -26,6 +24,7 @@ from roar_publisher.registry.store import keys
 from roar_publisher.registry.store import users as accounts
 from roar_publisher.registry.store.users import Accounts
 from tests.support.put.project import git, home_environment
+from tests.support.recording import recordable_folder
 
 INSTALLED = version("roar-cli")
 """The release that is installed beside the tests."""
@@ -146,7 +145,7 @@ def git_commit(project: Path, message: str) -> None:
 @cache
 def captured(release: str) -> Path:
     """A project of two steps that this release has recorded; it is not to be written to."""
-    root = _temporary("captured") / "project"
+    root = recordable_folder("captured") / "project"
     root.mkdir()
     for name, text in [*_STEPS.items(), *((name, name) for name in _DATASET)]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +176,7 @@ def python_of(release: str) -> Path:
     if release == INSTALLED:
         return Path(sys.executable)
     kept = os.environ.get("ROAR_TEST_RELEASES")
-    folder = (Path(kept) if kept else _temporary("releases")) / release
+    folder = (Path(kept) if kept else recordable_folder("releases")) / release
     python = folder / "bin" / "python"
     if not (folder / "bin" / "roar").exists():
         venv.create(folder, with_pip=True)
@@ -203,9 +202,3 @@ def _run(folder: Path, environment: Mapping[str, str], *command: str) -> Finishe
         timeout=TIMEOUT_SECONDS,
     )
     return Finished(done.returncode, done.stdout)
-
-
-def _temporary(name: str) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=f"roar-{name}-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from roar_publisher.storage.parts import MIB, SMALLEST_PART_BYTES
 from tests.support.processes import environment
+from tests.support.recording import recordable_folder
 from tests.support.sampling import EXHAUSTIVE
 from tests.support.storage.servers import AWS
 
@@ -45,9 +46,9 @@ write("empty", b"")
 """
 
 
-def capture(folder: Path) -> Path:
-    """Let roar-cli run both steps in a new project below `folder`, and return its root."""
-    root = folder / "captured"
+def capture() -> Path:
+    """Let roar-cli run both steps in a new project, and return its root."""
+    root = recordable_folder("put") / "captured"
     root.mkdir()
     (root / "collect.py").write_text(_COLLECT)
     (root / "train.py").write_text(_TRAIN)

@@ -19,7 +19,7 @@ from roar_publisher.registry.server.serve import serve
 serve(sys.argv[1], 0, Path(sys.argv[2]), lambda url: print(url, flush=True))
 print("stopped", flush=True)
 """
-PATIENCE = 30
+PATIENCE = 120
 """Seconds after which a process that should have ended counts as stuck."""
 
 

@@ -151,7 +151,7 @@ def test_a_log_that_cannot_be_written_is_reported_once_and_stops_nobody(tmp_path
     )
     arguments = [sys.executable, "-W", "error", "-P", "-c", code, str(path[cause])]
 
-    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=120)
 
     assert (done.returncode, done.stdout) == (0, "went on\n")
     [told] = done.stderr.splitlines()

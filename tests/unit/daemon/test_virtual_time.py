@@ -19,7 +19,17 @@ from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from tests.support.daemon.scenarios import DAY, HOUR, LET_GO_SECONDS, RESUMED_SECONDS, SLOW_SCANS, WORK_SECONDS, on
 from tests.support.daemon.worlds import Machine, Sky, Spell
-from tests.support.sampling import EXHAUSTIVE
+from tests.support.sampling import EXHAUSTIVE, sample
+
+LONG = HOUR if EXHAUSTIVE else HOUR / 4
+CLOCK_MOVES = (0.0, -1.5 * HOUR, -30 * DAY, 1.5 * HOUR, 30 * DAY)
+THROTTLED = sample(
+    "throttling",
+    [(sky, moves) for sky in (Sky.THROTTLING, Sky.BUSY) for moves in CLOCK_MOVES],
+    0,
+    lambda case: case[0],
+    lambda case: case[1],
+)
 
 
 def requests_between(machine: Machine, start: float, end: float) -> int:
@@ -70,14 +80,16 @@ def test_what_is_left_to_a_daemon_at_rest_is_begun_at_its_next_look(tmp_path: Pa
 
 
 @pytest.mark.parametrize("sky", [Sky.AWAY, Sky.SILENT])
-def test_a_day_long_outage(tmp_path: Path, sky: Sky) -> None:
+def test_a_long_outage(tmp_path: Path, sky: Sky) -> None:
+    length = DAY if EXHAUSTIVE else 3 * HOUR
+
     async def scenario(machine: Machine) -> None:
         publishes = [machine.leave(30, project=f"/p/{number}") for number in range(3)]
         publishes += [machine.leave(4) for _ in range(4)]
         async with machine.daemon():
             await until_staging(machine)
             start = trio.current_time()
-            end = start + DAY
+            end = start + length
             machine.home.spells = [Spell(sky, start, end)]
             await anyio.sleep(HOUR)
             for found in machine.all():
@@ -86,8 +98,8 @@ def test_a_day_long_outage(tmp_path: Path, sky: Sky) -> None:
                 assert (found.queued.attempts, found.queued.parked) == (0, False)
             settled, scanned = len(machine.requests), machine.scans
             await anyio.sleep(end - trio.current_time())
-            assert len(machine.requests) - settled <= (DAY - HOUR) / 1.9, "knocks too hard"
-            assert machine.scans - scanned <= DAY * SLOW_SCANS
+            assert len(machine.requests) - settled <= (length - HOUR) / 1.9, "knocks too hard"
+            assert machine.scans - scanned <= length * SLOW_SCANS
             assert {found.queued.attempts for found in machine.all()} == {0}
             await machine.until(lambda: bool(machine.owned), RESUMED_SECONDS)
             await machine.until(machine.ended, WORK_SECONDS)
@@ -98,7 +110,7 @@ def test_a_day_long_outage(tmp_path: Path, sky: Sky) -> None:
 
 
 @pytest.mark.parametrize("offline_afterwards", [0.0, 20 * 60.0])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", sample("sleeping laptops", range(3), 1))
 def test_a_laptop_that_sleeps_nine_hours(tmp_path: Path, seed: int, offline_afterwards: float) -> None:
     """No request under way is ever answered, no timer notices, and the network may take its time to be back."""
 
@@ -125,8 +137,7 @@ def test_a_laptop_that_sleeps_nine_hours(tmp_path: Path, seed: int, offline_afte
     on(tmp_path, scenario, seed=seed)
 
 
-@pytest.mark.parametrize("sky", [Sky.THROTTLING, Sky.BUSY])
-@pytest.mark.parametrize("clock_moves", [0.0, -1.5 * HOUR, -30 * DAY, 1.5 * HOUR, 30 * DAY])
+@pytest.mark.parametrize(("sky", "clock_moves"), THROTTLED)
 def test_a_server_that_throttles_for_an_hour(tmp_path: Path, sky: Sky, clock_moves: float) -> None:
     """It is left alone for as long as it asked, wherever the wall clock is set to meanwhile."""
 
@@ -472,8 +483,8 @@ def test_a_lock_that_does_not_tell_its_holder_is_not_tried_over_and_over(tmp_pat
         async with machine.daemon():
             with Lock(held.lock):
                 held.lock.write_text("")
-                await anyio.sleep(HOUR)
-                assert machine.scans <= 2 * HOUR * SLOW_SCANS
+                await anyio.sleep(LONG)
+                assert machine.scans <= 2 * LONG * SLOW_SCANS
                 assert len(machine.lines) < 100
                 assert not machine.status(other).live
             await machine.until(machine.ended, 2 * RESUMED_SECONDS + WORK_SECONDS)
@@ -505,15 +516,15 @@ def test_many_that_wait_for_one_registry_do_not_hold_up_another(tmp_path: Path) 
     async def scenario(machine: Machine) -> None:
         away = machine.site("away.localhost")
         away.spells = [Spell(Sky.AWAY, 0, DAY)]
-        for _ in range(40):
+        for _ in range(40 if EXHAUSTIVE else 20):
             machine.leave(site=away)
         async with machine.daemon():
             await anyio.sleep(60)
             paths = machine.leave()
             await machine.until(lambda: not machine.status(paths).live, SCAN_INTERVAL_SECONDS + WORK_SECONDS)
             calm = trio.current_time()
-            await anyio.sleep(HOUR)
-            assert requests_between(machine, calm + 60, calm + HOUR) <= HOUR / 1.9
+            await anyio.sleep(LONG)
+            assert requests_between(machine, calm + 60, calm + LONG) <= LONG / 1.9
             away.spells = []
             await machine.until(machine.ended, RESUMED_SECONDS + 4 * WORK_SECONDS)
         machine.check_published()
@@ -521,17 +532,19 @@ def test_many_that_wait_for_one_registry_do_not_hold_up_another(tmp_path: Path) 
     on(tmp_path, scenario)
 
 
-def test_a_day_without_work_is_a_look_every_few_seconds(tmp_path: Path) -> None:
+def test_a_time_without_work_is_a_look_every_few_seconds(tmp_path: Path) -> None:
+    length = DAY if EXHAUSTIVE else 3 * HOUR
+
     async def scenario(machine: Machine) -> None:
         async with machine.daemon():
-            await anyio.sleep(DAY)
+            await anyio.sleep(length)
         assert not machine.requests
-        assert 0.9 * DAY / SCAN_INTERVAL_SECONDS <= machine.scans <= DAY * SLOW_SCANS
+        assert 0.9 * length / SCAN_INTERVAL_SECONDS <= machine.scans <= length * SLOW_SCANS
 
     on(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("seed", range(500 if EXHAUSTIVE else 8))
+@pytest.mark.parametrize("seed", sample("hard weeks", range(500), 2))
 def test_a_hard_week(tmp_path: Path, seed: int) -> None:
     """Kills, sleep, clocks, outages and throttling, all at random: everything is published once in the end."""
 

@@ -44,7 +44,7 @@ async def knocks(folder: StateFolder) -> bool:
 
 def connected(folder: StateFolder) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(10)
+    connection.settimeout(60)
     connection.connect(str(folder.daemon_socket))
     return connection
 
@@ -142,13 +142,13 @@ async def test_another_user_is_turned_away(open_folder: StateFolder) -> None:
         connect = (
             "import os, socket, sys\n"
             f"os.setgid({NOBODY_UID}); os.setuid({NOBODY_UID})\n"
-            "connection = socket.socket(socket.AF_UNIX); connection.settimeout(10)\n"
+            "connection = socket.socket(socket.AF_UNIX); connection.settimeout(60)\n"
             f"connection.connect({str(folder.daemon_socket)!r})\n"
             "sys.stdout.write(repr(connection.recv(100)))"
         )
         done = await to_thread.run_sync(
             lambda: subprocess.run(
-                [sys.executable, "-c", connect], env=environment(), capture_output=True, text=True, timeout=30
+                [sys.executable, "-c", connect], env=environment(), capture_output=True, text=True, timeout=120
             )
         )
         assert done.stdout == "b''", done.stderr

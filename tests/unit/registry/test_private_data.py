@@ -87,7 +87,7 @@ def test_a_command_leaves_the_locks_of_a_running_registry_alone(tmp_path: Path) 
         capture_output=True,
         text=True,
         cwd=CHECKOUT,
-        timeout=30,
+        timeout=120,
     )
     assert "database is locked" in second.stderr
     store.close()

@@ -29,7 +29,7 @@ from tests.support.registry.processes import PATIENCE, PROGRAM, Process, serving
 SEEDS = [20260101]
 JOBS = 600
 """Jobs of the lineage that is finalized while its registry dies: some slices of hashing."""
-STOP_SECONDS = 2.0
+STOP_SECONDS = 20.0
 """How long stopping may take (`serve`)."""
 
 

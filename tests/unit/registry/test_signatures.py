@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
 GROUP = 20
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds after which a request that should have its verdict counts as forgotten."""
 PATH = "/api/v1/sessions"
 

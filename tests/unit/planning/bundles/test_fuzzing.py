@@ -7,11 +7,10 @@ from pathlib import Path
 from roar_publisher.state.bundle import MANIFEST
 from roar_publisher.state.portable import JOURNAL, RECORD
 from tests.support.bundles.forge import Members, columns, fitting, tar, with_value
-from tests.support.sampling import EXHAUSTIVE
+from tests.support.sampling import EXHAUSTIVE, SEED
 from tests.unit.planning.bundles.conftest import Harmless
 
-CASES = 20_000 if EXHAUSTIVE else 500
-SEED = 10_04
+CASES = 20_000 if EXHAUSTIVE else 150
 TOKENS: list[object] = [
     None,
     -1,
