@@ -24,7 +24,7 @@ from roar_publisher.state.objects import Objects, delete_parts
 from roar_publisher.state.queue import Queue
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import (
-    GROUNDS,
+    ALLOWED_FOLDERS,
     NAMED_BY,
     OF_THIS_MACHINE,
     Checkpoint,
@@ -168,7 +168,7 @@ class Journal(JournalFile):
         The publish is parked: the bundle names the address that credentials of this machine would go to, so the user
         has to resume it explicitly. Limits of its uploads are kept.
         """
-        own = {"ssh_key": local.ssh_key, NAMED_BY: NamedBy.BUNDLE.value, GROUNDS: local.grounds}
+        own = {"ssh_key": local.ssh_key, NAMED_BY: NamedBy.BUNDLE.value, ALLOWED_FOLDERS: local.allowed_folders}
         changes = {"project": local.project, "roar_db": local.roar_db, "local_session": local.local_session}
         detail = "it was imported from another machine: nothing is sent before you resume it"
         with self.transaction():

@@ -10,9 +10,9 @@ from roar_publisher.state.reasons import Reason
 
 NAMED_BY = "registry_named_by"
 """In the intent of a plan: the `NamedBy` of its registry."""
-GROUNDS = "grounds"
+ALLOWED_FOLDERS = "grounds"
 """In the intent of a plan that was imported: the folders inside of which it may read and write, the project first."""
-OF_THIS_MACHINE = frozenset({NAMED_BY, GROUNDS})
+OF_THIS_MACHINE = frozenset({NAMED_BY, ALLOWED_FOLDERS})
 """What of an intent makes no other publish of it, and is not exported."""
 
 
@@ -140,7 +140,7 @@ class LocalContext:
     """The parts of a plan that depend on the machine.
 
     Folders, roar.db, its session's row, the SSH key that is meant, the git tags (as in `Plan`), where the lineage is
-    shown if the registry itself shows it, and the folders that it may use (`GROUNDS`).
+    shown if the registry itself shows it, and the folders that it may use (`ALLOWED_FOLDERS`).
     """
 
     project: str
@@ -149,4 +149,4 @@ class LocalContext:
     ssh_key: str
     tags: list[list[str]]
     url: str | None
-    grounds: list[str]
+    allowed_folders: list[str]

@@ -151,7 +151,7 @@ class _Home:
             ssh_key=(load_config(root).glaas_key or "") if database.parent.is_dir() else "",
             tags=[tag if push else [*tag[:2], "", ""] for tag in plan.tags],
             url=_believed(journal.progress().url, plan.registry),
-            grounds=allowed.paths,
+            allowed_folders=allowed.paths,
         )
 
 

@@ -16,7 +16,7 @@ from roar_publisher.lineage.config import ROAR_FOLDER
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.record import GROUNDS, Plan
+from roar_publisher.state.record import ALLOWED_FOLDERS, Plan
 from roar_publisher.storage.addresses import parse_address
 from roar_publisher.storage.source import Content, shown
 
@@ -57,7 +57,7 @@ class AllowedFolders:
     @classmethod
     def of_plan(cls, plan: Plan) -> "AllowedFolders | None":
         """Return what an import stored in the plan (`paths`), or None for a publish of this machine."""
-        folders = plan.intent.get(GROUNDS)
+        folders = plan.intent.get(ALLOWED_FOLDERS)
         return cls(Path(folders[0]), tuple(Path(folder) for folder in folders[1:])) if folders else None
 
     @property

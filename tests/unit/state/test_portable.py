@@ -31,7 +31,13 @@ from tests.support.lineages import chain, cut, frozen
 LINEAGE = cut(chain(5))
 SEED = 20_260_101
 HERE = LocalContext(
-    project="/here", roar_db="/here/.roar/roar.db", local_session=1, ssh_key="", tags=[], url=None, grounds=["/here"]
+    project="/here",
+    roar_db="/here/.roar/roar.db",
+    local_session=1,
+    ssh_key="",
+    tags=[],
+    url=None,
+    allowed_folders=["/here"],
 )
 Members = dict[str, bytes]
 
