@@ -195,7 +195,7 @@ def _index(
         raise LocalProblem(
             f"The dataset {digest[:12]} cannot be published: roar stored {len(components)} of its {total} components"
             " and no index of the rest.",
-            next_step="Capture it again with `roar run`, or publish a target that does not use it.",
+            next_step="capture it again with `roar run`, or publish a target that does not use it",
             reason=Reason.INCOMPLETE_DATASET,
         )
     return bloom

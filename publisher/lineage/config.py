@@ -187,6 +187,6 @@ class _Reader:
     def _wrong(self, key: str, wanted: str) -> LocalProblem:
         return LocalProblem(
             f"{self.source}: {key} must be {wanted}.",
-            next_step=f"Correct {self.source} and try again.",
+            next_step=f"correct {self.source} and try again",
             reason=Reason.CONFIG,
         )

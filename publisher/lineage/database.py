@@ -38,7 +38,7 @@ def open_database(path: Path) -> Iterator["RoarDatabase"]:
     if not path.exists():
         raise LocalProblem(
             f"There is no {path}: roar has captured nothing here yet.",
-            next_step="Capture something with `roar run <command>` first.",
+            next_step="capture something with `roar run <command>` first",
             reason=Reason.NO_DATABASE,
         )
     with closing(open_readable(path)) as connection:
@@ -68,16 +68,16 @@ class RoarDatabase:
             raise LocalProblem(
                 f"{self.path} {what}.",
                 kept="Nothing was read or changed.",
-                next_step="Upgrade with `pip install -U roar-publisher`."
+                next_step="upgrade with `pip install -U roar-publisher`"
                 if newer
-                else "Check what it is, and move it away.",
+                else "check what it is, and move it away",
                 reason=Reason.SCHEMA,
             )
         if missing:
             raise LocalProblem(
                 f"{self.path} was written by an older roar (it lacks {', '.join(missing)}).",
-                next_step="Let a current roar upgrade it: `pip install -U roar-cli`, commit your changes,"
-                " then `roar run true`.",
+                next_step="let a current roar upgrade it: `pip install -U roar-cli`, commit your changes,"
+                " then `roar run true`",
                 reason=Reason.SCHEMA,
             )
         self.execute("CREATE TEMP TABLE picked(job INTEGER PRIMARY KEY)")

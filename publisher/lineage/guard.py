@@ -76,7 +76,7 @@ def refuse_irregular_files(path: Path) -> None:
             raise LocalProblem(
                 f"{file} is not a regular file.",
                 kept="Nothing was read or changed.",
-                next_step="Check what it is.",
+                next_step="check what it is",
                 reason=Reason.DATABASE,
             )
 
@@ -116,6 +116,6 @@ def _foreign(path: Path, what: str) -> LocalProblem:
     return LocalProblem(
         f"{path} has {what}, which roar never makes. It would run inside our own statements.",
         kept="Nothing was read or changed.",
-        next_step=f'Find out where it comes from: `sqlite3 "{path}" .schema`; drop it if it is yours.',
+        next_step=f'find out where it comes from: `sqlite3 "{path}" .schema`; drop it if it is yours',
         reason=Reason.SCHEMA,
     )

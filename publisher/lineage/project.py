@@ -40,7 +40,7 @@ def current_folder() -> Path:
     except FileNotFoundError as error:
         raise LocalProblem(
             "The current folder no longer exists.",
-            next_step="Go into the project's folder (`cd`), then try again.",
+            next_step="go into the project's folder (`cd`), then try again",
             reason=Reason.NO_PROJECT,
         ) from error
 
@@ -59,7 +59,7 @@ def find_project(start: Path) -> Project:
             return Project(folder, roar_dir, roar_dir / "roar.db", load_config(folder))
     raise LocalProblem(
         f"There is no roar project here: no {ROAR_FOLDER}/ folder in {start} or above it.",
-        next_step="Go into the project's folder, or start one with `roar init`.",
+        next_step="go into the project's folder, or start one with `roar init`",
         reason=Reason.NO_PROJECT,
     )
 
@@ -76,7 +76,7 @@ def _refuse_other_users_project(roar_dir: Path) -> None:
         raise LocalProblem(
             f"{roar_dir} belongs to another user (uid {own.st_uid}), in a folder that all users may write into.",
             kept="Nothing was read.",
-            next_step="Go into the folder of a project of your own, or start one with `roar init`.",
+            next_step="go into the folder of a project of your own, or start one with `roar init`",
             reason=Reason.NO_PROJECT,
         )
 
@@ -88,6 +88,6 @@ def _refuse_undecodable_path(start: Path) -> None:
     except UnicodeEncodeError:
         raise LocalProblem(
             f"The path of this folder is not valid UTF-8: {os.fsencode(start.resolve()).decode('utf-8', 'replace')}.",
-            next_step="Rename the folder, or move the project, and try again.",
+            next_step="rename the folder, or move the project, and try again",
             reason=Reason.PROJECT_PATH,
         ) from None

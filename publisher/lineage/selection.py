@@ -76,7 +76,7 @@ def ordered_jobs(database: RoarDatabase) -> list[JobHead]:
     if not heads:
         raise LocalProblem(
             "There is nothing to publish: the session has no jobs.",
-            next_step="Capture something with `roar run <command>` first.",
+            next_step="capture something with `roar run <command>` first",
             reason=Reason.NOTHING_TO_PUBLISH,
         )
     return _parents_first(_with_known_parents(heads))
@@ -85,7 +85,7 @@ def ordered_jobs(database: RoarDatabase) -> list[JobHead]:
 def _unpublishable(database: RoarDatabase, job: object, why: str) -> LocalProblem:
     return LocalProblem(
         f"Job {job} of {database.path} cannot be published: {why}.",
-        next_step="Publish a target without it (`@N`, a path, a job uid).",
+        next_step="publish a target without it (`@N`, a path, a job uid)",
         reason=Reason.INCOMPLETE_JOB,
     )
 

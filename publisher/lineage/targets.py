@@ -82,7 +82,7 @@ def active_session(database: RoarDatabase) -> SessionRow:
     if row is None:
         raise LocalProblem(
             "No roar session is active.",
-            next_step="Start one with `roar run <command>`, or name what to publish: a job's uid, a session's hash.",
+            next_step="start one with `roar run <command>`, or name what to publish: a job's uid, a session's hash",
             reason=Reason.NO_SESSION,
         )
     return SessionRow(*row)
@@ -100,7 +100,7 @@ def _pick_step(database: RoarDatabase, target: str, number: int, *, build: bool)
     step = f"SELECT id FROM jobs WHERE session_id = ? AND step_number = ? AND {kind}"
     if database.one(step, session.id, number) is None:
         raise UsageProblem(
-            f"The active session has no step {target}.", next_step=f"Its steps are: {_steps(database, session)}."
+            f"The active session has no step {target}.", next_step=f"name one of its steps: {_steps(database, session)}"
         )
     pick_needs(database, step, (session.id, number), session)
     return session
@@ -112,7 +112,7 @@ def _pick_file(database: RoarDatabase, target: str, path: Path) -> SessionRow:
     if row is None:
         raise UsageProblem(
             f"roar has not seen {target} with the content that it has now.",
-            next_step="Capture it with `roar run`, or publish the session: `roar publish`.",
+            next_step="capture it with `roar run`, or publish the session: `roar publish`",
         )
     return _pick_artifact(database, row[0])
 
@@ -121,7 +121,7 @@ def _pick_artifact(database: RoarDatabase, artifact: str) -> SessionRow:
     session = active_session(database)
     if database.one("SELECT 1 FROM job_outputs WHERE artifact_id = ?", artifact) is None:
         raise UsageProblem(
-            "No recorded job made this artifact.", next_step="Publish the session that used it: `roar publish`."
+            "No recorded job made this artifact.", next_step="publish the session that used it: `roar publish`"
         )
     pick_upstream(database, "SELECT ?", (artifact,), session)
     drop_reruns(database)
@@ -218,7 +218,7 @@ def _steps(database: RoarDatabase, session: SessionRow) -> str:
 def _ambiguous(target: str, what: str, matches: list[str]) -> UsageProblem:
     return UsageProblem(
         f"The target {target} is the beginning of several {what}.",
-        next_step=f"Type more of it: {', '.join(matches[:_SHOWN])}.",
+        next_step=f"type more of it: {', '.join(matches[:_SHOWN])}",
     )
 
 
@@ -228,7 +228,7 @@ def _unknown(database: RoarDatabase, target: str) -> UsageProblem:
     paths = [str(row[0]) for row in rows]
     names = {Path(path).name: path for path in paths}
     near = {names[name] for name in difflib.get_close_matches(Path(target).name, names, n=_SHOWN, cutoff=_ALIKE)}
-    hint = f"Did you mean {', '.join(sorted(near))}?" if near else "Type a path, a digest, `@N`, a job uid, or nothing."
+    hint = f"did you mean {', '.join(sorted(near))}?" if near else "type a path, a digest, `@N`, a job uid, or nothing"
     return UsageProblem(
         f"The target {target} names no file, job, step, artifact or session that roar knows.", next_step=hint
     )

@@ -40,7 +40,7 @@ def read_toml(path: Path) -> dict[str, object] | None:
         raise _unreadable(path, "it is nested too deep") from None
     except (ValueError, OverflowError) as error:
         raise LocalProblem(
-            f"{path} cannot be read as TOML: {error}.", next_step=f"Correct {path} and try again.", reason=Reason.CONFIG
+            f"{path} cannot be read as TOML: {error}.", next_step=f"correct {path} and try again", reason=Reason.CONFIG
         ) from error
 
 
@@ -57,6 +57,6 @@ def _unreadable(path: Path, why: str) -> LocalProblem:
     return LocalProblem(
         f"{path} cannot be read: {why}.",
         kept="Nothing was sent.",
-        next_step=f"Check {path}, and try again.",
+        next_step=f"check {path}, and try again",
         reason=Reason.CONFIG,
     )

@@ -67,7 +67,7 @@ def bad_pattern(name: str, why: str) -> LocalProblem:
     return LocalProblem(
         f"[registration.omit]: the pattern {name!r} cannot be used: {why}.",
         kept="Nothing was sent.",
-        next_step="Change it in .roar/config.toml; lookaround and backreferences are not supported.",
+        next_step="change it in .roar/config.toml; lookaround and backreferences are not supported",
         reason=Reason.CONFIG,
     )
 
@@ -77,6 +77,6 @@ def too_slow(name: str) -> LocalProblem:
     return LocalProblem(
         f"[registration.omit]: the pattern {name!r} takes too long.",
         kept="Nothing was sent.",
-        next_step="Change it in .roar/config.toml so that it matches less.",
+        next_step="change it in .roar/config.toml so that it matches less",
         reason=Reason.CONFIG,
     )

@@ -49,7 +49,7 @@ class Redactor(TextRedactor):
             raise LocalProblem(
                 "A label or some metadata in roar.db is nested too deep to look for secrets in it.",
                 kept="Nothing was sent.",
-                next_step="Publish a target without it (`@N`, a path, a job uid).",
+                next_step="publish a target without it (`@N`, a path, a job uid)",
                 reason=Reason.TOO_LARGE,
             ) from None
 

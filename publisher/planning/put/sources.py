@@ -127,7 +127,7 @@ def _one(database: RoarDatabase, root: Path, typed: str, left_out: LeftOut) -> I
         return [_by_digest(database, typed.lower())]
     raise UsageProblem(
         f"There is no {shown(typed)} to upload.",
-        next_step=f"Name a file, a folder, `@N` or a digest; paths count from {shown(str(root))}.",
+        next_step=f"name a file, a folder, `@N` or a digest; paths count from {shown(str(root))}",
     )
 
 
@@ -176,7 +176,7 @@ def _step_outputs(database: RoarDatabase, typed: str, number: int) -> list[Sourc
         number,
     )
     if job is None:
-        raise UsageProblem(f"The active session has no step {typed}.", next_step="`roar dag` shows its steps.")
+        raise UsageProblem(f"The active session has no step {typed}.", next_step="see its steps with `roar dag`")
     return _outputs(database, "j.id = ?", job[0], what=f"Step {typed}")
 
 
@@ -193,12 +193,12 @@ def _outputs(database: RoarDatabase, condition: str, parameter: object, *, what:
     )
     paths = [Path(row[0]) for row in rows]
     if not paths:
-        raise UsageProblem(f"{what} wrote no files.", next_step="Name the files or folders to upload.")
+        raise UsageProblem(f"{what} wrote no files.", next_step="name the files or folders to upload")
     gone = [str(path) for path in dict.fromkeys(paths) if not path.is_file()]
     if gone:
         raise UsageProblem(
             f"{what} wrote files that no longer exist: {listed([shown(path) for path in gone])}.",
-            next_step="Make them again, or name the files to upload.",
+            next_step="make them again, or name the files to upload",
         )
     return [Source(path, path.name) for path in paths]
 
@@ -216,12 +216,12 @@ def _by_digest(database: RoarDatabase, digest: str) -> Source:
     if not found:
         raise UsageProblem(f"{digest} is neither a file nor the blake3 digest of an artifact that roar knows.")
     if len(found) > 1:
-        raise UsageProblem(f"{digest} is the beginning of several artifacts' digests.", next_step="Type more of it.")
+        raise UsageProblem(f"{digest} is the beginning of several artifacts' digests.", next_step="type more of it")
     artifact, whole = found[0]
     for path in _recorded_paths(database, artifact):
         if path.is_file():
             return Source(path, path.name, digest=whole)
-    raise UsageProblem(f"The artifact {digest} no longer exists as a file.", next_step="Name a copy of it by path.")
+    raise UsageProblem(f"The artifact {digest} no longer exists as a file.", next_step="name a copy of it by path")
 
 
 def _recorded_paths(database: RoarDatabase, artifact: str) -> Iterator[Path]:

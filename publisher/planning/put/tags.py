@@ -89,7 +89,7 @@ def tagging_enabled(config: Config) -> bool:
     if not isinstance(value, bool):
         raise LocalProblem(
             f"{config.source}: registration.tagging.enabled must be true or false.",
-            next_step=f"Correct {config.source} and try again.",
+            next_step=f"correct {config.source} and try again",
             reason=Reason.CONFIG,
         )
     return value

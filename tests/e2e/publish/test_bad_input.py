@@ -143,7 +143,7 @@ def test_a_project_that_is_not_in_order(
     [
         ("@9", ["no step @9", "@1, @2"]),
         ("no-such-file", ["no-such-file names no file"]),
-        ("modle.bin", ["Did you mean"]),
+        ("modle.bin", ["did you mean"]),
         ("ffffffffffff", ["names no file, job, step"]),
         (".gitignore", ["has not seen .gitignore"]),
     ],
