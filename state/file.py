@@ -161,5 +161,5 @@ def understood(path: Path) -> Iterator[None]:
     """Translate errors in rows that SQLite accepts: a row that this program did not write is damage, too."""
     try:
         yield
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise damaged(path) from error

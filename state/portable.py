@@ -157,7 +157,7 @@ def _foreign_journal(file: Path, foreign: Path, new: Path, publish_id: str) -> I
     with journal:
         try:
             fitting = _readable(journal).id == publish_id
-        except (LocalProblem, TypeError, ValueError, KeyError) as error:
+        except (LocalProblem, TypeError, ValueError, KeyError, RecursionError) as error:
             raise damaged(file) from error
         if not fitting:
             raise damaged(file)

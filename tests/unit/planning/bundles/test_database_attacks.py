@@ -264,6 +264,18 @@ def test_a_body_that_a_plan_does_not_hold_is_refused(
     attacks(tar(fitting(members | {JOURNAL: scratch.read_bytes()})))
 
 
+NESTED = "replace(hex(zeroblob(100000)), '00', '[')"
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("plan", "intent"), ("progress", "capabilities"), ("progress", "scope_request")]
+)
+def test_a_value_that_nests_is_refused(
+    table: str, column: str, members: Members, attacks: Attack, scratch: Path
+) -> None:
+    attacks(tar(with_sql(members, scratch, [f"UPDATE {table} SET {column} = {NESTED}"])))
+
+
 # -------------------------------------------------------------------------------------------------------------- pages
 
 
