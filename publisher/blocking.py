@@ -11,17 +11,21 @@ T = TypeVar("T")
 
 
 class RunBlocking(Protocol):
-    """Runs blocking calls, one at a time, and returns their results."""
+    """Runs a blocking call and returns its result."""
 
     async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
-def in_thread() -> RunBlocking:
-    """Return a runner that makes blocking calls in a worker thread, so that the network continues meanwhile.
+async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a blocking call in a worker thread, so that the network continues meanwhile.
 
-    It runs one call at a time, because an SQLite connection has one user. A call finishes even if its caller is
-    cancelled.
+    The call finishes even if its caller is cancelled.
     """
+    return await to_thread.run_sync(functools.partial(call, *args, **kwargs))
+
+
+def one_at_a_time() -> RunBlocking:
+    """Return a runner like `in_thread` that runs one call at a time, because an SQLite connection has one user."""
     limiter = CapacityLimiter(1)
 
     async def run(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

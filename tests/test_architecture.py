@@ -42,7 +42,14 @@ MAY_KNOW: dict[str, set[str]] = {
         "publisher.lineage.git",
         "publisher.lineage.redaction",
     },
-    "publisher.auth": {"state", "publisher.report", "publisher.net", "publisher.glaas", "publisher.tasks"},
+    "publisher.auth": {
+        "state",
+        "publisher.blocking",
+        "publisher.report",
+        "publisher.net",
+        "publisher.glaas",
+        "publisher.tasks",
+    },
     "publisher.planning": {
         "state",
         "publisher.report",

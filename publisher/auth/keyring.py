@@ -23,6 +23,7 @@ from roar_publisher.auth.sshkey import AskPassphrase, SshSigner
 from roar_publisher.auth.timestamps import Timestamps
 from roar_publisher.auth.user_bearer import UserBearer
 from roar_publisher.auth.user_key import KeyState, UserKey
+from roar_publisher.blocking import RunBlocking, in_thread
 from roar_publisher.glaas.caller import Authorizer, Caller, Refused
 from roar_publisher.glaas.replies import AnyReply, MeReply
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
@@ -39,6 +40,7 @@ class Keyring:
     ask: asks the user for a passphrase; None if no user is present.
     clock: Unix seconds.
     notify: receives what the user should do while a request waits for its signature.
+    run_blocking: reads the files.
     """
 
     def __init__(
@@ -51,14 +53,15 @@ class Keyring:
         ask: AskPassphrase | None = None,
         clock: Callable[[], float],
         notify: Callable[[str], None] = lambda text: None,
+        run_blocking: RunBlocking = in_thread,
     ) -> None:
         self.policy = policy
         self._store = BearerStore.from_environment(environ, home)
-        self._bearer = UserBearer(self._store, policy, clock)
-        self._key = UserKey(
-            environ, configured_key, home, agent=Agent.from_environment(environ, notify=notify), ask=ask
-        )
+        self._bearer = UserBearer(self._store, policy, clock, run_blocking)
+        agent = Agent.from_environment(environ, notify=notify)
+        self._key = UserKey(environ, configured_key, home, agent=agent, ask=ask, run_blocking=run_blocking)
         self._clock = clock
+        self._run_blocking = run_blocking
         self._key_owner: str | None = None  # as reported by the registry; None once it has rejected the key
         self._key_accepted = False
         self._token_owner: tuple[Secret, str] | None = None  # an access token, and whose it is by the registry
@@ -100,14 +103,14 @@ class Keyring:
         if requests_anonymity(flag, scope):
             return HeldCredentials(bearer=False)
         try:
-            bearer = self._bearer.usable()
+            bearer = await self._bearer.usable()
         except NeedsUser as problem:
             if lineage_names_owner(flag, scope):
                 problem.next_step = f"{problem.next_step}, or rerun with --anonymous"
             raise
         if bearer or self._store.fixed:
             return HeldCredentials(bearer=bearer, bearer_unusable=bool(self._bearer.why_unusable))
-        state = await self._key.state() if may_ask else self._key.expected_state()
+        state = await (self._key.state() if may_ask else self._key.expected_state())
         usable = Key.NAMED if self._key.named else Key.USUAL
         key = {KeyState.NONE: Key.NONE, KeyState.UNUSABLE: Key.UNUSABLE, KeyState.USABLE: usable}[state]
         return HeldCredentials(bearer=False, key=key, bearer_unusable=bool(self._bearer.why_unusable))
@@ -128,7 +131,7 @@ class Keyring:
         if decision is not Decision.BEARER:
             return ANONYMOUS_IDENTITY
         await self._renew_if_replaceable(caller)
-        sign_in = self._store.current()
+        sign_in = await self._run_blocking(self._store.current)
         known = self._known_identity(sign_in)
         if known is None:
             known = await self._request_identity(decision, caller)
@@ -152,7 +155,7 @@ class Keyring:
         return self._key_owner
 
     async def _request_identity(self, decision: Decision, caller: Caller) -> str | None:
-        me = await caller.call("GET", ME, expect=MeReply, authorize=self.authorizer(decision, caller))
+        me = await caller.call("GET", ME, expect=MeReply, authorize=await self.authorizer(decision, caller))
         return identity_of_me(me.model_dump())
 
     def _known_identity(self, sign_in: SignIn | None) -> str | None:
@@ -162,13 +165,13 @@ class Keyring:
         token, name = self._token_owner or (None, None)
         return identity_of_sign_in(sign_in) or (name if sign_in.access_token == token else None)
 
-    def authorizer(self, decision: Decision, caller: Caller, identity: str | None = None) -> Authorizer:
+    async def authorizer(self, decision: Decision, caller: Caller, identity: str | None = None) -> Authorizer:
         """Return the authorizer of an authenticated publish.
 
         identity: the one that the publish began with; a bearer that now belongs to another user is not used.
         """
         if decision is Decision.SSH:
-            self.policy.check()
+            await self._run_blocking(self.policy.check)
             return SshAuthorizer(
                 self.signer,
                 partial(self.signed_host.of, caller),
@@ -211,7 +214,7 @@ class Keyring:
         A registry that is unreachable now is asked again with the first request, because a plan can be made without a
         network. Raises Refused if the registry does not renew the sign-in.
         """
-        due = self._bearer.due()
+        due = await self._bearer.due()
         if due is None or not await self._key.signer():
             return
         with suppress(Transient):
@@ -220,9 +223,9 @@ class Keyring:
 
     async def send_access_context(self, caller: Caller) -> bool:
         """Let the registry learn the access context of the bearer's user (protocol.md §5). Return whether it did."""
-        if not self._bearer.usable():
+        if not await self._bearer.usable():
             return False
-        bearer = self.authorizer(Decision.BEARER, caller)
+        bearer = await self.authorizer(Decision.BEARER, caller)
         try:
             await caller.call("GET", ACCESS_CONTEXT, expect=AnyReply, authorize=bearer)
         except Refused:

@@ -17,6 +17,7 @@ import anyio.to_thread
 from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.key_files import KeyFiles, public_file, read_key_files
 from roar_publisher.auth.secret import Secret
+from roar_publisher.blocking import RunBlocking, in_thread
 from roar_publisher.glaas.signature import authorization, fingerprint, framed, signing_payload, ssh_string, sshsig
 from roar_publisher.state.errors import NeedsUser
 from roar_publisher.state.reasons import Reason
@@ -108,14 +109,17 @@ def _outside_ssh_folder(path: Path) -> NeedsUser:
     )
 
 
-async def load_signer(path: Path, *, agent: Agent | None, ask: AskPassphrase | None) -> SshSigner:
+async def load_signer(
+    path: Path, *, agent: Agent | None, ask: AskPassphrase | None, run_blocking: RunBlocking = in_thread
+) -> SshSigner:
     """Return the signer for a key that `find_key` found.
 
     The agent is asked only if the files alone cannot sign.
     ask: asks the user for a passphrase; None if no user is present (the daemon, a pipe).
+    run_blocking: reads the files.
     Raises `NeedsUser` if the key stays locked or its file is not a key.
     """
-    files = read_key_files(path)
+    files = await run_blocking(read_key_files, path)
     if files.private is not None and not files.locked:
         return _ed25519_signer(files) or _local_signer(path, files.private, None)
     why = NO_AGENT

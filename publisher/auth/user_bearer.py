@@ -8,8 +8,9 @@ import anyio
 from roar_publisher.auth.bearer_store import BearerStore, RefreshRefused
 from roar_publisher.auth.identity import identity_of_sign_in
 from roar_publisher.auth.secret import Secret
-from roar_publisher.auth.send_policy import SendPolicy
+from roar_publisher.auth.send_policy import Denied, SendPolicy
 from roar_publisher.auth.signin import Document, SignIn, TokenState
+from roar_publisher.blocking import RunBlocking
 from roar_publisher.glaas.caller import Caller, Refused
 from roar_publisher.glaas.replies import RefreshReply
 from roar_publisher.net.documents import dump
@@ -29,32 +30,36 @@ class UserBearer:
 
     policy: what may be sent to the registry.
     clock: Unix seconds.
+    run_blocking: reads the files.
     why_unusable: why it is not or no longer used, as a sentence; empty while it may be used.
     remedy: what the user can do about that, unless it is to sign in again.
     """
 
-    def __init__(self, store: BearerStore, policy: SendPolicy, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: BearerStore, policy: SendPolicy, clock: Callable[[], float], run_blocking: RunBlocking
+    ) -> None:
         self.why_unusable = ""
         self.remedy = ""
         self._store = store
         self._policy = policy
         self._clock = clock
+        self._run_blocking = run_blocking
         self._renewing = anyio.Lock()
         self._renew_again_at = 0.0  # Unix seconds
 
-    def usable(self) -> bool:
+    async def usable(self) -> bool:
         """Return whether this registry issued the bearer, and it is valid or can be refreshed.
 
         Raises NeedsUser if the sign-in is unreadable.
         """
-        sign_in = self._sign_in()
+        sign_in = await self._sign_in()
         if sign_in is not None and sign_in.token_state(self._clock()) is TokenState.EXPIRED:
             self.why_unusable = "The sign-in has expired and cannot be renewed."
         return sign_in is not None and not self.why_unusable
 
-    def due(self) -> SignIn | None:
+    async def due(self) -> SignIn | None:
         """Return the sign-in if it must be refreshed before use, otherwise None."""
-        sign_in = self._sign_in()
+        sign_in = await self._sign_in()
         return sign_in if sign_in is not None and sign_in.token_state(self._clock()) is TokenState.DUE else None
 
     async def header(self, caller: Caller, identity: str | None) -> str:
@@ -64,7 +69,7 @@ class UserBearer:
         Raises Refused (401) if there is no bearer any more, NeedsUser if another user has signed in.
         """
         self._check_origin(caller)
-        sign_in = self._sign_in()
+        sign_in = await self._sign_in()
         if sign_in is not None and sign_in.token_state(self._clock()) is TokenState.DUE:
             sign_in = await self.renew_due(sign_in, caller) or sign_in
         if sign_in is None or sign_in.token_state(self._clock()) is TokenState.EXPIRED:
@@ -98,18 +103,25 @@ class UserBearer:
         """Return whether there is a bearer other than `rejected`. Asks the registry for one if needed."""
         return await self._refresh(rejected, caller) is not None
 
-    def _sign_in(self) -> SignIn | None:
+    async def _sign_in(self) -> SignIn | None:
         """Return the sign-in if it may be sent to this registry. Otherwise set `why_unusable` and return None."""
-        sign_in = self._store.current()
-        if sign_in is None:
-            return None
-        denied = self._policy.why_token_denied() if self._store.fixed else self._policy.why_sign_in_denied(sign_in)
+        sign_in, denied = await self._run_blocking(self._read)
         if denied is not None:
             self.why_unusable, self.remedy = denied.why, denied.remedy
             return None
-        if not self._store.fixed:
-            self._policy.record_issuer(sign_in)
         return sign_in
+
+    def _read(self) -> tuple[SignIn | None, Denied | None]:
+        """Return the sign-in and why it must not be sent; record who issued it if it may be. Blocking."""
+        sign_in = self._store.current()
+        if sign_in is None:
+            return None, None
+        if self._store.fixed:
+            return sign_in, self._policy.why_token_denied()
+        denied = self._policy.why_sign_in_denied(sign_in)
+        if denied is None:
+            self._policy.record_issuer(sign_in)
+        return sign_in, denied
 
     def _check_origin(self, caller: Caller) -> None:
         """Raise LocalProblem if a bearer that was checked for one registry would be sent to another."""
@@ -120,7 +132,7 @@ class UserBearer:
 
     async def _refresh(self, rejected: Secret, caller: Caller) -> SignIn | None:
         self._check_origin(caller)
-        if self._sign_in() is None:
+        if await self._sign_in() is None:
             return None
         answered = Secret("")
 
@@ -138,5 +150,5 @@ class UserBearer:
             self.why_unusable = f"{outcome.why[:1].upper()}{outcome.why[1:]}."
             return None
         if outcome.access_token == answered:  # without a user, a sign-in is identified by its token, which is new
-            self._policy.record_issuer(outcome)
-        return self._sign_in()
+            await self._run_blocking(self._policy.record_issuer, outcome)
+        return await self._sign_in()

@@ -12,6 +12,7 @@ import anyio
 
 from roar_publisher.auth.agent import Agent
 from roar_publisher.auth.sshkey import AskPassphrase, KeyLocation, SshSigner, check_files, find_key, load_signer
+from roar_publisher.blocking import RunBlocking
 from roar_publisher.state.errors import NeedsUser
 
 
@@ -29,14 +30,23 @@ class UserKey:
     environ, configured, home: where the key may be (`find_key`).
     agent: may hold the key.
     ask: asks the user for a passphrase.
+    run_blocking: reads the files.
     """
 
     def __init__(
-        self, environ: Mapping[str, str], configured: str, home: Path, *, agent: Agent | None, ask: AskPassphrase | None
+        self,
+        environ: Mapping[str, str],
+        configured: str,
+        home: Path,
+        *,
+        agent: Agent | None,
+        ask: AskPassphrase | None,
+        run_blocking: RunBlocking,
     ) -> None:
         self._search = (environ, configured, home)
         self._agent = agent
         self._ask = ask
+        self._run_blocking = run_blocking
         self._location: KeyLocation | None = None
         self._signer: SshSigner | None = None
         self._problem: NeedsUser | None = None
@@ -70,13 +80,14 @@ class UserKey:
         signs = await self.signer() is not None
         return KeyState.USABLE if signs else self._state_without_signer()
 
-    def expected_state(self) -> KeyState:
+    async def expected_state(self) -> KeyState:
         """Return what `state` will return, judging by the files alone. Asks neither the agent nor the user."""
         if self._signer is None and self._problem is None:
             try:
-                self._location = find_key(*self._search)
+                self._location = await self._run_blocking(find_key, *self._search)
                 if self._location is not None:
-                    check_files(self._location.path, agent=self._agent, ask=self._ask)
+                    path = self._location.path
+                    await self._run_blocking(check_files, path, agent=self._agent, ask=self._ask)
                     return KeyState.USABLE
             except NeedsUser as problem:
                 self._problem = problem
@@ -89,8 +100,9 @@ class UserKey:
         if self._signer is not None or self._problem is not None:
             return
         try:
-            self._location = find_key(*self._search)
+            self._location = await self._run_blocking(find_key, *self._search)
             if self._location is not None:
-                self._signer = await load_signer(self._location.path, agent=self._agent, ask=self._ask)
+                path, run_blocking = self._location.path, self._run_blocking
+                self._signer = await load_signer(path, agent=self._agent, ask=self._ask, run_blocking=run_blocking)
         except NeedsUser as problem:
             self._problem = problem

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from roar_publisher.blocking import RunBlocking, in_thread
+from roar_publisher.blocking import RunBlocking, one_at_a_time
 from roar_publisher.daemon.suspension import suspended_seconds
 from roar_publisher.state.room import has_room
 
@@ -32,7 +32,7 @@ class Dependencies:
     suspended_seconds: Callable[[], float] = suspended_seconds
     has_room: Callable[[Path], bool] = has_room
     rng: random.Random = field(default_factory=random.Random)
-    run_blocking: Callable[[], RunBlocking] = in_thread
+    run_blocking: Callable[[], RunBlocking] = one_at_a_time
     keyring: "Callable[[], Keyring] | None" = None
     transport: "httpx2.AsyncBaseTransport | None" = None
 

@@ -10,7 +10,7 @@ import httpx2
 
 from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.blocking import RunBlocking, in_thread
+from roar_publisher.blocking import RunBlocking, one_at_a_time
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.glaas.caller import Caller
 from roar_publisher.net.budget import UploadBudget
@@ -61,7 +61,7 @@ class Resources:
     patience: float = PATIENCE_SECONDS
     clock: Callable[[], float] = time
     rng: random.Random = field(default_factory=random.Random)
-    run_blocking: RunBlocking = field(default_factory=in_thread)
+    run_blocking: RunBlocking = field(default_factory=one_at_a_time)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,7 +179,7 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
     """
     if run.keyring.key_accepted:
         return Probe.ACCEPTED, None
-    signer = run.keyring.authorizer(Decision.SSH, run.caller)
+    signer = await run.keyring.authorizer(Decision.SSH, run.caller)
     try:
         await run.caller.call("GET", AUTH_PROBE, expect=AnyReply, authorize=signer)
     except Refused as refusal:

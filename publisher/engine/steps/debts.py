@@ -54,8 +54,9 @@ async def _published(run: Run, progress: Progress) -> tuple[Published, Route, Au
     history = await run.journal.history()
     if history[-1].event == Event.FELL_BACK:
         decision = Decision(progress.credential or Decision.LEGACY)
-        signed_in = decision is not Decision.LEGACY
-        authorize = run.keyring.authorizer(decision, run.caller, progress.identity) if signed_in else ANONYMOUS
+        authorize: Authorizer = ANONYMOUS
+        if decision is not Decision.LEGACY:
+            authorize = await run.keyring.authorizer(decision, run.caller, progress.identity)
         return Published(lineage_hash, lineage_hash, staged=False), LegacyRoute(lineage_hash), authorize
     published = Published(lineage_hash, prepared_hash(run, progress), staged=True)
     return published, staged_route(run, progress, lineage_hash=lineage_hash), await session_authorizer(run, progress)

@@ -15,7 +15,7 @@ from roar_publisher.engine.steps.objects import recheck_objects, store_objects
 from roar_publisher.engine.steps.receipts import mismatch, page_url
 from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZED, prepared_hash
 from roar_publisher.engine.steps.stage import STAGED, announce, deliver_or_pass
-from roar_publisher.glaas.caller import ANONYMOUS, Refused
+from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.replies import LegacySessionReply
 from roar_publisher.glaas.wire import LegacySessionRequest
 from roar_publisher.report import Noted
@@ -47,8 +47,9 @@ async def fallback(run: Run, progress: Progress) -> Outcome:
 
 async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     lineage_hash = prepared_hash(run, progress)
-    signed_in = decision is not Decision.LEGACY
-    authorize = run.keyring.authorizer(decision, run.caller, progress.identity) if signed_in else ANONYMOUS
+    authorize: Authorizer = ANONYMOUS
+    if decision is not Decision.LEGACY:
+        authorize = await run.keyring.authorizer(decision, run.caller, progress.identity)
     body = LegacySessionRequest.model_construct(
         hash=lineage_hash,
         git_repo=run.plan.git_repo,

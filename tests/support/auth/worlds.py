@@ -216,7 +216,13 @@ class World(httpx2.AsyncBaseTransport):
                 self.folder,
                 Frontend(report=self.reports.append, confirm=self._confirm),
                 stop=anyio.Event(),
-                keyring=Keyring(self.environ, self.home, policy_for(self.registry, home=self.home), clock=self.now),
+                keyring=Keyring(
+                    self.environ,
+                    self.home,
+                    policy_for(self.registry, home=self.home),
+                    clock=self.now,
+                    run_blocking=inline,
+                ),
                 resources=Resources(clock=self.now, transport=self, run_blocking=inline),
             )
         except PublisherError as error:

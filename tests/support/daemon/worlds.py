@@ -294,7 +294,9 @@ class Machine:
             has_room=lambda folder: self.room,
             rng=self.rng,
             run_blocking=self._new_on_disk(),
-            keyring=lambda: Keyring({}, self.folder.root, policy_for(home=self.folder.root), clock=self.now),
+            keyring=lambda: Keyring(
+                {}, self.folder.root, policy_for(home=self.folder.root), clock=self.now, run_blocking=inline
+            ),
             transport=Network(self, kept=False),
         )
 

@@ -147,7 +147,9 @@ class World:
                     self.folder,
                     Frontend(report=self.reports.append, confirm=_yes),
                     stop=stop,
-                    keyring=Keyring({}, self.folder.root, policy_for(home=self.folder.root), clock=self.now),
+                    keyring=Keyring(
+                        {}, self.folder.root, policy_for(home=self.folder.root), clock=self.now, run_blocking=inline
+                    ),
                     resources=Resources(
                         patience=patience,
                         clock=self.now,

@@ -9,6 +9,7 @@ from contextlib import ExitStack, chdir
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn, TypeVar
 from unittest import mock
 
@@ -17,8 +18,6 @@ import trio
 from trio.testing import MockClock
 
 from roar_publisher.__main__ import run
-from roar_publisher.blocking import inline
-from roar_publisher.engine.run import Resources
 from roar_publisher.net.route import Route
 from tests.support.fuzz.wire import Network
 
@@ -91,9 +90,8 @@ def roar(
         changed.enter_context(mock.patch("roar_publisher.cli.failure._defect", _defect))
         patience = THREADS_SECONDS if threads else 0
         changed.enter_context(mock.patch("anyio.run", partial(_in_virtual_time, patience)))
-        changed.enter_context(
-            mock.patch("roar_publisher.engine.worker.Resources", partial(Resources, run_blocking=inline))
-        )
+        threads_replaced = SimpleNamespace(run_sync=_run_inline)  # virtual time does not wait for threads
+        changed.enter_context(mock.patch("roar_publisher.blocking.to_thread", threads_replaced))
         changed.enter_context(mock.patch("roar_publisher.cli.publish.signals.TICK_SECONDS", TICK_SECONDS))
         changed.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         code = run(arguments)
@@ -104,6 +102,10 @@ def roar(
 
 def _in_virtual_time(patience: float, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
     return trio.run(work, *arguments, clock=MockClock(autojump_threshold=patience))
+
+
+async def _run_inline(call: Callable[[], T], **_: object) -> T:
+    return call()
 
 
 def _defect(error: BaseException) -> NoReturn:

@@ -49,7 +49,7 @@ async def signed_requests(home: Path, transport: Advertising) -> None:
     async with RegistryConnection(REGISTRY, most_requests=1, transport=transport) as line:
         caller = Caller(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
         for _ in range(2):
-            await caller.call("GET", ME, expect=AnyReply, authorize=keyring.authorizer(Decision.SSH, caller))
+            await caller.call("GET", ME, expect=AnyReply, authorize=await keyring.authorizer(Decision.SSH, caller))
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_key_signs_for_no_registry_that_was_not_accepted(home: Path) -> None:
         keyring = Keyring({}, home, policy, clock=lambda: float(NOW))
         async with RegistryConnection(REGISTRY, most_requests=1, transport=transport) as line:
             caller = Caller(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
-            keyring.authorizer(Decision.SSH, caller)
+            await keyring.authorizer(Decision.SSH, caller)
 
     with pytest.raises(NeedsUser, match="have not accepted"):
         anyio.run(attempt)
