@@ -91,7 +91,7 @@ def test_a_tag_on_a_missing_commit_fails_with_the_command(root: Path) -> None:
 def test_an_imported_plan_cannot_write_another_ref(root: Path, name: str, commit: str) -> None:
     failure = make_tag(root, Tag(name, commit))
     assert failure is not None
-    assert "not the tag of a commit" in failure.why
+    assert "does not match its commit" in failure.why
     assert tags_in(root) == []
 
 
