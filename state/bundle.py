@@ -25,7 +25,7 @@ from typing import IO, Self
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import ID
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.trouble import trouble
+from roar_publisher.state.system_errors import explain_os_error
 
 FORMAT = "roar-publish"
 VERSION = 1
@@ -39,7 +39,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class FileEntry:
     """The manifest's entry for a file. size: bytes. sha256: hex."""
 
     size: int
@@ -67,10 +67,10 @@ def write_bundle(file: Path, publish_id: str, members: Mapping[str, IO[bytes]]) 
             os.unlink(name)
             raise
     except OSError as error:
-        found = trouble(error, Reason.DISK)
+        found = explain_os_error(error, Reason.DISK)
         raise LocalProblem(
             f"{file} cannot be written: {found.what}",
-            kept="The publish stays as it is.",
+            kept="The publish is unchanged.",
             next_step="name a file in a folder with room that you may write to",
             reason=found.reason,
         ) from error
@@ -78,7 +78,7 @@ def write_bundle(file: Path, publish_id: str, members: Mapping[str, IO[bytes]]) 
 
 
 def _write(out: IO[bytes], publish_id: str, members: Mapping[str, IO[bytes]]) -> None:
-    files = {name: _described(content) for name, content in members.items()}
+    files = {name: _describe(content) for name, content in members.items()}
     manifest = {"format": FORMAT, "version": VERSION, "publish_id": publish_id}
     text = json.dumps(manifest | {"files": {name: asdict(file) for name, file in files.items()}}, indent=1).encode()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -87,13 +87,13 @@ def _write(out: IO[bytes], publish_id: str, members: Mapping[str, IO[bytes]]) ->
             archive.addfile(_member(name, files[name].size), content)
 
 
-def _described(content: IO[bytes]) -> Described:
+def _describe(content: IO[bytes]) -> FileEntry:
     digest, size = hashlib.sha256(), 0
     while piece := content.read(PIECE_BYTES):
         digest.update(piece)
         size += len(piece)
     content.seek(0)
-    return Described(size, digest.hexdigest())
+    return FileEntry(size, digest.hexdigest())
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:
@@ -155,7 +155,7 @@ class Bundle:
                 piece = self._content.read(min(PIECE_BYTES, member.size - start))
             yield piece
 
-    def _manifest(self) -> tuple[str, dict[str, Described]]:
+    def _manifest(self) -> tuple[str, dict[str, FileEntry]]:
         member = self._members.get(MANIFEST)
         if member is None or member.size > LONGEST_MANIFEST_BYTES:
             raise damaged(self.file)
@@ -175,17 +175,17 @@ class Bundle:
                 "publish_id": str(publish_id),
                 "files": dict(files),
             } if (form, version) == (FORMAT, VERSION):
-                found = {name: self._file(name, said) for name, said in files.items()}
+                found = {name: self._entry(name, entry) for name, entry in files.items()}
                 if ID.fullmatch(publish_id) and {MANIFEST, *found} == set(self._members):
                     return publish_id, found
         raise damaged(self.file)
 
-    def _file(self, name: str, said: object) -> Described:
-        match said:
+    def _entry(self, name: str, entry: object) -> FileEntry:
+        match entry:
             case {"size": int(size), "sha256": str(sha256)} if SHA256.fullmatch(sha256):
                 member = self._members.get(name)
                 if member is not None and member.size == size:
-                    return Described(size, sha256)
+                    return FileEntry(size, sha256)
         raise damaged(self.file)
 
 
@@ -219,9 +219,9 @@ def _header(content: IO[bytes], offset: int) -> bytes:
 def damaged(file: Path) -> LocalProblem:
     """Return the error of a file that is not a bundle, or differs from what was exported."""
     return LocalProblem(
-        f"{file} is damaged, or no exported publish",
+        f"{file} is damaged, or is not an exported publish",
         kept="Nothing was imported.",
-        next_step="copy it anew from where it was exported: roar journal export ID FILE",
+        next_step="copy it again from where it was exported: roar journal export ID FILE",
         reason=Reason.DAMAGED_JOURNAL,
     )
 
@@ -237,7 +237,7 @@ def _reading(file: Path) -> Iterator[None]:
     except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
         raise damaged(file) from error
     except OSError as error:
-        found = trouble(error, Reason.UNREADABLE)
+        found = explain_os_error(error, Reason.UNREADABLE)
         raise LocalProblem(
             f"{file} cannot be read: {found.what}", kept="Nothing was imported.", reason=found.reason
         ) from error

@@ -16,7 +16,7 @@ PRIMARY_CODE = 0xFF
 def damaged(path: Path) -> LocalProblem:
     """Return the error of a journal whose content is lost."""
     return LocalProblem(
-        f"the journal {path} is damaged: its publish cannot go on",
+        f"the journal {path} is damaged: its publish cannot be continued",
         next_step="publish it again; to remove what is damaged: roar journal prune --all",
         reason=Reason.DAMAGED_JOURNAL,
     )

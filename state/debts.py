@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class What(StrEnum):
+class DebtKind(StrEnum):
     """The kind of a debt. The journal stores the value."""
 
     LABELS = "labels"
@@ -20,11 +20,11 @@ class What(StrEnum):
 
 
 _TEXTS = {
-    What.LABELS: "the labels are owed",
-    What.REFUSED_LABELS: "some labels are owed",
-    What.RECORD: "the put's record in roar.db is owed",
-    What.MARKS: "the marks in roar.db are owed",
-    What.TAG: "the git tag is owed",
+    DebtKind.LABELS: "the labels are still to be sent",
+    DebtKind.REFUSED_LABELS: "some labels are still to be sent",
+    DebtKind.RECORD: "the record of the put in roar.db is still to be written",
+    DebtKind.MARKS: "the marks in roar.db are still to be written",
+    DebtKind.TAG: "the git tag is still to be made",
 }
 
 
@@ -32,7 +32,7 @@ _TEXTS = {
 class Debt:
     """One debt. why: a sentence. reason: a code of `state.reasons`. command: what else pays it, if anything."""
 
-    what: What
+    what: DebtKind
     why: str
     reason: str
     command: str = ""
@@ -40,14 +40,14 @@ class Debt:
     @property
     def text(self) -> str:
         """The debt in words for the user."""
-        return f"{_TEXTS[self.what]} ({self.why})" + (f"; pay it with: {self.command}" if self.command else "")
+        return f"{_TEXTS[self.what]} ({self.why})" + (f"; to complete it: {self.command}" if self.command else "")
 
     @property
     def payable(self) -> bool:
         """Whether this program can pay the debt. Only roar can resend labels that the registry refused."""
-        return self.what is not What.REFUSED_LABELS
+        return self.what is not DebtKind.REFUSED_LABELS
 
 
-def debts_from(rows: Iterable[dict[str, str]]) -> tuple[Debt, ...]:
+def parse_debts(rows: Iterable[dict[str, str]]) -> tuple[Debt, ...]:
     """Return the debts from the journal's rows."""
-    return tuple(Debt(What(row["what"]), row["why"], row["reason"], row["command"]) for row in rows)
+    return tuple(Debt(DebtKind(row["what"]), row["why"], row["reason"], row["command"]) for row in rows)

@@ -22,7 +22,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import check_own
 from roar_publisher.state.schema import is_full, migrate, refuse_newer
 from roar_publisher.state.sqlite import Database
-from roar_publisher.state.trouble import Trouble, refusal, trouble
+from roar_publisher.state.system_errors import SystemProblem, explain_os_error, probe_write
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a reader and the owner wait for each other's short transactions."""
@@ -120,15 +120,15 @@ class JournalFile:
         except sqlite3.Error as error:
             if reports_damage(error) and is_damaged(self.path):
                 raise damaged(self.path) from error
-            raise self._at_this_moment(error) from error
+            raise self._temporary_problem(error) from error
 
-    def _at_this_moment(self, error: sqlite3.Error) -> LocalProblem:
+    def _temporary_problem(self, error: sqlite3.Error) -> LocalProblem:
         """Return the error of a journal that cannot be used now, with the cause as far as the disk reports it."""
-        found = Trouble(Reason.JOURNAL, str(error), "fix that")
+        found = SystemProblem(Reason.JOURNAL, str(error), "fix that")
         if is_full(error):
-            found = trouble(OSError(errno.ENOSPC, ""), Reason.JOURNAL)
-        elif refused := refusal(self.path.parent):
-            found = trouble(refused, Reason.JOURNAL)
+            found = explain_os_error(OSError(errno.ENOSPC, ""), Reason.JOURNAL)
+        elif refused := probe_write(self.path.parent):
+            found = explain_os_error(refused, Reason.JOURNAL)
         publish_id = self.path.parent.name
         resume = f"roar publish --resume {publish_id}" if ID.fullmatch(publish_id) else "roar publish --resume"
         return LocalProblem(
@@ -146,7 +146,7 @@ def _check_files(path: Path) -> None:
         for name in (path, path.with_name(f"{path.name}-journal")):
             check_own(name)
     except OSError as error:
-        found = trouble(error, Reason.JOURNAL)
+        found = explain_os_error(error, Reason.JOURNAL)
         raise LocalProblem(
             f"the journal {error.filename} cannot be used: {found.what}",
             kept="Nothing of it was read.",
@@ -157,7 +157,7 @@ def _check_files(path: Path) -> None:
 
 
 @contextmanager
-def understood(path: Path) -> Iterator[None]:
+def rows_translated(path: Path) -> Iterator[None]:
     """Translate errors in rows that SQLite accepts: a row that this program did not write is damage, too."""
     try:
         yield

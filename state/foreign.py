@@ -48,21 +48,21 @@ Entry = tuple[str, str, str, str]
 """Type, name, table and statement of a schema entry."""
 
 
-class NotOurs(ValueError):
+class ForeignSchema(ValueError):
     """The file is not a journal that this program wrote."""
 
 
-def copied(foreign: Path, ours: Path) -> None:
+def copy_foreign_journal(foreign: Path, ours: Path) -> None:
     """Write the journal at `foreign` to a new file `ours` with this release's schema.
 
-    `ours` must not exist yet. Raises NotOurs or sqlite3.Error if the file is not a journal, LocalProblem if a newer
-    release wrote it.
+    `ours` must not exist yet. Raises ForeignSchema or sqlite3.Error if the file is not a journal, LocalProblem if a
+    newer release wrote it.
     """
     with closing(_opened(foreign)) as source:
         names = _applied(source)
         _check_schema(source, names)
         if source.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise NotOurs("the database is damaged")
+            raise ForeignSchema("the database is damaged")
         create_private(ours)
         with closing(sqlite3.connect(ours, isolation_level=None)) as target:
             # A partial copy is useless, so the file is synced only once, when it is complete.
@@ -117,26 +117,26 @@ def _entries(connection: sqlite3.Connection) -> list[Entry]:
 def _applied(source: sqlite3.Connection) -> list[str]:
     """Return the names of the migrations that made the file. They must be the first of this program's migrations.
 
-    Raises LocalProblem if a newer release added some, NotOurs if they are others.
+    Raises LocalProblem if a newer release added some, ForeignSchema if they are others.
     """
     with _made(0) as empty:
         ours = [entry for entry in _entries(empty) if entry[2] == _MIGRATIONS]
     if [entry for entry in _entries(source) if entry[2] == _MIGRATIONS] != ours:
-        raise NotOurs("no table of migrations")
+        raise ForeignSchema("no table of migrations")
     wanted = f"SELECT migration_set, name FROM {_MIGRATIONS} NOT INDEXED"
     names = [name for owner, name in source.execute(wanted).fetchmany(_MOST_ENTRIES) if owner == "journal"]
     known = [migration.name for migration in schema.journal_migrations.pending(Database(memory=True))]
     if names[: len(known)] == known and len(names) > len(known):
         raise schema.newer()
     if not names or names != known[: len(names)]:
-        raise NotOurs("other migrations")
+        raise ForeignSchema("other migrations")
     return names
 
 
 def _check_schema(source: sqlite3.Connection, names: Sequence[str]) -> None:
     with _made(len(names)) as ours:
         if _entries(source) != _entries(ours):
-            raise NotOurs("another schema")
+            raise ForeignSchema("another schema")
 
 
 @contextmanager
@@ -168,12 +168,12 @@ def _copy_table(source: sqlite3.Connection, target: sqlite3.Connection, table: s
             _check(value, declared, required=bool(not_null or key))
         target.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", row)
     if table in ONE_ROW and count != 1:
-        raise NotOurs(f"{count} rows where one belongs")
+        raise ForeignSchema(f"{count} rows where one belongs")
 
 
 def _check(value: object, declared: str, *, required: bool) -> None:
-    """Raise NotOurs if a value is not of its column's declared type. SQLite itself accepts any type."""
+    """Raise ForeignSchema if a value is not of its column's declared type. SQLite itself accepts any type."""
     if value is None and not required:
         return
     if not isinstance(value, _TYPES[declared]) or (isinstance(value, float) and not math.isfinite(value)):
-        raise NotOurs("a value of another type")
+        raise ForeignSchema("a value of another type")

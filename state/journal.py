@@ -16,17 +16,17 @@ from pathlib import Path
 from time import time
 from typing import Any, Unpack
 
-from roar_publisher.state.debts import debts_from
+from roar_publisher.state.debts import parse_debts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
-from roar_publisher.state.file import JournalFile, understood
+from roar_publisher.state.file import JournalFile, rows_translated
 from roar_publisher.state.machine import CLEARS_ACKNOWLEDGEMENTS, Event, State, next_state
 from roar_publisher.state.objects import Objects, delete_parts
 from roar_publisher.state.queue import Queue
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import (
     ALLOWED_FOLDERS,
+    LOCAL_SETTINGS,
     NAMED_BY,
-    OF_THIS_MACHINE,
     Checkpoint,
     Learned,
     LocalContext,
@@ -68,7 +68,7 @@ class Journal(JournalFile):
             self.db.table("plan").insert(_to_row(asdict(plan)))
             start = Progress(updated_at=self._clock())
             self.db.table("progress").insert(_to_row({"id": plan.id} | asdict(start)))
-            self.queue.order(agreed=agreed)
+            self.queue.configure(agreed=agreed)
 
     def frozen(self) -> bool:
         """Return whether planning has finished. A journal without a frozen plan never sent anything."""
@@ -77,17 +77,17 @@ class Journal(JournalFile):
 
     def plan(self) -> Plan:
         """Return the frozen plan. Raises LocalProblem if there is none."""
-        with understood(self.path):
+        with rows_translated(self.path):
             return Plan(**self._only_row("plan"))
 
     # ---------------------------------------------------------------- the state
 
     def progress(self) -> Progress:
         """Return the current progress."""
-        with understood(self.path):
+        with rows_translated(self.path):
             row = self._only_row("progress")
             del row["id"], row["marks_owed"]  # older releases used marks_owed
-            parsed = {"state": State(row["state"]), "owed": debts_from(row["owed"])}
+            parsed = {"state": State(row["state"]), "owed": parse_debts(row["owed"])}
             return Progress(**row | parsed | {"binding_prepared": bool(row["binding_prepared"])})
 
     def checkpoint(self, event: Event, **learned: Unpack[Learned]) -> Progress:
@@ -145,7 +145,7 @@ class Journal(JournalFile):
             before = self.plan()
             if self.opened:
                 raise UsageProblem(
-                    f"publish {before.id} has begun at {before.registry}, and cannot go on at {registry}",
+                    f"publish {before.id} has started at {before.registry}, and cannot be continued at {registry}",
                     kept="What that registry acknowledged is kept.",
                     next_step=f"roar publish --resume {before.id}, or publish again there after: "
                     f"roar journal cancel {before.id}",
@@ -179,7 +179,7 @@ class Journal(JournalFile):
 
     def copy_for_export(self, copy: Path) -> None:
         """Write a copy to the empty file `copy`, without what applies to this machine only and without deleted rows."""
-        decided = {name: value for name, value in self.plan().intent.items() if name not in OF_THIS_MACHINE}
+        decided = {name: value for name, value in self.plan().intent.items() if name not in LOCAL_SETTINGS}
         intent = json.dumps(decided | {"ssh_key": ""}, sort_keys=True)
         with self.translated(), closing(sqlite3.connect(copy, isolation_level=None)) as target:
             self.db.conn.backup(target)

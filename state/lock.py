@@ -24,7 +24,7 @@ from typing import Self
 from roar_publisher.state.errors import LocalProblem, Owned
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import open_own
-from roar_publisher.state.trouble import trouble
+from roar_publisher.state.system_errors import explain_os_error
 
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
 """Error codes if another process holds a lock."""
@@ -59,7 +59,7 @@ class Lock:
         try:
             handle = open_own(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            found = trouble(error, Reason.STATE_DIRECTORY)
+            found = explain_os_error(error, Reason.STATE_DIRECTORY)
             raise LocalProblem(
                 f"the lock {self._path} cannot be opened: {found.what}",
                 next_step=f"{found.remedy}, or set ROAR_STATE_DIR to another folder",
@@ -71,7 +71,7 @@ class Lock:
         except OSError as error:
             os.close(handle)
             raise LocalProblem(
-                f"{self._path} cannot be locked: {error.strerror}. Two processes could work on the same publish",
+                f"{self._path} cannot be locked: {error.strerror}. Two processes could then work on the same publish",
                 next_step="set ROAR_STATE_DIR to a folder on a local disk, or mount this one with locks",
                 reason=Reason.STATE_DIRECTORY,
                 resumable=True,

@@ -28,7 +28,7 @@ from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.lock import exclusively
 from roar_publisher.state.private import forget_private, read_private, write_private
 from roar_publisher.state.reasons import Reason
-from roar_publisher.state.trouble import trouble
+from roar_publisher.state.system_errors import explain_os_error
 from roar_publisher.state.trust import check_state_folder
 from roar_publisher.state.xdg import base_folder
 
@@ -98,7 +98,7 @@ class PublishPaths:
         with _state_problems(self.folder):
             forget_private(self._upload(number))
 
-    def uploads_known(self) -> int:
+    def count_uploads(self) -> int:
         """Return how many running uploads are named by files here."""
         with _state_problems(self.folder):
             folder = self.folder / "uploads"
@@ -158,7 +158,7 @@ class StateFolder:
         try:
             return Path(chosen).expanduser().absolute()
         except RuntimeError as error:  # raised by pathlib if there is no such home
-            what = f"ROAR_STATE_DIR={chosen} names nobody's home folder"
+            what = f"ROAR_STATE_DIR={chosen} names the home folder of a user that does not exist"
             raise UsageProblem(what, next_step="set ROAR_STATE_DIR to a folder") from error
 
     @property
@@ -190,14 +190,14 @@ class StateFolder:
             return PublishPaths(folder)
 
     def new_planning(self) -> PublishPaths:
-        """Make the folder of a new publish under a name that `all_publishes` skips until `appear`."""
+        """Make the folder of a new publish under a name that `all_publishes` skips until `make_visible`."""
         with _state_problems(self.root):
             self.make()
             folder = self.publishes / f".{secrets.token_hex(4)}"
             folder.mkdir(mode=0o700)
             return PublishPaths(folder)
 
-    def appear(self, planning: PublishPaths) -> PublishPaths:
+    def make_visible(self, planning: PublishPaths) -> PublishPaths:
         """Rename the folder to its id. Its lock must be held: a folder without an owner belongs to a dead process."""
         with _state_problems(self.root):
             return PublishPaths(planning.folder.rename(self.publishes / planning.id.removeprefix(".")))
@@ -240,7 +240,7 @@ class StateFolder:
             return key
 
     def make(self) -> None:
-        """Make the folder where there is none.  Raises OSError; LocalProblem where somebody else has made it since."""
+        """Make the folder if it is missing. Raises OSError, and LocalProblem if another user has made it since."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.publishes.mkdir(mode=0o700, exist_ok=True)
         check_state_folder(self.root)
@@ -251,7 +251,7 @@ def _state_problems(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        found = trouble(error, Reason.STATE_DIRECTORY)
+        found = explain_os_error(error, Reason.STATE_DIRECTORY)
         raise LocalProblem(
             f"the state folder {root} cannot be used: {found.what}",
             next_step=f"{found.remedy}, or set ROAR_STATE_DIR to another folder",

@@ -20,7 +20,7 @@ from typing import IO
 
 from roar_publisher.state.bundle import Bundle, damaged, write_bundle
 from roar_publisher.state.errors import LocalProblem, UsageProblem
-from roar_publisher.state.foreign import copied
+from roar_publisher.state.foreign import copy_foreign_journal
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import LIVE
@@ -30,7 +30,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan
 from roar_publisher.state.room import MIN_ROOM_BYTES
 from roar_publisher.state.schema import is_full
-from roar_publisher.state.trouble import trouble
+from roar_publisher.state.system_errors import explain_os_error
 
 JOURNAL, RECORD = "journal.db", "put-record"
 COPIES = 3
@@ -39,7 +39,7 @@ LONGEST_RECORD_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class UnpackedPublish:
     """A publish from a bundle. This process owns it, and no other process sees it yet.
 
     record: what a put will write into roar.db; None for other publishes.
@@ -70,7 +70,7 @@ def pack(paths: PublishPaths, journal: Journal, record: str | None, file: Path) 
 
 
 @contextmanager
-def arriving(file: Path, folder: StateFolder) -> Iterator[Arrival]:
+def unpacked(file: Path, folder: StateFolder) -> Iterator[UnpackedPublish]:
     """Unpack the publish in `file`. It exists when the block ends; if the block raises, nothing is left.
 
     If the process is killed in between, a folder without a journal is left. A repeated import takes it over, and
@@ -91,7 +91,7 @@ def arriving(file: Path, folder: StateFolder) -> Iterator[Arrival]:
                     out.write(piece)
             record = _text(bundle) if RECORD in bundle.files else None
             with _foreign_journal(file, foreign, new, paths.id) as journal:
-                yield Arrival(paths, journal, record)
+                yield UnpackedPublish(paths, journal, record)
             new.with_name("journal.db.new-journal").unlink(missing_ok=True)
             new.replace(paths.journal)
 
@@ -124,7 +124,7 @@ def _refuse_known(paths: PublishPaths) -> None:
     if paths.journal.exists():
         raise UsageProblem(
             f"publish {paths.id} is on this machine already",
-            kept="It stays as it is.",
+            kept="It is unchanged.",
             next_step=f"roar journal show {paths.id}",
         )
 
@@ -147,7 +147,7 @@ def _foreign_journal(file: Path, foreign: Path, new: Path, publish_id: str) -> I
     try:
         for left in (new, new.with_name("journal.db.new-journal")):  # left by a killed import
             left.unlink(missing_ok=True)
-        copied(foreign, new)
+        copy_foreign_journal(foreign, new)
         journal = Journal(new)
     except (ValueError, sqlite3.Error) as error:  # ValueError also if SQLite's message is not UTF-8
         if isinstance(error, sqlite3.Error) and is_full(error):
@@ -180,7 +180,7 @@ def _keeping(folder: StateFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        found = trouble(error, Reason.STATE_DIRECTORY)
+        found = explain_os_error(error, Reason.STATE_DIRECTORY)
         raise LocalProblem(
             f"the state folder {folder.root} cannot be used: {found.what}",
             kept="Nothing was imported.",

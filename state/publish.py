@@ -45,7 +45,7 @@ class OwnedPublish:
         lock = Lock(planning.lock)
         try:
             lock.acquire()
-            paths = folder.appear(planning)
+            paths = folder.make_visible(planning)
             lock.moved(paths.lock)
             return cls._opened(paths, lock, clock)
         except BaseException:
@@ -66,7 +66,7 @@ class OwnedPublish:
             lock.release()
             raise
 
-    def give_up(self) -> None:
+    def release(self) -> None:
         """Close the journal, then release the lock. Harmless if repeated."""
         self.journal.close()
         self._lock.release()
@@ -83,4 +83,4 @@ class OwnedPublish:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.give_up()
+        self.release()

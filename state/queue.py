@@ -59,7 +59,7 @@ class Queue:
         flags = {"agreed": bool(row["agreed"]), "parked": bool(row["parked"])}
         return Queued(**row | flags, limits=limits, notified=None if notified is None else bool(notified))
 
-    def order(self, *, agreed: bool = False, limits: TransferLimits = DEFAULT_LIMITS) -> None:
+    def configure(self, *, agreed: bool = False, limits: TransferLimits = DEFAULT_LIMITS) -> None:
         """Record how the user wants the work done; every later owner follows it. What is not given stays as it was."""
         given = {"agreed": agreed or None} | {column: getattr(limits, name) for name, column in LIMIT_COLUMNS.items()}
         if changes := {name: value for name, value in given.items() if value is not None}:

@@ -1,7 +1,7 @@
 """Reasons why a publish is not running: a short stable code each, who must act, and what it means.
 
 The journal stores the code with the state, and `roar journal show ID --why --json` prints it. Who must act decides what
-the daemon does: it parks what the user must settle, and retries everything else.
+the daemon does: it parks what needs the user, and retries everything else.
 
 Every code of an error in this program is here, including those that only end a command.
 """
@@ -152,7 +152,7 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.THROTTLED: _resumable(Turn.SERVER, "the server asked to wait until a certain time"),
     Reason.SERVER_FAILING: _resumable(Turn.SERVER, "the server answers with failures"),
     Reason.SERVER_FINALIZING: _resumable(Turn.SERVER, "the registry is still closing the session"),
-    Reason.SESSION_LOST: _resumable(Turn.SERVER, "the registry keeps losing the session"),
+    Reason.SESSION_LOST: _resumable(Turn.SERVER, "the registry repeatedly loses the session"),
     Reason.NOT_GLAAS: _resumable(Turn.SERVER, "what answers is not a GLaaS registry: a proxy, or a wrong address"),
     Reason.FRONT: _resumable(Turn.SERVER, "a proxy, a firewall or a sign-in page answers instead of the registry"),
     Reason.NOT_S3: _resumable(Turn.SERVER, "what answers is not an S3-compatible store"),

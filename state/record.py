@@ -11,9 +11,9 @@ from roar_publisher.state.reasons import Reason
 NAMED_BY = "registry_named_by"
 """In the intent of a plan: the `NamedBy` of its registry."""
 ALLOWED_FOLDERS = "grounds"
-"""In the intent of a plan that was imported: the folders inside of which it may read and write, the project first."""
-OF_THIS_MACHINE = frozenset({NAMED_BY, ALLOWED_FOLDERS})
-"""What of an intent makes no other publish of it, and is not exported."""
+"""In the intent of an imported plan: the folders that it may read and write, the project first."""
+LOCAL_SETTINGS = frozenset({NAMED_BY, ALLOWED_FOLDERS})
+"""The parts of an intent that apply to this machine only: they do not distinguish publishes, and are not exported."""
 
 
 class NamedBy(StrEnum):

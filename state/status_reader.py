@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TypedDict
 
 from roar_publisher.state.errors import LocalProblem, Owned
-from roar_publisher.state.file import understood
+from roar_publisher.state.file import rows_translated
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock, owner
 from roar_publisher.state.paths import PublishPaths, StateFolder
@@ -14,7 +14,7 @@ from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Plan, Progress
 from roar_publisher.state.status import CountedStatus, HostStatus, PublishStatus
 from roar_publisher.state.sweep import name_planner, remove_folder_leftovers, remove_leftovers, remove_unplanned
-from roar_publisher.state.trouble import trouble
+from roar_publisher.state.system_errors import explain_os_error
 
 
 class StatusFacts(TypedDict):
@@ -91,14 +91,14 @@ def _opened(paths: PublishPaths) -> Iterator[Journal]:
         what = f"publish {paths.id} has no journal"
         raise LocalProblem(what, next_step="roar journal prune --all", reason=Reason.NO_PLAN) from error
     except OSError as error:  # such as a folder that this user may not enter
-        found = trouble(error, Reason.JOURNAL)
+        found = explain_os_error(error, Reason.JOURNAL)
         raise LocalProblem(
             f"the journal {paths.journal} cannot be used at this moment: {found.what}",
             next_step=f"{found.remedy}, then: roar publish --resume {paths.id}",
             reason=found.reason,
             resumable=True,
         ) from error
-    with understood(paths.journal), _migrated(paths) as journal:
+    with rows_translated(paths.journal), _migrated(paths) as journal:
         yield journal
 
 

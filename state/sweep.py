@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from roar_publisher.state.debts import What
+from roar_publisher.state.debts import DebtKind
 from roar_publisher.state.errors import LocalProblem, PublisherError
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock, owner
@@ -42,7 +42,7 @@ def remove_unplanned(paths: PublishPaths) -> bool:
         return False
     try:
         with Lock(paths.lock):
-            if paths.session_token.exists() or paths.uploads_known():
+            if paths.session_token.exists() or paths.count_uploads():
                 return False
             if paths.journal.exists():
                 with Journal(paths.journal) as journal:
@@ -60,7 +60,7 @@ def remove_leftovers(paths: PublishPaths, progress: Progress) -> None:
     A token stays as long as labels are owed, because it signs their request, too.
     """
     files = list(_unfinished_files(paths.folder))
-    needed = progress.state not in OVER or any(debt.what is What.LABELS for debt in progress.owed)
+    needed = progress.state not in OVER or any(debt.what is DebtKind.LABELS for debt in progress.owed)
     if not needed and paths.session_token.exists():
         files.append(paths.session_token)
     if not files:

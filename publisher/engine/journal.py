@@ -59,7 +59,7 @@ class AsyncQueue(_Blocking[Queue]):
     """The daemon's row in the journal."""
 
     read = _awaitable(Queue.read)
-    order = _awaitable(Queue.order)
+    configure = _awaitable(Queue.configure)
     postpone = _awaitable(Queue.postpone)
     set_notified = _awaitable(Queue.set_notified)
 

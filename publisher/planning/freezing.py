@@ -19,7 +19,7 @@ from roar_publisher.state.machine import LIVE, State
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import ELSEWHERE
-from roar_publisher.state.record import NAMED_BY_USER, OF_THIS_MACHINE, Plan, Progress
+from roar_publisher.state.record import LOCAL_SETTINGS, NAMED_BY_USER, Plan, Progress
 from roar_publisher.state.status import CountedStatus
 from roar_publisher.state.status_reader import count_all
 
@@ -105,7 +105,7 @@ def _save(publish: OwnedPublish, plan: Plan, put: PutPlan | None, *, agreed: boo
 
 def _comparable(intent: Mapping[str, Any]) -> dict[str, Any]:
     """Return an intent without the values in which two publishes of the same may differ."""
-    return {name: value for name, value in intent.items() if name not in OF_THIS_MACHINE}
+    return {name: value for name, value in intent.items() if name not in LOCAL_SETTINGS}
 
 
 def _draft(planner: Planner, identities: Sequence[str], sink: Sink) -> Draft:

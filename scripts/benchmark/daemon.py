@@ -97,7 +97,7 @@ def _memory(pid: int) -> tuple[float, float]:
 
 def _queued(state: StateFolder, lineage: Lineage, url: str) -> PublishPaths:
     with frozen(state, lineage, registry=url) as owned:
-        owned.journal.queue.order(agreed=True)
+        owned.journal.queue.configure(agreed=True)
         owned.journal.queue.detach()
         return owned.paths
 

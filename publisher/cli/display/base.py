@@ -61,7 +61,7 @@ class Display(ABC):
         """Clean up at the end of the run, successful or not. Repetition is harmless."""
 
 
-class Quiet(Display):
+class QuietDisplay(Display):
     """Shows only the result."""
 
     def planning(self) -> None:

@@ -33,7 +33,7 @@ RETRYING, WORKING = "retrying", "working"
 """Reasons of `waiting` lines that no report caused: the pause before the next attempt, and work on this machine."""
 
 
-class JsonLines(Display):
+class JsonDisplay(Display):
     """Writes one JSON object per line. clock: seconds on a monotonic clock."""
 
     def __init__(self, out: Output, clock: Callable[[], float]) -> None:
@@ -76,9 +76,9 @@ class JsonLines(Display):
                 pass
             case _:
                 self._awaited = ""
-        self._tell(report)
+        self._write_report(report)
 
-    def _tell(self, report: Report) -> None:
+    def _write_report(self, report: Report) -> None:
         match report:
             case Entered():
                 self._write("state", publish_id=self._publish_id, state=report.state, because=report.event)

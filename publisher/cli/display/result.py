@@ -45,7 +45,7 @@ class Result:
 
     def sentences(self) -> list[str]:
         """Return sentences for the user: one with visibility and identity, one with the files of a put."""
-        shown = "Published before, visible as it was" if self.visibility is None else self.visibility.capitalize()
+        shown = "Published before, visibility unchanged" if self.visibility is None else self.visibility.capitalize()
         words = [f"{shown}{self._place()}, {self._by()}."]
         if self.plan.destination is not None:
             files = f"{count(self.files.objects, 'file')} ({size(self.files.size)})"
@@ -72,4 +72,4 @@ class Result:
         return ", in your own space" if self.progress.scope_request else ""
 
     def _by(self) -> str:
-        return "naming nobody" if self.identity == ANONYMOUS_IDENTITY else f"published as {self.identity}"
+        return "published anonymously" if self.identity == ANONYMOUS_IDENTITY else f"published as {self.identity}"

@@ -22,13 +22,13 @@ STORING = "Storing files"
 EVENT_MESSAGES = {
     Event.NO_STAGING: "the registry cannot stage this publish: what is sent is visible at once",
     Event.ALREADY_PUBLISHED: "the registry has this lineage already",
-    Event.SESSION_LOST: "the registry lost the session: everything is sent again into a new one",
-    Event.COUNTS_DIFFER: "the registry counted differently: everything is sent once more",
-    Event.CREDENTIAL_REJECTED: "the credential was turned down: choosing again",
+    Event.SESSION_LOST: "the registry lost the session: everything is sent again in a new one",
+    Event.COUNTS_DIFFER: "the counts of the registry differ: everything is sent once more",
+    Event.CREDENTIAL_REJECTED: "the credential was rejected: choosing again",
 }
 """Messages for the events that are not ordinary progress."""
 
-STOPPING = "Stopping: what is under way is finished first"
+STOPPING = "Stopping: active requests are finished first"
 
 DELAYS: dict[str, str] = {
     Reason.OFFLINE: "the registry cannot be reached",
@@ -49,9 +49,9 @@ STORE_DELAYS: Mapping[str, str] = DELAYS | {
 REMEDIES: Mapping[str, str] = {
     Reason.AUTH: "sign in (roar login)",
     Reason.NO_SESSIONS: "have the registry upgraded, or cancel this and publish with --public",
-    Reason.CREDENTIAL: "set the store's credential anew, without line breaks and blanks",
+    Reason.CREDENTIAL: "set the store's credential again, without line breaks and spaces",
     Reason.CERTIFICATE: "set SSL_CERT_FILE to the certificates of the server's authority",
-    Reason.PROXY: "correct the proxy's setting, or have it let the host through",
+    Reason.PROXY: "correct the proxy setting, or have the proxy allow the host",
     Reason.NO_BUCKET: "create the bucket",
     Reason.ACCESS_DENIED: "have the permission granted, or use other credentials",
     Reason.SSH_KEY: "make the key usable, or name another in ROAR_SSH_KEY",

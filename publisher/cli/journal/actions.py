@@ -39,14 +39,14 @@ def cancel(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
             raise
         text = f"Its journal is damaged, so it is removed{_lost_uploads(paths)}."
         discard_unread(paths)
-    _say(f"Cancelled {paths.id}. {text}", as_json=as_json, event="cancelled", publish_id=paths.id)
+    _print(f"Cancelled {paths.id}. {text}", as_json=as_json, event="cancelled", publish_id=paths.id)
 
 
 def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
     """Allow another attempt of a publish that has failed, is parked, or waits for its next attempt.
 
-    A publish that is published and owes something pays it: in the daemon if one runs, otherwise here. Raises
-    UsageProblem if it has ended otherwise, Owned if a process works on it.
+    The remaining work of a published lineage is done: in the daemon if one runs, otherwise here. Raises UsageProblem if
+    it has ended otherwise, Owned if a process works on it.
     """
     from roar_publisher.daemon.wake import wake
 
@@ -60,16 +60,16 @@ def retry(paths: PublishPaths, folder: StateFolder, *, as_json: bool) -> None:
         owned.journal.queue.unpark()
     if wake(folder):
         command = f"roar publish --watch {paths.id}"
-        text = f"The daemon {'pays what' if owes else 'tries'} {paths.id} {'owes' if owes else 'again'}: {command}"
+        text = f"The daemon {'completes' if owes else 'retries'} {paths.id}: {command}"
     elif owes:
-        return _pay_here(paths, as_json=as_json)
+        return _complete_here(paths, as_json=as_json)
     else:
         command = f"roar publish --resume {paths.id}"
-        text = f"{paths.id} may be tried again: {command}"
-    _say(text, as_json=as_json, event="retried", publish_id=paths.id, next=command)
+        text = f"{paths.id} can be retried: {command}"
+    _print(text, as_json=as_json, event="retried", publish_id=paths.id, next=command)
 
 
-def _pay_here(paths: PublishPaths, *, as_json: bool) -> None:
+def _complete_here(paths: PublishPaths, *, as_json: bool) -> None:
     from roar_publisher.cli.publish.options import Options
     from roar_publisher.cli.publish.publishing import run
 
@@ -80,8 +80,8 @@ def _pay_here(paths: PublishPaths, *, as_json: bool) -> None:
 class _Prunable:
     """A publish that is no longer needed.
 
-    status: why it is no longer needed. age: seconds since it ended, or since it was begun. progress: as the survey
-    found it, None without a plan.
+    status: why it is no longer needed. age: seconds since it ended, or since it was begun. progress: as it was
+    listed, None without a plan.
     """
 
     paths: PublishPaths
@@ -93,7 +93,7 @@ class _Prunable:
 def prune(folder: StateFolder, *, older_than: float, damaged: bool, as_json: bool) -> None:
     """Remove publishes that ended more than `older_than` seconds ago, and unfinished plans. Print what was removed.
 
-    damaged: also remove damaged journals and unfinished plans of any age, and published lineage that owes something.
+    damaged: also remove damaged journals and unfinished plans of any age, and published lineage with remaining work.
     Publishes that another process owns or has changed in the meantime are kept. A put whose store still holds an upload
     is kept with a message, because only its journal identifies the upload. A publish whose files cannot be removed is
     also kept, and does not prevent the removal of others.
@@ -108,7 +108,7 @@ def prune(folder: StateFolder, *, older_than: float, damaged: bool, as_json: boo
 def _prune(prunable: _Prunable, *, as_json: bool) -> bool:
     """Remove one publish, or print why it is kept.
 
-    Return False if another process owns it, or has owned it since the survey.
+    Return False if another process owns it, or has owned it since it was listed.
     """
     publish_id, status = prunable.paths.id, prunable.status
     try:
@@ -120,31 +120,31 @@ def _prune(prunable: _Prunable, *, as_json: bool) -> bool:
         if not prunable.paths.folder.exists():  # another prune removed it first
             return False
         text, why = f"Kept {publish_id} ({status}): {printable(problem.what)}", problem.reason
-        _say(text, as_json=as_json, event="kept", publish_id=publish_id, status=status, reason=why, what=problem.what)
+        _print(text, as_json=as_json, event="kept", publish_id=publish_id, status=status, reason=why, what=problem.what)
         return True
     if left is None:
         return False
     if left:
-        text = f"Kept {publish_id} ({status}): {count(left, 'upload')} could not be given up; try again when the"
+        text = f"Kept {publish_id} ({status}): {count(left, 'upload')} could not be aborted; try again when the"
         text += f" store can be reached, or forget it: rm -r {shlex.quote(str(prunable.paths.folder))}"
-        _say(text, as_json=as_json, event="kept", publish_id=publish_id, status=status, uploads=left)
+        _print(text, as_json=as_json, event="kept", publish_id=publish_id, status=status, uploads=left)
     else:
         text = f"Removed {publish_id} ({status}, {span(prunable.age)} ago){lost}"
-        _say(text, as_json=as_json, event="removed", publish_id=publish_id, status=status)
+        _print(text, as_json=as_json, event="removed", publish_id=publish_id, status=status)
     return True
 
 
 def _lost_uploads(paths: PublishPaths) -> str:
     """Return a text about the uploads that can no longer be aborted, because the damaged journal identified them."""
-    known = paths.uploads_known()
-    return f"; {count(known, 'unfinished upload')} may stay at its store" if known else ""
+    known = paths.count_uploads()
+    return f"; {count(known, 'unfinished upload')} may remain at its store" if known else ""
 
 
 def _remove(prunable: _Prunable) -> int | None:
     """Remove a publish, unless its store still holds uploads of it.
 
-    Return the number of those, or None if the publish has changed since the survey. Raises Owned, and LocalProblem if
-    its files cannot be used.
+    Return the number of those, or None if the publish has changed since it was listed. Raises Owned, and LocalProblem
+    if its files cannot be used.
     """
     if prunable.status == DAMAGED:
         discard_unread(prunable.paths)
@@ -173,12 +173,12 @@ def _prunable(folder: StateFolder, older_than: float, *, damaged: bool) -> Itera
 
 
 def _age(paths: PublishPaths, now: float) -> float:
-    """Return the seconds since the folder was modified, or 0 if it has just vanished."""
+    """Return the seconds since the folder was modified, or 0 if it was just removed."""
     try:
         return now - paths.folder.stat().st_mtime
     except OSError:
         return 0.0
 
 
-def _say(text: str, *, as_json: bool, **facts: str | int) -> None:
+def _print(text: str, *, as_json: bool, **facts: str | int) -> None:
     click.echo(as_called(json.dumps(facts) if as_json else text))

@@ -1,6 +1,6 @@
 """`roar journal`: the command lines.
 
-The implementations in `views`, `why`, `acts` and `portable` are imported when needed.
+The implementations in `views`, `why`, `actions` and `portable` are imported when needed.
 """
 
 import os
@@ -40,18 +40,18 @@ def _reasons() -> str:
 
 
 _publish_id = click.argument("publish_id", metavar="ID", shell_complete=complete_publish)
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 
 
 @click.group()
 def journal() -> None:
-    """See, cancel, retry, prune and move publishes of this machine.
+    """Show, cancel, retry, prune and move publishes of this machine.
 
     ID is a publish's id or its beginning.
 
-    The journals are in $ROAR_STATE_DIR, else $XDG_STATE_HOME/roar, else ~/.local/state/roar. A local disk is the place
-    for them. NFS is safe as long as it is mounted with locks (neither nolock nor local_lock), also for several machines
-    at once. A file system without any locks is refused.
+    The journals are in $ROAR_STATE_DIR, else $XDG_STATE_HOME/roar, else ~/.local/state/roar. Keep them on a local disk.
+    NFS is safe, also for several machines at once, if it is mounted with locks (neither nolock nor local_lock). A file
+    system without locks is refused.
     """
 
 
@@ -60,14 +60,14 @@ def journal() -> None:
     "--project",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Only the publishes of this project; inside of one, that is the default.",
+    help="Only the publishes of this project; the default inside of a project.",
 )
 @click.option("--all", "everything", is_flag=True, help="The publishes of every project.")
 @_json
 def list_(project: Path | None, everything: bool, as_json: bool) -> None:
-    """The publishes of this project, or outside of one all of them; the newest first.
+    """List the publishes of this project, or all of them outside of a project, newest first.
 
-    A line on stderr says how many others there are. What cannot be read is always shown.
+    A line on stderr gives the number of others. Publishes that cannot be read are always listed.
     """
     from roar_publisher.cli.journal.views import show_list
 
@@ -88,10 +88,10 @@ def _project(chosen: Path | None) -> Path | None:
 
 @journal.command(epilog=_reasons())
 @_publish_id
-@click.option("--why", is_flag=True, help="Only why it stands as it does: one of the reasons below.")
+@click.option("--why", is_flag=True, help="Only the reason for its status: one of those below.")
 @_json
 def show(publish_id: str, why: bool, as_json: bool) -> None:
-    """One publish: its plan, how far it is, and its history.
+    """Show one publish: its plan, its progress, and its history.
 
     With --why --json: reason, meaning, turn (who acts next: nobody, daemon, network, server, machine, person), detail,
     owner, parked, attempts, next_attempt (Unix seconds), exit_code (what `roar publish` exits with for it) and next.
@@ -110,7 +110,7 @@ def show(publish_id: str, why: bool, as_json: bool) -> None:
 @_publish_id
 @_json
 def cancel(publish_id: str, as_json: bool) -> None:
-    """Give a publish up for good, unless another terminal works on it."""
+    """Cancel a publish permanently, unless another terminal works on it."""
     from roar_publisher.cli.journal.actions import cancel as cancel_publish
 
     folder = _folder()
@@ -121,7 +121,7 @@ def cancel(publish_id: str, as_json: bool) -> None:
 @_publish_id
 @_json
 def retry(publish_id: str, as_json: bool) -> None:
-    """Have a publish tried again once its cause is fixed: a failed, a parked or a waiting one."""
+    """Retry a failed, parked or waiting publish once its cause is fixed."""
     from roar_publisher.cli.journal.actions import retry as retry_publish
 
     folder = _folder()
@@ -129,13 +129,16 @@ def retry(publish_id: str, as_json: bool) -> None:
 
 
 @journal.command()
-@click.option("--older-than", type=Age(), default=PRUNE_AFTER, show_default=True, help="Keep what ended since then.")
-@click.option("--all", "everything", is_flag=True, help="Whatever has ended, however young.")
+@click.option(
+    "--older-than", type=Age(), default=PRUNE_AFTER, show_default=True, help="Keep publishes that ended more recently."
+)
+@click.option("--all", "everything", is_flag=True, help="Remove every publish that has ended, whatever its age.")
 @_json
 def prune(older_than: float, everything: bool, as_json: bool) -> None:
     """Remove publishes that have ended, and plans that were never finished; with --all what is damaged, too.
 
-    What is interrupted stays: cancel it first. So does a put that left an unfinished upload at a store out of reach.
+    Interrupted publishes are kept: cancel them first. So is a put whose store holds an unfinished upload and cannot be
+    reached.
     """
     from roar_publisher.cli.journal.actions import prune as prune_publishes
 
@@ -148,10 +151,10 @@ def prune(older_than: float, everything: bool, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @_json
 def export(publish_id: str, file: Path, as_json: bool) -> None:
-    """Write an interrupted publish to FILE, to go on with it on another machine.
+    """Write an interrupted publish to FILE, to continue it on another machine.
 
-    Files of a put are not in it, they are found there by their digests; nor is any credential: sign in there. Here it
-    is left alone from then on, until `roar publish --resume ID` takes it back.
+    It contains neither the files of a put, which are found there by their digests, nor a credential: sign in there.
+    Here it is parked from then on, until `roar publish --resume ID` takes it back.
     """
     from roar_publisher.cli.journal.portable import export_publish
 
@@ -165,7 +168,7 @@ def export(publish_id: str, file: Path, as_json: bool) -> None:
     "--project",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="The project here that it belongs to; else the one around this folder.",
+    help="The project that it belongs to; by default the one around this folder.",
 )
 @click.option(
     "--allow",
@@ -174,20 +177,20 @@ def export(publish_id: str, file: Path, as_json: bool) -> None:
     metavar="PATH",
     help="What may be read or written outside of the project: a folder, a file or a file:// destination.",
 )
-@click.option("--tag", is_flag=True, help="Push its git tags, too; else they are made here and stay here.")
-@click.option("-y", "--yes", is_flag=True, help="Agree to what it would do, unasked; it is shown all the same.")
+@click.option("--tag", is_flag=True, help="Push its git tags, too; otherwise they are only created here.")
+@click.option("-y", "--yes", is_flag=True, help="Consent without being asked; what it would do is still shown.")
 @_json
 def import_(file: Path, project: Path | None, allowed: tuple[str, ...], tag: bool, yes: bool, as_json: bool) -> None:
-    """Take a publish over that was exported to FILE.
+    """Import a publish that was exported to FILE.
 
-    FILE may come from somebody else: everything in it is checked, and the files, addresses, tags and the registry that
-    it would use are shown before you are asked. Files are read and written inside the project alone, unless --allow
-    says otherwise. Nothing is sent before you resume it.
+    FILE may come from another person: everything in it is checked, and the files, addresses, tags and the registry that
+    it would use are shown before you are asked. Files outside of the project are read and written only with
+    --allow. Nothing is sent before you resume it.
     """
-    from roar_publisher.cli.journal.portable import Wish, import_publish
+    from roar_publisher.cli.journal.portable import ImportOptions, import_publish
 
-    wish = Wish(project=project, allowed=allowed, push=tag, yes=yes, as_json=as_json)
-    import_publish(file, _folder(), wish)
+    options = ImportOptions(project=project, allowed=allowed, push=tag, yes=yes, as_json=as_json)
+    import_publish(file, _folder(), options)
 
 
 def _folder() -> StateFolder:

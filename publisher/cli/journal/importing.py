@@ -24,7 +24,7 @@ YES = frozenset({"y", "yes"})
 
 
 @dataclass(frozen=True, slots=True)
-class Arriving:
+class IncomingPublish:
     """What would be imported, with the paths of this machine.
 
     tags: as in `Plan`. roar_db: whether the project's roar.db contains its jobs, so that it will be updated. missing:
@@ -39,43 +39,43 @@ class Arriving:
     missing: Sequence[str]
 
 
-def agree(file: str, arriving: Arriving, *, yes: bool) -> None:
+def confirm_import(file: str, incoming: IncomingPublish, *, yes: bool) -> None:
     """Ensure that the user agrees to everything that the publish would do. yes: agreed on the command line.
 
     What it would do is shown in either case. Raises NeedsUser if the user says no or cannot be asked.
     """
-    for line in shown(file, arriving):
+    for line in describe_import(file, incoming):
         click.echo(line, err=True)
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NeedsUser(
-            f"{file} was made elsewhere: to import it needs your consent",
+            f"{file} was made on another machine, and importing it requires your consent",
             kept="Nothing was imported.",
-            next_step="read what it would do, above; then the same with --yes",
+            next_step="read above what it would do, then repeat the command with --yes",
         )
     click.echo("Import it? Nothing is sent before you resume it. [y/N] ", err=True, nl=False)
     if sys.stdin.readline().strip().lower() not in YES:
-        raise NeedsUser("not imported, as you chose", kept="Nothing was imported.")
+        raise NeedsUser("not imported, because you declined", kept="Nothing was imported.")
 
 
-def shown(file: str, arriving: Arriving) -> list[str]:
+def describe_import(file: str, incoming: IncomingPublish) -> list[str]:
     """Return lines with every file, key, tag and address, and the most important facts last, next to the question."""
-    plan = arriving.plan
+    plan = incoming.plan
     lines = [f"{file} holds publish {plan.id}. Once it is imported and resumed, it would:"]
-    for one in arriving.stored:
-        there = " (a file is there already: it is replaced)" if one.replaces else ""
+    for one in incoming.stored:
+        there = " (replacing the file that is there)" if one.replaces else ""
         lines.append(f"  store {_value(one.file)} ({size(one.size)}) as {_value(one.url)}{there}")
     if plan.destination is not None:
         lines.append(f"  which is {describe_access(plan.destination, os.environ)}")
-    for name, commit, *pushed in arriving.tags:
-        where = f"and push it to {_value(pushed[0])}, {_value(pushed[1])}" if any(pushed) else "and push it nowhere"
+    for name, commit, *pushed in incoming.tags:
+        where = f"and push it to {_value(pushed[0])}, {_value(pushed[1])}" if any(pushed) else "without pushing it"
         lines.append(f"  tag the commit {commit} as {name} in {_value(plan.project)}, {where}")
-    if arriving.roar_db:
+    if incoming.roar_db:
         lines.append(f"  write to {_value(plan.roar_db)} what was published")
     lines.append(f"  publish {count(plan.jobs, 'job')}, {_visibility(plan)}")
-    lines.append(f"  as {_identity(plan, arriving.progress)}")
-    gets = "without a credential" if _for_nobody(plan) else "which gets your credential"
+    lines.append(f"  {_identity(plan, incoming.progress)}")
+    gets = "without a credential" if _is_anonymous(plan) else "which receives your credential"
     known = user_send_policy(plan.registry, NamedBy.BUNDLE).accepted
     unknown = "" if known else "; you have not accepted it yet, and are asked again before anything is sent there"
     lines.append(f"  to the registry {_value(plan.registry)}, {gets}{unknown}")
@@ -86,25 +86,25 @@ def _value(text: str) -> str:
     return one_line(text, LONGEST_VALUE)
 
 
-def _asked(plan: Plan) -> tuple[Flag, RepoScope]:
+def _requested_scope(plan: Plan) -> tuple[Flag, RepoScope]:
     scope = plan.intent["scope"]
     return Flag(plan.intent["flag"]), RepoScope(**scope | {"mode": Mode(scope["mode"])})
 
 
-def _for_nobody(plan: Plan) -> bool:
-    return requests_anonymity(*_asked(plan))
+def _is_anonymous(plan: Plan) -> bool:
+    return requests_anonymity(*_requested_scope(plan))
 
 
 def _visibility(plan: Plan) -> str:
-    choice = decide(*_asked(plan), HeldCredentials(bearer=True), Capabilities(True, True))
+    choice = decide(*_requested_scope(plan), HeldCredentials(bearer=True), Capabilities(True, True))
     whose = (choice.scope_request or {}).get("owner_id")
     project = (choice.scope_request or {}).get("project_id")
     where = f", in the project {project} of {whose}" if project else f", of {whose}" if whose else ""
-    return ("for everybody to see" if choice.public else "private") + _value(where)
+    return ("visible to everyone" if choice.public else "private") + _value(where)
 
 
 def _identity(plan: Plan, progress: Progress) -> str:
     if progress.identity is not None:
-        return "nobody by name" if progress.identity == ANONYMOUS_IDENTITY else _value(progress.identity)
-    named = sorted(_value(identity) for identity in plan.provisional if identity != ANONYMOUS_IDENTITY)
-    return " or ".join([*named, "nobody by name"])
+        return "anonymously" if progress.identity == ANONYMOUS_IDENTITY else f"as {_value(progress.identity)}"
+    named = sorted(f"as {_value(identity)}" for identity in plan.provisional if identity != ANONYMOUS_IDENTITY)
+    return " or ".join([*named, "anonymously"])

@@ -14,7 +14,7 @@ import click
 from roar_publisher.auth.choice import Decision
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import count, printable, size
-from roar_publisher.cli.journal.importing import Arriving, agree
+from roar_publisher.cli.journal.importing import IncomingPublish, confirm_import
 from roar_publisher.cli.ownership import take_over
 from roar_publisher.engine.staging.objects import content_of
 from roar_publisher.lineage.boundary import refuse_linked_database
@@ -38,7 +38,7 @@ from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import LIVE, Event, State
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.portable import arriving, pack
+from roar_publisher.state.portable import pack, unpacked
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import LocalContext, Plan
 from roar_publisher.state.units import Kind
@@ -67,13 +67,17 @@ def export_publish(paths: PublishPaths, folder: StateFolder, file: Path, *, as_j
     if as_json:
         click.echo(json.dumps(facts))
         return
-    click.echo(printable(f"Exported {paths.id} to {file} ({size(length)}). Files are not in it, nor any credential."))
-    click.echo(as_called(f"There: roar journal import FILE.  Once it is published: roar journal cancel {paths.id}"))
+    click.echo(printable(f"Exported {paths.id} to {file} ({size(length)}). It contains neither files nor credentials."))
+    click.echo(
+        as_called(
+            f"On the other machine: roar journal import FILE. Once it is published: roar journal cancel {paths.id}"
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """The options of an import.
+class ImportOptions:
+    """The options of an import, as the command line gives them.
 
     project: the folder with its files and its roar.db; None for the project around the current folder. allowed: paths
     or file:// addresses outside of the project that may be read and written. push: also push its git tags. yes: the
@@ -87,61 +91,67 @@ class Wish:
     as_json: bool = False
 
 
-def import_publish(file: Path, folder: StateFolder, wish: Wish) -> None:
+def import_publish(file: Path, folder: StateFolder, options: ImportOptions) -> None:
     """Import a publish from `file` after the user has agreed to what it would do.
 
     The file may come from an untrusted source. Nothing is sent, and no daemon takes the publish, before the user
-    resumes it. Missing files are listed; the publish stops at them. Raises the same as `arriving`, UsageProblem for
+    resumes it. Missing files are listed; the publish stops at them. Raises the same as `unpacked`, UsageProblem for
     files outside of the project, NeedsUser without consent. In these cases nothing is imported.
     """
-    root = _root(wish.project)
+    root = _root(options.project)
     refuse_linked_database(
         root,
         kept="Nothing was imported.",
         next_step="import it in the project that the database belongs to: --project DIR",
     )
-    allowed = AllowedFolders.of(root, wish.allowed)
-    with arriving(file, folder) as arrival:
-        with _checking(file):
-            check_journal(arrival.journal)
-            record = checked_record(arrival.journal, arrival.record) if arrival.record is not None else None
-        plan = arrival.journal.plan()
+    allowed = AllowedFolders.of(root, options.allowed)
+    with unpacked(file, folder) as publish:
+        with _damage_reported(file):
+            check_journal(publish.journal)
+            text = publish.record
+            record = None if text is None else checked_record(publish.journal, text)
+        plan = publish.journal.plan()
         if registry_address(plan.registry, os.environ) != plan.registry:
             raise damaged(file)
-        home = _Home.of(arrival.journal, root)
-        rows = arrival.journal.objects.all()
+        local = _LocalProject.of(publish.journal, root)
+        rows = publish.journal.objects.all()
         contents = {row.seq: content_of(row) for row in rows}
-        found = anyio.run(locate_files, contents.values(), home.move, allowed.contains)
-        here = {seq: found.get(content.path) or home.move.content(content) for seq, content in contents.items()}
+        found = anyio.run(locate_files, contents.values(), local.move, allowed.contains)
+        here = {seq: found.get(content.path) or local.move.content(content) for seq, content in contents.items()}
         missing = [here[seq].path for seq, content in contents.items() if content.path not in found]
         objects = check_import(allowed, plan.destination, rows, here)
-        _leave_session(arrival.journal)
-        whereabouts = home.whereabouts(arrival.journal, allowed, push=wish.push)
-        arrival.journal.adapt(whereabouts, {seq: json.dumps(asdict(content)) for seq, content in here.items()})
-        if record is not None and home.known:
+        _drop_anonymous_session(publish.journal)
+        context = local.context(publish.journal, allowed, push=options.push)
+        publish.journal.adapt(context, {seq: json.dumps(asdict(content)) for seq, content in here.items()})
+        if record is not None and local.known:
             paths = {path: content.path for path, content in found.items()}
-            arrival.paths.write_put_record(relocate_record(record, home.move, paths).as_json())
-        came = Arriving(
-            arrival.journal.plan(), arrival.journal.progress(), objects, whereabouts.tags, home.known, missing
+            publish.paths.write_put_record(relocate_record(record, local.move, paths).as_json())
+        incoming = IncomingPublish(
+            publish.journal.plan(),
+            publish.journal.progress(),
+            objects,
+            context.tags,
+            local.known,
+            missing,
         )
-        agree(str(file), came, yes=wish.yes)
-    _tell(came, as_json=wish.as_json)
+        confirm_import(str(file), incoming, yes=options.yes)
+    _report_import(incoming, as_json=options.as_json)
 
 
 @dataclass(frozen=True, slots=True)
-class _Home:
+class _LocalProject:
     """The place of a publish on this machine. known: whether the roar.db there contains its jobs."""
 
     move: ProjectMove
     known: bool
 
     @classmethod
-    def of(cls, journal: Journal, root: Path) -> "_Home":
+    def of(cls, journal: Journal, root: Path) -> "_LocalProject":
         known = has_any_job(root / ROAR_FOLDER / "roar.db", _jobs(journal))
         return cls(ProjectMove(Path(journal.plan().project), root), known)
 
-    def whereabouts(self, journal: Journal, allowed: AllowedFolders, *, push: bool) -> LocalContext:
-        """push: the user asked for its git tags to be pushed; else they are made in this project and stay there."""
+    def context(self, journal: Journal, allowed: AllowedFolders, *, push: bool) -> LocalContext:
+        """Return the local part of the plan. push: whether its git tags are pushed, not only created here."""
         plan, root = journal.plan(), self.move.new
         database = root / ROAR_FOLDER / "roar.db"
         return LocalContext(
@@ -150,7 +160,7 @@ class _Home:
             local_session=plan.local_session if self.known else NO_SESSION,
             ssh_key=(load_config(root).glaas_key or "") if database.parent.is_dir() else "",
             tags=[tag if push else [*tag[:2], "", ""] for tag in plan.tags],
-            url=_believed(journal.progress().url, plan.registry),
+            url=_trusted_url(journal.progress().url, plan.registry),
             allowed_folders=allowed.paths,
         )
 
@@ -163,13 +173,13 @@ def _root(chosen: Path | None) -> Path:
         if chosen is not None:
             return chosen.resolve()
         raise UsageProblem(
-            f"it is not clear which project it belongs to here: {problem.what}",
+            f"the project that it belongs to is unknown: {problem.what}",
             kept="Nothing was imported.",
-            next_step="import it in the project's folder, or name that: roar journal import FILE --project DIR",
+            next_step="import it in the project's folder, or name the folder: roar journal import FILE --project DIR",
         ) from problem
 
 
-def _believed(url: str | None, registry: str) -> str | None:
+def _trusted_url(url: str | None, registry: str) -> str | None:
     """Return the address of a lineage if it is on the registry's own host, because it is shown as a link."""
     if url is None or urlsplit(url)[:2] != urlsplit(registry)[:2]:
         return None
@@ -183,7 +193,7 @@ def _jobs(journal: Journal) -> Iterator[tuple[str, float]]:
             yield job["job_uid"], job["timestamp"]
 
 
-def _leave_session(journal: Journal) -> None:
+def _drop_anonymous_session(journal: Journal) -> None:
     """Drop an anonymous session, because its token stayed on the other machine. A new session is opened here."""
     progress = journal.progress()
     if progress.credential == Decision.ANONYMOUS_SESSION and progress.state in (State.STAGE, State.FINALIZE):
@@ -199,7 +209,7 @@ def _redactor(plan: Plan) -> Redactor:
 
 
 @contextmanager
-def _checking(file: Path) -> Iterator[None]:
+def _damage_reported(file: Path) -> Iterator[None]:
     """Report values that no export writes, such as wrong types or unusable addresses, as a damaged bundle."""
     try:
         yield
@@ -207,23 +217,23 @@ def _checking(file: Path) -> Iterator[None]:
         raise damaged(file) from error
 
 
-def _tell(came: Arriving, *, as_json: bool) -> None:
-    plan, missing = came.plan, came.missing
+def _report_import(incoming: IncomingPublish, *, as_json: bool) -> None:
+    plan, missing = incoming.plan, incoming.missing
     command = as_called(f"roar publish --resume {plan.id}")
     if as_json:
         facts = {name: getattr(plan, name) for name in ("project", "registry", "destination", "tags")}
         facts = {"event": "imported", "publish_id": plan.id} | facts | {"missing": missing}
-        facts |= {"noted_in_roar_db": came.roar_db, "files": [asdict(one) for one in came.stored]}
+        facts |= {"noted_in_roar_db": incoming.roar_db, "files": [asdict(one) for one in incoming.stored]}
         click.echo(json.dumps(facts | {"next": command}))
         return
     files = f"files to {plan.destination}, then " if plan.destination else ""
     lines = [f"Imported {plan.id}: {files}{count(plan.jobs, 'job')} to {plan.registry}"]
     lines.append(f"It belongs to the project in {plan.project}")
     if missing:
-        lines.append(f"{count(len(missing), 'file')} of it cannot be found on this machine; it stops without:")
+        lines.append(f"{count(len(missing), 'file')} of it cannot be found on this machine; without them it stops:")
         lines += [f"  {path}" for path in missing[:MOST_NAMED]]
         lines += [f"  and {len(missing) - MOST_NAMED:,} more"] if len(missing) > MOST_NAMED else []
-    if not came.roar_db:
-        lines.append("No roar.db there knows its jobs: none is told when it is published.")
+    if not incoming.roar_db:
+        lines.append("The project has no roar.db that contains its jobs, so none is updated when it is published.")
     for line in [*lines, f"Next: {command}"]:
         click.echo(printable(line))

@@ -114,7 +114,7 @@ def _why(status: CountedStatus) -> str:
         case Status.DONE:
             if status.owes:
                 owed = ", ".join(debt.what for debt in progress.owed)
-                return f"owed: {owed}; {next_step(status)}"
+                return f"remaining: {owed}; {next_step(status)}"
             if progress.unconfirmed:
                 return f"{status.reason}; {next_step(status)}"
             url, lineage_hash = progress.url or "", progress.hash or ""

@@ -4,8 +4,8 @@ import os
 import sys
 import time
 
-from roar_publisher.cli.display.base import Display, Quiet
-from roar_publisher.cli.display.jsonlines import JsonLines
+from roar_publisher.cli.display.base import Display, QuietDisplay
+from roar_publisher.cli.display.jsonlines import JsonDisplay
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.plain import PlainDisplay
 from roar_publisher.cli.display.streams import DUMB_TERMINALS
@@ -16,9 +16,9 @@ def choose_display(options: Options) -> Display:
     """Return a display: JSON lines, none, live or plain lines, as requested or as stderr permits."""
     out = Output(sys.stdout)
     if options.as_json:
-        return JsonLines(out, time.monotonic)
+        return JsonDisplay(out, time.monotonic)
     if options.quiet:
-        return Quiet(out)
+        return QuietDisplay(out)
     if sys.stderr.isatty() and os.environ.get("TERM", "") not in DUMB_TERMINALS:
         from rich.console import Console
 

@@ -93,7 +93,7 @@ class _Publishing:
             plan = owned.journal.plan()
             accept_registry_of_plan(plan, self._prompter)
         except BaseException:
-            owned.give_up()
+            owned.release()
             raise
         return FrozenPlan(owned, plan, resumed=True)
 
@@ -138,7 +138,7 @@ class _Publishing:
                 return self._drive(frozen, keyring)
             except Unfinished as error:
                 self._display.report(Noted(error.what))
-        frozen.publish.give_up()
+        frozen.publish.release()
         return self._published(frozen, progress, again=True)
 
     def _continue(self, frozen: FrozenPlan, keyring: Keyring, *, agreed: bool) -> int:
@@ -149,7 +149,7 @@ class _Publishing:
         options = self._options
         try:
             queue = frozen.publish.journal.queue
-            queue.order(agreed=agreed, limits=options.limits)
+            queue.configure(agreed=agreed, limits=options.limits)
             if not options.detach:
                 return self._drive(frozen, keyring)
             from roar_publisher.cli.publish.detaching import leave_to_daemon

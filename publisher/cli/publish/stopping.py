@@ -17,7 +17,7 @@ def stopped(publish: OwnedPublish) -> PublisherError:
     For stops outside the steps of a publish, which record a stop themselves. If the daemon has taken the publish in
     the meantime, it continues there, and the error says so. Repetition is harmless.
     """
-    publish.give_up()
+    publish.release()
     error, publish_id = Interrupted(), publish.paths.id
     try:
         with OwnedPublish.open(publish.paths) as owned:

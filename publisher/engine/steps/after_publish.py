@@ -24,7 +24,7 @@ from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.lineage.canonical import remote_job_uid
 from roar_publisher.lineage.git.context import describe_missing_git
 from roar_publisher.report import Noted
-from roar_publisher.state.debts import Debt, What
+from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, State
@@ -103,10 +103,10 @@ async def send_labels(
             raise
         # The token is an anonymous session's only credential, so no other one can replace it.
         lost = rejected and progress.credential == Decision.ANONYMOUS_SESSION
-        return Debt(What.REFUSED_LABELS if lost else What.LABELS, refusal.what, refusal.reason, SYNC)
+        return Debt(DebtKind.REFUSED_LABELS if lost else DebtKind.LABELS, refusal.what, refusal.reason, SYNC)
     if refused:
         why = f"the registry did not take {'; '.join(refused[:MOST_TOLD])}"
-        return Debt(What.REFUSED_LABELS, why, Reason.RECEIPT, SYNC)
+        return Debt(DebtKind.REFUSED_LABELS, why, Reason.RECEIPT, SYNC)
     return None
 
 
@@ -123,14 +123,14 @@ async def write_rows(
     labelled: whether the labels were accepted.
     record_due: whether the record still has to be written.
     """
-    record = await _written(run, What.RECORD, run.files.call(_record_put, run.plan)) if record_due else None
+    record = await _written(run, DebtKind.RECORD, run.files.call(_record_put, run.plan)) if record_due else None
     if record is not None:
-        return record, Debt(What.MARKS, "they follow the record", record.reason)
+        return record, Debt(DebtKind.MARKS, "they follow the record", record.reason)
     marks = run.journal.call(_mark, run.plan, published, now=run.clock(), labelled=labelled)
-    return None, await _written(run, What.MARKS, marks)
+    return None, await _written(run, DebtKind.MARKS, marks)
 
 
-async def _written(run: Run, what: What, write: Awaitable[None]) -> Debt | None:
+async def _written(run: Run, what: DebtKind, write: Awaitable[None]) -> Debt | None:
     """Return what is owed if roar.db cannot be written, because it is read-only, gone or locked.
 
     If roar.db is gone, marks are not owed, because there is nothing to mark.
@@ -138,7 +138,7 @@ async def _written(run: Run, what: What, write: Awaitable[None]) -> Debt | None:
     try:
         await write
     except LocalProblem as problem:
-        if what is What.MARKS and problem.reason == Reason.NO_DATABASE:
+        if what is DebtKind.MARKS and problem.reason == Reason.NO_DATABASE:
             run.report(Noted(f"published; {problem.what}"))
             return None
         return Debt(what, problem.what, problem.reason)
@@ -199,4 +199,4 @@ async def make_tags(run: Run) -> Debt | None:
 
     # Abandoned on cancellation: a remote may be slow, and a stop must not wait for it.
     owed = await to_thread.run_sync(make, abandon_on_cancel=True)
-    return Debt(What.TAG, owed.why, Reason.LOCAL, owed.command) if owed else None
+    return Debt(DebtKind.TAG, owed.why, Reason.LOCAL, owed.command) if owed else None

@@ -118,7 +118,7 @@ async def _agreed(run: Run, choice: Choice) -> bool:
     if (await run.journal.queue.read()).agreed:
         return True
     agreed = await run.frontend.confirm(choice)
-    await run.journal.queue.order(agreed=agreed)
+    await run.journal.queue.configure(agreed=agreed)
     return agreed
 
 

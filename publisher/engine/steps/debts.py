@@ -13,13 +13,13 @@ from roar_publisher.engine.steps.sessions import (
     staged_route,
 )
 from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
-from roar_publisher.state.debts import Debt, What
+from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import Interrupted, LocalProblem, PublisherError
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Turn, meaning
 from roar_publisher.state.record import Progress
 
-IN_ROAR_DB = frozenset({What.LABELS, What.RECORD, What.MARKS})
+IN_ROAR_DB = frozenset({DebtKind.LABELS, DebtKind.RECORD, DebtKind.MARKS})
 """Debts whose payment requires setting the marks in roar.db again: marks say which labels and jobs are published."""
 
 
@@ -32,16 +32,16 @@ async def pay(run: Run, progress: Progress) -> Progress:
     due = {debt.what for debt in progress.owed if debt.payable}
     left = [debt for debt in progress.owed if not debt.payable]
     published, route, authorize = await _published(run, progress)
-    if What.LABELS in due:
+    if DebtKind.LABELS in due:
         left += filter(None, [await _labels(run, progress, published, route, authorize)])
     if due & IN_ROAR_DB:
-        labelled = not any(debt.what in (What.LABELS, What.REFUSED_LABELS) for debt in left)
-        rows = await write_rows(run, published, labelled=labelled, record_due=What.RECORD in due)
+        labelled = not any(debt.what in (DebtKind.LABELS, DebtKind.REFUSED_LABELS) for debt in left)
+        rows = await write_rows(run, published, labelled=labelled, record_due=DebtKind.RECORD in due)
         left += filter(None, rows)
-    if What.TAG in due:
+    if DebtKind.TAG in due:
         left += filter(None, [await make_tags(run)])
     await run.journal.remember(owed=tuple(left), reason="", detail=owed_text(run.plan.id, left))
-    if not any(debt.what is What.LABELS for debt in left):  # labels need the session's token, so keep it
+    if not any(debt.what is DebtKind.LABELS for debt in left):  # labels need the session's token, so keep it
         await run.files.forget_session_token()
     if any(debt.payable for debt in left):
         raise _still_owed(left)
@@ -72,11 +72,11 @@ async def _labels(
         return await send_labels(run, progress, published, route, authorize)
     except Refused as refusal:
         dead_token = decision is Decision.ANONYMOUS_SESSION and refusal.status in (UNAUTHORIZED, FORBIDDEN)
-        return Debt(What.REFUSED_LABELS if dead_token else What.LABELS, refusal.what, refusal.reason, SYNC)
+        return Debt(DebtKind.REFUSED_LABELS if dead_token else DebtKind.LABELS, refusal.what, refusal.reason, SYNC)
     except Interrupted:
         raise
     except PublisherError as error:
-        return Debt(What.LABELS, error.what, error.reason, SYNC)
+        return Debt(DebtKind.LABELS, error.what, error.reason, SYNC)
 
 
 def _still_owed(left: list[Debt]) -> LocalProblem:

@@ -22,7 +22,7 @@ from roar_publisher.glaas.caller import Refused
 from roar_publisher.glaas.replies import Receipt
 from roar_publisher.glaas.wire import ExpectedCounts, FinalizeRequest
 from roar_publisher.report import Noted
-from roar_publisher.state.debts import What
+from roar_publisher.state.debts import DebtKind
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
@@ -77,7 +77,7 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
         owed = await finish(run, progress, published, route, await session_authorizer(run, progress))
     except Refused as refusal:
         return credential_rejected(run, refusal)
-    if any(debt.what is What.LABELS for debt in owed["owed"]):  # labels need the session's token, so keep it
+    if any(debt.what is DebtKind.LABELS for debt in owed["owed"]):  # labels need the session's token, so keep it
         return Outcome(Event.FINALIZED, {"hash": lineage_hash, "url": url, **owed})
     with suppress(LocalProblem):  # the lineage is published; `state.sweep` removes a leftover token later
         await run.files.forget_session_token()

@@ -162,7 +162,7 @@ def store_answer(request: bytes) -> bytes:
 def queue(program: Program, registry: str, *, agreed: bool = True) -> str:
     """Leave the sample lineage to the daemon."""
     with frozen(StateFolder(program.state), LINEAGE, registry=registry) as owned:
-        owned.journal.queue.order(agreed=agreed)
+        owned.journal.queue.configure(agreed=agreed)
         owned.journal.queue.detach()
         return owned.paths.id
 

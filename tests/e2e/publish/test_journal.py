@@ -186,13 +186,13 @@ def test_prune_removes_plans_that_were_never_finished(program: Program) -> None:
 
 
 def test_a_plan_whose_process_died_vanishes_from_the_list(program: Program) -> None:
-    OwnedPublish.create(StateFolder(program.state)).give_up()
+    OwnedPublish.create(StateFolder(program.state)).release()
     listed = program("journal", "list")
     assert (listed.code, listed.out) == (0, "")
     assert program.publishes == []
 
 
-def test_what_can_not_be_read_at_this_moment_is_not_called_nothing(program: Program, interrupted: str) -> None:
+def test_what_can_not_be_read_temporary_problem_is_not_called_nothing(program: Program, interrupted: str) -> None:
     """Its journal is a link to itself: the system refuses it, as it would with EIO."""
     journal = _journal(program, interrupted)
     journal.rename(journal.with_suffix(".kept"))
@@ -334,7 +334,7 @@ def test_what_is_damaged_where_only_a_checkpoint_goes_can_be_cancelled(program: 
     assert "Nothing to remove" in program("journal", "prune", "--all").err
     cancelled = program("journal", "cancel", interrupted)
     assert cancelled.code == 0, cancelled.err
-    for words in ("Its journal is damaged, so it is removed", "1 unfinished upload may stay at its store"):
+    for words in ("Its journal is damaged, so it is removed", "1 unfinished upload may remain at its store"):
         assert words in cancelled.out
     assert program.publishes == []
 

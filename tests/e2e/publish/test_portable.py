@@ -87,7 +87,7 @@ def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp
         program_with_daemons(tmp_path, tmp_path / "here") as here,
     ):
         with frozen(StateFolder(tmp_path / "sender"), cut(chain(2)), registry=elsewhere.url) as owned:
-            owned.journal.queue.order(agreed=True)
+            owned.journal.queue.configure(agreed=True)
             owned.journal.queue.detach()
             pack(owned.paths, owned.journal, None, file)
         assert here("daemon", "start").code == 0
@@ -97,7 +97,7 @@ def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp
         [answer] = here("journal", "show", owned.paths.id, "--why", "--json").events
         assert (answer["reason"], answer["parked"], answer["turn"]) == ("imported", True, "person")
         with frozen(StateFolder(here.state), cut(chain(3)), registry=registry) as other:
-            other.journal.queue.order(agreed=True)
+            other.journal.queue.configure(agreed=True)
             other.journal.queue.detach()
         until(lambda: not count_status(other.paths).live)  # the daemon has looked at both since
         assert elsewhere.requests == []
@@ -140,7 +140,9 @@ def test_where_it_came_from_it_is_taken_back_and_not_imported(program: Program, 
 @pytest.mark.parametrize("content", [b"", b"\0" * 4096, os.urandom(9000), b"{}"])
 def test_another_file_is_refused_and_leaves_nothing(there: Program, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "other").write_bytes(content)
-    there("journal", "import", str(tmp_path / "other")).blames(1, "is damaged, or no exported publish", "imported")
+    there("journal", "import", str(tmp_path / "other")).blames(
+        1, "is damaged, or is not an exported publish", "imported"
+    )
     there("journal", "import", str(tmp_path / "none")).blames(2, "there is no")
     assert there.publishes == []
 

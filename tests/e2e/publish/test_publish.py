@@ -23,7 +23,7 @@ def test_the_result_on_stdout_is_the_hash_and_the_url(program: Program, registry
     assert done.code == 0
     assert done.out.splitlines() == [HASH, f"{registry}/dag/{HASH}"]
     assert "Published 2 jobs, 6 inputs and 6 outputs" in done.err
-    assert "Public, naming nobody." in done.err
+    assert "Public, published anonymously." in done.err
 
 
 def test_quiet_says_nothing_else(program: Program, registry: str) -> None:

@@ -154,7 +154,7 @@ def test_the_project_is_that_of_the_folder_unless_another_is_named(program: Prog
 @pytest.mark.parametrize(
     ("scope", "identity", "sentence"),
     [
-        (None, "anonymous", "Public, naming nobody."),
+        (None, "anonymous", "Public, published anonymously."),
         (None, "glaas:user:7", "Public, published as glaas:user:7."),
         ({"visibility": "private"}, "treqs:user:al", "Private, in your own space, published as treqs:user:al."),
         (

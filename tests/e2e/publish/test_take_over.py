@@ -42,7 +42,7 @@ def test_the_daemon_is_asked_by_a_claim_that_lasts_until_the_end(folder: StateFo
         clock.sleep(seconds)
         assert owner(paths.claim) is not None
         if clock.now > 105:
-            held.give_up()
+            held.release()
 
     with Lock(folder.daemon_lock):
         with take_over(paths, folder, clock=clock, sleep=sleep) as owned:

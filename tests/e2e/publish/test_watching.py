@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from roar_publisher.cli.display.base import Quiet
+from roar_publisher.cli.display.base import QuietDisplay
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.publish.watching import Halted, PublishWatch, WatchStopped
@@ -33,7 +33,7 @@ MOST_LOOKS = 200
 LINEAGE = cut(chain(4))
 
 
-class Recorder(Quiet):
+class Recorder(QuietDisplay):
     """Keeps what a display would draw."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Watched:
     def told(self, *acts: Act) -> list[Report]:
         """The reports of watching these acts, after which everybody leaves."""
         with pytest.raises(Halted):
-            self.watch(*acts, self.owned.give_up)
+            self.watch(*acts, self.owned.release)
         return self.display.reports
 
     def unacknowledged(self, *kinds: Kind) -> list[Unit]:
@@ -197,7 +197,7 @@ def test_a_cancelled_publish(watched: Watched) -> None:
 
 def test_nobody_works_on_it_and_no_daemon_runs(watched: Watched) -> None:
     watched.owned.journal.note(reason="offline", detail="nothing answers")
-    watched.owned.give_up()
+    watched.owned.release()
     with pytest.raises(Halted, match="nobody works on it, and no daemon runs") as halt:
         watched.watch()
     assert (halt.value.exit_code, halt.value.reason) == (ExitCode.INTERRUPTED, "offline")
@@ -214,7 +214,7 @@ def test_one_process_may_hand_it_to_another(watched: Watched) -> None:
             owned.journal.checkpoint(Event.STAGED)
             owned.journal.checkpoint(Event.FINALIZED)
 
-    assert watched.watch(watched.owned.give_up, *nothing, come_and_finish) == ExitCode.PUBLISHED
+    assert watched.watch(watched.owned.release, *nothing, come_and_finish) == ExitCode.PUBLISHED
 
 
 def test_every_handover_has_its_own_time(watched: Watched) -> None:
@@ -226,7 +226,7 @@ def test_every_handover_has_its_own_time(watched: Watched) -> None:
         held.append(OwnedPublish.open(watched.owned.paths))
 
     def leave() -> None:
-        held[-1].give_up()
+        held[-1].release()
 
     def finish() -> None:
         held[-1].journal.checkpoint(Event.STAGED)
@@ -257,7 +257,7 @@ def test_a_journal_that_is_replaced_is_looked_at_anew(watched: Watched) -> None:
 )
 def test_what_is_parked_waits_for_a_person_whoever_runs(watched: Watched, reason: str, code: int) -> None:
     watched.owned.journal.park(reason=reason, detail="settle this")
-    watched.owned.give_up()
+    watched.owned.release()
     with Lock(watched.folder.daemon_lock), pytest.raises(Halted, match=r"waits for you .*settle this") as halt:
         watched.watch()
     assert halt.value.exit_code == code
@@ -268,7 +268,7 @@ def test_while_a_daemon_runs_a_queued_publish_is_waited_for(watched: Watched) ->
     watched.owned.journal.note(reason="throttled", detail="leave me alone")
     watched.owned.journal.queue.postpone(attempts=1, until=watched.clock.now + 10)
     paths = watched.owned.paths
-    watched.owned.give_up()
+    watched.owned.release()
 
     def daemon_takes_it() -> None:
         with OwnedPublish.open(paths) as owned:
@@ -323,7 +323,7 @@ def test_a_clock_that_is_set_back_does_not_make_a_watch_wait(watched: Watched) -
         watched.wall_clock_behind = 3600.0
 
     with pytest.raises(Halted):
-        watched.watch(watched.owned.give_up, set_back)
+        watched.watch(watched.owned.release, set_back)
 
 
 # -------------------------------------------------------------------------------------------------- as real processes

@@ -112,13 +112,13 @@ def test_what_is_owed_is_listed_and_paid_by_whatever_is_typed(make_place: MakePl
     (listed,) = [json.loads(line) for line in place.roar("journal", "list", "--json").out.splitlines()]
     assert (listed["status"], listed["reason"], listed["turn"]) == ("done", "owed", "daemon")
     assert (len(listed["owed"]), listed["next"]) == (1, f"roar publish --resume {publish_id}")
-    assert f"owed: git tag; roar publish --resume {publish_id}" in place.roar("journal", "list").out
-    assert "the git tag is owed" in place.roar("journal", "show", publish_id).out
+    assert f"remaining: git tag; roar publish --resume {publish_id}" in place.roar("journal", "list").out
+    assert "the git tag is still to be made" in place.roar("journal", "show", publish_id).out
     assert "Nothing to remove" in place.roar("journal", "prune", "--older-than", "0s").err
 
     for unpaid in (place.resume(), place.roar("journal", "retry", publish_id)):
         assert unpaid.code == 3
-        assert "the git tag is owed" in unpaid.err
+        assert "the git tag is still to be made" in unpaid.err
         assert f"git push origin refs/tags/roar/{head(place)}" in unpaid.err
     assert place.put("--tag").code == 0, "the put itself is there"
 
@@ -241,7 +241,7 @@ def test_a_dead_remote_is_owed_the_tag_and_holds_nothing_up(make_place: MakePlac
     assert answer.code == 0, answer.err
     place.check_published_once()
     output = answer.out + answer.err
-    assert "the git tag is owed" in output
+    assert "the git tag is still to be made" in output
     command = f"git push origin refs/tags/roar/{head(place)}"
     assert command in output
     git(place.project, "init", "--quiet", "--bare", str(remote))

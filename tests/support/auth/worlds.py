@@ -230,7 +230,7 @@ class World(httpx2.AsyncBaseTransport):
         except BaseException as error:
             return crash_in(error)
         finally:
-            owned.give_up()
+            owned.release()
 
     async def _confirm(self, choice: Choice) -> bool:
         return self.agrees

@@ -234,7 +234,7 @@ class Machine:
             owned.journal.units.add(lineage.units)
             plan = plan_of(lineage, owned.paths.id, registry=site.url)
             owned.journal.freeze(replace(plan, project=project, created_at=self.now()))
-            owned.journal.queue.order(agreed=agreed)
+            owned.journal.queue.configure(agreed=agreed)
             owned.journal.queue.detach()
         self.queued[owned.paths.id] = (site, lineage)
         return owned.paths

@@ -115,7 +115,7 @@ class World:
         except BaseException as error:
             return _the_crash_in(error)
         finally:
-            owned.give_up()
+            owned.release()
 
     async def _work(
         self, owned: OwnedPublish, weather: Weather, life: Life, patience: float, stop_after: float | None

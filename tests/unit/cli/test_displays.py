@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from roar_publisher.cli.display.base import Display
-from roar_publisher.cli.display.jsonlines import JsonLines
+from roar_publisher.cli.display.jsonlines import JsonDisplay
 from roar_publisher.cli.display.live import LiveDisplay, draw
 from roar_publisher.cli.display.meter import Meter
 from roar_publisher.cli.display.output import Output
@@ -99,7 +99,7 @@ def _lines(display: Display, seconds: HandClock) -> None:
     display.report(Waiting("throttled", 30.0))
     seconds.sleep(6)
     display.tick()
-    display.report(Noted("the labels are owed"))
+    display.report(Noted("the labels are still to be sent"))
     display.report(Entered(State.FINALIZE, Event.STAGED))
     display.report(Entered(State.DONE, Event.FINALIZED))
     display.published(Result(PLAN, DONE))
@@ -117,10 +117,10 @@ def test_plain_lines_are_one_a_phase_and_one_every_ten_seconds(seconds: HandCloc
         "Sending lineage: 2,000/4,000 items, 100/s",
         "Sending lineage: 3,000/4,000 items, 100/s, 10 s left",
         "Sending lineage: 3,500/4,000 items, the registry asks to wait, next try in 24 s",
-        "Note: the labels are owed",
+        "Note: the labels are still to be sent",
         "  2,500 items in 31 s",
         "Publishing",
-        "Public, naming nobody.",
+        "Public, published anonymously.",
         "Published 1,500 jobs, 7,500 inputs and 7,500 outputs in 31 s:",
     ]
     assert out.getvalue().splitlines() == ["a" * 64, "https://registry.example/dag/a"]
@@ -147,7 +147,7 @@ def test_a_setback_is_told_in_words(seconds: HandClock) -> None:
     display.report(Entered(State.OPEN, Event.SESSION_LOST))
     display.report(Retrying("HTTP 500\x1b[2J", 2, 0.25))
     assert err.getvalue().splitlines() == [
-        "Note: the registry lost the session: everything is sent again into a new one",
+        "Note: the registry lost the session: everything is sent again in a new one",
         "Opening a session",
         "  session-lost → open",
         "  attempt 2 failed (HTTP 500 [2J): again in 0.2 s",
@@ -159,7 +159,7 @@ def test_a_setback_is_told_in_words(seconds: HandClock) -> None:
 
 def test_json_progress_comes_once_a_second_and_with_the_last_count(seconds: HandClock) -> None:
     out = io.StringIO()
-    display = JsonLines(Output(out), seconds)
+    display = JsonDisplay(Output(out), seconds)
     display.planned(PLAN, resumed=False)
     display.report(Entered(State.STAGE, Event.OPENED))
     display.report(STAGED)
@@ -184,7 +184,7 @@ def test_json_progress_comes_once_a_second_and_with_the_last_count(seconds: Hand
 
 def test_json_progress_ends_a_phase_with_what_was_done(seconds: HandClock) -> None:
     out = io.StringIO()
-    display = JsonLines(Output(out), seconds)
+    display = JsonDisplay(Output(out), seconds)
     display.report(Entered(State.STAGE, Event.OPENED))
     display.report(STAGED)
     seconds.sleep(0.5)

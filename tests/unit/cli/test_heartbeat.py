@@ -10,7 +10,7 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.cli.display.jsonlines import HEARTBEAT_SECONDS, JsonLines
+from roar_publisher.cli.display.jsonlines import HEARTBEAT_SECONDS, JsonDisplay
 from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.publish.signals import TICK_SECONDS
 from roar_publisher.glaas.replies import Receipt
@@ -32,7 +32,7 @@ class Events(Output):
         super().__init__(io.StringIO())
         self.times = [0.0]
         self.events: list[dict[str, Any]] = []
-        self.display = JsonLines(self, anyio.current_time)
+        self.display = JsonDisplay(self, anyio.current_time)
 
     def line(self, text: str) -> None:
         self.times.append(anyio.current_time())
@@ -125,7 +125,7 @@ async def ticking(events: Events, work: Callable[[], Awaitable[None]]) -> None:
 )
 def test_a_heartbeat_says_what_is_known(reports: list[Any], heartbeat: dict[str, object]) -> None:
     out, clock = io.StringIO(), HandClock()
-    display = JsonLines(Output(out), clock)
+    display = JsonDisplay(Output(out), clock)
     for report in reports:
         display.report(report)
     before = len(out.getvalue().splitlines())

@@ -24,7 +24,7 @@ def test_it_is_parked_and_both_ways_on_are_named(publish: OwnedPublish) -> None:
     assert (error.exit_code, error.next_step) == (ExitCode.CTRL_C, f"{resume} (or cancel it: {cancel})")
     found = read_status(publish.paths)
     assert (found.queued.parked, found.reason, found.owner) == (True, "interrupted", None)
-    publish.give_up()
+    publish.release()
 
 
 def test_what_has_ended_stays_as_it_is(publish: OwnedPublish) -> None:
@@ -34,7 +34,7 @@ def test_what_has_ended_stays_as_it_is(publish: OwnedPublish) -> None:
 
 
 def test_what_the_daemon_has_taken_meanwhile_goes_on_there(publish: OwnedPublish) -> None:
-    publish.give_up()
+    publish.release()
     with OwnedPublish.open(publish.paths):
         error = stopped(publish)
     assert f"roar publish --watch {publish.paths.id}" in error.next_step
@@ -47,7 +47,7 @@ def test_an_error_after_finalize_says_that_the_lineage_is_out(publish: OwnedPubl
     for event in (Event.PROBED, Event.SELECTED, Event.OPENED, Event.STAGED):
         publish.journal.checkpoint(event)
     publish.journal.remember(hash="ab" * 32, url=url)
-    publish.give_up()
+    publish.release()
     cause = LocalProblem("the state folder cannot be used", kept="Nothing was changed.", resumable=True)
     told = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
     assert told.kept.startswith(f"The lineage is published: {url}.")
@@ -58,7 +58,7 @@ def test_an_error_after_finalize_says_that_the_lineage_is_out(publish: OwnedPubl
 def test_another_registry_is_named_where_the_address_may_be_wrong(
     publish: OwnedPublish, reason: str, named: bool
 ) -> None:
-    publish.give_up()
+    publish.release()
     cause = Transient("no", reason=reason)
     told = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
     assert (f"roar publish --resume {publish.paths.id} --registry URL" in told.next_step) is named

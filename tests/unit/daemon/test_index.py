@@ -240,6 +240,6 @@ def test_looking_takes_no_publish_from_anybody(folder: StateFolder, index: Publi
         assert line_of(process) == "looks"
         for _ in range(300):
             try:
-                OwnedPublish.open(paths).give_up()
+                OwnedPublish.open(paths).release()
             except (Owned, LocalProblem) as problem:
                 pytest.fail(problem.what)

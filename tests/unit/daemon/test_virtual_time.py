@@ -399,7 +399,7 @@ def test_who_needs_a_person_is_asked_for_once_and_holds_nobody_up(tmp_path: Path
         assert [request for request in machine.requests if request.site == elsewhere.name] == asked
         assert len(asked) <= 3
         with OwnedPublish.open(unsure, clock=machine.now) as owned:  # a person agrees
-            owned.journal.queue.order(agreed=True)
+            owned.journal.queue.configure(agreed=True)
             owned.journal.queue.unpark()
         async with machine.daemon():
             await machine.until(machine.ended, RESUMED_SECONDS + WORK_SECONDS)

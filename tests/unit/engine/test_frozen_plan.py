@@ -36,7 +36,7 @@ def publishing(folder: StateFolder, project: Path) -> Publishing:
     request = PublishRequest(find_project(project), None, project, REGISTRY, Flag.PUBLIC, NamedBy.OPTION)
     frozen = freeze(request, folder, clock=lambda: 1_700_000_000.0)
     publishing.paths = frozen.publish.paths
-    frozen.publish.give_up()
+    frozen.publish.release()
     return publishing
 
 

@@ -13,7 +13,7 @@ from roar_publisher.engine.run import Frontend, Resources
 from roar_publisher.engine.worker import work
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY
 from roar_publisher.report import Noted, Report
-from roar_publisher.state.debts import What
+from roar_publisher.state.debts import DebtKind
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
@@ -194,7 +194,7 @@ def test_labels_that_were_not_taken_are_told_and_kept(folder: StateFolder, lie: 
         progress = client.run()
     assert progress.state is State.DONE
     assert progress.unconfirmed is not None
-    assert progress.unconfirmed.what is What.REFUSED_LABELS
+    assert progress.unconfirmed.what is DebtKind.REFUSED_LABELS
     assert words in progress.unconfirmed.why
     assert count_status(client.paths).reason == Reason.RECEIPT
 

@@ -11,7 +11,7 @@ import pytest
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.report import Noted
-from roar_publisher.state.debts import Debt, What
+from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
@@ -121,7 +121,7 @@ async def test_labels_whose_token_is_void_are_left_to_roar(publishing: Publishin
     publishing.intercept = instead("labels/batch", lambda: answer(401, detail="who is that"))
     await publishing.run()
     (debt,) = publishing.progress().owed
-    assert (debt.what, debt.payable, debt.command) == (What.REFUSED_LABELS, False, "roar label sync")
+    assert (debt.what, debt.payable, debt.command) == (DebtKind.REFUSED_LABELS, False, "roar label sync")
     assert not count_status(publishing.paths).owes
     assert publishing.progress().credential == Decision.ANONYMOUS_SESSION
     assert publishing.files_with_a_token() == set()
@@ -137,7 +137,7 @@ async def test_a_tag_that_git_does_not_make_is_owed_with_its_command(
         other.journal.db.conn.execute("UPDATE plan SET tags = ?, project = ?", [tags, str(project)])
     await publishing.run()
     (debt,) = publishing.progress().owed
-    assert (debt.what, debt.command) == (What.TAG, f"git tag roar/{commit} {commit}")
+    assert (debt.what, debt.command) == (DebtKind.TAG, f"git tag roar/{commit} {commit}")
     project.mkdir()
     git("init", "--quiet", cwd=project)
     with pytest.raises(LocalProblem, match="git tag is owed") as caught:
@@ -146,6 +146,11 @@ async def test_a_tag_that_git_does_not_make_is_owed_with_its_command(
 
 
 def test_a_debt_says_what_pays_it() -> None:
-    debt = Debt(What.TAG, "the remote is away", Reason.LOCAL, "git push origin refs/tags/x")
-    assert debt.text == "the git tag is owed (the remote is away); pay it with: git push origin refs/tags/x"
-    assert Debt(What.MARKS, "it is locked", Reason.BUSY).text == "the marks in roar.db are owed (it is locked)"
+    debt = Debt(DebtKind.TAG, "the remote is away", Reason.LOCAL, "git push origin refs/tags/x")
+    assert (
+        debt.text == "the git tag is still to be made (the remote is away); to complete it: git push origin refs/tags/x"
+    )
+    assert (
+        Debt(DebtKind.MARKS, "it is locked", Reason.BUSY).text
+        == "the marks in roar.db are still to be written (it is locked)"
+    )

@@ -160,7 +160,9 @@ async def test_labels_that_are_refused_one_by_one_are_owed_and_named(publishing:
     progress = await publishing.run()
     assert progress.state is State.DONE
     assert "labels of step 2 (python step2.py): unknown job" in progress.detail
-    assert any(isinstance(report, Noted) and "some labels are owed" in report.text for report in publishing.reports)
+    assert any(
+        isinstance(report, Noted) and "some labels are still to be sent" in report.text for report in publishing.reports
+    )
 
 
 # ---------------------------------------------------------------- too large

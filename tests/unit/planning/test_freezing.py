@@ -52,7 +52,7 @@ class Consent:
         if not self.other:
             self.other.append(self._planning(agree))
             if not self._owns:
-                self.other[0].publish.give_up()
+                self.other[0].publish.release()
 
 
 def agree(redactions: Mapping[str, int]) -> None:

@@ -21,7 +21,7 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.objects import ObjectRow, PartRow
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.portable import JOURNAL, RECORD, arriving, pack
+from roar_publisher.state.portable import JOURNAL, RECORD, pack, unpacked
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import LocalContext
@@ -65,9 +65,9 @@ def nothing_is_left(there: StateFolder) -> bool:
 
 def test_what_arrives_is_what_was_packed(folder: StateFolder, packed: Path, there: StateFolder) -> None:
     [original] = folder.all_publishes()
-    with arriving(packed, there) as arrival:
-        assert arrival.record == '{"a": "record"}'
-        arrival.journal.adapt(HERE, {})
+    with unpacked(packed, there) as publish:
+        assert publish.record == '{"a": "record"}'
+        publish.journal.adapt(HERE, {})
     with Journal(original.journal) as before, OwnedPublish.open(there.find(original.id)) as after:
         assert list(after.journal.units.bodies(Kind.JOBS)) == list(before.units.bodies(Kind.JOBS))
         assert (after.journal.units.tally(), after.journal.history()) == (before.units.tally(), before.history())
@@ -87,13 +87,13 @@ def test_it_waits_for_a_person_who_agrees_here_whatever_was_agreed_there(
     folder: StateFolder, there: StateFolder, tmp_path: Path
 ) -> None:
     with frozen(folder, LINEAGE) as owned:
-        owned.journal.queue.order(agreed=True, limits=TransferLimits(jobs=3, limit_rate=5))
+        owned.journal.queue.configure(agreed=True, limits=TransferLimits(jobs=3, limit_rate=5))
         owned.journal.queue.postpone(attempts=4, until=1e12)
         owned.journal.park(reason="auth", detail="sign in")
         pack(owned.paths, owned.journal, None, tmp_path / "file")
-    with arriving(tmp_path / "file", there) as arrival:
-        arrival.journal.adapt(HERE, {})
-        queued, progress = arrival.journal.queue.read(), arrival.journal.progress()
+    with unpacked(tmp_path / "file", there) as publish:
+        publish.journal.adapt(HERE, {})
+        queued, progress = publish.journal.queue.read(), publish.journal.progress()
     assert (queued.parked, queued.agreed, progress.reason) == (True, False, Reason.IMPORTED)
     assert (queued.attempts, queued.next_attempt) == (0, None)
     assert queued.limits == TransferLimits(jobs=3, limit_rate=5)
@@ -106,10 +106,10 @@ def test_parts_stay_behind_with_the_upload_that_they_belong_to(
         owned.journal.objects.add([ObjectRow(1, "large.bin", "s3://b/large.bin", 9, "{}")])
         owned.journal.objects.acknowledge_part(1, PartRow(1, 5, "tag", "0" * 64))
         pack(owned.paths, owned.journal, None, tmp_path / "file")
-    with arriving(tmp_path / "file", there) as arrival:
-        assert arrival.journal.objects.parts(1) == []
-        arrival.journal.adapt(HERE, {1: '{"moved": true}'})
-        assert [row.content for row in arrival.journal.objects.all(only_missing=True)] == ['{"moved": true}']
+    with unpacked(tmp_path / "file", there) as publish:
+        assert publish.journal.objects.parts(1) == []
+        publish.journal.adapt(HERE, {1: '{"moved": true}'})
+        assert [row.content for row in publish.journal.objects.all(only_missing=True)] == ['{"moved": true}']
 
 
 def test_a_file_that_exists_is_not_written_over(folder: StateFolder, packed: Path) -> None:
@@ -127,16 +127,16 @@ def test_a_file_that_can_not_be_written_leaves_nothing(folder: StateFolder, tmp_
 
 
 def test_the_same_publish_arrives_once(packed: Path, there: StateFolder) -> None:
-    with arriving(packed, there):
+    with unpacked(packed, there):
         pass
-    with pytest.raises(UsageProblem, match="on this machine already"), arriving(packed, there):
+    with pytest.raises(UsageProblem, match="on this machine already"), unpacked(packed, there):
         pass
     [paths] = there.all_publishes()
     assert paths.journal.exists()
 
 
 def test_what_fails_on_the_way_in_leaves_nothing(packed: Path, there: StateFolder) -> None:
-    with pytest.raises(ZeroDivisionError), arriving(packed, there):
+    with pytest.raises(ZeroDivisionError), unpacked(packed, there):
         raise ZeroDivisionError
     assert nothing_is_left(there)
 
@@ -147,9 +147,9 @@ def test_an_import_that_was_killed_is_taken_over(packed: Path, there: StateFolde
     left.mkdir(parents=True)
     (left / "journal.db.new").write_bytes(b"half")
     (left / "lock").touch()
-    with Lock(left / "lock"), pytest.raises(Owned), arriving(packed, there):
+    with Lock(left / "lock"), pytest.raises(Owned), unpacked(packed, there):
         pass
-    with arriving(packed, there):
+    with unpacked(packed, there):
         pass
     assert there.find(original.id).journal.exists()
 
@@ -188,7 +188,7 @@ def with_journal(members: Members, content: bytes) -> Members:
 
 
 def is_refused(file: Path, there: StateFolder, words: str = "damaged, or no exported publish") -> None:
-    with pytest.raises(PublisherError, match=words), arriving(file, there):
+    with pytest.raises(PublisherError, match=words), unpacked(file, there):
         pass
     assert nothing_is_left(there)
 
@@ -279,7 +279,7 @@ def test_noise_in_the_headers_is_never_a_defect(packed: Path, there: StateFolder
         place = rng.randrange(1024 + 512)
         packed.write_bytes(whole[:place] + rng.randbytes(rng.choice([1, 8, 100])) + whole[place + 100 :])
         try:
-            with arriving(packed, StateFolder(tmp_path / "any")):
+            with unpacked(packed, StateFolder(tmp_path / "any")):
                 raise UsageProblem("let in, and given up")
         except PublisherError:
             assert nothing_is_left(StateFolder(tmp_path / "any"))

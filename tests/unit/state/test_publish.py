@@ -50,12 +50,12 @@ def test_the_survey_shows_the_newest_first_and_who_owns_what(folder: StateFolder
         plan = plan_of(cut(chain(2)), publish.paths.id)
         plan = type(plan)(**{name: getattr(plan, name) for name in plan.__slots__} | {"created_at": created_at})
         publish.journal.freeze(plan)
-    newer.give_up()
+    newer.release()
     found = [summary for summary in count_all(folder) if isinstance(summary, CountedStatus)]
     assert [summary.paths for summary in found] == [newer.paths, older.paths]
     assert [summary.interrupted for summary in found] == [True, False]
     older.journal.checkpoint(Event.CANCELLED)
-    older.give_up()
+    older.release()
     assert not count_status(older.paths).interrupted
 
 
@@ -65,8 +65,8 @@ def test_the_survey_shows_the_newest_first_and_who_owns_what(folder: StateFolder
 )
 def test_a_row_that_is_none_of_ours_damages_its_own_publish_alone(folder: StateFolder, table: str, column: str) -> None:
     good, bad = frozen(folder, cut(chain(2))), frozen(folder, cut(chain(2)))
-    good.give_up()
-    bad.give_up()
+    good.release()
+    bad.release()
     with closing(sqlite3.connect(bad.paths.journal)) as connection, connection:
         connection.execute(f"UPDATE {table} SET {column} = ?", ["no {such"])
     found = list(count_all(folder))
@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolde
     reasons = {path: problem.reason for path, problem in problems.items()}
     assert reasons == {empty.folder: "no plan", planned: "no plan", damaged.folder: "damaged journal"}
     assert f"is being planned (pid {os.getpid()})" in problems[planned].what
-    unfinished.give_up()
+    unfinished.release()
 
 
 def test_a_journal_that_can_not_be_reached_is_no_missing_plan(folder: StateFolder) -> None:

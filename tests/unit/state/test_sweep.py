@@ -18,7 +18,7 @@ LINEAGE = cut(chain(2))
 
 def died(publish: OwnedPublish) -> PublishPaths:
     """The kernel drops the lock of a process that is killed; its files stay."""
-    publish.give_up()
+    publish.release()
     return publish.paths
 
 
@@ -70,7 +70,7 @@ def test_a_new_publish_has_its_lock_before_it_has_its_name(
         return acquire(lock)
 
     monkeypatch.setattr(Lock, "acquire", looked_at)
-    OwnedPublish.create(folder).give_up()
+    OwnedPublish.create(folder).release()
     assert seen == [0]
 
 

@@ -19,7 +19,7 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock, exclusively, owner
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.portable import arriving, pack
+from roar_publisher.state.portable import pack, unpacked
 from roar_publisher.state.private import read_private, write_private
 from roar_publisher.state.regular import read_bounded
 from roar_publisher.state.trust import check_state_folder
@@ -78,7 +78,7 @@ def test_every_file_of_a_publish_is_this_users_alone(tmp_path: Path) -> None:
             owned.journal.checkpoint(Event.PROBED)
             owned.paths.write_session_token("token")
             pack(owned.paths, owned.journal, None, tmp_path / "bundle")
-        with arriving(tmp_path / "bundle", StateFolder(tmp_path / "there")):
+        with unpacked(tmp_path / "bundle", StateFolder(tmp_path / "there")):
             pass
     finally:
         os.umask(before)

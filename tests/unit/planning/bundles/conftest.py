@@ -77,7 +77,7 @@ def attacks(world: World, imports: Import, tmp_path: Path) -> Attack:
         file = tmp_path / "forged.tar"
         file.write_bytes(bundle)
         answer = imports(file, *arguments)
-        answer.blames(code, *(words or ("is damaged, or no exported publish", "nothing was imported")))
+        answer.blames(code, *(words or ("is damaged, or is not an exported publish", "nothing was imported")))
         assert everything(world) == before
         return answer
 

@@ -153,7 +153,7 @@ def test_a_tag_is_pushed_only_if_the_user_asks(world: World, imports: Import, im
     assert answer.code == 0, answer.err
     [[name, commit, *pushed]] = plan_of(imported).tags
     assert (name, pushed) == (f"roar/{commit}", ["", ""])
-    assert "push it nowhere" in answer.err
+    assert "without pushing it" in answer.err
     shutil.rmtree(imported.folder)
     answer = imports(world.bundle, "--tag")
     assert plan_of(imported).tags == [[name, commit, "origin", "https://github.com/acme/linear.git"]]
@@ -166,8 +166,8 @@ def test_the_effects_of_an_import_are_shown(world: World, imports: Import, impor
         assert f"{world.destination}/{key}" in answer.err
     for words in (
         "to the registry https://registry.example, without a credential; you have not accepted it yet",
-        "for everybody to see",
-        "as nobody by name",
+        "visible to everyone",
+        "anonymously",
         f"write to {world.project}/.roar/roar.db",
     ):
         assert words in answer.err
@@ -180,7 +180,9 @@ def test_a_file_that_would_be_replaced_is_reported(world: World, imports: Import
     try:
         answer = imports(world.bundle)
         assert (
-            next(line for line in answer.err.splitlines() if "it is replaced" in line).split()[1].endswith("model.bin")
+            next(line for line in answer.err.splitlines() if "replacing the file" in line)
+            .split()[1]
+            .endswith("model.bin")
         )
     finally:
         shutil.rmtree(there.parent)

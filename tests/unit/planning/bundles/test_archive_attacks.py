@@ -166,7 +166,7 @@ def test_no_archive_writes_more_than_its_own_size(
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000_000, before[1]))
     try:
-        imports(file).blames(1, "is damaged, or no exported publish")
+        imports(file).blames(1, "is damaged, or is not an exported publish")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -187,6 +187,6 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
 def test_a_path_that_is_not_a_regular_file_never_blocks(world: World, imports: Import, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), Path("/dev/null")):
-        imports(path).blames(1, "is damaged, or no exported publish")
+        imports(path).blames(1, "is damaged, or is not an exported publish")
     imports(tmp_path).blames(1, "cannot be read")
     assert members_of(world.bundle)

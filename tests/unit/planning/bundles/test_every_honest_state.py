@@ -16,7 +16,7 @@ from roar_publisher.planning.bundles.checking import check_journal
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.portable import arriving, pack
+from roar_publisher.state.portable import pack, unpacked
 from roar_publisher.state.units import Kind
 from tests.support.lineages import chain, cut, frozen
 
@@ -87,8 +87,8 @@ def moved(folder: Path, flag: Flag, scope: RepoScope, advance: Callable[[Journal
         owned.journal.db.conn.execute("UPDATE plan SET intent = ?", [json.dumps(intent)])
         advance(owned.journal)
         pack(owned.paths, owned.journal, None, folder / "bundle")
-    with arriving(folder / "bundle", StateFolder(folder / "there")) as arrival:
-        yield arrival.journal
+    with unpacked(folder / "bundle", StateFolder(folder / "there")) as publish:
+        yield publish.journal
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ PROBE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class SystemProblem:
     """A system error in words.
 
     reason: the code for the journal. what: the cause as part of a sentence. remedy: what to do first.
@@ -29,16 +29,16 @@ class Trouble:
 
 
 _KNOWN = {
-    errno.ENOSPC: Trouble(Reason.DISK_FULL, "the disk is full", "free some disk space"),
-    errno.EDQUOT: Trouble(Reason.DISK_FULL, "the disk is full: your quota is used up", "free some disk space"),
-    errno.EMFILE: Trouble(
+    errno.ENOSPC: SystemProblem(Reason.DISK_FULL, "the disk is full", "free some disk space"),
+    errno.EDQUOT: SystemProblem(Reason.DISK_FULL, "the disk is full: your quota is used up", "free some disk space"),
+    errno.EMFILE: SystemProblem(
         Reason.TOO_MANY_FILES, "this process may not open more files", "raise the limit (ulimit -n 1024)"
     ),
-    errno.ENFILE: Trouble(
+    errno.ENFILE: SystemProblem(
         Reason.TOO_MANY_FILES, "this machine may not open more files", "end programs that hold many files open"
     ),
-    errno.EROFS: Trouble(Reason.STATE_DIRECTORY, "the file system is read-only", "make it writable"),
-    errno.EIO: Trouble(Reason.DISK, "the disk reports an error (EIO)", "check the disk (dmesg)"),
+    errno.EROFS: SystemProblem(Reason.STATE_DIRECTORY, "the file system is read-only", "make it writable"),
+    errno.EIO: SystemProblem(Reason.DISK, "the disk reports an error (EIO)", "check the disk (dmesg)"),
 }
 
 
@@ -49,15 +49,15 @@ _IN_THE_WAY = {
 }
 
 
-def trouble(error: OSError, otherwise: Reason) -> Trouble:
+def explain_os_error(error: OSError, otherwise: Reason) -> SystemProblem:
     """Return what a system error means. otherwise: the reason of an error without a more specific one."""
     if error.errno in _IN_THE_WAY:
-        return Trouble(otherwise, *_IN_THE_WAY[error.errno])
+        return SystemProblem(otherwise, *_IN_THE_WAY[error.errno])
     known = _KNOWN.get(error.errno or 0)
-    return known or Trouble(otherwise, error.strerror or str(error), "fix its permissions")
+    return known or SystemProblem(otherwise, error.strerror or str(error), "fix its permissions")
 
 
-def refusal(folder: Path) -> OSError | None:
+def probe_write(folder: Path) -> OSError | None:
     """Return the system's error for a small file in `folder` now, or None if it can be written.
 
     Leaves nothing behind.
