@@ -181,14 +181,6 @@ class StateFolder:
     def daemon_log(self) -> Path:
         return self.root / "daemon.log"
 
-    def new_publish(self) -> PublishPaths:
-        """Make the folder of a new publish."""
-        with _state_problems(self.root):
-            self.make()
-            folder = self.publishes / secrets.token_hex(4)
-            folder.mkdir(mode=0o700)
-            return PublishPaths(folder)
-
     def new_planning(self) -> PublishPaths:
         """Make the folder of a new publish under a name that `all_publishes` skips until `make_visible`."""
         with _state_problems(self.root):

@@ -18,6 +18,7 @@ from tests.support.daemon.daemons import pid_of, program_with_daemons
 from tests.support.daemon.surroundings import Registry, check_clean, publishes_of, registry_at, wait_until, wanted_of
 from tests.support.lineages import chain, cut
 from tests.support.processes import line_of, running
+from tests.support.state.folders import new_publish
 
 SOON_SECONDS = 60.0
 NOBODYS_PID = "4194300"
@@ -89,7 +90,7 @@ def test_a_half_made_publish_and_folders_of_strangers_are_left_alone(program: Pr
     with OwnedPublish.create(folder) as planning:
         planning.journal.units.add(cut(chain(1)).units)  # planning was killed here
         half = planning.paths
-    empty = folder.new_publish()
+    empty = new_publish(folder)
     (folder.publishes / "not an id").mkdir()
     (folder.publishes / "0123abcd").write_text("a file")
     publish_id = queue(program, registry.url)

@@ -70,7 +70,7 @@ async def one_world(root: Path, seed: int) -> None:
             await meanwhile(world, rng)
     assert isinstance(end, Progress)
     assert end.hash == lineage.hash
-    labels_owed = "labels are owed" in end.detail
+    labels_owed = "labels are still to be sent" in end.detail
     assert not labels_owed or world.store.secret != World.SECRET, "labels are refused only to a token that went void"
     world.check_published(labels=not labels_owed)
     world.check_nothing_left_behind()

@@ -25,6 +25,7 @@ from roar_publisher.state.status_reader import count_all, count_status
 from roar_publisher.storage.store import Upload
 from tests.support.cli.program import Program
 from tests.support.lineages import chain, cut, frozen, plan_of
+from tests.support.state.folders import new_publish
 
 DAY = 86400.0
 
@@ -173,7 +174,7 @@ def test_prune_all_takes_the_young_too_but_never_what_can_be_resumed(
 
 def test_prune_removes_plans_that_were_never_finished(program: Program) -> None:
     folder = StateFolder(program.state)
-    begun, left, owned = (folder.new_publish() for _ in range(3))
+    begun, left, owned = (new_publish(folder) for _ in range(3))
     for paths in (left, owned):
         Journal(paths.journal).close()
         os.utime(paths.folder, (time.time() - 61,) * 2)
@@ -265,7 +266,7 @@ def test_what_is_retried_meanwhile_is_not_pruned(
 def test_what_is_planned_to_the_end_meanwhile_is_not_pruned(
     folder: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = folder.new_publish()
+    paths = new_publish(folder)
     Journal(paths.journal).close()
     os.utime(paths.folder, (time.time() - 61,) * 2)
     monkeypatch.setattr(acts, "UNFINISHED_SECONDS", 0.0)

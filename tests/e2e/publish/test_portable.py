@@ -123,7 +123,7 @@ def test_a_file_is_never_written_over(program: Program, interrupted: str, file: 
     before = file.read_bytes()
     program("journal", "export", interrupted, str(file)).blames(2, "exists already")
     assert file.read_bytes() == before
-    program("journal", "export", interrupted, str(file / "below")).blames(1, "cannot be written", "stays as it is")
+    program("journal", "export", interrupted, str(file / "below")).blames(1, "cannot be written", "is unchanged")
 
 
 def test_it_is_imported_once(file: Path, there: Program, interrupted: str) -> None:

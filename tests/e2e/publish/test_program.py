@@ -15,6 +15,7 @@ from roar_publisher.state.errors import ExitCode
 from roar_publisher.state.paths import StateFolder
 from tests.support.checkout import CHECKOUT
 from tests.support.cli.program import PATIENCE, Program
+from tests.support.state.folders import new_publish
 
 HEAVY = {"anyio", "asyncssh", "httpx2", "pydantic", "rich", "sqlite3", "sqlite_utils", "starlette", "transitions"}
 
@@ -71,7 +72,7 @@ def test_completion_prints_the_script_of_a_shell(program: Program, shell: str) -
 
 
 def test_completion_knows_publish_ids(program: Program) -> None:
-    publish_id = StateFolder(program.state).new_publish().id
+    publish_id = new_publish(StateFolder(program.state)).id
     words = {"_ROAR_COMPLETE": "bash_complete", "COMP_WORDS": f"roar journal show {publish_id[:2]}", "COMP_CWORD": "3"}
     completing = Program(program.cwd, program.state, program.env | words)
     assert completing().out == f"plain,{publish_id}\n"

@@ -19,6 +19,7 @@ from roar_publisher.state.record import Progress
 from tests.e2e.publish.test_terminal import at_terminal
 from tests.support.cli.program import Program
 from tests.support.lineages import chain, cut, frozen, plan_of
+from tests.support.state.folders import new_publish
 
 LONG = " --with a long --command=line that/goes/on --for /quite/some/time --and --more --and more"
 
@@ -124,7 +125,7 @@ def test_the_list_is_of_this_project_and_counts_the_others(folder: StateFolder, 
         for _ in range(number):
             with OwnedPublish.create(folder) as made:
                 made.journal.freeze(replace(plan_of(cut(chain(1)), made.paths.id), project=str(tmp_path / name)))
-    damaged = folder.new_publish()
+    damaged = new_publish(folder)
     damaged.journal.write_bytes(b"noise" * 2_000)
     everything, mine = _listed(folder, None), _listed(folder, tmp_path / "mine")
     assert (len(everything[0]), everything[1]) == (4, "")

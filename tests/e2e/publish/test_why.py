@@ -15,6 +15,7 @@ from roar_publisher.state.status import CountedStatus, HostStatus
 from roar_publisher.state.status_reader import count_status
 from tests.support.cli.program import Program
 from tests.support.lineages import chain, cut, frozen
+from tests.support.state.folders import new_publish
 
 NOON = 1_700_000_000.0
 LINEAGE = cut(chain(2))
@@ -118,7 +119,7 @@ def test_show_why_answers_with_one_code_and_its_exit_code(
 
 
 def test_why_of_a_damaged_journal_is_an_answer(program: Program) -> None:
-    paths = StateFolder(program.state).new_publish()
+    paths = new_publish(StateFolder(program.state))
     [answer] = program("journal", "show", paths.id, "--why", "--json").events
     assert (answer["status"], answer["reason"], answer["exit_code"]) == ("unreadable", "no plan", 1)
     paths.journal.write_bytes(b"noise" * 2_000)

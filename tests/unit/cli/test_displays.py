@@ -250,7 +250,7 @@ def test_the_moving_display_leaves_a_line_for_each_phase(seconds: HandClock, wid
     out, console = io.StringIO(), _console(width)
     _lines(LiveDisplay(Output(out), console, seconds, verbose=False), seconds)
     screen = _written(console)
-    for words in ("Asking the registry", "Sending lineage", "Published 1,500 jobs", "labels are owed"):
+    for words in ("Asking the registry", "Sending lineage", "Published 1,500 jobs", "labels are still to be sent"):
         assert words.split()[0] in screen
     assert out.getvalue().splitlines() == ["a" * 64, "https://registry.example/dag/a"]
 

@@ -18,6 +18,7 @@ from roar_publisher.state.status import PublishStatus
 from roar_publisher.state.status_reader import read_status
 from tests.support.lineages import chain, cut, frozen
 from tests.support.processes import line_of, running
+from tests.support.state.folders import new_publish
 
 LONG_AGO = 1_000_000.0
 NOBODY: frozenset[str] = frozenset()
@@ -196,7 +197,7 @@ def test_a_file_that_is_no_journal_hides_no_other(folder: StateFolder, index: Pu
     damaged, sound = queued(folder), queued(folder)
     damaged.journal.write_bytes(content)
     assert ids(index.waiting(NOBODY)) == {sound.id}
-    folder.new_publish()  # planning has begun, nothing is there yet
+    new_publish(folder)  # planning has begun, nothing is there yet
     assert ids(index.waiting(NOBODY)) == {sound.id}
 
 

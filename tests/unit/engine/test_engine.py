@@ -483,7 +483,7 @@ async def test_labels_that_are_refused_do_not_undo_the_publish(publishing: Publi
     publishing.intercept = instead("labels/batch", lambda: answer(422, detail="no labels today"))
     progress = await publishing.run()
     assert progress.state is State.DONE
-    assert "labels are owed" in progress.detail
+    assert "labels are still to be sent" in progress.detail
     assert "no labels today" in progress.detail
     assert publishing.published()[:2] == (1, LINEAGE.hash)
     assert any(isinstance(report, Noted) and "roar label sync" in report.text for report in publishing.reports)

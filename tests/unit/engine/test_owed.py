@@ -80,7 +80,10 @@ async def test_a_record_that_cannot_be_written_is_owed_and_paid_once(publishing:
         assert progress.state is State.DONE
         assert owed(publishing) == ["record", "marks"]
         told = [report.text for report in publishing.reports if isinstance(report, Noted)]
-        assert any("record in roar.db is owed" in text and "locked by another process" in text for text in told)
+        assert any(
+            "record of the put in roar.db is still to be written" in text and "locked by another process" in text
+            for text in told
+        )
         assert any(f"roar publish --resume {publishing.paths.id}" in text for text in told)
         sent = len(publishing.sent)
         with pytest.raises(LocalProblem, match="published, but the put's record in roar") as caught:
@@ -140,7 +143,7 @@ async def test_a_tag_that_git_does_not_make_is_owed_with_its_command(
     assert (debt.what, debt.command) == (DebtKind.TAG, f"git tag roar/{commit} {commit}")
     project.mkdir()
     git("init", "--quiet", cwd=project)
-    with pytest.raises(LocalProblem, match="git tag is owed") as caught:
+    with pytest.raises(LocalProblem, match="git tag is still to be made") as caught:
         await publishing.run()
     assert debt.command in caught.value.next_step
 

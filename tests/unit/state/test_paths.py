@@ -11,6 +11,7 @@ from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import KEY_BYTES, StateFolder
 from tests.support.checkout import TESTS
 from tests.support.processes import line_of, running
+from tests.support.state.folders import new_publish
 
 WRITER = str(TESTS / "support" / "state" / "writer.py")
 
@@ -50,7 +51,7 @@ def test_a_home_that_nobody_has_is_a_usage_problem(monkeypatch: pytest.MonkeyPat
 
 
 def test_folders_are_private_and_publishes_differ(folder: StateFolder) -> None:
-    first, second = folder.new_publish(), folder.new_publish()
+    first, second = new_publish(folder), new_publish(folder)
     assert first != second
     assert {mode(path) for path in (folder.root, folder.publishes, first.folder, second.folder)} == {0o700}
     assert set(folder.all_publishes()) == {first, second}
@@ -62,34 +63,34 @@ def test_looking_creates_nothing(folder: StateFolder) -> None:
 
 
 def test_what_is_no_publish_is_not_listed(folder: StateFolder) -> None:
-    kept = folder.new_publish()
+    kept = new_publish(folder)
     (folder.publishes / "notes").mkdir()
     (folder.publishes / "deadbeef").touch()
     assert list(folder.all_publishes()) == [kept]
 
 
 def test_a_publish_is_found_by_the_start_of_its_id(folder: StateFolder) -> None:
-    paths = folder.new_publish()
+    paths = new_publish(folder)
     assert folder.find(paths.id[:4]) == paths
     assert folder.find(paths.id) == paths
 
 
 @pytest.mark.parametrize("prefix", ["", "nothing", "../.."])
 def test_an_unknown_id_is_a_usage_problem(folder: StateFolder, prefix: str) -> None:
-    folder.new_publish()
+    new_publish(folder)
     with pytest.raises(UsageProblem):
         folder.find(prefix)
 
 
 def test_an_ambiguous_id_is_a_usage_problem(folder: StateFolder) -> None:
     for name in ("aaaa0000", "aaaa1111"):
-        folder.new_publish().folder.rename(folder.publishes / name)
+        new_publish(folder).folder.rename(folder.publishes / name)
     with pytest.raises(UsageProblem, match="2 publishes"):
         folder.find("aaaa")
 
 
 def test_the_token_is_private_atomic_and_forgotten(folder: StateFolder) -> None:
-    paths = folder.new_publish()
+    paths = new_publish(folder)
     assert paths.read_session_token() is None
     paths.write_session_token("first")
     paths.write_session_token("second")
@@ -102,7 +103,7 @@ def test_the_token_is_private_atomic_and_forgotten(folder: StateFolder) -> None:
 
 
 def test_what_a_killed_writer_left_goes_with_the_token(folder: StateFolder) -> None:
-    paths = folder.new_publish()
+    paths = new_publish(folder)
     paths.folder.joinpath("session-token.new").write_text("half a tok")
     assert paths.read_session_token() is None
     paths.write_session_token("token")
@@ -113,7 +114,7 @@ def test_what_a_killed_writer_left_goes_with_the_token(folder: StateFolder) -> N
 
 
 def test_a_token_that_cannot_be_written_is_a_local_problem(folder: StateFolder) -> None:
-    paths = folder.new_publish()
+    paths = new_publish(folder)
     paths.session_token.mkdir()
     with pytest.raises(LocalProblem, match="cannot be used"):
         paths.write_session_token("token")
@@ -122,7 +123,7 @@ def test_a_token_that_cannot_be_written_is_a_local_problem(folder: StateFolder) 
 
 @pytest.mark.parametrize("work", ["read_session_token", "forget_session_token"])
 def test_a_token_that_cannot_be_handled_is_a_local_problem(folder: StateFolder, work: str) -> None:
-    paths = folder.new_publish()
+    paths = new_publish(folder)
     paths.session_token.mkdir()
     with pytest.raises(LocalProblem, match="cannot be used"):
         getattr(paths, work)()
@@ -157,7 +158,7 @@ def test_a_state_folder_that_cannot_be_made_is_a_local_problem(tmp_path: Path) -
     (tmp_path / "file").touch()
     folder = StateFolder(tmp_path / "file" / "state")
     with pytest.raises(LocalProblem, match="cannot be used"):
-        folder.new_publish()
+        new_publish(folder)
 
 
 @pytest.mark.parametrize("relative", ["state", "./state", "../state"])

@@ -187,7 +187,7 @@ def with_journal(members: Members, content: bytes) -> Members:
     return with_manifest(members | {JOURNAL: content}, files=files)
 
 
-def is_refused(file: Path, there: StateFolder, words: str = "damaged, or no exported publish") -> None:
+def is_refused(file: Path, there: StateFolder, words: str = "is not an exported publish") -> None:
     with pytest.raises(PublisherError, match=words), unpacked(file, there):
         pass
     assert nothing_is_left(there)

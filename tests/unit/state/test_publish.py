@@ -17,6 +17,7 @@ from roar_publisher.state.status import CountedStatus
 from roar_publisher.state.status_reader import count_all, count_status
 from tests.support.lineages import chain, cut, frozen, plan_of
 from tests.support.processes import line_of, running
+from tests.support.state.folders import new_publish
 
 NOBODY_UID = 65534
 
@@ -37,7 +38,7 @@ def test_a_discarded_publish_is_gone(folder: StateFolder) -> None:
 
 
 def test_a_journal_that_cannot_be_opened_gives_the_lock_back(folder: StateFolder) -> None:
-    paths = folder.new_publish()
+    paths = new_publish(folder)
     paths.journal.write_bytes(b"no database at all, but long enough" * 9)
     for _ in range(2):
         with pytest.raises(LocalProblem):
@@ -77,7 +78,7 @@ def test_a_row_that_is_none_of_ours_damages_its_own_publish_alone(folder: StateF
 
 
 def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolder) -> None:
-    empty, damaged = folder.new_publish(), folder.new_publish()
+    empty, damaged = new_publish(folder), new_publish(folder)
     unfinished = OwnedPublish.create(folder)
     damaged.journal.write_bytes(b"garbage" * 100)
     problems: dict[Path, LocalProblem] = {}
@@ -93,7 +94,7 @@ def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolde
 
 def test_a_journal_that_can_not_be_reached_is_no_missing_plan(folder: StateFolder) -> None:
     """What has no plan may be removed, and a publish may be behind this."""
-    paths = folder.new_publish()
+    paths = new_publish(folder)
     paths.journal.symlink_to(paths.journal)
     with pytest.raises(LocalProblem, match="cannot be used") as caught:
         count_status(paths)
@@ -125,7 +126,7 @@ def test_a_folder_that_this_user_may_not_enter_hides_no_other() -> None:
 
 
 def test_what_is_damaged_is_removed_unless_somebody_works_on_it(folder: StateFolder) -> None:
-    damaged = folder.new_publish()
+    damaged = new_publish(folder)
     damaged.journal.write_bytes(b"garbage" * 100)
     with Lock(damaged.lock), pytest.raises(Owned):
         discard_unread(damaged)

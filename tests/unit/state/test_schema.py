@@ -18,6 +18,7 @@ from roar_publisher.state.status import CountedStatus
 from roar_publisher.state.status_reader import count_all, count_status
 from tests.support.checkout import DATA
 from tests.support.lineages import chain, cut, plan_of
+from tests.support.state.folders import new_publish
 
 FIRST_RELEASE = DATA / "journal-first-release.sql"
 """A journal in the middle of STAGE, dumped as the first migration made it."""
@@ -116,7 +117,7 @@ def test_the_next_release_adds_to_what_is_there(tmp_path: Path, monkeypatch: pyt
 
 
 def test_an_onlooker_sees_what_an_older_release_left(folder: StateFolder) -> None:
-    paths = folder.new_publish()
+    paths = new_publish(folder)
     restore(paths.journal, FIRST_RELEASE.read_text())
     with Lock(paths.lock), pytest.raises(LocalProblem, match="older release works on publish"):
         count_status(paths)
@@ -125,7 +126,7 @@ def test_an_onlooker_sees_what_an_older_release_left(folder: StateFolder) -> Non
 
 
 def test_the_daemon_goes_on_with_what_an_older_release_left(folder: StateFolder) -> None:
-    paths = folder.new_publish()
+    paths = new_publish(folder)
     restore(paths.journal, FIRST_RELEASE.read_text())
     [waiting] = PublishIndex(folder).waiting(frozenset())
     assert (waiting.paths, waiting.progress.state, waiting.live) == (paths, State.STAGE, True)

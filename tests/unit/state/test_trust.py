@@ -63,7 +63,7 @@ def test_a_folder_that_somebody_else_makes_after_the_look_is_not_used(tmp_path: 
     folder = StateFolder.from_environment({"ROAR_STATE_DIR": str(tmp_path / "state")})
     (folder.publishes).mkdir(parents=True)
     (folder.root / name).chmod(0o777)
-    for use in (folder.new_publish, folder.new_planning, folder.user_key):
+    for use in (folder.new_planning, folder.user_key):
         with pytest.raises(LocalProblem, match="can be written by other users"):
             use()
     assert list(folder.publishes.iterdir()) == []
