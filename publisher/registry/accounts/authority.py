@@ -19,7 +19,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-class RunBlocking(Protocol):
+class CallRunner(Protocol):
     """Runs a blocking call, one at a time, and returns its result."""
 
     def __call__(self, call: Callable[[], T], /) -> Awaitable[T]: ...
@@ -59,7 +59,7 @@ class Authority(Protocol):
 class LocalAuthority:
     """The registry's own accounts, which commands manage. `clock` returns Unix seconds."""
 
-    def __init__(self, accounts: Accounts, run: RunBlocking, clock: Callable[[], float]) -> None:
+    def __init__(self, accounts: Accounts, run: CallRunner, clock: Callable[[], float]) -> None:
         self._accounts = accounts
         self._run = run
         self._clock = clock

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from roar_publisher.registry.accounts.authority import RunBlocking
+from roar_publisher.registry.accounts.authority import CallRunner
 from roar_publisher.registry.accounts.verifying import is_signature
 from roar_publisher.registry.http.refusals import Refusal, unauthorized
 from roar_publisher.registry.store.database import Connection
@@ -82,7 +82,7 @@ class _Group:
 class Signatures:
     """Checks signed requests. `run` runs blocking calls. `clock` returns Unix seconds."""
 
-    def __init__(self, accounts: Accounts, run: RunBlocking, clock: Callable[[], float]) -> None:
+    def __init__(self, accounts: Accounts, run: CallRunner, clock: Callable[[], float]) -> None:
         self._accounts = accounts
         self._run = run
         self._clock = clock

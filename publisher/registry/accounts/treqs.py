@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 from pydantic import ValidationError
 
-from roar_publisher.registry.accounts.authority import RunBlocking
+from roar_publisher.registry.accounts.authority import CallRunner
 from roar_publisher.registry.accounts.context import AccessContext
 from roar_publisher.registry.accounts.treqs_client import RequestKind, Timeouts, TreqsClient, service_unavailable
 from roar_publisher.registry.http.refusals import Refusal
@@ -72,7 +72,7 @@ class TreqsService:
         self,
         url: str,
         accounts: Accounts,
-        run: RunBlocking,
+        run: CallRunner,
         clock: Callable[[], float],
         transport: "httpx2.AsyncBaseTransport | None" = None,
         timeouts: Timeouts = Timeouts(),  # noqa: B008

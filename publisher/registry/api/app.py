@@ -23,7 +23,7 @@ from starlette.routing import BaseRoute
 
 from roar_publisher.glaas.features import RegistrationSessionFeatures
 from roar_publisher.glaas.wire import DEFAULT_BODY_LIMIT
-from roar_publisher.registry.accounts.authority import Authority, LocalAuthority, RunBlocking
+from roar_publisher.registry.accounts.authority import Authority, CallRunner, LocalAuthority
 from roar_publisher.registry.accounts.callers import CallerIdentifier
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.signatures import Signatures
@@ -65,10 +65,10 @@ def create_app(
     features: RegistrationSessionFeatures | None = ALL_FEATURES,
     clock: Callable[[], float] = time.time,
     body_limit: int = DEFAULT_BODY_LIMIT,
-    run: RunBlocking | None = None,
+    run: CallRunner | None = None,
     turns: Turns | None = None,
     quota: Amount = DEFAULT_QUOTA,
-    authority: Callable[[RunBlocking], Authority] | None = None,
+    authority: Callable[[CallRunner], Authority] | None = None,
     names: Names | None = None,
 ) -> Starlette:
     """Create the registry's app over `store`. The caller remains responsible for closing the store.

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from roar_publisher.glaas.features import RegistrationSessionFeatures
-from roar_publisher.registry.accounts.authority import RunBlocking
+from roar_publisher.registry.accounts.authority import CallRunner
 from roar_publisher.registry.accounts.callers import Caller, CallerIdentifier, Credential, SignableRequest
 from roar_publisher.registry.accounts.context import AccessContext
 from roar_publisher.registry.accounts.quotas import Amount, AnonymousWrite, metered
@@ -41,7 +41,7 @@ class RegistryService:
     clock: Callable[[], float]
     body_limit: int
     quota: Amount
-    run: RunBlocking
+    run: CallRunner
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `operation` in a write transaction.

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from roar_publisher.registry.accounts.authority import Authority, RunBlocking
+from roar_publisher.registry.accounts.authority import Authority, CallRunner
 from roar_publisher.registry.accounts.quotas import DEFAULT_QUOTA, Amount
 from roar_publisher.registry.accounts.treqs import TreqsService
 from roar_publisher.registry.api.app import create_app
@@ -160,7 +160,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _app(store: Store, treqs_url: str | None, quota: Amount, names: Names) -> Starlette:
-    def ask_treqs(run: RunBlocking) -> Authority:
+    def ask_treqs(run: CallRunner) -> Authority:
         assert treqs_url is not None
         return TreqsService(treqs_url, store.accounts, run, time.time)
 

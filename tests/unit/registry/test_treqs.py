@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from roar_publisher.registry.accounts import public_keys
-from roar_publisher.registry.accounts.authority import Authority, RunBlocking
+from roar_publisher.registry.accounts.authority import Authority, CallRunner
 from roar_publisher.registry.accounts.treqs import TRUST_SECONDS, TreqsService
 from roar_publisher.registry.api.app import create_app
 from roar_publisher.registry.data import Store
@@ -73,7 +73,7 @@ def treqs() -> Treqs:
 async def registry(anyio_backend: str, store: Store, treqs: Treqs) -> AsyncIterator[Registry]:
     clock = Clock()
 
-    def authority(run: RunBlocking) -> Authority:
+    def authority(run: CallRunner) -> Authority:
         transport = httpx2.MockTransport(treqs)
         return TreqsService("https://treqs.example/base/", store.accounts, run, clock, transport)
 
