@@ -63,7 +63,7 @@ def _secret(path: Path) -> bytes:
         _make_secret(path)
     secret = path.read_bytes()
     if len(secret) != SECRET_SIZE:
-        raise OSError(f"{path} is damaged; without it no open session's token is known, remove it to start anew")
+        raise OSError(f"{path} is damaged; open sessions cannot continue without it: remove it to create a new one")
     return secret
 
 

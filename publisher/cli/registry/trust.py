@@ -12,11 +12,13 @@ from roar_publisher.state.errors import UsageProblem
 
 @click.command()
 @click.argument("url")
-@click.option("--sign-in", is_flag=True, help="Also: it issued roar's present sign-in, which is sent there alone.")
+@click.option(
+    "--sign-in", is_flag=True, help="The registry also issued roar's current sign-in, which is sent nowhere else."
+)
 def trust(url: str, sign_in: bool) -> None:
-    """Accept the registry at URL, whichever project names it.
+    """Trust the registry at URL for all projects.
 
-    Lineage may be published there, and an SSH key may sign for it.  roar's sign-in goes only to the registry that
+    Lineage may be published there, and an SSH key may sign for it. roar's sign-in goes only to the registry that
     issued it, and ROAR_ACCESS_TOKEN only to an address that you name yourself (--registry, GLAAS_URL, or [glaas] url in
     your own config.toml).
 
@@ -39,9 +41,9 @@ def trust(url: str, sign_in: bool) -> None:
 @click.command()
 @click.argument("url")
 def untrust(url: str) -> None:
-    """Accept the registry at URL no longer: a project that names it is asked about again.
+    """Stop trusting the registry at URL. A project that names it is asked about again.
 
-    Publishes that are under way there stop when they are resumed, unless you named the address yourself.
+    Interrupted publishes to it stop when they are resumed, unless you named the address yourself.
     """
     from roar_publisher.cli.publish.registry_acceptance import user_trust_store
     from roar_publisher.net.address import origin, registry_address
@@ -55,7 +57,7 @@ def untrust(url: str) -> None:
 @click.command()
 @json_option
 def trusted(as_json: bool) -> None:
-    """List the registries that you have accepted, and the one that issued roar's sign-in."""
+    """List the trusted registries, and the one that issued roar's sign-in."""
     from roar_publisher.cli.publish.registry_acceptance import user_trust_store
 
     trust = user_trust_store().read()

@@ -2,7 +2,7 @@
 
 - `Bearer`: the authority validates it, either the registry's own accounts or a TReqs service.
 - `Signature`: an SSH key that the accounts know has just signed this request. If the signature names a host, it must be
-  a host of this registry (see `signatures`). The same signed request may come again. If it must not take effect twice,
+  a host of this registry (see `signatures`). The same signed request may arrive again. If it must not take effect twice,
   it is refused with 425 (RFC 8470, see `replays`), not with 401, because the credential is valid and a later signature
   will work.
 - `RegistrationSession`: the token of one anonymous session. It is derived from the server's secret and the session's
@@ -123,7 +123,7 @@ class CallerIdentifier:
     async def _bearer(self, token: str) -> Caller:
         user = await self.authority.user_of(token)
         if user is None:
-            raise unauthorized("the bearer token is unknown here, revoked or expired: sign in again")
+            raise unauthorized("the bearer token is not known to this registry, revoked or expired: sign in again")
         return Caller(Credential.BEARER, user, token)
 
     async def _signed(self, signature: Signature, request: SignableRequest) -> Caller:
@@ -137,8 +137,8 @@ class CallerIdentifier:
             return
         if self.names is None or not self.names.is_signature_host(signature.host, request.reached_at):
             raise unauthorized(
-                f"the signature was made for {signature.host}, which is not a name of this registry; whoever runs it"
-                " can add one by: roar registry serve --public-url URL"
+                f"the signature was made for {signature.host}, which is not a name of this registry; its operator"
+                " can add it with: roar registry serve --public-url URL"
             )
 
 

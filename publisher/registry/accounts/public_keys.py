@@ -20,10 +20,10 @@ def parse_key(text: str) -> PublicKey:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     fields = lines[0].split(maxsplit=2) if len(lines) == 1 else []
     if len(fields) < 2:
-        raise InvalidKey("the file holds no single line with a public key (the .pub file is meant)")
+        raise InvalidKey("the file is not one line with a public key (name the .pub file)")
     kind, encoded, comment = [*fields, ""][:3]
     if not KEY_TYPES.fullmatch(kind):
-        raise InvalidKey("this kind of key is not taken: use ed25519, ECDSA or RSA")
+        raise InvalidKey("this kind of key is not supported: use ed25519, ECDSA or RSA")
     try:
         blob = b64decode(encoded, validate=True)
     except ValueError:
@@ -41,4 +41,4 @@ def _check(public: str) -> None:
         raise InvalidKey("the key is damaged") from None
     size: int = getattr(key.pyca_key, "key_size", 0)
     if key.algorithm == b"ssh-rsa" and size < SMALLEST_RSA:
-        raise InvalidKey(f"an RSA key of {size} bits is too weak: {SMALLEST_RSA} are the least")
+        raise InvalidKey(f"an RSA key of {size} bits is too weak: use at least {SMALLEST_RSA}")

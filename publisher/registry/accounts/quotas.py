@@ -88,11 +88,11 @@ def _charge(connection: Connection, client: str, quota: Amount, amount: Amount, 
 
 def _refused(client: str, kind: str, new: float, limit: float, level: float) -> Refusal:
     if new > limit:
-        return Refusal(HTTPStatus.FORBIDDEN, f"this registry takes no {kind} without a sign-in, or not so many at once")
+        return Refusal(HTTPStatus.FORBIDDEN, f"this registry does not accept that many {kind} without a sign-in")
     seconds = math.ceil((level - limit) / limit * DRAIN_SECONDS)
     whose = "all clients together" if client == ALL_CLIENTS else "your address"
     detail = (
-        f"{whose} has written as many {kind} without a sign-in as this registry takes in a day; nothing of this"
-        f" request is kept, sign in or try again in {seconds} s"
+        f"{whose} has written as many {kind} without a sign-in as this registry accepts in a day; nothing of this"
+        f" request was stored, sign in or try again in {seconds} s"
     )
     return Refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(seconds)})

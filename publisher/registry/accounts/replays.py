@@ -30,7 +30,7 @@ def refuse_replay(connection: Connection, caller: Caller, *, changed: bool, now:
     until = caller.signed.signature.ts + REMEMBERED
     is_new = spend_signature(connection, _digest(caller.signed), until=until, now=now)
     if changed and not is_new:
-        raise Refusal(HTTPStatus.TOO_EARLY, "this was signed and sent before: sign it anew")
+        raise Refusal(HTTPStatus.TOO_EARLY, "this signed request was sent before: sign it again")
 
 
 def _digest(signed: Signed) -> bytes:

@@ -55,7 +55,7 @@ class Signature:
             blob = b64decode(found["sig"], validate=True)
             return cls(found["keyid"], int(found["ts"]), blob, found["host"])
         except ValueError:
-            raise unauthorized("the signature is no base64") from None
+            raise unauthorized("the signature is not base64") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,8 @@ def _verdict(signed: Signed, holder: tuple[User, str] | None, now: float) -> _Ve
         direction = "ahead of" if off > 0 else "behind"
         return unauthorized(f"the signature's timestamp is {abs(off):.0f} s {direction} the registry's clock")
     if holder is None:
-        return unauthorized(f"the key {signed.signature.keyid} is unknown here")
+        return unauthorized(f"the key {signed.signature.keyid} is not known to this registry")
     user, public = holder
     if not is_signature(public, signed.payload, signed.signature.blob):
-        return unauthorized("the signature is not one of this request by this key, in the namespace glaas")
+        return unauthorized("the signature does not match this request and this key, in the namespace glaas")
     return user

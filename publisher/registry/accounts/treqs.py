@@ -160,7 +160,7 @@ class TreqsService:
         try:
             context = AccessContext.model_validate(answer)
         except ValidationError:
-            raise service_unavailable("says who you are in a way that is not understood") from None
+            raise service_unavailable("sent an access context that is not valid") from None
         user = await self._run(lambda: self._accounts.write(link, context))
         _remember(self._trusted, digest, (self._clock() + TRUST_SECONDS, user))
         return user, context

@@ -109,7 +109,7 @@ class TreqsClient:
                 with anyio.fail_after(self._timeouts.slot):
                     await slots.acquire()
             except TimeoutError:
-                raise service_unavailable("has many questions to answer") from None
+                raise service_unavailable("is busy") from None
         try:
             yield
         finally:
@@ -123,13 +123,13 @@ def service_unavailable(what: str) -> Refusal:
 
 async def _read(response: "httpx2.Response") -> bytes:
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise service_unavailable("answers in an encoding that it was not asked for")
+        raise service_unavailable("sent an encoding that was not requested")
     raw = bytearray()
     async with aclosing(response.aiter_bytes()) as chunks:
         async for chunk in chunks:
             raw += chunk
             if len(raw) > MAX_REPLY_BYTES:
-                raise service_unavailable("answers with too much")
+                raise service_unavailable("sent a reply that is too large")
     return bytes(raw)
 
 
@@ -137,14 +137,14 @@ def _object(raw: bytes) -> dict[str, object]:
     try:
         document: object = json.loads(raw)
     except (ValueError, RecursionError):
-        raise service_unavailable("does not answer with JSON") from None
+        raise service_unavailable("did not send JSON") from None
     if not isinstance(document, dict):
-        raise service_unavailable("does not answer with a JSON object")
+        raise service_unavailable("did not send a JSON object")
     level: list[object] = [document]
     for _ in range(MAX_DEPTH):
         level = [part for value in level for part in _parts(value)]
     if level:
-        raise service_unavailable("answers with too much")
+        raise service_unavailable("sent a reply that is too large")
     return document
 
 

@@ -83,8 +83,8 @@ def create_app(
     During the app's lifespan, a background task sweeps the store. At its end, the authority is closed.
     """
     run = run or Worker().run
-    vouching = LocalAuthority(store.accounts, run, clock) if authority is None else authority(run)
-    caller_identifier = CallerIdentifier(vouching, Signatures(store.accounts, run, clock), names)
+    bearers = LocalAuthority(store.accounts, run, clock) if authority is None else authority(run)
+    caller_identifier = CallerIdentifier(bearers, Signatures(store.accounts, run, clock), names)
     service = RegistryService(store, caller_identifier, features, clock, body_limit, quota, run)
     groups: list[_Routed] = [
         LegacyApi(service),
@@ -103,7 +103,7 @@ def create_app(
             Middleware(ChunkedReplies),
             Middleware(ForClient),
         ],
-        lifespan=partial(_lifespan, vouching, service),
+        lifespan=partial(_lifespan, bearers, service),
         exception_handlers={
             Refusal: _refused,
             HTTPException: _not_served,
@@ -146,10 +146,10 @@ async def _not_served(request: Request, error: Exception) -> Response:
 
 async def _store_unavailable(request: Request, error: Exception) -> Response:
     logger.error("the store cannot serve %r: %s", request.url.path, error)
-    detail = "the registry cannot write now, nothing of this request is kept; try again later"
+    detail = "the registry cannot write now; nothing of this request was stored, try again later"
     return JSONResponse({"detail": detail}, HTTPStatus.SERVICE_UNAVAILABLE, headers=RETRY_AFTER)
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
-    logger.error("a fault of the registry, at %r", request.url.path, exc_info=error)
+    logger.error("internal error at %r", request.url.path, exc_info=error)
     return JSONResponse({"detail": "the registry failed on this request"}, HTTPStatus.INTERNAL_SERVER_ERROR)

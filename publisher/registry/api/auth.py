@@ -61,7 +61,7 @@ class AuthApi:
         caller = await self.service.caller(request)
         require_user(caller)
         if caller.credential is not Credential.BEARER:
-            raise Refusal(HTTPStatus.FORBIDDEN, "the access context is for bearer tokens: sign in with one")
+            raise Refusal(HTTPStatus.FORBIDDEN, "the access context needs a bearer token: sign in with one")
         context = await self.service.context(caller)
         assert context is not None
         return JSONResponse({"success": True, "data": context.model_dump()})
@@ -79,5 +79,5 @@ class AuthApi:
         """Revoke the access and refresh tokens of a bearer's sign-in. An expired bearer is accepted, too."""
         token = bearer_of(request.headers.get("authorization"))
         if token is None or not await self.service.caller_identifier.authority.revoke(token):
-            raise unauthorized("there is no sign-in to end: this needs the bearer token of one")
+            raise unauthorized("there is no sign-in to end: send its bearer token")
         return JSONResponse({"success": True, "data": {"revoked": True}})

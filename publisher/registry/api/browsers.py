@@ -29,8 +29,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""On every reply.  The last is for proxies before us, too: some keep what was answered to a credential, and show it to
-the next one who asks."""
+"""Headers of every reply. The last one is also for proxies before us. Some cache the reply to a credential, and serve it
+to the next client."""
 
 
 class BrowserGuard:
@@ -65,10 +65,10 @@ class BrowserGuard:
 
     def _host(self, hosts: Sequence[str]) -> str:
         if len(hosts) != 1:
-            raise Refusal(HTTPStatus.BAD_REQUEST, "a request names its host once, in a Host header")
+            raise Refusal(HTTPStatus.BAD_REQUEST, "a request must have exactly one Host header")
         if self._names is not None and not self._names.is_accepted_host(hosts[0]):
             detail = (
-                "this registry is not served under this name; its operator can allow it by: roar registry serve"
+                "this registry is not served under this name; its operator can allow it with: roar registry serve"
                 " --public-url URL"
             )
             raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, detail)

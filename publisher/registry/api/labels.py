@@ -72,7 +72,7 @@ class LabelApi:
         before = number_in_query(request, "before", default=LARGEST_VERSION, most=LARGEST_VERSION)
         if query.lineage_hash is None:
             if "before" in request.query_params:
-                raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "before is a version in one lineage: name session_hash")
+                raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "before is a version in one lineage: give session_hash")
             history = await self.service.read(artifact_label_versions, query.entity, reader)
         else:
             where = (query.lineage_hash, reader, query.entity_type, query.entity)
@@ -103,11 +103,11 @@ def _entity_query(request: Request) -> _EntityQuery:
     parameters = request.query_params
     entity_type, lineage_hash = parameters.get("entity_type", ""), parameters.get("session_hash")
     if entity_type not in ENTITY_PARAMETERS:
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "name entity_type: dag, job or artifact")
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "give entity_type: dag, job or artifact")
     parameter = ENTITY_PARAMETERS[entity_type]
     entity = "" if parameter is None else parameters.get(parameter)
     if entity is None:
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"a label of this kind is found by {parameter}")
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"a label of this kind needs {parameter}")
     if lineage_hash is None and entity_type != "artifact":
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "a label of this kind is found in its lineage: session_hash")
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "a label of this kind needs its lineage: session_hash")
     return _EntityQuery(entity_type, entity, lineage_hash)

@@ -81,7 +81,7 @@ class StagedApi:
     def _check_opener(self, caller: Caller, anonymous: bool) -> None:
         features = self.service.features
         if anonymous and (features is None or not features.anonymous_public):
-            raise Refusal(HTTPStatus.FORBIDDEN, "this registry does not take anonymous registration sessions")
+            raise Refusal(HTTPStatus.FORBIDDEN, "this registry does not accept anonymous registration sessions")
         if anonymous:
             return
         require_user(caller)

@@ -77,7 +77,7 @@ def origin_of(url: str) -> str:
     """
     parts = urlsplit(url.strip())
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.port == 0:
-        raise ValueError("it is not a http:// or https:// URL")
+        raise ValueError("it is not an http:// or https:// URL")
     if parts.username is not None or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError("it has more than a host and a port")
     host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode("ascii")

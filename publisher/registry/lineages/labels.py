@@ -57,9 +57,11 @@ def write_session_labels(connection: Connection, access: Access, labels: Sequenc
             raise Refusal(HTTPStatus.NOT_FOUND, "this registration session published another lineage")
         if own:
             return write_label(connection, session.graph_id, label, access.now)
-        if _stands(connection, session, label):
+        if _is_current(connection, session, label):
             return NOOPS
-        return _added(connection, session, label, access.now) if accepts_additions(lineage, access.now) else SKIPPED
+        return (
+            _add_or_skip(connection, session, label, access.now) if accepts_additions(lineage, access.now) else SKIPPED
+        )
 
     outcome = write_each(labels, write)
     refuse_replay(connection, access.caller, changed=changes(outcome), now=access.now)
@@ -111,9 +113,7 @@ def write_label(connection: Connection, graph_id: int, label: Label, now: float,
     if current is not None and (current.metadata, current.key_origins) == (metadata, origins):
         return NOOPS
     if rights is Rights.REPEAT:
-        raise Refusal(
-            HTTPStatus.CONFLICT, "this lineage was finalized: its labels change with its session's token alone"
-        )
+        raise Refusal(HTTPStatus.CONFLICT, "this lineage was finalized: only its session's token may change its labels")
     if rights is Rights.ADD and current is not None and not _only_adds(label, metadata, origins, current):
         raise Refusal(HTTPStatus.CONFLICT, "this lineage was finalized: labels may be added to it, but not changed")
     _check_size(len(metadata) + len(origins), current)
@@ -128,7 +128,7 @@ def find_entity(connection: Connection, graph_id: int, label: Label) -> str:
     """
     entity = label.entity
     if entity is None:
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"the label names no {label.entity_type}")
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"the label does not name its {label.entity_type}")
     if label.entity_type == "dag":
         return entity
     if label.entity_type == "job":
@@ -141,7 +141,7 @@ def find_entity(connection: Connection, graph_id: int, label: Label) -> str:
     return entity
 
 
-def _stands(connection: Connection, session: Session, label: Label) -> bool:
+def _is_current(connection: Connection, session: Session, label: Label) -> bool:
     if label.entity is None:
         return False
     entity = label.entity
@@ -158,7 +158,7 @@ def _check_size(size: int, current: StoredLabel | None) -> None:
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
 
 
-def _added(connection: Connection, session: Session, label: Label, now: float) -> str:
+def _add_or_skip(connection: Connection, session: Session, label: Label, now: float) -> str:
     try:
         return write_label(connection, session.graph_id, label, now, Rights.ADD)
     except Refusal:

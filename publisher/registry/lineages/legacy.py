@@ -31,9 +31,9 @@ from roar_publisher.registry.store.lineages import Lineage
 from roar_publisher.registry.store.sessions import Session
 
 MAX_MOVED_BYTES = 8 * 1024 * 1024
-"""Bytes of a legacy lineage that are taken over by the one that is finalized: everybody waits meanwhile."""
+"""Maximum bytes of a legacy lineage that a finalize takes over, because all other requests wait for that."""
 ROW_BYTES = 512
-"""What moving a row costs beside its texts."""
+"""Bytes that are counted for each moved row, in addition to its texts."""
 
 
 def open_legacy(
@@ -158,7 +158,7 @@ def _finalized() -> Refusal:
 
 def _newest_with_artifact(connection: Connection, caller: Caller, label: Label) -> str:
     if label.entity_type != "artifact" or label.artifact_hash is None:
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "the label names no lineage: session_hash")
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "the label does not name its lineage: session_hash")
     lineage_hash = lineages.newest_with_artifact(connection, label.artifact_hash, caller.owner)
     if lineage_hash is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "no published lineage has this artifact")

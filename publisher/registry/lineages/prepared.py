@@ -40,7 +40,7 @@ def refuse_other_jobs(session: Session) -> None:
     The jobs of its lineage are not staged, so other staged jobs would be published without them.
     """
     if session.prepared_graph is not None:
-        detail = "this registration session stands for a lineage that is published: stage other jobs in a new one"
+        detail = "this registration session is for a lineage that is published: stage other jobs in a new one"
         raise Refusal(HTTPStatus.CONFLICT, detail)
 
 

@@ -95,7 +95,8 @@ def _edit_all(connection: Connection, graph_id: int, request: ReconcileRequest, 
         edited += size
         if edited > MAX_EDITED_BYTES:
             raise Refusal(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "these edits are of too large labels: send fewer at once"
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "these edits change labels that are too large: send fewer at once",
             )
     return results
 
@@ -172,7 +173,7 @@ def _bounded_paths(document: Mapping[str, Any]) -> set[str]:
         paths.add(path)
         size += len(path)
         if size > LARGEST_DOCUMENT:
-            detail = f"the keys of this label, written out, take more than {LARGEST_DOCUMENT} bytes: use shorter ones"
+            detail = f"the full paths of this label's keys take more than {LARGEST_DOCUMENT} bytes: use shorter ones"
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
     return paths
 

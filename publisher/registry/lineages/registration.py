@@ -73,7 +73,7 @@ def find_session(connection: Connection, access: Access) -> Session:
     if session.owner == ANONYMOUS_OWNER:
         check_session_token(access.secret, access.session_id, access.caller)
         if session.expires_at <= access.now:
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "this registration session is over, and its token with it")
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "this registration session and its token have expired")
     else:
         _check_owner(session.owner, access.caller)
     return session

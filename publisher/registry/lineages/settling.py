@@ -29,8 +29,8 @@ def settle(connection: Connection, known: Lineage, session: Session, scope: Line
     if known.scope.visibility == PUBLIC:
         return
     if not known.scope.may_become(scope):
-        place = "the own space of its publisher" if known.scope.owner_id is None else "a project"
-        detail = f"this lineage is published already, as {known.scope.visibility} in {place}, and does not move"
+        place = "its publisher's own space" if known.scope.owner_id is None else "a project"
+        detail = f"this lineage is published already, as {known.scope.visibility} in {place}, and cannot move"
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
     lineages.set_visibility(connection, known.hash, scope.visibility)
 

@@ -47,7 +47,7 @@ async def sweep_forever(write: Write, clock: Callable[[], float]) -> None:
         try:
             more = await write(sweep_slice, clock())
         except StoreError as error:
-            logger.error("what has expired cannot be put away now: %s", error)
+            logger.error("cannot delete expired data now: %s", error)
             more = False
         await anyio.sleep(PAUSE_SECONDS if more else INTERVAL_SECONDS)
 

@@ -54,7 +54,7 @@ class Turns:
 
 def _too_many(kind: str, length: int) -> Refusal:
     detail = (
-        f"{length} finalizes of this {kind} are on the way already; nothing of this request is done,"
+        f"{length} finalizes of this {kind} are pending already; nothing of this request was done,"
         f" try again in {RETRY_AFTER_SECONDS} s"
     )
     return Refusal(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})

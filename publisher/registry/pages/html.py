@@ -167,8 +167,8 @@ def _navigation(jobs: int, first: int, shown: int, jobs_per_page: int) -> str:
 
 
 def _place(first: int, jobs_per_page: int) -> str:
-    page, beside = divmod(first - 1, jobs_per_page)
-    return f"from={first}" if beside else f"page={page + 1}"
+    page, rest = divmod(first - 1, jobs_per_page)
+    return f"from={first}" if rest else f"page={page + 1}"
 
 
 def _repository(url: str | None) -> str:

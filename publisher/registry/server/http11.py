@@ -33,7 +33,7 @@ class StrictConnection(h11.Connection):
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER, MAX_HEAD_BYTES)
-        self.refusal = (HTTPStatus.BAD_REQUEST, "this is no HTTP request")
+        self.refusal = (HTTPStatus.BAD_REQUEST, "this is not an HTTP request")
         self.requests = 0
         self._chunks = 0
         self._body_bytes = 0

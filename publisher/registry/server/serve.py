@@ -151,7 +151,7 @@ def listen(host: str, port: int) -> socket.socket:
         try:
             listener.bind((host, port))
         except TypeError as error:  # raised by the socket module for a name that it cannot encode
-            raise OSError("this is no name of a host") from error
+            raise OSError("this is not a host name") from error
         listener.listen(BACKLOG)
     except BaseException:
         listener.close()

@@ -103,7 +103,7 @@ def _make_shrinkable(connection: Connection) -> None:
     try:
         connection.execute("VACUUM")
     except sqlite3.OperationalError as error:
-        logger.warning("free pages of the store will not be given back to the system: %s", error)
+        logger.warning("the store cannot return free pages to the system: %s", error)
 
 
 def _pragma(connection: Connection, name: str) -> int:

@@ -24,7 +24,7 @@ def add_key(connection: Connection, user_name: str, key: PublicKey) -> None:
         (key.fingerprint, user.id, key.public, key.comment),
     )
     if added.rowcount == 0:
-        raise AlreadyExists("key", f"the key {key.fingerprint} is known already")
+        raise AlreadyExists("key", f"the key {key.fingerprint} is registered already")
 
 
 def remove_key(connection: Connection, key_fingerprint: str) -> None:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 CALLS_OF_CLIENT = 2
 """Calls of one client that may be at the worker at once: one runs, and the next is ready when it ends."""
 _CLIENT: ContextVar[str] = ContextVar("client", default="")
-"""For whom the current task works."""
+"""The client that the current task serves."""
 SEVERAL = "several"
 """Stands for all clients that wait for one call; no address looks like this."""
 
@@ -39,7 +39,7 @@ class ForClient:
 
 @contextmanager
 def for_several_clients() -> Iterator[None]:
-    """What is run in this block does not stand in the line of the client whose task runs it: others wait for it too."""
+    """Run the calls of this block in a queue of their own, because several clients wait for them."""
     token = _CLIENT.set(SEVERAL)
     try:
         yield

@@ -143,7 +143,7 @@ def test_a_damaged_secret_is_not_used(tmp_path: Path) -> None:
 
 
 def test_a_host_that_cannot_be_one_is_an_os_error(data: Path) -> None:
-    with pytest.raises(OSError, match="no name of a host"):
+    with pytest.raises(OSError, match="not a host name"):
         serve("\u00e9" * 100, 0, data, pytest.fail)
     assert not data.exists()
 

@@ -193,7 +193,7 @@ def test_a_store_that_cannot_write_is_swept_later(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.ERROR):
         virtual.run(scenario)
     assert [record.getMessage() for record in caplog.records] == [
-        "what has expired cannot be put away now: database or disk is full"
+        "cannot delete expired data now: database or disk is full"
     ] * 3
 
 
