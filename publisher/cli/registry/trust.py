@@ -12,9 +12,7 @@ from roar_publisher.state.errors import UsageProblem
 
 @click.command()
 @click.argument("url")
-@click.option(
-    "--sign-in", is_flag=True, help="The registry also issued roar's current sign-in, which is sent nowhere else."
-)
+@click.option("--sign-in", is_flag=True, help="It also issued roar's current sign-in, which is sent nowhere else.")
 def trust(url: str, sign_in: bool) -> None:
     """Trust the registry at URL for all projects.
 

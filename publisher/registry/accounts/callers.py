@@ -2,9 +2,9 @@
 
 - `Bearer`: the authority validates it, either the registry's own accounts or a TReqs service.
 - `Signature`: an SSH key that the accounts know has just signed this request. If the signature names a host, it must be
-  a host of this registry (see `signatures`). The same signed request may arrive again. If it must not take effect twice,
-  it is refused with 425 (RFC 8470, see `replays`), not with 401, because the credential is valid and a later signature
-  will work.
+  a host of this registry (see `signatures`). The same signed request may arrive again. If it must not take effect
+  twice, it is refused with 425 (RFC 8470, see `replays`), not with 401, because the credential is valid and a later
+  signature will work.
 - `RegistrationSession`: the token of one anonymous session. It is derived from the server's secret and the session's
   id, so no token is stored, and opening a session again can return the same token.
 - No header: the caller is anonymous.

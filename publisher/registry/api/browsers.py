@@ -29,8 +29,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Headers of every reply. The last one is also for proxies before us. Some cache the reply to a credential, and serve it
-to the next client."""
+"""Headers of every reply. The last one is also for proxies before us. Some cache the reply to a credential, and
+serve it to the next client."""
 
 
 class BrowserGuard:

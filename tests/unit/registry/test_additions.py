@@ -225,11 +225,11 @@ async def test_small_additions_do_not_have_a_large_document_read(
     succeeded(await published.sync({**published.label(metadata), "key_origins": origins}))
     parsed: list[str] = []
 
-    def read_text(text: str) -> object:
+    def load_document(text: str) -> object:
         parsed.append(text)
         return documents.load_document(text)
 
-    monkeypatch.setattr(labels, "read_text", read_text)
+    monkeypatch.setattr(labels, "load_document", load_document)
     refused(await published.sync(*[{**published.label({"other": 1}), "key_origins": {}}] * 100), 409)
     assert parsed == []
     succeeded(await published.sync({**published.label({**metadata, "other": 1}), "key_origins": origins}))

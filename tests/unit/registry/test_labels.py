@@ -62,8 +62,8 @@ UNTAKEN = {
         404,
         "no such artifact",
     ),
-    "a job without its uid": ({"entity_type": "job"}, 422, "names no"),
-    "an artifact without its digest": ({"entity_type": "artifact"}, 422, "names no"),
+    "a job without its uid": ({"entity_type": "job"}, 422, "does not name"),
+    "an artifact without its digest": ({"entity_type": "artifact"}, 422, "does not name"),
     "another lineage": ({"session_hash": "b" * 64}, 404, ""),
 }
 
