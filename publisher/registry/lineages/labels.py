@@ -59,9 +59,9 @@ def write_session_labels(connection: Connection, access: Access, labels: Sequenc
             return write_label(connection, session.graph_id, label, access.now)
         if _is_current(connection, session, label):
             return NOOPS
-        return (
-            _add_or_skip(connection, session, label, access.now) if accepts_additions(lineage, access.now) else SKIPPED
-        )
+        if not accepts_additions(lineage, access.now):
+            return SKIPPED
+        return _add_or_skip(connection, session, label, access.now)
 
     outcome = write_each(labels, write)
     refuse_replay(connection, access.caller, changed=changes(outcome), now=access.now)
