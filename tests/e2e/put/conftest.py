@@ -1,4 +1,4 @@
-"""What the tests here share, made once a run and process: the captured project, the servers, the forking process."""
+"""Fixtures that are made once in each process: the captured project, the servers, the forking process."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -47,7 +47,7 @@ def gcs_proxy() -> Iterator[Proxy]:
 
 @pytest.fixture
 def reference(make_place: MakePlace, _references: dict[str, dict[str, int]]) -> Callable[[str], dict[str, int]]:
-    """How often a put to a kind of destination passes each kind of moment."""
+    """Count how often a put to a kind of destination passes each kind of moment."""
 
     def passed(kind: str) -> dict[str, int]:
         if kind not in _references:
@@ -70,7 +70,7 @@ def _references() -> dict[str, dict[str, int]]:
 def make_place(
     template: Path, living: Living, registries: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[MakePlace]:
-    """Makes places that put to one of `destinations.KINDS`; every call makes a new one, discarded in the end."""
+    """Make places that put to one of `destinations.KINDS`; every call makes a new one, discarded in the end."""
     places: list[Place] = []
 
     def make(kind: str) -> Place:

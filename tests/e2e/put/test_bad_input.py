@@ -1,4 +1,4 @@
-"""A put that cannot be: one clear message, the documented exit code, nothing published, nothing sent in vain."""
+"""An impossible put ends with one clear message and the documented exit code; nothing is sent or published."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Prepare = Callable[[Place], None]
 
 
 def nothing(place: Place) -> None:
-    """The place as it is."""
+    """Leave the place unchanged."""
 
 
 def empty_folder(place: Place) -> None:
@@ -66,7 +66,7 @@ def no_project(place: Place) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """What is typed after `roar put` (the destination stands for {}), and what is answered."""
+    """The arguments of `roar put` ({} stands for the destination), the exit code and the words of the message."""
 
     typed: tuple[str, ...]
     code: ExitCode
@@ -110,7 +110,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_can_not_be_put_is_told(name: str, make_place: MakePlace) -> None:
+def test_an_impossible_put_is_refused_with_one_message(name: str, make_place: MakePlace) -> None:
     case = CASES[name]
     place = make_place(case.kind)
     case.prepare(place)
@@ -122,9 +122,7 @@ def test_what_can_not_be_put_is_told(name: str, make_place: MakePlace) -> None:
 
 
 @pytest.mark.parametrize(("kind", "url"), [("s3", "s3://nobodys-bucket/x"), ("gs", "gs://nobodys-bucket/x")])
-def test_a_bucket_that_is_missing_waits_for_a_person_and_can_be_resumed(
-    kind: str, url: str, make_place: MakePlace
-) -> None:
+def test_a_missing_bucket_needs_the_user_and_can_be_resumed(kind: str, url: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     answer = place.roar("put", "outputs", url, "-m", MESSAGE, "--public", "-y")
     blames(answer.code, answer.err, ExitCode.NEEDS_USER, "no such bucket", "nobodys-bucket", "--resume")
@@ -132,7 +130,7 @@ def test_a_bucket_that_is_missing_waits_for_a_person_and_can_be_resumed(
     place.check_not_published()
 
 
-def test_credentials_that_come_later_are_all_that_was_missing(make_place: MakePlace) -> None:
+def test_a_put_without_credentials_resumes_once_they_exist(make_place: MakePlace) -> None:
     place = make_place("s3")
     secret = place.env["AWS_SECRET_ACCESS_KEY"]
     wrong_secret(place)
@@ -143,7 +141,7 @@ def test_credentials_that_come_later_are_all_that_was_missing(make_place: MakePl
 
 
 def blames(code: int, err: str, expected: ExitCode, *words: str) -> None:
-    """Assert that there was one clear message: this code, these words, no traceback."""
+    """Assert one clear message with this code and these words, and no traceback."""
     text = " ".join(err.split()).lower()
     assert code == expected, err
     assert text.count("error: ") == 1, err

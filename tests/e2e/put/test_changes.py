@@ -1,4 +1,4 @@
-"""A file that changes while the put runs, at any time, in any way: caught before anything is published.
+"""A file that changes during a put, at any time and in any way, is noticed before anything is published.
 
 The moment is the arrival of a body at the store, where the proxy holds the put up for as long as the change takes.
 Both the moment and the place in the file come from a seed.
@@ -23,12 +23,12 @@ from tests.support.storage.proxy import Fault, Seen
 
 SEEDS = range(3)
 BODIES = 8
-"""The change comes with one of the first so many bodies; a put sends a few more."""
+"""The change happens during one of the first bodies, of which a put sends a few more."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to a file, and how it is put back as it was: name, content, inode and times."""
+    """A change of a file, and its restoration: name, content, inode and times."""
 
     make: Callable[[Path, random.Random], None]
     undo: Callable[[Path, bytes, os.stat_result], None]
@@ -50,7 +50,7 @@ def truncate(path: Path, rng: random.Random) -> None:
 
 
 def rewrite(path: Path, rng: random.Random) -> None:
-    """One byte is another; size, inode and modification time are what they were."""
+    """Change one byte; size, inode and modification time stay."""
     before = path.stat()
     offset = rng.randrange(before.st_size)
     with path.open("rb") as file:
@@ -61,7 +61,7 @@ def rewrite(path: Path, rng: random.Random) -> None:
 
 
 def replace(path: Path, rng: random.Random) -> None:
-    """Another file of the same size and time takes the name."""
+    """Replace the file by another one of the same size and time."""
     before = path.stat()
     os.link(path, aside(path))
     other = path.with_name("other")
@@ -101,7 +101,7 @@ CHANGES = {
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("kind", ["s3", "gs"])
-def test_a_change_while_it_runs_stops_it_before_anything_is_published(
+def test_a_change_during_a_put_stops_it_before_anything_is_published(
     kind: str, name: str, seed: int, make_place: MakePlace
 ) -> None:
     rng = random.Random(f"{kind} {name} {seed}")
@@ -139,7 +139,7 @@ def test_a_change_while_it_runs_stops_it_before_anything_is_published(
 
 
 @pytest.mark.parametrize("kind", ["s3", "gs"])
-def test_a_change_between_two_lives_stops_the_second(kind: str, make_place: MakePlace) -> None:
+def test_a_change_before_a_resume_stops_the_resume(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
     path = place.project / "outputs" / "large-0.bin"
@@ -151,8 +151,8 @@ def test_a_change_between_two_lives_stops_the_second(kind: str, make_place: Make
 
 
 @pytest.mark.parametrize("kind", ["s3", "gs"])
-def test_a_touched_file_is_no_changed_file(kind: str, make_place: MakePlace) -> None:
-    """Permissions and links change a file's change time; its content is looked at again, and is what it was."""
+def test_a_touched_file_is_not_a_changed_file(kind: str, make_place: MakePlace) -> None:
+    """Permissions and links change a file's change time; its content is read again and is unchanged."""
     place = make_place(kind)
     path = place.project / "outputs" / "large-0.bin"
 
@@ -168,14 +168,14 @@ def test_a_touched_file_is_no_changed_file(kind: str, make_place: MakePlace) -> 
 
 
 def copied_over(path: Path) -> None:
-    """A copy takes the name, with an inode and a time of its own, as `rsync` without `-t` leaves it."""
+    """Replace the file by a copy with another inode and time, as `rsync` without `-t` does."""
     copy = path.with_name(".copy")
     shutil.copyfile(path, copy)
     copy.replace(path)
 
 
 def checked_out(path: Path) -> None:
-    """git removes the file and writes it again, as it does from one branch to another and back."""
+    """Let git remove the file and write it again, as when switching branches and back."""
     git(path.parent, "add", "--force", path.name)
     git(path.parent, "commit", "--quiet", "-m", "with the file")
     path.unlink()
@@ -184,7 +184,7 @@ def checked_out(path: Path) -> None:
 
 @pytest.mark.parametrize("restore", [copied_over, checked_out], ids=lambda restore: restore.__name__)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_that_was_restored_between_two_lives_is_no_changed_file(
+def test_a_file_restored_before_a_resume_is_not_a_changed_file(
     kind: str, restore: Callable[[Path], None], make_place: MakePlace
 ) -> None:
     place = make_place(kind)
@@ -200,7 +200,7 @@ def test_a_file_that_was_restored_between_two_lives_is_no_changed_file(
 
 
 @pytest.mark.parametrize("number", range(1, BODIES + 1))
-def test_a_file_that_is_restored_while_it_runs_is_no_changed_file(number: int, make_place: MakePlace) -> None:
+def test_a_file_restored_during_a_put_is_not_a_changed_file(number: int, make_place: MakePlace) -> None:
     place = make_place("s3")
     happened = meanwhile(place, number, lambda: copied_over(place.project / "outputs" / "large-0.bin"))
     answer = place.put()
@@ -210,7 +210,7 @@ def test_a_file_that_is_restored_while_it_runs_is_no_changed_file(number: int, m
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_copy_with_one_other_byte_stops_it_all_the_same(kind: str, make_place: MakePlace) -> None:
+def test_a_copy_with_one_changed_byte_stops_the_put(kind: str, make_place: MakePlace) -> None:
     for seed in SEEDS:
         place = make_place(kind)
         assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
@@ -224,8 +224,8 @@ def test_a_copy_with_one_other_byte_stops_it_all_the_same(kind: str, make_place:
         place.discard()
 
 
-def test_a_file_of_a_folder_store_that_changes_is_caught_too(make_place: MakePlace) -> None:
-    """A folder has no proxy; the change comes between the digest and the first byte, while the put is dead."""
+def test_a_changed_file_is_noticed_with_a_folder_store(make_place: MakePlace) -> None:
+    """A folder has no proxy, so the put is killed, and the change happens between the digest and the first byte."""
     for name, change in CHANGES.items():
         place = make_place("file")
         assert place.put(dies_at=("after commit of freeze", 1)).killed
@@ -243,7 +243,7 @@ def test_a_file_of_a_folder_store_that_changes_is_caught_too(make_place: MakePla
 
 
 def meanwhile(place: Place, number: int, act: Callable[[], None]) -> list[str]:
-    """Have `act` happen when body `number` arrives, before it is passed on; the list fills when it did."""
+    """Run `act` when body `number` arrives, before it is passed on; the returned list is filled then."""
     happened: list[str] = []
     arrived, lock = 0, Lock()
 

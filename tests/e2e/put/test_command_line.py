@@ -1,4 +1,4 @@
-"""What a person types around a put: its options, doing it twice, and what owes something afterwards."""
+"""The options of a put, repeated puts, and debts."""
 
 import json
 import shutil
@@ -16,15 +16,15 @@ from tests.support.put.project import git, output_files, roar_cli
 from tests.support.storage.proxy import Fault, Seen
 
 FASTEST_SHARE = 0.8
-"""A rate is a mean: what fits into buffers at the start goes faster."""
+"""A rate is a mean: the data that fits into buffers at the start is sent faster."""
 SMALL_TALK_BYTES = 20_000
-"""What requests for a few files say besides their content."""
+"""Bytes of requests for a few files besides their content."""
 COMPANY_SECONDS = 0.05
-"""How long a request waits for another one to come."""
+"""Seconds that a request waits for another one to come."""
 
 
 def events(answer: Answer) -> list[dict[str, object]]:
-    """What `--json` told."""
+    """Return the events of `--json`."""
     return [json.loads(line) for line in answer.out.splitlines()]
 
 
@@ -37,7 +37,7 @@ def tags(place: Place, *where: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_dry_run_tells_everything_and_does_nothing(kind: str, make_place: MakePlace) -> None:
+def test_a_dry_run_shows_everything_and_changes_nothing(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     (place.project / "outputs" / "gone").symlink_to("nowhere")
     before = place.rows("SELECT count(*) FROM jobs")
@@ -58,7 +58,7 @@ def test_a_dry_run_tells_everything_and_does_nothing(kind: str, make_place: Make
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_putting_again_sends_no_file_again(kind: str, make_place: MakePlace) -> None:
+def test_a_second_put_sends_no_file_again(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     first = place.put()
     assert first.code == 0, first.err
@@ -72,7 +72,7 @@ def test_putting_again_sends_no_file_again(kind: str, make_place: MakePlace) -> 
 
 
 @pytest.mark.parametrize("how", ["the same words", "other words", "detached"])
-def test_the_same_put_typed_again_is_named_and_not_repeated(how: str, make_place: MakePlace) -> None:
+def test_an_identical_put_is_reported_and_not_repeated(how: str, make_place: MakePlace) -> None:
     place = make_place("file")
     first = place.put()
     assert first.code == 0, first.err
@@ -91,7 +91,7 @@ def test_the_same_put_typed_again_is_named_and_not_repeated(how: str, make_place
 
 
 @pytest.mark.parametrize("different", ["content", "message", "name", "commit"])
-def test_what_differs_from_a_finished_put_is_another_put(different: str, make_place: MakePlace) -> None:
+def test_a_put_that_differs_from_a_finished_one_is_a_new_put(different: str, make_place: MakePlace) -> None:
     place = make_place("file")
     assert place.put().code == 0
     if different == "content":
@@ -103,7 +103,7 @@ def test_what_differs_from_a_finished_put_is_another_put(different: str, make_pl
     assert place.rows("SELECT count(*) FROM jobs WHERE job_type = 'put'") == [(2,)]
 
 
-def test_what_is_owed_is_listed_and_paid_by_whatever_is_typed(make_place: MakePlace) -> None:
+def test_debts_are_listed_and_paid_by_any_of_the_commands(make_place: MakePlace) -> None:
     place = make_place("file")
     remote = place.folder / "remote.git"
     git(place.project, "remote", "add", "origin", str(remote))
@@ -134,8 +134,8 @@ def test_what_is_owed_is_listed_and_paid_by_whatever_is_typed(make_place: MakePl
 
 
 @pytest.mark.parametrize("kind", ["s3", "gs"])
-def test_what_two_files_hold_is_sent_once(kind: str, make_place: MakePlace) -> None:
-    """The store makes the second object out of the first; readers find both."""
+def test_identical_content_is_sent_once(kind: str, make_place: MakePlace) -> None:
+    """The store copies the first object to the second; readers find both."""
     place = make_place(kind)
     outputs = place.project / "outputs"
     shutil.copyfile(outputs / "large-0.bin", outputs / "again.bin")
@@ -152,7 +152,7 @@ def test_what_two_files_hold_is_sent_once(kind: str, make_place: MakePlace) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_typed_again_it_goes_on_and_says_so(kind: str, make_place: MakePlace) -> None:
+def test_the_same_command_resumes_an_interrupted_put(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
     left = place.only_left()
@@ -162,7 +162,7 @@ def test_typed_again_it_goes_on_and_says_so(kind: str, make_place: MakePlace) ->
     assert place.check_published_once() == left.provisional
 
 
-def test_typed_differently_it_is_another_put(make_place: MakePlace) -> None:
+def test_another_command_is_a_new_put(make_place: MakePlace) -> None:
     place = make_place("s3")
     assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
     answer = place.put("-n", "other")
@@ -178,7 +178,7 @@ def test_a_publish_with_a_destination_is_a_put(make_place: MakePlace) -> None:
     place.check_published_once()
 
 
-def test_without_sources_it_is_what_the_session_wrote(make_place: MakePlace) -> None:
+def test_without_sources_the_session_outputs_are_put(make_place: MakePlace) -> None:
     place = make_place("s3")
     written = [Path(path) for (path,) in place.rows("SELECT path FROM job_outputs")]
     assert place.roar("put", place.destination.url, "-m", MESSAGE, "--public", "-y").code == 0
@@ -198,7 +198,7 @@ def test_one_step_and_a_digest_are_sources(make_place: MakePlace) -> None:
     assert place.destination.keys() == ["large-0.bin", "raw.bin"]
 
 
-def test_it_tags_the_commit_unless_told_not_to(make_place: MakePlace) -> None:
+def test_the_commit_is_tagged_unless_no_tag_is_typed(make_place: MakePlace) -> None:
     place = make_place("file")
     assert place.put("--no-tag").code == 0
     assert tags(place) == ""
@@ -207,7 +207,7 @@ def test_it_tags_the_commit_unless_told_not_to(make_place: MakePlace) -> None:
     assert git(place.project, "rev-parse", tags(place).strip()).strip() == head(place)
 
 
-def test_a_project_that_wants_no_tags_gets_none(make_place: MakePlace) -> None:
+def test_a_project_that_disables_tags_gets_none(make_place: MakePlace) -> None:
     place = make_place("file")
     roar_cli(place.project, "config", "set", "registration.tagging.enabled", "false")
     assert place.put().code == 0
@@ -216,7 +216,7 @@ def test_a_project_that_wants_no_tags_gets_none(make_place: MakePlace) -> None:
 
 
 @pytest.mark.parametrize("who", ["the command line", "the user's configuration", "nobody"])
-def test_the_tag_is_pushed_where_the_user_asks_for_it(who: str, make_place: MakePlace) -> None:
+def test_the_tag_is_pushed_only_if_the_user_asks(who: str, make_place: MakePlace) -> None:
     place = make_place("file")
     remote = place.folder / "remote.git"
     git(place.project, "init", "--quiet", "--bare", str(remote))
@@ -232,7 +232,7 @@ def test_the_tag_is_pushed_where_the_user_asks_for_it(who: str, make_place: Make
     assert pushed is (who != "nobody")
 
 
-def test_a_dead_remote_is_owed_the_tag_and_holds_nothing_up(make_place: MakePlace) -> None:
+def test_an_unreachable_remote_becomes_a_debt_and_delays_nothing(make_place: MakePlace) -> None:
     place = make_place("file")
     remote = place.folder / "remote.git"
     git(place.project, "remote", "add", "origin", str(remote))
@@ -259,7 +259,7 @@ def test_a_name_is_the_label_of_the_put_job(make_place: MakePlace) -> None:
     assert any(json.loads(text).get("name") == "release candidate" for (text,) in labels)
 
 
-def test_a_folder_is_a_dataset_where_that_is_said(make_place: MakePlace) -> None:
+def test_as_dataset_makes_a_folder_a_dataset(make_place: MakePlace) -> None:
     for given, composites in (((), 0), (("--dataset",), 1)):
         place = make_place("file")
         assert place.put(*given).code == 0
@@ -268,9 +268,7 @@ def test_a_folder_is_a_dataset_where_that_is_said(make_place: MakePlace) -> None
 
 
 @pytest.mark.parametrize(("given", "most"), [((), 64), (("--jobs", "3"), 3), (("--jobs", "1"), 1)])
-def test_jobs_are_how_many_requests_are_under_way_at_once(
-    given: tuple[str, ...], most: int, make_place: MakePlace
-) -> None:
+def test_jobs_limits_the_concurrent_requests(given: tuple[str, ...], most: int, make_place: MakePlace) -> None:
     place = make_place("s3")
     company = Company()
     place.destination.weather(company.wait)
@@ -281,7 +279,7 @@ def test_jobs_are_how_many_requests_are_under_way_at_once(
 
 
 class Company:
-    """Holds each request until another one comes, or it has waited long enough; counts how many wait together."""
+    """Holds each request until another one comes or a timeout, and counts how many wait at the same time."""
 
     def __init__(self) -> None:
         self.most = 0
@@ -299,7 +297,7 @@ class Company:
         return None
 
 
-def test_a_limited_rate_takes_its_time(make_place: MakePlace) -> None:
+def test_a_limited_rate_is_kept(make_place: MakePlace) -> None:
     place = make_place("s3")
     size = sum(map(len, place.files.values()))
     begun = time.monotonic()
@@ -308,7 +306,7 @@ def test_a_limited_rate_takes_its_time(make_place: MakePlace) -> None:
     place.check_published_once()
 
 
-def test_programs_read_how_it_went(make_place: MakePlace) -> None:
+def test_json_reports_the_put(make_place: MakePlace) -> None:
     place = make_place("s3")
     answer = place.put("--json")
     assert answer.code == 0
@@ -318,7 +316,7 @@ def test_programs_read_how_it_went(make_place: MakePlace) -> None:
     assert answer.err == ""
 
 
-def test_verbosely_every_file_has_a_line(make_place: MakePlace) -> None:
+def test_verbose_prints_a_line_for_every_file(make_place: MakePlace) -> None:
     place = make_place("s3")
     first, again = place.put("-v"), place.put("-v", "--again")
     for answer, ending in ((first, "\n"), (again, ", stored before\n")):
@@ -327,7 +325,7 @@ def test_verbosely_every_file_has_a_line(make_place: MakePlace) -> None:
             assert f"  {key}{ending}" in answer.err, answer.err
 
 
-def test_quietly_it_says_the_hash_and_the_url(make_place: MakePlace) -> None:
+def test_quiet_prints_the_hash_and_the_url(make_place: MakePlace) -> None:
     place = make_place("file")
     answer = place.put("-q")
     lineage_hash = place.check_published_once()

@@ -1,4 +1,4 @@
-"""A put whose way to the store breaks: it ends published, or says that it can be resumed, and then is."""
+"""A put whose connection to the store fails is published, or is resumable and then published."""
 
 import random
 from pathlib import Path
@@ -37,13 +37,13 @@ FAULTS = sample(
     lambda case: case[:2],
     lambda case: (case[0], case[-1]),
 )
-"""Each request of each store breaks, and each store's requests break in each way."""
+"""Each request of each store fails, and the requests of each store fail in each way."""
 SEEDS = sample("storms of puts", range(4), 1)
 MOST_RESUMES = 30
 
 
 def sent_again(place: Place) -> int:
-    """How many bodies were sent more than once."""
+    """Return how many bodies were sent more than once."""
     sent = place.destination.parts_sent(place.seen, {})
     return len(sent) - len(set(sent))
 
@@ -61,7 +61,7 @@ def test_one_fault_costs_one_request(
     assert sent_again(place) <= 1
 
 
-def test_a_beginning_whose_reply_was_lost_leaves_nothing_behind(make_place: MakePlace) -> None:
+def test_an_upload_whose_creation_reply_was_lost_leaves_nothing_behind(make_place: MakePlace) -> None:
     place = make_place("s3")
     assert isinstance(place.destination, S3)
     theirs = place.destination.begin("large-0.bin", parts=1)
@@ -73,7 +73,7 @@ def test_a_beginning_whose_reply_was_lost_leaves_nothing_behind(make_place: Make
     assert sent_again(place) == 0
 
 
-def test_a_completion_whose_reply_was_lost_is_not_repeated_with_its_parts(make_place: MakePlace) -> None:
+def test_a_completion_whose_reply_was_lost_sends_no_part_again(make_place: MakePlace) -> None:
     place = make_place("s3")
     plan_of(place, once(Fault.LOST_REPLY, "POST", "?uploadId"))
     assert place.put(hasty=True).code == 0
@@ -85,10 +85,8 @@ def test_a_completion_whose_reply_was_lost_is_not_repeated_with_its_parts(make_p
 
 @pytest.mark.parametrize("step", ["jobs/batch", "finalize"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_deleted_from_the_store_between_two_lives_is_sent_again(
-    kind: str, step: str, make_place: MakePlace
-) -> None:
-    """Before anything links to it."""
+def test_an_object_deleted_before_a_resume_is_sent_again(kind: str, step: str, make_place: MakePlace) -> None:
+    """The object is deleted before anything links to it."""
     place = make_place(kind)
     died = place.put(dies_at=(f"before registry POST /api/v1/registration-sessions/{step}", 1))
     assert died.killed
@@ -104,8 +102,8 @@ def test_what_was_deleted_from_the_store_between_two_lives_is_sent_again(
         assert place.destination.parts_sent(place.seen, {}) == [("deeper/small-1.bin", 1)]
 
 
-def test_credentials_that_expired_overnight_need_a_person_and_then_it_goes_on(make_place: MakePlace) -> None:
-    """A resume begins with questions that are answered without a word."""
+def test_credentials_that_expired_before_a_resume_need_the_user(make_place: MakePlace) -> None:
+    """A resume begins with HEAD requests, whose error replies have no body."""
     place = make_place("s3")
     assert place.put(dies_at=("after commit of stored", 1)).killed
     place.destination.weather(lambda seen: Fault.EXPIRED)
@@ -117,8 +115,8 @@ def test_credentials_that_expired_overnight_need_a_person_and_then_it_goes_on(ma
     place.check_published_once()
 
 
-def test_an_upload_that_the_store_dropped_meanwhile_is_begun_anew(make_place: MakePlace) -> None:
-    """Without a person having to know."""
+def test_an_upload_that_the_store_dropped_is_restarted(make_place: MakePlace) -> None:
+    """The user need not do anything."""
     place = make_place("s3")
     assert isinstance(place.destination, S3)
     assert place.put(dies_at=("after commit of acknowledge_part", 2)).killed
@@ -145,7 +143,7 @@ def test_a_storm_ends_with_everything_published(kind: str, seed: int, make_place
 
 
 @pytest.mark.parametrize("kind", ["s3", "gs"])
-def test_a_store_that_stays_away_leaves_a_put_to_resume(kind: str, make_place: MakePlace) -> None:
+def test_an_unreachable_store_leaves_a_resumable_put(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     place.destination.weather(after_bodies(3, Fault.RESET))
     answer = place.put(hasty=True)
@@ -162,7 +160,7 @@ def test_a_store_that_stays_away_leaves_a_put_to_resume(kind: str, make_place: M
     assert not {key for key, _ in again} & left.stored
 
 
-def test_credentials_that_expire_within_a_file_are_read_anew(make_place: MakePlace) -> None:
+def test_credentials_that_expire_within_a_file_are_read_again(make_place: MakePlace) -> None:
     place = make_place("s3")
     expire = once(Fault.EXPIRED, "PUT", "partNumber=2")
     sign_in(place, "the-first-session")
@@ -181,7 +179,7 @@ def test_credentials_that_expire_within_a_file_are_read_anew(make_place: MakePla
     assert sent_again(place) == 1
 
 
-def test_credentials_that_stay_expired_need_a_person_and_then_it_goes_on(make_place: MakePlace) -> None:
+def test_credentials_that_stay_expired_need_the_user(make_place: MakePlace) -> None:
     place = make_place("s3")
     sign_in(place, "the-first-session")
     place.destination.weather(once(Fault.EXPIRED, "PUT", "partNumber=3", times=1_000_000))
@@ -199,7 +197,7 @@ def test_credentials_that_stay_expired_need_a_person_and_then_it_goes_on(make_pl
 
 
 def sign_in(place: Place, token: str) -> None:
-    """Credentials with a session token, in a file; none in the environment."""
+    """Write credentials with a session token to a file, and remove those in the environment."""
     path = Path(place.env["HOME"]) / "credentials"
     lines = ["[default]", f"aws_access_key_id = {ACCESS_KEY}", f"aws_secret_access_key = {SECRET_KEY}"]
     path.write_text("\n".join([*lines, f"aws_session_token = {token}", ""]))
@@ -209,7 +207,7 @@ def sign_in(place: Place, token: str) -> None:
 
 
 def plan_of(place: Place, plan: Plan) -> list[Fault]:
-    """Put a plan in force; returns the list of faults that it went on to cause."""
+    """Apply a plan of faults, and return the list of faults that it causes."""
     hit: list[Fault] = []
 
     def watched(seen: Seen) -> Fault | None:
@@ -223,7 +221,7 @@ def plan_of(place: Place, plan: Plan) -> list[Fault]:
 
 
 def storm(seed: int, share: float) -> Plan:
-    """A fault for that share of the requests, chosen by the seed."""
+    """Return a plan with a fault for that share of the requests, chosen by the seed."""
     rng, lock = random.Random(seed), Lock()
 
     def plan(seen: Seen) -> Fault | None:
@@ -234,7 +232,7 @@ def storm(seed: int, share: float) -> Plan:
 
 
 def after_bodies(count: int, fault: Fault) -> Plan:
-    """`fault` for everything after so many bodies arrived."""
+    """Return a plan with `fault` for every request after that many bodies."""
     left, lock = count, Lock()
 
     def plan(seen: Seen) -> Fault | None:

@@ -1,4 +1,4 @@
-"""Our put beside real roar-cli's, of the same project to the same place; and roar-cli after our put."""
+"""Our put compared with that of real roar-cli, and roar-cli after our put."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {"plain": (), "a named dataset": ("--no-ta
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_readers_and_roar_db_can_not_tell_who_put_it(name: str, make_place: MakePlace) -> None:
+def test_readers_and_roar_db_see_no_difference_from_roar_cli(name: str, make_place: MakePlace) -> None:
     place = make_place("s3")
     if "--no-tag" in OPTIONS[name]:  # with a tag, both would push it there
         git(place.project, "remote", "add", "origin", REMOTE)
@@ -42,7 +42,7 @@ def test_readers_and_roar_db_can_not_tell_who_put_it(name: str, make_place: Make
 
 
 @pytest.mark.parametrize("kind", ["s3", "file"])
-def test_roar_cli_goes_on_after_our_put(kind: str, make_place: MakePlace) -> None:
+def test_roar_cli_works_after_our_put(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     assert place.put("-n", "release").code == 0
     ((uid,),) = place.rows("SELECT job_uid FROM jobs WHERE job_type = 'put'")
@@ -57,7 +57,7 @@ def test_roar_cli_goes_on_after_our_put(kind: str, make_place: MakePlace) -> Non
 
 
 def put_by_roar_cli(place: Place, *options: str) -> dict[str, Any]:
-    """`roar put`, the real one, to a registry of its own; what its readers get."""
+    """Run the real `roar put` with a registry of its own, and return what its readers get."""
     registry = f"{place.registry}-theirs"
     typed = ("put", "outputs", place.destination.url, "-m", MESSAGE, "--public", "-y", *options)
     roar_cli(place.project, *typed, GLAAS_URL=registry, **place.destination.env)
@@ -65,7 +65,7 @@ def put_by_roar_cli(place: Place, *options: str) -> dict[str, Any]:
 
 
 def go_back(place: Place) -> None:
-    """As if roar-cli had not put anything yet."""
+    """Undo the put of roar-cli."""
     shutil.rmtree(place.project / ".roar")
     (place.folder / "before").rename(place.project / ".roar")
     for tag in git(place.project, "tag", "--list").split():
@@ -73,7 +73,7 @@ def go_back(place: Place) -> None:
 
 
 def published(registry: str) -> dict[str, Any]:
-    """The one lineage of a registry as its readers get it, without times and what follows from them."""
+    """Return the only lineage of a registry as its readers get it, without times and what depends on them."""
     with urllib.request.urlopen(f"{registry}/published") as reply:
         count, lineage_hash, *_ = json.load(reply)
     assert count == 1
@@ -95,7 +95,7 @@ def without_labels(lineage: dict[str, Any]) -> dict[str, Any]:
 
 
 def labels(lineage: dict[str, Any]) -> set[tuple[int, str, str]]:
-    """(step, label, value) of every job."""
+    """Return (step, label, value) of every job."""
     return {
         (job["step_number"], name, json.dumps(value, sort_keys=True))
         for job in lineage["jobs"]
@@ -104,7 +104,7 @@ def labels(lineage: dict[str, Any]) -> set[tuple[int, str, str]]:
 
 
 def recorded(database: Path) -> dict[str, list[Any]]:
-    """The rows that a put leaves, without two things that only one side keeps.
+    """Return the rows that a put leaves, without two facts that only one side records.
 
     Ours is the session's note of where it is published (protocol.md §7); theirs is whether the registry, when it was
     told of a dataset, had known it before.

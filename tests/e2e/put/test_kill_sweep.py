@@ -18,20 +18,20 @@ from tests.support.sampling import EXHAUSTIVE, sample
 from tests.support.storage.proxy import Fault
 
 PORTIONS = 4
-"""Tests that share the moments of a sweep, to run side by side."""
+"""The number of tests among which the moments of a sweep are divided, to run concurrently."""
 CHUNK_BYTES = 256 * 1024
-"""What a folder store writes at once."""
+"""Bytes that a folder store writes at once."""
 SOME = 2
-"""How many of the same kind are tried where the moments are chosen by hand."""
+"""How many moments of one kind are tried by default."""
 SHARED = ("registry", "commit", "make_tag", "record_put", "mark_published", "forget_session_token")
-"""What is the same wherever the objects go: one sweep goes through it."""
+"""Moments that do not depend on the destination, so that one sweep covers them."""
 MOST_OF_A_KIND = 50
 """How many of the same kind an exhaustive sweep tries: all, but for the chunks of a folder and the like."""
 Moment = tuple[str, int]
 
 
 def moments_of(passed: dict[str, int], kind: str) -> list[Moment]:
-    """Which of the moments of a reference run are tried: one of each kind, or many."""
+    """Return which moments of a reference run are tried: one of each kind, or many."""
     found = []
     for what, count in sorted(passed.items()):
         if EXHAUSTIVE:
@@ -43,7 +43,7 @@ def moments_of(passed: dict[str, int], kind: str) -> list[Moment]:
 
 @pytest.mark.parametrize("portion", range(PORTIONS))
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_at_any_moment_it_is_published_once(
+def test_a_put_killed_at_any_moment_is_published_once(
     kind: str, portion: int, reference: Callable[[str], dict[str, int]], make_place: MakePlace
 ) -> None:
     moments = moments_of(reference(kind), kind)[portion::PORTIONS]
@@ -62,7 +62,7 @@ def test_killed_at_any_moment_it_is_published_once(
 
 
 def check_moment(place: Place, moment: Moment) -> bool:
-    """Kill at the moment, resume, judge.  False where the run ended before it got there."""
+    """Kill at the moment, resume and check. Return False if the run ended before that moment."""
     killed = place.put(dies_at=moment)
     if not killed.killed:
         assert killed.code == 0, killed.err
@@ -83,7 +83,7 @@ def check_moment(place: Place, moment: Moment) -> bool:
 
 
 def check_not_sent_again(place: Place, left: Left, before: int, present: set[str], again: Answer) -> None:
-    """Nothing that was acknowledged, or stands in the store, is sent again."""
+    """Assert that nothing that was acknowledged or stored is sent again."""
     sent = place.destination.parts_sent(place.seen[before:], left.uploads)
     assert not set(sent) & left.parts
     assert not {key for key, _ in sent} & (left.stored | present)
@@ -94,7 +94,7 @@ def check_not_sent_again(place: Place, left: Left, before: int, present: set[str
 
 
 def failed_requests(answer: Answer) -> int:
-    """How many requests to the store broke or failed at the least; on a busy machine some do."""
+    """Return the least number of requests to the store that failed, as some do on a busy machine."""
     asked = sum(count for what, count in answer.passed.items() if what.startswith("before store "))
     answered = sum(count for what, count in answer.passed.items() if what.startswith("after store "))
     return asked - answered + answer.err.count("  attempt ")
@@ -124,8 +124,8 @@ def test_a_reference_run_passes_through_every_kind_of_moment(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_again_and_again_it_still_ends(kind: str, make_place: MakePlace) -> None:
-    """Each life gets a little further than the one before, and what it got done is not done again."""
+def test_a_put_killed_repeatedly_still_ends(kind: str, make_place: MakePlace) -> None:
+    """Each process gets a little further than the one before, and repeats nothing that was done."""
     place = make_place(kind)
     answer = place.put(dies_at=("after commit of freeze", 1))
     lives = 1
@@ -143,11 +143,11 @@ UNHEARD = {
     "s3": ("before commit of forget_parts", "before store POST uploads", "after store POST uploads", "within a body"),
     "file": ("before folder _reserve", "after folder _reserve", "after folder _write", "before folder _publish"),
 }
-"""Moments around the beginning of an upload, and while it is under way."""
+"""Moments around the creation of an upload, and during it."""
 
 
 @pytest.mark.parametrize(("kind", "what"), [(kind, what) for kind, whats in UNHEARD.items() for what in whats])
-def test_given_up_after_a_kill_nothing_of_it_is_left_in_the_store(
+def test_cancelling_a_killed_put_leaves_nothing_in_the_store(
     kind: str, what: str, reference: Callable[[str], dict[str, int]], make_place: MakePlace
 ) -> None:
     for number in range(1, min(reference(kind)[what], SOME) + 1):
@@ -164,7 +164,7 @@ def test_given_up_after_a_kill_nothing_of_it_is_left_in_the_store(
 
 
 @pytest.mark.parametrize(("kind", "what"), [(kind, what) for kind, whats in UNHEARD.items() for what in whats])
-def test_what_another_put_stored_meanwhile_is_not_kept_under_way(
+def test_an_upload_of_an_object_stored_meanwhile_is_aborted(
     kind: str, what: str, reference: Callable[[str], dict[str, int]], make_place: MakePlace
 ) -> None:
     for number in range(1, min(reference(kind)[what], SOME) + 1):
@@ -179,8 +179,8 @@ def test_what_another_put_stored_meanwhile_is_not_kept_under_way(
         place.discard()
 
 
-def test_given_up_by_prune_nothing_of_it_is_left_in_the_store(make_place: MakePlace) -> None:
-    """Where the store was away when the publish was cancelled."""
+def test_pruning_a_cancelled_put_leaves_nothing_in_the_store(make_place: MakePlace) -> None:
+    """The store was unreachable when the publish was cancelled."""
     place = make_place("s3")
     assert place.put(dies_at=("after store POST uploads", 1)).killed
     assert len(place.destination.uploads()) == 1
@@ -193,8 +193,8 @@ def test_given_up_by_prune_nothing_of_it_is_left_in_the_store(make_place: MakePl
     assert place.destination.uploads() == set()
 
 
-def test_what_somebody_else_has_under_way_is_left_alone(make_place: MakePlace) -> None:
-    """Another upload of the same key that was there before, or has a part, and one of another key."""
+def test_uploads_of_other_clients_are_not_touched(make_place: MakePlace) -> None:
+    """An earlier upload of the same key, one that has a part, and one of another key."""
     place = make_place("s3")
     assert isinstance(place.destination, S3)
     others = {place.destination.begin(f"large-0.bin{more}", parts) for more, parts in (("", 1), (".more", 0))}
@@ -207,7 +207,7 @@ def test_what_somebody_else_has_under_way_is_left_alone(make_place: MakePlace) -
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_plan_that_was_never_finished_is_pruned(kind: str, make_place: MakePlace) -> None:
+def test_an_unfinished_plan_is_pruned(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     assert place.put(dies_at=("before commit of freeze", 1)).killed
     (left,) = place.left()

@@ -1,4 +1,4 @@
-"""A link that is planted between the import of a put and its resume: nothing outside of the project is used by it."""
+"""A link that is planted between the import of a put and its resume does not lead out of the project."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from tests.support.put.place import Place
 
 @pytest.fixture
 def there(make_place: MakePlace) -> Place:
-    """Another machine, whose user has imported the put; one file of it was missing there."""
+    """Another machine, whose user has imported the put; one file of it is missing there."""
     place = make_place("file")
     assert place.put(dies_at=WITHIN_A_FILE).killed
     file = exported(place)
@@ -26,7 +26,7 @@ def there(make_place: MakePlace) -> Place:
 
 
 def secret(there: Place) -> Path:
-    """A file of the user's whose size and digest the sender of the bundle knows."""
+    """A file of the user, whose size and digest the sender of the bundle knows."""
     return there.folder / "home" / "secret"
 
 
@@ -61,7 +61,7 @@ def test_a_folder_outside_is_not_written(there: Place) -> None:
 
 
 def test_git_is_not_written_to(there: Place) -> None:
-    """A link to a folder of the project that other programs take orders from."""
+    """A link to a protected folder of the project."""
     secret(there).rename(outputs(there) / "large-0.bin")
     stored = Path(there.destination.url.removeprefix("file://").replace("%20", " "))
     shutil.rmtree(stored / "deeper", ignore_errors=True)

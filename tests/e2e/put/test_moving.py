@@ -1,4 +1,4 @@
-"""A put that is killed on one machine and goes on on another, where the files may lie elsewhere."""
+"""A put that is killed on one machine and resumed on another, where the files may have other paths."""
 
 import copy
 import json
@@ -22,7 +22,7 @@ WITHIN_A_FILE, WITHIN_THE_LINEAGE = ("after commit of acknowledge_part", 2), ("a
 
 
 def another_machine(place: Place, *, roar_db: bool = True) -> Place:
-    """A copy of the project under another path, with nothing else of this machine: here, the project is gone."""
+    """Move the project to another path, with nothing else of this machine."""
     there = copy.copy(place)
     there.folder = place.folder / "there"
     there.project, there.state = there.folder / "elsewhere", StateFolder(there.folder / "state")
@@ -42,7 +42,7 @@ def exported(place: Place) -> Path:
 
 
 def allowed(there: Place) -> list[str]:
-    """The user's own words for a folder outside of the project."""
+    """Return the options by which the user allows a folder outside of the project."""
     return ["--yes", *(["--allow", there.destination.url] if there.destination.proxy is None else [])]
 
 
@@ -64,7 +64,7 @@ def outputs(there: Place) -> Path:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("moment", [WITHIN_A_FILE, WITHIN_THE_LINEAGE], ids=["within a file", "within the lineage"])
-def test_it_goes_on_there_and_is_published_once(kind: str, moment: tuple[str, int], make_place: MakePlace) -> None:
+def test_a_moved_put_resumes_and_is_published_once(kind: str, moment: tuple[str, int], make_place: MakePlace) -> None:
     place = make_place(kind)
     assert place.put(dies_at=moment).killed
     file = exported(place)
@@ -79,7 +79,7 @@ def test_it_goes_on_there_and_is_published_once(kind: str, moment: tuple[str, in
     assert {path for (path,) in recorded} >= {str(outputs(there) / key) for key in place.files}
 
 
-def test_files_are_found_by_what_is_in_them(make_place: MakePlace) -> None:
+def test_files_are_found_by_content(make_place: MakePlace) -> None:
     place = make_place("file")
     assert place.put(dies_at=WITHIN_A_FILE).killed
     file = exported(place)
@@ -92,7 +92,7 @@ def test_files_are_found_by_what_is_in_them(make_place: MakePlace) -> None:
     there.check_published_once()
 
 
-def test_it_stops_at_what_is_not_there_until_it_is(make_place: MakePlace) -> None:
+def test_a_moved_put_stops_at_a_missing_file_until_it_exists(make_place: MakePlace) -> None:
     place = make_place("file")
     assert place.put(dies_at=WITHIN_A_FILE).killed
     file = exported(place)
@@ -113,7 +113,7 @@ def test_it_stops_at_what_is_not_there_until_it_is(make_place: MakePlace) -> Non
 
 
 @pytest.mark.parametrize("moment", ["before commit of adapt", "after commit of adapt", "after write_private"])
-def test_an_import_that_is_killed_is_repeated(moment: str, make_place: MakePlace) -> None:
+def test_a_killed_import_can_be_repeated(moment: str, make_place: MakePlace) -> None:
     place = make_place("file")
     assert place.put(dies_at=WITHIN_A_FILE).killed
     file = exported(place)
@@ -127,7 +127,7 @@ def test_an_import_that_is_killed_is_repeated(moment: str, make_place: MakePlace
 
 
 @pytest.mark.parametrize("moment", ["before commit of park", "after commit of park"])
-def test_an_export_that_is_killed_leaves_a_whole_file_and_a_publish_that_goes_on(
+def test_a_killed_export_leaves_a_complete_file_or_none_and_a_resumable_publish(
     moment: str, make_place: MakePlace
 ) -> None:
     place = make_place("file")
@@ -143,7 +143,7 @@ def test_an_export_that_is_killed_leaves_a_whole_file_and_a_publish_that_goes_on
     there.check_published_once()
 
 
-def test_missing_files_are_named_to_a_person(make_place: MakePlace) -> None:
+def test_missing_files_are_listed(make_place: MakePlace) -> None:
     place = make_place("file")
     assert place.put(dies_at=WITHIN_A_FILE).killed
     file = exported(place)
@@ -156,7 +156,7 @@ def test_missing_files_are_named_to_a_person(make_place: MakePlace) -> None:
 
 
 @pytest.mark.parametrize("kind", ["s3", "gs"])
-def test_what_names_an_upload_does_not_travel(kind: str, make_place: MakePlace) -> None:
+def test_upload_ids_are_not_exported(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     assert place.put(dies_at=WITHIN_A_FILE).killed
     uploads = place.only_left().uploads
@@ -165,7 +165,7 @@ def test_what_names_an_upload_does_not_travel(kind: str, make_place: MakePlace) 
     assert [key for name, key in uploads.items() if name.encode() in content] == []
 
 
-def test_what_is_left_under_way_here_is_given_up_with_the_publish(make_place: MakePlace) -> None:
+def test_cancelling_an_exported_put_aborts_its_uploads(make_place: MakePlace) -> None:
     place = make_place("s3")
     assert place.put(dies_at=WITHIN_A_FILE).killed
     file = exported(place)
@@ -180,7 +180,7 @@ def test_what_is_left_under_way_here_is_given_up_with_the_publish(make_place: Ma
     there.check_published_once()
 
 
-def test_a_secret_in_the_message_does_not_travel(make_place: MakePlace) -> None:
+def test_a_secret_in_the_message_is_not_exported(make_place: MakePlace) -> None:
     place = make_place("file")
     typed = ("put", "outputs", place.destination.url, "-m", f"by {SECRET}", "-n", f"x {SECRET}", "--public", "-y")
     assert place.roar(*typed, dies_at=WITHIN_A_FILE).killed
@@ -197,7 +197,7 @@ def test_a_secret_in_the_message_does_not_travel(make_place: MakePlace) -> None:
     assert command.count("_REDACTED]") == 2
 
 
-def test_without_its_roar_db_it_is_published_all_the_same(make_place: MakePlace) -> None:
+def test_a_put_without_its_roar_db_is_published(make_place: MakePlace) -> None:
     place = make_place("file")
     assert place.put(dies_at=WITHIN_A_FILE).killed
     file = exported(place)
@@ -209,7 +209,7 @@ def test_without_its_roar_db_it_is_published_all_the_same(make_place: MakePlace)
     assert place.ask("published")[0] == 1
 
 
-def test_another_projects_roar_db_is_left_alone(make_place: MakePlace) -> None:
+def test_the_roar_db_of_another_project_is_not_changed(make_place: MakePlace) -> None:
     place, foreign = make_place("file"), make_place("file")
     assert place.put(dies_at=WITHIN_A_FILE).killed
     file = exported(place)

@@ -1,4 +1,4 @@
-"""No credential, and nothing that works like one, is in any file of a put or in anything that it says."""
+"""No credential, and nothing that works like one, is in a file or in the output of a put."""
 
 import base64
 from collections.abc import Set
@@ -29,10 +29,8 @@ def test_a_put_that_ends_well_leaves_no_secret(kind: str, make_place: MakePlace)
 
 @pytest.mark.parametrize("kind", ["s3", "gs"])
 @pytest.mark.parametrize("given", ["-v", "--json"])
-def test_a_put_that_was_interrupted_keeps_what_names_its_uploads_to_itself(
-    kind: str, given: str, make_place: MakePlace
-) -> None:
-    """What names an upload lets its bearer write to the store, so one private file has it, while it is under way."""
+def test_an_interrupted_put_keeps_its_upload_ids_private(kind: str, given: str, make_place: MakePlace) -> None:
+    """An upload id lets its bearer write to the store, so only one private file holds it, during the upload."""
     place = signed_in(make_place, kind)
     place.env["ROAR_DEBUG"] = "1"
     place.destination.weather(after_bodies(8, Fault.RESET))
@@ -52,7 +50,7 @@ def test_a_put_that_was_interrupted_keeps_what_names_its_uploads_to_itself(
     check_silent(place, [resumed], secrets)
 
 
-def test_what_a_killed_put_leaves_holds_no_secret(make_place: MakePlace) -> None:
+def test_a_killed_put_leaves_no_secret(make_place: MakePlace) -> None:
     for moment in ("before commit of acknowledge_part", "after store POST uploads", "within a body"):
         place = signed_in(make_place, "s3")
         killed = place.put(dies_at=(moment, 1))

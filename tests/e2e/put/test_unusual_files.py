@@ -1,4 +1,4 @@
-"""Files as disks have them: holes, links, pipes, nothing at all, and names of any kind."""
+"""Unusual files: holes, links, pipes, empty files, and names of any kind."""
 
 import os
 from pathlib import Path
@@ -11,11 +11,11 @@ from tests.support.put.project import output_files
 
 HOLE_BYTES = 20_000_000
 NAMES = ("two\nlines", "tab\tand 'quotes\"", "%2F and + and #?&=", "-rf", "e\u0301 or \u00e9", " blank ", "🦁")
-"""File names that a URL, a shell or a list of lines could get wrong."""
+"""File names that are special in a URL, a shell or a list of lines."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_odd_files_are_stored_as_they_read(kind: str, make_place: MakePlace) -> None:
+def test_unusual_files_are_stored_as_they_are_read(kind: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     outputs = place.project / "outputs"
     for name in NAMES:
@@ -35,7 +35,7 @@ def test_odd_files_are_stored_as_they_read(kind: str, make_place: MakePlace) -> 
 
 
 def make_what_is_no_file(folder: Path) -> None:
-    """What a put passes over."""
+    """Entries that a put leaves out."""
     (folder / "a link to nowhere").symlink_to("nowhere")
     (folder / "a link to a folder").symlink_to("deeper")
     os.mkfifo(folder / "a pipe")
