@@ -34,11 +34,24 @@ class Diagnostics:
     """The command to type next, or the choice to make."""
 
 
-class PublisherError(Exception):
-    """The root of all errors. `what` is one sentence that contains no credential.
+def sentence(text: str) -> str:
+    """Return the text as a sentence, with a capital and a full stop.
 
-    `reason` is a short stable code (`offline`, `auth`, `disk full`, …) that the journal stores with the state.
-    `publish_id` names the publish concerned, for callers that may not know it.
+    The first letter becomes a capital only if the first word is plain letters. File names, URLs and options stay as
+    they are.
+    """
+    if text.partition(" ")[0].isalpha():
+        text = text[:1].upper() + text[1:]
+    return text + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+class PublisherError(Exception):
+    """The root of all errors.
+
+    what: what happened, without a capital and a full stop, so that other texts can contain it; never a credential.
+    kept: what is kept, as sentences. next_step: a command or an instruction, without a full stop.
+    reason: a short stable code (`offline`, `auth`, `disk full`, …) that the journal stores with the state.
+    publish_id: the publish concerned, for callers that may not know it.
     """
 
     exit_code = ExitCode.FAILED
@@ -52,6 +65,11 @@ class PublisherError(Exception):
         self.next_step = next_step
         if reason is not None:
             self.reason = reason
+
+    @property
+    def detail(self) -> str:
+        """What happened and what to do next, as the journal stores it."""
+        return f"{self.what} (next: {self.next_step})" if self.next_step else self.what
 
     def diagnostics(self) -> Diagnostics:
         """Return what happened, what is kept, and what to type next."""

@@ -29,7 +29,7 @@ def python_folder() -> str:
 def no_room(folder: str, why: str) -> LocalProblem:
     """Return the error of a temporary folder that has no room."""
     return LocalProblem(
-        f"Planning the publish needs the temporary folder {folder}, which cannot be used: {why}.",
+        f"planning the publish needs the temporary folder {folder}, which cannot be used: {why}",
         kept="roar.db is as it was.",
         next_step="set TMPDIR to a folder with room, or free some there",
         reason=Reason.DISK_FULL,

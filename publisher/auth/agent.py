@@ -81,7 +81,7 @@ class Agent:
             signature, _rest = _string(await self._signature(request))
         except _AgentFailed as failure:
             raise NeedsUser(
-                f"The SSH agent does not sign with the key {fingerprint(public)}: {failure}.",
+                f"the SSH agent does not sign with the key {fingerprint(public)}: {failure}",
                 next_step="unlock the agent, or add the key to it again with `ssh-add`",
                 reason=Reason.SSH_KEY,
             ) from None

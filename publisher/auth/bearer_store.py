@@ -206,14 +206,14 @@ class BearerStore:
                 return None
             except OSError as failure:
                 raise NeedsUser(
-                    f"roar's sign-in {self._path} cannot be read: {failure.strerror}.",
+                    f"roar's sign-in {self._path} cannot be read: {failure.strerror}",
                     next_step=f"make it readable (`ls -l {self._path}` shows its permissions)",
                     reason=Reason.AUTH,
                 ) from None
             if document is not None:
                 return document
         raise NeedsUser(
-            f"roar's sign-in {self._path} does not contain a JSON object.", next_step=LOG_IN, reason=Reason.AUTH
+            f"roar's sign-in {self._path} does not contain a JSON object", next_step=LOG_IN, reason=Reason.AUTH
         )
 
 

@@ -101,11 +101,5 @@ class Choice:
         remedy: the remedy for that; it comes first.
         """
         *others, last = [*filter(None, [remedy]), *self.remedies]
-        remedy = ", ".join(others) + f", or {last}." if others else f"{last}."
-        what = f"{sentence(self.why)}. {details}".strip()
-        return NeedsUser(what, next_step=sentence(remedy), reason=reason)
-
-
-def sentence(text: str) -> str:
-    """Return the text with its first letter capitalised."""
-    return text[:1].upper() + text[1:]
+        remedy = f"{', '.join(others)}, or {last}" if others else last
+        return NeedsUser(". ".join(filter(None, [self.why, details])), next_step=remedy, reason=reason)

@@ -53,7 +53,7 @@ def read_key_files(path: Path) -> KeyFiles:
         line = _head(public_file(path)).decode("utf-8", errors="replace") if public_file(path).is_file() else ""
     except OSError as failure:
         raise NeedsUser(
-            f"The SSH key {path} cannot be read: {failure.strerror}.",
+            f"the SSH key {path} cannot be read: {failure.strerror}",
             next_step=f"make it readable (`ls -l {path}` shows its permissions)",
             reason=Reason.SSH_KEY,
         ) from None

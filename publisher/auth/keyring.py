@@ -26,7 +26,7 @@ from roar_publisher.auth.user_key import KeyState, UserKey
 from roar_publisher.blocking import RunBlocking, in_thread
 from roar_publisher.glaas.caller import Authorizer, Caller, Refused
 from roar_publisher.glaas.replies import AnyReply, MeReply
-from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
+from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient, sentence
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 ME = "/api/v1/auth/me"
@@ -73,7 +73,7 @@ class Keyring:
     def why_unusable(self) -> str:
         """Why existing credentials cannot be used, as sentences; empty if there is nothing to say."""
         key = self._key.problem
-        return " ".join(filter(None, [self._bearer.why_unusable, key.what if key else ""]))
+        return " ".join(filter(None, [self._bearer.why_unusable, sentence(key.what) if key else ""]))
 
     def stop_error(self, choice: Choice) -> NeedsUser:
         """Return the error for a STOP: which credential cannot be used, why, and what to do about it."""

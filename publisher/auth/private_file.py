@@ -56,7 +56,7 @@ async def locked(path: Path) -> AsyncIterator[None]:
                 break
             await anyio.sleep(LOCK_POLL_S)
         else:
-            raise Transient(f"Another process has been changing {path} for {LOCK_ATTEMPTS * LOCK_POLL_S:.0f} s.")
+            raise Transient(f"another process has been changing {path} for {LOCK_ATTEMPTS * LOCK_POLL_S:.0f} s")
         yield
     finally:
         os.close(descriptor)
@@ -69,9 +69,9 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except OSError as failure:
         raise LocalProblem(
-            f"{path} cannot be replaced: {failure.strerror}.",
+            f"{path} cannot be replaced: {failure.strerror}",
             kept="The file is as it was.",
-            next_step=f"Make room and {path.parent} writable, then try again.",
+            next_step=f"make room and {path.parent} writable, then try again",
             reason=Reason.DISK,
             resumable=True,
         ) from None

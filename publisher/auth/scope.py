@@ -99,4 +99,4 @@ def _text(table: Mapping[str, object], key: str) -> str:
 
 
 def _unclear(what: str) -> LocalProblem:
-    return LocalProblem(f"roar's configuration is unclear: {what}.", next_step=SCOPE_REMEDY, reason=Reason.CONFIG)
+    return LocalProblem(f"roar's configuration is unclear: {what}", next_step=SCOPE_REMEDY, reason=Reason.CONFIG)

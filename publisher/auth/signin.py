@@ -131,7 +131,7 @@ class Document(dict[str, object]):
 def environment_sign_in(token: Secret) -> SignIn:
     """Return the sign-in with the token of `ROAR_ACCESS_TOKEN`. Raises `NeedsUser` if the value cannot be a token."""
     if not _sendable(token.reveal()):
-        raise NeedsUser("ROAR_ACCESS_TOKEN is not a token.", next_step="unset ROAR_ACCESS_TOKEN", reason=Reason.AUTH)
+        raise NeedsUser("ROAR_ACCESS_TOKEN is not a token", next_step="unset ROAR_ACCESS_TOKEN", reason=Reason.AUTH)
     return SignIn(token)
 
 
@@ -177,4 +177,4 @@ def _sendable(token: object) -> bool:
 
 
 def _unusable(what: str) -> NeedsUser:
-    return NeedsUser(f"roar's sign-in state (auth.json) is unusable: {what}.", next_step=LOG_IN, reason=Reason.AUTH)
+    return NeedsUser(f"roar's sign-in state (auth.json) is unusable: {what}", next_step=LOG_IN, reason=Reason.AUTH)

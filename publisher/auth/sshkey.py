@@ -93,7 +93,7 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyLoca
                     raise _outside_ssh_folder(path)
                 return KeyLocation(private, source)
             raise NeedsUser(
-                f"The SSH key {path}, named by {source}, is not a file that can be read.",
+                f"the SSH key {path}, named by {source}, is not a file that can be read",
                 next_step=f"correct {source}, or remove it to use the keys in ~/.ssh",
                 reason=Reason.SSH_KEY,
             )
@@ -102,8 +102,8 @@ def find_key(environ: Mapping[str, str], configured: str, home: Path) -> KeyLoca
 
 def _outside_ssh_folder(path: Path) -> NeedsUser:
     return NeedsUser(
-        f"The SSH key {path}, named by {CONFIGURED} of the project, is not in ~/.ssh: "
-        "it may have come with the project, and then its owner would sign.",
+        f"the SSH key {path}, named by {CONFIGURED} of the project, is not in ~/.ssh: "
+        "it may have come with the project, and then its owner would sign",
         next_step=f"if it is yours, set ROAR_SSH_KEY={shlex.quote(str(path))}, or make a link to it in ~/.ssh",
         reason=Reason.SSH_KEY,
     )
@@ -144,7 +144,7 @@ def check_files(path: Path, *, agent: Agent | None, ask: AskPassphrase | None) -
 
 def _cannot_sign(path: Path, files: KeyFiles, why: str) -> NeedsUser:
     return NeedsUser(
-        f"The SSH key {path} {files.why_not_alone}, and {why}.",
+        f"the SSH key {path} {files.why_not_alone}, and {why}",
         next_step=f"start an agent if there is none (`eval $(ssh-agent)`), then `ssh-add {path}`",
         reason=Reason.SSH_KEY,
     )
@@ -161,7 +161,7 @@ def _unlock(path: Path, private: Secret, ask: AskPassphrase) -> SshSigner:
         except NeedsUser:
             continue
     raise NeedsUser(
-        f"The SSH key {path} was not unlocked.",
+        f"the SSH key {path} was not unlocked",
         next_step=f"try again, or `ssh-add {path}` first",
         reason=Reason.SSH_KEY,
     )
@@ -200,7 +200,7 @@ def _local_signer(path: Path, private: Secret, passphrase: Secret | None) -> Ssh
         pass  # raised again below, where no frame of the traceback holds the key or its passphrase
     if key is None:
         raise NeedsUser(
-            f"{path} holds no private SSH key that can be used.",
+            f"{path} holds no private SSH key that can be used",
             next_step=f"ssh-keygen -y -f {path}",
             reason=Reason.SSH_KEY,
         )

@@ -11,7 +11,15 @@ from roar_publisher.cli.display.output import Output
 from roar_publisher.cli.display.streams import StdoutLost, columns
 from roar_publisher.cli.display.text import printable, wrapped
 from roar_publisher.state.debts import Debt
-from roar_publisher.state.errors import Diagnostics, ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
+from roar_publisher.state.errors import (
+    Diagnostics,
+    ExitCode,
+    Interrupted,
+    LocalProblem,
+    PublisherError,
+    UsageProblem,
+    sentence,
+)
 from roar_publisher.state.reasons import Reason
 
 WRONG_ADDRESS = frozenset({Reason.OFFLINE, Reason.NOT_GLAAS, Reason.SERVER_FAILING})
@@ -136,7 +144,7 @@ def report_error(error: BaseException, *, as_json: bool) -> int:
             event["publish_id"] = error.publish_id
         out.line(json.dumps(event))
     else:
-        what = _sentence(words.what)
+        what = sentence(words.what)
         _prose(err, what if code is ExitCode.CTRL_C else f"Error: {what}")
         _prose(err, words.kept)
         if words.next_step:
@@ -183,14 +191,3 @@ def _then(first: str, resume: str) -> str:
         return first
     first = first.rstrip(".").removesuffix(", then resume")
     return f"{first}; then: {resume}" if first else resume
-
-
-def _sentence(text: str) -> str:
-    """Return the text as a sentence.
-
-    The first letter becomes a capital only if the first word is plain letters. File names, URLs and options stay as
-    typed.
-    """
-    if text.partition(" ")[0].isalpha():
-        text = text[:1].upper() + text[1:]
-    return text + ("" if text.endswith((".", "!", "?")) else ".")

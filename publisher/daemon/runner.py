@@ -87,8 +87,7 @@ async def _record(
 ) -> None:
     match follow_up.action:
         case Action.PARK:
-            remedy = f" (next: {error.next_step})" if error.next_step else ""
-            await journal.park(reason=error.reason, detail=f"{error.what}{remedy}")
+            await journal.park(reason=error.reason, detail=error.detail)
         case Action.RETRY:
             await journal.queue.postpone(attempts=follow_up.attempts, until=clock() + follow_up.seconds)
         case Action.UNREACHABLE:

@@ -86,8 +86,7 @@ async def _outcome(run: Run, progress: Progress) -> Outcome:
     try:
         return await until_stopped(run.stop, partial(STEPS[progress.state], run, progress), grace_seconds=GRACE_SECONDS)
     except Rejected as error:
-        remedy = f" (next: {error.next_step})" if error.next_step else ""
-        return Outcome(Event.REJECTED, {"reason": error.reason, "detail": f"{error.what}{remedy}"})
+        return Outcome(Event.REJECTED, {"reason": error.reason, "detail": error.detail})
     except PublisherError as error:
         await _note(run, error)
 

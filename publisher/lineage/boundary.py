@@ -49,7 +49,7 @@ def refuse_escapes(root: Path, found: Iterable[Escape], *, next_step: str) -> No
     texts = [f"{_relative(root, escape.path)} → {escape.real}" for escape in found]
     if texts:
         raise UsageProblem(
-            f"Files outside of the project {root} are published only if you ask for it: {listed(texts)}.",
+            f"files outside of the project {root} are published only if you ask for it: {listed(texts)}",
             kept="Nothing was sent or kept.",
             next_step=next_step,
         )
@@ -64,7 +64,7 @@ def refuse_linked_database(root: Path, *, kept: str, next_step: str) -> None:
             continue  # It is missing or leads nowhere; opening it reports the problem.
         if escape is not None:
             raise UsageProblem(
-                f"{_relative(root, path)} of the project {root} leads out of it, to {escape.real}.",
+                f"{_relative(root, path)} of the project {root} leads out of it, to {escape.real}",
                 kept=kept,
                 next_step=next_step,
             )

@@ -74,7 +74,7 @@ def refuse_irregular_files(path: Path) -> None:
             continue
         if not stat.S_ISREG(mode):
             raise LocalProblem(
-                f"{file} is not a regular file.",
+                f"{file} is not a regular file",
                 kept="Nothing was read or changed.",
                 next_step="check what it is",
                 reason=Reason.DATABASE,
@@ -114,7 +114,7 @@ def _quoted(name: str) -> str:
 
 def _foreign(path: Path, what: str) -> LocalProblem:
     return LocalProblem(
-        f"{path} has {what}, which roar never makes. It would run inside our own statements.",
+        f"{path} has {what}, which roar never makes. It would run inside our own statements",
         kept="Nothing was read or changed.",
         next_step=f'find out where it comes from: `sqlite3 "{path}" .schema`; drop it if it is yours',
         reason=Reason.SCHEMA,

@@ -78,7 +78,7 @@ def mark_published(
     are skipped. Raises LocalProblem if it fails; then nothing was changed.
     """
     if not database.exists():
-        raise LocalProblem(f"There is no {database} to record the publication in.", reason=Reason.NO_DATABASE)
+        raise LocalProblem(f"there is no {database} to record the publication in", reason=Reason.NO_DATABASE)
     try:
         with closing(open_writable(database)) as connection:
             remote = dict(job_uids)
@@ -137,7 +137,7 @@ def _stamp_labels(connection: sqlite3.Connection, session_id: int, as_of: float,
 def _not_recorded(database: Path, error: Exception) -> LocalProblem:
     cause = problem(database, error, writing=True)
     return LocalProblem(
-        f"The lineage is published, but roar.db could not be updated: {cause.what}",
+        f"the lineage is published, but roar.db could not be updated: {cause.what}",
         kept="The publication itself is complete.",
         next_step=cause.next_step,
         reason=cause.reason,

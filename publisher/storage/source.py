@@ -26,7 +26,7 @@ class FileChanged(LocalProblem):
     def __init__(self, path: str) -> None:
         super().__init__(
             f"{shown(path)} changed since its digest was taken",
-            kept="parts that were sent before are kept; nothing is published",
+            kept="The parts that were sent before are kept. Nothing is published.",
             next_step="put the file back as it was and resume, or start again with the new content",
             reason=Reason.FILE_CHANGED,
             resumable=True,

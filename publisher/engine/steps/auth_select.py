@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from roar_publisher.auth.authorizers import base_path
-from roar_publisher.auth.choice import sentence
 from roar_publisher.auth.decide import (
     Capabilities,
     Choice,
@@ -25,7 +24,7 @@ from roar_publisher.engine.steps.sessions import UNAUTHORIZED, credential_reject
 from roar_publisher.glaas.caller import Refused
 from roar_publisher.glaas.replies import AnyReply
 from roar_publisher.report import Noted
-from roar_publisher.state.errors import LocalProblem, NeedsUser, PublisherError
+from roar_publisher.state.errors import LocalProblem, NeedsUser, PublisherError, sentence
 from roar_publisher.state.machine import Event
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Learned, Progress
@@ -157,7 +156,7 @@ async def _choose(run: Run, progress: Progress) -> Choice:
     if choice.decision is Decision.STOP:
         problem = run.keyring.stop_error(choice)
         if rejection is not None:
-            problem.what = f"{problem.what} {sentence(rejection.what)}"
+            problem.what = f"{sentence(problem.what)} {sentence(rejection.what)}"
         raise problem
     if rejection is not None:
         if choice.decision is Decision.SSH:
@@ -232,12 +231,12 @@ async def _check_not_anonymous(run: Run) -> None:
         return
     if (await run.keyring.available(*_asked(run))).key is not Key.NONE and not all(map(requires_bearer, people)):
         return
-    what = f"this publish was to name {' or '.join(people)}, and you are not signed in where it goes on."
+    what = f"this publish was to name {' or '.join(people)}, and you are not signed in where it continues"
     raise NeedsUser(
-        f"{what} {run.keyring.why_unusable}".strip(),
+        ". ".join(filter(None, [what, run.keyring.why_unusable])),
         kept="Nothing is in the registry yet.",
-        next_step="run `roar login`, or set ROAR_ACCESS_TOKEN where it goes on (for a daemon: then `roar daemon stop` "
-        f"and `start`), then: roar publish --resume {run.plan.id}\n"
-        f"or name nobody: roar journal cancel {run.plan.id}, then roar publish --anonymous",
+        next_step="run `roar login`, or set ROAR_ACCESS_TOKEN where it continues (for a daemon: then `roar daemon "
+        f"stop` and `start`), then: roar publish --resume {run.plan.id}\n"
+        f"or publish anonymously: roar journal cancel {run.plan.id}, then roar publish --anonymous",
         reason=Reason.AUTH,
     )

@@ -84,7 +84,7 @@ def _still_owed(left: list[Debt]) -> LocalProblem:
     payable = sorted((debt for debt in left if debt.payable), key=lambda debt: _waits_for_person(debt.reason))
     commands = [debt.command for debt in payable if debt.command]
     return LocalProblem(
-        f"The lineage is published, but {'; '.join(debt.text for debt in left)}",
+        f"the lineage is published, but {'; '.join(debt.text for debt in left)}",
         kept="The publication itself is complete.",
         next_step=f"fix that, or type: {commands[0]}" if commands else "fix that",
         reason=payable[0].reason,

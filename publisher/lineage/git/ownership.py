@@ -122,7 +122,7 @@ def _ownership_remedy(own: Path, common: Path, top: Path) -> str:
 def _foreign_repository(folder: Path, real: Path, *, by: Path | None = None, remedy: str = "") -> LocalProblem:
     through = f" through {by}" if by is not None else ""
     return LocalProblem(
-        f"The git repository of {folder} leads to another folder{through}: {real}.",
+        f"the git repository of {folder} leads to another folder{through}: {real}",
         kept="Nothing was sent, because that folder's commit and address may belong to another project.",
         next_step=remedy or "check where it leads; a clone (`git clone`) has everything in one folder",
         reason=Reason.GIT,

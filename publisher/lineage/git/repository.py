@@ -61,7 +61,7 @@ def unreadable(place: Path, result: GitResult) -> LocalProblem:
     if result.stderr == GIT_MISSING:
         look = "install git, or add its folder to PATH"
     return LocalProblem(
-        f"git cannot read the repository at {place}: {result.why}.",
+        f"git cannot read the repository at {place}: {result.why}",
         kept="Nothing was sent, because a lineage without its commit has another hash.",
         next_step=f"{remedy[0].strip() if remedy else look}; then repeat the command",
         reason=Reason.GIT,

@@ -65,7 +65,7 @@ def usable_pattern(name: str, pattern: str) -> Any:
 def bad_pattern(name: str, why: str) -> LocalProblem:
     """Return the error for an unusable configured pattern."""
     return LocalProblem(
-        f"[registration.omit]: the pattern {name!r} cannot be used: {why}.",
+        f"[registration.omit]: the pattern {name!r} cannot be used: {why}",
         kept="Nothing was sent.",
         next_step="change it in .roar/config.toml; lookaround and backreferences are not supported",
         reason=Reason.CONFIG,
@@ -75,7 +75,7 @@ def bad_pattern(name: str, why: str) -> LocalProblem:
 def too_slow(name: str) -> LocalProblem:
     """Return the error for a pattern whose matches take too long."""
     return LocalProblem(
-        f"[registration.omit]: the pattern {name!r} takes too long.",
+        f"[registration.omit]: the pattern {name!r} takes too long",
         kept="Nothing was sent.",
         next_step="change it in .roar/config.toml so that it matches less",
         reason=Reason.CONFIG,

@@ -47,7 +47,7 @@ class Redactor(TextRedactor):
             return redacted(value)
         except RecursionError:
             raise LocalProblem(
-                "A label or some metadata in roar.db is nested too deep to look for secrets in it.",
+                "a label or some metadata in roar.db is nested too deep to look for secrets in it",
                 kept="Nothing was sent.",
                 next_step="publish a target without it (`@N`, a path, a job uid)",
                 reason=Reason.TOO_LARGE,

@@ -89,13 +89,13 @@ def check_import(
     targets = _targets(destination, [row.key for row in rows])
     for target in filter(_is_protected, targets):
         raise UsageProblem(
-            f"The bundle would write {real_path(target)}, a file that other programs read their configuration from.",
+            f"the bundle would write {real_path(target)}, a file that other programs read their configuration from",
             kept="Nothing was imported.",
             next_step="ask its sender for another destination",
         )
     if outside := folders.outside([here[row.seq].path for row in rows], targets):
         raise UsageProblem(
-            f"The bundle names files outside of the project {folders.project}: {listed(outside, _LISTED)}.",
+            f"the bundle names files outside of the project {folders.project}: {listed(outside, _LISTED)}",
             kept="Nothing was imported.",
             next_step="if you want that, repeat the folder or the file: roar journal import FILE --allow PATH",
         )
@@ -139,7 +139,7 @@ def _is_protected(target: Path) -> bool:
 
 def _escaped(plan: Plan, folders: AllowedFolders, what: str) -> LocalProblem:
     return LocalProblem(
-        f"A path of the imported publish {plan.id} now leads out of the project {folders.project}: {what}.",
+        f"a path of the imported publish {plan.id} now leads out of the project {folders.project}: {what}",
         kept="Nothing was read or written there.",
         next_step=f"remove the links, then roar publish --resume {plan.id}; or roar journal cancel {plan.id}",
         reason=Reason.FILE_CHANGED,

@@ -37,7 +37,7 @@ def record_put(database: Path, record: PutRecord) -> None:
     except FAILURES as error:
         cause = problem(database, error, writing=True)
         raise LocalProblem(
-            f"The lineage is published, but roar.db could not be updated: {cause.what}",
+            f"the lineage is published, but roar.db could not be updated: {cause.what}",
             kept="The publication itself is complete, and so are the uploads.",
             next_step=cause.next_step,
             reason=cause.reason,

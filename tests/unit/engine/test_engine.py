@@ -492,7 +492,7 @@ async def test_labels_that_are_refused_do_not_undo_the_publish(publishing: Publi
 async def test_marks_in_a_roar_db_that_is_gone_are_owed_to_nobody(publishing: Publishing) -> None:
     progress = await publishing.run()
     assert progress.owed == ()
-    assert any(isinstance(report, Noted) and "There is no /nowhere" in report.text for report in publishing.reports)
+    assert any(isinstance(report, Noted) and "there is no /nowhere" in report.text for report in publishing.reports)
 
 
 # ---------------------------------------------------------------- FALLBACK

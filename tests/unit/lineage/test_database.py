@@ -150,7 +150,7 @@ def _folder(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "what"),
     [
-        (Path.unlink, "There is no"),
+        (Path.unlink, "there is no"),
         (_garbage, "damaged, or not an SQLite database"),
         (_truncated, "damaged"),
         (_empty, "is not roar's database"),

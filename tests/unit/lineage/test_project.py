@@ -36,7 +36,7 @@ def test_the_nearest_project_is_used(root: Path) -> None:
 
 
 def test_a_missing_project_is_reported_with_a_remedy(tmp_path: Path) -> None:
-    with pytest.raises(LocalProblem, match="There is no roar project here") as caught:
+    with pytest.raises(LocalProblem, match="there is no roar project here") as caught:
         find_project(tmp_path)
     assert "roar init" in caught.value.next_step
 

@@ -140,7 +140,7 @@ def test_a_missing_or_damaged_database_is_an_error(database: Path) -> None:
     with pytest.raises(LocalProblem, match=r"is published, but roar\.db could not be updated"):
         mark(database)
     database.unlink()
-    with pytest.raises(LocalProblem, match="There is no"):
+    with pytest.raises(LocalProblem, match="there is no"):
         mark(database)
     assert not database.exists()
 

@@ -160,7 +160,7 @@ def test_a_missing_session_is_reported_with_a_remedy(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         recorder.job(1)
         recorder.connection.execute("UPDATE sessions SET is_active = 0")
-    with pytest.raises(LocalProblem, match="No roar session is active"):
+    with pytest.raises(LocalProblem, match="no roar session is active"):
         picked(recorder.project(), None)
     assert picked(recorder.project(), "00000001") == [("00000001", None)]
 

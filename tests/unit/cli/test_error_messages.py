@@ -1,0 +1,112 @@
+"""The form of every message: what happened, what is kept, what to type next (`state.errors.PublisherError`)."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roar_publisher.cli.failure import report_error
+from roar_publisher.state.errors import LocalProblem, PublisherError
+from roar_publisher.state.reasons import MEANINGS, Reason
+
+ROOT = Path(__file__).parents[3]
+NAMES = ("SQLite", "Google", "SSH", "AWS", "NFS")
+"""Words that begin with a capital wherever they are."""
+HOLE = "{}"
+"""Stands for what an f-string inserts."""
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for package in ("publisher", "state"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if not path.is_relative_to(ROOT / "publisher" / "state"):
+                yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+MODULES = list(modules())
+
+
+def classes() -> set[str]:
+    """The names of `PublisherError` and of every class that is derived from it."""
+    bases = {
+        node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
+        for _, tree in MODULES
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+    found = {PublisherError.__name__}
+    while more := {name for name, named in bases.items() if named & found} - found:
+        found |= more
+    return found
+
+
+def text(node: ast.expr) -> str | None:
+    """The text of a literal; None if the expression is not one."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else HOLE for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def messages() -> dict[str, set[tuple[str, str]]]:
+    """Every literal message with its module, by the argument that it is given as."""
+    errors = classes()
+    found: dict[str, set[tuple[str, str]]] = {"what": set(), "kept": set(), "next_step": set()}
+    for module, tree in MODULES:
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            given = {each.arg: each.value for each in call.keywords if each.arg in found}
+            if isinstance(call.func, ast.Name) and call.func.id in errors and call.args:
+                given["what"] = call.args[0]
+            for name, node in given.items():
+                if name is not None and (message := text(node)):
+                    found[name].add((module, message))
+    return found
+
+
+MESSAGES = messages()
+
+
+def test_there_are_messages_to_check() -> None:
+    assert {name: len(found) > 40 for name, found in MESSAGES.items()} == dict.fromkeys(MESSAGES, True)
+
+
+def test_what_happened_is_a_clause_that_other_texts_can_contain() -> None:
+    wrong = {
+        (module, what)
+        for module, what in MESSAGES["what"]
+        if what.endswith((".", "!")) or (re.match("[A-Z][a-z]", what) and not what.startswith(NAMES))
+    }
+    assert wrong == set()
+
+
+def test_what_is_kept_is_a_sentence() -> None:
+    wrong = {
+        (module, kept)
+        for module, kept in MESSAGES["kept"]
+        if not kept.endswith((".", HOLE)) or not (kept[0].isupper() or kept.startswith((HOLE, "roar")))
+    }
+    assert wrong == set()
+
+
+def test_the_next_step_is_a_command_or_an_instruction_without_a_full_stop() -> None:
+    wrong = {
+        (module, step)
+        for module, step in MESSAGES["next_step"]
+        if step.endswith(".") or (re.match("[A-Z][a-z]", step) and not step.startswith(NAMES))
+    }
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_short_meaning(reason: Reason) -> None:
+    meaning = MEANINGS[reason].text
+    assert not meaning.endswith(".")
+    assert len(meaning) <= 100
+    assert meaning.startswith(NAMES) or not re.match("[A-Z][a-z]", meaning)
+
+
+def test_one_function_makes_sentences_of_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    error = LocalProblem("the disk is full", kept="Nothing was sent or kept.", next_step="free some space")
+    assert report_error(error, as_json=False) == 1
+    assert capsys.readouterr().err == "Error: The disk is full.\nNothing was sent or kept.\nNext: free some space\n"
