@@ -193,8 +193,8 @@ def _index(
     bloom = bloom_filter(components) if known else {name: stored.get(name) for name in BLOOM_FIELDS}
     if None in bloom.values():
         raise LocalProblem(
-            f"The dataset {digest[:12]} cannot be published: roar stored {len(components)} of its {total} components"
-            " and no index of the rest.",
+            f"the dataset {digest[:12]} cannot be published: roar stored {len(components)} of its {total} components"
+            " and no index of the rest",
             next_step="capture it again with `roar run`, or publish a target that does not use it",
             reason=Reason.INCOMPLETE_DATASET,
         )

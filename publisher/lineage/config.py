@@ -186,7 +186,7 @@ class _Reader:
 
     def _wrong(self, key: str, wanted: str) -> LocalProblem:
         return LocalProblem(
-            f"{self.source}: {key} must be {wanted}.",
+            f"{self.source}: {key} must be {wanted}",
             next_step=f"correct {self.source} and try again",
             reason=Reason.CONFIG,
         )

@@ -30,7 +30,7 @@ def open_readable(path: Path) -> sqlite3.Connection:
         wal = path.with_name(path.name + "-wal")
         if wal.exists() and wal.stat().st_size > 0:
             raise LocalProblem(
-                f"{path} has changes waiting in {wal.name}, and {path.parent} cannot be written to read them.",
+                f"{path} has changes waiting in {wal.name}, and {path.parent} cannot be written to read them",
                 next_step="run `roar status` once with write permission, then try again",
                 reason=Reason.READ_ONLY,
             ) from error

@@ -27,7 +27,7 @@ def blake3_of(database: RoarDatabase, path: Path) -> str:
         )
         return str(cached[0]) if cached is not None else _digest(path)
     except OSError as error:
-        raise LocalProblem(f"{path} cannot be read: {error.strerror}.", next_step="check its permissions") from error
+        raise LocalProblem(f"{path} cannot be read: {error.strerror}", next_step="check its permissions") from error
 
 
 def blake3_hasher(data: bytes = b"") -> "blake3":
@@ -36,7 +36,7 @@ def blake3_hasher(data: bytes = b"") -> "blake3":
         from blake3 import blake3
     except ImportError as error:
         raise LocalProblem(
-            "This lineage needs blake3 digests, and the package blake3 is not installed.",
+            "this lineage needs blake3 digests, and the package blake3 is not installed",
             next_step="type `pip install blake3`; a path may also be named by its digest",
             reason=Reason.NO_BLAKE3,
         ) from error

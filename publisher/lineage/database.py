@@ -37,7 +37,7 @@ def open_database(path: Path) -> Iterator["RoarDatabase"]:
     refuse_irregular_files(path)
     if not path.exists():
         raise LocalProblem(
-            f"There is no {path}: roar has captured nothing here yet.",
+            f"there is no {path}: roar has captured nothing here yet",
             next_step="capture something with `roar run <command>` first",
             reason=Reason.NO_DATABASE,
         )
@@ -66,7 +66,7 @@ class RoarDatabase:
         if newer or "jobs" in missing:
             what = "was written by a newer roar" if newer else "is not roar's database"
             raise LocalProblem(
-                f"{self.path} {what}.",
+                f"{self.path} {what}",
                 kept="Nothing was read or changed.",
                 next_step="upgrade with `pip install -U roar-publisher`"
                 if newer
@@ -75,7 +75,7 @@ class RoarDatabase:
             )
         if missing:
             raise LocalProblem(
-                f"{self.path} was written by an older roar (it lacks {', '.join(missing)}).",
+                f"{self.path} was written by an older roar (it lacks {', '.join(missing)})",
                 next_step="let a current roar upgrade it: `pip install -U roar-cli`, commit your changes,"
                 " then `roar run true`",
                 reason=Reason.SCHEMA,

@@ -25,21 +25,21 @@ def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProb
     undecodable = isinstance(error, UnicodeDecodeError)
     if undecodable or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return LocalProblem(
-            f"{path} is damaged, or not an SQLite database: {'its schema is not text' if undecodable else error}.",
+            f"{path} is damaged, or not an SQLite database: {'its schema is not text' if undecodable else error}",
             kept="Nothing was changed.",
             next_step=f'look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`, or restore it from a copy',
             reason=Reason.CORRUPT,
         )
     if code == sqlite3.SQLITE_TOOBIG:
         return LocalProblem(
-            f"{path} holds a text of more than {LARGEST_VALUE // 1024**2} MB, which no registry accepts{_owner(path)}.",
+            f"{path} holds a text of more than {LARGEST_VALUE // 1024**2} MB, which no registry accepts{_owner(path)}",
             kept="Nothing was sent.",
             next_step="publish a target without it (`@N`, a path, a job uid)",
             reason=Reason.TOO_LARGE,
         )
     if code == sqlite3.SQLITE_INTERRUPT:
         return LocalProblem(
-            f"{path} returned no row for {STATEMENT_TIMEOUT_SECONDS:.0f} s.",
+            f"{path} returned no row for {STATEMENT_TIMEOUT_SECONDS:.0f} s",
             kept="Nothing was sent.",
             next_step=f'look at it with `sqlite3 "{path}" "PRAGMA integrity_check"`',
             reason=Reason.DATABASE,
@@ -48,12 +48,12 @@ def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProb
         return no_room(sqlite_folder(), "no room is left there" if code == sqlite3.SQLITE_FULL else str(error))
     if code == sqlite3.SQLITE_FULL:
         return LocalProblem(
-            f"The disk is full; {path} cannot be changed.", next_step="free some disk space", reason=Reason.DISK_FULL
+            f"the disk is full; {path} cannot be changed", next_step="free some disk space", reason=Reason.DISK_FULL
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LocalProblem(f"{path} is locked by another process.", next_step="try again shortly", reason=Reason.BUSY)
+        return LocalProblem(f"{path} is locked by another process", next_step="try again shortly", reason=Reason.BUSY)
     return LocalProblem(
-        f"SQLite cannot work with {path}: {error}.",
+        f"SQLite cannot work with {path}: {error}",
         next_step="check the file, its folder and their permissions",
         reason=Reason.DATABASE,
     )

@@ -39,7 +39,7 @@ def current_folder() -> Path:
         return Path.cwd()
     except FileNotFoundError as error:
         raise LocalProblem(
-            "The current folder no longer exists.",
+            "the current folder no longer exists",
             next_step="go into the project's folder (`cd`), then try again",
             reason=Reason.NO_PROJECT,
         ) from error
@@ -58,7 +58,7 @@ def find_project(start: Path) -> Project:
             _refuse_other_users_project(roar_dir)
             return Project(folder, roar_dir, roar_dir / "roar.db", load_config(folder))
     raise LocalProblem(
-        f"There is no roar project here: no {ROAR_FOLDER}/ folder in {start} or above it.",
+        f"there is no roar project here: no {ROAR_FOLDER}/ folder in {start} or above it",
         next_step="go into the project's folder, or start one with `roar init`",
         reason=Reason.NO_PROJECT,
     )
@@ -74,7 +74,7 @@ def _refuse_other_users_project(roar_dir: Path) -> None:
     planted = folder.st_mode & stat.S_IWOTH and own.st_uid not in (os.geteuid(), folder.st_uid)
     if planted:
         raise LocalProblem(
-            f"{roar_dir} belongs to another user (uid {own.st_uid}), in a folder that all users may write into.",
+            f"{roar_dir} belongs to another user (uid {own.st_uid}), in a folder that all users may write into",
             kept="Nothing was read.",
             next_step="go into the folder of a project of your own, or start one with `roar init`",
             reason=Reason.NO_PROJECT,
@@ -87,7 +87,7 @@ def _refuse_undecodable_path(start: Path) -> None:
         str(start.resolve()).encode("utf-8")
     except UnicodeEncodeError:
         raise LocalProblem(
-            f"The path of this folder is not valid UTF-8: {os.fsencode(start.resolve()).decode('utf-8', 'replace')}.",
+            f"the path of this folder is not valid UTF-8: {os.fsencode(start.resolve()).decode('utf-8', 'replace')}",
             next_step="rename the folder, or move the project, and try again",
             reason=Reason.PROJECT_PATH,
         ) from None

@@ -75,7 +75,7 @@ def ordered_jobs(database: RoarDatabase) -> list[JobHead]:
         heads.append(JobHead(row, uid, parent_uid, step, timestamp, bool(build), bool(task), bool(submit)))
     if not heads:
         raise LocalProblem(
-            "There is nothing to publish: the session has no jobs.",
+            "there is nothing to publish: the session has no jobs",
             next_step="capture something with `roar run <command>` first",
             reason=Reason.NOTHING_TO_PUBLISH,
         )
@@ -84,7 +84,7 @@ def ordered_jobs(database: RoarDatabase) -> list[JobHead]:
 
 def _unpublishable(database: RoarDatabase, job: object, why: str) -> LocalProblem:
     return LocalProblem(
-        f"Job {job} of {database.path} cannot be published: {why}.",
+        f"job {job} of {database.path} cannot be published: {why}",
         next_step="publish a target without it (`@N`, a path, a job uid)",
         reason=Reason.INCOMPLETE_JOB,
     )

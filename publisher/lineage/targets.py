@@ -81,7 +81,7 @@ def active_session(database: RoarDatabase) -> SessionRow:
     row = database.one(f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE is_active = 1 ORDER BY id DESC")
     if row is None:
         raise LocalProblem(
-            "No roar session is active.",
+            "no roar session is active",
             next_step="start one with `roar run <command>`, or name what to publish: a job's uid, a session's hash",
             reason=Reason.NO_SESSION,
         )
@@ -100,7 +100,7 @@ def _pick_step(database: RoarDatabase, target: str, number: int, *, build: bool)
     step = f"SELECT id FROM jobs WHERE session_id = ? AND step_number = ? AND {kind}"
     if database.one(step, session.id, number) is None:
         raise UsageProblem(
-            f"The active session has no step {target}.", next_step=f"name one of its steps: {_steps(database, session)}"
+            f"the active session has no step {target}", next_step=f"name one of its steps: {_steps(database, session)}"
         )
     pick_needs(database, step, (session.id, number), session)
     return session
@@ -111,7 +111,7 @@ def _pick_file(database: RoarDatabase, target: str, path: Path) -> SessionRow:
     row = database.one("SELECT artifact_id FROM artifact_hashes WHERE algorithm = 'blake3' AND digest = ?", digest)
     if row is None:
         raise UsageProblem(
-            f"roar has not seen {target} with the content that it has now.",
+            f"roar has not seen {target} with the content that it has now",
             next_step="capture it with `roar run`, or publish the session: `roar publish`",
         )
     return _pick_artifact(database, row[0])
@@ -121,7 +121,7 @@ def _pick_artifact(database: RoarDatabase, artifact: str) -> SessionRow:
     session = active_session(database)
     if database.one("SELECT 1 FROM job_outputs WHERE artifact_id = ?", artifact) is None:
         raise UsageProblem(
-            "No recorded job made this artifact.", next_step="publish the session that used it: `roar publish`"
+            "no recorded job made this artifact", next_step="publish the session that used it: `roar publish`"
         )
     pick_upstream(database, "SELECT ?", (artifact,), session)
     drop_reruns(database)
@@ -217,7 +217,7 @@ def _steps(database: RoarDatabase, session: SessionRow) -> str:
 
 def _ambiguous(target: str, what: str, matches: list[str]) -> UsageProblem:
     return UsageProblem(
-        f"The target {target} is the beginning of several {what}.",
+        f"the target {target} is the beginning of several {what}",
         next_step=f"type more of it: {', '.join(matches[:_SHOWN])}",
     )
 
@@ -230,5 +230,5 @@ def _unknown(database: RoarDatabase, target: str) -> UsageProblem:
     near = {names[name] for name in difflib.get_close_matches(Path(target).name, names, n=_SHOWN, cutoff=_ALIKE)}
     hint = f"did you mean {', '.join(sorted(near))}?" if near else "type a path, a digest, `@N`, a job uid, or nothing"
     return UsageProblem(
-        f"The target {target} names no file, job, step, artifact or session that roar knows.", next_step=hint
+        f"the target {target} names no file, job, step, artifact or session that roar knows", next_step=hint
     )

@@ -40,7 +40,7 @@ def read_toml(path: Path) -> dict[str, object] | None:
         raise _unreadable(path, "it is nested too deep") from None
     except (ValueError, OverflowError) as error:
         raise LocalProblem(
-            f"{path} cannot be read as TOML: {error}.", next_step=f"correct {path} and try again", reason=Reason.CONFIG
+            f"{path} cannot be read as TOML: {error}", next_step=f"correct {path} and try again", reason=Reason.CONFIG
         ) from error
 
 
@@ -55,7 +55,7 @@ def _bytes(path: Path) -> bytes | None:
 
 def _unreadable(path: Path, why: str) -> LocalProblem:
     return LocalProblem(
-        f"{path} cannot be read: {why}.",
+        f"{path} cannot be read: {why}",
         kept="Nothing was sent.",
         next_step=f"check {path}, and try again",
         reason=Reason.CONFIG,

@@ -72,7 +72,7 @@ def _check_texts(request: PutRequest) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise UsageProblem(f"{text!r} is not valid UTF-8.", next_step="type it again in UTF-8") from error
+            raise UsageProblem(f"{text!r} is not valid UTF-8", next_step="type it again in UTF-8") from error
 
 
 def _pick_lineage(database: RoarDatabase, session: SessionRow, files: Sequence[PutFile]) -> None:

@@ -78,7 +78,7 @@ async def digest_sources(
         content = await digest_file(str(source.path), progress, md5=md5)
         if source.digest not in (None, content.blake3):
             raise UsageProblem(
-                f"{shown(str(source.path))} has changed since roar recorded {source.digest}.",
+                f"{shown(str(source.path))} has changed since roar recorded {source.digest}",
                 next_step="name the file by its path to upload what it holds now",
             )
         found[place] = Digested(source, content)
@@ -96,7 +96,7 @@ def _refuse_conflicting_keys(digested: tuple[Digested, ...]) -> None:
         if other.content.blake3 != one.content.blake3:
             raise UsageProblem(
                 f"{shown(str(other.source.path))} and {shown(str(one.source.path))} differ, and both would be stored"
-                f" as {shown(one.source.key)}.",
+                f" as {shown(one.source.key)}",
                 next_step="put them one after the other to different destinations, or put a folder that holds both",
             )
 

@@ -94,9 +94,7 @@ def _refuse_outside(root: Path, typed: Sequence[str], sources: Iterable[Source])
         found = [escape for path in paths if (escape := find_escape(path, inside))]
         found = found or [escape for source in sources if (escape := find_escape(source.path, inside))]
     except OSError as error:
-        raise LocalProblem(
-            f"{shown(str(error.filename))} cannot be read: {error}.", reason=Reason.UNREADABLE
-        ) from error
+        raise LocalProblem(f"{shown(str(error.filename))} cannot be read: {error}", reason=Reason.UNREADABLE) from error
     refuse_escapes(root, found, next_step=f"name the files, or the folder outside; or the same command with {FOLLOW}")
 
 
@@ -117,16 +115,16 @@ def _one(database: RoarDatabase, root: Path, typed: str, left_out: LeftOut) -> I
             return [_regular(path, typed)]
     except OSError as error:
         raise LocalProblem(
-            f"{shown(str(error.filename or path))} cannot be read: {error.strerror}.",
+            f"{shown(str(error.filename or path))} cannot be read: {error.strerror}",
             next_step="fix its permissions, or leave it out; then put again",
             reason=Reason.UNREADABLE,
         ) from error
     except (ValueError, RuntimeError) as error:  # RuntimeError: a cycle of symlinks
-        raise LocalProblem(f"The source {shown(typed)} cannot be read: {error}.", reason=Reason.UNREADABLE) from error
+        raise LocalProblem(f"the source {shown(typed)} cannot be read: {error}", reason=Reason.UNREADABLE) from error
     if _DIGEST.fullmatch(typed):
         return [_by_digest(database, typed.lower())]
     raise UsageProblem(
-        f"There is no {shown(typed)} to upload.",
+        f"there is no {shown(typed)} to upload",
         next_step=f"name a file, a folder, `@N` or a digest; paths count from {shown(str(root))}",
     )
 
@@ -135,7 +133,7 @@ def _below(folder: Path, typed: str, left_out: LeftOut) -> list[Source]:
     """Return the files below a folder, sorted by path."""
     files = [Path(name) for name in _walk(str(folder), left_out)]
     if not files:
-        raise UsageProblem(f"The folder {shown(typed)} has no files to upload.")
+        raise UsageProblem(f"the folder {shown(typed)} has no files to upload")
     return [Source(path, path.relative_to(folder).as_posix(), folder) for path in sorted(files)]
 
 
@@ -163,7 +161,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 def _regular(path: Path, typed: str) -> Source:
     if not path.is_file():
-        raise UsageProblem(f"The source {shown(typed)} is neither a file nor a folder.")
+        raise UsageProblem(f"the source {shown(typed)} is neither a file nor a folder")
     return Source(path, path.name)
 
 
@@ -176,12 +174,12 @@ def _step_outputs(database: RoarDatabase, typed: str, number: int) -> list[Sourc
         number,
     )
     if job is None:
-        raise UsageProblem(f"The active session has no step {typed}.", next_step="see its steps with `roar dag`")
-    return _outputs(database, "j.id = ?", job[0], what=f"Step {typed}")
+        raise UsageProblem(f"the active session has no step {typed}", next_step="see its steps with `roar dag`")
+    return _outputs(database, "j.id = ?", job[0], what=f"step {typed}")
 
 
 def _session_outputs(database: RoarDatabase) -> list[Source]:
-    return _outputs(database, "j.session_id = ?", active_session(database).id, what="The active session")
+    return _outputs(database, "j.session_id = ?", active_session(database).id, what="the active session")
 
 
 def _outputs(database: RoarDatabase, condition: str, parameter: object, *, what: str) -> list[Source]:
@@ -193,11 +191,11 @@ def _outputs(database: RoarDatabase, condition: str, parameter: object, *, what:
     )
     paths = [Path(row[0]) for row in rows]
     if not paths:
-        raise UsageProblem(f"{what} wrote no files.", next_step="name the files or folders to upload")
+        raise UsageProblem(f"{what} wrote no files", next_step="name the files or folders to upload")
     gone = [str(path) for path in dict.fromkeys(paths) if not path.is_file()]
     if gone:
         raise UsageProblem(
-            f"{what} wrote files that no longer exist: {listed([shown(path) for path in gone])}.",
+            f"{what} wrote files that no longer exist: {listed([shown(path) for path in gone])}",
             next_step="make them again, or name the files to upload",
         )
     return [Source(path, path.name) for path in paths]
@@ -214,14 +212,14 @@ def _by_digest(database: RoarDatabase, digest: str) -> Source:
         )
     )
     if not found:
-        raise UsageProblem(f"{digest} is neither a file nor the blake3 digest of an artifact that roar knows.")
+        raise UsageProblem(f"{digest} is neither a file nor the blake3 digest of an artifact that roar knows")
     if len(found) > 1:
-        raise UsageProblem(f"{digest} is the beginning of several artifacts' digests.", next_step="type more of it")
+        raise UsageProblem(f"{digest} is the beginning of several artifacts' digests", next_step="type more of it")
     artifact, whole = found[0]
     for path in _recorded_paths(database, artifact):
         if path.is_file():
             return Source(path, path.name, digest=whole)
-    raise UsageProblem(f"The artifact {digest} no longer exists as a file.", next_step="name a copy of it by path")
+    raise UsageProblem(f"the artifact {digest} no longer exists as a file", next_step="name a copy of it by path")
 
 
 def _recorded_paths(database: RoarDatabase, artifact: str) -> Iterator[Path]:
@@ -242,5 +240,5 @@ def _check(source: Source) -> None:
         str(source.path).encode()
     except UnicodeEncodeError as error:
         raise LocalProblem(
-            f"The path {shown(str(source.path))} is not valid UTF-8.", next_step=RENAME, reason=Reason.FILE_NAME
+            f"the path {shown(str(source.path))} is not valid UTF-8", next_step=RENAME, reason=Reason.FILE_NAME
         ) from error

@@ -88,7 +88,7 @@ def tagging_enabled(config: Config) -> bool:
             return True
     if not isinstance(value, bool):
         raise LocalProblem(
-            f"{config.source}: registration.tagging.enabled must be true or false.",
+            f"{config.source}: registration.tagging.enabled must be true or false",
             next_step=f"correct {config.source} and try again",
             reason=Reason.CONFIG,
         )

@@ -33,13 +33,13 @@ def clean_commit(root: Path) -> str:
     commit = head_of(top) if top is not None else None
     if top is None or commit is None:
         raise LocalProblem(
-            f"{root} is not in a git repository with a commit.",
+            f"{root} is not in a git repository with a commit",
             next_step="commit the code that made the files, then put them",
             reason=Reason.NO_COMMIT,
         )
     if _changed(top):
         raise UsageProblem(
-            "The repository has uncommitted changes, and a put records which commit its files come from.",
+            "the repository has uncommitted changes, and a put records which commit its files come from",
             next_step="commit them (or list files that are not code in .gitignore), then put again",
         )
     return commit
