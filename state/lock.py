@@ -71,7 +71,7 @@ class Lock:
         except OSError as error:
             os.close(handle)
             raise LocalProblem(
-                f"{self._path} cannot be locked: {error.strerror}. Two processes could then work on the same publish",
+                f"{self._path} cannot be locked: {error.strerror}; two processes could then work on the same publish",
                 next_step="set ROAR_STATE_DIR to a folder on a local disk, or mount this one with locks",
                 reason=Reason.STATE_DIRECTORY,
                 resumable=True,
