@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import BaseModel, ValidationError
 
 from roar_publisher.glaas.lenient import refuses, unwrapped
-from roar_publisher.net.documents import error_text, own_words, parse
+from roar_publisher.net.documents import error_text, own_error_text, parse
 from roar_publisher.net.exchange import Reply
 from roar_publisher.net.policy import Verdict, judge
 from roar_publisher.net.retry import Judgement
@@ -71,7 +71,7 @@ def judge_answer(status: int, document: object) -> Verdict:
     verdict = judge(status)
     if verdict is Verdict.ACCEPTED and document is None:
         return Verdict.INTERMEDIARY
-    wordless = verdict is Verdict.REFUSED and status != TOO_LARGE and not own_words(document)
+    wordless = verdict is Verdict.REFUSED and status != TOO_LARGE and not own_error_text(document)
     return Verdict.INTERMEDIARY if wordless else verdict
 
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from roar_publisher.net.documents import DEEPEST, WORDS, words
+from roar_publisher.net.documents import DEEPEST, WORDS, find_text
 
 PLACES = ("index", "position", "i")
 NAMES = ("job_uid", "uid", "artifact_hash", "hash", "digest", "id")
@@ -56,11 +56,11 @@ def refuses(document: Any) -> bool:
     if _no(document.get("success")) or _no(document.get("ok")):
         return True
     failed = isinstance(status := document.get("status"), str) and status.lower() in FAILED
-    return failed or bool(words(document.get("error")))
+    return failed or bool(find_text(document.get("error")))
 
 
 @dataclass(frozen=True, slots=True)
-class NotTaken:
+class NotAccepted:
     """An item of a batch that the registry did not accept.
 
     place: its index in the batch, or None if the registry does not give it. name: a uid or a digest as the registry
@@ -72,23 +72,23 @@ class NotTaken:
     why: str = ""
 
 
-def not_taken(errors: Any, items: int) -> list[NotTaken]:
+def not_accepted(errors: Any, items: int) -> list[NotAccepted]:
     """Return what the `errors` of a reply say about a batch of `items` items; empty if all were accepted."""
     if isinstance(errors, str) and errors.strip().isdigit():
         errors = int(errors)
     if not errors or (isinstance(errors, str) and not errors.strip()):
         return []
     if isinstance(errors, bool | str):
-        return [NotTaken(None, why=words(errors))]
+        return [NotAccepted(None, why=find_text(errors))]
     if isinstance(errors, int | float):
-        return [NotTaken(None)] * min(count(errors), items)
+        return [NotAccepted(None)] * min(count(errors), items)
     if isinstance(errors, list):
         positional = len(errors) == items
         told = ((_entry(entry), place if positional else None) for place, entry in enumerate(errors))
         found = [_placed(entry, place) for entry, place in told if entry is not None]
     else:
         found = list(_by_key(errors))
-    return [entry if (entry.place or 0) < items else NotTaken(None, entry.name, entry.why) for entry in found]
+    return [entry if (entry.place or 0) < items else NotAccepted(None, entry.name, entry.why) for entry in found]
 
 
 def errors_in(body: Mapping[str, Any]) -> Any:
@@ -99,41 +99,41 @@ def errors_in(body: Mapping[str, Any]) -> Any:
     return body["detail"] if isinstance(body.get("detail"), list) else None
 
 
-def _by_key(errors: dict[str, Any]) -> Iterator[NotTaken]:
+def _by_key(errors: dict[str, Any]) -> Iterator[NotAccepted]:
     if any(key in errors for key in (*WORDS, *PLACES, *NAMES)):
         if (entry := _entry(errors)) is not None:
             yield entry
         return
     for key, value in errors.items():
         if (entry := _entry(value)) is not None:
-            yield _placed(entry, int(key)) if key.isdigit() else NotTaken(entry.place, entry.name or key, entry.why)
+            yield _placed(entry, int(key)) if key.isdigit() else NotAccepted(entry.place, entry.name or key, entry.why)
 
 
-def _entry(value: Any) -> NotTaken | None:
+def _entry(value: Any) -> NotAccepted | None:
     """Return one entry of `errors`, or None if it says that the item was accepted."""
     if isinstance(value, dict):
         return _object(value)
     if isinstance(value, list):
-        return NotTaken(None, why=why) if (why := words(value)) else None
+        return NotAccepted(None, why=why) if (why := find_text(value)) else None
     if not value or (isinstance(value, str) and not value.strip()):
         return None
-    return NotTaken(None, why=words(value))
+    return NotAccepted(None, why=find_text(value))
 
 
-def _object(value: dict[str, Any]) -> NotTaken | None:
+def _object(value: dict[str, Any]) -> NotAccepted | None:
     said = [value[key] for key in WORDS if key in value]
     taken = _yes(value.get("success")) or _yes(value.get("ok")) or bool(said and not any(said))
-    if not value or (taken and not words(value.get("error"))):
+    if not value or (taken and not find_text(value.get("error"))):
         return None
     place = next((value[key] for key in PLACES if _whole(value.get(key))), None)
     if place is None and isinstance(value.get("loc"), list):
         place = next((part for part in value["loc"] if _whole(part)), None)
     name = next((str(value[key]) for key in NAMES if isinstance(value.get(key), str)), "")
-    return NotTaken(place, name, words(value))
+    return NotAccepted(place, name, find_text(value))
 
 
-def _placed(entry: NotTaken, place: int | None) -> NotTaken:
-    return entry if entry.place is not None else NotTaken(place, entry.name, entry.why)
+def _placed(entry: NotAccepted, place: int | None) -> NotAccepted:
+    return entry if entry.place is not None else NotAccepted(place, entry.name, entry.why)
 
 
 def _whole(value: Any) -> bool:
@@ -156,7 +156,7 @@ def as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def text_or_nothing(value: object) -> str | None:
+def optional_text(value: object) -> str | None:
     """Return a text that nothing depends on, stripped, or None."""
     told = as_text(value)
     return told.strip() or None if isinstance(told, str) else None
@@ -174,11 +174,11 @@ def not_denied(value: object) -> bool:
 
 def count(value: object) -> int:
     """Return a number of items, also from a text or from the items themselves. An unreadable value counts as one."""
-    found = said_count(value)
+    found = stated_count(value)
     return max(0, found) if found is not None else 1 if value else 0
 
 
-def said_count(value: object) -> int | None:
+def stated_count(value: object) -> int | None:
     """Return a number of items like `count`, or None if it is unreadable."""
     return len(value) if isinstance(value, list | dict) else number(value)
 

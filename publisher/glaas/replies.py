@@ -36,10 +36,10 @@ class ReplyBody(BaseModel):
 
 ClaimedHash = Annotated[str, BeforeValidator(lenient.claimed_hash)]
 """The text in the place of a lineage hash. `steps.receipts` checks whether it is one."""
-Flag = Annotated[bool, BeforeValidator(lenient.flag)]
-OptionalCount = Annotated[int | None, BeforeValidator(lenient.said_count)]
+LenientBool = Annotated[bool, BeforeValidator(lenient.flag)]
+OptionalCount = Annotated[int | None, BeforeValidator(lenient.stated_count)]
 """A number of items, or None if the server does not give it."""
-OptionalText = Annotated[str | None, BeforeValidator(lenient.text_or_nothing)]
+OptionalText = Annotated[str | None, BeforeValidator(lenient.optional_text)]
 """A text that nothing depends on."""
 _ADDRESS: TypeAdapter[str] = TypeAdapter(Address)
 
@@ -65,7 +65,7 @@ class OpenReply(ReplyBody):
     registration_session_id: Annotated[
         str, BeforeValidator(lenient.as_text), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")
     ]
-    created: Flag = False
+    created: LenientBool = False
     status: Annotated[Literal["active", "closed"], BeforeValidator(lenient.session_status)] = "active"
     registration_session_token: (
         Annotated[str, BeforeValidator(lenient.as_text), Field(pattern=r"^([!-~]{1,4096})?$")] | None
@@ -75,7 +75,7 @@ class OpenReply(ReplyBody):
 class BatchReply(ReplyBody):
     """The result of a batch of any kind. Each endpoint fills in what applies to it.
 
-    errors: as the server writes it; `not_taken` interprets it. existing_binding_prepared: every job is registered
+    errors: as the server writes it; `not_accepted` interprets it. existing_binding_prepared: every job is registered
     already and prepared for the requested scope, which finalize applies.
     """
 
@@ -91,11 +91,11 @@ class BatchReply(ReplyBody):
     inputs_linked: OptionalCount = None
     outputs_linked: OptionalCount = None
     already_registered_session_hashes: Annotated[list[str], BeforeValidator(lenient.lineage_hashes)] = []
-    existing_binding_prepared: Flag = False
+    existing_binding_prepared: LenientBool = False
 
-    def not_taken(self, items: int) -> list[lenient.NotTaken]:
+    def not_accepted(self, items: int) -> list[lenient.NotAccepted]:
         """Return which of the `items` sent were not accepted."""
-        return lenient.not_taken(self.errors, items)
+        return lenient.not_accepted(self.errors, items)
 
 
 class AnyReply(RootModel[Any]):

@@ -45,20 +45,20 @@ def _without(document: Any, hidden: Collection[str]) -> Any:
             return document
 
 
-def words(value: Any, depth: int = DEEPEST) -> str:
+def find_text(value: Any, depth: int = DEEPEST) -> str:
     """Return an error's text from anywhere in `value`; empty if there is none."""
     if isinstance(value, str):
         return value.strip()
     if depth == 0:
         return ""
     if isinstance(value, list):
-        return "; ".join(dict.fromkeys(filter(None, (words(entry, depth - 1) for entry in value[:3]))))
+        return "; ".join(dict.fromkeys(filter(None, (find_text(entry, depth - 1) for entry in value[:3]))))
     if isinstance(value, dict):
-        return next(filter(None, (words(value.get(key), depth - 1) for key in WORDS)), "")
+        return next(filter(None, (find_text(value.get(key), depth - 1) for key in WORDS)), "")
     return str(value) if isinstance(value, int) and not isinstance(value, bool) and value else ""
 
 
-def own_words(document: object) -> str:
+def own_error_text(document: object) -> str:
     """Return the text of an error in one of the usual shapes (`protocol.md §2`).
 
     It is on one line of bounded length; "" if there is none.
@@ -66,14 +66,14 @@ def own_words(document: object) -> str:
     if isinstance(document, dict):
         for key in ("detail", "message", "error"):
             value = document.get(key)
-            if isinstance(value, str | dict | list) and (line := one_line(words(value))):
+            if isinstance(value, str | dict | list) and (line := one_line(find_text(value))):
                 return line
     return ""
 
 
 def error_text(document: object, status: int) -> str:
     """Return the server's own text, wherever it is (`protocol.md §2`), or else the status."""
-    return own_words(document) or f"HTTP {status}"
+    return own_error_text(document) or f"HTTP {status}"
 
 
 def one_line(text: str) -> str:

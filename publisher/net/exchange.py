@@ -40,7 +40,7 @@ MIN_BODY_RATE = 1_000
 """The minimum average rate of a reply's body in bytes per second."""
 LONGEST_BODY_SECONDS = 300.0
 """The time limit for a body at any rate."""
-SPEAKS_AS = "0.4.7"
+PROTOCOL_RELEASE = "0.4.7"
 """The roar-cli release whose protocol this program implements: `X-Roar-Version` (protocol.md §2)."""
 
 # The library's INFO lines print whole URLs and its DEBUG lines print Set-Cookie: neither may reach a log.
@@ -139,7 +139,7 @@ class Exchange:
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=IDLE_SECONDS),
             timeout=httpx2.Timeout(None, connect=connect),  # `_exchange` limits the rest
             headers={
-                "X-Roar-Version": SPEAKS_AS,
+                "X-Roar-Version": PROTOCOL_RELEASE,
                 "User-Agent": f"roar-publisher/{__version__}",
                 "Accept-Encoding": "gzip, deflate",
             },

@@ -37,21 +37,21 @@ class Slot:
 
     Call `congested` if the server could not keep up, `answered` if it took the request.
 
-    round: the round it was sent in. crowd: the number of running requests at that time, including this one.
+    round: the round it was sent in. in_flight: the number of running requests at that time, including this one.
     """
 
-    __slots__ = ("crowd", "kind", "round", "seconds", "strained")
+    __slots__ = ("in_flight", "kind", "round", "seconds", "was_congested")
 
-    def __init__(self, round_: int, crowd: int = 1) -> None:
+    def __init__(self, round_: int, in_flight: int = 1) -> None:
         self.round = round_
-        self.crowd = crowd
-        self.strained = False
+        self.in_flight = in_flight
+        self.was_congested = False
         self.kind: Hashable = None
         self.seconds: float | None = None
 
     def congested(self) -> None:
         """Record that the server could not keep up."""
-        self.strained = True
+        self.was_congested = True
 
     def answered(self, kind: Hashable, seconds: float) -> None:
         """Record an accepted request.
@@ -134,14 +134,14 @@ class AdaptiveLimit:
             self._wake()
 
     def _learn(self, slot: Slot) -> None:
-        if slot.strained:
+        if slot.was_congested:
             if slot.round == self._round:
                 self._shrink(0.5)
         elif slot.seconds is not None:
             self._compare(slot, slot.kind, slot.seconds)
 
     def _compare(self, slot: Slot, kind: Hashable, seconds: float) -> None:
-        if slot.crowd > 1:
+        if slot.in_flight > 1:
             self._untried = False
             stretch = self._latencies.stretch(kind, seconds)
         else:
@@ -150,7 +150,7 @@ class AdaptiveLimit:
                 self._doubling = True  # requests took longer for another reason than congestion: find the limit again
             if self._untried:
                 self._limit = float(min(FIRST_LIMIT, self.most, max(2, int(FIRST_QUEUE_SECONDS / max(seconds, 1e-3)))))
-        if stretch <= 1 and 2 * slot.crowd >= self._limit:  # a limit that is not used up proves nothing
+        if stretch <= 1 and 2 * slot.in_flight >= self._limit:  # a limit that is not used up proves nothing
             self._limit = min(self.most, self._limit + (1.0 if self._doubling else 1.0 / self._limit))
         if slot.round == self._round:
             self._judge(stretch)

@@ -27,7 +27,7 @@ FOLDER = "file"
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class Destination:
     """A parsed destination.
 
     scheme: of `kinds.STORES`, or FOLDER. bucket: its name, or an access point's ARN; empty for a folder.
@@ -43,7 +43,7 @@ class Address:
         return self.scheme == FOLDER
 
 
-def parse_address(text: str) -> Address:
+def parse_destination(text: str) -> Destination:
     """Parse a destination.
 
     Raises UsageProblem if `text` is not a destination, and if the object might be stored elsewhere than the text says:
@@ -73,20 +73,20 @@ def parse_address(text: str) -> Address:
             "the destination's bucket is not a bucket name (letters, digits, '.', '_' and '-')",
             next_step=FORMS,
         )
-    return Address(scheme, bucket, _checked(prefix))
+    return Destination(scheme, bucket, _checked(prefix))
 
 
-def _access_point(rest: str) -> Address:
+def _access_point(rest: str) -> Destination:
     found = ACCESS_POINT.match(rest)
     if not found or rest[found.end() :][:1] not in ("", "/"):
         raise UsageProblem(
             "the destination's ARN is not that of an S3 access point",
             next_step="s3://arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/prefix, or its alias as the bucket",
         )
-    return Address("s3", found.group(), _checked(rest[found.end() :].removeprefix("/")))
+    return Destination("s3", found.group(), _checked(rest[found.end() :].removeprefix("/")))
 
 
-def _file_url(text: str) -> Address:
+def _file_url(text: str) -> Destination:
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -96,11 +96,11 @@ def _file_url(text: str) -> Address:
     return _folder(os.fsdecode(unquote_to_bytes(parts.path)))
 
 
-def _folder(path: str) -> Address:
+def _folder(path: str) -> Destination:
     if "\0" in path:
         raise _unknown()
     folder = "/" + _checked(path[1:], utf8=False)
-    return Address(FOLDER, "", folder)
+    return Destination(FOLDER, "", folder)
 
 
 def _checked(path: str, *, utf8: bool = True) -> str:

@@ -12,7 +12,7 @@ from roar_publisher.net.certificates import Trust
 from roar_publisher.net.pace import Pace
 from roar_publisher.report import Report, Reporter
 from roar_publisher.state.errors import PublisherError
-from roar_publisher.storage.addresses import parse_address
+from roar_publisher.storage.addresses import parse_destination
 from roar_publisher.storage.kinds import STORES
 from roar_publisher.storage.store import ObjectStore
 
@@ -47,9 +47,9 @@ async def open_store(
     report: receives every wait for the network.
     patience: seconds without a reply after which a call fails.
 
-    Raises UsageProblem for an invalid destination (`parse_address`) or configuration.
+    Raises UsageProblem for an invalid destination (`parse_destination`) or configuration.
     """
-    address = await to_thread.run_sync(parse_address, url)
+    address = await to_thread.run_sync(parse_destination, url)
     if address.is_folder:
         from roar_publisher.storage.file import FileStore
 
@@ -57,10 +57,10 @@ async def open_store(
     kind = STORES[address.scheme]
     kind.require_extra()
 
-    from roar_publisher.storage.http import Wire
+    from roar_publisher.storage.http import StoreConnection
 
-    def connect(trust: Trust) -> Wire:
-        return Wire(
+    def connect(trust: Trust) -> StoreConnection:
+        return StoreConnection(
             connections=connections,
             trust=trust,
             pace=pace,
@@ -78,7 +78,7 @@ def describe_access(destination: str, environ: Mapping[str, str]) -> str:
 
     Reads configuration files, but no secrets, and sends no request. The text also says if they cannot be determined.
     """
-    address = parse_address(destination)
+    address = parse_destination(destination)
     if address.is_folder:
         return "a folder of this machine"
     kind = STORES[address.scheme]

@@ -18,14 +18,14 @@ from roar_publisher.storage.parts import part_size
 from roar_publisher.storage.source import Content, FileChanged, fence_of, opened
 
 SEGMENT_BYTES = 2 * 1024 * 1024
-Progress = Callable[[int], None]
+OnRead = Callable[[int], None]
 """Called in a worker thread with the number of bytes just read."""
 
 
-async def digest_file(path: str, progress: Progress | None = None, *, md5: bool = False) -> Content:
+async def digest_file(path: str, progress: OnRead | None = None, *, md5: bool = False) -> Content:
     """Read `path` once, in a worker thread, and return its content.
 
-    md5: also compute the MD5 of the whole file (`ObjectStore.wants_md5`).
+    md5: also compute the MD5 of the whole file (`ObjectStore.needs_md5`).
     Raises LocalProblem if the file cannot be read, FileChanged if it changes meanwhile. Cancellation takes effect after
     the current segment. Repeating reads the whole file again.
     """
@@ -44,7 +44,7 @@ async def confirm(content: Content) -> None:
         raise FileChanged(content.path)
 
 
-def _digest(path: str, progress: Progress, md5: bool) -> Content:
+def _digest(path: str, progress: OnRead, md5: bool) -> Content:
     whole = _blake3()
     whole_md5 = hashlib.md5(usedforsecurity=False) if md5 else None
     with ExitStack() as open_ones:

@@ -23,7 +23,7 @@ from roar_publisher.state.errors import LocalProblem, PublisherError, UsageProbl
 from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import part_count, part_range
-from roar_publisher.storage.slices import Sent, chunks
+from roar_publisher.storage.slices import OnSent, chunks
 from roar_publisher.storage.source import READ_BYTES, Content, Slice, shown
 from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, check_key
 
@@ -68,14 +68,14 @@ class FileStore(ObjectStore):
         found = await digest_file(str(path))
         return StoredObject(found.size, f"blake3:{found.blake3}", found.blake3, await self._disk(_tag_of, path))
 
-    async def lost(self, key: str, content: Content, tag: str) -> bool:
+    async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         """Return whether the object is lost. Reads it only if it was written since."""
         if tag and tag == await self._disk(_tag_of, self._path(key)):
             return False
         stored = await self.stat(key)
-        return stored is None or not self.remains(stored, content, tag)
+        return stored is None or not self.is_unchanged(stored, content, tag)
 
-    async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
+    async def put(self, key: str, content: Content, sent: OnSent) -> StoredObject:
         upload = await self.begin(key, content)
         try:
             part = await self.put_part(upload, 1, content.whole(), sent)
@@ -93,7 +93,7 @@ class FileStore(ObjectStore):
             raise self._unusable("there can be no folder", full=False) from error
         return upload
 
-    async def clear(self, key: str, asked: float | None) -> None:
+    async def abort_orphans(self, key: str, requested_at: float | None) -> None:
         await self.abort(self._upload(key, size=0, part_bytes=0))
 
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
@@ -103,7 +103,7 @@ class FileStore(ObjectStore):
             return None
         return await self._disk(_parts_in, temporary, upload)
 
-    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: Sent) -> Part:
+    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: OnSent) -> Part:
         descriptor = await self._disk(os.open, self._temporary(upload), os.O_WRONLY | os.O_CLOEXEC)
         try:
             offset = slice_.offset
@@ -120,7 +120,7 @@ class FileStore(ObjectStore):
         found = await self.parts(upload)
         if found is None:  # gone, or renamed by a completion whose result was lost
             stored = await self.stat(upload.key)
-            if stored is None or not self.holds(stored, content):
+            if stored is None or not self.matches(stored, content):
                 raise _vanished(upload)
             return stored
         if [part.tag for part in found.values()] != list(content.part_blake3s):

@@ -19,11 +19,11 @@ from roar_publisher.net.exchange import Reply
 from roar_publisher.net.policy import MAX_ATTEMPTS, Verdict
 from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.state.reasons import Reason
-from roar_publisher.storage.gcs_account import SIGN_IN, Account
-from roar_publisher.storage.http import FileBody, Request, Wire, verdict
+from roar_publisher.storage.gcs_account import SIGN_IN, GoogleAccount
+from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest, verdict
 from roar_publisher.storage.parts import part_count, part_range
 from roar_publisher.storage.refusals import may_not_write, no_such_bucket
-from roar_publisher.storage.slices import Sent
+from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, Slice, shown
 from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, pages
 
@@ -40,19 +40,19 @@ class GcsStore(ObjectStore):
     """Objects below `prefix` of one bucket. prefix: without leading and trailing slashes, possibly empty."""
 
     parallel_parts = False
-    wants_md5 = True
+    needs_md5 = True
 
-    def __init__(self, bucket: str, prefix: str, account: Account, wire: Wire) -> None:
+    def __init__(self, bucket: str, prefix: str, account: GoogleAccount, connection: StoreConnection) -> None:
         super().__init__(f"gs://{bucket}/{prefix}".rstrip("/"), prefix)
         self._bucket = f"b/{quote(bucket, safe='')}/o"
         self._objects = f"{account.base}/storage/v1/{self._bucket}"
         self._uploads = f"{account.base}/upload/storage/v1/{self._bucket}"
         self._account = account
-        self._wire = wire
+        self._connection = connection
         self._persisted: dict[str, int] = {}  # bytes a session has, by its id; written by parts and put_part
 
     async def aclose(self) -> None:
-        await self._wire.aclose()
+        await self._connection.aclose()
 
     def checksum_of(self, content: Content) -> str:
         return f"md5:{_base64(content.md5)}"
@@ -61,16 +61,16 @@ class GcsStore(ObjectStore):
         reply = await self._look(key)
         return None if reply.status in (403, 404) else _stored_in(self._accept(reply))
 
-    async def lost(self, key: str, content: Content, tag: str) -> bool:
+    async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         reply = await self._look(key)
         if reply.status in (403, 404):
             return reply.status == 404
-        return not self.remains(_stored_in(self._accept(reply)), content, tag)
+        return not self.is_unchanged(_stored_in(self._accept(reply)), content, tag)
 
-    async def glance(self, questions: int) -> Mapping[str, str] | None:
+    async def list_tags(self, lookups: int) -> Mapping[str, str] | None:
         tags: dict[str, str] = {}
         page = ""
-        for _ in pages(questions):
+        for _ in pages(lookups):
             fields = "fields=items(name,generation),nextPageToken&maxResults=1000"
             reply = await self._call("GET", f"{self._objects}?prefix={quote(self.prefix, safe='')}&{fields}{page}")
             if not reply.ok:  # writing may be allowed without listing
@@ -83,7 +83,7 @@ class GcsStore(ObjectStore):
             page = "&pageToken=" + quote(found["nextPageToken"], safe="")
         return None
 
-    async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
+    async def put(self, key: str, content: Content, sent: OnSent) -> StoredObject:
         head = (
             f"--{BOUNDARY}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{_metadata(content)}\r\n"
             f"--{BOUNDARY}\r\nContent-Type: application/octet-stream\r\n\r\n"
@@ -109,7 +109,7 @@ class GcsStore(ObjectStore):
                 return None
             token = "?rewriteToken=" + quote(answer.get("rewriteToken", ""), safe="")
         stored = await self.stat(key)
-        return stored if self.holds(stored, content) else None
+        return stored if self.matches(stored, content) else None
 
     async def begin(self, key: str, content: Content) -> Upload:
         url = f"{self._uploads}?uploadType=resumable&name={self._name(key)}"
@@ -121,7 +121,7 @@ class GcsStore(ObjectStore):
         return Upload(key, session, content.size, content.part_bytes)
 
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
-        persisted = self._bytes_in(await self._wire.call(lambda: _query(upload), judge_gcs), upload)
+        persisted = self._bytes_in(await self._connection.call(lambda: _query(upload), judge_gcs), upload)
         if persisted is None:
             return None
         self._persisted[upload.id] = persisted
@@ -132,7 +132,7 @@ class GcsStore(ObjectStore):
                 found[number] = Part(number, length, "", "")
         return found
 
-    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: Sent) -> Part:
+    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: OnSent) -> Part:
         end = slice_.offset + slice_.length
         persisted = self._persisted.get(upload.id, slice_.offset)
         in_vain = 0
@@ -154,36 +154,36 @@ class GcsStore(ObjectStore):
 
     async def complete(self, upload: Upload, content: Content, parts: Mapping[int, Part]) -> StoredObject:
         """Check the result of the upload, which the last part has completed."""
-        reply = await self._wire.call(lambda: _query(upload), judge_gcs)
+        reply = await self._connection.call(lambda: _query(upload), judge_gcs)
         self._persisted.pop(upload.id, None)
         stored = await self.stat(upload.key)
         if reply.ok:
             return self.verified(upload.key, stored, content)
-        if stored is None or not self.holds(stored, content):
+        if stored is None or not self.matches(stored, content):
             raise _vanished(upload)
         return stored
 
     async def abort(self, upload: Upload) -> None:
         self._persisted.pop(upload.id, None)
-        await self._wire.call(lambda: _empty("DELETE", upload), judge_gcs)
+        await self._connection.call(lambda: _empty("DELETE", upload), judge_gcs)
 
     async def _look(self, key: str) -> Reply:
         return await self._call("GET", f"{self._objects}/{self._name(key)}?fields=size,md5Hash,metadata,generation")
 
-    async def _send_rest(self, upload: Upload, slice_: Slice, sent: Sent, persisted: int) -> Reply:
+    async def _send_rest(self, upload: Upload, slice_: Slice, sent: OnSent, persisted: int) -> Reply:
         """Send the rest of a part once. Without a reply, ask the session how many bytes it has."""
         attempted = False
 
-        async def attempt() -> Request:
+        async def attempt() -> StoreRequest:
             nonlocal attempted
             if attempted:
                 return await _query(upload)
             attempted = True
             last = slice_.offset + slice_.length - 1
             headers = {"Content-Range": f"bytes {persisted}-{last}/{upload.size}"}
-            return Request("PUT", upload.id, headers, FileBody(slice_, sent, skip=persisted - slice_.offset))
+            return StoreRequest("PUT", upload.id, headers, FileBody(slice_, sent, skip=persisted - slice_.offset))
 
-        return await self._wire.call(attempt, judge_gcs)
+        return await self._connection.call(attempt, judge_gcs)
 
     def _bytes_in(self, reply: Reply, upload: Upload) -> int | None:
         """Return how many bytes a session has, by its reply, or None if it is gone or refuses the bytes it received."""
@@ -201,14 +201,14 @@ class GcsStore(ObjectStore):
         rejected = ""
         used: dict[str, str] = {}
 
-        async def attempt() -> Request:
+        async def attempt() -> StoreRequest:
             used.update(await self._account.headers(renew=rejected))
-            return Request(method, url, {**(headers or {}), **used}, body)
+            return StoreRequest(method, url, {**(headers or {}), **used}, body)
 
-        reply = await self._wire.call(attempt, judge_gcs)
+        reply = await self._connection.call(attempt, judge_gcs)
         if reply.status == 401 and used:
             rejected = used["Authorization"]
-            reply = await self._wire.call(attempt, judge_gcs)
+            reply = await self._connection.call(attempt, judge_gcs)
         return reply
 
     def _name(self, key: str) -> str:
@@ -225,12 +225,12 @@ def judge_gcs(reply: Reply) -> Verdict:
     return Verdict.ACCEPTED if reply.status == INCOMPLETE else verdict(reply)
 
 
-async def _query(upload: Upload) -> Request:
-    return Request("PUT", upload.id, {"Content-Range": f"bytes */{upload.size}"})
+async def _query(upload: Upload) -> StoreRequest:
+    return StoreRequest("PUT", upload.id, {"Content-Range": f"bytes */{upload.size}"})
 
 
-async def _empty(method: str, upload: Upload) -> Request:
-    return Request(method, upload.id, {})
+async def _empty(method: str, upload: Upload) -> StoreRequest:
+    return StoreRequest(method, upload.id, {})
 
 
 def _metadata(content: Content) -> str:

@@ -18,7 +18,7 @@ from roar_publisher.net.route import unusable_route, user_problem
 from roar_publisher.state.errors import NeedsUser, PublisherError, Transient
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
-from roar_publisher.storage.s3_place import endpoint_parts
+from roar_publisher.storage.s3_location import endpoint_parts
 
 GOOGLE = "https://storage.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -43,7 +43,7 @@ MOST_BYTES = 1024 * 1024
 """The maximum size of a credentials file."""
 
 
-class Account:
+class GoogleAccount:
     """One user's access to Google Cloud Storage, shared by all requests. Create it with `open_account`."""
 
     def __init__(self, base: str, environ: Mapping[str, str], *, emulated: bool) -> None:
@@ -56,7 +56,7 @@ class Account:
         self._lock = anyio.Lock()
 
     def __repr__(self) -> str:
-        return f"Account({self.base})"
+        return f"GoogleAccount({self.base})"
 
     async def headers(self, *, renew: str = "") -> dict[str, str]:
         """Return the `Authorization` header; empty for an emulator.
@@ -73,7 +73,7 @@ class Account:
         try:
             token = self._current(rejected)
         except Exception as error:  # google-auth raises many kinds of errors for files, programs, addresses and replies
-            raise self._can_not_be_had(error) from None
+            raise self._unavailable(error) from None
         if not isinstance(token, str) or not all("!" <= one <= "~" for one in token):
             raise NeedsUser(
                 "the Google credentials give a token that no request can carry; "
@@ -104,7 +104,7 @@ class Account:
         if _wrong_file(self._environ):
             raise ValueError("the file of the credentials")
 
-    def _can_not_be_had(self, error: Exception) -> PublisherError:
+    def _unavailable(self, error: Exception) -> PublisherError:
         from google.auth.exceptions import GoogleAuthError, TransportError
 
         host = "the service that gives out Google tokens"
@@ -136,16 +136,16 @@ def _wrong_file(environ: Mapping[str, str]) -> str:
     return f": {SOURCES[0]} names {name}, which {problem}" if problem else ""
 
 
-def open_account(environ: Mapping[str, str]) -> Account:
+def open_account(environ: Mapping[str, str]) -> GoogleAccount:
     """Return the account for STORAGE_EMULATOR_HOST (host:port or URL) if it is set, or for Google itself.
 
     Raises UsageProblem if the emulator's address is invalid.
     """
     emulator = environ.get(EMULATOR, "")
     if not emulator:
-        return Account(GOOGLE, environ, emulated=False)
+        return GoogleAccount(GOOGLE, environ, emulated=False)
     scheme, _, netloc, path = endpoint_parts(emulator if "://" in emulator else f"http://{emulator}", EMULATOR)
-    return Account(f"{scheme}://{netloc}{path}", environ, emulated=True)
+    return GoogleAccount(f"{scheme}://{netloc}{path}", environ, emulated=True)
 
 
 def describe_access(environ: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""All HTTP traffic with stores: one attempt (`Wire.send`), and attempts until there is a reply (`Wire.call`).
+"""All HTTP traffic with stores: single attempts (`send`), and attempts until there is a reply (`call`).
 
 Every request of any store passes through here: the request limit, the rate limit, and the gate at which all requests
 wait while the network is unreachable (`net.gate`).
@@ -27,7 +27,7 @@ from roar_publisher.net.retry import Attempts, Judgement, RetryLoop
 from roar_publisher.net.route import FAILURES, Route, Unreachable
 from roar_publisher.report import Reporter
 from roar_publisher.state.reasons import Reason
-from roar_publisher.storage.slices import Sent, chunks
+from roar_publisher.storage.slices import OnSent, chunks
 from roar_publisher.storage.source import Slice
 
 REPLY_SECONDS = 60.0
@@ -47,7 +47,7 @@ class FileBody:
     """A slice as a request's body, from its byte `skip` on, between `head` and `tail`. sha256: set if it is signed."""
 
     slice: Slice
-    sent: Sent
+    sent: OnSent
     skip: int = 0
     head: bytes = b""
     tail: bytes = b""
@@ -68,7 +68,7 @@ class FileBody:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class StoreRequest:
     """One authorized attempt.
 
     url: with a path, percent-encoded except for the unreserved characters; sent exactly as it was signed.
@@ -89,7 +89,7 @@ def verdict(reply: Reply) -> Verdict:
     return Verdict.REFUSED if found is Verdict.REDIRECTED else found
 
 
-class Wire:
+class StoreConnection:
     """Connections to one store, spread over small pools (see `net.exchange`). Create it inside of an event loop.
 
     connections: maximum number of concurrent requests; others wait.
@@ -135,7 +135,7 @@ class Wire:
             for client in self._clients.values():
                 await client.aclose()
 
-    async def send(self, request: Request) -> Reply:
+    async def send(self, request: StoreRequest) -> Reply:
         """Make one attempt.
 
         Raises Unreachable if no complete reply arrived, NeedsUser if a certificate, a proxy or their settings prevent
@@ -177,7 +177,7 @@ class Wire:
 
     async def call(
         self,
-        prepare: Callable[[], Awaitable[Request]],
+        prepare: Callable[[], Awaitable[StoreRequest]],
         judged: Callable[[Reply], Verdict] = verdict,
         *,
         before_retry: Callable[[], Awaitable[None]] | None = None,
@@ -205,7 +205,7 @@ class Wire:
         )
         return reply
 
-    async def _exchange(self, client: httpx2.AsyncClient, request: Request) -> Reply:
+    async def _exchange(self, client: httpx2.AsyncClient, request: StoreRequest) -> Reply:
         if not isinstance(request.body, FileBody):
             return await self._stream(client, request, request.body)
         async with aclosing(request.body.read()) as content:
@@ -215,7 +215,7 @@ class Wire:
                 return await self._stream(client, request, content)
 
     async def _stream(
-        self, client: httpx2.AsyncClient, request: Request, content: bytes | AsyncGenerator[bytes, None]
+        self, client: httpx2.AsyncClient, request: StoreRequest, content: bytes | AsyncGenerator[bytes, None]
     ) -> Reply:
         headers = {**request.headers, "Content-Length": str(len(request.body))}
         # The target must match the signature, and httpx2 would normalise the path.
@@ -235,7 +235,7 @@ class Wire:
         """Send an unauthenticated request to the host. Raises Unreachable if no reply arrived."""
         url = self._gate.probe_url
         try:
-            await self._stream(self._client(url, PROBER), Request("HEAD", url, {}), b"")
+            await self._stream(self._client(url, PROBER), StoreRequest("HEAD", url, {}), b"")
         except FAILURES as error:
             self._route(url).failed(error)
 

@@ -11,10 +11,10 @@ from roar_publisher.extras import require
 
 if TYPE_CHECKING:
     from roar_publisher.net.certificates import Trust
-    from roar_publisher.storage.http import Wire
+    from roar_publisher.storage.http import StoreConnection
     from roar_publisher.storage.store import ObjectStore
 
-Connect = Callable[["Trust"], "Wire"]
+Connect = Callable[["Trust"], "StoreConnection"]
 """Returns the connections to a store, whose certificates are checked as given."""
 
 

@@ -19,10 +19,10 @@ from blake3 import blake3
 from roar_publisher.net.exchange import Reply
 from roar_publisher.state.errors import NeedsUser, Rejected
 from roar_publisher.storage.checksums import checksums_of, in_base64
-from roar_publisher.storage.http import FileBody, Wire
-from roar_publisher.storage.s3_account import Account
+from roar_publisher.storage.http import FileBody, StoreConnection
+from roar_publisher.storage.s3_account import AwsAccount
 from roar_publisher.storage.s3_errors import PARTIAL
-from roar_publisher.storage.s3_orphans import unheard_uploads
+from roar_publisher.storage.s3_orphans import orphaned_uploads
 from roar_publisher.storage.s3_replies import (
     BLAKE3_HEADER,
     assembled_in,
@@ -36,9 +36,9 @@ from roar_publisher.storage.s3_replies import (
     tag_in,
     text_in,
 )
-from roar_publisher.storage.s3_requests import ALGORITHM_HEADER, MODE_HEADER, SHA256_HEADER, Requests, escaped
+from roar_publisher.storage.s3_requests import ALGORITHM_HEADER, MODE_HEADER, SHA256_HEADER, S3Requests, escaped
 from roar_publisher.storage.s3_xml import completion, error_in
-from roar_publisher.storage.slices import Sent
+from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, Slice, shown
 from roar_publisher.storage.store import ObjectStore, Part, StoredObject, Upload, UploadVanished, pages
 
@@ -52,11 +52,11 @@ READ_BACK_BYTES = 1024 * 1024
 class S3Store(ObjectStore):
     """Objects below `prefix` of one bucket. prefix: without leading and trailing slashes, possibly empty."""
 
-    def __init__(self, bucket: str, prefix: str, account: Account, wire: Wire) -> None:
+    def __init__(self, bucket: str, prefix: str, account: AwsAccount, connection: StoreConnection) -> None:
         super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"), prefix)
         # As the source of a copy, an access point's objects have different names.
         self._source = f"{bucket}/object" if bucket.startswith("arn:") else bucket
-        self._requests = Requests(self.destination, account, wire)
+        self._requests = S3Requests(self.destination, account, connection)
         self._ask, self._accept = self._requests.ask, self._requests.accept
 
     async def aclose(self) -> None:
@@ -68,16 +68,16 @@ class S3Store(ObjectStore):
             return None
         return stored_in(self._accept(reply))
 
-    async def lost(self, key: str, content: Content, tag: str) -> bool:
+    async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         reply = await self._head(key)
         if reply.status in (403, 404):
             return reply.status == 404
-        return not self.remains(stored_in(self._accept(reply)), content, tag)
+        return not self.is_unchanged(stored_in(self._accept(reply)), content, tag)
 
-    async def glance(self, questions: int) -> Mapping[str, str] | None:
+    async def list_tags(self, lookups: int) -> Mapping[str, str] | None:
         found: dict[str, str] = {}
         query = {"encoding-type": "url", "list-type": "2", "prefix": self.prefix}
-        for _ in pages(questions):
+        for _ in pages(lookups):
             reply = await self._ask("GET", query=query)
             if not reply.ok:  # writing may be allowed without listing
                 return None
@@ -89,7 +89,7 @@ class S3Store(ObjectStore):
             query["continuation-token"] = root.findtext("NextContinuationToken") or ""
         return None
 
-    async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
+    async def put(self, key: str, content: Content, sent: OnSent) -> StoredObject:
         slice_ = content.whole()
         taken = await checksums_of(slice_, md5=True)
         sha256 = in_base64(taken.sha256)
@@ -112,23 +112,23 @@ class S3Store(ObjectStore):
         if not reply.ok or error_in(reply.body).code:  # writing may be allowed without reading
             return None
         stored = await self.stat(key)  # with the metadata of its source, including the blake3
-        return stored if self.holds(stored, content) else None
+        return stored if self.matches(stored, content) else None
 
     async def begin(self, key: str, content: Content) -> Upload:
         headers = {ALGORITHM_HEADER: "SHA256", BLAKE3_HEADER: content.blake3}
-        asked, ignore_report = time(), False
+        requested_at, was_repeated = time(), False
 
         async def again() -> None:
-            nonlocal ignore_report
-            ignore_report = True
+            nonlocal was_repeated
+            was_repeated = True
 
         reply = self._accept(
             await self._ask("POST", self.name(key), {"uploads": ""}, headers=headers, before_retry=again)
         )
         upload_id = text_in(reply, "UploadId")
         known = reply.headers.get(ALGORITHM_HEADER, "").upper() == "SHA256"
-        if ignore_report:
-            await self._abort_unheard(key, asked, heard=upload_id)
+        if was_repeated:
+            await self._abort_orphans(key, requested_at, known=upload_id)
         return Upload(key, upload_id, content.size, content.part_bytes, SHA256 if known else MD5)
 
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
@@ -146,7 +146,7 @@ class S3Store(ObjectStore):
                 return found
             marker = following
 
-    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: Sent) -> Part:
+    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: OnSent) -> Part:
         with_md5 = upload.checksum == MD5 or not self._requests.sends(SHA256_HEADER)
         taken = await checksums_of(slice_, md5=with_md5)
         headers = {"Content-MD5": in_base64(taken.md5)} if with_md5 else {}
@@ -182,14 +182,14 @@ class S3Store(ObjectStore):
                 await self._read_back(upload.key, content)
             return whole
         stored = await self.stat(upload.key)
-        if stored is None or not self.holds(stored, content, expected):
+        if stored is None or not self.matches(stored, content, expected):
             await self.abort(upload)
             raise _vanished(upload)
         return stored  # an earlier completion succeeded and only its reply was lost
 
-    async def clear(self, key: str, asked: float | None) -> None:
-        if asked is not None:
-            await self._abort_unheard(key, asked)
+    async def abort_orphans(self, key: str, requested_at: float | None) -> None:
+        if requested_at is not None:
+            await self._abort_orphans(key, requested_at)
 
     async def abort(self, upload: Upload) -> None:
         reply = await self._ask("DELETE", self.name(upload.key), {"uploadId": upload.id})
@@ -199,14 +199,14 @@ class S3Store(ObjectStore):
     async def _head(self, key: str) -> Reply:
         return await self._ask("HEAD", self.name(key), headers={MODE_HEADER: "ENABLED"})
 
-    async def _abort_unheard(self, key: str, asked: float, heard: str = "") -> None:
-        """Abort uploads that were begun for `key` since `asked` and whose names were not received (`s3_unheard`)."""
+    async def _abort_orphans(self, key: str, requested_at: float, known: str = "") -> None:
+        """Abort uploads of `key` that began since `requested_at` and whose names were not received (`s3_orphans`)."""
         name = self.name(key)
         listing = await self._ask("GET", query={"prefix": name, "uploads": ""})
-        for upload_id in unheard_uploads(listing, name, time() - asked):
+        for upload_id in orphaned_uploads(listing, name, time() - requested_at):
             upload = Upload(key, upload_id, size=0, part_bytes=0)
             with suppress(Rejected, NeedsUser):  # uploading may be allowed without listing or aborting
-                if upload_id != heard and await self.parts(upload) == {}:
+                if upload_id != known and await self.parts(upload) == {}:
                     await self.abort(upload)
 
     async def _read_back(self, key: str, content: Content) -> None:

@@ -20,8 +20,8 @@ from roar_publisher.net.certificates import Trust
 from roar_publisher.net.route import unusable_route, user_problem
 from roar_publisher.state.errors import NeedsUser, PublisherError
 from roar_publisher.state.reasons import Reason
-from roar_publisher.storage.s3_place import Locate, Place
-from roar_publisher.storage.s3_settings import Settings, new_session, read_settings
+from roar_publisher.storage.s3_location import BucketLocation, Locate
+from roar_publisher.storage.s3_settings import S3Settings, new_session, read_settings
 
 SIGN_IN = "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or sign in (aws sso login), then resume"
 SOURCES = (
@@ -62,14 +62,14 @@ class Credentials:
         return "credentials"
 
 
-class Account:
+class AwsAccount:
     """One user's botocore session, shared by all requests to one bucket. Create it with `open_account`.
 
     place: the bucket's location as far as it is known; written by `move`.
     """
 
-    def __init__(self, session: Any, settings: Settings, environ: Mapping[str, str]) -> None:
-        self.place: Place = settings.place
+    def __init__(self, session: Any, settings: S3Settings, environ: Mapping[str, str]) -> None:
+        self.place: BucketLocation = settings.place
         self.trust: Trust = settings.trust
         self.request_checksums = settings.request_checksums
         self.reply_checksums = settings.reply_checksums
@@ -126,13 +126,13 @@ class Account:
             self._credentials = self._credentials or self._session.get_credentials()
             frozen = self._credentials.get_frozen_credentials() if self._credentials else None
         except Exception as error:  # the chain raises many kinds of errors for files, programs, addresses and replies
-            raise self._can_not_be_had(error) from None
+            raise self._unavailable(error) from None
         if frozen is None:
             raise NeedsUser("there are no AWS credentials", next_step=SIGN_IN, reason=Reason.AUTH)
         _check(frozen)
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
-    def _can_not_be_had(self, error: Exception) -> PublisherError:
+    def _unavailable(self, error: Exception) -> PublisherError:
         host = "the service that gives out AWS credentials"
         if problem := user_problem(error, host, self.trust, None) or unusable_route(self.place.base, self.trust):
             return problem
@@ -144,16 +144,16 @@ class Account:
         return NeedsUser(what, next_step=SIGN_IN, reason=Reason.AUTH)
 
 
-async def open_account(bucket: str, environ: Mapping[str, str]) -> Account:
+async def open_account(bucket: str, environ: Mapping[str, str]) -> AwsAccount:
     """Return the account and the place of `bucket` (a name, or an access point's ARN), from environment and profile.
 
     Raises UsageProblem for an invalid profile or endpoint. Does not connect.
     """
 
-    def opened() -> Account:
+    def opened() -> AwsAccount:
         session = new_session()
         settings = read_settings(session, bucket, environ)
-        return Account(new_session(settings.trust), settings, environ)
+        return AwsAccount(new_session(settings.trust), settings, environ)
 
     return await anyio.to_thread.run_sync(opened)
 

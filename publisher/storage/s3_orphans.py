@@ -13,14 +13,14 @@ from email.utils import parsedate_to_datetime
 from roar_publisher.net.exchange import Reply
 from roar_publisher.storage.s3_xml import NotXml, parse
 
-ASKING_SECONDS = 15 * 60
+LONGEST_REQUEST_SECONDS = 15 * 60
 """Generous limit for one request for an upload with all its attempts. A later upload belongs to another client."""
 SLACK_SECONDS = 2
 """Rounding error of two times in whole seconds."""
 
 
-def unheard_uploads(listing: Reply, key: str, asked_ago: float) -> list[str]:
-    """Return the ids in a ListMultipartUploads reply that may stem from our request `asked_ago` seconds ago.
+def orphaned_uploads(listing: Reply, key: str, age_of_request: float) -> list[str]:
+    """Return the ids in a ListMultipartUploads reply that may stem from our request `age_of_request` seconds ago.
 
     key: with the prefix.
     Empty if the store lists nothing, refuses, or returns no times.
@@ -32,7 +32,7 @@ def unheard_uploads(listing: Reply, key: str, asked_ago: float) -> list[str]:
         now = parsedate_to_datetime(listing.headers.get("date", ""))
         for upload in parse(listing.body).iter("Upload"):
             age = (now - datetime.fromisoformat(upload.findtext("Initiated") or "")).total_seconds()
-            in_time = asked_ago - ASKING_SECONDS <= age <= asked_ago + SLACK_SECONDS
+            in_time = age_of_request - LONGEST_REQUEST_SECONDS <= age <= age_of_request + SLACK_SECONDS
             if upload.findtext("Key") == key and in_time:
                 found.append(upload.findtext("UploadId") or "")
     return found

@@ -14,10 +14,10 @@ from functools import partial
 from urllib.parse import quote, urlencode
 
 from roar_publisher.net.exchange import Reply
-from roar_publisher.storage.http import FileBody, Request, Wire
-from roar_publisher.storage.s3_account import Account, Credentials
+from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest
+from roar_publisher.storage.s3_account import AwsAccount, Credentials
 from roar_publisher.storage.s3_errors import PARTIAL, explain, is_expired, judge_s3, may_refuse_header, region_in
-from roar_publisher.storage.s3_place import UNRESERVED
+from roar_publisher.storage.s3_location import UNRESERVED
 from roar_publisher.storage.s3_xml import error_in
 
 ALGORITHM_HEADER = "x-amz-checksum-algorithm"
@@ -30,13 +30,13 @@ NOT_THERE = 404
 NOTHING: Mapping[str, str] = {}
 
 
-class Requests:
+class S3Requests:
     """Sends requests for any number of tasks. destination: for error messages."""
 
-    def __init__(self, destination: str, account: Account, wire: Wire) -> None:
+    def __init__(self, destination: str, account: AwsAccount, connection: StoreConnection) -> None:
         self._destination = destination
         self._account = account
-        self._wire = wire
+        self._connection = connection
         self._left_out: set[str] = set()  # names of headers; written by ask
         self._taken: set[str] = set()  # headers that the store has accepted; written by ask
         if not account.request_checksums:
@@ -49,7 +49,7 @@ class Requests:
         return header not in self._left_out
 
     async def aclose(self) -> None:
-        await self._wire.aclose()
+        await self._connection.aclose()
 
     async def ask(
         self,
@@ -68,7 +68,7 @@ class Requests:
             checksums = {header for header in sent if header.startswith("x-amz-checksum-")}
             place, used = self._account.place, list[Credentials]()
             attempt = partial(self._prepared, used, method, _url(place.base, name, query), sent, body)
-            reply = await self._wire.call(attempt, judge_s3, before_retry=before_retry)
+            reply = await self._connection.call(attempt, judge_s3, before_retry=before_retry)
             if reply.ok or reply.status == NOT_THERE:  # it looked for the object, so it accepted the headers
                 self._taken |= checksums
                 self._left_out |= left_out
@@ -89,11 +89,11 @@ class Requests:
 
     async def _prepared(
         self, used: list[Credentials], method: str, url: str, headers: Mapping[str, str], body: bytes | FileBody
-    ) -> Request:
+    ) -> StoreRequest:
         """Return one attempt, signed right before it is sent. used: receives the credentials."""
         sha256 = body.sha256 if isinstance(body, FileBody) else hashlib.sha256(body).digest()
         used.append(await self._account.current())
-        return Request(method, url, self._account.sign(used[-1], method, url, headers, sha256.hex()), body)
+        return StoreRequest(method, url, self._account.sign(used[-1], method, url, headers, sha256.hex()), body)
 
     def accept(self, reply: Reply) -> Reply:
         """Return `reply` if it is a success. Raise its error (`explain`) otherwise."""

@@ -1,6 +1,6 @@
 """The S3 settings of environment and profile, as botocore reads them: endpoint, region, checksums.
 
-Settings are read once and checked here, so that invalid ones are reported before anything is sent.
+S3Settings are read once and checked here, so that invalid ones are reported before anything is sent.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 from roar_publisher.net.certificates import Trust
 from roar_publisher.state.errors import UsageProblem
-from roar_publisher.storage.s3_place import Locate, Place, locate, resolver
+from roar_publisher.storage.s3_location import BucketLocation, Locate, locate, resolver
 
 DEFAULT_REGION = "us-east-1"
 WHEN = ("when_supported", "when_required")
@@ -19,14 +19,14 @@ STYLES = ("auto", "virtual", "path")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class S3Settings:
     """The checked settings.
 
     place: the bucket's location, unless it turns out to be in another region (`locate`).
     request_checksums, reply_checksums: whether S3's newer checksum headers may be sent and requested.
     """
 
-    place: Place
+    place: BucketLocation
     locate: Locate
     trust: Trust
     request_checksums: bool
@@ -43,7 +43,7 @@ def new_session(trust: Trust | None = None) -> Any:
     return session
 
 
-def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> Settings:
+def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> S3Settings:
     """Return the checked settings.
 
     Raises UsageProblem for an invalid setting, with the name of the variable or of the profile's key.
@@ -76,7 +76,7 @@ def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> Sett
         found: Locate = resolver(session, bucket, endpoint)
     else:
         found = partial(_located, bucket, endpoint, style, setting)
-    return Settings(
+    return S3Settings(
         found(region),
         found,
         Trust.chosen(
@@ -89,7 +89,7 @@ def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> Sett
     )
 
 
-def _located(bucket: str, endpoint: str | None, style: str, setting: str, region: str) -> Place:
+def _located(bucket: str, endpoint: str | None, style: str, setting: str, region: str) -> BucketLocation:
     return locate(bucket, region, endpoint, style, setting)
 
 

@@ -14,11 +14,11 @@ from roar_publisher.storage.source import READ_BYTES, FileChanged, Slice, check,
 
 SEND_BYTES = 256 * 1024
 """Bytes handed to the network at once, about what a socket accepts. A remainder would have to be copied."""
-Sent = Callable[[int], None]
+OnSent = Callable[[int], None]
 """Called with the number of the slice's bytes handed to the network so far. A second attempt starts again at 0."""
 
 
-async def chunks(slice_: Slice, sent: Sent, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
+async def chunks(slice_: Slice, sent: OnSent, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
     """Yield the slice's bytes from `skip` on, read in a worker thread.
 
     Raises FileChanged before the last chunk if any byte of the slice has changed, LocalProblem if it cannot be read.

@@ -1,7 +1,7 @@
 """The interface of object stores for `roar put`, and the types of what is stored.
 
 Every operation may be repeated. The effect of a request whose reply was lost is always recognised: an object by its
-size and checksum (`holds`), an upload by the parts that the store lists.
+size and checksum (`matches`), an upload by the parts that the store lists.
 """
 
 from abc import ABC, abstractmethod
@@ -12,13 +12,13 @@ from typing import ClassVar, Self
 
 from roar_publisher.state.errors import LocalProblem, Rejected, Transient, UsageProblem
 from roar_publisher.state.reasons import Reason
-from roar_publisher.storage.slices import Sent
+from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, Slice, shown
 
-QUESTIONS_PER_PAGE = 16
+LOOKUPS_PER_PAGE = 16
 """Concurrent queries about single objects that take as long as one page of a listing."""
 MOST_PAGES = 100
-"""Pages of 1,000 keys. Bounds the memory of `glance`."""
+"""Pages of 1,000 keys. Bounds the memory of `list_tags`."""
 LONGEST_KEY_BYTES = 1024
 """The limit of S3 and GCS, in UTF-8."""
 
@@ -85,7 +85,7 @@ class ObjectStore(ABC):
 
     parallel_parts: ClassVar[bool] = True
     """Whether the parts of one upload may be sent in any order, several at once."""
-    wants_md5: ClassVar[bool] = False
+    needs_md5: ClassVar[bool] = False
     """Whether `Content.md5` is required."""
 
     def __init__(self, destination: str, prefix: str = "") -> None:
@@ -110,22 +110,22 @@ class ObjectStore(ABC):
         """Return what is stored under `key`, or None if nothing is, or nothing that these credentials may see."""
 
     @abstractmethod
-    async def lost(self, key: str, content: Content, tag: str) -> bool:
+    async def is_lost(self, key: str, content: Content, tag: str) -> bool:
         """Return whether the object stored under `key` with that tag is certainly missing or replaced.
 
         Returns False if these credentials may not look.
         """
 
-    async def glance(self, questions: int) -> Mapping[str, str] | None:
+    async def list_tags(self, lookups: int) -> Mapping[str, str] | None:
         """Return the keys below the destination and their tags, or None if a few requests (`pages`) cannot list them.
 
-        questions: the number of queries about single objects that the listing saves.
+        lookups: the number of queries about single objects that the listing saves.
         Outdated results at worst cause an object to be sent again.
         """
         return None
 
     @abstractmethod
-    async def put(self, key: str, content: Content, sent: Sent) -> StoredObject:
+    async def put(self, key: str, content: Content, sent: OnSent) -> StoredObject:
         """Store a file of one part in one request, replacing an existing object."""
 
     async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
@@ -142,10 +142,10 @@ class ObjectStore(ABC):
         After a lost reply, a repetition starts another one, and aborts the first if the store can identify it.
         """
 
-    async def clear(self, key: str, asked: float | None) -> None:
+    async def abort_orphans(self, key: str, requested_at: float | None) -> None:
         """Abort uploads that an earlier process of this owner may have begun for `key` without storing their names.
 
-        asked: when it last requested an upload without receiving its name, in Unix seconds; None if it received it.
+        requested_at: when it last requested an upload without receiving its name (Unix seconds), or None.
         Does nothing if such uploads expire by themselves (the sessions of GCS, within a week).
         """
         return
@@ -155,7 +155,7 @@ class ObjectStore(ABC):
         """Return the parts that the store has, by number, or None if it does not know the upload (any more)."""
 
     @abstractmethod
-    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: Sent) -> Part:
+    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: OnSent) -> Part:
         """Send one part. Sending it again replaces it. Raises UploadVanished, FileChanged."""
 
     @abstractmethod
@@ -174,7 +174,7 @@ class ObjectStore(ABC):
         """Return the checksum that this store returns for that content; empty if the digest does not determine it."""
         return ""
 
-    def holds(self, stored: StoredObject | None, content: Content, checksum: str = "") -> bool:
+    def matches(self, stored: StoredObject | None, content: Content, checksum: str = "") -> bool:
         """Return whether the stored object is this content.
 
         Compares the store's checksum if it is of the same kind as the expected one (`checksum`, else `checksum_of`).
@@ -187,13 +187,13 @@ class ObjectStore(ABC):
             return stored.checksum == expected
         return stored.blake3 == content.blake3
 
-    def remains(self, stored: StoredObject, content: Content, tag: str) -> bool:
+    def is_unchanged(self, stored: StoredObject, content: Content, tag: str) -> bool:
         """Return whether the object is still the one stored with that tag, or has the same content."""
-        return (stored.tag == tag and tag != "") or self.holds(stored, content)
+        return (stored.tag == tag and tag != "") or self.matches(stored, content)
 
     def verified(self, key: str, stored: StoredObject | None, content: Content, checksum: str = "") -> StoredObject:
-        """Return `stored` if it is this content (`holds`). Raise Rejected otherwise."""
-        if stored is None or not self.holds(stored, content, checksum):
+        """Return `stored` if it is this content (`matches`). Raise Rejected otherwise."""
+        if stored is None or not self.matches(stored, content, checksum):
             raise Rejected(
                 f"{shown(self.url(key))} is not what was sent: "
                 + (
@@ -220,9 +220,9 @@ class ObjectStore(ABC):
         return
 
 
-def pages(questions: int) -> range:
-    """Return the page numbers of a listing that `ObjectStore.glance` may read."""
-    return range(min(questions // QUESTIONS_PER_PAGE, MOST_PAGES))
+def pages(lookups: int) -> range:
+    """Return the page numbers of a listing that `ObjectStore.list_tags` may read."""
+    return range(min(lookups // LOOKUPS_PER_PAGE, MOST_PAGES))
 
 
 RENAME = "give it a name in UTF-8, then put again"

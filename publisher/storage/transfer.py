@@ -37,21 +37,21 @@ class Ledger(ABC):
         """Return its acknowledged parts."""
 
     @abstractmethod
-    async def asked(self) -> float | None:
+    async def requested_at(self) -> float | None:
         """Return when an upload was requested (Unix seconds), if its name is not known."""
 
     @abstractmethod
-    async def asking(self) -> None:
+    async def record_request(self) -> None:
         """Store that an upload is about to be requested: from now on the store may have one whose name is not known."""
 
     @abstractmethod
-    async def begun(self, upload: Upload) -> None: ...
+    async def record_upload(self, upload: Upload) -> None: ...
 
     @abstractmethod
-    async def acknowledged(self, part: Part) -> None: ...
+    async def record_part(self, part: Part) -> None: ...
 
     @abstractmethod
-    async def forgotten(self) -> None:
+    async def forget_upload(self) -> None:
         """Store that the upload is gone, with its parts."""
 
 
@@ -63,24 +63,24 @@ async def transfer(
     *,
     parts_at_once: int,
     advance: Advance,
-    surely_new: bool = False,
-    twin: str | None = None,
+    known_new: bool = False,
+    duplicate: str | None = None,
 ) -> StoredObject:
     """Store `content` under `key`, verify it, and return the stored object.
 
-    surely_new: `ObjectStore.glance` found no such key, so the store is not asked for it.
-    twin: a key that already has the same content.
+    known_new: `ObjectStore.list_tags` found no such key, so the store is not asked for it.
+    duplicate: a key that already has the same content.
 
     Repeating it, also after a crash, sends what is missing. Cancellation keeps the acknowledged parts. Raises what
     `ObjectStore` raises, and FileChanged before any data of a changed file is visible.
     """
-    stored = None if surely_new else await store.stat(key)
-    if stored is not None and store.holds(stored, content):
-        await _give_up(store, key, ledger)
+    stored = None if known_new else await store.stat(key)
+    if stored is not None and store.matches(stored, content):
+        await _abort_unneeded(store, key, ledger)
         await confirm(content)
         return stored
-    if twin is not None and (copied := await store.copy(twin, key, content)):
-        await _give_up(store, key, ledger)
+    if duplicate is not None and (copied := await store.copy(duplicate, key, content)):
+        await _abort_unneeded(store, key, ledger)
         await confirm(content)
         advance(1, content.size)
         return copied
@@ -92,25 +92,25 @@ async def transfer(
         upload = await ledger.upload()
         begins = upload is None
         if upload is None:
-            await store.clear(key, await ledger.asked())
-            await ledger.asking()
+            await store.abort_orphans(key, await ledger.requested_at())
+            await ledger.record_request()
             upload = await store.begin(key, content)
-            await ledger.begun(upload)
+            await ledger.record_upload(upload)
         try:
             listed = {} if begins else await store.parts(upload)
             if listed is None:
                 raise UploadVanished("the store lost an upload that was begun")
-            there = await usable(content, listed, await ledger.parts())
+            there = await usable_parts(content, listed, await ledger.parts())
             parts = await _send_missing(store, upload, content, there, ledger, parts_at_once, advance)
             await confirm(content)
             return await store.complete(upload, content, parts)
         except UploadVanished as error:
             vanished = error
-            await ledger.forgotten()
+            await ledger.forget_upload()
     raise vanished
 
 
-async def usable(content: Content, listed: Mapping[int, Part], remembered: Mapping[int, Part]) -> dict[int, Part]:
+async def usable_parts(content: Content, listed: Mapping[int, Part], remembered: Mapping[int, Part]) -> dict[int, Part]:
     """Return the listed parts that match this content, by the stored record or else by the listed hash.
 
     If a crash lost a part's acknowledgement and the store returns its SHA-256, the part is read and compared.
@@ -129,13 +129,13 @@ async def usable(content: Content, listed: Mapping[int, Part], remembered: Mappi
     return found
 
 
-async def _give_up(store: ObjectStore, key: str, ledger: Ledger) -> None:
+async def _abort_unneeded(store: ObjectStore, key: str, ledger: Ledger) -> None:
     """Abort the upload of an object that is already stored, which would only use space."""
     with suppress(Rejected, NeedsUser):  # storing may be allowed without aborting
         if upload := await ledger.upload():
             await store.abort(upload)
         else:
-            await store.clear(key, await ledger.asked())
+            await store.abort_orphans(key, await ledger.requested_at())
 
 
 async def _send_missing(
@@ -155,7 +155,7 @@ async def _send_missing(
     async def send(number: int) -> None:
         part = await store.put_part(upload, number, content.part(number), partial(advance, number))
         with anyio.CancelScope(shield=True):  # another part's failure must not undo this one
-            await ledger.acknowledged(part)
+            await ledger.record_part(part)
         done[number] = part
 
     await for_each(missing, send, at_once=parts_at_once if store.parallel_parts else 1)

@@ -53,13 +53,13 @@ async def _with_ours(paths: list[str]) -> float:
             content, key = await digest_file(path), os.path.basename(path)
             new = there is not None and key not in there
             await transfer(
-                store, key, content, MemoryLedger(), parts_at_once=PARTS_AT_ONCE, advance=nothing, surely_new=new
+                store, key, content, MemoryLedger(), parts_at_once=PARTS_AT_ONCE, advance=nothing, known_new=new
             )
 
     async with await open_store(f"s3://{BUCKET}/{PREFIX}", connections=MOST_UPLOADS) as store:
         await store.stat("nothing")
         began = perf_counter()
-        there = await store.glance(len(paths))
+        there = await store.list_tags(len(paths))
         async with anyio.create_task_group() as tasks:
             for _ in range(min(FILES_AT_ONCE, len(paths))):
                 tasks.start_soon(send)

@@ -8,7 +8,7 @@ from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.requests import Route
 from roar_publisher.engine.staging.tallies import contradiction
 from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
-from roar_publisher.glaas.lenient import NotTaken, errors_in, not_taken
+from roar_publisher.glaas.lenient import NotAccepted, errors_in, not_accepted
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.net.documents import one_line
 from roar_publisher.state.errors import Rejected
@@ -37,17 +37,17 @@ async def delivered(run: Run, unit: Unit, route: Route, authorize: Authorizer = 
         reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
     except Refused as refusal:
         about_items = refusal.status in ABOUT_ITEMS or refusal.status < 300
-        if about_items and (missing := not_taken(errors_in(refusal.body), unit.items)):
+        if about_items and (missing := not_accepted(errors_in(refusal.body), unit.items)):
             raise Rejected(f"the registry did not take {await explained(run, unit, missing)}") from refusal
         raise
-    if missing := reply.not_taken(unit.items):
+    if missing := reply.not_accepted(unit.items):
         raise Rejected(f"the registry did not take {await explained(run, unit, missing)}")
     if wrong := contradiction(reply, unit):
         raise Rejected(f"the registry's answer does not match what was sent: {wrong}", reason=Reason.RECEIPT)
     return reply
 
 
-async def explained(run: Run, unit: Unit, missing: Sequence[NotTaken]) -> str:
+async def explained(run: Run, unit: Unit, missing: Sequence[NotAccepted]) -> str:
     """Return a text such as `2 of the 5 jobs it was sent: step 3 (python train.py): …; step 4 (…): …`."""
 
     def explain(journal: Journal) -> str:
@@ -87,13 +87,13 @@ def describe_item(journal: Journal, unit: Unit, item: Item) -> str:
             return _labelled(journal, item)
 
 
-def _explain(journal: Journal, unit: Unit, item: Item | None, entry: NotTaken) -> str:
+def _explain(journal: Journal, unit: Unit, item: Item | None, entry: NotAccepted) -> str:
     why = one_line(entry.why)
     what = describe_item(journal, unit, item) if item is not None else one_line(entry.name)
     return ": ".join(filter(None, [what, why])) if item is not None or why or what else ""
 
 
-def _item(items: list[Item], entry: NotTaken) -> Item | None:
+def _item(items: list[Item], entry: NotAccepted) -> Item | None:
     return items[entry.place] if entry.place is not None else None
 
 

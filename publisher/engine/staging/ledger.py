@@ -48,25 +48,25 @@ class JournalLedger(Ledger):
     async def upload(self) -> Upload | None:
         return (await self._begun()).upload
 
-    async def asked(self) -> float | None:
+    async def requested_at(self) -> float | None:
         return (await self._begun()).asked
 
     async def parts(self) -> Mapping[int, Part]:
         rows = await self._run.journal.objects.parts(self._seq)
         return {row.number: Part(row.number, row.size, row.tag, row.sha256) for row in rows}
 
-    async def asking(self) -> None:
+    async def record_request(self) -> None:
         await self._write({ASKED: self._run.clock()})
 
-    async def begun(self, upload: Upload) -> None:
+    async def record_upload(self, upload: Upload) -> None:
         await self._run.journal.objects.forget_parts(self._seq)
         await self._write(asdict(upload))
 
-    async def acknowledged(self, part: Part) -> None:
+    async def record_part(self, part: Part) -> None:
         row = PartRow(part.number, part.size, part.tag, part.sha256)
         await self._run.journal.objects.acknowledge_part(self._seq, row)
 
-    async def forgotten(self) -> None:
+    async def forget_upload(self) -> None:
         await self._run.files.forget_upload(self._seq)
         await self._run.journal.objects.forget_parts(self._seq)
 

@@ -69,7 +69,7 @@ async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
             if begun.upload is not None:
                 await store.abort(begun.upload)
             else:
-                await store.clear(begun.key, begun.asked)
+                await store.abort_orphans(begun.key, begun.asked)
             if begun.known:
                 await anyio.to_thread.run_sync(paths.forget_upload, seq)
             del left[seq]
@@ -131,12 +131,12 @@ class Objects:
         """Store the missing ones of all rows."""
         done = len(rows) - len(missing)
         self._run.report(ObjectsPlanned(len(rows), done, _bytes(rows), _bytes(rows) - _bytes(missing)))
-        there = await self._store.glance(len(missing))
+        there = await self._store.list_tags(len(missing))
         twins = _twins(rows)
 
         async def store(row: ObjectRow) -> None:
-            surely_new = there is not None and row.key not in there
-            await self._store_one(row, surely_new=surely_new, twin=twins.get(row.seq))
+            known_new = there is not None and row.key not in there
+            await self._store_one(row, known_new=known_new, duplicate=twins.get(row.seq))
 
         originals = [row for row in missing if row.seq not in twins]
         await for_each(originals, store, at_once=FILES_AT_ONCE)
@@ -144,18 +144,18 @@ class Objects:
 
     async def _lost(self, rows: Sequence[ObjectRow]) -> list[ObjectRow]:
         """Return the rows whose object the store no longer has as it was stored."""
-        there = await self._store.glance(len(rows)) or {}
+        there = await self._store.list_tags(len(rows)) or {}
         lost: list[ObjectRow] = []
 
         async def look(row: ObjectRow) -> None:
-            if await self._store.lost(row.key, content_of(row), row.tag):
+            if await self._store.is_lost(row.key, content_of(row), row.tag):
                 lost.append(row)
 
         doubtful = [row for row in rows if not row.tag or there.get(row.key) != row.tag]
         await for_each(doubtful, look, at_once=FILES_AT_ONCE)
         return lost
 
-    async def _store_one(self, row: ObjectRow, *, surely_new: bool, twin: str | None) -> None:
+    async def _store_one(self, row: ObjectRow, *, known_new: bool, duplicate: str | None) -> None:
         sent: dict[int, int] = {}
 
         def advance(part: int, so_far: int) -> None:
@@ -171,8 +171,8 @@ class Objects:
                 ledger,
                 parts_at_once=PARTS_AT_ONCE,
                 advance=advance,
-                surely_new=surely_new,
-                twin=twin,
+                known_new=known_new,
+                duplicate=duplicate,
             )
 
         try:

@@ -87,7 +87,7 @@ async def send_labels(
     async def deliver(unit: Unit) -> None:
         path, body = route.request(unit)
         reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
-        if missing := reply.not_taken(unit.items):
+        if missing := reply.not_accepted(unit.items):
             refused.append(await explained(run, unit, missing))
         elif lacking := labels_missing(reply, unit.items):
             refused.append(f"{lacking} of the {unit.items} labels it was sent, and does not say why")

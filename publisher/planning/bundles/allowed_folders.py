@@ -17,7 +17,7 @@ from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import ALLOWED_FOLDERS, Plan
-from roar_publisher.storage.addresses import parse_address
+from roar_publisher.storage.addresses import parse_destination
 from roar_publisher.storage.source import Content, shown
 
 PROTECTED = frozenset({".git", ROAR_FOLDER})
@@ -129,7 +129,7 @@ def check_database(plan: Plan) -> None:
 
 def _targets(destination: str, keys: Iterable[str]) -> list[Path]:
     """Return the files of this machine that objects with these keys become; none if they go to a bucket."""
-    address = parse_address(destination)
+    address = parse_destination(destination)
     return [Path(address.path) / key for key in keys] if address.is_folder else []
 
 
@@ -148,4 +148,4 @@ def _escaped(plan: Plan, folders: AllowedFolders, what: str) -> LocalProblem:
 
 
 def _local_path(text: str) -> Path:
-    return Path(parse_address(text).path) if text.startswith("file:") else Path(text).absolute()
+    return Path(parse_destination(text).path) if text.startswith("file:") else Path(text).absolute()

@@ -34,7 +34,7 @@ from roar_publisher.planning.put.tags import tag_of
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, State, next_state
 from roar_publisher.state.units import Kind
-from roar_publisher.storage.addresses import parse_address
+from roar_publisher.storage.addresses import parse_destination
 from roar_publisher.storage.parts import part_count
 
 _SELECTED = frozenset({State.OPEN, State.STAGE, State.FINALIZE, State.FALLBACK})
@@ -176,7 +176,7 @@ def _check_objects(journal: Journal, plan: PlanRow) -> None:
 
 def addresses(destination: str, key: str) -> Sequence[str]:
     """Return the addresses that an object with this key has below the destination, as stores write them."""
-    address = parse_address(destination)
+    address = parse_destination(destination)
     if address.is_folder:
         return [f"{Path(address.path).as_uri().rstrip('/')}/{quote(key)}"]
     base = f"{address.scheme}://{address.bucket}"

@@ -13,7 +13,7 @@ from roar_publisher.auth.scope import Mode
 from roar_publisher.glaas.wire import LARGEST_INTEGER, Address, LineageHash
 from roar_publisher.state.machine import LIVE, Event, State
 from roar_publisher.state.units import Kind
-from roar_publisher.storage.addresses import parse_address
+from roar_publisher.storage.addresses import parse_destination
 from roar_publisher.storage.store import check_key
 
 LINE_LIMIT = 4_096
@@ -29,7 +29,7 @@ def _absolute(path: str) -> str:
 
 
 def _destination(url: str) -> str:
-    parse_address(url)
+    parse_destination(url)
     return url
 
 

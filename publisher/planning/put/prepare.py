@@ -21,7 +21,7 @@ from roar_publisher.planning.put.sources import refuse_replaced, resolve_sources
 from roar_publisher.report import Noted, ObjectsPlanned, Reporter, Sent
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.storage.destinations import open_store
-from roar_publisher.storage.digest import Progress, digest_file
+from roar_publisher.storage.digest import OnRead, digest_file
 from roar_publisher.storage.source import fence_of, shown
 from roar_publisher.tasks import for_each
 
@@ -41,7 +41,7 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
     """
     async with await open_store(request.destination) as store:
         await store.check()
-        url, md5, destination = store.url, store.wants_md5, store.destination
+        url, md5, destination = store.url, store.needs_md5, store.destination
     left_out: list[Path] = []
     sources = await to_thread.run_sync(resolve_sources, request, left_out.append)
     if left_out:
@@ -60,12 +60,12 @@ async def put_planner(request: PutRequest, *, report: Reporter, clock: Callable[
 
 
 async def digest_sources(
-    sources: tuple[Source, ...], progress: Progress | None = None, *, md5: bool = False
+    sources: tuple[Source, ...], progress: OnRead | None = None, *, md5: bool = False
 ) -> tuple[Digested, ...]:
     """Return the contents of all sources, in their order.
 
     progress: called with the bytes as they are read, from worker threads.
-    md5: as `ObjectStore.wants_md5`.
+    md5: as `ObjectStore.needs_md5`.
 
     Raises UsageProblem if two sources with different contents have the same key, or a file does not match its digest;
     LocalProblem for what cannot be read; FileChanged for what changes meanwhile. Cancelling ends it at once; repeating

@@ -86,7 +86,7 @@ def _hurry() -> None:
     setattr(roar_publisher.net.retry, "backoff", lambda attempt, rng: HASTY_PAUSE_SECONDS)  # noqa: B010  it imports it
     roar_publisher.net.gate.FIRST_PROBE_SECONDS = HASTY_PAUSE_SECONDS
     for function, name, seconds in (
-        (roar_publisher.storage.http.Wire.__init__, "reply_seconds", HASTY_REPLY_SECONDS),
+        (roar_publisher.storage.http.StoreConnection.__init__, "reply_seconds", HASTY_REPLY_SECONDS),
         (roar_publisher.storage.destinations.open_store, "patience", HASTY_PATIENCE_SECONDS),
         (roar_publisher.engine.run.Resources.__init__, "patience", HASTY_PATIENCE_SECONDS),
     ):

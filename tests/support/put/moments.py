@@ -21,7 +21,7 @@ from roar_publisher.net.exchange import Exchange
 from roar_publisher.state.file import JournalFile
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.storage.file import FileStore
-from roar_publisher.storage.http import FileBody, Request, Wire
+from roar_publisher.storage.http import FileBody, StoreConnection, StoreRequest
 
 CHUNK_WITHIN = 3
 """The number of chunks after which a longer body is cut."""
@@ -108,9 +108,9 @@ def _count_registry(moments: Moments) -> None:
 
 
 def _count_store(moments: Moments) -> None:
-    send, read = Wire.send, FileBody.read
+    send, read = StoreConnection.send, FileBody.read
 
-    async def counted(wire: Wire, request: Request) -> Any:
+    async def counted(wire: StoreConnection, request: StoreRequest) -> Any:
         parts = urlsplit(request.url)
         query = ",".join(sorted(name for name, _ in parse_qsl(parts.query, keep_blank_values=True)))
         what = f"store {request.method} {query} {'body' if isinstance(request.body, FileBody) else ''}".strip()
@@ -127,7 +127,7 @@ def _count_store(moments: Moments) -> None:
             if number == CHUNK_WITHIN:
                 moments.moment("within a body")
 
-    setattr(Wire, "send", counted)  # noqa: B010  as above
+    setattr(StoreConnection, "send", counted)  # noqa: B010  as above
     setattr(FileBody, "read", cut)  # noqa: B010  as above
 
 

@@ -21,7 +21,7 @@ NO_AUTH = httpx2.Auth()
 """Signs nothing."""
 RECORDINGS = sorted(PROJECTS.glob("*/expected/*.json"))
 GIT = {"git_repo": "https://github.com/acme/linear.git", "git_commit": "c" * 40, "git_branch": "main"}
-SPEAKS_AS = "0.4.5"
+PROTOCOL_RELEASE = "0.4.5"
 """A release of roar-cli that knows jobs which are registered already, and no prepared lineage."""
 START = 1_800_000_000.0
 """Unix seconds at which the clock of a test stands first."""
@@ -145,7 +145,7 @@ def make_registry(store: Store, **options: Any) -> Registry:
     """A registry over `store`; options as `create_app`'s."""
     clock = options.pop("clock", None) or Clock()
     app = create_app(store, clock=clock, **options)
-    headers = {"X-Roar-Version": SPEAKS_AS, "Content-Type": "application/json"}
+    headers = {"X-Roar-Version": PROTOCOL_RELEASE, "Content-Type": "application/json"}
     client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://registry", headers=headers)
     return Registry(app, client, clock, store)
 

@@ -25,20 +25,20 @@ class MemoryLedger(Ledger):
     async def parts(self) -> Mapping[int, Part]:
         return {number: Part(**loads(part)) for number, part in self._parts.items()}
 
-    async def asked(self) -> float | None:
+    async def requested_at(self) -> float | None:
         return self._asked
 
-    async def asking(self) -> None:
+    async def record_request(self) -> None:
         self._asked = time()
 
-    async def begun(self, upload: Upload) -> None:
+    async def record_upload(self, upload: Upload) -> None:
         self._upload, self._asked = dumps(asdict(upload)), None
         self._parts = {}
 
-    async def acknowledged(self, part: Part) -> None:
+    async def record_part(self, part: Part) -> None:
         self._parts[part.number] = dumps(asdict(part))
 
-    async def forgotten(self) -> None:
+    async def forget_upload(self) -> None:
         self._upload, self._parts = "", {}
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from roar_publisher.glaas.caller import Refused
 from roar_publisher.glaas.features import Health
-from roar_publisher.glaas.lenient import NotTaken, not_taken
+from roar_publisher.glaas.lenient import NotAccepted, not_accepted
 from roar_publisher.glaas.replies import (
     AccessContextReply,
     AnyReply,
@@ -95,7 +95,7 @@ def test_every_reply_is_read_out_of_every_envelope(endpoint: str, envelope: Any)
         name: getattr(bare, name) for name in type(bare).model_fields if name != "errors"
     }
     if isinstance(read, BatchReply):
-        assert read.not_taken(2) == []
+        assert read.not_accepted(2) == []
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -121,7 +121,7 @@ def test_every_reply_may_hold_more_than_is_known(endpoint: str) -> None:
 )
 def test_where_the_status_says_it_all_a_reply_may_say_nothing(endpoint: str, status: int, body: bytes) -> None:
     read = ask(ENDPOINTS[endpoint][0], status, body)
-    assert not isinstance(read, BatchReply) or read.not_taken(2) == []
+    assert not isinstance(read, BatchReply) or read.not_accepted(2) == []
 
 
 @pytest.mark.parametrize("endpoint", ["POST /registration-sessions", "POST …/finalize", "GET /auth/access-context"])
@@ -244,28 +244,28 @@ TAKEN: list[Any] = [
     {"message": None},
     [None, None, None, None],
 ]
-REFUSED: list[tuple[Any, list[NotTaken]]] = [
-    ([None, "too long"], [NotTaken(1, why="too long")]),
-    (["too long", ""], [NotTaken(0, why="too long")]),
-    ([None, {"message": "too long"}], [NotTaken(1, why="too long")]),
-    ([{"index": 1, "error": "too long"}], [NotTaken(1, why="too long")]),
-    ([{"job_uid": "j2", "detail": "too long"}], [NotTaken(None, "j2", "too long")]),
-    ([None, {"job_uid": "j2", "error": {"message": "too long"}}], [NotTaken(1, "j2", "too long")]),
-    ([{"loc": ["body", "jobs", 1, "command"], "msg": "too long"}], [NotTaken(1, why="too long")]),
-    ([None, ["too long"]], [NotTaken(1, why="too long")]),
-    ([None, True], [NotTaken(1)]),
-    ([None, 422], [NotTaken(1, why="422")]),
-    ([None, {"job_uid": "j2"}], [NotTaken(1, "j2")]),
-    (["too long"], [NotTaken(None, why="too long")]),
-    ("too long", [NotTaken(None, why="too long")]),
-    ({"message": "too long"}, [NotTaken(None, why="too long")]),
-    ({"1": "too long"}, [NotTaken(1, why="too long")]),
-    ({"9": "too long"}, [NotTaken(None, why="too long")]),
-    ({"j2": "too long", "j1": None}, [NotTaken(None, "j2", "too long")]),
-    (1, [NotTaken(None)]),
-    ("2", [NotTaken(None), NotTaken(None)]),
-    (float("inf"), [NotTaken(None)]),
-    (True, [NotTaken(None)]),
+REFUSED: list[tuple[Any, list[NotAccepted]]] = [
+    ([None, "too long"], [NotAccepted(1, why="too long")]),
+    (["too long", ""], [NotAccepted(0, why="too long")]),
+    ([None, {"message": "too long"}], [NotAccepted(1, why="too long")]),
+    ([{"index": 1, "error": "too long"}], [NotAccepted(1, why="too long")]),
+    ([{"job_uid": "j2", "detail": "too long"}], [NotAccepted(None, "j2", "too long")]),
+    ([None, {"job_uid": "j2", "error": {"message": "too long"}}], [NotAccepted(1, "j2", "too long")]),
+    ([{"loc": ["body", "jobs", 1, "command"], "msg": "too long"}], [NotAccepted(1, why="too long")]),
+    ([None, ["too long"]], [NotAccepted(1, why="too long")]),
+    ([None, True], [NotAccepted(1)]),
+    ([None, 422], [NotAccepted(1, why="422")]),
+    ([None, {"job_uid": "j2"}], [NotAccepted(1, "j2")]),
+    (["too long"], [NotAccepted(None, why="too long")]),
+    ("too long", [NotAccepted(None, why="too long")]),
+    ({"message": "too long"}, [NotAccepted(None, why="too long")]),
+    ({"1": "too long"}, [NotAccepted(1, why="too long")]),
+    ({"9": "too long"}, [NotAccepted(None, why="too long")]),
+    ({"j2": "too long", "j1": None}, [NotAccepted(None, "j2", "too long")]),
+    (1, [NotAccepted(None)]),
+    ("2", [NotAccepted(None), NotAccepted(None)]),
+    (float("inf"), [NotAccepted(None)]),
+    (True, [NotAccepted(None)]),
 ]
 
 
@@ -277,9 +277,9 @@ def test_no_word_against_an_item_means_that_it_was_taken(endpoint: str, errors: 
     expect, body = ENDPOINTS[endpoint]
     read = asked(expect, body | {"errors": errors})
     assert isinstance(read, BatchReply)
-    assert read.not_taken(2) == []
+    assert read.not_accepted(2) == []
 
 
 @pytest.mark.parametrize(("errors", "meant"), REFUSED, ids=repr)
-def test_a_word_against_an_item_names_it_as_well_as_it_can(errors: Any, meant: list[NotTaken]) -> None:
-    assert not_taken(errors, 2) == meant
+def test_a_word_against_an_item_names_it_as_well_as_it_can(errors: Any, meant: list[NotAccepted]) -> None:
+    assert not_accepted(errors, 2) == meant

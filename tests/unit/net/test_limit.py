@@ -171,7 +171,7 @@ def test_under_random_loads_and_cancellations_nothing_gets_stuck(seed: int) -> N
         limit = AdaptiveLimit(rng.randint(1, 6))
         inside = done = 0
 
-        async def send(stay: float, give_up: float, strained: bool) -> None:
+        async def send(stay: float, give_up: float, is_congested: bool) -> None:
             nonlocal inside, done
             with anyio.move_on_after(give_up):
                 async with limit.slot() as slot:
@@ -179,7 +179,7 @@ def test_under_random_loads_and_cancellations_nothing_gets_stuck(seed: int) -> N
                     assert inside <= limit.most
                     try:
                         await anyio.sleep(stay)
-                        if strained:
+                        if is_congested:
                             slot.congested()
                     finally:
                         inside -= 1

@@ -15,7 +15,7 @@ from roar_publisher.registry.server.serve import server_config
 from tests.support import virtual
 from tests.support.registry.harness import (
     GIT,
-    SPEAKS_AS,
+    PROTOCOL_RELEASE,
     Clock,
     Json,
     Registry,
@@ -47,7 +47,7 @@ class Town:
     def at(self, address: str) -> Registry:
         transport = httpx2.ASGITransport(self.app, client=(address, 4711))
         client = httpx2.AsyncClient(
-            transport=transport, base_url="http://registry", headers={"X-Roar-Version": SPEAKS_AS}
+            transport=transport, base_url="http://registry", headers={"X-Roar-Version": PROTOCOL_RELEASE}
         )
         return Registry(self.app, client, self.clock, self.store)
 

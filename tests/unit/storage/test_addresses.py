@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from roar_publisher.state.errors import UsageProblem
-from roar_publisher.storage.addresses import Address, parse_address
+from roar_publisher.storage.addresses import Destination, parse_destination
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.store import LONGEST_KEY_BYTES
@@ -27,7 +27,7 @@ OUTPOST = "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-012345678901234
 )
 def test_a_path_that_could_end_up_elsewhere_is_refused(place: str, path: str) -> None:
     with pytest.raises(UsageProblem):
-        parse_address(place.format(path))
+        parse_destination(place.format(path))
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_a_path_that_could_end_up_elsewhere_is_refused(place: str, path: str) ->
 )
 def test_what_is_read_in_different_ways_is_refused(url: str) -> None:
     with pytest.raises(UsageProblem):
-        parse_address(url)
+        parse_destination(url)
 
 
 @pytest.mark.parametrize("mark", ["?", "#"])
 def test_a_letter_that_ends_a_path_is_named(mark: str) -> None:
     with pytest.raises(UsageProblem) as caught:
-        parse_address(f"s3://bucket/run{mark}1")
+        parse_destination(f"s3://bucket/run{mark}1")
     assert f"'{mark}'" in caught.value.what
     assert f"'{mark}'" in caught.value.next_step
 
@@ -71,19 +71,19 @@ def test_a_letter_that_ends_a_path_is_named(mark: str) -> None:
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("s3://bucket/a/b/", Address("s3", "bucket", "a/b")),
-        ("s3://bucket/...", Address("s3", "bucket", "...")),
-        ("s3://bucket/a..b/.c", Address("s3", "bucket", "a..b/.c")),
-        ("s3://bucket/%2e%2e/x", Address("s3", "bucket", "%2e%2e/x")),
-        (f"s3://{POINT}/run/7", Address("s3", POINT, "run/7")),
-        (f"s3://{POINT.replace('/my', ':my')}", Address("s3", POINT.replace("/my", ":my"), "")),
-        (f"s3://{OUTPOST}/run", Address("s3", OUTPOST, "run")),
-        ("file:///folder/%ff", Address("file", "", "/folder/\udcff")),
-        ("/", Address("file", "", "/")),
+        ("s3://bucket/a/b/", Destination("s3", "bucket", "a/b")),
+        ("s3://bucket/...", Destination("s3", "bucket", "...")),
+        ("s3://bucket/a..b/.c", Destination("s3", "bucket", "a..b/.c")),
+        ("s3://bucket/%2e%2e/x", Destination("s3", "bucket", "%2e%2e/x")),
+        (f"s3://{POINT}/run/7", Destination("s3", POINT, "run/7")),
+        (f"s3://{POINT.replace('/my', ':my')}", Destination("s3", POINT.replace("/my", ":my"), "")),
+        (f"s3://{OUTPOST}/run", Destination("s3", OUTPOST, "run")),
+        ("file:///folder/%ff", Destination("file", "", "/folder/\udcff")),
+        ("/", Destination("file", "", "/")),
     ],
 )
-def test_what_says_one_place_is_that_place(url: str, address: Address) -> None:
-    assert parse_address(url) == address
+def test_what_says_one_place_is_that_place(url: str, address: Destination) -> None:
+    assert parse_destination(url) == address
 
 
 @pytest.mark.anyio

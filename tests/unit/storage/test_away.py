@@ -14,7 +14,7 @@ from roar_publisher.net.policy import MAX_ATTEMPTS, MAX_OUTAGES
 from roar_publisher.net.route import Unreachable
 from roar_publisher.report import Report, Retrying, Waiting
 from roar_publisher.state.errors import Transient
-from roar_publisher.storage.http import REPLY_SECONDS, Request, Wire
+from roar_publisher.storage.http import REPLY_SECONDS, StoreConnection, StoreRequest
 from tests.support import virtual
 
 URL = "https://bucket.example.com/a/key?partNumber=1"
@@ -38,21 +38,23 @@ class Network:
         self.knocks: list[str] = []
         self.reports: list[Report] = []
 
-    async def exchange(self, client: object, request: Request) -> Reply:
+    async def exchange(self, client: object, request: StoreRequest) -> Reply:
         self.sent.append(request.url)
         await self._travel()
         if self._answer is None:
             raise AWAY
         return Reply(self._answer, self._headers, b"")
 
-    async def stream(self, client: object, request: Request, content: object) -> Reply:
+    async def stream(self, client: object, request: StoreRequest, content: object) -> Reply:
         self.knocks.append(f"{request.method} {request.url} {dict(request.headers)}")
         await self._travel()
         return Reply(403, {}, b"")
 
     @asynccontextmanager
-    async def wire(self, patience: float = 300.0, share: UploadBudget | None = None) -> AsyncIterator[Wire]:
-        wire = Wire(connections=2, report=self.reports.append, patience=patience, budget=share, rng=random.Random(1))
+    async def wire(self, patience: float = 300.0, share: UploadBudget | None = None) -> AsyncIterator[StoreConnection]:
+        wire = StoreConnection(
+            connections=2, report=self.reports.append, patience=patience, budget=share, rng=random.Random(1)
+        )
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(wire, "_exchange", self.exchange)
             patched.setattr(wire, "_stream", self.stream)
@@ -65,11 +67,11 @@ class Network:
             raise AWAY
 
 
-async def prepare() -> Request:
-    return Request("PUT", URL, {"Authorization": "secret"}, b"")
+async def prepare() -> StoreRequest:
+    return StoreRequest("PUT", URL, {"Authorization": "secret"}, b"")
 
 
-def run(network: Network, scenario: Callable[[Wire], Awaitable[None]], patience: float = 300.0) -> float:
+def run(network: Network, scenario: Callable[[StoreConnection], Awaitable[None]], patience: float = 300.0) -> float:
     """The virtual seconds that it took."""
 
     async def main() -> float:
@@ -83,7 +85,7 @@ def run(network: Network, scenario: Callable[[Wire], Awaitable[None]], patience:
 def test_a_long_absence_costs_no_attempts_and_is_noticed_when_it_ends() -> None:
     network = Network(away=lambda now: 2 < now < 200)
 
-    async def scenario(wire: Wire) -> None:
+    async def scenario(wire: StoreConnection) -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(100):
                 tasks.start_soon(wire.call, prepare)
@@ -97,7 +99,7 @@ def test_a_long_absence_costs_no_attempts_and_is_noticed_when_it_ends() -> None:
 def test_a_knock_names_nobody_and_goes_where_the_request_went() -> None:
     network = Network(away=lambda now: now < 1)
 
-    async def scenario(wire: Wire) -> None:
+    async def scenario(wire: StoreConnection) -> None:
         await wire.call(prepare)
 
     run(network, scenario)
@@ -107,7 +109,7 @@ def test_a_knock_names_nobody_and_goes_where_the_request_went() -> None:
 def test_a_request_that_alone_gets_no_answer_runs_out_of_attempts() -> None:
     network = Network(answer=None)
 
-    async def scenario(wire: Wire) -> None:
+    async def scenario(wire: StoreConnection) -> None:
         with pytest.raises(Transient, match="object store failed"):
             await wire.call(prepare)
 
@@ -121,7 +123,7 @@ def test_a_request_that_alone_gets_no_answer_runs_out_of_attempts() -> None:
 def test_patience_ends(met: bool, patience: float, least: float) -> None:
     network = Network(away=lambda now: now > (0.15 if met else 0))
 
-    async def scenario(wire: Wire) -> None:
+    async def scenario(wire: StoreConnection) -> None:
         if met:
             await wire.call(prepare)
         with pytest.raises(Transient, match="object store cannot be reached") as caught:
@@ -134,7 +136,7 @@ def test_patience_ends(met: bool, patience: float, least: float) -> None:
 def test_a_wait_ends_at_once_when_it_is_cancelled() -> None:
     network = Network(away=lambda now: True)
 
-    async def scenario(wire: Wire) -> None:
+    async def scenario(wire: StoreConnection) -> None:
         with anyio.move_on_after(3):
             await wire.call(prepare)
 
@@ -146,13 +148,13 @@ def test_a_request_that_ends_its_store_each_time_is_given_up() -> None:
     deaths: list[float] = []
 
     class Fragile(Network):
-        async def exchange(self, client: object, request: Request) -> Reply:
+        async def exchange(self, client: object, request: StoreRequest) -> Reply:
             deaths.append(anyio.current_time())
             raise AWAY
 
     network = Fragile(away=lambda now: now < deaths[-1] + 1)
 
-    async def scenario(wire: Wire) -> None:
+    async def scenario(wire: StoreConnection) -> None:
         with pytest.raises(Transient, match="went away 32 times") as caught:
             await wire.call(prepare)
         assert caught.value.reason == "server failing"
@@ -165,7 +167,7 @@ def test_a_request_that_ends_its_store_each_time_is_given_up() -> None:
 def test_a_busy_store_is_not_run_into_again_and_again(headers: Mapping[str, str]) -> None:
     network = Network(answer=503, headers=headers)
 
-    async def scenario(wire: Wire) -> None:
+    async def scenario(wire: StoreConnection) -> None:
         with pytest.raises(Transient, match="asks the client to wait"):
             await wire.call(prepare)
 
@@ -179,17 +181,17 @@ def test_a_request_is_signed_when_it_is_its_turn() -> None:
     lags: list[float] = []
 
     class Queue(Network):
-        async def exchange(self, client: object, request: Request) -> Reply:
+        async def exchange(self, client: object, request: StoreRequest) -> Reply:
             lags.append(anyio.current_time() - signed[request.url])
             return await super().exchange(client, request)
 
     network = Queue(away=lambda now: 2 < now < 200)
 
-    async def scenario(wire: Wire) -> None:
+    async def scenario(wire: StoreConnection) -> None:
         async def call(number: int) -> None:
-            async def sign() -> Request:
+            async def sign() -> StoreRequest:
                 signed[f"{URL}&{number}"] = anyio.current_time()
-                return Request("PUT", f"{URL}&{number}", {}, b"")
+                return StoreRequest("PUT", f"{URL}&{number}", {}, b"")
 
             await wire.call(sign)
 
@@ -258,11 +260,11 @@ def test_a_reply_that_drips_is_no_answer() -> None:
         yield Dripping()
 
     async def main() -> float:
-        wire = Wire(connections=1, report=lambda report: None, patience=300.0)
+        wire = StoreConnection(connections=1, report=lambda report: None, patience=300.0)
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(wire._client(URL, 0), "stream", stream)
             with pytest.raises(Unreachable, match="no answer in time"):
-                await wire.send(Request("GET", URL, {}, b""))
+                await wire.send(StoreRequest("GET", URL, {}, b""))
         await wire.aclose()
         return anyio.current_time()
 

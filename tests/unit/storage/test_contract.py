@@ -12,7 +12,7 @@ from roar_publisher.state.errors import LocalProblem, Rejected, UsageProblem
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.source import Content
-from roar_publisher.storage.store import QUESTIONS_PER_PAGE, ObjectStore, Part, StoredObject, Upload, UploadVanished
+from roar_publisher.storage.store import LOOKUPS_PER_PAGE, ObjectStore, Part, StoredObject, Upload, UploadVanished
 from roar_publisher.storage.transfer import transfer
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
 from tests.support.storage.proxy import Fault
@@ -24,7 +24,7 @@ LARGE = 20 * MIB + 12_345
 
 
 async def content_of(path: str, store: ObjectStore) -> Content:
-    return await digest_file(path, md5=store.wants_md5)
+    return await digest_file(path, md5=store.needs_md5)
 
 
 def bytes_of(path: str) -> bytes:
@@ -33,7 +33,7 @@ def bytes_of(path: str) -> bytes:
 
 async def send(store: ObjectStore, key: str, content: Content, ledger: MemoryLedger | None = None) -> None:
     stored = await transfer(store, key, content, ledger or MemoryLedger(), parts_at_once=4, advance=nothing)
-    assert store.holds(stored, content)
+    assert store.matches(stored, content)
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, 8 * MIB, 8 * MIB + 1, LARGE])
@@ -42,7 +42,7 @@ async def test_what_is_sent_can_be_read_back(place: Place, tmp_path: Path, size:
     async with place.store() as store:
         content = await content_of(path, store)
         await send(store, "deep/er/object.bin", content)
-        assert store.holds(await store.stat("deep/er/object.bin"), content)
+        assert store.matches(await store.stat("deep/er/object.bin"), content)
     assert sha256(place.read("deep/er/object.bin")).digest() == sha256(bytes_of(path)).digest()
 
 
@@ -99,11 +99,11 @@ async def test_what_is_stored_is_known_by_its_checksum_or_by_what_was_written_be
         checksum = store.checksum_of(content) or "sha256-parts:ours"
         kind = checksum.partition(":")[0]
         ours = StoredObject(1000, checksum, content.blake3)
-        assert store.holds(ours, content, checksum)
-        assert store.holds(replace(ours, checksum="crc32:AAAA"), content, checksum)
-        assert not store.holds(replace(ours, checksum=f"{kind}:other"), content, checksum)
-        assert not store.holds(replace(ours, checksum="", blake3=""), content, checksum)
-        assert not store.holds(replace(ours, size=999), content, checksum)
+        assert store.matches(ours, content, checksum)
+        assert store.matches(replace(ours, checksum="crc32:AAAA"), content, checksum)
+        assert not store.matches(replace(ours, checksum=f"{kind}:other"), content, checksum)
+        assert not store.matches(replace(ours, checksum="", blake3=""), content, checksum)
+        assert not store.matches(replace(ours, size=999), content, checksum)
         with pytest.raises(Rejected, match="not what was sent"):
             store.verified("object", replace(ours, checksum=f"{kind}:other"), content, checksum)
 
@@ -126,15 +126,15 @@ async def test_what_was_stored_is_lost_once_it_is_deleted_or_another(place: Plac
         content = await content_of(write_file(tmp_path / "source", size), store)
         stored = await transfer(store, "object", content, MemoryLedger(), parts_at_once=4, advance=nothing)
         assert stored.tag
-        assert not await store.lost("object", content, stored.tag)
-        assert not await store.lost("object", content, ""), "its tag was not told, its content is the same"
+        assert not await store.is_lost("object", content, stored.tag)
+        assert not await store.is_lost("object", content, ""), "its tag was not told, its content is the same"
         other = await content_of(write_file(tmp_path / "other", size, seed=2), store)
         await send(store, "object", other)
-        assert await store.lost("object", content, stored.tag), "another of the same size"
+        assert await store.is_lost("object", content, stored.tag), "another of the same size"
         await send(store, "object", content)
-        assert not await store.lost("object", content, stored.tag), "the same, written once more"
+        assert not await store.is_lost("object", content, stored.tag), "the same, written once more"
         place.delete("object")
-        assert await store.lost("object", content, stored.tag)
+        assert await store.is_lost("object", content, stored.tag)
 
 
 async def test_one_object_has_one_tag_whoever_tells_it(place: Place, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ async def test_one_object_has_one_tag_whoever_tells_it(place: Place, tmp_path: P
             assert seen is not None
             assert seen.tag == stored.tag
             if place.name != "file":
-                listed = await store.glance(QUESTIONS_PER_PAGE)
+                listed = await store.list_tags(LOOKUPS_PER_PAGE)
                 assert listed is not None
                 assert listed[key] == stored.tag
 
@@ -160,7 +160,7 @@ async def test_who_may_not_look_believes_that_it_is_there(place: Place, tmp_path
     place.proxy.plan = lambda seen: Fault.DENIED
     async with place.store() as store:
         content = await content_of(write_file(tmp_path / "source", 10), store)
-        assert not await store.lost("object", content, "tag")
+        assert not await store.is_lost("object", content, "tag")
 
 
 async def test_another_object_of_the_same_size_is_replaced(place: Place, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ async def test_another_object_of_the_same_size_is_replaced(place: Place, tmp_pat
         async with place.store() as store:
             await send(store, "object", await content_of(write_file(tmp_path / "one", size, seed=1), store))
             content = await content_of(write_file(tmp_path / "two", size, seed=2), store)
-            assert not store.holds(await store.stat("object"), content)
+            assert not store.matches(await store.stat("object"), content)
             await send(store, "object", content)
         assert place.read("object") == (tmp_path / "two").read_bytes()
 
@@ -184,11 +184,11 @@ class Dying(MemoryLedger):
         super().__init__()
         self.left = parts
 
-    async def acknowledged(self, part: Part) -> None:
+    async def record_part(self, part: Part) -> None:
         if not self.left:
             raise Died
         self.left -= 1
-        await super().acknowledged(part)
+        await super().record_part(part)
 
 
 async def test_a_resumed_upload_sends_only_what_is_missing(place: Place, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ async def test_parts_may_come_again_and_in_any_order(place: Place, tmp_path: Pat
                 assert {n: listed[n].size for n in parts} == {n: content.part(n).length for n in parts}
             part = await store.put_part(upload, number, content.part(number), lambda sent: None)
             parts = {**parts, number: Part(**loads(dumps(asdict(part))))}
-        assert store.holds(await store.complete(upload, content, parts), content)
+        assert store.matches(await store.complete(upload, content, parts), content)
     assert place.read("object") == bytes_of(path)
 
 
@@ -233,8 +233,8 @@ async def test_completing_twice_is_completing_once(place: Place, tmp_path: Path)
         content = await content_of(path, store)
         upload = await store.begin("object", content)
         parts = {n: await store.put_part(upload, n, content.part(n), lambda sent: None) for n in (1, 2, 3)}
-        assert store.holds(await store.complete(upload, content, parts), content)
-        assert store.holds(await store.complete(upload, content, parts), content)
+        assert store.matches(await store.complete(upload, content, parts), content)
+        assert store.matches(await store.complete(upload, content, parts), content)
 
 
 async def test_an_upload_that_vanished_is_told_and_begun_anew(place: Place, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ async def test_an_upload_that_vanished_is_told_and_begun_anew(place: Place, tmp_
     async with place.store() as store:
         content = await content_of(path, store)
         upload = await store.begin("object", content)
-        await ledger.begun(upload)
+        await ledger.record_upload(upload)
         await store.abort(upload)
         await store.abort(upload)
         assert await store.parts(upload) is None
@@ -275,15 +275,15 @@ async def test_what_an_upload_shows_is_not_its_id(place: Place, tmp_path: Path) 
 async def test_a_copy_is_the_content_or_is_not_made(place: Place, tmp_path: Path) -> None:
     path = write_file(tmp_path / "source", 1000)
     async with place.store() as store:
-        content = await digest_file(path, md5=store.wants_md5)
+        content = await digest_file(path, md5=store.needs_md5)
         await store.put("a/first", content, lambda sent: None)
         copied = await store.copy("a/first", "the second ü", content)
-        other = await digest_file(write_file(tmp_path / "other", 1000, seed=2), md5=store.wants_md5)
+        other = await digest_file(write_file(tmp_path / "other", 1000, seed=2), md5=store.needs_md5)
         assert await store.copy("a/first", "third", other) is None, "what is there is something else"
         assert await store.copy("missing", "fourth", content) is None
     assert (copied is None) == (place.name == "file")
     if copied is not None:
-        assert store.holds(copied, content)
+        assert store.matches(copied, content)
         assert place.read("the second ü") == bytes_of(path)
 
 
@@ -291,6 +291,6 @@ async def test_a_copy_is_the_content_or_is_not_made(place: Place, tmp_path: Path
 async def test_what_can_not_be_copied_is_sent(place: Place, tmp_path: Path, size: int) -> None:
     path = write_file(tmp_path / "source", size)
     async with place.store() as store:
-        content = await digest_file(path, md5=store.wants_md5)
-        await transfer(store, "key", content, MemoryLedger(), parts_at_once=2, advance=nothing, twin="missing")
+        content = await digest_file(path, md5=store.needs_md5)
+        await transfer(store, "key", content, MemoryLedger(), parts_at_once=2, advance=nothing, duplicate="missing")
     assert place.read("key") == bytes_of(path)

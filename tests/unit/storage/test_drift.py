@@ -66,8 +66,8 @@ class MutatingLedger(MemoryLedger):
         self._left = after
         self._change = change
 
-    async def acknowledged(self, part: Part) -> None:
-        await super().acknowledged(part)
+    async def record_part(self, part: Part) -> None:
+        await super().record_part(part)
         self._left -= 1
         if self._left == 0:
             self._change()
@@ -81,7 +81,7 @@ async def test_a_change_is_caught_whenever_it_comes(place: Place, tmp_path: Path
     after = rng.randint(0, PARTS)
     ledger = MutatingLedger(after, lambda: mutate(path, rng))
     async with place.store() as store:
-        content = await digest_file(str(path), md5=store.wants_md5)
+        content = await digest_file(str(path), md5=store.needs_md5)
         if not after:
             mutate(path, rng)
         with pytest.raises(LocalProblem, match="source") as caught:
@@ -89,14 +89,14 @@ async def test_a_change_is_caught_whenever_it_comes(place: Place, tmp_path: Path
         assert caught.value.reason == ("unreadable" if mutate is rename else "file changed")
         # GCS makes the object visible with its last part; what it is then, is what the digest says.
         stored = await store.stat("object")
-        assert stored is None or (store.wants_md5 and store.holds(stored, content))
+        assert stored is None or (store.needs_md5 and store.matches(stored, content))
 
 
 @pytest.mark.parametrize("mutate", [append, truncate, rewrite, substitute], ids=lambda m: m.__name__)
 async def test_a_change_within_a_small_file_is_caught(place: Place, tmp_path: Path, mutate: Mutation) -> None:
     path = Path(write_file(tmp_path / "source", 50_000))
     async with place.store() as store:
-        content = await digest_file(str(path), md5=store.wants_md5)
+        content = await digest_file(str(path), md5=store.needs_md5)
         mutate(path, random.Random(1))
         with pytest.raises(FileChanged):
             await transfer(store, "object", content, MemoryLedger(), parts_at_once=1, advance=nothing)
@@ -106,13 +106,13 @@ async def test_a_change_within_a_small_file_is_caught(place: Place, tmp_path: Pa
 async def test_an_empty_file_that_fills_is_caught(place: Place, tmp_path: Path) -> None:
     path = Path(write_file(tmp_path / "source", 0))
     async with place.store() as store:
-        content = await digest_file(str(path), md5=store.wants_md5)
+        content = await digest_file(str(path), md5=store.needs_md5)
         append(path, random.Random(1))
         with pytest.raises(FileChanged):
             await transfer(store, "object", content, MemoryLedger(), parts_at_once=1, advance=nothing)
         # A request without a body is sent before its body is looked at; what it made is what the digest says.
         stored = await store.stat("object")
-        assert stored is None or store.holds(stored, content)
+        assert stored is None or store.matches(stored, content)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -131,7 +131,7 @@ async def test_a_change_while_a_part_is_being_sent_is_caught(
             mutate(path, rng)
 
     async with place.store() as store:
-        content = await digest_file(str(path), md5=store.wants_md5)
+        content = await digest_file(str(path), md5=store.needs_md5)
         with pytest.raises(FileChanged):
             await transfer(store, "object", content, MemoryLedger(), parts_at_once=2, advance=advance)
 
@@ -140,7 +140,7 @@ async def test_a_file_that_is_put_back_goes_on(place: Place, tmp_path: Path) -> 
     path = Path(write_file(tmp_path / "source", LARGE))
     ledger = MutatingLedger(1, lambda: rename(path, random.Random(1)))
     async with place.store() as store:
-        content = await digest_file(str(path), md5=store.wants_md5)
+        content = await digest_file(str(path), md5=store.needs_md5)
         with pytest.raises(LocalProblem):
             await transfer(store, "object", content, ledger, parts_at_once=1, advance=nothing)
         os.rename(tmp_path / "renamed", path)

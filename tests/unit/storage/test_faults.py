@@ -12,7 +12,7 @@ from roar_publisher.net.policy import MAX_ATTEMPTS
 from roar_publisher.state.errors import NeedsUser, PublisherError, Rejected, Transient
 from roar_publisher.storage.destinations import ignore_report, open_store
 from roar_publisher.storage.digest import digest_file
-from roar_publisher.storage.http import Wire
+from roar_publisher.storage.http import StoreConnection
 from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.s3 import S3Store
 from roar_publisher.storage.s3_account import open_account
@@ -46,9 +46,9 @@ async def upload(place: Place, path: str, ledger: MemoryLedger | None = None) ->
 
 
 async def send(store: ObjectStore, path: str, ledger: MemoryLedger | None = None) -> None:
-    content = await digest_file(path, md5=store.wants_md5)
+    content = await digest_file(path, md5=store.needs_md5)
     stored = await transfer(store, "object", content, ledger or MemoryLedger(), parts_at_once=3, advance=nothing)
-    assert store.holds(stored, content)
+    assert store.matches(stored, content)
 
 
 def sent_parts(proxy: Proxy) -> int:
@@ -178,12 +178,12 @@ async def test_a_session_that_takes_nothing_more_is_given_up(
         session = await store.begin("object", content)
         asked = 0
 
-        async def stuck(self: Wire, *arguments: object) -> Reply:
+        async def stuck(self: StoreConnection, *arguments: object) -> Reply:
             nonlocal asked
             asked += 1
             return Reply(308, headers, b"")
 
-        monkeypatch.setattr(Wire, "call", stuck)
+        monkeypatch.setattr(StoreConnection, "call", stuck)
         with pytest.raises(Transient, match="takes nothing more"):
             await store.put_part(session, 1, content.part(1), lambda sent: None)
     assert asked <= MAX_ATTEMPTS + 1
@@ -194,12 +194,12 @@ async def test_a_copy_that_does_not_get_on_is_left(
 ) -> None:
     replies = [b'{"done": false, "totalBytesRewritten": "1", "rewriteToken": "t"}'] * 2
 
-    async def slow(self: Wire, *arguments: object) -> Reply:
+    async def slow(self: StoreConnection, *arguments: object) -> Reply:
         return Reply(200, {}, replies.pop())
 
     async with gs_place.store() as store:
         content = await digest_file(write_file(tmp_path / "source", 1000), md5=True)
-        monkeypatch.setattr(Wire, "call", slow)
+        monkeypatch.setattr(StoreConnection, "call", slow)
         assert await store.copy("a", "b", content) is None
     assert replies == []
 
@@ -288,6 +288,6 @@ async def s3_store(place: Place, *, reply_seconds: float) -> AsyncIterator[S3Sto
     """The store of a place with little patience."""
     bucket, _, prefix = place.url.removeprefix("s3://").partition("/")
     account = await open_account(bucket, place.environ)
-    wire = Wire(connections=4, report=ignore_report, patience=1.0, reply_seconds=reply_seconds)
+    wire = StoreConnection(connections=4, report=ignore_report, patience=1.0, reply_seconds=reply_seconds)
     async with S3Store(bucket, prefix, account, wire) as store:
         yield store

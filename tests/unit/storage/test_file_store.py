@@ -123,9 +123,9 @@ async def test_a_temporary_that_was_damaged_is_not_taken(tmp_path: Path) -> None
     async with await open_store(str(tmp_path / "to"), {}) as store:
         ledger = MemoryLedger()
         upload = await store.begin("object", content)
-        await ledger.begun(upload)
+        await ledger.record_upload(upload)
         for number in (1, 2):
-            await ledger.acknowledged(await store.put_part(upload, number, content.part(number), lambda sent: None))
+            await ledger.record_part(await store.put_part(upload, number, content.part(number), lambda sent: None))
     (temporary,) = (tmp_path / "to").iterdir()
     with temporary.open("r+b") as file:
         file.seek(9 * MIB)

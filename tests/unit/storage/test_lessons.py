@@ -16,7 +16,7 @@ from roar_publisher.state.reasons import Reason, Turn, meaning
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
-from roar_publisher.storage.s3_place import Place, locate
+from roar_publisher.storage.s3_location import BucketLocation, locate
 from roar_publisher.storage.transfer import transfer
 from tests.support.net.servers import Answer, Asked, Server, serving
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
@@ -155,7 +155,9 @@ async def test_a_region_that_would_be_a_host_is_not_followed(store: Store, tmp_p
 
 
 def test_a_bucket_of_aws_that_moves_has_the_address_of_its_region() -> None:
-    assert locate("b", "eu-north-1", None, "auto") == Place("https://b.s3.eu-north-1.amazonaws.com", "eu-north-1")
+    assert locate("b", "eu-north-1", None, "auto") == BucketLocation(
+        "https://b.s3.eu-north-1.amazonaws.com", "eu-north-1"
+    )
 
 
 UNKNOWN_HEADERS: dict[str, Answer] = {

@@ -24,9 +24,9 @@ from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
-from roar_publisher.storage.slices import Sent as SentBytes
+from roar_publisher.storage.slices import OnSent
 from roar_publisher.storage.source import Content, FileChanged, Slice
-from roar_publisher.storage.store import QUESTIONS_PER_PAGE, ObjectStore, Part, StoredObject, Upload
+from roar_publisher.storage.store import LOOKUPS_PER_PAGE, ObjectStore, Part, StoredObject, Upload
 from tests.support.lineages import cut, plan_of
 from tests.support.storage.memory import write_file
 from tests.unit.storage.conftest import Place
@@ -79,10 +79,10 @@ class MortalStore(ObjectStore):
     async def stat(self, key: str) -> StoredObject | None:
         return await self._mortal.does(lambda: self._store.stat(key))
 
-    async def lost(self, key: str, content: Content, tag: str) -> bool:
-        return await self._mortal.does(lambda: self._store.lost(key, content, tag))
+    async def is_lost(self, key: str, content: Content, tag: str) -> bool:
+        return await self._mortal.does(lambda: self._store.is_lost(key, content, tag))
 
-    async def put(self, key: str, content: Content, sent: SentBytes) -> StoredObject:
+    async def put(self, key: str, content: Content, sent: OnSent) -> StoredObject:
         return await self._mortal.does(lambda: self._store.put(key, content, sent))
 
     async def begin(self, key: str, content: Content) -> Upload:
@@ -91,7 +91,7 @@ class MortalStore(ObjectStore):
     async def parts(self, upload: Upload) -> dict[int, Part] | None:
         return await self._mortal.does(lambda: self._store.parts(upload))
 
-    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: SentBytes) -> Part:
+    async def put_part(self, upload: Upload, number: int, slice_: Slice, sent: OnSent) -> Part:
         self._mortal.parts_sent += 1
         return await self._mortal.does(lambda: self._store.put_part(upload, number, slice_, sent))
 
@@ -101,8 +101,8 @@ class MortalStore(ObjectStore):
     async def copy(self, source: str, key: str, content: Content) -> StoredObject | None:
         return await self._mortal.does(lambda: self._store.copy(source, key, content))
 
-    async def clear(self, key: str, asked: float | None) -> None:
-        await self._mortal.does(lambda: self._store.clear(key, asked))
+    async def abort_orphans(self, key: str, requested_at: float | None) -> None:
+        await self._mortal.does(lambda: self._store.abort_orphans(key, requested_at))
 
     async def abort(self, upload: Upload) -> None:
         await self._mortal.does(lambda: self._store.abort(upload))
@@ -125,7 +125,7 @@ class Put:
 
     async def add(self, paths: Mapping[str, str]) -> None:
         async with self.place.store() as store:
-            contents = {key: await digest_file(path, md5=store.wants_md5) for key, path in paths.items()}
+            contents = {key: await digest_file(path, md5=store.needs_md5) for key, path in paths.items()}
             rows = [
                 ObjectRow(seq, key, store.url(key), content.size, json.dumps(asdict(content)))
                 for seq, (key, content) in enumerate(contents.items(), start=1)
@@ -339,7 +339,7 @@ async def test_a_store_that_refuses_ends_the_put_and_keeps_the_rest(
     mortal = Mortal()
     put_part = MortalStore.put_part
 
-    async def refuse_the_last(store: MortalStore, upload: Upload, number: int, slice_: Slice, sent: SentBytes) -> Part:
+    async def refuse_the_last(store: MortalStore, upload: Upload, number: int, slice_: Slice, sent: OnSent) -> Part:
         if number == PARTS:
             raise Rejected("the disk of the store is full")
         return await put_part(store, upload, number, slice_, sent)
@@ -356,7 +356,7 @@ async def test_a_store_that_refuses_ends_the_put_and_keeps_the_rest(
 
 @pytest.mark.parametrize("place", ["s3-rclone", "gs"], indirect=True)
 async def test_many_new_objects_are_not_asked_for_one_by_one(place: Place, tmp_path: Path) -> None:
-    count = QUESTIONS_PER_PAGE + 4
+    count = LOOKUPS_PER_PAGE + 4
     paths = {f"{number}": write_file(tmp_path / f"{number}", 100, seed=number) for number in range(count)}
     assert place.proxy is not None
     for again in (False, True):
@@ -372,12 +372,12 @@ async def test_many_new_objects_are_not_asked_for_one_by_one(place: Place, tmp_p
 async def write_another(place: Place, key: str, folder: Path, size: int) -> None:
     """As somebody who writes to the same place would."""
     async with place.store() as store:
-        content = await digest_file(write_file(folder / "theirs", size, seed=999), md5=store.wants_md5)
+        content = await digest_file(write_file(folder / "theirs", size, seed=999), md5=store.needs_md5)
         await store.put(key, content, lambda sent: None)
 
 
 @pytest.mark.parametrize("deleted", [True, False], ids=["deleted", "overwritten"])
-@pytest.mark.parametrize("count", [4, QUESTIONS_PER_PAGE + 4])
+@pytest.mark.parametrize("count", [4, LOOKUPS_PER_PAGE + 4])
 async def test_what_was_lost_since_it_was_stored_is_sent_again_and_told(
     count: int, deleted: bool, place: Place, tmp_path: Path
 ) -> None:
@@ -421,7 +421,7 @@ async def test_what_is_being_sent_again_is_known_to_be_under_way(as_the_process_
 
 @pytest.mark.parametrize("place", ["s3-rclone", "gs"], indirect=True)
 async def test_many_stored_objects_are_looked_for_at_a_glance(place: Place, tmp_path: Path) -> None:
-    count = QUESTIONS_PER_PAGE + 4
+    count = LOOKUPS_PER_PAGE + 4
     put = Put(tmp_path / "state", place)
     await put.add({f"{number}": write_file(tmp_path / f"{number}", 100, seed=number) for number in range(count)})
     await put.drain()
@@ -440,7 +440,7 @@ async def test_a_folder_that_nobody_wrote_to_is_not_read_again(tmp_path: Path, m
             raise AssertionError("it is read")
 
         monkeypatch.setattr("roar_publisher.storage.file.digest_file", read)
-        assert not await store.lost("key", content, stored.tag)
+        assert not await store.is_lost("key", content, stored.tag)
 
 
 async def interrupted(folder: Path, place: Place) -> Put:

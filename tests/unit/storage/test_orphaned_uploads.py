@@ -6,10 +6,10 @@ from email.utils import format_datetime
 import pytest
 
 from roar_publisher.net.exchange import Reply
-from roar_publisher.storage.s3_orphans import ASKING_SECONDS, SLACK_SECONDS, unheard_uploads
+from roar_publisher.storage.s3_orphans import LONGEST_REQUEST_SECONDS, SLACK_SECONDS, orphaned_uploads
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-ASKED_AGO = 3 * ASKING_SECONDS
+ASKED_AGO = 3 * LONGEST_REQUEST_SECONDS
 """Seconds since the upload was asked for."""
 KEY = "a folder/large"
 
@@ -27,8 +27,8 @@ def listing(*uploads: tuple[str, str, float], status: int = 200, date: str | Non
 
 
 def test_it_is_of_the_key_and_of_the_time_when_it_was_asked_for() -> None:
-    earliest, latest = ASKED_AGO + SLACK_SECONDS, ASKED_AGO - ASKING_SECONDS
-    found = unheard_uploads(
+    earliest, latest = ASKED_AGO + SLACK_SECONDS, ASKED_AGO - LONGEST_REQUEST_SECONDS
+    found = orphaned_uploads(
         listing(
             ("too early", KEY, earliest + 1),
             ("at once", KEY, earliest),
@@ -46,7 +46,7 @@ def test_it_is_of_the_key_and_of_the_time_when_it_was_asked_for() -> None:
 def test_clocks_need_not_agree() -> None:
     """Ages are compared: the store's from its own two times, ours from our own."""
     years_ahead = listing(("ours", KEY, 60))
-    assert unheard_uploads(years_ahead, KEY, asked_ago=61.5) == ["ours"]
+    assert orphaned_uploads(years_ahead, KEY, age_of_request=61.5) == ["ours"]
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_clocks_need_not_agree() -> None:
     ids=["refused", "without a time", "a time that is none", "without a zone", "a zone that is none", "html", "empty"],
 )
 def test_where_nothing_can_be_told_nothing_is_taken(reply: Reply) -> None:
-    assert unheard_uploads(reply, KEY, ASKED_AGO) == []
+    assert orphaned_uploads(reply, KEY, ASKED_AGO) == []

@@ -10,13 +10,13 @@ from blake3 import blake3
 
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.source import Content
-from roar_publisher.storage.store import QUESTIONS_PER_PAGE
+from roar_publisher.storage.store import LOOKUPS_PER_PAGE
 from tests.support.storage.memory import write_file
 from tests.unit.storage.conftest import Place
 
 pytestmark = pytest.mark.anyio
 MORE_THAN_A_PAGE = 1003
-QUESTIONS = 2 * QUESTIONS_PER_PAGE
+QUESTIONS = 2 * LOOKUPS_PER_PAGE
 """Worth two pages."""
 AT_ONCE = 16
 
@@ -57,14 +57,14 @@ async def test_more_parts_than_a_page_holds_are_all_listed(s3_place: Place, tmp_
 async def test_a_glance_sees_every_key_and_no_other_prefix(place: Place, tmp_path: Path) -> None:
     content = await digest_file(write_file(tmp_path / "source", 10), md5=True)
     async with place.store() as store:
-        first = await store.glance(QUESTIONS)
+        first = await store.list_tags(QUESTIONS)
         if place.name == "file":
             assert first is None
             return
         assert first == {}
         count = 3 if place.name == "gs" else MORE_THAN_A_PAGE  # the emulator is slow, and has one page
         await for_each(lambda n: store.put(f"a b/{n}é+%.txt", content, lambda sent: None), count)
-        found = await store.glance(QUESTIONS)
+        found = await store.list_tags(QUESTIONS)
     assert found is not None
     assert set(found) == {f"a b/{n}é+%.txt" for n in range(1, count + 1)}
 
@@ -74,7 +74,7 @@ async def test_a_glance_takes_fewer_requests_than_it_saves(s3_place: Place, tmp_
     assert s3_place.proxy is not None
     async with s3_place.store() as store:
         await for_each(lambda n: store.put(f"{n}", content, lambda sent: None))
-        for questions in (0, QUESTIONS_PER_PAGE - 1, QUESTIONS_PER_PAGE, 2 * QUESTIONS_PER_PAGE - 1):
+        for lookups in (0, LOOKUPS_PER_PAGE - 1, LOOKUPS_PER_PAGE, 2 * LOOKUPS_PER_PAGE - 1):
             s3_place.proxy.seen.clear()
-            assert await store.glance(questions) is None
-            assert len(s3_place.proxy.seen) == questions // QUESTIONS_PER_PAGE
+            assert await store.list_tags(lookups) is None
+            assert len(s3_place.proxy.seen) == lookups // LOOKUPS_PER_PAGE

@@ -12,7 +12,7 @@ from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.gcs_account import open_account as open_google
 from roar_publisher.storage.s3_account import open_account
 from roar_publisher.storage.s3_errors import judge_s3
-from roar_publisher.storage.s3_place import locate
+from roar_publisher.storage.s3_location import locate
 from roar_publisher.storage.s3_xml import NotXml, completion, error_in, parse
 from roar_publisher.storage.store import Part
 

@@ -11,7 +11,7 @@ from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.source import Content
 from roar_publisher.storage.store import Part
-from roar_publisher.storage.transfer import usable
+from roar_publisher.storage.transfer import usable_parts
 from tests.support.storage.memory import write_file
 
 pytestmark = pytest.mark.anyio
@@ -34,17 +34,17 @@ def known(content: Content) -> Part:
 
 
 async def numbers(content: Content, listed: Part, remembered: Mapping[int, Part]) -> set[int]:
-    return set(await usable(content, {1: listed}, remembered))
+    return set(await usable_parts(content, {1: listed}, remembered))
 
 
 async def test_what_is_remembered_is_known_by_its_tag(content: Content, known: Part) -> None:
     for listed in (known, replace(known, sha256="")):
-        assert await usable(content, {1: listed}, {1: known}) == {1: known}
+        assert await usable_parts(content, {1: listed}, {1: known}) == {1: known}
     assert not await numbers(content, replace(known, tag='"another"', sha256=""), {1: known})
 
 
 async def test_what_a_crash_forgot_is_known_by_the_hash_that_is_listed(content: Content, known: Part) -> None:
-    assert await usable(content, {1: known}, {}) == {1: known}
+    assert await usable_parts(content, {1: known}, {}) == {1: known}
     assert not await numbers(content, replace(known, sha256=""), {}), "nobody tells what is in it"
     assert not await numbers(content, replace(known, sha256=OTHER), {})
 
@@ -61,4 +61,4 @@ async def test_a_tag_that_is_the_hash_needs_no_memory(content: Content) -> None:
 
 async def test_a_part_of_another_size_is_none_of_ours(content: Content, known: Part) -> None:
     assert not await numbers(content, replace(known, size=PART_BYTES - 1), {1: known})
-    assert await usable(content, {3: known}, {3: known}) == {}
+    assert await usable_parts(content, {3: known}, {3: known}) == {}

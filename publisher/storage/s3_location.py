@@ -12,12 +12,12 @@ from roar_publisher.state.errors import UsageProblem
 UNRESERVED = "-._~"
 PROBE_KEY = "k"
 NEXT = "set {} to http(s)://host[:port], or unset it"
-Locate = Callable[[str], "Place"]
+Locate = Callable[[str], "BucketLocation"]
 """Returns the place of one bucket, if it is in that region."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BucketLocation:
     """base: a URL without a trailing slash. region, service: the scope of signatures."""
 
     base: str
@@ -25,7 +25,9 @@ class Place:
     service: str = "s3"
 
 
-def locate(bucket: str, region: str, endpoint: str | None, style: str, setting: str = "AWS_ENDPOINT_URL") -> Place:
+def locate(
+    bucket: str, region: str, endpoint: str | None, style: str, setting: str = "AWS_ENDPOINT_URL"
+) -> BucketLocation:
     """Return the place of a bucket by its name.
 
     endpoint: a custom endpoint, which `setting` names.
@@ -41,8 +43,8 @@ def locate(bucket: str, region: str, endpoint: str | None, style: str, setting: 
     scheme, host, netloc, path = endpoint_parts(endpoint, setting)
     by_path = style == "path" or (style != "virtual" and (own or "." in bucket or is_loopback(host)))
     if by_path:
-        return Place(f"{scheme}://{netloc}{path}/{quote(bucket, safe=UNRESERVED)}", region)
-    return Place(f"{scheme}://{bucket}.{netloc}{path}", region)
+        return BucketLocation(f"{scheme}://{netloc}{path}/{quote(bucket, safe=UNRESERVED)}", region)
+    return BucketLocation(f"{scheme}://{bucket}.{netloc}{path}", region)
 
 
 def endpoint_parts(endpoint: str, setting: str) -> tuple[str, str, str, str]:
@@ -89,7 +91,7 @@ def resolver(session: Any, bucket: str, endpoint: str | None) -> Locate:
     return partial(_resolve, session, bucket, endpoint, arn[3] if arn else "")
 
 
-def _resolve(session: Any, bucket: str, endpoint: str | None, region_of_arn: str, region: str) -> Place:
+def _resolve(session: Any, bucket: str, endpoint: str | None, region_of_arn: str, region: str) -> BucketLocation:
     from botocore.config import Config  # type: ignore[import-untyped]
 
     try:
@@ -110,4 +112,4 @@ def _resolve(session: Any, bucket: str, endpoint: str | None, region_of_arn: str
     parts = urlsplit(url)
     _, _, signed_region, service, _ = parse_qs(parts.query)["X-Amz-Credential"][0].split("/")
     base = f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('/' + PROBE_KEY)}"
-    return Place(base, signed_region, service)
+    return BucketLocation(base, signed_region, service)
