@@ -14,7 +14,7 @@ from roar_publisher.lineage.artifacts import COMPOSITE_PREFIX, hash_entries, rem
 from roar_publisher.lineage.batches import BODY_LIMIT
 from roar_publisher.lineage.content import blake3_hasher
 from roar_publisher.lineage.database import RoarDatabase, Row
-from roar_publisher.lineage.jsontext import encode, parsed
+from roar_publisher.lineage.jsontext import encode, parse_json
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -153,7 +153,7 @@ def _redacted(metadata: str, redactor: Redactor) -> str:
     In its profile only the texts are checked, not the names they stand under, because a profile calls a partition's
     column its `key`.
     """
-    value = parsed(metadata)
+    value = parse_json(metadata)
     if value is None:
         return redactor.text(metadata)
     about = value.get("dataset") if isinstance(value, dict) else None

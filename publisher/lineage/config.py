@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from roar_publisher.lineage.redaction.patterns import CustomShape
-from roar_publisher.lineage.redaction.settings import DEFAULT_SECRET_VARIABLES, OmitConfig, effective
+from roar_publisher.lineage.redaction.settings import DEFAULT_SECRET_VARIABLES, OmitConfig, merge_settings
 from roar_publisher.lineage.toml_file import read_toml
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.home import home_to_read
@@ -87,7 +87,7 @@ def load_config(root: Path) -> Config:
     return replace(
         config,
         glaas_url_file=source if has_url else root / ".roarconfig",
-        omit=effective(config.omit, own.omit if own else None),
+        omit=merge_settings(config.omit, own.omit if own else None),
     )
 
 

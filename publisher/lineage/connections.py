@@ -4,7 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from roar_publisher.lineage.database_errors import FAILURES, database_uri, problem
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem, database_uri
 from roar_publisher.lineage.guard import StatementTimer, harden, refuse_foreign_code, refuse_irregular_files
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
@@ -23,10 +23,10 @@ def open_readable(path: Path) -> sqlite3.Connection:
     """
     try:
         return _readable(database_uri(path, "mode=ro"))
-    except FAILURES as error:
+    except DATABASE_ERRORS as error:
         cannot_open = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if not cannot_open or not os.access(path, os.R_OK):
-            raise problem(path, error) from error
+            raise database_problem(path, error) from error
         wal = path.with_name(path.name + "-wal")
         if wal.exists() and wal.stat().st_size > 0:
             raise LocalProblem(
@@ -36,8 +36,8 @@ def open_readable(path: Path) -> sqlite3.Connection:
             ) from error
     try:
         return _readable(database_uri(path, "mode=ro&immutable=1"))
-    except FAILURES as error:
-        raise problem(path, error) from error
+    except DATABASE_ERRORS as error:
+        raise database_problem(path, error) from error
 
 
 def open_writable(path: Path) -> sqlite3.Connection:

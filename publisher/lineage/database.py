@@ -15,7 +15,7 @@ from typing import Any
 
 from roar_publisher.lineage.artifacts import link_digest
 from roar_publisher.lineage.connections import open_readable
-from roar_publisher.lineage.database_errors import FAILURES, problem
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem
 from roar_publisher.lineage.guard import StatementTimer, refuse_foreign_code, refuse_irregular_files
 from roar_publisher.lineage.rows import NEEDED_COLUMNS, JobRow, LinkRow
 from roar_publisher.state.errors import LocalProblem
@@ -92,8 +92,8 @@ class RoarDatabase:
             while (row := cursor.fetchone()) is not None:
                 yield row
                 self._timer.reset()
-        except (*FAILURES, OverflowError) as error:
-            raise problem(self.path, error) from error
+        except (*DATABASE_ERRORS, OverflowError) as error:
+            raise database_problem(self.path, error) from error
 
     def one(self, sql: str, *parameters: object) -> Row | None:
         """Return the first row, or None."""
@@ -110,16 +110,16 @@ class RoarDatabase:
             self._timer.reset()
             self._connection.execute("DELETE FROM chosen")
             self._connection.executemany("INSERT INTO chosen(seq, job) VALUES (?, ?)", enumerate(jobs))
-        except FAILURES as error:
-            raise problem(self.path, error) from error
+        except DATABASE_ERRORS as error:
+            raise database_problem(self.path, error) from error
 
     def pick(self, jobs: Iterable[int]) -> None:
         """Add job rows to the picked ones."""
         try:
             self._timer.reset()
             self._connection.executemany("INSERT OR IGNORE INTO picked VALUES (?)", ((job,) for job in jobs))
-        except FAILURES as error:
-            raise problem(self.path, error) from error
+        except DATABASE_ERRORS as error:
+            raise database_problem(self.path, error) from error
 
     def copy_to(self, copy: sqlite3.Connection) -> None:
         """Copy the snapshot into an empty database, which the caller may then change.
@@ -129,8 +129,8 @@ class RoarDatabase:
         try:
             self._timer.reset()
             self._connection.backup(copy)
-        except FAILURES as error:
-            raise problem(self.path, error) from error
+        except DATABASE_ERRORS as error:
+            raise database_problem(self.path, error) from error
 
     def jobs(self) -> Iterator[JobRow]:
         """Stream the chosen jobs, in order."""
@@ -173,8 +173,8 @@ class RoarDatabase:
     def _refuse_foreign_code(self) -> None:
         try:
             refuse_foreign_code(self.path, self._connection)
-        except FAILURES as error:
-            raise problem(self.path, error) from error
+        except DATABASE_ERRORS as error:
+            raise database_problem(self.path, error) from error
 
     def _missing(self) -> list[str]:
         missing = []

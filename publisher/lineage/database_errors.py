@@ -6,16 +6,16 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from roar_publisher.lineage.guard import LARGEST_VALUE, STATEMENT_TIMEOUT_SECONDS, harden
+from roar_publisher.lineage.guard import STATEMENT_TIMEOUT_SECONDS, VALUE_LIMIT, harden
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.temporary import no_room, sqlite_folder
 
-FAILURES = (sqlite3.Error, UnicodeDecodeError)
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What a statement raises: UnicodeDecodeError if SQLite's message quotes a schema that is not valid UTF-8."""
 
 
-def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProblem:
+def database_problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProblem:
     """Return the error for a SQLite failure at roar.db.
 
     writing: whether roar.db was being changed; a reader can only run out of room in the temporary folder.
@@ -32,7 +32,7 @@ def problem(path: Path, error: Exception, *, writing: bool = False) -> LocalProb
         )
     if code == sqlite3.SQLITE_TOOBIG:
         return LocalProblem(
-            f"{path} holds a text of more than {LARGEST_VALUE // 1024**2} MB, which no registry accepts{_owner(path)}",
+            f"{path} holds a text of more than {VALUE_LIMIT // 1024**2} MB, which no registry accepts{_owner(path)}",
             kept="Nothing was sent.",
             next_step="publish a target without it (`@N`, a path, a job uid)",
             reason=Reason.TOO_LARGE,

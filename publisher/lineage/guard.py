@@ -17,7 +17,7 @@ from roar_publisher.lineage.rows import TABLES
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
-LARGEST_VALUE = 4 * 1024 * 1024
+VALUE_LIMIT = 4 * 1024 * 1024
 """The most bytes of a text or a row. Registries take about 100 kB per request."""
 STATEMENT_TIMEOUT_SECONDS = 20.0
 """Seconds without a row after which a statement is aborted."""
@@ -53,7 +53,7 @@ class StatementTimer:
 
 def harden(connection: sqlite3.Connection) -> None:
     """Limit what the file can make SQLite do. Call before the first statement, because that reads the schema."""
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_LIMIT)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     for pragma in (
         "trusted_schema = OFF",

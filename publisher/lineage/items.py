@@ -7,7 +7,7 @@ from roar_publisher.glaas.items import ArtifactItem, JobItem
 from roar_publisher.lineage.artifacts import hash_entries, is_composite, remote_source
 from roar_publisher.lineage.canonical import DEFAULT_JOB_TYPE, canonical_job, sort_key
 from roar_publisher.lineage.git.context import GitContext
-from roar_publisher.lineage.jsontext import encode, parsed
+from roar_publisher.lineage.jsontext import encode, parse_json
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.rows import JobRow, LinkRow
 from roar_publisher.lineage.selection import JobHead
@@ -86,7 +86,7 @@ def artifact_item(link: LinkRow, redactor: Redactor) -> str:
         "source_type": source,
     }
     if link.source_url and source:
-        value = parsed(link.metadata)
+        value = parse_json(link.metadata)
         metadata = value if isinstance(value, dict) else {}
         item["metadata"] = encode(redactor.value({"source_url": link.source_url} | metadata))
     return encode(item)
@@ -94,7 +94,7 @@ def artifact_item(link: LinkRow, redactor: Redactor) -> str:
 
 def link_item(link: LinkRow) -> str:
     """Return a link without redacting it: call `redacted_links` first."""
-    ranges = parsed(link.byte_ranges)
+    ranges = parse_json(link.byte_ranges)
     more = f',"byte_ranges":{encode(ranges)}' if ranges is not None else ""
     # There may be a million links, and two encoded texts cost a third of an encoded object.
     return f'{{"hash":{encode(link.digest)},"path":{encode(link.path)}{more}}}'
@@ -109,7 +109,7 @@ def described_link_item(link: LinkRow) -> str:
 
 
 def _redacted_metadata(text: str, redactor: Redactor) -> str:
-    value = parsed(text)
+    value = parse_json(text)
     if value is None:
         return redactor.text(text)
     return encode(redactor.metadata(value) if isinstance(value, dict) else redactor.value(value))

@@ -6,7 +6,7 @@ encode = json.JSONEncoder(separators=(",", ":")).encode
 """Encodes JSON without spaces and in ASCII, so that its length in characters is its length in bytes."""
 
 
-def parsed(text: str | None) -> object:
+def parse_json(text: str | None) -> object:
     """Return the value of a JSON text, or None if it is missing or invalid.
 
     NaN, which Python writes although JSON does not have it, becomes null.

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from roar_publisher.glaas.items import LabelItem, LabelText
 from roar_publisher.lineage.database import RoarDatabase, Row
-from roar_publisher.lineage.jsontext import parsed
+from roar_publisher.lineage.jsontext import parse_json
 from roar_publisher.lineage.redaction.redactor import Redactor
 from roar_publisher.lineage.selection import JobHead
 
@@ -99,7 +99,7 @@ def _object(redacted: object) -> dict[str, object]:
 
 
 def _label(metadata: str) -> dict[str, object] | None:
-    label = parsed(metadata)
+    label = parse_json(metadata)
     return label if isinstance(label, dict) else None
 
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from roar_publisher.lineage.connections import open_writable
-from roar_publisher.lineage.database_errors import FAILURES, problem
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 
@@ -94,7 +94,7 @@ def mark_published(
                         row[0], session_hash=session_hash, prepared_hash=prepared_hash, jobs=remote, now=now
                     )
                     connection.execute("UPDATE sessions SET metadata = ? WHERE id = ?", (note, session_id))
-    except FAILURES as error:
+    except DATABASE_ERRORS as error:
         raise _not_recorded(database, error) from error
 
 
@@ -135,7 +135,7 @@ def _stamp_labels(connection: sqlite3.Connection, session_id: int, as_of: float,
 
 
 def _not_recorded(database: Path, error: Exception) -> LocalProblem:
-    cause = problem(database, error, writing=True)
+    cause = database_problem(database, error, writing=True)
     return LocalProblem(
         f"the lineage is published, but roar.db could not be updated: {cause.what}",
         kept="The publication itself is complete.",

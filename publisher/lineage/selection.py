@@ -26,7 +26,7 @@ _BINARY = (
     "'blob' IN (typeof(command), typeof(timestamp), typeof(git_commit), typeof(git_branch), typeof(duration_seconds),"
     " typeof(exit_code), typeof(job_type), typeof(metadata))"
 )
-LONGEST = {"command": 1024**2, "metadata": 2 * 1024**2}
+JOB_TEXT_LIMITS = {"command": 1024**2, "metadata": 2 * 1024**2}
 """The most bytes of a job's texts. Registries take about 100 kB per request."""
 _SUBMIT = "(coalesce(execution_role, '') = 'submit' OR command LIKE 'ray job submit%')"
 
@@ -69,7 +69,7 @@ def ordered_jobs(database: RoarDatabase) -> list[JobHead]:
             raise _unpublishable(database, uid or row, "it has no uid or no step number")
         if binary:
             raise _unpublishable(database, uid, "its record holds bytes where a text or a number belongs")
-        for (text, most), length in zip(LONGEST.items(), lengths, strict=True):
+        for (text, most), length in zip(JOB_TEXT_LIMITS.items(), lengths, strict=True):
             if length and length > most:
                 raise _unpublishable(database, f"{uid} (step {step})", f"its {text} has {length:,} bytes")
         heads.append(JobHead(row, uid, parent_uid, step, timestamp, bool(build), bool(task), bool(submit)))

@@ -34,7 +34,7 @@ _SHORTEST_PREFIX = 8
 """The shortest prefix that is recognised as a digest or a session's hash."""
 _SHOWN = 5
 """The most near misses or ambiguous matches that an error lists."""
-_ALIKE = 0.8
+_SIMILARITY = 0.8
 """How similar two file names must be for one to count as a misspelling of the other."""
 _PATHS_COMPARED = 2_000
 """The most recorded paths that a misspelt one is compared with."""
@@ -227,7 +227,7 @@ def _unknown(database: RoarDatabase, target: str) -> UsageProblem:
     rows = database.query("SELECT DISTINCT path FROM job_outputs ORDER BY job_id DESC LIMIT ?", _PATHS_COMPARED)
     paths = [str(row[0]) for row in rows]
     names = {Path(path).name: path for path in paths}
-    near = {names[name] for name in difflib.get_close_matches(Path(target).name, names, n=_SHOWN, cutoff=_ALIKE)}
+    near = {names[name] for name in difflib.get_close_matches(Path(target).name, names, n=_SHOWN, cutoff=_SIMILARITY)}
     hint = f"did you mean {', '.join(sorted(near))}?" if near else "type a path, a digest, `@N`, a job uid, or nothing"
     return UsageProblem(
         f"the target {target} names no file, job, step, artifact or session that roar knows", next_step=hint

@@ -12,14 +12,14 @@ from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.reasons import Reason
 from roar_publisher.state.regular import read_bounded
 
-LARGEST_CONFIG = 1024 * 1024
+CONFIG_LIMIT = 1024 * 1024
 """The most bytes of a configuration file."""
-DEEPEST_KEY = 32
+KEY_DEPTH_LIMIT = 32
 """The most parts of a dotted key or of a table's name; tomllib takes quadratic time over them."""
 
 _PART = r"(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
 _DEEP_KEY = re.compile(
-    rf"(?:^|[{{,\[])[ \t]*+\[{{0,2}}[ \t]*+{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{DEEPEST_KEY},}}+", re.MULTILINE
+    rf"(?:^|[{{,\[])[ \t]*+\[{{0,2}}[ \t]*+{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{KEY_DEPTH_LIMIT},}}+", re.MULTILINE
 )
 
 
@@ -34,7 +34,7 @@ def read_toml(path: Path) -> dict[str, object] | None:
     try:
         text = data.decode("utf-8-sig")
         if _DEEP_KEY.search(text):
-            raise _unreadable(path, f"a key of more than {DEEPEST_KEY} parts")
+            raise _unreadable(path, f"a key of more than {KEY_DEPTH_LIMIT} parts")
         return tomllib.loads(text)
     except RecursionError:
         raise _unreadable(path, "it is nested too deep") from None
@@ -46,7 +46,7 @@ def read_toml(path: Path) -> dict[str, object] | None:
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        return read_bounded(path, LARGEST_CONFIG)
+        return read_bounded(path, CONFIG_LIMIT)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -40,7 +40,7 @@ class CustomRule:
             raise bad_pattern(shape.id, "its replacement refers to a group that the pattern does not have")
 
 
-def compiled(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """Return the pattern as an object with `search`, `finditer` and `groups`, as in `re`. Raises PatternProblem."""
     import re2
 
@@ -57,7 +57,7 @@ def compiled(pattern: str) -> Any:
 def usable_pattern(name: str, pattern: str) -> Any:
     """Return a configured pattern, compiled. Raises LocalProblem, with its name, if it cannot be used."""
     try:
-        return compiled(pattern)
+        return compile_pattern(pattern)
     except PatternProblem as error:
         raise bad_pattern(name, str(error)) from error
 

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from roar_publisher.lineage.redaction.patterns import compiled
+from roar_publisher.lineage.redaction.patterns import compile_pattern
 
 _TAIL = re.compile(r"[A-Za-z0-9_+=~%-]*")
 """The rest of a token that is longer than its rule expects."""
@@ -79,7 +79,7 @@ def _spans(rule: _Rule, text: str) -> Iterator[Span]:
 
 @cache
 def _expression(pattern: str) -> object:
-    return compiled(pattern)
+    return compile_pattern(pattern)
 
 
 @cache

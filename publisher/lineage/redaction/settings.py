@@ -7,7 +7,7 @@ user's own configuration (`$XDG_CONFIG_HOME/roar/config.toml`) or `--no-redact` 
 
 from dataclasses import dataclass
 
-from roar_publisher.lineage.redaction.patterns import CustomShape, PatternProblem, compiled
+from roar_publisher.lineage.redaction.patterns import CustomShape, PatternProblem, compile_pattern
 
 # Secrets of different alphabets: a pattern that excepts all of them excepts everything.
 _SAMPLE_SECRETS = ("QWERTY7UIOP4ASDF", "hunter22", "0123456789abcdef0123456789abcdef01234567", "Zm9v/YmFy+YmF6==7")
@@ -59,7 +59,7 @@ class OmitConfig:
         ]
 
 
-def effective(project: OmitConfig, user: OmitConfig | None) -> OmitConfig:
+def merge_settings(project: OmitConfig, user: OmitConfig | None) -> OmitConfig:
     """Return the project's configuration as far as it applies, merged with the user's.
 
     user: the user's own configuration, None if there is none.
@@ -95,7 +95,7 @@ def _allows_everything(pattern: str) -> bool:
     if not pattern:
         return False
     try:
-        expression = compiled(pattern)
+        expression = compile_pattern(pattern)
     except PatternProblem:
         return False  # the redactor reports it
     return all(expression.search(probe) for probe in _SAMPLE_SECRETS)

@@ -10,10 +10,10 @@ from roar_publisher.glaas.wire import Artifact, CompositeRequest, Job, Label, Li
 from roar_publisher.net.documents import dump
 from roar_publisher.state.units import Kind
 
-LONGEST_BODY_BYTES = 32 * 1024 * 1024
-RATIO = 200
+BODY_LIMIT_BYTES = 32 * 1024 * 1024
+RATIO_LIMIT = 200
 """How many times larger a body may be once it is inflated. Lineage, which is full of digests, reaches 30."""
-SHORT_BODY_BYTES = 256 * 1024
+RATIO_FREE_BYTES = 256 * 1024
 """A body up to this size may have any ratio."""
 _ITEMS: dict[Kind, TypeAdapter[Any]] = {
     Kind.COMPOSITE: TypeAdapter(list[CompositeRequest]),
@@ -39,7 +39,7 @@ def items_of(kind: Kind, packed: bytes) -> list[object]:
 
 
 def _inflated(packed: bytes) -> bytes:
-    most = min(LONGEST_BODY_BYTES, max(SHORT_BODY_BYTES, RATIO * len(packed)))
+    most = min(BODY_LIMIT_BYTES, max(RATIO_FREE_BYTES, RATIO_LIMIT * len(packed)))
     stream = zlib.decompressobj()
     try:
         body = stream.decompress(packed, most)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from roar_publisher.lineage.database import RoarDatabase
-from roar_publisher.lineage.database_errors import FAILURES, problem
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem
 from roar_publisher.planning.put.record import PutRecord
 from roar_publisher.planning.put.record_writer import write_record
 
@@ -63,5 +63,5 @@ def _as_sent(database: RoarDatabase, copy: sqlite3.Connection, record: PutRecord
                 )
             row = copy.execute("SELECT id FROM jobs WHERE job_uid = ?", (record.job_uid,)).fetchone()
             return int(row[0])
-    except FAILURES as error:
-        raise problem(database.path, error) from error
+    except DATABASE_ERRORS as error:
+        raise database_problem(database.path, error) from error

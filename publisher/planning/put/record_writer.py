@@ -14,7 +14,7 @@ from pathlib import Path
 
 from roar_publisher.lineage.composites import BLOOM_FIELDS
 from roar_publisher.lineage.connections import open_writable
-from roar_publisher.lineage.database_errors import FAILURES, problem
+from roar_publisher.lineage.database_errors import DATABASE_ERRORS, database_problem
 from roar_publisher.lineage.labels import SYSTEM, USER
 from roar_publisher.planning.put.record import Dataset, PutFile, PutRecord
 from roar_publisher.state.errors import LocalProblem
@@ -34,8 +34,8 @@ def record_put(database: Path, record: PutRecord) -> None:
             with connection:
                 if not connection.execute("SELECT 1 FROM jobs WHERE job_uid = ?", (record.job_uid,)).fetchone():
                     write_record(connection, record)
-    except FAILURES as error:
-        cause = problem(database, error, writing=True)
+    except DATABASE_ERRORS as error:
+        cause = database_problem(database, error, writing=True)
         raise LocalProblem(
             f"the lineage is published, but roar.db could not be updated: {cause.what}",
             kept="The publication itself is complete, and so are the uploads.",

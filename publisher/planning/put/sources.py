@@ -54,7 +54,7 @@ def resolve_sources(request: PutRequest, left_out: LeftOut = lambda path: None) 
         if not request.sources:
             found.extend(_session_outputs(database))
         for typed in request.sources:
-            found.extend(_one(database, root, typed, left_out))
+            found.extend(_resolve(database, root, typed, left_out))
     sources = tuple(dict.fromkeys(found))
     for source in sources:
         _check(source)
@@ -103,7 +103,7 @@ def _passes_through(path: Path, real_root: Path) -> bool:
     return any(real_path(step) == real_root for step in (path, *path.parents))
 
 
-def _one(database: RoarDatabase, root: Path, typed: str, left_out: LeftOut) -> Iterable[Source]:
+def _resolve(database: RoarDatabase, root: Path, typed: str, left_out: LeftOut) -> Iterable[Source]:
     step = _STEP.fullmatch(typed)
     if step is not None:
         return _step_outputs(database, typed, int(step[1]))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.lineage.database import NEWEST_SCHEMA, open_database
-from roar_publisher.lineage.database_errors import problem
+from roar_publisher.lineage.database_errors import database_problem
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import find_project
 from roar_publisher.state.errors import ExitCode, LocalProblem
@@ -241,7 +241,7 @@ def test_a_full_disk_while_reading_is_that_of_the_temporary_folder(
     database = tmp_path / "roar.db"
     monkeypatch.delenv("SQLITE_TMPDIR", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    reading, writing = problem(database, full()), problem(database, full(), writing=True)
+    reading, writing = database_problem(database, full()), database_problem(database, full(), writing=True)
     assert reading.reason == writing.reason == "disk full"
     assert f"temporary folder {tmp_path}," in reading.what
     assert "TMPDIR" in reading.next_step

@@ -12,11 +12,11 @@ import pytest
 
 from roar_publisher.lineage.connections import open_writable
 from roar_publisher.lineage.database import open_database
-from roar_publisher.lineage.guard import LARGEST_VALUE, STATEMENT_TIMEOUT_SECONDS, StatementTimer
+from roar_publisher.lineage.guard import STATEMENT_TIMEOUT_SECONDS, VALUE_LIMIT, StatementTimer
 from roar_publisher.lineage.plan import PlanSummary, build_plan
 from roar_publisher.lineage.project import find_project
 from roar_publisher.lineage.publication import with_publication
-from roar_publisher.lineage.toml_file import LARGEST_CONFIG
+from roar_publisher.lineage.toml_file import CONFIG_LIMIT
 from roar_publisher.state.errors import LocalProblem
 from tests.support.lineage.captured import captured_project
 
@@ -42,7 +42,7 @@ def _endless(path: Path) -> None:
 
 def _huge(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(100 * LARGEST_CONFIG)
+        file.truncate(100 * CONFIG_LIMIT)
 
 
 def _text(text: str) -> Callable[[Path], None]:
@@ -142,12 +142,12 @@ def test_roars_own_triggers_keep_the_search_index(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (f"UPDATE jobs SET command = CAST(zeroblob({LARGEST_VALUE + 1}) AS TEXT) WHERE id = 1", "more than 4 MB.*step"),
+        (f"UPDATE jobs SET command = CAST(zeroblob({VALUE_LIMIT + 1}) AS TEXT) WHERE id = 1", "more than 4 MB.*step"),
         (
-            f"UPDATE jobs SET metadata = CAST(zeroblob({LARGEST_VALUE + 1}) AS TEXT) WHERE id = 1",
+            f"UPDATE jobs SET metadata = CAST(zeroblob({VALUE_LIMIT + 1}) AS TEXT) WHERE id = 1",
             "more than 4 MB.*step",
         ),
-        (f"UPDATE artifacts SET metadata = zeroblob({LARGEST_VALUE + 1}), source_url = 'x'", "more than 4 MB"),
+        (f"UPDATE artifacts SET metadata = zeroblob({VALUE_LIMIT + 1}), source_url = 'x'", "more than 4 MB"),
         ("UPDATE jobs SET command = hex(zeroblob(1000000)) WHERE id = 1", "step 1.*command has 2,000,000 bytes"),
         ("UPDATE jobs SET metadata = hex(zeroblob(1500000)) WHERE id = 1", "step 1.*metadata has 3,000,000 bytes"),
         ("UPDATE jobs SET command = CAST(zeroblob(2000000) AS TEXT) WHERE id = 1", "step 1.*2,000,000 bytes"),

@@ -3,7 +3,7 @@
 import pytest
 
 from roar_publisher.lineage.redaction.redactor import Redactor
-from roar_publisher.lineage.redaction.settings import OmitConfig, effective
+from roar_publisher.lineage.redaction.settings import OmitConfig, merge_settings
 from tests.support.lineage.secret_corpus import secrets
 
 SEED = 11
@@ -47,7 +47,7 @@ EVERYTHING = {
 
 @pytest.mark.parametrize("how", EVERYTHING)
 def test_a_project_cannot_except_everything(how: str) -> None:
-    redactor = Redactor(effective(OmitConfig(allowlist=tuple(EVERYTHING[how])), None))
+    redactor = Redactor(merge_settings(OmitConfig(allowlist=tuple(EVERYTHING[how])), None))
     left = []
     for text, hidden in secrets(SEED):
         result = redactor.text(text)
@@ -57,7 +57,7 @@ def test_a_project_cannot_except_everything(how: str) -> None:
 
 @pytest.mark.parametrize("how", EVERYTHING)
 def test_an_ignored_exception_is_reported(how: str) -> None:
-    omit = effective(OmitConfig(allowlist=tuple(EVERYTHING[how])), None)
+    omit = merge_settings(OmitConfig(allowlist=tuple(EVERYTHING[how])), None)
     redactor = Redactor(omit)
     for text, _hidden in secrets(SEED):
         redactor.text(text)
@@ -68,14 +68,14 @@ def test_an_ignored_exception_is_reported(how: str) -> None:
 def test_a_value_that_the_project_knows_is_excepted() -> None:
     text = "run --password hunter22 --api-key sk-test" + "a" * 20 + " AKIAIOSFODNN7EXAMPLE"
     for patterns in (["hunter22", "sk-test", "EXAMPLE$"], ["^--password hunter22$|sk-testa+|^AKIAIOSFODNN7EXAMPLE$"]):
-        redactor = Redactor(effective(OmitConfig(allowlist=tuple(patterns)), None))
+        redactor = Redactor(merge_settings(OmitConfig(allowlist=tuple(patterns)), None))
         assert redactor.text(text) == text
         assert redactor.findings() == {}
 
 
 @pytest.mark.parametrize("how", ["any character", "two halves", "the beginnings of vendors' keys", "one character"])
 def test_the_user_may_except_everything(how: str) -> None:
-    redactor = Redactor(effective(OmitConfig(), OmitConfig(allowlist=tuple(EVERYTHING[how]))))
+    redactor = Redactor(merge_settings(OmitConfig(), OmitConfig(allowlist=tuple(EVERYTHING[how]))))
     text = "HF_TOKEN=hf_" + "aB3" * 12
     assert redactor.text(text) == text
 
