@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from roar_publisher.state.machine import Event, State
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.units import Kind, Tally
 
 
@@ -84,7 +85,7 @@ class Waiting:
     request.
     """
 
-    reason: str
+    reason: Reason
     seconds: float
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from roar_publisher.state.reasons import Reason, reason_of
+
 
 class DebtKind(StrEnum):
     """The kind of a debt. The journal stores the value."""
@@ -30,11 +32,11 @@ _TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Debt:
-    """One debt. why: a sentence. reason: a code of `state.reasons`. command: what else pays it, if anything."""
+    """One debt. why: a sentence. command: what else pays it, if anything."""
 
     what: DebtKind
     why: str
-    reason: str
+    reason: Reason
     command: str = ""
 
     @property
@@ -50,4 +52,7 @@ class Debt:
 
 def parse_debts(rows: Iterable[dict[str, str]]) -> tuple[Debt, ...]:
     """Return the debts from the journal's rows."""
-    return tuple(Debt(DebtKind(row["what"]), row["why"], row["reason"], row["command"]) for row in rows)
+    return tuple(
+        Debt(DebtKind(row["what"]), row["why"], reason_of(row["reason"], otherwise=Reason.LOCAL), row["command"])
+        for row in rows
+    )

@@ -9,6 +9,8 @@ command line (`UsageProblem`). Exceptions of libraries are translated where the 
 from dataclasses import dataclass
 from enum import IntEnum
 
+from roar_publisher.state.reasons import Reason
+
 
 class ExitCode(IntEnum):
     """The exit code of the process, as docs/publishing.md documents it."""
@@ -50,15 +52,15 @@ class PublisherError(Exception):
 
     what: what happened, without a capital and a full stop, so that other texts can contain it; never a credential.
     kept: what is kept, as sentences. next_step: a command or an instruction, without a full stop.
-    reason: a short stable code (`offline`, `auth`, `disk full`, …) that the journal stores with the state.
+    reason: the code that the journal stores with the state.
     publish_id: the publish concerned, for callers that may not know it.
     """
 
     exit_code = ExitCode.FAILED
-    reason = "failed"
+    reason = Reason.FAILED
     publish_id = ""
 
-    def __init__(self, what: str, *, kept: str = "", next_step: str = "", reason: str | None = None) -> None:
+    def __init__(self, what: str, *, kept: str = "", next_step: str = "", reason: Reason | None = None) -> None:
         super().__init__(what)
         self.what = what
         self.kept = kept
@@ -84,7 +86,7 @@ class Transient(PublisherError):
     """
 
     exit_code = ExitCode.INTERRUPTED
-    reason = "offline"
+    reason = Reason.OFFLINE
 
     def __init__(
         self,
@@ -92,7 +94,7 @@ class Transient(PublisherError):
         *,
         kept: str = "",
         next_step: str = "",
-        reason: str | None = None,
+        reason: Reason | None = None,
         retry_after: float | None = None,
         probe_url: str = "",
     ) -> None:
@@ -105,7 +107,7 @@ class Rejected(PublisherError):
     """The server's answer is final: the same request gets the same answer."""
 
     exit_code = ExitCode.FAILED
-    reason = "rejected"
+    reason = Reason.REJECTED
 
 
 class LocalProblem(PublisherError):
@@ -114,10 +116,10 @@ class LocalProblem(PublisherError):
     resumable: whether `--resume` can continue the publish after the cause is fixed.
     """
 
-    reason = "local"
+    reason = Reason.LOCAL
 
     def __init__(
-        self, what: str, *, kept: str = "", next_step: str = "", reason: str | None = None, resumable: bool = False
+        self, what: str, *, kept: str = "", next_step: str = "", reason: Reason | None = None, resumable: bool = False
     ) -> None:
         super().__init__(what, kept=kept, next_step=next_step, reason=reason)
         self.exit_code = ExitCode.INTERRUPTED if resumable else ExitCode.FAILED
@@ -127,21 +129,21 @@ class NeedsUser(PublisherError):
     """Only the user can continue: by a sign-in, a confirmation or a choice."""
 
     exit_code = ExitCode.NEEDS_USER
-    reason = "needs confirmation"
+    reason = Reason.NEEDS_CONFIRMATION
 
 
 class Owned(PublisherError):
     """Another process is working on this publish."""
 
     exit_code = ExitCode.OWNED
-    reason = "owned"
+    reason = Reason.OWNED
 
 
 class Interrupted(PublisherError):
     """The user or the system stopped the process (Ctrl-C, SIGTERM). Everything acknowledged is checkpointed."""
 
     exit_code = ExitCode.CTRL_C
-    reason = "interrupted"
+    reason = Reason.INTERRUPTED
 
     def __init__(self, what: str = "stopped on request", *, kept: str = "", next_step: str = "") -> None:
         super().__init__(what, kept=kept, next_step=next_step)
@@ -151,4 +153,4 @@ class UsageProblem(PublisherError):
     """The command line names something that does not exist, or its parts contradict each other."""
 
     exit_code = ExitCode.USAGE
-    reason = "usage"
+    reason = Reason.USAGE

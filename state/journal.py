@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from time import time
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from roar_publisher.state.debts import parse_debts
 from roar_publisher.state.errors import LocalProblem, UsageProblem
@@ -193,18 +193,18 @@ class Journal(JournalFile):
             self._update("progress", {"reason": "", "detail": ""})
             self.queue.start()
 
-    def park(self, *, reason: str, detail: str) -> None:
+    def park(self, *, reason: Reason, detail: str) -> None:
         """Leave the publish to the user, and record why."""
         with self.transaction():
             self.note(reason=reason, detail=detail)
             self.queue.park()
 
-    def note(self, *, reason: str, detail: str) -> None:
+    def note(self, *, reason: Reason, detail: str) -> None:
         """Record why the publish stopped. Does not change its state."""
         with self.transaction():
             self._update("progress", {"reason": reason, "detail": detail, "updated_at": self._clock()})
 
-    def note_wait(self, reason: str) -> None:
+    def note_wait(self, reason: Reason | Literal[""]) -> None:
         """Record what the owner waits for now; "" when it continues. Keeps the reason of a publish that stopped."""
         with self.transaction():
             self.db.conn.execute("UPDATE progress SET reason = ? WHERE detail = ''", [reason])

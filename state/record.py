@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from roar_publisher.state.debts import Debt
 from roar_publisher.state.machine import State
-from roar_publisher.state.reasons import Reason
+from roar_publisher.state.reasons import Reason, reason_of
 
 NAMED_BY = "registry_named_by"
 """In the intent of a plan: the `NamedBy` of its registry."""
@@ -72,7 +72,8 @@ class Plan:
 class Progress:
     """What the steps have learned so far.
 
-    reason, detail: why the publish stopped last (a short code and a sentence); empty while it runs.
+    reason, detail: why the publish stopped last (a code, perhaps of a newer release, and a sentence); empty while it
+    runs.
     epoch: the number of the server session. A lost session increments it.
     published_elsewhere: the hash under which the server already has every job, if it said so.
     binding_prepared: the server has prepared those jobs for the requested scope. Finalize applies it.
@@ -100,6 +101,11 @@ class Progress:
     owed: tuple[Debt, ...] = ()
 
     @property
+    def failure(self) -> Reason:
+        """Why a failed publish failed."""
+        return reason_of(self.reason, otherwise=Reason.FAILED)
+
+    @property
     def unconfirmed(self) -> Debt | None:
         """The debt whose outcome the registry's replies did not confirm as expected, if any."""
         return next((debt for debt in self.owed if debt.reason == Reason.RECEIPT), None)
@@ -108,7 +114,7 @@ class Progress:
 class Learned(TypedDict, total=False):
     """What a step may pass to `Journal.checkpoint`: fields of `Progress`."""
 
-    reason: str
+    reason: Reason | Literal[""]
     detail: str
     capabilities: dict[str, bool]
     credential: str | None

@@ -11,10 +11,11 @@ from enum import StrEnum
 
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import LIVE, State
+from roar_publisher.state.meanings import MEANINGS, Meaning, Turn
 from roar_publisher.state.objects import ObjectTally
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.queue import Queued
-from roar_publisher.state.reasons import Meaning, Reason, Turn, meaning
+from roar_publisher.state.reasons import Reason, reason_of
 from roar_publisher.state.record import Plan, Progress
 from roar_publisher.state.room import has_room
 from roar_publisher.state.units import Kind, Tally
@@ -125,15 +126,12 @@ class PublishStatus:
         """
         if self.interrupted and not self.host.room:
             return Reason.DISK_FULL
-        try:
-            return Reason(self.recorded_reason)
-        except ValueError:
-            return Reason.LOCAL if self.live else Reason.FAILED
+        return reason_of(self.recorded_reason, otherwise=Reason.LOCAL if self.live else Reason.FAILED)
 
     @property
     def meaning(self) -> Meaning:
         """The meaning of the reason. If it is parked, the user acts next, whatever the reason."""
-        found = meaning(self.reason)
+        found = MEANINGS[self.reason]
         return Meaning(Turn.USER, found.text, found.code) if self.parked else found
 
     @property

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from roar_publisher.state.errors import NeedsUser
+from roar_publisher.state.reasons import Reason
 
 
 class Flag(Enum):
@@ -94,7 +95,7 @@ class Choice:
         """Whether the user, or `-y`, must agree first: a publish without a credential is public and has no owner."""
         return self.decision in (Decision.ANONYMOUS_SESSION, Decision.LEGACY)
 
-    def problem(self, details: str = "", remedy: str = "", reason: str = "auth") -> NeedsUser:
+    def problem(self, details: str = "", remedy: str = "", reason: Reason = Reason.AUTH) -> NeedsUser:
         """Return the error for a STOP.
 
         details: sentences on why the existing credentials cannot be used.

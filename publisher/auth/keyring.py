@@ -27,6 +27,7 @@ from roar_publisher.blocking import RunBlocking, in_thread
 from roar_publisher.glaas.caller import Authorizer, Caller, Refused
 from roar_publisher.glaas.replies import AnyReply, MeReply
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient, sentence
+from roar_publisher.state.reasons import Reason
 
 ACCESS_CONTEXT = "/api/v1/auth/access-context"
 ME = "/api/v1/auth/me"
@@ -79,7 +80,7 @@ class Keyring:
         """Return the error for a STOP: which credential cannot be used, why, and what to do about it."""
         key = self._key.problem
         remedy = key.next_step if key else self._bearer.remedy
-        problem = choice.problem(self.why_unusable, remedy, key.reason if key else "auth")
+        problem = choice.problem(self.why_unusable, remedy, key.reason if key else Reason.AUTH)
         if not self._bearer.remedy:
             problem.next_step = self._store.remedy or problem.next_step
         return problem

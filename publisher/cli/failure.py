@@ -74,7 +74,7 @@ class Failed(PublisherError):
     It may be retried once the cause is gone, except for jobs that belong to another lineage.
     """
 
-    def __init__(self, publish_id: str, what: str, *, reason: str) -> None:
+    def __init__(self, publish_id: str, what: str, *, reason: Reason) -> None:
         kept = f"Publish {publish_id} has failed and cannot be resumed; its history is kept."
         command = f"after fixing the cause: roar journal retry {publish_id}"
         if reason == Reason.OVERLAP:

@@ -11,8 +11,9 @@ from roar_publisher.cli.display.words import REMEDIES
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.lock import owner
 from roar_publisher.state.machine import State
+from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.paths import PublishPaths
-from roar_publisher.state.reasons import Reason, Turn, meaning
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status import QUEUED, CountedStatus, PublishStatus, Status
 from roar_publisher.storage.kinds import STORES
 
@@ -142,7 +143,7 @@ def reason_facts(status: CountedStatus) -> dict[str, Any]:
 
 def unreadable_facts(paths: PublishPaths, problem: LocalProblem) -> dict[str, Any]:
     """Return the facts of `reason_facts` for a publish whose journal cannot be read."""
-    found = meaning(problem.reason)
+    found = MEANINGS[problem.reason]
     return {
         "publish_id": paths.id,
         "status": Status.UNREADABLE,

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from roar_publisher.state.errors import Interrupted, NeedsUser, Owned, PublisherError, Transient
-from roar_publisher.state.reasons import Reason, Turn, meaning
+from roar_publisher.state.meanings import MEANINGS, Turn
+from roar_publisher.state.reasons import Reason
 
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 900.0
@@ -67,7 +68,7 @@ def follow_up_of(error: PublisherError, *, attempts: int, rng: random.Random) ->
     """
     if isinstance(error, Interrupted | Owned):
         return FollowUp(Action.LEAVE, attempts)
-    turn = meaning(error.reason).turn
+    turn = MEANINGS[error.reason].turn
     if isinstance(error, NeedsUser) or turn is Turn.USER:
         return FollowUp(Action.PARK, attempts)
     if isinstance(error, Transient):

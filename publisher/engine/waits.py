@@ -1,12 +1,14 @@
 """Writes into the journal what a publish is waiting for, so that other processes can show it."""
 
 from contextlib import AbstractAsyncContextManager, suppress
+from typing import Literal
 
 import anyio
 
 from roar_publisher.engine.journal import AsyncJournal
 from roar_publisher.report import Advanced, Entered, ObjectStored, Report, Reporter, Sent, Waiting
 from roar_publisher.state.errors import PublisherError
+from roar_publisher.state.reasons import Reason
 from roar_publisher.tasks import background
 
 SETTLED_SECONDS = 1.0
@@ -19,7 +21,7 @@ class Waits:
     def __init__(self, journal: AsyncJournal, report: Reporter) -> None:
         self._journal = journal
         self._forward = report
-        self._waiting_for = ""  # written by report
+        self._waiting_for: Reason | Literal[""] = ""  # written by report
         self._changed = anyio.Event()
 
     def report(self, report: Report) -> None:
@@ -38,13 +40,13 @@ class Waits:
         """
         return background(self._keep_noting)
 
-    def _now(self, reason: str) -> None:
+    def _now(self, reason: Reason | Literal[""]) -> None:
         if reason != self._waiting_for:
             self._waiting_for = reason
             self._changed.set()
 
     async def _keep_noting(self) -> None:
-        written = ""
+        written: Reason | Literal[""] = ""
         while True:
             await self._changed.wait()
             await anyio.sleep(SETTLED_SECONDS)

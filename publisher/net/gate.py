@@ -47,7 +47,7 @@ class GateState:
 
     closed: anyio.Event | None = None
     held_until: float = 0.0
-    held_for: str = Reason.THROTTLED
+    held_for: Reason = Reason.THROTTLED
     away_since: float | None = None
     answered_before: bool = False
     recognised: bool = False
@@ -100,7 +100,7 @@ class Gate:
         """Whether the server itself ever answered."""
         return self._state.recognised
 
-    def hold(self, seconds: float, reason: str = Reason.THROTTLED) -> None:
+    def hold(self, seconds: float, reason: Reason = Reason.THROTTLED) -> None:
         """Make all requests wait, because the server asks for it or for another reason."""
         until = anyio.current_time() + seconds
         if until > self._state.held_until:
@@ -183,7 +183,7 @@ class Gate:
                 what = f"{self._server} cannot be reached: {cause}"
                 raise Transient(what, reason=Reason.OFFLINE, probe_url=self.probe_url)
             pause = min(delay * self._rng.uniform(0.5, 1.0), left)
-            self._report(Waiting("offline", pause))
+            self._report(Waiting(Reason.OFFLINE, pause))
             await self._sleep(pause)
             delay = min(delay * 2, LONGEST_PROBE_SECONDS)
 

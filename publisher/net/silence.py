@@ -8,6 +8,7 @@ from typing import NoReturn
 import anyio
 
 from roar_publisher.report import Reporter, Waiting
+from roar_publisher.state.reasons import Reason
 from roar_publisher.tasks import background
 
 NOTICE_SECONDS = 5.0
@@ -23,7 +24,7 @@ class _Asked:
 
 
 class Silence:
-    """The running requests of one publish. report: receives `Waiting("no answer", …)`."""
+    """The running requests of one publish. report: receives `Waiting(NO_ANSWER, …)`."""
 
     def __init__(self, report: Reporter) -> None:
         self._report = report
@@ -59,4 +60,4 @@ class Silence:
                 await anyio.sleep(left)
                 continue
             reported_at = anyio.current_time()
-            self._report(Waiting("no answer", max(0.0, oldest.until - reported_at)))
+            self._report(Waiting(Reason.NO_ANSWER, max(0.0, oldest.until - reported_at)))

@@ -16,9 +16,9 @@ from roar_publisher.planning.plans import Draft, Planner, PublishRequest, PutPla
 from roar_publisher.state.errors import Owned
 from roar_publisher.state.lock import exclusively
 from roar_publisher.state.machine import LIVE, State
+from roar_publisher.state.meanings import ELSEWHERE
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.reasons import ELSEWHERE
 from roar_publisher.state.record import LOCAL_SETTINGS, NAMED_BY_USER, Plan, Progress
 from roar_publisher.state.status import CountedStatus
 from roar_publisher.state.status_reader import count_all

@@ -3,6 +3,7 @@
 from roar_publisher.report import Advanced, Entered, ObjectsPlanned, ObjectStored, Planned, Reporter, Sent, Waiting
 from roar_publisher.state.machine import Event, State
 from roar_publisher.state.objects import ObjectProgress
+from roar_publisher.state.reasons import Reason, reason_of
 from roar_publisher.state.status import CountedStatus
 from roar_publisher.state.status_poller import Observation
 from roar_publisher.state.units import Kind, Tally
@@ -89,7 +90,7 @@ class ChangeReporter:
             self._waiting = ("", 0.0)
         elif reason != self._waiting[0] or now >= self._waiting[1]:
             self._waiting = (reason, until)
-            self._report(Waiting(reason, until - now))
+            self._report(Waiting(reason_of(reason, otherwise=Reason.LOCAL), until - now))
 
 
 def _sent_in(status: CountedStatus) -> dict[Kind, Tally]:

@@ -11,8 +11,8 @@ import click
 
 from roar_publisher.cli.ids import complete_publish
 from roar_publisher.state.errors import LocalProblem, UsageProblem
+from roar_publisher.state.meanings import MEANINGS
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.reasons import MEANINGS
 
 PRUNE_AFTER = "30d"
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}

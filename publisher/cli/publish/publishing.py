@@ -205,7 +205,7 @@ class _Publishing:
         except PublisherError as error:
             raise unfinished(error, frozen.publish.paths, self._folder) from error
         if progress.state is not State.DONE:
-            raise Failed(frozen.plan.id, progress.detail, reason=progress.reason)
+            raise Failed(frozen.plan.id, progress.detail, reason=progress.failure)
         return self._published(frozen, progress, again=paid)
 
     def _published(self, frozen: FrozenPlan, progress: Progress, *, again: bool) -> int:

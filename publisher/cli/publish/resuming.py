@@ -15,8 +15,9 @@ from roar_publisher.cli.publish.plan_check import (
 from roar_publisher.lineage.project import find_project
 from roar_publisher.state.errors import ExitCode, LocalProblem, Owned, PublisherError, UsageProblem
 from roar_publisher.state.machine import State
+from roar_publisher.state.meanings import ELSEWHERE
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.reasons import ELSEWHERE, Reason
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status import CountedStatus
 from roar_publisher.state.status_reader import count_all, count_status
 
@@ -47,7 +48,7 @@ def find_publish(options: Options, folder: StateFolder, cwd: Path) -> CountedSta
             owned.journal.readdress(registry)
         summary = count_status(paths)
     if summary.progress.state is State.FAILED:
-        raise Failed(summary.plan.id, summary.progress.detail, reason=summary.progress.reason)
+        raise Failed(summary.plan.id, summary.progress.detail, reason=summary.progress.failure)
     return summary
 
 

@@ -5,10 +5,11 @@ from roar_publisher.daemon.wake import wake
 from roar_publisher.state.errors import Interrupted, Owned, PublisherError
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import LIVE
+from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.queue import STOPPED_BY_USER
-from roar_publisher.state.reasons import Reason, Turn, meaning
+from roar_publisher.state.reasons import Reason
 
 
 def stopped(publish: OwnedPublish) -> PublisherError:
@@ -37,7 +38,7 @@ def unfinished(error: PublisherError, paths: PublishPaths, folder: StateFolder) 
     published, movable = _standing(paths)
     if published:
         error.kept = f"The lineage is published: {published}. The remaining work is kept."
-    waits = isinstance(error, Interrupted) or meaning(error.reason).turn is Turn.USER
+    waits = isinstance(error, Interrupted) or MEANINGS[error.reason].turn is Turn.USER
     return Unfinished(error, paths.id, by_daemon=not waits and wake(folder), movable=movable)
 
 

@@ -26,8 +26,8 @@ from roar_publisher.lineage.project import current_folder, find_project
 from roar_publisher.report import Noted
 from roar_publisher.state.errors import ExitCode, Interrupted, LocalProblem, PublisherError, UsageProblem
 from roar_publisher.state.machine import State
+from roar_publisher.state.meanings import Turn
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.reasons import Turn
 from roar_publisher.state.status import QUEUED, CountedStatus
 from roar_publisher.state.status_poller import Observation, StatusPoller
 from roar_publisher.state.status_reader import count_all
@@ -126,7 +126,7 @@ class PublishWatch:
             case State.DONE:
                 return published(self.display, Result(plan, progress, status.objects), again=was_over)
             case State.FAILED:
-                raise Failed(plan.id, progress.detail, reason=progress.reason)
+                raise Failed(plan.id, progress.detail, reason=progress.failure)
             case State.CANCELLED:
                 raise Cancelled(plan.id)
             case _:

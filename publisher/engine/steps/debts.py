@@ -16,7 +16,7 @@ from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
 from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import Interrupted, LocalProblem, PublisherError
 from roar_publisher.state.machine import Event
-from roar_publisher.state.reasons import Turn, meaning
+from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.record import Progress
 
 IN_ROAR_DB = frozenset({DebtKind.LABELS, DebtKind.RECORD, DebtKind.MARKS})
@@ -81,7 +81,7 @@ async def _labels(
 
 def _still_owed(left: list[Debt]) -> LocalProblem:
     """Return the error for what is still owed. The daemon may continue as long as one debt does not need the user."""
-    payable = sorted((debt for debt in left if debt.payable), key=lambda debt: _waits_for_person(debt.reason))
+    payable = sorted((debt for debt in left if debt.payable), key=lambda debt: MEANINGS[debt.reason].turn is Turn.USER)
     commands = [debt.command for debt in payable if debt.command]
     return LocalProblem(
         f"the lineage is published, but {'; '.join(debt.text for debt in left)}",
@@ -90,7 +90,3 @@ def _still_owed(left: list[Debt]) -> LocalProblem:
         reason=payable[0].reason,
         resumable=True,
     )
-
-
-def _waits_for_person(reason: str) -> bool:
-    return meaning(reason).turn is Turn.USER

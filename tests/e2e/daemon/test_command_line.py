@@ -14,6 +14,7 @@ from roar_publisher.daemon.log import FILES
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
 from tests.support.cli.program import PATIENCE, Program, ended
 from tests.support.daemon.daemons import daemons_of, pid_of, program_with_daemons, until
 from tests.support.lineages import chain, cut, frozen
@@ -83,9 +84,9 @@ def test_status_tells_where_every_live_publish_stands(program: Program) -> None:
     places = {
         publish(program, lambda made: made.journal.queue.detach()).id: "queued",
         publish(program, lambda made: made.journal.queue.postpone(attempts=3, until=later)).id: "waiting",
-        publish(program, lambda made: made.journal.park(reason="auth", detail="sign in")).id: "parked",
+        publish(program, lambda made: made.journal.park(reason=Reason.AUTH, detail="sign in")).id: "parked",
     }
-    over = publish(program, lambda made: made.journal.checkpoint(Event.CANCELLED, reason="cancelled")).id
+    over = publish(program, lambda made: made.journal.checkpoint(Event.CANCELLED, reason=Reason.CANCELLED)).id
     with frozen(StateFolder(program.state), cut(chain(2))) as mine:
         places[mine.paths.id] = "running"
         text, done = program("daemon", "status"), program("daemon", "status", "--json")

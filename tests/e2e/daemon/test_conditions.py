@@ -23,8 +23,9 @@ import pytest
 
 from roar_publisher.daemon.schedule import LONGEST_LATENESS_SECONDS
 from roar_publisher.state.lock import Lock
+from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.paths import PublishPaths, StateFolder
-from roar_publisher.state.reasons import MEANINGS, Reason, Turn
+from roar_publisher.state.reasons import Reason
 from tests.support.cli.program import Ended, Program, ended
 from tests.support.cli.servers import ANSWER_SECONDS, answering
 from tests.support.cli.servers import http as reply

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.state.errors import ExitCode
+from roar_publisher.state.meanings import MEANINGS
 from roar_publisher.state.paths import StateFolder
-from roar_publisher.state.reasons import MEANINGS, Reason
+from roar_publisher.state.reasons import Reason
 from tests.support.cli.program import Ended, Program
 from tests.support.lineage.captured import recorded
 

@@ -20,6 +20,7 @@ from roar_publisher.state.machine import Event
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status import CountedStatus
 from roar_publisher.state.status_reader import count_all, count_status
 from roar_publisher.storage.store import Upload
@@ -44,7 +45,7 @@ def _journal(program: Program, publish_id: str) -> Path:
 def _end(program: Program, publish_id: str, event: Event, *, days_ago: float = 0.0) -> None:
     """Bring a publish to an end in its journal, some days ago."""
     with Journal(_journal(program, publish_id), clock=lambda: time.time() - days_ago * DAY) as journal:
-        journal.checkpoint(event, reason="rejected", detail="the registry refused: no")
+        journal.checkpoint(event, reason=Reason.REJECTED, detail="the registry refused: no")
 
 
 def test_an_empty_journal_says_so(program: Program) -> None:
@@ -135,7 +136,7 @@ def test_a_failed_publish_is_retried_and_then_published(program: Program, interr
 def test_what_is_parked_or_waits_may_be_tried_again_at_once(program: Program, interrupted: str) -> None:
     with Journal(_journal(program, interrupted)) as journal:
         journal.queue.postpone(attempts=3, until=time.time() + DAY)
-        journal.park(reason="auth", detail="sign in")
+        journal.park(reason=Reason.AUTH, detail="sign in")
     [facts] = program("journal", "list", "--json").events
     assert (facts["parked"], facts["attempts"], facts["turn"]) == (True, 3, "person")
     assert program("journal", "retry", interrupted).code == 0

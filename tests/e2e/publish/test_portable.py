@@ -174,8 +174,8 @@ def test_an_export_holds_no_key_no_part_and_no_remains_of_what_was_deleted(
     remains = "remains of a row " * 1_000
     with Journal(StateFolder(program.state).find(interrupted).journal) as journal:
         journal.db.conn.execute("UPDATE plan SET intent = json_set(intent, '$.ssh_key', '/home/me/.ssh/id_work')")
-        journal.note(reason="auth", detail=remains)
-        journal.note(reason="auth", detail="")
+        journal.note(reason=Reason.AUTH, detail=remains)
+        journal.note(reason=Reason.AUTH, detail="")
     assert program("journal", "export", interrupted, str(tmp_path / "moved.tar")).code == 0
     content = (tmp_path / "moved.tar").read_bytes()
     assert b"id_work" not in content

@@ -10,6 +10,7 @@ from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status_reader import count_status
 from tests.support.cli.program import Ended, Program, ended
 from tests.support.cli.servers import answering, http
@@ -174,7 +175,7 @@ def test_what_the_old_registry_said_is_forgotten(folder: StateFolder) -> None:
     with frozen(folder, cut(chain(1))) as made:
         made.journal.checkpoint(Event.PROBED, capabilities={"authenticated": True})
         made.journal.checkpoint(Event.SELECTED, identity="glaas:user:7", credential="ssh")
-        made.journal.park(reason="offline", detail="away")
+        made.journal.park(reason=Reason.OFFLINE, detail="away")
         made.journal.readdress("https://elsewhere.example")
     with Journal(made.paths.journal, read_only=True) as journal:
         progress = journal.progress()

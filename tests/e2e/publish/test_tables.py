@@ -15,6 +15,7 @@ from roar_publisher.cli.journal.views import show_list
 from roar_publisher.state.objects import ObjectTally
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from tests.e2e.publish.test_terminal import at_terminal
 from tests.support.cli.program import Program
@@ -102,7 +103,7 @@ def test_ids_of_a_registry_are_shown_whole(program: Program, shown: Shown, tmp_p
 def test_the_width_is_what_the_terminal_itself_says(program: Program, term: str) -> None:
     """Without COLUMNS, and on one that cannot move its cursor, nothing is cut either."""
     with frozen(StateFolder(program.state), cut(chain(2))) as owned:
-        owned.journal.park(reason="auth", detail="you are not signed in")
+        owned.journal.park(reason=Reason.AUTH, detail="you are not signed in")
     env = {name: value for name, value in program.env.items() if name != "COLUMNS"} | {"NO_COLOR": "1"}
     narrow = Program(program.cwd, program.state, env)
     for arguments in (("journal", "list", "--all"), ("journal", "show", owned.paths.id), ("daemon", "status")):

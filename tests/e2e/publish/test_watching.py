@@ -21,6 +21,7 @@ from roar_publisher.state.machine import Event, State
 from roar_publisher.state.objects import ObjectRow, PartRow
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status_poller import StatusPoller
 from roar_publisher.state.units import Kind, Unit
 from tests.support.cli.program import Program, ended
@@ -157,14 +158,14 @@ def test_files_are_followed_to_the_part_and_then_the_lineage(watched: Watched) -
 def test_what_an_owner_waits_for_is_told_and_told_again_while_it_lasts(watched: Watched) -> None:
     watched.enter(*STAGING)
     journal = watched.owned.journal
-    wait: list[Act] = [lambda: journal.note_wait("offline"), *[lambda: None] * 17, lambda: journal.note_wait("")]
+    wait: list[Act] = [lambda: journal.note_wait(Reason.OFFLINE), *[lambda: None] * 17, lambda: journal.note_wait("")]
     told = watched.told(*wait, *[lambda: None] * 20)
-    assert [report for report in told if isinstance(report, Waiting)] == [Waiting("offline", 4.0)] * 2
+    assert [report for report in told if isinstance(report, Waiting)] == [Waiting(Reason.OFFLINE, 4.0)] * 2
 
 
 def test_why_an_earlier_run_stopped_is_not_what_its_owner_waits_for(watched: Watched) -> None:
     watched.enter(*STAGING)
-    watched.owned.journal.note(reason="offline", detail="the registry could not be reached")
+    watched.owned.journal.note(reason=Reason.OFFLINE, detail="the registry could not be reached")
     told = watched.told(*[lambda: None] * 3)
     assert not [report for report in told if isinstance(report, Waiting)]
 
@@ -186,7 +187,7 @@ def test_a_publish_that_had_ended_before(watched: Watched) -> None:
 
 def test_a_failed_publish_is_the_failure_that_publishing_it_would_be(watched: Watched) -> None:
     with pytest.raises(PublisherError, match="no room for you") as failure:
-        watched.watch(lambda: watched.enter(Event.REJECTED, reason="rejected", detail="no room for you"))
+        watched.watch(lambda: watched.enter(Event.REJECTED, reason=Reason.REJECTED, detail="no room for you"))
     assert (failure.value.exit_code, failure.value.reason) == (ExitCode.FAILED, "rejected")
 
 
@@ -196,7 +197,7 @@ def test_a_cancelled_publish(watched: Watched) -> None:
 
 
 def test_nobody_works_on_it_and_no_daemon_runs(watched: Watched) -> None:
-    watched.owned.journal.note(reason="offline", detail="nothing answers")
+    watched.owned.journal.note(reason=Reason.OFFLINE, detail="nothing answers")
     watched.owned.release()
     with pytest.raises(Halted, match="nobody works on it, and no daemon runs") as halt:
         watched.watch()
@@ -253,9 +254,15 @@ def test_a_journal_that_is_replaced_is_looked_at_anew(watched: Watched) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "code"),
-    [("auth", 4), ("needs confirmation", 4), ("file changed", 3), ("defect", 1), ("offline", 3)],
+    [
+        (Reason.AUTH, 4),
+        (Reason.NEEDS_CONFIRMATION, 4),
+        (Reason.FILE_CHANGED, 3),
+        (Reason.DEFECT, 1),
+        (Reason.OFFLINE, 3),
+    ],
 )
-def test_what_is_parked_waits_for_a_person_whoever_runs(watched: Watched, reason: str, code: int) -> None:
+def test_what_is_parked_waits_for_a_person_whoever_runs(watched: Watched, reason: Reason, code: int) -> None:
     watched.owned.journal.park(reason=reason, detail="settle this")
     watched.owned.release()
     with Lock(watched.folder.daemon_lock), pytest.raises(Halted, match=r"waits for you .*settle this") as halt:
@@ -265,7 +272,7 @@ def test_what_is_parked_waits_for_a_person_whoever_runs(watched: Watched, reason
 
 
 def test_while_a_daemon_runs_a_queued_publish_is_waited_for(watched: Watched) -> None:
-    watched.owned.journal.note(reason="throttled", detail="leave me alone")
+    watched.owned.journal.note(reason=Reason.THROTTLED, detail="leave me alone")
     watched.owned.journal.queue.postpone(attempts=1, until=watched.clock.now + 10)
     paths = watched.owned.paths
     watched.owned.release()
@@ -278,7 +285,7 @@ def test_while_a_daemon_runs_a_queued_publish_is_waited_for(watched: Watched) ->
     with Lock(watched.folder.daemon_lock):
         assert watched.watch(*[lambda: None] * 100, daemon_takes_it) == ExitCode.PUBLISHED
     assert [report for report in watched.display.reports if isinstance(report, Waiting | Noted)] == [
-        Waiting("throttled", 10.0),
+        Waiting(Reason.THROTTLED, 10.0),
         Noted("the daemon starts it when a slot is free"),
     ]
 

@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from roar_publisher.cli.status import explain, next_step
 from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
+from roar_publisher.state.meanings import MEANINGS
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
-from roar_publisher.state.reasons import MEANINGS, Reason
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status import CountedStatus, HostStatus
 from roar_publisher.state.status_reader import count_status
 from tests.support.cli.program import Program
@@ -51,14 +53,14 @@ def test_an_end_is_a_reason_too(left: OwnedPublish, event: Event, code: str) -> 
 
 
 def test_a_code_that_nobody_documented_is_not_told(left: OwnedPublish) -> None:
-    left.journal.note(reason="something of a later release", detail="x")
+    left.journal.note(reason=cast(Reason, "something of a later release"), detail="x")
     assert standing(left).reason == Reason.LOCAL
-    left.journal.checkpoint(Event.REJECTED, reason="something else")
+    left.journal.checkpoint(Event.REJECTED, reason=cast(Reason, "something else"))
     assert standing(left).reason == Reason.FAILED
 
 
 def test_a_disk_without_room_is_a_fact_of_now(left: OwnedPublish) -> None:
-    left.journal.note(reason="offline", detail="x")
+    left.journal.note(reason=Reason.OFFLINE, detail="x")
     assert standing(left, room=False).reason == Reason.DISK_FULL
     assert standing(left).reason == Reason.OFFLINE
     left.journal.checkpoint(Event.CANCELLED)
@@ -70,16 +72,16 @@ def test_what_is_left_to_the_daemon_is_queued(left: OwnedPublish) -> None:
     left.journal.queue.detach()
     assert (standing(left).reason, standing(left).label) == (Reason.QUEUED, "queued")
     assert next_step(standing(left)) == f"roar daemon start, or: roar publish --resume {left.paths.id}"
-    left.journal.park(reason="auth", detail="sign in")
+    left.journal.park(reason=Reason.AUTH, detail="sign in")
     assert (standing(left).reason, standing(left).label) == (Reason.AUTH, "parked")
 
 
 def test_waiting_says_until_when(left: OwnedPublish) -> None:
-    left.journal.note(reason="throttled", detail="x")
+    left.journal.note(reason=Reason.THROTTLED, detail="x")
     left.journal.queue.postpone(attempts=1, until=NOON + 90)
     at = time.strftime("%H:%M:%S", time.localtime(NOON + 90))
     assert explain(standing(left)) == f"throttled until {at}"
-    left.journal.note(reason="offline", detail="x")
+    left.journal.note(reason=Reason.OFFLINE, detail="x")
     assert explain(standing(left, daemon=1)) == f"offline, next attempt {at}"
     assert explain(standing(left)) == "offline"  # nobody will attempt anything
     with Lock(left.paths.lock):
@@ -91,10 +93,10 @@ def test_waiting_says_until_when(left: OwnedPublish) -> None:
 def test_what_to_type_follows_from_whose_turn_it_is(left: OwnedPublish) -> None:
     publish_id = left.paths.id
     resume, watch = f"roar publish --resume {publish_id}", f"roar publish --watch {publish_id}"
-    left.journal.note(reason="offline", detail="x")
+    left.journal.note(reason=Reason.OFFLINE, detail="x")
     assert next_step(standing(left)) == resume
     assert next_step(standing(left, daemon=1)) == watch
-    left.journal.park(reason="auth", detail="x")
+    left.journal.park(reason=Reason.AUTH, detail="x")
     assert next_step(standing(left, daemon=1)) == f"sign in (roar login); then: {resume}"
     with Lock(left.paths.lock):
         assert next_step(standing(left)) == watch

@@ -16,6 +16,7 @@ from roar_publisher.cli.display.plain import PlainDisplay
 from roar_publisher.cli.display.result import Result
 from roar_publisher.report import Advanced, Entered, Noted, ObjectStored, Planned, Retrying, Waiting
 from roar_publisher.state.machine import Event, State
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.record import Progress
 from roar_publisher.state.units import Kind
 from tests.support.cli.reports import PLAN, HandClock
@@ -64,7 +65,7 @@ def test_the_rate_is_that_of_the_last_seconds(seconds: HandClock) -> None:
 def test_a_delay_counts_down_and_ends_when_something_moves(seconds: HandClock) -> None:
     meter = Meter(seconds)
     meter.take(STAGED)
-    meter.take(Waiting("offline", 4.0))
+    meter.take(Waiting(Reason.OFFLINE, 4.0))
     seconds.sleep(1)
     delays = [meter.delay]
     meter.take(Advanced(Kind.INPUTS, 1, 1))
@@ -78,7 +79,7 @@ def test_a_delay_counts_down_and_ends_when_something_moves(seconds: HandClock) -
 def test_a_new_phase_starts_from_nothing(seconds: HandClock) -> None:
     meter = Meter(seconds)
     meter.take(STAGED)
-    meter.take(Waiting("offline", 4.0))
+    meter.take(Waiting(Reason.OFFLINE, 4.0))
     meter.take(Entered(State.FINALIZE, Event.STAGED))
     assert (meter.done, meter.total, meter.delay, meter.elapsed) == (0, 0, None, 0.0)
 
@@ -96,7 +97,7 @@ def _lines(display: Display, seconds: HandClock) -> None:
         seconds.sleep(1)
         display.report(Advanced(Kind.INPUTS, 100, 1, 10))
         display.tick()
-    display.report(Waiting("throttled", 30.0))
+    display.report(Waiting(Reason.THROTTLED, 30.0))
     seconds.sleep(6)
     display.tick()
     display.report(Noted("the labels are still to be sent"))
@@ -166,7 +167,7 @@ def test_json_progress_comes_once_a_second_and_with_the_last_count(seconds: Hand
     for _ in range(24):
         seconds.sleep(0.125)
         display.report(Advanced(Kind.INPUTS, 125, 1))
-    display.report(Waiting("offline", 1.23456))
+    display.report(Waiting(Reason.OFFLINE, 1.23456))
     display.report(Retrying("HTTP 500", 1, 0.5))
     display.report(Noted("by the way"))
     display.report(Entered(State.FINALIZE, Event.STAGED))
@@ -239,7 +240,7 @@ def test_a_terminal_without_unicode_gets_plain_bars(seconds: HandClock) -> None:
 
 def test_what_holds_a_phase_up_stands_below_it_and_no_speed_is_claimed(seconds: HandClock) -> None:
     meter = _busy(seconds)
-    meter.take(Waiting("offline", 3.0))
+    meter.take(Waiting(Reason.OFFLINE, 3.0))
     drawn = [line.plain for line in draw(meter, _console(80))]
     assert drawn[0].endswith(" 2,000/4,000")
     assert drawn[1] == "  the registry cannot be reached, next try in 3 s"

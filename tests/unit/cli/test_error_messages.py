@@ -9,7 +9,8 @@ import pytest
 
 from roar_publisher.cli.failure import report_error
 from roar_publisher.state.errors import LocalProblem, PublisherError
-from roar_publisher.state.reasons import MEANINGS, Reason
+from roar_publisher.state.meanings import MEANINGS
+from roar_publisher.state.reasons import Reason
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("SQLite", "Google", "SSH", "AWS", "NFS")

@@ -17,6 +17,7 @@ from roar_publisher.glaas.replies import Receipt
 from roar_publisher.report import Advanced, Entered, Planned, Retrying, Waiting
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.machine import Event, State
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.units import Kind
 from tests.support import virtual
 from tests.support.cli.reports import HandClock
@@ -113,13 +114,13 @@ async def ticking(events: Events, work: Callable[[], Awaitable[None]]) -> None:
     ("reports", "heartbeat"),
     [
         ([], {"event": "waiting", "reason": "working", "seconds": 0.0}),
-        ([Waiting("throttled", 60.0)], {"event": "waiting", "reason": "throttled", "seconds": 55.0}),
-        ([Waiting("offline", 1.0)], {"event": "waiting", "reason": "offline", "seconds": 0.0}),
+        ([Waiting(Reason.THROTTLED, 60.0)], {"event": "waiting", "reason": "throttled", "seconds": 55.0}),
+        ([Waiting(Reason.OFFLINE, 1.0)], {"event": "waiting", "reason": "offline", "seconds": 0.0}),
         ([Retrying("HTTP 500", 2, 15.0)], {"event": "waiting", "reason": "retrying", "seconds": 10.0}),
-        ([Waiting("offline", 1.0), Entered(State.PROBE, None)], {"event": "waiting", "reason": "working"}),
+        ([Waiting(Reason.OFFLINE, 1.0), Entered(State.PROBE, None)], {"event": "waiting", "reason": "working"}),
         ([Planned({Kind.JOBS: 9}, {Kind.JOBS: 1})], {"event": "progress", "done": 1, "total": 9}),
         ([Planned({Kind.JOBS: 9}, {Kind.JOBS: 1}), Advanced(Kind.JOBS, 2, 1)], {"event": "progress", "done": 3}),
-        ([Planned({Kind.JOBS: 9}, {Kind.JOBS: 1}), Waiting("no answer", 15.0)], {"reason": "no answer"}),
+        ([Planned({Kind.JOBS: 9}, {Kind.JOBS: 1}), Waiting(Reason.NO_ANSWER, 15.0)], {"reason": "no answer"}),
         ([Entered(State.STAGE, Event.OPENED)], {"event": "waiting", "reason": "working"}),
     ],
 )

@@ -7,6 +7,7 @@ from roar_publisher.state.errors import ExitCode, LocalProblem, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status_reader import read_status
 from tests.support.lineages import chain, cut, frozen
 
@@ -54,9 +55,11 @@ def test_an_error_after_finalize_says_that_the_lineage_is_out(publish: OwnedPubl
     assert "--registry URL" not in told.next_step
 
 
-@pytest.mark.parametrize(("reason", "named"), [("offline", True), ("not glaas", True), ("disk full", False)])
+@pytest.mark.parametrize(
+    ("reason", "named"), [(Reason.OFFLINE, True), (Reason.NOT_GLAAS, True), (Reason.DISK_FULL, False)]
+)
 def test_another_registry_is_named_where_the_address_may_be_wrong(
-    publish: OwnedPublish, reason: str, named: bool
+    publish: OwnedPublish, reason: Reason, named: bool
 ) -> None:
     publish.release()
     cause = Transient("no", reason=reason)

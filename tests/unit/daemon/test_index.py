@@ -14,6 +14,7 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import PublishPaths, StateFolder
 from roar_publisher.state.publish import OwnedPublish
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.status import PublishStatus
 from roar_publisher.state.status_reader import read_status
 from tests.support.lineages import chain, cut, frozen
@@ -82,7 +83,7 @@ def test_only_what_changed_is_read_again(
     assert sorted(readings) == sorted(paths.id for paths in publishes)
     readings.clear()
     with OwnedPublish.open(publishes[2]) as owned:
-        owned.journal.park(reason="auth", detail="sign in")
+        owned.journal.park(reason=Reason.AUTH, detail="sign in")
     (changed,) = (one for one in index.waiting(NOBODY) if one.queued.parked)
     assert changed.paths.id == publishes[2].id
     assert readings == [publishes[2].id]
@@ -96,7 +97,7 @@ def test_no_change_is_missed_although_the_timestamp_stays_the_same(
     at(paths, wall_clock.now - ago)
     assert not index.waiting(NOBODY)[0].queued.parked
     with OwnedPublish.open(paths) as owned:
-        owned.journal.park(reason="auth", detail="sign in")
+        owned.journal.park(reason=Reason.AUTH, detail="sign in")
     at(paths, wall_clock.now - ago)  # as on a file system that counts whole seconds
     assert index.waiting(NOBODY)[0].queued.parked
 
@@ -150,7 +151,7 @@ def test_what_is_skipped_is_not_even_read(folder: StateFolder, index: PublishInd
 def test_an_ended_publish_waits_to_be_reported_until_it_is(folder: StateFolder, index: PublishIndex) -> None:
     paths = queued(folder)
     with OwnedPublish.open(paths) as owned:
-        owned.journal.checkpoint(Event.REJECTED, reason="rejected", detail="no")
+        owned.journal.checkpoint(Event.REJECTED, reason=Reason.REJECTED, detail="no")
         assert not index.waiting(NOBODY)
         assert not index.unreported(NOBODY), "nobody asked to be told"
         owned.journal.queue.set_notified(False)
@@ -210,7 +211,7 @@ def test_what_could_not_be_read_for_a_moment_is_read_again(
     index = PublishIndex(folder, wall_clock=lambda: later)
 
     def fail(_: PublishPaths) -> PublishStatus:
-        raise LocalProblem("the disk reports an error (EIO)", reason="disk", resumable=True)
+        raise LocalProblem("the disk reports an error (EIO)", reason=Reason.DISK, resumable=True)
 
     with monkeypatch.context() as moment:
         moment.setattr("roar_publisher.daemon.index.read_status", fail)

@@ -10,6 +10,7 @@ from roar_publisher.net.gate import FIRST_CONTACT_SECONDS, LONGEST_PROBE_SECONDS
 from roar_publisher.net.route import Unreachable
 from roar_publisher.report import Report, Waiting
 from roar_publisher.state.errors import Transient
+from roar_publisher.state.reasons import Reason
 from tests.support import virtual
 
 CAUSE = Unreachable("no connection", silent=False)
@@ -177,7 +178,7 @@ def test_a_server_that_asks_for_patience_holds_everybody() -> None:
             for _ in range(5):
                 tasks.start_soon(gate.wait_until_open)
         assert anyio.current_time() == 100
-        assert door.reports[0] == Waiting("throttled", 100)
+        assert door.reports[0] == Waiting(Reason.THROTTLED, 100)
         assert not door.knocks
 
     virtual.run(scenario)

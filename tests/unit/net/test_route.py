@@ -15,7 +15,8 @@ from roar_publisher.net.exchange import Exchange, Reply
 from roar_publisher.net.proxies import proxy_for
 from roar_publisher.net.route import Unreachable, user_problem
 from roar_publisher.state.errors import ExitCode, NeedsUser
-from roar_publisher.state.reasons import Reason, Turn, meaning
+from roar_publisher.state.meanings import MEANINGS, Turn
+from roar_publisher.state.reasons import Reason
 from tests.support.net.servers import HOST, Server, authority, serving, socks
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +39,7 @@ async def problem(registry: str) -> NeedsUser:
     """The error for a person that asking ends in: with a code that ends a command with 4, and that a daemon parks."""
     with pytest.raises(NeedsUser) as caught:
         await ask(registry)
-    found = meaning(caught.value.reason)
+    found = MEANINGS[caught.value.reason]
     assert (found.turn, found.code) == (Turn.USER, ExitCode.NEEDS_USER)
     assert "resume" in caught.value.next_step
     return caught.value

@@ -10,6 +10,7 @@ import pytest
 from roar_publisher.state.errors import ExitCode, LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import Event, ImpossibleEvent, State
+from roar_publisher.state.reasons import Reason
 from roar_publisher.state.units import Kind, Tally, Unit
 from tests.support.lineages import chain, cut, plan_of
 
@@ -109,7 +110,7 @@ def test_an_impossible_event_writes_nothing(journal: Journal) -> None:
 
 
 def test_a_note_keeps_the_state_and_the_next_checkpoint_clears_it(journal: Journal) -> None:
-    journal.note(reason="offline", detail="no route")
+    journal.note(reason=Reason.OFFLINE, detail="no route")
     assert (journal.progress().state, journal.progress().reason) == (State.PROBE, "offline")
     assert journal.checkpoint(Event.PROBED).reason == ""
 
@@ -223,7 +224,7 @@ def test_closing_twice_is_harmless(path: Path) -> None:
 
 def test_onlookers_cannot_write(journal: Journal, path: Path) -> None:
     with Journal(path, read_only=True) as onlooker, pytest.raises(LocalProblem):
-        onlooker.note(reason="mischief", detail="")
+        onlooker.note(reason=Reason.DEFECT, detail="")
     assert journal.progress().reason == ""
 
 

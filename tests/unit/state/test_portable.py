@@ -89,7 +89,7 @@ def test_it_waits_for_a_person_who_agrees_here_whatever_was_agreed_there(
     with frozen(folder, LINEAGE) as owned:
         owned.journal.queue.configure(agreed=True, limits=TransferLimits(jobs=3, limit_rate=5))
         owned.journal.queue.postpone(attempts=4, until=1e12)
-        owned.journal.park(reason="auth", detail="sign in")
+        owned.journal.park(reason=Reason.AUTH, detail="sign in")
         pack(owned.paths, owned.journal, None, tmp_path / "file")
     with unpacked(tmp_path / "file", there) as publish:
         publish.journal.adapt(HERE, {})

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from roar_publisher.state.errors import ExitCode, LocalProblem, NeedsUser, Rejected, Transient, UsageProblem
-from roar_publisher.state.reasons import Reason, Turn, meaning
+from roar_publisher.state.meanings import MEANINGS, Turn
+from roar_publisher.state.reasons import Reason
 from roar_publisher.storage.destinations import open_store
 from roar_publisher.storage.digest import digest_file
 from roar_publisher.storage.parts import MIB
@@ -296,7 +297,7 @@ async def test_what_a_person_can_change_waits_for_that_person(
     with pytest.raises(NeedsUser) as caught:
         await put(store, tmp_path)
     assert caught.value.reason == reason
-    assert (meaning(reason).turn, meaning(reason).code) == (Turn.USER, ExitCode.NEEDS_USER)
+    assert (MEANINGS[reason].turn, MEANINGS[reason].code) == (Turn.USER, ExitCode.NEEDS_USER)
     assert words in caught.value.next_step
     store.refuses = lambda asked: None
     await put(store, tmp_path)

@@ -7,6 +7,7 @@ import pytest
 
 from roar_publisher.engine.staging.acks import GROUP_SECONDS, GROUP_SIZE, Acknowledgements
 from roar_publisher.state.errors import LocalProblem
+from roar_publisher.state.reasons import Reason
 from tests.support import virtual
 
 
@@ -90,7 +91,7 @@ def test_cancelled_in_the_middle_nothing_is_lost(wait: float) -> None:
 
 def test_a_disk_that_refuses_is_heard() -> None:
     async def refuse(group: Sequence[tuple[int, int]]) -> None:
-        raise LocalProblem("the disk is full", reason="disk full")
+        raise LocalProblem("the disk is full", reason=Reason.DISK_FULL)
 
     async def scenario() -> None:
         acks = Acknowledgements(refuse)
