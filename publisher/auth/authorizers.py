@@ -7,7 +7,7 @@ from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.sshkey import SshSigner
 from roar_publisher.auth.timestamps import Timestamps
 from roar_publisher.auth.user_bearer import UserBearer
-from roar_publisher.glaas.caller import HEALTH, Caller, Refused
+from roar_publisher.glaas.client import HEALTH, Refused, RegistryClient
 from roar_publisher.glaas.features import Health
 from roar_publisher.glaas.signature import signature_host
 
@@ -15,7 +15,7 @@ from roar_publisher.glaas.signature import signature_host
 class BearerAuthorizer:
     """Authorizes requests with the user's bearer. identity: the one that the publish began with."""
 
-    def __init__(self, bearer: UserBearer, caller: Caller, identity: str | None) -> None:
+    def __init__(self, bearer: UserBearer, caller: RegistryClient, identity: str | None) -> None:
         self._bearer = bearer
         self._caller = caller
         self._identity = identity
@@ -66,7 +66,7 @@ class SignedHost:
         """Store what the registry has advertised."""
         self._checked = checked
 
-    async def of(self, caller: Caller) -> str | None:
+    async def of(self, caller: RegistryClient) -> str | None:
         """Return the host to name in a signature for this registry. Asks the registry once if it is not known yet."""
         if self._checked is None:
             try:

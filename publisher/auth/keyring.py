@@ -24,7 +24,7 @@ from roar_publisher.auth.timestamps import Timestamps
 from roar_publisher.auth.user_bearer import UserBearer
 from roar_publisher.auth.user_key import KeyState, UserKey
 from roar_publisher.blocking import RunBlocking, in_thread
-from roar_publisher.glaas.caller import Authorizer, Caller, Refused
+from roar_publisher.glaas.client import Authorizer, Refused, RegistryClient
 from roar_publisher.glaas.replies import AnyReply, MeReply
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient, sentence
 from roar_publisher.state.reasons import Reason
@@ -116,7 +116,7 @@ class Keyring:
         key = {KeyState.NONE: Key.NONE, KeyState.UNUSABLE: Key.UNUSABLE, KeyState.USABLE: usable}[state]
         return HeldCredentials(bearer=False, key=key, bearer_unusable=bool(self._bearer.why_unusable))
 
-    async def identity(self, decision: Decision, caller: Caller, planned: Collection[str]) -> str:
+    async def identity(self, decision: Decision, caller: RegistryClient, planned: Collection[str]) -> str:
         """Return the identity that a decision publishes as (protocol.md §6).
 
         planned: the identities that the plan was made for. If the key itself is one, its owner is not requested.
@@ -142,7 +142,7 @@ class Keyring:
             self._token_owner = (sign_in.access_token, known)
         return known
 
-    async def _owner_of_key(self, caller: Caller, by_key: str) -> str:
+    async def _owner_of_key(self, caller: RegistryClient, by_key: str) -> str:
         if self._key_owner is None:
             try:
                 owner = await self._request_identity(Decision.SSH, caller)
@@ -155,7 +155,7 @@ class Keyring:
             self._key_owner = owner or by_key
         return self._key_owner
 
-    async def _request_identity(self, decision: Decision, caller: Caller) -> str | None:
+    async def _request_identity(self, decision: Decision, caller: RegistryClient) -> str | None:
         me = await caller.call("GET", ME, expect=MeReply, authorize=await self.authorizer(decision, caller))
         return identity_of_me(me.model_dump())
 
@@ -166,7 +166,7 @@ class Keyring:
         token, name = self._token_owner or (None, None)
         return identity_of_sign_in(sign_in) or (name if sign_in.access_token == token else None)
 
-    async def authorizer(self, decision: Decision, caller: Caller, identity: str | None = None) -> Authorizer:
+    async def authorizer(self, decision: Decision, caller: RegistryClient, identity: str | None = None) -> Authorizer:
         """Return the authorizer of an authenticated publish.
 
         identity: the one that the publish began with; a bearer that now belongs to another user is not used.
@@ -209,7 +209,7 @@ class Keyring:
         self._key_owner = None
         self._key_accepted = False
 
-    async def _renew_if_replaceable(self, caller: Caller) -> None:
+    async def _renew_if_replaceable(self, caller: RegistryClient) -> None:
         """Renew a due sign-in while a key could still replace it. Once a publish has an identity, it is too late.
 
         A registry that is unreachable now is asked again with the first request, because a plan can be made without a
@@ -222,7 +222,7 @@ class Keyring:
             if await self._bearer.renew_due(due, caller) is None:
                 raise Refused(self._bearer.why_unusable, status=UNAUTHORIZED)
 
-    async def send_access_context(self, caller: Caller) -> bool:
+    async def send_access_context(self, caller: RegistryClient) -> bool:
         """Let the registry learn the access context of the bearer's user (protocol.md §5). Return whether it did."""
         if not await self._bearer.usable():
             return False

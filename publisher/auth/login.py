@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from roar_publisher.auth.signin import Document
-from roar_publisher.glaas.caller import Caller, Refused
+from roar_publisher.glaas.client import Refused, RegistryClient
 from roar_publisher.glaas.replies import AccessContextReply
 from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.reasons import Reason
@@ -45,7 +45,7 @@ def read_token_file(path: Path) -> Document:
     return document
 
 
-async def verify(document: Document, caller: Caller) -> Document:
+async def verify(document: Document, caller: RegistryClient) -> Document:
     """Return the document with its user's data as the registry reports it.
 
     Raises NeedsUser if the registry does not accept the token, Transient if it cannot be reached.

@@ -7,7 +7,7 @@ import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.client import Refused
 from roar_publisher.state.errors import LocalProblem, NeedsUser
 from roar_publisher.state.reasons import Reason
 

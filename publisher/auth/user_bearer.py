@@ -11,7 +11,7 @@ from roar_publisher.auth.secret import Secret
 from roar_publisher.auth.send_policy import Denied, SendPolicy
 from roar_publisher.auth.signin import Document, SignIn, TokenState
 from roar_publisher.blocking import RunBlocking
-from roar_publisher.glaas.caller import Caller, Refused
+from roar_publisher.glaas.client import Refused, RegistryClient
 from roar_publisher.glaas.replies import RefreshReply
 from roar_publisher.net.documents import dump
 from roar_publisher.state.errors import LocalProblem, NeedsUser, Transient
@@ -62,7 +62,7 @@ class UserBearer:
         sign_in = await self._sign_in()
         return sign_in if sign_in is not None and sign_in.token_state(self._clock()) is TokenState.DUE else None
 
-    async def header(self, caller: Caller, identity: str | None) -> str:
+    async def header(self, caller: RegistryClient, identity: str | None) -> str:
         """Return the header of a request sent now. Refreshes the bearer first if it is due.
 
         identity: the one that the publish began with.
@@ -82,7 +82,7 @@ class UserBearer:
             )
         return f"Bearer {sign_in.access_token.reveal()}"
 
-    async def renew_due(self, due: SignIn, caller: Caller) -> SignIn | None:
+    async def renew_due(self, due: SignIn, caller: RegistryClient) -> SignIn | None:
         """Return a renewed sign-in for a due one; the same one if the registry cannot renew it now and it still works.
 
         Returns None if the registry does not renew it. Raises Transient if it cannot now and the old one has expired.
@@ -99,7 +99,7 @@ class UserBearer:
             self._renew_again_at = self._clock() + RENEW_AGAIN_SECONDS
             return due
 
-    async def renew(self, rejected: Secret, caller: Caller) -> bool:
+    async def renew(self, rejected: Secret, caller: RegistryClient) -> bool:
         """Return whether there is a bearer other than `rejected`. Asks the registry for one if needed."""
         return await self._refresh(rejected, caller) is not None
 
@@ -123,14 +123,14 @@ class UserBearer:
             self._policy.record_issuer(sign_in)
         return sign_in, denied
 
-    def _check_origin(self, caller: Caller) -> None:
+    def _check_origin(self, caller: RegistryClient) -> None:
         """Raise LocalProblem if a bearer that was checked for one registry would be sent to another."""
         if not self._policy.applies_to(caller.registry):
             raise LocalProblem(
                 "a credential was about to be sent to a registry that it is not for", reason=Reason.DEFECT
             )
 
-    async def _refresh(self, rejected: Secret, caller: Caller) -> SignIn | None:
+    async def _refresh(self, rejected: Secret, caller: RegistryClient) -> SignIn | None:
         self._check_origin(caller)
         if await self._sign_in() is None:
             return None

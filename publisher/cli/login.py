@@ -56,11 +56,11 @@ def login(token_file: Path, registry: str | None) -> None:
 
 async def _sign_in(store: BearerStore, document: Document, policy: SendPolicy) -> str:
     from roar_publisher.auth.login import verify
-    from roar_publisher.glaas.caller import Caller
+    from roar_publisher.glaas.client import RegistryClient
     from roar_publisher.net.connection import RegistryConnection
 
     async with RegistryConnection(policy.registry, most_requests=1) as line:
-        caller = Caller(
+        caller = RegistryClient(
             line,
             patience=PATIENCE_SECONDS,
             rng=random.Random(),  # nosec B311  # jitter of waits, no secret

@@ -12,7 +12,7 @@ from roar_publisher.auth.choice import Choice
 from roar_publisher.auth.keyring import Keyring
 from roar_publisher.blocking import RunBlocking, one_at_a_time
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
-from roar_publisher.glaas.caller import Caller
+from roar_publisher.glaas.client import RegistryClient
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.report import Reporter
@@ -76,7 +76,7 @@ class Run:
     limits: TransferLimits
     journal: AsyncJournal
     files: AsyncFiles
-    caller: Caller
+    caller: RegistryClient
     keyring: Keyring
     user_key: bytes
     frontend: Frontend

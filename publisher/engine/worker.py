@@ -11,7 +11,7 @@ from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.engine.loop import publish
 from roar_publisher.engine.run import SIGNATURE_HOST, Frontend, Resources, Run
 from roar_publisher.engine.waits import Waits
-from roar_publisher.glaas.caller import Caller
+from roar_publisher.glaas.client import RegistryClient
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.state.machine import State
 from roar_publisher.state.paths import StateFolder
@@ -54,7 +54,7 @@ async def work(
     ):
         await journal.start()
         progress = await journal.progress()
-        caller = Caller(
+        caller = RegistryClient(
             connection,
             patience=resources.patience,
             rng=resources.rng,

@@ -1,6 +1,6 @@
 """The forms in which servers write the same answer, and what a client accepts (`protocol.md §2, §4`).
 
-`replies` and `caller` follow these rules: a reply that means acceptance counts as acceptance in any form. A field that
+`replies` and `answers` follow these rules: a reply that means acceptance counts as acceptance in any form. A field that
 nothing depends on never makes a reply unreadable. A field that decides something (an id, a hash, a token) is accepted
 only in forms that are unambiguous.
 

@@ -24,7 +24,7 @@ FOLDERS = "SSL_CERT_DIR"
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class TrustedCertificates:
     """Which certificates to trust.
 
     setting: the name of the setting that chose the certificates; empty for the system's. path: a file or folder.
@@ -34,7 +34,7 @@ class Trust:
     path: str = ""
 
     @classmethod
-    def chosen(cls, environ: Mapping[str, str], *before: tuple[str, str | None]) -> "Trust":
+    def chosen(cls, environ: Mapping[str, str], *before: tuple[str, str | None]) -> "TrustedCertificates":
         """Return the first setting that is not empty.
 
         before: settings that take precedence over the usual ones, with their values.

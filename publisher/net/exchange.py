@@ -18,7 +18,7 @@ import anyio
 import httpx2
 
 from roar_publisher import __version__
-from roar_publisher.net.certificates import Trust
+from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.route import FAILURES, Route
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
@@ -147,7 +147,7 @@ class Exchange:
         )
 
     def _to_registry(self) -> Route:
-        self._route = self._route or Route(self.registry, Trust.chosen(os.environ))
+        self._route = self._route or Route(self.registry, TrustedCertificates.chosen(os.environ))
         return self._route
 
     def _least_busy(self) -> int:

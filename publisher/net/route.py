@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from roar_publisher.net.certificates import Trust, nothing_trusted
+from roar_publisher.net.certificates import TrustedCertificates, nothing_trusted
 from roar_publisher.net.proxies import Proxy, proxy_for
 from roar_publisher.state.errors import NeedsUser, PublisherError
 from roar_publisher.state.reasons import Reason
@@ -45,7 +45,7 @@ class Unreachable(Exception):
 class Route:
     """The route to the host of `url`. Raises NeedsUser if a proxy setting or a certificate setting is unusable."""
 
-    def __init__(self, url: str, trust: Trust) -> None:
+    def __init__(self, url: str, trust: TrustedCertificates) -> None:
         parts = urlsplit(url)
         self._host = parts.hostname or ""
         self._trust = trust
@@ -59,7 +59,7 @@ class Route:
         limits = options.get("limits", httpx2.Limits())
         return httpx2.AsyncClient(
             transport=options.pop("transport", None) or self._transport(limits),
-            trust_env=False,  # `proxy_for` and `Trust` read the environment
+            trust_env=False,  # `proxy_for` and `TrustedCertificates` read the environment
             follow_redirects=False,
             **options,
         )
@@ -103,7 +103,7 @@ class _SocksTransport(httpx2.AsyncHTTPTransport):
             raise httpx2.ProxyError("the proxy does not speak SOCKS5", request=request) from error
 
 
-def unusable_route(url: str, trust: Trust) -> NeedsUser | None:
+def unusable_route(url: str, trust: TrustedCertificates) -> NeedsUser | None:
     """Return what is wrong with the settings for the route to `url`, which may explain another failure, or None."""
     try:
         Route(url, trust)
@@ -112,7 +112,9 @@ def unusable_route(url: str, trust: Trust) -> NeedsUser | None:
     return None
 
 
-def user_problem(error: BaseException, host: str, trust: Trust, proxy: Proxy | None) -> PublisherError | None:
+def user_problem(
+    error: BaseException, host: str, trust: TrustedCertificates, proxy: Proxy | None
+) -> PublisherError | None:
     """Return the error for the user that a library's error means, or None for a network problem.
 
     Accepts the errors of every HTTP library used here: httpx2, requests (google-auth) and urllib3 (botocore).
@@ -170,7 +172,9 @@ def _refused_by_proxy(host: str, proxy: Proxy | None, answer: str) -> NeedsUser:
     )
 
 
-def _untrusted(host: str, trust: Trust, proxy: Proxy | None, error: ssl.SSLCertVerificationError) -> NeedsUser:
+def _untrusted(
+    host: str, trust: TrustedCertificates, proxy: Proxy | None, error: ssl.SSLCertVerificationError
+) -> NeedsUser:
     through = f", reached through the proxy that {proxy.setting} names," if proxy else ""
     remedy = f"set {trust.file_setting} to a PEM file with the certificates of its authority"
     if "expired" in error.verify_message or "not yet valid" in error.verify_message:

@@ -13,7 +13,7 @@ from roar_publisher.auth.decide import lineage_names_owner, possible_decisions
 from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, identity_of_key
 from roar_publisher.auth.identity_cache import IdentityCache
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.glaas.caller import Caller, Refused
+from roar_publisher.glaas.client import Refused, RegistryClient
 from roar_publisher.lineage.targets import may_be_hash
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.planning.plans import PublishRequest
@@ -48,7 +48,7 @@ async def candidate_identities(
     keyring.policy.check()
     async with RegistryConnection(request.registry, most_requests=1, transport=transport) as connection:
         rng = random.Random()  # nosec B311  # jitter of waits, not a secret
-        caller = Caller(connection, patience=PATIENCE_SECONDS, rng=rng, clock=clock, report=report)
+        caller = RegistryClient(connection, patience=PATIENCE_SECONDS, rng=rng, clock=clock, report=report)
         async with caller.reporting_silence():
             found = await _IdentityLookup(request, keyring, caller, known, ask_if_known, clock).identities()
     return list(dict.fromkeys([ANONYMOUS_IDENTITY, *found]))
@@ -58,7 +58,7 @@ async def candidate_identities(
 class _IdentityLookup:
     request: PublishRequest
     keyring: Keyring
-    caller: Caller
+    caller: RegistryClient
     known: IdentityCache
     ask_if_known: bool
     clock: Callable[[], float]

@@ -8,7 +8,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from roar_publisher.net.budget import UploadBudget
-from roar_publisher.net.certificates import Trust
+from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.pace import Pace
 from roar_publisher.report import Report, Reporter
 from roar_publisher.state.errors import PublisherError
@@ -59,7 +59,7 @@ async def open_store(
 
     from roar_publisher.storage.http import StoreConnection
 
-    def connect(trust: Trust) -> StoreConnection:
+    def connect(trust: TrustedCertificates) -> StoreConnection:
         return StoreConnection(
             connections=connections,
             trust=trust,

@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from roar_publisher.net.certificates import Trust
+from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.route import unusable_route, user_problem
 from roar_publisher.state.errors import NeedsUser, PublisherError, Transient
 from roar_publisher.state.reasons import Reason
@@ -49,7 +49,7 @@ class GoogleAccount:
     def __init__(self, base: str, environ: Mapping[str, str], *, emulated: bool) -> None:
         self.base = base
         # google-auth uses `requests`, so the variable of `requests` comes first.
-        self.trust = Trust.chosen(environ, ("REQUESTS_CA_BUNDLE", environ.get("REQUESTS_CA_BUNDLE")))
+        self.trust = TrustedCertificates.chosen(environ, ("REQUESTS_CA_BUNDLE", environ.get("REQUESTS_CA_BUNDLE")))
         self._environ = environ
         self._emulated = emulated
         self._credentials: Any = None  # google-auth's; written by _token alone

@@ -18,7 +18,7 @@ import httpx2
 
 from roar_publisher import __version__
 from roar_publisher.net.budget import UploadBudget
-from roar_publisher.net.certificates import Trust
+from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.exchange import CONNECT_SECONDS, MAX_REPLY_BYTES, Reply
 from roar_publisher.net.gate import Gate, GateState
 from roar_publisher.net.pace import Pace
@@ -106,14 +106,14 @@ class StoreConnection:
         connections: int,
         report: Reporter,
         patience: float,
-        trust: Trust | None = None,
+        trust: TrustedCertificates | None = None,
         pace: Pace | None = None,
         budget: UploadBudget | None = None,
         gate_state: GateState | None = None,
         rng: random.Random | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
-        self._trust = trust or Trust.chosen(os.environ)
+        self._trust = trust or TrustedCertificates.chosen(os.environ)
         self._routes: dict[str, Route] = {}  # by origin; a bucket may turn out to be in another region
         self._clients: dict[tuple[str, int], httpx2.AsyncClient] = {}  # by origin and place, created when first needed
         self._under_way = [0] * -(-connections // POOL_CONNECTIONS)  # requests in flight, by place

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, ClassVar
 from roar_publisher.extras import require
 
 if TYPE_CHECKING:
-    from roar_publisher.net.certificates import Trust
+    from roar_publisher.net.certificates import TrustedCertificates
     from roar_publisher.storage.http import StoreConnection
     from roar_publisher.storage.store import ObjectStore
 
-Connect = Callable[["Trust"], "StoreConnection"]
+Connect = Callable[["TrustedCertificates"], "StoreConnection"]
 """Returns the connections to a store, whose certificates are checked as given."""
 
 

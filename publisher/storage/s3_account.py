@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from roar_publisher.net.certificates import Trust
+from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.route import unusable_route, user_problem
 from roar_publisher.state.errors import NeedsUser, PublisherError
 from roar_publisher.state.reasons import Reason
@@ -70,7 +70,7 @@ class AwsAccount:
 
     def __init__(self, session: Any, settings: S3Settings, environ: Mapping[str, str]) -> None:
         self.place: BucketLocation = settings.place
-        self.trust: Trust = settings.trust
+        self.trust: TrustedCertificates = settings.trust
         self.request_checksums = settings.request_checksums
         self.reply_checksums = settings.reply_checksums
         self._locate: Locate = settings.locate

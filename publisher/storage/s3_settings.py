@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from roar_publisher.net.certificates import Trust
+from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.state.errors import UsageProblem
 from roar_publisher.storage.s3_location import BucketLocation, Locate, locate, resolver
 
@@ -28,12 +28,12 @@ class S3Settings:
 
     place: BucketLocation
     locate: Locate
-    trust: Trust
+    trust: TrustedCertificates
     request_checksums: bool
     reply_checksums: bool
 
 
-def new_session(trust: Trust | None = None) -> Any:
+def new_session(trust: TrustedCertificates | None = None) -> Any:
     """Return a new botocore session. trust: the certificates for botocore's own credential requests."""
     from botocore.session import Session  # type: ignore[import-untyped]
 
@@ -79,7 +79,7 @@ def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> S3Se
     return S3Settings(
         found(region),
         found,
-        Trust.chosen(
+        TrustedCertificates.chosen(
             environ,
             ("AWS_CA_BUNDLE", environ.get("AWS_CA_BUNDLE")),
             ("ca_bundle of the AWS profile", profile.get("ca_bundle")),

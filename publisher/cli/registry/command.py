@@ -81,7 +81,7 @@ def serve(host: str, port: int, treqs_url: str | None, data: Path, **options: An
 def _authority(treqs_url: str) -> str:
     """Return the checked address of a TReqs service. Raises UsageProblem, and LocalProblem for an unusable proxy."""
     from roar_publisher.net.address import registry_address
-    from roar_publisher.net.certificates import Trust
+    from roar_publisher.net.certificates import TrustedCertificates
     from roar_publisher.net.route import unusable_route
 
     try:
@@ -91,7 +91,7 @@ def _authority(treqs_url: str) -> str:
             "--treqs-url is not an address that a bearer token may be sent to",
             next_step="give it as https://HOST; http:// to another machine needs ROAR_ALLOW_HTTP=1",
         ) from error
-    if problem := unusable_route(address, Trust.chosen(os.environ)):
+    if problem := unusable_route(address, TrustedCertificates.chosen(os.environ)):
         raise problem
     return address
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from roar_publisher.engine.run import Run
-from roar_publisher.engine.staging.requests import Route
+from roar_publisher.engine.staging.requests import UnitRoute
 from roar_publisher.engine.staging.tallies import contradiction
-from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
+from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.lenient import NotAccepted, errors_in, not_accepted
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.net.documents import one_line
@@ -26,7 +26,7 @@ ABOUT_ITEMS = frozenset({400, 422})
 Item = dict[str, Any]
 
 
-async def delivered(run: Run, unit: Unit, route: Route, authorize: Authorizer = ANONYMOUS) -> BatchReply:
+async def delivered(run: Run, unit: Unit, route: UnitRoute, authorize: Authorizer = ANONYMOUS) -> BatchReply:
     """Send a unit and return the registry's reply once it has every item.
 
     Raises Rejected, naming the items, if the registry did not accept some of them or if its counts are impossible.

@@ -18,7 +18,7 @@ from roar_publisher.engine.staging.acks import Acknowledgements
 from roar_publisher.engine.staging.delivery import too_large
 from roar_publisher.engine.staging.order import Watermark, Window
 from roar_publisher.engine.staging.requests import halves
-from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.client import Refused
 from roar_publisher.report import Advanced
 from roar_publisher.state.errors import Interrupted, Rejected
 from roar_publisher.state.units import NODES, Kind, Unit

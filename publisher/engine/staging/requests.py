@@ -21,7 +21,7 @@ from roar_publisher.net.documents import dump
 from roar_publisher.state.units import Kind, Unit
 
 
-class Route(Protocol):
+class UnitRoute(Protocol):
     """Where units are sent: the staged or the legacy endpoints."""
 
     def request(self, unit: Unit) -> tuple[str, bytes]:

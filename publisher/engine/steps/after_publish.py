@@ -15,11 +15,11 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.delivery import explained
 from roar_publisher.engine.staging.pipeline import Pipeline
-from roar_publisher.engine.staging.requests import Route
+from roar_publisher.engine.staging.requests import UnitRoute
 from roar_publisher.engine.staging.tallies import contradiction, labels_missing
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED
 from roar_publisher.engine.steps.stage import announce
-from roar_publisher.glaas.caller import Authorizer, Refused
+from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.lineage.canonical import remote_job_uid
 from roar_publisher.lineage.git.context import describe_missing_git
@@ -52,7 +52,9 @@ class Published:
     staged: bool
 
 
-async def finish(run: Run, progress: Progress, published: Published, route: Route, authorize: Authorizer) -> Learned:
+async def finish(
+    run: Run, progress: Progress, published: Published, route: UnitRoute, authorize: Authorizer
+) -> Learned:
     """Do all work that follows the publish, and return what is owed, for the journal.
 
     Safe to repeat: acknowledged labels are not sent again, and existing rows and tags do not change. Raises Transient
@@ -75,7 +77,7 @@ def owed_text(publish_id: str, debts: Sequence[Debt]) -> str:
 
 
 async def send_labels(
-    run: Run, progress: Progress, published: Published, route: Route, authorize: Authorizer
+    run: Run, progress: Progress, published: Published, route: UnitRoute, authorize: Authorizer
 ) -> Debt | None:
     """Send the unacknowledged labels. Return a debt if the registry refuses all or some of them.
 

@@ -21,7 +21,7 @@ from roar_publisher.auth.decide import (
 from roar_publisher.auth.identity import ANONYMOUS_IDENTITY, requires_bearer
 from roar_publisher.engine.run import Outcome, Run, Step
 from roar_publisher.engine.steps.sessions import UNAUTHORIZED, credential_rejected
-from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.replies import AnyReply
 from roar_publisher.report import Noted
 from roar_publisher.state.errors import LocalProblem, NeedsUser, PublisherError, sentence

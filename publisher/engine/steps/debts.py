@@ -2,7 +2,7 @@
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
-from roar_publisher.engine.staging.requests import LegacyRoute, Route
+from roar_publisher.engine.staging.requests import LegacyRoute, UnitRoute
 from roar_publisher.engine.steps.after_publish import SYNC, Published, make_tags, owed_text, send_labels, write_rows
 from roar_publisher.engine.steps.auth_select import check_identity
 from roar_publisher.engine.steps.sessions import (
@@ -12,7 +12,7 @@ from roar_publisher.engine.steps.sessions import (
     session_authorizer,
     staged_route,
 )
-from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
+from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
 from roar_publisher.state.debts import Debt, DebtKind
 from roar_publisher.state.errors import Interrupted, LocalProblem, PublisherError
 from roar_publisher.state.machine import Event
@@ -48,7 +48,7 @@ async def pay(run: Run, progress: Progress) -> Progress:
     return await run.journal.progress()
 
 
-async def _published(run: Run, progress: Progress) -> tuple[Published, Route, Authorizer]:
+async def _published(run: Run, progress: Progress) -> tuple[Published, UnitRoute, Authorizer]:
     """Return the published lineage, the route of its labels, and their authorizer."""
     lineage_hash = progress.hash or ""
     history = await run.journal.history()
@@ -63,7 +63,7 @@ async def _published(run: Run, progress: Progress) -> tuple[Published, Route, Au
 
 
 async def _labels(
-    run: Run, progress: Progress, published: Published, route: Route, authorize: Authorizer
+    run: Run, progress: Progress, published: Published, route: UnitRoute, authorize: Authorizer
 ) -> Debt | None:
     """Send the labels as the identity that published. Return what is owed if that fails again."""
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)

@@ -15,7 +15,7 @@ from roar_publisher.engine.steps.objects import recheck_objects, store_objects
 from roar_publisher.engine.steps.receipts import mismatch, page_url
 from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZED, prepared_hash
 from roar_publisher.engine.steps.stage import STAGED, announce, deliver_or_pass
-from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
+from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.replies import LegacySessionReply
 from roar_publisher.glaas.wire import LegacySessionRequest
 from roar_publisher.report import Noted

@@ -18,7 +18,7 @@ from roar_publisher.engine.steps.sessions import (
     session_authorizer,
     staged_route,
 )
-from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.replies import Receipt
 from roar_publisher.glaas.wire import ExpectedCounts, FinalizeRequest
 from roar_publisher.report import Noted

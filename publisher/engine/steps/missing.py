@@ -14,7 +14,7 @@ import anyio
 from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.steps.open import NO_ENDPOINT, ask_for_session
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED, credential_rejected
-from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.client import Refused
 from roar_publisher.net.documents import dump
 from roar_publisher.report import Noted
 from roar_publisher.state.errors import Transient

@@ -11,7 +11,7 @@ from roar_publisher.engine.steps.sessions import (
     credential_rejected,
     session_authorizer,
 )
-from roar_publisher.glaas.caller import ANONYMOUS, Authorizer, Refused
+from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.replies import OpenReply
 from roar_publisher.glaas.wire import ANONYMOUS_PUBLIC, OpenRequest
 from roar_publisher.state.errors import NeedsUser, Rejected

@@ -1,7 +1,7 @@
 """PROBE: checks that a GLaaS registry answers, and what it supports."""
 
 from roar_publisher.engine.run import SIGNATURE_HOST, Outcome, Run
-from roar_publisher.glaas.caller import HEALTH, Refused
+from roar_publisher.glaas.client import HEALTH, Refused
 from roar_publisher.glaas.features import Health
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress

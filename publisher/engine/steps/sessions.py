@@ -7,7 +7,7 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.auth.rejection import explain_rejection
 from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.staging.requests import StagedRoute
-from roar_publisher.glaas.caller import Authorizer, Refused
+from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.lineage.canonical import ANONYMOUS_IDENTITY, remote_job_uid
 from roar_publisher.state.machine import Event
 from roar_publisher.state.record import Progress

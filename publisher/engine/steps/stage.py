@@ -7,13 +7,13 @@ import anyio
 from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.staging.delivery import delivered
 from roar_publisher.engine.staging.pipeline import Pipeline
-from roar_publisher.engine.staging.requests import Route
+from roar_publisher.engine.staging.requests import UnitRoute
 from roar_publisher.engine.steps.missing import Endpoints, session_event, session_is_there
 from roar_publisher.engine.steps.objects import store_objects
 from roar_publisher.engine.steps.open import ask_for_session
 from roar_publisher.engine.steps.receipts import check_claim
 from roar_publisher.engine.steps.sessions import CONFLICT, session_authorizer, staged_route
-from roar_publisher.glaas.caller import Authorizer, Refused
+from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.report import Noted, Planned
 from roar_publisher.state.errors import PublisherError, Rejected, Transient
@@ -101,7 +101,7 @@ async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
 
 
 async def deliver_or_pass(
-    run: Run, unit: Unit, route: Route, authorize: Authorizer, endpoints: Endpoints
+    run: Run, unit: Unit, route: UnitRoute, authorize: Authorizer, endpoints: Endpoints
 ) -> BatchReply | None:
     """Deliver a unit as `delivered` does. Return None if the registry lacks its endpoint and does not need it."""
     if endpoints.lacks(unit.kind):

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, StrictB
 
 from roar_publisher.auth.choice import Decision, Flag
 from roar_publisher.auth.scope import Mode
-from roar_publisher.glaas.wire import LARGEST_INTEGER, Address, LineageHash
+from roar_publisher.glaas.wire import LARGEST_INTEGER, Address, Count, LineageHash
 from roar_publisher.state.machine import LIVE, Event, State
 from roar_publisher.state.units import Kind
 from roar_publisher.storage.addresses import parse_destination
@@ -38,16 +38,15 @@ SingleLine = Annotated[str, Field(max_length=LINE_LIMIT, pattern=r"^[^\x00-\x1f\
 Detail = Annotated[str, Field(max_length=DETAIL_LIMIT, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 SafeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,255}$")]
 """A segment of a request's path: it cannot end the path or lead out of it."""
-Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+HexHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Path = Annotated[str, Field(max_length=LINE_LIMIT), AfterValidator(_absolute)]
-Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 Number = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
 Time = Annotated[float, Field(ge=0, le=LATEST_TIME)]
 Bit = Literal[0, 1]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Remote = Annotated[str, Field(max_length=255, pattern=r"^([A-Za-z0-9_][A-Za-z0-9._/-]*)?$")]
-Destination = Annotated[str, Field(max_length=LINE_LIMIT), AfterValidator(_destination)]
-Key = Annotated[str, AfterValidator(check_key)]
+DestinationText = Annotated[str, Field(max_length=LINE_LIMIT), AfterValidator(_destination)]
+ObjectKey = Annotated[str, AfterValidator(check_key)]
 TagName = Annotated[str, Field(pattern=r"^roar/[0-9a-f]{4,64}$")]
 
 
@@ -86,7 +85,7 @@ class PlanRow(StrictRow):
     target: Detail | None
     registry: Annotated[str, Field(pattern=r"^https?://[!-~]+$", max_length=2048)]
     intent: Json[IntentFields]
-    digest: Hash
+    digest: HexHash
     local_session: Count
     git_repo: SingleLine | None
     git_commit: SingleLine | None
@@ -99,8 +98,8 @@ class PlanRow(StrictRow):
     provisional: Json[Annotated[dict[SingleLine, LineageHash], Field(max_length=100)]]
     published: Json[Annotated[dict[SingleLine, LineageHash], Field(max_length=100)]]
     redactions: Json[Annotated[dict[SingleLine, Count], Field(max_length=10_000)]]
-    fingerprint: Hash
-    destination: Destination | None
+    fingerprint: HexHash
+    destination: DestinationText | None
     tags: Json[list[tuple[TagName, Commit] | tuple[TagName, Commit, Remote, SingleLine]]]
 
 
@@ -190,9 +189,9 @@ class ContentFields(StrictRow):
 
     path: Path
     fence: FileStampFields
-    blake3: Hash
+    blake3: HexHash
     part_bytes: Number
-    part_blake3s: Annotated[list[Hash], Field(min_length=1, max_length=10_000)]
+    part_blake3s: Annotated[list[HexHash], Field(min_length=1, max_length=10_000)]
     md5: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
 
 
@@ -200,7 +199,7 @@ class ObjectFields(StrictRow):
     """`state.objects.ObjectRow`, and whether it is stored."""
 
     seq: Number
-    key: Key
+    key: ObjectKey
     url: Annotated[str, Field(max_length=3 * LINE_LIMIT)]
     size: Count
     content: Json[ContentFields]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import anyio
 import httpx2
 
-from roar_publisher.glaas.caller import HEALTH, Caller
+from roar_publisher.glaas.client import HEALTH, RegistryClient
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.report import Report, Reporter
 
@@ -51,7 +51,7 @@ class Script(httpx2.AsyncBaseTransport):
 
 
 class Calls:
-    """A Caller over a script, or over a transport in its place, with what it reported."""
+    """A RegistryClient over a script, or over a transport in its place, with what it reported."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Calls:
         self.line = RegistryConnection(
             "http://registry.localhost/glaas", most_requests=most, transport=transport or script
         )
-        self.caller = Caller(
+        self.caller = RegistryClient(
             self.line,
             patience=patience,
             rng=random.Random(3),

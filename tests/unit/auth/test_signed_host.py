@@ -12,7 +12,7 @@ from asyncssh.sshsig import import_allowed_signers
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.auth.keyring import Keyring
-from roar_publisher.glaas.caller import Caller
+from roar_publisher.glaas.client import RegistryClient
 from roar_publisher.glaas.replies import AnyReply
 from roar_publisher.glaas.signature import signing_payload
 from roar_publisher.net.connection import RegistryConnection
@@ -47,7 +47,7 @@ class Advertising(httpx2.AsyncBaseTransport):
 async def signed_requests(home: Path, transport: Advertising) -> None:
     keyring = Keyring({}, home, policy_for(REGISTRY, home=home), clock=lambda: float(NOW))
     async with RegistryConnection(REGISTRY, most_requests=1, transport=transport) as line:
-        caller = Caller(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
+        caller = RegistryClient(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
         for _ in range(2):
             await caller.call("GET", ME, expect=AnyReply, authorize=await keyring.authorizer(Decision.SSH, caller))
 
@@ -91,7 +91,7 @@ def test_a_key_signs_for_no_registry_that_was_not_accepted(home: Path) -> None:
         policy = policy_for(REGISTRY, home=home, named_by_user=False, configured="https://own.example")
         keyring = Keyring({}, home, policy, clock=lambda: float(NOW))
         async with RegistryConnection(REGISTRY, most_requests=1, transport=transport) as line:
-            caller = Caller(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
+            caller = RegistryClient(line, patience=0, rng=NoJitter(), clock=lambda: 0.0, report=lambda report: None)
             await keyring.authorizer(Decision.SSH, caller)
 
     with pytest.raises(NeedsUser, match="have not accepted"):

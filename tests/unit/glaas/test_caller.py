@@ -10,7 +10,7 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.glaas.caller import MAX_RENEWALS, Refused
+from roar_publisher.glaas.client import MAX_RENEWALS, Refused
 from roar_publisher.glaas.replies import Receipt
 from roar_publisher.net.documents import MAX_TEXT
 from roar_publisher.net.exchange import ANSWER_SECONDS

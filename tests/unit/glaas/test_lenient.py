@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.client import Refused
 from roar_publisher.glaas.features import Health
 from roar_publisher.glaas.lenient import NotAccepted, not_accepted
 from roar_publisher.glaas.replies import (

@@ -10,7 +10,7 @@ import anyio
 import httpx2
 import pytest
 
-from roar_publisher.net.certificates import Trust
+from roar_publisher.net.certificates import TrustedCertificates
 from roar_publisher.net.exchange import Exchange, Reply
 from roar_publisher.net.proxies import proxy_for
 from roar_publisher.net.route import Unreachable, user_problem
@@ -108,7 +108,7 @@ async def test_a_server_that_wants_a_certificate_of_ours_is_a_persons_turn() -> 
     alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"  # as the ssl module sets it
     error = httpx2.ReadError("")
     error.__cause__ = alert
-    found = user_problem(error, HOST, Trust(), None)
+    found = user_problem(error, HOST, TrustedCertificates(), None)
     assert isinstance(found, NeedsUser)
     assert found.reason == Reason.CERTIFICATE
     assert f"{HOST} wants a certificate of yours" in found.what

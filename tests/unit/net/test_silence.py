@@ -12,7 +12,7 @@ import trio
 from anyio.abc import SocketStream
 from trio.testing import MockClock
 
-from roar_publisher.glaas.caller import HEALTH, Caller
+from roar_publisher.glaas.client import HEALTH, RegistryClient
 from roar_publisher.glaas.replies import Receipt
 from roar_publisher.net.attempt import LONG_WORK_SECONDS, LONGEST_ANSWER_SECONDS
 from roar_publisher.net.connection import RegistryConnection
@@ -51,13 +51,15 @@ class Server(httpx2.AsyncBaseTransport):
 
 
 class Calls:
-    """A Caller over a transport, with its reports and when they came."""
+    """A RegistryClient over a transport, with its reports and when they came."""
 
     def __init__(self, registry: str, transport: httpx2.AsyncBaseTransport | None, *, met: bool = True) -> None:
         self.reports: list[tuple[float, Report]] = []
         self.line = RegistryConnection(registry, most_requests=4, transport=transport)
         self.line.gate_state.answered_before = met
-        self.caller = Caller(self.line, patience=300.0, rng=random.Random(5), clock=lambda: 0.0, report=self._report)
+        self.caller = RegistryClient(
+            self.line, patience=300.0, rng=random.Random(5), clock=lambda: 0.0, report=self._report
+        )
 
     def _report(self, report: Report) -> None:
         self.reports.append((anyio.current_time(), report))

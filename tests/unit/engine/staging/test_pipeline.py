@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from roar_publisher.engine.staging import pipeline
-from roar_publisher.glaas.caller import Refused
+from roar_publisher.glaas.client import Refused
 from roar_publisher.report import Advanced
 from roar_publisher.state.errors import Interrupted, LocalProblem, Rejected, Transient
 from roar_publisher.state.units import Kind, Unit

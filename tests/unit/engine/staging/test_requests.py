@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from roar_publisher.engine.staging.requests import LegacyRoute, Route, StagedRoute, halves
+from roar_publisher.engine.staging.requests import LegacyRoute, StagedRoute, UnitRoute, halves
 from roar_publisher.state.units import Kind, Unit
 
 HASH = "a" * 64
@@ -47,7 +47,7 @@ def unit(kind: Kind, *items: object, job_uid: str | None = None) -> Unit:
         (LEGACY, Kind.LABELS, LABEL, "/api/v1/labels/sync", {"labels": [SENT_LABEL | {"job_uid": "j1"}]}),
     ],
 )
-def test_each_kind_has_its_path_and_body(route: Route, kind: Kind, item: object, path: str, body: object) -> None:
+def test_each_kind_has_its_path_and_body(route: UnitRoute, kind: Kind, item: object, path: str, body: object) -> None:
     sent_path, sent_body = route.request(unit(kind, item, job_uid="j1"))
     assert (sent_path, json.loads(sent_body)) == (path, body)
 

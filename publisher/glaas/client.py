@@ -80,7 +80,7 @@ class Anonymous:
 ANONYMOUS = Anonymous()
 
 
-class Caller:
+class RegistryClient:
     """Sends every call of one publish.
 
     connection: to the registry, shared by every publish of this process. patience: seconds. clock: Unix seconds, for a
