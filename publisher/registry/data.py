@@ -1,13 +1,12 @@
 """A registry's data: lineages and sessions in one file, accounts in another (`store.files`), a secret in a third."""
 
-import os
 import secrets
 from pathlib import Path
 from typing import Self
 
 from roar_publisher.registry.store.database import Connection, StoreDatabase
 from roar_publisher.registry.store.files import IN_MEMORY, connect_lineages
-from roar_publisher.registry.store.private_data import make_private_file, secure_folder
+from roar_publisher.registry.store.private_data import make_private_file, replace_private_file, secure_folder
 from roar_publisher.registry.store.users import Accounts
 
 DATABASE_NAME = "registry.db"
@@ -60,18 +59,8 @@ class Store(StoreDatabase):
 def _secret(path: Path) -> bytes:
     """Return the key in `path`. If the file is missing, create it, readable only by its owner."""
     if not path.exists():
-        _make_secret(path)
+        replace_private_file(path, secrets.token_bytes(SECRET_SIZE))
     secret = path.read_bytes()
     if len(secret) != SECRET_SIZE:
         raise OSError(f"{path} is damaged; open sessions cannot continue without it: remove it to create a new one")
     return secret
-
-
-def _make_secret(path: Path) -> None:
-    draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(SECRET_SIZE))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from roar_publisher.registry.accounts.grants import Tokens
+from roar_publisher.registry.store.private_data import replace_private_file
 from roar_publisher.registry.store.users import User
 
 ADDRESS = "address"
@@ -16,8 +17,7 @@ PROVIDER = "treqs-device"
 
 def remember_address(data: Path, url: str) -> None:
     """Store the address of the registry in `data`, for later sign-ins. Raises OSError."""
-    with open(os.open(data / ADDRESS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
-        file.write(url)
+    replace_private_file(data / ADDRESS, url.encode())
 
 
 def last_address(data: Path) -> str | None:

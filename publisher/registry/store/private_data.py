@@ -53,6 +53,20 @@ def make_private_file(path: Path) -> None:
         return
 
 
+def replace_private_file(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, completely or not at all. Raises OSError.
+
+    A link in its place is replaced, not followed.
+    """
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)  # left by a killed process
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
 def _check_owner(path: Path, found: os.stat_result) -> None:
     if found.st_uid != os.geteuid():
         raise UnsafeData(
