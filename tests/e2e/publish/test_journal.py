@@ -238,14 +238,14 @@ def _failed(folder: StateFolder) -> PublishPaths:
 
 
 def _pruned_all(folder: StateFolder, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
-    """Prune everything; something happens between the survey and the first removal."""
+    """Prune everything; something happens between listing and the first removal."""
 
-    def surveyed(folder: StateFolder) -> list[CountedStatus | tuple[PublishPaths, LocalProblem]]:
+    def listed(folder: StateFolder) -> list[CountedStatus | tuple[PublishPaths, LocalProblem]]:
         found = list(count_all(folder))
         meanwhile()
         return found
 
-    monkeypatch.setattr(acts, "survey", surveyed)
+    monkeypatch.setattr(acts, "count_all", listed)
     acts.prune(folder, older_than=0.0, damaged=True, as_json=False)
 
 

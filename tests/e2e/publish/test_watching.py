@@ -199,7 +199,7 @@ def test_a_cancelled_publish(watched: Watched) -> None:
 def test_nobody_works_on_it_and_no_daemon_runs(watched: Watched) -> None:
     watched.owned.journal.note(reason=Reason.OFFLINE, detail="nothing answers")
     watched.owned.release()
-    with pytest.raises(Halted, match="nobody works on it, and no daemon runs") as halt:
+    with pytest.raises(Halted, match="is not being worked on, and no daemon runs") as halt:
         watched.watch()
     assert (halt.value.exit_code, halt.value.reason) == (ExitCode.INTERRUPTED, "offline")
     assert halt.value.next_step.startswith(f"roar publish --resume {watched.owned.paths.id}")
@@ -297,7 +297,7 @@ def test_ctrl_c_stops_watching_alone(watched: Watched) -> None:
     with pytest.raises(WatchStopped) as stop:
         watched.watch(interrupt)
     assert stop.value.exit_code == ExitCode.CTRL_C
-    assert stop.value.kept == f"Publish {watched.owned.paths.id} goes on."
+    assert stop.value.kept == f"Publish {watched.owned.paths.id} continues."
 
 
 def test_a_journal_that_is_removed_is_no_longer_watched(watched: Watched) -> None:
