@@ -145,7 +145,7 @@ def test_jobs_with_cyclic_parents_are_published(tmp_path: Path) -> None:
         ("/data", "names no", "nothing"),
         ("/data/nofile.txt", "names no", "nothing"),
         ("reports.txt", "names no", "/data/report.txt"),
-        (digest_of("raw"), "No recorded job made", "roar publish"),
+        (digest_of("raw"), "no recorded job made", "roar publish"),
         (digest_of("unknown"), "names no", "nothing"),
     ],
 )
