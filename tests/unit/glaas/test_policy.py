@@ -12,6 +12,9 @@ from roar_publisher.net.policy import (
     FIRST_BACKOFF_SECONDS,
     LONGEST_BACKOFF_SECONDS,
     LONGEST_RETRY_AFTER_SECONDS,
+    MAX_ATTEMPTS,
+    MAX_GARBLED,
+    MAX_OUTAGES,
     Verdict,
     backoff,
     judge,
@@ -190,3 +193,8 @@ def test_a_redirect_names_its_host_and_nothing_else(location: str, target: str) 
 def test_every_verdict_is_reached_by_a_status() -> None:
     verdicts = {judge(status) for status in range(100, 600)}
     assert verdicts == set(Verdict) - {Verdict.GARBLED, Verdict.INTERMEDIARY}
+
+
+def test_one_request_is_repeated_a_bounded_number_of_times() -> None:
+    """The numbers are part of what a registry's operator may expect of a client."""
+    assert (MAX_ATTEMPTS, MAX_OUTAGES, MAX_GARBLED) == (8, 32, 4)

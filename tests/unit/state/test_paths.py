@@ -9,6 +9,7 @@ import pytest
 
 from roar_publisher.state.errors import LocalProblem, UsageProblem
 from roar_publisher.state.paths import KEY_BYTES, StateFolder
+from roar_publisher.state.private import write_private
 from tests.support.checkout import TESTS
 from tests.support.processes import line_of, running
 from tests.support.state.folders import new_publish
@@ -100,6 +101,26 @@ def test_the_token_is_private_atomic_and_forgotten(folder: StateFolder) -> None:
     paths.forget_session_token()
     paths.forget_session_token()
     assert paths.read_session_token() is None
+
+
+def test_a_private_file_is_on_the_disk_before_it_replaces_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        happened.append(f"fsync of {os.fstat(descriptor).st_size} bytes")
+
+    def noted_replace(new: Path, old: Path) -> None:
+        replace(new, old)
+        happened.append("replace")
+
+    monkeypatch.setattr("os.fsync", noted_fsync)
+    monkeypatch.setattr("os.replace", noted_replace)
+    write_private(tmp_path / "file", b"content")
+    assert happened == ["fsync of 7 bytes", "replace"]
 
 
 def test_what_a_killed_writer_left_goes_with_the_token(folder: StateFolder) -> None:

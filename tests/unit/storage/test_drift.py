@@ -14,13 +14,14 @@ from roar_publisher.storage.parts import MIB
 from roar_publisher.storage.source import Content, FileChanged
 from roar_publisher.storage.store import Part
 from roar_publisher.storage.transfer import transfer
+from tests.support.sampling import sample
 from tests.support.storage.memory import MemoryLedger, nothing, write_file
 from tests.unit.storage.conftest import Place
 
 pytestmark = pytest.mark.anyio
 LARGE = 20 * MIB
 PARTS = 3
-SEEDS = range(3)
+SEEDS = sample("changes of files", range(3), 1)
 Mutation = Callable[[Path, random.Random], None]
 
 
