@@ -50,7 +50,7 @@ def confirm_import(file: str, incoming: IncomingPublish, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NeedsUser(
-            f"{file} was made on another machine, and importing it requires your consent",
+            f"{file} was made on another machine, and importing it needs your consent",
             kept="Nothing was imported.",
             next_step="read above what it would do, then repeat the command with --yes",
         )

@@ -173,7 +173,7 @@ def _root(chosen: Path | None) -> Path:
         if chosen is not None:
             return chosen.resolve()
         raise UsageProblem(
-            f"the project that it belongs to is unknown: {problem.what}",
+            f"it is unknown which project it belongs to here: {problem.what}",
             kept="Nothing was imported.",
             next_step="import it in the project's folder, or name the folder: roar journal import FILE --project DIR",
         ) from problem

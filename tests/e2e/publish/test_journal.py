@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from roar_publisher.cli import cancelling
-from roar_publisher.cli.journal import actions as acts
+from roar_publisher.cli.journal import actions as actions
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.lock import Lock
@@ -117,7 +117,7 @@ def test_cancel_ends_it_and_forgets_the_session_token(program: Program, interrup
     program("journal", "cancel", interrupted).blames(2, "already cancelled")
 
 
-def test_what_somebody_works_on_is_not_cancelled(program: Program, interrupted: str) -> None:
+def test_a_publish_that_a_process_works_on_is_not_cancelled(program: Program, interrupted: str) -> None:
     with Lock(_journal(program, interrupted).with_name("lock")):
         program("journal", "cancel", interrupted).blames(5, f"pid {os.getpid()}")
     [facts] = program("journal", "list", "--json").events
@@ -187,7 +187,7 @@ def test_prune_removes_plans_that_were_never_finished(program: Program) -> None:
         assert program.publishes == [owned.id]
 
 
-def test_a_plan_whose_process_died_vanishes_from_the_list(program: Program) -> None:
+def test_a_plan_whose_process_died_is_not_listed(program: Program) -> None:
     OwnedPublish.create(StateFolder(program.state)).release()
     listed = program("journal", "list")
     assert (listed.code, listed.out) == (0, "")
@@ -245,8 +245,8 @@ def _pruned_all(folder: StateFolder, monkeypatch: pytest.MonkeyPatch, meanwhile:
         meanwhile()
         return found
 
-    monkeypatch.setattr(acts, "count_all", listed)
-    acts.prune(folder, older_than=0.0, damaged=True, as_json=False)
+    monkeypatch.setattr(actions, "count_all", listed)
+    actions.prune(folder, older_than=0.0, damaged=True, as_json=False)
 
 
 def test_what_is_retried_meanwhile_is_not_pruned(
@@ -270,7 +270,7 @@ def test_what_is_planned_to_the_end_meanwhile_is_not_pruned(
     paths = new_publish(folder)
     Journal(paths.journal).close()
     os.utime(paths.folder, (time.time() - 61,) * 2)
-    monkeypatch.setattr(acts, "UNFINISHED_SECONDS", 0.0)
+    monkeypatch.setattr(actions, "UNFINISHED_SECONDS", 0.0)
 
     def plan() -> None:
         with OwnedPublish.open(paths) as owned:

@@ -79,7 +79,7 @@ def test_it_belongs_to_the_project_that_is_named_or_is_around_and_to_none_that_t
 
 
 def test_nothing_is_sent_to_the_address_in_a_file_before_a_person_resumes_it(tmp_path: Path, registry: str) -> None:
-    """Left to the daemon there and agreed to there; here is a daemon, too, and somebody is signed in."""
+    """Left to the daemon and agreed to on the other machine; here are a daemon and a sign-in."""
     (tmp_path / "here").mkdir()
     file = tmp_path / "moved.tar"
     with (
@@ -158,7 +158,7 @@ def test_a_registry_that_would_get_everything_unencrypted_is_refused(
 
 
 def test_only_its_id_resumes_what_was_imported(program: Program, file: Path, there: Program, registry: str) -> None:
-    """Whoever made it may have written another lineage under the fingerprint of one that the user publishes."""
+    """Its author may have written another lineage under the fingerprint of one that the user publishes."""
     assert there("journal", "import", str(file), "--yes").code == 0
     [publish_id] = there.publishes
     there("publish", "--resume", "-y").blames(2, "was imported", f"roar publish --resume {publish_id}")

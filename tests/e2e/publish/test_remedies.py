@@ -1,4 +1,4 @@
-"""What a person is told to do is what helps, and can be typed as it stands."""
+"""What the user is asked to do helps, and can be typed as it is printed."""
 
 import json
 import shlex
@@ -32,7 +32,7 @@ SENDING = (*STORING, Planned({Kind.INPUTS: 10}, {}))
 
 @pytest.fixture
 def put(folder: StateFolder) -> CountedStatus:
-    """A put that nobody works on, with a file left to store."""
+    """A put that no process works on, with a file to store."""
     owned = frozen(folder, cut(chain(2)))
     owned._lock.release()
     seen = count_status(owned.paths)

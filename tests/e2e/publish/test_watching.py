@@ -1,4 +1,4 @@
-"""`roar publish --watch`: what it makes of a journal that somebody else writes, and how it ends."""
+"""`roar publish --watch`: what it reports of a journal that another process writes, and how it ends."""
 
 import io
 import json
@@ -30,7 +30,7 @@ from tests.support.lineages import chain, cut, frozen
 
 Act = Callable[[], object]
 STAGING = (Event.PROBED, Event.SELECTED, Event.OPENED)
-MOST_LOOKS = 200
+MOST_POLLS = 200
 LINEAGE = cut(chain(4))
 
 
@@ -51,7 +51,7 @@ class Recorder(QuietDisplay):
 
 @dataclass
 class Watched:
-    """A publish that this process owns, and somebody who watches it.  Each act happens between two looks."""
+    """A publish that this process owns, and a watcher. Each act happens between two polls."""
 
     folder: StateFolder
     owned: OwnedPublish
@@ -65,10 +65,10 @@ class Watched:
 
     def watch(self, *acts: Act) -> int:
         script = iter(acts)
-        looks = iter(range(MOST_LOOKS))
+        polls = iter(range(MOST_POLLS))
 
         def sleep(seconds: float) -> None:
-            next(looks)  # a watch that does not end fails here
+            next(polls)  # a watch that does not end fails here
             self.clock.sleep(seconds)
             next(script, lambda: None)()
 
@@ -78,8 +78,8 @@ class Watched:
         with StatusPoller(self.owned.paths, self.clock, wall_clock) as poller:
             return PublishWatch(poller, self.display, sleep, self.clock).run()
 
-    def told(self, *acts: Act) -> list[Report]:
-        """The reports of watching these acts, after which everybody leaves."""
+    def reports_of(self, *acts: Act) -> list[Report]:
+        """The reports of watching these acts, after which no process owns the publish."""
         with pytest.raises(Halted):
             self.watch(*acts, self.owned.release)
         return self.display.reports
@@ -96,12 +96,12 @@ def watched(folder: StateFolder) -> Watched:
     return Watched(folder, frozen(folder, LINEAGE))
 
 
-# ------------------------------------------------------------------------------------------------------ what is seen
+# ------------------------------------------------------------------------------------------------------ reports
 
 
-def test_every_state_is_told_even_those_that_passed_between_two_looks(watched: Watched) -> None:
-    told = watched.told(lambda: watched.enter(*STAGING))
-    assert [report for report in told if isinstance(report, Entered)] == [
+def test_every_state_is_reported_even_between_two_polls(watched: Watched) -> None:
+    reports = watched.reports_of(lambda: watched.enter(*STAGING))
+    assert [report for report in reports if isinstance(report, Entered)] == [
         Entered(State.PROBE, None),
         Entered(State.AUTH_SELECT, Event.PROBED),
         Entered(State.OPEN, Event.SELECTED),
@@ -113,19 +113,19 @@ def test_what_was_acknowledged_before_is_planned_and_what_comes_is_progress(watc
     watched.enter(*STAGING)
     first, second = watched.unacknowledged(Kind.JOBS)
     watched.acknowledge(first)
-    told = watched.told(lambda: watched.acknowledge(second))
-    planned = next(report for report in told if isinstance(report, Planned))
+    reports = watched.reports_of(lambda: watched.acknowledge(second))
+    planned = next(report for report in reports if isinstance(report, Planned))
     assert planned.total[Kind.JOBS] == 4
     assert planned.acknowledged[Kind.JOBS] == first.items
     assert Kind.LABELS not in planned.total
-    assert [report for report in told if isinstance(report, Advanced)] == [Advanced(Kind.JOBS, second.items, 0)]
+    assert [report for report in reports if isinstance(report, Advanced)] == [Advanced(Kind.JOBS, second.items, 0)]
 
 
-def test_a_lost_session_begins_anew(watched: Watched) -> None:
+def test_a_lost_session_starts_again(watched: Watched) -> None:
     watched.enter(*STAGING)
     watched.acknowledge(*watched.unacknowledged(Kind.JOBS))
-    told = watched.told(lambda: watched.enter(Event.SESSION_LOST, Event.OPENED))
-    planned = [report for report in told if isinstance(report, Planned)]
+    reports = watched.reports_of(lambda: watched.enter(Event.SESSION_LOST, Event.OPENED))
+    planned = [report for report in reports if isinstance(report, Planned)]
     assert (planned[0].acknowledged[Kind.JOBS], planned[-1].acknowledged[Kind.JOBS]) == (4, 0)
 
 
@@ -135,12 +135,12 @@ def test_files_are_followed_to_the_part_and_then_the_lineage(watched: Watched) -
     watched.enter(*STAGING)
     journal.objects.stored([(1, "")])
     journal.objects.acknowledge_part(2, PartRow(1, 30, "tag", "f" * 64))
-    told = watched.told(
+    reports = watched.reports_of(
         lambda: journal.objects.acknowledge_part(2, PartRow(2, 30, "tag", "f" * 64)),
         lambda: journal.objects.forget_parts(2),
         lambda: journal.objects.stored([(2, "")]),
     )
-    assert [report for report in told if not isinstance(report, Entered)] == [
+    assert [report for report in reports if not isinstance(report, Entered)] == [
         ObjectsPlanned(2, 1, 200, 100),
         Sent("b", 30),
         Sent("b", 30),
@@ -159,15 +159,15 @@ def test_what_an_owner_waits_for_is_told_and_told_again_while_it_lasts(watched: 
     watched.enter(*STAGING)
     journal = watched.owned.journal
     wait: list[Act] = [lambda: journal.note_wait(Reason.OFFLINE), *[lambda: None] * 17, lambda: journal.note_wait("")]
-    told = watched.told(*wait, *[lambda: None] * 20)
-    assert [report for report in told if isinstance(report, Waiting)] == [Waiting(Reason.OFFLINE, 4.0)] * 2
+    reports = watched.reports_of(*wait, *[lambda: None] * 20)
+    assert [report for report in reports if isinstance(report, Waiting)] == [Waiting(Reason.OFFLINE, 4.0)] * 2
 
 
 def test_why_an_earlier_run_stopped_is_not_what_its_owner_waits_for(watched: Watched) -> None:
     watched.enter(*STAGING)
     watched.owned.journal.note(reason=Reason.OFFLINE, detail="the registry could not be reached")
-    told = watched.told(*[lambda: None] * 3)
-    assert not [report for report in told if isinstance(report, Waiting)]
+    reports = watched.reports_of(*[lambda: None] * 3)
+    assert not [report for report in reports if isinstance(report, Waiting)]
 
 
 # ------------------------------------------------------------------------------------------------------- how it ends
@@ -196,7 +196,7 @@ def test_a_cancelled_publish(watched: Watched) -> None:
         watched.watch(lambda: watched.enter(Event.CANCELLED))
 
 
-def test_nobody_works_on_it_and_no_daemon_runs(watched: Watched) -> None:
+def test_without_an_owner_and_a_daemon_the_watch_halts(watched: Watched) -> None:
     watched.owned.journal.note(reason=Reason.OFFLINE, detail="nothing answers")
     watched.owned.release()
     with pytest.raises(Halted, match="is not being worked on, and no daemon runs") as halt:
@@ -238,8 +238,8 @@ def test_every_handover_has_its_own_time(watched: Watched) -> None:
     assert watched.watch(*back_and_forth, *back_and_forth, finish) == ExitCode.PUBLISHED
 
 
-def test_a_journal_that_is_replaced_is_looked_at_anew(watched: Watched) -> None:
-    """As when a publish is pruned and brought back from another machine."""
+def test_a_replaced_journal_is_opened_again(watched: Watched) -> None:
+    """As when a publish is pruned and imported again."""
     watched.enter(*STAGING)
     paths = watched.owned.paths
     copy = paths.folder / "copy"
@@ -262,10 +262,10 @@ def test_a_journal_that_is_replaced_is_looked_at_anew(watched: Watched) -> None:
         (Reason.OFFLINE, 3),
     ],
 )
-def test_what_is_parked_waits_for_a_person_whoever_runs(watched: Watched, reason: Reason, code: int) -> None:
-    watched.owned.journal.park(reason=reason, detail="settle this")
+def test_a_parked_publish_waits_for_the_user_even_with_a_daemon(watched: Watched, reason: Reason, code: int) -> None:
+    watched.owned.journal.park(reason=reason, detail="fix this")
     watched.owned.release()
-    with Lock(watched.folder.daemon_lock), pytest.raises(Halted, match=r"waits for you .*settle this") as halt:
+    with Lock(watched.folder.daemon_lock), pytest.raises(Halted, match=r"waits for you .*fix this") as halt:
         watched.watch()
     assert halt.value.exit_code == code
     assert f"roar publish --resume {watched.owned.paths.id}" in halt.value.next_step
@@ -306,7 +306,7 @@ def test_a_journal_that_is_removed_is_no_longer_watched(watched: Watched) -> Non
 
 
 def test_counting_takes_a_small_share_of_the_time(watched: Watched) -> None:
-    """Where one count takes a second, the next one comes twenty seconds later, however often one looks."""
+    """Where one count takes a second, the next one comes twenty seconds later, however often one polls."""
     watched.enter(*STAGING)
     units = watched.unacknowledged(Kind.JOBS, Kind.ARTIFACTS)
     ticks = HandClock()
@@ -366,7 +366,7 @@ def test_a_signal_ends_a_watch_and_nothing_else(program: Program, registry: str)
     assert f"Publish {publish_id} continues." in done.err
 
 
-def test_a_program_that_watches_is_told_of_which_publish_its_error_speaks(program: Program, registry: str) -> None:
+def test_the_error_event_of_a_watch_names_its_publish(program: Program, registry: str) -> None:
     program("publish", "--anonymous", "--registry", registry).blames(4)
     [publish_id] = program.publishes
     halted = program("publish", "--watch", "--json")
@@ -390,6 +390,6 @@ def test_there_is_nothing_to_watch(program: Program) -> None:
     program("publish", "--resume", "12ab", "--watch", "12ab").blames(2, "--watch does not go with --resume")
 
 
-def test_the_owner_of_this_test_is_seen(watched: Watched) -> None:
+def test_the_owner_is_reported(watched: Watched) -> None:
     with StatusPoller(watched.owned.paths, watched.clock) as poller:
         assert poller.poll().status.owner == os.getpid()

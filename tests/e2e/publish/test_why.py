@@ -1,4 +1,4 @@
-"""Why a publish stands as it does: one documented code, whose turn it is, and what to type."""
+"""The reason for a status: one documented code, who acts next, and what to type."""
 
 import time
 from collections.abc import Callable
@@ -24,22 +24,22 @@ LINEAGE = cut(chain(2))
 Injected = Callable[[OwnedPublish], object]
 
 
-def standing(owned: OwnedPublish, *, daemon: int | None = None, room: bool = True) -> CountedStatus:
+def status_of(owned: OwnedPublish, *, daemon: int | None = None, room: bool = True) -> CountedStatus:
     return count_status(owned.paths, HostStatus(NOON, daemon, room))
 
 
 @pytest.fixture
-def left(folder: StateFolder) -> OwnedPublish:
-    """A publish that nobody works on; its journal stays open."""
+def unowned(folder: StateFolder) -> OwnedPublish:
+    """A publish that no process works on; its journal is still open."""
     owned = frozen(folder, LINEAGE)
     owned._lock.release()
     return owned
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in ("published", "cancelled", "no plan")])
-def test_a_reason_in_the_journal_is_told_as_it_is(left: OwnedPublish, reason: Reason) -> None:
-    left.journal.note(reason=reason, detail="a detail")
-    seen = standing(left)
+def test_a_recorded_reason_is_reported(unowned: OwnedPublish, reason: Reason) -> None:
+    unowned.journal.note(reason=reason, detail="a detail")
+    seen = status_of(unowned)
     assert (seen.reason, seen.meaning) == (reason, MEANINGS[reason])
 
 
@@ -47,61 +47,61 @@ def test_a_reason_in_the_journal_is_told_as_it_is(left: OwnedPublish, reason: Re
     ("event", "code"),
     [(Event.REJECTED, "failed"), (Event.CANCELLED, "cancelled")],
 )
-def test_an_end_is_a_reason_too(left: OwnedPublish, event: Event, code: str) -> None:
-    left.journal.checkpoint(event)
-    assert standing(left).reason == code
+def test_an_end_is_a_reason(unowned: OwnedPublish, event: Event, code: str) -> None:
+    unowned.journal.checkpoint(event)
+    assert status_of(unowned).reason == code
 
 
-def test_a_code_that_nobody_documented_is_not_told(left: OwnedPublish) -> None:
-    left.journal.note(reason=cast(Reason, "something of a later release"), detail="x")
-    assert standing(left).reason == Reason.LOCAL
-    left.journal.checkpoint(Event.REJECTED, reason=cast(Reason, "something else"))
-    assert standing(left).reason == Reason.FAILED
+def test_an_undocumented_code_is_not_reported(unowned: OwnedPublish) -> None:
+    unowned.journal.note(reason=cast(Reason, "something of a later release"), detail="x")
+    assert status_of(unowned).reason == Reason.LOCAL
+    unowned.journal.checkpoint(Event.REJECTED, reason=cast(Reason, "something else"))
+    assert status_of(unowned).reason == Reason.FAILED
 
 
-def test_a_disk_without_room_is_a_fact_of_now(left: OwnedPublish) -> None:
-    left.journal.note(reason=Reason.OFFLINE, detail="x")
-    assert standing(left, room=False).reason == Reason.DISK_FULL
-    assert standing(left).reason == Reason.OFFLINE
-    left.journal.checkpoint(Event.CANCELLED)
-    assert standing(left, room=False).reason == Reason.CANCELLED
+def test_a_full_disk_is_checked_now(unowned: OwnedPublish) -> None:
+    unowned.journal.note(reason=Reason.OFFLINE, detail="x")
+    assert status_of(unowned, room=False).reason == Reason.DISK_FULL
+    assert status_of(unowned).reason == Reason.OFFLINE
+    unowned.journal.checkpoint(Event.CANCELLED)
+    assert status_of(unowned, room=False).reason == Reason.CANCELLED
 
 
-def test_what_is_left_to_the_daemon_is_queued(left: OwnedPublish) -> None:
-    assert (standing(left).reason, standing(left).label) == (Reason.CRASHED, "interrupted")
-    left.journal.queue.detach()
-    assert (standing(left).reason, standing(left).label) == (Reason.QUEUED, "queued")
-    assert next_step(standing(left)) == f"roar daemon start, or: roar publish --resume {left.paths.id}"
-    left.journal.park(reason=Reason.AUTH, detail="sign in")
-    assert (standing(left).reason, standing(left).label) == (Reason.AUTH, "parked")
+def test_what_is_left_to_the_daemon_is_queued(unowned: OwnedPublish) -> None:
+    assert (status_of(unowned).reason, status_of(unowned).label) == (Reason.CRASHED, "interrupted")
+    unowned.journal.queue.detach()
+    assert (status_of(unowned).reason, status_of(unowned).label) == (Reason.QUEUED, "queued")
+    assert next_step(status_of(unowned)) == f"roar daemon start, or: roar publish --resume {unowned.paths.id}"
+    unowned.journal.park(reason=Reason.AUTH, detail="sign in")
+    assert (status_of(unowned).reason, status_of(unowned).label) == (Reason.AUTH, "parked")
 
 
-def test_waiting_says_until_when(left: OwnedPublish) -> None:
-    left.journal.note(reason=Reason.THROTTLED, detail="x")
-    left.journal.queue.postpone(attempts=1, until=NOON + 90)
+def test_a_wait_has_an_end(unowned: OwnedPublish) -> None:
+    unowned.journal.note(reason=Reason.THROTTLED, detail="x")
+    unowned.journal.queue.postpone(attempts=1, until=NOON + 90)
     at = time.strftime("%H:%M:%S", time.localtime(NOON + 90))
-    assert explain(standing(left)) == f"throttled until {at}"
-    left.journal.note(reason=Reason.OFFLINE, detail="x")
-    assert explain(standing(left, daemon=1)) == f"offline, next attempt {at}"
-    assert explain(standing(left)) == "offline"  # nobody will attempt anything
-    with Lock(left.paths.lock):
-        assert standing(left, daemon=1).next_attempt is None
-    left.journal.queue.postpone(attempts=1, until=NOON - 1)
-    assert (standing(left, daemon=1).next_attempt, explain(standing(left, daemon=1))) == (None, "offline")
+    assert explain(status_of(unowned)) == f"throttled until {at}"
+    unowned.journal.note(reason=Reason.OFFLINE, detail="x")
+    assert explain(status_of(unowned, daemon=1)) == f"offline, next attempt {at}"
+    assert explain(status_of(unowned)) == "offline"  # no process will attempt anything
+    with Lock(unowned.paths.lock):
+        assert status_of(unowned, daemon=1).next_attempt is None
+    unowned.journal.queue.postpone(attempts=1, until=NOON - 1)
+    assert (status_of(unowned, daemon=1).next_attempt, explain(status_of(unowned, daemon=1))) == (None, "offline")
 
 
-def test_what_to_type_follows_from_whose_turn_it_is(left: OwnedPublish) -> None:
-    publish_id = left.paths.id
+def test_the_next_command_follows_from_who_acts_next(unowned: OwnedPublish) -> None:
+    publish_id = unowned.paths.id
     resume, watch = f"roar publish --resume {publish_id}", f"roar publish --watch {publish_id}"
-    left.journal.note(reason=Reason.OFFLINE, detail="x")
-    assert next_step(standing(left)) == resume
-    assert next_step(standing(left, daemon=1)) == watch
-    left.journal.park(reason=Reason.AUTH, detail="x")
-    assert next_step(standing(left, daemon=1)) == f"sign in (roar login); then: {resume}"
-    with Lock(left.paths.lock):
-        assert next_step(standing(left)) == watch
-    left.journal.checkpoint(Event.REJECTED)
-    assert next_step(standing(left)) == f"roar journal retry {publish_id}"
+    unowned.journal.note(reason=Reason.OFFLINE, detail="x")
+    assert next_step(status_of(unowned)) == resume
+    assert next_step(status_of(unowned, daemon=1)) == watch
+    unowned.journal.park(reason=Reason.AUTH, detail="x")
+    assert next_step(status_of(unowned, daemon=1)) == f"sign in (roar login); then: {resume}"
+    with Lock(unowned.paths.lock):
+        assert next_step(status_of(unowned)) == watch
+    unowned.journal.checkpoint(Event.REJECTED)
+    assert next_step(status_of(unowned)) == f"roar journal retry {publish_id}"
 
 
 @pytest.mark.parametrize("reason", [Reason.AUTH, Reason.FILE_CHANGED, Reason.OFFLINE])

@@ -238,7 +238,7 @@ def test_a_terminal_without_unicode_gets_plain_bars(seconds: HandClock) -> None:
     assert "====----" in drawn.plain
 
 
-def test_what_holds_a_phase_up_stands_below_it_and_no_speed_is_claimed(seconds: HandClock) -> None:
+def test_a_delay_is_shown_below_its_phase_without_a_speed(seconds: HandClock) -> None:
     meter = _busy(seconds)
     meter.take(Waiting(Reason.OFFLINE, 3.0))
     drawn = [line.plain for line in draw(meter, _console(80))]
@@ -280,7 +280,7 @@ def _written(console: Console) -> str:
 
 
 @pytest.mark.parametrize("moving", [False, True])
-def test_a_file_is_one_line_whatever_its_name_holds(moving: bool, seconds: HandClock) -> None:
+def test_a_file_is_one_line_even_with_control_characters(moving: bool, seconds: HandClock) -> None:
     err = io.StringIO()
     out, console = Output(io.StringIO()), Console(file=err, width=200, force_terminal=False)
     display: Display = LiveDisplay(out, console, seconds, verbose=True)

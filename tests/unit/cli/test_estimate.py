@@ -1,4 +1,4 @@
-"""The time that is left: whenever it is shown, it is within a factor of two of what it turns out to be."""
+"""The remaining time: whenever it is shown, it is within a factor of two of what it turns out to be."""
 
 import random
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from tests.support.lineages import Lineage, SampleJob, cut, digest
 from tests.unit.net.test_connection_capacity import SimulatedLine
 
 SLACK_SECONDS = 1.0
-"""In the last second nobody looks."""
+"""The last second is not judged."""
 LOOK_SECONDS = 0.1
 
 
@@ -102,7 +102,7 @@ def test_300_jobs_over_a_line_of_250_ms_a_piece(
     shown = publish(tmp_path, 300, lambda: SimulatedLine(capacity, seconds, jitter), batch_requests=batch_requests)
     shown.check()
     if shown.ended_at > 60 and batch_requests == 1:
-        assert shown.share > 0.5, "a long publish is not left without any"
+        assert shown.share > 0.5, "a long publish has an estimate"
 
 
 def test_a_publish_of_a_few_seconds_claims_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`--json` is never without an event for more than 10 s while something is awaited, whatever that is."""
+"""`--json` is never without an event for more than 10 s while it waits for something."""
 
 import io
 import itertools
@@ -80,7 +80,7 @@ def away() -> Answer:
     ],
     ids=["hung", "one request hung", "offline", "failing", "throttled until", "throttled"],
 )
-def test_whatever_is_awaited_there_is_an_event_every_ten_seconds(
+def test_there_is_an_event_every_ten_seconds_while_waiting(
     met: bool, takes_long: bool, trouble: Callable[[], Answer], health: Callable[[], Answer]
 ) -> None:
     async def scenario() -> None:

@@ -28,7 +28,7 @@ def test_it_is_parked_and_both_ways_on_are_named(publish: OwnedPublish) -> None:
     publish.release()
 
 
-def test_what_has_ended_stays_as_it_is(publish: OwnedPublish) -> None:
+def test_an_ended_publish_is_not_changed(publish: OwnedPublish) -> None:
     publish.journal.checkpoint(Event.CANCELLED)
     assert f"Publish {publish.paths.id} is cancelled." in stopped(publish).kept
     assert not read_status(publish.paths).queued.parked
@@ -50,9 +50,9 @@ def test_an_error_after_finalize_says_that_the_lineage_is_out(publish: OwnedPubl
     publish.journal.remember(hash="ab" * 32, url=url)
     publish.release()
     cause = LocalProblem("the state folder cannot be used", kept="Nothing was changed.", resumable=True)
-    told = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
-    assert told.kept.startswith(f"The lineage is published: {url}.")
-    assert "--registry URL" not in told.next_step
+    error = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
+    assert error.kept.startswith(f"The lineage is published: {url}.")
+    assert "--registry URL" not in error.next_step
 
 
 @pytest.mark.parametrize(
@@ -63,5 +63,5 @@ def test_another_registry_is_named_where_the_address_may_be_wrong(
 ) -> None:
     publish.release()
     cause = Transient("no", reason=reason)
-    told = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
-    assert (f"roar publish --resume {publish.paths.id} --registry URL" in told.next_step) is named
+    error = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
+    assert (f"roar publish --resume {publish.paths.id} --registry URL" in error.next_step) is named

@@ -29,7 +29,7 @@ def fresh_journal(path: Path) -> Journal:
     return journal
 
 
-@pytest.mark.parametrize("read_only", [True, False], ids=["an onlooker", "the next owner"])
+@pytest.mark.parametrize("read_only", [True, False], ids=["a reader", "the next owner"])
 def test_a_transaction_of_a_killed_writer_is_rolled_back_by(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "journal.db"
     fresh_journal(path).close()

@@ -82,9 +82,9 @@ def test_a_plan_is_frozen_only_once(journal: Journal) -> None:
 
 def test_a_checkpoint_writes_event_state_and_learned_together(journal: Journal, path: Path) -> None:
     after = journal.checkpoint(Event.PROBED, capabilities={"anonymous_public": True})
-    with Journal(path, read_only=True) as onlooker:
-        assert onlooker.progress() == after
-        assert [(c.event, c.source, c.target) for c in onlooker.history()] == [("probed", "probe", "auth-select")]
+    with Journal(path, read_only=True) as reader:
+        assert reader.progress() == after
+        assert [(c.event, c.source, c.target) for c in reader.history()] == [("probed", "probe", "auth-select")]
     assert after.state is State.AUTH_SELECT
     assert after.capabilities == {"anonymous_public": True}
 
@@ -210,7 +210,7 @@ def test_bodies_of_a_kind_come_whether_acknowledged_or_not(journal: Journal) -> 
 
 
 def test_what_is_committed_is_on_the_disk(journal: Journal) -> None:
-    """The pragmas that a power cut would tell; FULL is 2.  With a write-ahead log, other rules would hold."""
+    """The pragmas that only a power failure would test; FULL is 2. With a write-ahead log, other rules would hold."""
     (synchronous,) = journal.db.conn.execute("PRAGMA synchronous").fetchone()
     (mode,) = journal.db.conn.execute("PRAGMA journal_mode").fetchone()
     assert (synchronous, mode) == (2, "truncate")
@@ -222,30 +222,30 @@ def test_closing_twice_is_harmless(path: Path) -> None:
     journal.close()
 
 
-def test_onlookers_cannot_write(journal: Journal, path: Path) -> None:
-    with Journal(path, read_only=True) as onlooker, pytest.raises(LocalProblem):
-        onlooker.note(reason=Reason.DEFECT, detail="")
+def test_readers_cannot_write(journal: Journal, path: Path) -> None:
+    with Journal(path, read_only=True) as reader, pytest.raises(LocalProblem):
+        reader.note(reason=Reason.DEFECT, detail="")
     assert journal.progress().reason == ""
 
 
-def test_onlookers_do_not_alter_the_file(journal: Journal, path: Path) -> None:
+def test_readers_do_not_alter_the_file(journal: Journal, path: Path) -> None:
     journal.close()
     before = path.read_bytes()
-    with Journal(path, read_only=True) as onlooker:
-        onlooker.plan(), onlooker.progress(), onlooker.units.tally(), onlooker.history()
+    with Journal(path, read_only=True) as reader:
+        reader.plan(), reader.progress(), reader.units.tally(), reader.history()
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir() if p.stat().st_size] == [path.name]
 
 
-def test_an_onlooker_between_two_looks_holds_nobody_up(journal: Journal, path: Path) -> None:
-    with Journal(path, read_only=True) as onlooker:
+def test_a_reader_between_two_looks_blocks_no_process(journal: Journal, path: Path) -> None:
+    with Journal(path, read_only=True) as reader:
         for _ in range(3):
-            assert onlooker.progress() == journal.progress()
+            assert reader.progress() == journal.progress()
             journal.units.acknowledge(pending(journal)[:1])
-        assert onlooker.units.tally() == journal.units.tally()
+        assert reader.units.tally() == journal.units.tally()
 
 
-def test_an_onlooker_of_a_missing_journal_creates_nothing(path: Path) -> None:
+def test_a_reader_of_a_missing_journal_creates_nothing(path: Path) -> None:
     with pytest.raises(LocalProblem):
         Journal(path, read_only=True)
     assert not path.exists()

@@ -1,4 +1,4 @@
-"""Ownership: one process at a time, dropped by the kernel, undisturbed by onlookers."""
+"""Ownership: one process at a time, dropped by the kernel, undisturbed by readers."""
 
 import errno
 import fcntl
@@ -47,7 +47,7 @@ def test_released_it_can_be_taken_again(tmp_path: Path) -> None:
         pass
 
 
-def test_onlookers_neither_own_nor_disturb(tmp_path: Path) -> None:
+def test_readers_neither_own_nor_disturb(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     assert owner(path) is None
     assert not path.exists()
@@ -59,16 +59,16 @@ def test_onlookers_neither_own_nor_disturb(tmp_path: Path) -> None:
     assert owner(path) is None
 
 
-def test_an_onlooker_in_the_middle_of_its_glance_does_not_stop_an_owner(
+def test_a_reader_in_the_middle_of_a_check_does_not_stop_an_owner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "lock"
     path.touch()
-    glance = os.open(path, os.O_RDONLY)
-    fcntl.flock(glance, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    check = os.open(path, os.O_RDONLY)
+    fcntl.flock(check, fcntl.LOCK_SH | fcntl.LOCK_NB)
     monkeypatch.setattr(
-        "roar_publisher.state.lock.time.sleep", lambda seconds: os.close(glance)
-    )  # the onlooker looks away
+        "roar_publisher.state.lock.time.sleep", lambda seconds: os.close(check)
+    )  # the reader ends its check
     with Lock(path):
         assert owner(path) == os.getpid()
 

@@ -28,7 +28,7 @@ def test_every_row_of_the_table_happens(row: Transition) -> None:
 
 
 @pytest.mark.parametrize(("state", "event"), UNKNOWN)
-def test_whatever_is_not_in_the_table_is_impossible(state: State, event: Event) -> None:
+def test_an_event_outside_of_the_table_is_impossible(state: State, event: Event) -> None:
     with pytest.raises(ImpossibleEvent, match=f"{event} does not happen in {state}"):
         next_state(state, event)
 

@@ -1,4 +1,4 @@
-"""Where publishes live: private folders, a key that processes agree on, a token that comes and goes."""
+"""Where publishes live: private folders, a key that processes agree on, a token that is stored and removed."""
 
 import os
 import pwd
@@ -42,7 +42,7 @@ def test_the_environment_says_where(environ: dict[str, str], root: str) -> None:
     assert StateFolder.from_environment(environ).root == Path(root)
 
 
-def test_a_home_that_nobody_has_is_a_usage_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_folder_of_a_user_that_does_not_exist_is_a_usage_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageProblem, match="ROAR_STATE_DIR=~nosuchuser/x"):
         StateFolder.from_environment({"ROAR_STATE_DIR": "~nosuchuser/x"})
     monkeypatch.delenv("HOME")
@@ -150,7 +150,7 @@ def test_a_token_that_cannot_be_handled_is_a_local_problem(folder: StateFolder, 
         getattr(paths, work)()
 
 
-def test_the_key_is_private_and_stays(folder: StateFolder) -> None:
+def test_the_key_is_private_and_permanent(folder: StateFolder) -> None:
     key = folder.user_key()
     assert len(key) == KEY_BYTES
     assert folder.user_key() == key

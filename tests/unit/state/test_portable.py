@@ -83,7 +83,7 @@ def test_packing_leaves_the_publish_and_its_folder_as_they_were(folder: StateFol
     assert sorted(os.listdir(packed.parent)) == ["file", "state"]
 
 
-def test_it_waits_for_a_person_who_agrees_here_whatever_was_agreed_there(
+def test_consent_given_on_the_other_machine_does_not_count_here(
     folder: StateFolder, there: StateFolder, tmp_path: Path
 ) -> None:
     with frozen(folder, LINEAGE) as owned:
@@ -280,7 +280,7 @@ def test_noise_in_the_headers_is_never_a_defect(packed: Path, there: StateFolder
         packed.write_bytes(whole[:place] + rng.randbytes(rng.choice([1, 8, 100])) + whole[place + 100 :])
         try:
             with unpacked(packed, StateFolder(tmp_path / "any")):
-                raise UsageProblem("let in, and given up")
+                raise UsageProblem("imported, then refused")
         except PublisherError:
             assert nothing_is_left(StateFolder(tmp_path / "any"))
 

@@ -22,7 +22,7 @@ from tests.support.state.folders import new_publish
 NOBODY_UID = 65534
 
 
-def test_an_owned_publish_is_nobody_elses_until_it_is_given_up(folder: StateFolder) -> None:
+def test_an_owned_publish_has_no_other_owner_until_it_is_released(folder: StateFolder) -> None:
     with frozen(folder, cut(chain(2))) as publish:
         with pytest.raises(Owned):
             OwnedPublish.open(publish.paths)
@@ -45,7 +45,7 @@ def test_a_journal_that_cannot_be_opened_gives_the_lock_back(folder: StateFolder
             OwnedPublish.open(paths)
 
 
-def test_the_survey_shows_the_newest_first_and_who_owns_what(folder: StateFolder) -> None:
+def test_publishes_are_listed_newest_first_with_their_owners(folder: StateFolder) -> None:
     older, newer = (OwnedPublish.create(folder) for _ in range(2))
     for created_at, publish in ((1.0, older), (2.0, newer)):
         plan = plan_of(cut(chain(2)), publish.paths.id)
@@ -77,7 +77,7 @@ def test_a_row_that_is_none_of_ours_damages_its_own_publish_alone(folder: StateF
     ]
 
 
-def test_what_cannot_be_read_is_in_the_survey_with_its_reason(folder: StateFolder) -> None:
+def test_an_unreadable_publish_is_listed_with_its_reason(folder: StateFolder) -> None:
     empty, damaged = new_publish(folder), new_publish(folder)
     unfinished = OwnedPublish.create(folder)
     damaged.journal.write_bytes(b"garbage" * 100)
@@ -106,7 +106,7 @@ def test_a_folder_that_this_user_may_not_enter_hides_no_other() -> None:
         folder = StateFolder(Path(name))
         with frozen(folder, cut(chain(2))) as sound, frozen(folder, cut(chain(2))) as closed:
             pass
-        look_as_its_owner = (
+        list_as_its_owner = (
             "import os; from pathlib import Path\n"
             "from roar_publisher.state.paths import StateFolder\n"
             "from roar_publisher.state.status_reader import count_all\n"
@@ -120,12 +120,12 @@ def test_a_folder_that_this_user_may_not_enter_hides_no_other() -> None:
                 os.chown(path, NOBODY_UID, -1)
         else:
             closed.paths.folder.chmod(0)
-        with running("-c", look_as_its_owner) as process:
+        with running("-c", list_as_its_owner) as process:
             assert [line_of(process) for _ in range(3)] == [f"{closed.paths.id} journal", sound.paths.id, ""]
         closed.paths.folder.chmod(0o700)
 
 
-def test_what_is_damaged_is_removed_unless_somebody_works_on_it(folder: StateFolder) -> None:
+def test_a_damaged_publish_is_removed_unless_a_process_works_on_it(folder: StateFolder) -> None:
     damaged = new_publish(folder)
     damaged.journal.write_bytes(b"garbage" * 100)
     with Lock(damaged.lock), pytest.raises(Owned):

@@ -1,4 +1,4 @@
-"""Migrations: a journal of this release opens in the next, one of a newer release is left alone."""
+"""Migrations: a journal of this release opens in the next, one of a newer release is not touched."""
 
 import sqlite3
 from pathlib import Path
@@ -80,7 +80,7 @@ def columns(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("read_only", [False, True], ids=["owner", "onlooker"])
+@pytest.mark.parametrize("read_only", [False, True], ids=["owner", "reader"])
 def test_a_journal_of_a_newer_release_is_refused_and_untouched(
     read_only: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +116,7 @@ def test_the_next_release_adds_to_what_is_there(tmp_path: Path, monkeypatch: pyt
     assert "later" in columns(path)
 
 
-def test_an_onlooker_sees_what_an_older_release_left(folder: StateFolder) -> None:
+def test_a_reader_sees_the_journal_of_an_older_release(folder: StateFolder) -> None:
     paths = new_publish(folder)
     restore(paths.journal, FIRST_RELEASE.read_text())
     with Lock(paths.lock), pytest.raises(LocalProblem, match="older release works on publish"):
@@ -125,7 +125,7 @@ def test_an_onlooker_sees_what_an_older_release_left(folder: StateFolder) -> Non
     assert [found.paths for found in count_all(folder) if isinstance(found, CountedStatus)] == [paths]
 
 
-def test_the_daemon_goes_on_with_what_an_older_release_left(folder: StateFolder) -> None:
+def test_the_daemon_goes_on_with_the_journal_of_an_older_release(folder: StateFolder) -> None:
     paths = new_publish(folder)
     restore(paths.journal, FIRST_RELEASE.read_text())
     [waiting] = PublishIndex(folder).waiting(frozenset())

@@ -26,7 +26,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_plan_that_was_being_frozen_vanishes(folder: StateFolder) -> None:
+def test_an_abandoned_plan_is_removed(folder: StateFolder) -> None:
     planning = OwnedPublish.create(folder)
     planning.journal.units.add(LINEAGE.units)
     paths = died(planning)
@@ -34,7 +34,7 @@ def test_a_plan_that_was_being_frozen_vanishes(folder: StateFolder) -> None:
     assert not paths.folder.exists()
 
 
-def test_one_that_died_before_its_journal_was_made_vanishes(folder: StateFolder) -> None:
+def test_a_folder_without_a_journal_is_removed(folder: StateFolder) -> None:
     paths = died(OwnedPublish.create(folder))
     paths.journal.unlink()
     assert list(count_all(folder)) == []
@@ -42,8 +42,8 @@ def test_one_that_died_before_its_journal_was_made_vanishes(folder: StateFolder)
 
 
 @pytest.mark.parametrize("trace", ["session-token", "uploads/1"])
-def test_one_that_had_begun_to_send_stays(folder: StateFolder, trace: str) -> None:
-    """Its journal was emptied by something else, and what it left at a server can still be told."""
+def test_a_publish_that_had_started_to_send_is_kept(folder: StateFolder, trace: str) -> None:
+    """Its journal was emptied by something else, and what it left at a server can still be reported."""
     paths = died(frozen(folder, LINEAGE))
     paths.journal.write_bytes(b"")
     (paths.folder / "uploads").mkdir()
@@ -52,7 +52,7 @@ def test_one_that_had_begun_to_send_stays(folder: StateFolder, trace: str) -> No
     assert (paths.folder / trace).exists()
 
 
-def test_a_plan_that_is_being_frozen_stays(folder: StateFolder) -> None:
+def test_a_plan_that_is_being_frozen_is_kept(folder: StateFolder) -> None:
     with OwnedPublish.create(folder) as planning:
         list(count_all(folder))
         planning.journal.units.add(LINEAGE.units)
@@ -87,7 +87,7 @@ def test_a_folder_whose_process_died_before_it_had_its_name_goes(folder: StateFo
 
 
 @pytest.mark.parametrize("name", ["session-token.new", "put-record.new", "uploads/3.new"])
-def test_a_private_file_that_was_not_written_to_its_end_goes(folder: StateFolder, name: str) -> None:
+def test_an_incomplete_private_file_is_removed(folder: StateFolder, name: str) -> None:
     paths = died(frozen(folder, LINEAGE))
     before = files(paths.folder)
     (paths.folder / "uploads").mkdir()
@@ -115,14 +115,14 @@ def test_a_token_outlives_no_publish(folder: StateFolder, event: Event | None, k
 def test_what_the_making_of_the_key_left_goes(folder: StateFolder, name: str) -> None:
     key = folder.user_key()
     (folder.root / name).write_bytes(b"half")
-    (folder.root / "key.notes").write_text("somebody's own")
+    (folder.root / "key.notes").write_text("a file of the user")
     list(count_all(folder))
     assert not (folder.root / name).exists()
     assert (folder.root / "key.notes").exists()
     assert folder.user_key() == key
 
 
-def test_what_can_not_be_removed_now_stops_nobody(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_removed_now_raises_no_error(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     with frozen(folder, LINEAGE) as publish:
         publish.paths.write_session_token("token")
         publish.journal.checkpoint(Event.CANCELLED)

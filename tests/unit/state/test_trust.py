@@ -1,4 +1,4 @@
-"""A state folder that somebody else may write into, and files in it that somebody else prepared."""
+"""A state folder that another user may write to, and files in it that another user prepared."""
 
 import os
 import socket
@@ -25,7 +25,7 @@ from roar_publisher.state.regular import read_bounded
 from roar_publisher.state.trust import check_state_folder
 from tests.support.lineages import chain, cut, frozen
 
-VICTIM = b"ssh-ed25519 AAAA somebody\n"
+VICTIM = b"ssh-ed25519 AAAA user\n"
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_folder_that_others_may_write_is_refused_with_the_remedy(root: Path, n
 
 
 @pytest.mark.parametrize("name", [".", "publishes"])
-def test_a_folder_that_somebody_else_makes_after_the_look_is_not_used(tmp_path: Path, name: str) -> None:
+def test_a_folder_that_another_user_makes_after_the_check_is_not_used(tmp_path: Path, name: str) -> None:
     """In a place where all users may make folders, such as /tmp."""
     folder = StateFolder.from_environment({"ROAR_STATE_DIR": str(tmp_path / "state")})
     (folder.publishes).mkdir(parents=True)
@@ -70,7 +70,7 @@ def test_a_folder_that_somebody_else_makes_after_the_look_is_not_used(tmp_path: 
 
 
 def test_every_file_of_a_publish_is_this_users_alone(tmp_path: Path) -> None:
-    """Whatever the umask leaves, and whoever may look into the folder."""
+    """Independently of the umask and of who may read the folder."""
     folder = StateFolder(tmp_path / "state")
     before = os.umask(0)
     try:
@@ -110,7 +110,7 @@ def test_a_folder_of_another_owner_is_refused(
 
 
 @pytest.mark.parametrize("linked", [False, True], ids=["on the path", "behind a link"])
-def test_a_folder_above_that_everybody_may_write_needs_the_sticky_bit(tmp_path: Path, root: Path, linked: bool) -> None:
+def test_a_folder_above_that_all_users_may_write_needs_the_sticky_bit(tmp_path: Path, root: Path, linked: bool) -> None:
     if linked:
         (tmp_path / "home").mkdir()
         (tmp_path / "home" / "roar").symlink_to(root)
@@ -164,13 +164,13 @@ WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "dangling link", "FIFO", "folder", "socket"])
 @pytest.mark.parametrize(("name", "write"), WRITERS.values(), ids=list(WRITERS))
-def test_nothing_is_written_through_what_was_put_in_its_place(
+def test_nothing_is_written_through_a_planted_file(
     root: Path, victim: Path, name: str, write: Callable[[Path], object], kind: str
 ) -> None:
     if (name, kind) == ("journal.db", "hard link"):
         return  # SQLite warns of it; backups make such links
     put_in_place(root / name, victim, kind)
-    with nullcontext() if name == "daemon.log" else pytest.raises(LocalProblem):  # a log stops nobody
+    with nullcontext() if name == "daemon.log" else pytest.raises(LocalProblem):  # a log raises no error
         write(root / name)
     assert victim.read_bytes() == VICTIM
     assert not (root.parent / "made").exists()

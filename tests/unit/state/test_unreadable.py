@@ -1,4 +1,4 @@
-"""A journal that cannot be read at this moment, and one whose content is lost: they are told apart."""
+"""A journal that cannot be read at this moment, and one whose content is lost: how they are distinguished."""
 
 import errno
 import os
@@ -31,8 +31,8 @@ def failing(code: int, text: str = "disk I/O error") -> sqlite3.OperationalError
     return error
 
 
-def told(paths: PublishPaths, error: sqlite3.Error) -> LocalProblem:
-    """What a person is told of it."""
+def problem_of(paths: PublishPaths, error: sqlite3.Error) -> LocalProblem:
+    """The problem that the user sees."""
     with (
         Journal(paths.journal, read_only=True) as journal,
         pytest.raises(LocalProblem) as caught,
@@ -54,7 +54,7 @@ def told(paths: PublishPaths, error: sqlite3.Error) -> LocalProblem:
     ],
 )
 def test_what_the_integrity_check_does_not_confirm_is_no_damage(paths: PublishPaths, code: int) -> None:
-    problem = told(paths, failing(code))
+    problem = problem_of(paths, failing(code))
     assert (problem.reason, problem.exit_code) == ("journal", ExitCode.INTERRUPTED)
     assert "at this moment" in problem.what
     assert problem.kept == "Everything up to the last checkpoint is kept."
@@ -75,7 +75,7 @@ def test_the_disk_is_asked_what_sqlite_does_not_tell(
     paths: PublishPaths, monkeypatch: pytest.MonkeyPatch, number: int, reason: str, words: str, code: int
 ) -> None:
     monkeypatch.setattr(file, "refusal", lambda folder: OSError(number, os.strerror(number)))
-    problem = told(paths, failing(code))
+    problem = problem_of(paths, failing(code))
     assert (problem.reason, problem.exit_code) == (reason, ExitCode.INTERRUPTED)
     assert words in problem.what + problem.next_step
 
@@ -85,7 +85,7 @@ def test_a_check_that_fails_once_is_an_error_of_that_moment(
 ) -> None:
     answers = iter([True, False])
     monkeypatch.setattr(damage, "_check_fails", lambda path: next(answers))
-    assert told(paths, failing(sqlite3.SQLITE_CORRUPT)).reason == "journal"
+    assert problem_of(paths, failing(sqlite3.SQLITE_CORRUPT)).reason == "journal"
     assert next(answers, None) is None, "it was asked twice"
 
 
