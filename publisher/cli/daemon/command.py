@@ -23,7 +23,8 @@ def daemon() -> None:
     \b
       roar daemon start              run now, until the machine is shut down
       roar daemon install            run now, and whenever you are logged in
-      roar daemon status             show what it is doing; roar daemon logs shows what it did
+      roar daemon status             show what it is doing
+      roar daemon logs               show what it did
     """
 
 

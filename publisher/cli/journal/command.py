@@ -5,6 +5,7 @@ The implementations in `views`, `why`, `actions` and `portable` are imported whe
 
 import os
 import re
+import textwrap
 from pathlib import Path
 
 import click
@@ -15,6 +16,8 @@ from roar_publisher.state.meanings import MEANINGS
 from roar_publisher.state.paths import StateFolder
 
 PRUNE_AFTER = "30d"
+HELP_COLUMNS = 78
+"""The width of help without its indentation."""
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGE = re.compile(r"(\d{1,6})([smhdw])")
 
@@ -32,11 +35,16 @@ class Age(click.ParamType[float]):
 
 
 def _reasons() -> str:
-    """Return every reason with its exit code, one per line."""
+    """Return every reason with its exit code, as lines of at most `HELP_COLUMNS`."""
     width = max(map(len, MEANINGS))
-    lines = [f"  {reason:<{width}}  {meaning.code:>3}  {meaning.text}" for reason, meaning in MEANINGS.items()]
-    heading = "Reasons, and what `roar publish` exits with for each (1, not 3, where nothing is left to resume):"
-    return "\n".join(["\b", heading, *lines])
+    lines = ["Reasons and exit codes of `roar publish` (1, not 3, if nothing is left):"]
+    for reason, meaning in MEANINGS.items():
+        first, *rest = textwrap.wrap(meaning.text, HELP_COLUMNS - width - len("      999  "))
+        lines += [
+            f"  {reason:<{width}}  {meaning.code:>3}  {first}",
+            *(f"  {'':<{width}}       {line}" for line in rest),
+        ]
+    return "\n".join(["\b", *lines])
 
 
 _publish_id = click.argument("publish_id", metavar="ID", shell_complete=complete_publish)

@@ -25,7 +25,7 @@ Examples:
   roar publish --dry-run           show what would be published; sends nothing
   roar publish --public            the active session, visible to everyone
   roar publish @4 -y               step 4 and what it needs; asks nothing
-  roar publish --resume            continue what was interrupted in this project
+  roar publish --resume            continue what was interrupted here
   roar publish --public -y --detach
                                    leave it to the daemon
   roar publish --watch             follow the publish that is in progress
@@ -55,8 +55,8 @@ With --json, every line of stdout is an object with "event":
   progress   state, done, total, unit (items, bytes), per_second,
              seconds_left; at most once a second
   stored     key, bytes, sent (false: already stored); put only
-  waiting    reason (offline, throttled, no answer, retrying, working), seconds
-             until the next attempt; during a publish, something is
+  waiting    reason (offline, throttled, no answer, retrying, working),
+             seconds until the next attempt; during a publish, something is
              written at least every 10 s
   retrying   what, attempt, seconds
   note       text

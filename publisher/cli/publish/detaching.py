@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from roar_publisher.auth.choice import Choice, Decision
 from roar_publisher.cli.display.base import Display
-from roar_publisher.cli.failure import Unfinished
+from roar_publisher.cli.errors import Unfinished
 from roar_publisher.daemon.background import start
 from roar_publisher.daemon.wake import wake
 from roar_publisher.planning.freezing import FrozenPlan

@@ -2,7 +2,7 @@
 
 from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.failure import Unconfirmed
+from roar_publisher.cli.errors import Unconfirmed
 from roar_publisher.state.errors import ExitCode
 
 

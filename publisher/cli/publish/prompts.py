@@ -20,7 +20,7 @@ from roar_publisher.state.errors import NeedsUser
 from roar_publisher.tasks import until_stopped
 
 YES = frozenset({"y", "yes"})
-GLANCE_SECONDS = 0.1
+POLL_SECONDS = 0.1
 """How often a passphrase prompt checks whether the process was asked to stop."""
 
 
@@ -52,11 +52,11 @@ class Prompter:
         self.present = present
         self._yes = yes
         self._display = display
-        self._gone = threading.Event()
+        self._aborted = threading.Event()
 
-    def leave(self) -> None:
+    def abort(self) -> None:
         """End a passphrase prompt, because the process was asked to stop."""
-        self._gone.set()
+        self._aborted.set()
 
     def accept_redactions(self, redactions: Mapping[str, int]) -> None:
         """Ensure that the redacted data may be published.
@@ -76,7 +76,7 @@ class Prompter:
         with self._display.paused():
             _explain(f"{total} will be redacted: {found}.")
             _prompt("Publish the rest? [y/N] ")
-            if not _affirmed(sys.stdin.readline()):
+            if not _is_yes(sys.stdin.readline()):
                 raise Declined
 
     def accept_registry(self, origin: str, named_in: str) -> bool:
@@ -93,7 +93,7 @@ class Prompter:
                 "metadata, paths, the address of the git repository, and your signature if an SSH key signs."
             )
             _prompt(f"Trust {origin} from now on? [y/N] ")
-            if not _affirmed(sys.stdin.readline()):
+            if not _is_yes(sys.stdin.readline()):
                 raise Declined
             return True
 
@@ -107,7 +107,7 @@ class Prompter:
         with self._display.paused():
             _explain(f"This will be public and anonymous ({choice.why}).")
             _prompt("Publish it? [y/N] ")
-            if not _affirmed(await _line(stop)):
+            if not _is_yes(await _read_line(stop)):
                 raise Declined
             return True
 
@@ -119,8 +119,8 @@ class Prompter:
         with self._display.paused(), _without_echo():
             _prompt(prompt)
             try:
-                while not self._gone.is_set():
-                    if select.select([sys.stdin], [], [], GLANCE_SECONDS)[0]:
+                while not self._aborted.is_set():
+                    if select.select([sys.stdin], [], [], POLL_SECONDS)[0]:
                         text = sys.stdin.readline().rstrip("\n")
                         return Secret(text) if text else None
             finally:
@@ -128,7 +128,7 @@ class Prompter:
         return None
 
 
-async def _line(stop: anyio.Event) -> str:
+async def _read_line(stop: anyio.Event) -> str:
     """Read a line from the terminal.
 
     The terminal delivers whole lines, so the read does not block once it is readable.
@@ -162,5 +162,5 @@ def _prompt(text: str) -> None:
     click.echo(printable(text), err=True, nl=False)
 
 
-def _affirmed(answer: str) -> bool:
+def _is_yes(answer: str) -> bool:
     return answer.strip().lower() in YES

@@ -14,7 +14,7 @@ from roar_publisher.auth.keyring import Keyring
 from roar_publisher.cli.cancelling import cancel_owned
 from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.failure import Failed, NotBegun, Unfinished
+from roar_publisher.cli.errors import Failed, NotStarted, Unfinished
 from roar_publisher.cli.publish.displays import choose_display
 from roar_publisher.cli.publish.finish import published
 from roar_publisher.cli.publish.options import Options
@@ -24,7 +24,7 @@ from roar_publisher.cli.publish.registry_acceptance import accept_registry_of_pl
 from roar_publisher.cli.publish.request import put_request, read_request
 from roar_publisher.cli.publish.resuming import find_publish
 from roar_publisher.cli.publish.signals import run_with_signals, stop_by_exception
-from roar_publisher.cli.publish.stopping import stopped, unfinished
+from roar_publisher.cli.publish.stopping import park_stopped, unfinished_error
 from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.engine.run import Frontend
 from roar_publisher.engine.worker import work
@@ -118,7 +118,7 @@ class _Publishing:
             )
         except LocalProblem as problem:
             if problem.exit_code is ExitCode.INTERRUPTED:
-                raise NotBegun(problem) from problem
+                raise NotStarted(problem) from problem
             raise
         except Owned as owned:
             if not owned.publish_id:
@@ -156,7 +156,7 @@ class _Publishing:
 
             leave_to_daemon(frozen, self._folder, self._display)
         except KeyboardInterrupt:  # raised outside the code that handles signals itself
-            raise stopped(frozen.publish) from None
+            raise park_stopped(frozen.publish) from None
         return ExitCode.PUBLISHED
 
     def _watch_if_daemon(self, paths: PublishPaths) -> int:
@@ -203,7 +203,7 @@ class _Publishing:
         except Declined:
             raise
         except PublisherError as error:
-            raise unfinished(error, frozen.publish.paths, self._folder) from error
+            raise unfinished_error(error, frozen.publish.paths, self._folder) from error
         if progress.state is not State.DONE:
             raise Failed(frozen.plan.id, progress.detail, reason=progress.failure)
         return self._published(frozen, progress, again=paid)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from roar_publisher.cli.failure import Cancelled, Failed
+from roar_publisher.cli.errors import Cancelled, Failed
 from roar_publisher.cli.ownership import take_over
 from roar_publisher.cli.publish.options import Options
 from roar_publisher.cli.publish.plan_check import (

@@ -48,7 +48,7 @@ async def _receive(
     async for _signal in signals:
         if not stop.is_set():
             display.stopping()
-            prompter.leave()
+            prompter.abort()
             stop.set()
 
 

@@ -1,6 +1,6 @@
 """Leaves a publish that has not ended: records why, and tells the user how to continue."""
 
-from roar_publisher.cli.failure import Unfinished
+from roar_publisher.cli.errors import Unfinished
 from roar_publisher.daemon.wake import wake
 from roar_publisher.state.errors import Interrupted, Owned, PublisherError
 from roar_publisher.state.journal import Journal
@@ -12,7 +12,7 @@ from roar_publisher.state.queue import STOPPED_BY_USER
 from roar_publisher.state.reasons import Reason
 
 
-def stopped(publish: OwnedPublish) -> PublisherError:
+def park_stopped(publish: OwnedPublish) -> PublisherError:
     """Park a publish after the user stopped the command, and return the error that says how to continue.
 
     For stops outside the steps of a publish, which record a stop themselves. If the daemon has taken the publish in
@@ -31,7 +31,7 @@ def stopped(publish: OwnedPublish) -> PublisherError:
     return Unfinished(error, publish_id)
 
 
-def unfinished(error: PublisherError, paths: PublishPaths, folder: StateFolder) -> PublisherError:
+def unfinished_error(error: PublisherError, paths: PublishPaths, folder: StateFolder) -> PublisherError:
     """Return the error that stopped a publish, with what is kept and what to type. Wakes a running daemon if needed."""
     if error.reason == Reason.DAMAGED_JOURNAL:
         return error  # there is no journal that `--resume` could read

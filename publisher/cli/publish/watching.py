@@ -14,7 +14,7 @@ from pathlib import Path
 from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.changes import ChangeReporter
 from roar_publisher.cli.display.result import Result
-from roar_publisher.cli.failure import Cancelled, Failed
+from roar_publisher.cli.errors import Cancelled, Failed
 from roar_publisher.cli.publish.displays import choose_display
 from roar_publisher.cli.publish.finish import published
 from roar_publisher.cli.publish.options import Options

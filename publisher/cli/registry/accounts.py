@@ -135,7 +135,7 @@ def issue_token(user: str, ttl: int, auth_json: Path | None, url: str | None, as
     the sign-in to no other one.
 
     \b
-      ROAR_ACCESS_TOKEN=$(roar registry token issue ci --ttl 600) roar publish --private
+      roar registry token issue ci --ttl 600      for ROAR_ACCESS_TOKEN
       roar registry token issue alice --auth-json ~/.config/roar/auth.json
     """
     import time

@@ -2,7 +2,7 @@
 
 import pytest
 
-from roar_publisher.cli.publish.stopping import stopped, unfinished
+from roar_publisher.cli.publish.stopping import park_stopped, unfinished_error
 from roar_publisher.state.errors import ExitCode, LocalProblem, Transient
 from roar_publisher.state.machine import Event
 from roar_publisher.state.paths import StateFolder
@@ -20,7 +20,7 @@ def publish(folder: StateFolder) -> OwnedPublish:
 
 
 def test_it_is_parked_and_both_ways_on_are_named(publish: OwnedPublish) -> None:
-    error = stopped(publish)
+    error = park_stopped(publish)
     resume, cancel = f"roar publish --resume {publish.paths.id}", f"roar journal cancel {publish.paths.id}"
     assert (error.exit_code, error.next_step) == (ExitCode.CTRL_C, f"{resume} (or cancel it: {cancel})")
     found = read_status(publish.paths)
@@ -30,14 +30,14 @@ def test_it_is_parked_and_both_ways_on_are_named(publish: OwnedPublish) -> None:
 
 def test_an_ended_publish_is_not_changed(publish: OwnedPublish) -> None:
     publish.journal.checkpoint(Event.CANCELLED)
-    assert f"Publish {publish.paths.id} is cancelled." in stopped(publish).kept
+    assert f"Publish {publish.paths.id} is cancelled." in park_stopped(publish).kept
     assert not read_status(publish.paths).queued.parked
 
 
 def test_what_the_daemon_has_taken_meanwhile_goes_on_there(publish: OwnedPublish) -> None:
     publish.release()
     with OwnedPublish.open(publish.paths):
-        error = stopped(publish)
+        error = park_stopped(publish)
     assert f"roar publish --watch {publish.paths.id}" in error.next_step
     assert f"roar journal cancel {publish.paths.id}" in error.next_step
     assert not read_status(publish.paths).queued.parked
@@ -50,7 +50,7 @@ def test_an_error_after_finalize_says_that_the_lineage_is_out(publish: OwnedPubl
     publish.journal.remember(hash="ab" * 32, url=url)
     publish.release()
     cause = LocalProblem("the state folder cannot be used", kept="Nothing was changed.", resumable=True)
-    error = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
+    error = unfinished_error(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
     assert error.kept.startswith(f"The lineage is published: {url}.")
     assert "--registry URL" not in error.next_step
 
@@ -63,5 +63,5 @@ def test_another_registry_is_named_where_the_address_may_be_wrong(
 ) -> None:
     publish.release()
     cause = Transient("no", reason=reason)
-    error = unfinished(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
+    error = unfinished_error(cause, publish.paths, StateFolder(publish.paths.folder.parents[1]))
     assert (f"roar publish --resume {publish.paths.id} --registry URL" in error.next_step) is named
