@@ -83,6 +83,22 @@ async def test_a_folder_that_can_not_be_synced_holds_the_object_all_the_same(
     assert everything_in(tmp_path / "to") == ["object10", "object20971520"]
 
 
+async def test_an_object_reaches_the_disk_before_it_is_visible_and_its_name_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, bool]] = []
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        sync(descriptor)
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        synced.append(("folder" if is_folder else "content", (tmp_path / "to" / "object").exists()))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    await put(tmp_path / "to", "object", await digest_file(write_file(tmp_path / "source", 10)))
+    assert synced[-2:] == [("content", False), ("folder", True)]
+
+
 async def test_a_folder_that_may_be_written_and_not_read_holds_the_object(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
