@@ -49,7 +49,7 @@ class Answer(Judgement, Generic[R]):
             return cls(Verdict.GARBLED, NOT_OF_GLAAS, document)
 
 
-NOT_OF_GLAAS = "an answer that is not GLaaS's"
+NOT_OF_GLAAS = "an answer that does not come from GLaaS"
 
 
 def document_of(reply: Reply, hidden: Collection[str]) -> Any:
@@ -97,19 +97,19 @@ def no_answer(verdict: Verdict, reply: Reply, registry: str, *, recognised: bool
         case Verdict.REDIRECTED:
             return Transient(
                 f"the registry redirects to {redirect_target(reply.headers)}, which is not followed",
-                next_step="check the address (--registry, GLAAS_URL), or whether this network wants a sign-in first",
+                next_step="check the address (--registry, GLAAS_URL), or whether this network requires a sign-in",
                 reason=Reason.NOT_GLAAS,
             )
         case Verdict.INTERMEDIARY if recognised:
             return Transient(
                 f"something in front of the registry answers in its place: HTTP {reply.status}, not as GLaaS does",
-                next_step="check the proxy, firewall or sign-in page in between",
+                next_step="check the proxy, the firewall or the network's sign-in page",
                 reason=Reason.FRONT,
             )
         case _:
             return Transient(
-                f"{registry} answers, but not as a GLaaS registry does",
-                next_step="check the address (--registry, GLAAS_URL), or whether a proxy stands between",
+                f"{registry} answers, but is not a GLaaS registry",
+                next_step="check the address (--registry, GLAAS_URL), or whether a proxy answers in its place",
                 reason=Reason.NOT_GLAAS,
             )
 

@@ -33,14 +33,14 @@ def registry_address(text: str, environ: Mapping[str, str]) -> str:
         raise UsageProblem(_NO_URL, next_step=_EXAMPLE)
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise UsageProblem(
-            "the registry's address carries more than a host and a path",
-            next_step="give it without user, password and query; credentials have their own places",
+            "the registry's address contains more than a host and a path",
+            next_step="give it without user, password and query; credentials are configured separately",
         )
     host = _host(parts.hostname)
     if parts.scheme == "http" and not is_loopback(host) and environ.get("ROAR_ALLOW_HTTP") != "1":
         raise UsageProblem(
-            f"http:// to {host} would send everything unencrypted",
-            next_step="use https://, or set ROAR_ALLOW_HTTP=1 if you mean it",
+            f"http:// to {host} would send all data unencrypted",
+            next_step="use https://, or set ROAR_ALLOW_HTTP=1 to allow it",
         )
     name = f"[{host}]" if ":" in host else host
     place = name if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{name}:{port}"
@@ -73,9 +73,9 @@ def _host(name: str) -> str:
         try:
             name = idna.encode(name, uts46=True).decode("ascii")
         except idna.IDNAError:
-            raise UsageProblem("the registry's address has a host that is no name", next_step=_EXAMPLE) from None
+            raise UsageProblem("the host in the registry's address is not a host name", next_step=_EXAMPLE) from None
     if not _NAME.fullmatch(name):
-        raise UsageProblem("the registry's address has a host that is no name", next_step=_EXAMPLE)
+        raise UsageProblem("the host in the registry's address is not a host name", next_step=_EXAMPLE)
     return name
 
 

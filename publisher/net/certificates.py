@@ -62,10 +62,10 @@ class TrustedCertificates:
                 return self._of_folders()
             return ssl.create_default_context(cafile=self.path)
         except (OSError, ValueError) as error:  # ssl.SSLError, for a file without certificates, is an OSError
-            why = "it holds no certificates" if isinstance(error, ssl.SSLError) else _words(error)
+            why = "it contains no certificates" if isinstance(error, ssl.SSLError) else _words(error)
             raise NeedsUser(
                 f"the certificates that {self.setting} names cannot be read ({self.path!r}): {why}",
-                next_step=f"set {self.file_setting} to a PEM file with the certificates of your authority, or unset "
+                next_step=f"set {self.file_setting} to a PEM file with your authority's certificates, or unset "
                 f"{'it' if self.file_setting == self.setting else self.setting}, then resume",
                 reason=Reason.CERTIFICATE,
             ) from None
@@ -74,13 +74,13 @@ class TrustedCertificates:
         """Load one or more folders in OpenSSL's format. OpenSSL itself ignores missing and unusable files."""
         names = [name for folder in self.path.split(os.pathsep) for name in os.listdir(folder)]
         if not any(_HASHED.fullmatch(name) for name in names):
-            raise OSError(0, "no file in it is named as OpenSSL wants it (openssl rehash)")
+            raise OSError(0, "no file in it has a name that OpenSSL requires (openssl rehash)")
         return ssl.create_default_context(capath=self.path)
 
     def __str__(self) -> str:
         if not self.setting:
-            return "trusted are the system's certificates"
-        return f"trusted are the certificates that {self.setting} names ({self.path})"
+            return "the system's certificates are trusted"
+        return f"the certificates that {self.setting} names are trusted ({self.path})"
 
 
 def nothing_trusted() -> ssl.SSLContext:

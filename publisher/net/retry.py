@@ -126,7 +126,7 @@ class RetryLoop:
             return
         attempts.outages += 1
         if attempts.outages >= MAX_OUTAGES:
-            what = f"{self._server} went away {attempts.outages} times when it got one request: {error}"
+            what = f"{self._server} became unreachable {attempts.outages} times during one request: {error}"
             raise Transient(what, reason=Reason.SERVER_FAILING) from error
 
     async def _is_final(self, reply: Reply, judgement: Judgement, attempts: Attempts) -> bool:

@@ -125,8 +125,8 @@ def user_problem(
             return _untrusted(host, trust, proxy, cause)
         if isinstance(cause, ssl.SSLError) and (cause.reason or "") in _WANTS_OURS:
             return NeedsUser(
-                f"{host} wants a certificate of yours, or does not accept one: client certificates are not supported",
-                next_step="reach it by a way that wants none (a gateway, another address), then resume",
+                f"{host} requires a client certificate or rejects one; client certificates are not supported",
+                next_step="reach it through a gateway or an address that requires none, then resume",
                 reason=Reason.CERTIFICATE,
             )
     for cause in causes:
@@ -162,13 +162,13 @@ def _refusal_in(text: str) -> str:
 
 def _refused_by_proxy(host: str, proxy: Proxy | None, answer: str) -> NeedsUser:
     setting = proxy.setting if proxy else ""
-    named = f"the proxy that {setting} names" if setting else "a proxy on the way"
+    named = f"the proxy that {setting} names" if setting else "a proxy"
     if answer.startswith(str(PROXY_SIGN_IN)) or "username/password" in answer.lower():
         remedy = f"put its user and password into {setting or 'HTTPS_PROXY'} (http://USER:PASSWORD@host:port)"
     else:
-        remedy = f"have the proxy let {host} through, or add {host} to NO_PROXY"
+        remedy = f"allow {host} in the proxy, or add {host} to NO_PROXY"
     return NeedsUser(
-        f"{named} refuses the way to {host}: {answer}", next_step=f"{remedy}, then resume", reason=Reason.PROXY
+        f"{named} refuses the connection to {host}: {answer}", next_step=f"{remedy}, then resume", reason=Reason.PROXY
     )
 
 
@@ -176,9 +176,9 @@ def _untrusted(
     host: str, trust: TrustedCertificates, proxy: Proxy | None, error: ssl.SSLCertVerificationError
 ) -> NeedsUser:
     through = f", reached through the proxy that {proxy.setting} names," if proxy else ""
-    remedy = f"set {trust.file_setting} to a PEM file with the certificates of its authority"
+    remedy = f"set {trust.file_setting} to a PEM file with the certificates of its certificate authority"
     if "expired" in error.verify_message or "not yet valid" in error.verify_message:
-        remedy = "have the certificate renewed, or set this machine's clock"
+        remedy = "renew the certificate, or correct this machine's clock"
     return NeedsUser(
         f"the certificate of {host}{through} is not trusted: {error.verify_message}; {trust}",
         next_step=f"{remedy}, then resume",
@@ -198,6 +198,6 @@ def _describe(error: Exception) -> str:
         case httpx2.DecodingError():
             return "the answer cannot be decoded"
         case UnicodeError() | httpx2.InvalidURL():
-            return "no connection: the host's name is none"
+            return "no connection: the host name is invalid"
         case _:
             return f"the connection failed ({type(error).__name__})"

@@ -86,4 +86,4 @@ def describe_access(destination: str, environ: Mapping[str, str]) -> str:
         kind.require_extra()
         return kind.describe_access(address.bucket, environ)
     except PublisherError as problem:
-        return f"out of reach here: {problem.what}"
+        return f"not accessible from here: {problem.what}"

@@ -57,7 +57,7 @@ class FileStore(ObjectStore):
         if blocking is not None:
             raise UsageProblem(
                 f"the destination cannot be a folder: {shown(str(blocking))} is a file",
-                next_step="name a folder: a file keeps its own name below it",
+                next_step="name a folder; a file keeps its own name in it",
             )
 
     async def stat(self, key: str) -> StoredObject | None:
@@ -90,7 +90,7 @@ class FileStore(ObjectStore):
         try:
             await self._disk(self._reserve, upload)
         except UploadVanished as error:  # the folder cannot be created
-            raise self._unusable("there can be no folder", full=False) from error
+            raise self._unusable("the folder cannot be created", full=False) from error
         return upload
 
     async def abort_orphans(self, key: str, requested_at: float | None) -> None:
@@ -161,9 +161,9 @@ class FileStore(ObjectStore):
         except FileNotFoundError as error:  # every file opened here was reserved before
             raise UploadVanished("the upload's temporary file is gone") from error
         except (FileExistsError, NotADirectoryError) as error:
-            raise self._unusable("a file is where a folder has to be", full=False) from error
+            raise self._unusable("a file is in the place of a folder", full=False) from error
         except IsADirectoryError as error:
-            raise self._unusable("a folder is where an object has to be", full=False) from error
+            raise self._unusable("a folder is in the place of an object", full=False) from error
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise self._unusable(error.strerror or "it fails", full=full) from error
@@ -171,7 +171,7 @@ class FileStore(ObjectStore):
     def _unusable(self, why: str, *, full: bool) -> LocalProblem:
         return LocalProblem(
             f"{shown(str(self._folder))} cannot be written: {why}",
-            next_step="make room" if full else "clear the way or correct the permissions there",
+            next_step="make room" if full else "remove what is in the way, or correct the permissions there",
             reason=Reason.DISK_FULL if full else Reason.DESTINATION,
             resumable=True,
         )

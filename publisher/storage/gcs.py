@@ -147,7 +147,7 @@ class GcsStore(ObjectStore):
                 raise _vanished(upload)
             in_vain = 0 if now > persisted else in_vain + 1
             if in_vain >= MAX_ATTEMPTS:
-                raise Transient("the object store takes nothing more of an upload", reason=Reason.SERVER_FAILING)
+                raise Transient("the object store accepts no more data of an upload", reason=Reason.SERVER_FAILING)
             persisted = self._persisted[upload.id] = now
         sent(slice_.length)
         return Part(number, slice_.length, "", "")
@@ -269,7 +269,7 @@ def _explain(reply: Reply, where: str) -> PublisherError:
 
 
 def _not_gcs() -> Transient:
-    return Transient("the object store answers, but not as Google's does", reason=Reason.NOT_GCS)
+    return Transient("the object store's answer does not come from Google Cloud Storage", reason=Reason.NOT_GCS)
 
 
 def _vanished(upload: Upload) -> UploadVanished:

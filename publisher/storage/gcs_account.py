@@ -76,7 +76,7 @@ class GoogleAccount:
             raise self._unavailable(error) from None
         if not isinstance(token, str) or not all("!" <= one <= "~" for one in token):
             raise NeedsUser(
-                "the Google credentials give a token that no request can carry; "
+                "the Google credentials yield a token that is not valid in a header; "
                 + self._named("check GOOGLE_APPLICATION_CREDENTIALS"),
                 next_step=SIGN_IN,
                 reason=Reason.CREDENTIAL,
@@ -107,19 +107,19 @@ class GoogleAccount:
     def _unavailable(self, error: Exception) -> PublisherError:
         from google.auth.exceptions import GoogleAuthError, TransportError
 
-        host = "the service that gives out Google tokens"
+        host = "the service that issues Google tokens"
         if problem := user_problem(error, host, self.trust, None) or unusable_route(self.base, self.trust):
             return problem
         # The text may quote a token endpoint's reply, so only the error's type is shown.
         why = _wrong_file(self._environ) or f" ({type(error).__name__})" + self._named("")
-        what = f"Google credentials cannot be had{why}"
+        what = f"Google credentials are unavailable{why}"
         if isinstance(error, TransportError) or (isinstance(error, GoogleAuthError) and error.retryable):
             return Transient(what)
         return NeedsUser(what, next_step=SIGN_IN, reason=Reason.AUTH)
 
     def _named(self, otherwise: str) -> str:
         named = [name for name in SOURCES if self._environ.get(name)]
-        return f"; what is set: {', '.join(named)}" if named else otherwise
+        return f"; these variables are set: {', '.join(named)}" if named else otherwise
 
 
 def _wrong_file(environ: Mapping[str, str]) -> str:
@@ -128,11 +128,13 @@ def _wrong_file(environ: Mapping[str, str]) -> str:
     if not name:
         return ""
     try:
-        problem = "" if isinstance(json.loads(read_bounded(Path(name), MOST_BYTES)), dict) else "holds no JSON object"
+        problem = (
+            "" if isinstance(json.loads(read_bounded(Path(name), MOST_BYTES)), dict) else "contains no JSON object"
+        )
     except OSError as error:
         problem = f"cannot be read ({error.strerror})"
     except (ValueError, RecursionError):
-        problem = "holds no JSON"
+        problem = "contains no JSON"
     return f": {SOURCES[0]} names {name}, which {problem}" if problem else ""
 
 

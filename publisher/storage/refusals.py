@@ -7,8 +7,8 @@ from roar_publisher.state.reasons import Reason
 def no_such_bucket(where: str) -> NeedsUser:
     """Return the error for a destination whose bucket does not exist."""
     return NeedsUser(
-        f"{where}: there is no such bucket",
-        next_step="create the bucket and resume; for another destination, cancel this publish and put again",
+        f"{where}: the bucket does not exist",
+        next_step="create the bucket and resume; to use another destination, cancel this publish and put again",
         reason=Reason.NO_BUCKET,
     )
 
@@ -16,8 +16,8 @@ def no_such_bucket(where: str) -> NeedsUser:
 def no_room(where: str, words: str) -> LocalProblem:
     """Return the error for a destination whose quota is used up, like that of a full disk. words: the store's own."""
     return LocalProblem(
-        f"{where} has no room left ({words})",
-        next_step="make room there, or have its quota raised",
+        f"{where} is full ({words})",
+        next_step="free space there, or have its quota raised",
         reason=Reason.DISK_FULL,
         resumable=True,
     )
@@ -26,7 +26,7 @@ def no_room(where: str, words: str) -> LocalProblem:
 def may_not_write(where: str, words: str) -> NeedsUser:
     """Return the error for a destination that refuses these credentials. words: the store's own."""
     return NeedsUser(
-        f"{where} may not be written with these credentials ({words})",
+        f"{where} cannot be written with these credentials ({words})",
         next_step="have the permission granted, or use other credentials",
         reason=Reason.ACCESS_DENIED,
     )

@@ -133,14 +133,14 @@ class AwsAccount:
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     def _unavailable(self, error: Exception) -> PublisherError:
-        host = "the service that gives out AWS credentials"
+        host = "the service that issues AWS credentials"
         if problem := user_problem(error, host, self.trust, None) or unusable_route(self.place.base, self.trust):
             return problem
         kind = type(error).__name__
         # The text may quote a file or a token endpoint's reply, so usually only the error's type is shown.
-        what = f"AWS credentials cannot be had ({error if kind in SAFE_ERRORS else kind})"
+        what = f"AWS credentials are unavailable ({error if kind in SAFE_ERRORS else kind})"
         named = [name for name in SOURCES if self._environ.get(name)]
-        what += f"; what is set: {', '.join(named)}" if named else ""
+        what += f"; these variables are set: {', '.join(named)}" if named else ""
         return NeedsUser(what, next_step=SIGN_IN, reason=Reason.AUTH)
 
 
@@ -177,17 +177,17 @@ def _check(frozen: Any) -> None:
         ("AWS_SESSION_TOKEN", frozen.token),
     ):
         if not isinstance(value, str | None):
-            found = "is no text"
+            found = "is not text"
         elif not value and name != "AWS_SESSION_TOKEN":
             found = "is empty"
         elif any(one in "\r\n" for one in value or ""):
-            found = "holds a line break"
+            found = "contains a line break"
         elif not all("!" <= one <= "~" for one in value or ""):
-            found = "holds a blank or a letter that no key has"
+            found = "contains a space or a character that is not allowed"
         else:
             continue
         raise NeedsUser(
             f"the AWS credential {name} ({name.lower()} in a profile) {found}",
-            next_step=f"set {name} anew, without line breaks and blanks, then resume",
+            next_step=f"set {name} again, without spaces and line breaks, then resume",
             reason=Reason.CREDENTIAL,
         )

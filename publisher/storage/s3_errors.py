@@ -110,5 +110,5 @@ def explain(reply: Reply, where: str, region: str) -> PublisherError:
     if reply.status == 403 or error.code.startswith(KMS):
         return may_not_write(where, words)
     if not error.code:  # S3 gives a reason; otherwise another server may have answered
-        return Transient(f"the object store answers, but not as S3 does ({words})", reason=Reason.NOT_S3)
+        return Transient(f"the object store's answer does not come from S3 ({words})", reason=Reason.NOT_S3)
     return Rejected(f"the object store refused: {words}")

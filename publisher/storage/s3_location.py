@@ -58,16 +58,14 @@ def endpoint_parts(endpoint: str, setting: str) -> tuple[str, str, str, str]:
         parts = urlsplit(endpoint)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise UsageProblem(
-            f"{setting} is not a URL with a port that there is", next_step=NEXT.format(setting)
-        ) from None
+        raise UsageProblem(f"{setting} is not a URL with a valid port", next_step=NEXT.format(setting)) from None
     if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or parts.query or parts.fragment:
-        raise UsageProblem(f"{setting} is no plain http(s) URL", next_step=NEXT.format(setting))
+        raise UsageProblem(f"{setting} is not a plain http(s) URL", next_step=NEXT.format(setting))
     path = parts.path.rstrip("/")
     odd = any(segment in ("", ".", "..") for segment in path.split("/")[1:])
     if odd or quote(path, safe="/%" + UNRESERVED) != path or not all("!" <= one <= "~" for one in endpoint):
         raise UsageProblem(
-            f"{setting} holds what a URL may not hold as it is: blanks, '..', '//', or letters beyond ASCII",
+            f"{setting} contains what a URL must not contain unescaped: spaces, '..', '//', or non-ASCII characters",
             next_step=NEXT.format(setting),
         )
     name = f"[{host}]" if ":" in host else host
@@ -106,7 +104,7 @@ def _resolve(session: Any, bucket: str, endpoint: str | None, region_of_arn: str
         url = client.generate_presigned_url("head_object", Params={"Bucket": bucket, "Key": PROBE_KEY})
     except Exception as error:  # botocore raises many kinds of errors for the bucket and the user's settings
         raise UsageProblem(
-            f"the address of {bucket} cannot be told from the AWS configuration: {error}",
+            f"the address of {bucket} cannot be determined from the AWS configuration: {error}",
             next_step="check the destination, AWS_REGION, AWS_ENDPOINT_URL and the profile",
         ) from None
     parts = urlsplit(url)

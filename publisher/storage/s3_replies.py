@@ -79,12 +79,12 @@ def document_in(reply: Reply) -> Element:
     try:
         return parse(reply.body)
     except NotXml:
-        raise Transient("the object store answers, but not as S3 does", reason=Reason.NOT_S3) from None
+        raise Transient("the object store's answer does not come from S3", reason=Reason.NOT_S3) from None
 
 
 def text_in(reply: Reply, name: str) -> str:
     """Return the text of an element. Raises Transient if it is missing."""
     text = document_in(reply).findtext(name)
     if not text:
-        raise Transient(f"the object store's answer lacks {name}", reason=Reason.NOT_S3)
+        raise Transient(f"the object store's answer does not contain {name}", reason=Reason.NOT_S3)
     return text

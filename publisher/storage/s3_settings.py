@@ -66,7 +66,7 @@ def read_settings(session: Any, bucket: str, environ: Mapping[str, str]) -> S3Se
     endpoint, setting = _endpoint(session, environ, services, profile)
     style = s3.get("addressing_style", "auto")
     if style not in STYLES:
-        raise UsageProblem(f"addressing_style of the AWS profile is none of {', '.join(STYLES)}")
+        raise UsageProblem(f"addressing_style of the AWS profile is not one of {', '.join(STYLES)}")
     by_rules = bucket.startswith("arn:") or any(
         session.get_config_variable(name) for name in ("use_fips_endpoint", "use_dualstack_endpoint")
     )
@@ -115,14 +115,14 @@ def _table(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = config.get(name) or {}
     if not isinstance(found, dict):
         raise UsageProblem(
-            f"{name} in the AWS configuration file holds no settings", next_step="indent them below it, one a line"
+            f"{name} in the AWS configuration file contains no settings", next_step="indent them below it, one per line"
         )
     return found
 
 
 def _region(region: str) -> str:
     if not all(one.isascii() and (one.isalnum() or one in "-_") for one in region):
-        raise UsageProblem("AWS_REGION (or AWS_DEFAULT_REGION, or the profile's region) is no region's name")
+        raise UsageProblem("AWS_REGION (or AWS_DEFAULT_REGION, or the profile's region) is not a region name")
     return region
 
 
@@ -139,12 +139,12 @@ def _check_numbers(session: Any) -> None:
             session.get_config_variable(name)
         except (ValueError, TypeError):
             names = " or ".join(filter(None, (variable, f"the profile's {key}" if key else "")))
-            raise UsageProblem(f"{names} is not what it should be (a number)", next_step="set or unset it") from None
+            raise UsageProblem(f"{names} is not a number", next_step="set or unset it") from None
 
 
 def _when(session: Any, name: str) -> bool:
     """Return whether checksums are used wherever they are supported, and not only where S3 requires them."""
     value = str(session.get_config_variable(name) or WHEN[0]).lower()
     if value not in WHEN:
-        raise UsageProblem(f"AWS_{name.upper()} (or the profile's {name}) is none of {', '.join(WHEN)}")
+        raise UsageProblem(f"AWS_{name.upper()} (or the profile's {name}) is not one of {', '.join(WHEN)}")
     return value == WHEN[0]

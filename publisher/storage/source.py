@@ -25,7 +25,7 @@ class FileChanged(LocalProblem):
 
     def __init__(self, path: str) -> None:
         super().__init__(
-            f"{shown(path)} changed since its digest was taken",
+            f"{shown(path)} has changed since it was read",
             kept="The parts that were sent before are kept. Nothing is published.",
             next_step="put the file back as it was and resume, or start again with the new content",
             reason=Reason.FILE_CHANGED,
@@ -155,7 +155,7 @@ def unreadable(path: str, error: Exception) -> LocalProblem:
     """Return the error for a file that cannot be read."""
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     gone = isinstance(error, FileNotFoundError)
-    remedy = "put it back (if its folder was moved, a link from the old place to the new one will do)" if gone else ""
+    remedy = "put it back (if its folder was moved, a link from the old path to the new one suffices)" if gone else ""
     return LocalProblem(
         f"{shown(path)} cannot be read: {why}", next_step=remedy, reason=Reason.UNREADABLE, resumable=True
     )

@@ -201,7 +201,7 @@ class ObjectStore(ABC):
                     if stored is None
                     else f"{stored.size} bytes, {stored.checksum or 'unverified'}"
                 ),
-                next_step="look whether something else writes there, then resume",
+                next_step="check whether something else writes there, then resume",
                 reason=Reason.STORED_OBJECT_DIFFERS,
             )
         return stored
@@ -225,7 +225,7 @@ def pages(lookups: int) -> range:
     return range(min(lookups // LOOKUPS_PER_PAGE, MOST_PAGES))
 
 
-RENAME = "give it a name in UTF-8, then put again"
+RENAME = "rename it to valid UTF-8, then put again"
 """The remedy for a file name that is not UTF-8."""
 
 
@@ -241,7 +241,7 @@ def check_key(key: str) -> str:
             f"the name {shown(key)} is not valid UTF-8 and cannot be a key", next_step=RENAME, reason=Reason.FILE_NAME
         ) from error
     if not key or "\0" in key or any(segment in ("", ".", "..") for segment in key.split("/")):
-        raise UsageProblem(f"{shown(key)!r} is no key: it must be a path below the destination")
+        raise UsageProblem(f"{shown(key)!r} is not a key: it must be a path below the destination")
     if length > LONGEST_KEY_BYTES:
         raise UsageProblem(f"the key {shown(key[:60])}… is longer than {LONGEST_KEY_BYTES} bytes")
     return key

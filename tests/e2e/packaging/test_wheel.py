@@ -118,7 +118,7 @@ def test_a_put_to_google_without_credentials_says_what_is_missing(installed: Ins
 
     told = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, told["reason"]) == (4, "auth"), done.stdout + done.stderr
-    assert "Google credentials cannot be had" in told["what"]
+    assert "Google credentials are unavailable" in told["what"]
     assert "gcloud auth application-default login" in told["next"]
 
 

@@ -153,7 +153,7 @@ def test_a_registry_that_would_get_everything_unencrypted_is_refused(
     with Journal(StateFolder(program.state).find(interrupted).journal) as journal:
         journal.db.conn.execute("UPDATE plan SET registry = 'http://registry.example'")
     assert program("journal", "export", interrupted, str(tmp_path / "moved.tar")).code == 0
-    there("journal", "import", str(tmp_path / "moved.tar")).blames(2, "would send everything unencrypted")
+    there("journal", "import", str(tmp_path / "moved.tar")).blames(2, "would send all data unencrypted")
     assert there.publishes == []
 
 

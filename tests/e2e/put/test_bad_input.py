@@ -125,7 +125,7 @@ def test_an_impossible_put_is_refused_with_one_message(name: str, make_place: Ma
 def test_a_missing_bucket_needs_the_user_and_can_be_resumed(kind: str, url: str, make_place: MakePlace) -> None:
     place = make_place(kind)
     answer = place.roar("put", "outputs", url, "-m", MESSAGE, "--public", "-y")
-    blames(answer.code, answer.err, ExitCode.NEEDS_USER, "no such bucket", "nobodys-bucket", "--resume")
+    blames(answer.code, answer.err, ExitCode.NEEDS_USER, "the bucket does not exist", "nobodys-bucket", "--resume")
     assert BUCKET in place.destination.url
     place.check_not_published()
 

@@ -111,7 +111,7 @@ async def test_a_server_that_wants_a_certificate_of_ours_is_a_persons_turn() -> 
     found = user_problem(error, HOST, TrustedCertificates(), None)
     assert isinstance(found, NeedsUser)
     assert found.reason == Reason.CERTIFICATE
-    assert f"{HOST} wants a certificate of yours" in found.what
+    assert f"{HOST} requires a client certificate" in found.what
 
 
 async def test_a_server_that_speaks_no_tls_is_no_matter_of_certificates() -> None:

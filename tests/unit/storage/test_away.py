@@ -155,7 +155,7 @@ def test_a_request_that_ends_its_store_each_time_is_given_up() -> None:
     network = Fragile(away=lambda now: now < deaths[-1] + 1)
 
     async def scenario(wire: StoreConnection) -> None:
-        with pytest.raises(Transient, match="went away 32 times") as caught:
+        with pytest.raises(Transient, match="became unreachable 32 times") as caught:
             await wire.call(prepare)
         assert caught.value.reason == "server failing"
 

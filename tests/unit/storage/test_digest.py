@@ -128,7 +128,7 @@ async def test_a_file_that_is_gone_may_be_put_back(tmp_path: Path) -> None:
     with pytest.raises(LocalProblem, match="cannot be read") as caught:
         await digest_file(str(tmp_path / "moved" / "model.bin"))
     assert "put it back" in caught.value.next_step
-    assert "a link from the old place to the new one" in caught.value.next_step
+    assert "a link from the old path to the new one" in caught.value.next_step
 
 
 async def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:

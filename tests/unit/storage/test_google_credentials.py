@@ -56,7 +56,7 @@ async def test_a_token_is_asked_for_once(key_file: Path, private_key: str) -> No
 async def test_an_endpoint_that_does_not_answer_is_the_networks_turn(key_file: Path, private_key: str) -> None:
     with answering(b"") as endpoint:
         write_key(key_file, private_key, endpoint.url)
-    with pytest.raises(Transient, match="Google credentials cannot be had"):
+    with pytest.raises(Transient, match="Google credentials are unavailable"):
         await open_account({}).headers()
 
 
@@ -70,7 +70,7 @@ async def test_an_endpoint_that_refuses_is_a_persons_turn(key_file: Path, privat
 
 async def test_a_key_that_is_none_is_a_persons_turn(key_file: Path) -> None:
     write_key(key_file, "no key", "http://127.0.0.1:9")
-    with pytest.raises(NeedsUser, match="Google credentials cannot be had"):
+    with pytest.raises(NeedsUser, match="Google credentials are unavailable"):
         await open_account({}).headers()
 
 
@@ -78,9 +78,9 @@ async def test_a_key_that_is_none_is_a_persons_turn(key_file: Path) -> None:
     ("content", "problem"),
     [
         (None, "cannot be read (it is not a regular file)"),
-        ("", "holds no JSON"),
-        ("[]", "holds no JSON object"),
-        ("[" * 100_000, "holds no JSON"),
+        ("", "contains no JSON"),
+        ("[]", "contains no JSON object"),
+        ("[" * 100_000, "contains no JSON"),
     ],
     ids=["folder", "empty", "list", "deep"],
 )

@@ -308,7 +308,7 @@ async def test_what_a_person_can_change_waits_for_that_person(
 )
 async def test_a_bucket_that_is_full_is_no_final_refusal(answer: Answer, store: Store, tmp_path: Path) -> None:
     store.refuses = lambda asked: None if asked.method == "HEAD" else answer
-    with pytest.raises(LocalProblem, match="has no room left") as caught:
+    with pytest.raises(LocalProblem, match="is full") as caught:
         await put(store, tmp_path)
     assert (caught.value.reason, caught.value.exit_code) == (Reason.DISK_FULL, ExitCode.INTERRUPTED)
     assert "quota" in caught.value.next_step
