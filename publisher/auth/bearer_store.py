@@ -53,7 +53,7 @@ Post = Callable[[Document], Awaitable[Mapping[str, object]]]
 
 @dataclass(frozen=True, slots=True)
 class RefreshRefused:
-    """There is no usable bearer any more. why: a sentence without its full stop."""
+    """There is no longer a usable bearer. why: a sentence without its full stop."""
 
     why: str
 
@@ -144,7 +144,7 @@ class BearerStore:
         """Return the sign-in or refusal that the file determines, or the refresh token to send to the server."""
         sign_in = self.current()
         if sign_in is None:
-            return RefreshRefused("you are not signed in any more")
+            return RefreshRefused("you are no longer signed in")
         if sign_in.access_token != rejected:
             return sign_in
         if sign_in.refresh_token is None:

@@ -187,11 +187,11 @@ class Keyring:
     async def signer(self) -> SshSigner:
         """Return the key's signer, also in a process that continues another one's publish.
 
-        Raises NeedsUser if the key cannot sign, and Refused (401) if there is no key any more.
+        Raises NeedsUser if the key cannot sign, and Refused (401) if there is no longer a key.
         """
         signer = await self._key.signer()
         if signer is None:
-            raise self._key.problem or Refused("there is no SSH key any more", status=UNAUTHORIZED)
+            raise self._key.problem or Refused("there is no longer an SSH key", status=UNAUTHORIZED)
         return signer
 
     @property

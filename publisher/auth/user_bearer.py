@@ -66,14 +66,14 @@ class UserBearer:
         """Return the header of a request sent now. Refreshes the bearer first if it is due.
 
         identity: the one that the publish began with.
-        Raises Refused (401) if there is no bearer any more, NeedsUser if another user has signed in.
+        Raises Refused (401) if there is no longer a bearer, NeedsUser if another user has signed in.
         """
         self._check_origin(caller)
         sign_in = await self._sign_in()
         if sign_in is not None and sign_in.token_state(self._clock()) is TokenState.DUE:
             sign_in = await self.renew_due(sign_in, caller) or sign_in
         if sign_in is None or sign_in.token_state(self._clock()) is TokenState.EXPIRED:
-            raise Refused(self.why_unusable or "you are not signed in any more", status=UNAUTHORIZED)
+            raise Refused(self.why_unusable or "you are no longer signed in", status=UNAUTHORIZED)
         if identity is not None and identity_of_sign_in(sign_in) not in (None, identity):
             raise NeedsUser(
                 "another user has signed in on this machine meanwhile",

@@ -24,7 +24,7 @@ class Dependencies:
     """Real resources by default; tests on virtual time inject others.
 
     clock: Unix seconds. slept: seconds that the machine has been suspended so far. has_room: whether the disk of a
-    folder has room to work. run_blocking: called anew for each publish. keyring: provides credentials; None for this
+    folder has room to work. run_blocking: called for each publish. keyring: provides credentials; None for this
     user's.
     """
 

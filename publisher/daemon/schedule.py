@@ -8,7 +8,7 @@
 | a disk is full | RETRY every half minute until there is room; not counted as an attempt |
 | the server fails, or a problem of this machine | RETRY with growing delays, `MAX_ATTEMPTS` times in a row |
 | it was asked to stop, or another process owns it | LEAVE: the next scan finds it |
-| its journal cannot be used, so nothing can be recorded | PAUSE: left alone for a while |
+| its journal cannot be used, so nothing can be recorded | PAUSE: not tried again for a while |
 """
 
 import random
@@ -26,7 +26,7 @@ LONGEST_RETRY_SECONDS = 900.0
 LONGEST_LOCAL_RETRY_SECONDS = 60.0
 """The longest delay for problems of this machine. Retrying them puts no load on a server."""
 FULL_DISK_RETRY_SECONDS = 30.0
-UNUSABLE_REST_SECONDS = 30.0
+UNUSABLE_PAUSE_SECONDS = 30.0
 THROTTLED_SECONDS = 60.0
 """The delay if a server asks for a pause without saying how long."""
 LONGEST_LATENESS_SECONDS = 4.0

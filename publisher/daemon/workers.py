@@ -13,7 +13,7 @@ from roar_publisher.daemon.dependencies import ActivePublish, Dependencies
 from roar_publisher.daemon.hooks import EndedPublish, notify_end
 from roar_publisher.daemon.log import about
 from roar_publisher.daemon.runner import DEFECT, park_defect, report_end, run_publish
-from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_REST_SECONDS, Action, FollowUp
+from roar_publisher.daemon.schedule import FIRST_RETRY_SECONDS, UNUSABLE_PAUSE_SECONDS, Action, FollowUp
 from roar_publisher.daemon.settings import DaemonSettings, project_settings
 from roar_publisher.net.budget import UploadBudget
 from roar_publisher.net.connection import RegistryConnection
@@ -100,7 +100,7 @@ class WorkerPool:
             follow_up = FollowUp(Action.PAUSE, seconds=FIRST_RETRY_SECONDS)
         except PublisherError as problem:  # the journal cannot be used, so nothing can be recorded there
             about(self._log, found.paths.id).error(problem.what)
-            follow_up = FollowUp(Action.PAUSE, seconds=UNUSABLE_REST_SECONDS)
+            follow_up = FollowUp(Action.PAUSE, seconds=UNUSABLE_PAUSE_SECONDS)
         except Exception as error:
             await park_defect(found, error, log=self._log, dependencies=self._dependencies)
         finally:
@@ -120,7 +120,7 @@ class WorkerPool:
             follow_up = FollowUp(Action.PAUSE, seconds=FIRST_RETRY_SECONDS)
         except Exception as error:
             about(self._log, found.paths.id).error(DEFECT, exc_info=error)
-            follow_up = FollowUp(Action.PAUSE, seconds=UNUSABLE_REST_SECONDS)
+            follow_up = FollowUp(Action.PAUSE, seconds=UNUSABLE_PAUSE_SECONDS)
         finally:
             del self.active[found.paths.id]
             self._on_released(found.paths.id, follow_up)
@@ -133,7 +133,8 @@ class WorkerPool:
         """
         log, settings = about(self._log, found.paths.id), self._settings
         try:
-            settings = project_settings(settings, Path(found.plan.project), log=log)
+            project = Path(found.plan.project)
+            settings = await self._dependencies.run_blocking()(project_settings, settings, project, log=log)
         except PublisherError as problem:
             log.warning(problem.what)
         progress = found.progress

@@ -72,7 +72,9 @@ class Turns:
         return answer
 
 
-def test_refused_because_roar_cli_was_first_it_goes_on_with_what_roar_cli_got(desk: Desk, second_project: Path) -> None:
+def test_refused_because_roar_cli_was_first_it_continues_with_the_tokens_of_roar_cli(
+    desk: Desk, second_project: Path
+) -> None:
     with front(desk.url) as fore:
         seat = desk.with_environment(GLAAS_URL=fore.url, ROAR_GLAAS__URL=fore.url)
         turns = fore.rule = Turns(fore)

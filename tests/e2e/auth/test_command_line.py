@@ -1,4 +1,4 @@
-"""Publishing as somebody through the real command line, to a registry that really runs, with real credentials.
+"""Publishing with an identity through the real command line, to a registry that really runs, with real credentials.
 
 The hashes are those that real roar-cli 0.4.7 reached with the same credentials.
 """
@@ -62,7 +62,7 @@ def test_the_registry_is_asked_about_a_key_once(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("journals", ["kept", "gone"])
-def test_what_is_public_stays_so_and_whoever_wants_it_private_hears_of_it(
+def test_public_lineage_stays_public_and_a_private_request_is_refused(
     desk: Desk, tmp_path: Path, journals: str
 ) -> None:
     desk.sign_in()
@@ -135,7 +135,7 @@ def test_a_token_of_the_environment_publishes_and_leaves_no_file(desk: Desk) -> 
     is_private_to_alice(desk, event["hash"])
 
 
-def test_public_names_whoever_signs(desk: Desk) -> None:
+def test_public_lineage_names_its_signer(desk: Desk) -> None:
     event = desk.publish("--public")
     assert event["hash"] == recorded_hash("none")
     is_public_and_names(desk, event["hash"], BY_NOBODY)
@@ -189,11 +189,11 @@ def test_a_project_that_may_only_be_read_takes_nothing_and_says_so(desk: Desk) -
     assert desk.read(recorded_hash("bearer"), desk.token())[0] == 404
 
 
-# ---------------------------------------------------------------- what cannot go on
+# ---------------------------------------------------------------- what cannot continue
 
 
-def test_a_token_of_the_environment_that_is_dead_is_not_replaced_by_nobody(desk: Desk) -> None:
-    """What was to name Alice never goes out as nobody's, not with -y either, nor as Bob's, whose key lies there."""
+def test_a_dead_token_of_the_environment_does_not_make_it_anonymous(desk: Desk) -> None:
+    """A publish that was to name Alice is never anonymous, not even with -y, and never Bob's, whose key is there."""
     key = desk.home / ".ssh" / "id_ed25519"
     key.parent.mkdir(mode=0o700)
     make_key(key, "ed25519")
@@ -205,7 +205,7 @@ def test_a_token_of_the_environment_that_is_dead_is_not_replaced_by_nobody(desk:
         done.blames(4, "does not accept the token of ROAR_ACCESS_TOKEN", "set ROAR_ACCESS_TOKEN to a token")
         assert "roar login" not in done.err
     assert desk.read(recorded_hash("none"))[0] == 404
-    assert desk.program.publishes == [], "nothing is kept that nobody could resume"
+    assert desk.program.publishes == [], "nothing is kept that cannot be resumed"
 
 
 @pytest.mark.parametrize("flag", ["--public", "--private"])
@@ -216,7 +216,7 @@ def test_a_named_key_that_does_not_exist_is_a_persons_turn(desk: Desk, flag: str
     assert "ROAR_SSH_KEY" in done.last["next"]
 
 
-def test_a_sign_in_that_has_ended_is_not_replaced_by_nobody(desk: Desk) -> None:
+def test_an_ended_sign_in_does_not_make_it_anonymous(desk: Desk) -> None:
     desk.sign_in()
     document = json.loads(desk.auth_json.read_text()) | {"refresh_token": None, "expires_at": "2020-01-01T00:00:00Z"}
     desk.auth_json.write_text(json.dumps(document))

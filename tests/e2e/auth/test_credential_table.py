@@ -135,7 +135,7 @@ def test_what_a_credential_comes_to(credential: str, state: str, flag: Flag, out
 
 
 def stopped(world: World, end: object, credential: str, flag: Flag, outcome: str) -> None:
-    """Assert that nothing left, and that the person hears which credential, why, and the ways out."""
+    """Assert that nothing was sent, and that the user reads which credential failed, why, and what to do."""
     assert isinstance(end, NeedsUser), end
     assert end.exit_code is ExitCode.NEEDS_USER
     assert all(sent.status >= 400 for sent in world.calls("/registration-sessions"))

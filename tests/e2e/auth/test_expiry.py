@@ -38,7 +38,7 @@ class Death:
     """How a credential dies, and who must do what about it.
 
     begin: gives Alice her credentials.  dies: what happens.  heals: what a person does about it; None where the publish
-    goes on by itself.  first: the first request that it can die before without another identity being the right one.
+    continues by itself.  first: the first request that it can die before without another identity being the right one.
     """
 
     begin: Act
@@ -62,7 +62,7 @@ def with_both(world: World) -> None:
     world.make_key()
 
 
-def nobody(world: World) -> None:
+def no_credential(world: World) -> None:
     pass
 
 
@@ -87,8 +87,8 @@ DEATHS = {
     ),
     "key locked out": Death(with_key, Flag.PRIVATE, BY_KEY, World.lock_key_out, World.let_key_in),
     "key locked out, public": Death(with_key, Flag.PUBLIC, BY_KEY, World.lock_key_out, World.let_key_in, 3),
-    "session token void": Death(nobody, Flag.ANONYMOUS, ANONYMOUS_IDENTITY, World.void_session_tokens),
-    "session token lost": Death(nobody, Flag.ANONYMOUS, ANONYMOUS_IDENTITY, World.lose_session_token),
+    "session token void": Death(no_credential, Flag.ANONYMOUS, ANONYMOUS_IDENTITY, World.void_session_tokens),
+    "session token lost": Death(no_credential, Flag.ANONYMOUS, ANONYMOUS_IDENTITY, World.lose_session_token),
 }
 
 
@@ -158,7 +158,7 @@ def test_a_credential_that_dies_before_any_request(name: str, memory: Path) -> N
 
 @pytest.mark.parametrize("flag", [Flag.PRIVATE, Flag.PUBLIC])
 @pytest.mark.parametrize("number", [2, 6])
-def test_a_token_of_the_environment_that_is_over_is_not_mended_by_a_sign_in(
+def test_an_expired_token_of_the_environment_is_not_replaced_by_a_sign_in(
     number: int, flag: Flag, memory: Path
 ) -> None:
     """The variable goes before the file, so the variable is named: before the identity is known, and after."""
@@ -217,12 +217,12 @@ CREDENTIALS: dict[str, tuple[Act, Flag, str]] = {
     "bearer": (with_bearer, Flag.PRIVATE, BY_BEARER),
     "token of the environment": (World.export_token, Flag.PRIVATE, BY_BEARER),
     "key": (with_key, Flag.PRIVATE, BY_KEY),
-    "nothing": (nobody, Flag.ANONYMOUS, ANONYMOUS_IDENTITY),
+    "nothing": (no_credential, Flag.ANONYMOUS, ANONYMOUS_IDENTITY),
 }
 
 
 @pytest.mark.parametrize("name", CREDENTIALS)
-def test_killed_at_every_moment_it_goes_on_as_the_same(name: str, memory: Path) -> None:
+def test_killed_at_every_moment_it_continues_with_the_same_identity(name: str, memory: Path) -> None:
     """The next process shows the same credential at once: it does not begin by being turned away."""
     begin, flag, identity = CREDENTIALS[name]
     reference = Life()
@@ -250,7 +250,7 @@ def test_killed_at_every_moment_it_goes_on_as_the_same(name: str, memory: Path) 
 
 @pytest.mark.parametrize("appears", [World.sign_in, World.export_token], ids=["auth.json", "ROAR_ACCESS_TOKEN"])
 def test_a_bearer_that_appears_meanwhile_does_not_take_over_from_the_key(appears: Act, memory: Path) -> None:
-    """The publish was begun by the key, so the key goes on with it wherever it was cut off."""
+    """The key began the publish, so the key continues it wherever it was interrupted."""
     reference = Life()
 
     async def scenario(root: Path, life: Life) -> None:
@@ -304,7 +304,9 @@ def test_sixty_four_requests_that_are_turned_away_together_refresh_once(memory: 
 @pytest.mark.parametrize("ahead", [HOUR, -HOUR], ids=["behind", "ahead"])
 @pytest.mark.parametrize("flag", [Flag.PRIVATE, Flag.PUBLIC])
 @pytest.mark.parametrize("number", [1, 3, 4, 10, 19])
-def test_a_clock_that_is_off_is_told_by_how_much(number: int, flag: Flag, ahead: float, memory: Path) -> None:
+def test_a_clock_that_is_off_is_reported_with_the_difference(
+    number: int, flag: Flag, ahead: float, memory: Path
+) -> None:
     """From the request `number` on, this machine's clock and the registry's are an hour apart; then it is fixed."""
     world = World(memory, LINEAGE, flag)
 
@@ -315,8 +317,8 @@ def test_a_clock_that_is_off_is_told_by_how_much(number: int, flag: Flag, ahead:
         world.make_key()
         world.before = before
         end = await world.live()
-        told = end.what if isinstance(end, LocalProblem) else repr(world.reports)
-        assert f"1 h {'behind' if ahead > 0 else 'ahead of'} the server's" in told
+        report = end.what if isinstance(end, LocalProblem) else repr(world.reports)
+        assert f"1 h {'behind' if ahead > 0 else 'ahead of'} the server's" in report
         world.before = lambda sent: None
         world.clock_ahead = 0.0
         if isinstance(end, LocalProblem):

@@ -39,7 +39,7 @@ SECRETS = (str(STATE["access_token"]), str(STATE["refresh_token"]), str(STATE["i
 
 
 def hostile(seen: Seen) -> Answer:
-    """A registry that takes everything, and signs whoever asks in as the attacker."""
+    """A registry that takes everything, and signs every client in as the attacker."""
     replies: dict[str, object] = {
         "/health": {"features": {"registration_sessions": ADVERTISED}},
         "/auth/refresh": {
@@ -63,7 +63,7 @@ def theirs() -> Iterator[Front]:
 
 @pytest.fixture
 def alice(tmp_path: Path) -> Program:
-    """In a clone of somebody's project.  Her home has a configuration of her own, and no credential yet."""
+    """In a clone of another user's project.  Her home has a configuration of her own, and no credential yet."""
     program = Program.within(captured_project("linear", tmp_path), tmp_path)
     (program.cwd / ".roar" / "config.toml").unlink()
     settings = issuer_of(program) / ".config" / "roar"

@@ -40,7 +40,7 @@ def login(desk: Desk, token_file: Path, *arguments: str) -> Ended:
 
 
 def token_file(desk: Desk, name: str = "alice") -> Path:
-    """A sign-in that the registry issues, in a file that somebody was sent."""
+    """A sign-in that the registry issues, in a file that the user received."""
     path = desk.home / f"{name}.json"
     path.unlink(missing_ok=True)
     desk.admin("token", "issue", name, "--auth-json", str(path))
@@ -152,7 +152,7 @@ def test_a_registry_that_is_away(desk: Desk) -> None:
 
 
 @pytest.mark.usefixtures("present")
-def test_a_registry_that_is_no_address(desk: Desk) -> None:
+def test_a_registry_that_is_not_an_address(desk: Desk) -> None:
     login(desk, token_file(desk), "--registry", "ftp://x").blames(2, "not a http(s) URL")
 
 

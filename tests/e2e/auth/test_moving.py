@@ -1,4 +1,4 @@
-"""A publish that is killed on one machine and goes on on another: the same lineage, once, as the same person."""
+"""A publish that is killed on one machine and continued on another: the same lineage, once, with the same identity."""
 
 import shutil
 import sqlite3
@@ -136,7 +136,7 @@ def test_what_was_acknowledged_to_alice_is_not_sent_again_from_there(tmp_path: P
         assert [seen.path for seen in fore.seen if seen.path.endswith(staged)] == []
 
 
-def test_somebody_else_can_not_go_on_with_it(tmp_path: Path) -> None:
+def test_another_user_cannot_continue_it(tmp_path: Path) -> None:
     with alices_desk(tmp_path) as alone, front(alone.url) as fore:
         here = alone.with_environment(GLAAS_URL=fore.url)
         publish_id = interrupted(here, fore, "/outputs", "bearer")

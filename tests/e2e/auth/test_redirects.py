@@ -63,7 +63,7 @@ class Redirecting(World):
 
 
 def last_part(path: str) -> str:
-    """What tells a call from the others: `jobs/batch`, `inputs`, `auth/me`, …"""
+    """What distinguishes a call from the others: `jobs/batch`, `inputs`, `auth/me`, …"""
     parts = path.partition("?")[0].split("/")
     return "/".join(parts[-2:] if parts[-1] in ("batch", "me", "refresh", "composites") else parts[-1:])
 
@@ -85,7 +85,7 @@ CREDENTIALS: dict[str, tuple[Callable[[World], None], Flag, str]] = {
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS)
-def test_wherever_any_call_is_redirected_nothing_goes_there_and_the_publish_goes_on_later(
+def test_wherever_a_call_is_redirected_nothing_is_sent_there_and_the_publish_continues_later(
     credential: str, memory: Path
 ) -> None:
     begin, flag, identity = CREDENTIALS[credential]

@@ -1,6 +1,6 @@
-"""A publish is killed, and whoever goes on with it holds somebody else's credential in the same place, or none.
+"""A publish is killed, and the next process has another user's credential in the same place, or none.
 
-Neither `ROAR_ACCESS_TOKEN` nor a key tells whose it is, so the registry is asked before anything else is sent.
+Neither `ROAR_ACCESS_TOKEN` nor a key names its owner, so the registry is asked before anything else is sent.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ async def killed(root: Path, flag: Flag, give: Callable[[World, str], None], mom
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("flag", [Flag.PRIVATE, Flag.PUBLIC])
 @pytest.mark.parametrize("credential", CREDENTIALS)
-def test_somebody_elses_credential_does_not_go_on_with_it(
+def test_another_users_credential_does_not_continue_it(
     credential: str, flag: Flag, moment: str, tmp_path: Path
 ) -> None:
     give, identity = CREDENTIALS[credential]
@@ -125,9 +125,9 @@ def an_older_registry(path: str) -> httpx2.Response | None:
         (BY_BEARER, an_unknown_key, World.sign_in),
         (BY_KEY, no_credential, World.make_key),
     ],
-    ids=["token, gone", "token, gone, and a key that nobody knows", "key, gone"],
+    ids=["token, gone", "token, gone, and an unknown key", "key, gone"],
 )
-def test_what_was_to_name_somebody_is_not_published_as_nobody(
+def test_a_publish_with_an_identity_does_not_become_anonymous(
     person: str, here: Callable[[World], None], give: Callable[[World], None], older: bool, tmp_path: Path
 ) -> None:
     """A daemon without the environment of who planned it; no registry knows of the publish yet."""
@@ -159,9 +159,9 @@ def test_what_was_to_name_somebody_is_not_published_as_nobody(
         (Flag.PUBLIC, (), an_unknown_key),
         (Flag.PUBLIC, (BY_KEY,), an_unknown_key),
     ],
-    ids=["asked for", "nobody was there", "nobody was known", "the key is turned down"],
+    ids=["asked for", "no credential", "unknown credential", "the key is rejected"],
 )
-def test_what_may_name_nobody_is_published_so(
+def test_a_publish_that_may_be_anonymous_is_published_so(
     flag: Flag, people: tuple[str, ...], here: Callable[[World], None], tmp_path: Path
 ) -> None:
     async def scenario() -> None:

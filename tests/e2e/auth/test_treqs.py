@@ -72,7 +72,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """The service runs and knows everybody; Alice shows her bearer."""
+    """The service runs and knows every user; Alice shows her bearer."""
     treqs = _service(tmp_path)
     with treqs.running(), _world(tmp_path, treqs) as world:
         yield world
@@ -91,7 +91,7 @@ def away(tmp_path: Path) -> Iterator[World]:
 def _service(folder: Path) -> Treqs:
     treqs = Treqs(folder / "treqs")
     treqs.folder.mkdir()
-    treqs.tell(ALL_CLIENTS)
+    treqs.set_known(ALL_CLIENTS)
     return treqs
 
 
@@ -154,7 +154,7 @@ def test_a_key_publishes_into_the_project_once_the_bearer_has_said_where_its_use
 
 @pytest.mark.parametrize("flag", ["--private", "--public"])
 def test_a_token_that_the_service_does_not_know_publishes_nothing(world: World, flag: str) -> None:
-    stranger = world.desk.with_environment(ROAR_ACCESS_TOKEN="token-of-nobody")
+    stranger = world.desk.with_environment(ROAR_ACCESS_TOKEN="token-of-no-user")
     stranger.roar("publish", "-y", flag).blames(4, "unknown here, revoked or expired")
     assert world.users() == []
     assert world.desk.program.publishes == []
@@ -170,7 +170,7 @@ def test_a_service_that_comes_back_is_waited_for(away: World) -> None:
             assert away.desk.read(recorded_hash("bearer"), HERS)[0] == 200
 
 
-def test_a_publish_that_waits_for_the_service_can_be_stopped_and_is_no_sign_out(away: World) -> None:
+def test_a_publish_that_waits_for_the_service_can_be_stopped_and_stays_signed_in(away: World) -> None:
     with away.desk.program.started("publish", "-y", "--private", "--json") as popen:
         waits_for_the_service(popen)
         popen.send_signal(signal.SIGINT)
@@ -200,16 +200,16 @@ WITHDRAWN: dict[str, tuple[dict[str, Json], str]] = {
 
 
 @pytest.mark.parametrize("name", WITHDRAWN)
-def test_what_is_withdrawn_while_a_publish_runs_is_withdrawn_and_given_back_it_goes_on(world: World, name: str) -> None:
-    """It happens right before the finalize, which asks the service anew.  Nothing acknowledged is sent again."""
+def test_access_withdrawn_during_a_publish_stops_it_and_access_restored_continues_it(world: World, name: str) -> None:
+    """It happens right before the finalize, which asks the service again.  Nothing acknowledged is sent again."""
     contexts, words = WITHDRAWN[name]
     world.bind()
     with front(world.desk.url) as fore:
         seat = world.desk.with_environment(GLAAS_URL=fore.url)
-        fore.rule = once_before("/finalize", lambda: world.treqs.tell(contexts))
+        fore.rule = once_before("/finalize", lambda: world.treqs.set_known(contexts))
         refused = seat.roar("publish", "-y")
         refused.blames(4, words)
-        world.treqs.tell(ALL_CLIENTS)
+        world.treqs.set_known(ALL_CLIENTS)
         world.nothing_is_published()
         staged = staged_bodies(fore.seen)
         done = seat.roar("publish", "--resume", "-y", "--json")
@@ -222,7 +222,7 @@ def test_who_has_left_the_project_reads_it_no_more(world: World) -> None:
     world.bind()
     lineage_hash = world.desk.publish()["hash"]
     assert world.desk.read(lineage_hash, HIS)[0] == 200
-    world.treqs.tell({**ALL_CLIENTS, "another-token-of-bob": context("bob")})
+    world.treqs.set_known({**ALL_CLIENTS, "another-token-of-bob": context("bob")})
     assert world.desk.read(lineage_hash, "another-token-of-bob")[0] == 404
 
 
@@ -233,7 +233,7 @@ def test_a_sign_in_is_renewed_through_the_registry_and_the_new_one_is_kept(world
     desk.say_signed_in_at(desk.program.env["GLAAS_URL"])
     os.chmod(desk.auth_json, 0o600)
     answer = {"access_token": "new-access", "refresh_token": "new-refresh", "expires_in": 3600}
-    world.treqs.tell({"new-access": ALICE}, {"old-refresh": {"success": True, "data": answer}})
+    world.treqs.set_known({"new-access": ALICE}, {"old-refresh": {"success": True, "data": answer}})
     assert desk.publish("--private")["hash"] == recorded_hash("bearer")
     kept = json.loads(desk.auth_json.read_text())
     assert (kept["access_token"], kept["refresh_token"]) == ("new-access", "new-refresh")

@@ -201,7 +201,7 @@ def test_one_that_does_not_end_is_named_and_not_killed(folder: StateFolder) -> N
         assert running(folder) == pid
 
 
-def test_one_that_cannot_start_tells_why(program: Program) -> None:
+def test_one_that_cannot_start_says_why(program: Program) -> None:
     config = Path(program.env["HOME"]) / ".config" / "roar"
     config.mkdir(parents=True)
     (config / "config.toml").write_text("[publisher]\nmax_active = 0\n")
@@ -241,7 +241,7 @@ def test_a_log_that_cannot_be_written_keeps_no_daemon_from_starting(program: Pro
     assert pid_of(program) is not None
 
 
-def test_one_that_can_neither_start_nor_log_tells_why(program: Program) -> None:
+def test_one_that_can_neither_start_nor_log_says_why(program: Program) -> None:
     """As in a state folder that cannot be written."""
     for name in ("daemon.log", "daemon.lock"):
         (program.state / name).mkdir(parents=True)

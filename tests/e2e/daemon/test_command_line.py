@@ -32,7 +32,7 @@ def program(tmp_path: Path) -> Iterator[Program]:
 
 
 def publish(program: Program, act: Callable[[OwnedPublish], object] = lambda made: None) -> PublishPaths:
-    """A publish in the program's state folder after `act`, which nobody works on."""
+    """A publish in the program's state folder after `act`, which no process works on."""
     with frozen(StateFolder(program.state), cut(chain(2))) as made:
         act(made)
         return made.paths
@@ -79,7 +79,7 @@ def test_status_of_nothing_is_quiet_and_makes_nothing(program: Program) -> None:
     assert not program.state.exists()
 
 
-def test_status_tells_where_every_live_publish_stands(program: Program) -> None:
+def test_status_shows_every_live_publish(program: Program) -> None:
     later = time.time() + TOMORROW
     places = {
         publish(program, lambda made: made.journal.queue.detach()).id: "queued",
@@ -93,12 +93,12 @@ def test_status_tells_where_every_live_publish_stands(program: Program) -> None:
         listed = {event["publish_id"]: event for event in program("journal", "list", "--json").events}
 
     (facts,) = done.events
-    told = {publish["publish_id"]: publish for publish in facts["publishes"]}
+    shown_publishes = {publish["publish_id"]: publish for publish in facts["publishes"]}
     assert (done.code, facts["running"], facts["pid"]) == (3, False, None)
     assert facts["counts"] == {"running": 1, "queued": 1, "waiting": 1, "parked": 1}
     assert facts["next_attempt"] == pytest.approx(later)
-    assert told.keys() == places.keys()
-    assert all(publish.keys() == listed[publish_id].keys() for publish_id, publish in told.items())
+    assert shown_publishes.keys() == places.keys()
+    assert all(publish.keys() == listed[publish_id].keys() for publish_id, publish in shown_publishes.items())
 
     assert (text.code, text.err) == (3, "Next: roar daemon start\n")
     assert "1 running, 1 queued, 1 waiting (next attempt " in text.out
@@ -127,7 +127,7 @@ def test_status_of_one_that_runs_names_it(program: Program) -> None:
     assert program("daemon", "status").out.startswith(f"The daemon is running (pid {pid_of(program)}).\n")
 
 
-def test_run_in_the_foreground_tells_stderr_what_it_tells_the_log(program: Program) -> None:
+def test_run_in_the_foreground_also_logs_to_stderr(program: Program) -> None:
     with program.started("daemon", "run") as popen:
         until(lambda: pid_of(program) == popen.pid)
         until((program.state / "daemon.sock").exists)

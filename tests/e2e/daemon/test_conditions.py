@@ -1,7 +1,7 @@
-"""Whatever stops a publish is told by one documented code: `roar journal show ID --why --json`, as processes.
+"""Whatever stops a publish is reported by one documented code: `roar journal show ID --why --json`, as processes.
 
-One real daemon works on a publish for each condition at once; each is told with its code, the exit code that belongs to
-it, and whether it needs user action.
+One real daemon works on a publish for each condition at once. Each is reported with its code, its exit code, and
+whether it needs user action.
 """
 
 import http.client
@@ -45,7 +45,7 @@ SIGN_IN = {
     "provider": "treqs-device",
     "issuer": "https://treqs.example",
     "client_id": "roar-cli",
-    "access_token": "a-token-that-nobody-knows",
+    "access_token": "an-unknown-token",
     "refresh_token": None,
     "expires_at": "2199-01-01T00:00:00Z",
     "user": {"sub": "user-1", "db_user_id": "db-1", "email": "someone@example.org", "username": "someone"},
@@ -54,7 +54,7 @@ Why = dict[str, Any]
 
 
 @dataclass
-class Town:
+class Environment:
     """A daemon with everything around it, and the publishes that were left to it, by condition.
 
     since: when the daemon cannot have been asked to wait yet, in Unix seconds.
@@ -82,7 +82,7 @@ def why(program: Program, publish_id: str) -> Why:
     return dict(asked.last)
 
 
-def told(answer: Why, reason: Reason, turn: Turn | None = None) -> None:
+def check_reason(answer: Why, reason: Reason, turn: Turn | None = None) -> None:
     """Assert that the answer is this reason, with all that belongs to it.  turn: where it is not the reason's."""
     meaning = MEANINGS[reason]
     assert answer["reason"] == reason, answer
@@ -197,7 +197,7 @@ def settings(home: Path, registry: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     """Every condition that a daemon can meet, brought about at once."""
     folder, since = tmp_path_factory.mktemp("town"), time.time()
     with ExitStack() as stack:
@@ -221,7 +221,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         (folder / "signed-in").mkdir()
         project = captured_project("linear", folder / "signed-in")
         publishes["auth"] = detach(program, project, "publish", "--public", "--registry", registry.url)
-        yield Town(program, publishes, since)
+        yield Environment(program, publishes, since)
 
 
 def of_journals(program: Program, registry: str) -> dict[str, str]:
@@ -257,24 +257,24 @@ def of_files(stack: ExitStack, program: Program, folder: Path) -> dict[str, str]
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_what_stops_a_publish_of_the_daemon_is_reported_by_its_code(town: Town, condition: str) -> None:
+def test_what_stops_a_publish_of_the_daemon_is_reported_by_its_code(environment: Environment, condition: str) -> None:
     reason = CONDITIONS[condition]
-    answer = town.why(condition, lambda answer: bool(answer["reason"] == reason))
-    told(answer, reason)
+    answer = environment.why(condition, lambda answer: bool(answer["reason"] == reason))
+    check_reason(answer, reason)
     if reason in (Reason.PUBLISHED, Reason.CANCELLED):
         return
     assert answer["detail"] or reason in (Reason.OFFLINE, Reason.EXPORTED), "it does not say what happened"
     assert answer["next"], "it does not say what to do"
 
 
-def test_the_daemon_waits_as_long_as_it_was_asked_to(town: Town) -> None:
-    answer = town.why("throttled", lambda answer: answer["next_attempt"] is not None)
-    assert town.since + RETRY_AFTER_SECONDS <= answer["next_attempt"]
+def test_the_daemon_waits_as_long_as_it_was_asked_to(environment: Environment) -> None:
+    answer = environment.why("throttled", lambda answer: answer["next_attempt"] is not None)
+    assert environment.since + RETRY_AFTER_SECONDS <= answer["next_attempt"]
     assert answer["next_attempt"] < time.time() + RETRY_AFTER_SECONDS + LONGEST_LATENESS_SECONDS + 1
     assert answer["attempts"] == 0
 
 
-# ---------------------------------------------------------------- told by the process itself, or by what it left
+# ---------------------------------------------------------------- reported by the process itself, or by what it left
 
 
 def code_of(reason: Reason) -> int:
@@ -288,7 +288,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def alone(tmp_path: Path, project: Path) -> Program:
-    """A program with no daemon, and with nobody signed in."""
+    """A program without a daemon and without a sign-in."""
     return Program.within(project, tmp_path)
 
 
@@ -303,15 +303,15 @@ def only_publish(program: Program) -> str:
     return publish_id
 
 
-def blamed(done: Ended, reason: Reason) -> None:
+def check_error(done: Ended, reason: Reason) -> None:
     """Assert that the process said so, and ended as is documented."""
     assert (done.code, done.last["event"], done.last["reason"]) == (code_of(reason), "error", reason), done.out
     assert done.last["exit_code"] == done.code
     assert "Traceback" not in done.err
 
 
-def test_nobody_signed_in(alone: Program, registry: str) -> None:
-    blamed(alone("publish", "--private", "-y", "--json", "--registry", registry), Reason.AUTH)
+def test_not_signed_in(alone: Program, registry: str) -> None:
+    check_error(alone("publish", "--private", "-y", "--json", "--registry", registry), Reason.AUTH)
 
 
 def test_a_sign_in_that_ran_out(alone: Program, registry: str, tmp_path: Path) -> None:
@@ -319,10 +319,10 @@ def test_a_sign_in_that_ran_out(alone: Program, registry: str, tmp_path: Path) -
     folder.mkdir(parents=True)
     (folder / "auth.json").write_text(json.dumps(SIGN_IN | {"issuer": registry, "expires_at": "2020-01-01T00:00:00Z"}))
     (folder / "auth.json").chmod(0o600)
-    blamed(alone("publish", "--private", "-y", "--json", "--registry", registry), Reason.AUTH)
+    check_error(alone("publish", "--private", "-y", "--json", "--registry", registry), Reason.AUTH)
 
 
-def test_a_locked_key_and_nobody_to_unlock_it(alone: Program, registry: str, tmp_path: Path) -> None:
+def test_a_locked_key_without_an_agent(alone: Program, registry: str, tmp_path: Path) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", str(key)], check=True)
     locked = Program(alone.cwd, alone.state, alone.env | {"ROAR_SSH_KEY": str(key)})
@@ -333,8 +333,8 @@ def test_a_locked_key_and_nobody_to_unlock_it(alone: Program, registry: str, tmp
     assert "no SSH agent holds it" in done.last["what"]
 
 
-def test_nobody_confirmed(alone: Program, registry: str) -> None:
-    blamed(alone("publish", "--public", "--json", "--registry", registry), Reason.NEEDS_CONFIRMATION)
+def test_not_confirmed(alone: Program, registry: str) -> None:
+    check_error(alone("publish", "--public", "--json", "--registry", registry), Reason.NEEDS_CONFIRMATION)
 
 
 def test_a_state_folder_that_is_none(alone: Program, registry: str) -> None:
@@ -347,7 +347,7 @@ def test_owned_by_another_process(alone: Program) -> None:
     publish_id = queue(alone, "http://127.0.0.1:9")
     with Lock(paths_of(alone, publish_id).lock):
         answer = why(alone, publish_id)
-        told(answer, Reason.OWNED)
+        check_reason(answer, Reason.OWNED)
         assert answer["owner"] == os.getpid()
         resumed = alone("publish", "--resume", publish_id, "-y", "--json")
         assert (resumed.code, resumed.last["exit_code"]) == (5, 5)
@@ -379,19 +379,19 @@ def test_stopped_and_killed(alone: Program, number: signal.Signals, reason: Reas
             done = ended(process)
         silence.set()
     assert done.code == code, done.err
-    told(why(alone, only_publish(alone)), reason, Turn.USER if reason is Reason.INTERRUPTED else None)
+    check_reason(why(alone, only_publish(alone)), reason, Turn.USER if reason is Reason.INTERRUPTED else None)
 
 
 def test_queued_while_no_daemon_runs(alone: Program) -> None:
     answer = why(alone, queue(alone, "http://127.0.0.1:9"))
-    told(answer, Reason.QUEUED)
+    check_reason(answer, Reason.QUEUED)
     assert answer["next"].startswith("roar daemon start")
 
 
 def test_published_by_a_person(alone: Program, registry: str) -> None:
     done = alone("publish", "--anonymous", "-y", "--json", "--registry", registry)
     assert (done.code, done.last["event"]) == (0, "published"), done.out
-    told(why(alone, only_publish(alone)), Reason.PUBLISHED)
+    check_reason(why(alone, only_publish(alone)), Reason.PUBLISHED)
 
 
 def test_a_journal_of_a_newer_release(alone: Program) -> None:
@@ -402,7 +402,7 @@ def test_a_journal_of_a_newer_release(alone: Program) -> None:
             " SELECT migration_set, 'm999_of_tomorrow', applied_at FROM _sqlite_migrations LIMIT 1"
         )
     assert alone("journal", "show", publish_id, "--why", "--json").last["reason"] == Reason.NEWER_JOURNAL
-    blamed(alone("publish", "--resume", publish_id, "-y", "--json"), Reason.NEWER_JOURNAL)
+    check_error(alone("publish", "--resume", publish_id, "-y", "--json"), Reason.NEWER_JOURNAL)
 
 
 @contextmanager
@@ -427,6 +427,6 @@ def test_a_full_disk_is_waited_for(tmp_path: Path, registry: str) -> None:
             filler.write_bytes(bytes(DISK_BYTES))
         with program.started("daemon", "run", "-q"):
             wait_until((program.state / "daemon.sock").exists, PATIENCE_SECONDS)
-            told(why(program, publish_id), Reason.DISK_FULL)
+            check_reason(why(program, publish_id), Reason.DISK_FULL)
             filler.unlink()
             wait_until(lambda: why(program, publish_id)["reason"] == Reason.PUBLISHED, PATIENCE_SECONDS)

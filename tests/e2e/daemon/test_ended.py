@@ -110,9 +110,9 @@ async def test_no_credential_of_the_daemon_reaches_the_hook(
 
 
 def test_what_a_server_made_up_cannot_break_the_environment() -> None:
-    told = hook_environment(replace(DONE, url="https://x/\0\nHOSTILE=1\ud800"), {"PATH": "/bin"})
+    facts = hook_environment(replace(DONE, url="https://x/\0\nHOSTILE=1\ud800"), {"PATH": "/bin"})
 
-    assert told["ROAR_PUBLISH_URL"] == r"https://x/\x00\nHOSTILE=1\ud800"
+    assert facts["ROAR_PUBLISH_URL"] == r"https://x/\x00\nHOSTILE=1\ud800"
 
 
 async def test_of_a_failing_hook_the_exit_code_and_its_last_line_are_logged(
@@ -157,10 +157,10 @@ async def test_a_hook_that_takes_too_long_is_ended_with_its_children(
     monkeypatch.setattr(anyio, "move_on_after", until_the_child_is_there)
     async with anyio.create_task_group() as tasks:
 
-        async def tell() -> None:
+        async def run() -> None:
             await notify_end(DONE, lasting(tmp_path), notify=False, log=log)
 
-        tasks.start_soon(tell)
+        tasks.start_soon(run)
         await until((tmp_path / "child").exists)
         patience.cancel()
 
@@ -173,10 +173,10 @@ async def test_a_daemon_that_stops_ends_the_hook_first(tmp_path: Path, log: logg
     with anyio.fail_after(120):
         async with anyio.create_task_group() as tasks:
 
-            async def tell() -> None:
+            async def run() -> None:
                 await notify_end(DONE, lasting(tmp_path), notify=False, log=log)
 
-            tasks.start_soon(tell)
+            tasks.start_soon(run)
             await until((tmp_path / "child").exists)
             tasks.cancel_scope.cancel()
 
@@ -199,12 +199,12 @@ async def test_a_hook_that_can_not_be_killed_is_left_behind(
     began = tmp_path / "began"
     async with anyio.create_task_group() as tasks:
 
-        async def tell() -> None:
+        async def run() -> None:
             await notify_end(
                 DONE, ["sh", "-c", f"touch {shlex.quote(str(began))}; exec sleep 20"], notify=False, log=log
             )
 
-        tasks.start_soon(tell)
+        tasks.start_soon(run)
         await until(began.exists)
         tasks.cancel_scope.cancel()
 
@@ -299,7 +299,7 @@ async def test_the_desktop_is_reported(tmp_path: Path, log: logging.Logger, capl
 
 
 @pytest.mark.usefixtures("bus")
-def test_a_notification_of_a_failure_says_why_and_is_no_markup(tmp_path: Path) -> None:
+def test_a_notification_of_a_failure_says_why_and_is_not_markup(tmp_path: Path) -> None:
     Desktop(tmp_path, "notify-send")
     failed = replace(DONE, state=State.FAILED, hash="", url="", reason="rejected", detail="<a href='x'>& no\nmore")
 
@@ -362,7 +362,7 @@ def lasting(folder: Path) -> list[str]:
 
 
 async def gone(folder: Path) -> None:
-    """Wait until nobody holds the lock of that child: the kernel drops it when it dies."""
+    """Wait until that child's lock is free: the kernel drops it when the child dies."""
     with (folder / "lock").open() as lock:
 
         def free() -> bool:

@@ -1,4 +1,4 @@
-"""The daemon as a service: what the managers are given, that they can read it, and what is told where there is none."""
+"""The daemon as a service: what the managers are given, that they can read it, and what is printed if there is none."""
 
 import os
 import plistlib
@@ -108,7 +108,7 @@ def test_launchd_reads_back_what_was_written(name: str) -> None:
 
 
 class Manager:
-    """A `systemctl` that does what it is told as far as a daemon is concerned, and writes down what that was."""
+    """A `systemctl` that starts and stops the daemon as ordered, and records its orders."""
 
     def __init__(self, folder: Path, *, answers: bool = True, refuses: str = "") -> None:
         self.folder = folder
@@ -131,8 +131,8 @@ class Manager:
     def _told(self) -> Path:
         return self.folder / "told"
 
-    def told(self) -> list[str]:
-        """What it was told since it was asked last, but for whether it is there."""
+    def orders(self) -> list[str]:
+        """Return its orders since the last call, except the probes."""
         lines = self._told.read_text().splitlines()
         self._told.unlink()
         return [line for line in lines if "show-environment" not in line]
@@ -163,13 +163,13 @@ def test_installed_it_runs_and_uninstalled_nothing_is_left(program: Program, uni
 
     assert (done.code, done.err) == (0, "")
     assert f"Installed {unit}. The daemon is running (pid {pid})" in done.out
-    assert manager.told() == ["--user daemon-reload", f"--user enable --now {UNIT}"]
+    assert manager.orders() == ["--user daemon-reload", f"--user enable --now {UNIT}"]
     assert "marked" not in unit.read_text()
 
     done = program("daemon", "uninstall")
 
     assert (done.code, done.err) == (0, "")
-    assert manager.told() == [f"--user disable --now {UNIT}", "--user daemon-reload"]
+    assert manager.orders() == [f"--user disable --now {UNIT}", "--user daemon-reload"]
     assert not unit.exists()
     until(lambda: daemons_of(program) == [])
     assert program("daemon", "uninstall").out == "The service is not installed.\n"

@@ -1,4 +1,4 @@
-"""The daemon that begins anew in its own place."""
+"""The daemon that replaces itself."""
 
 import logging
 import os

@@ -35,7 +35,7 @@ from tests.support.synthetic import make_project
 
 PUBLISHES, KILLS = (200, 50) if EXHAUSTIVE else (20, 4)
 AT_ONCE = 3
-"""Command lines under way at once."""
+"""Concurrent command lines."""
 STORM = "storm 0.1"
 END_SECONDS = 300.0
 """How long everything may take once the world is calm."""
@@ -85,14 +85,14 @@ class Trouble:
 
 @contextmanager
 def hooked(folder: Path) -> Iterator[Path]:
-    """A home whose configuration has every end told to a file; yields that file."""
-    told = folder / "told"
+    """Provide a home whose configuration reports every end to a file; yields that file."""
+    ends = folder / "told"
     config = folder / "home" / ".config" / "roar" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(
-        f"[publisher]\nnotify = false\non_done = ['sh', '-c', 'echo $ROAR_PUBLISH_ID $ROAR_PUBLISH_HASH >> {told}']\n"
+        f"[publisher]\nnotify = false\non_done = ['sh', '-c', 'echo $ROAR_PUBLISH_ID $ROAR_PUBLISH_HASH >> {ends}']\n"
     )
-    yield told
+    yield ends
 
 
 def orders(folder: Path) -> list[Order]:
@@ -112,7 +112,7 @@ def test_whatever_dies_every_publish_is_published_once(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     print(f"ROAR_TEST_SAMPLE={SEED}")  # noqa: T201  shown where it fails
     with (
-        hooked(tmp_path) as told,
+        hooked(tmp_path) as ends,
         registry_at(tmp_path / "data") as registry,
         link_to(registry, int(SEED)) as link,
         program_with_daemons(projects, tmp_path, GLAAS_URL=link.url, TMPDIR=str(temporary)) as program,
@@ -145,7 +145,7 @@ def test_whatever_dies_every_publish_is_published_once(tmp_path: Path) -> None:
         assert registry.published() == wanted_of(found)
         hashes = {one.progress.hash for one in found}
         assert {recorded(name, "session")["finalized_hash"] for name in ("linear", "diamond")} <= hashes
-        assert set(told.read_text().split("\n")) - {""} == {f"{one.paths.id} {one.progress.hash}" for one in found}
+        assert set(ends.read_text().split("\n")) - {""} == {f"{one.paths.id} {one.progress.hash}" for one in found}
         check_clean(program)
         resumed = sum(" started -> " in line for line in log_of(program)) - len(found)
         assert resumed > 0, "no daemon died at work"

@@ -1,4 +1,4 @@
-"""What a machine that went down leaves behind keeps nobody from going on: pids, locks, sockets, hot journals."""
+"""What a crashed machine leaves behind blocks no one: pids, locks, sockets, hot journals."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from tests.support.state.folders import new_publish
 
 SOON_SECONDS = 60.0
 NOBODYS_PID = "4194300"
-"""Close to the highest there can be: most likely nobody has it."""
+"""Close to the highest possible pid, so probably unused."""
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks at processes through /proc")
 
@@ -41,7 +41,7 @@ def program(tmp_path: Path) -> Iterator[Program]:
 
 @pytest.mark.parametrize("pid", [NOBODYS_PID, "this test", "1", "", "not a number"])
 def test_stale_pids_locks_and_sockets(program: Program, registry: Registry, pid: str) -> None:
-    """The numbers of processes begin anew after a reboot: a pid that was ours may be somebody's."""
+    """Pids start again after a reboot, so a pid that was ours may belong to another process."""
     folder = StateFolder(program.state)
     publish_id = queue(program, registry.url)
     paths = folder.find(publish_id)
@@ -62,7 +62,7 @@ def test_stale_pids_locks_and_sockets(program: Program, registry: Registry, pid:
 
 
 def test_a_transaction_that_was_cut_off(program: Program, registry: Registry, tmp_path: Path) -> None:
-    """The power fails in the middle of a commit: whoever opens the journal next rolls it back."""
+    """The power fails in the middle of a commit: the next process that opens the journal rolls it back."""
     publish_id = queue(program, registry.url)
     paths = StateFolder(program.state).find(publish_id)
     cut_off = (

@@ -91,7 +91,7 @@ def test_a_daemon_and_several_people_at_the_same_lineage(program: Program, regis
     assert len(daemons_of(program)) == 1
 
 
-def test_watchers_see_a_publish_to_its_end_whoever_works_on_it(
+def test_watchers_see_the_end_of_a_publish_whichever_process_works_on_it(
     program: Program, registry: Registry, link: Link
 ) -> None:
     """First a person, who is killed; then a daemon, which is killed; then the next daemon."""
@@ -143,10 +143,10 @@ def test_what_a_person_stopped_waits_for_that_person(
         person.send_signal(number)
         stopped = ended(person)
     assert stopped.code == 130, stopped.err
-    told = last_event(stopped.out)
+    event = last_event(stopped.out)
     resume, cancel = f"roar publish --resume {publish_id}", f"roar journal cancel {publish_id}"
-    assert told["next"] == f"{resume} (or cancel it: {cancel})"
-    assert "daemon" not in str(told["kept"])
+    assert event["next"] == f"{resume} (or cancel it: {cancel})"
+    assert "daemon" not in str(event["kept"])
     link.order("calm")
     other = program("publish", "@2", "--public", "-y", "-q", "--detach")
     assert other.code == 0, other.err
@@ -161,7 +161,7 @@ def test_what_a_person_stopped_waits_for_that_person(
     assert (HASH,) in {(row[0],) for row in registry.published()}
 
 
-def test_the_same_left_to_the_daemon_goes_on_there(program: Program, registry: Registry, link: Link) -> None:
+def test_the_same_publish_left_to_the_daemon_continues_there(program: Program, registry: Registry, link: Link) -> None:
     link.order("stall /outputs")
     with program.started(*PUBLISH) as person:
         wait_until(lambda: any(found.owner == person.pid for found in publishes_of(program)), SOON_SECONDS)

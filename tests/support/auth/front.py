@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PATIENCE_SECONDS = 60
 CARRIED = ("authorization", "content-type", "x-roar-version", "host")
-"""Headers that go on to the registry."""
+"""Headers that are passed on to the registry."""
 
 
 @dataclass(frozen=True, slots=True)

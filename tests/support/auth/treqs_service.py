@@ -2,7 +2,7 @@
 
     python -m tests.support.auth.treqs_service FOLDER [PORT]
 
-What it knows is in FOLDER/known.json, read anew for each request; what it was asked is appended to FOLDER/asked.
+What it knows is in FOLDER/known.json, read again for each request; what it was asked is appended to FOLDER/asked.
 """
 
 import json
@@ -22,7 +22,7 @@ KNOWN, ASKED = "known.json", "asked"
 
 @dataclass
 class Treqs:
-    """The service, as whoever administers it sees it; it may be running or not.
+    """The service as its administrator sees it, running or not.
 
     contexts: by bearer token, what `/auth/access-context` answers.  refreshing: by refresh token, what `/auth/refresh`
     answers.  port: where it listens; 0 before it first ran.
@@ -31,7 +31,7 @@ class Treqs:
     folder: Path
     port: int = 0
 
-    def tell(self, contexts: dict[str, Json], refreshing: dict[str, Json] | None = None) -> None:
+    def set_known(self, contexts: dict[str, Json], refreshing: dict[str, Json] | None = None) -> None:
         """From now on this is what it knows, and nothing else."""
         draft = self.folder / f"{KNOWN}.draft"
         draft.write_text(json.dumps({"contexts": contexts, "refreshing": refreshing or {}}))

@@ -1,4 +1,4 @@
-"""One publish as somebody, on virtual time: a registry that knows Alice, her home with her credentials, and a
+"""One publish with an identity, on virtual time: a registry that knows Alice, her home with her credentials, and a
 credential that dies right before a chosen request.
 
 A `World` outlives the processes that work on its publish; `World.live` is one of them.  Every request is held to the
@@ -54,7 +54,7 @@ T = TypeVar("T")
 EPOCH = 1_700_000_000.0
 """Unix seconds at which every world begins."""
 LATENCY = 0.05
-"""Virtual seconds that a request is under way."""
+"""Virtual seconds that a request takes."""
 ALICE, BOB = "alice", "bob"
 BY_BEARER, BY_KEY = "treqs:user:sub-alice", "glaas:user:u-alice"
 """Whom a lineage names that Alice publishes."""
@@ -75,8 +75,8 @@ class World(httpx2.AsyncBaseTransport):
 
     flag: what was asked for.  registry: the address that it was asked of.  people: whom the plan may
     name.  environ: what a process finds in its
-    environment.  clock_ahead: seconds that the registry's clock is ahead of the publisher's.  agrees: whether who is
-    asked agrees to name nobody.  before: called before each request, with its number from 1.  instead: answers a
+    environment.  clock_ahead: seconds that the registry's clock is ahead of the publisher's.  agrees: whether the user
+    agrees to an anonymous publish.  before: called before each request, with its number from 1.  instead: answers a
     request to a path instead of the registry where it returns a response.  mount: puts something before the registry.
     """
 
@@ -127,7 +127,7 @@ class World(httpx2.AsyncBaseTransport):
             )
 
     def prepared_as(self, identity: str) -> str:
-        """The hash that the remote uids follow from: it names nobody for a key (protocol.md §6)."""
+        """The hash that the remote uids follow from: it names no one for a key (protocol.md §6)."""
         return self.lineage.hash_as(ANONYMOUS_IDENTITY if is_key_identity(identity) else identity)
 
     def now(self) -> float:
@@ -150,21 +150,21 @@ class World(httpx2.AsyncBaseTransport):
         self.environ["ROAR_ACCESS_TOKEN"] = tokens.access_token
 
     def make_key(self, name: str = ALICE) -> None:
-        """Put a key of somebody's in the home, which the registry knows."""
+        """Put a user's key in the home, which the registry knows."""
         path = self.home / ".ssh" / "id_ed25519"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(key_of(name).export_private_key())
         self.let_key_in(name)
 
     def let_key_in(self, name: str = ALICE) -> None:
-        """The registry knows somebody's key from now on."""
+        """The registry knows a user's key from now on."""
         with suppress(AlreadyExists):
             self.store.accounts.write(
                 keys.add_key, name, public_keys.parse_key(key_of(name).export_public_key().decode())
             )
 
     def lock_key_out(self) -> None:
-        """The registry knows Alice's key no more."""
+        """The registry no longer knows Alice's key."""
         self.store.accounts.write(keys.remove_key, key_of(ALICE).get_fingerprint())
 
     def end_access_tokens(self) -> None:
@@ -176,7 +176,7 @@ class World(httpx2.AsyncBaseTransport):
         self.store.accounts.write(sign_ins.revoke, self._grants[ALICE])
 
     def let_time_pass(self, seconds: float) -> None:
-        """Everybody's clock moves on."""
+        """Every clock advances."""
         self._passed += seconds
 
     def void_session_tokens(self) -> None:
@@ -184,7 +184,7 @@ class World(httpx2.AsyncBaseTransport):
         self.store.secret = bytes([self.store.secret[0] + 1]) * 32
 
     def lose_session_token(self) -> None:
-        """Somebody removes the file with the session's token."""
+        """Remove the file with the session's token."""
         self.paths.forget_session_token()
 
     def saved_sign_in(self) -> dict[str, object]:
@@ -305,7 +305,7 @@ class World(httpx2.AsyncBaseTransport):
 
 @cache
 def key_of(name: str) -> asyncssh.SSHKey:
-    """Somebody's key, one for all worlds."""
+    """A user's key, the same in all worlds."""
     return asyncssh.generate_private_key("ssh-ed25519")
 
 

@@ -10,10 +10,10 @@ from tests.support.faults.simulation import run_virtually
 HOUR = 3_600.0
 DAY = 24 * HOUR
 RESUMED_SECONDS = 5.0
-"""How soon what can go on has to go on."""
+"""How soon everything that can continue must continue."""
 WORK_SECONDS = 30.0
-"""How long what goes on takes to its end, at the most, in these worlds."""
-LET_GO_SECONDS = 10.0
+"""How long a continued publish takes at most in these worlds."""
+RELEASE_SECONDS = 10.0
 SLOW_SCANS = 1.1 / SCAN_INTERVAL_SECONDS
 """Scans a second of a daemon that nothing happens to, with some to spare."""
 

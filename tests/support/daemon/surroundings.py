@@ -62,7 +62,7 @@ def registry_at(data: Path) -> Iterator[Registry]:
 
 
 class Link:
-    """The network between a daemon and its registry: a proxy that loses what it is told to lose."""
+    """The network between a daemon and its registry: a proxy that loses what it is ordered to lose."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -77,7 +77,7 @@ class Link:
             assert line == "stalled"
 
     def cut(self) -> None:
-        """Nothing arrives any more, and nobody says so."""
+        """Drop everything from now on, without an error."""
         self._process.send_signal(signal.SIGSTOP)
 
     def restore(self) -> None:

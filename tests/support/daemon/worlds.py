@@ -53,24 +53,24 @@ NO_ANSWER_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 
 
-class Sky(Enum):
+class NetworkState(Enum):
     """What may be wrong with a registry for a while."""
 
     AWAY = "nothing can be reached, and that is said at once"
-    SILENT = "nothing arrives, and nobody says so"
+    SILENT = "nothing arrives, and no error is reported"
     THROTTLING = "429, with Retry-After"
     BUSY = "503, with Retry-After"
     FAILING = "500"
     FORGETFUL = "what was staged is lost before it is finalized"
-    STRANGE = "a page of somebody else's"
+    STRANGE = "a page of another server"
     REFUSING = "422: the final no"
 
 
 @dataclass(frozen=True)
-class Spell:
+class Outage:
     """A sky, from one virtual second to another.  retry_after: what a throttling registry asks for."""
 
-    sky: Sky
+    network_state: NetworkState
     start: float
     end: float
     retry_after: float = 3600.0
@@ -94,13 +94,13 @@ class Site:
         self.url = f"http://{name}"
         self.store = Store.in_memory(b"s" * 32)
         self.seconds = 0.2
-        self.spells: list[Spell] = []
+        self.outages: list[Outage] = []
         self.app = httpx2.ASGITransport(create_app(self.store, features=ALL_FEATURES, clock=clock, run=_at_once))
 
-    def spell(self) -> Spell | None:
+    def outage(self) -> Outage | None:
         """What is wrong now."""
         now = trio.current_time()
-        return next((spell for spell in self.spells if spell.start <= now < spell.end), None)
+        return next((outage for outage in self.outages if outage.start <= now < outage.end), None)
 
     def ask(self, statement: str) -> list[tuple[object, ...]]:
         """What the registry's tables say."""
@@ -119,25 +119,25 @@ class Network(httpx2.AsyncBaseTransport):
 
     def __init__(self, machine: "Machine", *, kept: bool) -> None:
         self._machine = machine
-        self._made_before = machine.naps if kept else None
+        self._made_before = machine.suspensions if kept else None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         machine, site = self._machine, self._machine.sites[request.url.host]
         machine.requests.append(Asked(trio.current_time(), site.name, request.method, request.url.path))
-        naps = machine.naps if self._made_before is None else self._made_before
-        spell = site.spell()
+        suspensions = machine.suspensions if self._made_before is None else self._made_before
+        outage = site.outage()
         if request.method == "POST":
             machine.check_request(request.url.path, request.content)
         await anyio.sleep(site.seconds / 2)
-        if spell is not None and spell.sky in (Sky.AWAY, Sky.SILENT):
-            await self._no_answer(at_once=spell.sky is Sky.AWAY)
-        answer = _wrong(spell, request.url.path) if spell else None
+        if outage is not None and outage.network_state in (NetworkState.AWAY, NetworkState.SILENT):
+            await self._no_answer(at_once=outage.network_state is NetworkState.AWAY)
+        answer = _wrong(outage, request.url.path) if outage else None
         if answer is None:
             response = await site.app.handle_async_request(request)
             body = await response.aread()
             answer = httpx2.Response(response.status_code, headers=response.headers, content=body)
         await anyio.sleep(site.seconds / 2)
-        if machine.naps != naps:  # the machine slept meanwhile: the connection is dead, and nobody says so
+        if machine.suspensions != suspensions:  # the machine slept meanwhile: the connection is dead, without an error
             await self._no_answer(at_once=False)
         return answer
 
@@ -148,21 +148,21 @@ class Network(httpx2.AsyncBaseTransport):
         raise httpx2.ReadTimeout("silence")
 
 
-def _wrong(spell: Spell, path: str) -> httpx2.Response | None:
+def _wrong(outage: Outage, path: str) -> httpx2.Response | None:
     """The bad answer, None where the registry is asked itself."""
-    asked = {"Retry-After": f"{spell.retry_after:.0f}"}
-    match spell.sky:
-        case Sky.THROTTLING:
+    asked = {"Retry-After": f"{outage.retry_after:.0f}"}
+    match outage.network_state:
+        case NetworkState.THROTTLING:
             return httpx2.Response(429, headers=asked, json={"detail": "slow down"})
-        case Sky.BUSY:
+        case NetworkState.BUSY:
             return httpx2.Response(503, headers=asked)
-        case Sky.FAILING:
+        case NetworkState.FAILING:
             return httpx2.Response(500, json={"detail": "out of order"})
-        case Sky.REFUSING:
+        case NetworkState.REFUSING:
             return httpx2.Response(422, json={"detail": "no such field"})
-        case Sky.STRANGE:
+        case NetworkState.STRANGE:
             return httpx2.Response(200, content=b"<html>Sign in to this network</html>")
-        case Sky.FORGETFUL:
+        case NetworkState.FORGETFUL:
             if path.endswith("/finalize"):
                 return httpx2.Response(410, json={"detail": "this session is gone"})
     return None
@@ -181,14 +181,14 @@ class Machine:
         self.queued: dict[str, tuple[Site, Lineage]] = {}
         self.reported: list[EndedPublish] = []
         self.reporting_seconds = 0.0
-        self.reporting = 0  # how many ends are being told
+        self.reporting = 0  # how many ends are being reported
         self.on_report: Callable[[EndedPublish], None] = lambda ended: None  # what the hook does
         self.lines: list[str] = []
         self.scans = 0
         self.scan_seconds = 0.05  # how long the daemon takes to look at its journals
-        self.room = True  # on the disk, as the system tells
-        self.writes: Callable[[], bool] = lambda: True  # whether a journal can be written just now
-        self.naps = 0
+        self.room = True  # on the disk, as the system reports it
+        self.writes: Callable[[], bool] = lambda: True  # whether a journal can be written at the moment
+        self.suspensions = 0
         self._suspended_seconds = 0.0
         self._clock_off = 0.0
         self._acknowledged: dict[str, set[Item]] = {}
@@ -209,7 +209,7 @@ class Machine:
 
     def sleep(self, seconds: float) -> None:
         """Suspend the machine: no time passes for it, and every connection dies."""
-        self.naps += 1
+        self.suspensions += 1
         self._suspended_seconds += seconds
 
     def set_clock(self, seconds: float) -> None:
@@ -248,11 +248,11 @@ class Machine:
 
     @property
     def owned(self) -> set[str]:
-        """The publishes that somebody works on now."""
+        """Return the publishes that a process works on now."""
         return {paths.id for paths in self.folder.all_publishes() if owner(paths.lock) is not None}
 
     def ended(self) -> bool:
-        """Whether every publish has, and its end was told."""
+        """Return whether every publish has ended and its end was reported."""
         return all(not found.live and found.queued.notified for found in self.all())
 
     async def until(self, condition: Callable[[], bool], within: float, *, every: float = LOOK_SECONDS) -> float:
@@ -268,7 +268,7 @@ class Machine:
 
     @asynccontextmanager
     async def daemon(self) -> AsyncIterator["Living"]:
-        """A daemon, killed on leaving if it still runs.  When it ends to begin anew, it does."""
+        """A daemon, killed on exit if it is still running. It restarts if it exits to free memory."""
         living = Living(anyio.Event(), anyio.CancelScope(), anyio.Event())
         with self._in_force():
             async with anyio.create_task_group() as tasks:
@@ -306,7 +306,7 @@ class Machine:
         async def scan(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
             self.scans += 1
             found = call(*args, **kwargs)
-            await anyio.sleep(self.scan_seconds)  # the world goes on meanwhile
+            await anyio.sleep(self.scan_seconds)  # the world continues meanwhile
             return found
 
         firsts: Iterator[RunBlocking] = iter([scan])
@@ -350,7 +350,7 @@ class Machine:
                 raise Broken(f"{publish_id} sent again although acknowledged: {sorted(again)}")
 
     def check_published(self) -> None:
-        """Raise Broken unless each publish that was left here is published once, whole, and told once at least."""
+        """Raise Broken unless each publish that was left here is published once, whole, and reported at least once."""
         for site in self.sites.values():
             wanted = sorted(_counts(lineage) for where, lineage in self.queued.values() if where is site)
             found = sorted(site.ask(PUBLISHED))
@@ -363,7 +363,7 @@ class Machine:
                 raise Broken(f"the session token of {one.paths.id} is still there")
 
     def reported_times(self) -> Counter[str]:
-        """How often the end of each publish was told."""
+        """Return how often the end of each publish was reported."""
         return Counter(ended.publish_id for ended in self.reported)
 
 
@@ -392,7 +392,7 @@ def _counts(lineage: Lineage) -> tuple[object, ...]:
 
 @dataclass
 class Living:
-    """A daemon's life.  stop: SIGTERM.  over: set at its end.  lives: one more each time it begins anew."""
+    """A daemon's life. stop: SIGTERM. over: set at its end. lives: one more for each restart."""
 
     stop: anyio.Event
     scope: anyio.CancelScope

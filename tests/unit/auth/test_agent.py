@@ -84,19 +84,19 @@ async def test_an_agent_that_hangs_is_given_up_on_after_two_seconds_and_named(
 
 
 @pytest.mark.anyio
-async def test_a_signature_that_waits_for_a_finger_is_waited_for_and_told_once(
+async def test_a_signature_that_needs_a_touch_is_awaited_and_announced_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agent_module, "ANSWER_SECONDS", 0.02)
-    told: list[str] = []
+    notices: list[str] = []
     async with Silent(tmp_path, ssh_string(b"\x0e" + ssh_string(b"signature"))) as silent:
 
-        def tell(text: str) -> None:
-            told.append(text)
+        def notify(text: str) -> None:
+            notices.append(text)
             silent.answers.set()
 
-        agent = Agent(silent.socket, notify=tell)
+        agent = Agent(silent.socket, notify=notify)
         assert await agent.sign(KEY, b"data") == b"signature"
         assert await agent.sign(KEY, b"more") == b"signature"
-    assert len(told) == 1
-    assert "touch the security key" in told[0]
+    assert len(notices) == 1
+    assert "touch the security key" in notices[0]

@@ -177,7 +177,7 @@ async def test_without_a_refresh_token_nothing_is_asked_and_nothing_written(sign
 
 
 @pytest.mark.anyio
-async def test_a_lost_race_with_roar_cli_is_no_refusal(tmp_path: Path) -> None:
+async def test_a_lost_race_with_roar_cli_is_not_a_refusal(tmp_path: Path) -> None:
     bearer = store(tmp_path)
 
     async def post(_body: Document) -> dict[str, object]:
@@ -325,9 +325,7 @@ async def test_a_folder_that_takes_no_file_is_a_clear_problem(tmp_path: Path) ->
 
 
 @pytest.mark.anyio
-async def test_another_process_that_holds_the_lock_for_too_long_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_lock_that_is_held_for_too_long_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(private_file, "LOCK_ATTEMPTS", 3)
     monkeypatch.setattr(private_file, "LOCK_POLL_S", 0)
     bearer, server = store(tmp_path), Renewing()

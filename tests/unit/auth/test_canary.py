@@ -38,7 +38,7 @@ def shows(text: str, *canaries: str) -> list[str]:
 
 def everything_said(error: BaseException) -> str:
     """The error and all that led to it, with every local of every frame, suppressed contexts too."""
-    told, pending, seen = "", [error], set[int]()
+    shown, pending, seen = "", [error], set[int]()
     while pending:
         current = pending.pop()
         if id(current) in seen:
@@ -46,9 +46,9 @@ def everything_said(error: BaseException) -> str:
         seen.add(id(current))
         summary = traceback.TracebackException.from_exception(current, capture_locals=True)
         own = [frame for frame in summary.stack if not frame.filename.startswith(str(TESTS))]
-        told += "".join(traceback.StackSummary.from_list(own).format()) + "".join(summary.format_exception_only())
+        shown += "".join(traceback.StackSummary.from_list(own).format()) + "".join(summary.format_exception_only())
         pending += [linked for linked in (current.__cause__, current.__context__) if linked is not None]
-    return told
+    return shown
 
 
 def test_this_test_sees_a_local_that_shows_a_credential() -> None:

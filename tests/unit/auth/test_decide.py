@@ -21,7 +21,7 @@ from roar_publisher.auth.decide import (
 from roar_publisher.state.errors import ExitCode
 
 STAGES = Capabilities(anonymous_public=True, server_hash=True)
-NOBODY = HeldCredentials(bearer=False)
+NO_CREDENTIAL = HeldCredentials(bearer=False)
 SSH = HeldCredentials(bearer=False, key=Key.USUAL)
 NAMED = HeldCredentials(bearer=False, key=Key.NAMED)
 UNUSABLE = HeldCredentials(bearer=False, key=Key.UNUSABLE)
@@ -55,34 +55,35 @@ ROWS: dict[str, Expected] = {
     "public-flag/public-bearer": (Flag.PUBLIC, PROJECT, BEARER, Probe.NOT_ASKED, Decision.BEARER, None),
     "public-flag-project/bearer": (Flag.PUBLIC, PUBLIC_PROJECT, BEARER, Probe.NOT_ASKED, Decision.BEARER, IN_PUBLIC),
     "public-flag-project/ssh": (Flag.PUBLIC, PUBLIC_PROJECT, SSH, Probe.NOT_ASKED, Decision.SSH, IN_PUBLIC),
-    "public-flag-project/nobody": (Flag.PUBLIC, PUBLIC_PROJECT, NOBODY, Probe.NOT_ASKED, Decision.STOP, IN_PUBLIC),
+    "public-flag-project/nobody": (
+        Flag.PUBLIC, PUBLIC_PROJECT, NO_CREDENTIAL, Probe.NOT_ASKED, Decision.STOP, IN_PUBLIC),
     "private-flag-project/bearer": (
         Flag.PRIVATE, PUBLIC_PROJECT, BEARER, Probe.NOT_ASKED, Decision.BEARER, IN_PROJECT),
     "private-flag-project/ssh": (Flag.PRIVATE, OWNER_ONLY, SSH, Probe.NOT_ASKED, Decision.SSH, IN_OWNER),
-    "private-flag-project/nobody": (Flag.PRIVATE, PROJECT, NOBODY, Probe.NOT_ASKED, Decision.STOP, IN_PROJECT),
+    "private-flag-project/nobody": (Flag.PRIVATE, PROJECT, NO_CREDENTIAL, Probe.NOT_ASKED, Decision.STOP, IN_PROJECT),
     "private-flag/bearer": (Flag.PRIVATE, ANONYMOUS, BOTH, Probe.NOT_ASKED, Decision.BEARER, OWN),
     "private-flag/ssh": (Flag.PRIVATE, UNSET_PUBLIC, SSH, Probe.REJECTED, Decision.SSH, OWN),
-    "private-flag/nobody": (Flag.PRIVATE, PUBLIC, NOBODY, Probe.NOT_ASKED, Decision.STOP, OWN),
+    "private-flag/nobody": (Flag.PRIVATE, PUBLIC, NO_CREDENTIAL, Probe.NOT_ASKED, Decision.STOP, OWN),
     # §5.1, the scopes
     "scope-anonymous/none-wanted/session": (
         Flag.NONE, ANONYMOUS, BOTH, Probe.NOT_ASKED, Decision.ANONYMOUS_SESSION, None),
     "scope-public/public-bearer": (Flag.NONE, PUBLIC, BOTH, Probe.NOT_ASKED, Decision.BEARER, None),
     "scope-private/bearer": (Flag.NONE, PRIVATE, BEARER, Probe.NOT_ASKED, Decision.BEARER, OWN),
     "scope-private/ssh": (Flag.NONE, PRIVATE, SSH, Probe.NOT_ASKED, Decision.SSH, OWN),
-    "scope-private/nobody": (Flag.NONE, PRIVATE, NOBODY, Probe.NOT_ASKED, Decision.STOP, OWN),
+    "scope-private/nobody": (Flag.NONE, PRIVATE, NO_CREDENTIAL, Probe.NOT_ASKED, Decision.STOP, OWN),
     "scope-project/bearer": (Flag.NONE, PUBLIC_PROJECT, BEARER, Probe.NOT_ASKED, Decision.BEARER, IN_PUBLIC),
     "scope-project/ssh": (Flag.NONE, PROJECT, SSH, Probe.NOT_ASKED, Decision.SSH, IN_PROJECT),
-    "scope-project/nobody": (Flag.NONE, PUBLIC_PROJECT, NOBODY, Probe.NOT_ASKED, Decision.STOP, IN_PUBLIC),
+    "scope-project/nobody": (Flag.NONE, PUBLIC_PROJECT, NO_CREDENTIAL, Probe.NOT_ASKED, Decision.STOP, IN_PUBLIC),
     # §5.1, neither
     "public-by-default/public-nobody/session": (
-        Flag.NONE, UNSET_PUBLIC, NOBODY, Probe.NOT_ASKED, Decision.ANONYMOUS_SESSION, None),
+        Flag.NONE, UNSET_PUBLIC, NO_CREDENTIAL, Probe.NOT_ASKED, Decision.ANONYMOUS_SESSION, None),
     "public-by-default/public-bearer": (Flag.NONE, UNSET_PUBLIC, BEARER, Probe.NOT_ASKED, Decision.BEARER, None),
     "unset/own-bearer": (Flag.NONE, UNSET, BOTH, Probe.NOT_ASKED, Decision.BEARER, OWN),
     "unset/own-ssh": (Flag.NONE, UNSET, SSH, Probe.NOT_ASKED, Decision.PROBE_SSH, OWN),
     "unset/own-ssh-accepted": (Flag.NONE, UNSET, SSH, Probe.ACCEPTED, Decision.SSH, OWN),
     "unset/own-ssh-rejected": (Flag.NONE, UNSET, SSH, Probe.REJECTED, Decision.STOP, OWN),
     "unset/own-ssh-inconclusive": (Flag.NONE, UNSET, SSH, Probe.INCONCLUSIVE, Decision.STOP, OWN),
-    "unset/own-nobody": (Flag.NONE, UNSET, NOBODY, Probe.NOT_ASKED, Decision.STOP, OWN),
+    "unset/own-nobody": (Flag.NONE, UNSET, NO_CREDENTIAL, Probe.NOT_ASKED, Decision.STOP, OWN),
     # §5.3
     "public-flag/public-ssh": (Flag.PUBLIC, UNSET, SSH, Probe.NOT_ASKED, Decision.PROBE_SSH, None),
     "public-flag/public-ssh-accepted": (Flag.PUBLIC, PROJECT, SSH, Probe.ACCEPTED, Decision.SSH, None),
@@ -90,7 +91,7 @@ ROWS: dict[str, Expected] = {
         Flag.PUBLIC, UNSET, SSH, Probe.REJECTED, Decision.ANONYMOUS_SESSION, None),
     "public-flag/public-ssh-inconclusive": (Flag.PUBLIC, UNSET, SSH, Probe.INCONCLUSIVE, Decision.SSH, None),
     "public-flag/public-nobody/session": (
-        Flag.PUBLIC, PRIVATE, NOBODY, Probe.NOT_ASKED, Decision.ANONYMOUS_SESSION, None),
+        Flag.PUBLIC, PRIVATE, NO_CREDENTIAL, Probe.NOT_ASKED, Decision.ANONYMOUS_SESSION, None),
     # §5, the last paragraph: a bearer that cannot be refreshed gives way to SSH, else stops
     "public-flag/public-lapsed": (Flag.PUBLIC, UNSET, BEARER_UNUSABLE, Probe.NOT_ASKED, Decision.STOP, None),
     "public-flag/public-lapsed-ssh-rejected": (
@@ -125,12 +126,12 @@ def test_an_anonymous_publish_is_staged_only_where_the_server_offers_both(
 
 
 def test_public_by_default_says_so_and_a_flag_does_not() -> None:
-    assert "public_by_default" in decide(Flag.NONE, UNSET_PUBLIC, NOBODY, STAGES).note
-    assert decide(Flag.PUBLIC, UNSET_PUBLIC, NOBODY, STAGES).note == ""
+    assert "public_by_default" in decide(Flag.NONE, UNSET_PUBLIC, NO_CREDENTIAL, STAGES).note
+    assert decide(Flag.PUBLIC, UNSET_PUBLIC, NO_CREDENTIAL, STAGES).note == ""
 
 
 def test_the_stop_for_an_unset_scope_names_every_way_out() -> None:
-    problem = decide(Flag.NONE, UNSET, NOBODY, STAGES).problem()
+    problem = decide(Flag.NONE, UNSET, NO_CREDENTIAL, STAGES).problem()
     assert problem.exit_code is ExitCode.NEEDS_USER
     assert problem.reason == "auth"
     assert problem.diagnostics().what == (
@@ -142,7 +143,7 @@ def test_the_stop_for_an_unset_scope_names_every_way_out() -> None:
 
 
 def test_the_stop_for_a_private_publish_names_both_credentials_and_the_way_without() -> None:
-    problem = decide(Flag.PRIVATE, UNSET, NOBODY, STAGES).problem()
+    problem = decide(Flag.PRIVATE, UNSET, NO_CREDENTIAL, STAGES).problem()
     assert problem.diagnostics().next_step == (
         "Run `roar login`, configure SSH (`[glaas] key` or ROAR_SSH_KEY), or publish for everyone with --public."
     )
@@ -205,7 +206,7 @@ def test_what_no_credential_carries_is_confirmed_and_unscoped() -> None:
             assert choice.scope_request is None
 
 
-def test_what_was_to_name_somebody_never_names_nobody_unasked() -> None:
+def test_a_publish_with_a_credential_never_becomes_anonymous_unasked() -> None:
     for flag, scope, credentials, _probe, choice in every_choice():
         explicit_or_broken = credentials.key in (Key.NAMED, Key.UNUSABLE)
         if choice.needs_confirmation and (credentials.bearer_unusable or credentials.bearer or explicit_or_broken):

@@ -28,7 +28,7 @@ def test_a_sign_in_names_its_user_as_roar_cli_does(provider: str, sub: str, db_u
 
 
 @pytest.mark.parametrize(("provider", "sub"), [("", ""), ("other", "s1"), ("treqs", "s\ud800"), ("treqs", "s" * 300)])
-def test_a_sign_in_that_does_not_tell_leaves_it_to_the_server(provider: str, sub: str) -> None:
+def test_a_sign_in_without_an_identity_leaves_it_to_the_server(provider: str, sub: str) -> None:
     assert identity.identity_of_sign_in(SignIn(TOKEN, provider=provider, sub=sub)) is None
 
 

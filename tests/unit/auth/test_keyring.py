@@ -69,7 +69,7 @@ async def test_a_dry_run_takes_a_key_that_an_agent_may_hold_for_usable(home: Pat
 
 
 @pytest.mark.anyio
-async def test_a_dry_run_says_why_a_key_that_nobody_holds_is_unusable(home: Path) -> None:
+async def test_a_dry_run_says_why_a_key_that_no_agent_holds_is_unusable(home: Path) -> None:
     without_agent = keyring(home, SSH_AUTH_SOCK="")
     dry = await without_agent.available(Flag.PUBLIC, NO_SCOPE, may_ask=False)
     assert dry == HeldCredentials(bearer=False, key=Key.UNUSABLE)

@@ -85,15 +85,15 @@ def test_a_question_that_was_answered_lets_no_token_of_the_environment_through(t
         ("https://identity.example", "treqs-device", OWN, "https://identity.example"),
     ],
 )
-def test_a_sign_in_belongs_to_one_origin_whoever_asks(
+def test_a_sign_in_belongs_to_one_origin_whichever_asks(
     tmp_path: Path, issuer: str, provider: str, configured: str, home: str
 ) -> None:
     known(tmp_path).accept(OWN, NOW)
     held = sign_in(issuer, provider=provider)
     for registry in (OWN, DEFAULT_REGISTRY, "https://third.example"):
-        barred = policy(tmp_path, registry, named_by_user=True, configured=configured).why_sign_in_denied(held)
-        assert (barred is None) is (registry == home)
-        assert barred is None or home in barred.why
+        denied = policy(tmp_path, registry, named_by_user=True, configured=configured).why_sign_in_denied(held)
+        assert (denied is None) is (registry == home)
+        assert denied is None or home in denied.why
 
 
 def test_what_is_recorded_goes_before_what_is_concluded(tmp_path: Path) -> None:

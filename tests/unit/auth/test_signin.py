@@ -89,12 +89,12 @@ def test_the_end_of_the_new_token_is_counted_or_left_open(lifetime: dict[str, ob
 
 
 @pytest.mark.parametrize("token", [None, "", 7, {"a": 1}, ["a"], "two words", "line\nbreak"])
-def test_what_is_no_token_never_replaces_one(token: object) -> None:
+def test_an_invalid_token_never_replaces_a_valid_one(token: object) -> None:
     assert dict(document().refreshed({"access_token": token, "refresh_token": token}, NOW)) == STATE
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
-def test_what_is_no_json_object_is_no_document(content: bytes) -> None:
+def test_only_a_json_object_is_a_document(content: bytes) -> None:
     assert Document.parse(content) is None
 
 

@@ -1,4 +1,4 @@
-"""Which key signs, where its private half may be, and what a person is told when it cannot be used."""
+"""Which key signs, where its private half may be, and what the user reads if it cannot be used."""
 
 import re
 from base64 import b64encode
@@ -66,7 +66,7 @@ def test_a_named_key_may_have_its_public_half_alone_but_a_usual_one_may_not(tmp_
 
 
 @pytest.mark.parametrize("named", [".", "/", "~/", "..", "~/.ssh", "nul\0byte"])
-def test_a_name_that_is_no_file_is_a_clear_problem(named: str, tmp_path: Path) -> None:
+def test_a_missing_named_key_is_a_clear_problem(named: str, tmp_path: Path) -> None:
     touch(tmp_path / ".ssh" / "id_ed25519")
     with pytest.raises(NeedsUser, match=r"named by `.glaas. key`, is not a file"):
         find_key({}, named, tmp_path)
@@ -100,7 +100,7 @@ async def test_an_encrypted_key_is_unlocked_with_its_passphrase(format_: str, tm
 
 @pytest.mark.parametrize("answer", [None, Secret("wrong")], ids=["gives up", "is wrong each time"])
 @pytest.mark.anyio
-async def test_a_key_that_nobody_unlocks_needs_a_person(answer: Secret | None, tmp_path: Path) -> None:
+async def test_a_key_that_stays_locked_needs_the_user(answer: Secret | None, tmp_path: Path) -> None:
     key = make_key(tmp_path / "key", "ed25519", passphrase=PASSPHRASE)
     asked = 0
 
@@ -187,7 +187,7 @@ async def test_the_file_of_a_security_key_does_not_sign_without_the_agent_that_h
     ids=["empty", "text", "bytes", "cut short"],
 )
 @pytest.mark.anyio
-async def test_a_file_that_is_no_key_is_a_clear_problem(content: bytes, tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_key_is_a_clear_problem(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_bytes(content)
     with pytest.raises(NeedsUser, match="holds no private SSH key that can be used"):

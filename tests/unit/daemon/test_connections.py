@@ -1,4 +1,4 @@
-"""Publishes to one registry share a line to it, for as long as one of them is under way."""
+"""Publishes to one registry share its connections as long as one of them is active."""
 
 import pytest
 

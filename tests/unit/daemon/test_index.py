@@ -22,7 +22,7 @@ from tests.support.processes import line_of, running
 from tests.support.state.folders import new_publish
 
 LONG_AGO = 1_000_000.0
-NOBODY: frozenset[str] = frozenset()
+NONE: frozenset[str] = frozenset()
 
 
 class Clock:
@@ -79,12 +79,12 @@ def test_only_what_changed_is_read_again(
     for paths in publishes:
         at(paths, wall_clock.now - LONG_AGO)
     for _ in range(3):
-        assert ids(index.waiting(NOBODY)) == {paths.id for paths in publishes}
+        assert ids(index.waiting(NONE)) == {paths.id for paths in publishes}
     assert sorted(readings) == sorted(paths.id for paths in publishes)
     readings.clear()
     with OwnedPublish.open(publishes[2]) as owned:
         owned.journal.park(reason=Reason.AUTH, detail="sign in")
-    (changed,) = (one for one in index.waiting(NOBODY) if one.queued.parked)
+    (changed,) = (one for one in index.waiting(NONE) if one.queued.parked)
     assert changed.paths.id == publishes[2].id
     assert readings == [publishes[2].id]
 
@@ -95,11 +95,11 @@ def test_no_change_is_missed_although_the_timestamp_stays_the_same(
 ) -> None:
     paths = queued(folder)
     at(paths, wall_clock.now - ago)
-    assert not index.waiting(NOBODY)[0].queued.parked
+    assert not index.waiting(NONE)[0].queued.parked
     with OwnedPublish.open(paths) as owned:
         owned.journal.park(reason=Reason.AUTH, detail="sign in")
     at(paths, wall_clock.now - ago)  # as on a file system that counts whole seconds
-    assert index.waiting(NOBODY)[0].queued.parked
+    assert index.waiting(NONE)[0].queued.parked
 
 
 def test_a_timestamp_in_the_future_is_not_read_over_and_over(
@@ -109,19 +109,19 @@ def test_a_timestamp_in_the_future_is_not_read_over_and_over(
     paths = queued(folder)
     at(paths, wall_clock.now + 3600)
     for _ in range(4):
-        index.waiting(NOBODY)
+        index.waiting(NONE)
     assert readings == [paths.id]
 
 
 def test_a_new_publish_and_one_that_is_gone(folder: StateFolder, index: PublishIndex) -> None:
     first, second = queued(folder), queued(folder)
-    assert ids(index.waiting(NOBODY)) == {first.id, second.id}
+    assert ids(index.waiting(NONE)) == {first.id, second.id}
     OwnedPublish.open(first).discard()
     third = queued(folder)
-    assert ids(index.waiting(NOBODY)) == {second.id, third.id}
+    assert ids(index.waiting(NONE)) == {second.id, third.id}
 
 
-def test_a_killed_owner_is_no_owner(folder: StateFolder, index: PublishIndex) -> None:
+def test_a_killed_owner_does_not_count(folder: StateFolder, index: PublishIndex) -> None:
     paths = queued(folder)
     hold = (
         "import sys; from pathlib import Path; from roar_publisher.state.lock import Lock\n"
@@ -129,17 +129,17 @@ def test_a_killed_owner_is_no_owner(folder: StateFolder, index: PublishIndex) ->
     )
     with running("-c", hold) as process:
         assert line_of(process) == "held"
-        assert not index.waiting(NOBODY)
+        assert not index.waiting(NONE)
         process.kill()
         process.wait()
-        assert ids(index.waiting(NOBODY)) == {paths.id}
+        assert ids(index.waiting(NONE)) == {paths.id}
 
 
 def test_what_is_claimed_is_left_alone_until_the_claim_ends(folder: StateFolder, index: PublishIndex) -> None:
     paths = queued(folder)
     with Lock(paths.claim):
-        assert not index.waiting(NOBODY)
-    assert ids(index.waiting(NOBODY)) == {paths.id}
+        assert not index.waiting(NONE)
+    assert ids(index.waiting(NONE)) == {paths.id}
 
 
 def test_what_is_skipped_is_not_even_read(folder: StateFolder, index: PublishIndex, readings: list[str]) -> None:
@@ -152,25 +152,25 @@ def test_an_ended_publish_waits_to_be_reported_until_it_is(folder: StateFolder, 
     paths = queued(folder)
     with OwnedPublish.open(paths) as owned:
         owned.journal.checkpoint(Event.REJECTED, reason=Reason.REJECTED, detail="no")
-        assert not index.waiting(NOBODY)
-        assert not index.unreported(NOBODY), "nobody asked to be told"
+        assert not index.waiting(NONE)
+        assert not index.unreported(NONE), "no process asked for a report"
         owned.journal.queue.set_notified(False)
-    index.waiting(NOBODY)
-    assert ids(index.unreported(NOBODY)) == {paths.id}
+    index.waiting(NONE)
+    assert ids(index.unreported(NONE)) == {paths.id}
     assert not index.unreported(frozenset({paths.id}))
     with OwnedPublish.open(paths) as owned:
         owned.journal.queue.set_notified(True)
-    index.waiting(NOBODY)
-    assert not index.unreported(NOBODY)
+    index.waiting(NONE)
+    assert not index.unreported(NONE)
 
 
-def test_one_that_was_given_up_is_reported_to_nobody(folder: StateFolder, index: PublishIndex) -> None:
+def test_a_cancelled_publish_is_not_reported(folder: StateFolder, index: PublishIndex) -> None:
     paths = queued(folder)
     with OwnedPublish.open(paths) as owned:
         owned.journal.queue.set_notified(False)
         owned.journal.checkpoint(Event.CANCELLED)
-    index.waiting(NOBODY)
-    assert not index.unreported(NOBODY)
+    index.waiting(NONE)
+    assert not index.unreported(NONE)
 
 
 @pytest.mark.parametrize(
@@ -190,16 +190,16 @@ def test_a_damaged_journal_hides_no_other(folder: StateFolder, index: PublishInd
     with closing(sqlite3.connect(damaged.journal)) as connection:
         connection.execute(damage)
         connection.commit()
-    assert ids(index.waiting(NOBODY)) == {sound.id}
+    assert ids(index.waiting(NONE)) == {sound.id}
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all", b"SQLite format 3\0" + bytes(200)])
-def test_a_file_that_is_no_journal_hides_no_other(folder: StateFolder, index: PublishIndex, content: bytes) -> None:
+def test_an_unreadable_journal_does_not_hide_others(folder: StateFolder, index: PublishIndex, content: bytes) -> None:
     damaged, sound = queued(folder), queued(folder)
     damaged.journal.write_bytes(content)
-    assert ids(index.waiting(NOBODY)) == {sound.id}
+    assert ids(index.waiting(NONE)) == {sound.id}
     new_publish(folder)  # planning has begun, nothing is there yet
-    assert ids(index.waiting(NOBODY)) == {sound.id}
+    assert ids(index.waiting(NONE)) == {sound.id}
 
 
 def test_what_could_not_be_read_for_a_moment_is_read_again(
@@ -215,28 +215,28 @@ def test_what_could_not_be_read_for_a_moment_is_read_again(
 
     with monkeypatch.context() as moment:
         moment.setattr("roar_publisher.daemon.index.read_status", fail)
-        assert index.waiting(NOBODY) == []
-    assert ids(index.waiting(NOBODY)) == {paths.id}
+        assert index.waiting(NONE) == []
+    assert ids(index.waiting(NONE)) == {paths.id}
 
 
 def test_a_state_folder_that_does_not_exist_holds_nothing(tmp_path: Path) -> None:
-    assert PublishIndex(StateFolder(tmp_path / "nowhere")).waiting(NOBODY) == []
+    assert PublishIndex(StateFolder(tmp_path / "nowhere")).waiting(NONE) == []
 
 
 def test_a_state_folder_that_is_a_file_is_a_local_problem(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "publishes").write_text("")
-    assert PublishIndex(StateFolder(tmp_path / "state")).waiting(NOBODY) == []
+    assert PublishIndex(StateFolder(tmp_path / "state")).waiting(NONE) == []
 
 
 def test_looking_takes_no_publish_from_anybody(folder: StateFolder, index: PublishIndex) -> None:
-    """Onlookers hold the lock for an instant: whoever takes the publish meanwhile must not be turned away."""
+    """Readers hold the lock for an instant; a process that takes the publish meanwhile must succeed."""
     paths = queued(folder)
     look = (
         "import sys; from pathlib import Path; from roar_publisher.daemon.index import PublishIndex\n"
         "from roar_publisher.state.paths import StateFolder\n"
-        f"roster = PublishIndex(StateFolder(Path({str(folder.root)!r}))); print('looks', flush=True)\n"
-        "while True: roster.waiting(frozenset())"
+        f"index = PublishIndex(StateFolder(Path({str(folder.root)!r}))); print('looks', flush=True)\n"
+        "while True: index.waiting(frozenset())"
     )
     with running("-c", look) as process:
         assert line_of(process) == "looks"

@@ -139,7 +139,7 @@ def test_opened_again_nothing_is_written_twice(path: Path) -> None:
 
 
 @pytest.mark.parametrize("cause", ["full disk", "a folder in its place", "no folder"])
-def test_a_log_that_cannot_be_written_is_reported_once_and_stops_nobody(tmp_path: Path, cause: str) -> None:
+def test_an_unwritable_log_is_reported_once_and_stops_nothing(tmp_path: Path, cause: str) -> None:
     if cause == "full disk" and not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     path = {"full disk": Path("/dev/full"), "a folder in its place": tmp_path, "no folder": tmp_path / "none" / "log"}
@@ -147,16 +147,16 @@ def test_a_log_that_cannot_be_written_is_reported_once_and_stops_nobody(tmp_path
         "import sys; from pathlib import Path; from roar_publisher.daemon.log import open_log\n"
         "log = open_log(Path(sys.argv[1]))\n"
         "for number in range(1000): log.info('line %d', number)\n"
-        "print('went on')"
+        "print('continued')"
     )
     arguments = [sys.executable, "-W", "error", "-P", "-c", code, str(path[cause])]
 
     done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=120)
 
-    assert (done.returncode, done.stdout) == (0, "went on\n")
-    [told] = done.stderr.splitlines()
-    assert told.startswith(f"{path[cause]} cannot be written; the daemon continues without it: ")
-    assert told.endswith(" INFO - line 0")
+    assert (done.returncode, done.stdout) == (0, "continued\n")
+    [warning] = done.stderr.splitlines()
+    assert warning.startswith(f"{path[cause]} cannot be written; the daemon continues without it: ")
+    assert warning.endswith(" INFO - line 0")
 
 
 def test_the_last_lines_reach_back_over_a_rotation(path: Path) -> None:

@@ -55,7 +55,7 @@ def test_marks_that_another_process_stands_in_the_way_of_are_made_once_it_has_en
                 assert found.queued.attempts > 1
                 roar.execute("ROLLBACK")
                 await machine.until(lambda: not machine.status(paths).owes, LONGEST_LOCAL_RETRY_SECONDS + WORK_SECONDS)
-            assert machine.reported_times() == {paths.id: 1}, "its end was told when it was published"
+            assert machine.reported_times() == {paths.id: 1}, "its end was reported when it was published"
         machine.check_published()
 
     on(tmp_path, scenario)
@@ -65,11 +65,11 @@ def test_what_a_person_has_to_settle_is_left_alone(tmp_path: Path, database: Pat
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         in_database(paths, database)
-        mend = damaged(database)
+        repair = damaged(database)
         async with machine.daemon():
             await machine.until(lambda: machine.status(paths).queued.parked, WORK_SECONDS)
             assert machine.status(paths).owes
-            mend()
+            repair()
             await anyio.sleep(HOUR)
             assert machine.status(paths).owes
             with OwnedPublish.open(paths) as owned:
@@ -88,10 +88,10 @@ def test_nothing_is_paid_before_the_end_is_reported(tmp_path: Path, database: Pa
             roar.execute("BEGIN IMMEDIATE")
             async with machine.daemon():
                 await machine.until(lambda: machine.status(paths).owes, WORK_SECONDS)
-        for told, waits in ((False, False), (True, True), (None, True)):
+        for notified, waits in ((False, False), (True, True), (None, True)):
             with OwnedPublish.open(paths) as owned, owned.journal.transaction():
-                owned.journal.db.conn.execute("UPDATE queue SET told = ?, parked = 0", [told])
+                owned.journal.db.conn.execute("UPDATE queue SET told = ?, parked = 0", [notified])
             waiting = PublishIndex(machine.folder).waiting(frozenset())
-            assert bool(waiting) is waits, told
+            assert bool(waiting) is waits, notified
 
     on(tmp_path, scenario)

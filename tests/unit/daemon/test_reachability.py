@@ -1,4 +1,4 @@
-"""Whoever is away is knocked at by one task, soon after it comes back and never hard; on virtual time."""
+"""An unreachable server is probed by one task, noticed soon after it returns, and never burdened; on virtual time."""
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,14 +23,14 @@ OTHER = "http://other/health"
 
 @dataclass
 class Servers:
-    """Servers that are away until a time, and how long a knock takes while they are.
+    """Servers that are unreachable until a time, and how long a probe takes meanwhile.
 
-    knocks: the time of every knock, by URL.  at_once: most knocks under way at one URL.
+    probes: the time of every probe, by URL. at_once: the most concurrent probes of one URL.
     """
 
     back_at: dict[str, float]
     hangs: float = 0.0
-    knocks: dict[str, list[float]] = field(default_factory=dict)
+    probes: dict[str, list[float]] = field(default_factory=dict)
     under_way: int = 0
     at_once: int = 0
     idle: anyio.Event = field(default_factory=anyio.Event)
@@ -38,7 +38,7 @@ class Servers:
     @asynccontextmanager
     async def probing(self, url: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
         async def probe() -> bool:
-            self.knocks.setdefault(url, []).append(trio.current_time())
+            self.probes.setdefault(url, []).append(trio.current_time())
             away = trio.current_time() < self.back_at[url]
             self.under_way += 1
             self.at_once = max(self.at_once, self.under_way)
@@ -51,12 +51,12 @@ class Servers:
         yield probe
 
     async def until_idle(self) -> None:
-        """Return right after a knock."""
+        """Return right after a probe."""
         await self.idle.wait()
 
 
 class Watch:
-    """When the sentinel said that somebody is back."""
+    """When the monitor reported a server as reachable."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -75,7 +75,7 @@ def watching(tasks: TaskGroup, servers: Servers, watch: Watch, seed: int = 1) ->
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("hangs", [0.0, 0.3, 4.0])
 def test_who_comes_back_is_noticed_within_five_seconds(seed: int, hangs: float) -> None:
-    """hangs: a network that says nothing lets every knock run into its timeout."""
+    """hangs: a silent network makes every probe time out."""
 
     async def scenario() -> None:
         back_at = random.Random(seed).uniform(0, HOUR)
@@ -93,20 +93,20 @@ def test_who_comes_back_is_noticed_within_five_seconds(seed: int, hangs: float) 
     run(scenario)
 
 
-def test_a_day_away_costs_a_knock_every_few_seconds() -> None:
+def test_an_outage_of_a_day_costs_a_probe_every_few_seconds() -> None:
     async def scenario() -> None:
         servers, watch = Servers({URL: DAY}), Watch()
         async with anyio.create_task_group() as tasks:
             watching(tasks, servers, watch).watch(URL)
             await watch.heard.wait()
-        pauses = [later - earlier for earlier, later in pairwise(servers.knocks[URL])]
+        pauses = [later - earlier for earlier, later in pairwise(servers.probes[URL])]
         assert max(pauses) <= LONGEST_PROBE_SECONDS
         assert len(pauses) < DAY / (LONGEST_PROBE_SECONDS / 2)
 
     run(scenario)
 
 
-def test_one_knock_at_a_time_however_many_wait() -> None:
+def test_one_probe_at_a_time_however_many_wait() -> None:
     async def scenario() -> None:
         servers, watch = Servers({URL: 1000.0}, hangs=1.0), Watch()
         async with anyio.create_task_group() as tasks:
@@ -121,7 +121,7 @@ def test_one_knock_at_a_time_however_many_wait() -> None:
     run(scenario)
 
 
-def test_each_address_has_a_knock_of_its_own() -> None:
+def test_each_address_is_probed_separately() -> None:
     async def scenario() -> None:
         servers, watch = Servers({URL: 100.0, OTHER: 7000.0}), Watch()
         async with anyio.create_task_group() as tasks:
@@ -137,7 +137,7 @@ def test_each_address_has_a_knock_of_its_own() -> None:
     run(scenario)
 
 
-def test_hurried_it_knocks_at_once_and_a_knock_under_way_is_repeated() -> None:
+def test_probe_now_probes_immediately_and_repeats_a_running_probe() -> None:
     async def scenario() -> None:
         servers, watch = Servers({URL: 500.0}, hangs=1.0), Watch()
         async with anyio.create_task_group() as tasks:
@@ -146,13 +146,13 @@ def test_hurried_it_knocks_at_once_and_a_knock_under_way_is_repeated() -> None:
             await anyio.sleep(100)
             await servers.until_idle()
             before = trio.current_time()
-            monitor.probe_now()  # between two knocks
+            monitor.probe_now()  # between two probes
             await anyio.sleep(0.01)
-            assert servers.knocks[URL][-1] == pytest.approx(before, abs=0.01)
+            assert servers.probes[URL][-1] == pytest.approx(before, abs=0.01)
             monitor.probe_now()  # during one
-            knocks = len(servers.knocks[URL])
+            probes = len(servers.probes[URL])
             await anyio.sleep(1.01)
-            assert len(servers.knocks[URL]) == knocks + 1
+            assert len(servers.probes[URL]) == probes + 1
             await watch.heard.wait()
         assert servers.at_once == 1
 

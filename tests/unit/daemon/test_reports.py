@@ -1,4 +1,4 @@
-"""Ends are told to the hook: each at least once, in bounds, and without the publish being held meanwhile."""
+"""Ends are reported to the hook: each at least once, a bounded number at a time, without holding the publish."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,7 +15,7 @@ from roar_publisher.state.machine import Event, State
 from roar_publisher.state.paths import PublishPaths
 from roar_publisher.state.publish import OwnedPublish
 from tests.support.daemon.scenarios import HOUR, RESUMED_SECONDS, WORK_SECONDS, on
-from tests.support.daemon.worlds import Machine, Sky, Spell
+from tests.support.daemon.worlds import Machine, NetworkState, Outage
 
 
 def test_an_end_is_reported_again_where_the_daemon_died_while_it_was_reported(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_an_end_is_reported_again_where_the_daemon_died_while_it_was_reported(tm
     on(tmp_path, scenario)
 
 
-def test_a_sleep_while_an_end_is_reported_tells_it_once(tmp_path: Path) -> None:
+def test_a_suspension_during_a_report_does_not_repeat_it(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
         machine.reporting_seconds = 20.0
@@ -69,7 +69,7 @@ def test_one_who_looks_into_an_ended_publish_delays_the_reporting_and_ends_nothi
     on(tmp_path, scenario)
 
 
-def test_no_more_ends_are_reported_at_once_than_publishes_are_carried_out(tmp_path: Path) -> None:
+def test_no_more_ends_are_reported_at_once_than_publishes_are_active(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         publishes = [machine.leave(1) for _ in range(20)]
         machine.reporting_seconds = 20.0
@@ -83,7 +83,7 @@ def test_no_more_ends_are_reported_at_once_than_publishes_are_carried_out(tmp_pa
     on(tmp_path, scenario)
 
 
-def test_a_hook_for_which_there_is_no_room_is_run_later(tmp_path: Path) -> None:
+def test_a_hook_that_lacks_resources_is_run_later(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
 
@@ -104,7 +104,7 @@ def test_a_hook_for_which_there_is_no_room_is_run_later(tmp_path: Path) -> None:
 def test_a_defect_of_reporting_is_logged_and_ends_no_daemon(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         machine.leave()
-        machine.leave(agreed=False)  # the desktop is told that it waits
+        machine.leave(agreed=False)  # the desktop shows that it waits
 
         def defect(ended: EndedPublish) -> None:
             raise ExceptionGroup("unforeseen", [PermissionError()])
@@ -141,10 +141,10 @@ def test_what_can_not_be_noted_is_not_reported(tmp_path: Path) -> None:
 def test_a_failure_and_the_end_after_it_are_both_reported(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
-        machine.home.spells = [Spell(Sky.REFUSING, 0, HOUR)]
+        machine.home.outages = [Outage(NetworkState.REFUSING, 0, HOUR)]
         async with machine.daemon():
             await machine.until(machine.ended, WORK_SECONDS)
-            machine.home.spells = []
+            machine.home.outages = []
             try_again(machine, paths)
             await machine.until(machine.ended, SCAN_INTERVAL_SECONDS + WORK_SECONDS)
         assert [ended.state for ended in machine.reported] == [State.FAILED, State.DONE]
@@ -154,16 +154,16 @@ def test_a_failure_and_the_end_after_it_are_both_reported(tmp_path: Path) -> Non
 
 
 def test_a_hook_may_have_its_publish_tried_again(tmp_path: Path) -> None:
-    """It is nobody's while its end is told; the end that comes then is told, too."""
+    """No process owns it while its end is reported; a later end is reported as well."""
 
     async def scenario(machine: Machine) -> None:
         paths = machine.leave()
-        machine.home.spells = [Spell(Sky.REFUSING, 0, HOUR)]
+        machine.home.outages = [Outage(NetworkState.REFUSING, 0, HOUR)]
         machine.reporting_seconds = 10.0
 
         def hook(ended: EndedPublish) -> None:
             if ended.state is State.FAILED:
-                machine.home.spells = []
+                machine.home.outages = []
                 try_again(machine, paths)
 
         machine.on_report = hook

@@ -35,7 +35,7 @@ from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.reasons import Reason
 
 SOON = 5.0
-"""Seconds after which what can go on has gone on."""
+"""Seconds after which everything that can continue has continued."""
 NOW = 1_700_000_000.0
 
 
@@ -54,7 +54,7 @@ def test_who_needs_a_person_is_parked_whatever_the_reason(reason: Reason) -> Non
 
 
 @pytest.mark.parametrize("attempts", [0, 7, MAX_ATTEMPTS])
-def test_what_nobody_answers_is_knocked_at_and_costs_no_attempt(attempts: int) -> None:
+def test_an_unreachable_server_is_probed_and_costs_no_attempt(attempts: int) -> None:
     error = Transient("…", reason=Reason.OFFLINE, probe_url="http://registry/health")
     assert after(error, attempts) == FollowUp(Action.UNREACHABLE, attempts, probe_url="http://registry/health")
 
@@ -65,7 +65,7 @@ def test_who_asked_for_patience_is_left_alone_so_long_and_hardly_longer(asked: f
     assert {(found.action, found.attempts) for found in follow_ups} == {(Action.RETRY, 9)}
     assert asked <= min(found.seconds for found in follow_ups)
     assert max(found.seconds for found in follow_ups) < asked + SOON
-    assert len({found.seconds for found in follow_ups}) > 100, "everybody comes back at the same moment"
+    assert len({found.seconds for found in follow_ups}) > 100, "all clients return at the same moment"
 
 
 def test_who_asks_for_patience_without_saying_how_long_gets_a_minute_and_costs_no_attempt() -> None:
@@ -100,7 +100,7 @@ def test_what_fails_is_tried_again_later_each_time_and_not_for_ever(error: Publi
     assert after(error, MAX_ATTEMPTS - 1) == FollowUp(Action.PARK, MAX_ATTEMPTS)
 
 
-def test_a_huge_count_of_attempts_is_no_overflow() -> None:
+def test_a_huge_count_of_attempts_does_not_overflow() -> None:
     assert after(Transient("…", reason=Reason.SERVER_FAILING), 10**6).action is Action.PARK
 
 
@@ -157,7 +157,7 @@ def test_oldest_first_within_a_project_and_in_the_order_of_their_turn() -> None:
     assert begun[5:] == ["large2", "small2", "large3", "small3", "large4", "small4", "large5"]
 
 
-def test_a_project_with_publishes_under_way_yields_to_one_without() -> None:
+def test_a_project_with_active_publishes_yields_to_one_without() -> None:
     (chosen,) = choose(queue(busy=3, idle=1), {"busy": 1}, {"idle": 99.0}, 1)
     assert chosen.project == "idle"
 

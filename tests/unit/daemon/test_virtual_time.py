@@ -17,15 +17,15 @@ from roar_publisher.state.lock import Lock
 from roar_publisher.state.machine import State
 from roar_publisher.state.publish import OwnedPublish
 from roar_publisher.state.reasons import Reason
-from tests.support.daemon.scenarios import DAY, HOUR, LET_GO_SECONDS, RESUMED_SECONDS, SLOW_SCANS, WORK_SECONDS, on
-from tests.support.daemon.worlds import Machine, Sky, Spell
+from tests.support.daemon.scenarios import DAY, HOUR, RELEASE_SECONDS, RESUMED_SECONDS, SLOW_SCANS, WORK_SECONDS, on
+from tests.support.daemon.worlds import Machine, NetworkState, Outage
 from tests.support.sampling import EXHAUSTIVE, sample
 
 LONG = HOUR if EXHAUSTIVE else HOUR / 4
 CLOCK_MOVES = (0.0, -1.5 * HOUR, -30 * DAY, 1.5 * HOUR, 30 * DAY)
 THROTTLED = sample(
     "throttling",
-    [(sky, moves) for sky in (Sky.THROTTLING, Sky.BUSY) for moves in CLOCK_MOVES],
+    [(network_state, moves) for network_state in (NetworkState.THROTTLING, NetworkState.BUSY) for moves in CLOCK_MOVES],
     0,
     lambda case: case[0],
     lambda case: case[1],
@@ -46,7 +46,7 @@ async def until_staging(machine: Machine) -> None:
     await anyio.sleep(machine.home.seconds)
 
 
-def test_a_calm_world_publishes_everything_and_tells_each_end_once(tmp_path: Path) -> None:
+def test_without_faults_everything_is_published_and_each_end_reported_once(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         for jobs in range(1, 8):
             machine.leave(jobs)
@@ -54,7 +54,7 @@ def test_a_calm_world_publishes_everything_and_tells_each_end_once(tmp_path: Pat
             await machine.until(machine.ended, WORK_SECONDS)
             assert daemon.lives == 1
             await anyio.sleep(HOUR)
-            assert daemon.lives == 2, "it begins anew after work, to give its memory back, and only then"
+            assert daemon.lives == 2, "it restarts after work, to free its memory, and only then"
         machine.check_published()
         assert machine.reported_times() == dict.fromkeys(machine.queued, 1)
 
@@ -79,8 +79,8 @@ def test_what_is_left_to_a_daemon_at_rest_is_begun_at_its_next_look(tmp_path: Pa
     on(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("sky", [Sky.AWAY, Sky.SILENT])
-def test_a_long_outage(tmp_path: Path, sky: Sky) -> None:
+@pytest.mark.parametrize("network_state", [NetworkState.AWAY, NetworkState.SILENT])
+def test_a_long_outage(tmp_path: Path, network_state: NetworkState) -> None:
     length = DAY if EXHAUSTIVE else 3 * HOUR
 
     async def scenario(machine: Machine) -> None:
@@ -90,7 +90,7 @@ def test_a_long_outage(tmp_path: Path, sky: Sky) -> None:
             await until_staging(machine)
             start = trio.current_time()
             end = start + length
-            machine.home.spells = [Spell(sky, start, end)]
+            machine.home.outages = [Outage(network_state, start, end)]
             await anyio.sleep(HOUR)
             for found in machine.all():
                 assert found.live
@@ -98,7 +98,7 @@ def test_a_long_outage(tmp_path: Path, sky: Sky) -> None:
                 assert (found.queued.attempts, found.queued.parked) == (0, False)
             settled, scanned = len(machine.requests), machine.scans
             await anyio.sleep(end - trio.current_time())
-            assert len(machine.requests) - settled <= (length - HOUR) / 1.9, "knocks too hard"
+            assert len(machine.requests) - settled <= (length - HOUR) / 1.9, "probes too often"
             assert machine.scans - scanned <= length * SLOW_SCANS
             assert {found.queued.attempts for found in machine.all()} == {0}
             await machine.until(lambda: bool(machine.owned), RESUMED_SECONDS)
@@ -112,7 +112,7 @@ def test_a_long_outage(tmp_path: Path, sky: Sky) -> None:
 @pytest.mark.parametrize("offline_afterwards", [0.0, 20 * 60.0])
 @pytest.mark.parametrize("seed", sample("sleeping laptops", range(3), 1))
 def test_a_laptop_that_sleeps_nine_hours(tmp_path: Path, seed: int, offline_afterwards: float) -> None:
-    """No request under way is ever answered, no timer notices, and the network may take its time to be back."""
+    """No pending request is ever answered, no timer notices, and the network may return late."""
 
     async def scenario(machine: Machine) -> None:
         publishes = [machine.leave(20) for _ in range(6)]
@@ -123,12 +123,12 @@ def test_a_laptop_that_sleeps_nine_hours(tmp_path: Path, seed: int, offline_afte
             machine.sleep(9 * HOUR)
             woke = trio.current_time()
             back = woke + offline_afterwards
-            machine.home.spells = [Spell(Sky.SILENT, woke, back)]
+            machine.home.outages = [Outage(NetworkState.SILENT, woke, back)]
             await anyio.sleep(back - woke)
             owned = await machine.until(lambda: bool(machine.owned), RESUMED_SECONDS)
             assert owned - back <= RESUMED_SECONDS
             await anyio.sleep(RESUMED_SECONDS)
-            assert requests_between(machine, back, back + RESUMED_SECONDS) >= 4, "nothing went on"
+            assert requests_between(machine, back, back + RESUMED_SECONDS) >= 4, "nothing continued"
             await machine.until(machine.ended, 6 * WORK_SECONDS)
             assert {found.queued.attempts for found in machine.all()} == {0}
         machine.check_published()
@@ -137,9 +137,9 @@ def test_a_laptop_that_sleeps_nine_hours(tmp_path: Path, seed: int, offline_afte
     on(tmp_path, scenario, seed=seed)
 
 
-@pytest.mark.parametrize(("sky", "clock_moves"), THROTTLED)
-def test_a_server_that_throttles_for_an_hour(tmp_path: Path, sky: Sky, clock_moves: float) -> None:
-    """It is left alone for as long as it asked, wherever the wall clock is set to meanwhile."""
+@pytest.mark.parametrize(("network_state", "clock_moves"), THROTTLED)
+def test_a_server_that_throttles_for_an_hour(tmp_path: Path, network_state: NetworkState, clock_moves: float) -> None:
+    """It is not asked before the time that it named, whatever the wall clock is set to meanwhile."""
 
     async def scenario(machine: Machine) -> None:
         for _ in range(8):
@@ -147,7 +147,7 @@ def test_a_server_that_throttles_for_an_hour(tmp_path: Path, sky: Sky, clock_mov
         async with machine.daemon():
             await until_staging(machine)
             start = trio.current_time()
-            machine.home.spells = [Spell(sky, start, start + HOUR)]
+            machine.home.outages = [Outage(network_state, start, start + HOUR)]
             await anyio.sleep(60)
             throttled = machine.all()
             assert {found.reason for found in throttled if found.live} == {Reason.THROTTLED}
@@ -155,7 +155,7 @@ def test_a_server_that_throttles_for_an_hour(tmp_path: Path, sky: Sky, clock_mov
             asked, scanned = len(machine.requests), machine.scans
             machine.set_clock(clock_moves)
             await anyio.sleep(start + HOUR - trio.current_time())
-            assert len(machine.requests) == asked, "it was asked again before the time it said"
+            assert len(machine.requests) == asked, "it was asked again before the time that it named"
             assert machine.scans - scanned <= HOUR * SLOW_SCANS
             await machine.until(lambda: bool(machine.owned), 2 * RESUMED_SECONDS)
             await machine.until(machine.ended, RESUMED_SECONDS + WORK_SECONDS)
@@ -170,7 +170,7 @@ def test_a_time_that_another_clock_wrote_keeps_no_publish_from_its_next_daemon(
 ) -> None:
     async def scenario(machine: Machine) -> None:
         paths = machine.leave(10)
-        machine.home.spells = [Spell(Sky.THROTTLING, 0.3, 60.0)]
+        machine.home.outages = [Outage(NetworkState.THROTTLING, 0.3, 60.0)]
         async with machine.daemon():
             await machine.until(lambda: machine.status(paths).queued.next_attempt is not None, WORK_SECONDS)
         machine.set_clock(clock_moves)
@@ -189,7 +189,7 @@ def test_the_clock_makes_a_wait_neither_shorter_nor_longer(tmp_path: Path, clock
         async with machine.daemon():
             await until_staging(machine)
             start = trio.current_time()
-            machine.home.spells = [Spell(Sky.THROTTLING, start, start + 10, retry_after=30)]
+            machine.home.outages = [Outage(NetworkState.THROTTLING, start, start + 10, retry_after=30)]
             await machine.until(lambda: machine.status(paths).queued.next_attempt is not None, WORK_SECONDS)
             said = machine.requests[-1].at
             machine.set_clock(clock_moves)
@@ -206,7 +206,7 @@ def test_a_wait_goes_by_while_the_machine_sleeps(tmp_path: Path) -> None:
         async with machine.daemon():
             await until_staging(machine)
             start = trio.current_time()
-            machine.home.spells = [Spell(Sky.THROTTLING, start, start + 10)]
+            machine.home.outages = [Outage(NetworkState.THROTTLING, start, start + 10)]
             await machine.until(lambda: machine.status(paths).queued.next_attempt is not None, WORK_SECONDS)
             await anyio.sleep(10)
             machine.sleep(2 * HOUR)
@@ -222,7 +222,7 @@ def test_each_is_asked_again_within_seconds_of_the_time_that_its_server_said(tmp
         async with machine.daemon():
             await until_staging(machine)
             start = trio.current_time()
-            machine.home.spells = [Spell(Sky.THROTTLING, start, start + HOUR)]
+            machine.home.outages = [Outage(NetworkState.THROTTLING, start, start + HOUR)]
             await machine.until(lambda: machine.status(paths).owner is None, WORK_SECONDS)
             said = machine.requests[-1].at
             await anyio.sleep(HOUR + RESUMED_SECONDS)
@@ -234,17 +234,17 @@ def test_each_is_asked_again_within_seconds_of_the_time_that_its_server_said(tmp
     on(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("sky", [Sky.FAILING, Sky.STRANGE])
-def test_a_server_that_fails_for_an_hour_is_asked_ever_less(tmp_path: Path, sky: Sky) -> None:
+@pytest.mark.parametrize("network_state", [NetworkState.FAILING, NetworkState.STRANGE])
+def test_a_server_that_fails_for_an_hour_is_asked_ever_less(tmp_path: Path, network_state: NetworkState) -> None:
     async def scenario(machine: Machine) -> None:
         for _ in range(4):
             machine.leave(10)
         async with machine.daemon():
             await until_staging(machine)
             start = trio.current_time()
-            machine.home.spells = [Spell(sky, start, start + HOUR)]
+            machine.home.outages = [Outage(network_state, start, start + HOUR)]
             await anyio.sleep(HOUR / 2)
-            reason = Reason.SERVER_FAILING if sky is Sky.FAILING else Reason.FRONT
+            reason = Reason.SERVER_FAILING if network_state is NetworkState.FAILING else Reason.FRONT
             # One may be asked for again at this very moment.
             assert {found.reason for found in machine.all()} - {Reason.OWNED} == {reason}
             assert all(0 < found.queued.attempts < 15 for found in machine.all())
@@ -258,11 +258,11 @@ def test_a_server_that_fails_for_an_hour_is_asked_ever_less(tmp_path: Path, sky:
 
 
 def test_a_server_that_loses_every_session_is_asked_ever_less_and_not_for_ever(tmp_path: Path) -> None:
-    """Everything is sent anew each time: that it was taken is no progress."""
+    """Everything is sent again each time, so an acceptance does not count as progress."""
 
     async def scenario(machine: Machine) -> None:
         paths = machine.leave(2)
-        machine.home.spells = [Spell(Sky.FORGETFUL, 0, 100 * DAY)]
+        machine.home.outages = [Outage(NetworkState.FORGETFUL, 0, 100 * DAY)]
         async with machine.daemon() as daemon:
             await anyio.sleep(HOUR)
             found = machine.status(paths)
@@ -313,9 +313,7 @@ def test_nothing_is_begun_on_a_full_disk_and_everything_when_there_is_room(tmp_p
 
 
 @pytest.mark.parametrize("fails_at", range(1, 30, 4))
-def test_a_disk_that_fills_up_under_work_parks_it_and_it_goes_on_when_there_is_room(
-    tmp_path: Path, fails_at: int
-) -> None:
+def test_a_disk_that_fills_up_postpones_the_work_until_there_is_room(tmp_path: Path, fails_at: int) -> None:
     """The commit that finds no room can be any; what is written down afterwards finds some, or none."""
 
     async def scenario(machine: Machine) -> None:
@@ -383,7 +381,7 @@ def test_sixty_publishes_of_three_projects_are_fair_and_never_more_than_allowed_
     on(tmp_path, scenario)
 
 
-def test_who_needs_a_person_is_asked_for_once_and_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_publish_that_needs_the_user_is_notified_once_and_delays_no_other(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         elsewhere = machine.site("elsewhere.localhost")
         unsure = machine.leave(site=elsewhere, agreed=False)
@@ -408,20 +406,20 @@ def test_who_needs_a_person_is_asked_for_once_and_holds_nobody_up(tmp_path: Path
     on(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("sky", [None, Sky.AWAY, Sky.SILENT, Sky.THROTTLING])
-def test_what_is_claimed_is_let_go_of_and_left_alone(tmp_path: Path, sky: Sky | None) -> None:
+@pytest.mark.parametrize("network_state", [None, NetworkState.AWAY, NetworkState.SILENT, NetworkState.THROTTLING])
+def test_a_claimed_publish_is_released_and_not_taken_again(tmp_path: Path, network_state: NetworkState | None) -> None:
     async def scenario(machine: Machine) -> None:
         wanted, other = machine.leave(60), machine.leave(60)
         machine.home.seconds = 3.0
         async with machine.daemon():
             await until_staging(machine)
-            if sky is not None:
-                machine.home.spells = [Spell(sky, trio.current_time(), HOUR / 2, retry_after=10)]
+            if network_state is not None:
+                machine.home.outages = [Outage(network_state, trio.current_time(), HOUR / 2, retry_after=10)]
             await anyio.sleep(5)
             began = trio.current_time()
-            with Lock(wanted.claim):  # nobody wakes the daemon
-                let_go = await machine.until(lambda: machine.status(wanted).owner is None, LET_GO_SECONDS)
-                assert let_go - began <= LET_GO_SECONDS
+            with Lock(wanted.claim):  # no process wakes the daemon
+                let_go = await machine.until(lambda: machine.status(wanted).owner is None, RELEASE_SECONDS)
+                assert let_go - began <= RELEASE_SECONDS
                 held = machine.status(wanted)
                 await anyio.sleep(HOUR)
                 assert machine.status(wanted) == held, "it was touched while it was claimed"
@@ -451,23 +449,23 @@ def test_claimed_over_and_over_and_the_daemon_lives_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [0.0, 0.3, 1.0, 2.0, 4.0])
-@pytest.mark.parametrize("sky", [None, Sky.SILENT])
+@pytest.mark.parametrize("network_state", [None, NetworkState.SILENT])
 def test_asked_to_stop_it_ends_within_ten_seconds_and_loses_nothing(
-    tmp_path: Path, after: float, sky: Sky | None
+    tmp_path: Path, after: float, network_state: NetworkState | None
 ) -> None:
     async def scenario(machine: Machine) -> None:
         for _ in range(6):
             machine.leave(40)
-        machine.home.seconds = 8.0 if sky is None else 0.5
-        if sky is not None:
-            machine.home.spells = [Spell(sky, 1.0, HOUR)]
+        machine.home.seconds = 8.0 if network_state is None else 0.5
+        if network_state is not None:
+            machine.home.outages = [Outage(network_state, 1.0, HOUR)]
         async with machine.daemon() as daemon:
             await anyio.sleep(after)
             daemon.stop.set()
-            await machine.until(daemon.over.is_set, LET_GO_SECONDS)
+            await machine.until(daemon.over.is_set, RELEASE_SECONDS)
         assert not machine.owned
         assert {found.reason for found in machine.all()} <= {Reason.QUEUED, Reason.INTERRUPTED}
-        machine.home.spells, machine.home.seconds = [], 0.2
+        machine.home.outages, machine.home.seconds = [], 0.2
         async with machine.daemon():
             await machine.until(machine.ended, 4 * WORK_SECONDS)
         machine.check_published()
@@ -475,8 +473,8 @@ def test_asked_to_stop_it_ends_within_ten_seconds_and_loses_nothing(
     on(tmp_path, scenario)
 
 
-def test_a_lock_that_does_not_tell_its_holder_is_not_tried_over_and_over(tmp_path: Path) -> None:
-    """Where the disk was full, nobody's number is in it."""
+def test_a_lock_without_a_pid_is_not_tried_repeatedly(tmp_path: Path) -> None:
+    """If the disk was full, it contains no pid."""
 
     async def scenario(machine: Machine) -> None:
         held, other = machine.leave(), machine.leave()
@@ -515,7 +513,7 @@ def test_a_journal_that_cannot_be_opened_is_complained_of_now_and_then(tmp_path:
 def test_many_that_wait_for_one_registry_do_not_hold_up_another(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         away = machine.site("away.localhost")
-        away.spells = [Spell(Sky.AWAY, 0, DAY)]
+        away.outages = [Outage(NetworkState.AWAY, 0, DAY)]
         for _ in range(40 if EXHAUSTIVE else 20):
             machine.leave(site=away)
         async with machine.daemon():
@@ -525,7 +523,7 @@ def test_many_that_wait_for_one_registry_do_not_hold_up_another(tmp_path: Path) 
             calm = trio.current_time()
             await anyio.sleep(LONG)
             assert requests_between(machine, calm + 60, calm + LONG) <= LONG / 1.9
-            away.spells = []
+            away.outages = []
             await machine.until(machine.ended, RESUMED_SECONDS + 4 * WORK_SECONDS)
         machine.check_published()
 
@@ -554,8 +552,19 @@ def test_a_hard_week(tmp_path: Path, seed: int) -> None:
         for _ in range(12):
             moment += chance.uniform(0, 40)
             length = chance.choice([1.0, 10.0, 60.0, HOUR])
-            sky = chance.choice([Sky.AWAY, Sky.SILENT, Sky.THROTTLING, Sky.BUSY, Sky.FAILING, Sky.STRANGE])
-            machine.home.spells.append(Spell(sky, moment, moment + length, retry_after=chance.choice([1, 30, HOUR])))
+            network_state = chance.choice(
+                [
+                    NetworkState.AWAY,
+                    NetworkState.SILENT,
+                    NetworkState.THROTTLING,
+                    NetworkState.BUSY,
+                    NetworkState.FAILING,
+                    NetworkState.STRANGE,
+                ]
+            )
+            machine.home.outages.append(
+                Outage(network_state, moment, moment + length, retry_after=chance.choice([1, 30, HOUR]))
+            )
             moment += length
         while trio.current_time() < moment or not machine.ended():
             if chance.random() < 0.3 and len(machine.queued) < 20:
@@ -571,7 +580,7 @@ def test_a_hard_week(tmp_path: Path, seed: int) -> None:
                         await anyio.sleep(chance.uniform(0, 30))
                     case 2:
                         daemon.stop.set()
-                        await machine.until(daemon.over.is_set, LET_GO_SECONDS)
+                        await machine.until(daemon.over.is_set, RELEASE_SECONDS)
             assert trio.current_time() < 40 * DAY, machine.all()
         async with machine.daemon():
             await anyio.sleep(HOUR)
@@ -581,14 +590,14 @@ def test_a_hard_week(tmp_path: Path, seed: int) -> None:
     on(tmp_path, scenario, seed=seed)
 
 
-def test_knocks_go_on_in_their_pace(tmp_path: Path) -> None:
+def test_probes_continue_at_their_pace(tmp_path: Path) -> None:
     async def scenario(machine: Machine) -> None:
         machine.leave()
-        machine.home.spells = [Spell(Sky.AWAY, 0, HOUR)]
+        machine.home.outages = [Outage(NetworkState.AWAY, 0, HOUR)]
         async with machine.daemon():
             await anyio.sleep(HOUR - 1)
-            knocks = [asked.at for asked in machine.requests if asked.at > 60]
-            assert max(later - earlier for earlier, later in pairwise(knocks)) <= RESUMED_SECONDS
+            probes = [asked.at for asked in machine.requests if asked.at > 60]
+            assert max(later - earlier for earlier, later in pairwise(probes)) <= RESUMED_SECONDS
             await machine.until(machine.ended, 1 + RESUMED_SECONDS + WORK_SECONDS)
         machine.check_published()
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 @asynccontextmanager
 async def daemon(folder: StateFolder) -> AsyncIterator[list[str]]:
-    """Somebody who can be woken; the list grows by one each time."""
+    """Provide a listener that can be woken; the list grows by one each time."""
     folder.root.mkdir(parents=True, exist_ok=True)
     woken: list[str] = []
     async with anyio.create_task_group() as tasks:
@@ -38,7 +38,7 @@ async def daemon(folder: StateFolder) -> AsyncIterator[list[str]]:
         tasks.cancel_scope.cancel()
 
 
-async def knocks(folder: StateFolder) -> bool:
+async def wakes(folder: StateFolder) -> bool:
     return await to_thread.run_sync(wake, folder)
 
 
@@ -49,24 +49,24 @@ def connected(folder: StateFolder) -> socket.socket:
     return connection
 
 
-async def test_whoever_is_woken_hears_of_it_and_answers(folder: StateFolder) -> None:
+async def test_a_wake_up_is_received_and_answered(folder: StateFolder) -> None:
     async with daemon(folder) as woken:
-        assert await knocks(folder)
-        assert await knocks(folder)
+        assert await wakes(folder)
+        assert await wakes(folder)
         assert len(woken) == 2
 
 
-async def test_nobody_there(folder: StateFolder) -> None:
-    assert not await knocks(folder)
+async def test_without_a_daemon_no_one_answers(folder: StateFolder) -> None:
+    assert not await wakes(folder)
     folder.root.mkdir(parents=True)
-    assert not await knocks(folder)
+    assert not await wakes(folder)
 
 
 async def test_for_this_user_alone_and_gone_afterwards(folder: StateFolder) -> None:
     async with daemon(folder):
         assert stat.S_IMODE(folder.daemon_socket.stat().st_mode) == 0o600
     assert not folder.daemon_socket.exists()
-    assert not await knocks(folder)
+    assert not await wakes(folder)
 
 
 async def test_a_socket_that_a_killed_daemon_left_behind_is_replaced(folder: StateFolder) -> None:
@@ -74,18 +74,18 @@ async def test_a_socket_that_a_killed_daemon_left_behind_is_replaced(folder: Sta
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(folder.daemon_socket))
     assert folder.daemon_socket.exists()
-    assert not await knocks(folder)
+    assert not await wakes(folder)
     async with daemon(folder) as woken:
-        assert await knocks(folder)
+        assert await wakes(folder)
         assert len(woken) == 1
 
 
 async def test_something_else_in_its_place_is_replaced(folder: StateFolder) -> None:
     folder.root.mkdir(parents=True)
     folder.daemon_socket.write_text("not a socket")
-    assert not await knocks(folder)
+    assert not await wakes(folder)
     async with daemon(folder):
-        assert await knocks(folder)
+        assert await wakes(folder)
 
 
 async def test_a_path_that_is_longer_than_a_socket_may_have(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ async def test_a_path_that_is_longer_than_a_socket_may_have(tmp_path: Path) -> N
     folder = StateFolder(tmp_path / ("long" * 20) / ("longer" * 20) / "state")
     assert len(os.fsencode(folder.daemon_socket)) > LONGEST_UNIX_PATH
     async with daemon(folder) as woken:
-        assert await knocks(folder)
+        assert await wakes(folder)
         assert len(woken) == 1
     assert not folder.daemon_socket.exists()
 
@@ -109,15 +109,15 @@ async def test_what_is_said_to_it_is_not_listened_to(folder: StateFolder, said: 
             except OSError:
                 pass  # it has hung up already
             await anyio.sleep(0.05)
-        assert await knocks(folder)
+        assert await wakes(folder)
         assert len(woken) == 2
 
 
-async def test_who_hangs_up_or_never_reads_disturbs_nobody(folder: StateFolder) -> None:
+async def test_a_client_that_hangs_up_or_never_reads_disturbs_no_other(folder: StateFolder) -> None:
     async with daemon(folder) as woken:
         silent = [connected(folder) for _ in range(20)]
         connected(folder).close()
-        assert await knocks(folder)
+        assert await wakes(folder)
         assert len(woken) >= 2
         for connection in silent:
             assert await to_thread.run_sync(connection.recv, 100) == ANSWER
@@ -135,7 +135,7 @@ def open_folder() -> Iterator[StateFolder]:
 
 async def test_another_user_is_turned_away(open_folder: StateFolder) -> None:
     if os.getuid() != 0:
-        pytest.skip("only root can try as somebody else")
+        pytest.skip("only root can try as another user")
     folder = open_folder
     async with daemon(folder) as woken:
         folder.daemon_socket.chmod(0o666)
@@ -153,7 +153,7 @@ async def test_another_user_is_turned_away(open_folder: StateFolder) -> None:
         )
         assert done.stdout == "b''", done.stderr
         assert not woken
-        assert await knocks(folder)
+        assert await wakes(folder)
         assert len(woken) == 1
 
 

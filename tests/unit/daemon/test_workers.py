@@ -1,4 +1,4 @@
-"""The publishes under way share their lines, and begin anew on new ones when the machine has slept."""
+"""Active publishes share connections, and restart with new ones after a suspension."""
 
 import logging
 from typing import Any
@@ -44,10 +44,10 @@ def publish(folder: StateFolder) -> PublishStatus:
         return read_status(made.paths)
 
 
-async def test_who_begins_after_a_sleep_shares_no_line_with_who_has_not_let_go_yet(
+async def test_after_a_suspension_new_publishes_use_new_connections(
     folder: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow, log = Slow(), logging.getLogger("tests.daemon.crew")
+    slow, log = Slow(), logging.getLogger("tests.daemon.workers")
     monkeypatch.setattr(crew_module, "run_publish", slow.run_publish)
     async with anyio.create_task_group() as tasks:
         workers = WorkerPool(
