@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
-from roar_publisher.auth.rejection import clock_advice_in
+from roar_publisher.auth.clock import clock_advice_in
 from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.words import REMEDIES
 from roar_publisher.state.errors import LocalProblem

@@ -224,7 +224,7 @@ def _run(command: Command) -> None:
 
 def _failed(command: Command, message: str) -> LocalProblem:
     return LocalProblem(
-        f"the service manager reported an error: {message}",
+        f"the service manager failed: {message}",
         kept="Queued publishes stay queued.",
         next_step=shlex.join(command),
         reason=Reason.DAEMON,

@@ -177,7 +177,7 @@ def test_a_process_whose_pid_is_left_in_the_lock_is_not_signalled(folder: StateF
 def test_a_process_that_does_not_hold_the_lock_is_not_signalled_whatever_the_lock_says(
     folder: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(background, "NAMED_SECONDS", 0.05)
+    monkeypatch.setattr(background, "PID_SECONDS", 0.05)
     folder.root.mkdir()
     with process("-c", "import sys; print('up', flush=True); sys.stdin.read()") as innocent:
         line_of(innocent)

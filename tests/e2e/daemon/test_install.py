@@ -217,7 +217,7 @@ def test_a_manager_that_refuses_is_heard(program: Program, tmp_path: Path) -> No
 
     done = program("daemon", "install")
 
-    done.blames(1, "the service manager reported an error: it is masked", f"next: systemctl --user enable --now {UNIT}")
+    done.blames(1, "the service manager failed: it is masked", f"next: systemctl --user enable --now {UNIT}")
 
 
 def test_a_folder_that_cannot_be_written_is_named(program: Program, unit: Path) -> None:

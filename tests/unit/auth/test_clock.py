@@ -4,7 +4,7 @@ from email.utils import formatdate
 
 import pytest
 
-from roar_publisher.auth.rejection import clock_skew
+from roar_publisher.auth.clock import clock_skew
 
 NOW = 1_700_000_000.0
 
