@@ -6,7 +6,7 @@ from roar_publisher.cli.errors import Unconfirmed
 from roar_publisher.state.errors import ExitCode
 
 
-def published(display: Display, result: Result, *, again: bool) -> int:
+def finish(display: Display, result: Result, *, again: bool) -> int:
     """Show the result and return the exit code. again: the lineage was published before.
 
     Raises Unconfirmed if the registry's answers about the labels do not match what was sent.

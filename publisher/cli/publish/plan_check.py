@@ -18,7 +18,7 @@ from roar_publisher.state.record import Plan
 
 
 def contradictions(options: Options, plan: Plan, paths: PublishPaths) -> list[str]:
-    """Return each contradiction_error, as `public, not --private`. Empty if everything agrees.
+    """Return each contradiction, such as `public, not --private`. Empty if everything agrees.
 
     Options that were not typed agree with everything. The registry is checked by `other_registry`.
     """

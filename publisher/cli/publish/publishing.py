@@ -16,7 +16,7 @@ from roar_publisher.cli.display.base import Display
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.errors import Failed, NotStarted, Unfinished
 from roar_publisher.cli.publish.displays import choose_display
-from roar_publisher.cli.publish.finish import published
+from roar_publisher.cli.publish.finish import finish
 from roar_publisher.cli.publish.options import Options
 from roar_publisher.cli.publish.preparing import Preparation
 from roar_publisher.cli.publish.prompts import Declined, Prompter
@@ -75,7 +75,7 @@ class _Publishing:
             return self._start_new(read_request(self._options, current_folder(), os.environ))
         found = find_publish(self._options, self._folder, current_folder())
         if found.progress.state is State.DONE and not found.owes:
-            return published(self._display, Result(found.plan, found.progress, found.objects), again=True)
+            return finish(self._display, Result(found.plan, found.progress, found.objects), again=True)
         if found.owned_by_daemon:
             return self._watch(found)
         try:
@@ -210,7 +210,7 @@ class _Publishing:
 
     def _published(self, frozen: FrozenPlan, progress: Progress, *, again: bool) -> int:
         objects = count_status(frozen.publish.paths).objects
-        return published(self._display, Result(frozen.plan, progress, objects), again=again)
+        return finish(self._display, Result(frozen.plan, progress, objects), again=again)
 
     def _keyring(self, registry: str, intent: Mapping[str, Any]) -> Keyring:
         ask = self._prompter.passphrase if self._prompter.present else None

@@ -16,7 +16,7 @@ from roar_publisher.cli.display.changes import ChangeReporter
 from roar_publisher.cli.display.result import Result
 from roar_publisher.cli.errors import Cancelled, Failed
 from roar_publisher.cli.publish.displays import choose_display
-from roar_publisher.cli.publish.finish import published
+from roar_publisher.cli.publish.finish import finish
 from roar_publisher.cli.publish.options import Options
 from roar_publisher.cli.publish.plan_check import contradiction_error, differences
 from roar_publisher.cli.publish.resuming import is_temporary, unreadable_error
@@ -124,7 +124,7 @@ class PublishWatch:
         plan, progress = status.plan, status.progress
         match progress.state:
             case State.DONE:
-                return published(self.display, Result(plan, progress, status.objects), again=was_over)
+                return finish(self.display, Result(plan, progress, status.objects), again=was_over)
             case State.FAILED:
                 raise Failed(plan.id, progress.detail, reason=progress.failure)
             case State.CANCELLED:
