@@ -134,18 +134,16 @@ def test_the_stop_for_an_unset_scope_names_every_way_out() -> None:
     problem = decide(Flag.NONE, UNSET, NO_CREDENTIAL, STAGES).problem()
     assert problem.exit_code is ExitCode.NEEDS_USER
     assert problem.reason == "auth"
-    assert problem.diagnostics().what == (
-        "No flag, and the repo has no scope; you are not signed in, and public is never a default."
-    )
-    assert problem.diagnostics().next_step == (
-        "Link the repo (`roar scope use <owner>/<project>`), sign in (`roar login`), or rerun with --public."
+    assert problem.what == "no flag, and the repo has no scope; you are not signed in, and public is never a default"
+    assert problem.next_step == (
+        "link the repo (`roar scope use <owner>/<project>`), sign in (`roar login`), or rerun with --public"
     )
 
 
 def test_the_stop_for_a_private_publish_names_both_credentials_and_the_way_without() -> None:
     problem = decide(Flag.PRIVATE, UNSET, NO_CREDENTIAL, STAGES).problem()
-    assert problem.diagnostics().next_step == (
-        "Run `roar login`, configure SSH (`[glaas] key` or ROAR_SSH_KEY), or publish for everyone with --public."
+    assert problem.next_step == (
+        "run `roar login`, configure SSH (`[glaas] key` or ROAR_SSH_KEY), or publish for everyone with --public"
     )
 
 
