@@ -60,7 +60,7 @@ class UnitBuilder:
         self._batch_for_job = array("I", bytes(4 * len(jobs)))
         # By batch number: the unit that it became. By artifact row: the number of its batch, 0 for none.
         self._unit_of_batch = array("I", [0] * (_SENT_FIRST + 1))
-        self._batch_of_artifact = PagedNumbers()
+        self._batch_of_artifact = _PagedNumbers()
         self.inputs = self.outputs = self.artifacts = 0
 
     def write_composites(self) -> None:
@@ -162,7 +162,7 @@ class UnitBuilder:
         return self._database.digest_of(artifact)
 
 
-class PagedNumbers:
+class _PagedNumbers:
     """Small numbers by row number, 0 if unset. Memory follows the rows in use, however sparse they are."""
 
     _PAGE = 4096

@@ -37,7 +37,7 @@ class CustomRule:
         self.replacement = shape.replacement
         groups = [int(number) for number in re.findall(r"\\(\d{1,2})", shape.replacement)]
         if any(number > self.pattern.groups for number in groups):
-            raise bad_pattern(shape.id, "its replacement refers to a group that the pattern does not have")
+            raise _bad_pattern(shape.id, "its replacement refers to a group that the pattern does not have")
 
 
 def compile_pattern(pattern: str) -> Any:
@@ -59,10 +59,10 @@ def usable_pattern(name: str, pattern: str) -> Any:
     try:
         return compile_pattern(pattern)
     except PatternProblem as error:
-        raise bad_pattern(name, str(error)) from error
+        raise _bad_pattern(name, str(error)) from error
 
 
-def bad_pattern(name: str, why: str) -> LocalProblem:
+def _bad_pattern(name: str, why: str) -> LocalProblem:
     """Return the error for an unusable configured pattern."""
     return LocalProblem(
         f"[registration.omit]: the pattern {name!r} cannot be used: {why}",

@@ -65,7 +65,7 @@ def wanted_tag(request: PutRequest, commit: str) -> Tag | None:
     Raises LocalProblem for an invalid configuration, or a repository that git cannot read.
     """
     config = request.project.config
-    enabled = tagging_enabled(config) or request.push_asked
+    enabled = _tagging_enabled(config) or request.push_asked
     if not (request.tag and enabled):
         return None
     table = config.table.get("git")
@@ -75,7 +75,7 @@ def wanted_tag(request: PutRequest, commit: str) -> Tag | None:
     return Tag(tag_of(commit), commit, *(remote or ("", "")))
 
 
-def tagging_enabled(config: Config) -> bool:
+def _tagging_enabled(config: Config) -> bool:
     """Return `[registration.tagging] enabled`, roar's own switch; the default is True.
 
     Raises LocalProblem if it is not a boolean. roar-cli 0.4.7 obeys it in `register` but not in `put`; here it applies
