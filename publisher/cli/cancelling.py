@@ -38,6 +38,6 @@ def abort_uploads(owned: OwnedPublish) -> int:
         return 0
     import anyio
 
-    from roar_publisher.engine.staging.objects import abandon
+    from roar_publisher.engine.staging.uploader import abandon
 
     return anyio.run(abandon, owned.paths, owned.journal, owned.journal.plan())

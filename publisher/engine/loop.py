@@ -64,7 +64,7 @@ async def publish(run: Run, progress: Progress) -> Progress:
     Cancellation keeps the last checkpoint and loses no acknowledgement.
     """
     if any(debt.payable for debt in progress.owed):
-        return await _paid(run, progress)
+        return await _pay(run, progress)
     event: Event | None = None
     setbacks = 0
     while progress.state not in ENDED:
@@ -75,7 +75,7 @@ async def publish(run: Run, progress: Progress) -> Progress:
         event = outcome.event
         setbacks += event in SETBACKS
         if setbacks > MAX_SETBACKS:
-            await _give_up(run, outcome)
+            await _stop_after_setbacks(run, outcome)
         progress = await run.journal.checkpoint(event, **outcome.learned)
     run.report(Entered(progress.state, event))
     return progress
@@ -91,7 +91,7 @@ async def _outcome(run: Run, progress: Progress) -> Outcome:
         await _note(run, error)
 
 
-async def _paid(run: Run, progress: Progress) -> Progress:
+async def _pay(run: Run, progress: Progress) -> Progress:
     """Pay what a published lineage owes. Note and raise the error for what is still owed."""
     try:
         return await until_stopped(run.stop, partial(pay, run, progress), grace_seconds=GRACE_SECONDS)
@@ -112,7 +112,7 @@ async def _note(run: Run, error: PublisherError) -> NoReturn:
     raise error
 
 
-async def _give_up(run: Run, outcome: Outcome) -> NoReturn:
+async def _stop_after_setbacks(run: Run, outcome: Outcome) -> NoReturn:
     what = f"the registry keeps rejecting requests: {outcome.learned['detail']}"
     if outcome.event is Event.CREDENTIAL_REJECTED:
         await _note(run, NeedsUser(what, next_step="sign in again (`roar login`), then resume", reason=Reason.AUTH))

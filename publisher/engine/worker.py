@@ -10,7 +10,7 @@ from roar_publisher.engine.credentials import user_keyring
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.engine.loop import publish
 from roar_publisher.engine.run import SIGNATURE_HOST, Frontend, Resources, Run
-from roar_publisher.engine.waits import Waits
+from roar_publisher.engine.waits import WaitRecorder
 from roar_publisher.glaas.client import RegistryClient
 from roar_publisher.net.connection import RegistryConnection
 from roar_publisher.state.machine import State
@@ -40,7 +40,7 @@ async def work(
     resources = resources or Resources()
     run_blocking, clock = resources.run_blocking, resources.clock
     journal = AsyncJournal(owned.journal, run_blocking)
-    waits = Waits(journal, frontend.report)
+    waits = WaitRecorder(journal, frontend.report)
     plan, limits = await journal.plan(), (await journal.queue.read()).limits
     if keyring is None:
         keyring = await run_blocking(user_keyring, plan.registry, plan.intent, report=waits.report, clock=clock)
@@ -50,7 +50,7 @@ async def work(
         nullcontext(resources.connection)
         if resources.connection
         else RegistryConnection(plan.registry, most_requests=limits.requests, transport=transport) as connection,
-        waits.noted(),
+        waits.recorded(),
     ):
         await journal.start()
         progress = await journal.progress()

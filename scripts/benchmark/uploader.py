@@ -39,7 +39,7 @@ def with_ours(paths: list[str]) -> float:
 
 
 async def _with_ours(paths: list[str]) -> float:
-    from roar_publisher.engine.staging.objects import FILES_AT_ONCE, PARTS_AT_ONCE
+    from roar_publisher.engine.staging.uploader import FILES_AT_ONCE, PARTS_AT_ONCE
     from roar_publisher.state.limits import MOST_UPLOADS
     from roar_publisher.storage.destinations import open_store
     from roar_publisher.storage.digest import digest_file

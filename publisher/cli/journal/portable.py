@@ -16,7 +16,7 @@ from roar_publisher.cli.display.naming import as_called
 from roar_publisher.cli.display.text import count, printable, size
 from roar_publisher.cli.journal.importing import IncomingPublish, confirm_import
 from roar_publisher.cli.ownership import take_over
-from roar_publisher.engine.staging.objects import content_of
+from roar_publisher.engine.staging.uploader import content_of
 from roar_publisher.lineage.boundary import refuse_linked_database
 from roar_publisher.lineage.config import ROAR_FOLDER, load_config
 from roar_publisher.lineage.project import current_folder, find_project

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from roar_publisher.engine.run import Run
+from roar_publisher.engine.staging.reply_counts import contradiction
 from roar_publisher.engine.staging.requests import UnitRoute
-from roar_publisher.engine.staging.tallies import contradiction
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.lenient import NotAccepted, errors_in, not_accepted
 from roar_publisher.glaas.replies import BatchReply
@@ -26,7 +26,7 @@ ABOUT_ITEMS = frozenset({400, 422})
 Item = dict[str, Any]
 
 
-async def delivered(run: Run, unit: Unit, route: UnitRoute, authorize: Authorizer = ANONYMOUS) -> BatchReply:
+async def deliver_unit(run: Run, unit: Unit, route: UnitRoute, authorize: Authorizer = ANONYMOUS) -> BatchReply:
     """Send a unit and return the registry's reply once it has every item.
 
     Raises Rejected, naming the items, if the registry did not accept some of them or if its counts are impossible.
@@ -38,29 +38,31 @@ async def delivered(run: Run, unit: Unit, route: UnitRoute, authorize: Authorize
     except Refused as refusal:
         about_items = refusal.status in ABOUT_ITEMS or refusal.status < 300
         if about_items and (missing := not_accepted(errors_in(refusal.body), unit.items)):
-            raise Rejected(f"the registry did not take {await explained(run, unit, missing)}") from refusal
+            raise Rejected(f"the registry did not accept {await describe_rejected(run, unit, missing)}") from refusal
         raise
     if missing := reply.not_accepted(unit.items):
-        raise Rejected(f"the registry did not take {await explained(run, unit, missing)}")
+        raise Rejected(f"the registry did not accept {await describe_rejected(run, unit, missing)}")
     if wrong := contradiction(reply, unit):
         raise Rejected(f"the registry's answer does not match what was sent: {wrong}", reason=Reason.RECEIPT)
     return reply
 
 
-async def explained(run: Run, unit: Unit, missing: Sequence[NotAccepted]) -> str:
-    """Return a text such as `2 of the 5 jobs it was sent: step 3 (python train.py): …; step 4 (…): …`."""
+async def describe_rejected(run: Run, unit: Unit, missing: Sequence[NotAccepted]) -> str:
+    """Return a text such as `2 of the 5 jobs that were sent: step 3 (python train.py): …; step 4 (…): …`."""
 
     def explain(journal: Journal) -> str:
         items = json.loads(unit.body)
-        shown = [_explain(journal, unit, _item(items, entry), entry) for entry in missing[:MOST_NAMED]]
+        shown = [_describe_rejected_item(journal, unit, _item(items, entry), entry) for entry in missing[:MOST_NAMED]]
         named = "; ".join(dict.fromkeys(filter(None, shown)))
         more = f"; and {len(missing) - MOST_NAMED} more" if named and len(missing) > MOST_NAMED else ""
-        return f"{len(missing)} of the {unit.items} {unit.kind.value} it was sent{': ' if named else ''}{named}{more}"
+        return (
+            f"{len(missing)} of the {unit.items} {unit.kind.value} that were sent{': ' if named else ''}{named}{more}"
+        )
 
     return await run.journal.call(explain)
 
 
-async def too_large(run: Run, unit: Unit) -> str:
+async def describe_oversized_item(run: Run, unit: Unit) -> str:
     """Describe the only item of a unit and its size, for a registry that finds it too large."""
 
     def describe(journal: Journal) -> str:
@@ -82,12 +84,12 @@ def describe_item(journal: Journal, unit: Unit, item: Item) -> str:
         case Kind.ARTIFACTS | Kind.COMPOSITE:
             what = "dataset" if unit.kind is Kind.COMPOSITE else "artifact"
             digests = {entry["digest"] for entry in item["hashes"]}
-            return f"{what} {min(digests, default='')[:SHORT_DIGEST]}{_use(journal, digests)}"
+            return f"{what} {min(digests, default='')[:SHORT_DIGEST]}{_shown_path(journal, digests)}"
         case Kind.LABELS:
-            return _labelled(journal, item)
+            return _describe_label(journal, item)
 
 
-def _explain(journal: Journal, unit: Unit, item: Item | None, entry: NotAccepted) -> str:
+def _describe_rejected_item(journal: Journal, unit: Unit, item: Item | None, entry: NotAccepted) -> str:
     why = one_line(entry.why)
     what = describe_item(journal, unit, item) if item is not None else one_line(entry.name)
     return ": ".join(filter(None, [what, why])) if item is not None or why or what else ""
@@ -97,11 +99,13 @@ def _item(items: list[Item], entry: NotAccepted) -> Item | None:
     return items[entry.place] if entry.place is not None else None
 
 
-def _labelled(journal: Journal, item: Item) -> str:
+def _describe_label(journal: Journal, item: Item) -> str:
     if item.get("entity_type") == "job":
         return f"labels of {_step_of(journal, item.get('job_uid'))}"
     digest = item.get("artifact_hash")
-    return f"labels of artifact {digest[:SHORT_DIGEST]}{_use(journal, {digest})}" if digest else "labels of the session"
+    if not digest:
+        return "labels of the session"
+    return f"labels of artifact {digest[:SHORT_DIGEST]}{_shown_path(journal, {digest})}"
 
 
 def _step_of(journal: Journal, uid: str | None) -> str:
@@ -117,7 +121,7 @@ def _step(job: Item) -> str:
     return f"{name} ({shown})" if shown else name
 
 
-def _use(journal: Journal, digests: Iterable[str]) -> str:
+def _shown_path(journal: Journal, digests: Iterable[str]) -> str:
     """Return the path of an artifact from the first link that names it."""
     links = (
         link for kind in (Kind.OUTPUTS, Kind.INPUTS) for body in journal.units.bodies(kind) for link in json.loads(body)

@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.acks import Acknowledgements
-from roar_publisher.engine.staging.delivery import too_large
+from roar_publisher.engine.staging.delivery import describe_oversized_item
 from roar_publisher.engine.staging.order import Watermark, Window
 from roar_publisher.engine.staging.requests import halves
 from roar_publisher.glaas.client import Refused
@@ -106,7 +106,7 @@ class Pipeline:
                     raise
                 if unit.items == 1:
                     raise Rejected(
-                        f"one item is too large for the registry: {await too_large(self._run, unit)}",
+                        f"one item is too large for the registry: {await describe_oversized_item(self._run, unit)}",
                         next_step="have the registry's body limit raised, or make the item smaller",
                     ) from error
                 self._too_large = min(self._too_large or len(unit.body), len(unit.body))

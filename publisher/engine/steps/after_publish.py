@@ -1,7 +1,7 @@
 """The work after the lineage is published: labels, roar.db, and the git tags of a put.
 
 None of it undoes the publish. Work that fails now is owed: the journal keeps it, the user is shown the command that
-does it, and `paying` does it later.
+does it, and `debts` does it later.
 """
 
 import json
@@ -13,12 +13,12 @@ from anyio import to_thread
 
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
-from roar_publisher.engine.staging.delivery import explained
+from roar_publisher.engine.staging.delivery import describe_rejected
 from roar_publisher.engine.staging.pipeline import Pipeline
+from roar_publisher.engine.staging.reply_counts import contradiction, unaccounted_labels
 from roar_publisher.engine.staging.requests import UnitRoute
-from roar_publisher.engine.staging.tallies import contradiction, labels_missing
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED
-from roar_publisher.engine.steps.stage import announce
+from roar_publisher.engine.steps.stage import report_planned
 from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply
 from roar_publisher.lineage.canonical import remote_job_uid
@@ -34,7 +34,7 @@ from roar_publisher.state.record import Checkpoint, Learned, Plan, Progress
 from roar_publisher.state.units import Kind, Unit
 
 SYNC = "roar label sync"
-MOST_TOLD = 3
+MOST_SHOWN = 3
 """Maximum number of label batches whose refused items are reported."""
 
 
@@ -63,13 +63,13 @@ async def finish(
     labels = await send_labels(run, progress, published, route, authorize)
     debts = [*filter(None, (labels, *await write_rows(run, published, labelled=labels is None), await make_tags(run)))]
     if debts:
-        run.report(Noted(owed_text(run.plan.id, debts)))
+        run.report(Noted(describe_debts(run.plan.id, debts)))
     if run.plan.git_commit is None:
         run.report(Noted(describe_missing_git(run.plan.git_repo, run.plan.git_commit)))
-    return {"owed": tuple(debts), "detail": owed_text(run.plan.id, debts)}
+    return {"owed": tuple(debts), "detail": describe_debts(run.plan.id, debts)}
 
 
-def owed_text(publish_id: str, debts: Sequence[Debt]) -> str:
+def describe_debts(publish_id: str, debts: Sequence[Debt]) -> str:
     """Return what is owed and the commands that pay it; empty if nothing is owed."""
     texts = "; ".join(debt.text for debt in debts)
     resume = f"; all of it: roar publish --resume {publish_id}" if any(debt.payable for debt in debts) else ""
@@ -90,13 +90,13 @@ async def send_labels(
         path, body = route.request(unit)
         reply = await run.caller.call("POST", path, body, expect=BatchReply, authorize=authorize)
         if missing := reply.not_accepted(unit.items):
-            refused.append(await explained(run, unit, missing))
-        elif lacking := labels_missing(reply, unit.items):
-            refused.append(f"{lacking} of the {unit.items} labels it was sent, and does not say why")
+            refused.append(await describe_rejected(run, unit, missing))
+        elif unaccounted := unaccounted_labels(reply, unit.items):
+            refused.append(f"{unaccounted} of the {unit.items} labels that were sent, and does not say why")
         elif wrong := contradiction(reply, unit):
-            refused.append(f"all of the labels for sure: {wrong}")
+            refused.append(f"all labels with certainty: {wrong}")
 
-    await announce(run, (Kind.LABELS,))
+    await report_planned(run, (Kind.LABELS,))
     try:
         await Pipeline(run, [Kind.LABELS], deliver).drain()
     except Refused as refusal:
@@ -107,7 +107,7 @@ async def send_labels(
         lost = rejected and progress.credential == Decision.ANONYMOUS_SESSION
         return Debt(DebtKind.REFUSED_LABELS if lost else DebtKind.LABELS, refusal.what, refusal.reason, SYNC)
     if refused:
-        why = f"the registry did not take {'; '.join(refused[:MOST_TOLD])}"
+        why = f"the registry did not accept {'; '.join(refused[:MOST_SHOWN])}"
         return Debt(DebtKind.REFUSED_LABELS, why, Reason.RECEIPT, SYNC)
     return None
 

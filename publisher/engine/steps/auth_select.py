@@ -31,20 +31,20 @@ from roar_publisher.state.record import Learned, Progress
 
 AUTH_PROBE = "/api/v1/sessions?limit=1"
 _BROKEN_SIGNATURE = re.compile(r"\bsignature\b.*\b(this request|match|matches|mismatch)\b", re.IGNORECASE)
-"""A 401 about a signature of something else than this request: the key may be good.  A mere "invalid signature" is what
-a registry may say of a key that it does not know, too."""
+"""A 401 about the signature of another request: the key may be valid. A mere "invalid signature" does not match,
+because a registry may answer it to an unknown key, too."""
 _OTHER_HOST = re.compile(r"\bsignature was made for\b", re.IGNORECASE)
-"""A 401 about the host that the signature names (`glaas.signature`): the key may be good."""
+"""A 401 about the host that the signature names (`glaas.signature`): the key may be valid."""
 
 
 async def auth_select(run: Run, progress: Progress) -> Outcome:
     """Choose the credential by the table of protocol.md §5.
 
-    Raises NeedsUser if the table stops, if the user does not confirm a publish without a name, if the plan names a
+    Raises NeedsUser if the table stops, if the user does not confirm an anonymous publish, if the plan names a
     user whose credential is missing, or if the identity is not one that the plan was made for or not the one that this
-    publish began with. The identity never changes silently.
+    publish started with. The identity never changes silently.
     """
-    with _noting_what_is_published(progress):
+    with _note_if_published(progress):
         return await _select(run, progress)
 
 
@@ -72,17 +72,17 @@ async def check_identity(run: Run, progress: Progress) -> None:
     """Raise NeedsUser if the credential's identity is not the publish's, and Refused if the registry rejects it."""
     decision = Decision(progress.credential or Decision.ANONYMOUS_SESSION)
     identity = await run.keyring.identity(decision, run.caller, run.plan.provisional)
-    with _noting_what_is_published(progress):
+    with _note_if_published(progress):
         await _require_same_identity(run, progress, identity)
 
 
 @contextmanager
-def _noting_what_is_published(progress: Progress) -> Iterator[None]:
+def _note_if_published(progress: Progress) -> Iterator[None]:
     try:
         yield
     except (NeedsUser, LocalProblem) as problem:
         if progress.hash is not None:
-            problem.kept = "The lineage is published; its labels are not, yet."
+            problem.kept = "The lineage is published; its labels are not published yet."
         raise
 
 
@@ -94,7 +94,7 @@ async def _select(run: Run, progress: Progress) -> Outcome:
     await _require_same_identity(run, progress, identity)
     if identity == ANONYMOUS_IDENTITY and progress.identity is None:
         await _check_not_anonymous(run)
-    if choice.needs_confirmation and progress.hash is None and not await _agreed(run, choice):
+    if choice.needs_confirmation and progress.hash is None and not await _has_consent(run, choice):
         raise NeedsUser(
             "this publish is public and anonymous, which needs your consent",
             next_step=f"roar publish --resume {run.plan.id} --yes",
@@ -112,7 +112,7 @@ async def _select(run: Run, progress: Progress) -> Outcome:
     return Outcome(Event.SELECTED, learned)
 
 
-async def _agreed(run: Run, choice: Choice) -> bool:
+async def _has_consent(run: Run, choice: Choice) -> bool:
     """Return whether the user agrees or did so earlier. The answer is stored with the plan, so it is asked once."""
     if (await run.journal.queue.read()).agreed:
         return True
@@ -133,26 +133,26 @@ async def _choose(run: Run, progress: Progress) -> Choice:
 
     Raises NeedsUser if the table stops or if the registry rejects the required key.
     """
-    can = progress.capabilities
-    flag, scope = _asked(run)
+    capabilities = progress.capabilities
+    flag, scope = _requested(run)
     held = await run.keyring.available(flag, scope)
 
-    def ask_table(probe: Probe) -> Choice:
+    def choose(probe: Probe) -> Choice:
         return decide(
             flag,
             scope,
             held,
             Capabilities(
-                anonymous_public=can.get("anonymous_public", False),
-                server_hash=can.get("finalize_server_authoritative_hash", False),
+                anonymous_public=capabilities.get("anonymous_public", False),
+                server_hash=capabilities.get("finalize_server_authoritative_hash", False),
             ),
             probe,
         )
 
-    choice, rejection = ask_table(Probe.NOT_ASKED), None
+    choice, rejection = choose(Probe.NOT_ASKED), None
     if choice.decision in (Decision.PROBE_SSH, Decision.SSH):
         probe, rejection = await _probe_ssh(run)
-        choice = ask_table(probe)
+        choice = choose(probe)
     if choice.decision is Decision.STOP:
         problem = run.keyring.stop_error(choice)
         if rejection is not None:
@@ -161,11 +161,11 @@ async def _choose(run: Run, progress: Progress) -> Choice:
     if rejection is not None:
         if choice.decision is Decision.SSH:
             raise rejection
-        run.report(Noted(f"{rejection.what.rstrip('.')}; so this publish names nobody"))
+        run.report(Noted(f"{rejection.what.rstrip('.')}; so this publish is anonymous"))
     return choice
 
 
-def _asked(run: Run) -> tuple[Flag, RepoScope]:
+def _requested(run: Run) -> tuple[Flag, RepoScope]:
     scope = run.plan.intent["scope"]
     return Flag(run.plan.intent["flag"]), RepoScope(**scope | {"mode": Mode(scope["mode"])})
 
@@ -193,8 +193,8 @@ async def _probe_ssh(run: Run) -> tuple[Probe, PublisherError | None]:
             if not other_host:
                 what = f"path {base}" if base else "request"
                 problem.what = f"{problem.what.rstrip('.')}. A proxy may change the {what}, which breaks signatures."
-            nobody = ", or rerun with --anonymous" if lineage_names_owner(*_asked(run)) else ""
-            problem.next_step = f"use the registry's own address, {problem.next_step}{nobody}"
+            or_anonymous = ", or rerun with --anonymous" if lineage_names_owner(*_requested(run)) else ""
+            problem.next_step = f"use the registry's own address, {problem.next_step}{or_anonymous}"
             raise problem from refusal
         return Probe.REJECTED, problem
     run.keyring.record_acceptance()
@@ -212,10 +212,10 @@ async def _require_same_identity(run: Run, progress: Progress, identity: str) ->
     last = (await run.journal.history())[-1]
     because = f" ({last.detail.rstrip('.')})" if last.event == Event.CREDENTIAL_REJECTED else ""
     raise NeedsUser(
-        f"this publish was begun as {began} and would go on as {identity}{because}",
+        f"this publish was started as {began} and would continue as {identity}{because}",
         kept="What is staged is kept.",
         next_step=f"sign in as before, then: roar publish --resume {run.plan.id}\n"
-        f"or start anew: roar journal cancel {run.plan.id}",
+        f"or start again: roar journal cancel {run.plan.id}",
         reason=Reason.AUTH,
     )
 
@@ -226,12 +226,12 @@ async def _check_not_anonymous(run: Run) -> None:
     A daemon does not have the environment in which the publish was planned, and an anonymous publish stays anonymous
     permanently. A key that is present but rejected is left to the table, if the plan may have been made for a key.
     """
-    people = sorted(run.plan.provisional.keys() - {ANONYMOUS_IDENTITY})
-    if not people or requests_anonymity(*_asked(run)):
+    users = sorted(run.plan.provisional.keys() - {ANONYMOUS_IDENTITY})
+    if not users or requests_anonymity(*_requested(run)):
         return
-    if (await run.keyring.available(*_asked(run))).key is not Key.NONE and not all(map(requires_bearer, people)):
+    if (await run.keyring.available(*_requested(run))).key is not Key.NONE and not all(map(requires_bearer, users)):
         return
-    what = f"this publish was to name {' or '.join(people)}, and you are not signed in where it continues"
+    what = f"this publish was planned to name {' or '.join(users)}, and you are not signed in where it continues"
     raise NeedsUser(
         ". ".join(filter(None, [what, run.keyring.why_unusable])),
         kept="Nothing is in the registry yet.",

@@ -3,7 +3,14 @@
 from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.requests import LegacyRoute, UnitRoute
-from roar_publisher.engine.steps.after_publish import SYNC, Published, make_tags, owed_text, send_labels, write_rows
+from roar_publisher.engine.steps.after_publish import (
+    SYNC,
+    Published,
+    describe_debts,
+    make_tags,
+    send_labels,
+    write_rows,
+)
 from roar_publisher.engine.steps.auth_select import check_identity
 from roar_publisher.engine.steps.sessions import (
     FORBIDDEN,
@@ -19,7 +26,7 @@ from roar_publisher.state.machine import Event
 from roar_publisher.state.meanings import MEANINGS, Turn
 from roar_publisher.state.record import Progress
 
-IN_ROAR_DB = frozenset({DebtKind.LABELS, DebtKind.RECORD, DebtKind.MARKS})
+AFFECTS_MARKS = frozenset({DebtKind.LABELS, DebtKind.RECORD, DebtKind.MARKS})
 """Debts whose payment requires setting the marks in roar.db again: marks say which labels and jobs are published."""
 
 
@@ -34,13 +41,13 @@ async def pay(run: Run, progress: Progress) -> Progress:
     published, route, authorize = await _published(run, progress)
     if DebtKind.LABELS in due:
         left += filter(None, [await _labels(run, progress, published, route, authorize)])
-    if due & IN_ROAR_DB:
+    if due & AFFECTS_MARKS:
         labelled = not any(debt.what in (DebtKind.LABELS, DebtKind.REFUSED_LABELS) for debt in left)
         rows = await write_rows(run, published, labelled=labelled, record_due=DebtKind.RECORD in due)
         left += filter(None, rows)
     if DebtKind.TAG in due:
         left += filter(None, [await make_tags(run)])
-    await run.journal.remember(owed=tuple(left), reason="", detail=owed_text(run.plan.id, left))
+    await run.journal.remember(owed=tuple(left), reason="", detail=describe_debts(run.plan.id, left))
     if not any(debt.what is DebtKind.LABELS for debt in left):  # labels need the session's token, so keep it
         await run.files.forget_session_token()
     if any(debt.payable for debt in left):

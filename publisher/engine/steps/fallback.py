@@ -11,10 +11,10 @@ from roar_publisher.engine.staging.requests import LegacyRoute
 from roar_publisher.engine.steps.after_publish import Published, finish
 from roar_publisher.engine.steps.auth_select import check_identity
 from roar_publisher.engine.steps.missing import Endpoints
-from roar_publisher.engine.steps.objects import recheck_objects, store_objects
+from roar_publisher.engine.steps.object_storage import recheck_objects, store_objects
 from roar_publisher.engine.steps.receipts import mismatch, page_url
 from roar_publisher.engine.steps.sessions import CONFLICT, FORBIDDEN, UNAUTHORIZED, prepared_hash
-from roar_publisher.engine.steps.stage import STAGED, announce, deliver_or_pass
+from roar_publisher.engine.steps.stage import STAGED, deliver_if_supported, report_planned
 from roar_publisher.glaas.client import ANONYMOUS, Authorizer, Refused
 from roar_publisher.glaas.replies import LegacySessionReply
 from roar_publisher.glaas.wire import LegacySessionRequest
@@ -70,11 +70,11 @@ async def _publish(run: Run, progress: Progress, decision: Decision) -> Outcome:
     endpoints = Endpoints(run, progress, registered)
 
     async def deliver(unit: Unit) -> None:
-        await deliver_or_pass(run, unit, route, authorize, endpoints)
+        await deliver_if_supported(run, unit, route, authorize, endpoints)
 
     await store_objects(run)
     await recheck_objects(run)
-    await announce(run, STAGED)
+    await report_planned(run, STAGED)
     try:
         await Pipeline(run, STAGED, deliver).drain()
     except Refused as refusal:

@@ -8,8 +8,8 @@ from roar_publisher.auth.choice import Decision
 from roar_publisher.engine.run import Outcome, Run
 from roar_publisher.engine.steps.after_publish import Published, finish
 from roar_publisher.engine.steps.missing import session_event
-from roar_publisher.engine.steps.objects import recheck_objects
-from roar_publisher.engine.steps.receipts import compared, kept, mismatch, page_url
+from roar_publisher.engine.steps.object_storage import recheck_objects
+from roar_publisher.engine.steps.receipts import compare_receipt, mismatch, page_url, shortened
 from roar_publisher.engine.steps.sessions import (
     BASE,
     CONFLICT,
@@ -50,7 +50,7 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
     if lineage_hash is None:
         await recheck_objects(run)
         try:
-            receipt = await _close_as_known(run, progress)
+            receipt = await _close_with_access_context(run, progress)
         except Refused as refusal:
             outcome = await _finalize_event(run, progress, refusal)
             if outcome is None:
@@ -60,7 +60,7 @@ async def finalize(run: Run, progress: Progress) -> Outcome:
         lineage_hash, url = await _accepted(run, progress, receipt)
         closed_before = (await run.journal.history())[-1].event == Event.ALREADY_PUBLISHED
         published_before = not receipt.created or closed_before
-        scope = _as_published(progress.scope_request, receipt)
+        scope = _actual_scope(progress.scope_request, receipt)
         await run.journal.remember(hash=lineage_hash, url=url, scope_request=scope)
         if scope != progress.scope_request:
             run.report(Noted(f"the registry has this lineage as {receipt.visibility}, and keeps it so"))
@@ -90,8 +90,8 @@ async def _accepted(run: Run, progress: Progress, receipt: Receipt) -> tuple[str
     The receipt is stored before it is judged. Raises Rejected if it contradicts what was sent. Asking again, after
     RETRIED, gets another receipt, which is judged anew.
     """
-    await run.journal.remember(receipt=kept(receipt))
-    found = compared(receipt, run.plan, progress)
+    await run.journal.remember(receipt=shortened(receipt))
+    found = compare_receipt(receipt, run.plan, progress)
     if found.faults:
         raise mismatch(found.faults)
     url, note = page_url(receipt.url, run.plan.registry, receipt.hash)
@@ -100,14 +100,14 @@ async def _accepted(run: Run, progress: Progress, receipt: Receipt) -> tuple[str
     return receipt.hash, url
 
 
-def _as_published(scope: dict[str, Any] | None, receipt: Receipt) -> dict[str, Any] | None:
+def _actual_scope(scope: dict[str, Any] | None, receipt: Receipt) -> dict[str, Any] | None:
     """Return the requested scope with the visibility that the registry gave the lineage."""
     if scope is None or receipt.visibility is None:
         return scope
     return {**scope, "visibility": receipt.visibility}
 
 
-async def _close_as_known(run: Run, progress: Progress) -> Receipt:
+async def _close_with_access_context(run: Run, progress: Progress) -> Receipt:
     """Close the session and return the receipt.
 
     If the registry lacks the access context of a key's owner, send the bearer and try again. Raises NeedsUser if
@@ -158,14 +158,14 @@ async def _finalize_event(run: Run, progress: Progress, refusal: Refused) -> Out
 
     Raises Transient if the registry cannot finish now (409 to an open session), and as `session_event`.
     """
-    if (refusal.status == BAD_REQUEST or refusal.status < 300) and _counts_differ(refusal):
+    if (refusal.status == BAD_REQUEST or refusal.status < 300) and _is_about_counts(refusal):
         return Outcome(Event.COUNTS_DIFFER, {"detail": refusal.what, "reason": Reason.COUNTS_DIFFER})
     if refusal.status == CONFLICT:
         raise Transient(refusal.what, reason=Reason.SERVER_FINALIZING) from refusal
     return await session_event(run, progress, refusal)
 
 
-def _counts_differ(refusal: Refused) -> bool:
+def _is_about_counts(refusal: Refused) -> bool:
     return "staged_counts" in refusal.body or len(set(COUNTS_WORDS.findall(refusal.what.lower()))) > 1
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from roar_publisher.engine.run import Outcome, Run
-from roar_publisher.engine.steps.open import NO_ENDPOINT, ask_for_session
+from roar_publisher.engine.steps.open import NO_ENDPOINT, request_session
 from roar_publisher.engine.steps.sessions import FORBIDDEN, UNAUTHORIZED, credential_rejected
 from roar_publisher.glaas.client import Refused
 from roar_publisher.net.documents import dump
@@ -51,7 +51,7 @@ class Endpoints:
         """Return whether the registry has no endpoint for units of this kind."""
         return kind in self._missing
 
-    async def found_missing(self, kind: Kind, refusal: Refused) -> bool:
+    async def is_missing_endpoint(self, kind: Kind, refusal: Refused) -> bool:
         """Return whether a refusal means that the registry lacks the endpoint for this kind. Raises as `there` does."""
         if kind not in OPTIONAL or refusal.status not in NO_ENDPOINT:
             return False
@@ -63,7 +63,7 @@ class Endpoints:
                 self._run.report(Noted(NOTES[kind]))
         return kind in self._missing
 
-    async def described(self, unit: Unit) -> Unit:
+    async def with_descriptions(self, unit: Unit) -> Unit:
         """Add artifact descriptions to a unit of links if an endpoint is missing. Return other units unchanged."""
         if not self._missing or unit.kind not in (Kind.INPUTS, Kind.OUTPUTS):
             return unit
@@ -74,9 +74,9 @@ class Endpoints:
         return replace(unit, body=dump(links))
 
 
-async def session_is_there(run: Run, progress: Progress) -> bool:
+async def session_exists(run: Run, progress: Progress) -> bool:
     """Return whether the registry still has the session of this publish. Raises Refused, Transient."""
-    reply = await ask_for_session(run, progress)
+    reply = await request_session(run, progress)
     return reply.registration_session_id == progress.remote_session and not reply.created
 
 
@@ -92,7 +92,7 @@ async def session_event(run: Run, progress: Progress, refusal: Refused) -> Outco
     if refusal.status != NOT_FOUND:
         return None
     try:
-        there = await session_is_there(run, progress)
+        there = await session_exists(run, progress)
     except Refused as again:
         if again.status in (UNAUTHORIZED, FORBIDDEN):
             return credential_rejected(run, again)

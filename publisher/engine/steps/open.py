@@ -34,7 +34,7 @@ async def open_session(run: Run, progress: Progress) -> Outcome:
     """
     anonymous = progress.credential == Decision.ANONYMOUS_SESSION
     try:
-        reply = await ask_for_session(run, progress)
+        reply = await request_session(run, progress)
     except Refused as refusal:
         if refusal.status in (UNAUTHORIZED, FORBIDDEN) and not anonymous:
             return credential_rejected(run, refusal)
@@ -55,7 +55,7 @@ async def open_session(run: Run, progress: Progress) -> Outcome:
     return Outcome(event, {"remote_session": reply.registration_session_id})
 
 
-async def ask_for_session(run: Run, progress: Progress) -> OpenReply:
+async def request_session(run: Run, progress: Progress) -> OpenReply:
     """Get or create the session of this publish and epoch. Raises Refused, Transient."""
     session_id = client_session_id(run, progress)
     if progress.credential == Decision.ANONYMOUS_SESSION:

@@ -36,7 +36,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
 
-def compared(receipt: Receipt, plan: Plan, progress: Progress) -> Comparison:
+def compare_receipt(receipt: Receipt, plan: Plan, progress: Progress) -> Comparison:
     """Compare a receipt of finalize with what was sent."""
     faults = [*_status_faults(receipt), *_version_faults(receipt)]
     notes: list[str] = []
@@ -53,7 +53,7 @@ def compared(receipt: Receipt, plan: Plan, progress: Progress) -> Comparison:
     return Comparison(tuple(faults), tuple(notes))
 
 
-def kept(receipt: Receipt) -> dict[str, Any]:
+def shortened(receipt: Receipt) -> dict[str, Any]:
     """Return a receipt as the journal stores it: the value of each field, shortened."""
     return {name: _bounded(value) for name, value in receipt.model_dump().items() if value is not None}
 
@@ -63,7 +63,7 @@ def mismatch(faults: tuple[str, ...]) -> Rejected:
     return Rejected(f"the registry's receipt does not match what was sent: {'; '.join(faults)}", reason=Reason.RECEIPT)
 
 
-def check_claim(claimed: str, plan: Plan, progress: Progress) -> str:
+def check_published_hash(claimed: str, plan: Plan, progress: Progress) -> str:
     """Return a note about a lineage that, by the registry's account, already has every job; empty if there is none.
 
     Job uids follow from the whole lineage (protocol.md §6), so the published lineage has the same jobs and links. Its

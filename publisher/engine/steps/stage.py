@@ -5,13 +5,13 @@ from contextlib import suppress
 import anyio
 
 from roar_publisher.engine.run import Outcome, Run
-from roar_publisher.engine.staging.delivery import delivered
+from roar_publisher.engine.staging.delivery import deliver_unit
 from roar_publisher.engine.staging.pipeline import Pipeline
 from roar_publisher.engine.staging.requests import UnitRoute
-from roar_publisher.engine.steps.missing import Endpoints, session_event, session_is_there
-from roar_publisher.engine.steps.objects import store_objects
-from roar_publisher.engine.steps.open import ask_for_session
-from roar_publisher.engine.steps.receipts import check_claim
+from roar_publisher.engine.steps.missing import Endpoints, session_event, session_exists
+from roar_publisher.engine.steps.object_storage import store_objects
+from roar_publisher.engine.steps.open import request_session
+from roar_publisher.engine.steps.receipts import check_published_hash
 from roar_publisher.engine.steps.sessions import CONFLICT, session_authorizer, staged_route
 from roar_publisher.glaas.client import Authorizer, Refused
 from roar_publisher.glaas.replies import BatchReply
@@ -45,22 +45,22 @@ async def stage(run: Run, progress: Progress) -> Outcome:
     route, authorize = staged_route(run, progress), await session_authorizer(run, progress)
     elsewhere = progress.published_elsewhere  # a hash; "" once a job was new; None while unknown
     prepared = progress.binding_prepared
-    endpoints = Endpoints(run, progress, lambda: session_is_there(run, progress))
+    endpoints = Endpoints(run, progress, lambda: session_exists(run, progress))
 
     async def deliver(unit: Unit) -> None:
         if elsewhere and unit.kind is not Kind.JOBS:
             raise _PublishedElsewhere(elsewhere)
-        reply = await deliver_or_pass(run, unit, route, authorize, endpoints)
+        reply = await deliver_if_supported(run, unit, route, authorize, endpoints)
         if unit.kind is Kind.JOBS and reply is not None:
             await note_jobs(reply)
 
     async def note_jobs(reply: BatchReply) -> None:
         nonlocal elsewhere, prepared
-        found = _where(reply)
+        found = _published_in(reply)
         if elsewhere is not None and found != elsewhere:
             raise _overlap()
         if elsewhere is None:
-            if found and (note := check_claim(found, run.plan, progress)):
+            if found and (note := check_published_hash(found, run.plan, progress)):
                 run.report(Noted(note))
             elsewhere = found
             with anyio.CancelScope(shield=True):  # the next batch's reply may end this drain, and relies on it
@@ -70,7 +70,7 @@ async def stage(run: Run, progress: Progress) -> Outcome:
             with anyio.CancelScope(shield=True):
                 await run.journal.remember(binding_prepared=True)
 
-    await announce(run, STAGED)
+    await report_planned(run, STAGED)
     try:
         if not elsewhere:
             with suppress(_PublishedElsewhere):
@@ -95,32 +95,32 @@ async def _conflict(run: Run, progress: Progress, refusal: Refused) -> Outcome:
     Raises Transient otherwise, because an open session must not be finalized before everything is staged.
     """
     with suppress(Refused):  # the next run meets the same refusal
-        if (await ask_for_session(run, progress)).status == "closed":
+        if (await request_session(run, progress)).status == "closed":
             return Outcome(Event.ALREADY_PUBLISHED, {"detail": refusal.what})
     raise Transient(refusal.what, reason=Reason.SERVER_FAILING) from refusal
 
 
-async def deliver_or_pass(
+async def deliver_if_supported(
     run: Run, unit: Unit, route: UnitRoute, authorize: Authorizer, endpoints: Endpoints
 ) -> BatchReply | None:
-    """Deliver a unit as `delivered` does. Return None if the registry lacks its endpoint and does not need it."""
+    """Deliver a unit as `deliver_unit` does. Return None if the registry lacks its endpoint and does not need it."""
     if endpoints.lacks(unit.kind):
         return None
     try:
-        return await delivered(run, await endpoints.described(unit), route, authorize)
+        return await deliver_unit(run, await endpoints.with_descriptions(unit), route, authorize)
     except Refused as refusal:
-        if not await endpoints.found_missing(unit.kind, refusal):
+        if not await endpoints.is_missing_endpoint(unit.kind, refusal):
             raise
         return None
 
 
-async def announce(run: Run, kinds: tuple[Kind, ...]) -> None:
+async def report_planned(run: Run, kinds: tuple[Kind, ...]) -> None:
     """Report how much there is to send, and how much earlier runs have acknowledged."""
     tally = await run.journal.units.tally()
     run.report(Planned.of({kind: tally[kind] for kind in kinds if kind in tally}))
 
 
-def _where(reply: BatchReply) -> str:
+def _published_in(reply: BatchReply) -> str:
     """Return the one published lineage that has every job of a batch, or "" if there is none."""
     hashes = set(filter(None, reply.already_registered_session_hashes))
     if not hashes:

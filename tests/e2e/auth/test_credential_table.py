@@ -128,7 +128,7 @@ def test_what_a_credential_comes_to(credential: str, state: str, flag: Flag, out
         assert isinstance(end, Progress), end
         assert (end.state, end.identity) == (State.DONE, outcome)
         world.check_published(BY_KEY if outcome == KEY_ITSELF else outcome)
-        noted = any("so this publish names nobody" in note.text for note in world.reports if isinstance(note, Noted))
+        noted = any("so this publish is anonymous" in note.text for note in world.reports if isinstance(note, Noted))
         assert noted == (state == REJECTED and flag is Flag.PUBLIC)
 
     run_virtually(scenario, 0)

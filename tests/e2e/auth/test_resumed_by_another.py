@@ -61,7 +61,7 @@ def test_another_users_credential_does_not_continue_it(
         end = await world.live()
         assert isinstance(end, NeedsUser), end
         assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
-        assert f"begun as {identity} and would go on as " in end.what
+        assert f"started as {identity} and would continue as " in end.what
         assert ("The lineage is published" in end.kept) == (before.hash is not None)
         assert [sent.path for sent in world.sent[sent:]] == ["/api/v1/auth/me"]
         assert world.progress().state is before.state
@@ -139,7 +139,7 @@ def test_a_publish_with_an_identity_does_not_become_anonymous(
         end = await world.live()
         assert isinstance(end, NeedsUser), end
         assert (end.exit_code, end.reason) == (ExitCode.NEEDS_USER, "auth")
-        assert f"was to name {person}" in end.what
+        assert f"was planned to name {person}" in end.what
         for way_out in ("roar login", "ROAR_ACCESS_TOKEN", f"--resume {world.paths.id}", "--anonymous"):
             assert way_out in end.next_step
         assert {sent.method for sent in world.sent} == {"GET"}

@@ -58,7 +58,7 @@ def test_labels_that_were_not_taken_make_the_exit_code_and_every_look_at_it(prog
         again = program("publish", "--resume", publish_id, "-y")
         watched = program("publish", "--watch", publish_id)
     for done in (again, watched):
-        done.blames(1, "the lineage is published, but", "did not take", "label sync")
+        done.blames(1, "the lineage is published, but", "did not accept", "label sync")
     why = json.loads(program("journal", "show", publish_id, "--why", "--json").out)
     assert (why["status"], why["reason"], why["exit_code"]) == ("done", "receipt", 1)
 

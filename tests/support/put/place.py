@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from roar_publisher.engine.staging.ledger import under_way
+from roar_publisher.engine.staging.upload_journal import uploads_in_progress
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.journal import Journal
 from roar_publisher.state.machine import LIVE, State
@@ -180,7 +180,11 @@ def _left(paths: PublishPaths) -> Left:
         with Journal(paths.journal, read_only=True) as journal:
             progress, plan, objects = journal.progress(), journal.plan(), journal.objects
             missing = objects.all(only_missing=True)
-            uploads = [(begun.upload.id, begun.key) for begun in under_way(paths, journal).values() if begun.upload]
+            uploads = [
+                (record.upload.id, record.key)
+                for record in uploads_in_progress(paths, journal).values()
+                if record.upload
+            ]
             return Left(
                 paths,
                 progress.state,

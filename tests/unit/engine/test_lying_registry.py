@@ -136,15 +136,15 @@ def test_a_receipt_that_contradicts_what_was_sent_is_no_publication(folder: Stat
 
 
 BATCH_LIES: dict[str, tuple[str, Lie, str]] = {
-    "fewer jobs": ("jobs/batch", says(created_count=1, existing_count=0), "it has 1 of the"),
-    "no jobs": ("jobs/batch", says(created_count=0, existing_count=0), "it has 0 of the"),
-    "more jobs": ("jobs/batch", says(created_count=4, existing_count=4), "it has 8 of the 4 jobs"),
-    "negative jobs": ("jobs/batch", says(created_count=9, existing_count=-5), "it has 4 of the"),
-    "one id for all": ("jobs/batch", says(job_ids=["id1"]), "it gives 1 ids for the"),
-    "ids of more jobs": ("jobs/batch", says(job_ids=[str(n) for n in range(9)]), "it gives 9 ids"),
-    "more artifacts": ("artifacts/batch", says(created=99), "it took 99 of the"),
-    "more inputs": ("inputs", says(inputs_linked=7), "it took 7 of the 1 inputs"),
-    "negative outputs": ("outputs", says(outputs_linked=-1), "it took -1 of the 1 outputs"),
+    "fewer jobs": ("jobs/batch", says(created_count=1, existing_count=0), "it reports 1 of the"),
+    "no jobs": ("jobs/batch", says(created_count=0, existing_count=0), "it reports 0 of the"),
+    "more jobs": ("jobs/batch", says(created_count=4, existing_count=4), "it reports 8 of the 4 jobs"),
+    "negative jobs": ("jobs/batch", says(created_count=9, existing_count=-5), "it reports 4 of the"),
+    "one id for all": ("jobs/batch", says(job_ids=["id1"]), "it returns 1 ids for the"),
+    "ids of more jobs": ("jobs/batch", says(job_ids=[str(n) for n in range(9)]), "it returns 9 ids"),
+    "more artifacts": ("artifacts/batch", says(created=99), "it reports 99 accepted of the"),
+    "more inputs": ("inputs", says(inputs_linked=7), "it reports 7 accepted of the 1 inputs"),
+    "negative outputs": ("outputs", says(outputs_linked=-1), "it reports -1 accepted of the 1 outputs"),
     "published as no hash": ("jobs/batch", says(already_registered_session_hashes=["latest"]), "not a hash"),
     "published as a number": ("jobs/batch", says(already_registered_session_hashes=[7]), "not a hash"),
     "published as another": ("jobs/batch", says(already_registered_session_hashes=[OTHER]), f"published as {OTHER}"),
@@ -178,9 +178,9 @@ def test_an_older_registry_that_registers_something_else_is_not_written_to(folde
 
 
 LABEL_LIES: dict[str, tuple[Lie, str]] = {
-    "one is skipped": (some_labels, "did not take 1 of the"),
-    "none is taken": (says(created=0), "did not take 4 of the 4 labels"),
-    "more than were sent": (says(created=99), "it took 99 of the"),
+    "one is skipped": (some_labels, "did not accept 1 of the"),
+    "none is taken": (says(created=0), "did not accept 4 of the 4 labels"),
+    "more than were sent": (says(created=99), "it reports 99 accepted of the"),
     "one is refused": (lambda answer: answer | {"errors": ["no", *[None] * (answer["created"] - 1)]}, "): no"),
 }
 

@@ -86,7 +86,7 @@ async def test_a_record_that_cannot_be_written_is_owed_and_paid_once(publishing:
         )
         assert any(f"roar publish --resume {publishing.paths.id}" in text for text in told)
         sent = len(publishing.sent)
-        with pytest.raises(LocalProblem, match="published, but the put's record in roar") as caught:
+        with pytest.raises(LocalProblem, match="published, but the record of the put in roar") as caught:
             await publishing.run()
     assert (caught.value.reason, caught.value.exit_code) == (Reason.BUSY, ExitCode.INTERRUPTED)
     assert (owed(publishing), put_jobs(project), mark(project)) == (["record", "marks"], 0, None)

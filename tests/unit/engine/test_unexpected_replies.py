@@ -106,7 +106,7 @@ async def test_a_job_that_is_refused_is_named_with_its_step_and_the_reason(
     publishing.intercept = refuse
     progress = await publishing.run()
     assert (progress.state, progress.reason) == (State.FAILED, "rejected")
-    assert "did not take 1 of the " in progress.detail
+    assert "did not accept 1 of the " in progress.detail
     assert "step 2 (python step2.py): metadata is too deep" in progress.detail
 
 
@@ -137,7 +137,7 @@ async def test_more_refusals_than_fit_are_counted(folder: StateFolder) -> None:
     publishing = Publishing(folder, cut(chain(9), batch=lambda: 9))
     publishing.intercept = instead("jobs/batch", lambda: answer(200, errors=["no\x1b[2J"] * 9))
     progress = await publishing.run()
-    assert "did not take 9 of the 9 jobs it was sent: step 1 (python step1.py): no [2J; " in progress.detail
+    assert "did not accept 9 of the 9 jobs that were sent: step 1 (python step1.py): no [2J; " in progress.detail
     assert progress.detail.endswith("; and 6 more")
 
 
@@ -145,8 +145,8 @@ async def test_a_number_of_refusals_is_said_as_it_is(publishing: Publishing) -> 
     publishing.intercept = instead("artifacts/batch", lambda: answer(200, created=1, errors=2))
     progress = await publishing.run()
     assert progress.state is State.FAILED
-    assert progress.detail.startswith("the registry did not take 2 of the ")
-    assert progress.detail.endswith(" artifacts it was sent")
+    assert progress.detail.startswith("the registry did not accept 2 of the ")
+    assert progress.detail.endswith(" artifacts that were sent")
 
 
 async def test_labels_that_are_refused_one_by_one_are_owed_and_named(publishing: Publishing) -> None:

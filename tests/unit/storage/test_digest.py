@@ -12,7 +12,7 @@ import pytest
 from anyio import from_thread
 from blake3 import blake3
 
-from roar_publisher.engine.staging.objects import content_of
+from roar_publisher.engine.staging.uploader import content_of
 from roar_publisher.state.errors import LocalProblem
 from roar_publisher.state.objects import ObjectRow
 from roar_publisher.storage.checksums import checksums_of

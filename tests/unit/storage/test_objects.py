@@ -15,8 +15,8 @@ import pytest
 from roar_publisher.blocking import RunBlocking, inline
 from roar_publisher.engine.journal import AsyncFiles, AsyncJournal
 from roar_publisher.engine.run import Run
-from roar_publisher.engine.staging import objects
-from roar_publisher.engine.staging.objects import Objects, abandon, owner_of
+from roar_publisher.engine.staging import uploader
+from roar_publisher.engine.staging.uploader import ObjectUploader, abandon, owner_of
 from roar_publisher.report import Noted, ObjectsPlanned, ObjectStored, Report, Sent
 from roar_publisher.state.errors import Interrupted, Rejected
 from roar_publisher.state.objects import ObjectRow
@@ -134,12 +134,14 @@ class Put:
         self.owned.journal.freeze(self.plan)
 
     async def drain(self, mortal: Mortal | None = None) -> None:
-        await self._with_objects(Objects.drain, mortal)
+        await self._with_objects(ObjectUploader.drain, mortal)
 
-    async def look_again(self) -> None:
-        await self._with_objects(Objects.look_again)
+    async def recheck(self) -> None:
+        await self._with_objects(ObjectUploader.recheck)
 
-    async def _with_objects(self, work: Callable[[Objects], Awaitable[None]], mortal: Mortal | None = None) -> None:
+    async def _with_objects(
+        self, work: Callable[[ObjectUploader], Awaitable[None]], mortal: Mortal | None = None
+    ) -> None:
         run_blocking: RunBlocking = mortal.on_disk if mortal else inline
         run = SimpleNamespace(
             journal=AsyncJournal(self.owned.journal, run_blocking),
@@ -149,7 +151,7 @@ class Put:
             stop=self.stop,
         )
         async with self.place.store(owner_of(self.plan)) as store:
-            await work(Objects(cast(Run, run), MortalStore(store, mortal) if mortal else store))
+            await work(ObjectUploader(cast(Run, run), MortalStore(store, mortal) if mortal else store))
 
     @property
     def uploads(self) -> list[int]:
@@ -169,8 +171,8 @@ class Put:
 def _small_parts_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roar_publisher.storage.parts.SMALLEST_PART_BYTES", PART_BYTES)
     monkeypatch.setattr("roar_publisher.storage.parts.MIB", PART_BYTES)
-    monkeypatch.setattr(objects, "PARTS_AT_ONCE", 1)
-    monkeypatch.setattr(objects, "FILES_AT_ONCE", 1)
+    monkeypatch.setattr(uploader, "PARTS_AT_ONCE", 1)
+    monkeypatch.setattr(uploader, "FILES_AT_ONCE", 1)
 
 
 ANY_SIZE = pytest.mark.parametrize("place", ["file", "s3-rclone"], indirect=True)
@@ -290,7 +292,7 @@ async def test_a_restored_file_is_read_once_more_and_then_known(
         read.append(path)
         return await digest_file(path)
 
-    monkeypatch.setattr(objects, "digest_file", counted)
+    monkeypatch.setattr(uploader, "digest_file", counted)
     put, paths = await put_of_two(tmp_path, place)
     for path in paths.values():
         restore(path)
@@ -392,14 +394,14 @@ async def test_what_was_lost_since_it_was_stored_is_sent_again_and_told(
         else:
             await write_another(place, key, tmp_path, 100)
     put.reports.clear()
-    await put.look_again()
+    await put.recheck()
     check_stored(put, paths)
     assert [report.key for report in put.reports if isinstance(report, ObjectStored) and report.sent] == lost
-    assert [report.text for report in put.reports if isinstance(report, Noted)] == [objects.LOST.format(2, count)]
+    assert [report.text for report in put.reports if isinstance(report, Noted)] == [uploader.LOST.format(2, count)]
     size = count * 100
     assert ObjectsPlanned(count, count - 2, size, size - 200) in put.reports
     put.reports.clear()
-    await put.look_again()
+    await put.recheck()
     assert put.reports == [], "all is there, and nothing is said"
 
 
@@ -412,7 +414,7 @@ async def test_what_is_being_sent_again_is_known_to_be_under_way(as_the_process_
     place.delete(LARGE_KEY)
     put.on_report = lambda report: put.stop.set() if put.acknowledged_parts(1) else None
     with pytest.raises(Interrupted):
-        await put.look_again()
+        await put.recheck()
     assert put.uploads == [1]
     assert put.owned.journal.objects.tally().stored == 1
     assert await abandon(put.owned.paths, put.owned.journal, put.plan) == 0
@@ -427,7 +429,7 @@ async def test_many_stored_objects_are_looked_for_at_a_glance(place: Place, tmp_
     await put.drain()
     assert place.proxy is not None
     place.proxy.seen.clear()
-    await put.look_again()
+    await put.recheck()
     assert len(place.proxy.seen) == 1
 
 
@@ -470,7 +472,7 @@ async def test_an_upload_that_can_not_be_abandoned_stays_known(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = await interrupted(tmp_path, place)
-    monkeypatch.setattr(objects, "ABANDON_SECONDS", 0.2)
+    monkeypatch.setattr(uploader, "ABANDON_SECONDS", 0.2)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert await abandon(put.owned.paths, put.owned.journal, put.plan) == 1
     assert put.uploads == [1]

@@ -230,7 +230,7 @@ def test_a_journal_that_fails_is_a_local_problem_and_nothing_else(
         with drain.journal.translated():
             raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(drain.journal, call, fail)
+    monkeypatch.setattr(drain.journal.units, call, fail)
     with pytest.raises(LocalProblem, match="disk I/O error"):
         virtual.run(lambda: drain.run(Picky(drain, 60)))
 

@@ -1,10 +1,10 @@
 """Stores the objects of a put: many files at once, each resumable by part (`storage.transfer`).
 
-The journal knows which objects are stored and which parts were acknowledged (`ledger`). The store is asked
+The journal records which objects are stored and which parts were acknowledged (`upload_journal`). The store is queried
 nevertheless: an object that was deleted or overwritten there is sent again before anything links to it.
 
 A file whose inode or time differs from the digested one (a restored copy) is read again. If its bytes are unchanged,
-the journal records the file's new fence, and later checks use that one.
+the journal records the file's new stamp, and later checks use that one.
 """
 
 import json
@@ -17,7 +17,7 @@ import anyio
 
 from roar_publisher.engine.run import Run
 from roar_publisher.engine.staging.acks import Acknowledgements
-from roar_publisher.engine.staging.ledger import JournalLedger, under_way
+from roar_publisher.engine.staging.upload_journal import UploadJournal, uploads_in_progress
 from roar_publisher.report import Noted, ObjectsPlanned, ObjectStored, Sent
 from roar_publisher.state.errors import PublisherError
 from roar_publisher.state.journal import Journal
@@ -34,17 +34,17 @@ from roar_publisher.tasks import background, for_each, until_stopped
 FILES_AT_ONCE = 16
 PARTS_AT_ONCE = 8
 """Concurrent parts of one file. The store's own request limit bounds the total."""
-LOST = "{} of {} objects were stored before, and are gone from the store or overwritten there: they are sent again"
+LOST = "{} of {} stored objects are missing from the store or were overwritten there; they are sent again"
 ABANDON_SECONDS = 10.0
 """Maximum total time for aborting uploads, since the user may be waiting for the prompt."""
 
 
 def content_of(row: ObjectRow) -> Content:
     """Return the content that an object's row describes."""
-    told = json.loads(row.content)
-    fields = {field.name: told[field.name] for field in dataclass_fields(Content)}
-    parts = {"part_blake3s": tuple(told["part_blake3s"])}
-    return Content(**fields | parts | {"fence": FileStamp(**told["fence"])})
+    stored = json.loads(row.content)
+    fields = {field.name: stored[field.name] for field in dataclass_fields(Content)}
+    parts = {"part_blake3s": tuple(stored["part_blake3s"])}
+    return Content(**fields | parts | {"fence": FileStamp(**stored["fence"])})
 
 
 def owner_of(plan: Plan) -> str:
@@ -61,16 +61,16 @@ async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
     """
     if plan.destination is None:
         return 0
-    left = await anyio.to_thread.run_sync(under_way, paths, journal)
+    left = await anyio.to_thread.run_sync(uploads_in_progress, paths, journal)
 
     async def abort(seq: int) -> None:
-        begun = left[seq]
+        record = left[seq]
         with suppress(PublisherError):
-            if begun.upload is not None:
-                await store.abort(begun.upload)
+            if record.upload is not None:
+                await store.abort(record.upload)
             else:
-                await store.abort_orphans(begun.key, begun.asked)
-            if begun.known:
+                await store.abort_orphans(record.key, record.requested_at)
+            if record.known:
                 await anyio.to_thread.run_sync(paths.forget_upload, seq)
             del left[seq]
 
@@ -78,10 +78,10 @@ async def abandon(paths: PublishPaths, journal: Journal, plan: Plan) -> int:
         store = await open_store(plan.destination, owner=owner_of(plan))
         async with store:
             await for_each(list(left), abort, at_once=FILES_AT_ONCE)
-    return sum(begun.known for begun in left.values())
+    return sum(record.known for record in left.values())
 
 
-class Objects:
+class ObjectUploader:
     """Sends the objects of one put to a store. Use one instance per drain."""
 
     def __init__(self, run: Run, store: ObjectStore) -> None:
@@ -101,7 +101,7 @@ class Objects:
         for row in await self._objects.all():
             await self._confirm(row)
 
-    async def look_again(self) -> None:
+    async def recheck(self) -> None:
         """Check that the store still has every object as it was stored, because hours may have passed since.
 
         Objects that are missing or were changed are stored again, and this is reported. Raises as `drain` does. Safe to
@@ -131,28 +131,28 @@ class Objects:
         """Store the missing ones of all rows."""
         done = len(rows) - len(missing)
         self._run.report(ObjectsPlanned(len(rows), done, _bytes(rows), _bytes(rows) - _bytes(missing)))
-        there = await self._store.list_tags(len(missing))
-        twins = _twins(rows)
+        stored_tags = await self._store.list_tags(len(missing))
+        duplicates = _find_duplicates(rows)
 
         async def store(row: ObjectRow) -> None:
-            known_new = there is not None and row.key not in there
-            await self._store_one(row, known_new=known_new, duplicate=twins.get(row.seq))
+            known_new = stored_tags is not None and row.key not in stored_tags
+            await self._store_one(row, known_new=known_new, duplicate=duplicates.get(row.seq))
 
-        originals = [row for row in missing if row.seq not in twins]
+        originals = [row for row in missing if row.seq not in duplicates]
         await for_each(originals, store, at_once=FILES_AT_ONCE)
-        await for_each([row for row in missing if row.seq in twins], store, at_once=FILES_AT_ONCE)
+        await for_each([row for row in missing if row.seq in duplicates], store, at_once=FILES_AT_ONCE)
 
     async def _lost(self, rows: Sequence[ObjectRow]) -> list[ObjectRow]:
-        """Return the rows whose object the store no longer has as it was stored."""
-        there = await self._store.list_tags(len(rows)) or {}
+        """Return the rows whose object is missing from the store or was overwritten there."""
+        stored_tags = await self._store.list_tags(len(rows)) or {}
         lost: list[ObjectRow] = []
 
-        async def look(row: ObjectRow) -> None:
+        async def check(row: ObjectRow) -> None:
             if await self._store.is_lost(row.key, content_of(row), row.tag):
                 lost.append(row)
 
-        doubtful = [row for row in rows if not row.tag or there.get(row.key) != row.tag]
-        await for_each(doubtful, look, at_once=FILES_AT_ONCE)
+        uncertain = [row for row in rows if not row.tag or stored_tags.get(row.key) != row.tag]
+        await for_each(uncertain, check, at_once=FILES_AT_ONCE)
         return lost
 
     async def _store_one(self, row: ObjectRow, *, known_new: bool, duplicate: str | None) -> None:
@@ -163,7 +163,7 @@ class Objects:
             sent[part] = so_far
 
         async def send(content: Content) -> StoredObject:
-            ledger = JournalLedger(self._run, row.seq, row.key)
+            ledger = UploadJournal(self._run, row.seq, row.key)
             return await transfer(
                 self._store,
                 row.key,
@@ -205,7 +205,7 @@ class Objects:
         return restored
 
 
-def _twins(rows: Iterable[ObjectRow]) -> dict[int, str]:
+def _find_duplicates(rows: Iterable[ObjectRow]) -> dict[int, str]:
     """Map each row that has the content of an earlier row to the first such row's key. Empty files are left out."""
     first: dict[str, str] = {}
     digests = [(row, content_of(row).blake3) for row in rows if row.size]

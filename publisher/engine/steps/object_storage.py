@@ -9,27 +9,27 @@ from anyio import to_thread
 from roar_publisher.engine.run import Run
 
 if TYPE_CHECKING:
-    from roar_publisher.engine.staging.objects import Objects
+    from roar_publisher.engine.staging.uploader import ObjectUploader
 
 
 async def store_objects(run: Run) -> None:
-    """Store the objects that are not stored yet. Raises and repeats as `Objects.drain`."""
+    """Store the objects that are not stored yet. Raises and repeats as `ObjectUploader.drain`."""
     if run.plan.destination is not None:
         async with _objects(run, run.plan.destination) as objects:
             await objects.drain()
 
 
 async def recheck_objects(run: Run) -> None:
-    """Store the objects again that the store has lost since. Raises and repeats as `Objects.look_again`."""
+    """Store the objects again that the store has lost since. Raises and repeats as `ObjectUploader.recheck`."""
     if run.plan.destination is not None:
         async with _objects(run, run.plan.destination) as objects:
-            await objects.look_again()
+            await objects.recheck()
 
 
 @asynccontextmanager
-async def _objects(run: Run, destination: str) -> AsyncIterator["Objects"]:
+async def _objects(run: Run, destination: str) -> AsyncIterator["ObjectUploader"]:
     # Imported by puts alone: a publish of lineage should not wait for what stores need.
-    from roar_publisher.engine.staging.objects import Objects, content_of, owner_of
+    from roar_publisher.engine.staging.uploader import ObjectUploader, content_of, owner_of
     from roar_publisher.net.pace import Pace
     from roar_publisher.planning.bundles.allowed_folders import check_objects
     from roar_publisher.state.descriptors import fitting
@@ -48,4 +48,4 @@ async def _objects(run: Run, destination: str) -> AsyncIterator["Objects"]:
         patience=run.resources.patience,
     )
     async with store:
-        yield Objects(run, store)
+        yield ObjectUploader(run, store)

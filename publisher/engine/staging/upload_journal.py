@@ -1,4 +1,4 @@
-"""The stored state of a put's uploads: their parts in the journal, their names in private files.
+"""The stored state of a put's uploads: parts in the journal, names in private files.
 
 An upload's name is a credential for some stores, so it is kept in a private file. Until the store has returned the
 name, the file holds the time of the request. With it, an upload whose name was never received can be distinguished from
@@ -16,28 +16,29 @@ from roar_publisher.state.paths import PublishPaths
 from roar_publisher.storage.store import Part, Upload
 from roar_publisher.storage.transfer import Ledger
 
-ASKED = "asked"
+REQUESTED_AT = "asked"
+"""Key of the time of the request in a private file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class UploadRecord:
     """The stored state of an object's upload: its name, or the time of its request (Unix seconds), or nothing."""
 
     key: str
     upload: Upload | None = None
-    asked: float | None = None
+    requested_at: float | None = None
 
     @property
     def known(self) -> bool:
-        return self.upload is not None or self.asked is not None
+        return self.upload is not None or self.requested_at is not None
 
 
-def under_way(paths: PublishPaths, journal: Journal) -> dict[int, Begun]:
+def uploads_in_progress(paths: PublishPaths, journal: Journal) -> dict[int, UploadRecord]:
     """Return the uploads that may be in progress, by the seq of each object that is not known to be stored."""
-    return {row.seq: _begun(paths, row.seq, row.key) for row in journal.objects.all(only_missing=True)}
+    return {row.seq: _read_record(paths, row.seq, row.key) for row in journal.objects.all(only_missing=True)}
 
 
-class JournalLedger(Ledger):
+class UploadJournal(Ledger):
     """The `Ledger` of one object's upload, in the journal and a private file."""
 
     def __init__(self, run: Run, seq: int, key: str) -> None:
@@ -46,17 +47,17 @@ class JournalLedger(Ledger):
         self._key = key
 
     async def upload(self) -> Upload | None:
-        return (await self._begun()).upload
+        return (await self._read_record()).upload
 
     async def requested_at(self) -> float | None:
-        return (await self._begun()).asked
+        return (await self._read_record()).requested_at
 
     async def parts(self) -> Mapping[int, Part]:
         rows = await self._run.journal.objects.parts(self._seq)
         return {row.number: Part(row.number, row.size, row.tag, row.sha256) for row in rows}
 
     async def record_request(self) -> None:
-        await self._write({ASKED: self._run.clock()})
+        await self._write({REQUESTED_AT: self._run.clock()})
 
     async def record_upload(self, upload: Upload) -> None:
         await self._run.journal.objects.forget_parts(self._seq)
@@ -70,15 +71,17 @@ class JournalLedger(Ledger):
         await self._run.files.forget_upload(self._seq)
         await self._run.journal.objects.forget_parts(self._seq)
 
-    async def _begun(self) -> Begun:
-        return await self._run.files.call(_begun, self._seq, self._key)
+    async def _read_record(self) -> UploadRecord:
+        return await self._run.files.call(_read_record, self._seq, self._key)
 
     async def _write(self, fields: Mapping[str, object]) -> None:
         await self._run.files.write_upload(self._seq, json.dumps(fields))
 
 
-def _begun(paths: PublishPaths, seq: int, key: str) -> Begun:
+def _read_record(paths: PublishPaths, seq: int, key: str) -> UploadRecord:
     fields = json.loads(paths.read_upload(seq) or "{}")
     if not fields:
-        return Begun(key)
-    return Begun(key, asked=fields[ASKED]) if ASKED in fields else Begun(key, Upload(**fields))
+        return UploadRecord(key)
+    if REQUESTED_AT in fields:
+        return UploadRecord(key, requested_at=fields[REQUESTED_AT])
+    return UploadRecord(key, Upload(**fields))
