@@ -82,7 +82,7 @@ def unpacked(file: Path, folder: StateFolder) -> Iterator[UnpackedPublish]:
         if JOURNAL not in bundle.files:
             raise damaged(file)
         paths = PublishPaths(folder.publishes / bundle.publish_id)
-        with _keeping(folder), _new_folder(folder, paths):
+        with _state_folder_problems(folder), _new_folder(folder, paths):
             _check_room(paths.folder, bundle)
             foreign, new = paths.folder / "journal.foreign", paths.folder / "journal.db.new"
             create_private(foreign)
@@ -176,7 +176,7 @@ def _readable(journal: Journal) -> Plan:
 
 
 @contextmanager
-def _keeping(folder: StateFolder) -> Iterator[None]:
+def _state_folder_problems(folder: StateFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
