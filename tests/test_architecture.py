@@ -311,6 +311,34 @@ def test_only_the_store_of_the_registry_knows_its_sql_engine() -> None:
     assert all(_inside(name, "publisher.registry.store") for name, tree in registry.items() if _runs_sql(tree))
 
 
+def test_the_command_line_runs_no_sql() -> None:
+    assert not [name for name, tree in sources() if _inside(name, "publisher.cli") and _runs_sql(tree)]
+
+
+WRITES_A_TABLE = re.compile(
+    r"(?:INSERT (?:OR REPLACE )?INTO|UPDATE|DELETE FROM) (\w+)|table\(\"(\w+)\"\)\.insert|_update\(\"(\w+)\""
+)
+OWNERS_OF_TABLES = {
+    "plan": "journal",
+    "progress": "journal",
+    "events": "journal",
+    "queue": "queue",
+    "units": "units",
+    "objects": "objects",
+    "parts": "objects",
+}
+"""By table of the journal: the module of `state` that writes it. Migrations, and the copy of an import, write all."""
+
+
+def test_each_table_of_the_journal_is_written_by_one_module() -> None:
+    writers: dict[str, set[str]] = {}
+    for path in (CHECKOUT / "state").glob("*.py"):
+        if path.stem not in ("schema", "foreign"):
+            for names in WRITES_A_TABLE.findall(path.read_text(encoding="utf-8")):
+                writers.setdefault("".join(names), set()).add(path.stem)
+    assert writers == {table: {module} for table, module in OWNERS_OF_TABLES.items()}
+
+
 def _runs_sql(tree: ast.Module) -> bool:
     return any(isinstance(node, ast.Attribute) and node.attr.startswith("execute") for node in ast.walk(tree))
 
