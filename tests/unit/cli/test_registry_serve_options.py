@@ -40,7 +40,7 @@ def test_every_limit_can_be_set() -> None:
 
 
 @pytest.mark.parametrize("proxies", ["*", "", "proxy.example", "10.0.0.0/99", "10.0.0.5,"])
-def test_a_proxy_that_is_no_address_is_named(proxies: str) -> None:
+def test_an_invalid_proxy_address_is_named(proxies: str) -> None:
     """uvicorn takes such a name for itself and never finds it; `*` would let every client choose its address."""
 
     @click.command()
@@ -59,7 +59,7 @@ def test_public_urls_are_kept_as_origins() -> None:
 
 
 @pytest.mark.parametrize("url", ["registry.example.org", "https://registry.example.org/below", "https://u:p@host"])
-def test_a_public_url_that_is_no_origin_is_named(url: str) -> None:
+def test_an_invalid_public_url_is_named(url: str) -> None:
     @click.command()
     @serve_options
     def command(**options: Any) -> None:

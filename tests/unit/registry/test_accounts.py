@@ -42,7 +42,7 @@ def test_files_are_private(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "data" / DATABASE_NAME).stat().st_mode) == 0o600
 
 
-def test_two_processes_that_come_at_once_find_one_set_of_tables(tmp_path: Path) -> None:
+def test_two_concurrent_migrations_create_one_set_of_tables(tmp_path: Path) -> None:
     failures: list[BaseException] = []
 
     def open_and_add(number: int) -> None:
@@ -77,7 +77,7 @@ def test_names_are_taken_once_for_users_and_owners_together() -> None:
     store.close()
 
 
-def test_what_is_not_there_is_named() -> None:
+def test_missing_accounts_are_named() -> None:
     store = Accounts.in_memory()
     with pytest.raises(NotFound, match="no user alice"):
         store.write(accounts.remove_user, "alice")
@@ -88,7 +88,7 @@ def test_what_is_not_there_is_named() -> None:
     store.close()
 
 
-def test_a_store_of_the_first_schema_opens_and_keeps_what_it_has(tmp_path: Path) -> None:
+def test_a_store_of_the_first_schema_opens_with_its_data(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "registry.db") as connection:
         connection.executescript(EARLIER.read_text())
     connection.close()
@@ -107,7 +107,7 @@ def test_a_store_of_the_first_schema_opens_and_keeps_what_it_has(tmp_path: Path)
     store.close()
 
 
-def test_what_an_earlier_release_knew_from_links_alone_is_an_artifact_now(tmp_path: Path) -> None:
+def test_digests_that_an_earlier_release_knew_only_from_links_become_artifacts(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "registry.db") as connection:
         connection.executescript(EARLIER.read_text())
         connection.execute("INSERT INTO artifacts (graph_id, digest, hashes, size) VALUES (1, 'both', '[1]', 7)")
@@ -124,7 +124,7 @@ def test_what_an_earlier_release_knew_from_links_alone_is_an_artifact_now(tmp_pa
 
 
 @pytest.mark.parametrize("name", ["registry.db", DATABASE_NAME])
-def test_a_file_of_a_later_release_is_left_alone(tmp_path: Path, name: str) -> None:
+def test_a_file_of_a_later_release_is_not_changed(tmp_path: Path, name: str) -> None:
     with sqlite3.connect(tmp_path / name) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()

@@ -146,7 +146,7 @@ async def test_an_artifact_that_the_lineage_does_not_have_is_not_added(published
     assert (await published.registry.lineage(published.hash))["artifacts_count"] == 1
 
 
-async def test_what_somebody_owns_takes_additions_from_nobody_else(registry: Registry) -> None:
+async def test_a_users_lineage_accepts_additions_only_from_that_user(registry: Registry) -> None:
     alice, bob = registry.person("alice"), registry.person("bob")
     published = await publish(registry, Bearer(alice))
     for auth in (NO_AUTH, Bearer(bob)):
@@ -202,7 +202,7 @@ async def test_a_label_without_a_place_is_refused(published: Published, label: J
     refused(await published.sync(job_label), 422)
 
 
-async def test_labels_of_private_lineage_are_found_by_its_readers_alone(registry: Registry) -> None:
+async def test_labels_of_a_private_lineage_are_visible_only_to_its_readers(registry: Registry) -> None:
     alice, bob = registry.person("alice"), registry.person("bob")
     published = await publish(registry, Bearer(alice), scope_request=OWN)
     succeeded(await published.sync(unplaced({"secret": 1}), auth=Bearer(alice)))
@@ -216,7 +216,7 @@ async def test_labels_of_private_lineage_are_found_by_its_readers_alone(registry
 
 
 @pytest.mark.parametrize("keys", [0, 1000], ids=["document", "origins"])
-async def test_small_additions_do_not_have_a_large_document_read(
+async def test_small_additions_do_not_parse_a_large_document(
     published: Published, keys: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request has room for a thousand of them, and reading a document for each would take seconds."""

@@ -63,7 +63,7 @@ def test_a_token_is_printed_once_and_works_while_the_registry_runs(admin: Admin)
     assert token.encode() not in b"".join(path.read_bytes() for path in admin.data.iterdir())
 
 
-def test_the_sign_in_file_is_private_and_what_roar_reads(admin: Admin, tmp_path: Path) -> None:
+def test_the_sign_in_file_is_private_and_readable_by_roar(admin: Admin, tmp_path: Path) -> None:
     path = tmp_path / "config" / "roar" / "auth.json"
     output = admin("token", "issue", "alice", "--auth-json", str(path))
     document = Document.parse(path.read_bytes())
@@ -76,7 +76,7 @@ def test_the_sign_in_file_is_private_and_what_roar_reads(admin: Admin, tmp_path:
     assert sign_in.access_token.reveal() not in output
 
 
-def test_a_sign_in_that_is_there_is_not_replaced(admin: Admin, tmp_path: Path) -> None:
+def test_an_existing_sign_in_is_not_replaced(admin: Admin, tmp_path: Path) -> None:
     path = tmp_path / "auth.json"
     path.write_text("{}")
     assert isinstance(admin.run("token", "issue", "alice", "--auth-json", str(path)).exception, UsageProblem)
@@ -96,7 +96,7 @@ def test_a_key_is_added_listed_and_removed(admin: Admin, tmp_path: Path) -> None
     assert admin("key", "list").strip() == "none"
 
 
-def test_a_private_key_is_not_taken_for_a_public_one(admin: Admin, tmp_path: Path) -> None:
+def test_a_private_key_is_not_accepted_as_a_public_one(admin: Admin, tmp_path: Path) -> None:
     private = make_key(tmp_path / "key", "ed25519")
     result = admin.run("key", "add", "alice", str(private))
     assert isinstance(result.exception, UsageProblem)
@@ -146,7 +146,7 @@ def writable(admin: Admin, name: str) -> set[str | None]:
         ("project", "member", "acme/models", "alice"),
     ],
 )
-def test_what_is_taken_or_unknown_is_one_sentence(admin: Admin, arguments: tuple[str, ...]) -> None:
+def test_a_taken_or_unknown_name_is_reported_in_one_sentence(admin: Admin, arguments: tuple[str, ...]) -> None:
     error = admin.run(*arguments).exception
     assert isinstance(error, UsageProblem)
     assert "there is" in error.what
@@ -156,16 +156,16 @@ def test_what_is_taken_or_unknown_is_one_sentence(admin: Admin, arguments: tuple
 @pytest.mark.parametrize(
     "arguments", [("user", "add", "a b"), ("user", "add", "-x"), ("project", "add", "acme"), ("owner", "add", "a/b")]
 )
-def test_names_that_could_not_be_named_are_refused(admin: Admin, arguments: tuple[str, ...]) -> None:
+def test_invalid_names_are_refused(admin: Admin, arguments: tuple[str, ...]) -> None:
     assert admin.run(*arguments).exit_code == 2
 
 
-def test_data_that_cannot_be_used_is_a_problem_of_this_machine(tmp_path: Path) -> None:
+def test_unusable_data_is_a_local_problem(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert isinstance(Admin(tmp_path / "file").run("user", "list").exception, LocalProblem)
     (tmp_path / "accounts.db").write_text("no database, but long enough to be taken for one" * 100)
     assert isinstance(Admin(tmp_path).run("user", "list").exception, LocalProblem)
 
 
-def test_a_key_file_that_is_not_there_is_a_problem_of_this_machine(admin: Admin, tmp_path: Path) -> None:
+def test_a_missing_key_file_is_a_local_problem(admin: Admin, tmp_path: Path) -> None:
     assert isinstance(admin.run("key", "add", "alice", str(tmp_path / "none.pub")).exception, LocalProblem)

@@ -47,7 +47,7 @@ async def test_a_person_has_one_id_and_an_identity_by_credential(registry: Regis
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH is the judge here")
 @pytest.mark.parametrize("kind", KEY_TYPES)
-async def test_what_ssh_keygen_signs_is_accepted(registry: Registry, tmp_path: Path, kind: str) -> None:
+async def test_signatures_of_ssh_keygen_are_accepted(registry: Registry, tmp_path: Path, kind: str) -> None:
     private = make_key(tmp_path / "key", kind)
     store = registry.store.accounts
     store.write(accounts.add_user, "alice")
@@ -85,7 +85,7 @@ async def test_a_signature_is_good_within_its_window(registry: Registry, off: in
 
 
 @pytest.mark.parametrize(("off", "words"), [(-WINDOW - 1, "301 s behind"), (7200, "7200 s ahead of")])
-async def test_a_clock_that_is_off_is_told_by_how_much(registry: Registry, off: int, words: str) -> None:
+async def test_a_wrong_clock_is_reported_with_its_offset(registry: Registry, off: int, words: str) -> None:
     header = registry.person("alice").signed("GET", PROBE, ts=registry.clock() + off)
     response = await registry.client.get(PROBE, headers={"Authorization": header})
     assert words in refused(response, 401)
@@ -199,7 +199,7 @@ async def logout(registry: Registry, header: str | None) -> httpx2.Response:
     return await registry.client.post("/api/v1/auth/logout", headers=headers)
 
 
-async def test_a_logout_ends_access_and_refresh_of_this_sign_in_alone(registry: Registry) -> None:
+async def test_a_logout_ends_only_this_sign_in(registry: Registry) -> None:
     alice = registry.person("alice")
     _, elsewhere = registry.store.accounts.write(grants.issue, "alice", now=registry.clock())
     assert succeeded(await logout(registry, alice.bearer))["success"] is True
@@ -273,7 +273,7 @@ def test_no_token_is_in_the_files_and_no_repr_shows_one(tmp_path: Path) -> None:
         ('command="x" ssh-ed25519 AAAA', "kind of key"),
     ],
 )
-def test_what_is_no_public_key_is_not_taken(text: str, why: str) -> None:
+def test_an_invalid_public_key_is_refused(text: str, why: str) -> None:
     with pytest.raises(public_keys.InvalidKey, match=why):
         public_keys.parse_key(text)
 

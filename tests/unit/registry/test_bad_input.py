@@ -60,7 +60,7 @@ WRONG_SHAPES: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", NO_JSON)
-async def test_what_is_no_json_is_400(registry: Registry, name: str) -> None:
+async def test_invalid_json_is_400(registry: Registry, name: str) -> None:
     session = await registry.open()
     token = session.opened["registration_session_token"]
     headers = {"Authorization": f"RegistrationSession {token}", "Content-Type": "application/json"}
@@ -153,7 +153,7 @@ async def labels_read(registry: Registry, lineage_hash: str) -> Json:
     return labels
 
 
-def test_a_body_that_does_not_come_is_408_and_keeps_nobody_waiting() -> None:
+def test_a_missing_body_is_408_and_delays_no_other_request() -> None:
     async def scenario() -> None:
         registry = make_registry(Store.in_memory(), run=run_inline)
 
@@ -216,7 +216,7 @@ async def test_odd_job_metadata_is_hashed_like_the_client_hashes_it(registry: Re
     assert (await registry.client.get(f"/dag/{lineage_hash}")).status_code == 200
 
 
-async def test_a_long_list_of_faults_is_told_shortly(registry: Registry) -> None:
+async def test_a_long_list_of_errors_is_shortened(registry: Registry) -> None:
     session = await registry.open()
     detail = refused(await session.post("/jobs/batch", {"jobs": [{key: [] for key in job(1)}]}), 422)
     assert "more)" in detail
@@ -281,7 +281,7 @@ async def test_an_odd_host_header_breaks_nothing(registry: Registry, host: str) 
     ],
     ids=["empty jobs", "numbers", "links", "labels", "hashes"],
 )
-async def test_of_many_wrong_items_the_first_alone_is_described(registry: Registry, path: str, body: Json) -> None:
+async def test_only_the_first_of_many_invalid_items_is_described(registry: Registry, path: str, body: Json) -> None:
     session = await registry.open()
     assert ".0" in (detail := refused(await session.post(path, body), 422))
     assert ".1" not in detail
@@ -297,7 +297,7 @@ async def test_more_items_than_fit_are_refused(anyio_backend: str, store: Store)
         succeeded(await session.post("/jobs/batch", {"jobs": jobs[:-1]}))
 
 
-async def test_a_fault_does_not_repeat_what_the_client_sent(registry: Registry) -> None:
+async def test_an_error_does_not_repeat_the_clients_input(registry: Registry) -> None:
     session = await registry.open()
     label = {
         "entity_type": "dag",
@@ -312,7 +312,7 @@ DEEPEST = 190
 
 
 @pytest.mark.parametrize("levels", [DEEPEST, 400, 20_000])
-async def test_depth_is_bounded_and_what_passes_can_be_read(registry: Registry, levels: int) -> None:
+async def test_depth_is_bounded_and_accepted_documents_can_be_read(registry: Registry, levels: int) -> None:
     session = await registry.open()
     await session.add_jobs(job(1, metadata='{"a":' * 5_000 + "1" + "}" * 5_000))
     lineage_hash = (await session.finalize())["hash"]

@@ -32,7 +32,7 @@ async def of_large_jobs(registry: Registry, jobs: int, text: str = "x") -> str:
     return str((await session.finalize())["hash"])
 
 
-async def test_a_page_of_large_jobs_ends_early_and_says_where_to_go_on(registry: Registry) -> None:
+async def test_a_page_of_large_jobs_ends_early_and_names_the_next_offset(registry: Registry) -> None:
     lineage_hash = await of_large_jobs(registry, 30)
     seen: list[str] = []
     offset: int | None = 0
@@ -157,7 +157,7 @@ async def test_an_answer_leaves_in_pieces(size: int) -> None:
     assert [bool(piece.get("more_body")) for piece in pieces] == [True] * (len(pieces) - 1) + [False]
 
 
-def test_what_is_past_the_bound_is_not_even_made() -> None:
+def test_items_past_the_bound_are_not_generated() -> None:
     made: list[int] = []
 
     def items() -> "list[int]":

@@ -118,7 +118,7 @@ async def test_a_page_whose_name_was_pointed_here_reads_and_writes_nothing(regis
 @pytest.mark.parametrize(
     "host", ["", "evil.test, localhost", "localhost@evil.test", "localhost/x", "[::1", "localhost:x"]
 )
-async def test_what_is_no_name_is_none_of_ours(registry: Registry, host: str) -> None:
+async def test_an_invalid_host_is_not_accepted(registry: Registry, host: str) -> None:
     refused(await registry.client.get("/", headers={"Host": host}), 421)
 
 
@@ -201,6 +201,6 @@ def test_a_public_url_is_an_origin(url: str, origin: str) -> None:
     "url",
     ["registry.example.org", "ftp://x", "https://", "https://x/below", "https://u:p@x", "https://x?q", "http://x:y"],
 )
-def test_what_is_more_or_less_than_an_origin_is_no_public_url(url: str) -> None:
+def test_a_public_url_must_be_an_origin(url: str) -> None:
     with pytest.raises(ValueError, match=r"it |Port"):
         origin_of(url)

@@ -43,7 +43,7 @@ def run(scenario: Scenario, **options: Any) -> None:
 
 
 @pytest.mark.parametrize("before", [b"", HEALTH], ids=["a new connection", "a used connection"])
-def test_a_head_that_comes_byte_by_byte_has_ten_seconds(before: bytes) -> None:
+def test_a_head_sent_byte_by_byte_has_ten_seconds(before: bytes) -> None:
     async def scenario(loop: SteppedLoop, registry: Served) -> None:
         attacker = await registry.connect()
         if before:
@@ -60,7 +60,7 @@ def test_a_head_that_comes_byte_by_byte_has_ten_seconds(before: bytes) -> None:
     run(scenario)
 
 
-def test_a_connection_that_says_nothing_ends_as_soon_as_a_slow_head() -> None:
+def test_a_silent_connection_is_closed_as_soon_as_a_slow_head() -> None:
     async def scenario(loop: SteppedLoop, registry: Served) -> None:
         silent = await registry.connect()
         await loop.skip(HEAD_SECONDS - 1)
@@ -84,7 +84,7 @@ def test_an_idle_connection_is_kept_for_a_while() -> None:
     run(scenario)
 
 
-def test_a_body_that_comes_byte_by_byte_is_408() -> None:
+def test_a_body_sent_byte_by_byte_is_408() -> None:
     async def scenario(loop: SteppedLoop, registry: Served) -> None:
         attacker = await registry.connect()
         await attacker.send(HEAD % 90_000)
@@ -98,7 +98,7 @@ def test_a_body_that_comes_byte_by_byte_is_408() -> None:
 
 
 @pytest.mark.parametrize("speed", [2000, 700])
-def test_ninety_kibibytes_over_a_slow_line_arrive(speed: int) -> None:
+def test_ninety_kibibytes_over_a_slow_connection_arrive(speed: int) -> None:
     """Bytes a second; the slower line takes 132 s."""
 
     async def scenario(loop: SteppedLoop, registry: Served) -> None:
@@ -116,7 +116,7 @@ def test_ninety_kibibytes_over_a_slow_line_arrive(speed: int) -> None:
 @pytest.mark.parametrize(
     "head", [HEAD.replace(b"/api/v1/sessions", b"/nowhere"), HEAD.replace(b"POST", b"DELETE")], ids=["404", "405"]
 )
-def test_a_body_that_nobody_reads_does_not_hold_the_connection(head: bytes) -> None:
+def test_an_unread_body_does_not_hold_the_connection(head: bytes) -> None:
     async def scenario(loop: SteppedLoop, registry: Served) -> None:
         attacker = await registry.connect()
         assert (await attacker.ask(head % 90_000))[0] in (404, 405)
@@ -129,7 +129,7 @@ def test_a_body_that_nobody_reads_does_not_hold_the_connection(head: bytes) -> N
     run(scenario)
 
 
-def test_an_endless_body_that_nobody_reads_is_cut_off() -> None:
+def test_an_endless_unread_body_is_cut_off() -> None:
     async def scenario(loop: SteppedLoop, registry: Served) -> None:
         attacker = await registry.connect()
         head = HEAD.replace(b"/api/v1/sessions", b"/nowhere")
@@ -145,7 +145,7 @@ def test_an_endless_body_that_nobody_reads_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["kept", "closing"])
-def test_a_client_that_does_not_take_its_answer_loses_its_connection(last: bytes) -> None:
+def test_a_client_that_does_not_read_its_reply_loses_its_connection(last: bytes) -> None:
     async def big(request: Request) -> Response:
         return Response(b"x" * (16 << 20))
 
@@ -175,7 +175,7 @@ def test_a_client_that_holds_its_share_loses_its_own_oldest_connection_first() -
     run(scenario, connections=100, per_client=5)
 
 
-def test_a_full_registry_closes_what_has_waited_longest() -> None:
+def test_a_full_registry_closes_the_connection_that_has_waited_longest() -> None:
     async def scenario(loop: SteppedLoop, registry: Served) -> None:
         used, *held = [await registry.connect() for _ in range(10)]
         assert (await used.ask(HEALTH))[0] == 200
@@ -185,7 +185,7 @@ def test_a_full_registry_closes_what_has_waited_longest() -> None:
     run(scenario, connections=10, per_client=10)
 
 
-def test_where_every_connection_is_at_work_a_new_one_is_asked_to_come_again() -> None:
+def test_a_new_connection_is_sent_away_if_all_others_are_busy() -> None:
     async def scenario(loop: SteppedLoop) -> None:
         async with served(create_app(Store.in_memory(), run=stuck), connections=3, per_client=3) as registry:
             for _ in range(3):
@@ -246,7 +246,7 @@ def test_a_proxy_may_have_all_connections() -> None:
     assert len(table) == 8
 
 
-def test_what_is_gone_is_forgotten() -> None:
+def test_closed_connections_are_forgotten() -> None:
     table = ConnectionTable(2, 1)
     for number in range(1000):
         table.admit(Held(str(number)), str(number))

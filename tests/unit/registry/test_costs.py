@@ -35,7 +35,7 @@ def counted(store: Store) -> Iterator[Steps]:
     store._connection.set_progress_handler(None, 0)
 
 
-async def test_a_prefix_costs_no_more_however_much_is_staged_under_it(registry: Registry, store: Store) -> None:
+async def test_the_cost_of_a_prefix_does_not_grow_with_staged_data(registry: Registry, store: Store) -> None:
     published = await registry.open()
     await published.add_jobs(job(1))
     await published.add_links(1, "inputs", {"hash": "deadbeef00", "path": "/a"})
@@ -52,7 +52,7 @@ async def test_a_prefix_costs_no_more_however_much_is_staged_under_it(registry: 
 
 
 @pytest.mark.parametrize("visibility", ["public", "private"])
-async def test_jobs_cost_no_more_however_often_others_have_staged_them(
+async def test_the_cost_of_jobs_does_not_grow_with_other_sessions(
     registry: Registry, store: Store, visibility: str
 ) -> None:
     alice = Bearer(registry.person("alice"))
@@ -83,7 +83,7 @@ async def test_jobs_cost_no_more_however_often_others_have_staged_them(
     assert more < cost + planted * len(JOBS)  # less than a step for each job
 
 
-async def test_the_list_of_lineages_costs_no_more_however_many_are_private(registry: Registry, store: Store) -> None:
+async def test_the_cost_of_the_list_does_not_grow_with_private_lineages(registry: Registry, store: Store) -> None:
     alice = Bearer(registry.person("alice"))
     scope = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
 

@@ -122,7 +122,7 @@ async def test_the_same_lineage_from_two_sessions_is_published_once(registry: Re
     assert (await registry.client.get("/")).text.count(f'href="/dag/{one["hash"]}"') == 1
 
 
-async def test_the_discarded_twin_is_swept_and_the_published_one_stays(registry: Registry, store: Store) -> None:
+async def test_the_discarded_duplicate_is_swept_and_the_published_graph_stays(registry: Registry, store: Store) -> None:
     for _ in range(2):
         receipt = await (await staged(registry, 3)).finalize()
     while store.write(sweep_slice, registry.clock.now):
@@ -173,7 +173,7 @@ async def test_readers_during_finalize_see_all_or_nothing(anyio_backend: str, st
     assert len(seen) > 4
 
 
-async def test_what_is_staged_while_the_hash_is_computed_is_part_of_it(anyio_backend: str, store: Store) -> None:
+async def test_data_staged_while_the_hash_is_computed_is_part_of_it(anyio_backend: str, store: Store) -> None:
     interrupt: list[Callable[[], Awaitable[object]]] = []
 
     async def run(call: Callable[[], T], /) -> T:

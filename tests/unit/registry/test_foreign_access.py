@@ -194,7 +194,7 @@ UNACCEPTED: dict[str, Callable[[Scene], Signer]] = {
 
 
 @pytest.mark.parametrize("name", UNACCEPTED)
-async def test_what_is_no_credential_is_401_everywhere(scene: Scene, name: str) -> None:
+async def test_an_invalid_credential_is_401_everywhere(scene: Scene, name: str) -> None:
     before = scene.state()
     sign = UNACCEPTED[name](scene)
     endpoints = set(GROUPS)
@@ -216,7 +216,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-async def test_what_is_somebody_elses_is_not_there(scene: Scene, name: str) -> None:
+async def test_other_users_data_is_404(scene: Scene, name: str) -> None:
     signers: dict[str, Signer | None] = {
         "nobody": None,
         "token of another session": lambda *request: scene.foreign_token,
@@ -297,7 +297,7 @@ async def test_a_signed_label_that_is_sent_again_does_not_undo_a_later_one(scene
     assert scene.state() == before
 
 
-async def test_what_was_signed_is_forgotten_when_its_time_is_over(scene: Scene) -> None:
+async def test_spent_signatures_are_forgotten_after_their_time(scene: Scene) -> None:
     for team in ("one", "two", "three"):
         label = {"entity_type": "dag", "session_hash": scene.lineage_hash, "metadata": {"team": team}}
         sync = scene.registry.client.post("/api/v1/labels/sync", json={"labels": [label]}, auth=Ssh(scene.alice))

@@ -66,7 +66,7 @@ def app() -> Callable[[], Starlette]:
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP 2"),
     ],
 )
-def test_what_a_proxy_may_read_differently_is_refused_and_nothing_behind_it_is_read(
+def test_requests_that_a_proxy_may_parse_differently_are_refused(
     app: Callable[[], Starlette], request_bytes: bytes
 ) -> None:
     async def scenario(loop: SteppedLoop) -> None:
@@ -122,7 +122,7 @@ def test_a_bad_chunk_after_the_answer_only_ends_the_connection(app: Callable[[],
     run_stepped(scenario)
 
 
-def test_what_follows_the_last_request_of_a_connection_ends_it(app: Callable[[], Starlette]) -> None:
+def test_data_after_the_last_request_of_a_connection_closes_it(app: Callable[[], Starlette]) -> None:
     async def scenario(loop: SteppedLoop) -> None:
         async with served(app()) as registry:
             attacker = await registry.connect()
@@ -156,7 +156,7 @@ def test_a_head_is_bounded(app: Callable[[], Starlette], head: bytes) -> None:
     run_stepped(scenario)
 
 
-def test_what_honest_clients_send_is_still_read(app: Callable[[], Starlette]) -> None:
+def test_requests_of_usual_clients_are_accepted(app: Callable[[], Starlette]) -> None:
     token = b"Authorization: Bearer " + b"t" * 8192 + b"\r\n"
     chunked = POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;name=value\r\n}\r\n0\r\nTrailer: x\r\n\r\n"
 

@@ -38,7 +38,7 @@ def random_document(rng: random.Random, depth: int = 3) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("seed", sample("label versions", range(50), 12))
-def test_what_a_difference_restores_has_the_same_text(seed: int) -> None:
+def test_a_restored_document_has_the_same_text(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(20):
         newer, older = random_document(rng), random_document(rng)

@@ -70,7 +70,7 @@ UNTAKEN = {
 
 @pytest.mark.parametrize("by_sync", [False, True])
 @pytest.mark.parametrize("name", UNTAKEN)
-async def test_of_a_batch_the_labels_that_can_be_taken_are_taken(registry: Registry, name: str, by_sync: bool) -> None:
+async def test_the_valid_labels_of_a_batch_are_written(registry: Registry, name: str, by_sync: bool) -> None:
     entity, status, words = UNTAKEN[name]
     session, lineage_hash = await published(registry)
     bad = {**label(lineage_hash, {"bad": 1}), **entity}
@@ -89,7 +89,7 @@ async def test_of_a_batch_the_labels_that_can_be_taken_are_taken(registry: Regis
     assert len(alone.json()["errors"]) == 1
 
 
-async def test_what_is_no_label_is_refused_whole(registry: Registry) -> None:
+async def test_a_batch_without_valid_labels_is_refused(registry: Registry) -> None:
     session, lineage_hash = await published(registry)
     batch = [label(lineage_hash, {"good": 1}), label(lineage_hash, {"bad": 1}, entity_type="user")]
     refused(await session.post("/labels/batch", {"labels": batch}), 422)
@@ -119,7 +119,7 @@ async def test_digests_that_only_links_name_are_artifacts(registry: Registry) ->
 
 
 @pytest.mark.parametrize("first", ["links", "artifacts"])
-async def test_an_artifact_is_what_was_sent_as_one_whenever_it_comes(registry: Registry, first: str) -> None:
+async def test_the_artifact_itself_takes_precedence_over_its_links(registry: Registry, first: str) -> None:
     session = await registry.open()
     await session.add_jobs(job(1))
     if first == "links":
@@ -153,7 +153,7 @@ async def test_who_publishes_a_lineage_again_cannot_relabel_it(registry: Registr
     assert (await registry.lineage(lineage_hash))["labels"] == {"team": "ml"}
 
 
-async def test_editing_needs_somebody_who_is_signed_in(registry: Registry) -> None:
+async def test_editing_needs_a_signed_in_user(registry: Registry) -> None:
     refused(await registry.client.post("/api/v1/labels/reconcile", json={"labels": []}), 401)
 
 
@@ -231,7 +231,7 @@ async def test_repeating_an_edit_changes_nothing(owned: Owned) -> None:
     assert (await owned.current())["version"] == 2
 
 
-async def test_a_dry_run_tells_and_does_nothing(owned: Owned) -> None:
+async def test_a_dry_run_reports_and_changes_nothing(owned: Owned) -> None:
     assert succeeded(await owned.edit(owned.job_edit(metadata={"x": 1}), dry_run=True))["updated"] == 1
     assert (await owned.current())["version"] == 1
 

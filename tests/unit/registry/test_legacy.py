@@ -80,7 +80,7 @@ async def test_labels_are_synced_in_versions(registry: Registry) -> None:
         ("/api/v1/labels/sync", {"labels": [{"entity_type": "dag", "session_hash": HASH, "metadata": {}}]}),
     ],
 )
-async def test_writes_into_a_lineage_that_nobody_opened_are_404(registry: Registry, path: str, body: Json) -> None:
+async def test_writes_into_an_unopened_lineage_are_404(registry: Registry, path: str, body: Json) -> None:
     refused(await registry.client.post(path, json=body), 404)
 
 

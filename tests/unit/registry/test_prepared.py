@@ -130,7 +130,7 @@ async def test_a_prepared_session_takes_no_other_jobs(registry: Registry, number
     refused(await session.post("/jobs", job(3)), 409)
 
 
-async def test_nobody_elses_lineage_is_prepared(registry: Registry) -> None:
+async def test_another_users_lineage_is_not_prepared(registry: Registry) -> None:
     alice, bob = registry.person("alice"), registry.person("bob")
     await private(registry, Bearer(alice))
     for auth in (Bearer(bob), Ssh(bob)):
@@ -141,7 +141,7 @@ async def test_nobody_elses_lineage_is_prepared(registry: Registry) -> None:
     assert (is_prepared(reply), reply["already_registered_session_hashes"]) == (False, [])
 
 
-async def test_an_artifact_of_what_was_made_public_is_found_by_everybody(registry: Registry) -> None:
+async def test_an_artifact_of_a_lineage_made_public_is_visible_to_all(registry: Registry) -> None:
     alice = registry.person("alice")
     await private(registry, Bearer(alice))
     refused(await registry.client.get(f"/api/v1/artifacts/{digest(1)}"), 404)

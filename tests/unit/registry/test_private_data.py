@@ -46,7 +46,7 @@ def used(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("umask")
-def test_what_the_registry_makes_is_private(tmp_path: Path) -> None:
+def test_files_of_the_registry_are_private(tmp_path: Path) -> None:
     data = tmp_path / "deep" / "registry"
     used(data)
     assert modes(tmp_path / "deep") == private(tmp_path / "deep")
@@ -75,7 +75,7 @@ def test_commands_make_it_private_too(tmp_path: Path) -> None:
     assert modes(tmp_path) == private(tmp_path)
 
 
-def test_a_command_leaves_the_locks_of_a_running_registry_alone(tmp_path: Path) -> None:
+def test_a_command_does_not_release_the_locks_of_a_running_registry(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     Accounts.open(tmp_path).close()
     second = subprocess.run(
@@ -106,7 +106,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int)
 
 
 @pytest.mark.parametrize("name", [".", DATABASE_NAME, "secret", "backup/registry.db"])
-def test_what_belongs_to_another_user_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_of_another_user_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Store.open(tmp_path).close()
     (tmp_path / "backup").mkdir()
     (tmp_path / "backup" / "registry.db").touch()
@@ -125,7 +125,7 @@ def test_what_belongs_to_another_user_is_refused(tmp_path: Path, name: str, monk
         private_data.secure_folder(tmp_path)
 
 
-def test_a_link_is_not_followed_to_what_is_not_ours_to_change(tmp_path: Path) -> None:
+def test_the_target_of_a_symlink_is_not_changed(tmp_path: Path) -> None:
     data, outside = tmp_path / "registry", tmp_path / "outside"
     data.mkdir()
     outside.mkdir()

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 OPEN = "/api/v1/registration-sessions"
 
 
-async def test_health_advertises_what_is_there(registry: Registry) -> None:
+async def test_health_advertises_the_features(registry: Registry) -> None:
     body = succeeded(await registry.client.get("/api/v1/health"))
     assert Health.read(body).features.registration_sessions == ALL_FEATURES
 
@@ -52,7 +52,7 @@ async def test_without_anonymous_sessions_opening_one_is_403(anyio_backend: str,
 
 @pytest.mark.parametrize("path", ["/sessions?limit=1", "/sessions", "/auth/me", "/auth/access-context"])
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer token"}, {"Authorization": "Signature x"}])
-async def test_nobody_is_signed_in(registry: Registry, path: str, headers: dict[str, str]) -> None:
+async def test_no_credential_is_not_signed_in(registry: Registry, path: str, headers: dict[str, str]) -> None:
     refused(await registry.client.get(f"/api/v1{path}", headers=headers), 401)
 
 
@@ -79,7 +79,7 @@ async def test_a_lineage_is_read_page_by_page_in_step_order(registry: Registry) 
     assert (await registry.client.get(f"/dag/{lineage_hash}?page=x")).status_code == 422
 
 
-async def test_a_job_with_many_links_shows_the_first_and_tells_of_the_rest(registry: Registry) -> None:
+async def test_a_job_with_many_links_shows_the_first_and_counts_the_rest(registry: Registry) -> None:
     session = await registry.open()
     await session.add_jobs(job(1))
     for first in range(0, LINKS_SHOWN + 23, 50):
@@ -115,7 +115,7 @@ async def test_an_empty_registry_has_a_front_page(registry: Registry) -> None:
     assert "Nothing is published yet" in (await registry.client.get("/")).text
 
 
-async def test_an_artifact_says_when_it_was_published_where_and_its_labels(registry: Registry) -> None:
+async def test_an_artifact_has_its_time_scope_and_labels(registry: Registry) -> None:
     """In the shape that `roar show` reads."""
     alice = registry.person("alice")
     own = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
@@ -177,7 +177,7 @@ async def test_a_lineage_is_found_by_the_beginning_of_its_hash(registry: Registr
         refused(await registry.client.get(f"/api/v1/sessions/{unknown}"), 404)
 
 
-async def test_a_beginning_of_several_is_said_to_be_one(registry: Registry, store: Store) -> None:
+async def test_an_ambiguous_prefix_is_409(registry: Registry, store: Store) -> None:
     hashes = []
     for number in (1, 2):
         session = await registry.open()

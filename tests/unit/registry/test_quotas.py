@@ -69,7 +69,7 @@ async def open_refused(registry: Registry) -> httpx2.Response:
     return response
 
 
-async def test_an_address_opens_so_many_sessions_and_one_more_after_the_time_that_it_is_told(town: Settle) -> None:
+async def test_an_address_opens_its_quota_of_sessions_and_one_more_after_retry_after(town: Settle) -> None:
     here = (place := town(sessions=10)).at("192.0.2.1")
     for _ in range(10):
         await here.open()
@@ -87,7 +87,7 @@ async def test_an_address_opens_so_many_sessions_and_one_more_after_the_time_tha
     await open_refused(here)
 
 
-async def test_publishing_what_was_staged_makes_no_room(town: Settle) -> None:
+async def test_publishing_does_not_free_the_quota(town: Settle) -> None:
     here = town(sessions=3).at("192.0.2.1")
     for number in range(3):
         session = await here.open()
@@ -96,7 +96,7 @@ async def test_publishing_what_was_staged_makes_no_room(town: Settle) -> None:
     await open_refused(here)
 
 
-async def test_who_is_over_the_quota_can_end_what_was_begun(town: Settle) -> None:
+async def test_a_client_over_its_quota_can_finalize(town: Settle) -> None:
     here = town(sessions=1, jobs=2).at("192.0.2.1")
     session = await here.open("mine")
     await open_refused(here)
@@ -166,7 +166,7 @@ async def test_lineages_named_on_the_older_way_count_as_sessions(town: Settle) -
     await open_refused(here)
 
 
-async def test_what_is_refused_leaves_no_trace_and_costs_nothing(town: Settle, store: Store) -> None:
+async def test_refused_requests_store_nothing_and_count_nothing(town: Settle, store: Store) -> None:
     here = town(jobs=3).at("192.0.2.1")
     session = await here.open()
     refused(await session.post("/jobs/batch", {"jobs": [job(number) for number in range(4)]}), 403)

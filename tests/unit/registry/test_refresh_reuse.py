@@ -25,7 +25,7 @@ async def is_signed_in(registry: Registry, access_token: str) -> bool:
 
 
 @pytest.mark.parametrize("seconds", [REPEAT_SECONDS + 1, 86400.0])
-async def test_a_stolen_token_that_comes_second_ends_the_sign_in(registry: Registry, seconds: float) -> None:
+async def test_a_stolen_token_used_second_ends_the_sign_in(registry: Registry, seconds: float) -> None:
     alice = registry.person("alice")
     hers = await refreshed(registry, alice.tokens.refresh_token)
     registry.clock.now += seconds
@@ -35,7 +35,7 @@ async def test_a_stolen_token_that_comes_second_ends_the_sign_in(registry: Regis
     await is_refused(registry, hers["refresh_token"])
 
 
-async def test_a_stolen_token_that_comes_first_ends_the_sign_in_when_its_owner_comes(registry: Registry) -> None:
+async def test_a_stolen_token_used_first_ends_the_sign_in_when_its_owner_uses_it(registry: Registry) -> None:
     """The thief hurries to have the successor used; so there is nothing to repeat, however soon the owner comes."""
     alice = registry.person("alice")
     stolen = await refreshed(registry, alice.tokens.refresh_token)
@@ -84,7 +84,7 @@ async def test_processes_that_refresh_at_once_get_the_same(registry: Registry) -
     assert len(set(answers)) == 1
 
 
-async def test_a_spent_token_that_would_be_dead_by_now_ends_nothing(registry: Registry) -> None:
+async def test_an_expired_spent_token_ends_nothing(registry: Registry) -> None:
     alice = registry.person("alice")
     token = (await refreshed(registry, alice.tokens.refresh_token))["refresh_token"]
     registry.clock.now += REFRESH_LIFETIME / 2

@@ -70,7 +70,7 @@ async def test_a_project_takes_private_lineage_for_its_members(acme: Acme, by_ke
     assert not await acme.registry.is_published(receipt["hash"])
 
 
-async def test_a_member_who_leaves_reads_no_more(acme: Acme) -> None:
+async def test_a_former_member_cannot_read(acme: Acme) -> None:
     receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request())
     store = acme.registry.store.accounts
     store.write(projects.set_project_member, "acme", "models", "ruth", can_write=None)
@@ -91,7 +91,7 @@ async def test_an_organization_without_a_project_is_for_its_members(acme: Acme) 
     assert await acme.readers(receipt["hash"]) == {"max"}
 
 
-async def test_a_public_lineage_of_a_project_is_for_everybody(acme: Acme) -> None:
+async def test_a_public_lineage_of_a_project_is_visible_to_all(acme: Acme) -> None:
     receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request(visibility="public"))
     assert await acme.registry.is_published(receipt["hash"])
     assert receipt["hash"] in (await acme.registry.client.get("/")).text
@@ -125,7 +125,7 @@ async def test_private_lineage_is_in_no_list_and_behind_no_digest(acme: Acme) ->
         ("alice", {"visibility": None}, 422),
     ],
 )
-async def test_what_may_not_be_written_to_is_refused_and_nothing_is_published(
+async def test_a_scope_without_write_access_is_refused_and_nothing_is_published(
     acme: Acme, person: str, changes: Json, status: int
 ) -> None:
     session = await acme.staged(getattr(acme, person))
@@ -161,7 +161,7 @@ def place(acme: Acme, name: str) -> Json:
 
 @pytest.mark.parametrize("then", PLACES)
 @pytest.mark.parametrize("first", PLACES)
-async def test_a_lineage_may_become_public_where_it_is_and_nothing_else(acme: Acme, first: str, then: str) -> None:
+async def test_a_lineage_may_only_become_public_in_its_place(acme: Acme, first: str, then: str) -> None:
     """What is public stays so, and the receipt says it; what is private does not move."""
     sessions = [await acme.staged(acme.alice), await acme.staged(acme.alice)]
     receipt = succeeded(await sessions[0].post("/finalize", place(acme, first)))
@@ -200,7 +200,7 @@ async def test_a_closed_session_makes_its_lineage_public_and_else_gives_its_rece
         assert await acme.readers(receipt["hash"]) == readers
 
 
-async def test_what_becomes_public_is_found_by_everybody(acme: Acme) -> None:
+async def test_a_lineage_made_public_is_visible_to_all(acme: Acme) -> None:
     first, second = await acme.staged(acme.alice), await acme.staged(acme.alice)
     receipt = await first.finalize(scope_request=OWN)
     missing = await acme.registry.client.get(f"/api/v1/artifacts/{digest(1)}")
@@ -210,7 +210,7 @@ async def test_what_becomes_public_is_found_by_everybody(acme: Acme) -> None:
     assert succeeded(found)["original_session_hash"] == receipt["hash"]
 
 
-async def test_nobody_else_makes_it_public(acme: Acme) -> None:
+async def test_another_user_cannot_make_it_public(acme: Acme) -> None:
     """Ruth and Max stage the very same jobs: theirs is another lineage, for it names another creator."""
     receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request())
     for person in (acme.ruth, acme.max):
@@ -227,7 +227,7 @@ async def test_who_may_not_write_to_the_project_any_more_does_not_make_its_linea
     assert not await acme.registry.is_published(receipt["hash"])
 
 
-async def test_a_hash_that_another_account_has_finalized_is_no_receipt_of_ones_own(acme: Acme) -> None:
+async def test_another_accounts_lineage_gives_no_receipt(acme: Acme) -> None:
     """Her account was removed and added again: under the same `sub`, which the hash names, and with another id."""
     first, second = await acme.staged(acme.alice), await acme.staged(acme.alice)
     await first.finalize()
@@ -235,7 +235,7 @@ async def test_a_hash_that_another_account_has_finalized_is_no_receipt_of_ones_o
     assert "another account" in refused(await second.post("/finalize", GIT), 422)
 
 
-async def test_an_anonymous_session_is_nobodys_whoever_opens_it(acme: Acme) -> None:
+async def test_an_anonymous_session_has_no_owner(acme: Acme) -> None:
     body = {"mode": "anonymous_public"}
     opened = await acme.registry.client.post("/api/v1/registration-sessions", json=body, auth=Bearer(acme.alice))
     session = Session(acme.registry.client, succeeded(opened))
@@ -244,7 +244,7 @@ async def test_an_anonymous_session_is_nobodys_whoever_opens_it(acme: Acme) -> N
     assert lineage["creator"] == "anonymous"
 
 
-async def test_jobs_that_stand_in_a_public_lineage_of_this_user_are_named_and_not_staged(acme: Acme) -> None:
+async def test_jobs_of_a_public_lineage_of_this_user_are_named_and_not_staged(acme: Acme) -> None:
     receipt = await (await acme.staged(acme.alice)).finalize()
     again = await acme.registry.open(auth=Ssh(acme.alice))
     reply = await again.add_jobs(job(1), job(2))
@@ -275,14 +275,14 @@ async def test_jobs_are_staged_again_for_a_client_that_would_link_them_all_the_s
     assert (await acme.registry.lineage(second["hash"]))["jobs_count"] == 2
 
 
-async def test_jobs_that_stand_in_a_private_lineage_are_staged_again(acme: Acme) -> None:
+async def test_jobs_of_a_private_lineage_are_staged_again(acme: Acme) -> None:
     """Finalize alone says whether they are to be public now."""
     await (await acme.staged(acme.alice)).finalize(scope_request=OWN)
     reply = await (await acme.registry.open(auth=Ssh(acme.alice))).add_jobs(job(1))
     assert (reply["created_count"], reply["already_registered_session_hashes"]) == (1, [])
 
 
-async def test_her_labels_go_beside_her_sessions_too(acme: Acme) -> None:
+async def test_a_user_may_label_her_lineage_outside_its_session(acme: Acme) -> None:
     receipt = await (await acme.staged(acme.alice)).finalize(scope_request=OWN)
     second = await acme.staged(acme.bob)
     label = {"entity_type": "dag", "session_hash": receipt["hash"], "metadata": {"team": "ml"}}
@@ -303,7 +303,7 @@ async def test_her_second_session_of_the_same_lineage_labels_it(acme: Acme) -> N
     assert succeeded(await second.post("/labels/batch", {"labels": [label]}))["created"] == 1
 
 
-async def test_the_access_context_names_what_the_user_may_write(acme: Acme) -> None:
+async def test_the_access_context_names_the_writable_projects(acme: Acme) -> None:
     async def context(person: Person) -> Json:
         answer = succeeded(await acme.registry.client.get("/api/v1/auth/access-context", auth=Bearer(person)))
         assert answer["success"] is True, "treqs-cli takes nothing else"
@@ -325,7 +325,7 @@ async def test_the_access_context_names_what_the_user_may_write(acme: Acme) -> N
     assert [owner["id"] for owner in his["owners"]] == [acme.bob.user.id]
 
 
-async def test_a_user_who_is_removed_leaves_what_was_published(acme: Acme) -> None:
+async def test_lineages_of_a_removed_user_stay(acme: Acme) -> None:
     receipt = await (await acme.staged(acme.alice)).finalize(scope_request=acme.request())
     acme.registry.store.accounts.write(accounts.remove_user, "alice")
     lineage = await acme.registry.lineage(receipt["hash"], auth=Bearer(acme.ruth))

@@ -63,7 +63,7 @@ async def test_labels_by_either_uid_find_the_job(registry: Registry) -> None:
         assert (current["metadata"], current["jobUid"]) == ({"a": 1}, uid(2))
 
 
-async def test_jobs_of_one_step_are_paired_by_what_they_are(registry: Registry) -> None:
+async def test_jobs_of_one_step_are_paired_by_content(registry: Registry) -> None:
     """The uids are in another order than the jobs, and two jobs of the step are equal."""
     commands = ["echo b", "echo a", "echo a", "echo c"]
     session = await registry.open()
@@ -100,7 +100,7 @@ async def test_known_jobs_are_named_by_either_uid(registry: Registry) -> None:
     assert (reply["already_registered_session_hashes"], reply["created_count"]) == ([lineage_hash], 0)
 
 
-async def test_whoever_publishes_a_lineage_again_and_again_fills_no_disk(registry: Registry) -> None:
+async def test_publishing_a_lineage_repeatedly_does_not_fill_the_disk(registry: Registry) -> None:
     for round_number in range(3 * pairing.MAX_ALIASES):
         lineage_hash = (await (await staged(registry, [1, 2], 10 * round_number)).finalize())["hash"]
     (kept,) = registry.store.read(lambda db: db.execute("SELECT count(*) FROM job_aliases").fetchone())
@@ -118,7 +118,7 @@ async def test_another_lineage_lends_no_uids(registry: Registry) -> None:
     refused(await registry.client.post("/api/v1/labels/sync", json=batch, auth=Bearer(alice)), 404)
 
 
-async def test_a_digest_is_no_alias(registry: Registry) -> None:
+async def test_a_digest_is_not_an_alias(registry: Registry) -> None:
     """Aliases are of jobs: an artifact keeps its own name."""
     session = await staged(registry, [1])
     lineage_hash = (await session.finalize())["hash"]

@@ -119,7 +119,7 @@ def test_a_second_registry_on_the_same_data_is_refused(data: Path) -> None:
         assert succeeded(httpx2.get(f"{process.url}/api/v1/health"))
 
 
-def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
+def test_a_newer_store_is_not_changed(tmp_path: Path) -> None:
     Store.open(tmp_path).close()
     connection = sqlite3.connect(tmp_path / DATABASE_NAME)
     connection.execute("PRAGMA user_version = 999")
@@ -128,7 +128,7 @@ def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
         Store.open(tmp_path)
 
 
-def test_a_file_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_store_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / DATABASE_NAME).write_bytes(b"a diary\n" * 1000)
     with pytest.raises(StoreError, match="not a database"):
         Store.open(tmp_path)
@@ -160,7 +160,7 @@ def test_ipv6_is_announced_in_brackets(data: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_was_acknowledged_survives_sigkill(data: Path, seed: int) -> None:
+def test_acknowledged_writes_survive_sigkill(data: Path, seed: int) -> None:
     chance = random.Random(seed)
     acknowledged: set[int] = set()
     for round_ in range(3):

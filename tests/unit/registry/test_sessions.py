@@ -26,7 +26,7 @@ async def test_sessions_without_a_client_id_are_new_each_time(registry: Registry
     assert first.opened["registration_session_token"] != second.opened["registration_session_token"]
 
 
-async def test_a_finished_session_says_closed_when_it_is_opened_again(registry: Registry) -> None:
+async def test_a_closed_session_is_reported_when_it_is_opened_again(registry: Registry) -> None:
     session = await registry.open("mine")
     await session.add_jobs(job(1))
     await session.finalize()
@@ -101,7 +101,7 @@ async def test_opening_is_refused_readably(
     refused(await registry.client.post(OPEN, json=body, headers=headers), status)
 
 
-async def test_a_session_ends_after_its_lifetime_and_its_client_id_starts_anew(registry: Registry) -> None:
+async def test_a_session_expires_and_its_client_id_opens_a_new_one(registry: Registry) -> None:
     session = await registry.open("mine")
     await session.add_jobs(job(1))
     registry.clock.now += LIFETIME

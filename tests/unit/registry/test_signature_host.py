@@ -112,7 +112,7 @@ async def test_a_signature_without_a_host_is_taken_because_roar_cli_makes_such(s
 @pytest.mark.parametrize(
     ("names", "advertised"), [(LISTENING, True), (PUBLIC, True), (EVERYWHERE, True), (PROXIED, False), (None, False)]
 )
-async def test_it_is_advertised_where_the_registry_knows_what_it_is_called(
+async def test_it_is_advertised_if_the_registry_knows_its_hosts(
     store: Store, names: Names | None, advertised: bool
 ) -> None:
     registry = registry_called(store, names)
@@ -137,7 +137,7 @@ def test_a_served_registry_takes_its_own_address_and_no_other(tmp_path: Path) ->
         assert [status(host) for host in hosts] == [200, 200, 200, 401, 401]
 
 
-def test_what_is_parsed_is_what_was_written() -> None:
+def test_parsing_returns_the_written_signature() -> None:
     for host in (None, "registry.example.org", "[::1]:8123"):
         header = authorization("SHA256:" + 43 * "a", 17, b"blob", host)
         parsed = Signature.parse(header.removeprefix("Signature "))

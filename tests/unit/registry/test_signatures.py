@@ -108,7 +108,7 @@ async def test_equal_requests_in_one_group_are_all_accepted(
     assert await verdicts(signatures, worker, [signed(alice, 1)] * GROUP) == [alice.user] * GROUP
 
 
-async def test_trouble_of_the_store_is_everybodys_and_passes(
+async def test_a_store_error_reaches_the_whole_group_and_passes(
     signatures: Signatures, worker: Worker, alice: Person, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests = [signed(alice, number) for number in range(GROUP)]
@@ -123,7 +123,7 @@ async def test_trouble_of_the_store_is_everybodys_and_passes(
     assert await verdicts(signatures, worker, requests) == [alice.user] * GROUP
 
 
-async def test_whoever_sees_to_a_group_may_hang_up(signatures: Signatures, worker: Worker, alice: Person) -> None:
+async def test_the_first_of_a_group_may_be_cancelled(signatures: Signatures, worker: Worker, alice: Person) -> None:
     found: list[User] = []
 
     async def ask(number: int) -> None:

@@ -101,7 +101,7 @@ async def test_a_squatted_hash_stops_no_finalize_and_nothing_planted_is_publishe
     assert await session.finalize(expected=COUNTS, **case.published) == receipt
 
 
-async def test_who_squatted_keeps_what_was_written_and_can_write_no_more(registry: Registry, case: Case) -> None:
+async def test_a_squatter_keeps_the_data_and_cannot_write(registry: Registry, case: Case) -> None:
     legacy = await squat(registry, case)
     address = f"/api/v1/sessions/{legacy.hash}"
     before = await registry.lineage(legacy.hash, auth=case.squatter)
@@ -170,9 +170,7 @@ async def test_ones_own_private_legacy_lineage_elsewhere_stops_no_finalize(regis
 
 
 @pytest.mark.parametrize("as_somebody", [False, True])
-async def test_an_artifact_and_its_labels_are_not_spoken_for_by_whoever_comes_first_or_last(
-    registry: Registry, as_somebody: bool
-) -> None:
+async def test_neither_the_first_nor_the_last_writer_defines_an_artifact(registry: Registry, as_somebody: bool) -> None:
     """Another lineage has the same digest with wrong facts: before, and with newer labels."""
     alice = registry.person("alice")
     squatter = Bearer(registry.person("mallory")) if as_somebody else NO_AUTH
@@ -205,7 +203,7 @@ async def test_a_hash_that_begins_alike_does_not_take_the_short_address_of_a_fin
     assert (await registry.lineage(short))["hash"] == receipt["hash"]
 
 
-async def test_members_of_a_composite_that_come_later_change_nothing_that_stands(registry: Registry) -> None:
+async def test_later_members_of_a_composite_change_no_existing_data(registry: Registry) -> None:
     session = await registry.open()
     await session.add_jobs(job(1))
     await session.add_links(1, "outputs", {**link(1), "size": 10})

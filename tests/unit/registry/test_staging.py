@@ -118,7 +118,7 @@ async def test_view_edges_are_kept_once(registry: Registry) -> None:
     refused(await session.post(f"/jobs/{uid(2)}/view-edges", {"view_edges": [edge]}), 404)
 
 
-async def test_jobs_may_come_before_their_parents_and_without_optional_fields(registry: Registry) -> None:
+async def test_jobs_may_precede_their_parents_and_lack_optional_fields(registry: Registry) -> None:
     session = await registry.open()
     await session.add_jobs(job(2, parent_job_uid=uid(1)), {"command": "make", "job_uid": "bare"})
     await session.add_jobs(job(1))

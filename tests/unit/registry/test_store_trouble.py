@@ -11,7 +11,7 @@ from tests.support.registry.harness import GIT, Registry, job, make_registry, re
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_full_disk_is_503_and_the_publish_goes_on_when_there_is_room(
+async def test_a_full_disk_is_503_and_the_publish_continues_later(
     registry: Registry, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = await registry.open()
@@ -45,7 +45,7 @@ async def test_a_fault_of_the_registry_is_a_500_without_a_traceback(
     assert "ProgrammingError" in caplog.text
 
 
-async def test_a_path_cannot_write_lines_of_the_log(
+async def test_a_path_cannot_inject_log_lines(
     anyio_backend: str, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     registry = make_registry(store)

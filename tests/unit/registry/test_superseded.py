@@ -15,7 +15,7 @@ from tests.support.registry.people import Bearer
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_was_staged_takes_the_place_of_what_nobody_checked(registry: Registry) -> None:
+async def test_staged_data_replaces_unverified_data(registry: Registry) -> None:
     legacy = Legacy(registry, await hash_beforehand())
     await legacy.open()
     await legacy.add_jobs(job(2), job(9, command="never run"))
@@ -59,7 +59,7 @@ async def test_a_users_own_complete_legacy_lineage_loses_nothing_that_readers_sa
     assert (await registry.lineage(legacy.hash))["labels"] == {"team": "audio"}
 
 
-async def test_what_was_staged_says_what_an_artifact_is(registry: Registry) -> None:
+async def test_staged_data_defines_an_artifact(registry: Registry) -> None:
     legacy = Legacy(registry, await hash_beforehand())
     await legacy.open()
     await legacy.add_artifacts(artifact(1, size=111))
@@ -94,7 +94,7 @@ async def test_jobs_of_a_users_own_legacy_lineage_are_staged_again(registry: Reg
     assert [each["outputs_count"] for each in (await registry.lineage(legacy.hash))["jobs"]] == [1, 1]
 
 
-async def test_a_legacy_lineage_that_is_too_large_to_be_taken_over_at_once_is_kept_beside(
+async def test_a_legacy_lineage_that_is_too_large_to_move_is_set_aside(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Moving a million artifacts in the transaction that publishes would hold everybody up for ten seconds."""
@@ -114,9 +114,7 @@ async def test_a_legacy_lineage_that_is_too_large_to_be_taken_over_at_once_is_ke
 
 @pytest.mark.parametrize("then", ["public", "private"])
 @pytest.mark.parametrize("first", ["public", "private"])
-async def test_it_stays_where_the_legacy_lineage_was_or_becomes_public(
-    registry: Registry, first: str, then: str
-) -> None:
+async def test_it_keeps_the_legacy_lineages_scope_or_becomes_public(registry: Registry, first: str, then: str) -> None:
     alice = registry.person("alice")
     scopes: dict[str, dict[str, object]] = {"public": {}, "private": {"scope_request": OWN}}
     legacy = Legacy(registry, await hash_beforehand(alice), Bearer(alice))
@@ -129,7 +127,7 @@ async def test_it_stays_where_the_legacy_lineage_was_or_becomes_public(
     assert await registry.is_published(legacy.hash) is is_public
 
 
-async def test_what_a_users_legacy_writes_said_of_an_artifact_is_kept_where_the_session_only_links_it(
+async def test_a_users_legacy_artifact_stays_if_the_session_only_links_it(
     registry: Registry,
 ) -> None:
     alice = Bearer(registry.person("alice"))
@@ -142,7 +140,7 @@ async def test_what_a_users_legacy_writes_said_of_an_artifact_is_kept_where_the_
     assert (found["size"], found["hashes"]) == (77, known["hashes"])
 
 
-async def test_a_session_that_an_earlier_release_closed_with_the_legacy_graph_goes_on(
+async def test_a_session_closed_with_the_legacy_graph_by_an_earlier_release_works(
     registry: Registry, store: Store
 ) -> None:
     earlier = await staged(registry)

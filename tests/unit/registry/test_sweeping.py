@@ -57,7 +57,7 @@ async def fill(registry: Registry, jobs: int, **changes: object) -> None:
         await session.add_jobs(*(job(number, **changes) for number in range(first, min(first + 50, jobs))))
 
 
-def test_a_session_that_is_never_finalized_is_gone_a_day_later_though_nobody_asks_for_anything() -> None:
+def test_an_abandoned_session_is_deleted_a_day_later_without_any_request() -> None:
     async def scenario() -> None:
         store = Store.in_memory()
         async with serving(store) as registry:
@@ -74,7 +74,7 @@ def test_a_session_that_is_never_finalized_is_gone_a_day_later_though_nobody_ask
     virtual.run(scenario)
 
 
-def test_what_expired_before_the_start_is_put_away_at_the_start() -> None:
+def test_data_that_expired_before_the_start_is_deleted_at_the_start() -> None:
     async def scenario() -> None:
         store = Store.in_memory()
         registry = make_registry(store, run=run_inline)
@@ -88,7 +88,7 @@ def test_what_expired_before_the_start_is_put_away_at_the_start() -> None:
     virtual.run(scenario)
 
 
-def test_requests_have_their_turn_between_the_slices() -> None:
+def test_requests_run_between_the_slices() -> None:
     seen: list[int] = []
 
     async def scenario() -> None:
@@ -107,7 +107,7 @@ def test_requests_have_their_turn_between_the_slices() -> None:
 
 
 @pytest.mark.anyio
-async def test_what_hangs_on_one_job_is_deleted_slice_by_slice(registry: Registry, store: Store) -> None:
+async def test_the_links_of_one_job_are_deleted_in_slices(registry: Registry, store: Store) -> None:
     session = await registry.open()
     await session.add_jobs(job(1))
     for first in range(0, MANY, 100):
@@ -130,7 +130,7 @@ async def test_what_hangs_on_one_job_is_deleted_slice_by_slice(registry: Registr
 
 
 @pytest.mark.anyio
-async def test_many_expired_sessions_are_put_away_in_slices(registry: Registry, store: Store) -> None:
+async def test_many_expired_sessions_are_deleted_in_slices(registry: Registry, store: Store) -> None:
     store.write(
         lambda connection: [
             connection.execute("INSERT INTO graphs DEFAULT VALUES")
@@ -147,7 +147,7 @@ async def test_many_expired_sessions_are_put_away_in_slices(registry: Registry, 
 
 
 @pytest.mark.anyio
-async def test_only_what_has_expired_is_put_away(registry: Registry, store: Store) -> None:
+async def test_only_expired_data_is_deleted(registry: Registry, store: Store) -> None:
     finalized, open_ = await registry.open(), await registry.open()
     for number, session in enumerate((finalized, open_)):
         await session.add_jobs(job(number))
@@ -162,7 +162,7 @@ async def test_only_what_has_expired_is_put_away(registry: Registry, store: Stor
 
 
 @pytest.mark.anyio
-async def test_clients_that_wrote_long_ago_are_forgotten(registry: Registry, store: Store) -> None:
+async def test_quotas_of_inactive_clients_are_forgotten(registry: Registry, store: Store) -> None:
     await registry.open()
     assert count(store, "anonymous_use") == 2
     while store.write(sweep_slice, registry.clock.now + DRAIN_SECONDS - 1):
@@ -199,7 +199,7 @@ def test_a_store_that_cannot_write_is_swept_later(caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("shrinkable_from_the_start", [True, False])
-async def test_the_disk_is_given_back(tmp_path: Path, shrinkable_from_the_start: bool) -> None:
+async def test_free_pages_are_returned(tmp_path: Path, shrinkable_from_the_start: bool) -> None:
     if not shrinkable_from_the_start:
         Store.open(tmp_path).close()
         with sqlite3.connect(tmp_path / DATABASE_NAME, isolation_level=None) as earlier:

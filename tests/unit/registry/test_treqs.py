@@ -98,14 +98,14 @@ async def test_a_user_is_linked_by_sub_and_known_again(registry: Registry, treqs
     assert treqs.asked == [("/base/api/v1/auth/access-context", "Bearer hers")] * 2
 
 
-async def test_a_name_or_an_address_links_nobody(registry: Registry) -> None:
+async def test_a_name_or_an_email_address_links_no_user(registry: Registry) -> None:
     local = registry.person("alice")
     linked = succeeded(await registry.client.get(ME, auth=ByTreqs()))["data"]
     assert linked["user"]["id"] != local.user.id
     assert linked["user"]["username"].startswith("alice-")
 
 
-async def test_a_token_of_the_registrys_own_is_nobodys_here(registry: Registry) -> None:
+async def test_a_token_of_the_local_accounts_is_not_valid_here(registry: Registry) -> None:
     local = registry.person("bob")
     refused(await registry.client.get(ME, headers={"Authorization": local.bearer}), 401)
 
@@ -119,7 +119,7 @@ async def test_an_answer_is_trusted_for_moments_only(registry: Registry, treqs: 
     refused(await registry.client.get("/api/v1/sessions?limit=1", auth=ByTreqs()), 401)
 
 
-async def test_a_finalize_with_a_scope_asks_anew(registry: Registry, treqs: Treqs) -> None:
+async def test_a_finalize_with_a_scope_asks_again(registry: Registry, treqs: Treqs) -> None:
     session = await staged(registry, ByTreqs())
     treqs.answers["Bearer hers"] = {**CONTEXT, "projects_by_owner": {"org-1": [{**PROJECT, "can_write": False}]}}
     refused(await session.post("/finalize", {"scope_request": SCOPE}), 403)
@@ -141,7 +141,7 @@ async def test_a_key_needs_a_bearer_before_it(registry: Registry, scope: Json) -
     assert "refresh with bearer auth first" in refused(await session.post("/finalize", {"scope_request": scope}), 400)
 
 
-async def test_a_key_goes_by_what_was_said_to_the_bearer(registry: Registry, treqs: Treqs) -> None:
+async def test_a_key_uses_the_context_of_the_last_bearer(registry: Registry, treqs: Treqs) -> None:
     alice = registry.person("somebody")
     store = registry.store.accounts
     await registry.client.get(ME, auth=ByTreqs())
@@ -183,7 +183,7 @@ async def test_another_member_reads_and_others_do_not(registry: Registry, treqs:
     ],
     ids=str,
 )
-async def test_trouble_at_the_service_is_503_and_tells_no_token(
+async def test_a_failing_service_is_503_and_reveals_no_token(
     registry: Registry, treqs: Treqs, answer: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     treqs.answers["Bearer canary-token"] = answer
@@ -209,7 +209,7 @@ async def test_an_enveloped_answer_is_understood_and_passed_on(registry: Registr
 @pytest.mark.parametrize(
     "ended", [httpx2.Response(204), httpx2.Response(200), httpx2.Response(200, json={"success": True, "data": {}})]
 )
-async def test_a_logout_is_passed_on_and_what_was_trusted_is_forgotten(
+async def test_a_logout_is_passed_on_and_cached_answers_are_forgotten(
     registry: Registry, treqs: Treqs, ended: httpx2.Response
 ) -> None:
     succeeded(await registry.client.get(ME, auth=ByTreqs()))
@@ -223,7 +223,7 @@ async def test_a_logout_is_passed_on_and_what_was_trusted_is_forgotten(
 @pytest.mark.parametrize(
     ("answer", "status"), [(REFUSED, 401), (httpx2.Response(500), 503), (httpx2.Response(404), 503)]
 )
-async def test_a_logout_that_the_service_does_not_confirm_is_no_logout(
+async def test_an_unconfirmed_logout_is_an_error(
     registry: Registry, treqs: Treqs, answer: httpx2.Response, status: int
 ) -> None:
     treqs.logout = answer

@@ -76,13 +76,13 @@ async def test_an_answer_without_end_is_cut_off(store: Store) -> None:
     assert body.sent <= MAX_REPLY_BYTES + 4096
 
 
-async def test_an_answer_that_drips_for_ever_ends_at_the_timeout(store: Store) -> None:
+async def test_an_endless_slow_reply_ends_at_the_timeout(store: Store) -> None:
     body = Endless(b"")
     authority = service(store, httpx2.Response(200, stream=body), timeouts=Timeouts(reply=0, slot=0))
     assert "does not answer" in await is_trouble(authority)
 
 
-async def test_a_service_that_hangs_ends_at_the_timeout(store: Store) -> None:
+async def test_a_hanging_service_ends_at_the_timeout(store: Store) -> None:
     held = Held()
     held.hangs = {"*"}
     assert "does not answer" in await is_trouble(service(store, held, timeouts=Timeouts(reply=0, slot=0)))
@@ -100,7 +100,7 @@ async def test_a_service_that_hangs_ends_at_the_timeout(store: Store) -> None:
     ],
     ids=["arrays", "objects", "a little too deep", "a huge number", "no text", "no object"],
 )
-async def test_an_answer_that_is_hard_to_read_is_trouble(store: Store, body: bytes) -> None:
+async def test_an_unreadable_reply_is_an_error(store: Store, body: bytes) -> None:
     await is_trouble(service(store, httpx2.Response(200, content=body)))
 
 
@@ -164,7 +164,7 @@ async def test_a_no_is_remembered_shortly(store: Store) -> None:
     assert held.asked == ["bad", "bad"]
 
 
-async def test_made_up_bearers_do_not_drive_out_what_is_remembered(store: Store) -> None:
+async def test_invented_bearers_do_not_evict_accepted_ones(store: Store) -> None:
     held = Held()
     authority = service(store, held)
     await authority.user_of("good")
@@ -175,7 +175,7 @@ async def test_made_up_bearers_do_not_drive_out_what_is_remembered(store: Store)
     assert held.asked == []
 
 
-async def test_questions_that_hang_are_bounded_and_hold_up_nobody_who_is_known(store: Store) -> None:
+async def test_hanging_requests_are_bounded_and_do_not_delay_known_bearers(store: Store) -> None:
     """Made-up bearers fill their places; who was known before goes on, and others hear soon that they must wait."""
     held, clock = Held(), Clock()
     authority = service(store, held, clock=clock, timeouts=Timeouts(reply=1e9, slot=0))

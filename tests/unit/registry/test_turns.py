@@ -55,7 +55,7 @@ async def test_too_many_finalizes_of_one_client_are_refused_and_may_try_again(an
     assert response.headers["Retry-After"] == "5"
 
 
-async def test_one_client_does_not_take_anothers_turns(anyio_backend: str, store: Store) -> None:
+async def test_one_client_does_not_use_anothers_turns(anyio_backend: str, store: Store) -> None:
     """The one that is refused comes from an address; a user who finalizes meanwhile is another client."""
     alice = add_person(store.accounts, "alice", Clock())
 
@@ -67,7 +67,7 @@ async def test_one_client_does_not_take_anothers_turns(anyio_backend: str, store
     assert (await during_a_finalize(store, Limits(of_client=1), ask)).status_code == 200
 
 
-async def test_counts_and_receipts_are_answered_without_a_turn(anyio_backend: str, registry: Registry) -> None:
+async def test_counts_and_receipts_need_no_turn(anyio_backend: str, registry: Registry) -> None:
     session = await filled(await registry.open())
     receipt = await session.finalize()
     registry = make_registry(registry.store, turns=Turns(Limits(of_session=0, of_client=0)), clock=registry.clock)
@@ -105,7 +105,7 @@ async def test_the_second_waits_for_the_first(names: list[tuple[str, str]], limi
     assert turns._queues._queues == {}
 
 
-async def test_a_cancelled_one_gives_its_place_up() -> None:
+async def test_a_cancelled_finalize_leaves_the_queue() -> None:
     turns = Turns(Limits(running_of_client=1, of_client=2))
     async with turns.turn("s", "a"):
         with anyio.move_on_after(0):

@@ -84,7 +84,7 @@ def pieces_of(store: Store, graph_id: int) -> Iterator[list[slices.TextPart]]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_pieces_give_the_hash_of_the_whole(store: Store, small_slices: None, seed: int) -> None:
+def test_slices_give_the_hash_of_the_whole(store: Store, small_slices: None, seed: int) -> None:
     jobs = random_jobs(random.Random(seed))
     in_order, expected = reference(jobs)
     graph_id = stage(store, jobs)
@@ -101,7 +101,7 @@ def test_pieces_give_the_hash_of_the_whole(store: Store, small_slices: None, see
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_piece_is_small(store: Store, small_slices: None, seed: int) -> None:
+def test_every_slice_is_small(store: Store, small_slices: None, seed: int) -> None:
     graph_id = stage(store, random_jobs(random.Random(seed)))
     for piece in pieces_of(store, graph_id):
         assert len(piece) <= SMALL["SLICE_JOBS"]
@@ -125,7 +125,7 @@ def test_a_text_in_pieces_is_the_text(pages: list[int]) -> None:
     assert f"{head}{text}{middle}{text}{tail}" == whole
 
 
-def test_huge_jobs_that_begin_alike_do_not_fill_the_memory(store: Store) -> None:
+def test_huge_jobs_with_equal_beginnings_do_not_fill_the_memory(store: Store) -> None:
     """Thousands of them fit into what one address may write in a day; of each a piece of its text was kept."""
     links = [wire.Link(hash=digest(number), path="\u4e00" * 20_000) for number in range(14)]
     same = (wire.Job(command="same", job_uid=uid(number), step_number=1) for number in range(40))
@@ -140,7 +140,7 @@ def test_huge_jobs_that_begin_alike_do_not_fill_the_memory(store: Store) -> None
     assert peak < 5_000_000
 
 
-def test_what_was_sorted_is_dropped_when_hashing_stops_half_way(store: Store, small_slices: None) -> None:
+def test_sorted_texts_are_dropped_when_hashing_stops_early(store: Store, small_slices: None) -> None:
     graph_id = stage(store, [(wire.Job(command=f"c{n}", job_uid=uid(n), step_number=1), [], []) for n in range(20)])
     parts = store.read(wide_steps.parts_in_order, graph_id)
     store.read(lambda _connection: slices.advance(parts))
@@ -150,7 +150,7 @@ def test_what_was_sorted_is_dropped_when_hashing_stops_half_way(store: Store, sm
 
 
 @pytest.mark.anyio
-async def test_others_are_answered_while_one_wide_step_is_hashed(
+async def test_other_requests_are_answered_while_a_wide_step_is_hashed(
     anyio_backend: str, store: Store, small_slices: None
 ) -> None:
     longest = 0

@@ -54,6 +54,6 @@ def test_optional_fields_may_be_absent_and_unknown_ones_present() -> None:
         (Receipt, {"hash": 7}),
     ],
 )
-def test_a_reply_without_what_matters_is_refused(reply: type[BaseModel], body: object) -> None:
+def test_a_reply_without_its_required_fields_is_refused(reply: type[BaseModel], body: object) -> None:
     with pytest.raises(ValidationError):
         reply.model_validate(body)

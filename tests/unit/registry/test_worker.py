@@ -33,7 +33,7 @@ async def as_client(host: str, work: Callable[[], Awaitable[None]]) -> None:
     await ForClient(app)({"type": "http", "client": (host, 1)}, receive, send)
 
 
-async def test_a_client_with_many_calls_lets_another_one_in(anyio_backend: str) -> None:
+async def test_a_client_with_many_calls_does_not_block_another(anyio_backend: str) -> None:
     worker = Worker()
     order: list[str] = []
     released = threading.Event()
@@ -56,7 +56,7 @@ async def test_a_client_with_many_calls_lets_another_one_in(anyio_backend: str) 
     assert len(order) == 21
 
 
-async def test_a_client_with_many_calls_holds_up_nobody_whose_signature_is_checked_with_its_own(
+async def test_a_client_with_many_calls_does_not_delay_a_shared_signature_check(
     anyio_backend: str, store: Store
 ) -> None:
     """Signatures are checked together, and the first of them may be that of a client whose line is long."""
@@ -108,7 +108,7 @@ async def test_calls_never_overlap(anyio_backend: str) -> None:
     assert len(most) == 30
 
 
-async def test_what_a_call_raises_is_raised_and_the_next_one_runs(anyio_backend: str) -> None:
+async def test_the_error_of_a_call_is_raised_and_the_next_one_runs(anyio_backend: str) -> None:
     worker = Worker()
     with pytest.raises(ZeroDivisionError):
         await worker.run(lambda: 1 // 0)
