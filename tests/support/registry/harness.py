@@ -24,12 +24,12 @@ GIT = {"git_repo": "https://github.com/acme/linear.git", "git_commit": "c" * 40,
 PROTOCOL_RELEASE = "0.4.5"
 """A release of roar-cli that knows jobs which are registered already, and no prepared lineage."""
 START = 1_800_000_000.0
-"""Unix seconds at which the clock of a test stands first."""
+"""Unix seconds at which the clock of a test starts."""
 
 
 @dataclass
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock that a test moves."""
 
     now: float = START
 
@@ -123,7 +123,7 @@ class Registry:
     store: Store
 
     async def open(self, client_session_id: str | None = None, auth: httpx2.Auth = NO_AUTH) -> Session:
-        """A session of nobody, or of who signs the requests by `auth`."""
+        """Open an anonymous session, or one of the user that `auth` signs for."""
         body = {"mode": "anonymous_public"} if auth is NO_AUTH else {}
         if client_session_id is not None:
             body["client_session_id"] = client_session_id

@@ -42,7 +42,7 @@ def run_stepped(scenario: Callable[[SteppedLoop], Any]) -> None:
 
 @dataclass
 class Served:
-    """A registry that listens.  unhandled: what went wrong beside all requests."""
+    """A listening registry. `unhandled` holds errors outside of requests."""
 
     host: str
     port: int

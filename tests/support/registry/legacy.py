@@ -36,7 +36,7 @@ async def staged(registry: Registry, auth: httpx2.Auth = NO_AUTH, *, artifacts: 
 
 
 async def hash_beforehand(person: Person | None = None) -> str:
-    """The hash that `staged` will have: what somebody knows who has the same lineage."""
+    """Return the hash that `staged` will have, which every owner of the same lineage knows."""
     elsewhere = make_registry(Store.in_memory(), run=run_inline)
     async with elsewhere.client:
         auth = NO_AUTH

@@ -44,7 +44,7 @@ class Process:
 
 @contextlib.contextmanager
 def serving(data: Path, *, host: str = "127.0.0.1", program: str = PROGRAM) -> Iterator[Process]:
-    """A registry over `data` for the length of the block; dead afterwards, however the block ends."""
+    """Run a registry over `data` for the duration of the block, and kill it afterwards."""
     popen = subprocess.Popen(
         [sys.executable, "-c", program, host, str(data)],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The accounts as a file: beside a running registry, between two processes, and from one release to the next."""
+"""The accounts file: used next to a running registry, by two processes, and across releases."""
 
 import sqlite3
 import stat

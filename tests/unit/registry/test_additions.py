@@ -1,4 +1,4 @@
-"""Labels and composites that come beside a registration session, as releases of roar-cli before 0.4.6 send them."""
+"""Labels and composites sent outside a registration session, as releases of roar-cli before 0.4.6 send them."""
 
 from dataclasses import dataclass
 
@@ -94,10 +94,10 @@ async def test_labels_are_added_without_a_credential_for_a_while(published: Publ
     ],
 )
 async def test_labels_are_never_changed_without_a_credential(published: Published, change: Json) -> None:
-    stands = {"url": "s3://a", "more": {"x": 1}}
-    await published.sync(published.label(stands))
+    current = {"url": "s3://a", "more": {"x": 1}}
+    await published.sync(published.label(current))
     assert "not changed" in refused(await published.sync(published.label(change)), 409)
-    assert await published.labels() == stands
+    assert await published.labels() == current
 
 
 async def test_the_origin_of_a_key_is_never_changed_without_a_credential(published: Published) -> None:
@@ -184,13 +184,13 @@ async def test_a_label_without_a_lineage_goes_to_ones_own(registry: Registry) ->
     alice = registry.person("alice")
     own = await publish(registry, Bearer(alice), scope_request=OWN)
     registry.clock.now += 1
-    nobodys = await publish(registry, number=2)
-    assert succeeded(await nobodys.sync(unplaced({"whose": "hers"}), auth=Ssh(alice)))["created"] == 1
-    assert succeeded(await nobodys.sync(unplaced({"whose": "nobody's"})))["created"] == 1
+    anonymous = await publish(registry, number=2)
+    assert succeeded(await anonymous.sync(unplaced({"whose": "hers"}), auth=Ssh(alice)))["created"] == 1
+    assert succeeded(await anonymous.sync(unplaced({"whose": "anonymous"})))["created"] == 1
     current, versions = await read(registry, auth=Bearer(alice))
     assert {row["sessionHash"]: row["metadata"]["whose"] for row in versions} == {
         own.hash: "hers",
-        nobodys.hash: "nobody's",
+        anonymous.hash: "anonymous",
     }
     assert current == {**next(row for row in versions if row["sessionHash"] == own.hash), "canEdit": True}
 

@@ -19,7 +19,7 @@ from tests.support.registry.processes import serving
 
 
 class Admin:
-    """Somebody who runs the commands on one folder."""
+    """The commands, run on one folder."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
@@ -28,7 +28,7 @@ class Admin:
         return CliRunner().invoke(registry, [*arguments, "--data", str(self.data)])
 
     def __call__(self, *arguments: str) -> str:
-        """What a command that succeeds writes on stdout."""
+        """Run a command that must succeed, and return its stdout."""
         result = self.run(*arguments)
         assert result.exit_code == 0, (arguments, result.output, result.exception)
         return result.stdout

@@ -41,8 +41,8 @@ NO_JSON = {
 WRONG_SHAPES: dict[str, object] = {
     "no object": [1],
     "nothing in it": {},
-    "jobs are no list": {"jobs": {}},
-    "a job is no object": {"jobs": [1]},
+    "jobs are not a list": {"jobs": {}},
+    "a job is not an object": {"jobs": [1]},
     "no command": {"jobs": [{"job_uid": "a"}]},
     "no uid": {"jobs": [{"command": "a"}]},
     "empty uid": {"jobs": [job(1, job_uid="")]},
@@ -54,7 +54,7 @@ WRONG_SHAPES: dict[str, object] = {
     "step below zero": {"jobs": [job(1, step_number=-1)]},
     "step past the column": {"jobs": [job(1, step_number=2**63)]},
     "exit code past the column": {"jobs": [job(1, exit_code=HUGE)]},
-    "metadata is no text": {"jobs": [job(1, metadata={"a": 1})]},
+    "metadata is not a text": {"jobs": [job(1, metadata={"a": 1})]},
     "time is a text": {"jobs": [job(1, timestamp="now")]},
 }
 

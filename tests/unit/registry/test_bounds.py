@@ -80,7 +80,7 @@ async def test_of_very_many_links_the_first_are_found_without_sorting_all(regist
 
 
 async def test_of_very_long_paths_the_first_are_found_without_sorting_all(registry: Registry) -> None:
-    """A job may hold gigabytes of paths; a page that sorts them holds everybody up, and costs its reader nothing."""
+    """A job may have gigabytes of paths. Sorting them for a page would delay all clients, at no cost to the reader."""
     session = await registry.open()
     await session.add_jobs(job(1))
     links = BYTES_SORTED // LONG + 1

@@ -169,7 +169,7 @@ async def test_a_person_may_follow_a_link_from_anywhere_and_type_an_address(regi
 
 @pytest.mark.parametrize("path", ["/", f"/dag/{HASH}", f"/api/v1/sessions/{HASH}", "/api/v1/sessions", "/nothing"])
 async def test_no_reply_is_kept_on_its_way(registry: Registry, path: str) -> None:
-    """A proxy that keeps replies would show a private lineage to whoever asks next."""
+    """A proxy that caches replies would show a private lineage to the next client."""
     alice = Bearer(registry.person("alice"))
     for auth in (alice, NO_AUTH):
         reply = await registry.client.get(path, auth=auth)

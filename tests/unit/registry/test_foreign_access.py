@@ -65,7 +65,7 @@ Signer = Callable[[str, str, bytes | None], str]
 
 @dataclass
 class Scene:
-    """Alice has an open session and two private lineages, one of them legacy; Bob and nobody have a session each."""
+    """Alice has an open session and two private lineages, one of them legacy. Bob and an anonymous client have sessions."""
 
     registry: Registry
     alice: Person
@@ -206,7 +206,7 @@ async def test_an_invalid_credential_is_401_everywhere(scene: Scene, name: str) 
 
 
 FOREIGN = {
-    "nobody": {OWN_SPACE: 401, SESSION: 401, LINEAGE: 404, LEGACY: 404, LEGACY_OPEN: 403, EDIT: 401},
+    "anonymous": {OWN_SPACE: 401, SESSION: 401, LINEAGE: 404, LEGACY: 404, LEGACY_OPEN: 403, EDIT: 401},
     "token of another session": {OWN_SPACE: 401, SESSION: 403, LINEAGE: 404, LEGACY: 404, LEGACY_OPEN: 403, EDIT: 401},
     "token of an ended session": {OWN_SPACE: 401, SESSION: 403, LINEAGE: 404, LEGACY: 404, LEGACY_OPEN: 403, EDIT: 401},
     "Bob's bearer": {SESSION: 404, LINEAGE: 404, LEGACY: 404, LEGACY_OPEN: 409, EDIT: 404},
@@ -218,7 +218,7 @@ FOREIGN = {
 @pytest.mark.parametrize("name", FOREIGN)
 async def test_other_users_data_is_404(scene: Scene, name: str) -> None:
     signers: dict[str, Signer | None] = {
-        "nobody": None,
+        "anonymous": None,
         "token of another session": lambda *request: scene.foreign_token,
         "token of an ended session": lambda *request: scene.ended_token,
         "Bob's bearer": lambda *request: scene.bob.bearer,

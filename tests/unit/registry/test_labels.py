@@ -114,7 +114,7 @@ async def test_digests_that_only_links_name_are_artifacts(registry: Registry) ->
         (digest(7), 70, "/work/a"),
         (digest(8), 80, "/work/8"),
     ]
-    assert [found["hashes"] for found in shown] == [[], []], "nobody said by which algorithm"
+    assert [found["hashes"] for found in shown] == [[], []], "the algorithm is unknown"
     assert (await registry.lineage(receipt["hash"]))["artifacts_count"] == 2
 
 

@@ -120,7 +120,7 @@ async def test_where_jobs_are_staged_nothing_is_prepared(registry: Registry) -> 
 
 @pytest.mark.parametrize("numbers", [[1], [3], [1, 2, 3]])
 async def test_a_prepared_session_takes_no_other_jobs(registry: Registry, numbers: list[int]) -> None:
-    """Of the lineage's jobs none is staged, so what is staged beside them would be published without them."""
+    """None of the lineage's jobs is staged, so other staged jobs would be published without them."""
     alice = registry.person("alice")
     await private(registry, Bearer(alice))
     session = await registry.open(auth=Bearer(alice))
@@ -136,8 +136,8 @@ async def test_another_users_lineage_is_not_prepared(registry: Registry) -> None
     for auth in (Bearer(bob), Ssh(bob)):
         reply = succeeded(await send_jobs(await registry.open(auth=auth), job(1), job(2)))
         assert (is_prepared(reply), reply["already_registered_session_hashes"]) == (False, [])
-    nobodys = await registry.open(auth=NO_AUTH)
-    reply = succeeded(await nobodys.post("/jobs/batch", {"jobs": [job(1), job(2)]}))
+    anonymous = await registry.open(auth=NO_AUTH)
+    reply = succeeded(await anonymous.post("/jobs/batch", {"jobs": [job(1), job(2)]}))
     assert (is_prepared(reply), reply["already_registered_session_hashes"]) == (False, [])
 
 

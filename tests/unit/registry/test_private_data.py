@@ -1,4 +1,4 @@
-"""The data of a registry is its owner's alone, whatever the umask was and whoever made the folder."""
+"""Only its owner can read a registry's data, regardless of the umask and of how the folder was created."""
 
 import os
 import sqlite3
@@ -36,7 +36,7 @@ def private(folder: Path) -> dict[str, int]:
 
 
 def used(data: Path) -> None:
-    """A store with everything beside it that SQLite makes while it is written."""
+    """A store with the files that SQLite creates while it is written."""
     store = Store.open(data)
     store.write(new_graph)
     store.accounts.write(add_user, new_id())
@@ -54,7 +54,7 @@ def test_files_of_the_registry_are_private(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("umask")
 def test_a_folder_that_was_made_before_is_made_private_with_everything_in_it(tmp_path: Path) -> None:
-    """Earlier releases left `registry.db` readable to everybody; so may who copied the folder."""
+    """Earlier releases left `registry.db` readable to all users. So may a copy of the folder."""
     data = tmp_path / "registry"
     used(data)
     (data / "backup").mkdir()

@@ -1,4 +1,4 @@
-"""What anybody may ask: health, features, lineages, pages."""
+"""Requests without a credential: health, features, lineages, pages."""
 
 import httpx2
 import pytest
@@ -122,7 +122,7 @@ async def test_an_artifact_has_its_time_scope_and_labels(registry: Registry) -> 
     hashes = []
     for auth, finalize, metadata in (
         (Bearer(alice), {"scope_request": own}, {"a": "hers", "b": 1}),
-        (NO_AUTH, {}, {"a": "nobody's"}),
+        (NO_AUTH, {}, {"a": "anonymous"}),
     ):
         session = await registry.open(auth=auth)
         await session.add_jobs(job(1))
@@ -137,8 +137,8 @@ async def test_an_artifact_has_its_time_scope_and_labels(registry: Registry) -> 
         return succeeded(await registry.client.get(f"/api/v1/artifacts/{digest(1)}", auth=auth))
 
     hers, public = await found(Bearer(alice)), await found(NO_AUTH)
-    assert [row["metadata"] for row in hers["labels"]] == [{"a": "nobody's"}, {"a": "hers", "b": 1}]
-    assert [row["metadata"] for row in public["labels"]] == [{"a": "nobody's"}]
+    assert [row["metadata"] for row in hers["labels"]] == [{"a": "anonymous"}, {"a": "hers", "b": 1}]
+    assert [row["metadata"] for row in public["labels"]] == [{"a": "anonymous"}]
     assert hers["scope"] == {"visibility": "private", "owner_id": alice.user.id, "project_id": None}
     assert public["scope"] == {"visibility": "public", "owner_id": None, "project_id": None}
     assert [found["original_session_hash"] for found in (hers, public)] == hashes
@@ -161,7 +161,7 @@ async def test_an_artifact_is_found_by_digest_or_prefix_once_it_is_published(reg
 
 
 async def test_a_lineage_is_found_by_the_beginning_of_its_hash(registry: Registry) -> None:
-    """The pages print twelve digits; whoever may not read a lineage is not told that there is one."""
+    """The pages print twelve digits. A reader without access does not learn that a lineage exists."""
     alice = registry.person("alice")
     own = {"owner_resolution": "current_user", "owner_type": "user", "visibility": "private"}
     public, private = await registry.open(), await registry.open(auth=Bearer(alice))
@@ -185,12 +185,12 @@ async def test_an_ambiguous_prefix_is_409(registry: Registry, store: Store) -> N
         await session.add_artifacts(artifact(number))
         hashes.append((await session.finalize())["hash"])
     lineage_hash, prefix = hashes[0], digest(1)[:8]
-    twin = lineage_hash[:12] + "0" * 52
-    store.write(lambda connection: connection.execute("UPDATE lineages SET hash = ? WHERE hash = ?", [twin, hashes[1]]))
+    near = lineage_hash[:12] + "0" * 52
+    store.write(lambda connection: connection.execute("UPDATE lineages SET hash = ? WHERE hash = ?", [near, hashes[1]]))
     several = "several lineages begin with"
     assert several in refused(await registry.client.get(f"/api/v1/sessions/{lineage_hash[:12]}"), 409)
     assert several in (await registry.client.get(f"/dag/{lineage_hash[:12]}")).text
-    assert succeeded(await registry.client.get(f"/api/v1/sessions/{twin}"))["hash"] == twin
+    assert succeeded(await registry.client.get(f"/api/v1/sessions/{near}"))["hash"] == near
     answer = refused(await registry.client.get(f"/api/v1/artifacts/{prefix}"), 409)
     assert "several artifacts begin with" in answer
 

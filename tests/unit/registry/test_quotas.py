@@ -237,7 +237,7 @@ def test_a_proxy_is_known_by_either_spelling_of_its_address(store: Store) -> Non
 
 @pytest.mark.parametrize("forwarded", ["198.51.100.{}", "198.51.100.{}, 127.0.0.1", "6.6.6.6, 198.51.100.{}"])
 def test_a_forwarded_address_counts_only_behind_a_trusted_proxy(forwarded: str) -> None:
-    """Otherwise everybody would write the address that has room left."""
+    """Otherwise clients would invent an address that has room left."""
 
     async def statuses(proxies: Any) -> list[int]:
         app = create_app(Store.in_memory(), quota=Amount(2, PLENTY, PLENTY), run=run_inline)

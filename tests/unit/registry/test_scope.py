@@ -120,7 +120,7 @@ async def test_private_lineage_is_in_no_list_and_behind_no_digest(acme: Acme) ->
         ("max", {"project_id": "unknown"}, 403),
         ("alice", {"owner_id": None, "project_id": None}, 422),
         ("alice", {"owner_resolution": "current_user"}, 422),
-        ("alice", {"owner_resolution": "somebody", "owner_id": None}, 422),
+        ("alice", {"owner_resolution": "another", "owner_id": None}, 422),
         ("alice", {"visibility": "secret"}, 422),
         ("alice", {"visibility": None}, 422),
     ],
@@ -175,8 +175,8 @@ async def test_a_lineage_may_only_become_public_in_its_place(acme: Acme, first: 
         assert "published already, as private" in words
         assert "count" not in words, "a client would take it for another fault"
         assert succeeded(await sessions[1].post("/finalize", place(acme, first))) == {**receipt, "created": False}
-    everybody = {"alice", "ruth", "max", "bob"}
-    assert await acme.readers(receipt["hash"]) == (everybody if visibility == "public" else readers)
+    everyone = {"alice", "ruth", "max", "bob"}
+    assert await acme.readers(receipt["hash"]) == (everyone if visibility == "public" else readers)
     assert await acme.registry.is_published(receipt["hash"]) is (visibility == "public")
 
 
@@ -251,8 +251,8 @@ async def test_jobs_of_a_public_lineage_of_this_user_are_named_and_not_staged(ac
     assert reply["already_registered_session_hashes"] == [receipt["hash"]]
     assert (reply["created_count"], reply["existing_count"]) == (1, 0)
     other = await (await acme.registry.open(auth=Bearer(acme.bob))).add_jobs(job(1))
-    nobodys = await (await acme.registry.open()).add_jobs(job(1))
-    for reply in (other, nobodys):
+    anonymous = await (await acme.registry.open()).add_jobs(job(1))
+    for reply in (other, anonymous):
         assert (reply["created_count"], reply["already_registered_session_hashes"]) == (1, [])
 
 

@@ -127,7 +127,7 @@ async def test_a_closed_session_never_expires(registry: Registry) -> None:
     await session.add_jobs(job(1))
     receipt = await session.finalize()
     registry.clock.now += 100 * LIFETIME
-    await registry.open("somebody else's")
+    await registry.open("another user's")
     assert (await registry.open("mine")).opened["status"] == "closed"
     assert await session.finalize() == receipt
 

@@ -63,7 +63,7 @@ async def test_a_signature_for_this_registry_is_taken(store: Store, names: Names
         (EVERYWHERE, "192.0.2.5", "localhost:8123"),  # of the client's machine, not of this one
         (EVERYWHERE, "192.0.2.5", "0.0.0.0:8123"),
         (PUBLIC, "127.0.0.1", "registry.example.org:8080"),
-        (PUBLIC, "127.0.0.1", "127.0.0.1:8123"),  # behind a proxy everybody seems to come from here
+        (PUBLIC, "127.0.0.1", "127.0.0.1:8123"),  # behind a proxy, all clients seem to be on this machine
         (PUBLIC, "127.0.0.1", "lab"),
         (PROXIED, "127.0.0.1", "127.0.0.1:8123"),
         (None, "127.0.0.1", "127.0.0.1:8123"),

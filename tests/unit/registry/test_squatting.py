@@ -1,4 +1,4 @@
-"""Legacy writes under a hash that is somebody else's: they stop no finalize, and nothing of them is published by it."""
+"""Legacy writes under another user's hash. They do not prevent its finalize, which publishes none of them."""
 
 from dataclasses import dataclass
 
@@ -42,22 +42,22 @@ class Case:
 
 
 CASES = {
-    "nobody squats a private lineage": ("nobody", "alice", PUBLIC, PRIVATE),
-    "nobody squats a user's public lineage": ("nobody", "alice", PUBLIC, PUBLIC),
-    "nobody squats a lineage of nobody's": ("nobody", "nobody", PUBLIC, PUBLIC),
+    "an anonymous client squats a private lineage": ("anonymous", "alice", PUBLIC, PRIVATE),
+    "an anonymous client squats a user's public lineage": ("anonymous", "alice", PUBLIC, PUBLIC),
+    "an anonymous client squats an anonymous lineage": ("anonymous", "anonymous", PUBLIC, PUBLIC),
     "another user squats a private lineage in public": ("mallory", "alice", PUBLIC, PRIVATE),
     "another user squats a private lineage in private": ("mallory", "alice", PRIVATE, PRIVATE),
     "another user squats a public lineage in private": ("mallory", "alice", PRIVATE, PUBLIC),
     "another user squats a public lineage in public": ("mallory", "alice", PUBLIC, PUBLIC),
-    "another user squats a lineage of nobody's": ("mallory", "nobody", PUBLIC, PUBLIC),
-    "another user squats a lineage of nobody's in private": ("mallory", "nobody", PRIVATE, PUBLIC),
+    "another user squats an anonymous lineage": ("mallory", "anonymous", PUBLIC, PUBLIC),
+    "another user squats an anonymous lineage in private": ("mallory", "anonymous", PRIVATE, PUBLIC),
 }
 
 
 @pytest.fixture(params=list(CASES))
 async def case(request: pytest.FixtureRequest, anyio_backend: str, registry: Registry) -> Case:
     squatter, victim, squatted, published = CASES[request.param]
-    people = {name: registry.person(name) for name in (squatter, victim) if name != "nobody"}
+    people = {name: registry.person(name) for name in (squatter, victim) if name != "anonymous"}
     shown = {name: Bearer(person) for name, person in people.items()}
     return Case(
         shown.get(squatter, NO_AUTH),
@@ -108,7 +108,7 @@ async def test_a_squatter_keeps_the_data_and_cannot_write(registry: Registry, ca
     await (await staged(registry, case.victim)).finalize(**case.published)
     kept = succeeded(await registry.client.get(f"{address}?set_aside=true", auth=case.squatter))
     assert kept == {**before, "set_aside": True}
-    readers = {"nobody": NO_AUTH, "eve": Bearer(registry.person("eve")), "victim": case.victim}
+    readers = {"anonymous": NO_AUTH, "eve": Bearer(registry.person("eve")), "victim": case.victim}
     for reader in readers.values():
         if reader is not case.squatter:
             refused(await registry.client.get(f"{address}?set_aside=true", auth=reader), 404)
@@ -122,7 +122,7 @@ async def test_a_squatter_keeps_the_data_and_cannot_write(registry: Registry, ca
 
 
 def writes(lineage_hash: str) -> dict[str, Json]:
-    """Every legacy write, each of which would change something.  (Labels of nobody's: see `test_additions`.)"""
+    """Every legacy write, each of which would change something. (Labels of anonymous lineages: `test_additions`.)"""
     lineage = f"sessions/{lineage_hash}"
     return {
         f"{lineage}/jobs/batch": {"jobs": [job(7)]},

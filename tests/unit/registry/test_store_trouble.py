@@ -1,4 +1,4 @@
-"""A store that fails: the client hears so in JSON, nothing is half done, and work goes on when the cause is gone."""
+"""A failing store: the client gets a JSON error, nothing is half done, and work continues when the cause is gone."""
 
 import logging
 

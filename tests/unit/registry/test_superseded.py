@@ -97,7 +97,7 @@ async def test_jobs_of_a_users_own_legacy_lineage_are_staged_again(registry: Reg
 async def test_a_legacy_lineage_that_is_too_large_to_move_is_set_aside(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Moving a million artifacts in the transaction that publishes would hold everybody up for ten seconds."""
+    """Moving a million artifacts in the transaction that publishes would delay all clients for ten seconds."""
     alice = Bearer(person := registry.person("alice"))
     monkeypatch.setattr("roar_publisher.registry.lineages.legacy.MAX_MOVED_BYTES", 100 * ROW_BYTES)
     legacy = Legacy(registry, await hash_beforehand(person), alice)

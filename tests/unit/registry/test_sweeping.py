@@ -174,11 +174,11 @@ async def test_quotas_of_inactive_clients_are_forgotten(registry: Registry, stor
 
 
 def test_a_store_that_cannot_write_is_swept_later(caplog: pytest.LogCaptureFixture) -> None:
-    trouble = [StoreUnavailable("database or disk is full")] * 3
+    errors = [StoreUnavailable("database or disk is full")] * 3
 
     async def stubborn(call: Callable[[], T], /) -> T:
-        if trouble:
-            raise trouble.pop()
+        if errors:
+            raise errors.pop()
         return call()
 
     async def scenario() -> None:

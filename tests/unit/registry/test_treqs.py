@@ -1,4 +1,4 @@
-"""A TReqs service vouches for bearers: users are linked, contexts cached, and its trouble is no sign-out."""
+"""A TReqs service validates bearers: users are linked, contexts cached, and its failures do not sign users out."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -142,7 +142,7 @@ async def test_a_key_needs_a_bearer_before_it(registry: Registry, scope: Json) -
 
 
 async def test_a_key_uses_the_context_of_the_last_bearer(registry: Registry, treqs: Treqs) -> None:
-    alice = registry.person("somebody")
+    alice = registry.person("visitor")
     store = registry.store.accounts
     await registry.client.get(ME, auth=ByTreqs())
     store.write(keys.remove_key, alice.keyid)
@@ -157,14 +157,14 @@ async def test_a_key_uses_the_context_of_the_last_bearer(registry: Registry, tre
 async def test_another_member_reads_and_others_do_not(registry: Registry, treqs: Treqs) -> None:
     receipt = await (await staged(registry, ByTreqs())).finalize(scope_request=SCOPE)
     treqs.answers["Bearer his"] = {**CONTEXT, "user": {"id": "db-2", "sub": "sub-max"}}
-    treqs.answers["Bearer beside"] = {
+    treqs.answers["Bearer other"] = {
         **CONTEXT,
         "user": {"id": "db-4", "sub": "sub-kim"},
         "projects_by_owner": {"org-1": [{**PROJECT, "id": "proj-2"}]},
     }
     treqs.answers["Bearer outside"] = {"user": {"id": "db-3", "sub": "sub-eve"}, "owners": [], "projects_by_owner": {}}
     succeeded(await registry.client.get(f"/api/v1/sessions/{receipt['hash']}", auth=ByTreqs("his")))
-    for token in ("beside", "outside"):
+    for token in ("other", "outside"):
         refused(await registry.client.get(f"/api/v1/sessions/{receipt['hash']}", auth=ByTreqs(token)), 404)
 
 

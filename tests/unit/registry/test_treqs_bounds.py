@@ -1,4 +1,4 @@
-"""A TReqs service that is slow, hangs or answers without end holds up nobody who does not need its word now."""
+"""A TReqs service that is slow, hangs or sends endless replies delays only the requests that need it."""
 
 import json
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ FOR_EVER = Timeouts(reply=1e9, slot=1e9)
 
 
 class Held:
-    """A service that answers when it is told to; counts what it was asked."""
+    """A service that answers on demand and counts its requests."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -37,7 +37,7 @@ class Held:
 
 
 class Endless(httpx2.AsyncByteStream):
-    """A body that goes on; sent: how much of it was taken."""
+    """An endless body. `sent` counts the bytes that were read."""
 
     def __init__(self, chunk: bytes) -> None:
         self.chunk = chunk
@@ -62,7 +62,7 @@ def service(store: Store, answer: object, *, clock: Clock | None = None, timeout
     return TreqsService("https://treqs.example", store.accounts, run_inline, clock or Clock(), transport, timeouts)
 
 
-async def is_trouble(authority: TreqsService, token: str = "good") -> str:
+async def error_detail(authority: TreqsService, token: str = "good") -> str:
     with pytest.raises(Refusal) as refusal:
         await authority.user_of(token)
     assert refusal.value.status == 503
@@ -72,20 +72,20 @@ async def is_trouble(authority: TreqsService, token: str = "good") -> str:
 
 async def test_an_answer_without_end_is_cut_off(store: Store) -> None:
     body = Endless(b" " * 4096)
-    assert "too large" in await is_trouble(service(store, httpx2.Response(200, stream=body)))
+    assert "too large" in await error_detail(service(store, httpx2.Response(200, stream=body)))
     assert body.sent <= MAX_REPLY_BYTES + 4096
 
 
 async def test_an_endless_slow_reply_ends_at_the_timeout(store: Store) -> None:
     body = Endless(b"")
     authority = service(store, httpx2.Response(200, stream=body), timeouts=Timeouts(reply=0, slot=0))
-    assert "does not answer" in await is_trouble(authority)
+    assert "does not answer" in await error_detail(authority)
 
 
 async def test_a_hanging_service_ends_at_the_timeout(store: Store) -> None:
     held = Held()
     held.hangs = {"*"}
-    assert "does not answer" in await is_trouble(service(store, held, timeouts=Timeouts(reply=0, slot=0)))
+    assert "does not answer" in await error_detail(service(store, held, timeouts=Timeouts(reply=0, slot=0)))
 
 
 @pytest.mark.parametrize(
@@ -101,14 +101,14 @@ async def test_a_hanging_service_ends_at_the_timeout(store: Store) -> None:
     ids=["arrays", "objects", "a little too deep", "a huge number", "no text", "no object"],
 )
 async def test_an_unreadable_reply_is_an_error(store: Store, body: bytes) -> None:
-    await is_trouble(service(store, httpx2.Response(200, content=body)))
+    await error_detail(service(store, httpx2.Response(200, content=body)))
 
 
 async def test_a_compressed_answer_is_not_unpacked(store: Store) -> None:
     """A few kilobytes would become gigabytes before they could be counted."""
     body = Endless(b"x")
     packed = httpx2.Response(200, stream=body, headers={"Content-Encoding": "gzip"})
-    assert "encoding" in await is_trouble(service(store, packed))
+    assert "encoding" in await error_detail(service(store, packed))
     assert body.sent == 0
 
 
@@ -176,18 +176,18 @@ async def test_invented_bearers_do_not_evict_accepted_ones(store: Store) -> None
 
 
 async def test_hanging_requests_are_bounded_and_do_not_delay_known_bearers(store: Store) -> None:
-    """Made-up bearers fill their places; who was known before goes on, and others hear soon that they must wait."""
+    """Invented bearers fill their slots. Known bearers still pass, and others soon get a 503."""
     held, clock = Held(), Clock()
     authority = service(store, held, clock=clock, timeouts=Timeouts(reply=1e9, slot=0))
     await authority.user_of("good")
     clock.now += TRUST_SECONDS
-    made_up = [f"made up {number}" for number in range(MAX_CONCURRENT)]
-    held.hangs = set(made_up)
+    invented = [f"invented {number}" for number in range(MAX_CONCURRENT)]
+    held.hangs = set(invented)
     async with anyio.create_task_group() as group:
-        for token in made_up:
+        for token in invented:
             group.start_soon(authority.user_of, token)
         await anyio.wait_all_tasks_blocked()
-        assert "is busy" in await is_trouble(authority, "another")
+        assert "is busy" in await error_detail(authority, "another")
         user = await authority.user_of("good")
         assert user is not None
         assert user.sub == "sub-alice"
@@ -207,7 +207,7 @@ async def test_a_redirect_takes_the_bearer_nowhere(store: Store) -> None:
 
     transport = httpx2.MockTransport(redirect)
     authority = TreqsService("https://treqs.example", store.accounts, run_inline, Clock(), transport)
-    await is_trouble(authority)
+    await error_detail(authority)
     with pytest.raises(Refusal):
         await authority.refresh("r", "roar-cli")
     assert seen == ["treqs.example", "treqs.example"]
