@@ -65,7 +65,7 @@ Signer = Callable[[str, str, bytes | None], str]
 
 @dataclass
 class Scene:
-    """Alice has an open session and two private lineages, one of them legacy. Bob and an anonymous client have sessions."""
+    """Alice has a session and two private lineages, one of them legacy. Bob and an anonymous client have a session."""
 
     registry: Registry
     alice: Person
